@@ -1,0 +1,243 @@
+"""One Protocol for each outside system, in our words. Adapters and fakes pass the same contract suites.
+
+No SDK type crosses these lines, and every SDK exception is turned into one of `shared.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where jobs get the time from; core gets it as an argument."""
+
+    def now(self) -> datetime:
+        """The present as an aware datetime in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """A committed blob as a listing shows it."""
+
+    name: str
+    stored_bytes: int
+    last_modified: datetime
+    etag: str
+
+
+class BlobUpload(Protocol):
+    """A blob being written block by block; nothing is visible before `commit`."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append; the data is copied or sent before the call returns. Raises `Unavailable`."""
+        ...
+
+    def commit(self) -> BlobInfo:
+        """Make the blob visible, only if no blob of that name exists (`AlreadyExists`)."""
+        ...
+
+    def abort(self) -> None:
+        """Forget what was written. Safe after a failure, and after `commit`, when it does nothing."""
+        ...
+
+
+class Blobs(Protocol):
+    """One container of a blob store. Names are paths with forward slashes."""
+
+    def create(self, name: str, data: bytes) -> BlobInfo:
+        """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
+        ...
+
+    def replace(self, name: str, data: bytes, *, etag: str | None) -> BlobInfo:
+        """Write over the version `etag`, or unconditionally if None. Raises `Conflict`."""
+        ...
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """The whole content and its etag, for small blobs. Raises `NotFound`."""
+        ...
+
+    def stream(self, name: str, *, etag: str | None = None, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
+        """The content in order, in constant memory, resumed after a lost connection.
+
+        Raises `NotFound`, or `Conflict` if `etag` is given and the blob is not that version (any more).
+        """
+        ...
+
+    def upload(self, name: str) -> BlobUpload:
+        """Begin a blob of unknown size, to be created only if absent at commit."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Committed blobs in the order of their names (UTF-8 bytes), page by page."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the blob; a blob that is not there is fine."""
+        ...
+
+    def lease(self, name: str, *, duration: timedelta) -> AbstractContextManager[Lease]:
+        """Hold a finite lease (15–60 s, renewed while held) on the blob, which is made if absent.
+
+        Raises `Locked` if somebody else holds it. A holder that dies loses it when `duration` is over.
+        """
+        ...
+
+
+class Lease(Protocol):
+    """Proof of being alone, as long as `check` does not raise."""
+
+    def check(self) -> None:
+        """Raises `Locked` if the lease was lost; call before each step that must not be done twice."""
+        ...
+
+
+class Queues(Protocol):
+    """The queues of the storage account."""
+
+    def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
+        """Append a message (at most 48 KiB of text) that becomes visible after `delay`; makes the queue if absent."""
+        ...
+
+    def length(self, queue: str) -> int:
+        """About how many messages wait; 0 if there is no such queue."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A collection or view of MongoDB, as the catalogue describes it."""
+
+    db: str
+    collection: str
+    kind: str = "collection"  # or "view", "timeseries"
+    uuid: str = ""  # 32 hex digits; empty for views
+    options: Mapping[str, object] = field(default_factory=dict)
+    indexes: tuple[Mapping[str, object], ...] = ()
+    documents: int = 0  # an estimate from the catalogue's statistics
+    data_bytes: int = 0  # the same, uncompressed
+
+    @property
+    def name(self) -> str:
+        """`db.collection`."""
+        return f"{self.db}.{self.collection}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Timestamp:
+    """A BSON timestamp: seconds since 1970 and an ordinal within the second; orders like the oplog."""
+
+    seconds: int
+    ordinal: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds}.{self.ordinal}"
+
+    @classmethod
+    def parse(cls, text: str) -> Timestamp:
+        """The inverse of `str`. Raises ValueError."""
+        seconds, _, ordinal = text.partition(".")
+        return cls(int(seconds), int(ordinal))
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Documents whose `_id` is at least `lower` and below `upper`, in the order of the `_id` index.
+
+    Bounds are BSON documents `{"_id": value}`; None is open. The index's order, not a query's, since a
+    query's `$gte` compares only values of one type.
+    """
+
+    lower: bytes | None = None
+    upper: bytes | None = None
+
+
+class SourceDatabase(Protocol):
+    """MongoDB as a backup reads it: raw BSON, never decoded documents."""
+
+    def server_version(self) -> str:
+        """`X.Y.Z`."""
+        ...
+
+    def hosts(self) -> tuple[str, ...]:
+        """The members' `host:port` in sorted order, as the server names itself."""
+        ...
+
+    def namespaces(self) -> list[Namespace]:
+        """All that a backup would hold: what mongodump takes, sorted, `admin.system.*` first."""
+        ...
+
+    def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
+        """At most `pieces - 1` BSON documents `{"_id": value}`, ascending, that cut it about evenly."""
+        ...
+
+    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+        """Concatenated raw documents, at most about 16 MiB at a time.
+
+        Raises `Inconsistent` if the collection is not (any longer) the one with that uuid, `Unavailable`.
+        """
+        ...
+
+    def oplog_window(self) -> tuple[Timestamp, Timestamp]:
+        """The oldest and the newest entry there are. Raises `UsageError` if the server has no oplog."""
+        ...
+
+    def oldest_open_transaction(self) -> Timestamp | None:
+        """Where the oldest prepared or running transaction began, for the start of a dump."""
+        ...
+
+    def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
+        """Concatenated raw entries with start <= ts <= end (both inclusive), in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InsertResult:
+    """What the server said of one batch."""
+
+    inserted: int
+    failures: tuple[str, ...] = ()
+
+
+class TargetDatabase(Protocol):
+    """MongoDB as a restore writes it and the verification reads it back."""
+
+    def server_version(self) -> str:
+        """`X.Y.Z`."""
+        ...
+
+    def hosts(self) -> tuple[str, ...]:
+        """The members' `host:port` in sorted order."""
+        ...
+
+    def namespaces(self) -> list[Namespace]:
+        """All that a backup of this server would hold."""
+        ...
+
+    def create(self, namespace: Namespace) -> None:
+        """Create the collection or view with its options, without indexes. `AlreadyExists`."""
+        ...
+
+    def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """Insert raw documents, unordered, without validation; failures are told one by one."""
+        ...
+
+    def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
+        """Build the indexes; returns a sentence for each that the server refused."""
+        ...
+
+    def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
+        """Put `admin.system.<kind>` (users, roles, version) in place; returns a sentence for each refusal."""
+        ...
+
+    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+        """As for the source."""
+        ...
+
+    def replay(self, entries: Iterator[bytes]) -> int:
+        """Apply raw oplog entries in order; returns how many. Raises `Corrupt` naming the entry that failed."""
+        ...
