@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from shared.core.databases import IdRange, InsertResult, Namespace, Timestamp
 
 
 class Clock(Protocol):
@@ -100,60 +102,12 @@ class Queues(Protocol):
     """The queues of the storage account."""
 
     def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
-        """Append a message (at most 48 KiB of text) that becomes visible after `delay`; makes the queue if absent."""
+        """Append a message (at most 48 KiB of text), visible after `delay`; makes the queue if absent."""
         ...
 
     def length(self, queue: str) -> int:
         """About how many messages wait; 0 if there is no such queue."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """A collection or view of MongoDB, as the catalogue describes it."""
-
-    db: str
-    collection: str
-    kind: str = "collection"  # or "view", "timeseries"
-    uuid: str = ""  # 32 hex digits; empty for views
-    options: Mapping[str, object] = field(default_factory=dict)
-    indexes: tuple[Mapping[str, object], ...] = ()
-    documents: int = 0  # an estimate from the catalogue's statistics
-    data_bytes: int = 0  # the same, uncompressed
-
-    @property
-    def name(self) -> str:
-        """`db.collection`."""
-        return f"{self.db}.{self.collection}"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Timestamp:
-    """A BSON timestamp: seconds since 1970 and an ordinal within the second; orders like the oplog."""
-
-    seconds: int
-    ordinal: int
-
-    def __str__(self) -> str:
-        return f"{self.seconds}.{self.ordinal}"
-
-    @classmethod
-    def parse(cls, text: str) -> Timestamp:
-        """The inverse of `str`. Raises ValueError."""
-        seconds, _, ordinal = text.partition(".")
-        return cls(int(seconds), int(ordinal))
-
-
-@dataclass(frozen=True, slots=True)
-class IdRange:
-    """Documents whose `_id` is at least `lower` and below `upper`, in the order of the `_id` index.
-
-    Bounds are BSON documents `{"_id": value}`; None is open. The index's order, not a query's, since a
-    query's `$gte` compares only values of one type.
-    """
-
-    lower: bytes | None = None
-    upper: bytes | None = None
 
 
 class SourceDatabase(Protocol):
@@ -195,14 +149,6 @@ class SourceDatabase(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class InsertResult:
-    """What the server said of one batch."""
-
-    inserted: int
-    failures: tuple[str, ...] = ()
-
-
 class TargetDatabase(Protocol):
     """MongoDB as a restore writes it and the verification reads it back."""
 
@@ -239,5 +185,5 @@ class TargetDatabase(Protocol):
         ...
 
     def replay(self, entries: Iterator[bytes]) -> int:
-        """Apply raw oplog entries in order; returns how many. Raises `Corrupt` naming the entry that failed."""
+        """Apply raw oplog entries in order; returns how many. Raises `Corrupt` naming the failed entry."""
         ...

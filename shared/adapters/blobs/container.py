@@ -1,0 +1,127 @@
+"""One container of Azure Blob Storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.adapters.blobs.download import Download
+from shared.adapters.blobs.lease import HeldLease
+from shared.adapters.blobs.tuning import Tuning
+from shared.adapters.blobs.upload import BlockUpload
+from shared.adapters.blobs.writes import found_own, info, info_of_answer, new_mark
+from shared.azure_sdk import translated
+from shared.core.blob_names import check_blob_name
+from shared.errors import AlreadyExists, Conflict, NotFound
+from shared.ports import BlobInfo, BlobUpload, Lease
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient, ContainerClient
+
+
+class AzureBlobs:
+    """`Blobs` over the SDK's container client."""
+
+    def __init__(self, container: ContainerClient, tuning: Tuning) -> None:
+        self._container, self._tuning = container, tuning
+
+    def create(self, name: str, data: bytes) -> BlobInfo:
+        """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
+        blob, thing, mark = self._blob(name), self._thing(name), new_mark()
+        try:
+            with translated(thing):
+                answer = blob.upload_blob(bytes(data), overwrite=False, metadata=dict(mark))
+        except AlreadyExists:
+            try:
+                ours = found_own(blob, thing, mark)
+            except NotFound:
+                # Only uncommitted blocks of an upload that died: a commit gets past them.
+                return self._create_by_blocks(name, data)
+            if ours is None:
+                raise
+            return ours
+        return info_of_answer(name, len(data), answer)
+
+    def _create_by_blocks(self, name: str, data: bytes) -> BlobInfo:
+        upload = self.upload(name)
+        upload.write(data)
+        return upload.commit()
+
+    def replace(self, name: str, data: bytes, *, etag: str | None) -> BlobInfo:
+        """Write over the version `etag`, or unconditionally if None. Raises `Conflict`, `Locked`."""
+        from azure.core import MatchConditions
+
+        blob, thing, mark = self._blob(name), self._thing(name), new_mark()
+        condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+        try:
+            with translated(thing):
+                answer = blob.upload_blob(bytes(data), overwrite=True, metadata=dict(mark), **condition)
+        except Conflict as conflict:
+            try:
+                ours = found_own(blob, thing, mark)
+            except NotFound:
+                raise conflict from None
+            if ours is None:
+                raise
+            return ours
+        return info_of_answer(name, len(data), answer)
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """The whole content and its etag, for small blobs. Raises `NotFound`."""
+        with translated(self._thing(name)):
+            answer = self._blob(name).download_blob()
+            return answer.readall(), str(answer.properties.etag)
+
+    def stream(self, name: str, *, etag: str | None = None, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
+        """The content in order, in constant memory, resumed after a lost connection.
+
+        Raises `NotFound`, or `Conflict` if it is not the version `etag` or changes meanwhile.
+        """
+        download = Download(self._blob(name), self._thing(name), etag, chunk_bytes, self._tuning.rounds)
+        return download.chunks(read_ahead=self._tuning.read_ahead)
+
+    def upload(self, name: str) -> BlobUpload:
+        """Begin a blob of unknown size, to be created only if absent at commit."""
+        return BlockUpload(
+            self._blob(name),
+            self._thing(name),
+            block_bytes=self._tuning.block_bytes,
+            in_flight=self._tuning.blocks_in_flight,
+        )
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Committed blobs in the order of their names (UTF-8 bytes), page by page."""
+        thing = f"container {self._container.container_name}"
+        found = iter(self._container.list_blobs(name_starts_with=prefix or None))
+        while True:
+            with translated(thing):
+                blob = next(found, None)
+            if blob is None:
+                return
+            yield info(blob.name, blob.size, blob.etag, blob.last_modified)
+
+    def delete(self, name: str) -> None:
+        """Remove the blob; a blob that is not there is fine. Raises `Locked` if it is leased."""
+        try:
+            with translated(self._thing(name)):
+                self._blob(name).delete_blob()
+        except NotFound as error:
+            if error.value == "ContainerNotFound":
+                raise
+
+    def lease(self, name: str, *, duration: timedelta) -> AbstractContextManager[Lease]:
+        """Hold a finite lease (15–60 s, renewed while held) on the blob, which is made if absent.
+
+        Raises `Locked` if somebody else holds it. A holder that dies loses it when `duration` is over.
+        """
+        return HeldLease(
+            self._blob(name), self._thing(name), duration, renewals=self._tuning.renewals_per_lease
+        )
+
+    def _blob(self, name: str) -> BlobClient:
+        return self._container.get_blob_client(check_blob_name(name))
+
+    def _thing(self, name: str) -> str:
+        return f"blob {self._container.container_name}/{name}"

@@ -1,0 +1,99 @@
+"""Streams a blob in ranges of one version, each asked for again after a lost connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from shared.azure_sdk import translated
+from shared.errors import Conflict, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient
+
+_TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
+
+
+class Download:
+    """One pass over one version of a blob: the one asked for, else the one that the first answer had."""
+
+    def __init__(self, blob: BlobClient, thing: str, etag: str | None, chunk_bytes: int, rounds: int) -> None:
+        if chunk_bytes < 1:
+            raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
+        self._blob, self._thing, self._etag = blob, thing, etag
+        self._chunk_bytes, self._rounds = chunk_bytes, rounds
+        self._total_bytes = 0
+
+    def chunks(self, *, read_ahead: bool) -> Iterator[bytes]:
+        """The content in order. Raises `NotFound`, `Conflict`, `Unavailable`, when that chunk is due."""
+        data = self._chunk(0)
+        if len(data) == self._total_bytes:
+            if data:
+                yield data
+            return
+        yield from self._ahead(data) if read_ahead else self._in_turn(data)
+
+    def _in_turn(self, data: bytes) -> Iterator[bytes]:
+        position = len(data)
+        yield data
+        while position < self._total_bytes:
+            data = self._chunk(position)
+            position += len(data)
+            yield data
+
+    def _ahead(self, data: bytes) -> Iterator[bytes]:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        try:
+            position = len(data)
+            while position < self._total_bytes:
+                following = pool.submit(self._chunk, position)
+                yield data
+                data = following.result()
+                position += len(data)
+            yield data
+        finally:
+            # A consumer that stops early does not wait for the chunk under way.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _chunk(self, position: int) -> bytes:
+        """The bytes from `position` on, a chunk of them or what there is; asked for up to `rounds` times."""
+        for _ in range(self._rounds - 1):
+            try:
+                return self._fetch(position)
+            except Unavailable:
+                # The request's own retries have paused and given up; what came before is kept.
+                continue
+        return self._fetch(position)
+
+    def _fetch(self, position: int) -> bytes:
+        try:
+            with translated(self._thing):
+                answer = self._blob.download_blob(
+                    offset=position, length=self._chunk_bytes, **self._condition()
+                )
+                data = answer.readall()
+        except Conflict as error:
+            if position == 0 and error.value == "InvalidRange":
+                return self._fetch_empty()
+            raise
+        self._etag = str(answer.properties.etag)
+        found = _TOTAL.fullmatch(answer.properties.content_range or "")
+        self._total_bytes = int(found[1]) if found else len(data)
+        if len(data) != min(self._chunk_bytes, self._total_bytes - position):
+            raise Unavailable(f"{self._thing} came short", value=f"{len(data)} bytes from {position}")
+        return data
+
+    def _fetch_empty(self) -> bytes:
+        """Ask anew without a range, which an empty blob cannot satisfy, to learn whether it is one."""
+        with translated(self._thing):
+            answer = self._blob.download_blob(**self._condition())
+        if answer.size:
+            raise Conflict(f"{self._thing} has changed", cure="Read it again and decide anew.")
+        return b""
+
+    def _condition(self) -> dict[str, Any]:
+        from azure.core import MatchConditions
+
+        return {"etag": self._etag, "match_condition": MatchConditions.IfNotModified} if self._etag else {}

@@ -1,0 +1,130 @@
+"""Holds a finite lease on a blob: renewed by a thread, doubted as soon as a renewal could be late."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from shared.azure_sdk import translated
+from shared.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient, BlobLeaseClient
+
+_LOGGER = logging.getLogger(__name__)
+
+# https://learn.microsoft.com/rest/api/storageservices/lease-blob: finite leases last 15 to 60 s.
+SHORTEST, LONGEST = timedelta(seconds=15), timedelta(seconds=60)
+
+
+def check_duration(duration: timedelta) -> int:
+    """The whole seconds of a lease's duration; raises `UsageError` if Azure would not take it."""
+    if not SHORTEST <= duration <= LONGEST or duration.microseconds:
+        raise UsageError("a lease lasts 15 to 60 whole seconds", value=duration)
+    return duration.seconds
+
+
+class HeldLease:
+    """A context manager that gives itself as the `Lease`.
+
+    Time is counted from before a request was sent, so that we give up no later than the service does.
+    `monotonic` counts seconds.
+    """
+
+    def __init__(
+        self,
+        blob: BlobClient,
+        thing: str,
+        duration: timedelta,
+        *,
+        renewals: int = 3,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._seconds = check_duration(duration)
+        self._blob, self._thing, self._monotonic = blob, thing, monotonic
+        self._period = self._seconds / renewals
+        self._lease: BlobLeaseClient | None = None
+        self._deadline = float("-inf")
+        self._loss = "not held"
+        self._released = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="renew-lease", daemon=True)
+
+    def __enter__(self) -> HeldLease:
+        try:
+            self._acquire()
+        except NotFound:
+            self._make_blob()
+            self._acquire()
+        self._keeper.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._released.set()
+        self._keeper.join()
+        held, self._loss = not self._loss, "released"
+        if held and self._lease is not None:
+            try:
+                with translated(self._thing):
+                    self._lease.release()
+            except GroundcrewError as failure:
+                # It runs out by itself; the work is done, and must not fail for this.
+                _LOGGER.warning("lease_not_released", extra={"thing": self._thing, "reason": str(failure)})
+
+    def check(self) -> None:
+        """Raises `Locked` if the lease was lost, or could be, since no renewal came through in time."""
+        loss = self._loss
+        if not loss and self._monotonic() >= self._deadline:
+            loss = "not renewed in time"
+        if loss:
+            raise Locked(
+                f"the lease on {self._thing} is lost", value=loss, cure="Stop here; a later run goes on."
+            )
+
+    def renew(self) -> bool:
+        """Renew now, as the thread does in turn; False if that failed, for good or for this time."""
+        if self._lease is None:
+            return False
+        began = self._monotonic()
+        try:
+            with translated(self._thing):
+                # No retries within: each round is short, and the next comes soon.
+                self._lease.renew(retry_total=0, connection_timeout=self._period, read_timeout=self._period)
+        except Unavailable as error:
+            _LOGGER.warning("lease_renewal_failed", extra={"thing": self._thing, "reason": str(error)})
+            return False
+        except GroundcrewError as error:
+            self._loss = str(error.value or error.thing)
+            _LOGGER.warning("lease_lost", extra={"thing": self._thing, "reason": str(error)})
+            return False
+        self._deadline = began + self._seconds
+        return True
+
+    def _acquire(self) -> None:
+        from azure.storage.blob import BlobLeaseClient
+
+        # An id of our own makes a repeated request after a lost answer find us as the holder.
+        self._lease = BlobLeaseClient(self._blob, lease_id=str(uuid.uuid4()))
+        began = self._monotonic()
+        with translated(self._thing):
+            self._lease.acquire(lease_duration=self._seconds)
+        self._deadline, self._loss = began + self._seconds, ""
+
+    def _make_blob(self) -> None:
+        try:
+            with translated(self._thing):
+                self._blob.upload_blob(b"", overwrite=False)
+        except AlreadyExists:
+            return
+
+    def _keep(self) -> None:
+        pause = self._period
+        while not self._released.wait(pause) and not self._loss:
+            pause = self._period if self.renew() else self._period / 4

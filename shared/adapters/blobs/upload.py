@@ -1,0 +1,150 @@
+"""Uploads a blob of unknown size as staged blocks, a few at a time, in bounded memory."""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from shared.adapters.blobs.writes import found_own, info_of_answer, new_mark
+from shared.azure_sdk import translated
+from shared.errors import AlreadyExists, GroundcrewError, NotFound, Unavailable, UsageError
+from shared.ports import BlobInfo
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient
+
+# https://learn.microsoft.com/rest/api/storageservices/put-block: at most 50,000 committed blocks.
+MAX_BLOCKS = 50_000
+_BLOCKS_PER_SIZE = 10_000
+
+
+def block_size(index: int, first_bytes: int) -> int:
+    """The size of block `index`: twice as large after every 10,000, so that 4 MiB at first allow 1.2 TiB."""
+    return first_bytes << (index // _BLOCKS_PER_SIZE)
+
+
+class BlockUpload:
+    """`BlobUpload` over staged blocks, committed under If-None-Match.
+
+    Azure forgets blocks that are never committed within a week, or when another upload of the name commits.
+    """
+
+    def __init__(self, blob: BlobClient, thing: str, *, block_bytes: int, in_flight: int) -> None:
+        self._blob, self._thing = blob, thing
+        self._block_bytes, self._in_flight = block_bytes, in_flight
+        self._token = secrets.token_hex(8)  # keeps apart the blocks of two uploads of one name
+        self._buffer = io.BytesIO()
+        self._ids: list[str] = []
+        self._written = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._staging: deque[Future[None]] = deque()
+        self._failure: GroundcrewError | None = None
+        self._ended = ""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append; what is not sent yet is copied. Raises the failure of an earlier block, if any."""
+        self._check_open()
+        view = memoryview(data).cast("B")
+        while view:
+            room = block_size(len(self._ids), self._block_bytes) - self._buffer.tell()
+            self._buffer.write(view[:room])
+            self._written += min(room, len(view))
+            view = view[room:]
+            if self._buffer.tell() == block_size(len(self._ids), self._block_bytes):
+                self._send_block()
+
+    def commit(self) -> BlobInfo:
+        """Make the blob visible, only if no blob of that name exists (`AlreadyExists`)."""
+        self._check_open()
+        if self._buffer.tell():
+            self._send_block()
+        while self._staging:
+            self._await_oldest()
+        mark = new_mark()
+        try:
+            found = self._commit(mark)
+        except GroundcrewError as error:
+            self._fail(error)
+            raise
+        self._end("committed")
+        return found
+
+    def abort(self) -> None:
+        """Forget what was written. Safe after a failure, and after `commit`, when it does nothing."""
+        if not self._ended:
+            self._end("aborted")
+
+    def _commit(self, mark: dict[str, str]) -> BlobInfo:
+        from azure.core import MatchConditions
+        from azure.storage.blob import BlobBlock
+
+        blocks = [BlobBlock(block_id) for block_id in self._ids]
+        try:
+            with translated(self._thing):
+                answer = self._blob.commit_block_list(
+                    blocks, metadata=dict(mark), match_condition=MatchConditions.IfMissing
+                )
+        except (AlreadyExists, UsageError) as error:
+            # InvalidBlockList (a UsageError): another upload of this name was committed, and ours forgotten.
+            return self._settle(error, mark)
+        return info_of_answer(str(self._blob.blob_name), self._written, answer)
+
+    def _settle(self, error: GroundcrewError, mark: dict[str, str]) -> BlobInfo:
+        try:
+            ours = found_own(self._blob, self._thing, mark)
+        except NotFound:
+            raise Unavailable(
+                f"the blocks of {self._thing} are gone", value=error.value, cure="Upload it anew."
+            ) from error
+        if ours is not None:
+            return ours
+        raise AlreadyExists(f"there is already {self._thing}") from error
+
+    def _send_block(self) -> None:
+        if len(self._ids) == MAX_BLOCKS:
+            raise UsageError(
+                f"{self._thing} is too large",
+                value=f"{self._written} bytes",
+                cure="Split it into more parts.",
+            )
+        while len(self._staging) >= self._in_flight:
+            self._await_oldest()
+        # getvalue() hands over the buffer's own bytes; all ids have one length, as Azure wants it.
+        body, self._buffer = self._buffer.getvalue(), io.BytesIO()
+        block_id = f"{self._token}-{len(self._ids):05d}"
+        self._ids.append(block_id)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="stage-block")
+        self._staging.append(self._pool.submit(self._stage, block_id, body))
+
+    def _stage(self, block_id: str, body: bytes) -> None:
+        with translated(self._thing):
+            self._blob.stage_block(block_id, body, length=len(body))
+
+    def _await_oldest(self) -> None:
+        try:
+            self._staging.popleft().result()
+        except GroundcrewError as error:
+            self._fail(error)
+            raise
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._ended:
+            raise UsageError(f"the upload of {self._thing} is over", value=self._ended)
+
+    def _fail(self, error: GroundcrewError) -> None:
+        self._failure = error
+        self._end("failed")
+
+    def _end(self, how: str) -> None:
+        self._ended = how
+        self._buffer = io.BytesIO()
+        if self._pool is not None:
+            # Requests under way end by their own time limits; nothing of them is ever committed.
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._staging.clear()

@@ -1,0 +1,233 @@
+"""What a backup set shall hold, which parts it comes in, and when it is complete. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from shared.core.databases import Namespace
+from shared.errors import Inconsistent, UsageError
+from shared.formats.backupset import (
+    FORMAT,
+    Held,
+    Link,
+    Manifest,
+    OplogSlice,
+    Piece,
+    Plan,
+    PlannedPart,
+    Receipt,
+    Stored,
+    folder,
+)
+
+# What must be in every backup, whatever the policy says: without these there is no Rocket.Chat.
+NEVER_EXCLUDED = (
+    "users",
+    "rocketchat_message",
+    "rocketchat_room",
+    "rocketchat_subscription",
+    "rocketchat_settings",
+    "rocketchat_uploads",
+    "rocketchat_uploads.files",
+    "rocketchat_uploads.chunks",
+)
+
+_HASH_MODULUS = 1 << 128
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A namespace that is left out, and why."""
+
+    name: str
+    because: str
+
+
+def choose(namespaces: Sequence[Namespace], exclude: Iterable[str]) -> tuple[list[Namespace], list[Excluded]]:
+    """What is dumped and what is left out by policy. `exclude` names collections, or `db.collection`.
+
+    Raises UsageError for a collection that must never be left out.
+    """
+    unwanted = set(exclude)
+    forbidden = sorted(filter(_must, unwanted))
+    if forbidden:
+        raise UsageError(
+            "policy excludes what a backup cannot be without",
+            value=", ".join(forbidden),
+            cure="Take it out of backup.exclude in policy.yaml.",
+        )
+    taken = [n for n in namespaces if not unwanted & {n.collection, n.name}]
+    left = [Excluded(n.name, "policy: backup.exclude") for n in namespaces if n not in taken]
+    return taken, left
+
+
+def _must(name: str) -> bool:
+    return name in NEVER_EXCLUDED or name.partition(".")[2] in NEVER_EXCLUDED
+
+
+def pieces_wanted(namespace: Namespace, part_bytes: int) -> int:
+    """Into how many ranges a collection is cut; 1 leaves it whole."""
+    if namespace.kind != "collection" or namespace.options.get("capped"):
+        return 1  # the order of a capped collection is its natural one, which a range would lose
+    return max(1, -(-namespace.data_bytes // part_bytes))
+
+
+def plan_parts(
+    namespaces: Sequence[Namespace],
+    cuts: Mapping[str, Sequence[bytes]],
+    metadata: Mapping[str, str],
+    *,
+    part_bytes: int,
+) -> tuple[PlannedPart, ...]:
+    """Pack namespaces into parts of about `part_bytes` of uncompressed data.
+
+    `cuts` are the split points of the big collections, `metadata` each namespace's text for the archive.
+    A database that fits in one part is one part with its oplog inside; otherwise the oplog is the last part.
+    `namespaces` come in the order a restore wants (`admin.system.*` first) and keep it.
+    """
+    if sum(n.data_bytes for n in namespaces) <= part_bytes and not any(cuts.values()):
+        return (PlannedPart(tuple(_piece(n, metadata) for n in namespaces), oplog=True),)
+    parts: list[PlannedPart] = []
+    packed: list[Piece] = []
+    room = part_bytes
+    for namespace in namespaces:
+        if points := cuts.get(namespace.name):
+            parts += [PlannedPart((piece,)) for piece in _ranges(namespace, points, metadata)]
+            continue
+        if packed and namespace.data_bytes > room:
+            parts.append(PlannedPart(tuple(packed)))
+            packed, room = [], part_bytes
+        packed.append(_piece(namespace, metadata))
+        room -= namespace.data_bytes
+    if packed:
+        parts.append(PlannedPart(tuple(packed)))
+    return (*parts, PlannedPart((), oplog=True))
+
+
+def _piece(n: Namespace, metadata: Mapping[str, str], lower: bytes = b"", upper: bytes = b"") -> Piece:
+    return Piece(n.db, n.collection, n.kind, n.uuid, metadata[n.name], lower.hex(), upper.hex())
+
+
+def _ranges(n: Namespace, points: Sequence[bytes], metadata: Mapping[str, str]) -> list[Piece]:
+    bounds = [b"", *points, b""]
+    return [_piece(n, metadata, low, high) for low, high in pairwise(bounds)]
+
+
+def backup_class(begun: Iterable[tuple[str, datetime]], now: datetime, zone: ZoneInfo) -> str:
+    """`monthly`, `weekly` or `daily`: the first set of a calendar month, else of an ISO week, else of a day.
+
+    `begun` are the (class, creation) of the sets there are. Judged in the policy's zone, and by what is
+    there rather than by the weekday, so that a missed night does not cost a month its monthly set.
+    """
+    local = now.astimezone(zone)
+    others = [(klass, at.astimezone(zone)) for klass, at in begun]
+    if not any(k == "monthly" and (at.year, at.month) == (local.year, local.month) for k, at in others):
+        return "monthly"
+    week = local.isocalendar()[:2]
+    if not any(k in ("monthly", "weekly") and at.isocalendar()[:2] == week for k, at in others):
+        return "weekly"
+    return "daily"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Whether a nightly set is to begin, and why (not)."""
+
+    due: bool
+    because: str
+    resume: str = ""  # the folder of an unfinished set to go on with
+
+
+def nightly_due(
+    sets: Iterable[tuple[str, datetime, str]], now: datetime, *, spacing: timedelta, patience: timedelta
+) -> Due:
+    """Level-triggered: `sets` are (folder, creation, state) with state `sealed`, `open` or `failed`.
+
+    A timer that fires twice begins one set; an unfinished one is taken up again until `patience` is over.
+    """
+    recent = sorted((s for s in sets if s[2] != "failed"), key=lambda s: s[1], reverse=True)
+    for where, created, state in recent:
+        age = now - created
+        if state == "open" and age < patience:
+            return Due(True, f"{where} was begun {_ago(age)} ago and is not sealed", resume=where)
+        if state == "sealed" and age < spacing:
+            return Due(False, f"{where} was begun {_ago(age)} ago")
+    return Due(True, "the newest set is older than a night" if recent else "there is no set yet")
+
+
+def _ago(age: timedelta) -> str:
+    hours, rest = divmod(int(age.total_seconds()), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min"
+
+
+def unfinished(plan: Plan, receipts: Mapping[int, Receipt]) -> list[int]:
+    """The parts to be done next. The oplog's own part waits for all others, since it ends the set."""
+    missing = [i for i in range(len(plan.parts)) if i not in receipts]
+    early = [i for i in missing if plan.parts[i].pieces]
+    return early or missing
+
+
+def assemble(plan: Plan, receipts: Mapping[int, Receipt], *, tool: str, previous: Link | None) -> Manifest:
+    """The manifest of a complete set: the same whoever computes it.
+
+    Raises Inconsistent naming what is missing or does not fit; nothing incomplete is ever sealed.
+    """
+    if missing := unfinished(plan, receipts):
+        raise Inconsistent(f"set {plan.set} is not complete", value=f"parts {missing} have no receipt")
+    ordered = [receipts[i] for i in range(len(plan.parts))]
+    for index, receipt in enumerate(ordered):
+        _fits(plan, index, receipt)
+    oplogs = [r.oplog for r in ordered if r.oplog]
+    return Manifest(
+        format=FORMAT,
+        set=plan.set,
+        klass=plan.klass,
+        created=plan.created,
+        sealed=max(r.finished for r in ordered),
+        reason=plan.reason,
+        tool=tool,
+        source=plan.source,
+        recipients=plan.recipients,
+        excluded=plan.excluded,
+        oplog=_only(plan, oplogs),
+        parts=tuple(
+            Stored(r.blob, r.stored_bytes, r.plain_bytes, r.sha256, tuple(c.name for c in r.counts))
+            for r in ordered
+        ),
+        namespaces=_held(plan, ordered),
+        previous=previous,
+    )
+
+
+def _fits(plan: Plan, index: int, receipt: Receipt) -> None:
+    planned = sorted(piece.name for piece in plan.parts[index].pieces)
+    found = sorted(count.name for count in receipt.counts)
+    if (receipt.set, receipt.part) != (plan.set, index) or planned != found:
+        where = folder(plan.klass, plan.set)
+        raise Inconsistent(f"the receipt of part {index} does not fit the plan of {where}")
+
+
+def _only(plan: Plan, oplogs: list[OplogSlice]) -> OplogSlice:
+    if len(oplogs) != 1 or oplogs[0].start != plan.oplog_start:
+        raise Inconsistent(f"set {plan.set} has no oplog that begins where the dump began")
+    return oplogs[0]
+
+
+def _held(plan: Plan, receipts: Sequence[Receipt]) -> tuple[Held, ...]:
+    """Each namespace once, with the sums over its ranges."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for count in (count for receipt in receipts for count in receipt.counts):
+        total = sums[count.name]
+        total[0] += count.documents
+        total[1] += count.data_bytes
+        total[2] = (total[2] + int(count.content_hash, 16)) % _HASH_MODULUS
+    first = {piece.name: piece for part in reversed(plan.parts) for piece in reversed(part.pieces)}
+    return tuple(
+        Held(p.db, p.collection, p.kind, p.uuid, p.metadata, sums[n][0], sums[n][1], f"{sums[n][2]:032x}")
+        for n, p in first.items()
+    )

@@ -1,0 +1,62 @@
+"""How we speak of MongoDB's contents: namespaces, positions in the oplog, ranges of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A collection or view of MongoDB, as the catalogue describes it."""
+
+    db: str
+    collection: str
+    kind: str = "collection"  # or "view", "timeseries"
+    uuid: str = ""  # 32 hex digits; empty for views
+    options: Mapping[str, object] = field(default_factory=dict)
+    indexes: tuple[Mapping[str, object], ...] = ()
+    documents: int = 0  # an estimate from the catalogue's statistics
+    data_bytes: int = 0  # the same, uncompressed
+
+    @property
+    def name(self) -> str:
+        """`db.collection`."""
+        return f"{self.db}.{self.collection}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Timestamp:
+    """A BSON timestamp: seconds since 1970 and an ordinal within the second; orders like the oplog."""
+
+    seconds: int
+    ordinal: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds}.{self.ordinal}"
+
+    @classmethod
+    def parse(cls, text: str) -> Timestamp:
+        """The inverse of `str`. Raises ValueError."""
+        seconds, _, ordinal = text.partition(".")
+        return cls(int(seconds), int(ordinal))
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Documents whose `_id` is at least `lower` and below `upper`, in the order of the `_id` index.
+
+    Bounds are BSON documents `{"_id": value}`; None is open. The index's order, not a query's, since a
+    query's `$gte` compares only values of one type.
+    """
+
+    lower: bytes | None = None
+    upper: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InsertResult:
+    """What the server said of one batch."""
+
+    inserted: int
+    failures: tuple[str, ...] = ()

@@ -1,0 +1,141 @@
+"""mongodump's archive format, version 0.1: writing.
+
+A header, a prelude that announces every namespace, then blocks of raw documents, each block headed by
+its namespace and ended by a terminator; the end of a namespace carries a CRC-64/XZ of its documents.
+Stock `mongorestore --archive` reads it. Source: mongo-tools, common/archive/spec.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import bson
+from bson.int64 import Int64
+from fastcrc import crc64
+
+from shared.errors import Corrupt
+from shared.formats.documents import Tally, tally
+
+MAGIC = b"\x6d\xe2\x99\x81"
+TERMINATOR = b"\xff\xff\xff\xff"
+FORMAT_VERSION = "0.1"
+OPLOG = ("", "oplog")
+
+Write = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The archive's first document."""
+
+    server_version: str  # X.Y.Z, or mongorestore aborts
+    tool_version: str
+    concurrent_collections: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A namespace in the prelude.
+
+    `metadata` is canonical Extended JSON of options, indexes and uuid; empty for the oplog. `blocks` is
+    the collection's name in the blocks where it differs (the buckets of a time-series collection).
+    """
+
+    db: str
+    collection: str
+    metadata: str
+    kind: str = "collection"
+    blocks: str = ""
+
+
+class ArchiveWriter:
+    """Writes one archive to `write`, one namespace after the other, without copying the documents.
+
+    Call `documents` as often as there are batches, `end` once for each namespace of the prelude (empty
+    ones and views too), then `finish`, which raises if one was forgotten.
+    """
+
+    def __init__(self, write: Write, header: Header, prelude: Sequence[Entry]) -> None:
+        self._write = write
+        self._open: dict[tuple[str, str], Entry] = {(e.db, e.collection): e for e in prelude}
+        self._crc, self._tally = 0, Tally()
+        self._current: tuple[str, str] | None = None
+        write(b"".join((MAGIC, _header(header), *map(_prelude, prelude), TERMINATOR)))
+
+    def documents(self, db: str, collection: str, batch: bytes) -> Tally:
+        """Append a batch of whole documents; returns their tally. Raises Corrupt."""
+        entry = self._switch(db, collection)
+        counted = tally(batch)
+        self._crc = crc64.xz(batch, self._crc)
+        self._tally += counted
+        self._write(_block(entry, ended=False, crc=0))
+        self._write(batch)
+        self._write(TERMINATOR)
+        return counted
+
+    def end(self, db: str, collection: str) -> Tally:
+        """Close the namespace; returns the tally of all its documents."""
+        entry = self._switch(db, collection)
+        self._write(_block(entry, ended=True, crc=self._crc) + TERMINATOR)
+        ended, self._crc, self._tally, self._current = self._tally, 0, Tally(), None
+        del self._open[db, collection]
+        return ended
+
+    def finish(self) -> None:
+        """Raises Corrupt if a namespace of the prelude was not ended: the archive would not restore."""
+        if self._open:
+            raise Corrupt("the archive lacks a namespace of its prelude", value=sorted(self._open))
+
+    def _switch(self, db: str, collection: str) -> Entry:
+        # One namespace at a time keeps the CRC and the tally in two variables.
+        if self._current not in (None, (db, collection)):
+            raise Corrupt("two namespaces of an archive are open at once", value=f"{db}.{collection}")
+        self._current = (db, collection)
+        return self._open[db, collection]
+
+
+def buckets(collection: str, kind: str, server_version: str) -> str:
+    """The name of the collection in the archive's blocks, if it differs from the prelude's.
+
+    mongodump names a time-series collection itself in the prelude, and its buckets in the blocks, until
+    MongoDB 8.3, which has no such collection any more.
+    """
+    release = tuple(int(part) for part in server_version.split(".")[:2] if part.isdigit())
+    return f"system.buckets.{collection}" if kind == "timeseries" and release < (8, 3) else ""
+
+
+def _header(header: Header) -> bytes:
+    return bson.encode(
+        {
+            "concurrent_collections": header.concurrent_collections,
+            "version": FORMAT_VERSION,
+            "server_version": header.server_version,
+            "tool_version": header.tool_version,
+        }
+    )
+
+
+def _prelude(entry: Entry) -> bytes:
+    return bson.encode(
+        {
+            "db": entry.db,
+            "collection": entry.collection,
+            "metadata": entry.metadata,
+            "size": 0,
+            "type": entry.kind,
+        }
+    )
+
+
+def _block(entry: Entry, *, ended: bool, crc: int) -> bytes:
+    signed = struct.unpack("<q", struct.pack("<Q", crc))[0]
+    return bson.encode(
+        {
+            "db": entry.db,
+            "collection": entry.blocks or entry.collection,
+            "EOF": ended,
+            "CRC": Int64(signed),
+        }
+    )

@@ -1,0 +1,94 @@
+"""The envelope of a part: an archive, compressed by zstd, encrypted by age, hashed on its way out.
+
+`age -d -i KEY part | zstd -d | mongorestore --archive` undoes it without Groundcrew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, cast
+
+import zstandard
+
+from shared.errors import Corrupt
+from shared.formats import age
+from shared.formats.agekeys import Identity, Recipient
+
+Write = Callable[[bytes], object]
+
+SUFFIX = ".archive.zst.age"
+_WINDOW_LOG_LIMIT = 27  # 128 MiB: what `zstd -d` takes without being told to take more
+_PLAIN_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What came out of a `Sealer`."""
+
+    plain_bytes: int
+    stored_bytes: int
+    sha256: str  # of the stored bytes
+
+
+class Sealer:
+    """Compresses and encrypts what is written, and passes the stored bytes to `write`.
+
+    With `threads` above 0, zstd compresses in that many threads of its own, beside the caller.
+    """
+
+    def __init__(self, write: Write, recipients: Sequence[Recipient], *, level: int, threads: int) -> None:
+        self._write = write
+        self._digest = hashlib.sha256()
+        self._plain_bytes = self._stored_bytes = 0
+        self._encryptor = age.Encryptor(self._store, recipients)
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level, threads=threads, write_checksum=True
+        )
+        self._compress = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+
+    def write(self, data: bytes) -> None:
+        """Append to the plain stream."""
+        self._plain_bytes += len(data)
+        if compressed := self._compress.compress(data):
+            self._encryptor.write(compressed)
+
+    def finish(self) -> Sealed:
+        """Complete the stream; a part that was not finished does not open."""
+        self._encryptor.write(self._compress.flush())
+        self._encryptor.finish()
+        return Sealed(self._plain_bytes, self._stored_bytes, self._digest.hexdigest())
+
+    def _store(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._stored_bytes += len(data)
+        self._write(data)
+
+
+def open_part(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: str) -> Iterator[bytes]:
+    """The plain bytes of a part. Raises Corrupt naming the blob for a wrong key, damage or truncation."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_LIMIT)
+    source = cast(IO[bytes], _Reader(age.decrypt(chunks, identities, name=name)))
+    with decompressor.stream_reader(source) as reader:
+        try:
+            while plain := reader.read(_PLAIN_BYTES):
+                yield plain
+        except zstandard.ZstdError as error:
+            raise Corrupt(f"{name} does not decompress", value=error) from error
+
+
+class _Reader:
+    """The least of a file that zstd wants to read from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._held = chunks, b""
+
+    def read(self, size: int) -> bytes:
+        while not self._held:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._held = chunk
+        out, self._held = self._held[:size], self._held[size:]
+        return out

@@ -1,0 +1,107 @@
+"""Signing and checking manifests: Ed25519 over the canonical JSON of everything but the signature.
+
+One blob holds both, so that a manifest without its signature cannot exist. With stock tools:
+`jq -cSj 'del(.signature)' manifest.json > m` and `openssl pkeyutl -verify -rawin -pubin -inkey signer.pem
+-in m -sigfile s`, where `s` is `jq -r .signature manifest.json | base64 -d`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shared.errors import Corrupt, Refused, UsageError
+from shared.formats.backupset import Manifest, canonical, load, to_json
+
+_SECRET_PREFIX, _PUBLIC_PREFIX = "groundcrew-sign-secret-", "groundcrew-sign-"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The writer's signing key. Its text form begins with `groundcrew-sign-secret-`."""
+
+    seed: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Signer:
+        """A new key."""
+        return cls(os.urandom(32))
+
+    @classmethod
+    def parse(cls, text: str) -> Signer:
+        """Raises UsageError, without the secret."""
+        try:
+            return cls(_decode(text, _SECRET_PREFIX))
+        except ValueError as error:
+            cure = f"Expected {_SECRET_PREFIX}…, as `groundcrew keys generate` prints it."
+            raise UsageError("not a signing key", cure=cure) from error
+
+    def text(self) -> str:
+        """The secret, for a vault."""
+        return _SECRET_PREFIX + base64.urlsafe_b64encode(self.seed).decode().rstrip("=")
+
+    def public(self) -> str:
+        """What readers pin."""
+        key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
+        return _PUBLIC_PREFIX + base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")
+
+    def sign(self, manifest: Manifest) -> bytes:
+        """The manifest's blob."""
+        body = {**to_json(manifest), "signer": self.public()}
+        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(canonical(body))
+        return canonical({**body, "signature": base64.b64encode(signature).decode()})
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A manifest whose signature holds."""
+
+    manifest: Manifest
+    signer: str
+    sha256: str  # of the blob, for the chain
+
+
+def check(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Checked:
+    """Parse a manifest and check its signature.
+
+    `trusted` are the signers to accept; empty accepts any, and then the caller must say that nobody
+    vouches for the signer. Raises Corrupt for a broken signature, Refused for an unknown signer.
+    """
+    try:
+        plain = json.loads(blob)
+        signature = base64.b64decode(plain.pop("signature"), validate=True)
+        signer = str(plain["signer"])
+        key = Ed25519PublicKey.from_public_bytes(_decode(signer, _PUBLIC_PREFIX))
+        key.verify(signature, canonical(plain))
+    except InvalidSignature as error:
+        raise Corrupt(f"the signature of {name} does not hold", cure="The manifest was changed.") from error
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise Corrupt(f"{name} is not a signed manifest", value=error) from error
+    if trusted and signer not in trusted:
+        raise Refused(
+            f"{name} is signed by somebody else",
+            value=signer,
+            cure="Give that signer by --signer or GROUNDCREW_TRUSTED_SIGNERS if you know whose it is.",
+        )
+    del plain["signer"]
+    return Checked(load(Manifest, plain, name=name), signer, hashlib.sha256(blob).hexdigest())
+
+
+def _decode(text: str, prefix: str) -> bytes:
+    body = text.strip()
+    if not body.startswith(prefix):
+        raise ValueError(f"does not begin with {prefix}")
+    try:
+        data = base64.b64decode(body.removeprefix(prefix) + "=", altchars=b"-_", validate=True)
+    except binascii.Error as error:
+        raise ValueError("not Base64") from error
+    if len(data) != 32:
+        raise ValueError("not 32 bytes")
+    return data

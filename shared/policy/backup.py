@@ -1,0 +1,124 @@
+"""The policy of backups: what is taken, how it is packed, how long it is kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
+
+from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, wrong
+from .values import format_duration
+
+# Without these a restored server has lost its people, its messages or its files.
+PROTECTED = (
+    "users", "rocketchat_message", "rocketchat_room", "rocketchat_subscription", "rocketchat_settings",
+    "rocketchat_uploads", "rocketchat_uploads.files", "rocketchat_uploads.chunks",
+)  # fmt: skip
+
+# zstd levels: 3 is the fastest that is not larger than gzip -6, 9 gives smaller parts at some speed.
+LEVELS = {"fast": 3, "small": 9}
+
+
+class Retention(Section):
+    """How long each class is kept, by age, so that nobody shortens it by adding entries.
+
+    A count means that many of the class's own periods: `weekly: 5` is five weeks, a month has 31 days.
+    """
+
+    daily: DailyAge = Field(timedelta(days=14), description="age up to which daily ones are kept; a count is days")
+    weekly: WeeklyAge | None = Field(None, description="the same for the first of each week; a count is weeks")
+    monthly: MonthlyAge | None = Field(
+        None, description="the same for the first of each month; a count is months of 31 days"
+    )
+    minimum: int = Field(3, ge=1, le=1000, description="so many of the newest good ones are kept whatever their age")
+    maximum: int | None = Field(None, ge=2, le=100_000, description="so many at most, the shortest-lived go first")
+    failed: Duration = Field(timedelta(days=2), description="age up to which failed and unfinished ones are kept")
+
+    @property
+    def ages(self) -> dict[str, timedelta]:
+        """The age limit of each class that is in use, shortest-lived class first."""
+        ages = {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
+        return {name: age for name, age in ages.items() if age is not None}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        limits = list(self.ages.items())
+        for (shorter, low), (longer, high) in zip(limits, limits[1:], strict=False):
+            if high <= low:
+                problem = f"{longer} is kept for {format_duration(high)}, no longer than {shorter}"
+                wrong(problem, f"Give {longer} more than {format_duration(low)}, or leave it out")
+        if self.daily < timedelta(days=1):
+            wrong(f"daily is kept for {format_duration(self.daily)}: the next day there is none", "Keep a day or more")
+        if self.maximum is not None and self.maximum < self.minimum:
+            wrong(f"maximum {self.maximum} is below minimum {self.minimum}", "Raise maximum or lower minimum")
+        return self
+
+
+def _databases(value: object) -> tuple[str, ...]:
+    if value == "all":
+        return ()
+    cure = "Write 'all' or a list like [rocketchat]"
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+        wrong("databases is neither 'all' nor a list of names", cure)
+    if not value:
+        wrong("no database would be backed up", cure)
+    return tuple(value)
+
+
+def _may_be_excluded(pattern: str) -> str:
+    _, _, rest = pattern.partition(".")
+    for name in PROTECTED:
+        if fnmatchcase(name, pattern) or name == rest:
+            wrong(f"'{pattern}' would leave {name} out of the backup", "Without it a restore is worth little; remove it")
+    if pattern.startswith("rocketchat_uploads"):
+        wrong(f"'{pattern}' would leave uploads out of the backup", "People's files are always backed up; remove it")
+    return pattern
+
+
+class Backup(Section):
+    """What a backup holds and how it is stored; when it runs is the timer's app setting."""
+
+    databases: Annotated[
+        tuple[str, ...],
+        PlainValidator(_databases),
+        WithJsonSchema(
+            {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}]}
+        ),
+    ] = Field((), description="`all`, or the names of the databases", json_schema_extra={"default": "all"})
+    exclude: tuple[Annotated[Glob, AfterValidator(_may_be_excluded)], ...] = Field(
+        (), description="collections left out, `*` allowed; never uploads, users, messages, rooms, settings"
+    )
+    part_target: Size = Field(
+        512 << 20,
+        ge=1 << 20,
+        le=64 << 30,
+        description="uncompressed size at which a part is closed",
+        json_schema_extra={"default": "512 MiB"},
+    )
+    compression: Literal["fast", "small"] = Field("fast", description="zstd for speed (3) or for size (9)")
+    level: int | None = Field(None, ge=1, le=19, description="the zstd level, if neither fits")
+    retention: Literal["lifecycle", "self"] = Field(
+        "lifecycle", description="who deletes: the storage's lifecycle rules, or the app by plan"
+    )
+    keep: Retention = Field(
+        Retention(weekly=timedelta(weeks=8), monthly=timedelta(days=400)), description="how long each class is kept"
+    )
+    when_vm_off: Literal["wake", "before_stop", "skip"] = Field(
+        "wake", description="a backup that is due while the VM is off: wake it, run before the stop, or skip"
+    )
+    alarm_after: Duration = Field(timedelta(hours=36), description="age of the newest good backup that is an alarm")
+
+    @property
+    def zstd_level(self) -> int:
+        """The level to compress with, 1 to 19."""
+        return self.level or LEVELS[self.compression]
+
+    def includes(self, database: str) -> bool:
+        """Whether the database is backed up."""
+        return not self.databases or database in self.databases
+
+    def excludes(self, collection: str) -> bool:
+        """Whether policy leaves the collection (without its database) out."""
+        return any(fnmatchcase(collection, pattern) for pattern in self.exclude)

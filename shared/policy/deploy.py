@@ -1,0 +1,55 @@
+"""The policy of deploys: what may be shipped, from where, and who must have agreed."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from .base import Duration, Glob, Name, Section, wrong
+
+_HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+
+
+def _host(host: str) -> str:
+    if not _HOST.fullmatch(host):
+        wrong(f"'{host}' is not a host name", "Write only the host, as rocketchat.github.io")
+    return host
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or ".." in PurePosixPath(path).parts or "\\" in path:
+        wrong(f"'{path}' leaves the repository", "Write a path relative to the repository's root")
+    return path
+
+
+RepositoryPath = Annotated[Glob, AfterValidator(_inside)]
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+
+
+class Deploy(Section):
+    """Which merges are shipped to which release, behind which gates."""
+
+    repository: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$", description="owner/name; none: deploys are off"
+    )
+    branch: Name = Field("main", description="only merges into this branch are shipped")
+    environments: tuple[Name, ...] = Field(("production",), min_length=1, description="GitHub environments, in order")
+    namespace: Label = Field("rocketchat", description="Kubernetes namespace of the release")
+    # Helm's limit for a release name is 53 characters.
+    release: Annotated[Label, StringConstraints(max_length=53)] = Field("rocketchat", description="Helm release")
+    chart: RepositoryPath = Field(".", description="folder of the chart in the repository")
+    values: tuple[RepositoryPath, ...] = Field((), description="values files in the repository, later ones win")
+    paths: tuple[RepositoryPath, ...] = Field(("**",), min_length=1, description="changes elsewhere ship nothing")
+    approvals: int = Field(1, ge=0, le=10, description="approvals of the head commit by others than its author")
+    required_checks: tuple[Name, ...] = Field((), description="check runs that must be green")
+    allowed_chart_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        ("rocketchat.github.io",), description="hosts from which chart dependencies may come"
+    )
+    helm_timeout: Duration = Field(timedelta(minutes=20), description="how long Helm waits for the release")
+    checks_timeout: Duration = Field(timedelta(minutes=30), description="how long required checks may take")
+    approval_timeout: Duration = Field(timedelta(hours=8), description="how long an approval is waited for")

@@ -1,0 +1,106 @@
+"""The policy of power: which machines run when, and how they are stopped."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, wrong
+from .days_off import check_country
+from .values import Window, overlaps
+
+
+class Holidays(Section):
+    """Public holidays by country, as the `holidays` library knows them."""
+
+    country: str = Field(description="ISO 3166-1 code, as DE", examples=["DE"])
+    subdivision: str | None = Field(None, description="ISO 3166-2 part after the country, as BY", examples=["BY"])
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        complaint = check_country(self.country, self.subdivision)
+        if complaint:
+            wrong(*complaint)
+        return self
+
+
+class Vacation(Section):
+    """Days on which nobody works, both ends included."""
+
+    first: date = Field(description="the first day", examples=["2026-12-24"])
+    last: date = Field(description="the last day", examples=["2027-01-01"])
+    name: str = Field("vacation", max_length=80, description="what it is called in messages")
+
+    @model_validator(mode="after")
+    def _is_forward(self) -> Self:
+        if self.last < self.first:
+            wrong(f"ends on {self.last}, before it begins on {self.first}", "Exchange first and last")
+        if self.last - self.first > timedelta(days=366):
+            wrong("is longer than a year", "Check the years, or remove the machine's windows")
+        return self
+
+
+class Machine(Section):
+    """A VM or AKS cluster, named or found by a tag, and the local times at which it runs."""
+
+    name: Name | None = Field(None, description="the resource's name; either this or tag")
+    tag: TagPair | None = Field(None, description="`key=value` of the resources' tag; either this or name")
+    kind: Literal["vm", "aks"] = Field("vm", description="a virtual machine or an AKS cluster")
+    timezone: Zone | None = Field(None, description="IANA zone of the windows, if not the policy's")
+    windows: tuple[WeeklyWindow, ...] = Field(
+        (), description="when it runs; without any it is off except by order; over midnight is allowed"
+    )
+    on_days_off: bool = Field(False, description="whether it also runs on holidays and vacations")
+    alternatives: tuple[Name, ...] = Field((), description="sizes to suggest when Azure has no capacity")
+
+    @field_validator("windows")
+    @classmethod
+    def _apart(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+        pairs = overlaps(windows)
+        if pairs:
+            texts = "; ".join(f"'{windows[left]}' and '{windows[right]}'" for left, right in pairs)
+            wrong(f"windows overlap: {texts}", "Join them, or move one")
+        return windows
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if (self.name is None) == (self.tag is None):
+            wrong("a machine needs either a name or a tag", "Give one of the two")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name or self.tag or ""
+
+
+class Power(Section):
+    """When machines run, and how they are stopped."""
+
+    machines: tuple[Machine, ...] = Field((), description="the machines under schedule; others are left alone")
+    holidays: Holidays | None = Field(None, description="public holidays, on which machines stay off")
+    vacations: tuple[Vacation, ...] = Field((), description="spans of days on which machines stay off")
+    warning: Duration = Field(timedelta(minutes=15), description="how long before a stop the chat is warned")
+    graceful_stop: Duration = Field(timedelta(minutes=5), description="time for `microk8s stop` before deallocation")
+    min_up: Duration = Field(timedelta(minutes=30), description="once started, a machine runs at least so long")
+    max_hold: Duration = Field(timedelta(hours=12), description="longest time for which work in flight delays a stop")
+    settle: Duration = Field(timedelta(minutes=15), description="after which a start or stop without effect has failed")
+
+    @field_validator("machines")
+    @classmethod
+    def _differ(cls, machines: tuple[Machine, ...]) -> tuple[Machine, ...]:
+        seen: set[tuple[str, str]] = set()
+        for machine in machines:
+            if (machine.kind, machine.label.lower()) in seen:
+                wrong(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
+            seen.add((machine.kind, machine.label.lower()))
+        return machines
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        for name, limit in (("warning", 4), ("graceful_stop", 1), ("min_up", 24), ("max_hold", 48), ("settle", 4)):
+            if getattr(self, name) > timedelta(hours=limit):
+                wrong(f"{name} is longer than {limit}h", f"Write {limit}h or less")
+        return self

@@ -1,0 +1,128 @@
+"""The small languages of policy.yaml: durations, sizes, weekly windows. Plain values, no library.
+
+Each parser raises `ValueError` whose two arguments are the problem and its cure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAY_MINUTES = 24 * 60
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION = re.compile(r"(?:\d{1,6}[smhdw]){1,5}")
+_STEP = re.compile(r"(\d+)([smhdw])")
+_SIZE = re.compile(r"(\d{1,6}) ?(KiB|MiB|GiB|TiB|KB|MB|GB|TB)")
+_SIZE_BYTES = {
+    "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+}  # fmt: skip
+_WINDOW = re.compile(r"([A-Za-z*][A-Za-z,*-]*) +(\d{1,2}):(\d\d) *- *(\d{1,2}):(\d\d)")
+_WINDOW_CURE = "Write it like 'Mon-Fri 07:00-19:00', 'Sat,Sun 22:00-02:00' or 'daily 00:00-24:00'"
+
+
+def parse_duration(text: str) -> timedelta:
+    """`30m`, `36h`, `14d`, `2w`, `1h30m` as a positive timedelta of at most 100 years."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"'{text}' is not a duration", "Write a number and a unit: 90s, 30m, 36h, 14d, 2w, 1h30m")
+    seconds = sum(int(number) * _UNIT_SECONDS[unit] for number, unit in _STEP.findall(text))
+    if not 0 < seconds <= 36525 * 86400:
+        raise ValueError(f"'{text}' is not a duration between a second and 100 years", "Write one like 30m or 14d")
+    return timedelta(seconds=seconds)
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back, to the second: `1d12h`; weeks stay days."""
+    rest, parts = int(duration.total_seconds()), []
+    for unit in "dhms":
+        count, rest = divmod(rest, _UNIT_SECONDS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_size(text: str) -> int:
+    """`512 MiB`, `2GB` in bytes; binary and decimal units are told apart."""
+    match = _SIZE.fullmatch(text)
+    if not match or not int(match[1]):
+        raise ValueError(f"'{text}' is not a size", "Write a number and a unit: 64 MiB, 512 MiB, 2 GiB")
+    return int(match[1]) * _SIZE_BYTES[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of local time that begins on each of some weekdays.
+
+    `days` are 0 (Monday) to 6; `start` and `end` are minutes since the day's midnight on the wall clock.
+    An `end` above 1440 lies on the next day, which belongs to the window of the day before.
+    """
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        days = "daily" if len(self.days) == 7 else ",".join(WEEKDAYS[day] for day in sorted(self.days))
+        return f"{days} {_clock(self.start)}-{_clock(self.end if self.end <= DAY_MINUTES else self.end - DAY_MINUTES)}"
+
+
+def parse_window(text: str) -> Window:
+    """A window like `Mon-Fri 07:00-19:00`; one that ends before it begins runs over midnight."""
+    match = _WINDOW.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"'{text}' is not a window", _WINDOW_CURE)
+    start, end = _minutes(match[2], match[3], text), _minutes(match[4], match[5], text)
+    if start == end or start == DAY_MINUTES:
+        raise ValueError(f"'{text}' begins when it ends", "For a whole day write 00:00-24:00")
+    return Window(_days(match[1], text), start, end if end > start else end + DAY_MINUTES)
+
+
+def overlaps(windows: tuple[Window, ...]) -> list[tuple[int, int]]:
+    """Pairs of indices of windows that share a minute of the week; the later index last."""
+    week = 7 * DAY_MINUTES
+    spans = sorted(
+        (day * DAY_MINUTES + window.start + shift, day * DAY_MINUTES + window.end + shift, index)
+        for index, window in enumerate(windows)
+        for day in window.days
+        for shift in (0, week)
+    )
+    found: set[tuple[int, int]] = set()
+    reach, holder = -1, -1
+    for start, end, index in spans:
+        if start < reach and index != holder:
+            found.add((min(index, holder), max(index, holder)))
+        if end > reach:
+            reach, holder = end, index
+    return sorted(found)
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _minutes(hours: str, minutes: str, text: str) -> int:
+    total = int(hours) * 60 + int(minutes)
+    if int(minutes) > 59 or total > DAY_MINUTES:
+        raise ValueError(f"'{text}' has a time that no clock shows", _WINDOW_CURE)
+    return total
+
+
+def _days(text: str, whole: str) -> frozenset[int]:
+    if text.lower() in ("daily", "*"):
+        return frozenset(range(7))
+    days: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        begin, end = _day(first, whole), _day(last if dash else first, whole)
+        days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
+    return frozenset(days)
+
+
+def _day(name: str, whole: str) -> int:
+    for index, day in enumerate(WEEKDAYS):
+        if name.title() == day:
+            return index
+    raise ValueError(f"'{whole}' has a weekday '{name}' that there is not", _WINDOW_CURE)
