@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import (
     AlreadyExists,
@@ -49,7 +49,7 @@ class Retries:
     connect_timeout: timedelta = timedelta(seconds=10)
     read_timeout: timedelta = timedelta(seconds=60)
 
-    def options(self) -> dict[str, float]:
+    def options(self) -> dict[str, Any]:
         """The keyword arguments of the storage SDK's clients that say the same."""
         again = self.attempts - 1
         return {
@@ -81,6 +81,18 @@ def quiet_logs() -> None:
 
 
 @contextmanager
+def well_formed() -> Iterator[None]:
+    """Turns what the SDK says of settings it cannot read into a `UsageError`, without quoting them."""
+    try:
+        yield
+    except ValueError:
+        raise UsageError(
+            "cannot make a client of the storage account's settings",
+            cure="Copy the connection string or URL whole; an identity needs https.",
+        ) from None
+
+
+@contextmanager
 def translated(thing: str) -> Iterator[None]:
     """Turns what the SDK raises within into one of `shared.errors`, about `thing`."""
     from azure.core.exceptions import AzureError, DeserializationError
@@ -94,12 +106,17 @@ def translated(thing: str) -> Iterator[None]:
 
 
 def translate(error: Exception, thing: str) -> GroundcrewError:
-    """The one of our errors that says the same; everything that is not an answer of the service is `Unavailable`.
+    """The one of our errors that says the same; what is no answer of the service is `Unavailable`.
 
     Codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
     """
     status, code = _status(error), _code(error)
     value = code or (f"HTTP {status}" if status else _root(error))
+    # Not exported by the SDKs, so it is known by its name only: the key is no base64.
+    if type(error).__name__ == "AzureSigningError":
+        return Refused(
+            f"cannot sign a request for {thing}", value="the account's key is malformed", cure=_RIGHTS
+        )
     if status in (401, 403) or code in _IMMUTABLE:
         return Refused(f"no right to {thing}", value=value, cure=_RIGHTS)
     if code.startswith("Lease") and status in (409, 412):
@@ -112,9 +129,16 @@ def translate(error: Exception, thing: str) -> GroundcrewError:
         return Conflict(f"{thing} has changed", value=value, cure="Read it again and decide anew.")
     if status is not None and 400 <= status < 500 and status not in (408, 429):
         return UsageError(f"the storage service does not take the request for {thing}", value=value)
-    return Unavailable(
-        f"cannot reach {thing}", value=value, cure="Is the storage account up, and is it allowed through?"
-    )
+    return Unavailable(f"cannot reach {thing}", value=value, cure=_away(error))
+
+
+def _away(error: Exception) -> str:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    if isinstance(error, ClientAuthenticationError):
+        # Sign-in failed before any request: a metadata service that wakes slowly looks the same as a mistake.
+        return "Has the app an identity, or are you signed in (az login)?"
+    return "Is the storage account up, and does its firewall let us through?"
 
 
 def _not_found(thing: str, value: str) -> NotFound:
@@ -151,7 +175,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     """The error and what it came from, as far as the links go."""
     found: list[BaseException] = []
     following: BaseException | None = error
-    while following is not None and following not in found:
+    while following is not None and following not in found and not isinstance(following, GroundcrewError):
         found.append(following)
         inner = getattr(following, "inner_exception", None)
         following = (

@@ -5,13 +5,13 @@ No SDK type crosses these lines, and every SDK exception is turned into one of `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.core.databases import IdRange, InsertResult, Namespace, Timestamp
+from shared.core.databases import IdRange, InsertResult, Namespace, Replayed, Timestamp
 
 
 class Clock(Protocol):
@@ -36,7 +36,7 @@ class BlobUpload(Protocol):
     """A blob being written block by block; nothing is visible before `commit`."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append; the data is copied or sent before the call returns. Raises `Unavailable`."""
+        """Append; the data is copied or sent before the call returns. Raises what befell an earlier block."""
         ...
 
     def commit(self) -> BlobInfo:
@@ -49,14 +49,14 @@ class BlobUpload(Protocol):
 
 
 class Blobs(Protocol):
-    """One container of a blob store. Names are paths with forward slashes."""
+    """One container of a blob store. Names are paths with slashes, as `check_blob_name` takes them."""
 
     def create(self, name: str, data: bytes) -> BlobInfo:
         """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
         ...
 
     def replace(self, name: str, data: bytes, *, etag: str | None) -> BlobInfo:
-        """Write over the version `etag`, or unconditionally if None. Raises `Conflict`."""
+        """Write over the version `etag`, or over any if None. Raises `Conflict`; `Locked` if leased."""
         ...
 
     def read(self, name: str) -> tuple[bytes, str]:
@@ -66,7 +66,8 @@ class Blobs(Protocol):
     def stream(self, name: str, *, etag: str | None = None, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
         """The content in order, in constant memory, resumed after a lost connection.
 
-        Raises `NotFound`, or `Conflict` if `etag` is given and the blob is not that version (any more).
+        Raises `NotFound`, or `Conflict` if the blob is not the version `etag`, or becomes another than the
+        first chunk came from; all of it while iterating.
         """
         ...
 
@@ -79,7 +80,7 @@ class Blobs(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the blob; a blob that is not there is fine."""
+        """Remove the blob; a blob that is not there is fine. Raises `Locked` if it is leased."""
         ...
 
     def lease(self, name: str, *, duration: timedelta) -> AbstractContextManager[Lease]:
@@ -102,11 +103,14 @@ class Queues(Protocol):
     """The queues of the storage account."""
 
     def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
-        """Append a message (at most 48 KiB of text), visible after `delay`; makes the queue if absent."""
+        """Append a message (at most 48 KiB of text), visible after `delay`; makes the queue if absent.
+
+        It may arrive twice. Raises `UsageError` for an empty or too long body.
+        """
         ...
 
     def length(self, queue: str) -> int:
-        """About how many messages wait; 0 if there is no such queue."""
+        """About how many messages there are, visible or not; 0 if there is no such queue."""
         ...
 
 
@@ -184,6 +188,30 @@ class TargetDatabase(Protocol):
         """As for the source."""
         ...
 
-    def replay(self, entries: Iterator[bytes]) -> int:
-        """Apply raw oplog entries in order; returns how many. Raises `Corrupt` naming the failed entry."""
+    def replay(self, entries: Iterator[bytes], *, only: Collection[str] = ()) -> Replayed:
+        """Apply raw oplog entries in order, those of the namespaces `only` if any are given.
+
+        Indexes are left alone and their changes returned, to be built afterwards. Applying the same
+        entries again changes nothing. Raises `Corrupt` naming the entry that failed.
+        """
+        ...
+
+    def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
+        """A sentence for each file of the bucket that lacks chunks or bytes."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where a long job says how far it is: a progress bar, a log, a test's list."""
+
+    def phase(self, name: str, total: int) -> None:
+        """A new phase begins; `total` is in the unit of `advance`, usually bytes."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """That much more is done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A sentence worth reading."""
         ...

@@ -6,10 +6,13 @@ the account's name with an identity of Entra ID (the deployed app), and a SAS UR
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from shared.errors import UsageError
+
+_ADDRESS = re.compile(r"https?://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,17 @@ class StorageAccount:
 
     @classmethod
     def by_connection_string(cls, text: str) -> StorageAccount:
-        """The account of a connection string, as the portal shows it. Raises `UsageError`, without its text."""
+        """The account of a connection string as the portal shows it. Raises `UsageError`, quoting nothing."""
         pairs = dict(part.partition("=")[::2] for part in text.strip().rstrip(";").split(";"))
         keys = {key.strip().lower(): value for key, value in pairs.items()}
         if keys.get("usedevelopmentstorage") == "true":
             return cls(connection_string=text.strip())
+        endpoints = [keys.get(f"{service}endpoint", "https://") for service in ("blob", "queue")]
         right = keys.get("accountkey") or keys.get("sharedaccesssignature")
-        if not right or not (keys.get("accountname") or keys.get("blobendpoint")):
+        well_formed = text.split() == [text.strip()] and all(_ADDRESS.match(each) for each in endpoints)
+        if not well_formed or not right or not (keys.get("accountname") or keys.get("blobendpoint")):
             raise UsageError(
-                "the storage connection string lacks the account or its key",
+                "the storage connection string lacks the account, its key, or a proper address",
                 cure="Copy it whole: DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...",
             )
         return cls(connection_string=text.strip())
@@ -57,7 +62,7 @@ class StorageAccount:
 
     @classmethod
     def by_sas_url(cls, url: str) -> StorageAccount:
-        """The account, or the one container, that a SAS URL opens. Raises `UsageError`, without the signature."""
+        """The account, or the one container, that a SAS URL opens. Raises `UsageError`, quoting nothing."""
         parts = urlsplit(url.strip())
         if parts.scheme not in ("https", "http") or not parts.netloc or "sig" not in parse_qs(parts.query):
             raise UsageError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from shared.azure_sdk import Retries, identity, quiet_logs, translated
+from shared.azure_sdk import Retries, identity, quiet_logs, translated, well_formed
+from shared.core.storage_limits import check_message
 from shared.errors import AlreadyExists, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -13,37 +15,28 @@ if TYPE_CHECKING:
 
     from shared.storage_account import StorageAccount
 
-# A message holds 64 KiB after base64:
-# https://learn.microsoft.com/azure/storage/queues/scalability-targets
-MAX_BODY_BYTES = 48 << 10
-LONGEST_DELAY = timedelta(days=7)
 _DEFAULT_RETRIES = Retries()
 
 
 def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES) -> AzureQueues:
     """The account's queues; nothing is sent before the first operation. Raises `UsageError`."""
-    from azure.storage.queue import QueueServiceClient
-
     if account.sas_container:
         raise UsageError(
             "the SAS is for a container", cure="Queues need a SAS for the account, or an identity."
         )
     quiet_logs()
-    options = retries.options()
-    try:
-        if account.connection_string:
-            client = QueueServiceClient.from_connection_string(account.connection_string, **options)
-        elif account.sas:
-            client = QueueServiceClient(f"{account.queue_url}?{account.sas}", **options)
-        else:
-            client = QueueServiceClient(account.queue_url, credential=identity(account.client_id), **options)
-    except ValueError as error:
-        # The SDK's text may quote the connection string, so it is left out.
-        raise UsageError(
-            "cannot make a client of the storage account's settings",
-            cure="Copy the connection string or URL whole; an identity needs https.",
-        ) from (None if account.connection_string or account.sas else error)
-    return AzureQueues(client)
+    with well_formed():
+        return AzureQueues(_service(account, retries.options()))
+
+
+def _service(account: StorageAccount, options: dict[str, Any]) -> QueueServiceClient:
+    from azure.storage.queue import QueueServiceClient
+
+    if account.connection_string:
+        return QueueServiceClient.from_connection_string(account.connection_string, **options)
+    if account.sas:
+        return QueueServiceClient(f"{account.queue_url}?{account.sas}", **options)
+    return QueueServiceClient(account.queue_url, credential=identity(account.client_id), **options)
 
 
 class AzureQueues:
@@ -78,7 +71,7 @@ class AzureQueues:
     def _send(self, queue: str, body: str, delay: timedelta) -> None:
         with translated(f"queue {queue}"):
             self._client(queue).send_message(
-                body, visibility_timeout=int(delay.total_seconds()), time_to_live=-1
+                body, visibility_timeout=math.ceil(delay.total_seconds()), time_to_live=-1
             )
 
     def _create(self, queue: str) -> None:
@@ -92,18 +85,3 @@ class AzureQueues:
         from azure.storage.queue import TextBase64EncodePolicy
 
         return self._service.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy())
-
-
-def check_message(queue: str, body: str, delay: timedelta) -> None:
-    """Raises `UsageError` if the body is empty or too long or the delay not within a week."""
-    size = len(body.encode())
-    if not 0 < size <= MAX_BODY_BYTES:
-        raise UsageError(
-            f"a message for queue {queue} has a wrong size",
-            value=f"{size} bytes",
-            cure=f"Send 1 to {MAX_BODY_BYTES} bytes; put more into a blob and send its name.",
-        )
-    if not timedelta() <= delay < LONGEST_DELAY:
-        raise UsageError(
-            f"a message for queue {queue} cannot wait that long", value=delay, cure="Less than 7 days."
-        )

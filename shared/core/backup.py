@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from shared.core.databases import Namespace
-from shared.errors import Inconsistent, UsageError
+from shared.errors import Inconsistent
 from shared.formats.backupset import (
     FORMAT,
     Held,
@@ -25,17 +26,8 @@ from shared.formats.backupset import (
     folder,
 )
 
-# What must be in every backup, whatever the policy says: without these there is no Rocket.Chat.
-NEVER_EXCLUDED = (
-    "users",
-    "rocketchat_message",
-    "rocketchat_room",
-    "rocketchat_subscription",
-    "rocketchat_settings",
-    "rocketchat_uploads",
-    "rocketchat_uploads.files",
-    "rocketchat_uploads.chunks",
-)
+if TYPE_CHECKING:
+    from shared.policy import Backup as BackupPolicy
 
 _HASH_MODULUS = 1 << 128
 
@@ -48,26 +40,20 @@ class Excluded:
     because: str
 
 
-def choose(namespaces: Sequence[Namespace], exclude: Iterable[str]) -> tuple[list[Namespace], list[Excluded]]:
-    """What is dumped and what is left out by policy. `exclude` names collections, or `db.collection`.
+def choose(namespaces: Sequence[Namespace], policy: BackupPolicy) -> tuple[list[Namespace], list[Excluded]]:
+    """What is dumped, and what policy leaves out. What must never be left out, policy itself refuses.
 
-    Raises UsageError for a collection that must never be left out.
+    `admin` holds the users and is taken even when policy names the databases.
     """
-    unwanted = set(exclude)
-    forbidden = sorted(filter(_must, unwanted))
-    if forbidden:
-        raise UsageError(
-            "policy excludes what a backup cannot be without",
-            value=", ".join(forbidden),
-            cure="Take it out of backup.exclude in policy.yaml.",
-        )
-    taken = [n for n in namespaces if not unwanted & {n.collection, n.name}]
-    left = [Excluded(n.name, "policy: backup.exclude") for n in namespaces if n not in taken]
+    taken, left = [], []
+    for namespace in namespaces:
+        if namespace.db != "admin" and not policy.includes(namespace.db):
+            left.append(Excluded(namespace.name, "policy: not in backup.databases"))
+        elif policy.excludes(namespace.collection):
+            left.append(Excluded(namespace.name, "policy: backup.exclude"))
+        else:
+            taken.append(namespace)
     return taken, left
-
-
-def _must(name: str) -> bool:
-    return name in NEVER_EXCLUDED or name.partition(".")[2] in NEVER_EXCLUDED
 
 
 def pieces_wanted(namespace: Namespace, part_bytes: int) -> int:
@@ -140,7 +126,6 @@ class Due:
 
     due: bool
     because: str
-    resume: str = ""  # the folder of an unfinished set to go on with
 
 
 def nightly_due(
@@ -148,16 +133,15 @@ def nightly_due(
 ) -> Due:
     """Level-triggered: `sets` are (folder, creation, state) with state `sealed`, `open` or `failed`.
 
-    A timer that fires twice begins one set; an unfinished one is taken up again until `patience` is over.
+    A timer that fires twice begins one set: a sealed one younger than `spacing`, or an unfinished one
+    younger than `patience`, is enough. A failed one is not.
     """
-    recent = sorted((s for s in sets if s[2] != "failed"), key=lambda s: s[1], reverse=True)
-    for where, created, state in recent:
+    limits = {"sealed": spacing, "open": patience}
+    for where, created, state in sorted(sets, key=lambda s: s[1], reverse=True):
         age = now - created
-        if state == "open" and age < patience:
-            return Due(True, f"{where} was begun {_ago(age)} ago and is not sealed", resume=where)
-        if state == "sealed" and age < spacing:
-            return Due(False, f"{where} was begun {_ago(age)} ago")
-    return Due(True, "the newest set is older than a night" if recent else "there is no set yet")
+        if state in limits and age < limits[state]:
+            return Due(False, f"{where} was begun {_ago(age)} ago and is {state}")
+    return Due(True, f"no set was begun in the last {_ago(spacing)}")
 
 
 def _ago(age: timedelta) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 from shared.errors import Corrupt
 
@@ -215,7 +215,7 @@ def load(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> T:
             raise Corrupt(f"{name} is not a JSON object")
         if plain.get("format") != FORMAT:
             raise Corrupt(f"{name} is of another format", value=plain.get("format"))
-        parsed: T = _adapter(kind).validate_python(_renamed(plain, "class", "klass"))
+        parsed: T = _adapter(cast("Any", kind)).validate_python(_renamed(plain, "class", "klass"))
         return parsed
     except ValidationError as error:
         first = error.errors()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
@@ -27,14 +28,24 @@ class Retention(Section):
     A count means that many of the class's own periods: `weekly: 5` is five weeks, a month has 31 days.
     """
 
-    daily: DailyAge = Field(timedelta(days=14), description="age up to which daily ones are kept; a count is days")
-    weekly: WeeklyAge | None = Field(None, description="the same for the first of each week; a count is weeks")
-    monthly: MonthlyAge | None = Field(
-        None, description="the same for the first of each month; a count is months of 31 days"
+    daily: DailyAge = Field(
+        default=timedelta(days=14), description="age up to which daily ones are kept; a count is days"
     )
-    minimum: int = Field(3, ge=1, le=1000, description="so many of the newest good ones are kept whatever their age")
-    maximum: int | None = Field(None, ge=2, le=100_000, description="so many at most, the shortest-lived go first")
-    failed: Duration = Field(timedelta(days=2), description="age up to which failed and unfinished ones are kept")
+    weekly: WeeklyAge | None = Field(
+        default=None, description="the same for the first of each week; a count is weeks"
+    )
+    monthly: MonthlyAge | None = Field(
+        default=None, description="the same for the first of each month; a count is months of 31 days"
+    )
+    minimum: int = Field(
+        default=3, ge=1, le=1000, description="so many of the newest good ones are kept whatever their age"
+    )
+    maximum: int | None = Field(
+        default=None, ge=2, le=100_000, description="so many at most, the shortest-lived go first"
+    )
+    failed: Duration = Field(
+        default=timedelta(days=2), description="age up to which failed and unfinished ones are kept"
+    )
 
     @property
     def ages(self) -> dict[str, timedelta]:
@@ -45,15 +56,30 @@ class Retention(Section):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         limits = list(self.ages.items())
-        for (shorter, low), (longer, high) in zip(limits, limits[1:], strict=False):
+        for (shorter, low), (longer, high) in pairwise(limits):
             if high <= low:
                 problem = f"{longer} is kept for {format_duration(high)}, no longer than {shorter}"
                 wrong(problem, f"Give {longer} more than {format_duration(low)}, or leave it out")
         if self.daily < timedelta(days=1):
-            wrong(f"daily is kept for {format_duration(self.daily)}: the next day there is none", "Keep a day or more")
+            wrong(
+                f"daily is kept for {format_duration(self.daily)}: the next day there is none",
+                "Keep a day or more",
+            )
         if self.maximum is not None and self.maximum < self.minimum:
             wrong(f"maximum {self.maximum} is below minimum {self.minimum}", "Raise maximum or lower minimum")
         return self
+
+
+class BackupRetention(Retention):
+    """How long each class of backup sets is kept, by age; `weekly: null` leaves that class out."""
+
+    weekly: WeeklyAge | None = Field(
+        default=timedelta(weeks=8), description="the same for the first of each week; a count is weeks"
+    )
+    monthly: MonthlyAge | None = Field(
+        default=timedelta(days=400),
+        description="the same for the first of each month; a count is months of 31 days",
+    )
 
 
 def _databases(value: object) -> tuple[str, ...]:
@@ -67,13 +93,25 @@ def _databases(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _sensible_part(size: int) -> int:
+    if not 1 << 20 <= size <= 64 << 30:
+        wrong("a part is from 1 MiB to 64 GiB", "Write 512 MiB, or another size between these")
+    return size
+
+
 def _may_be_excluded(pattern: str) -> str:
     _, _, rest = pattern.partition(".")
     for name in PROTECTED:
         if fnmatchcase(name, pattern) or name == rest:
-            wrong(f"'{pattern}' would leave {name} out of the backup", "Without it a restore is worth little; remove it")
+            wrong(
+                f"'{pattern}' would leave {name} out of the backup",
+                "Without it a restore is worth little; remove it",
+            )
     if pattern.startswith("rocketchat_uploads"):
-        wrong(f"'{pattern}' would leave uploads out of the backup", "People's files are always backed up; remove it")
+        wrong(
+            f"'{pattern}' would leave uploads out of the backup",
+            "People's files are always backed up; remove it",
+        )
     return pattern
 
 
@@ -84,31 +122,40 @@ class Backup(Section):
         tuple[str, ...],
         PlainValidator(_databases),
         WithJsonSchema(
-            {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}]}
+            {
+                "anyOf": [
+                    {"const": "all"},
+                    {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+                ]
+            }
         ),
-    ] = Field((), description="`all`, or the names of the databases", json_schema_extra={"default": "all"})
-    exclude: tuple[Annotated[Glob, AfterValidator(_may_be_excluded)], ...] = Field(
-        (), description="collections left out, `*` allowed; never uploads, users, messages, rooms, settings"
+    ] = Field(
+        default=(), description="`all`, or the names of the databases", json_schema_extra={"default": "all"}
     )
-    part_target: Size = Field(
-        512 << 20,
-        ge=1 << 20,
-        le=64 << 30,
+    exclude: tuple[Annotated[Glob, AfterValidator(_may_be_excluded)], ...] = Field(
+        default=(),
+        description="collections left out, `*` allowed; never uploads, users, messages, rooms, settings",
+    )
+    part_target: Annotated[Size, AfterValidator(_sensible_part)] = Field(
+        default=512 << 20,
         description="uncompressed size at which a part is closed",
         json_schema_extra={"default": "512 MiB"},
     )
-    compression: Literal["fast", "small"] = Field("fast", description="zstd for speed (3) or for size (9)")
-    level: int | None = Field(None, ge=1, le=19, description="the zstd level, if neither fits")
+    compression: Literal["fast", "small"] = Field(
+        default="fast", description="zstd for speed (3) or for size (9)"
+    )
+    level: int | None = Field(default=None, ge=1, le=19, description="the zstd level, if neither fits")
     retention: Literal["lifecycle", "self"] = Field(
-        "lifecycle", description="who deletes: the storage's lifecycle rules, or the app by plan"
+        default="lifecycle", description="who deletes: the storage's lifecycle rules, or the app by plan"
     )
-    keep: Retention = Field(
-        Retention(weekly=timedelta(weeks=8), monthly=timedelta(days=400)), description="how long each class is kept"
-    )
+    keep: BackupRetention = Field(default=BackupRetention(), description="how long each class is kept")
     when_vm_off: Literal["wake", "before_stop", "skip"] = Field(
-        "wake", description="a backup that is due while the VM is off: wake it, run before the stop, or skip"
+        default="wake",
+        description="a backup that is due while the VM is off: wake it, run before the stop, or skip",
     )
-    alarm_after: Duration = Field(timedelta(hours=36), description="age of the newest good backup that is an alarm")
+    alarm_after: Duration = Field(
+        default=timedelta(hours=36), description="age of the newest good backup that is an alarm"
+    )
 
     @property
     def zstd_level(self) -> int:

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, NoReturn, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from .values import Window, parse_duration, parse_size, parse_window
@@ -27,6 +36,17 @@ class Section(BaseModel):
 def wrong(problem: str, cure: str) -> NoReturn:
     """Reject a value; the place in the file is added by whoever reads it."""
     raise PydanticCustomError("policy", "{problem}", {"problem": problem, "cure": cure})
+
+
+def at_most(hours: int) -> AfterValidator:
+    """Reject durations above so many hours."""
+
+    def validate(value: timedelta) -> timedelta:
+        if value > timedelta(hours=hours):
+            wrong(f"is longer than {hours}h", f"Write {hours}h or less")
+        return value
+
+    return AfterValidator(validate)
 
 
 def from_text(parse: Callable[[str], T], cure: str) -> Callable[[object], T]:
@@ -58,7 +78,10 @@ def keeping(period: timedelta) -> Callable[[object], timedelta]:
     def validate(value: object) -> timedelta:
         if isinstance(value, int) and not isinstance(value, bool):
             if not 0 < value <= 1000:
-                wrong(f"{value} would keep nothing, or for ever", "Write a count from 1 to 1000, or leave the key out")
+                wrong(
+                    f"{value} would keep nothing, or for ever",
+                    "Write a count from 1 to 1000, or leave the key out",
+                )
             return value * period
         return _duration(value)
 
@@ -80,18 +103,15 @@ def _age_schema(text: str) -> WithJsonSchema:
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError; a directory's name is an OSError
-        wrong(f"'{name}' is not an IANA time zone", _zone_cure(name))
-    except KeyError:
+    except (KeyError, OSError, ValueError):  # not found; a folder's name; a name that is no path
         wrong(f"'{name}' is not an IANA time zone", _zone_cure(name))
     return name
 
 
 def _zone_cure(name: str) -> str:
-    from difflib import get_close_matches
-    from zoneinfo import available_timezones
-
-    zones = {zone.lower(): zone for zone in available_timezones() if not zone.startswith(("posix/", "right/"))}
+    zones = {
+        zone.lower(): zone for zone in available_timezones() if not zone.startswith(("posix/", "right/"))
+    }
     cities = {zone.rpartition("/")[2]: zone for zone in sorted(zones)}
     near = get_close_matches(name.lower(), zones, 1, 0.7) or get_close_matches(name.lower(), cities, 1, 0.7)
     if not near:
@@ -101,7 +121,10 @@ def _zone_cure(name: str) -> str:
 
 def _one_line(text: str) -> str:
     if "://" in text or "\n" in text:
-        wrong("this is not a name", "Addresses with their secrets belong into the app settings; name the route here")
+        wrong(
+            "this is not a name",
+            "Addresses with their secrets belong into the app settings; name the route here",
+        )
     return text
 
 
@@ -118,19 +141,27 @@ MonthlyAge = Annotated[timedelta, PlainValidator(keeping(timedelta(days=31))), _
 
 Size = Annotated[
     int,
-    PlainValidator(lambda value: value if type(value) is int else from_text(parse_size, "Write 512 MiB")(value)),
+    PlainValidator(
+        lambda value: value if type(value) is int else from_text(parse_size, "Write 512 MiB")(value)
+    ),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6} ?([KMGT]i?B)$", "examples": ["512 MiB"]}),
 ]
 """`512 MiB`, in bytes."""
 
 WeeklyWindow = Annotated[
     Window,
-    PlainValidator(lambda v: v if isinstance(v, Window) else from_text(parse_window, "Write 'Mon-Fri 07:00-19:00'")(v)),
-    WithJsonSchema({"type": "string", "examples": ["Mon-Fri 07:00-19:00", "Sat 22:00-02:00", "daily 00:00-24:00"]}),
+    PlainValidator(
+        lambda v: v if isinstance(v, Window) else from_text(parse_window, "Write 'Mon-Fri 07:00-19:00'")(v)
+    ),
+    WithJsonSchema(
+        {"type": "string", "examples": ["Mon-Fri 07:00-19:00", "Sat 22:00-02:00", "daily 00:00-24:00"]}
+    ),
 ]
 
 Zone = Annotated[str, AfterValidator(_known_zone), Field(examples=["Europe/Berlin"])]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_one_line)]
 RouteName = Annotated[str, AfterValidator(_one_line), StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-TagPair = Annotated[str, StringConstraints(pattern=r"^[^=\s][^=]{0,511}=.{0,256}$"), Field(examples=["groundcrew=chat"])]
+TagPair = Annotated[
+    str, StringConstraints(pattern=r"^[^=\s][^=]{0,511}=.{0,256}$"), Field(examples=["groundcrew=chat"])
+]
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -10,7 +10,11 @@ from .base import Name, Section
 class Cost(Section):
     """What the cost report reckons with."""
 
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the report")
-    budget: int | None = Field(None, ge=1, description="money a month, in the currency; none: no comparison")
-    region: str = Field("westeurope", pattern=r"^[a-z0-9]{3,40}$", description="Azure region of the prices")
-    skus: tuple[Name, ...] = Field((), description="other VM sizes to compare with")
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the report")
+    budget: int | None = Field(
+        default=None, ge=1, description="money a month, in the currency; none: no comparison"
+    )
+    region: str = Field(
+        default="westeurope", pattern=r"^[a-z0-9]{3,40}$", description="Azure region of the prices"
+    )
+    skus: tuple[Name, ...] = Field(default=(), description="other VM sizes to compare with")

@@ -35,21 +35,39 @@ class Deploy(Section):
     """Which merges are shipped to which release, behind which gates."""
 
     repository: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$", description="owner/name; none: deploys are off"
+        default=None,
+        pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$",
+        description="owner/name; none: deploys are off",
     )
-    branch: Name = Field("main", description="only merges into this branch are shipped")
-    environments: tuple[Name, ...] = Field(("production",), min_length=1, description="GitHub environments, in order")
-    namespace: Label = Field("rocketchat", description="Kubernetes namespace of the release")
+    branch: Name = Field(default="main", description="only merges into this branch are shipped")
+    environments: tuple[Name, ...] = Field(
+        default=("production",), min_length=1, description="GitHub environments, in order"
+    )
+    namespace: Label = Field(default="rocketchat", description="Kubernetes namespace of the release")
     # Helm's limit for a release name is 53 characters.
-    release: Annotated[Label, StringConstraints(max_length=53)] = Field("rocketchat", description="Helm release")
-    chart: RepositoryPath = Field(".", description="folder of the chart in the repository")
-    values: tuple[RepositoryPath, ...] = Field((), description="values files in the repository, later ones win")
-    paths: tuple[RepositoryPath, ...] = Field(("**",), min_length=1, description="changes elsewhere ship nothing")
-    approvals: int = Field(1, ge=0, le=10, description="approvals of the head commit by others than its author")
-    required_checks: tuple[Name, ...] = Field((), description="check runs that must be green")
-    allowed_chart_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
-        ("rocketchat.github.io",), description="hosts from which chart dependencies may come"
+    release: Annotated[Label, StringConstraints(max_length=53)] = Field(
+        default="rocketchat", description="Helm release"
     )
-    helm_timeout: Duration = Field(timedelta(minutes=20), description="how long Helm waits for the release")
-    checks_timeout: Duration = Field(timedelta(minutes=30), description="how long required checks may take")
-    approval_timeout: Duration = Field(timedelta(hours=8), description="how long an approval is waited for")
+    chart: RepositoryPath = Field(default=".", description="folder of the chart in the repository")
+    values: tuple[RepositoryPath, ...] = Field(
+        default=(), description="values files in the repository, later ones win"
+    )
+    paths: tuple[RepositoryPath, ...] = Field(
+        default=("**",), min_length=1, description="changes elsewhere ship nothing"
+    )
+    approvals: int = Field(
+        default=1, ge=0, le=10, description="approvals of the head commit by others than its author"
+    )
+    required_checks: tuple[Name, ...] = Field(default=(), description="check runs that must be green")
+    allowed_chart_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        default=("rocketchat.github.io",), description="hosts from which chart dependencies may come"
+    )
+    helm_timeout: Duration = Field(
+        default=timedelta(minutes=20), description="how long Helm waits for the release"
+    )
+    checks_timeout: Duration = Field(
+        default=timedelta(minutes=30), description="how long required checks may take"
+    )
+    approval_timeout: Duration = Field(
+        default=timedelta(hours=8), description="how long an approval is waited for"
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import yaml
 
@@ -63,7 +62,7 @@ class _Loader(yaml.SafeLoader):
     """Composes nodes only; constructs nothing."""
 
     # PyYAML keeps the resolvers of YAML 1.1 in this table, by first character; ours replace them.
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -82,9 +81,7 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?\d{1,18}", "-+0123456789"),
     ("float", r"[-+]?(\.\d{1,18}|\d{1,18}\.\d{0,18})([eE][-+]?\d{1,2})?", "-+.0123456789"),
 ):
-    _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
 def read(text: str) -> Document:
@@ -97,7 +94,9 @@ def read(text: str) -> Document:
     try:
         node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):
-            return _broken(document, (1, 1), "the file is not a mapping", "Begin with 'timezone: Europe/Berlin'")
+            return _broken(
+                document, (1, 1), "the file is not a mapping", "Begin with 'timezone: Europe/Berlin'"
+            )
         document.data = _value(document, node, ())
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         return _unreadable(document, text, error)
@@ -129,7 +128,9 @@ def _unreadable(document: Document, text: str, error: Exception) -> Document:
         return _broken(document, (line, 1), "a character that YAML does not allow", "Remove or escape it")
     if place[0] not in tabs:
         problem = getattr(error, "problem", None) or "not YAML"
-        _broken(document, place, f"not readable as YAML: {problem}", "Check quotes, colons and indentation here")
+        _broken(
+            document, place, f"not readable as YAML: {problem}", "Check quotes, colons and indentation here"
+        )
     return document
 
 
@@ -186,7 +187,9 @@ def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> object:
             case "float":
                 return float(text)
     except (ValueError, KeyError):
-        _broken(document, _place(node), f"not a value of the kind {kind}", "Remove the tag or the escape", path)
+        _broken(
+            document, _place(node), f"not a value of the kind {kind}", "Remove the tag or the escape", path
+        )
         return None
     _broken(document, _place(node), f"the tag {node.tag} is not allowed", "Remove it", path)
     return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, wrong
-from .days_off import check_country
+from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, at_most, wrong
+from .holiday import check_country
 from .values import Window, overlaps
 
 
@@ -16,7 +16,9 @@ class Holidays(Section):
     """Public holidays by country, as the `holidays` library knows them."""
 
     country: str = Field(description="ISO 3166-1 code, as DE", examples=["DE"])
-    subdivision: str | None = Field(None, description="ISO 3166-2 part after the country, as BY", examples=["BY"])
+    subdivision: str | None = Field(
+        default=None, description="ISO 3166-2 part after the country, as BY", examples=["BY"]
+    )
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
@@ -31,7 +33,7 @@ class Vacation(Section):
 
     first: date = Field(description="the first day", examples=["2026-12-24"])
     last: date = Field(description="the last day", examples=["2027-01-01"])
-    name: str = Field("vacation", max_length=80, description="what it is called in messages")
+    name: str = Field(default="vacation", max_length=80, description="what it is called in messages")
 
     @model_validator(mode="after")
     def _is_forward(self) -> Self:
@@ -45,15 +47,20 @@ class Vacation(Section):
 class Machine(Section):
     """A VM or AKS cluster, named or found by a tag, and the local times at which it runs."""
 
-    name: Name | None = Field(None, description="the resource's name; either this or tag")
-    tag: TagPair | None = Field(None, description="`key=value` of the resources' tag; either this or name")
-    kind: Literal["vm", "aks"] = Field("vm", description="a virtual machine or an AKS cluster")
-    timezone: Zone | None = Field(None, description="IANA zone of the windows, if not the policy's")
-    windows: tuple[WeeklyWindow, ...] = Field(
-        (), description="when it runs; without any it is off except by order; over midnight is allowed"
+    name: Name | None = Field(default=None, description="the resource's name; either this or tag")
+    tag: TagPair | None = Field(
+        default=None, description="`key=value` of the resources' tag; either this or name"
     )
-    on_days_off: bool = Field(False, description="whether it also runs on holidays and vacations")
-    alternatives: tuple[Name, ...] = Field((), description="sizes to suggest when Azure has no capacity")
+    kind: Literal["vm", "aks"] = Field(default="vm", description="a virtual machine or an AKS cluster")
+    timezone: Zone | None = Field(default=None, description="IANA zone of the windows, if not the policy's")
+    windows: tuple[WeeklyWindow, ...] = Field(
+        default=(),
+        description="when it runs; without any it is off except by order; over midnight is allowed",
+    )
+    on_days_off: bool = Field(default=False, description="whether it also runs on holidays and vacations")
+    alternatives: tuple[Name, ...] = Field(
+        default=(), description="sizes to suggest when Azure has no capacity"
+    )
 
     @field_validator("windows")
     @classmethod
@@ -79,14 +86,28 @@ class Machine(Section):
 class Power(Section):
     """When machines run, and how they are stopped."""
 
-    machines: tuple[Machine, ...] = Field((), description="the machines under schedule; others are left alone")
-    holidays: Holidays | None = Field(None, description="public holidays, on which machines stay off")
-    vacations: tuple[Vacation, ...] = Field((), description="spans of days on which machines stay off")
-    warning: Duration = Field(timedelta(minutes=15), description="how long before a stop the chat is warned")
-    graceful_stop: Duration = Field(timedelta(minutes=5), description="time for `microk8s stop` before deallocation")
-    min_up: Duration = Field(timedelta(minutes=30), description="once started, a machine runs at least so long")
-    max_hold: Duration = Field(timedelta(hours=12), description="longest time for which work in flight delays a stop")
-    settle: Duration = Field(timedelta(minutes=15), description="after which a start or stop without effect has failed")
+    machines: tuple[Machine, ...] = Field(
+        default=(), description="the machines under schedule; others are left alone"
+    )
+    holidays: Holidays | None = Field(default=None, description="public holidays, on which machines stay off")
+    vacations: tuple[Vacation, ...] = Field(
+        default=(), description="spans of days on which machines stay off"
+    )
+    warning: Annotated[Duration, at_most(4)] = Field(
+        default=timedelta(minutes=15), description="how long before a stop the chat is warned"
+    )
+    graceful_stop: Annotated[Duration, at_most(1)] = Field(
+        default=timedelta(minutes=5), description="time for `microk8s stop` before deallocation"
+    )
+    min_up: Annotated[Duration, at_most(24)] = Field(
+        default=timedelta(minutes=30), description="once started, a machine runs at least so long"
+    )
+    max_hold: Annotated[Duration, at_most(48)] = Field(
+        default=timedelta(hours=12), description="longest time for which work in flight delays a stop"
+    )
+    settle: Annotated[Duration, at_most(4)] = Field(
+        default=timedelta(minutes=15), description="after which a start or stop without effect has failed"
+    )
 
     @field_validator("machines")
     @classmethod
@@ -97,10 +118,3 @@ class Power(Section):
                 wrong(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
             seen.add((machine.kind, machine.label.lower()))
         return machines
-
-    @model_validator(mode="after")
-    def _is_bounded(self) -> Self:
-        for name, limit in (("warning", 4), ("graceful_stop", 1), ("min_up", 24), ("max_hold", 48), ("settle", 4)):
-            if getattr(self, name) > timedelta(hours=limit):
-                wrong(f"{name} is longer than {limit}h", f"Write {limit}h or less")
-        return self

@@ -17,17 +17,27 @@ AZURE_SNAPSHOTS_PER_DISK = 500
 class Snapshots(Section):
     """Which disks are snapshotted, how often, and how long the snapshots are kept."""
 
-    disks: TagPair | None = Field(None, description="`key=value` of the disks' tag; without it no disk is chosen")
-    every: Duration = Field(timedelta(hours=24), description="a disk whose newest good snapshot is older gets one")
-    keep: Retention = Field(Retention(), description="how long each class is kept")
+    disks: TagPair | None = Field(
+        default=None, description="`key=value` of the disks' tag; without it no disk is chosen"
+    )
+    every: Duration = Field(
+        default=timedelta(hours=24), description="a disk whose newest good snapshot is older gets one"
+    )
+    keep: Retention = Field(default=Retention(), description="how long each class is kept")
     lock: Literal["auto", "always", "never"] = Field(
-        "auto", description="lock MongoDB for the call: when data and journal are on different disks, always, never"
+        default="auto",
+        description="lock MongoDB for the call: when data and journal are on different disks, always, never",
     )
     keep_until_tag: str = Field(
-        "keep-until", pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$", description="tag whose date protects a snapshot"
+        default="keep-until",
+        pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",
+        description="tag whose date protects a snapshot",
     )
     max_per_disk: int = Field(
-        450, ge=2, le=AZURE_SNAPSHOTS_PER_DISK, description="snapshots of a disk, others' included; Azure allows 500"
+        default=450,
+        ge=2,
+        le=AZURE_SNAPSHOTS_PER_DISK,
+        description="snapshots of a disk, others' included; Azure allows 500",
     )
 
     @model_validator(mode="after")
@@ -37,5 +47,7 @@ class Snapshots(Section):
         if self.every > self.keep.daily:
             wrong("a snapshot would be removed before the next is made", "Keep daily longer than every")
         if self.keep.daily / self.every > self.max_per_disk:
-            wrong(f"{self.keep.daily // self.every} snapshots would exceed max_per_disk", "Snapshot less often")
+            wrong(
+                f"{self.keep.daily // self.every} snapshots would exceed max_per_disk", "Snapshot less often"
+            )
         return self

@@ -13,30 +13,37 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES = 24 * 60
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_DURATION = re.compile(r"(?:\d{1,6}[smhdw]){1,5}")
+_DURATION = re.compile(r"(?:\d{1,6}[smhdw]){1,5}", re.ASCII)
 _STEP = re.compile(r"(\d+)([smhdw])")
-_SIZE = re.compile(r"(\d{1,6}) ?(KiB|MiB|GiB|TiB|KB|MB|GB|TB)")
+_SIZE = re.compile(r"(\d{1,6}) ?(KiB|MiB|GiB|TiB|KB|MB|GB|TB)", re.ASCII)
 _SIZE_BYTES = {
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
-_WINDOW = re.compile(r"([A-Za-z*][A-Za-z,*-]*) +(\d{1,2}):(\d\d) *- *(\d{1,2}):(\d\d)")
+_WINDOW = re.compile(r"([A-Za-z*][A-Za-z,*-]*) +(\d{1,2}):(\d\d) *- *(\d{1,2}):(\d\d)", re.ASCII)
 _WINDOW_CURE = "Write it like 'Mon-Fri 07:00-19:00', 'Sat,Sun 22:00-02:00' or 'daily 00:00-24:00'"
 
 
 def parse_duration(text: str) -> timedelta:
     """`30m`, `36h`, `14d`, `2w`, `1h30m` as a positive timedelta of at most 100 years."""
     if not _DURATION.fullmatch(text):
-        raise ValueError(f"'{text}' is not a duration", "Write a number and a unit: 90s, 30m, 36h, 14d, 2w, 1h30m")
+        raise ValueError(
+            f"'{text}' is not a duration", "Write a number and a unit: 90s, 30m, 36h, 14d, 2w, 1h30m"
+        )
     seconds = sum(int(number) * _UNIT_SECONDS[unit] for number, unit in _STEP.findall(text))
     if not 0 < seconds <= 36525 * 86400:
-        raise ValueError(f"'{text}' is not a duration between a second and 100 years", "Write one like 30m or 14d")
+        raise ValueError(
+            f"'{text}' is not a duration between a second and 100 years", "Write one like 30m or 14d"
+        )
     return timedelta(seconds=seconds)
 
 
 def format_duration(duration: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back, to the second: `1d12h`; weeks stay days."""
+    """A short text that `parse_duration` reads back, to the second: `14d`, `36h`, `90m`, `2d3h5m`."""
     rest, parts = int(duration.total_seconds()), []
+    for unit, below in (("d", 0), ("h", 0), ("m", 4 * 3600)):
+        if rest and rest % _UNIT_SECONDS[unit] == 0 and (not below or rest < below):
+            return f"{rest // _UNIT_SECONDS[unit]}{unit}"
     for unit in "dhms":
         count, rest = divmod(rest, _UNIT_SECONDS[unit])
         if count:
@@ -66,7 +73,8 @@ class Window:
 
     def __str__(self) -> str:
         days = "daily" if len(self.days) == 7 else ",".join(WEEKDAYS[day] for day in sorted(self.days))
-        return f"{days} {_clock(self.start)}-{_clock(self.end if self.end <= DAY_MINUTES else self.end - DAY_MINUTES)}"
+        end = self.end if self.end <= DAY_MINUTES else self.end - DAY_MINUTES
+        return f"{days} {_clock(self.start)}-{_clock(end)}"
 
 
 def parse_window(text: str) -> Window:
@@ -75,7 +83,7 @@ def parse_window(text: str) -> Window:
     if not match:
         raise ValueError(f"'{text}' is not a window", _WINDOW_CURE)
     start, end = _minutes(match[2], match[3], text), _minutes(match[4], match[5], text)
-    if start == end or start == DAY_MINUTES:
+    if start in (end, DAY_MINUTES):
         raise ValueError(f"'{text}' begins when it ends", "For a whole day write 00:00-24:00")
     return Window(_days(match[1], text), start, end if end > start else end + DAY_MINUTES)
 

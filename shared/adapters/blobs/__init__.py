@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.adapters.blobs.container import AzureBlobs
 from shared.adapters.blobs.tuning import Tuning
-from shared.azure_sdk import Retries, identity, quiet_logs, translated
+from shared.azure_sdk import Retries, identity, quiet_logs, translated, well_formed
 from shared.errors import AlreadyExists, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _client(account: StorageAccount, container: str, retries: Retries) -> Contai
             cure=f"Make one for {container}, or for the account.",
         )
     options = retries.options()
-    try:
+    with well_formed():
         if account.connection_string:
             return ContainerClient.from_connection_string(account.connection_string, container, **options)
         if account.sas:
@@ -68,9 +68,3 @@ def _client(account: StorageAccount, container: str, retries: Retries) -> Contai
                 f"{account.blob_url}/{container}?{account.sas}", **options
             )
         return ContainerClient(account.blob_url, container, credential=identity(account.client_id), **options)
-    except ValueError as error:
-        # The SDK's text may quote the connection string, so it is left out.
-        raise UsageError(
-            "cannot make a client of the storage account's settings",
-            cure="Copy the connection string or URL whole; an identity needs https.",
-        ) from (None if account.connection_string or account.sas else error)

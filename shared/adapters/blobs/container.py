@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.adapters.blobs.download import Download
 from shared.adapters.blobs.lease import HeldLease
@@ -13,7 +13,7 @@ from shared.adapters.blobs.tuning import Tuning
 from shared.adapters.blobs.upload import BlockUpload
 from shared.adapters.blobs.writes import found_own, info, info_of_answer, new_mark
 from shared.azure_sdk import translated
-from shared.core.blob_names import check_blob_name
+from shared.core.storage_limits import check_blob_name
 from shared.errors import AlreadyExists, Conflict, NotFound
 from shared.ports import BlobInfo, BlobUpload, Lease
 
@@ -54,7 +54,9 @@ class AzureBlobs:
         from azure.core import MatchConditions
 
         blob, thing, mark = self._blob(name), self._thing(name), new_mark()
-        condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+        condition: dict[str, Any] = (
+            {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+        )
         try:
             with translated(thing):
                 answer = blob.upload_blob(bytes(data), overwrite=True, metadata=dict(mark), **condition)
@@ -94,7 +96,11 @@ class AzureBlobs:
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), page by page."""
         thing = f"container {self._container.container_name}"
-        found = iter(self._container.list_blobs(name_starts_with=prefix or None))
+        found = iter(
+            self._container.list_blobs(
+                name_starts_with=prefix or None, results_per_page=self._tuning.list_page
+            )
+        )
         while True:
             with translated(thing):
                 blob = next(found, None)

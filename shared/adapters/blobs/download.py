@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from shared.azure_sdk import translated
-from shared.errors import Conflict, Unavailable, UsageError
+from shared.errors import Conflict, NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
@@ -73,11 +73,15 @@ class Download:
                 answer = self._blob.download_blob(
                     offset=position, length=self._chunk_bytes, **self._condition()
                 )
-                data = answer.readall()
+                data: bytes = answer.readall()
         except Conflict as error:
             if position == 0 and error.value == "InvalidRange":
                 return self._fetch_empty()
             raise
+        except NotFound as error:
+            if self._etag is None or error.value == "ContainerNotFound":
+                raise
+            raise self._changed("it is gone") from error
         self._etag = str(answer.properties.etag)
         found = _TOTAL.fullmatch(answer.properties.content_range or "")
         self._total_bytes = int(found[1]) if found else len(data)
@@ -90,8 +94,11 @@ class Download:
         with translated(self._thing):
             answer = self._blob.download_blob(**self._condition())
         if answer.size:
-            raise Conflict(f"{self._thing} has changed", cure="Read it again and decide anew.")
+            raise self._changed("it was empty")
         return b""
+
+    def _changed(self, value: str) -> Conflict:
+        return Conflict(f"{self._thing} has changed", value=value, cure="Read it again and decide anew.")
 
     def _condition(self) -> dict[str, Any]:
         from azure.core import MatchConditions

@@ -5,29 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from shared.azure_sdk import translated
-from shared.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable, UsageError
+from shared.core.storage_limits import lease_seconds
+from shared.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient
 
 _LOGGER = logging.getLogger(__name__)
-
-# https://learn.microsoft.com/rest/api/storageservices/lease-blob: finite leases last 15 to 60 s.
-SHORTEST, LONGEST = timedelta(seconds=15), timedelta(seconds=60)
-
-
-def check_duration(duration: timedelta) -> int:
-    """The whole seconds of a lease's duration; raises `UsageError` if Azure would not take it."""
-    if not SHORTEST <= duration <= LONGEST or duration.microseconds:
-        raise UsageError("a lease lasts 15 to 60 whole seconds", value=duration)
-    return duration.seconds
 
 
 class HeldLease:
@@ -46,7 +36,7 @@ class HeldLease:
         renewals: int = 3,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._seconds = check_duration(duration)
+        self._seconds = lease_seconds(duration)
         self._blob, self._thing, self._monotonic = blob, thing, monotonic
         self._period = self._seconds / renewals
         self._lease: BlobLeaseClient | None = None
@@ -110,8 +100,8 @@ class HeldLease:
     def _acquire(self) -> None:
         from azure.storage.blob import BlobLeaseClient
 
-        # An id of our own makes a repeated request after a lost answer find us as the holder.
-        self._lease = BlobLeaseClient(self._blob, lease_id=str(uuid.uuid4()))
+        # It proposes an id of its own, so that a repeated request after a lost answer finds us as the holder.
+        self._lease = BlobLeaseClient(self._blob)
         began = self._monotonic()
         with translated(self._thing):
             self._lease.acquire(lease_duration=self._seconds)

@@ -13,4 +13,5 @@ class Tuning:
     blocks_in_flight: int = 3
     read_ahead: bool = True  # fetch the next chunk while the consumer works on this one
     rounds: int = 3  # how often a chunk is asked for; each round has all the retries of a request
+    list_page: int = 5000  # names per request, Azure's limit
     renewals_per_lease: int = 3  # within one duration, so that two may fail

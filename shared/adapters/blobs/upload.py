@@ -87,8 +87,12 @@ class BlockUpload:
                 answer = self._blob.commit_block_list(
                     blocks, metadata=dict(mark), match_condition=MatchConditions.IfMissing
                 )
-        except (AlreadyExists, UsageError) as error:
-            # InvalidBlockList (a UsageError): another upload of this name was committed, and ours forgotten.
+        except AlreadyExists as error:
+            return self._settle(error, mark)
+        except UsageError as error:
+            # Another upload of this name was committed, and the service forgot our blocks.
+            if error.value != "InvalidBlockList":
+                raise
             return self._settle(error, mark)
         return info_of_answer(str(self._blob.blob_name), self._written, answer)
 

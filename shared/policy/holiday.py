@@ -25,7 +25,10 @@ def check_country(country: str, subdivision: str | None) -> tuple[str, str] | No
         by_name = {name.lower(): code for code, name in codes.items()}
         named = get_close_matches(country.lower(), by_name, 1, 0.7)
         guess = by_name[named[0]] if named else near[0] if near else "DE"
-        return f"no holidays are known for the country '{country}'", f"Write an ISO 3166-1 code; perhaps {guess}"
+        return (
+            f"no holidays are known for the country '{country}'",
+            f"Write an ISO 3166-1 code; perhaps {guess}",
+        )
     parts = country_holidays(country).subdivisions
     if subdivision is not None and subdivision not in parts:
         known = ", ".join(parts) or "none"

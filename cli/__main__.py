@@ -1,0 +1,5 @@
+"""`python -m cli` is `groundcrew`."""
+
+from cli.main import main
+
+main()

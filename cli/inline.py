@@ -1,0 +1,29 @@
+"""A queue that lives in this process, for jobs that a laptop does by itself."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+
+class InlineQueues:
+    """`Queues` in memory: what jobs send is drained by the command that began them."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, deque[str]] = defaultdict(deque)
+
+    def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:  # noqa: ARG002
+        """Append; a delay means nothing where nobody else works."""
+        self._messages[queue].append(body)
+
+    def length(self, queue: str) -> int:
+        """How many wait."""
+        return len(self._messages[queue])
+
+    def drain(self, queue: str) -> Iterator[Any]:
+        """The messages, parsed, those that are sent meanwhile included."""
+        while self._messages[queue]:
+            yield json.loads(self._messages[queue].popleft())

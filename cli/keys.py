@@ -1,0 +1,67 @@
+"""`groundcrew keys`: the owner's recovery key, the drill's key, the writer's signing key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from cli.console import answer, as_json
+from shared.errors import UsageError
+
+
+@click.group()
+def keys() -> None:
+    """Make keys."""
+
+
+@keys.command()
+@click.option(
+    "--pq", "post_quantum", is_flag=True, help="Post-quantum, against tomorrow's computers."
+)
+@click.option("--signing", is_flag=True, help="A key that signs manifests, instead of one that decrypts.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The new file for the secret."
+)
+@as_json
+def generate(post_quantum: bool, signing: bool, output: Path | None, json_: bool) -> None:
+    """Make a key; the secret goes to a new file that only you can read, the public half is printed.
+
+    Keep the recovery key offline. Whoever has it reads every backup; without it nobody does.
+    """
+    if signing and post_quantum:
+        raise UsageError("--pq is for encryption keys", cure="Leave out --pq or --signing.")
+    secret, public = _signing() if signing else _encryption(post_quantum)
+    kind = "signing" if signing else "age"
+    path = output or Path(f"groundcrew.{'signkey' if signing else 'agekey'}")
+    _write(path, secret, public)
+    setting = "GROUNDCREW_TRUSTED_SIGNERS" if signing else "GROUNDCREW_AGE_RECIPIENTS"
+    text = f"{public}\n\nThe secret is in {path}, readable by you alone. The line above goes into {setting}."
+    answer({"kind": kind, "public": public, "file": str(path)}, json_=json_, text=text)
+
+
+def _encryption(post_quantum: bool) -> tuple[str, str]:
+    from shared.formats.agekeys import generate_identity
+
+    return generate_identity(post_quantum=post_quantum)
+
+
+def _signing() -> tuple[str, str]:
+    from shared.formats.manifest import Signer
+
+    signer = Signer.generate()
+    return signer.text(), signer.public()
+
+
+def _write(path: Path, secret: str, public: str) -> None:
+    """A new file with mode 0600; an old key is never written over."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        cure = "Choose another with --output: a key that is lost cannot be made again."
+        raise UsageError(f"{path} is there already", cure=cure) from error
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", value=error.strerror) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"# public key: {public}\n{secret}\n")

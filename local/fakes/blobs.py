@@ -1,0 +1,199 @@
+"""One container of a blob store, in memory, by the rules of Azure Blob Storage."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+
+from local.fakes.clock import ManualClock
+from shared.core.storage_limits import check_blob_name, lease_seconds
+from shared.errors import AlreadyExists, Conflict, Locked, NotFound, UsageError
+from shared.ports import BlobInfo, BlobUpload, Clock, Lease
+
+
+@dataclass(slots=True)
+class _Grip:
+    """Who has a lease; `until` is None while the holder lives and renews it."""
+
+    holder: str
+    duration: timedelta
+    until: datetime | None = None
+
+
+class MemoryBlobs:
+    """`Blobs` for tests, safe for threads. Leases end by `clock`; a holder lives until `holders_died`."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or ManualClock()
+        self._lock = threading.RLock()
+        self._stored: dict[str, tuple[bytes, BlobInfo]] = {}
+        self._grips: dict[str, _Grip] = {}
+        self._versions = 0
+
+    def create(self, name: str, data: bytes) -> BlobInfo:
+        """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
+        with self._lock:
+            if check_blob_name(name) in self._stored:
+                raise AlreadyExists(f"there is already blob {name}")
+            return self._put(name, data)
+
+    def replace(self, name: str, data: bytes, *, etag: str | None) -> BlobInfo:
+        """Write over the version `etag`, or unconditionally if None. Raises `Conflict`, `Locked`."""
+        with self._lock:
+            found = self._stored.get(check_blob_name(name))
+            if etag and (found is None or found[1].etag != etag):
+                raise Conflict(f"blob {name} has changed", cure="Read it again and decide anew.")
+            self._refuse_if_leased(name)
+            return self._put(name, data)
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """The whole content and its etag. Raises `NotFound`."""
+        data, info = self._get(name)
+        return data, info.etag
+
+    def stream(self, name: str, *, etag: str | None = None, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
+        """The content in order. Raises `NotFound`, or `Conflict` if it is not, or no longer, one version."""
+        if chunk_bytes < 1:
+            raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
+        check_blob_name(name)
+        return self._chunks(name, etag, chunk_bytes)
+
+    def _chunks(self, name: str, etag: str | None, chunk_bytes: int) -> Iterator[bytes]:
+        position, total = 0, 1
+        while position < total:
+            try:
+                data, info = self._get(name)
+            except NotFound:
+                if etag is None:
+                    raise
+                raise Conflict(f"blob {name} has changed", value="it is gone") from None
+            if etag is not None and info.etag != etag:
+                raise Conflict(f"blob {name} has changed", cure="Read it again and decide anew.")
+            etag, total = info.etag, len(data)
+            if data:
+                yield data[position : position + chunk_bytes]
+            position += chunk_bytes
+
+    def upload(self, name: str) -> BlobUpload:
+        """Begin a blob of unknown size, to be created only if absent at commit."""
+        return _MemoryUpload(self, check_blob_name(name))
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Committed blobs in the order of their names (UTF-8 bytes), as they were when it began."""
+        with self._lock:
+            found = sorted(name for name in self._stored if name.startswith(prefix))
+            infos = [self._stored[name][1] for name in found]
+        yield from infos
+
+    def delete(self, name: str) -> None:
+        """Remove the blob; a blob that is not there is fine. Raises `Locked` if it is leased."""
+        with self._lock:
+            if check_blob_name(name) in self._stored:
+                self._refuse_if_leased(name)
+                del self._stored[name]
+
+    def lease(self, name: str, *, duration: timedelta) -> AbstractContextManager[Lease]:
+        """Hold a finite lease (15–60 s) on the blob, which is made if absent. Raises `Locked`."""
+        lease_seconds(duration)
+        return _MemoryLease(self, check_blob_name(name), duration)
+
+    def holders_died(self) -> None:
+        """All that hold leases now have died: nobody renews, so each lease ends after its duration."""
+        with self._lock:
+            for grip in self._grips.values():
+                grip.until = self._clock.now() + grip.duration
+
+    def break_lease(self, name: str) -> None:
+        """Take the lease away from whoever holds it, as an operator can."""
+        with self._lock:
+            self._grips.pop(name, None)
+
+    def _get(self, name: str) -> tuple[bytes, BlobInfo]:
+        with self._lock:
+            found = self._stored.get(check_blob_name(name))
+        if found is None:
+            raise NotFound(f"there is no blob {name}")
+        return found
+
+    def _put(self, name: str, data: bytes | bytearray) -> BlobInfo:
+        self._versions += 1
+        # Azure tells whole seconds.
+        now = self._clock.now().replace(microsecond=0)
+        info = BlobInfo(name, len(data), now, f'"0x{self._versions:X}"')
+        self._stored[name] = (bytes(data), info)
+        return info
+
+    def _refuse_if_leased(self, name: str) -> None:
+        if self._holder(name) is not None:
+            raise Locked(f"blob {name} is leased", cure="Somebody else is at it; try again later.")
+
+    def _holder(self, name: str) -> str | None:
+        grip = self._grips.get(name)
+        if grip is None or (grip.until is not None and self._clock.now() >= grip.until):
+            return None
+        return grip.holder
+
+    def _acquire(self, name: str, duration: timedelta) -> str:
+        with self._lock:
+            if name not in self._stored:
+                self._put(name, b"")
+            self._refuse_if_leased(name)
+            self._grips[name] = _Grip(uuid.uuid4().hex, duration)
+            return self._grips[name].holder
+
+    def _release(self, name: str, holder: str) -> None:
+        with self._lock:
+            if self._holder(name) == holder:
+                del self._grips[name]
+
+    def _holds(self, name: str, holder: str) -> bool:
+        with self._lock:
+            return self._holder(name) == holder
+
+
+class _MemoryUpload:
+    def __init__(self, blobs: MemoryBlobs, name: str) -> None:
+        self._blobs, self._name = blobs, name
+        self._data = bytearray()
+        self._ended = ""
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._check_open()
+        self._data += memoryview(data).cast("B")
+
+    def commit(self) -> BlobInfo:
+        self._check_open()
+        self._ended = "committed"
+        return self._blobs.create(self._name, bytes(self._data))
+
+    def abort(self) -> None:
+        self._ended = self._ended or "aborted"
+        self._data.clear()
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UsageError(f"the upload of blob {self._name} is over", value=self._ended)
+
+
+class _MemoryLease:
+    def __init__(self, blobs: MemoryBlobs, name: str, duration: timedelta) -> None:
+        self._blobs, self._name, self._duration = blobs, name, duration
+        self._holder = ""
+
+    def __enter__(self) -> _MemoryLease:
+        self._holder = self._blobs._acquire(self._name, self._duration)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._blobs._release(self._name, self._holder)
+
+    def check(self) -> None:
+        if not self._blobs._holds(self._name, self._holder):
+            raise Locked(f"the lease on blob {self._name} is lost", cure="Stop here; a later run goes on.")

@@ -1,0 +1,34 @@
+"""Prices in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.errors import UsageError
+from shared.ports_compute import Price, PriceKind
+
+
+class MemoryPrices:
+    """`Prices` for tests: what it is given, in one currency."""
+
+    def __init__(self, prices: Iterable[Price] = (), *, currencies: Iterable[str] = ("EUR", "USD")) -> None:
+        self._prices, self._currencies = tuple(prices), frozenset(currencies)
+        self.currency = "EUR"
+
+    def machine(self, size: str, region: str) -> tuple[Price, ...]:
+        """See `Prices.machine`."""
+        return tuple(price for price in self._sold(region) if price.item == size)
+
+    def storage(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.storage`."""
+        return tuple(price for price in self._sold(region) if price.unit.endswith("month"))
+
+    def addresses(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.addresses`."""
+        plain = (price for price in self._sold(region) if price.kind is PriceKind.PAY_AS_YOU_GO)
+        return tuple(price for price in plain if "Public IP" in price.item)
+
+    def _sold(self, region: str) -> list[Price]:
+        if self.currency not in self._currencies:
+            raise UsageError("Retail prices: not understood", value=self.currency)
+        return [one for one in self._prices if one.region == region and one.currency == self.currency]

@@ -1,0 +1,173 @@
+"""The embedded stack: Azurite, MongoDB and the Functions host with the app in it, on free loopback ports.
+
+`python -m local.stack` (`make up`) runs it until Ctrl-C and prints where everything is. All that it keeps
+lies in one directory, `.local/stack` unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.azurite import Azurite
+from local.host.process import HostProcess
+from local.mongodb import source
+from shared.adapters.blobs import create_container
+from shared.formats.agekeys import generate_identity, parse_identities
+from shared.formats.manifest import Signer
+from shared.storage_account import StorageAccount
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST_PORT = 7071  # as `func start` has it
+CONTAINERS = ("backups", "groundcrew")
+
+
+@dataclass
+class Stack:
+    """A context manager around the whole; `settings` is what the app and the command line need."""
+
+    state_dir: Path
+    host_port: int = 0
+    policy: Path = ROOT / "policy.yaml"
+    persistent: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+    settings: dict[str, str] = field(init=False, default_factory=dict)
+    _open: ExitStack = field(init=False, default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _start(self) -> None:
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        self.azurite = self._open.enter_context(
+            Azurite(self.state_dir, persistent=self.persistent, account_key=self._kept("azurite"))
+        )
+        self.mongodb_uri = self._open.enter_context(source(self.state_dir / "mongodb"))
+        account = StorageAccount.by_connection_string(self.azurite.connection_string)
+        for container in CONTAINERS:
+            create_container(account, container)
+        self.settings = {
+            "AzureWebJobsStorage": self.azurite.connection_string,
+            "MONGODB_URI": self.mongodb_uri,
+            "GROUNDCREW_POLICY": str(self.policy),
+            **self._keys(),
+            **self.environment,
+        }
+        self.host = self._open.enter_context(
+            HostProcess(ROOT, self.settings, self.state_dir / "host", port=self.host_port)
+        )
+
+    @property
+    def identity(self) -> Path:
+        """The key file that decrypts this stack's backups."""
+        return self.state_dir / "keys" / "recovery.agekey"
+
+    def _keys(self) -> dict[str, str]:
+        """The keys of this stack, made at its first start."""
+        signing = self.state_dir / "keys" / "signing.key"
+        _secret_file(self.identity, lambda: generate_identity(post_quantum=False)[0])
+        _secret_file(signing, lambda: Signer.generate().text())
+        signer = Signer.parse(signing.read_text())
+        return {
+            "GROUNDCREW_AGE_RECIPIENTS": parse_identities(self.identity.read_text())[0].recipient(),
+            "GROUNDCREW_SIGNING_KEY": signer.text(),
+            "GROUNDCREW_TRUSTED_SIGNERS": signer.public(),
+        }
+
+    def _kept(self, name: str) -> str | None:
+        """A persistent Azurite must be given the key that its data was written under."""
+        if not self.persistent:
+            return None
+        path = self.state_dir / "keys" / f"{name}.key"
+        _secret_file(path, lambda: _random_account_key())
+        return path.read_text().strip()
+
+
+def _random_account_key() -> str:
+    import base64
+
+    return base64.b64encode(os.urandom(64)).decode()
+
+
+def _secret_file(path: Path, make: object) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{make()}\n")  # type: ignore[operator]
+
+
+def free_or(port: int) -> int:
+    """`port` if nothing listens there, else any free one (0)."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
+def _show(stack: Stack) -> None:
+    rows = {
+        "Functions host": f"{stack.host.url}/api/health",
+        "host keys": str(stack.state_dir / "host"),
+        "MongoDB": stack.mongodb_uri,
+        "Azurite blobs": stack.azurite.blob_url,
+        "Azurite queues": stack.azurite.queue_url,
+        "recovery key": str(stack.identity),
+        "settings for the CLI": f"set -a; . {_settings_file(stack)}; set +a; .venv/bin/python -m cli --help",
+    }
+    for name, where in rows.items():
+        sys.stdout.write(f"{name:<22}{where}\n")
+    sys.stdout.write("Ctrl-C stops everything.\n")
+    sys.stdout.flush()
+
+
+def _settings_file(stack: Stack) -> Path:
+    path = stack.state_dir / "settings.env"
+    path.unlink(missing_ok=True)
+    lines = [f"{name}='{value}'" for name, value in stack.settings.items()]
+    _secret_file(path, lambda: "\n".join(lines))
+    return path
+
+
+def main() -> int:
+    """Run the stack until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description=main.__doc__)
+    parser.add_argument("--state", type=Path, default=ROOT / ".local" / "stack")
+    parser.add_argument("--port", type=int, default=HOST_PORT)
+    arguments = parser.parse_args()
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    with Stack(arguments.state, host_port=free_or(arguments.port), persistent=True) as stack:
+        _show(stack)
+        over.wait()
+        sys.stdout.write("stopping …\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

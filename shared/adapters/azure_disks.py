@@ -1,0 +1,192 @@
+"""Azure managed disks and snapshots behind `Disks`, through `azure-mgmt-compute`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.azure_arm import (
+    PUBLIC_CLOUD,
+    ArmId,
+    Overdue,
+    compute_client,
+    moment,
+    tags_of,
+    translated,
+    waiting,
+)
+from shared.errors import AlreadyExists, NotFound, Unavailable, UsageError
+from shared.ports_compute import Disk, Snapshot
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.mgmt.compute import ComputeManagementClient
+
+DISK = "Microsoft.Compute/disks"
+SNAPSHOT = "Microsoft.Compute/snapshots"
+# Never to be had: a snapshot without a time would look old enough to be pruned.
+_UNDATED = datetime.max.replace(tzinfo=UTC)
+
+
+class AzureDisks:
+    """The disks and snapshots of a subscription, or of one resource group of it."""
+
+    def __init__(
+        self,
+        client: ComputeManagementClient,
+        *,
+        group: str = "",
+        poll_every: timedelta = timedelta(seconds=2),
+    ) -> None:
+        self._disks, self._snapshots = client.disks, client.snapshots
+        self._group, self._poll_every = group.lower(), poll_every
+
+    def list(self, tag: tuple[str, str] | None = None) -> list[Disk]:
+        """See `Disks.list`. The API has no filter by tag."""
+        with translated("List the disks"):
+            found = self._disks.list_by_resource_group(self._group) if self._group else self._disks.list()
+            disks = sorted((parse_disk(disk) for disk in found), key=lambda disk: disk.id)
+        return [disk for disk in disks if tag is None or disk.tags.get(tag[0]) == tag[1]]
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """See `Disks.snapshots`."""
+        with translated("List the snapshots"):
+            if self._group:
+                found = self._snapshots.list_by_resource_group(self._group)
+            else:
+                found = self._snapshots.list()
+            for page in found.by_page():
+                yield from [parse_snapshot(one) for one in page]
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        """See `Disks.snapshot`."""
+        wanted = ArmId.parse(snapshot_id, SNAPSHOT)
+        with translated(f"Snapshot {wanted.name}"):
+            return parse_snapshot(self._snapshots.get(wanted.group, wanted.name))
+
+    def create_snapshot(
+        self, disk_id: str, name: str, tags: Mapping[str, str], *, timeout: timedelta = timedelta(minutes=2)
+    ) -> Snapshot:
+        """See `Disks.create_snapshot`."""
+        disk = ArmId.parse(disk_id, DISK)
+        thing = f"Snapshot {name} of disk {disk.name}"
+        with translated(thing):
+            location = parse_disk(self._disks.get(disk.group, disk.name)).location
+            # PUT is create-or-update: without this look a second call would quietly change the first one's.
+            self._refuse_existing(self._snapshots, disk.group, name)
+            body = {
+                "location": location,
+                "tags": dict(tags),
+                "properties": {
+                    "creationData": {"createOption": "Copy", "sourceResourceId": str(disk)},
+                    "incremental": True,
+                },
+            }
+            polling = waiting(timeout, self._poll_every)
+            begin = self._snapshots.begin_create_or_update
+            return parse_snapshot(_finished(thing, begin, disk.group, name, body, polling))
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        """See `Disks.delete_snapshot`."""
+        wanted = ArmId.parse(snapshot_id, SNAPSHOT)
+        with translated(f"Delete snapshot {wanted.name}"):
+            self._snapshots.begin_delete(wanted.group, wanted.name, polling=False)
+
+    def set_tags(self, resource_id: str, tags: Mapping[str, str]) -> None:
+        """See `Disks.set_tags`."""
+        wanted = ArmId.parse(resource_id)
+        operations: dict[str, Any] = {DISK.lower(): self._disks, SNAPSHOT.lower(): self._snapshots}
+        if wanted.kind not in operations:
+            raise UsageError("Neither a disk nor a snapshot", value=resource_id)
+        with translated(f"Tag {wanted.name}"):
+            operations[wanted.kind].begin_update(
+                wanted.group, wanted.name, {"tags": dict(tags)}, polling=False
+            )
+
+    def create_disk(
+        self, snapshot_id: str, name: str, sku: str, tags: Mapping[str, str], *, timeout: timedelta
+    ) -> Disk:
+        """See `Disks.create_disk`."""
+        source = ArmId.parse(snapshot_id, SNAPSHOT)
+        thing = f"Disk {name} of snapshot {source.name}"
+        with translated(thing):
+            location = parse_snapshot(self._snapshots.get(source.group, source.name)).location
+            self._refuse_existing(self._disks, source.group, name)
+            body = {
+                "location": location,
+                "sku": {"name": sku},
+                "tags": dict(tags),
+                "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": str(source)}},
+            }
+            polling = waiting(timeout, self._poll_every)
+            begin = self._disks.begin_create_or_update
+            return parse_disk(_finished(thing, begin, source.group, name, body, polling))
+
+    def delete_disk(self, disk_id: str) -> None:
+        """See `Disks.delete_disk`."""
+        wanted = ArmId.parse(disk_id, DISK)
+        with translated(f"Delete disk {wanted.name}"):
+            self._disks.begin_delete(wanted.group, wanted.name, polling=False)
+
+    @staticmethod
+    def _refuse_existing(operations: Any, group: str, name: str) -> None:
+        try:
+            with translated(name):
+                operations.get(group, name)
+        except NotFound:
+            return
+        raise AlreadyExists("There is one of that name", value=name, cure="Choose another name")
+
+
+def connect(
+    credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
+) -> AzureDisks:
+    """The disks of `subscription` (in `group` only, if given). Imports the SDK."""
+    return AzureDisks(compute_client(credential, subscription, base_url=base_url), group=group)
+
+
+def parse_disk(disk: Mapping[str, Any]) -> Disk:
+    """A `Disk` of the API, as JSON or as the SDK's model of it."""
+    identity = ArmId.parse(disk["id"], DISK)
+    properties = disk.get("properties") or {}
+    return Disk(
+        str(identity),
+        disk["name"],
+        identity.group,
+        disk["location"],
+        str((disk.get("sku") or {}).get("name") or ""),
+        int(properties.get("diskSizeGB") or 0),
+        tags_of(disk),
+        str(properties.get("tier") or ""),
+        str(disk.get("managedBy") or "").lower(),
+        moment(properties.get("timeCreated")),
+    )
+
+
+def parse_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
+    """A `Snapshot` of the API. One without a time is dated at the end of time, so that nobody prunes it."""
+    identity = ArmId.parse(snapshot["id"], SNAPSHOT)
+    properties = snapshot.get("properties") or {}
+    percent = properties.get("completionPercent")
+    return Snapshot(
+        str(identity),
+        snapshot["name"],
+        identity.group,
+        snapshot["location"],
+        str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
+        moment(properties.get("timeCreated")) or _UNDATED,
+        int(properties.get("diskSizeGB") or 0),
+        tags_of(snapshot),
+        bool(properties.get("incremental")),
+        str(properties.get("provisioningState") or "").lower() == "succeeded",
+        100.0 if percent is None else float(percent),
+    )
+
+
+def _finished(thing: str, begin: Any, group: str, name: str, body: Mapping[str, Any], polling: Any) -> Any:
+    try:
+        return begin(group, name, body, polling=polling).result()
+    except Overdue as error:
+        cure = "Azure is still at it: look again before another try"
+        raise Unavailable(f"{thing}: not done in time", value=name, cure=cure) from error

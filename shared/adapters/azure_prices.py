@@ -1,0 +1,204 @@
+"""The Azure Retail Prices API behind `Prices`: public list prices, without a sign-in.
+
+https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices
+
+Rows of one size look alike: Windows, Spot, Low Priority and DevTest share its `armSkuName`, and a reservation
+states the price of its whole term with "1 Hour" as the unit. Telling them apart is this module's work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from shared.errors import Refused, Unavailable, UsageError
+from shared.ports_compute import Price, PriceKind
+
+if TYPE_CHECKING:
+    import requests
+
+PUBLIC_URL = "https://prices.azure.com/api/retail/prices"
+# The version that tells savings plans; filter values are case-sensitive in it.
+API_VERSION = "2023-01-01-preview"
+_HOURS_A_YEAR = 8760
+_MOST_PAGES = 50
+_UNITS = {"1 Hour": "hour", "1/Month": "month", "1 GB/Month": "gb-month"}
+Row = Mapping[str, Any]
+
+
+class PriceCache(Protocol):
+    """Keeps answers by key; how long they are fresh is the cache's business."""
+
+    def read(self, key: str) -> str | None:
+        """What was kept and is still fresh, else None."""
+        ...
+
+    def write(self, key: str, text: str) -> None:
+        """Keep it."""
+        ...
+
+
+class AzurePrices:
+    """Prices in one currency; `cache` saves asking again for what changes once a month."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        currency: str,
+        *,
+        url: str = PUBLIC_URL,
+        cache: PriceCache | None = None,
+        timeout: timedelta = timedelta(seconds=30),
+    ) -> None:
+        self._session, self._currency, self._url = session, currency, url
+        self._cache, self._timeout = cache, timeout
+
+    def machine(self, size: str, region: str) -> tuple[Price, ...]:
+        """See `Prices.machine`."""
+        rows = self._rows(serviceName="Virtual Machines", armRegionName=region, armSkuName=size)
+        return tuple(price for row in _primary(rows) for price in parse_machine(row))
+
+    def storage(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.storage`."""
+        rows = [
+            *self._rows(serviceName="Storage", armRegionName=region, productName="Premium SSD Managed Disks"),
+            *self._rows(
+                serviceName="Storage", armRegionName=region, productName="Standard SSD Managed Disks"
+            ),
+            *self._rows(
+                serviceName="Storage", armRegionName=region, productName="Standard HDD Managed Disks"
+            ),
+        ]
+        wanted = (row for row in _primary(rows) if row["meterName"].endswith((" Disk", " Snapshots")))
+        return tuple(price for row in wanted for price in parse_meter(row))
+
+    def addresses(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.addresses`."""
+        rows = self._rows(serviceName="Virtual Network", armRegionName=region, productName="IP Addresses")
+        return tuple(price for row in _primary(rows) for price in parse_meter(row))
+
+    def _rows(self, **terms: str) -> list[Row]:
+        wanted = " and ".join(f"{name} eq '{_quoted(value)}'" for name, value in sorted(terms.items()))
+        key = f"{self._currency}:{wanted}"
+        kept = None if self._cache is None else self._cache.read(key)
+        if kept is not None:
+            return list(json.loads(kept, parse_float=Decimal))
+        rows = list(self._pages(wanted))
+        if self._cache is not None:
+            self._cache.write(key, json.dumps(rows, default=str))
+        return rows
+
+    def _pages(self, wanted: str) -> Iterator[Row]:
+        url: str | None = self._url
+        query: Mapping[str, str] | None = {
+            "api-version": API_VERSION,
+            "currencyCode": f"'{self._currency}'",
+            "$filter": wanted,
+        }
+        for _ in range(_MOST_PAGES):
+            if not url:
+                return
+            page = self._get(url, query)
+            yield from page.get("Items") or []
+            url, query = self._same_host(page.get("NextPageLink")), None
+        raise Unavailable("Retail prices: the answer does not end", value=wanted, cure="Narrow the question")
+
+    def _get(self, url: str, query: Mapping[str, str] | None) -> Mapping[str, Any]:
+        import requests
+
+        try:
+            answer = self._session.get(
+                url, params=query, timeout=self._timeout.total_seconds(), allow_redirects=False
+            )
+            if answer.status_code == 400:
+                raise UsageError(
+                    "Retail prices: not understood", value=self._currency, cure="Check the currency's code"
+                )
+            if answer.status_code != 200:
+                raise Unavailable(
+                    "Retail prices", value=f"HTTP {answer.status_code}", cure="Tried again later"
+                )
+            page = answer.json(parse_float=Decimal)
+        except (requests.RequestException, ValueError) as error:
+            raise Unavailable(
+                "Retail prices", value=type(error).__name__, cure="Tried again later"
+            ) from error
+        if not isinstance(page, dict):
+            raise Unavailable("Retail prices: not the expected answer", value=type(page).__name__)
+        return page
+
+    def _same_host(self, url: str | None) -> str | None:
+        if url and urlsplit(url).hostname != urlsplit(self._url).hostname:
+            raise Refused("Retail prices: the next page is on another host", value=urlsplit(url).hostname)
+        return url or None
+
+
+def connect(currency: str, *, url: str = PUBLIC_URL, cache: PriceCache | None = None) -> AzurePrices:
+    """Prices in `currency` (ISO 4217). Imports requests."""
+    import requests
+
+    return AzurePrices(requests.Session(), currency, url=url, cache=cache)
+
+
+def parse_machine(row: Row) -> Iterator[Price]:
+    """The prices that a row on a machine tells: its own, and those of its savings plans."""
+    windows = "windows" in str(row.get("productName", "")).lower()
+    size, kind = str(row["armSkuName"]), _kind(row)
+    years = _years(row.get("reservationTerm"))
+    if kind is PriceKind.RESERVATION and not years:
+        return
+    hours = Decimal(_HOURS_A_YEAR * years) if years else Decimal(1)
+    yield _price(row, size, kind, _amount(row) / hours, windows=windows, years=years)
+    for plan in row.get("savingsPlan") or ():
+        if term := _years(plan.get("term")):
+            yield _price(row, size, PriceKind.SAVINGS_PLAN, _amount(plan), windows=windows, years=term)
+
+
+def parse_meter(row: Row) -> Iterator[Price]:
+    """The price of a meter that is sold by use only; reservations of disks are left out."""
+    if _kind(row) is PriceKind.PAY_AS_YOU_GO:
+        yield _price(row, str(row["meterName"]), PriceKind.PAY_AS_YOU_GO, _amount(row))
+
+
+def _price(
+    row: Row, item: str, kind: PriceKind, amount: Decimal, *, windows: bool = False, years: int = 0
+) -> Price:
+    unit = str(row.get("unitOfMeasure") or "")
+    region, currency = str(row["armRegionName"]), str(row["currencyCode"])
+    return Price(item, region, currency, kind, amount, _UNITS.get(unit, unit), windows, years)
+
+
+def _kind(row: Row) -> PriceKind:
+    label = f"{row.get('skuName', '')} {row.get('meterName', '')}".lower()
+    if row.get("type") == "Reservation":
+        return PriceKind.RESERVATION
+    if row.get("type") == "DevTestConsumption":
+        return PriceKind.DEV_TEST
+    if "low priority" in label:
+        return PriceKind.LOW_PRIORITY
+    return PriceKind.SPOT if "spot" in label.split() else PriceKind.PAY_AS_YOU_GO
+
+
+def _primary(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows of the region's own meters, from the first unit on; others repeat them or apply to bulk only."""
+    for row in rows:
+        if row.get("isPrimaryMeterRegion", True) and not Decimal(str(row.get("tierMinimumUnits") or 0)):
+            yield row
+
+
+def _amount(row: Row) -> Decimal:
+    # Not unitPrice: it is the price after the discount of a tier.
+    return Decimal(str(row["retailPrice"]))
+
+
+def _years(term: object) -> int:
+    number = str(term or "").partition(" ")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def _quoted(value: str) -> str:
+    return value.replace("'", "''")

@@ -1,0 +1,164 @@
+"""Azure virtual machines behind `Machines`, through `azure-mgmt-compute`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.azure_arm import (
+    PUBLIC_CLOUD,
+    ArmId,
+    Overdue,
+    compute_client,
+    moment,
+    tags_of,
+    translated,
+    waiting,
+)
+from shared.errors import Unavailable
+from shared.ports_compute import CommandResult, Machine, MachineState, PowerState
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.mgmt.compute import ComputeManagementClient
+
+KIND = "Microsoft.Compute/virtualMachines"
+_BUSY = frozenset({"creating", "updating", "deleting", "migrating"})
+# Run-command tells no exit code, so the script's own is printed after it, where truncation cannot reach.
+_EXIT = "groundcrew:exit="
+_MESSAGE = re.compile(r"\[stdout\]\n(?P<stdout>.*)\n\[stderr\]\n(?P<stderr>.*)\Z", re.DOTALL)
+
+
+class AzureMachines:
+    """The machines of a subscription, or of one resource group of it."""
+
+    def __init__(
+        self,
+        client: ComputeManagementClient,
+        *,
+        group: str = "",
+        poll_every: timedelta = timedelta(seconds=5),
+    ) -> None:
+        self._vms, self._group, self._poll_every = client.virtual_machines, group.lower(), poll_every
+
+    def list(self) -> list[Machine]:
+        """See `PowerSwitch.list`."""
+        with translated("List the virtual machines"):
+            found = self._vms.list(self._group) if self._group else self._vms.list_all()
+            return sorted((parse_machine(vm) for vm in found), key=lambda machine: machine.id)
+
+    def states(self) -> Mapping[str, MachineState]:
+        """See `PowerSwitch.states`. One listing: `statusOnly` carries the power states, but no tags."""
+        with translated("List the states of the virtual machines"):
+            found = [parse_status(vm) for vm in self._vms.list_all(status_only="true")]
+        wanted = f"/resourcegroups/{self._group}/" if self._group else ""
+        return {state.id: state for state in found if wanted in state.id}
+
+    def state(self, machine_id: str) -> MachineState:
+        """See `PowerSwitch.state`."""
+        machine = ArmId.parse(machine_id, KIND)
+        with translated(f"State of virtual machine {machine.name}"):
+            return parse_view(str(machine), self._vms.instance_view(machine.group, machine.name))
+
+    def begin_start(self, machine_id: str) -> None:
+        """See `PowerSwitch.begin_start`."""
+        machine = ArmId.parse(machine_id, KIND)
+        with translated(f"Start virtual machine {machine.name}"):
+            self._vms.begin_start(machine.group, machine.name, polling=False)
+
+    def begin_deallocate(self, machine_id: str) -> None:
+        """See `PowerSwitch.begin_deallocate`."""
+        machine = ArmId.parse(machine_id, KIND)
+        with translated(f"Deallocate virtual machine {machine.name}"):
+            self._vms.begin_deallocate(machine.group, machine.name, polling=False)
+
+    def run_command(self, machine_id: str, script: str, *, timeout: timedelta) -> CommandResult:
+        """See `Machines.run_command`."""
+        machine = ArmId.parse(machine_id, KIND)
+        thing = f"Run a command in virtual machine {machine.name}"
+        body: Any = {"commandId": "RunShellScript", "script": _wrapped(script)}
+        with translated(thing):
+            try:
+                poller = self._vms.begin_run_command(
+                    machine.group,
+                    machine.name,
+                    body,
+                    polling=waiting(timeout, self._poll_every),
+                )
+                return parse_command(poller.result())
+            except Overdue as error:
+                cure = "The script may still be running; the guest agent may hang"
+                raise Unavailable(f"{thing}: no end in sight", value=str(timeout), cure=cure) from error
+
+
+def connect(
+    credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
+) -> AzureMachines:
+    """The machines of `subscription` (in `group` only, if given). Imports the SDK."""
+    return AzureMachines(compute_client(credential, subscription, base_url=base_url), group=group)
+
+
+def parse_machine(vm: Mapping[str, Any]) -> Machine:
+    """A `VirtualMachine` of the API, as JSON or as the SDK's model of it."""
+    identity = ArmId.parse(vm["id"], KIND)
+    properties = vm.get("properties") or {}
+    storage = properties.get("storageProfile") or {}
+    disks = [storage.get("osDisk") or {}, *(storage.get("dataDisks") or [])]
+    ids = [str((disk.get("managedDisk") or {}).get("id") or "").lower() for disk in disks]
+    return Machine(
+        str(identity),
+        vm["name"],
+        identity.group,
+        vm["location"],
+        str((properties.get("hardwareProfile") or {}).get("vmSize") or ""),
+        tags_of(vm),
+        tuple(vm.get("zones") or ()),
+        tuple(one for one in ids if one),
+    )
+
+
+def parse_status(vm: Mapping[str, Any]) -> MachineState:
+    """An entry of the listing with `statusOnly=true`."""
+    properties = vm.get("properties") or {}
+    return parse_view(str(ArmId.parse(vm["id"], KIND)), properties.get("instanceView") or {})
+
+
+def parse_view(machine_id: str, view: Mapping[str, Any]) -> MachineState:
+    """A `VirtualMachineInstanceView`: statuses such as `PowerState/running` and `ProvisioningState/updating`.
+
+    A failure follows its state: `ProvisioningState/failed/AllocationFailed`. Unknown codes are `UNKNOWN`.
+    """
+    power, busy, failure, detail, since = PowerState.UNKNOWN, False, "", "", None
+    for status in view.get("statuses") or ():
+        family, _, rest = str(status.get("code") or "").partition("/")
+        label, _, code = rest.partition("/")
+        if family.lower() == "powerstate":
+            power = _POWER.get(label.lower(), PowerState.UNKNOWN)
+        elif family.lower() == "provisioningstate":
+            busy = label.lower() in _BUSY
+            since = moment(status.get("time"))
+            if label.lower() == "failed":
+                failure, detail = code or "Failed", str(status.get("message") or "")
+    return MachineState(machine_id, power, busy, failure, detail, since)
+
+
+def parse_command(result: Mapping[str, Any]) -> CommandResult:
+    """A `RunCommandResult`: on Linux one status whose message holds both streams."""
+    statuses = result.get("value") or []
+    message = "".join(str(status.get("message") or "") for status in statuses)
+    found = _MESSAGE.search(message)
+    stdout, stderr = (found["stdout"], found["stderr"]) if found else (message, "")
+    text, marker, code = stdout.rpartition(_EXIT)
+    if not marker or not code.strip().isdigit():
+        return CommandResult(stdout, stderr, None)
+    return CommandResult(text.removesuffix("\n"), stderr.removesuffix("\n"), int(code))
+
+
+def _wrapped(script: str) -> Sequence[str]:
+    # A subshell, so that neither `exit` nor `set -e` keeps the marker from being printed.
+    return ["(", *script.splitlines(), ")", f"printf '\\n{_EXIT}%d\\n' \"$?\""]
+
+
+_POWER = {state.value: state for state in PowerState}

@@ -1,0 +1,29 @@
+"""MongoDB over pymongo: raw batches out, raw batches in, and the oplog replayed.
+
+The driver is imported when a connection is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.adapters.mongodb.source import MongoSource
+    from shared.adapters.mongodb.target import MongoTarget
+
+
+def connect_source(uri: str, *, databases: Sequence[str] = ()) -> MongoSource:
+    """The server to back up, of which only `databases` if any are given. Raises UsageError, Unavailable."""
+    from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.source import MongoSource
+
+    return MongoSource(connect(uri), databases)
+
+
+def connect_target(uri: str) -> MongoTarget:
+    """The server to restore into. Raises UsageError, Unavailable."""
+    from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.target import MongoTarget
+
+    return MongoTarget(connect(uri))

@@ -1,0 +1,147 @@
+"""Reading a server's catalogue and collections: what a source and a target have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bson.raw_bson import RawBSONDocument
+
+from shared.adapters.mongodb.client import EXACT, RAW, Client, translated
+from shared.core.databases import IdRange, Namespace
+from shared.errors import Inconsistent, UsageError
+
+_AUTH = ("system.users", "system.roles", "system.version")
+# Of `config`, mongodump takes what describes a sharded cluster; a replica set has none of it.
+_CONFIG = ("chunks", "collections", "databases", "settings", "shards", "tags", "version")
+_ORDER = {name: place for place, name in enumerate(_AUTH)}
+
+
+class Reader:
+    """The catalogue, and collections as raw batches."""
+
+    def __init__(self, client: Client, databases: Sequence[str] = ()) -> None:
+        self._client = client
+        self._databases = frozenset(databases)
+
+    def server_version(self) -> str:
+        """`X.Y.Z`, without what a build appends to it."""
+        with translated("asking the server's version"):
+            info = self._client.admin.command("buildInfo")
+        return ".".join(str(number) for number in info["versionArray"][:3])
+
+    def hosts(self) -> tuple[str, ...]:
+        """The replica set's members, or the one address that was connected to."""
+        with translated("asking who the server is"):
+            members = self._client.admin.command("hello").get("hosts")
+            if not members:
+                members = [f"{host}:{port}" for host, port in self._client.nodes]
+        return tuple(sorted(members))
+
+    def namespaces(self) -> list[Namespace]:
+        """What mongodump takes: `admin.system.*` first, then by name."""
+        with translated("reading the catalogue"):
+            names = set(self._client.list_database_names()) | {"admin"}
+            wanted = sorted(n for n in names if n != "local" and self._wants(n))
+            found = [n for db in wanted for n in self._of_database(db)]
+        return sorted(found, key=lambda n: (n.db != "admin", n.db, _ORDER.get(n.collection, 9), n.collection))
+
+    def _wants(self, db: str) -> bool:
+        return not self._databases or db == "admin" or db in self._databases
+
+    def _of_database(self, db: str) -> Iterator[Namespace]:
+        database = self._client.get_database(db, codec_options=EXACT)
+        listed = {info["name"]: info for info in database.list_collections()}
+        for name in _AUTH if db == "admin" else ():
+            # Not every server lists these or counts them, but all let them be read.
+            if name not in listed and database[name].find_one({}, {"_id": 1}) is not None:
+                yield Namespace(db, name)
+        for name, info in listed.items():
+            if _dumped(db, name):
+                yield self._describe(db, info)
+
+    def _describe(self, db: str, info: Mapping[str, Any]) -> Namespace:
+        name, kind = info["name"], info.get("type") or "collection"
+        options = info.get("options") or {}
+        if kind == "view":
+            return Namespace(db, name, kind, options=options)
+        database = self._client.get_database(db, codec_options=EXACT)
+        stats = database.command("collStats", name)
+        indexes = tuple(
+            {key: value for key, value in index.items() if key != "ns"}
+            for index in database[name].list_indexes()
+        )
+        uuid = info.get("info", {}).get("uuid")
+        return Namespace(
+            db,
+            name,
+            kind,
+            bytes(uuid).hex() if uuid else "",
+            options,
+            indexes,
+            int(stats.get("count", 0)),
+            int(stats.get("size", 0)),
+        )
+
+    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+        """See the port. A whole collection comes in its natural order, a range in that of `_id`."""
+        self._still(namespace)
+        name = self._stored_name(namespace)
+        collection = self._client[namespace.db].get_collection(name, codec_options=RAW)
+        with translated(f"reading {namespace.name}"):
+            cursor: Any = collection.find_raw_batches({})
+            if within.lower or within.upper:
+                cursor = cursor.hint([("_id", 1)])
+            if within.lower:
+                cursor = cursor.min([("_id", _value(within.lower))])
+            if within.upper:
+                cursor = cursor.max([("_id", _value(within.upper))])
+            yield from raw(cursor)
+        self._still(namespace)
+
+    def _still(self, namespace: Namespace) -> None:
+        """Raises Inconsistent unless the collection is (still) the one with that uuid."""
+        if not namespace.uuid:
+            return
+        with translated(f"looking for {namespace.name}"):
+            found = next(
+                self._client[namespace.db].list_collections(filter={"name": namespace.collection}), None
+            )
+        uuid = bytes(found["info"]["uuid"]).hex() if found and "uuid" in found.get("info", {}) else "none"
+        if uuid != namespace.uuid:
+            raise Inconsistent(
+                f"{namespace.name} was dropped, renamed or made anew while it was read",
+                cure="A new backup takes it as it is now.",
+            )
+
+    def _stored_name(self, namespace: Namespace) -> str:
+        if namespace.kind != "timeseries":
+            return namespace.collection
+        buckets = f"system.buckets.{namespace.collection}"
+        if not list(self._client[namespace.db].list_collections(filter={"name": buckets})):
+            raise UsageError(
+                f"{namespace.name} is a time-series collection without readable buckets",
+                cure="Leave it out by backup.exclude in policy.yaml, and dump it with mongodump.",
+            )
+        return buckets
+
+
+def raw(cursor: Any) -> Iterator[bytes]:
+    """The batches of a raw cursor, which is closed however the reading ends."""
+    with cursor:
+        yield from (batch for batch in cursor if batch)
+
+
+def _dumped(db: str, name: str) -> bool:
+    """mongodump's rules (mongo-tools, mongodump/prepare.go)."""
+    if "$" in name or name.startswith("__mdb_internal") or (db == "admin" and name == "system.keys"):
+        return False
+    if db == "config":
+        return name in _CONFIG
+    if name.startswith("system."):
+        return name == "system.js" or (db == "admin" and name in _AUTH)
+    return True
+
+
+def _value(bound: bytes) -> Any:
+    return RawBSONDocument(bound, RAW)["_id"]

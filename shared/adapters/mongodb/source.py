@@ -1,0 +1,71 @@
+"""MongoDB as a backup reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bson.timestamp import Timestamp as BsonTimestamp
+
+from shared.adapters.mongodb.client import EXACT, RAW, translated
+from shared.adapters.mongodb.reading import Reader, raw
+from shared.core.databases import Namespace, Timestamp
+from shared.errors import UsageError
+
+_SAMPLES_PER_PIECE = 20
+
+
+class MongoSource(Reader):
+    """`SourceDatabase` over a replica set."""
+
+    def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
+        """Quantiles of a sample of `_id`s, sorted by the server, since types mix in its order only."""
+        if pieces < 2:
+            return []
+        pipeline: list[dict[str, Any]] = [
+            {"$sample": {"size": pieces * _SAMPLES_PER_PIECE}},
+            {"$project": {"_id": 1}},
+            {"$sort": {"_id": 1}},
+        ]
+        collection: Any = self._client[namespace.db].get_collection(namespace.collection, codec_options=RAW)
+        with translated(f"sampling {namespace.name}"):
+            sampled = [document.raw for document in collection.aggregate(pipeline, allowDiskUse=True)]
+        step = len(sampled) / pieces
+        chosen = [sampled[int(step * i)] for i in range(1, pieces)] if sampled else []
+        return list(dict.fromkeys(chosen))
+
+    def oplog_window(self) -> tuple[Timestamp, Timestamp]:
+        """The oldest and the newest entry. Raises UsageError for a server that is no replica set."""
+        return self._edge(1), self._edge(-1)
+
+    def _edge(self, direction: int) -> Timestamp:
+        oplog = self._client.local.get_collection("oplog.rs", codec_options=EXACT)
+        with translated("reading the oplog"):
+            entry = next(oplog.find({}, {"ts": 1}).sort("$natural", direction).limit(1), None)
+        if entry is None:
+            cure = "Make it a replica set of one: start mongod with --replSet rs0 and run rs.initiate()."
+            raise UsageError("MongoDB has no oplog, so no backup of it would be consistent", cure=cure)
+        return Timestamp(entry["ts"].time, entry["ts"].inc)
+
+    def oldest_open_transaction(self) -> Timestamp | None:
+        """From `config.transactions`, which a user with the role `backup` may read."""
+        rows = self._client.config.get_collection("transactions", codec_options=EXACT)
+        with translated("reading open transactions"):
+            found = [
+                row["startOpTime"]["ts"]
+                for row in rows.find({"state": {"$in": ["prepared", "inProgress"]}})
+                if "startOpTime" in row
+            ]
+        oldest = min(found, default=None)
+        return Timestamp(oldest.time, oldest.inc) if oldest else None
+
+    def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
+        """Raw entries, both bounds inclusive, in order."""
+        bounds = {"$gte": _bson(start), "$lte": _bson(end)}
+        oplog = self._client.local.get_collection("oplog.rs", codec_options=RAW)
+        with translated("reading the oplog"):
+            yield from raw(oplog.find_raw_batches({"ts": bounds}))
+
+
+def _bson(at: Timestamp) -> BsonTimestamp:
+    return BsonTimestamp(at.seconds, at.ordinal)

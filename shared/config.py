@@ -1,0 +1,191 @@
+"""Settings: the only reader of the environment. Every bad setting is reported at once, with an example.
+
+Settings are read when a function runs, never when the app is imported: a missing one must not keep the
+other functions from being indexed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.errors import UsageError
+from shared.secret import Secret
+from shared.storage_account import StorageAccount
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An environment variable (an app setting in Azure) that Groundcrew reads."""
+
+    name: str
+    purpose: str
+    example: str
+    default: str | None = None  # None: it must be given where it is needed
+    secret: bool = False
+
+
+STORAGE = Setting(
+    "AzureWebJobsStorage",
+    "The host's storage account: state, queues, and backups unless they have an account of their own. "
+    "A connection string; or give `AzureWebJobsStorage__accountName` (and `__clientId`) for an identity.",
+    "DefaultEndpointsProtocol=https;AccountName=stgroundcrew;AccountKey=<key>",
+    secret=True,
+)
+BACKUP_STORAGE = Setting(
+    "GROUNDCREW_BACKUP_STORAGE",
+    "Where backups lie, if not in the host's account: an account's name, a connection string or a SAS URL.",
+    "stgroundcrewbackups",
+    default="",
+    secret=True,
+)
+MONGODB = Setting(
+    "MONGODB_URI",
+    "The replica set to back up, with a user that has the built-in role `backup`.",
+    "mongodb://groundcrew:<password>@10.0.0.4:27017/?replicaSet=rs0&authSource=admin",
+    secret=True,
+)
+RECIPIENTS = Setting(
+    "GROUNDCREW_AGE_RECIPIENTS",
+    "The public keys that backups are encrypted to, separated by commas (the owner's, the drill's).",
+    "age1qqpsn9…,age1drill…",
+)
+SIGNING_KEY = Setting(
+    "GROUNDCREW_SIGNING_KEY",
+    "The key that signs manifests, from `groundcrew keys generate --signing`.",
+    "groundcrew-sign-secret-…",
+    secret=True,
+)
+TRUSTED = Setting(
+    "GROUNDCREW_TRUSTED_SIGNERS",
+    "The signers whose manifests are accepted, separated by commas. Empty accepts any, and says so.",
+    "groundcrew-sign-…",
+    default="",
+)
+POLICY = Setting(
+    "GROUNDCREW_POLICY",
+    "The policy file.",
+    "/home/site/wwwroot/policy.yaml",
+    default=str(ROOT / "policy.yaml"),
+)
+SETTINGS = (STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY)
+
+# Timers run in UTC; what is to happen is computed from policy in its own time zone.
+SCHEDULES = {"nightly_backup": "0 0 1 * * *", "catch_up": "0 */15 * * * *"}
+
+
+def schedule(timer: str) -> str:
+    """The timer's NCRONTAB expression: `GROUNDCREW_SCHEDULE_<TIMER>` or the default."""
+    return os.environ.get(schedule_setting(timer)) or SCHEDULES[timer]
+
+
+def schedule_setting(timer: str) -> str:
+    """The name of the app setting that changes a timer's schedule."""
+    return f"GROUNDCREW_SCHEDULE_{timer.upper()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The environment, read setting by setting; faults are collected and raised together."""
+
+    values: Mapping[str, str]
+
+    def get(self, setting: Setting) -> str:
+        """The value without white space around it, or the default. Raises UsageError."""
+        value = self.values.get(setting.name, "").strip()
+        if value:
+            return value
+        if setting.default is None:
+            raise UsageError(f"{setting.name} is not set", cure=f"For example: {setting.example}")
+        return setting.default
+
+    def secret(self, setting: Setting) -> Secret:
+        """The same, in a type that does not print."""
+        return Secret(self.get(setting))
+
+    def words(self, setting: Setting) -> tuple[str, ...]:
+        """A list separated by commas or white space."""
+        return tuple(self.get(setting).replace(",", " ").split())
+
+    def host_storage(self) -> StorageAccount:
+        """The host's storage account, by connection string or by identity."""
+        if account := self.values.get(f"{STORAGE.name}__accountName", "").strip():
+            client_id = self.values.get(f"{STORAGE.name}__clientId", "").strip()
+            return StorageAccount.by_identity(account, client_id=client_id)
+        return named(STORAGE, StorageAccount.by_connection_string, self.get(STORAGE))
+
+    def backup_storage(self) -> StorageAccount:
+        """Where backups lie."""
+        text = self.get(BACKUP_STORAGE)
+        return named(BACKUP_STORAGE, storage, text) if text else self.host_storage()
+
+    def policy_text(self) -> str:
+        """The policy file's content. Raises UsageError naming the file."""
+        path = Path(self.get(POLICY))
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            cure = f"Set {POLICY.name} to the file's path."
+            raise UsageError(f"cannot read the policy {path}", value=error, cure=cure) from error
+
+
+def environment() -> Environment:
+    """The process's environment."""
+    return Environment(os.environ)
+
+
+def storage(text: str) -> StorageAccount:
+    """A storage account given as a name, a URL, a connection string or a SAS URL. Raises UsageError."""
+    if "sig=" in text and text.startswith("http"):
+        return StorageAccount.by_sas_url(text)
+    if "=" in text:
+        return StorageAccount.by_connection_string(text)
+    return StorageAccount.by_identity(text)
+
+
+def all_or_nothing(**readers: Callable[[], Any]) -> dict[str, Any]:
+    """Call every reader; raises one UsageError that lists all that failed, one per line."""
+    values, faults = {}, []
+    for name, read in readers.items():
+        try:
+            values[name] = read()
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        unique = list(dict.fromkeys(faults))
+        raise UsageError("settings are missing or wrong:\n" + "\n".join(f"  - {fault}" for fault in unique))
+    return values
+
+
+def named(setting: Setting, parse: Callable[[str], T], text: str) -> T:
+    """`parse(text)`, whose UsageError then names the setting and gives its example."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        example = f"For example: {setting.example}"
+        raise UsageError(f"{setting.name}: {error.thing}", value=error.value, cure=example) from error
+
+
+def table() -> str:
+    """The reference of all settings, in Markdown: docs/settings.md is this text."""
+    rows = ["| setting | what it is | default | example |", "|---|---|---|---|"]
+    for s in SETTINGS:
+        default = "**needed**" if s.default is None else _default(s)
+        name = f"`{s.name}`" + (" (secret)" if s.secret else "")
+        rows.append(f"| {name} | {s.purpose} | {default} | `{s.example}` |")
+    for timer, expression in SCHEDULES.items():
+        purpose = f"When the timer `{timer}` fires: NCRONTAB with seconds, in UTC."
+        rows.append(f"| `{schedule_setting(timer)}` | {purpose} | `{expression}` | `{expression}` |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(setting: Setting) -> str:
+    text = (setting.default or "").removeprefix(str(ROOT) + os.sep)
+    return f"`{text}`" if text else "empty"

@@ -1,0 +1,217 @@
+"""The gates of a deploy: who approved, what is green, what the environment demands, what changed.
+
+Every gate is asked, and all are reported together, so that one reads once what there is to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import cache
+
+from shared.core.deploy_words import ChangedFile, Check, Environment, Finding, Gate, PullRequest, Review
+
+GREEN = frozenset({"success", "neutral", "skipped"})  # what satisfies a required check on GitHub
+RUNNING = frozenset({"pending", "queued", "in_progress", "waiting", "requested", "expected"})
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What the team demands. Names are logins; an empty `approvers` lets anybody but a bot approve."""
+
+    approvals: int = 1
+    approvers: frozenset[str] = frozenset()
+    required_checks: frozenset[str] = frozenset()
+    watched_paths: tuple[str, ...] = ()
+    forbidden_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All gates of one deploy."""
+
+    gates: tuple[Gate, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all are open; no gate at all opens nothing."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+    @property
+    def pending(self) -> bool:
+        """Whether waiting may open all that are closed."""
+        return not self.passed and all(gate.passed or gate.pending for gate in self.gates)
+
+    def lines(self) -> list[str]:
+        """One line per gate, for the log, the chat and the plan."""
+        words = {True: "passed", False: "closed"}
+        return [
+            f"{'waits' if gate.pending and not gate.passed else words[gate.passed]}  {gate.name}: {gate.reason}"
+            + (f". {gate.cure}" if gate.cure and not gate.passed else "")
+            for gate in self.gates
+        ]
+
+
+def standing_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
+    """The review that counts of each reviewer, by lower-case login.
+
+    The latest one does; comments do not take an earlier verdict back, a dismissal does.
+    """
+    standing: dict[str, Review] = {}
+    for review in sorted(reviews, key=lambda one: one.submitted_at.timestamp() if one.submitted_at else 0.0):
+        if review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
+            standing[review.reviewer.lower()] = review
+    return standing
+
+
+def approvers_of(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
+    """Lower-case logins that approve the head commit: not the author, not of an earlier commit."""
+    return {
+        login
+        for login, review in standing_reviews(reviews).items()
+        if review.state == "APPROVED" and review.commit == pull.head_sha and login != pull.author.lower()
+    }
+
+
+def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePolicy) -> Gate:
+    """Enough approvals of the head commit by those who may give them, and nobody asking for changes."""
+    allowed = {login.lower() for login in policy.approvers}
+    count = {
+        login
+        for login in approvers_of(pull, reviews)
+        if (login in allowed if allowed else not login.endswith("[bot]"))
+    }
+    standing = standing_reviews(reviews)
+    against = sorted(login for login, review in standing.items() if review.state == "CHANGES_REQUESTED")
+    if against:
+        return Gate("approvals", False, f"{', '.join(against)} asked for changes", "Resolve and approve anew")
+    head = pull.head_sha[:7]
+    if len(count) >= policy.approvals:
+        return Gate(
+            "approvals",
+            True,
+            f"{head} is approved by {', '.join(sorted(count)) or 'nobody, as policy allows'}",
+        )
+    reason = f"{len(count)} of {policy.approvals} approvals of {head}"
+    unfit = _unfit(pull, standing, allowed)
+    cure = f"Let {' or '.join(sorted(allowed)) or 'another person'} approve commit {head}"
+    return Gate("approvals", False, "; ".join([reason, *unfit]), cure)
+
+
+def _unfit(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) -> list[str]:
+    """Why approvals that one may see on the page do not count."""
+    reasons = []
+    for login, review in sorted(standing.items()):
+        if review.state == "DISMISSED":
+            reasons.append(f"{login}'s was dismissed")
+        elif login == pull.author.lower():
+            reasons.append(f"{login} is the author")
+        elif review.commit != pull.head_sha:
+            reasons.append(f"{login}'s is of {review.commit[:7]}")
+        elif allowed and login not in allowed:
+            reasons.append(f"{login} is not an approver")
+    return reasons
+
+
+def checks_gate(required: Collection[str], checks: Iterable[Check], policy: GatePolicy) -> Gate:
+    """Every check that the branch or policy requires is green; with none required, all that reported."""
+    results: dict[str, list[str]] = {}
+    for check in checks:
+        results.setdefault(check.name, []).append(check.state.lower())
+    names = sorted({*required, *policy.required_checks} or results)
+    missing = [name for name in names if name not in results]
+    running = [name for name in names if any(state in RUNNING for state in results.get(name, ()))]
+    red = [
+        f"{name} ({state})"
+        for name in names
+        for state in results.get(name, ())
+        if state not in GREEN and state not in RUNNING
+    ]
+    if red:
+        return Gate("checks", False, f"not green: {', '.join(red)}", "Mend them and merge again")
+    if running or missing:
+        words = [f"{name} still runs" for name in running] + [f"{name} has not reported" for name in missing]
+        return Gate("checks", False, "; ".join(words), "Wait, or see why it does not run", pending=True)
+    return Gate(
+        "checks", True, f"green: {', '.join(names)}" if names else "no checks are required, none reported"
+    )
+
+
+def environment_gate(
+    environment: Environment | None,
+    pull: PullRequest,
+    reviews: Sequence[Review],
+    *,
+    branch_protected: bool,
+    now: datetime,
+) -> Gate:
+    """GitHub enforces an environment's protection for its own Actions only, so it is enforced here."""
+    if environment is None:
+        return Gate(
+            "environment", False, "there is no such environment", "Create it in the repository's settings"
+        )
+    name, branch = environment.name, pull.base_branch
+    if environment.protected_branches_only and not branch_protected:
+        return Gate(
+            "environment", False, f"{name} takes protected branches only; {branch} is not", "Protect it"
+        )
+    if environment.branches is not None and not any(fnmatchcase(branch, one) for one in environment.branches):
+        wanted = ", ".join(environment.branches) or "none"
+        return Gate("environment", False, f"{name} takes {wanted}, not {branch}", "Allow the branch there")
+    reviewers = {login.lower() for login in environment.reviewers}
+    approved = approvers_of(pull, reviews) & reviewers
+    if not environment.prevent_self_review and pull.merged_by.lower() in reviewers:
+        approved.add(pull.merged_by.lower())
+    if reviewers and not approved:
+        who = ", ".join(sorted(reviewers))
+        return Gate("environment", False, f"none of {name}'s reviewers ({who}) approved", "Ask one of them")
+    if environment.wait and (pull.merged_at is None or now < pull.merged_at + environment.wait):
+        minutes = int(environment.wait.total_seconds() // 60)
+        return Gate("environment", False, f"{name} waits {minutes} minutes after a merge", pending=True)
+    return Gate("environment", True, f"{name} admits {branch}")
+
+
+def paths_gate(changed: Sequence[ChangedFile], policy: GatePolicy) -> Gate:
+    """Something that is deployed changed, and nothing that must not come along with it.
+
+    Patterns: `*` stays within a folder, `**` crosses folders.
+    """
+    paths = sorted({path for file in changed for path in (file.path, file.previous) if path})
+    forbidden = [path for path in paths if matches(path, policy.forbidden_paths)]
+    if forbidden:
+        return Gate("paths", False, f"changes {_some(forbidden)}", "Bring these in by a change of their own")
+    watched = (
+        [path for path in paths if matches(path, policy.watched_paths)] if policy.watched_paths else paths
+    )
+    if not watched:
+        wanted = ", ".join(policy.watched_paths) or "the repository"
+        return Gate("paths", False, f"nothing under {wanted} changed", "There is nothing to deploy")
+    return Gate("paths", True, f"changes {_some(watched)}")
+
+
+def findings_gate(name: str, findings: Sequence[Finding]) -> Gate:
+    """Closed by any error among the findings; warnings are told."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    warnings = len(findings) - len(errors)
+    if errors:
+        return Gate(name, False, "; ".join(str(finding) for finding in errors), "Mend them and merge again")
+    return Gate(name, True, f"no errors, {warnings} warning{'' if warnings == 1 else 's'}")
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether the path fits one of the patterns."""
+    return any(_pattern(pattern).fullmatch(path) for pattern in patterns)
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", text)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(known.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
+
+
+def _some(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")

@@ -1,0 +1,179 @@
+"""Do the versions fit: Rocket.Chat with MongoDB, one major after the other, with room to start the new pods.
+
+`https://releases.rocket.chat/<version>/info` names the MongoDB versions a release works with; MongoDB's and
+Rocket.Chat's majors cannot be skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.core.deploy_words import Gate
+
+_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?:[-+.][0-9A-Za-z.+-]*)?", re.ASCII)
+MONGODB_MAJORS = ("3.6", "4.0", "4.2", "4.4", "5.0", "6.0", "7.0", "8.0")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """Three numbers; what comes after them (a flavour of an image, a release candidate) does not count."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    @property
+    def series(self) -> str:
+        """`major.minor`, which is how MongoDB's compatibility is told."""
+        return f"{self.major}.{self.minor}"
+
+    @classmethod
+    def parse(cls, text: str) -> Version | None:
+        """`8.2.1`, `v8.2`, `8.2.1-debian-12-r0`; None for anything else."""
+        match = _VERSION.fullmatch(text)
+        return cls(int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+def mongodb_gate(target: str, compatible: Sequence[str] | None, server: str) -> Gate:
+    """The running MongoDB is one the target version works with; None when the list could not be had."""
+    name = "mongodb"
+    if compatible is None:
+        cure = f"See https://releases.rocket.chat/{target}/info, or try again"
+        return Gate(
+            name, False, f"which MongoDB {target} works with could not be found out", cure, pending=True
+        )
+    version = Version.parse(server)
+    if version is None:
+        return Gate(name, False, f"MongoDB calls itself {server!r}", "Look at the server")
+    if version.series in compatible or str(version.major) in compatible:
+        return Gate(name, True, f"Rocket.Chat {target} works with MongoDB {version}")
+    wanted = ", ".join(compatible) or "none"
+    cure = f"Bring MongoDB to {compatible[-1]} first, one major at a time" if compatible else ""
+    return Gate(name, False, f"Rocket.Chat {target} works with MongoDB {wanted}, not {version}", cure)
+
+
+def mongodb_upgrade_gate(current: str, wanted: str) -> Gate:
+    """MongoDB goes up by one major at a time and never down; feature compatibility would refuse to start."""
+    name = "mongodb upgrade"
+    old, new = Version.parse(current), Version.parse(wanted)
+    if old is None or new is None:
+        return Gate(name, False, f"{current!r} to {wanted!r} cannot be compared", "Name a full version")
+    if old.series == new.series:
+        return Gate(name, True, f"MongoDB stays in {old.series}")
+    if new < old:
+        return Gate(
+            name, False, f"MongoDB would go down from {old} to {new}", "Restore a backup into a new server"
+        )
+    if old.series not in MONGODB_MAJORS or new.series not in MONGODB_MAJORS:
+        cure = "Check MongoDB's release notes"
+        return Gate(name, False, f"{old.series} or {new.series} is not a known major", cure)
+    between = MONGODB_MAJORS[MONGODB_MAJORS.index(old.series) + 1 : MONGODB_MAJORS.index(new.series)]
+    if between:
+        cure = f"Deploy {between[0]} first and set the feature compatibility version"
+        return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(between)}", cure)
+    return Gate(name, True, f"MongoDB goes from {old.series} to {new.series}, the next major")
+
+
+def app_version_gate(current: str, target: str, *, downgrade_approved: bool = False) -> Gate:
+    """Rocket.Chat goes up by at most one major, and down only with an approval, since migrations are one-way."""
+    name = "version"
+    new = Version.parse(target)
+    if new is None:
+        return Gate(
+            name, False, f"{target!r} is not a version", "Name one, as image.tag or the chart's appVersion"
+        )
+    if not current:
+        return Gate(name, True, f"first install of {new}")
+    old = Version.parse(current)
+    if old is None:
+        return Gate(name, False, f"what runs calls itself {current!r}", "Look at the server")
+    if new == old:
+        return Gate(name, True, f"stays at {new}")
+    if new < old:
+        cure = "Use groundcrew deploy rollback, which pairs it with a restore and asks for approval"
+        return Gate(name, downgrade_approved, f"goes back from {old} to {new}: migrations are one-way", cure)
+    if new.major > old.major + 1:
+        cure = f"Deploy the last {old.major + 1}.x first and let its migrations finish"
+        return Gate(name, False, f"from {old} to {new} skips major {old.major + 1}", cure)
+    return Gate(name, True, f"goes from {old} to {new}")
+
+
+def chart_notes(current: str, target: str) -> list[str]:
+    """What changes hands between two versions of the chart, to be told in the plan."""
+    old, new = Version.parse(current), Version.parse(target)
+    notes = []
+    if old and new and old < Version(7, 0, 0) <= new:
+        notes.append("chart 7.0 runs as user 65533 instead of 999: files on a volume must change their owner")
+    if old and new and new.major > old.major:
+        notes.append(f"the chart goes from {old} to {new}: read its upgrade notes")
+    return notes
+
+
+_QUANTITY = re.compile(
+    r"([+-]?\d+(?:\.\d+)?|[+-]?\.\d+)(?:[eE]([+-]?\d{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])?)", re.ASCII
+)
+_SUFFIX = {
+    **{
+        "": 1.0,
+        "n": 1e-9,
+        "u": 1e-6,
+        "m": 1e-3,
+        "k": 1e3,
+        "M": 1e6,
+        "G": 1e9,
+        "T": 1e12,
+        "P": 1e15,
+        "E": 1e18,
+    },
+    **{f"{letter}i": 2.0 ** (10 * power) for power, letter in enumerate("KMGTPE", start=1)},
+}
+
+
+def parse_quantity(text: object) -> float:
+    """A Kubernetes quantity (`512Mi`, `300m`, `1e3`, 2) in base units. Raises ValueError.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    match = _QUANTITY.fullmatch(str(text))
+    if match is None or isinstance(text, bool):
+        raise ValueError(f"not a quantity: {text!r}")
+    return float(match[1]) * (10.0 ** int(match[2]) if match[2] else _SUFFIX[match[3] or ""])
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the node and the disk have left, or what a deploy takes; None where it is not known."""
+
+    memory_bytes: float | None
+    disk_bytes: float | None
+
+
+def headroom_gate(have: Room, need: Room, *, reserve_fraction: float = 0.1) -> Gate:
+    """Memory for the pods that start before the old ones stop, disk for images and the backup's tail.
+
+    `reserve_fraction` of what is there stays free.
+    """
+    short, unknown = [], []
+    for what, there, wanted in (
+        ("memory", have.memory_bytes, need.memory_bytes),
+        ("disk", have.disk_bytes, need.disk_bytes),
+    ):
+        if there is None or wanted is None:
+            unknown.append(what)
+        elif wanted > there * (1 - reserve_fraction):
+            short.append(f"{what}: needs {_mebibytes(wanted)}, {_mebibytes(there)} are free")
+    if short:
+        return Gate("headroom", False, "; ".join(short), "Free some, lower the requests, or take a larger VM")
+    if unknown:
+        cure = "Check that the cluster answers"
+        return Gate("headroom", False, f"{' and '.join(unknown)} could not be measured", cure, pending=True)
+    return Gate("headroom", True, "memory and disk suffice")
+
+
+def _mebibytes(size: float) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"

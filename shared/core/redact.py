@@ -1,0 +1,83 @@
+"""Keeps secrets out of logs, records, messages and diffs.
+
+Two ways, both needed: known secrets are replaced wherever they turn up, in the encodings a tool's error
+may show them in; and what looks like a secret by its form or its name is masked without being known.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+MASK = "**redacted**"
+SHORTEST = 4  # shorter ones would turn every other word into a mask
+
+_NAME = re.compile(
+    r"passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|credential"
+    r"|encryption[-_]?key|license|connection[-_]?string|mongo(?:_oplog)?_ur[li]|mongo-(?:oplog-)?uri|mail[-_]ur[li]"
+    r"|replicasetkey|identitykey|dsn$|^pwd$|^auth$",
+    re.IGNORECASE,
+)
+# Names that contain such a word but hold a reference or a switch.
+_REFERENCE = re.compile(
+    r"existing\w*secret|secret[-_]?(?:key)?[-_]?(?:name|ref)s?$|secretkeyref|image[-_]?pull[-_]?secrets?|extra[-_]?secret"
+    r"|automountserviceaccounttoken|keyname$|(?:password|passwd|token|key)s?[-_]?(?:file|path|policy|length|enabled|name)$"
+    r"|clientsecretname|tls-?secret|tokenreview|secrets?[-_]?(?:enabled|store)",
+    re.IGNORECASE,
+)
+_FORMS = (
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]+", re.IGNORECASE),
+    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}"),
+    re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}"),
+    re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+    re.compile(r"(?<=AccountKey=)[A-Za-z0-9+/=]{20,}|(?<=[?&]sig=)[A-Za-z0-9%+/=]{20,}"),
+    re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"),
+    re.compile(r"(?i)(?<=\bbearer )[A-Za-z0-9._~+/=-]{12,}"),
+)
+
+
+def names_secret(name: str) -> bool:
+    """Whether a field or variable of this name is likely to hold a secret rather than point to one."""
+    return bool(_NAME.search(name)) and not _REFERENCE.search(name)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether the text has the form of a secret, whatever it is called."""
+    return any(form.search(text) for form in _FORMS)
+
+
+def mask_forms(text: str) -> str:
+    """The text with everything masked that has a secret's form."""
+    for form in _FORMS:
+        text = form.sub(MASK, text)
+    return text
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without the secrets, plain, base64, URL-quoted or JSON-escaped, and without what looks like one.
+
+    Secrets below four characters are left alone: masking them would destroy the text and name their letters.
+    """
+    shapes = {shape for secret in secrets for shape in _shapes(secret)}
+    # The longest first, so that a secret that begins with another leaves no tail.
+    for shape in sorted(shapes, key=len, reverse=True):
+        text = text.replace(shape, MASK)
+    return mask_forms(text)
+
+
+def _shapes(secret: str) -> Iterable[str]:
+    lines = [line.strip() for line in secret.splitlines()]
+    for plain in {secret, secret.strip(), *(line for line in lines if len(line) >= 16)}:
+        if len(plain) < SHORTEST:
+            continue
+        yield plain
+        yield base64.b64encode(plain.encode()).decode()
+        yield base64.b64encode(plain.encode()).decode().rstrip("=")
+        yield base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+        yield quote(plain, safe="")
+        yield json.dumps(plain)[1:-1]

@@ -1,0 +1,184 @@
+"""What to keep and what to remove, with reasons: one plan for backup sets and for snapshots.
+
+Age decides, by the class an item was made as; counts only ever add protection. So whoever can add entries,
+but not delete, cannot push the good ones out with many or future-dated fakes (restic's advice for
+append-only repositories, https://restic.readthedocs.io/en/stable/060_forget.html#security-considerations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.policy.values import format_duration
+
+if TYPE_CHECKING:
+    from shared.policy import Retention
+
+_HOUR = timedelta(hours=1)
+
+
+class Item(NamedTuple):
+    """One backup set or snapshot. `good` means complete and undamaged, `proven` that it was restored.
+
+    A named tuple, since there may be a hundred thousand and a frozen dataclass takes five times as long.
+    """
+
+    name: str
+    taken: datetime
+    made_as: str = "daily"  # its class
+    good: bool = True
+    proven: bool = False
+    ours: bool = True
+    keep_until: datetime | None = None
+    keep_because: str = ""  # any other reason why it must stay
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Stays, for each of these reasons."""
+
+    item: Item
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Goes, for these reasons."""
+
+    item: Item
+    because: tuple[str, ...]
+
+
+Decision = Kept | Removed
+
+
+def plan_retention(items: Iterable[Item], rules: Retention, now: datetime) -> tuple[Decision, ...]:
+    """A decision on each item, newest first. Deterministic; costs one sort.
+
+    Kept in any case are the newest good one, the newest proven one, the newest `rules.minimum` good ones,
+    what is not ours, what has a `keep_until` ahead, and what is dated in the future. A date in the future
+    counts for nothing else: it makes nobody else expendable. With `rules.maximum`, the number of all items
+    is brought down to it as far as these allow: failed ones go first, then the shortest-lived class, and
+    of equals the oldest.
+    """
+    ordered = sorted(items, key=attrgetter("taken", "name"), reverse=True)
+    protections = _protections(ordered, rules, now)
+    limits = _limits(ordered, rules)
+    young = [now - item.taken < limit for item, (limit, _) in zip(ordered, limits, strict=True)]
+    crowded = _crowded_out(ordered, protections, young, limits, rules.maximum)
+    decisions: list[Decision] = []
+    for index, item in enumerate(ordered):
+        protected, hours = protections[index], (now - item.taken) // _HOUR
+        reason = _age_reason(item.made_as if item.good else "not good", hours, limits[index][1])
+        if index in crowded:
+            decisions.append(Removed(item, (*reason, f"more than {rules.maximum} of them")))
+        elif young[index]:
+            decisions.append(Kept(item, protected + reason))
+        elif protected:
+            decisions.append(Kept(item, protected))
+        else:
+            decisions.append(Removed(item, reason))
+    return tuple(decisions)
+
+
+def removed(decisions: Iterable[Decision]) -> tuple[Item, ...]:
+    """The items to remove."""
+    return tuple(decision.item for decision in decisions if isinstance(decision, Removed))
+
+
+def class_due(made: Iterable[Item], rules: Retention, zone: tzinfo, now: datetime) -> str:
+    """The class the next item is made as: the longest-lived one whose period has no good item yet.
+
+    Periods are the local month and ISO week. Level-triggered: when the first of the month fails, the next
+    one becomes the monthly. Items dated after `now` do not count.
+    """
+    local = now.astimezone(zone)
+    weekly = monthly = False
+    for item in made:
+        if item.good and item.ours and item.taken <= now and item.made_as in ("weekly", "monthly"):
+            when = item.taken.astimezone(zone)
+            # A monthly one stands in for the weekly of its week, but not the other way round.
+            weekly = weekly or when.isocalendar()[:2] == local.isocalendar()[:2]
+            same_month = (when.year, when.month) == (local.year, local.month)
+            monthly = monthly or (same_month and item.made_as == "monthly")
+    ages = rules.ages
+    if "monthly" in ages and not monthly:
+        return "monthly"
+    return "weekly" if "weekly" in ages and not weekly else "daily"
+
+
+def retention_text(decisions: Sequence[Decision]) -> str:
+    """One line per item, as the dry run and the log show it, and a line with the sums."""
+    lines = []
+    for decision in decisions:
+        mark = "keep  " if isinstance(decision, Kept) else "remove"
+        when = decision.item.taken.strftime("%Y-%m-%d %H:%MZ")
+        lines.append(f"{mark} {when} {decision.item.name}: {', '.join(decision.because)}")
+    gone = len(removed(decisions))
+    return "\n".join([*lines, f"{len(decisions) - gone} kept, {gone} removed"])
+
+
+def _protections(ordered: list[Item], rules: Retention, now: datetime) -> list[tuple[str, ...]]:
+    reasons: list[tuple[str, ...]] = []
+    good = proven = 0
+    for item in ordered:
+        counts = item.good and item.ours and item.taken <= now
+        good, proven = good + counts, proven + (counts and item.proven)
+        why = [
+            "newest good" if counts and good == 1 else "",
+            "newest proven" if counts and item.proven and proven == 1 else "",
+            f"one of the newest {rules.minimum}" if counts and 1 < good <= rules.minimum else "",
+        ]
+        reasons.append(tuple(filter(None, (*why, *_in_any_case(item, now)))))
+    return reasons
+
+
+def _in_any_case(item: Item, now: datetime) -> Iterator[str]:
+    if not item.ours:
+        yield "not ours"
+    if item.taken > now:
+        yield "dated in the future"
+    if item.keep_until and item.keep_until > now:
+        yield f"keep until {item.keep_until:%Y-%m-%d %H:%MZ}"
+    if item.keep_because:
+        yield item.keep_because
+
+
+def _limits(ordered: list[Item], rules: Retention) -> list[tuple[timedelta, str]]:
+    """How old each item may become, and the same as a text."""
+    ages = {name: (age, format_duration(age)) for name, age in rules.ages.items()}
+    # A class that policy no longer has keeps its items as long as the longest-lived one does.
+    longest = max(ages.values())
+    failed = (rules.failed, format_duration(rules.failed))
+    return [ages.get(item.made_as, longest) if item.good else failed for item in ordered]
+
+
+@lru_cache(maxsize=4096)
+def _age_reason(name: str, hours: int, limit: str) -> tuple[str]:
+    if hours < 0:
+        return (f"{name}, yet to come, limit {limit}",)
+    return (f"{name}, {f'{hours // 24}d' if hours >= 48 else f'{hours}h'} old, limit {limit}",)
+
+
+def _crowded_out(
+    ordered: list[Item],
+    protections: list[tuple[str, ...]],
+    young: list[bool],
+    limits: list[tuple[timedelta, str]],
+    maximum: int | None,
+) -> frozenset[int]:
+    staying = sum(1 for why, keeps in zip(protections, young, strict=True) if why or keeps)
+    if maximum is None or staying <= maximum:
+        return frozenset()
+
+    def expendable_first(index: int) -> tuple[bool, timedelta, datetime, str]:
+        item = ordered[index]
+        return item.good, limits[index][0], item.taken, item.name
+
+    free = [index for index, keeps in enumerate(young) if keeps and not protections[index]]
+    return frozenset(sorted(free, key=expendable_first)[: staying - maximum])

@@ -1,0 +1,45 @@
+"""policy.yaml: what the team decides (schedules, retention, gates), as frozen types.
+
+Importing this costs nothing: pydantic and PyYAML are imported when a policy is read. Types may be named in
+annotations anywhere (`if TYPE_CHECKING: from shared.policy import Policy`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backup import Backup, Retention
+    from .cost import Cost
+    from .deploy import Deploy
+    from .document import Policy, check, load, schema
+    from .holiday import DayOff, days_off
+    from .lines import Mistake
+    from .notify import Notify, Routes
+    from .power import Holidays, Machine, Power, Vacation
+    from .snapshots import Snapshots
+
+__all__ = [
+    "Backup", "Cost", "DayOff", "Deploy", "Holidays", "Machine", "Mistake", "Notify", "Policy", "Power",
+    "Retention", "Routes", "Snapshots", "Vacation", "check", "days_off", "load", "schema",
+]  # fmt: skip
+
+_HOMES = {
+    "backup": ("Backup", "Retention"),
+    "cost": ("Cost",),
+    "holiday": ("DayOff", "days_off"),
+    "deploy": ("Deploy",),
+    "document": ("Policy", "check", "load", "schema"),
+    "lines": ("Mistake",),
+    "notify": ("Notify", "Routes"),
+    "power": ("Holidays", "Machine", "Power", "Vacation"),
+    "snapshots": ("Snapshots",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

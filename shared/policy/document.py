@@ -1,0 +1,175 @@
+"""policy.yaml as a whole: the frozen type, what is wrong with a text, and the JSON Schema for editors."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
+
+from shared.errors import UsageError
+
+from .backup import Backup
+from .base import Section, Zone
+from .cost import Cost
+from .deploy import Deploy
+from .lines import Mistake, Path, dotted, read
+from .notify import Notify
+from .power import Power
+from .snapshots import Snapshots
+from .values import format_duration
+
+
+class Policy(Section):
+    """Everything the team decides, in one file under review."""
+
+    timezone: Zone = Field(default="UTC", description="IANA zone of all local times")
+    backup: Backup = Field(default=Backup(), description="nightly backups")
+    power: Power = Field(default=Power(), description="when machines run")
+    snapshots: Snapshots = Field(default=Snapshots(), description="snapshots of disks")
+    cost: Cost = Field(default=Cost(), description="the cost report")
+    deploy: Deploy = Field(default=Deploy(), description="deploys by merge")
+    notify: Notify = Field(default=Notify(), description="who is told")
+
+
+def check(text: str) -> list[Mistake]:
+    """Every mistake in the text of a policy.yaml, in the order of the lines; empty if it can be used."""
+    return _read(text)[1]
+
+
+def load(text: str) -> Policy:
+    """The policy. Raises `UsageError` with all mistakes and their lines."""
+    policy, mistakes = _read(text)
+    if policy is None:
+        lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+        raise UsageError(
+            f"policy.yaml has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}",
+            value=f"\n{lines}\n",
+            cure="See docs/policy.md, and try again with `groundcrew policy check`",
+        )
+    return policy
+
+
+def _read(text: str) -> tuple[Policy | None, list[Mistake]]:
+    document = read(text)
+    mistakes, policy = list(document.mistakes), None
+    if document.data is not None:
+        try:
+            # As JSON, since strict means there: arrays are tuples, texts are dates, but "3" is no number.
+            policy = Policy.model_validate_json(json.dumps(document.data))
+        except ValidationError as error:
+            for details in _without_echoes(error.errors(include_url=False, include_input=False)):
+                path = details["loc"]
+                place = document.place(path, key=details["type"] == "extra_forbidden")
+                mistakes.append(Mistake(*place, dotted(path), *_explain(details)))
+    # A value that could not be read is told once, not again for what stood in its stead.
+    first = {(mistake.line, mistake.column, mistake.path): mistake for mistake in reversed(mistakes)}
+    return (None if mistakes else policy), sorted(first.values())
+
+
+def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without lists that are too short only because their items were rejected."""
+    paths = [details["loc"] for details in errors]
+    return [
+        details
+        for details in errors
+        if details["type"] != "too_short" or not any(path[:-1] == details["loc"] for path in paths if path)
+    ]
+
+
+_KINDS = {
+    "int_type": ("not a whole number", "Write digits without quotes"),
+    "string_type": ("not a text", "Put it in quotes"),
+    "bool_type": ("neither true nor false", "Write true or false, without quotes"),
+    "tuple_type": ("not a list", "Write [one, two], or one item per line after '- '"),
+    "date_type": ("not a date", "Write YYYY-MM-DD"),
+    "date_parsing": ("not a date of the calendar", "Write YYYY-MM-DD"),
+    "date_from_datetime_parsing": ("not a date of the calendar", "Write YYYY-MM-DD"),
+    "too_short": ("an empty list", "Write at least one, or remove the key"),
+    "missing": ("missing", "Add it; docs/policy.md says what it means"),
+}
+
+
+def _explain(details: ErrorDetails) -> tuple[str, str]:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "policy":
+        return context["problem"], context["cure"]
+    if kind in _KINDS:
+        return _KINDS[kind]
+    if kind == "extra_forbidden":
+        return _unknown_key(details["loc"])
+    if kind == "literal_error":
+        return "none of the choices", f"Write {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return "not of the right form", f"It has to match {context['pattern']}"
+    if kind in ("less_than_equal", "greater_than_equal"):
+        (bound,) = context.values()
+        more = kind == "greater_than_equal"
+        return f"{'less' if more else 'more'} than {bound}", f"Write {bound} or {'more' if more else 'less'}"
+    if kind == "model_type":
+        return "not a mapping", "Write its keys below it, indented"
+    problem = details["msg"].removeprefix("Input ").removeprefix("Value ")
+    return problem, "docs/policy.md says what is possible"
+
+
+def _unknown_key(path: Path) -> tuple[str, str]:
+    key, section = str(path[-1]), _section_at(path[:-1])
+    fields = list(section.model_fields) if section else []
+    near = get_close_matches(key.lower(), fields, 1, 0.6)
+    if key == "<<":
+        return "merge keys are not part of YAML 1.2", "Write the keys out"
+    if near:
+        return f"unknown key '{key}'", f"Did you mean {near[0]}?"
+    return f"unknown key '{key}'", f"Known here: {', '.join(fields)}"
+
+
+def _section_at(path: Path) -> type[BaseModel] | None:
+    section: type[BaseModel] = Policy
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = section.model_fields.get(step)
+        inner = field and _section_in(field.annotation)
+        if not inner:
+            return None
+        section = inner
+    return section
+
+
+def _section_in(annotation: object) -> type[BaseModel] | None:
+    """The section inside `X`, `X | None` or `tuple[X, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in typing.get_args(annotation) if (found := _section_in(inner))), None)
+
+
+class _Schema(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        # A section's default says nothing that its own keys do not say.
+        return super().encode_default({} if isinstance(dft, BaseModel) else dft)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of policy.yaml, as in docs/policy.schema.json."""
+    made = Policy.model_json_schema(schema_generator=_Schema)
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        **_without_titles(made),
+        "title": "Groundcrew's policy.yaml",
+    }
+
+
+def _without_titles(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        # A property may be called title; a title that is a text is pydantic's repetition of the name.
+        kept = ((key, inner) for key, inner in value.items() if key != "title" or not isinstance(inner, str))
+        return {key: _without_titles(inner) for key, inner in kept}
+    return [_without_titles(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,100 @@
+"""The adapter for AKS clusters over the stand-in of Azure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from local.azure_rm import AzureServer
+from local.fakes.clock import ManualClock
+from shared.adapters.aks import AksClusters
+from shared.azure_arm import rest_client
+from shared.errors import Conflict, NotFound, Refused, Unavailable
+from shared.ports_compute import PowerState, PowerSwitch
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def server() -> Iterator[AzureServer]:
+    """Starts and stops take a minute; two clusters to a page."""
+    delays = {"managedClusters/start": MINUTE, "managedClusters/stop": MINUTE}
+    with AzureServer(clock=ManualClock(), delays=delays, page_size=2) as running:
+        yield running
+
+
+@pytest.fixture
+def clusters(server: AzureServer) -> Iterator[PowerSwitch]:
+    """The adapter."""
+    with rest_client(server.credential(), base_url=server.url) as client:
+        yield AksClusters(client, server.subscription, server.url)
+
+
+def test_a_cluster_is_stopped_and_started_again(server: AzureServer, clusters: PowerSwitch) -> None:
+    cluster = server.add_cluster("Production").id.lower()
+    steps: list[tuple[PowerState, bool]] = []
+
+    for begin in (clusters.begin_deallocate, clusters.begin_start):
+        begin(cluster)
+        steps.append((clusters.state(cluster).power, clusters.state(cluster).busy))
+        server.advance(MINUTE)
+        steps.append((clusters.state(cluster).power, clusters.state(cluster).busy))
+
+    assert steps == [
+        (PowerState.DEALLOCATING, True),
+        (PowerState.DEALLOCATED, False),
+        (PowerState.STARTING, True),
+        (PowerState.RUNNING, False),
+    ]
+
+
+def test_all_clusters_are_listed_with_their_states(server: AzureServer, clusters: PowerSwitch) -> None:
+    ids = [server.add_cluster(f"c{number}", power="Stopped").id.lower() for number in range(5)]
+
+    assert [machine.id for machine in clusters.list()] == ids
+    assert clusters.list()[0].size == "Standard_D4ads_v5"
+    assert {state.power for state in clusters.states().values()} == {PowerState.DEALLOCATED}
+    assert set(clusters.states()) == set(ids)
+
+
+def test_a_cluster_that_is_busy_conflicts(server: AzureServer, clusters: PowerSwitch) -> None:
+    cluster = server.add_cluster("production").id
+    clusters.begin_deallocate(cluster)
+
+    with pytest.raises(Conflict) as caught:
+        clusters.begin_start(cluster)
+
+    assert caught.value.value == "OperationNotAllowed"
+
+
+def test_a_start_that_failed_shows(server: AzureServer, clusters: PowerSwitch) -> None:
+    cluster = server.add_cluster("production", power="Stopped").id
+    server.faults.fail_operation("managedClusters/start")
+
+    clusters.begin_start(cluster)
+    server.advance(MINUTE)
+
+    assert clusters.state(cluster).failure == "Failed"
+    assert clusters.state(cluster).power is PowerState.DEALLOCATED
+
+
+def test_a_cluster_that_is_gone_is_not_found(server: AzureServer, clusters: PowerSwitch) -> None:
+    cluster = server.add_cluster("production")
+    server.world.remove(cluster)
+
+    with pytest.raises(NotFound):
+        clusters.begin_start(cluster.id)
+
+
+def test_a_missing_role_is_a_refusal_and_an_outage_is_not(server: AzureServer, clusters: PowerSwitch) -> None:
+    server.faults.forbid()
+    with pytest.raises(Refused) as caught:
+        clusters.states()
+    assert caught.value.value == "AuthorizationFailed"
+
+    server.faults.answer(500, "InternalServerError", times=10)
+    with pytest.raises(Unavailable) as failed:
+        clusters.states()
+    assert failed.value.value == "InternalServerError"

@@ -1,0 +1,88 @@
+"""What every `Queues` does, whether in memory or in Azure Storage."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from local.fakes.clock import ManualClock
+from local.fakes.queues import MemoryQueues
+from shared.adapters.queues import open_queues
+from shared.errors import UsageError
+from shared.ports import Queues
+from shared.storage_account import StorageAccount
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["memory", "azure"])
+def queues(request: pytest.FixtureRequest) -> Queues:
+    return MemoryQueues() if request.param == "memory" else open_queues(request.getfixturevalue("storage"))
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"test-{uuid.uuid4().hex[:20]}"
+    yield name
+    if "storage" in request.fixturenames:
+        from azure.storage.queue import QueueServiceClient
+
+        account = request.getfixturevalue("storage")
+        QueueServiceClient.from_connection_string(account.connection_string).delete_queue(name)
+
+
+def test_a_queue_that_is_not_there_has_no_messages(queues: Queues) -> None:
+    assert queues.length(f"none-{uuid.uuid4().hex[:20]}") == 0
+
+
+def test_messages_are_counted_in_their_own_queue_whether_visible_or_not(queues: Queues, queue: str) -> None:
+    queues.send(queue, "one")
+    queues.send(queue, "two", delay=DAY)
+    assert queues.length(queue) == 2
+    assert queues.length(f"{queue}-poison") == 0
+
+
+@pytest.mark.parametrize("character", ["a", "é", "語"])
+def test_a_message_holds_48_kib_and_no_more(queues: Queues, queue: str, character: str) -> None:
+    fitting = character * ((48 << 10) // len(character.encode()))
+    queues.send(queue, fitting)
+    with pytest.raises(UsageError, match="blob"):
+        queues.send(queue, fitting + character)
+    assert queues.length(queue) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "delay"), [("", timedelta()), ("x", timedelta(days=7)), ("x", timedelta(seconds=-1))]
+)
+def test_messages_that_cannot_be_are_refused(queues: Queues, body: str, delay: timedelta) -> None:
+    name = f"test-{uuid.uuid4().hex[:20]}"
+    with pytest.raises(UsageError):
+        queues.send(name, body, delay=delay)
+    assert queues.length(name) == 0
+
+
+def test_the_functions_host_finds_base64_of_utf8_and_delayed_messages_later(
+    storage: StorageAccount, queue: str
+) -> None:
+    from azure.storage.queue import QueueClient, TextBase64DecodePolicy
+
+    queues = open_queues(storage)
+    queues.send(queue, '{"grüße": "語"}')
+    queues.send(queue, "later", delay=DAY)
+    with QueueClient.from_connection_string(
+        storage.connection_string, queue, message_decode_policy=TextBase64DecodePolicy()
+    ) as client:
+        assert [message.content for message in client.receive_messages()] == ['{"grüße": "語"}']
+
+
+def test_in_memory_a_delayed_message_shows_when_it_is_due() -> None:
+    clock = ManualClock()
+    queues = MemoryQueues(clock)
+    queues.send("q", "later", delay=DAY)
+    queues.send("q", "now")
+    assert queues.visible("q") == ["now"]
+    clock.advance(DAY)
+    assert [queues.take("q"), queues.take("q"), queues.take("q")] == ["later", "now", None]
