@@ -75,7 +75,12 @@ class Plan:
         for fault in faults:
             if fault.when == "before":
                 raise self._happen(fault)
-        answer = act()
+        try:
+            answer = act()
+        except Exception as error:
+            for fault in faults:  # a refusal is an answer too, and may be lost like one
+                raise self._happen(fault) from error
+            raise
         for fault in faults:
             raise self._happen(fault)
         return answer

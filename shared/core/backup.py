@@ -210,7 +210,9 @@ def _held(plan: Plan, receipts: Sequence[Receipt]) -> tuple[Held, ...]:
         total[0] += count.documents
         total[1] += count.data_bytes
         total[2] = (total[2] + int(count.content_hash, 16)) % _HASH_MODULUS
-    first = {piece.name: piece for part in reversed(plan.parts) for piece in reversed(part.pieces)}
+    first: dict[str, Piece] = {}
+    for piece in (piece for part in plan.parts for piece in part.pieces):
+        first.setdefault(piece.name, piece)
     return tuple(
         Held(p.db, p.collection, p.kind, p.uuid, p.metadata, sums[n][0], sums[n][1], f"{sums[n][2]:032x}")
         for n, p in first.items()

@@ -6,14 +6,15 @@ what is skipped and what aborts; docs/adr/0004 for the two dialects.
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.core.databases import IndexChange
+from shared.core.databases import IndexChange, Timestamp
 from shared.errors import Corrupt
-from shared.formats.elements import ARRAY, BOOLEAN, DOCUMENT, find, split, text
+from shared.formats.elements import ARRAY, BOOLEAN, DOCUMENT, TIMESTAMP, find, split, text
 
 _SPOILING = ("renameCollection", "importCollection", "reshardCollection")
 _INDEX_COMMANDS = ("createIndexes", "commitIndexBuild", "dropIndexes", "deleteIndexes", "deleteIndex")
@@ -54,6 +55,15 @@ def hazard(entry: bytes) -> str | None:
     if first is not None and first.name.decode("utf-8", "replace") in _SPOILING:
         return f"{first.name.decode()} of {text(first) or namespace}"
     return None
+
+
+def timestamp(entry: bytes) -> Timestamp:
+    """When the entry was written. Raises Corrupt."""
+    at = find(entry, b"ts")
+    if at is None or at.type != TIMESTAMP:
+        raise Corrupt("an entry of the oplog has no time")
+    ordinal, seconds = struct.unpack("<II", at.value)
+    return Timestamp(seconds, ordinal)
 
 
 def operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -126,13 +126,23 @@ def survey(backup: Backup, klass: str = MANUAL, reason: str = "") -> Plan:
 
 def create(backup: Backup, klass: str, *, reason: str) -> Plan:
     """Plan a set and put its parts on the queue. Raises what the database or the storage refuses with."""
-    plan = survey(backup, klass, reason)
+    plan = _write_plan(backup, survey(backup, klass, reason))
     where = folder(klass, plan.set)
-    backup.backups.create(where + sets.PLAN, dump(plan))
     backup.runs.begin(JOB, plan.set, reason)
     log.info("backup.planned", extra={"set": where, "parts": len(plan.parts)})
     resume(backup, where)
     return plan
+
+
+def _write_plan(backup: Backup, plan: Plan) -> Plan:
+    """Two sets of one class begun in the same second: the later one takes the next second's id."""
+    while True:
+        try:
+            backup.backups.create(folder(plan.klass, plan.set) + sets.PLAN, dump(plan))
+        except AlreadyExists:
+            plan = replace(plan, set=sets.next_id(plan.set))
+        else:
+            return plan
 
 
 def resume(backup: Backup, where: str) -> str:

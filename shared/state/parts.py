@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.core.databases import IdRange, Namespace, Timestamp
-from shared.core.oplog import hazard
+from shared.core.oplog import hazard, timestamp
 from shared.errors import Inconsistent
 from shared.formats import envelope
 from shared.formats.agekeys import Recipient
@@ -118,7 +118,7 @@ class _Dumping:
     def oplog(self, start: Timestamp) -> OplogSlice:
         """From the start of the dump to the newest entry there is now, when all collections are in."""
         _, end = self._source.oplog_window()
-        self._copy(*OPLOG, self._without_hazards(self._source.oplog(start, end)))
+        self._copy(*OPLOG, self._without_hazards(self._source.oplog(start, end), start))
         check_window(self._source, start)
         tally = self._writer.end(*OPLOG)
         return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hex(tally))
@@ -130,12 +130,16 @@ class _Dumping:
                 self._total.data_bytes, documents=self._total.documents, at=f"{db}.{collection}"
             )
 
-    def _without_hazards(self, batches: Iterator[bytes]) -> Iterator[bytes]:
+    def _without_hazards(self, batches: Iterator[bytes], start: Timestamp) -> Iterator[bytes]:
         for batch in batches:
-            for entry in split(batch):
-                if reason := hazard(entry):
+            entries = list(split(batch))
+            spoiling = [(entry, reason) for entry in entries if (reason := hazard(entry))]
+            for entry, reason in spoiling:
+                if timestamp(entry) != start:
                     raise Inconsistent(f"the dump cannot be made consistent: {reason}")
-            yield batch
+            # What happened right at the start is in the catalogue that was read after it.
+            kept = [entry for entry in entries if entry not in {e for e, _ in spoiling}]
+            yield batch if len(kept) == len(entries) else b"".join(kept)
 
 
 def _prelude(plan: Plan, part: PlannedPart) -> list[Entry]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.errors import Corrupt, NotFound, UsageError
 from shared.formats.backupset import Plan, Receipt, folder, load, receipt_name
@@ -22,6 +22,11 @@ _PLACE = re.compile(rf"sets/({'|'.join(CLASSES)})/(\d{{8}}T\d{{6}}Z)/([^/]+)")
 def new_id(now: datetime) -> str:
     """`20261123T010000Z`: sorts by time, and is unique since `plan.json` is created only if absent."""
     return now.strftime(_ID_FORMAT)
+
+
+def next_id(set_id: str) -> str:
+    """The id of a second later."""
+    return new_id(datetime.strptime(set_id, _ID_FORMAT).replace(tzinfo=UTC) + timedelta(seconds=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,205 @@
+"""A MongoDB in memory, as a source and as a target, for tests of jobs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+import bson
+
+from shared.core.databases import IdRange, InsertResult, Namespace, Replayed, Timestamp
+from shared.core.oplog import index_change, operations
+from shared.errors import AlreadyExists, Inconsistent
+from shared.formats.diff import apply_update
+from shared.formats.documents import split
+from shared.formats.elements import find
+
+_BATCH_DOCUMENTS = 3  # small, so that tests see several batches
+
+
+class MemoryDatabase:
+    """`SourceDatabase` and `TargetDatabase`; documents keep their order, the oplog is a list.
+
+    `write`, `drop` and `trim_oplog` are what others do to it meanwhile.
+    """
+
+    def __init__(self, host: str = "memory:27017", version: str = "8.0.4") -> None:
+        self._host, self._version = host, version
+        self._catalogue: dict[str, Namespace] = {}
+        self._documents: dict[str, dict[bytes, bytes]] = {}
+        self._oplog: list[tuple[Timestamp, bytes]] = []
+        self._clock = 1_800_000_000
+        self._log({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
+
+    def server_version(self) -> str:
+        """As given."""
+        return self._version
+
+    def hosts(self) -> tuple[str, ...]:
+        """As given."""
+        return (self._host,)
+
+    def namespaces(self) -> list[Namespace]:
+        """The catalogue, with exact counts."""
+        found = []
+        for name, namespace in sorted(self._catalogue.items()):
+            held = self._documents[name].values()
+            size = sum(map(len, held))
+            found.append(replace(namespace, documents=len(held), data_bytes=size))
+        return found
+
+    def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
+        """Exact quantiles."""
+        keys = sorted(self._documents[namespace.name])
+        chosen = [keys[len(keys) * i // pieces] for i in range(1, pieces)] if keys else []
+        return list(dict.fromkeys(chosen))
+
+    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+        """In the order of the raw `_id`s, read as it goes, so that writes in between are seen or not."""
+        cursor = within.lower or b""
+        while True:
+            self._still(namespace)
+            keys = sorted(
+                k
+                for k in self._documents[namespace.name]
+                if k >= cursor and (within.upper is None or k < within.upper)
+            )[:_BATCH_DOCUMENTS]
+            if not keys:
+                return
+            yield b"".join(self._documents[namespace.name][k] for k in keys)
+            cursor = keys[-1] + b"\0"
+
+    def _still(self, namespace: Namespace) -> None:
+        found = self._catalogue.get(namespace.name)
+        if found is None or (namespace.uuid and found.uuid != namespace.uuid):
+            raise Inconsistent(f"{namespace.name} was dropped while it was read")
+
+    def oplog_window(self) -> tuple[Timestamp, Timestamp]:
+        """First and last."""
+        return self._oplog[0][0], self._oplog[-1][0]
+
+    def oldest_open_transaction(self) -> Timestamp | None:
+        """There are none."""
+        return None
+
+    def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
+        """One entry a batch."""
+        yield from (entry for at, entry in list(self._oplog) if start <= at <= end)
+
+    def create(self, namespace: Namespace) -> None:
+        """With a uuid of its own. Raises AlreadyExists."""
+        if namespace.name in self._catalogue:
+            raise AlreadyExists(f"{namespace.name} is there already")
+        own = "" if namespace.kind == "view" else uuid.uuid4().hex
+        indexes = () if namespace.kind == "view" else ({"v": 2, "key": {"_id": 1}, "name": "_id_"},)
+        self._catalogue[namespace.name] = replace(namespace, uuid=own, indexes=indexes)
+        self._documents[namespace.name] = {}
+
+    def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """Duplicates are refused one by one."""
+        name, failures = f"{db}.{collection}", []
+        if name not in self._catalogue:
+            self.create(Namespace(db, collection))
+        for index, document in enumerate(documents):
+            if self._documents[name].setdefault(key_of(document), document) is not document:
+                failures.append(f"document {index} of the batch: E11000 duplicate key (code 11000)")
+        return InsertResult(len(documents) - len(failures), tuple(failures))
+
+    def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
+        """All are taken, but text indexes, as by a server that lacks them."""
+        name = f"{db}.{collection}"
+        refused = [str(i["name"]) for i in indexes if "text" in str(i["key"])]
+        there = {str(i["name"]) for i in self._catalogue[name].indexes}
+        new = tuple(i for i in indexes if i["name"] not in {*refused, *there})
+        self._catalogue[name] = replace(self._catalogue[name], indexes=(*self._catalogue[name].indexes, *new))
+        return [f"index {n} was refused: no text indexes here" for n in refused]
+
+    def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
+        """Put in place."""
+        return list(self.insert("admin", f"system.{kind}", documents).failures)
+
+    def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
+        """Files without any chunk."""
+        chunks = [bson.decode(d)["files_id"] for d in self._documents[f"{db}.{bucket}.chunks"].values()]
+        files = [bson.decode(d)["_id"] for d in self._documents[f"{db}.{bucket}.files"].values()]
+        return [f"file {file} has no chunks" for file in files if file not in chunks]
+
+    def replay(self, entries: Iterator[bytes], *, only: Collection[str] = ()) -> Replayed:
+        """Operation by operation."""
+        applied, skipped, changes = 0, 0, []
+        for operation in operations(entries):
+            if operation is None or (only and operation.name not in only):
+                skipped += 1
+                continue
+            applied += 1
+            if operation.op == "c":
+                if change := index_change(operation):
+                    changes.append(change)
+                if operation.command == "drop":
+                    self._catalogue.pop(operation.name, None)
+                    self._documents.pop(operation.name, None)
+                continue
+            held = self._documents.setdefault(operation.name, {})
+            key = key_of(operation.o2 or operation.o)
+            if operation.op == "i":
+                held[key_of(operation.o)] = operation.o
+            elif operation.op == "d":
+                held.pop(key, None)
+            elif key in held:
+                held[key] = apply_update(held[key], operation.o)
+        return Replayed(applied, skipped, tuple(changes))
+
+    def write(self, db: str, collection: str, document: dict[str, object]) -> None:
+        """Insert or replace a document, with its entry in the oplog."""
+        name, raw = f"{db}.{collection}", bson.encode(document)
+        if name not in self._catalogue:
+            self.create(Namespace(db, collection))
+        op = "u" if key_of(raw) in self._documents[name] else "i"
+        self._documents[name][key_of(raw)] = raw
+        self._log({"op": op, "ns": name, "o": document, "o2": {"_id": document["_id"]}})
+
+    def delete(self, db: str, collection: str, identity: object) -> None:
+        """Delete a document, with its entry in the oplog."""
+        self._documents[f"{db}.{collection}"].pop(bson.encode({"_id": identity}), None)
+        self._log({"op": "d", "ns": f"{db}.{collection}", "o": {"_id": identity}})
+
+    def drop(self, db: str, collection: str) -> None:
+        """Drop a collection, with its entry in the oplog."""
+        del self._catalogue[f"{db}.{collection}"], self._documents[f"{db}.{collection}"]
+        self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"drop": collection}})
+
+    def rename(self, db: str, collection: str, to: str) -> None:
+        """Rename a collection, which spoils any dump that goes on."""
+        old, new = f"{db}.{collection}", f"{db}.{to}"
+        self._catalogue[new] = replace(self._catalogue.pop(old), collection=to)
+        self._documents[new] = self._documents.pop(old)
+        self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"renameCollection": old, "to": new}})
+
+    def trim_oplog(self) -> None:
+        """Forget all but the newest entry, as a small oplog does under many writes."""
+        del self._oplog[:-1]
+
+    def contents(self) -> dict[str, set[bytes]]:
+        """All documents by namespace, to be compared."""
+        return {name: set(held.values()) for name, held in self._documents.items()}
+
+    def _log(self, entry: dict[str, object]) -> None:
+        self._clock += 1
+        at = Timestamp(self._clock, 1)
+        self._oplog.append((at, bson.encode({**entry, "ts": bson.Timestamp(at.seconds, at.ordinal)})))
+
+
+def key_of(document: bytes) -> bytes:
+    """`{_id: value}` as raw BSON, which is how this fake compares and orders `_id`s."""
+    identity = find(document, b"_id")
+    if identity is None:
+        raise ValueError("a document without _id")
+    from shared.formats.elements import join
+
+    return join([identity])
+
+
+def documents_of(batch: bytes) -> list[bytes]:
+    """The documents of a batch."""
+    return list(split(batch))
