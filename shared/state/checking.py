@@ -15,7 +15,7 @@ from shared.formats.backupset import Manifest, Stored, folder
 from shared.formats.documents import Tally, tally
 from shared.formats.envelope import open_part
 from shared.ports import Blobs, Reporter
-from shared.state.sets import SetInfo, list_sets, pinned, read_manifest
+from shared.state.sets import SetInfo, list_sets, pinned, read_manifest, stored
 
 _HEADER_BYTES = 64 * 1024
 
@@ -44,7 +44,7 @@ def check_key(
     where = folder(manifest.klass, manifest.set)
     for part in parts:
         name = where + part.blob
-        stream = blobs.stream(name, chunk_bytes=_HEADER_BYTES)
+        stream = stored(blobs, name, chunk_bytes=_HEADER_BYTES)
         # The first chunk of plaintext proves the key; closing the stream downloads no more.
         plain = age.decrypt(stream, identities, name=name)
         next(plain, None)
@@ -63,8 +63,8 @@ def check_content(
     reporter.phase("Checking content", sum(part.plain_bytes for part in manifest.parts))
     for part in manifest.parts:
         name = where + part.blob
-        stored = pinned(blobs, name, part.stored_bytes, part.sha256)
-        for event in ArchiveReader(open_part(stored, identities, name=name), name=name):
+        sealed = pinned(blobs, name, part.stored_bytes, part.sha256)
+        for event in ArchiveReader(open_part(sealed, identities, name=name), name=name):
             if isinstance(event, Documents):
                 sums[event.db, event.collection] += tally(event.batch)
                 reporter.advance(len(event.batch))

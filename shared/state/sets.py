@@ -143,19 +143,24 @@ def newest_link(blobs: Blobs, trusted: Sequence[str], *, but: str) -> Checked | 
     return read_manifest(blobs, max(sealed, key=lambda s: (s.sealed_at, s.id)), trusted)
 
 
+def stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
+    """The stored bytes of a part that must be there: raises Corrupt if it is not."""
+    try:
+        yield from blobs.stream(name, chunk_bytes=chunk_bytes)
+    except NotFound as error:
+        raise Corrupt(f"{name} is missing", cure="The set cannot be restored whole.") from error
+
+
 def pinned(blobs: Blobs, name: str, stored_bytes: int, sha256: str) -> Iterator[bytes]:
     """A part's stored bytes, hashed on their way; raises Corrupt at their end if they are not those.
 
     So the last bytes are given out before the check: consume it whole before you trust any of it.
     """
     digest, size = hashlib.sha256(), 0
-    try:
-        for chunk in blobs.stream(name):
-            digest.update(chunk)
-            size += len(chunk)
-            yield chunk
-    except NotFound as error:
-        raise Corrupt(f"{name} is missing", cure="The set cannot be restored whole.") from error
+    for chunk in stored(blobs, name):
+        digest.update(chunk)
+        size += len(chunk)
+        yield chunk
     if size != stored_bytes:
         raise Corrupt(f"{name} has the wrong length", value=f"{size} bytes instead of {stored_bytes}")
     if digest.hexdigest() != sha256:

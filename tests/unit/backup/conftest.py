@@ -16,7 +16,7 @@ from local.fakes.faults import Plan, faulty
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.queues import MemoryQueues
 from local.fakes.reporter import ListReporter
-from shared.formats.agekeys import generate_identity, parse_identities, parse_recipient
+from shared.formats.agekeys import Identity, generate_identity, parse_identities, parse_recipient
 from shared.formats.manifest import Signer
 from shared.jobs import backup, restore
 from shared.policy import Backup as BackupPolicy
@@ -37,6 +37,10 @@ class World:
     def __post_init__(self) -> None:
         self.backups, self.state = MemoryBlobs(self.clock), MemoryBlobs(self.clock)
         self.queues = MemoryQueues(self.clock)
+
+    @property
+    def identities(self) -> list[Identity]:
+        return parse_identities(SECRET)
 
     def seed(self, collections: int = 3, documents: int = 8) -> None:
         for c in range(collections):
