@@ -13,6 +13,7 @@ from cli.inline import InlineQueues
 from cli.restore import identity_option, signer_option, storage_option
 from shared import wiring
 from shared.errors import GroundcrewError, NotFound, Unavailable
+from shared.wiring import backup as backup_wiring
 
 _POLL_SECONDS = 2.0
 
@@ -36,7 +37,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     from shared.jobs import backup as job
 
     queues = InlineQueues()
-    deps = replace(wiring.backup(), queues=queues) if here else wiring.backup()
+    deps = replace(backup_wiring.backup(), queues=queues) if here else backup_wiring.backup()
     if dry_run:
         _show_parts(job.survey(deps).parts, json_)
         return
@@ -96,7 +97,7 @@ def list_(all_: bool, storage: str, json_: bool) -> None:
     """List the backups there are, oldest first."""
     from shared.state.sets import list_sets
 
-    found = [s for s in list_sets(wiring.backup_store(storage)) if all_ or s.state == "sealed"]
+    found = [s for s in list_sets(backup_wiring.backup_store(storage)) if all_ or s.state == "sealed"]
     if json_:
         rows = [
             {"set": s.id, "class": s.klass, "state": s.state, "stored_bytes": s.stored_bytes} for s in found
@@ -122,12 +123,12 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     from shared.formats.backupset import to_json
     from shared.state.sets import find, read_manifest
 
-    store = wiring.backup_store(storage)
+    store = backup_wiring.backup_store(storage)
     info = find(store, reference)
     if info.state != "sealed":
         _show_progress(info.id, info.state, json_)
         return
-    checked = read_manifest(store, info, wiring.trusted(signers))
+    checked = read_manifest(store, info, backup_wiring.trusted(signers))
     manifest = checked.manifest
     if json_:
         answer({**to_json(manifest), "signer": checked.signer, "sha256": checked.sha256}, json_=True)
@@ -179,10 +180,10 @@ def verify(
     from shared.state import checking
     from shared.state.sets import find, list_sets, read_manifest
 
-    store, accepted = wiring.backup_store(storage), wiring.trusted(signers)
+    store, accepted = backup_wiring.backup_store(storage), backup_wiring.trusted(signers)
     if not accepted:
         err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifests")
-    secrets = [identity for path in identities for identity in wiring.read_identities(path)]
+    secrets = [identity for path in identities for identity in backup_wiring.read_identities(path)]
     sealed = [s for s in list_sets(store) if s.state == "sealed"]
     chosen = [find(store, reference)] if reference else sealed
     if not chosen:

@@ -17,9 +17,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option(
-    "--pq", "post_quantum", is_flag=True, help="Post-quantum, against tomorrow's computers."
-)
+@click.option("--pq", "post_quantum", is_flag=True, help="Post-quantum, against tomorrow's computers.")
 @click.option("--signing", is_flag=True, help="A key that signs manifests, instead of one that decrypts.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The new file for the secret."

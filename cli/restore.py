@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from cli.console import answer, as_json, bar, err, out, size, table
-from shared import wiring
 from shared.jobs.restore import Outcome, run
+from shared.wiring import backup as wiring
 
 storage_option = click.option(
     "--storage", default="", help="Where backups lie: SAS URL, account name or connection string [settings]."

@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("nightly_backup"))
 def nightly_backup(timer: func.TimerRequest) -> None:
     """Begin tonight's set and put its parts on the queue."""
-    from shared import wiring
     from shared.jobs import backup
+    from shared.wiring import backup as wiring
 
     log.info("nightly_backup", extra={"past_due": timer.past_due, "done": backup.nightly(wiring.backup())})
 
@@ -23,8 +23,8 @@ def nightly_backup(timer: func.TimerRequest) -> None:
 @bp.queue_trigger(arg_name="message", queue_name="backup-parts", connection="AzureWebJobsStorage")
 def backup_part(message: func.QueueMessage) -> None:
     """Dump one part; seal the set after the last."""
-    from shared import wiring
     from shared.jobs import backup
+    from shared.wiring import backup as wiring
 
     asked = json.loads(message.get_body())
     done = backup.run_part(wiring.backup(), asked["set"], asked["part"])

@@ -24,7 +24,7 @@ def tick(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the plat
 
 
 def _overdue() -> str:
-    from shared import wiring
     from shared.jobs import backup
+    from shared.wiring import backup as wiring
 
     return backup.overdue(wiring.backup())

@@ -16,13 +16,7 @@ from shared.core.deploy_words import Finding
 
 # The chart's documented keys, some of which its values.yaml has only as comments.
 KNOWN_KEYS = frozenset(
-    """affinity containerSecurityContext deploymentLabels existingMongodbSecret externalMongodbOplogUrl
-    externalMongodbUrl extraEnv extraInitContainers extraSecret extraVolumeMounts extraVolumes federation
-    fullnameOverride global hooks host image imagePullSecrets ingress license livenessProbe microservices
-    minAvailable mongodb nameOverride nats nodeSelector persistence podAnnotations podAntiAffinity
-    podAntiAffinityTopologyKey podDisruptionBudget podLabels podMonitor postgresql prometheusScraping
-    readinessProbe registrationToken replicaCount resources securityContext service serviceAccount
-    serviceMonitor smtp tolerations upgradeAcknowledgedAt""".split()
+    ["affinity", "containerSecurityContext", "deploymentLabels", "existingMongodbSecret", "externalMongodbOplogUrl", "externalMongodbUrl", "extraEnv", "extraInitContainers", "extraSecret", "extraVolumeMounts", "extraVolumes", "federation", "fullnameOverride", "global", "hooks", "host", "image", "imagePullSecrets", "ingress", "license", "livenessProbe", "microservices", "minAvailable", "mongodb", "nameOverride", "nats", "nodeSelector", "persistence", "podAnnotations", "podAntiAffinity", "podAntiAffinityTopologyKey", "podDisruptionBudget", "podLabels", "podMonitor", "postgresql", "prometheusScraping", "readinessProbe", "registrationToken", "replicaCount", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "smtp", "tolerations", "upgradeAcknowledgedAt"]
 )
 IGNORED = {
     "extraEnvFrom": "Use extraSecret for a whole Secret, extraEnv with valueFrom for one key of it",

@@ -118,7 +118,7 @@ _QUANTITY = re.compile(
     r"([+-]?\d+(?:\.\d+)?|[+-]?\.\d+)(?:[eE]([+-]?\d{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])?)", re.ASCII
 )
 _SUFFIX = {
-    **{
+
         "": 1.0,
         "n": 1e-9,
         "u": 1e-6,
@@ -128,8 +128,8 @@ _SUFFIX = {
         "G": 1e9,
         "T": 1e12,
         "P": 1e15,
-        "E": 1e18,
-    },
+        "E": 1e18
+    ,
     **{f"{letter}i": 2.0 ** (10 * power) for power, letter in enumerate("KMGTPE", start=1)},
 }
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
 
 from shared.core.attempts import Act, Attempt
 from shared.core.calendar import Calendar
 from shared.core.overrides import Override
+
+if TYPE_CHECKING:
+    from shared.policy import DayOff, Machine
 
 
 class State(StrEnum):
@@ -76,3 +80,14 @@ class Decision:
     backup_first: bool = False
     alarm: bool = False
     alternatives: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.act}: {'; '.join(self.because)}"
+
+
+def calendar_of(machine: Machine, timezone: str, day_off: DayOff) -> Calendar:
+    """The machine's windows in its own zone or, without one, in the policy's, less the days off."""
+    zone = ZoneInfo(machine.timezone or timezone)
+    return (
+        Calendar(zone, machine.windows) if machine.on_days_off else Calendar(zone, machine.windows, day_off)
+    )

@@ -81,6 +81,7 @@ def test_the_fake_and_the_adapter_tell_the_same_story(steps: list[str | timedelt
 WORD = st.text(alphabet="abcXYZ019-_.()", min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(WORD, WORD, WORD)
 def test_an_id_means_the_same_in_any_case(subscription: str, group: str, name: str) -> None:
     text = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/disks/{name}"
@@ -91,11 +92,13 @@ def test_an_id_means_the_same_in_any_case(subscription: str, group: str, name: s
     assert (parsed.group, parsed.name) == (group.lower(), name.lower())
 
 
+@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({}, optional={"code": st.none() | st.text(max_size=30)}), max_size=4))
 def test_no_status_that_azure_may_invent_breaks_the_reading(statuses: list[dict[str, str | None]]) -> None:
     assert parse_view("/x", {"statuses": statuses}).power in PowerState
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)), st.integers(0, 9))  # noqa: DTZ001
 def test_times_survive_whatever_number_of_digits(naive: datetime, tenths: int) -> None:
     exact = naive.replace(tzinfo=UTC)

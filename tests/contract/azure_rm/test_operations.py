@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import pytest
+import requests
 from azure.core.exceptions import (
     HttpResponseError,
     ResourceExistsError,
@@ -15,8 +17,51 @@ from azure.mgmt.compute import ComputeManagementClient, models
 
 from local.azure_rm import AzureServer
 from local.azure_rm.fleet import GROUP
-from local.azure_rm.sdk import real_client
+from local.azure_rm.sdk import get, real_client
 from local.fakes.clock import ManualClock
+
+
+def accepted(server: AzureServer, path: str) -> requests.Response:
+    """The raw answer to a POST below the machine `node`."""
+    headers = {"Authorization": f"Bearer {server.credential().get_token().token}"}
+    url = f"{server.url}/subscriptions/{server.subscription}/resourceGroups/{GROUP}/providers"
+    node = f"{url}/Microsoft.Compute/virtualMachines/node"
+    return requests.post(f"{node}/{path}?api-version=2026-04-01", headers=headers, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("style", "headers"),
+    [("azure-async-operation", {"Azure-AsyncOperation", "Location"}), ("location", {"Location"})],
+)
+def test_each_style_of_polling_has_its_own_headers(
+    server: AzureServer, style: str, headers: set[str]
+) -> None:
+    server.api.polling, server.api.retry_after = style, 7
+    server.add_vm("node")
+
+    answer = accepted(server, "deallocate")
+
+    assert answer.status_code == 202
+    assert {name for name in answer.headers if name in ("Azure-AsyncOperation", "Location")} == headers
+    assert answer.headers["Retry-After"] == "7"
+
+
+def test_the_status_of_an_operation_goes_from_in_progress_to_an_end() -> None:
+    delays = {"virtualMachines/deallocate": timedelta(minutes=1)}
+    with AzureServer(clock=ManualClock(), delays=delays) as server:
+        server.add_vm("node")
+        answer = accepted(server, "deallocate")
+        status = urlsplit(answer.headers["Azure-AsyncOperation"])
+        monitor = urlsplit(answer.headers["Location"])
+
+        def ask(url: SplitResult) -> requests.Response:
+            return get(server, url.path, **dict(parse_qsl(url.query)))
+
+        assert (ask(status).status_code, ask(status).json()["status"]) == (200, "InProgress")
+        assert ask(monitor).status_code == 202
+        server.advance(timedelta(minutes=1))
+        assert (ask(status).status_code, ask(status).json()["status"]) == (200, "Succeeded")
+        assert ask(monitor).status_code == 204
 
 
 @pytest.mark.parametrize("style", ["azure-async-operation", "location"])

@@ -1,8 +1,4 @@
-"""Where jobs meet adapters: the only place that knows which adapter stands behind which port.
-
-Factories are cached for the life of the process and import what they need when called, so that the app's
-own import stays cheap. Each collects all faults of its settings into one UsageError.
-"""
+"""The wiring of backup and restore, and of what `/api/health` looks at."""
 
 from __future__ import annotations
 
@@ -14,60 +10,13 @@ from zoneinfo import ZoneInfo
 
 from shared import config
 from shared.errors import Unavailable, UsageError
+from shared.wiring import BACKUPS, backups, blobs, clock, policy, queues, state, tool
 
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.jobs.backup import Backup
     from shared.jobs.restore import Restore
-    from shared.policy import Policy
-    from shared.ports import Blobs, Clock, Queues, Reporter
-    from shared.storage_account import StorageAccount
-
-BACKUPS, STATE = "backups", "groundcrew"
-
-
-@cache
-def clock() -> Clock:
-    """The system's clock."""
-    from shared.adapters.clock import SystemClock
-
-    return SystemClock()
-
-
-@cache
-def policy() -> Policy:
-    """The policy file. Raises UsageError with every mistake in it."""
-    from shared.policy import load
-
-    return load(config.environment().policy_text())
-
-
-@cache
-def blobs(account: StorageAccount, container: str) -> Blobs:
-    """A container of a storage account."""
-    from shared.adapters.blobs import open_blobs
-
-    return open_blobs(account, container)
-
-
-@cache
-def state() -> Blobs:
-    """The container of run records, leases, holds and the audit trail."""
-    return blobs(config.environment().host_storage(), STATE)
-
-
-@cache
-def backups() -> Blobs:
-    """The container of backup sets, as the settings name it."""
-    return blobs(config.environment().backup_storage(), BACKUPS)
-
-
-@cache
-def queues() -> Queues:
-    """The host's queues."""
-    from shared.adapters.queues import open_queues
-
-    return open_queues(config.environment().host_storage())
+    from shared.ports import Blobs, Reporter
 
 
 @cache
@@ -134,14 +83,6 @@ def read_identities(path: Path) -> list[Identity]:
         raise UsageError(f"cannot read the key file {path}", value=error) from error
     except UsageError as error:
         raise UsageError(f"{path}: {error.thing}", cure=error.cure) from error
-
-
-def tool() -> str:
-    """What writes the archives: `groundcrew <version>`."""
-    return f"groundcrew {VERSION}"
-
-
-VERSION = "0.1.0"
 
 
 def health_checks() -> Mapping[str, Callable[[], str]]:

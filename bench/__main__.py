@@ -1,0 +1,73 @@
+"""`python -m bench [--megabytes 1000] [--only NAME]`: measure, print, write bench/results.json."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from bench import coldstart, dump, restore, worker
+from bench.data import CACHE, ROOT, prepare
+
+RESULTS = ROOT / "bench" / "results.json"
+_PACKAGES = ("azure-functions", "azure-storage-blob", "cryptography", "pymongo", "xxhash", "zstandard")
+
+
+def machine() -> dict[str, Any]:
+    """Where this was measured, and with which versions."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def main() -> int:
+    """Measure everything, or one thing, keeping the other figures of the file."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser.add_argument("--megabytes", type=int, default=1050)
+    parser.add_argument("--only", choices=("dump", "restore", "worker", "coldstart"))
+    arguments = parser.parse_args()
+    path = CACHE / f"batches-{arguments.megabytes}.bson"
+    data = prepare(arguments.megabytes)
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "coldstart": lambda: {"coldstart": coldstart.run()},
+        "dump": lambda: dump.run(data),
+        "restore": lambda: {"restore": restore.run(data)},
+        "worker": lambda: worker.run(data, path),
+    }
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() and arguments.only else {}
+    for name, measure in parts.items():
+        if arguments.only in (None, name):
+            print(f"measuring {name} …", file=sys.stderr)
+            results |= measure()
+    results["machine"] = machine()
+    text = json.dumps(_rounded(results), indent=1, sort_keys=True) + "\n"
+    RESULTS.write_text(text)
+    print(text)
+    return 0
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

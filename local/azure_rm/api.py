@@ -1,0 +1,227 @@
+"""Paths and verbs of Azure Resource Manager, mapped to what the world can do.
+
+Long operations are told both ways, by `Azure-AsyncOperation` (a status) and `Location` (202 until done):
+https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/async-api-reference.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from local.azure_rm import disk_actions, vm_actions
+from local.azure_rm.clusters import Cluster
+from local.azure_rm.machines import Vm
+from local.azure_rm.replies import ArmError, Json, Reply
+from local.azure_rm.resources import Operation, Resource
+from local.azure_rm.storage import Disk, Snapshot
+from local.azure_rm.world import World
+
+_RESOURCE = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)(?:/resourceGroups/(?P<group>[^/]+))?"
+    r"/providers/(?P<kind>[^/]+/[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<action>[^/]+))?)?/?",
+    re.IGNORECASE,
+)
+_OPERATION = re.compile(
+    r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/(?:disk)?operations/(?P<id>[^/]+)", re.IGNORECASE
+)
+VERSIONS: Mapping[str, frozenset[str]] = {
+    "microsoft.compute/virtualmachines": frozenset({"2024-07-01", "2024-11-01", "2025-04-01", "2026-04-01"}),
+    "microsoft.compute/disks": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
+    "microsoft.compute/snapshots": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
+    "microsoft.containerservice/managedclusters": frozenset({"2024-09-01", "2025-05-01"}),
+}
+_KINDS: Mapping[str, type[Resource]] = {kind.kind.lower(): kind for kind in (Vm, Disk, Snapshot, Cluster)}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, taken apart."""
+
+    method: str
+    base_url: str
+    path: str
+    query: Mapping[str, str]
+    body: Json
+    kind: str = ""
+    group: str = ""
+    name: str = ""
+    action: str = ""
+
+
+@dataclass
+class Api:
+    """Answers calls. `polling`: "azure-async-operation" or "location". `retry_after`: whole seconds.
+
+    A `Retry-After` of 0 makes the SDK wait for its own default of 30 s, so None sends no header at all.
+    """
+
+    world: World
+    guest: vm_actions.Guest = field(default_factory=vm_actions.Guest)
+    polling: str = "azure-async-operation"
+    retry_after: int | None = None
+    page_size: int = 50
+
+    def answer(self, call: Call) -> Reply:
+        """The reply to an authenticated call. Raises `ArmError`."""
+        version = call.query.get("api-version", "")
+        if not version:
+            text = "The api-version query parameter (?api-version=) is required for all requests."
+            raise ArmError(400, "MissingApiVersionParameter", text)
+        if found := _OPERATION.fullmatch(call.path):
+            return self._operation(call, found["id"])
+        found = _RESOURCE.fullmatch(call.path)
+        if found is None or found["kind"].lower() not in VERSIONS:
+            raise ArmError(
+                404, "InvalidResourceType", f"The resource type could not be found at '{call.path}'."
+            )
+        if found["subscription"].lower() != self.world.subscription.lower():
+            text = f"The subscription '{found['subscription']}' could not be found."
+            raise ArmError(404, "SubscriptionNotFound", text)
+        kind = found["kind"].lower()
+        if version not in VERSIONS[kind]:
+            known = ", ".join(sorted(VERSIONS[kind]))
+            text = f"No registered resource provider found for API version '{version}'. Supported: {known}."
+            raise ArmError(400, "NoRegisteredProviderFound", text)
+        parts = {name: found[name] or "" for name in ("group", "name", "action")}
+        return self._route(Call(call.method, call.base_url, call.path, call.query, call.body, kind, **parts))
+
+    def _route(self, call: Call) -> Reply:
+        if not call.name:
+            if call.method != "GET":
+                raise _not_allowed(call)
+            return self._list(call)
+        if call.action:
+            return self._act(call)
+        handlers: Mapping[str, Callable[[Call], Reply]] = {
+            "GET": self._get,
+            "PUT": self._put,
+            "PATCH": self._patch,
+            "DELETE": self._delete,
+        }
+        if call.method not in handlers:
+            raise _not_allowed(call)
+        return handlers[call.method](call)
+
+    def _list(self, call: Call) -> Reply:
+        if call.group and call.group.lower() not in self.world.groups:
+            raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{call.group}' could not be found.")
+        if "$expand" in call.query and "$filter" not in call.query:
+            raise ArmError(400, "InvalidParameter", "$expand can only be specified with a valid $filter.")
+        found: Sequence[Resource] = self.world.listing(_KINDS[call.kind], call.group)
+        start = int(call.query.get("$skipToken", "0"))
+        page = found[start : start + self.page_size]
+        body: Json = {"value": [self._entry(call, one) for one in page]}
+        if start + self.page_size < len(found):
+            query = {**call.query, "$skipToken": str(start + self.page_size)}
+            body["nextLink"] = f"{call.base_url}{call.path}?{urlencode(query, safe='$')}"
+        return Reply(200, body)
+
+    def _entry(self, call: Call, resource: Resource) -> Json:
+        now = self.world.clock.now()
+        if isinstance(resource, Vm) and call.query.get("statusOnly", "").lower() == "true":
+            return resource.status_body(now, self.world.faults.view_lag)
+        return resource.body(now)
+
+    def _get(self, call: Call) -> Reply:
+        now, lag = self.world.clock.now(), self.world.faults.view_lag
+        resource = self.world.get(_KINDS[call.kind], call.group, call.name)
+        body = resource.body(now)
+        if isinstance(resource, Vm) and call.query.get("$expand", "").lower() == "instanceview":
+            body["properties"]["instanceView"] = resource.instance_view(now, lag)
+        return Reply(200, body)
+
+    def _put(self, call: Call) -> Reply:
+        resource: Resource
+        operation: Operation | None
+        if call.kind == "microsoft.compute/snapshots":
+            resource, operation = disk_actions.put_snapshot(self.world, call.group, call.name, call.body)
+        elif call.kind == "microsoft.compute/disks":
+            resource, operation = disk_actions.put_disk(self.world, call.group, call.name, call.body)
+        else:
+            raise _not_allowed(call)
+        body = resource.body(self.world.clock.now())
+        return Reply(200, body) if operation is None else self._accepted(call, operation, body)
+
+    def _patch(self, call: Call) -> Reply:
+        resource = self.world.get(_KINDS[call.kind], call.group, call.name)
+        resource.tags = vm_actions.read_tags(call.body)
+        return Reply(200, resource.body(self.world.clock.now()))
+
+    def _delete(self, call: Call) -> Reply:
+        resource = self.world.find(_KINDS[call.kind], call.group, call.name)
+        if resource is None:
+            return Reply(204)
+        if not isinstance(resource, Disk | Snapshot):
+            raise _not_allowed(call)
+        return self._accepted(call, disk_actions.delete(self.world, resource))
+
+    def _act(self, call: Call) -> Reply:
+        resource = self.world.get(_KINDS[call.kind], call.group, call.name)
+        wanted = (call.method, call.action.lower())
+        if isinstance(resource, Vm):
+            if wanted == ("GET", "instanceview"):
+                return Reply(200, resource.instance_view(self.world.clock.now(), self.world.faults.view_lag))
+            if wanted == ("POST", "runcommand"):
+                operation = vm_actions.run_command(self.world, resource, call.body, self.guest)
+                return self._accepted(call, operation)
+            moves = {("POST", name.lower()): name for name in ("start", "deallocate", "powerOff", "restart")}
+            if wanted in moves:
+                return self._accepted(call, vm_actions.move(self.world, resource, moves[wanted]))
+        if isinstance(resource, Cluster) and wanted in (("POST", "start"), ("POST", "stop")):
+            return self._accepted(call, self._move_cluster(resource, call.action.lower()))
+        raise _not_allowed(call)
+
+    def _move_cluster(self, cluster: Cluster, action: str) -> Operation:
+        if cluster.operation is not None:
+            text = f"Operation is not allowed: another operation ({cluster.provisioning}) is in progress."
+            raise ArmError(409, "OperationNotAllowed", text)
+
+        def finish(operation: Operation) -> None:
+            cluster.provisioning = "Failed" if operation.failure else "Succeeded"
+            if not operation.failure:
+                cluster.power = "Running" if action == "start" else "Stopped"
+
+        operation = self.world.begin(f"managedClusters/{action}", cluster, "POST", finish)
+        cluster.provisioning = "Starting" if action == "start" else "Stopping"
+        return operation
+
+    def _accepted(self, call: Call, operation: Operation, body: Json | None = None) -> Reply:
+        return Reply(202, body, self._headers(call, operation))
+
+    def _headers(self, call: Call, operation: Operation) -> dict[str, str]:
+        resource = operation.resource
+        provider = resource.kind.split("/")[0]
+        address = (
+            f"{call.base_url}/subscriptions/{resource.subscription}/providers/{provider}/locations/"
+            f"{resource.location}/{operation.family}/{operation.id}?api-version={call.query['api-version']}"
+        )
+        headers = {"Location": f"{address}&monitor=true"}
+        if self.polling == "azure-async-operation":
+            headers["Azure-AsyncOperation"] = address
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        return headers
+
+    def _operation(self, call: Call, operation_id: str) -> Reply:
+        operation = self.world.operations.get(operation_id)
+        if operation is None:
+            raise ArmError(404, "NotFound", f"The entity was not found: operation {operation_id}.")
+        retry = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if call.query.get("monitor") != "true":
+            return Reply(200, operation.body(), retry if operation.status == "InProgress" else {})
+        if operation.status == "InProgress":
+            return Reply(
+                202, None, {"Location": f"{call.base_url}{call.path}?{urlencode(call.query)}", **retry}
+            )
+        if operation.status == "Failed" and operation.failure:
+            raise ArmError(409, *operation.failure)
+        if operation.method == "PUT":
+            return Reply(200, operation.resource.body(self.world.clock.now()))
+        return Reply(204) if operation.result is None else Reply(200, operation.result)
+
+
+def _not_allowed(call: Call) -> ArmError:
+    return ArmError(405, "MethodNotAllowed", f"{call.method} is not served at '{call.path}'.")

@@ -1,0 +1,128 @@
+"""What can be done to disks and snapshots: create from a source, delete, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from local.azure_rm.replies import ArmError, Json
+from local.azure_rm.resources import Operation
+from local.azure_rm.storage import Disk, Snapshot
+from local.azure_rm.vm_actions import read_tags
+from local.azure_rm.world import World
+
+R = TypeVar("R", Disk, Snapshot)
+
+
+def put_snapshot(world: World, group: str, name: str, body: Json) -> tuple[Snapshot, Operation | None]:
+    """Begin a snapshot of a disk; the point in time is that of the call.
+
+    The same PUT once more is an update and answers with what runs, if anything does.
+    """
+    disk = world.by_id(Disk, _source(body))
+    incremental = bool(body.get("properties", {}).get("incremental", False))
+    if (before := world.find(Snapshot, group, name)) is not None:
+        return _again(before, before.disk, disk.id, body)
+    if incremental and _taken(world, disk) >= world.incremental_limit:
+        limit = world.incremental_limit
+        raise ArmError(
+            409, "OperationNotAllowed", f"Disk '{disk.name}' has {limit} incremental snapshots, the maximum."
+        )
+    snapshot = Snapshot(
+        world.subscription,
+        group,
+        name,
+        _location(body),
+        world.clock.now(),
+        read_tags(body),
+        provisioning="Updating",
+        disk=disk.id,
+        disk_unique_id=disk.unique_id,
+        size_gb=disk.size_gb,
+        incremental=incremental,
+        sku=(body.get("sku") or {}).get("name", "Standard_LRS"),
+        copy_takes=world.delays.get("snapshots/copy", timedelta()),
+    )
+    return world.add(snapshot), world.begin("snapshots/write", snapshot, "PUT", _settle_write(world))
+
+
+def put_disk(world: World, group: str, name: str, body: Json) -> tuple[Disk, Operation | None]:
+    """Begin a disk that is a copy of a snapshot; the same PUT once more is an update."""
+    snapshot = world.by_id(Snapshot, _source(body))
+    percent = snapshot.percent(world.clock.now())
+    if percent < 100:
+        raise ArmError(409, "Conflict", f"Snapshot '{snapshot.name}' is copied by {percent} percent only.")
+    if (before := world.find(Disk, group, name)) is not None:
+        return _again(before, before.source, snapshot.id, body)
+    size_gb = int(body.get("properties", {}).get("diskSizeGB") or snapshot.size_gb)
+    disk = Disk(
+        world.subscription,
+        group,
+        name,
+        _location(body),
+        world.clock.now(),
+        read_tags(body),
+        provisioning="Updating",
+        sku=(body.get("sku") or {}).get("name", "Standard_LRS"),
+        size_gb=size_gb,
+        source=snapshot.id,
+    )
+    return world.add(disk), world.begin("disks/write", disk, "PUT", _settle_write(world))
+
+
+def delete(world: World, resource: Disk | Snapshot) -> Operation:
+    """Begin a deletion. Raises 409 for a disk that is attached."""
+    if isinstance(resource, Disk) and resource.attached_to:
+        text = f"Disk {resource.name} is attached to VM {resource.attached_to}."
+        raise ArmError(409, "OperationNotAllowed", text)
+    before = resource.provisioning
+
+    def finish(operation: Operation) -> None:
+        if operation.failure:
+            resource.provisioning = before
+        else:
+            world.remove(resource)
+
+    verb = "snapshots/delete" if isinstance(resource, Snapshot) else "disks/delete"
+    operation = world.begin(verb, resource, "DELETE", finish)
+    resource.provisioning = "Deleting"
+    return operation
+
+
+def _again(before: R, source: str, wanted: str, body: Json) -> tuple[R, Operation | None]:
+    if source.lower() != wanted.lower():
+        text = f"Changing property 'creationData.sourceResourceId' of '{before.name}' is not allowed."
+        raise ArmError(409, "PropertyChangeNotAllowed", text)
+    before.tags = read_tags(body)
+    return before, before.operation
+
+
+def _settle_write(world: World) -> Callable[[Operation], None]:
+    def finish(operation: Operation) -> None:
+        resource = operation.resource
+        resource.provisioning = "Failed" if operation.failure else "Succeeded"
+        if operation.failure:
+            world.remove(resource)
+
+    return finish
+
+
+def _taken(world: World, disk: Disk) -> int:
+    mine = disk.id.lower()
+    return sum(1 for one in world.listing(Snapshot) if one.incremental and one.disk.lower() == mine)
+
+
+def _source(body: Json) -> str:
+    creation = body.get("properties", {}).get("creationData", {})
+    if creation.get("createOption") != "Copy" or not creation.get("sourceResourceId"):
+        raise ArmError(
+            400, "InvalidParameter", "Required parameter 'creationData.sourceResourceId' is missing."
+        )
+    return str(creation["sourceResourceId"])
+
+
+def _location(body: Json) -> str:
+    if not body.get("location"):
+        raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+    return str(body["location"])

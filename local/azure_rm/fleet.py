@@ -1,0 +1,118 @@
+"""What tests and demonstrations put into the subscription, and what happens there behind everybody's back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from local.azure_rm.clock import MovableClock
+from local.azure_rm.clusters import Cluster
+from local.azure_rm.machines import DiskRef, Moment, Vm
+from local.azure_rm.storage import Disk, Snapshot
+from local.azure_rm.world import World
+
+SUBSCRIPTION = "00000000-1111-2222-3333-444444444444"
+GROUP = "rocketchat"
+LOCATION = "westeurope"
+
+
+class Fleet:
+    """The resources of one subscription. All methods may be called from any thread."""
+
+    def __init__(self, world: World, clock: MovableClock) -> None:
+        self.world, self.clock = world, clock
+        self.subscription = world.subscription
+
+    def add_vm(
+        self,
+        name: str,
+        *,
+        group: str = GROUP,
+        size: str = "Standard_D4ads_v5",
+        power: str = "running",
+        tags: Mapping[str, str] | None = None,
+        zones: tuple[str, ...] = (),
+        data_disks: int = 1,
+    ) -> Vm:
+        """A machine in that power state, with an OS disk and data disks."""
+        now = self.clock.now()
+        with self.world.lock:
+            vm = Vm(SUBSCRIPTION, group, name, LOCATION, now, dict(tags or {}), size=size, zones=zones)
+            vm.history.append(Moment(now, power))
+            names = [f"{name}-os", *(f"{name}-data{number}" for number in range(data_disks))]
+            for number, disk_name in enumerate(names):
+                disk = self.add_disk(disk_name, group=group, size_gb=128 if number else 64)
+                disk.attached_to, disk.os_type = vm.id, "" if number else "Linux"
+                vm.disks.append(DiskRef(disk.name, disk.id, disk.sku, disk.size_gb))
+            return self.world.add(vm)
+
+    def add_disk(
+        self,
+        name: str,
+        *,
+        group: str = GROUP,
+        sku: str = "Premium_LRS",
+        size_gb: int = 128,
+        tags: Mapping[str, str] | None = None,
+    ) -> Disk:
+        """A disk that is not attached."""
+        now = self.clock.now()
+        with self.world.lock:
+            disk = Disk(SUBSCRIPTION, group, name, LOCATION, now, dict(tags or {}), sku=sku, size_gb=size_gb)
+            return self.world.add(disk)
+
+    def add_snapshot(
+        self,
+        name: str,
+        disk: Disk,
+        *,
+        created: datetime | None = None,
+        tags: Mapping[str, str] | None = None,
+        incremental: bool = True,
+    ) -> Snapshot:
+        """A snapshot that was taken and copied before."""
+        with self.world.lock:
+            snapshot = Snapshot(
+                SUBSCRIPTION,
+                disk.group,
+                name,
+                LOCATION,
+                created or self.clock.now(),
+                dict(tags or {}),
+                disk=disk.id,
+                disk_unique_id=disk.unique_id,
+                size_gb=disk.size_gb,
+                incremental=incremental,
+            )
+            return self.world.add(snapshot)
+
+    def add_cluster(self, name: str, *, group: str = GROUP, power: str = "Running") -> Cluster:
+        """An AKS cluster."""
+        with self.world.lock:
+            return self.world.add(Cluster(SUBSCRIPTION, group, name, LOCATION, self.clock.now(), power=power))
+
+    def delete_vm(self, vm: Vm) -> None:
+        """Somebody deleted the machine; its disks stay."""
+        with self.world.lock:
+            self.world.remove(vm)
+            for disk in self.world.listing(Disk, vm.group):
+                disk.attached_to = "" if disk.attached_to == vm.id else disk.attached_to
+
+    def rename_vm(self, vm: Vm, name: str) -> Vm:
+        """Somebody built the machine anew under another name, around the same disks."""
+        self.delete_vm(vm)
+        with self.world.lock:
+            renamed = Vm(
+                SUBSCRIPTION, vm.group, name, vm.location, self.clock.now(), dict(vm.tags), size=vm.size
+            )
+            renamed.history.append(Moment(self.clock.now(), vm.power))
+            renamed.disks = list(vm.disks)
+            held = {ref.id for ref in renamed.disks}
+            for disk in self.world.listing(Disk, vm.group):
+                disk.attached_to = renamed.id if disk.id in held else disk.attached_to
+            return self.world.add(renamed)
+
+    def set_power(self, vm: Vm, power: str) -> None:
+        """The state changed without an operation: a shutdown from inside, an eviction."""
+        with self.world.lock:
+            vm.move(self.clock.now(), power=power)

@@ -1,0 +1,172 @@
+"""Virtual machines: their model, their instance view and how their power moves.
+
+Fields follow Microsoft.Compute's OpenAPI; states and what they mean:
+https://learn.microsoft.com/azure/virtual-machines/states-billing
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from local.azure_rm.clock import rest_time
+from local.azure_rm.replies import Json
+from local.azure_rm.resources import Resource
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The state of a machine from a moment on."""
+
+    at: datetime
+    power: str
+    provisioning: str = "Succeeded"
+    failure: tuple[str, str] | None = None
+
+
+@dataclass
+class DiskRef:
+    """A managed disk as a machine's storage profile names it."""
+
+    name: str
+    id: str
+    sku: str
+    size_gb: int
+
+
+@dataclass
+class Vm(Resource):
+    """A virtual machine and the history of its states, so that a view can lag behind."""
+
+    size: str = "Standard_D4ads_v5"
+    zones: tuple[str, ...] = ()
+    disks: list[DiskRef] = field(default_factory=list)
+    history: list[Moment] = field(default_factory=list)
+
+    kind = "Microsoft.Compute/virtualMachines"
+
+    @property
+    def power(self) -> str:
+        """The true power state now: running, starting, stopping, stopped, deallocating, deallocated."""
+        return self.history[-1].power
+
+    def move(
+        self,
+        at: datetime,
+        *,
+        power: str | None = None,
+        provisioning: str = "Succeeded",
+        failure: tuple[str, str] | None = None,
+    ) -> None:
+        """Enter a state."""
+        self.provisioning = provisioning
+        self.history.append(Moment(at, power or self.power, provisioning, failure))
+
+    def seen(self, now: datetime, lag: timedelta) -> Moment:
+        """The state that a view shows which is `lag` late."""
+        past = [moment for moment in self.history if moment.at <= now - lag]
+        return past[-1] if past else self.history[0]
+
+    def body(self, now: datetime) -> Json:  # noqa: ARG002 - one signature for all
+        """The model view, without the instance view."""
+        properties: Json = {
+            "vmId": self.unique_id,
+            "hardwareProfile": {"vmSize": self.size},
+            "storageProfile": self._storage(),
+            "osProfile": {
+                "computerName": self.name,
+                "adminUsername": "operator",
+                "linuxConfiguration": {"disablePasswordAuthentication": True, "provisionVMAgent": True},
+            },
+            "networkProfile": {"networkInterfaces": [{"id": self._nic(), "properties": {"primary": True}}]},
+            "provisioningState": self.provisioning,
+            "timeCreated": rest_time(self.created),
+        }
+        zones = {"zones": list(self.zones)} if self.zones else {}
+        return self.envelope() | zones | {"properties": properties}
+
+    def status_body(self, now: datetime, lag: timedelta) -> Json:
+        """The entry in a listing with `statusOnly=true`: the run-time status, no tags, no profiles.
+
+        Azure writes the resource group in capitals there; whoever compares ids must not care.
+        """
+        shouted = self.id.replace(f"/resourceGroups/{self.group}/", f"/resourceGroups/{self.group.upper()}/")
+        return {
+            "name": self.name,
+            "id": shouted,
+            "type": self.kind,
+            "location": self.location,
+            "properties": {
+                "vmId": self.unique_id,
+                "provisioningState": self.seen(now, lag).provisioning,
+                "instanceView": {"statuses": self._statuses(self.seen(now, lag))},
+            },
+        }
+
+    def instance_view(self, now: datetime, lag: timedelta) -> Json:
+        """The run-time state, as of `lag` ago."""
+        moment = self.seen(now, lag)
+        view: Json = {
+            "computerName": self.name,
+            "osName": "ubuntu",
+            "osVersion": "24.04",
+            "hyperVGeneration": "V2",
+            "disks": [self._disk_status(disk) for disk in self.disks],
+            "statuses": self._statuses(moment),
+        }
+        if moment.power == "running":
+            ready = _status("ProvisioningState/succeeded", "Ready", moment.at)
+            view["vmAgent"] = {"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [ready]}
+        return view
+
+    def _statuses(self, moment: Moment) -> list[Json]:
+        label = moment.provisioning.lower()
+        code = f"ProvisioningState/{label}"
+        provisioning = _status(
+            code, "Updating" if label == "updating" else f"Provisioning {label}", moment.at
+        )
+        if moment.failure is not None:
+            provisioning["code"] = f"{code}/{moment.failure[0]}"
+            provisioning |= {"level": "Error", "message": moment.failure[1]}
+        return [provisioning, _status(f"PowerState/{moment.power}", f"VM {moment.power}")]
+
+    def _disk_status(self, disk: DiskRef) -> Json:
+        return {
+            "name": disk.name,
+            "statuses": [_status("ProvisioningState/succeeded", "Provisioning succeeded", self.created)],
+        }
+
+    def _nic(self) -> str:
+        base = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+        return f"{base}/providers/Microsoft.Network/networkInterfaces/{self.name}-nic"
+
+    def _storage(self) -> Json:
+        image = {
+            "publisher": "Canonical",
+            "offer": "ubuntu-24_04-lts",
+            "sku": "server",
+            "version": "latest",
+            "exactVersion": "24.04.202601010",
+        }
+        profile: Json = {"imageReference": image, "dataDisks": []}
+        for number, disk in enumerate(self.disks):
+            entry: Json = {
+                "name": disk.name,
+                "caching": "ReadWrite" if number == 0 else "None",
+                "diskSizeGB": disk.size_gb,
+                "managedDisk": {"id": disk.id, "storageAccountType": disk.sku},
+                "deleteOption": "Detach",
+            }
+            if number == 0:
+                profile["osDisk"] = entry | {"osType": "Linux", "createOption": "FromImage"}
+            else:
+                data: Json = {"lun": number - 1, "createOption": "Attach", "toBeDetached": False}
+                profile["dataDisks"].append(entry | data)
+        return profile
+
+
+def _status(code: str, display: str, at: datetime | None = None) -> Json:
+    status: Json = {"code": code, "level": "Info", "displayStatus": display}
+    if at is not None:
+        status["time"] = rest_time(at)
+    return status

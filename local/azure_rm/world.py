@@ -1,0 +1,125 @@
+"""The state behind the stand-in: resources, running operations, events, and the clock that moves them.
+
+Nothing happens by itself: whatever is due is done when somebody looks (`settle`), in the order it was due.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from local.azure_rm.clock import MovableClock
+from local.azure_rm.events import event_of
+from local.azure_rm.faults import Faults
+from local.azure_rm.replies import ArmError, Json, busy, not_found
+from local.azure_rm.resources import Operation, Resource
+
+R = TypeVar("R", bound=Resource)
+
+DEFAULT_DELAY = timedelta(milliseconds=10)
+
+
+class World:
+    """One subscription's resources. Callers hold `lock` while they look at or change anything."""
+
+    def __init__(self, subscription: str, clock: MovableClock, *, incremental_limit: int) -> None:
+        self.subscription, self.clock, self.incremental_limit = subscription, clock, incremental_limit
+        self.lock = threading.RLock()
+        self.faults = Faults()
+        self.delays: dict[str, timedelta] = {}
+        self.operations: dict[str, Operation] = {}
+        self.events: list[Json] = []
+        self.groups: set[str] = set()
+        self.on_event: Callable[[Json], None] | None = None
+        self._pending: list[Operation] = []
+        self._resources: dict[tuple[str, str], dict[str, Resource]] = {}
+
+    def add(self, resource: R) -> R:
+        """Put a resource in place, without an operation."""
+        self.groups.add(resource.group.lower())
+        self._of(resource.kind, resource.group)[resource.name.lower()] = resource
+        return resource
+
+    def remove(self, resource: Resource) -> None:
+        """Take a resource away; one that is not there is fine."""
+        self._of(resource.kind, resource.group).pop(resource.name.lower(), None)
+
+    def find(self, kind: type[R], group: str, name: str) -> R | None:
+        """The resource, or None."""
+        found = self._of(kind.kind, group).get(name.lower())
+        return found if isinstance(found, kind) else None
+
+    def get(self, kind: type[R], group: str, name: str) -> R:
+        """The resource. Raises 404."""
+        found = self.find(kind, group, name)
+        if found is None:
+            raise not_found(kind.kind, name, group)
+        return found
+
+    def listing(self, kind: type[R], group: str = "") -> list[R]:
+        """All of a kind, in a group or in the subscription, in the order they were created."""
+        wanted = (kind.kind.lower(), group.lower())
+        found: list[R] = []
+        for (its_kind, its_group), members in self._resources.items():
+            if its_kind == wanted[0] and wanted[1] in ("", its_group):
+                found.extend(member for member in members.values() if isinstance(member, kind))
+        return found
+
+    def by_id(self, kind: type[R], resource_id: str) -> R:
+        """The resource with that full id. Raises 404, or 400 if it is not such an id."""
+        parts = resource_id.strip("/").split("/")
+        if len(parts) != 8 or f"{parts[5]}/{parts[6]}".lower() != kind.kind.lower():
+            raise ArmError(400, "InvalidParameter", f"'{resource_id}' is not the id of a {kind.kind}.")
+        return self.get(kind, parts[3], parts[7])
+
+    def begin(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        finish: Callable[[Operation], None],
+        *,
+        ready: Callable[[], bool] = lambda: True,
+        idle: bool = False,
+    ) -> Operation:
+        """Accept a long operation, which is over at once if `idle`, there being nothing to do.
+
+        Raises 409 while another one runs on the resource.
+        """
+        if resource.operation is not None:
+            raise busy(resource.name)
+        now = self.clock.now()
+        takes = timedelta() if idle else self.delays.get(verb, DEFAULT_DELAY)
+        due = None if not idle and self.faults.take_hang(verb) else now + takes
+        failure = None if idle else self.faults.take_failure(verb)
+        operation = Operation(verb, resource, method, now, due, finish, failure, ready=ready)
+        resource.operation = operation
+        self.operations[operation.id] = operation
+        self._pending.append(operation)
+        return operation
+
+    def settle(self) -> None:
+        """Finish every operation that is due, in order."""
+        now = self.clock.now()
+        due = [one for one in self._pending if one.due is not None and one.due <= now and one.ready()]
+        for operation in sorted(due, key=lambda one: one.due or now):
+            self._pending.remove(operation)
+            operation.ended = operation.due
+            operation.status = "Failed" if operation.failure else "Succeeded"
+            operation.resource.operation = None
+            operation.finish(operation)
+            event = event_of(operation, operation.ended or now)
+            self.events.append(event)
+            if self.on_event is not None:
+                self.on_event(event)
+
+    def next_due(self) -> float | None:
+        """Seconds until the next operation is due; None if none is."""
+        now = self.clock.now()
+        waits = [(one.due - now).total_seconds() for one in self._pending if one.due is not None]
+        return min(waits, default=None)
+
+    def _of(self, kind: str, group: str) -> dict[str, Resource]:
+        return self._resources.setdefault((kind.lower(), group.lower()), {})

@@ -1,0 +1,131 @@
+"""Azurite, Microsoft's own emulator of Azure Storage, as a child process with an account made for this start.
+
+It listens on free loopback ports that it picks itself, so there is no race for them, and knows only the
+account it was given, so that no key is in the tree and no two stacks mix up their storage.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.process import Child
+from shared.errors import UsageError
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+_LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (\S+)")
+# Node's part of `exit_with_parent`; unref, or the watched pipe would keep a stopped Azurite alive.
+_EXIT_WITH_PARENT = (
+    'data:text/javascript,process.stdin.on("end",()=>process.kill(process.pid,"SIGTERM")).resume().unref()'
+)
+
+
+class Azurite:
+    """A context manager around one Azurite; `state_dir` keeps its log and, if `persistent`, its data.
+
+    Raises `UsageError` if Node or the npm package is missing, `Unavailable` if Azurite does not come up.
+    A persistent one must be given the same `account_key` (base64 of 64 bytes) when it is started anew.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        persistent: bool = False,
+        account_name: str = "groundcrew",
+        account_key: str | None = None,
+        blob_port: int = 0,
+        queue_port: int = 0,
+        table_port: int = 0,
+    ) -> None:
+        self.account_name = account_name
+        self.account_key = account_key or base64.b64encode(secrets.token_bytes(64)).decode()
+        self._ports = {"blob": blob_port, "queue": queue_port, "table": table_port}
+        self._state_dir, self._persistent = state_dir, persistent
+        self._child: Child | None = None
+        self._endpoints: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it and wait until all three services listen, about a second."""
+        node = _node()
+        data = self._state_dir / "azurite"
+        data.mkdir(parents=True, exist_ok=True)
+        self._child = Child(
+            "azurite",
+            [node, "--import", _EXIT_WITH_PARENT, str(_SCRIPT), *self._arguments(data)],
+            log=self._state_dir / "azurite.log",
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account_name}:{self.account_key}"},
+            cwd=data,
+        )
+        self._child.start()
+        self._child.wait_for_line(self._collect, seconds=60)
+
+    def _arguments(self, data: Path) -> list[str]:
+        where = ["--location", str(data)] if self._persistent else ["--inMemoryPersistence"]
+        ports = [part for name, port in self._ports.items() for part in (f"--{name}Port", str(port))]
+        return ["--skipApiVersionCheck", "--disableTelemetry", "--silent", *where, *ports]
+
+    def _collect(self, line: str) -> bool | None:
+        found = _LISTENING.search(line)
+        if found:
+            self._endpoints[found[1].lower()] = f"{found[2]}/{self.account_name}"
+        return True if len(self._endpoints) == len(self._ports) else None
+
+    def stop(self) -> None:
+        """End it; data that was kept in memory is gone."""
+        if self._child is not None:
+            self._child.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, or None before `start`."""
+        return self._child.pid if self._child else None
+
+    @property
+    def blob_url(self) -> str:
+        """The blob service's URL with the account in its path."""
+        return self._endpoints["blob"]
+
+    @property
+    def queue_url(self) -> str:
+        """The queue service's URL with the account in its path."""
+        return self._endpoints["queue"]
+
+    @property
+    def connection_string(self) -> str:
+        """What `AzureWebJobsStorage` takes; holds the key, so it is not for logs."""
+        parts = {
+            "DefaultEndpointsProtocol": "http",
+            "AccountName": self.account_name,
+            "AccountKey": self.account_key,
+            "BlobEndpoint": self._endpoints["blob"],
+            "QueueEndpoint": self._endpoints["queue"],
+            "TableEndpoint": self._endpoints["table"],
+        }
+        return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
+def _node() -> str:
+    node = shutil.which("node")
+    if node is None:
+        cure = "Install Node 20 or newer (Debian: apt-get install nodejs npm)."
+        raise UsageError("Node is missing", cure=cure)
+    if not _SCRIPT.exists():
+        raise UsageError("Azurite is missing", value=_SCRIPT, cure="Run `make setup` (npm ci).")
+    return node

@@ -1,0 +1,87 @@
+"""One request to the API as its handlers see it, and the answers they give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from local.github.model import Pull, Repository
+
+
+class Failure(Exception):
+    """Answers with GitHub's form of an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass
+class Call:
+    """What a handler needs; it runs under the server's lock."""
+
+    repo: Repository
+    base: str
+    match: dict[str, str]
+    query: dict[str, str]
+    body: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+
+    def number(self, name: str = "number") -> int:
+        """A number from the path. Answers 404 when it is none."""
+        if not self.match[name].isdigit():
+            raise Failure(404, "Not Found")
+        return int(self.match[name])
+
+    def pull(self) -> Pull:
+        """The pull request named in the path. Answers 404."""
+        found = self.repo.pulls.get(self.number())
+        if found is None:
+            raise Failure(404, "Not Found")
+        return found
+
+    def sha(self, name: str = "ref") -> str:
+        """The commit a ref in the path means. Answers 422, as GitHub does for `/commits/{ref}`."""
+        found = self.repo.resolve(self.match[name])
+        if found is None:
+            raise Failure(422, f"No commit found for SHA: {self.match[name]}")
+        return found
+
+    def required(self, name: str) -> str:
+        """A text from the body. Answers 422."""
+        value = self.body.get(name)
+        if not isinstance(value, str) or not value:
+            raise Failure(422, f'Invalid request.\n\n"{name}" wasn\'t supplied.')
+        return value
+
+
+Handler = Callable[[Call], web.StreamResponse]
+
+
+def page(call: Call, items: Sequence[Any], *, wrap: str = "") -> web.Response:
+    """One page of a list with GitHub's Link header; `wrap` names the list in an object with a total."""
+    size = min(100, max(1, _int(call.query.get("per_page"), 30)))
+    number = max(1, _int(call.query.get("page"), 1))
+    last = max(1, -(-len(items) // size))
+    part = list(items[(number - 1) * size : number * size])
+    links = []
+    if number < last:
+        links += [_link(call, number + 1, "next"), _link(call, last, "last")]
+    if number > 1:
+        links += [_link(call, 1, "first"), _link(call, number - 1, "prev")]
+    headers = {"Link": ", ".join(links)} if links else {}
+    content: Any = {"total_count": len(items), wrap: part} if wrap else part
+    return web.json_response(content, headers=headers)
+
+
+def _int(text: str | None, default: int) -> int:
+    return int(text) if text and re.fullmatch(r"\d{1,6}", text) else default
+
+
+def _link(call: Call, number: int, rel: str) -> str:
+    query = "&".join(f"{key}={value}" for key, value in {**call.query, "page": str(number)}.items())
+    return f'<{call.base}{call.path}?{query}>; rel="{rel}"'

@@ -1,0 +1,101 @@
+"""Endpoints for what people and machines say of a change: pull requests, reviews, checks, comments."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from local.github import render
+from local.github.call import Call, Failure, Handler, page
+
+
+def list_pulls(call: Call) -> web.Response:
+    """`GET /pulls?state=`."""
+    state = call.query.get("state", "open")
+    found = [pull for pull in call.repo.pulls.values() if state in ("all", pull.state)]
+    return page(call, [render.pull(call.repo, pull, call.base) for pull in reversed(found)])
+
+
+def get_pull(call: Call) -> web.Response:
+    """`GET /pulls/{n}`."""
+    return web.json_response(render.pull(call.repo, call.pull(), call.base))
+
+
+def list_reviews(call: Call) -> web.Response:
+    """`GET /pulls/{n}/reviews`, in the order of time."""
+    return page(call, [render.review(review) for review in call.pull().reviews])
+
+
+def list_files(call: Call) -> web.Response:
+    """`GET /pulls/{n}/files`."""
+    pull, history = call.pull(), call.repo.history
+    if pull.head_sha not in history.commits:
+        raise Failure(422, "Sorry, this diff is unavailable.")
+    base = history.merge_base(pull.base_sha, pull.head_sha)
+    changes = history.changes(base, pull.head_sha)
+    return page(call, [render.changed_file(call.repo, path, word, pull.head_sha) for path, word in changes])
+
+
+def list_pulls_of_commit(call: Call) -> web.Response:
+    """`GET /commits/{sha}/pulls`: the merged pull request that brought a commit in, or open ones with it."""
+    sha, found = call.sha(), []
+    for pull in call.repo.pulls.values():
+        head = pull.head_sha in call.repo.history.commits
+        own = call.repo.history.only_in(pull.head_sha, pull.base_sha) if head else []
+        if sha == pull.merge_commit_sha or sha in own:
+            found.append(render.pull(call.repo, pull, call.base))
+    return page(call, found)
+
+
+def list_check_runs(call: Call) -> web.Response:
+    """`GET /commits/{ref}/check-runs?filter=latest`: the newest run of each name and app."""
+    sha = call.sha()
+    runs = [check for check in call.repo.checks if check.sha == sha and check.app]
+    if call.query.get("filter", "latest") == "latest":
+        runs = list({(check.app, check.name): check for check in runs}.values())
+    return page(call, [render.check_run(check) for check in runs], wrap="check_runs")
+
+
+def get_combined_status(call: Call) -> web.Response:
+    """`GET /commits/{ref}/status`: the newest status of each context and what they come to."""
+    sha = call.sha()
+    newest = {check.name: check for check in call.repo.checks if check.sha == sha and not check.app}
+    states = [check.conclusion or "pending" for check in newest.values()]
+    state = "failure" if {"failure", "error"} & set(states) else "success"
+    if not states or "pending" in states:
+        state = "pending" if state == "success" else state
+    size = min(100, int(call.query.get("per_page", "30")))
+    start = (int(call.query.get("page", "1")) - 1) * size
+    part = [render.commit_status(check) for check in newest.values()][start : start + size]
+    return web.json_response({"state": state, "sha": sha, "total_count": len(newest), "statuses": part})
+
+
+def list_comments(call: Call) -> web.Response:
+    """`GET /issues/{n}/comments`."""
+    return page(call, call.repo.comments.get(call.number(), []))
+
+
+def create_comment(call: Call) -> web.Response:
+    """`POST /issues/{n}/comments`."""
+    number = call.number()
+    if number not in call.repo.pulls:
+        raise Failure(404, "Not Found")
+    comment = {
+        "id": call.repo.next_id(),
+        "body": call.required("body"),
+        "user": render.user("groundcrew[bot]"),
+    }
+    call.repo.comments.setdefault(number, []).append(comment)
+    return web.json_response(comment, status=201)
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/pulls", list_pulls),
+    ("GET", "/pulls/{number}", get_pull),
+    ("GET", "/pulls/{number}/reviews", list_reviews),
+    ("GET", "/pulls/{number}/files", list_files),
+    ("GET", "/commits/{ref}/pulls", list_pulls_of_commit),
+    ("GET", "/commits/{ref}/check-runs", list_check_runs),
+    ("GET", "/commits/{ref}/status", get_combined_status),
+    ("GET", "/issues/{number}/comments", list_comments),
+    ("POST", "/issues/{number}/comments", create_comment),
+)

@@ -1,0 +1,62 @@
+"""GitHub's bad days, on demand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+
+@dataclass
+class Fault:
+    """The next `times` requests whose path contains `path` are answered like this."""
+
+    status: int
+    message: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    times: int = 1
+    path: str = ""
+
+    def answer(self) -> web.Response:
+        """The response of the fault."""
+        return web.json_response({"message": self.message}, status=self.status, headers=self.headers)
+
+
+class Faults:
+    """What goes wrong next. `down` is for all requests until it is set back."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.planned: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Plan one more fault."""
+        self.planned.append(fault)
+
+    def primary_limit(self, *, reset_seconds: int = 60, times: int = 1) -> None:
+        """403 with `x-ratelimit-remaining: 0`, as when the hour's requests are spent."""
+        headers = {
+            "x-ratelimit-limit": "5000",
+            "x-ratelimit-remaining": "0",
+            "x-ratelimit-reset": str(int(time.time()) + reset_seconds),
+        }
+        self.add(Fault(403, "API rate limit exceeded for installation.", headers, times))
+
+    def secondary_limit(self, *, retry_after_seconds: int = 60, times: int = 1) -> None:
+        """429 with `retry-after`, as after too many requests at once."""
+        headers = {"retry-after": str(retry_after_seconds)}
+        self.add(Fault(429, "You have exceeded a secondary rate limit.", headers, times))
+
+    def answer(self, path: str) -> web.Response | None:
+        """The fault that meets this request, if any."""
+        if self.down:
+            return web.Response(status=503, text="<html>Unicorn!</html>", content_type="text/html")
+        for fault in self.planned:
+            if fault.path in path:
+                fault.times -= 1
+                if fault.times <= 0:
+                    self.planned.remove(fault)
+                return fault.answer()
+        return None

@@ -1,0 +1,250 @@
+"""A repository as its users see it: branches, pull requests, reviews, checks, environments, deployments."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from local.github.history import Content, History
+
+
+@dataclass
+class Review:
+    """One submitted review; several of one reviewer follow each other in time."""
+
+    id: int
+    user: str
+    state: str  # APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED, PENDING
+    commit_id: str
+    submitted_at: datetime
+
+
+@dataclass
+class Pull:
+    """A pull request. `head_sha` follows the head branch while it is open."""
+
+    number: int
+    title: str
+    author: str
+    head_ref: str
+    base_ref: str
+    head_sha: str
+    base_sha: str
+    created_at: datetime
+    state: str = "open"
+    merged: bool = False
+    merge_commit_sha: str | None = None
+    merged_by: str | None = None
+    merged_at: datetime | None = None
+    draft: bool = False
+    labels: tuple[str, ...] = ()
+    reviews: list[Review] = field(default_factory=list)
+
+
+@dataclass
+class Check:
+    """A check run (`app` set) or a commit status (`app` empty)."""
+
+    id: int
+    sha: str
+    name: str
+    status: str  # queued, in_progress, completed
+    conclusion: str | None  # success, failure, neutral, cancelled, timed_out, action_required, skipped, stale
+    app: str
+    at: datetime
+
+
+@dataclass
+class Environment:
+    """An environment's protection; `branches` is None for all, "protected", or name patterns."""
+
+    id: int
+    name: str
+    reviewers: tuple[str, ...] = ()
+    prevent_self_review: bool = False
+    wait_minutes: int = 0
+    branches: str | tuple[str, ...] | None = None
+
+
+@dataclass
+class Protection:
+    """What a protected branch demands, by classic protection or by a ruleset."""
+
+    required_checks: tuple[str, ...] = ()
+    approvals: int = 0
+    by_ruleset: bool = False
+
+
+@dataclass
+class Status:
+    """One status of a deployment."""
+
+    id: int
+    state: str
+    description: str
+    log_url: str
+    environment_url: str
+    at: datetime
+
+
+@dataclass
+class Deployment:
+    """A deployment as created by the API, with its statuses, oldest first."""
+
+    id: int
+    ref: str
+    sha: str
+    environment: str
+    description: str
+    payload: object
+    creator: str
+    at: datetime
+    statuses: list[Status] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The newest status, or pending."""
+        return self.statuses[-1].state if self.statuses else "pending"
+
+
+class Repository:
+    """One repository; every method takes effect at once."""
+
+    def __init__(self, full_name: str, default_branch: str = "main") -> None:
+        self.full_name, self.default_branch = full_name, default_branch
+        self.owner, self.name = full_name.split("/")
+        self.history = History()
+        self.branches: dict[str, str] = {}
+        self.pulls: dict[int, Pull] = {}
+        self.checks: list[Check] = []
+        self.environments: dict[str, Environment] = {}
+        self.protections: dict[str, Protection] = {}
+        self.deployments: list[Deployment] = []
+        self.comments: dict[int, list[dict[str, object]]] = {}
+        self._ids = itertools.count(1001)
+        self._numbers = itertools.count(1)
+
+    def next_id(self) -> int:
+        """A number no other object of the repository has."""
+        return next(self._ids)
+
+    def commit(
+        self,
+        files: Mapping[str, Content | None],
+        *,
+        author: str = "octocat",
+        message: str = "change",
+        branch: str = "",
+    ) -> str:
+        """Change files on a branch (None removes one) and return the new tip."""
+        name = branch or self.default_branch
+        tip = self.branches.get(name)
+        tree = dict(self.history.commits[tip].files) if tip else {}
+        for path, content in files.items():
+            if content is None:
+                tree.pop(path, None)
+            else:
+                tree[path] = content
+        return self.move(name, self.history.add((tip,) if tip else (), tree, author, message))
+
+    def branch(self, name: str, at: str = "") -> str:
+        """Make a branch at a commit, by default at the default branch's tip."""
+        return self.move(name, at or self.branches[self.default_branch])
+
+    def move(self, branch: str, sha: str) -> str:
+        """Set a branch's tip, as a push or a forced push does; open pull requests of it follow."""
+        self.branches[branch] = sha
+        for pull in self.pulls.values():
+            if pull.state == "open" and pull.head_ref == branch:
+                pull.head_sha = sha
+        return sha
+
+    def forget(self, sha: str) -> None:
+        """Lose a commit, as garbage collection after a forced push does."""
+        self.history.commits.pop(sha, None)
+
+    def resolve(self, ref: str) -> str | None:
+        """The SHA a branch, `heads/branch`, full or abbreviated SHA means, or None."""
+        name = ref.removeprefix("refs/").removeprefix("heads/")
+        if name in self.branches:
+            sha = self.branches[name]
+            return sha if sha in self.history.commits else None
+        if len(ref) >= 7:
+            return next((sha for sha in self.history.commits if sha.startswith(ref)), None)
+        return None
+
+    def open_pull(
+        self, head: str, *, author: str = "octocat", base: str = "", title: str = "A change"
+    ) -> Pull:
+        """Open a pull request from a branch."""
+        number, target = next(self._numbers), base or self.default_branch
+        pull = Pull(
+            number, title, author, head, target, self.branches[head], self.branches[target], datetime.now(UTC)
+        )
+        self.pulls[number] = pull
+        return pull
+
+    def merge(self, pull: Pull, *, by: str = "octocat", method: str = "merge") -> str:
+        """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`."""
+        base_tip = self.branches[pull.base_ref]
+        tree = dict(self.history.commits[base_tip].files)
+        changed = self.history.changes(self.history.merge_base(base_tip, pull.head_sha), pull.head_sha)
+        head = self.history.commits[pull.head_sha].files
+        for path, word in changed:
+            if word == "removed":
+                tree.pop(path, None)
+            else:
+                tree[path] = head[path]
+        parents = (base_tip, pull.head_sha) if method == "merge" else (base_tip,)
+        pull.merge_commit_sha = self.history.add(parents, tree, by, f"{pull.title} (#{pull.number})")
+        pull.state, pull.merged, pull.merged_by, pull.merged_at = "closed", True, by, datetime.now(UTC)
+        return self.move(pull.base_ref, pull.merge_commit_sha)
+
+    def close(self, pull: Pull) -> None:
+        """Close without merging."""
+        pull.state = "closed"
+
+    def review(self, pull: Pull, user: str, state: str = "APPROVED", *, commit_id: str = "") -> Review:
+        """Submit a review, of the present head unless `commit_id` says otherwise."""
+        review = Review(self.next_id(), user, state, commit_id or pull.head_sha, datetime.now(UTC))
+        pull.reviews.append(review)
+        return review
+
+    def check(
+        self, sha: str, name: str, conclusion: str | None = "success", *, app: str = "github-actions"
+    ) -> Check:
+        """Report a check run (a commit status if `app` is empty); None as conclusion means it still runs."""
+        status = "completed" if conclusion else "in_progress"
+        check = Check(self.next_id(), sha, name, status, conclusion, app, datetime.now(UTC))
+        self.checks.append(check)
+        return check
+
+    def protect(
+        self,
+        branch: str = "",
+        *,
+        required_checks: Iterable[str] = (),
+        approvals: int = 0,
+        by_ruleset: bool = False,
+    ) -> None:
+        """Protect a branch, classically or by a ruleset."""
+        rule = Protection(tuple(required_checks), approvals, by_ruleset)
+        self.protections[branch or self.default_branch] = rule
+
+    def environment(
+        self,
+        name: str,
+        *,
+        reviewers: Iterable[str] = (),
+        prevent_self_review: bool = False,
+        wait_minutes: int = 0,
+        branches: str | tuple[str, ...] | None = None,
+    ) -> Environment:
+        """Make or change an environment."""
+        made = Environment(
+            self.next_id(), name, tuple(reviewers), prevent_self_review, wait_minutes, branches
+        )
+        self.environments[name] = made
+        return made

@@ -1,0 +1,123 @@
+"""Endpoints for deployments and environments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from local.github import render
+from local.github.call import Call, Failure, Handler, page
+from local.github.model import Deployment, Status
+
+STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
+DESCRIPTION_CHARACTERS = 140
+
+
+def list_deployments(call: Call) -> web.Response:
+    """`GET /deployments?sha=&ref=&environment=`, newest first."""
+    wanted = {key: call.query[key] for key in ("sha", "ref", "environment") if key in call.query}
+    found = [
+        made
+        for made in reversed(call.repo.deployments)
+        if all(getattr(made, k) == v for k, v in wanted.items())
+    ]
+    return page(call, [render.deployment(call.repo, made, call.base) for made in found])
+
+
+def create_deployment(call: Call) -> web.Response:
+    """`POST /deployments`: 422 for an unknown ref, 409 when required contexts are not green."""
+    ref = call.required("ref")
+    sha = call.repo.resolve(ref)
+    if sha is None:
+        raise Failure(422, f"No ref found for: {ref}")
+    contexts = call.body.get("required_contexts")
+    newest = {check.name: check.conclusion for check in call.repo.checks if check.sha == sha}
+    wanted = list(newest) if contexts is None else contexts
+    if not all(newest.get(name) == "success" for name in wanted):
+        raise Failure(409, f"Conflict: Commit status checks failed for {ref}.")
+    name = str(call.body.get("environment", "production"))
+    if name not in call.repo.environments:
+        call.repo.environment(name)
+    description, payload = str(call.body.get("description") or ""), call.body.get("payload", {})
+    now = datetime.now(UTC)
+    made = Deployment(call.repo.next_id(), ref, sha, name, description, payload, "groundcrew[bot]", now)
+    call.repo.deployments.append(made)
+    return web.json_response(render.deployment(call.repo, made, call.base), status=201)
+
+
+def _deployment(call: Call) -> Deployment:
+    number = call.number()
+    found = next((made for made in call.repo.deployments if made.id == number), None)
+    if found is None:
+        raise Failure(404, "Not Found")
+    return found
+
+
+def get_deployment(call: Call) -> web.Response:
+    """`GET /deployments/{id}`."""
+    return web.json_response(render.deployment(call.repo, _deployment(call), call.base))
+
+
+def list_statuses(call: Call) -> web.Response:
+    """`GET /deployments/{id}/statuses`, newest first."""
+    made = _deployment(call)
+    rendered = [render.deployment_status(status, made.creator, made.environment) for status in made.statuses]
+    return page(call, rendered[::-1])
+
+
+def create_status(call: Call) -> web.Response:
+    """`POST /deployments/{id}/statuses`; a success makes the environment's earlier ones inactive."""
+    made, state = _deployment(call), call.required("state")
+    description = str(call.body.get("description") or "")
+    if state not in STATES:
+        raise Failure(422, f"Validation Failed: state is not included in the list: {state}")
+    if len(description) > DESCRIPTION_CHARACTERS:
+        raise Failure(422, "Validation Failed: description is too long (maximum is 140 characters)")
+    if made.state == "inactive":
+        raise Failure(422, "Validation Failed: Cannot set a status on an inactive deployment.")
+    if state == "success" and call.body.get("auto_inactive", True):
+        for other in call.repo.deployments:
+            if other is not made and other.environment == made.environment and other.state == "success":
+                _append(call, other, "inactive", "")
+    status = _append(call, made, state, description)
+    rendered = render.deployment_status(status, made.creator, made.environment)
+    return web.json_response(rendered, status=201)
+
+
+def _append(call: Call, made: Deployment, state: str, description: str) -> Status:
+    log_url = str(call.body.get("log_url") or "")
+    environment_url = str(call.body.get("environment_url") or "")
+    now = datetime.now(UTC)
+    status = Status(call.repo.next_id(), state, description, log_url, environment_url, now)
+    made.statuses.append(status)
+    return status
+
+
+def get_environment(call: Call) -> web.Response:
+    """`GET /environments/{name}`."""
+    found = call.repo.environments.get(call.match["name"])
+    if found is None:
+        raise Failure(404, "Not Found")
+    return web.json_response(render.environment(found))
+
+
+def list_branch_policies(call: Call) -> web.Response:
+    """`GET /environments/{name}/deployment-branch-policies`."""
+    found = call.repo.environments.get(call.match["name"])
+    if found is None:
+        raise Failure(404, "Not Found")
+    patterns = found.branches if isinstance(found.branches, tuple) else ()
+    policies = [{"id": index, "name": name, "type": "branch"} for index, name in enumerate(patterns)]
+    return page(call, policies, wrap="branch_policies")
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/deployments", list_deployments),
+    ("POST", "/deployments", create_deployment),
+    ("GET", "/deployments/{number}", get_deployment),
+    ("GET", "/deployments/{number}/statuses", list_statuses),
+    ("POST", "/deployments/{number}/statuses", create_status),
+    ("GET", "/environments/{name}/deployment-branch-policies", list_branch_policies),
+    ("GET", "/environments/{name}", get_environment),
+)

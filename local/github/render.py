@@ -1,0 +1,202 @@
+"""GitHub's JSON for the model's objects: the fields the REST reference documents and callers read."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from local.github.history import Commit, Content, Symlink, blob_sha, tree_sha
+from local.github.model import Check, Deployment, Environment, Pull, Repository, Review, Status
+
+Json = dict[str, Any]
+
+
+def stamp(at: datetime | None) -> str | None:
+    """GitHub's timestamps: whole seconds in UTC with a Z."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+
+
+def user(login: str) -> Json:
+    """A user with an id that is the same for the same login."""
+    number = int.from_bytes(hashlib.sha256(login.encode()).digest()[:4], "big")
+    return {
+        "login": login,
+        "id": number,
+        "type": "Bot" if login.endswith("[bot]") else "User",
+        "site_admin": False,
+    }
+
+
+def repository(repo: Repository, base: str) -> Json:
+    """A repository in its short form."""
+    return {
+        "id": user(repo.full_name)["id"],
+        "name": repo.name,
+        "full_name": repo.full_name,
+        "private": True,
+        "owner": user(repo.owner),
+        "default_branch": repo.default_branch,
+        "url": f"{base}/repos/{repo.full_name}",
+        "html_url": f"{base}/{repo.full_name}",
+        "archived": False,
+        "fork": False,
+    }
+
+
+def commit(repo: Repository, made: Commit, base: str) -> Json:
+    """A commit with its git part and its GitHub users."""
+    person = {"name": made.author, "email": f"{made.author}@example.org", "date": stamp(made.date)}
+    return {
+        "sha": made.sha,
+        "url": f"{base}/repos/{repo.full_name}/commits/{made.sha}",
+        "commit": {
+            "author": person,
+            "committer": person,
+            "message": made.message,
+            "tree": {"sha": tree_sha(made.files)},
+        },
+        "author": user(made.author),
+        "committer": user(made.author),
+        "parents": [{"sha": parent} for parent in made.parents],
+    }
+
+
+def pull(repo: Repository, pull_request: Pull, base: str) -> Json:
+    """A pull request as `GET /pulls/{n}` and the webhooks give it."""
+    url = f"{base}/repos/{repo.full_name}/pulls/{pull_request.number}"
+    return {
+        "id": 900_000 + pull_request.number,
+        "number": pull_request.number,
+        "url": url,
+        "html_url": f"{base}/{repo.full_name}/pull/{pull_request.number}",
+        "state": pull_request.state,
+        "locked": False,
+        "title": pull_request.title,
+        "user": user(pull_request.author),
+        "body": None,
+        "labels": [{"name": name} for name in pull_request.labels],
+        "draft": pull_request.draft,
+        "created_at": stamp(pull_request.created_at),
+        "closed_at": stamp(pull_request.merged_at),
+        "merged_at": stamp(pull_request.merged_at),
+        "merge_commit_sha": pull_request.merge_commit_sha,
+        "head": _side(repo, pull_request.head_ref, pull_request.head_sha, base),
+        "base": _side(repo, pull_request.base_ref, pull_request.base_sha, base),
+        "merged": pull_request.merged,
+        "merged_by": user(pull_request.merged_by) if pull_request.merged_by else None,
+    }
+
+
+def _side(repo: Repository, ref: str, sha: str, base: str) -> Json:
+    label = f"{repo.owner}:{ref}"
+    return {"label": label, "ref": ref, "sha": sha, "user": user(repo.owner), "repo": repository(repo, base)}
+
+
+def review(given: Review) -> Json:
+    """A review; `commit_id` is the head it was given for."""
+    return {
+        "id": given.id,
+        "user": user(given.user),
+        "body": "",
+        "state": given.state,
+        "commit_id": given.commit_id,
+        "submitted_at": stamp(given.submitted_at),
+    }
+
+
+def check_run(check: Check) -> Json:
+    """A check run."""
+    return {
+        "id": check.id,
+        "head_sha": check.sha,
+        "name": check.name,
+        "status": check.status,
+        "conclusion": check.conclusion,
+        "started_at": stamp(check.at),
+        "completed_at": stamp(check.at) if check.conclusion else None,
+        "app": {"id": 15368, "slug": check.app},
+    }
+
+
+def commit_status(check: Check) -> Json:
+    """A commit status: its states are error, failure, pending, success."""
+    return {
+        "id": check.id,
+        "state": check.conclusion or "pending",
+        "context": check.name,
+        "description": None,
+        "target_url": None,
+        "created_at": stamp(check.at),
+        "updated_at": stamp(check.at),
+    }
+
+
+def changed_file(repo: Repository, path: str, word: str, head: str) -> Json:
+    """An entry of a pull request's files or of a comparison."""
+    content = repo.history.commits[head].files.get(path)
+    sha = blob_sha(content) if content is not None else None
+    return {"sha": sha, "filename": path, "status": word, "additions": 1, "deletions": 0, "changes": 1}
+
+
+def environment(made: Environment) -> Json:
+    """An environment with its protection rules."""
+    rules: list[Json] = []
+    if made.wait_minutes:
+        rules.append({"id": made.id + 1, "type": "wait_timer", "wait_timer": made.wait_minutes})
+    if made.reviewers:
+        reviewers = [{"type": "User", "reviewer": user(login)} for login in made.reviewers]
+        rules.append(
+            {
+                "id": made.id + 2,
+                "type": "required_reviewers",
+                "prevent_self_review": made.prevent_self_review,
+                "reviewers": reviewers,
+            }
+        )
+    policy = None
+    if made.branches is not None:
+        rules.append({"id": made.id + 3, "type": "branch_policy"})
+        protected = made.branches == "protected"
+        policy = {"protected_branches": protected, "custom_branch_policies": not protected}
+    return {"id": made.id, "name": made.name, "protection_rules": rules, "deployment_branch_policy": policy}
+
+
+def deployment(repo: Repository, made: Deployment, base: str) -> Json:
+    """A deployment."""
+    url = f"{base}/repos/{repo.full_name}/deployments/{made.id}"
+    return {
+        "id": made.id,
+        "url": url,
+        "sha": made.sha,
+        "ref": made.ref,
+        "task": "deploy",
+        "payload": made.payload,
+        "environment": made.environment,
+        "original_environment": made.environment,
+        "description": made.description,
+        "creator": user(made.creator),
+        "created_at": stamp(made.at),
+        "updated_at": stamp(made.statuses[-1].at if made.statuses else made.at),
+        "statuses_url": f"{url}/statuses",
+    }
+
+
+def deployment_status(status: Status, creator: str, environment_name: str) -> Json:
+    """A deployment's status."""
+    return {
+        "id": status.id,
+        "state": status.state,
+        "creator": user(creator),
+        "description": status.description,
+        "environment": environment_name,
+        "target_url": status.log_url,
+        "log_url": status.log_url,
+        "environment_url": status.environment_url,
+        "created_at": stamp(status.at),
+    }
+
+
+def data_of(content: Content) -> bytes:
+    """A file's bytes; of a symbolic link, its target."""
+    return content.target.encode() if isinstance(content, Symlink) else content

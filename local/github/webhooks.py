@@ -1,0 +1,129 @@
+"""Webhooks as GitHub sends them: the payloads, the headers, the signature over the exact bytes.
+
+https://docs.github.com/en/webhooks/webhook-events-and-payloads
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from local.github import render
+from local.github.model import Pull, Repository
+
+HOOK_ID = 555
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the receiver answered, and how long it took."""
+
+    delivery_id: str
+    status: int
+    body: str
+    seconds: float
+
+
+def ping(repo: Repository, base: str) -> dict[str, Any]:
+    """The first event of a new webhook."""
+    config = {"url": "", "content_type": "json", "insecure_ssl": "0", "secret": "********"}
+    hook = {"type": "Repository", "id": HOOK_ID, "name": "web", "active": True, "config": config}
+    hook["events"] = ["pull_request", "push"]
+    return {
+        "zen": "Design for failure.",
+        "hook_id": HOOK_ID,
+        "hook": hook,
+        "repository": render.repository(repo, base),
+        "sender": render.user(repo.owner),
+    }
+
+
+def pull_request(repo: Repository, pull: Pull, base: str, action: str = "closed") -> dict[str, Any]:
+    """An event of a pull request as it is now: closed and merged, closed, opened, synchronize."""
+    return {
+        "action": action,
+        "number": pull.number,
+        "pull_request": render.pull(repo, pull, base),
+        "repository": render.repository(repo, base),
+        "organization": render.user(repo.owner),
+        "installation": {"id": 1717, "node_id": ""},
+        "sender": render.user(pull.merged_by or pull.author),
+    }
+
+
+def push(
+    repo: Repository,
+    branch: str,
+    before: str,
+    after: str,
+    base: str,
+    *,
+    forced: bool = False,
+    pusher: str = "octocat",
+) -> dict[str, Any]:
+    """A push to a branch; `after` is forty zeros when the branch was deleted."""
+    zeros = "0" * 40
+    made = repo.history.commits.get(after)
+    head = {"id": after, "message": made.message, "author": {"name": made.author}} if made else None
+    return {
+        "ref": f"refs/heads/{branch}",
+        "before": before,
+        "after": after,
+        "created": before == zeros,
+        "deleted": after == zeros,
+        "forced": forced,
+        "base_ref": None,
+        "compare": f"{base}/{repo.full_name}/compare/{before[:12]}...{after[:12]}",
+        "commits": [head] if head else [],
+        "head_commit": head,
+        "pusher": {"name": pusher, "email": f"{pusher}@example.org"},
+        "repository": render.repository(repo, base),
+        "sender": render.user(pusher),
+    }
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """The body: compact JSON in UTF-8."""
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def headers(event: str, body: bytes, secret: str, delivery_id: str = "") -> dict[str, str]:
+    """The headers of a delivery; without a secret GitHub sends no signature."""
+    made = {
+        "Content-Type": "application/json",
+        "User-Agent": "GitHub-Hookshot/044aadd",
+        "X-GitHub-Event": event,
+        "X-GitHub-Delivery": delivery_id or str(uuid.uuid4()),
+        "X-GitHub-Hook-ID": str(HOOK_ID),
+        "X-GitHub-Hook-Installation-Target-Type": "repository",
+    }
+    if secret:
+        made["X-Hub-Signature"] = "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+        made["X-Hub-Signature-256"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return made
+
+
+def deliver(
+    url: str,
+    event: str,
+    payload: Mapping[str, Any],
+    secret: str,
+    *,
+    delivery_id: str = "",
+    timeout: float = 10,
+) -> Delivery:
+    """Sign and post; the timeout is GitHub's own ten seconds."""
+    body = encode(payload)
+    sent = headers(event, body, secret, delivery_id)
+    started = time.monotonic()
+    answer = requests.post(url, data=body, headers=sent, timeout=timeout, allow_redirects=False)
+    took = time.monotonic() - started
+    return Delivery(sent["X-GitHub-Delivery"], answer.status_code, answer.text, took)

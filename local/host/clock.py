@@ -1,0 +1,66 @@
+"""Where timers get the time from, so that a test can let years pass in an instant."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+_LONGEST_NAP_SECONDS = 30.0
+
+
+class TimerClock(Protocol):
+    """The present, and how to wait for a moment."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        ...
+
+    async def sleep_until(self, when: datetime) -> None:
+        """Return when `now()` has reached `when`."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep_until(self, when: datetime) -> None:
+        """Return when the wall clock has reached `when`, also if it was set or the machine slept."""
+        while (left := (when - self.now()).total_seconds()) > 0:
+            await asyncio.sleep(min(left, _LONGEST_NAP_SECONDS))
+
+
+class ManualClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._waiting: list[tuple[datetime, asyncio.Event]] = []
+
+    def now(self) -> datetime:
+        """The moment it was set to."""
+        return self._now
+
+    async def sleep_until(self, when: datetime) -> None:
+        """Return when `advance` has gone past `when`."""
+        if when > self._now:
+            reached = asyncio.Event()
+            self._waiting.append((when, reached))
+            await reached.wait()
+
+    @property
+    def next_wake(self) -> datetime | None:
+        """The earliest moment that somebody waits for."""
+        return min((when for when, _ in self._waiting), default=None)
+
+    def advance(self, step: timedelta) -> None:
+        """Let `step` pass; who waited for a moment until then goes on."""
+        self._now += step
+        for when, reached in self._waiting:
+            if when <= self._now:
+                reached.set()
+        self._waiting = [waiting for waiting in self._waiting if waiting[0] > self._now]

@@ -1,0 +1,141 @@
+"""HTTP triggers: from an aiohttp request to the worker's datum, and from its answer back.
+
+https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from http.cookies import SimpleCookie
+from typing import Any
+
+from aiohttp import web
+from azure.functions.meta import Datum
+from multidict import CIMultiDict, MultiMapping
+
+from local.host.functions import Function
+from local.host.invoker import Invoker
+from local.host.keys import Keys, Level, presented_key
+from local.host.routes import RouteTable
+from local.host.worker import Outcome
+from shared.errors import UsageError
+
+log = logging.getLogger("host")
+
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_BUILT_IN = ("admin", "runtime")
+# Those the server sets itself from the body.
+_NOT_COPIED = frozenset({"content-length", "transfer-encoding", "connection"})
+
+
+def build_routes(functions: list[Function], prefix: str) -> RouteTable[Function]:
+    """The table of all HTTP functions. Raises `UsageError` for a route that is not served."""
+    table: RouteTable[Function] = RouteTable(prefix)
+    for function in functions:
+        if function.trigger.type == "httpTrigger":
+            template = function.trigger.text("route") or function.name
+            whole = f"{prefix.strip('/')}/{template.strip('/')}".strip("/")
+            if whole.split("/")[0].lower() in _BUILT_IN:
+                raise UsageError(
+                    f"The route {whole!r} of {function.name} is the host's own", cure="Rename it."
+                )
+            table.add(template, function.trigger.properties.get("methods") or (), function)
+    return table
+
+
+class HttpTriggers:
+    """Serves every path that is not the host's own."""
+
+    def __init__(
+        self, routes: RouteTable[Function], keys: Keys, invoker: Invoker, max_body_bytes: int
+    ) -> None:
+        self._routes, self._keys, self._invoker = routes, keys, invoker
+        self._max_body_bytes = max_body_bytes
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """404 without a route, 401 without a key, 500 with an empty body if the function fails."""
+        found = self._routes.find(request.method, request.rel_url.raw_path)
+        if found is None:
+            return web.Response(status=404)
+        function, params = found
+        level = Level((function.trigger.text("authLevel") or "function").lower())
+        if not self._keys.allow(level, function.name, presented_key(request.headers, request.query)):
+            return web.Response(status=401)
+        # A body without a length is cut off at the same size while it is read.
+        if (request.content_length or 0) > self._max_body_bytes:
+            return web.Response(status=413)
+        try:
+            trigger = Datum(await _input(request, params), "http")
+        except ValueError:  # a Host header that makes no URL
+            return web.Response(status=400)
+        outcome = await self._invoker.invoke(
+            function, trigger, reason="http", trace_parent=_trace_parent(request.headers)
+        )
+        return self._answer(function, outcome)
+
+    def _answer(self, function: Function, outcome: Outcome) -> web.Response:
+        if not outcome.ok:
+            return web.Response(status=500)
+        try:
+            return _response(function, outcome)
+        except ValueError as error:  # a header with a line break, a status that is no number
+            log.error("bad_response", extra={"function": function.name, "error": str(error)})  # noqa: TRY400
+            return web.Response(status=500)
+
+
+async def _input(request: web.Request, params: dict[str, str]) -> dict[str, Any]:
+    return {
+        "method": Datum(request.method, "string"),
+        "url": Datum(str(request.url), "string"),
+        "headers": _texts(request.headers, lower=True),
+        "query": _texts(request.query),
+        "params": {name: Datum(value, "string") for name, value in params.items()},
+        "body": Datum(await request.read(), "bytes"),
+    }
+
+
+def _texts(values: MultiMapping[str], *, lower: bool = False) -> dict[str, Datum]:
+    """As the host sends them: one text a name, its values joined by commas, header names in lower case."""
+    joined: dict[str, str] = {}
+    for name, value in values.items():
+        key = name.lower() if lower else name
+        joined[key] = f"{joined[key]},{value}" if key in joined else value
+    return {name: Datum(value, "string") for name, value in joined.items()}
+
+
+def _trace_parent(headers: MultiMapping[str]) -> str:
+    given = headers.get("traceparent", "")
+    return given if _TRACE_PARENT.fullmatch(given) else ""
+
+
+def _response(function: Function, outcome: Outcome) -> web.Response:
+    names = {binding.name for binding in function.outputs("http")}
+    datum = next((datum for name, datum in outcome.outputs if name in names), outcome.returned)
+    if datum is None or datum.value is None:
+        return web.Response(status=204)
+    if datum.type == "http":
+        return _http_response(datum.value)
+    content_type = {"json": "application/json", "bytes": "application/octet-stream"}.get(
+        str(datum.type), "text/plain"
+    )
+    body = datum.value if isinstance(datum.value, bytes) else str(datum.value).encode()
+    charset = None if content_type == "application/octet-stream" else "utf-8"
+    return web.Response(body=body, content_type=content_type, charset=charset)
+
+
+def _http_response(value: dict[str, Any]) -> web.Response:
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, datum in value["headers"].items():
+        if name.lower() not in _NOT_COPIED:
+            headers.add(name, datum.value)
+    cookies: list[SimpleCookie] = value.get("cookies") or []
+    for cookie in cookies:
+        for morsel in cookie.values():
+            headers.add("Set-Cookie", morsel.OutputString())
+    body = value["body"].value
+    return web.Response(
+        status=int(value["status_code"].value),
+        headers=headers,
+        body=body.encode() if isinstance(body, str) else body,
+    )

@@ -1,0 +1,124 @@
+"""GridFS buckets beside the uploads: avatars, sounds, assets and packages of apps, with the rows that own them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bson import ObjectId
+
+from local.rocketchat.dice import Dice, ms
+from local.rocketchat.files import FileBytes, grid_chunks, grid_file
+from local.rocketchat.text import Speaker
+from local.rocketchat.world import DAY, Document, World
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file in a bucket; Rocket.Chat's own stores use strings as ids, other buckets ObjectIds."""
+
+    id: str | ObjectId
+    name: str
+    type: str
+    size_bytes: int
+    at: int
+
+    @property
+    def file(self) -> Document:
+        """The document in `<bucket>.files`."""
+        return grid_file(self.id, self.name, self.size_bytes, self.type, self.at)
+
+
+def chunks(stored: list[Stored], seed: int, bucket: str) -> Iterator[Document]:
+    """The documents in `<bucket>.chunks`, file by file."""
+    content = FileBytes(seed, bucket)
+    dice = Dice(seed, f"chunks:{bucket}")
+    for file in stored:
+        yield from grid_chunks(dice, file.id, content.make(file.type, file.size_bytes))
+
+
+def uploads(world: World) -> list[Stored]:
+    """The files of the uploads; a file is named after its id, the row beside it knows the name."""
+    return [Stored(sent.id, sent.id, sent.type, sent.size_bytes, sent.at) for sent in world.uploads]
+
+
+def avatars(world: World, seed: int) -> list[Stored]:
+    """A small picture of each person."""
+    dice = Dice(seed, "avatars")
+    return [
+        Stored(dice.id17(), person.username, "image/png", dice.lognormal(4000, 0.4, low=900, high=30_000), at)
+        for at, person in enumerate(world.people, world.start)
+    ]
+
+
+def avatar_rows(world: World, stored: list[Stored]) -> Iterator[Document]:
+    """`rocketchat_avatars`."""
+    for person, picture in zip(world.people, stored, strict=True):
+        yield {
+            "_id": picture.id,
+            "name": person.username,
+            "userId": person.id,
+            "type": picture.type,
+            "size": picture.size_bytes,
+            "store": "GridFS:Avatars",
+            "complete": True,
+            "uploading": False,
+            "etag": str(picture.id)[::-1],
+            "url": f"https://chat.example/avatar/{person.username}",
+            "uploadedAt": ms(picture.at),
+            "_updatedAt": ms(picture.at),
+        }
+
+
+def sounds(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
+    """`rocketchat_custom_sounds` and their files, told apart by name as the rows' ids are no file ids."""
+    dice = Dice(seed, "custom_sounds")
+    rows: list[Document] = []
+    stored = []
+    for name in ("Glöckchen", "gong", "whistle"):
+        sound_id = dice.id17()
+        rows.append({"_id": sound_id, "name": name, "extension": "mp3", "_updatedAt": ms(world.start)})
+        size = dice.between(8_000, 20_000)
+        stored.append(Stored(ObjectId(dice.bytes(12)), f"{sound_id}.mp3", "audio/mpeg", size, world.start))
+    return rows, stored
+
+
+def assets(world: World, seed: int) -> list[Stored]:
+    """Logos and icons; the settings hold their addresses only."""
+    dice = Dice(seed, "assets")
+    return [
+        Stored(ObjectId(dice.bytes(12)), name, "image/png", dice.between(2_000, 12_000), world.start)
+        for name in ("logo", "background", "favicon", "favicon_16", "touchicon_180")
+    ]
+
+
+def apps(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
+    """`rocketchat_apps` with texts in many languages, and the packages their `sourcePath` points at."""
+    dice, speaker = Dice(seed, "apps"), Speaker(seed, "apps")
+    rows: list[Document] = []
+    stored = []
+    for name in ("polls", "reminders", "poké-stickers"):
+        package = ObjectId(dice.bytes(12))
+        texts = {f"{name}.{speaker.slug(1)}.{number}": speaker.sentence() for number in range(60)}
+        rows.append(
+            {
+                "_id": dice.hex24(),
+                "info": {
+                    "name": name.title(),
+                    "nameSlug": name,
+                    "version": "1.4.0",
+                    "requiredApiVersion": "^1.4.0",
+                },
+                "status": "manually_enabled",
+                "languageContent": {language: texts for language in ("en", "de", "pt-BR")},
+                "settings": {"limit": {"id": "limit", "value": 5, "packageValue": 5, "required": False}},
+                "implemented": {"IPostMessageSent": True, "ISlashCommand": True},
+                "sourcePath": f"GridFS:/{package}",
+                "signature": speaker.dice.hex24(),
+                "createdAt": ms(world.start + DAY),
+                "_updatedAt": ms(world.start + DAY),
+            }
+        )
+        size = dice.between(15_000, 60_000)
+        stored.append(Stored(package, f"{name}-1.4.0.package", "application/zip", size, world.start + DAY))
+    return rows, stored

@@ -1,0 +1,174 @@
+"""What people do: write, read, react, answer, edit, delete, upload, come and go."""
+
+from __future__ import annotations
+
+from bson import Binary
+
+from local.rocketchat.dice import ms
+from local.rocketchat.files import FileBytes, grid_chunks, grid_file, row
+from local.rocketchat.live.state import Live, now, now_ms
+from local.rocketchat.text import paragraph, plain
+from local.rocketchat.vocabulary import SHORTCODES
+from local.rocketchat.world import Document, Person, Room, Upload
+
+
+def send(live: Live, document: Document, room: Room, author: Person) -> int:
+    """A message with all that hangs on it: room, alerts, unread counts."""
+    live.messages.insert_one(document)
+    live.recent.append((document["_id"], room))
+    moment = document["ts"]
+    live["rocketchat_room"].update_one(
+        {"_id": room.id},
+        {"$inc": {"msgs": 1}, "$set": {"lm": moment, "lastMessage": document, "_updatedAt": moment}},
+    )
+    others = {"rid": room.id, "u._id": {"$ne": author.id}}
+    live["rocketchat_subscription"].update_many(
+        {**others, "$or": [{"alert": {"$ne": True}}, {"open": {"$ne": True}}]},
+        {"$set": {"alert": True, "open": True, "_updatedAt": moment}},
+    )
+    if room.kind != "d" and "mentions" not in document:
+        return 3
+    counted = {"$inc": {"unread": 1, "userMentions": 1}, "$set": {"_updatedAt": moment}}
+    live["rocketchat_subscription"].update_one(others, counted)
+    return 4
+
+
+def message(live: Live) -> int:
+    """Somebody says something."""
+    room = live.room()
+    author = live.dice.pick(room.members)
+    return send(live, live.messenger.message(room, author, now_ms()), room, author)
+
+
+def read(live: Live) -> int:
+    """Somebody opens a room: last seen, nothing unread, a receipt for the newest message."""
+    message_id, room = live.some_message()
+    person = live.dice.pick(room.members)
+    fields = {"ls": now(), "unread": 0, "alert": False, "userMentions": 0, "open": True, "_updatedAt": now()}
+    live["rocketchat_subscription"].update_one(
+        {"rid": room.id, "u._id": person.id}, {"$set": fields, "$unset": {"tunread": ""}}
+    )
+    receipt = {"roomId": room.id, "userId": person.id, "messageId": message_id, "ts": now()}
+    live["rocketchat_message_read_receipt"].insert_one({"_id": live.messenger.dice.id17(), **receipt})
+    return 2
+
+
+def react(live: Live) -> int:
+    """A reaction, and now and then all of one kind withdrawn."""
+    message_id, room = live.some_message()
+    key = f"reactions.{live.dice.pick(SHORTCODES)}"
+    if live.dice.chance(0.3):
+        change: Document = {"$unset": {key: ""}, "$set": {"_updatedAt": now()}}
+    else:
+        person = live.dice.pick(room.members)
+        change = {
+            "$push": {f"{key}.usernames": person.username, f"{key}.names": person.name},
+            "$set": {"_updatedAt": now()},
+        }
+    live.messages.update_one({"_id": message_id}, change)
+    return 1
+
+
+def reply(live: Live) -> int:
+    """An answer in a thread, which changes the thread's first message too."""
+    parent_id, room = live.some_message()
+    author = live.dice.pick(room.members)
+    document = live.messenger.message(room, author, now_ms()) | {"tmid": parent_id}
+    change = {
+        "$inc": {"tcount": 1},
+        "$set": {"tlm": document["ts"], "_updatedAt": document["ts"]},
+        "$addToSet": {"replies": author.id},
+    }
+    live.messages.update_one({"_id": parent_id}, change)
+    others = {"rid": room.id, "u._id": {"$ne": author.id}}
+    live["rocketchat_subscription"].update_one(others, {"$addToSet": {"tunread": parent_id}})
+    return 2 + send(live, document, room, author)
+
+
+def edit(live: Live) -> int:
+    """New words: the whole text, or one leaf deep in the tree, which makes a nested change of an array."""
+    message_id, _ = live.some_message()
+    text = live.speaker.sentence()
+    stamp = {"editedAt": now(), "editedBy": {"_id": live.person().id}, "_updatedAt": now()}
+    deep = {"_id": message_id, "md.0.type": "PARAGRAPH", "md.0.value.0.type": "PLAIN_TEXT"}
+    changed = live.messages.update_one(deep, {"$set": {"msg": text, "md.0.value.0.value": text, **stamp}})
+    if changed.matched_count:
+        return 1
+    whole = {"msg": text, "md": [paragraph(plain(text))], **stamp}
+    live.messages.update_one({"_id": message_id}, {"$set": whole, "$unset": {"urls": "", "pinnedBy": ""}})
+    return 2
+
+
+def star(live: Live) -> int:
+    """Stars pushed and pulled: an array that grows and shrinks."""
+    message_id, room = live.some_message()
+    person = live.dice.pick(room.members)
+    live.messages.update_one({"_id": message_id}, {"$addToSet": {"starred": {"_id": person.id}}})
+    live.messages.update_one({"_id": message_id}, {"$pull": {"starred": {"_id": person.id}}})
+    return 2
+
+
+def delete(live: Live) -> int:
+    """A message goes to the trash, then away: two steps, as Rocket.Chat does it."""
+    index = live.dice.below(len(live.recent))
+    message_id, room = live.recent[index]
+    document = live.messages.find_one({"_id": message_id})
+    # A few stay, so that the other actions have something to work on.
+    if document is None or len(live.recent) < 20:
+        return 0
+    del live.recent[index]
+    gone = {**document, "_deletedAt": now(), "__collection__": "message"}
+    live["rocketchat__trash"].replace_one({"_id": message_id}, gone, upsert=True)
+    live.messages.delete_one({"_id": message_id})
+    live["rocketchat_room"].update_one({"_id": room.id}, {"$inc": {"msgs": -1}})
+    return 3
+
+
+def upload(live: Live) -> int:
+    """A file: its row, the chunks, the file, the row completed, and the message that shows it."""
+    dice, room = live.messenger.dice, live.room()
+    author = live.dice.pick(room.members)
+    kind, suffix = live.dice.pick((("image/png", "png"), ("text/plain", "log"), ("application/zip", "zip")))
+    size = live.dice.lognormal(150_000, 1.0, low=500, high=900_000)
+    sent = Upload(dice.id17(), f"{live.speaker.slug()}.{suffix}", kind, size, room, author, now_ms())
+    uploads = live["rocketchat_uploads"]
+    described = row(sent, live.world)
+    uploads.insert_one(described | {"complete": False, "uploading": True, "progress": 0})
+    content = FileBytes(dice.below(1 << 30), "writer").make(kind, size)
+    chunks = list(grid_chunks(dice, sent.id, content))
+    for chunk in chunks:
+        live["rocketchat_uploads.chunks"].insert_one(chunk)
+    live["rocketchat_uploads.files"].insert_one(grid_file(sent.id, sent.id, size, kind, sent.at))
+    done = {"complete": True, "uploading": False, "progress": 1}
+    uploads.update_one({"_id": sent.id}, {"$set": done, "$unset": {"token": ""}})
+    return 3 + len(chunks) + send(live, live.messenger.file(sent), room, author)
+
+
+def remove_upload(live: Live) -> int:
+    """A small file sent and taken back at once: its chunks and its row are deleted."""
+    file_id = live.messenger.dice.id17()
+    chunk = {"files_id": file_id, "n": 0, "data": Binary(live.dice.bytes(500))}
+    live["rocketchat_uploads.chunks"].insert_one(chunk)
+    live["rocketchat_uploads.files"].insert_one(grid_file(file_id, file_id, 500, "image/png", now_ms()))
+    live["rocketchat_uploads.files"].delete_one({"_id": file_id})
+    live["rocketchat_uploads.chunks"].delete_many({"files_id": file_id})
+    return 4
+
+
+def connect(live: Live) -> int:
+    """A client connects, reports once, and another one goes."""
+    sessions, person = live["usersSessions"], live.person()
+    connection_id = live.messenger.dice.id17()
+    connection = {"id": connection_id, "instanceId": live.instance_id, "status": "online"}
+    dated = {**connection, "_createdAt": now(), "_updatedAt": now()}
+    sessions.update_one({"_id": person.id}, {"$push": {"connections": dated}}, upsert=True)
+    sessions.update_one(
+        {"_id": person.id, "connections.id": connection_id},
+        {"$set": {"connections.$._updatedAt": ms(now_ms())}},
+    )
+    status = live.dice.pick(("online", "away", "busy"))
+    live["users"].update_one({"_id": person.id}, {"$set": {"status": status, "_updatedAt": now()}})
+    if live.dice.chance(0.7):
+        sessions.update_one({"_id": person.id}, {"$pull": {"connections": {"id": connection_id}}})
+        return 4
+    return 3

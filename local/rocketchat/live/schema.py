@@ -1,0 +1,88 @@
+"""Commands in the oplog: collections and indexes made and dropped, options changed; and transactions.
+
+All of it touches only collections of the writer's own, but for the transaction. Nothing is ever renamed: a
+rename during a dump makes the dump worthless, and that case has tests of its own.
+"""
+
+from __future__ import annotations
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
+
+from local.rocketchat.live.state import Live, now
+
+SCRATCH = "writer_scratch"
+_WRITE_CONFLICT = 112
+
+
+def index(live: Live) -> int:
+    """An index is built on a collection of our own, and dropped the next time."""
+    scratch = live[SCRATCH]
+    scratch.insert_one({"number": live.scratch, "at": now(), "text": live.speaker.words(3)})
+    name = "number_1_text_-1"
+    if name in scratch.index_information():
+        scratch.drop_index(name)
+    else:
+        scratch.create_index([("number", 1), ("text", -1)], sparse=True)
+    return 2
+
+
+def collection(live: Live) -> int:
+    """A collection is created, filled, and dropped."""
+    live.scratch += 1
+    name = f"{SCRATCH}_{live.instance_id[:8]}_{live.scratch}"
+    live.database.create_collection(name)
+    live[name].insert_many([{"_id": number, "text": live.speaker.words(4)} for number in range(5)])
+    live.database.drop_collection(name)
+    return 3
+
+
+def options(live: Live) -> int:
+    """`collMod`: another time to live on an index, and a validator."""
+    scratch = live[SCRATCH]
+    if "at_1" not in scratch.index_information():
+        scratch.create_index("at", expireAfterSeconds=86_400)
+    seconds = 86_400 + live.dice.below(86_400)
+    live.database.command("collMod", SCRATCH, index={"name": "at_1", "expireAfterSeconds": seconds})
+    validator = {"number": {"$exists": True}, "text": {"$type": "string"}}
+    live.database.command("collMod", SCRATCH, validator=validator, validationLevel="moderate")
+    return 3
+
+
+def empty(live: Live) -> int:
+    """Everything in a collection of our own deleted in one command: many entries at once."""
+    live[SCRATCH].delete_many({"number": {"$lt": live.scratch}})
+    return 1
+
+
+def transaction(live: Live) -> int:
+    """Insert, change and delete in two collections, all or nothing; tried again when another write conflicts."""
+    run = live.messenger.dice.id17()
+
+    def body(session: ClientSession) -> None:
+        reports = live["rocketchat_reports"]
+        reports.insert_one({"_id": run, "at": now(), "reason": live.speaker.sentence()}, session=session)
+        reports.insert_one({"_id": f"{run}-2", "at": now()}, session=session)
+        live["rocketchat_room"].update_one(
+            {"_id": live.world.rooms[0].id}, {"$set": {"reportedAt": now()}}, session=session
+        )
+        reports.delete_one({"_id": f"{run}-2"}, session=session)
+
+    with live.client.start_session() as session:
+        session.with_transaction(body)
+    return 4
+
+
+def aborted(live: Live) -> int:
+    """A transaction given up: it must leave no trace."""
+    with live.client.start_session() as session:
+        session.start_transaction()
+        try:
+            live["rocketchat_reports"].insert_one(
+                {"_id": live.messenger.dice.id17(), "lost": True}, session=session
+            )
+        except OperationFailure as error:
+            if error.code != _WRITE_CONFLICT:
+                raise
+        session.abort_transaction()
+    return 1

@@ -1,0 +1,299 @@
+"""What a running server writes down about itself: statistics, sessions, scheduled work, webhooks, previews."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+
+from local.rocketchat.dice import Dice, ms
+from local.rocketchat.text import Speaker
+from local.rocketchat.world import DAY, HOUR, MINUTE, SECOND, TTL_MARGIN, Document, World
+
+JOBS = (
+    "Generate and save statistics;Generate download files for user data;Cleanup OEmbed cache;NPS;"
+    "User status;livechat-queue;SAML cleanup"
+).split(";")
+
+
+def iso(moment: int) -> str:
+    """Milliseconds since 1970 as the string that Rocket.Chat stores where it does not store a date."""
+    return (
+        datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def statistics(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_statistics`, newest first and one a day, without end: about 8 KB of counters each."""
+    dice = Dice(seed, "statistics")
+    names = [f"{group}{what}" for group in _COUNTED for what in _COUNTS]
+    at = world.now
+    while True:
+        document: Document = {name: dice.below(100_000) for name in names}
+        document |= {
+            "_id": dice.hex24(),
+            "uniqueId": "kX8hJmZ3vTqLw5RcY",
+            "version": "7.10.2",
+            "installedAt": iso(world.start),
+            "lastLogin": iso(at - dice.below(DAY)),
+            "lastMessageSentAt": ms(at - dice.below(HOUR)),
+            "os": _os(dice),
+            "process": {"nodeVersion": "v22.16.0", "pid": 1, "uptime": dice.random() * 1e6},
+            "deploy": {"method": "helm", "platform": "selfinstall"},
+            "mongoVersion": "8.0.12",
+            "mongoStorageEngine": "wiredTiger",
+            "uploadsTotalSize": float(dice.below(5_000_000_000)),
+            "avgUploadSize": dice.random() * 500_000,
+            "apps": {"engineVersion": "1.55.0", "totalInstalled": 3, "totalFailed": False},
+            "createdAt": ms(at),
+            "_updatedAt": ms(at),
+        }
+        yield document
+        at -= DAY
+
+
+_COUNTED = "total active online away busy offline federated threaded livechat matrix enterprise".split()
+_COUNTS = "Users Rooms Channels PrivateGroups Direct Messages Threads Uploads Teams Integrations Devices Apps".split()
+
+
+def _os(dice: Dice) -> Document:
+    times = ("user", "nice", "sys", "idle", "irq")
+    return {
+        "type": "Linux",
+        "platform": "linux",
+        "arch": "x64",
+        "release": "6.8.0-1031-azure",
+        "uptime": dice.random() * 1e6,
+        "loadavg": [dice.random(), dice.random(), dice.random()],
+        # Beyond int32 JavaScript's numbers become doubles.
+        "totalmem": 16_765_456_384.0,
+        "freemem": float(dice.below(8_000_000_000)),
+        "cpus": [
+            {
+                "model": "AMD EPYC 9004",
+                "speed": 0,
+                "times": {name: float(dice.below(10**9)) for name in times},
+            }
+            for _ in range(4)
+        ],
+    }
+
+
+def sessions(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_sessions` without end: ids as strings, and as ObjectIds where a bulk upsert made them."""
+    dice = Dice(seed, "sessions")
+    agents = ("Chrome", "Firefox", "Electron", "Safari")
+    number = 0
+    while True:
+        number += 1
+        person, at = dice.pick(world.people), world.now - dice.below(45 * DAY)
+        day = datetime.fromtimestamp(at / 1000, UTC)
+        yield {
+            "_id": ObjectId(dice.bytes(12)) if number % 3 == 0 else dice.hex24(),
+            "type": "session" if number % 4 else "computed-session",
+            "userId": person.id,
+            "year": day.year,
+            "month": day.month,
+            "day": day.day,
+            "sessionId": dice.id17(),
+            "instanceId": world.instance_id,
+            "mostImportantRole": "user",
+            "device": {
+                "type": "browser",
+                "name": dice.pick(agents),
+                "longVersion": f"{dice.between(100, 140)}.0.{dice.below(9999)}.{dice.below(99)}",
+                "os": {
+                    "name": dice.pick(("Windows", "Linux", "Mac OS")),
+                    "version": str(dice.between(10, 15)),
+                },
+            },
+            "host": "chat.example",
+            "ip": f"203.0.113.{dice.below(256)}",
+            "searchTerm": f"{person.username}{person.name}",
+            "loginToken": dice.hex24(),
+            "loginAt": ms(at),
+            "lastActivityAt": ms(at + dice.below(HOUR)),
+            "closedAt": ms(at + 2 * HOUR),
+            "createdAt": ms(at),
+            "_computedAt": ms(at + TTL_MARGIN),
+            "_updatedAt": ms(at),
+        }
+
+
+def cron(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_cron`: Agenda's rows, whose ids are true ObjectIds."""
+    dice = Dice(seed, "cron")
+    for number, name in enumerate(JOBS):
+        last = world.now - number * MINUTE
+        yield {
+            "_id": ObjectId(dice.bytes(12)),
+            "name": name,
+            "type": "single",
+            "data": None,
+            "priority": 0,
+            "repeatInterval": "*/5 * * * *",
+            "repeatTimezone": None,
+            "lastModifiedBy": None,
+            "nextRunAt": ms(last + 5 * MINUTE),
+            "lockedAt": None,
+            "lastRunAt": ms(last),
+            "lastFinishedAt": ms(last + 400),
+        }
+
+
+def cron_history(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_cron_history` without end, going back from now; nothing ever removes a row."""
+    dice = Dice(seed, "cron_history")
+    at = world.now
+    while True:
+        at -= MINUTE
+        for name in JOBS:
+            document: Document = {
+                "_id": dice.id17(),
+                "name": name,
+                "intendedAt": ms(at),
+                "startedAt": ms(at + dice.below(500)),
+                "finishedAt": ms(at + 500 + dice.below(9000)),
+                "_updatedAt": ms(at + 10_000),
+            }
+            outcome = (
+                {"error": "MongoNetworkTimeoutError: connection 7 timed out"} if dice.chance(0.01) else {}
+            )
+            yield document | outcome
+
+
+def integrations(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_integrations`: the webhooks of the history."""
+    dice = Dice(seed, "integrations")
+    for number in range(4):
+        yield _integration(dice, world, number)
+
+
+def _integration(dice: Dice, world: World, number: int) -> Document:
+    script = "class Script {\n  process_incoming_request({ request }) {\n    return { content: request.content };\n  }\n}\n"
+    return {
+        "_id": f"integration{number:06}"[:17],
+        "type": "webhook-outgoing" if number % 2 else "webhook-incoming",
+        "name": ("builds", "alerts", "tickets", "deploys")[number],
+        "enabled": True,
+        "username": "rocket.cat",
+        "channel": ["#general"],
+        "urls": ["https://hooks.example/in"],
+        "token": dice.id17(),
+        "scriptEnabled": True,
+        "script": script,
+        "scriptCompiled": script * 2,
+        "_createdBy": {"_id": world.people[1].id, "username": "admin"},
+        "_createdAt": ms(world.start),
+        "_updatedAt": ms(world.start),
+    }
+
+
+def integration_history(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_integration_history` without end: each call with a copy of its integration and the answer."""
+    dice, speaker = Dice(seed, "integration_history"), Speaker(seed, "integration_history")
+    hooks = list(integrations(world, seed))
+    while True:
+        at = world.now - dice.below(30 * DAY)
+        items = [
+            {"id": dice.below(1_000_000), "key": dice.hex24(), "text": speaker.sentence()}
+            for _ in range(dice.lognormal(6, 1.2, low=1, high=3000))
+        ]
+        yield {
+            "_id": dice.id17(),
+            "type": "outgoing-webhook",
+            "step": "after-process-false-result",
+            "integration": dice.pick(hooks),
+            "event": "sendMessage",
+            "data": {"room": {"_id": dice.pick(world.rooms).id}, "items": items},
+            "url": "https://hooks.example/in",
+            "httpCallData": {"token": dice.hex24(), "headers": {"content-type": "application/json"}},
+            "httpError": None,
+            "httpResult": f'{{"ok":true,"answer":"{speaker.paragraph(3)}"}}',
+            "finished": True,
+            "error": False,
+            "_createdAt": ms(at),
+            "_updatedAt": ms(at + TTL_MARGIN),
+        }
+
+
+def oembed_cache(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_oembed_cache` without end: ids are URLs; one of them is longer than most software expects."""
+    dice, speaker = Dice(seed, "oembed_cache"), Speaker(seed, "oembed_cache")
+    number = 0
+    while True:
+        url = f"https://{speaker.slug(1)}.example/{speaker.slug(4)}/{dice.hex24()}?q=ü&page={number}#a.b$c"
+        if number == 1:
+            url += "&long=" + dice.id17() * 100
+        number += 1
+        at = ms(world.now - dice.below(60 * DAY))
+        yield {"_id": url, "data": _preview(dice, speaker), "updatedAt": at, "_updatedAt": at}
+
+
+def _preview(dice: Dice, speaker: Speaker) -> Document:
+    meta: Document = {
+        "pageTitle": speaker.sentence(),
+        "ogType": "article",
+        "ogTitle": speaker.sentence(),
+        "ogDescription": speaker.paragraph(2),
+        "viewport": "width=device-width, initial-scale=1",
+        # A meta tag without a name.
+        "": speaker.words(5),
+        "twitter:label1": "Written by",
+    }
+    page = "".join(f"<p>{speaker.paragraph(5)}</p>" for _ in range(dice.lognormal(8, 1.0, low=1, high=400)))
+    meta["oembedHtml"] = page[:240_000]
+    headers = {"contentType": "text/html; charset=utf-8", "contentLength": str(len(page))}
+    return {"meta": meta, "headers": headers}
+
+
+def analytics(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_analytics`: rooms by days, back from now, until the server began; the date is a number."""
+    dice = Dice(seed, "analytics")
+    rooms = [room for room in world.rooms if room.kind in "cp"]
+    at = world.now
+    while at > world.start:
+        day = int(datetime.fromtimestamp(at / 1000, UTC).strftime("%Y%m%d"))
+        for room in rooms:
+            described: dict[str, Any] = {"_id": room.id, "name": room.name, "t": room.kind, "usernames": []}
+            yield {
+                "_id": dice.hex24(),
+                "date": day,
+                "room": described,
+                "type": "messages",
+                "messages": dice.below(300),
+                "_updatedAt": ms(at),
+            }
+        at -= DAY
+
+
+def read_receipts(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_message_read_receipt` without end."""
+    dice = Dice(seed, "read_receipts")
+    while True:
+        message, room = dice.id17(), dice.pick(world.rooms)
+        at = world.now - dice.below(300 * DAY)
+        for person in room.members[:20]:
+            at += SECOND
+            yield {
+                "_id": dice.id17(),
+                "roomId": room.id,
+                "userId": person.id,
+                "messageId": message,
+                "ts": ms(at),
+                "_updatedAt": ms(at),
+            }
+
+
+def migrations(world: World) -> Iterator[Document]:
+    """`migrations`: the version of the schema, in the only document there is."""
+    yield {
+        "_id": "control",
+        "version": 326,
+        "locked": False,
+        "lockedAt": ms(world.now - 9 * DAY),
+        "buildAt": iso(world.now - 20 * DAY),
+        "hash": "0123456789abcdef0123456789abcdef01234567",
+    }

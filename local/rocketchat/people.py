@@ -1,0 +1,246 @@
+"""The documents about people and rooms: users, their sessions in use, rooms and subscriptions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from local.rocketchat.dice import ID_SIGNS, Dice, ms
+from local.rocketchat.text import Speaker
+from local.rocketchat.vocabulary import EMOJI
+from local.rocketchat.world import DAY, HOUR, MINUTE, TTL_MARGIN, Document, Person, Room, World
+
+# Zones with half an hour are doubles in BSON, the others int32: both appear under one field.
+OFFSETS: tuple[int | float, ...] = (0, 1, 2, 2, 2, -5, -8, 5.5, 9.5, 8)
+
+
+def users(world: World, seed: int) -> Iterator[Document]:
+    """`users`, each with the rooms it is in."""
+    dice, speaker = Dice(seed, "users"), Speaker(seed, "users")
+    rooms: dict[str, list[Room]] = defaultdict(list)
+    for room in world.rooms:
+        for member in room.members:
+            rooms[member.id].append(room)
+    for number, person in enumerate(world.people):
+        yield _user(dice, speaker, world, number, person, rooms[person.id])
+
+
+def _user(
+    dice: Dice, speaker: Speaker, world: World, number: int, person: Person, rooms: list[Room]
+) -> Document:
+    created, seen = world.start + number * MINUTE, world.now - dice.below(40 * DAY)
+    document: Document = {
+        "_id": person.id,
+        "createdAt": ms(created),
+        "username": person.username,
+        "name": person.name,
+        "type": "user" if number else "bot",
+        "active": number < 2 or dice.chance(0.95),
+        "status": dice.pick(("online", "away", "busy", "offline", "offline")),
+        "roles": ["bot"] if number == 0 else ["user", "admin"] if number == 1 else ["user"],
+        "utcOffset": dice.pick(OFFSETS),
+        "__rooms": [room.id for room in rooms],
+        "_updatedAt": ms(seen),
+        "federated": False,
+    }
+    if number == 0:
+        return document
+    named = [room for room in rooms if room.kind in "cp"]
+    address = f"{person.username}@corp.example"
+    return document | {
+        "emails": [{"address": address, "verified": dice.chance(0.9)}],
+        "services": _services(dice, created, seen),
+        "lastLogin": ms(seen),
+        "statusConnection": "offline",
+        "statusText": dice.pick(("", "", speaker.words(3), dice.pick(EMOJI))),
+        "statusDefault": "online",
+        "avatarETag": dice.id17(),
+        "avatarOrigin": "upload",
+        "language": dice.pick(("en", "de", "pt-BR", "")),
+        "requirePasswordChange": False,
+        "roomRolePriorities": {room.id: dice.pick((500, 1000, 2000, 10000)) for room in named},
+        "settings": {"preferences": _preferences(dice)},
+        "customFields": {"Abteilung": speaker.words(1), "floor": str(dice.below(9)), "größe": None},
+    }
+
+
+def _services(dice: Dice, created: int, seen: int) -> Document:
+    signs = "./" + ID_SIGNS
+    salted = "".join(dice.pick(signs) for _ in range(53))
+    tokens: list[Document] = [
+        {
+            "when": ms(seen - age * DAY),
+            "hashedToken": dice.hex24() + dice.hex24(),
+            "twoFactorAuthorizedHash": None,
+        }
+        for age in range(dice.between(1, 6))
+    ]
+    tokens.append(
+        {"type": "personalAccessToken", "name": "ci", "hashedToken": dice.hex24(), "createdAt": ms(created)}
+    )
+    return {
+        "password": {"bcrypt": f"$2b$10${salted}", "reset": {"reason": "enroll"}},
+        "email2fa": {"enabled": True, "changedAt": ms(created)},
+        "resume": {"loginTokens": tokens},
+        "email": {"verificationTokens": []},
+        "oauth_corp": {"id": dice.hex24(), "expiresAt": float(seen + DAY), "scope": ["openid", "email"]},
+    }
+
+
+def _preferences(dice: Dice) -> Document:
+    return {
+        "enableAutoAway": True,
+        "idleTimeLimit": 300,
+        "emailNotificationMode": dice.pick(("mentions", "nothing")),
+        "sidebarViewMode": dice.pick(("medium", "condensed", "extended")),
+        "highlights": [],
+        "desktopNotifications": "default",
+        "themeAppearence": dice.pick(("auto", "dark", "light")),
+        "muteFocusedConversations": True,
+        "notificationsSoundVolume": dice.between(0, 100),
+    }
+
+
+def users_sessions(world: World, seed: int) -> Iterator[Document]:
+    """`usersSessions`: the connections of whoever is online now. The model sets no `_updatedAt` of its own."""
+    dice = Dice(seed, "usersSessions")
+    for person in world.people[1:]:
+        connections = [
+            {
+                "id": dice.id17(),
+                "instanceId": world.instance_id,
+                "status": dice.pick(("online", "away")),
+                "_createdAt": ms(world.now - dice.below(9 * HOUR)),
+                "_updatedAt": ms(world.now),
+            }
+            for _ in range(dice.below(4))
+        ]
+        yield {"_id": person.id, "connections": connections}
+
+
+def rooms(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_room`, to be made after the messages, whose counts and last message it carries."""
+    dice, speaker = Dice(seed, "rooms"), Speaker(seed, "rooms")
+    for room in world.rooms:
+        document: Document = {
+            "_id": room.id,
+            "t": room.kind,
+            "ts": ms(room.created),
+            "msgs": room.messages,
+            "usersCount": len(room.members),
+            "_updatedAt": ms(max(room.last_at, room.created)),
+            "ro": False,
+            "sysMes": True,
+        }
+        if room.last_message is not None:
+            document |= {"lm": ms(room.last_at), "lastMessage": room.last_message}
+        if room.kind == "d":
+            document["uids"] = [person.id for person in room.members]
+            document["usernames"] = [person.username for person in room.members]
+        elif room.kind in "cp":
+            document |= _channel(dice, speaker, room)
+        else:
+            document |= _livechat(dice, speaker, room)
+        yield document
+
+
+def _channel(dice: Dice, speaker: Speaker, room: Room) -> Document:
+    document: Document = {
+        "name": room.name,
+        "fname": room.name.replace("-", " ").title(),
+        "u": room.members[0].u,
+        "default": room.id == "GENERAL",
+        "broadcast": False,
+        "encrypted": room.kind == "p" and dice.chance(0.2),
+        "topic": speaker.sentence(),
+        "announcement": "",
+        "description": speaker.words(6),
+        "retention": {"enabled": dice.chance(0.1), "overrideGlobal": False, "maxAge": 30},
+    }
+    if dice.chance(0.1):
+        document["prid"] = "GENERAL"
+    if dice.chance(0.2):
+        document |= {"teamId": dice.hex24(), "teamMain": True}
+    return document
+
+
+def _livechat(dice: Dice, speaker: Speaker, room: Room) -> Document:
+    agent = room.members[0]
+    return {
+        "fname": room.name,
+        "open": dice.chance(0.3),
+        "departmentId": dice.pick(("sales", "support", None)),
+        "servedBy": {"_id": agent.id, "username": agent.username, "ts": ms(room.created + MINUTE)},
+        "v": {
+            "_id": dice.hex24(),
+            "username": f"guest-{dice.below(10_000)}",
+            "token": dice.hex24(),
+            "status": "offline",
+        },
+        "source": {"type": "widget", "destination": "site.example"},
+        "metrics": {"response": {"avg": dice.random() * 90, "total": dice.below(20)}},
+        "livechatData": {"order.number": str(dice.below(100_000)), "remark": speaker.sentence()},
+        "waitingResponse": dice.chance(0.5),
+    }
+
+
+def subscriptions(world: World, seed: int) -> Iterator[Document]:
+    """`rocketchat_subscription`: one for each member of each room."""
+    dice = Dice(seed, "subscriptions")
+    for room in world.rooms:
+        for person in room.members:
+            yield _subscription(dice, world, room, person)
+
+
+def _subscription(dice: Dice, world: World, room: Room, person: Person) -> Document:
+    unread = dice.below(12) if dice.chance(0.3) else 0
+    seen = ms(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
+    name = room.name or next(
+        (other.username for other in room.members if other is not person), person.username
+    )
+    document: dict[str, Any] = {
+        "_id": dice.id17(),
+        "rid": room.id,
+        "u": person.u,
+        "t": room.kind,
+        "name": name,
+        "fname": name,
+        "open": dice.chance(0.8),
+        "alert": unread > 0,
+        "unread": unread,
+        "userMentions": unread // 4,
+        "groupMentions": 0,
+        "ts": ms(room.created),
+        "ls": seen,
+        "lr": seen,
+        "_updatedAt": seen,
+        "f": dice.chance(0.05),
+        "roles": ["owner"] if person is room.members[0] else [],
+    }
+    if room.kind == "p" and dice.chance(0.15):
+        document["E2EKey"] = dice.id17() * 20
+    if dice.chance(0.1):
+        document["tunread"] = [dice.id17() for _ in range(dice.between(1, 4))]
+    if dice.chance(0.05):
+        document["userHighlights"] = ["deploy", "größe"]
+    return document
+
+
+def instances(world: World) -> Iterator[Document]:
+    """`instances`: the one process of a server that never reports; a writer adds its own, which expires."""
+    information = {
+        "host": "10.1.0.4",
+        "port": "3000",
+        "os": {"type": "Linux", "totalmem": 16765456384.0},
+        "nodeVersion": "v22.16.0",
+        "conns": 0,
+    }
+    yield {
+        "_id": world.instance_id,
+        "name": "rocket.chat",
+        "pid": 1,
+        "_createdAt": ms(world.now - DAY),
+        "_updatedAt": ms(world.now + TTL_MARGIN),
+        "extraInformation": information,
+    }

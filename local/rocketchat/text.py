@@ -1,0 +1,175 @@
+"""Sentences, names and Rocket.Chat's markdown trees (`md`), made from the vocabularies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import cycle, islice
+from typing import Any
+
+from local.rocketchat.dice import Dice, even_table, zipf_table
+from local.rocketchat.vocabulary import EMOJI, ODD_TEXTS, TONGUES, Tongue, vocabulary
+
+Document = dict[str, Any]
+
+_SHARES = {"en": 600, "de": 120, "fr": 50, "ru": 40, "zh": 40, "ja": 30, "ar": 25, "tr": 20}
+
+
+# A table takes milliseconds to make and many speakers share it.
+@cache
+def _words_of(tongue: Tongue) -> list[str]:
+    return zipf_table(vocabulary(tongue.name))
+
+
+@cache
+def _lengths() -> list[int]:
+    dice = Dice(0, "lengths of sentences")
+    return even_table([dice.lognormal(50, 0.75, low=1, high=600) for _ in range(2000)])
+
+
+@cache
+def _talked() -> list[int]:
+    return even_table(
+        [number for number, tongue in enumerate(TONGUES) for _ in range(_SHARES.get(tongue.name, 12))]
+    )
+
+
+class Speaker:
+    """Talks in a mixture of languages, mostly English; every sentence is in one language."""
+
+    def __init__(self, seed: int, purpose: str) -> None:
+        self.dice = Dice(seed, f"text:{purpose}")
+        self._words = {tongue.name: self.dice.from_table(_words_of(tongue)) for tongue in TONGUES}
+        sentences = [self._sentences(tongue) for tongue in TONGUES]
+        self._voices = map(sentences.__getitem__, self.dice.from_table(_talked()))
+
+    def _sentences(self, tongue: Tongue) -> Iterator[str]:
+        """Endless sentences: slices of a text of a few hundred kilobytes, which is made anew when used up.
+
+        Slicing costs a fraction of joining words sentence by sentence.
+        """
+        lengths = self.dice.from_table(_lengths())
+        stops = cycle(tongue.stops)
+        while True:
+            text = self.words(20_000, tongue)
+            at, last = 0, len(text) - 1000
+            while at < last:
+                end = at + next(lengths)
+                if tongue.space:
+                    end = text.find(" ", end)
+                yield text[at].upper() + text[at + 1 : end] + next(stops)
+                at = end + len(tongue.space)
+
+    def words(self, count: int, tongue: Tongue = TONGUES[0]) -> str:
+        """`count` words without an end mark."""
+        return tongue.space.join(islice(self._words[tongue.name], count))
+
+    def sentence(self) -> str:
+        """A sentence of a likely length in a likely language."""
+        return next(next(self._voices))
+
+    def paragraph(self, sentences: int) -> str:
+        """Sentences in one language, on one line."""
+        return " ".join(islice(next(self._voices), sentences))
+
+    def slug(self, words: int = 2) -> str:
+        """Something like `release-notes`, ASCII only."""
+        return self.words(words).replace(" ", "-").replace("'", "")
+
+    def name(self) -> str:
+        """A made-up person's name, now and then not in Latin letters."""
+        tongue = TONGUES[0] if self.dice.chance(0.7) else self.dice.pick(TONGUES)
+        syllables = tongue.syllables.split()
+        pick = self.dice.pick
+        parts = (pick(syllables) + pick(syllables), pick(syllables) + pick(syllables) + pick(syllables))
+        return " ".join(part.capitalize() for part in parts)
+
+
+def plain(text: str) -> Document:
+    """A leaf of the markdown tree."""
+    return {"type": "PLAIN_TEXT", "value": text}
+
+
+def paragraph(*values: Document) -> Document:
+    """A paragraph of the markdown tree."""
+    return {"type": "PARAGRAPH", "value": list(values)}
+
+
+class Markdown:
+    """Makes a message's text together with the tree Rocket.Chat's parser would store beside it."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        self._speaker, self._dice = speaker, speaker.dice
+        kinds: list[tuple[int, Callable[[], tuple[str, list[Document]]]]] = [
+            (70, self._plain),
+            (8, self._styled),
+            (7, self._emoji),
+            (4, self._code),
+            (4, self._list),
+            (3, self._quote),
+            (2, self._lines),
+            (1, self._odd),
+            (1, self._heading),
+        ]
+        self._kinds = self._dice.endless([make for weight, make in kinds for _ in range(weight)])
+
+    def message(self) -> tuple[str, list[Document]]:
+        """`msg` and `md`."""
+        return next(self._kinds)()
+
+    def _plain(self) -> tuple[str, list[Document]]:
+        text = self._speaker.sentence()
+        if self._dice.random() < 0.3:
+            text = f"{text} {self._speaker.sentence()}"
+        return text, [paragraph(plain(text))]
+
+    def _styled(self) -> tuple[str, list[Document]]:
+        before, middle, after = self._speaker.words(9).split(" ", 2)
+        mark, kind = self._dice.pick((("*", "BOLD"), ("_", "ITALIC"), ("~", "STRIKE"), ("`", "INLINE_CODE")))
+        inner: Any = plain(middle) if kind == "INLINE_CODE" else [plain(middle)]
+        styled = {"type": kind, "value": inner}
+        tree = paragraph(plain(f"{before} "), styled, plain(f" {after}"))
+        return f"{before} {mark}{middle}{mark} {after}", [tree]
+
+    def _emoji(self) -> tuple[str, list[Document]]:
+        signs = self._dice.some(EMOJI, self._dice.between(1, 3))
+        leaves = [{"type": "EMOJI", "unicode": sign} for sign in signs]
+        if self._dice.random() < 0.3:
+            return "".join(signs), [{"type": "BIG_EMOJI", "value": leaves}]
+        text = f"{self._speaker.sentence()} "
+        return text + "".join(signs), [paragraph(plain(text), *leaves)]
+
+    def _code(self) -> tuple[str, list[Document]]:
+        lines = [
+            f"{'  ' * self._dice.below(3)}{self._speaker.slug(1)}({self._speaker.slug()!r}, {self._dice.below(10_000)})"
+            for _ in range(self._dice.between(2, 14))
+        ]
+        language = self._dice.pick(("python", "bash", "javascript", "none"))
+        value = [{"type": "CODE_LINE", "value": plain(line)} for line in lines]
+        text = "```" + language + "\n" + "\n".join(lines) + "\n```"
+        return text, [{"type": "CODE", "language": language, "value": value}]
+
+    def _list(self) -> tuple[str, list[Document]]:
+        items = [self._speaker.sentence() for _ in range(self._dice.between(2, 6))]
+        value = [{"type": "LIST_ITEM", "value": [plain(item)]} for item in items]
+        return "\n".join(f"- {item}" for item in items), [{"type": "UNORDERED_LIST", "value": value}]
+
+    def _quote(self) -> tuple[str, list[Document]]:
+        text = self._speaker.sentence()
+        reply = self._speaker.sentence()
+        quote = {"type": "QUOTE", "value": [paragraph(plain(text))]}
+        return f"> {text}\n{reply}", [quote, paragraph(plain(reply))]
+
+    def _lines(self) -> tuple[str, list[Document]]:
+        lines = [self._speaker.sentence() for _ in range(self._dice.between(3, 9))]
+        return "\n".join(lines), [paragraph(plain(line)) for line in lines]
+
+    def _heading(self) -> tuple[str, list[Document]]:
+        title = self._speaker.words(4)
+        body = self._speaker.paragraph(3)
+        heading = {"type": "HEADING", "level": self._dice.between(1, 4), "value": [plain(title)]}
+        return f"# {title}\n{body}", [heading, {"type": "LINE_BREAK"}, paragraph(plain(body))]
+
+    def _odd(self) -> tuple[str, list[Document]]:
+        text = self._dice.pick(ODD_TEXTS)
+        return text, [paragraph(plain(text))]

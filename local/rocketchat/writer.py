@@ -1,0 +1,196 @@
+"""Goes on changing a seeded Rocket.Chat database the way a server in use does, while a backup runs.
+
+`Writer` runs in a thread; this module as a command runs until a signal or for some seconds. Between them its
+actions write oplog entries of every kind: inserts, changes of fields, arrays and nested documents, removals,
+replacements, deletes, commands, transactions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from local.rocketchat.live import chat, schema, server
+from local.rocketchat.live.state import Live, load
+from shared.errors import GroundcrewError, Unavailable
+
+Action = Callable[[Live], int]
+
+# How often each is picked; messages come with three or four writes of their own.
+WEIGHTS: dict[Action, int] = {
+    chat.message: 30,
+    chat.read: 20,
+    chat.react: 10,
+    chat.connect: 8,
+    server.heartbeat: 6,
+    server.job: 6,
+    chat.reply: 5,
+    chat.edit: 5,
+    chat.star: 4,
+    chat.delete: 4,
+    server.notify: 4,
+    server.preview: 3,
+    server.tokens: 3,
+    chat.upload: 2,
+    chat.remove_upload: 2,
+    server.sessions: 2,
+    server.setting: 2,
+    server.replace_setting: 2,
+    server.forget: 2,
+    server.capped: 2,
+    server.bulk: 2,
+    schema.transaction: 2,
+    schema.index: 1,
+    schema.collection: 1,
+    schema.options: 1,
+    schema.empty: 1,
+    schema.aborted: 1,
+}
+_SELECTION_MS, _SOCKET_MS = 5_000, 20_000
+_JOIN_SECONDS = 30.0
+
+
+class Writer:
+    """A context manager that writes at `rate` write commands a second, as fast as it can if that is 0.
+
+    It begins with every kind of action once, so that a short run too has them all; after that they come as
+    `WEIGHTS` has it. Raises `UsageError` on entering if the database is not seeded, and `Unavailable` on leaving
+    if a write failed meanwhile.
+    """
+
+    def __init__(self, uri: str, *, seed: int = 1, rate: float = 20.0, database: str = "rocketchat") -> None:
+        self._seed, self._rate, self._database = seed, rate, database
+        self._client = MongoClient[dict[str, Any]](
+            uri,
+            appname="groundcrew-writer",
+            connect=False,
+            serverSelectionTimeoutMS=_SELECTION_MS,
+            socketTimeoutMS=_SOCKET_MS,
+        )
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._writes = 0
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._live: Live | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many actions of each kind were completed so far."""
+        with self._lock:
+            return Counter(self._counts)
+
+    @property
+    def writes(self) -> int:
+        """How many write commands were sent so far."""
+        with self._lock:
+            return self._writes
+
+    @property
+    def failed(self) -> bool:
+        """Whether a write has failed, after which no more are made."""
+        return self._failure is not None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.stop()
+        else:
+            self._end()
+
+    def start(self) -> None:
+        """Look around in the database, then write in the background."""
+        try:
+            self._live = load(self._client, self._database, self._seed)
+        except BaseException:
+            self._client.close()
+            raise
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the action under way. Raises `Unavailable` if a write failed, from what the driver said."""
+        self._end()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise Unavailable("The writer could not write", value=type(failure).__name__) from failure
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
+        self._client.close()
+
+    def _run(self) -> None:
+        assert self._live is not None  # noqa: S101 - start() has set it
+        due = time.monotonic()
+        try:
+            for action in _actions(self._live):
+                if self._over.wait(max(0.0, due - time.monotonic())):
+                    return
+                due = max(due, time.monotonic() - 1.0) + self._write(self._live, action)
+        except Exception as error:  # noqa: BLE001 - handed to whoever calls stop()
+            self._failure = error
+
+    def _write(self, live: Live, action: Action) -> float:
+        """Seconds until the next action is due."""
+        writes = action(live)
+        with self._lock:
+            self._counts[action.__name__] += 1
+            self._writes += writes
+        return writes / self._rate if self._rate else 0.0
+
+
+def _actions(live: Live) -> Iterator[Action]:
+    yield from WEIGHTS
+    many = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
+    while True:
+        yield live.dice.pick(many)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write to a seeded database until SIGINT or SIGTERM, or for some seconds; print what was done."""
+    parser = argparse.ArgumentParser(prog="python -m local.rocketchat.writer", description=main.__doc__)
+    parser.add_argument("--uri", required=True, help="connection string of a seeded MongoDB")
+    parser.add_argument("--rate", type=float, default=20.0, help="write commands a second; 0: no limit")
+    parser.add_argument("--seconds", type=float, help="stop after this time")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", default="rocketchat")
+    given = parser.parse_args(argv)
+    over = threading.Event()
+
+    def told(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+        over.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+    try:
+        with Writer(given.uri, seed=given.seed, rate=given.rate, database=given.database) as writer:
+            deadline = None if given.seconds is None else time.monotonic() + given.seconds
+            while not writer.failed and not over.wait(0.2):
+                if deadline is not None and time.monotonic() > deadline:
+                    break
+    except (GroundcrewError, PyMongoError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.writelines(f"{kind}: {count}\n" for kind, count in writer.counts.most_common())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

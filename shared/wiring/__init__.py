@@ -1,0 +1,70 @@
+"""Where jobs meet adapters: the only package that knows which adapter stands behind which port.
+
+What every job needs is here, each noun's own wiring in a module of its name. Factories are cached for the
+life of the process and import what they need when called, so that the app's own import stays cheap. Each collects
+all faults of its settings into one UsageError.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared import config
+
+if TYPE_CHECKING:
+    from shared.policy import Policy
+    from shared.ports import Blobs, Clock, Queues
+    from shared.storage_account import StorageAccount
+
+VERSION = "0.1.0"
+BACKUPS, STATE = "backups", "groundcrew"
+
+
+@cache
+def clock() -> Clock:
+    """The system's clock."""
+    from shared.adapters.clock import SystemClock
+
+    return SystemClock()
+
+
+@cache
+def policy() -> Policy:
+    """The policy file. Raises UsageError with every mistake in it."""
+    from shared.policy import load
+
+    return load(config.environment().policy_text())
+
+
+@cache
+def blobs(account: StorageAccount, container: str) -> Blobs:
+    """A container of a storage account."""
+    from shared.adapters.blobs import open_blobs
+
+    return open_blobs(account, container)
+
+
+@cache
+def state() -> Blobs:
+    """The container of run records, leases, holds and the audit trail."""
+    return blobs(config.environment().host_storage(), STATE)
+
+
+@cache
+def backups() -> Blobs:
+    """The container of backup sets, as the settings name it."""
+    return blobs(config.environment().backup_storage(), BACKUPS)
+
+
+@cache
+def queues() -> Queues:
+    """The host's queues."""
+    from shared.adapters.queues import open_queues
+
+    return open_queues(config.environment().host_storage())
+
+
+def tool() -> str:
+    """What writes the archives: `groundcrew <version>`."""
+    return f"groundcrew {VERSION}"
