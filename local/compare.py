@@ -10,7 +10,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 
 from shared.core.databases import IdRange, Namespace
 from shared.formats.documents import Tally, split, tally
-from shared.ports import TargetDatabase
+from shared.ports import SourceDatabase, TargetDatabase
+
+Database = SourceDatabase | TargetDatabase
 
 _EXACT: CodecOptions[dict[str, object]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
@@ -24,7 +26,7 @@ class Comparison:
     different: list[str] = field(default_factory=list)
 
 
-def compare(one: TargetDatabase, other: TargetDatabase) -> Comparison:
+def compare(one: Database, other: Database) -> Comparison:
     """Compare all collections but the server's own.
 
     The embedded MongoDB's oplog does not say in which order one update added several fields, so a replay of
@@ -52,15 +54,15 @@ def some_text(uri: str) -> bytes:
     return str(message["msg"])[:40].encode() if message else b"no message was found to look for"
 
 
-def _collections(database: TargetDatabase) -> dict[str, Namespace]:
+def _collections(database: Database) -> dict[str, Namespace]:
     return {n.name: n for n in database.namespaces() if n.kind == "collection" and n.db != "admin"}
 
 
-def _tally(database: TargetDatabase, namespace: Namespace) -> Tally:
+def _tally(database: Database, namespace: Namespace) -> Tally:
     return sum((tally(batch) for batch in database.batches(namespace, IdRange())), Tally())
 
 
-def _sorted(database: TargetDatabase, namespace: Namespace) -> list[str]:
+def _sorted(database: Database, namespace: Namespace) -> list[str]:
     documents = (d for batch in database.batches(namespace, IdRange()) for d in split(batch))
     return sorted(repr(_plain(bson.decode(document, _EXACT))) for document in documents)
 

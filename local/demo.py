@@ -76,7 +76,7 @@ def groundcrew(stack: Stack, *arguments: str) -> Any:
         argv, env={**os.environ, **stack.settings}, cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     if done.returncode != 0:
-        console.print(done.stdout + done.stderr, style="red", markup=False)
+        console.print(done.stdout[-3000:] + done.stderr[-3000:], style="red", markup=False)
         raise SystemExit(f"groundcrew {arguments[0]} failed with {done.returncode}")
     return json.loads(done.stdout)
 
@@ -112,15 +112,16 @@ def demo(state: Path) -> None:
         console.print(f"host {stack.host.url}, source {stack.mongodb_uri}, target {target.uri}")
         with steps.step(f"Seed a Rocket.Chat database of {MEGABYTES} MB") as found:
             report = seed(stack.mongodb_uri, megabytes=MEGABYTES, seed=1)
-            found.append(f"{report.documents:,} documents in {report.collections} collections")
-        with Writer(stack.mongodb_uri, seed=2, rate=20) as writer:
-            with steps.step("Back it up through the host while it changes") as found:
-                _trigger(stack, "nightly_backup")
-                set_id = wait_until_sealed(stack)
-                shown = groundcrew(stack, "backups", "show", set_id)
-                found.append(f"{set_id}: {len(shown['parts'])} parts, {len(shown['namespaces'])} namespaces")
-                found.append(f"{shown['oplog']['entries']} oplog entries")
-        found.append(f"{sum(writer.counts.values())} writes meanwhile")
+            found.append(f"{report.documents.total():,} documents in {report.collections} collections")
+        with (
+            steps.step("Back it up through the host while it changes") as found,
+            Writer(stack.mongodb_uri, seed=2, rate=20) as writer,
+        ):
+            _trigger(stack, "nightly_backup")
+            set_id = wait_until_sealed(stack)
+            shown = groundcrew(stack, "backups", "show", set_id)
+            found.append(f"{set_id}: {len(shown['parts'])} parts, {len(shown['namespaces'])} namespaces")
+            found.append(f"{shown['oplog']['entries']} oplog entries, {writer.writes} writes meanwhile")
         with steps.step("Look at what is stored") as found:
             found.append(look_at_ciphertext(stack, compare.some_text(stack.mongodb_uri)))
         with steps.step("Verify signature, chain and every document") as found:
