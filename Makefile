@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo up test test-fast lint types bench lock packages clean
+.PHONY: help setup packages demo up test lint generate bench lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -28,6 +28,38 @@ node_modules/.ready: package-lock.json
 	@touch $@
 
 setup: .venv/.ready node_modules/.ready ## Install what the project needs into .venv and node_modules
+
+packages: ## Debian packages that some tests want: age, chromium (needs root only if one is absent)
+	@missing=; for pair in age:age chromium:chromium; do \
+		command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	test -z "$$missing" && exit 0; \
+	test "$$(id -u)" = 0 || { echo "missing:$$missing (as root: apt-get install$$missing); tests that need them are skipped"; exit 0; }; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 \
+		|| echo "could not install$$missing; tests that need them are skipped"
+
+demo: setup ## Seed, back up while it changes, restore, prove; under five minutes
+	@$(BIN)/python -m local.demo
+
+up: setup ## Run the embedded stack until Ctrl-C; the host on port 7071 if it is free
+	@$(BIN)/python -m local.stack
+
+test: setup ## All tests, on both cores
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+lint: setup ## Style, types, layers, and that what is generated is current
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+generate: setup ## Write docs/settings.md, docs/policy.md and the schema anew
+	@$(BIN)/python -m local.generate
+
+bench: setup ## Measure the figures of the issues into bench/results.json
+	@$(BIN)/python -m bench
+
+clean: ## Remove what setup and the stack made
+	@rm -rf .venv node_modules .local
 
 lock: ## Compile the lock files anew from requirements*.in
 	@for name in requirements requirements-cli requirements-dev; do \

@@ -12,6 +12,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -167,6 +168,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     server.start()
     announce(port=server.address[1])
     over.wait()
+    # Its stop waits 2 s for a thread that sleeps in accept(); this wakes it.
+    server._socket.shutdown(socket.SHUT_RDWR)
     server.stop()
     return 0
 

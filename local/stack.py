@@ -7,11 +7,13 @@ lies in one directory, `.local/stack` unless told otherwise.
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,7 @@ class Stack:
     host_port: int = 0
     policy: Path = ROOT / "policy.yaml"
     persistent: bool = False
+    message_invisibility: int = 600  # seconds that a killed worker's message stays hidden, as on the platform
     environment: dict[str, str] = field(default_factory=dict)
 
     settings: dict[str, str] = field(init=False, default_factory=dict)
@@ -73,9 +76,18 @@ class Stack:
             **self._keys(),
             **self.environment,
         }
-        self.host = self._open.enter_context(
-            HostProcess(ROOT, self.settings, self.state_dir / "host", port=self.host_port)
+        self.start_host()
+
+    def start_host(self) -> HostProcess:
+        """The Functions host with the app in it; again after it was killed."""
+        self.host = HostProcess(
+            ROOT,
+            self.settings,
+            self.state_dir / "host",
+            port=self.host_port,
+            message_invisibility=self.message_invisibility,
         )
+        return self._open.enter_context(self.host)
 
     @property
     def identity(self) -> Path:
@@ -99,23 +111,21 @@ class Stack:
         if not self.persistent:
             return None
         path = self.state_dir / "keys" / f"{name}.key"
-        _secret_file(path, lambda: _random_account_key())
+        _secret_file(path, _random_account_key)
         return path.read_text().strip()
 
 
 def _random_account_key() -> str:
-    import base64
-
     return base64.b64encode(os.urandom(64)).decode()
 
 
-def _secret_file(path: Path, make: object) -> None:
+def _secret_file(path: Path, make: Callable[[], str]) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(f"{make()}\n")  # type: ignore[operator]
+        file.write(f"{make()}\n")
 
 
 def free_or(port: int) -> int:

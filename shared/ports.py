@@ -117,6 +117,10 @@ class Queues(Protocol):
 class SourceDatabase(Protocol):
     """MongoDB as a backup reads it: raw BSON, never decoded documents."""
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
     def server_version(self) -> str:
         """`X.Y.Z`."""
         ...
@@ -155,6 +159,10 @@ class SourceDatabase(Protocol):
 
 class TargetDatabase(Protocol):
     """MongoDB as a restore writes it and the verification reads it back."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        ...
 
     def server_version(self) -> str:
         """`X.Y.Z`."""

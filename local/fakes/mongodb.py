@@ -32,6 +32,9 @@ class MemoryDatabase:
         self._clock = 1_800_000_000
         self._log({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def server_version(self) -> str:
         """As given."""
         return self._version

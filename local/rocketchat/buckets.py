@@ -1,4 +1,4 @@
-"""GridFS buckets beside the uploads: avatars, sounds, assets and packages of apps, with the rows that own them."""
+"""GridFS buckets beside the uploads: avatars, sounds, assets and packages of apps, with their rows."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def apps(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
                     "requiredApiVersion": "^1.4.0",
                 },
                 "status": "manually_enabled",
-                "languageContent": {language: texts for language in ("en", "de", "pt-BR")},
+                "languageContent": dict.fromkeys(("en", "de", "pt-BR"), texts),
                 "settings": {"limit": {"id": "limit", "value": 5, "packageValue": 5, "required": False}},
                 "implemented": {"IPostMessageSent": True, "ISlashCommand": True},
                 "sourcePath": f"GridFS:/{package}",

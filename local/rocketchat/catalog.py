@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from local.rocketchat.dice import words
+
 Options = dict[str, Any]
 
-_UNPREFIXED = (
-    "users usersSessions instances migrations rocketchat__trash _raix_push_app_tokens pbx_events ufsTokens "
-    "assets.files assets.chunks custom_emoji.files custom_emoji.chunks custom_sounds.files custom_sounds.chunks "
-    "meteor_accounts_loginServiceConfiguration meteor_oauth_pendingCredentials "
+_UNPREFIXED = words(
+    "users usersSessions instances migrations rocketchat__trash _raix_push_app_tokens pbx_events "
+    "ufsTokens assets.files assets.chunks custom_emoji.files custom_emoji.chunks custom_sounds.files "
+    "custom_sounds.chunks meteor_accounts_loginServiceConfiguration meteor_oauth_pendingCredentials "
     "meteor_oauth_pendingRequestTokens"
 )
-_PREFIXED = (
-    "message room subscription sessions oembed_cache integration_history notification_queue apps apps_logs "
-    "apps_persistence apps_scheduler cron cron_history credential_tokens message_reads oauth_apps "
-    "oauth_refresh_tokens server_events workspace_credentials email_inbox raw_imports analytics team "
-    "matrix_bridged_users federation_servers federation_keys federation_room_events federation_events "
-    "federation_events_staging federation_locks livechat_inquiry livechat_department "
-    "livechat_department_agents livechat_contact livechat_trigger livechat_tag livechat_priority "
-    "livechat_unit_monitors livechat_custom_field livechat_visitor uploads.files uploads.chunks avatars.files "
-    "avatars.chunks userDataFiles.files userDataFiles.chunks apps_packages.files apps_packages.chunks settings "
-    "statistics permissions roles uploads avatars user_data_files custom_emoji custom_sounds custom_user_status "
-    "integrations invites import reports export_operations message_read_receipt smarsh_history webdav_accounts "
+_PREFIXED = words(
+    "message room subscription sessions oembed_cache integration_history notification_queue apps "
+    "apps_logs apps_persistence apps_scheduler cron cron_history credential_tokens message_reads "
+    "oauth_apps oauth_refresh_tokens server_events workspace_credentials email_inbox raw_imports "
+    "analytics team matrix_bridged_users federation_servers federation_keys federation_room_events "
+    "federation_events federation_events_staging federation_locks livechat_inquiry "
+    "livechat_department livechat_department_agents livechat_contact livechat_trigger livechat_tag "
+    "livechat_priority livechat_unit_monitors livechat_custom_field livechat_visitor uploads.files "
+    "uploads.chunks avatars.files avatars.chunks userDataFiles.files userDataFiles.chunks "
+    "apps_packages.files apps_packages.chunks settings statistics permissions roles uploads avatars "
+    "user_data_files custom_emoji custom_sounds custom_user_status integrations invites import "
+    "reports export_operations message_read_receipt smarsh_history webdav_accounts "
     "livechat_agent_activity video_conference media_calls"
 )
-COLLECTIONS = (*_UNPREFIXED.split(), *(f"rocketchat_{name}" for name in _PREFIXED.split()))
+COLLECTIONS = (*_UNPREFIXED, *(f"rocketchat_{name}" for name in _PREFIXED))
 
 ODD_TYPES, ODD_IDS, ODD_CAPPED, ODD_VALIDATED = "odd_types", "odd_ids", "odd_capped", "odd_validated"
 ODD_COLLATED, ODD_NAME, ODD_SERIES = "odd_collated", "odd.Näme 1", "odd_series"

@@ -62,8 +62,15 @@ class Dice:
         return things[int(self.random() * len(things))]
 
     def some(self, things: Sequence[T], count: int) -> list[T]:
-        """At most `count` different ones, in random order."""
-        return self.rng.sample(things, min(count, len(things)))
+        """At most `count` different ones, in random order; several times as fast as `sample` for a few."""
+        end = len(things)
+        wanted = min(count, end)
+        if wanted > 5:
+            return self.rng.sample(things, wanted)
+        chosen: dict[int, None] = {}
+        while len(chosen) < wanted:
+            chosen[int(self.random() * end)] = None
+        return [things[index] for index in chosen]
 
     def lognormal(self, median: float, spread: float, *, low: int, high: int) -> int:
         """A whole number with a long tail, such as a file's size."""
@@ -84,6 +91,11 @@ class Dice:
         """Endless picks from a table of 65,536 slots, made by `zipf_table` or `even_table`."""
         numbers = iter(lambda: array("H", self.rng.randbytes(2 * _POOL)), None)
         return map(table.__getitem__, chain.from_iterable(numbers))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """A long list of words, readable as a text."""
+    return tuple(text.split())
 
 
 def even_table(things: Sequence[T]) -> list[T]:

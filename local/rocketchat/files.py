@@ -112,12 +112,14 @@ class FileBytes:
 
     def make(self, kind: str, size: int) -> bytes:
         """`size` bytes of a file of the media type `kind`."""
-        content = bytearray()
+        pieces, made = [], 0
         for piece in self._makers.get(kind, noise)(self.dice, size):
-            content += piece
-            if len(content) >= size:
+            pieces.append(piece)
+            made += len(piece)
+            if made >= size:
                 break
-        return bytes(content[:size].ljust(size, b"\n"))
+        content = b"".join(pieces)
+        return content if made == size else content[:size].ljust(size, b"\n")
 
 
 def plan_uploads(world: World, seed: int, total_bytes: int) -> list[Upload]:

@@ -140,7 +140,7 @@ def _raw(kind: str, payload: tuple[int, bytes]) -> bytes:
 def every_id(seed: int) -> Iterator[Document]:
     """`odd_ids`: ids of all types an id may have, none equal to another by the server's comparison."""
     dice = Dice(seed, "odd_ids")
-    fixed = (
+    fixed: tuple[Any, ...] = (
         MinKey(),
         MaxKey(),
         None,

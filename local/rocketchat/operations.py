@@ -1,4 +1,4 @@
-"""What a running server writes down about itself: statistics, sessions, scheduled work, webhooks, previews."""
+"""What a running server writes down beside the talk: sessions, jobs, webhooks, previews, days."""
 
 from __future__ import annotations
 
@@ -8,77 +8,20 @@ from typing import Any
 
 from bson import ObjectId
 
+from local.rocketchat.counters import iso
 from local.rocketchat.dice import Dice, ms
 from local.rocketchat.text import Speaker
 from local.rocketchat.world import DAY, HOUR, MINUTE, SECOND, TTL_MARGIN, Document, World
 
 JOBS = (
-    "Generate and save statistics;Generate download files for user data;Cleanup OEmbed cache;NPS;"
-    "User status;livechat-queue;SAML cleanup"
-).split(";")
-
-
-def iso(moment: int) -> str:
-    """Milliseconds since 1970 as the string that Rocket.Chat stores where it does not store a date."""
-    return (
-        datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
-
-
-def statistics(world: World, seed: int) -> Iterator[Document]:
-    """`rocketchat_statistics`, newest first and one a day, without end: about 8 KB of counters each."""
-    dice = Dice(seed, "statistics")
-    names = [f"{group}{what}" for group in _COUNTED for what in _COUNTS]
-    at = world.now
-    while True:
-        document: Document = {name: dice.below(100_000) for name in names}
-        document |= {
-            "_id": dice.hex24(),
-            "uniqueId": "kX8hJmZ3vTqLw5RcY",
-            "version": "7.10.2",
-            "installedAt": iso(world.start),
-            "lastLogin": iso(at - dice.below(DAY)),
-            "lastMessageSentAt": ms(at - dice.below(HOUR)),
-            "os": _os(dice),
-            "process": {"nodeVersion": "v22.16.0", "pid": 1, "uptime": dice.random() * 1e6},
-            "deploy": {"method": "helm", "platform": "selfinstall"},
-            "mongoVersion": "8.0.12",
-            "mongoStorageEngine": "wiredTiger",
-            "uploadsTotalSize": float(dice.below(5_000_000_000)),
-            "avgUploadSize": dice.random() * 500_000,
-            "apps": {"engineVersion": "1.55.0", "totalInstalled": 3, "totalFailed": False},
-            "createdAt": ms(at),
-            "_updatedAt": ms(at),
-        }
-        yield document
-        at -= DAY
-
-
-_COUNTED = "total active online away busy offline federated threaded livechat matrix enterprise".split()
-_COUNTS = "Users Rooms Channels PrivateGroups Direct Messages Threads Uploads Teams Integrations Devices Apps".split()
-
-
-def _os(dice: Dice) -> Document:
-    times = ("user", "nice", "sys", "idle", "irq")
-    return {
-        "type": "Linux",
-        "platform": "linux",
-        "arch": "x64",
-        "release": "6.8.0-1031-azure",
-        "uptime": dice.random() * 1e6,
-        "loadavg": [dice.random(), dice.random(), dice.random()],
-        # Beyond int32 JavaScript's numbers become doubles.
-        "totalmem": 16_765_456_384.0,
-        "freemem": float(dice.below(8_000_000_000)),
-        "cpus": [
-            {
-                "model": "AMD EPYC 9004",
-                "speed": 0,
-                "times": {name: float(dice.below(10**9)) for name in times},
-            }
-            for _ in range(4)
-        ],
-    }
+    "Generate and save statistics",
+    "Generate download files for user data",
+    "Cleanup OEmbed cache",
+    "NPS",
+    "User status",
+    "livechat-queue",
+    "SAML cleanup",
+)
 
 
 def sessions(world: World, seed: int) -> Iterator[Document]:
@@ -172,7 +115,7 @@ def integrations(world: World, seed: int) -> Iterator[Document]:
 
 
 def _integration(dice: Dice, world: World, number: int) -> Document:
-    script = "class Script {\n  process_incoming_request({ request }) {\n    return { content: request.content };\n  }\n}\n"
+    script = "class Script {\n  process_incoming_request({ request }) {\n    return {};\n  }\n}\n" * 3
     return {
         "_id": f"integration{number:06}"[:17],
         "type": "webhook-outgoing" if number % 2 else "webhook-incoming",
@@ -184,7 +127,7 @@ def _integration(dice: Dice, world: World, number: int) -> Document:
         "token": dice.id17(),
         "scriptEnabled": True,
         "script": script,
-        "scriptCompiled": script * 2,
+        "scriptCompiled": f"(() => {{{script}}})()",
         "_createdBy": {"_id": world.people[1].id, "username": "admin"},
         "_createdAt": ms(world.start),
         "_updatedAt": ms(world.start),
@@ -192,7 +135,7 @@ def _integration(dice: Dice, world: World, number: int) -> Document:
 
 
 def integration_history(world: World, seed: int) -> Iterator[Document]:
-    """`rocketchat_integration_history` without end: each call with a copy of its integration and the answer."""
+    """`rocketchat_integration_history` without end: each call with its integration and the answer."""
     dice, speaker = Dice(seed, "integration_history"), Speaker(seed, "integration_history")
     hooks = list(integrations(world, seed))
     while True:
@@ -220,7 +163,7 @@ def integration_history(world: World, seed: int) -> Iterator[Document]:
 
 
 def oembed_cache(world: World, seed: int) -> Iterator[Document]:
-    """`rocketchat_oembed_cache` without end: ids are URLs; one of them is longer than most software expects."""
+    """`rocketchat_oembed_cache` without end: ids are URLs; one is longer than most software expects."""
     dice, speaker = Dice(seed, "oembed_cache"), Speaker(seed, "oembed_cache")
     number = 0
     while True:

@@ -103,7 +103,7 @@ def _preferences(dice: Dice) -> Document:
 
 
 def users_sessions(world: World, seed: int) -> Iterator[Document]:
-    """`usersSessions`: the connections of whoever is online now. The model sets no `_updatedAt` of its own."""
+    """`usersSessions`: the connections of whoever is online, in documents without `_updatedAt`."""
     dice = Dice(seed, "usersSessions")
     for person in world.people[1:]:
         connections = [

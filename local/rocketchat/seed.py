@@ -14,25 +14,26 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from local.rocketchat import catalog
 from local.rocketchat.generate import generate_batches
 from local.rocketchat.indexes import index_models
 from local.rocketchat.oddities import every_type
 from local.rocketchat.world import NOW
-from shared.errors import GroundcrewError, Refused
+from shared.errors import GroundcrewError, Refused, UsageError
+from shared.formats.documents import split
 
 Document = dict[str, Any]
-SizeName = Literal["tiny", "small", "medium"]
+_SELECTION_MS = 10_000
 SIZES: dict[str, float] = {"tiny": 2, "small": 25, "medium": 250}
 # Dates as numbers: some lie outside the years 1 to 9999.
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -42,7 +43,7 @@ RAW: CodecOptions[RawBSONDocument] = CodecOptions(
 
 @dataclass
 class SeedReport:
-    """What was made: documents and bytes of BSON by collection, and what the server did not take as it was."""
+    """What was made: documents and bytes of BSON by collection, and what the server did not take."""
 
     database: str
     documents: Counter[str] = field(default_factory=Counter)
@@ -70,7 +71,7 @@ class SeedReport:
 def seed(
     uri: str,
     *,
-    megabytes: float | SizeName = "small",
+    megabytes: float | str = "small",
     seed: int = 1,
     database: str = "rocketchat",
     largest: bool | None = None,
@@ -79,16 +80,18 @@ def seed(
     """Fill `database`: the same bytes for equal `megabytes`, `seed`, `largest` and `now` on every server.
 
     `megabytes` are 10^6 bytes of BSON or the name of a size: tiny (2), small (25), medium (250). `largest`
-    adds a document near the limit of 16 MB; unless told otherwise all sizes but tiny have it. Fields that a TTL
-    index watches lie 20 years after `now`, so that nothing expires.
+    adds a document near the limit of 16 MB; unless told otherwise all sizes but tiny have it. Fields that a
+    TTL index watches lie 20 years after `now`, so that nothing expires.
 
-    Raises `Refused` if the database has collections already.
+    Raises `Refused` if the database has collections already, `UsageError` for a size that is none.
     """
     started = time.perf_counter()
     tiny = megabytes == "tiny"
-    size = SIZES[megabytes] if isinstance(megabytes, str) else megabytes
+    size = _megabytes(megabytes)
     report = SeedReport(database)
-    with MongoClient[Document](uri, appname="groundcrew-seed") as client:
+    with MongoClient[Document](
+        uri, appname="groundcrew-seed", serverSelectionTimeoutMS=_SELECTION_MS
+    ) as client:
         target = client[database]
         if target.list_collection_names():
             raise Refused("The database to seed is not empty", value=database, cure="Drop it or name another")
@@ -101,6 +104,19 @@ def seed(
     report.collections += 1
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _megabytes(given: float | str) -> float:
+    cure = f"Give a number above 0 or one of {', '.join(SIZES)}"
+    if isinstance(given, str) and given in SIZES:
+        return SIZES[given]
+    try:
+        number = float(given)
+    except ValueError as error:
+        raise UsageError("The size is not known", value=given, cure=cure) from error
+    if not 0 < number < 1e6:
+        raise UsageError("The size is out of range", value=given, cure=cure)
+    return number
 
 
 def _create_collections(target: Database[Document], report: SeedReport) -> None:
@@ -124,8 +140,9 @@ def _create_series(target: Database[Document], report: SeedReport) -> None:
         )
         return
     rows = [
-        {"at": datetime(2026, 10, 1 + day), "from": {"host": day % 3}, "load": day / 7} for day in range(30)
-    ]  # noqa: DTZ001
+        {"_id": day, "at": NOW + timedelta(days=day), "from": {"host": day % 3}, "load": day / 7}
+        for day in range(30)
+    ]
     target[name].insert_many(rows)
     report.collections += 1
     report.documents[name] += len(rows)
@@ -136,7 +153,7 @@ def _insert(target: Database[Document], batches: Iterator[tuple[str, bytes]], re
     under_way: Future[None] | None = None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seed") as pool:
         for name, batch in batches:
-            documents = split(batch)
+            documents = _documents(batch)
             if under_way is not None:
                 under_way.result()
             collection = target.get_collection(name, codec_options=RAW)
@@ -147,9 +164,7 @@ def _insert(target: Database[Document], batches: Iterator[tuple[str, bytes]], re
             under_way.result()
 
 
-def _insert_batch(
-    collection: Collection[RawBSONDocument], documents: list[RawBSONDocument], notes: list[str]
-) -> None:
+def _insert_batch(collection: Collection[Any], documents: list[RawBSONDocument], notes: list[str]) -> None:
     if collection.name not in (catalog.ODD_TYPES, catalog.ODD_IDS):
         collection.insert_many(documents, ordered=False)
         return
@@ -162,20 +177,14 @@ def _insert_batch(
             notes.append(f"{collection.name}: the server refused {document['_id']!r}: {reason[:80]}")
 
 
-def split(batch: bytes) -> list[RawBSONDocument]:
-    """The documents of concatenated BSON."""
-    documents = []
-    start, end = 0, len(batch)
-    while start < end:
-        after = start + int.from_bytes(batch[start : start + 4], "little")
-        documents.append(RawBSONDocument(batch[start:after], RAW))
-        start = after
-    return documents
+def _documents(batch: bytes) -> list[RawBSONDocument]:
+    return [RawBSONDocument(raw, RAW) for raw in split(batch)]
 
 
 def _note_changed_types(target: Database[Document], report: SeedReport) -> None:
-    sent = {document["_id"]: document.raw for document in split(b"".join(every_type()))}
-    kept = target.get_collection(catalog.ODD_TYPES, codec_options=RAW).find()
+    sent = {document["_id"]: document.raw for document in _documents(b"".join(every_type()))}
+    cursor: Any = target[catalog.ODD_TYPES].find_raw_batches()
+    kept = _documents(b"".join(cursor))
     changed = sorted(str(found["_id"]) for found in kept if found.raw != sent[found["_id"]])
     if changed:
         report.notes.append(f"{catalog.ODD_TYPES}: the server stored in another form: {', '.join(changed)}")
@@ -204,23 +213,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--database", default="rocketchat")
     parser.add_argument("--largest", action=argparse.BooleanOptionalAction, help="a document near 16 MB")
     given = parser.parse_args(argv)
-    size = given.megabytes if given.megabytes in SIZES else _number(parser, given.megabytes)
     try:
         report = seed(
-            given.uri, megabytes=size, seed=given.seed, database=given.database, largest=given.largest
+            given.uri,
+            megabytes=given.megabytes,
+            seed=given.seed,
+            database=given.database,
+            largest=given.largest,
         )
-    except GroundcrewError as error:
+    except UsageError as error:
+        parser.error(str(error))
+    except (GroundcrewError, PyMongoError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.writelines(f"{line}\n" for line in report.lines())
     return 0
-
-
-def _number(parser: argparse.ArgumentParser, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        parser.error(f"--megabytes: '{text}' is neither a number nor one of {', '.join(SIZES)}")
 
 
 if __name__ == "__main__":

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from local.rocketchat.dice import Dice, ms
+from local.rocketchat.dice import Dice, ms, words
 from local.rocketchat.text import Speaker
 from local.rocketchat.world import DAY, Document, World
 
 SETTINGS = 1_100
-GROUPS = (
+GROUPS = words(
     "Accounts Analytics Assets Bots CAS E2E_Encryption Email Enterprise Federation FileUpload General "
     "IRC_Federation LDAP Layout Livechat Logs Message Meta Mobile OAuth Omnichannel OTR Push RateLimiter "
     "RetentionPolicy SAML SMS Setup_Wizard SlackBridge Threads Troubleshoot UserDataDownload VideoConference "
     "VoIP WebDAV Webhooks"
-).split()
-_WORDS = (
+)
+_WORDS = words(
     "Allow Enable Default Max Min Url Interval Size Users Rooms Message Timeout Email Domain Password Login "
-    "Registration Role Field Map Template Icon Color Sync Background Auto Limit Channel Token Secret Cache Retry"
-).split()
+    "Registration Role Field Map Template Icon Color Sync Background Auto Limit "
+    "Channel Token Secret Cache Retry"
+)
 
 # Settings every server has, and which others' scripts look for.
 _KNOWN: dict[str, tuple[str, Any]] = {
@@ -118,8 +119,8 @@ def _stamped(dice: Dice, world: World, document: Document) -> Document:
 def permissions(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_permissions`: actions on things, and the right to change single settings."""
     dice = Dice(seed, "permissions")
-    things = (
-        "c-room p-room d-room user message file role team integration livechat-room statistics logs".split()
+    things = words(
+        "c-room p-room d-room user message file role team integration livechat-room statistics logs"
     )
     for action in ("view", "create", "edit", "delete", "manage", "pin", "archive", "export"):
         for thing in things:
@@ -140,9 +141,7 @@ def permissions(world: World, seed: int) -> Iterator[Document]:
 
 def roles(world: World) -> Iterator[Document]:
     """`rocketchat_roles`: the built-in ones and one of the team's own."""
-    names = (
-        "admin moderator leader owner user bot app guest anonymous livechat-agent livechat-manager".split()
-    )
+    names = words("admin moderator leader owner user bot app guest anonymous livechat-agent livechat-manager")
     for name in names:
         scope = "Subscriptions" if name in ("moderator", "leader", "owner") else "Users"
         yield {

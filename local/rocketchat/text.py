@@ -140,8 +140,9 @@ class Markdown:
         return text + "".join(signs), [paragraph(plain(text), *leaves)]
 
     def _code(self) -> tuple[str, list[Document]]:
+        below = self._dice.below
         lines = [
-            f"{'  ' * self._dice.below(3)}{self._speaker.slug(1)}({self._speaker.slug()!r}, {self._dice.below(10_000)})"
+            f"{'  ' * below(3)}{self._speaker.slug(1)}({self._speaker.slug()!r}, {below(10_000)})"
             for _ in range(self._dice.between(2, 14))
         ]
         language = self._dice.pick(("python", "bash", "javascript", "none"))

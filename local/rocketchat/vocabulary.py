@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from local.rocketchat.dice import Dice
+from local.rocketchat.dice import Dice, words
 
 TAIL_WORDS = 6000
 
 
 @dataclass(frozen=True)
 class Tongue:
-    """A language: its frequent words, the syllables of its rarer ones, how words are joined and sentences end."""
+    """A language: its frequent words, the syllables of its rarer ones, how words are joined and "
+    "sentences end."""
 
     name: str
     common: str
@@ -28,43 +29,61 @@ class Tongue:
 TONGUES = (
     Tongue(
         "en",
-        "the to a of and i it is in for that you we on this be have not with are can as was but if at so do will "
-        "just from or what my an there they now up me out like about when how all one get need think no would "
-        "your know then time work see good new should here more some only also he them could our by still has "
-        "which thanks please sure today tomorrow meeting server update check issue build release test ok yes "
-        "team channel file version deploy error customer call ticket report week data next done review maybe "
-        "because after before again right back first last really look make take why where link page login "
-        "password access backup database problem works working tried seems looks question answer send sent",
-        "con ter ing re ver pro der al men tion per tal com est ri ate ble den ical or mar sen ful ness ly un dis "
-        "ex lab net ster ware log ser vice form con text mod ule port fig ra ti on pre set cess ing er ed ment ance",
+        "the to a of and i it is in for that you we on this be have not with are can as was but if at "
+        "so do will "
+        "just from or what my an there they now up me out like about when how all one get need think no "
+        "would "
+        "your know then time work see good new should here more some only also he them could our by "
+        "still has "
+        "which thanks please sure today tomorrow meeting server update check issue build release test "
+        "ok yes "
+        "team channel file version deploy error customer call ticket report week data next done review "
+        "maybe "
+        "because after before again right back first last really look make take why where link page "
+        "login "
+        "password access backup database problem works working tried seems looks question answer send "
+        "sent",
+        "con ter ing re ver pro der al men tion per tal com est ri ate ble den ical or mar sen ful ness "
+        "ly un dis "
+        "ex lab net ster ware log ser vice form con text mod ule port fig ra ti on pre set cess ing er "
+        "ed ment ance",
     ),
     Tongue(
         "de",
-        "die der und das ist ich nicht es ein zu wir in den mit auf für sie noch auch dass an so hat wie war aber "
-        "eine bei wenn nur oder schon mal bitte danke heute morgen gleich später gut genau prüfen läuft geht kein "
+        "die der und das ist ich nicht es ein zu wir in den mit auf für sie noch auch dass an so hat "
+        "wie war aber "
+        "eine bei wenn nur oder schon mal bitte danke heute morgen gleich später gut genau prüfen läuft "
+        "geht kein "
         "größe straße über müssen können möchte Änderung Übersicht Büro",
-        "ver ge be sch keit ung er ein aus auf ab heit lich bar fel stra ßen wer kun den tag zeit über mög nis tech "
+        "ver ge be sch keit ung er ein aus auf ab heit lich bar fel stra ßen wer kun den tag zeit über "
+        "mög nis tech "
         "netz gerät än der te ren zu satz stell werk haus arb eit plan brü cke tür",
     ),
     Tongue(
         "fr",
-        "de la le et les des en un une est que pour qui dans ce pas au sur plus par avec on je vous nous c'est ça "
+        "de la le et les des en un une est que pour qui dans ce pas au sur plus par avec on je vous "
+        "nous c'est ça "
         "merci d'accord demain réunion déjà très été même où être à",
-        "con té ment tion ré é pre par leur dans ce fa çon ver su jet mai né cou ple prê teur lan gue ci vi dé ou",
+        "con té ment tion ré é pre par leur dans ce fa çon ver su jet mai né cou ple prê teur lan gue "
+        "ci vi dé ou",
     ),
     Tongue(
         "tr",
-        "bir ve bu için de çok ama ne var gibi daha ben evet hayır tamam teşekkürler şimdi yarın toplantı değil iş",
+        "bir ve bu için de çok ama ne var gibi daha ben evet hayır tamam teşekkürler şimdi yarın "
+        "toplantı değil iş",
         "lar ler mak mek dır dir ğı şı çı ola gör yap bil gel git sın siz iyi ün üm ka ra ba de ne ye",
     ),
     Tongue(
         "vi",
-        "và của là có không được cho một các trong người những với này để đã cũng khi làm nhiều ngày tôi bạn cảm ơn",
-        "nghiê\u0323m thuâ\u0323t quyê\u0301t phươ\u031bng hươ\u0301ng trươ\u0300ng đi\u0323nh công viê\u0323c hê\u0323 thô\u0301ng",
+        "và của là có không được cho một các trong người những với này để đã cũng khi làm nhiều ngày "
+        "tôi bạn cảm ơn",
+        "nghiê\u0323m thuâ\u0323t quyê\u0301t phươ\u031bng hươ\u0301ng trươ\u0300ng đi\u0323nh công "
+        "viê\u0323c hê\u0323 thô\u0301ng",
     ),
     Tongue(
         "ru",
-        "и в не на я что он с это по к но мы как из у за да нет так уже спасибо завтра сервер работает проверь где "
+        "и в не на я что он с это по к но мы как из у за да нет так уже спасибо завтра сервер работает "
+        "проверь где "
         "можно надо ещё было только",
         "про вер ка ста но ть ска ния ого ем ра бо та сер ви со об ще за гру зка от дел при каз ло ги",
     ),
@@ -115,10 +134,11 @@ TONGUES = (
     ),
 )
 
-EMOJI = ("👍 😀 🎉 ❤️ 🚀 😂 👀 🙏 ✅ 🔥 🤔 👋🏽 👩‍💻 👨‍👩‍👧‍👦 🏳️‍🌈 🇪🇺 ☕ 😅 💡 🐛 🧑🏿‍🚀 1️⃣ ⚠️ 🫠 𝕏 𐍈").split()
-SHORTCODES = (
-    ":thumbsup: :tada: :heart: :rocket: :joy: :eyes: :pray: :white_check_mark: :fire: :thinking: :party_parrot:"
-).split()
+EMOJI = words("👍 😀 🎉 ❤️ 🚀 😂 👀 🙏 ✅ 🔥 🤔 👋🏽 👩‍💻 👨‍👩‍👧‍👦 🏳️‍🌈 🇪🇺 ☕ 😅 💡 🐛 🧑🏿‍🚀 1️⃣ ⚠️ 🫠 𝕏 𐍈")
+SHORTCODES = words(
+    ":thumbsup: :tada: :heart: :rocket: :joy: :eyes: :pray: :white_check_mark: :fire: :thinking: "
+    ":party_parrot:"
+)
 # What breaks careless code: combining marks without end, bidi controls, zero-width signs, a lone joiner,
 # an astral sign, line separators, a byte order mark, and NFC next to NFD.
 ODD_TEXTS = (
@@ -135,13 +155,14 @@ ODD_TEXTS = (
 
 @cache
 def vocabulary(name: str) -> tuple[str, ...]:
-    """The words of the language in order of frequency: the common ones, then a tail made of its syllables."""
+    """The words of the language in order of frequency: the common ones, then a tail made of its "
+    "syllables."""
     tongue = next(tongue for tongue in TONGUES if tongue.name == name)
     dice = Dice(0, f"vocabulary:{name}")
     syllables = tongue.syllables.split()
-    words = dict.fromkeys(tongue.common.split())
-    while len(words) < TAIL_WORDS:
-        words["".join(dice.pick(syllables) for _ in range(dice.between(2, 4)))] = None
-        if len(words) > 400 and len(syllables) < 14:
+    made = dict.fromkeys(tongue.common.split())
+    while len(made) < TAIL_WORDS:
+        made["".join(dice.pick(syllables) for _ in range(dice.between(2, 4)))] = None
+        if len(made) > 400 and len(syllables) < 14:
             break  # too few syllables for a long tail; chat in these languages is short here anyway
-    return tuple(words)
+    return tuple(made)

@@ -79,7 +79,7 @@ class World:
 
 
 def build_world(seed: int, users: int, now: datetime = NOW) -> World:
-    """The people and rooms of a server with that many users; the first is `rocket.cat`, the second the admin."""
+    """People and rooms of a server with that many users; the first is `rocket.cat`, the second the admin."""
     dice, speaker = Dice(seed, "world"), Speaker(seed, "world")
     moment = int(now.timestamp()) * 1000
     people = [_person(dice, speaker, number) for number in range(users)]

@@ -56,7 +56,7 @@ WEIGHTS: dict[Action, int] = {
     schema.empty: 1,
     schema.aborted: 1,
 }
-_SELECTION_MS, _SOCKET_MS = 5_000, 20_000
+_SELECTION_MS, _SOCKET_MS = 2_000, 20_000
 _JOIN_SECONDS = 30.0
 
 
@@ -64,8 +64,8 @@ class Writer:
     """A context manager that writes at `rate` write commands a second, as fast as it can if that is 0.
 
     It begins with every kind of action once, so that a short run too has them all; after that they come as
-    `WEIGHTS` has it. Raises `UsageError` on entering if the database is not seeded, and `Unavailable` on leaving
-    if a write failed meanwhile.
+    `WEIGHTS` has it. Raises `UsageError` on entering if the database is not seeded, and `Unavailable` on
+    leaving if a write failed meanwhile.
     """
 
     def __init__(self, uri: str, *, seed: int = 1, rate: float = 20.0, database: str = "rocketchat") -> None:
@@ -78,7 +78,7 @@ class Writer:
             socketTimeoutMS=_SOCKET_MS,
         )
         self._over = threading.Event()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._counts: Counter[str] = Counter()
         self._writes = 0
         self._failure: Exception | None = None
@@ -88,19 +88,25 @@ class Writer:
     @property
     def counts(self) -> Counter[str]:
         """How many actions of each kind were completed so far."""
-        with self._lock:
+        with self._changed:
             return Counter(self._counts)
 
     @property
     def writes(self) -> int:
         """How many write commands were sent so far."""
-        with self._lock:
+        with self._changed:
             return self._writes
 
     @property
     def failed(self) -> bool:
         """Whether a write has failed, after which no more are made."""
         return self._failure is not None
+
+    def wait_for(self, reached: Callable[[Counter[str]], bool], *, seconds: float) -> bool:
+        """Wait until the counts are as `reached` wants them; False after that time or when a write failed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.failed or reached(self._counts), seconds)
+            return reached(self._counts)
 
     def __enter__(self) -> Self:
         self.start()
@@ -124,11 +130,11 @@ class Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the action under way. Raises `Unavailable` if a write failed, from what the driver said."""
+        """Stop after the action under way. Raises `Unavailable` if a write failed."""
         self._end()
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise Unavailable("The writer could not write", value=type(failure).__name__) from failure
+            raise Unavailable("The writer could not write", value=str(failure)[:300]) from failure
 
     def _end(self) -> None:
         self._over.set()
@@ -145,14 +151,17 @@ class Writer:
                     return
                 due = max(due, time.monotonic() - 1.0) + self._write(self._live, action)
         except Exception as error:  # noqa: BLE001 - handed to whoever calls stop()
-            self._failure = error
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
 
     def _write(self, live: Live, action: Action) -> float:
         """Seconds until the next action is due."""
         writes = action(live)
-        with self._lock:
+        with self._changed:
             self._counts[action.__name__] += 1
             self._writes += writes
+            self._changed.notify_all()
         return writes / self._rate if self._rate else 0.0
 
 

@@ -47,12 +47,17 @@ class Report:
 
     def lines(self) -> list[str]:
         """One line per gate, for the log, the chat and the plan."""
-        words = {True: "passed", False: "closed"}
         return [
-            f"{'waits' if gate.pending and not gate.passed else words[gate.passed]}  {gate.name}: {gate.reason}"
+            f"{_word(gate)}  {gate.name}: {gate.reason}"
             + (f". {gate.cure}" if gate.cure and not gate.passed else "")
             for gate in self.gates
         ]
+
+
+def _word(gate: Gate) -> str:
+    if gate.passed:
+        return "passed"
+    return "waits" if gate.pending else "closed"
 
 
 def standing_reviews(reviews: Iterable[Review]) -> dict[str, Review]:

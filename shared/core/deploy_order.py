@@ -52,7 +52,10 @@ class Turn:
 
 
 def next_turn(waiting: Sequence[Request]) -> Turn:
-    """The latest merge of those that wait goes, the earlier ones are in it; ties by pull request, then SHA."""
+    """The latest merge of those that wait goes, the earlier ones are in it.
+
+    Of the same moment, the higher pull request is the later one.
+    """
     ordered = sorted(set(waiting), key=lambda one: (one.merged_at, one.pull, one.sha))
     return Turn(ordered[-1], tuple(ordered[:-1])) if ordered else Turn(None)
 

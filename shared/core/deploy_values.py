@@ -16,7 +16,55 @@ from shared.core.deploy_words import Finding
 
 # The chart's documented keys, some of which its values.yaml has only as comments.
 KNOWN_KEYS = frozenset(
-    ["affinity", "containerSecurityContext", "deploymentLabels", "existingMongodbSecret", "externalMongodbOplogUrl", "externalMongodbUrl", "extraEnv", "extraInitContainers", "extraSecret", "extraVolumeMounts", "extraVolumes", "federation", "fullnameOverride", "global", "hooks", "host", "image", "imagePullSecrets", "ingress", "license", "livenessProbe", "microservices", "minAvailable", "mongodb", "nameOverride", "nats", "nodeSelector", "persistence", "podAnnotations", "podAntiAffinity", "podAntiAffinityTopologyKey", "podDisruptionBudget", "podLabels", "podMonitor", "postgresql", "prometheusScraping", "readinessProbe", "registrationToken", "replicaCount", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "smtp", "tolerations", "upgradeAcknowledgedAt"]
+    [
+        "affinity",
+        "containerSecurityContext",
+        "deploymentLabels",
+        "existingMongodbSecret",
+        "externalMongodbOplogUrl",
+        "externalMongodbUrl",
+        "extraEnv",
+        "extraInitContainers",
+        "extraSecret",
+        "extraVolumeMounts",
+        "extraVolumes",
+        "federation",
+        "fullnameOverride",
+        "global",
+        "hooks",
+        "host",
+        "image",
+        "imagePullSecrets",
+        "ingress",
+        "license",
+        "livenessProbe",
+        "microservices",
+        "minAvailable",
+        "mongodb",
+        "nameOverride",
+        "nats",
+        "nodeSelector",
+        "persistence",
+        "podAnnotations",
+        "podAntiAffinity",
+        "podAntiAffinityTopologyKey",
+        "podDisruptionBudget",
+        "podLabels",
+        "podMonitor",
+        "postgresql",
+        "prometheusScraping",
+        "readinessProbe",
+        "registrationToken",
+        "replicaCount",
+        "resources",
+        "securityContext",
+        "service",
+        "serviceAccount",
+        "serviceMonitor",
+        "smtp",
+        "tolerations",
+        "upgradeAcknowledgedAt",
+    ]
 )
 IGNORED = {
     "extraEnvFrom": "Use extraSecret for a whole Secret, extraEnv with valueFrom for one key of it",
@@ -104,7 +152,7 @@ def _bundled_mongodb(given: Values) -> Iterator[Finding]:
         )
     elif enabled is not False and (repository is None or str(repository).startswith("bitnami/")):
         message = "Bitnami's free images may be gone from the registry"
-        cure = "Set mongodb.image.repository to an image you can pull (bitnamilegacy/mongodb), or bring your own MongoDB"
+        cure = "Set mongodb.image.repository to one you can pull (bitnamilegacy/mongodb), or bring your own"
         path = ("mongodb", "image", "repository") if repository else ("mongodb",)
         yield given.finding("bundled-bitnami", "warning", path, message, cure)
     if enabled is not False and given.get("mongodb", "auth", "enabled") is False:

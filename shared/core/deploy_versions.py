@@ -80,7 +80,7 @@ def mongodb_upgrade_gate(current: str, wanted: str) -> Gate:
 
 
 def app_version_gate(current: str, target: str, *, downgrade_approved: bool = False) -> Gate:
-    """Rocket.Chat goes up by at most one major, and down only with an approval, since migrations are one-way."""
+    """Rocket.Chat goes up by at most one major, and down only with an approval: migrations are one-way."""
     name = "version"
     new = Version.parse(target)
     if new is None:
@@ -118,18 +118,16 @@ _QUANTITY = re.compile(
     r"([+-]?\d+(?:\.\d+)?|[+-]?\.\d+)(?:[eE]([+-]?\d{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])?)", re.ASCII
 )
 _SUFFIX = {
-
-        "": 1.0,
-        "n": 1e-9,
-        "u": 1e-6,
-        "m": 1e-3,
-        "k": 1e3,
-        "M": 1e6,
-        "G": 1e9,
-        "T": 1e12,
-        "P": 1e15,
-        "E": 1e18
-    ,
+    "": 1.0,
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
     **{f"{letter}i": 2.0 ** (10 * power) for power, letter in enumerate("KMGTPE", start=1)},
 }
 

@@ -1,29 +1,50 @@
 """The oplog as a restore needs it: which entries spoil a dump, and what entries amount to, one by one.
 
-Entries are raw BSON and stay so. Sources: mongo-tools (mongodump/oplog_dump.go, mongorestore/oplog.go) for
-what is skipped and what aborts; docs/adr/0004 for the two dialects.
+Entries are raw BSON and stay so. Sources: mongo-tools (mongodump/oplog_dump.go, mongorestore/oplog.go,
+common/txn/meta.go) for what is skipped, what aborts and how transactions hang together; mongo
+(src/mongo/db/repl/oplog.cpp) for the commands. The embedded server's dialect differs: it writes transactions
+as plain entries, does not log that an insert made its collection, and lists indexes in `createIndexes`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from shared.core.databases import IndexChange, Timestamp
+from shared.core.indexes import final_indexes as final_indexes
+from shared.core.indexes import index_change_of
 from shared.errors import Corrupt
-from shared.formats.elements import ARRAY, BOOLEAN, DOCUMENT, TIMESTAMP, find, split, text
+from shared.formats.elements import ARRAY, BOOLEAN, DOCUMENT, TIMESTAMP, Element, find, join, split, text
 
-_SPOILING = ("renameCollection", "importCollection", "reshardCollection")
-_INDEX_COMMANDS = ("createIndexes", "commitIndexBuild", "dropIndexes", "deleteIndexes", "deleteIndex")
-_IGNORED_COMMANDS = ("startIndexBuild", "abortIndexBuild", "commitTransaction", "abortTransaction")
+VIEWS, BUCKETS = "system.views", "system.buckets."
+_SPOILING = (
+    "renameCollection",
+    "importCollection",
+    "reshardCollection",
+    "upgradeDowngradeViewlessTimeseries",
+)
+INDEX_COMMANDS = (
+    "createIndexes",
+    "commitIndexBuild",
+    "dropIndexes",
+    "dropIndex",
+    "deleteIndexes",
+    "deleteIndex",
+)
+# What a server does for itself: index builds count when they are committed.
+_IGNORED_COMMANDS = ("startIndexBuild", "abortIndexBuild", "dbCheck", "setMultikeyMetadata")
+_TIMESTAMP = struct.Struct("<II")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One change: `op` is `i`, `u`, `d` or `c`; `o` and `o2` are raw documents (`o2` may be empty)."""
+    """One change: `op` is `i`, `u`, `d` or `c`; `o` and `o2` are raw documents (`o2` may be empty).
+
+    `at` is the entry's timestamp, as `databases.Timestamp` prints it.
+    """
 
     op: str
     db: str
@@ -34,13 +55,30 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """`db.collection`; for a command the collection it is about."""
+        """`db.collection`; for a command the collection it is about, `db.` for the whole database."""
         return f"{self.db}.{self.collection}"
 
     @property
     def command(self) -> str:
         """The command's name; empty for writes."""
-        return next(split(self.o)).name.decode("utf-8", "replace") if self.op == "c" else ""
+        return _command_name(self.o) if self.op == "c" else ""
+
+    @property
+    def subject(self) -> str:
+        """The namespace that a user would say is changed: the view, the time-series collection."""
+        if self.collection == VIEWS and self.op != "c":
+            return text(find(self.o2 or self.o, b"_id"))
+        return f"{self.db}.{self.collection.removeprefix(BUCKETS)}"
+
+
+class _Entry(NamedTuple):
+    """The fields of an entry, or of one within `applyOps`, that matter here."""
+
+    op: str
+    namespace: str
+    o: bytes
+    o2: bytes
+    transaction: bytes
 
 
 def hazard(entry: bytes) -> str | None:
@@ -50,10 +88,17 @@ def hazard(entry: bytes) -> str | None:
         return None
     if namespace == "admin.system.version":
         return "the server's version document was changed"
-    body = find(entry, b"o") if op == "c" else None
-    first = next(split(body.value), None) if body else None
-    if first is not None and first.name.decode("utf-8", "replace") in _SPOILING:
-        return f"{first.name.decode()} of {text(first) or namespace}"
+    if op != "c":
+        return None
+    body = _parsed(entry, "").o
+    command = _command_name(body)
+    if command == "applyOps":
+        return next(filter(None, map(hazard, _listed(body, ""))), None)
+    subject = text(next(split(body), None))
+    if command in _SPOILING:
+        return f"{command} of {subject or namespace}"
+    if command == "create" and namespace.startswith("config.") and "resharding" in subject.lower():
+        return f"resharding, which made {subject}"
     return None
 
 
@@ -62,7 +107,7 @@ def timestamp(entry: bytes) -> Timestamp:
     at = find(entry, b"ts")
     if at is None or at.type != TIMESTAMP:
         raise Corrupt("an entry of the oplog has no time")
-    ordinal, seconds = struct.unpack("<II", at.value)
+    ordinal, seconds = _TIMESTAMP.unpack(at.value)
     return Timestamp(seconds, ordinal)
 
 
@@ -71,65 +116,106 @@ def operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
 
     Transactions are unpacked when they are complete: their parts share `lsid` and `txnNumber`, all but the
     last say `partialTxn`, prepared ones wait for their commit, aborted ones never happened.
+    Raises Corrupt for a malformed entry, and for a commit whose transaction began before the first entry.
     """
-    waiting: dict[bytes, list[Operation]] = defaultdict(list)
-    for entry in entries:
-        fields = {element.name: element for element in split(entry)}
-        op, namespace = text(fields.get(b"op")), text(fields.get(b"ns"))
-        at = fields[b"ts"].value.hex() if b"ts" in fields else ""
-        if op not in ("i", "u", "d", "c") or _skipped(namespace):
+    waiting: dict[bytes, list[Operation]] = {}
+    for raw in entries:
+        at = str(timestamp(raw))
+        found = _unfold(_parsed(raw, at), at, waiting)
+        yield from found
+        if not found:
             yield None
-            continue
-        body = fields[b"o"].value
-        if op != "c":
-            other = fields[b"o2"].value if b"o2" in fields else b""
-            yield _write(op, namespace, body, other, at)
-            continue
-        key = b"".join(fields[k].value for k in (b"lsid", b"txnNumber") if k in fields)
-        yield from _command(namespace, body, at, waiting[key])
 
 
-def _command(namespace: str, body: bytes, at: str, waiting: list[Operation]) -> Iterator[Operation | None]:
-    db = namespace.partition(".")[0]
-    name = next(split(body)).name.decode("utf-8", "replace")
-    if name == "applyOps":
-        waiting += _inner(body, at)
-        if not (_true(body, b"partialTxn") or _true(body, b"prepare")):
-            yield from waiting
-            if not waiting:
-                yield None
-            waiting.clear()
-            return
-    if name == "commitTransaction":
-        yield from waiting
-    if name in ("commitTransaction", "abortTransaction"):
-        waiting.clear()
-    if name in ("applyOps", *_IGNORED_COMMANDS):
-        yield None
-        return
-    yield Operation("c", db, text(next(split(body))), body, b"", at)
+def without_indexes(operation: Operation) -> Operation | None:
+    """What of a command is about something else than indexes, which are built at the end; None if nothing."""
+    command = operation.command
+    if command in INDEX_COMMANDS:
+        return None
+    if command != "collMod":
+        return operation
+    rest = [element for element in split(operation.o) if element.name != b"index"]
+    return replace(operation, o=join(rest)) if len(rest) > 1 else None
+
+
+def index_change(operation: Operation) -> IndexChange | None:
+    """What a command does to indexes, or None if it is about something else. Raises Corrupt."""
+    return index_change_of(operation.command, operation.name, operation.o)
+
+
+def _unfold(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> list[Operation]:
+    if entry.op not in ("i", "u", "d", "c") or _skipped(entry.namespace):
+        return []
+    if entry.op != "c":
+        return [_write(entry, at)]
+    command = _command_name(entry.o)
+    if command == "applyOps":
+        inner = list(_inner(entry.o, at))
+        if _true(entry.o, b"partialTxn") or _true(entry.o, b"prepare"):
+            waiting.setdefault(entry.transaction, []).extend(inner)
+            return []
+        return waiting.pop(entry.transaction, []) + inner
+    if command == "abortTransaction":
+        waiting.pop(entry.transaction, None)
+        return []
+    if command == "commitTransaction":
+        if entry.transaction not in waiting:
+            raise Corrupt("a transaction of the oplog is committed that was not prepared", value=at)
+        return waiting.pop(entry.transaction)
+    return _commanded(entry, at)
 
 
 def _inner(body: bytes, at: str) -> Iterator[Operation]:
+    for raw in _listed(body, at):
+        entry = _parsed(raw, at)
+        if entry.op not in ("i", "u", "d", "c") or _skipped(entry.namespace):
+            continue
+        if entry.op != "c":
+            yield _write(entry, at)
+        elif _command_name(entry.o) == "applyOps":
+            yield from _inner(entry.o, at)
+        else:
+            yield from _commanded(entry, at)
+
+
+def _listed(body: bytes, at: str) -> Iterator[bytes]:
     listed = find(body, b"applyOps")
     if listed is None or listed.type != ARRAY:
-        raise Corrupt("an applyOps entry of the oplog is malformed", value=at)
-    for entry in split(listed.value):
-        if entry.type != DOCUMENT:
-            raise Corrupt("an applyOps entry of the oplog is malformed", value=at)
-        fields = {element.name: element for element in split(entry.value)}
-        op, namespace = text(fields.get(b"op")), text(fields.get(b"ns"))
-        if op in ("i", "u", "d") and not _skipped(namespace):
-            other = fields[b"o2"].value if b"o2" in fields else b""
-            yield _write(op, namespace, fields[b"o"].value, other, at)
-        elif op == "c":
-            inner = fields[b"o"].value
-            yield Operation("c", namespace.partition(".")[0], text(next(split(inner))), inner, b"", at)
+        raise _malformed(at)
+    for element in split(listed.value):
+        if element.type != DOCUMENT:
+            raise _malformed(at)
+        yield element.value
 
 
-def _write(op: str, namespace: str, body: bytes, other: bytes, at: str) -> Operation:
-    db, _, collection = namespace.partition(".")
-    return Operation(op, db, collection, body, other, at)
+def _parsed(entry: bytes, at: str) -> _Entry:
+    fields: dict[bytes, Element] = {element.name: element for element in split(entry)}
+    op, namespace = text(fields.get(b"op")), text(fields.get(b"ns"))
+    documents = [fields.get(name) for name in (b"o", b"o2")]
+    o, o2 = (e.value if e is not None and e.type == DOCUMENT else b"" for e in documents)
+    if not o and op in ("i", "u", "d", "c"):
+        raise _malformed(at)
+    transaction = b"".join(fields[name].value for name in (b"lsid", b"txnNumber") if name in fields)
+    return _Entry(op, namespace, o, o2, transaction)
+
+
+def _write(entry: _Entry, at: str) -> Operation:
+    db, _, collection = entry.namespace.partition(".")
+    return Operation(entry.op, db, collection, entry.o, entry.o2, at)
+
+
+def _commanded(entry: _Entry, at: str) -> list[Operation]:
+    if _command_name(entry.o) in _IGNORED_COMMANDS:
+        return []
+    db = entry.namespace.partition(".")[0]
+    return [Operation("c", db, text(next(split(entry.o))), entry.o, b"", at)]
+
+
+def _command_name(body: bytes) -> str:
+    first = next(split(body), None)
+    if first is None:
+        raise _malformed("")
+    return first.name.decode("utf-8", "replace")
 
 
 def _true(document: bytes, name: bytes) -> bool:
@@ -137,56 +223,15 @@ def _true(document: bytes, name: bytes) -> bool:
     return element is not None and element.type == BOOLEAN and element.value == b"\x01"
 
 
+def _malformed(at: str) -> Corrupt:
+    return Corrupt("an entry of the oplog is malformed", value=at or None)
+
+
 def _skipped(namespace: str) -> bool:
-    """What mongorestore does not replay: the server's own affairs. Users are restored from the dump."""
+    """What is not replayed: the server's own affairs. Users and roles are restored from the dump."""
     db = namespace.partition(".")[0]
-    return db in ("", "config", "local") or namespace.startswith("admin.system.")
-
-
-def index_change(operation: Operation) -> IndexChange | None:
-    """What a command does to indexes, or None if it is about something else. Raises Corrupt."""
-    import bson
-
-    command = operation.command
-    if command == "drop":
-        return IndexChange(operation.name, gone=True)
-    if command not in _INDEX_COMMANDS and command != "collMod":
-        return None
-    body: dict[str, Any] = bson.decode(operation.o)
-    if command == "collMod":
-        change = body.get("index")
-        if not change:
-            return None
-        name = change.get("name", "")
-        options = {k: v for k, v in change.items() if k not in ("name", "keyPattern")}
-        return IndexChange(operation.name, changed={name: options})
-    if command in ("createIndexes", "commitIndexBuild"):
-        # mongod flattens one index into the entry; a finished build and the other dialect carry a list.
-        flat = {k: v for k, v in body.items() if k not in ("createIndexes", "indexBuildUUID")}
-        return IndexChange(operation.name, created=tuple(body.get("indexes") or (flat,)))
-    index = body.get("index", "*")
-    return IndexChange(operation.name, dropped=tuple(index) if isinstance(index, list) else (str(index),))
-
-
-def final_indexes(
-    before: Mapping[str, Iterable[Mapping[str, object]]], changes: Iterable[IndexChange]
-) -> dict[str, list[Mapping[str, object]]]:
-    """The indexes to build: those of the catalogue as the oplog changed them, by collection."""
-    found = {name: {str(index["name"]): index for index in indexes} for name, indexes in before.items()}
-    for change in changes:
-        if change.gone:
-            found.pop(change.namespace, None)
-            continue
-        indexes = found.setdefault(change.namespace, {})
-        for name in change.dropped:
-            for gone in [n for n in indexes if n == name or (name == "*" and n != "_id_")]:
-                del indexes[gone]
-        indexes |= {str(index["name"]): _clean(index) for index in change.created}
-        for name, options in change.changed.items():
-            if name in indexes:
-                indexes[name] = {**indexes[name], **options}
-    return {name: list(indexes.values()) for name, indexes in found.items()}
-
-
-def _clean(index: Mapping[str, object]) -> Mapping[str, object]:
-    return {key: value for key, value in index.items() if key not in ("ns", "entryFormat")}
+    return (
+        db in ("", "config", "local")
+        or db.startswith("__mdb_internal")
+        or namespace.startswith("admin.system.")
+    )

@@ -7,9 +7,10 @@ may show them in; and what looks like a secret by its form or its name is masked
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 MASK = "**redacted**"
@@ -59,9 +60,11 @@ def mask_forms(text: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the secrets, plain, base64, URL-quoted or JSON-escaped, and without what looks like one.
+    """The text without the secrets and without what looks like one.
 
-    Secrets below four characters are left alone: masking them would destroy the text and name their letters.
+    A secret is found plain, in base64 (also in the middle of something longer), in hexadecimal, and quoted
+    for a URL, JSON, HTML or a shell. Those below four characters are left alone: masking them would destroy
+    the text and name their letters.
     """
     shapes = {shape for secret in secrets for shape in _shapes(secret)}
     # The longest first, so that a secret that begins with another leaves no tail.
@@ -75,9 +78,34 @@ def _shapes(secret: str) -> Iterable[str]:
     for plain in {secret, secret.strip(), *(line for line in lines if len(line) >= 16)}:
         if len(plain) < SHORTEST:
             continue
+        data = plain.encode(errors="surrogatepass")
         yield plain
-        yield base64.b64encode(plain.encode()).decode()
-        yield base64.b64encode(plain.encode()).decode().rstrip("=")
-        yield base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
-        yield quote(plain, safe="")
-        yield json.dumps(plain)[1:-1]
+        yield from _quoted(plain, data)
+        yield from (data.hex(), data.hex().upper())
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            encoded = encode(data).decode()
+            yield from (encoded, encoded.rstrip("="))
+            yield from _inside(data, encode)
+
+
+def _quoted(plain: str, data: bytes) -> Iterable[str]:
+    for safe in ("", "/"):
+        url = quote(data, safe=safe)
+        yield from (url, url.replace("%20", "+"), re.sub("%[0-9A-F]{2}", lambda one: one[0].lower(), url))
+    ascii_only, escaped = json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]
+    yield from (ascii_only, escaped)
+    # Go's JSON, which is what Helm and kubectl write, hides these three as well.
+    for character in "<>&":
+        escaped = escaped.replace(character, f"\\u{ord(character):04x}")
+    yield escaped
+    yield from (html.escape(plain), html.escape(plain, quote=False), plain.replace("'", "'\\''"))
+    yield plain.replace("'", "''")  # YAML's single quotes
+
+
+def _inside(data: bytes, encode: Callable[[bytes], bytes]) -> Iterable[str]:
+    """What stays the same of the base64 of any text that has the secret within it, at each alignment."""
+    for shift, spoiled in ((0, 0), (1, 2), (2, 3)):
+        whole = (shift + len(data)) * 8 // 6
+        core = encode(b"\0" * shift + data).decode()[spoiled:whole]
+        if len(core) >= 2 * SHORTEST:
+            yield core

@@ -1,8 +1,12 @@
 """Applying the oplog's updates to raw documents, without decoding what they do not touch.
 
-Three dialects: MongoDB's `{$v: 2, diff: {d, u, i, s<field>}}` (src/mongo/db/update/document_diff_applier),
-the same information as dotted paths (`updatedFields`, `removedFields`, `truncatedArrays`), which the embedded
-server writes, and `$set`/`$unset` of servers before 5.0. Anything else is a whole new document.
+Three dialects: MongoDB's `{$v: 2, diff: {d, u, i, s<field>}}`, as src/mongo/db/update/
+document_diff_applier.cpp applies it; the same information as dotted paths, which the embedded server
+writes (`shared.formats.dotted`); and `$set`/`$unset` of servers before 5.0. Anything else is a whole new
+document.
+
+A dump is fuzzy, so an update may meet a document from its own future. Where the two do not fit together a
+later entry is going to overwrite the place: it becomes null, as in the server, and nothing fails.
 """
 
 from __future__ import annotations
@@ -10,160 +14,109 @@ from __future__ import annotations
 import struct
 
 from shared.errors import Corrupt
-from shared.formats.elements import ARRAY, DOCUMENT, STRING, Element, find, join, split
+from shared.formats import dotted
+from shared.formats.elements import (
+    ARRAY,
+    DOCUMENT,
+    INT32,
+    NULL,
+    Element,
+    find,
+    join,
+    renumbered,
+    resized,
+    split,
+)
 
-_NULL = 0x0A
+_DIFF, _SUB = b"diff", b"s"
+_INT32 = struct.Struct("<i")
 
 
 def apply_update(document: bytes, update: bytes) -> bytes:
     """The document after the oplog's update `o`. Raises Corrupt for a dialect we do not know."""
-    diff = find(update, b"diff")
-    if diff is not None and find(update, b"$v") is not None:
-        names = {element.name for element in split(diff.value)}
-        if names & {b"updatedFields", b"removedFields", b"truncatedArrays"}:
-            return _paths(document, diff.value)
-        return _diff(document, diff.value)
-    operators = [e for e in split(update) if e.name.startswith(b"$") and e.name != b"$v"]
-    if not operators:
-        identity = find(document, b"_id")
-        fields = [e for e in split(update) if e.name not in (b"$v", b"_id")]
-        own = find(update, b"_id") or identity
-        return join([own, *fields] if own else fields)
-    for operator in operators:
-        for field in split(operator.value):
-            path = field.name.split(b".")
-            if operator.name == b"$set":
-                document = _set(document, path, field, array=False)
-            elif operator.name == b"$unset":
-                document = _unset(document, path)
-            else:
-                raise Corrupt("an update of the oplog is in a dialect we do not know", value=operator.name)
-    return document
+    fields = list(split(update))
+    versioned = bool(fields) and fields[0].name == b"$v"
+    changes = fields[1:] if versioned else fields
+    if versioned and changes and changes[0].name == _DIFF:
+        diff = changes[0].value
+        return dotted.apply_paths(document, diff) if dotted.is_dotted(diff) else _diff(document, diff)
+    # Only a document's first field tells: names that begin with `$` may stand behind it.
+    if changes and changes[0].name.startswith(b"$"):
+        return dotted.apply_operators(document, changes)
+    return _replaced(document, changes)
+
+
+def _replaced(document: bytes, fields: list[Element]) -> bytes:
+    if any(field.name == b"_id" for field in fields):
+        return join(fields)
+    identity = find(document, b"_id")
+    return join([identity, *fields] if identity else fields)
 
 
 def _diff(document: bytes, diff: bytes) -> bytes:
-    """MongoDB's own form: sections apply to this level, `s<field>` to the one below."""
-    fields = {e.name: e for e in split(document)}
+    """Sections apply to this level, `s<field>` to the one below; each field is named once."""
+    gone: set[bytes] = set()
+    updated: dict[bytes, Element] = {}
+    inserted: dict[bytes, Element] = {}
+    below: dict[bytes, bytes] = {}
     for section in split(diff):
+        _documentary(section)
         if section.name == b"d":
-            for gone in split(section.value):
-                fields.pop(gone.name, None)
+            gone |= {field.name for field in split(section.value)}
         elif section.name == b"u":
-            for new in split(section.value):
-                fields[new.name] = new  # in its place
+            updated |= {field.name: field for field in split(section.value)}
         elif section.name == b"i":
-            for new in split(section.value):
-                fields.pop(new.name, None)
-                fields[new.name] = new  # at the end
-        elif section.name.startswith(b"s"):
-            name = section.name[1:]
-            if (below := fields.get(name)) is not None and below.type in (DOCUMENT, ARRAY):
-                fields[name] = Element(below.type, name, _below(below, section.value))
+            inserted |= {field.name: field for field in split(section.value)}
+        elif section.name.startswith(_SUB):
+            below[section.name[1:]] = section.value
         else:
-            raise Corrupt("a diff of the oplog is in a dialect we do not know", value=section.name)
-    return join(fields.values())
+            raise _unknown(section)
+    fields: list[Element] = []
+    for field in split(document):
+        if field.name in below:
+            fields.append(_below(field, below[field.name]))
+        elif field.name not in gone and field.name not in inserted:
+            fields.append(updated.get(field.name, field))
+    kept = {field.name for field in fields}
+    new = [field for name, field in updated.items() if name not in kept]
+    return join([*fields, *new, *inserted.values()])
 
 
-def _below(element: Element, diff: bytes) -> bytes:
-    if find(diff, b"a") is None:
-        return _diff(element.value, diff)
-    items = list(split(element.value))
+def _below(element: Element, diff: bytes) -> Element:
+    of_array = find(diff, b"a") is not None
+    if element.type != (ARRAY if of_array else DOCUMENT):
+        return Element(NULL, element.name, b"")
+    value = _array_diff(element.value, diff) if of_array else _diff(element.value, diff)
+    return Element(element.type, element.name, value)
+
+
+def _array_diff(array: bytes, diff: bytes) -> bytes:
+    items = list(split(array))
     for section in split(diff):
+        kind = section.name[:1]
         if section.name == b"a":
             continue
         if section.name == b"l":
-            items = _resized(items, struct.unpack("<i", section.value)[0])
+            if section.type != INT32:
+                raise _unknown(section)
+            items = resized(items, _INT32.unpack(section.value)[0])
             continue
-        kind, index = section.name[:1], int(section.name[1:])
-        items = _resized(items, max(len(items), index + 1))
-        if kind == b"u":
-            items[index] = section
-        elif kind == b"s":
-            items[index] = Element(items[index].type, b"", _below(items[index], section.value))
+        if kind not in (b"u", _SUB) or not section.name[1:].isdigit():
+            raise _unknown(section)
+        index = int(section.name[1:])
+        items = resized(items, max(len(items), index + 1))
+        if kind == _SUB:
+            _documentary(section)
+            items[index] = _below(items[index], section.value)
         else:
-            raise Corrupt("a diff of the oplog is in a dialect we do not know", value=section.name)
-    return _array(items)
+            items[index] = section
+    return renumbered(items)
 
 
-def _paths(document: bytes, diff: bytes) -> bytes:
-    """Dotted paths, in the order removed, truncated, updated, as change streams describe an update."""
-    removed, truncated, updated = (
-        find(diff, n) for n in (b"removedFields", b"truncatedArrays", b"updatedFields")
-    )
-    for entry in split(removed.value) if removed else ():
-        if entry.type == STRING:
-            document = _unset(document, entry.value[4:-1].split(b"."))
-    for entry in split(truncated.value) if truncated else ():
-        path, size = find(entry.value, b"field"), find(entry.value, b"newSize")
-        if path is None or size is None:
-            raise Corrupt("a diff of the oplog is malformed", value="truncatedArrays")
-        length = int.from_bytes(size.value[:4], "little")
-        document = _truncate(document, path.value[4:-1].split(b"."), length)
-    for field in split(updated.value) if updated else ():
-        document = _set(document, field.name.split(b"."), field, array=False)
-    return document
+def _documentary(section: Element) -> None:
+    if section.type != DOCUMENT:
+        raise _unknown(section)
 
 
-def _set(document: bytes, path: list[bytes], new: Element, *, array: bool) -> bytes:
-    items = list(split(document))
-    path = _literal(items, path)
-    name, rest = path[0], path[1:]
-    place = next((i for i, e in enumerate(items) if e.name == name), None)
-    if rest:
-        below = items[place] if place is not None else Element(DOCUMENT, name, join([]))
-        if below.type not in (DOCUMENT, ARRAY):
-            below = Element(DOCUMENT, name, join([]))
-        new = Element(below.type, name, _set(below.value, rest, new, array=below.type == ARRAY))
-    if place is not None:
-        items[place] = Element(new.type, name, new.value)
-    else:
-        if array and name.isdigit():
-            items = _resized(items, int(name))
-        items.append(Element(new.type, name, new.value))
-    return _array(items) if array else join(items)
-
-
-def _unset(document: bytes, path: list[bytes], *, array: bool = False) -> bytes:
-    items = list(split(document))
-    path = _literal(items, path)
-    for place, item in enumerate(items):
-        if item.name != path[0]:
-            continue
-        if len(path) > 1 and item.type in (DOCUMENT, ARRAY):
-            value = _unset(item.value, path[1:], array=item.type == ARRAY)
-            items[place] = Element(item.type, item.name, value)
-        elif len(path) == 1 and array:
-            items[place] = Element(_NULL, item.name, b"")  # $unset in an array leaves null
-        elif len(path) == 1:
-            del items[place]
-        break
-    return join(items)
-
-
-def _truncate(document: bytes, path: list[bytes], length: int) -> bytes:
-    items = list(split(document))
-    path = _literal(items, path)
-    for place, item in enumerate(items):
-        if item.name == path[0] and item.type in (DOCUMENT, ARRAY):
-            value = (
-                _truncate(item.value, path[1:], length)
-                if len(path) > 1
-                else _array(list(split(item.value))[:length])
-            )
-            items[place] = Element(item.type, item.name, value)
-    return join(items)
-
-
-def _literal(items: list[Element], path: list[bytes]) -> list[bytes]:
-    """A dotted path may be one field's name: if no field begins the path but one is all of it, it is."""
-    names = {item.name for item in items}
-    whole = b".".join(path)
-    return [whole] if len(path) > 1 and path[0] not in names and whole in names else path
-
-
-def _resized(items: list[Element], length: int) -> list[Element]:
-    return items[:length] + [Element(_NULL, b"", b"")] * (length - len(items))
-
-
-def _array(items: list[Element]) -> bytes:
-    return join(Element(e.type, str(i).encode(), e.value) for i, e in enumerate(items))
+def _unknown(section: Element) -> Corrupt:
+    return Corrupt("a diff of the oplog is in a dialect we do not know", value=section.name)

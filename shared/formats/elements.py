@@ -13,6 +13,8 @@ from typing import NamedTuple
 from shared.errors import Corrupt
 
 DOCUMENT, ARRAY, STRING, BOOLEAN, TIMESTAMP = 0x03, 0x04, 0x02, 0x08, 0x11
+NULL, INT32 = 0x0A, 0x10
+MAX_ARRAY = 1_500_000  # how far a server fills an array up: src/mongo/db/update/update_array_node.cpp
 
 _LENGTH = struct.Struct("<i")
 _FIXED = {
@@ -77,6 +79,18 @@ def text(element: Element | None) -> str:
     if element is None or element.type != STRING:
         return ""
     return element.value[4:-1].decode("utf-8", "replace")
+
+
+def resized(items: list[Element], length: int) -> list[Element]:
+    """An array's items cut off or filled up with null. Raises Corrupt for a length no server would make."""
+    if not 0 <= length <= max(MAX_ARRAY, len(items)):
+        raise Corrupt("an array of the oplog has an impossible length", value=length)
+    return items[:length] + [Element(NULL, b"", b"")] * (length - len(items))
+
+
+def renumbered(items: Iterable[Element]) -> bytes:
+    """An array's document: the items under their positions as names."""
+    return join(Element(e.type, str(i).encode(), e.value) for i, e in enumerate(items))
 
 
 def _size(document: bytes, kind: int, start: int, end: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
 from bson.json_util import CANONICAL_JSON_OPTIONS, JSONOptions, dumps, object_pairs_hook
 
 from shared.core.databases import Namespace
@@ -17,6 +18,18 @@ from shared.errors import Corrupt
 
 _OPTIONS: JSONOptions = CANONICAL_JSON_OPTIONS.with_options(
     document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_MS, tz_aware=False
+)
+
+
+# What Python's and the driver's parsers raise for what they do not understand.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    BSONError,
 )
 
 
@@ -38,11 +51,26 @@ def from_json(text: str) -> tuple[Mapping[str, object], tuple[Mapping[str, objec
     if not text:
         return {}, ()
     try:
-        metadata = json.loads(text, object_pairs_hook=lambda pairs: object_pairs_hook(pairs, _OPTIONS))
-        indexes = tuple(metadata.get("indexes") or ())
-        options = metadata.get("options") or {}
-        if not isinstance(options, dict) or not all(isinstance(index, dict) for index in indexes):
-            raise Corrupt("a collection's metadata is malformed", value=text[:80])
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        metadata = json.loads(text, object_pairs_hook=_object)
+        indexes, options = metadata.get("indexes"), metadata.get("options")
+        indexes = () if indexes is None else tuple(indexes)
+        options = {} if options is None else options
+    except _UNREADABLE as error:
         raise Corrupt("a collection's metadata is malformed", value=error) from error
+    if not isinstance(options, dict) or not all(_is_index(index) for index in indexes):
+        raise Corrupt("a collection's metadata is malformed", value=text[:80])
     return options, indexes
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    # Canonical text says `$regularExpression` for a value; `$regex` is an operator of a validator or a view,
+    # which the driver would take for the value's older spelling.
+    if pairs and pairs[0][0] in ("$regex", "$options"):
+        return dict(pairs)
+    return object_pairs_hook(pairs, _OPTIONS)
+
+
+def _is_index(index: object) -> bool:
+    return (
+        isinstance(index, dict) and isinstance(index.get("name"), str) and isinstance(index.get("key"), dict)
+    )

@@ -23,6 +23,7 @@ from shared.formats.metadata import to_json
 from shared.ports import Blobs, Clock, Queues, SourceDatabase
 from shared.state import parts, sets
 from shared.state.audit import Audit
+from shared.state.holds import Holds
 from shared.state.runs import Runs
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ JOB = "backup"
 MANUAL = "manual"  # the class of sets that people ask for
 NIGHTLY_SPACING = timedelta(hours=12)
 OVERDUE = timedelta(hours=25)
-_LEASE = timedelta(seconds=60)
+_LEASE = timedelta(seconds=30)
 _ASK_AGAIN = timedelta(minutes=5)
 _AGAIN = "again, since "
+# Renewed with each part; the machine is not stopped while a set is on its way.
+_HOLD = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ class Backup:
     def runs(self) -> Runs:
         """The run records."""
         return Runs(self.state, self.clock)
+
+    def hold(self, set_id: str) -> None:
+        """Keep the machine from being stopped while the set is on its way."""
+        Holds(self.state, self.clock).put(f"backup/{set_id}", f"backup {set_id}", _HOLD)
+
+    def release(self, set_id: str) -> None:
+        """The set is sealed or given up."""
+        Holds(self.state, self.clock).release(f"backup/{set_id}")
 
 
 def nightly(backup: Backup, *, spacing: timedelta = NIGHTLY_SPACING) -> str:
@@ -150,6 +161,7 @@ def resume(backup: Backup, where: str) -> str:
     plan = sets.read_plan(backup.backups, where)
     receipts = sets.read_receipts(backup.backups, plan)
     todo = core.unfinished(plan, receipts)
+    backup.hold(plan.set)
     for index in todo:
         backup.queues.send(QUEUE, json.dumps({"set": where, "part": index}))
     if not todo:
@@ -165,9 +177,11 @@ def run_part(backup: Backup, where: str, index: int) -> str:
     """
     plan = sets.read_plan(backup.backups, where)
     if ended := _ended(backup, where):
+        backup.release(plan.set)
         return f"nothing to do: {where} is {ended}"
     receipts = sets.read_receipts(backup.backups, plan)
     if index not in receipts:
+        backup.hold(plan.set)
         try:
             with backup.state.lease(f"locks/{where}{index}", duration=_LEASE):
                 receipt = _dump(backup, plan, where, index)
@@ -232,7 +246,9 @@ def seal(backup: Backup, plan: Plan, receipts: dict[int, Receipt]) -> str:
         try:
             backup.backups.create(where + sets.MANIFEST, backup.signer.sign(manifest))
         except AlreadyExists:
+            backup.release(plan.set)
             return f"{where} had been sealed before"
+    backup.release(plan.set)
     documents = sum(n.documents for n in manifest.namespaces)
     stored = sum(p.stored_bytes for p in manifest.parts)
     summary = f"sealed {where}: {documents} documents, {len(manifest.namespaces)} namespaces, {stored} bytes"
@@ -248,7 +264,9 @@ def _give_up(backup: Backup, plan: Plan, where: str, error: GroundcrewError) -> 
         note = json.dumps({"at": backup.clock.now().isoformat(), "error": str(error)})
         backup.backups.create(where + sets.FAILED, note.encode())
     except AlreadyExists:
+        backup.release(plan.set)
         return f"nothing to do: {where} is failed"
+    backup.release(plan.set)
     backup.runs.end(JOB, plan.set, "failed", f"gave up {where}", str(error))
     log.error("backup.failed", extra={"set": where, "error": str(error)})
     if isinstance(error, Inconsistent) and not plan.reason.startswith(_AGAIN):

@@ -1,8 +1,8 @@
 """Where jobs meet adapters: the only package that knows which adapter stands behind which port.
 
-What every job needs is here, each noun's own wiring in a module of its name. Factories are cached for the
-life of the process and import what they need when called, so that the app's own import stays cheap. Each collects
-all faults of its settings into one UsageError.
+What every job needs is here, each noun's own wiring in a module of its name. Factories are cached for
+the life of the process and import what they need when called, so that the app's own import stays cheap.
+Each collects all faults of its settings into one UsageError.
 """
 
 from __future__ import annotations

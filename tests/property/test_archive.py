@@ -15,6 +15,7 @@ from shared.errors import Corrupt
 from shared.formats.archive import OPLOG, ArchiveWriter, Entry, Header
 from shared.formats.archive_reader import ArchiveReader, Documents, Ended
 from shared.formats.documents import MAX_DOCUMENT_BYTES, Tally, split, tally
+from tests.support.archive import crc64_xz, read_by_description
 
 HEADER = Header("8.2.11", "groundcrew test")
 Contents = dict[tuple[str, str], list[bytes]]
@@ -51,58 +52,6 @@ def read(archive: bytes, step: int = 1 << 20) -> Contents:
             assert isinstance(event, Ended)
             found[event.db, event.collection] += []
     return dict(found)
-
-
-def crc64_xz(data: bytes) -> int:
-    """CRC-64/XZ bit by bit, from its parameters: reflected ECMA-182 polynomial, all ones in and out."""
-    crc = 0xFFFFFFFFFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xC96C5795D7870F42 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFFFFFFFFFF
-
-
-def read_by_description(archive: bytes) -> Contents:
-    """Another reader, written from the format's description alone, sharing nothing with ours but `bson`."""
-    assert archive[:4] == bytes([0x6D, 0xE2, 0x99, 0x81])
-    position, end_mark = 4, bytes([255]) * 4
-
-    def take() -> bytes | None:
-        nonlocal position
-        head = archive[position : position + 4]
-        size = 4 if head == end_mark else int.from_bytes(head, "little")
-        piece = archive[position : position + size]
-        assert len(piece) == size
-        position += size
-        return None if head == end_mark else piece
-
-    header = bson.decode(take() or b"")
-    assert header["version"] == "0.1"
-    assert len(header["server_version"].split(".")) == 3
-    announced = []
-    while (entry := take()) is not None:
-        fields = bson.decode(entry)
-        assert list(fields) == ["db", "collection", "metadata", "size", "type"]
-        announced.append((fields["db"], fields["collection"]))
-    found: Contents = {key: [] for key in announced}
-    ended = set()
-    while position < len(archive):
-        head = bson.decode(take() or b"")
-        key = (head["db"], head["collection"])
-        body = []
-        while (piece := take()) is not None:
-            body.append(piece)
-        assert key not in ended
-        if head["EOF"]:
-            assert not body
-            assert head["CRC"] % 2**64 == (crc64_xz(b"".join(found[key])) if found[key] else 0)
-            ended.add(key)
-        else:
-            assert head["CRC"] == 0
-            found[key] += body
-    assert ended == set(announced)
-    return found
 
 
 @given(contents, st.integers(1, 5), st.integers(1, 40))

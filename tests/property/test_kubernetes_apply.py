@@ -15,7 +15,7 @@ from local.kubernetes.resources import Catalogue
 from local.kubernetes.schema import shape_of
 
 SHAPE = shape_of(Catalogue().by_kind("apps/v1", "Deployment"), "1.31")
-bounded = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 words = st.sampled_from(["a", "b", "c"])
 texts = st.dictionaries(words, words, min_size=1, max_size=3)

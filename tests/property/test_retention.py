@@ -205,6 +205,37 @@ def test_each_month_and_week_with_a_good_item_has_one_of_its_class(fates: list[b
     assert weeks == {when.isocalendar()[:2] for item, when in local if item.made_as != "daily"}
 
 
+def test_of_too_many_the_failed_go_first_then_the_oldest_of_the_shortest_lived_class() -> None:
+    ages = [
+        ("daily", 1, True),
+        ("daily", 2, True),
+        ("monthly", 9, True),
+        ("daily", 8, True),
+        ("monthly", 1, False),
+    ]
+    found = [Item(f"{made_as}-{age}-{good}", NOW - age * DAY, made_as, good) for made_as, age, good in ages]
+    gone = [
+        {item.name for item in removed(plan_retention(found, GFS.model_copy(update=limits), NOW))}
+        for limits in (
+            {"maximum": 4, "minimum": 1},
+            {"maximum": 3, "minimum": 1},
+            {"maximum": 2, "minimum": 1},
+        )
+    ]
+    assert gone[0] == {"monthly-1-False"}
+    assert gone[1] - gone[0] == {"daily-8-True"}
+    assert gone[2] - gone[1] == {"daily-2-True"}
+
+
+def test_a_class_that_policy_has_anew_is_due_at_once() -> None:
+    week_old = [Item("w", NOW - DAY, "weekly")]
+    assert class_due(week_old, GFS, BERLIN, NOW) == "monthly"
+    assert (
+        class_due(week_old, Retention(weekly=timedelta(weeks=8)), BERLIN, NOW - timedelta(hours=3)) == "daily"
+    )
+    assert class_due([], Retention(), BERLIN, NOW) == "daily"
+
+
 def year_of_items() -> list[Item]:
     made: list[Item] = []
     for day in range(366):
@@ -274,10 +305,11 @@ def test_disks_without_the_tag_get_none() -> None:
         ([snapshot(timedelta(hours=23))], 0),
         ([snapshot(timedelta(hours=24))], 1),
         ([snapshot(timedelta(days=9))], 1),
-        ([snapshot(timedelta(hours=3), state="Failed")], 1),
+        ([snapshot(timedelta(hours=1), state="Failed")], 1),
         ([snapshot(timedelta(hours=1), complete=False)], 0),
         ([snapshot(timedelta(hours=3), complete=False)], 1),
         ([snapshot(timedelta(hours=3), tags={})], 1),
+        ([snapshot(timedelta(hours=3), tags={OWNER_TAG: "another"})], 1),
         ([snapshot(timedelta(hours=-3)), snapshot(timedelta(hours=30))], 1),
         ([snapshot(timedelta(hours=3), disk_id="/other")], 1),
     ],
@@ -288,7 +320,8 @@ def test_disks_without_the_tag_get_none() -> None:
         "failed",
         "under way",
         "stuck",
-        "another's",
+        "nobody's",
+        "another installation's",
         "dated in the future",
         "another disk's",
     ],

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -157,3 +161,21 @@ def test_what_makes_no_sense_is_answered_with_a_status(method, path, content_typ
         assert answer.status_code == code
         assert answer.json()["kind"] == "Status"
         assert answer.json()["code"] == code
+
+
+def test_as_a_process_it_tells_where_it_is_and_keeps_its_objects_when_it_is_ended(tmp_path):
+    kubeconfig, state = tmp_path / "kubeconfig", tmp_path / "state.json"
+    argv = [sys.executable, "-m", "local.kubernetes", "--plain", "--state", state, "--kubeconfig", kubeconfig]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        told = json.loads(process.stdout.readline())
+        user = json.loads(kubeconfig.read_text())["users"][0]["user"]
+        headers = {"Authorization": f"Bearer {user['token']}"}
+        answer = requests.post(
+            f"{told['url']}/api/v1/namespaces/default/secrets", json=SECRET, headers=headers, timeout=10
+        )
+        assert answer.status_code == 201
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
+    kept = json.loads(state.read_text())["items"]
+    assert [item["metadata"]["name"] for *_, item in kept if item["kind"] == "Secret"] == ["one"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -95,7 +98,8 @@ def test_a_machine_that_others_stopped_is_left_alone_until_somebody_orders_it_up
     assert (decision.act, decision.alarm) == (Act.NONE, True)
     assert "undone by somebody else" in decision.because[-1]
     order = parse_override("up until 15:00", BERLIN, at("12:01"))
-    assert decide(replace(stopped, orders=(order,)), RULES, at("12:05")).act is Act.START
+    ordered = decide(replace(stopped, orders=(order,)), RULES, at("12:05"))
+    assert (ordered.act, ordered.id) == (Act.START, "up@2026-03-02T11:01:00Z")
 
 
 def test_a_machine_that_others_started_at_night_is_stopped_once_at_most() -> None:
@@ -222,6 +226,11 @@ def test_a_hold_whose_holder_died_ends_by_itself_and_at_the_latest_after_the_lon
     assert decide(dead, RULES, at("0:00", 3)).act is Act.WARN
 
 
+def test_a_hold_that_has_not_begun_holds_nothing() -> None:
+    later = replace(DAY, history=(STARTED, WARNED), holds=(Hold("drill", at("19:01"), at("20:00")),))
+    assert decide(later, RULES, at("19:00")).act is Act.STOP
+
+
 def test_a_hold_that_needs_the_machine_starts_it_and_afterwards_it_is_stopped_again() -> None:
     hold = Hold("deploy", at("22:00"), at("23:00"), needs_up=True)
     decision = decide(replace(NIGHT, holds=(hold,)), RULES, at("22:00"))
@@ -346,6 +355,15 @@ def test_a_machine_has_its_own_zone_and_may_ignore_days_off() -> None:
     tokyo = calendar_of(eager, "Europe/Berlin", lambda _day: "holiday").at(at("1:00"))
     assert tokyo.up
     assert tokyo.since == at("1:00")
+
+
+def test_the_pure_core_imports_no_library() -> None:
+    names = "power, snapshots, cost_text, cost"
+    libraries = "('pydantic', 'yaml', 'holidays', 'azure')"
+    code = f"import sys; from shared.core import {names}; print([m for m in {libraries} if m in sys.modules])"
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 # Orders in words

@@ -112,11 +112,13 @@ def delete(live: Live) -> int:
     """A message goes to the trash, then away: two steps, as Rocket.Chat does it."""
     index = live.dice.below(len(live.recent))
     message_id, room = live.recent[index]
-    document = live.messages.find_one({"_id": message_id})
     # A few stay, so that the other actions have something to work on.
-    if document is None or len(live.recent) < 20:
+    if len(live.recent) < 20:
         return 0
     del live.recent[index]
+    document = live.messages.find_one({"_id": message_id})
+    if document is None:  # another writer was faster
+        return 0
     gone = {**document, "_deletedAt": now(), "__collection__": "message"}
     live["rocketchat__trash"].replace_one({"_id": message_id}, gone, upsert=True)
     live.messages.delete_one({"_id": message_id})

@@ -73,8 +73,8 @@ def now_ms() -> int:
 def load(client: MongoClient[Document], database: str, seed: int) -> Live:
     """Learn who and what is in the database.
 
-    What is done and to whom follows from `seed`; ids and times are new in every run, as two runs on one database
-    must not collide. Raises `UsageError` if there are no rooms with members or no messages.
+    What is done and to whom follows from `seed`; ids and times are new in every run, as two runs on one
+    database must not collide. Raises `UsageError` if there are no rooms with members or no messages.
     """
     target = client[database]
     members: dict[str, list[Person]] = defaultdict(list)

@@ -1,4 +1,8 @@
-"""Connecting, and turning the driver's exceptions into ours, so that none of them leaks."""
+"""Connecting, and turning the driver's exceptions into ours, so that none of them leaks.
+
+What our errors say is the server's own first line, without what may be content of a document: a duplicate's
+key, the text of a failed validation, the password of a URI.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +20,42 @@ from shared.errors import Conflict, GroundcrewError, Inconsistent, NotFound, Ref
 
 Client = pymongo.MongoClient[dict[str, Any]]
 
-RAW = DEFAULT_RAW_BSON_OPTIONS
-# Dates that Python's datetime cannot hold must not stop a catalogue from being read.
+# Dates that Python's datetime cannot hold must stop neither a catalogue nor an `_id` from being read.
+RAW = DEFAULT_RAW_BSON_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_MS)
 EXACT: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
-NAMESPACE_NOT_FOUND, COMMAND_NOT_FOUND = 26, 59
-_UNAUTHORIZED = (13, 18, 33, 8000)
-_GONE = (NAMESPACE_NOT_FOUND, 175)  # NamespaceNotFound, QueryPlanKilled (a drop kills plans)
-_TIMEOUT_MS = 10_000
+# https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+UNAUTHORIZED, NAMESPACE_NOT_FOUND, INDEX_NOT_FOUND, NAMESPACE_EXISTS = 13, 26, 27, 48
+COMMAND_NOT_FOUND, UNKNOWN_FIELD, DUPLICATE_KEY = 59, 40415, 11000
+_NOT_ALLOWED = (11, UNAUTHORIZED, 18, 8000)  # UserNotFound, AuthenticationFailed, and Atlas's own
+_GONE = (NAMESPACE_NOT_FOUND, 175)  # QueryPlanKilled, which a drop or a rename does to a reader
+_LOST = 136  # CappedPositionLost: the oplog was trimmed under its reader
+_WRITE_CONFLICT = 112
+_DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000}
+# What follows these in a server's message may be a document's content, or is noise.
+_CUT_AT = (", full error", ", Timeout:", " dup key", " (configured timeouts")
 
 
 def connect(uri: str) -> Client:
-    """A client that has spoken to the server once. Raises UsageError for a bad URI, else as `translated`."""
+    """A client that has spoken to the server once. Raises UsageError for a bad URI, else as `translated`.
+
+    Waits ten seconds for the server unless the URI says otherwise.
+    """
+    own: dict[str, Any] = {
+        name: value for name, value in _DEFAULTS.items() if name.lower() not in uri.lower()
+    }
     try:
-        client: Client = pymongo.MongoClient(
-            uri, appname="groundcrew", serverSelectionTimeoutMS=_TIMEOUT_MS, connectTimeoutMS=_TIMEOUT_MS
-        )
-    except (errors.PyMongoError, ValueError, TypeError) as error:
+        client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own)
+    except (errors.PyMongoError, ValueError, TypeError, UnicodeError) as error:
         # The text of the error may repeat the password of the URI.
         cure = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
         raise UsageError("not a MongoDB URI", value=type(error).__name__, cure=cure) from None
-    with translated("connecting to MongoDB"):
-        client.admin.command("ping")
+    try:
+        with translated("connecting to MongoDB"):
+            client.admin.command("ping")
+    except BaseException:
+        client.close()
+        raise
     return client
 
 
@@ -51,24 +69,29 @@ def translated(thing: str) -> Iterator[None]:
     except errors.OperationFailure as error:
         raise _failure(thing, error) from error
     except (errors.PyMongoError, BSONError) as error:
-        raise Unavailable(f"{thing} failed", value=_first_line(error), cure="Is MongoDB up?") from error
+        cure = "Is MongoDB up, and does its own name for itself lead there? Else add directConnection=true."
+        raise Unavailable(f"{thing} failed", value=reason(error), cure=cure) from error
 
 
 def _failure(thing: str, error: errors.OperationFailure) -> GroundcrewError:
-    value = f"{_first_line(error)} (code {error.code})"
-    if error.code in _UNAUTHORIZED:
+    value = f"{reason(error)} (code {error.code})"
+    if error.code in _NOT_ALLOWED:
         cure = "Check the password, and grant the user the built-in role backup (or restore)."
         return Refused(f"{thing} is not allowed", value=value, cure=cure)
     if error.code in _GONE:
         return Inconsistent(f"{thing} failed", value=value, cure="The collection was dropped meanwhile.")
     if error.code == COMMAND_NOT_FOUND:
         return NotFound(f"{thing}: the server has no such command", value=value)
-    if error.code == 112:
+    if error.code == _WRITE_CONFLICT:
         return Conflict(f"{thing} met another write", value=value)
+    if error.code == _LOST:
+        return Unavailable(f"{thing} was overtaken by the trimming of the oplog", value=value)
     return Unavailable(f"{thing} failed", value=value)
 
 
-def _first_line(error: Exception) -> str:
-    return (
-        str(error).split(", full error")[0].split(", Timeout:")[0].splitlines()[0][:200] if str(error) else ""
-    )
+def reason(error: Exception) -> str:
+    """The first line of what a server or the driver said, without the content of documents."""
+    said = str(error)
+    for mark in _CUT_AT:
+        said = said.split(mark)[0]
+    return said.splitlines()[0][:200] if said else ""

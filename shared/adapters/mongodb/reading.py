@@ -24,6 +24,10 @@ class Reader:
         self._client = client
         self._databases = frozenset(databases)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def server_version(self) -> str:
         """`X.Y.Z`, without what a build appends to it."""
         with translated("asking the server's version"):
@@ -71,17 +75,8 @@ class Reader:
             {key: value for key, value in index.items() if key != "ns"}
             for index in database[name].list_indexes()
         )
-        uuid = info.get("info", {}).get("uuid")
-        return Namespace(
-            db,
-            name,
-            kind,
-            bytes(uuid).hex() if uuid else "",
-            options,
-            indexes,
-            int(stats.get("count", 0)),
-            int(stats.get("size", 0)),
-        )
+        counts = (int(stats.get("count", 0)), int(stats.get("size", 0)))
+        return Namespace(db, name, kind, _uuid(info), options, indexes, *counts)
 
     def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
         """See the port. A whole collection comes in its natural order, a range in that of `_id`."""
@@ -103,12 +98,8 @@ class Reader:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""
         if not namespace.uuid:
             return
-        with translated(f"looking for {namespace.name}"):
-            found = next(
-                self._client[namespace.db].list_collections(filter={"name": namespace.collection}), None
-            )
-        uuid = bytes(found["info"]["uuid"]).hex() if found and "uuid" in found.get("info", {}) else "none"
-        if uuid != namespace.uuid:
+        found = self._listed(namespace.db, namespace.collection)
+        if found is None or _uuid(found) != namespace.uuid:
             raise Inconsistent(
                 f"{namespace.name} was dropped, renamed or made anew while it was read",
                 cure="A new backup takes it as it is now.",
@@ -118,12 +109,18 @@ class Reader:
         if namespace.kind != "timeseries":
             return namespace.collection
         buckets = f"system.buckets.{namespace.collection}"
-        if not list(self._client[namespace.db].list_collections(filter={"name": buckets})):
+        if self._listed(namespace.db, buckets) is None:
             raise UsageError(
                 f"{namespace.name} is a time-series collection without readable buckets",
                 cure="Leave it out by backup.exclude in policy.yaml, and dump it with mongodump.",
             )
         return buckets
+
+    def _listed(self, db: str, collection: str) -> Mapping[str, Any] | None:
+        """What the catalogue says of the collection or view, if it is there."""
+        with translated(f"looking for {db}.{collection}"):
+            database = self._client.get_database(db, codec_options=EXACT)
+            return next(database.list_collections(filter={"name": collection}), None)
 
 
 def raw(cursor: Any) -> Iterator[bytes]:
@@ -141,6 +138,12 @@ def _dumped(db: str, name: str) -> bool:
     if name.startswith("system."):
         return name == "system.js" or (db == "admin" and name in _AUTH)
     return True
+
+
+def _uuid(info: Mapping[str, Any]) -> str:
+    """32 hex digits, empty for what has none: views and the faces of time-series collections."""
+    uuid = info.get("info", {}).get("uuid")
+    return bytes(uuid).hex() if uuid else ""
 
 
 def _value(bound: bytes) -> Any:

@@ -2,206 +2,108 @@
 
 Replay is idempotent: inserts replace, deletes of nothing are fine, and an update of a document that is not
 there is one whose delete follows, since the dump was taken while the database went on changing.
+Therefore whatever `applyOps` refuses may be tried again the other way, from the batch's beginning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import groupby
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 
-from shared.adapters.mongodb.client import (
-    COMMAND_NOT_FOUND,
-    EXACT,
-    NAMESPACE_NOT_FOUND,
-    RAW,
-    Client,
-    translated,
-)
+from shared.adapters.mongodb.client import COMMAND_NOT_FOUND, RAW, UNAUTHORIZED, Client, translated
+from shared.adapters.mongodb.inserting import Inserter
+from shared.adapters.mongodb.translating import Translated
 from shared.core.databases import IndexChange, Replayed
-from shared.core.oplog import Operation, index_change, operations
-from shared.errors import Corrupt, GroundcrewError, Inconsistent
-from shared.formats.diff import apply_update
-from shared.formats.elements import DOCUMENT, Element, find, join
+from shared.core.oplog import Operation, index_change, operations, without_indexes
 
-_BATCH_OPERATIONS, _BATCH_BYTES = 500, 8 << 20
-_EXISTS, _DUPLICATE, _UNAUTHORIZED = 48, 11000, 13
-_SPOILING = ("renameCollection", "importCollection")
+# `applyOps` is one BSON document, of which a server takes 16 MiB: half of that, or a single operation.
+BATCH_OPERATIONS, BATCH_BYTES = 500, 8 << 20
+_OVERHEAD_BYTES = 64  # names and types of an entry's fields
 
 
-def replay(
-    client: Client, entries: Iterator[bytes], only: frozenset[str], insert_options: dict[str, Any]
-) -> Replayed:
-    """Apply the entries in order, those of `only` if it is not empty. Raises Corrupt, Unavailable."""
-    applied = skipped = 0
-    changes: list[IndexChange] = []
-    writer: _Writer = _ApplyOps(client) if _has_apply_ops(client) else _Translated(client, insert_options)
+def replay(client: Client, entries: Iterable[bytes], only: frozenset[str], inserter: Inserter) -> Replayed:
+    """Apply the entries in order, those of `only` if it is not empty.
+
+    Raises Corrupt naming the entry that cannot be applied, Unavailable if the server fails.
+    """
+    selection = _Selection(only)
+    writer = _ApplyOps(client, Translated(client, inserter))
+    for batch in batches(selection.of(operations(entries))):
+        writer.write(batch)
+    return Replayed(selection.applied, selection.skipped, tuple(selection.changes))
+
+
+class _Selection:
+    """Picks what is to be written, counts, and keeps the changes of indexes apart."""
+
+    def __init__(self, only: frozenset[str]) -> None:
+        self._only = only
+        self.applied = self.skipped = 0
+        self.changes: list[IndexChange] = []
+
+    def of(self, found: Iterable[Operation | None]) -> Iterator[Operation]:
+        """What the server has to do."""
+        for operation in found:
+            if operation is None or (self._only and operation.subject not in self._only):
+                self.skipped += 1
+                continue
+            self.applied += 1
+            if change := index_change(operation):
+                self.changes.append(change)
+            if (rest := without_indexes(operation)) is not None:
+                yield rest
+
+
+def batches(found: Iterable[Operation]) -> Iterator[list[Operation]]:
+    """Runs of writes that fit into one command, and each command by itself, in order."""
     batch: list[Operation] = []
     held = 0
-
-    def flush() -> None:
-        nonlocal applied, held
-        if batch:
-            writer.write(batch)
-            applied += len(batch)
-            batch.clear()
-            held = 0
-
-    for operation in operations(entries):
-        if operation is None or (only and operation.name not in only):
-            skipped += 1
-            continue
-        if operation.op == "c":
-            flush()
-            applied += 1
-            if change := index_change(operation):
-                changes.append(change)
-            if change is None or change.gone:
-                _command(client, operation)
-            continue
+    for operation in found:
+        size = len(operation.o) + len(operation.o2) + len(operation.name) + _OVERHEAD_BYTES
+        full = len(batch) >= BATCH_OPERATIONS or held + size > BATCH_BYTES
+        if batch and (full or operation.op == "c" or batch[0].op == "c"):
+            yield batch
+            batch, held = [], 0
         batch.append(operation)
-        held += len(operation.o)
-        if len(batch) >= _BATCH_OPERATIONS or held >= _BATCH_BYTES:
-            flush()
-    flush()
-    return Replayed(applied, skipped, tuple(changes))
-
-
-def _has_apply_ops(client: Client) -> bool:
-    try:
-        client.admin.command({"applyOps": []})
-    except errors.OperationFailure as error:
-        return error.code not in (COMMAND_NOT_FOUND, _UNAUTHORIZED)
-    except errors.PyMongoError:
-        return False
-    return True
-
-
-class _Writer(Protocol):
-    def write(self, batch: list[Operation]) -> None:
-        """Apply writes in order."""
-        ...
+        held += size
+    if batch:
+        yield batch
 
 
 class _ApplyOps:
-    """The server's own way, as mongorestore uses it."""
+    """The server's own way, as mongorestore uses it, and the other way for what it refuses.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    It refuses an update of a document that is not there (servers from 6.2 on), writes to a collection
+    that a later entry drops, and users who lack the privilege `anyAction` on `anyResource`.
+    """
+
+    def __init__(self, client: Client, other: Translated) -> None:
+        self._client, self._other = client, other
+        self._usable = True
 
     def write(self, batch: list[Operation]) -> None:
-        """One command for the whole batch; the answer tells which entry failed."""
+        """One command for the whole batch. Raises Corrupt, Unavailable."""
+        if not (self._usable and self._applied(batch)):
+            self._other.write(batch)
+
+    def _applied(self, batch: list[Operation]) -> bool:
         command = {"applyOps": [apply_ops_entry(operation) for operation in batch]}
-        try:
-            with translated("replaying the oplog"):
-                self._client.admin.command(command)
-        except GroundcrewError as error:
-            first, last = batch[0].at, batch[-1].at
-            raise Corrupt(
-                "the replay of the oplog failed", value=f"{error} between {first} and {last}"
-            ) from error
+        with translated("replaying the oplog"):
+            try:
+                self._client.admin.command({**command, "bypassDocumentValidation": True})
+            except errors.OperationFailure as error:
+                self._usable = error.code not in (COMMAND_NOT_FOUND, UNAUTHORIZED)
+                return False
+        return True
 
 
 def apply_ops_entry(operation: Operation) -> dict[str, Any]:
     """What `applyOps` takes: no uuid, which is of the source, no times, no session."""
-    entry: dict[str, Any] = {"op": operation.op, "ns": operation.name, "o": RawBSONDocument(operation.o, RAW)}
+    namespace = f"{operation.db}.$cmd" if operation.op == "c" else operation.name
+    entry: dict[str, Any] = {"op": operation.op, "ns": namespace, "o": RawBSONDocument(operation.o, RAW)}
     if operation.o2:
         entry["o2"] = RawBSONDocument(operation.o2, RAW)
     return entry
-
-
-class _Translated:
-    """Inserts, replacements and deletes, for servers that do not have or do not allow `applyOps`."""
-
-    def __init__(self, client: Client, insert_options: dict[str, Any]) -> None:
-        self._client, self._options = client, insert_options
-
-    def write(self, batch: list[Operation]) -> None:
-        """Runs of inserts go together, all else one by one."""
-        for (op, _), run in groupby(batch, key=lambda o: (o.op, o.name)):
-            if op == "i":
-                self._insert(list(run))
-                continue
-            for operation in run:
-                self._one(operation)
-
-    def _insert(self, run: list[Operation]) -> None:
-        raw = [RawBSONDocument(operation.o, RAW) for operation in run]
-        with translated(f"replaying inserts into {run[0].name}"):
-            answer = self._client[run[0].db].command(
-                {"insert": run[0].collection, "documents": raw, **self._options}
-            )
-        for error in answer.get("writeErrors", []):
-            operation = run[error["index"]]
-            if error.get("code") != _DUPLICATE:
-                raise Corrupt(
-                    "the replay of an insert failed", value=f"{operation.name}: {error.get('errmsg')}"
-                )
-            self._replace(operation, operation.o)
-
-    def _one(self, operation: Operation) -> None:
-        if operation.op == "d":
-            with translated(f"replaying a delete in {operation.name}"):
-                self._delete(operation, operation.o)
-            return
-        query = _by_id(operation.o2 or operation.o)
-        collection: Any = self._client[operation.db].get_collection(operation.collection, codec_options=RAW)
-        with translated(f"replaying an update of {operation.name}"):
-            found = collection.find_one(query)
-        if found is not None:
-            self._replace(operation, apply_update(found.raw, operation.o))
-
-    def _replace(self, operation: Operation, document: bytes) -> None:
-        # Delete and insert, since only an insert leaves every document as it is, `$` in names included.
-        with translated(f"replaying a change of {operation.name}"):
-            self._delete(operation, document)
-            answer = self._client[operation.db].command(
-                {
-                    "insert": operation.collection,
-                    "documents": [RawBSONDocument(document, RAW)],
-                    **self._options,
-                }
-            )
-        if problems := answer.get("writeErrors"):
-            raise Corrupt("the replay of a change failed", value=problems[0].get("errmsg"))
-
-    def _delete(self, operation: Operation, identified: bytes) -> None:
-        query = {"q": _by_id(identified), "limit": 1}
-        self._client[operation.db].command({"delete": operation.collection, "deletes": [query]})
-
-
-def _by_id(document: bytes) -> RawBSONDocument:
-    """`{_id: {$eq: value}}`: a regular expression as `_id` is a value here and no pattern."""
-    identity = find(document, b"_id")
-    if identity is None:
-        raise Corrupt("an entry of the oplog names no document")
-    equals = join([Element(identity.type, b"$eq", identity.value)])
-    return RawBSONDocument(join([Element(DOCUMENT, b"_id", equals)]), RAW)
-
-
-def _command(client: Client, operation: Operation) -> None:
-    """A command that is not about indexes. What is there already, or is gone already, is fine."""
-    if operation.command in _SPOILING:
-        raise Corrupt(
-            "the oplog holds what cannot be replayed", value=f"{operation.command} at {operation.at}"
-        )
-    body = bson.decode(operation.o, EXACT)
-    for key in ("idIndex", "indexes", "o2", "lsid", "$db"):
-        body.pop(key, None)
-    if "viewPipeline" in body:
-        body["pipeline"] = body.pop("viewPipeline")
-    try:
-        with translated(f"replaying {operation.command} of {operation.name}"):
-            try:
-                client.get_database(operation.db, codec_options=EXACT).command(body)
-            except errors.OperationFailure as error:
-                if error.code not in (_EXISTS, NAMESPACE_NOT_FOUND):
-                    raise
-    except Inconsistent:
-        return
-    except GroundcrewError as error:
-        raise Corrupt("the replay of a command failed", value=f"{error} at {operation.at}") from error

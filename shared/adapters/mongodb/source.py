@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import bson
+from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp as BsonTimestamp
 
 from shared.adapters.mongodb.client import EXACT, RAW, translated
@@ -27,9 +29,11 @@ class MongoSource(Reader):
             {"$project": {"_id": 1}},
             {"$sort": {"_id": 1}},
         ]
-        collection: Any = self._client[namespace.db].get_collection(namespace.collection, codec_options=RAW)
+        name = self._stored_name(namespace)
+        collection: Any = self._client[namespace.db].get_collection(name, codec_options=RAW)
         with translated(f"sampling {namespace.name}"):
-            sampled = [document.raw for document in collection.aggregate(pipeline, allowDiskUse=True)]
+            found = [document.raw for document in collection.aggregate(pipeline, allowDiskUse=True)]
+        sampled = [document for document in found if _sayable(document)]
         step = len(sampled) / pieces
         chosen = [sampled[int(step * i)] for i in range(1, pieces)] if sampled else []
         return list(dict.fromkeys(chosen))
@@ -65,6 +69,11 @@ class MongoSource(Reader):
         oplog = self._client.local.get_collection("oplog.rs", codec_options=RAW)
         with translated("reading the oplog"):
             yield from raw(oplog.find_raw_batches({"ts": bounds}))
+
+
+def _sayable(bound: bytes) -> bool:
+    """Whether the driver sends this `_id` back as it came: not so for a few deprecated types."""
+    return bson.encode({"_id": RawBSONDocument(bound, RAW).get("_id")}) == bound
 
 
 def _bson(at: Timestamp) -> BsonTimestamp:

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 import bson
-from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 
 from shared.adapters.mongodb.client import (
-    COMMAND_NOT_FOUND,
     EXACT,
+    NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
-    RAW,
     Client,
+    reason,
     translated,
 )
+from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp
 from shared.adapters.mongodb.reading import Reader
 from shared.adapters.mongodb.replay import replay
 from shared.core.databases import InsertResult, Namespace, Replayed
-from shared.errors import AlreadyExists, GroundcrewError
+from shared.errors import AlreadyExists
 
-_AT_ONCE = 100_000  # maxWriteBatchSize of every server there is
-_EXISTS = 48
-# A top-level Timestamp(0, 0) is otherwise replaced by the present time on insert.
-# https://www.mongodb.com/docs/manual/reference/command/insert/ (bypassEmptyTsReplacement, since 8.1)
-_KEEPS_TIMESTAMPS = (8, 1)
+_STAMPED = "the server replaced its empty timestamp by the present time"
+# A server takes at most 100,000 documents and 48,000,000 bytes at a time (maxWriteBatchSize and
+# maxMessageSizeBytes of `hello`, the same for every version).
+_DOCUMENTS_AT_ONCE, _BYTES_AT_ONCE = 100_000, 24 << 20
 
 
 class MongoTarget(Reader):
@@ -36,34 +33,37 @@ class MongoTarget(Reader):
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        release = tuple(int(part) for part in self.server_version().split(".")[:2])
-        self._insert_options: dict[str, Any] = {"ordered": False, "bypassDocumentValidation": True}
-        if release >= _KEEPS_TIMESTAMPS:
-            self._insert_options["bypassEmptyTsReplacement"] = True
+        self._inserter = Inserter(client)
 
     def create(self, namespace: Namespace) -> None:
         """Create the collection or view. Raises AlreadyExists."""
         options = {key: value for key, value in namespace.options.items() if key != "uuid"}
         database = self._client.get_database(namespace.db, codec_options=EXACT)
+        # From 7.0 on a server is content if the collection is there with the same options.
+        there = self._listed(namespace.db, namespace.collection) is not None
         with translated(f"creating {namespace.name}"):
             try:
-                database.command({"create": namespace.collection, **options})
+                if not there:
+                    database.command({"create": namespace.collection, **options})
             except errors.OperationFailure as error:
-                if error.code == _EXISTS:
-                    raise AlreadyExists(f"{namespace.name} is there already") from error
-                raise
+                if error.code != NAMESPACE_EXISTS:
+                    raise
+                there = True
+        if there:
+            raise AlreadyExists(f"{namespace.name} is there already")
 
     def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Insert raw documents; what the server refuses is told without the documents' content."""
-        inserted, failures, waiting = 0, [], iter(documents)
-        while some := list(islice(waiting, _AT_ONCE)):
-            raw = [RawBSONDocument(document, RAW) for document in some]
+        inserted, failures, position = 0, [], 0
+        for some in _chunks(documents):
             with translated(f"inserting into {db}.{collection}"):
-                answer = self._client[db].command(
-                    {"insert": collection, "documents": raw, **self._insert_options}
-                )
+                answer = self._inserter.insert(db, collection, some)
             inserted += int(answer["n"])
-            failures += [_refusal(error) for error in answer.get("writeErrors", [])]
+            failures += [_refusal(position, error) for error in answer.get("writeErrors", [])]
+            if not self._inserter.keeps_timestamps:
+                changed = (i for i, document in enumerate(some) if has_empty_timestamp(document))
+                failures += [f"document {position + i} of the batch: {_STAMPED}" for i in changed]
+            position += len(some)
         return InsertResult(inserted, tuple(failures))
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
@@ -71,7 +71,7 @@ class MongoTarget(Reader):
         specs = [
             {key: value for key, value in index.items() if key != "ns"}
             for index in indexes
-            if index["name"] != "_id_"
+            if index["name"] != "_id_" and not index.get("clustered")
         ]
         if not specs or self._build(db, collection, specs) is None:
             return []
@@ -79,13 +79,12 @@ class MongoTarget(Reader):
         return [f"index {name} was refused: {reason}" for name, reason in refusals if reason]
 
     def _build(self, db: str, collection: str, specs: list[dict[str, Any]]) -> str | None:
-        try:
-            with translated(f"building indexes of {db}.{collection}"):
-                self._client.get_database(db, codec_options=EXACT).command(
-                    {"createIndexes": collection, "indexes": specs}
-                )
-        except GroundcrewError as error:
-            return str(error.value)
+        database = self._client.get_database(db, codec_options=EXACT)
+        with translated(f"building indexes of {db}.{collection}"):
+            try:
+                database.command({"createIndexes": collection, "indexes": specs})
+            except errors.OperationFailure as error:
+                return f"{reason(error)} (code {error.code})"
         return None
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
@@ -95,38 +94,37 @@ class MongoTarget(Reader):
         """
         if kind == "version":
             return self._compare_version(documents)
+        if not documents:
+            return []
         temporary = f"groundcrew_temp_{kind}"
-        with suppress(GroundcrewError):
-            self._drop("admin", temporary)
-        refused = list(self.insert("admin", temporary, documents).failures)
+        self._drop("admin", temporary)
+        try:
+            refused = list(self.insert("admin", temporary, documents).failures)
+            return refused + self._merge(kind, temporary)
+        finally:
+            self._drop("admin", temporary)  # it holds what passwords are checked against
+
+    def _merge(self, kind: str, temporary: str) -> list[str]:
+        """Undocumented, but what mongorestore does (mongorestore/metadata.go): what is there stays."""
         field = "tempUsersCollection" if kind == "users" else "tempRolesCollection"
         command = {"_mergeAuthzCollections": 1, field: f"admin.{temporary}", "drop": False, "db": ""}
-        try:
-            with translated(f"merging {kind}"):
-                try:
-                    self._client.admin.command(command)
-                except errors.OperationFailure as error:
-                    if error.code != COMMAND_NOT_FOUND:
-                        raise
-                    refused += self._write_users(kind, documents)
-        except GroundcrewError as error:
-            refused.append(f"{kind} were not restored: {error}")
-        self._drop("admin", temporary)
-        return refused
-
-    def _write_users(self, kind: str, documents: list[bytes]) -> list[str]:
-        """For a server without the merging command."""
-        there = {d["_id"] for d in self._client.admin[f"system.{kind}"].find({}, {"_id": 1})}
-        new = [d for d in documents if RawBSONDocument(d, RAW)["_id"] not in there]
-        return list(self.insert("admin", f"system.{kind}", new).failures) if new else []
+        with translated(f"merging {kind}"):
+            try:
+                self._client.admin.command(command)
+            except errors.OperationFailure as error:
+                return [f"{kind} were not restored: {reason(error)} (code {error.code})"]
+        return []
 
     def _compare_version(self, documents: list[bytes]) -> list[str]:
-        theirs = next((d for d in map(bson.decode, documents) if d["_id"] == "authSchema"), None)
-        own = self._client.admin["system.version"].find_one({"_id": "authSchema"})
-        if not theirs or not own or theirs["currentVersion"] == own["currentVersion"]:
+        """From 8.1 on there is no such document (TOOLS-3782), and nothing to compare."""
+        decoded = (bson.decode(document, EXACT) for document in documents)
+        theirs = next((d for d in decoded if d.get("_id") == "authSchema"), {}).get("currentVersion")
+        with translated("reading the version of the server's users"):
+            found = self._client.admin["system.version"].find_one({"_id": "authSchema"})
+        own = (found or {}).get("currentVersion")
+        if theirs is None or own is None or theirs == own:
             return []
-        versions = f"{theirs['currentVersion']}, the server's of {own['currentVersion']}"
-        return [f"the backup's users are of schema {versions}"]
+        return [f"the backup's users are of schema {theirs}, the server's of {own}"]
 
     def _drop(self, db: str, collection: str) -> None:
         with translated(f"dropping {db}.{collection}"):
@@ -138,35 +136,53 @@ class MongoTarget(Reader):
 
     def replay(self, entries: Iterator[bytes], *, only: Collection[str] = ()) -> Replayed:
         """See the port; `replay` has the how."""
-        return replay(self._client, entries, frozenset(only), self._insert_options)
+        return replay(self._client, entries, frozenset(only), self._inserter)
 
     def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""
         database = self._client.get_database(db, codec_options=EXACT)
-        pipeline = [
-            {"$group": {"_id": "$files_id", "bytes": {"$sum": {"$binarySize": "$data"}}, "n": {"$sum": 1}}}
-        ]
+        bytes_of = {"$cond": [{"$eq": [{"$type": "$data"}, "binData"]}, {"$binarySize": "$data"}, 0]}
+        group = {"_id": "$files_id", "n": {"$sum": 1}, "last": {"$max": "$n"}, "bytes": {"$sum": bytes_of}}
         with translated(f"checking the files of {db}.{bucket}"):
-            rows = database[f"{bucket}.chunks"].aggregate(pipeline, allowDiskUse=True)
-            chunks = {_key(row["_id"]): (row["n"], row["bytes"]) for row in rows}
-            gaps = []
-            for file in database[f"{bucket}.files"].find({}, {"length": 1, "chunkSize": 1}):
-                length, size = int(file.get("length", 0)), int(file.get("chunkSize") or 1)
-                wanted = (-(-length // size), length)
-                found = chunks.get(_key(file["_id"]), (0, 0))
-                if found != wanted:
-                    gaps.append(
-                        f"file {file['_id']} has {found[0]} chunks with {found[1]} bytes"
-                        f" instead of {wanted[0]} with {wanted[1]}"
-                    )
-        return gaps
+            rows = database[f"{bucket}.chunks"].aggregate([{"$group": group}], allowDiskUse=True)
+            chunks = {_key(row["_id"]): row for row in rows}
+            files = database[f"{bucket}.files"].find({}, {"length": 1, "chunkSize": 1})
+            gaps = [_gap(file, chunks.get(_key(file["_id"]), {})) for file in files]
+        return [gap for gap in gaps if gap]
+
+
+def _gap(file: Mapping[str, Any], chunks: Mapping[str, Any]) -> str:
+    """What a file lacks: chunks are numbered from 0, all but the last as long as `chunkSize`."""
+    length, size = file.get("length"), file.get("chunkSize")
+    if not isinstance(length, int | float) or not isinstance(size, int | float) or size < 1:
+        return f"file {file['_id']} does not say how long it is"
+    wanted = -(-int(length) // int(size))
+    count, last, held = chunks.get("n", 0), chunks.get("last", -1), chunks.get("bytes", 0)
+    if (count, last, held) == (wanted, wanted - 1, length):
+        return ""
+    return f"file {file['_id']} has {count} chunks with {held} bytes instead of {wanted} with {int(length)}"
 
 
 def _key(value: Any) -> str:
     return f"{type(value).__name__}:{value}"
 
 
-def _refusal(error: Mapping[str, Any]) -> str:
+def _chunks(documents: list[bytes]) -> Iterator[list[bytes]]:
+    """As many documents at a time as the server takes."""
+    some: list[bytes] = []
+    held = 0
+    for document in documents:
+        if some and (len(some) >= _DOCUMENTS_AT_ONCE or held + len(document) > _BYTES_AT_ONCE):
+            yield some
+            some, held = [], 0
+        some.append(document)
+        held += len(document)
+    if some:
+        yield some
+
+
+def _refusal(position: int, error: Mapping[str, Any]) -> str:
     # A duplicate's message goes on with the key's value.
     message = str(error.get("errmsg", "")).split(" dup key")[0][:160]
-    return f"document {error.get('index')} of the batch: {message} (code {error.get('code')})"
+    index = position + int(error.get("index", 0))
+    return f"document {index} of the batch: {message} (code {error.get('code')})"

@@ -1,0 +1,40 @@
+"""Notifications that a test can read."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+
+from local.fakes.clock import ManualClock
+from shared.errors import Unavailable
+from shared.ports import Clock
+from shared.ports_notify import Notice
+
+
+class MemoryNotifications:
+    """`Notifications` for tests, safe for threads: `told` is what people heard, oldest first."""
+
+    def __init__(self, clock: Clock | None = None, *, repeat_after: timedelta = timedelta(hours=4)) -> None:
+        self._clock, self._repeat_after = clock or ManualClock(), repeat_after
+        self._lock = threading.Lock()
+        self._known: dict[str, datetime] = {}
+        self.told: list[Notice] = []
+        self.down = False
+
+    def tell(self, notice: Notice) -> bool:
+        """See `Notifications.tell`; raises `Unavailable` while `down`."""
+        with self._lock:
+            now, before = self._clock.now(), self._known.get(notice.key)
+            fresh = before is not None and not (notice.again and now >= before + self._repeat_after)
+            if notice.key and fresh:
+                return False
+            if self.down:
+                raise Unavailable("nobody could be told")
+            self._known[notice.key] = now
+            self.told.append(notice)
+            return True
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of what was told."""
+        return [notice.title for notice in self.told]

@@ -1,0 +1,108 @@
+"""Who asks, and may they? Bearer tokens and RBAC.
+
+https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from local.kubernetes.errors import ApiError, Object, forbidden
+from local.kubernetes.requests import Target
+from local.kubernetes.store import Store
+
+_RBAC = "rbac.authorization.k8s.io"
+_PUBLIC = ("/livez", "/readyz", "/healthz", "/version")
+_DISCOVERY = ("/api", "/apis", "/openapi")
+_OWN_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A subject: `system:masters` may do everything."""
+
+    name: str
+    groups: tuple[str, ...] = ("system:authenticated",)
+
+
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+
+def service_account(namespace: str, name: str) -> User:
+    """The subject that pods and tokens of a service account act as."""
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+    return User(f"system:serviceaccount:{namespace}:{name}", groups)
+
+
+def _is_subject(user: User, subject: Object) -> bool:
+    match subject.get("kind"):
+        case "User":
+            return bool(subject.get("name") == user.name)
+        case "Group":
+            return subject.get("name") in user.groups
+    return f"system:serviceaccount:{subject.get('namespace')}:{subject.get('name')}" == user.name
+
+
+def _rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
+    """The rules that bind the user in this namespace ('' for what is cluster-wide)."""
+    bindings = [(item, "") for item in store.items((_RBAC, "clusterrolebindings"))]
+    if namespace:
+        bindings += [(item, namespace) for item in store.items((_RBAC, "rolebindings"), namespace)]
+    for binding, where in bindings:
+        if any(_is_subject(user, subject) for subject in binding.get("subjects") or ()):
+            ref = binding["roleRef"]
+            bucket = (_RBAC, "roles" if ref["kind"] == "Role" else "clusterroles")
+            role = store.get(bucket, where if ref["kind"] == "Role" else "", ref["name"])
+            yield from (role or {}).get("rules") or ()
+
+
+def _covers(rule: Object, target: Target) -> bool:
+    if not target.resource:
+        urls = rule.get("nonResourceURLs") or ()
+        fits = any(
+            target.path == url or (url.endswith("*") and target.path.startswith(url[:-1])) for url in urls
+        )
+        return fits and _has(rule, "verbs", target.verb)
+    what = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
+    wildcard = f"*/{target.subresource}" if target.subresource else "*"
+    names = rule.get("resourceNames")
+    return (
+        _has(rule, "verbs", target.verb)
+        and _has(rule, "apiGroups", target.group)
+        and (_has(rule, "resources", what) or wildcard in (rule.get("resources") or ()))
+        and (not names or target.name in names)
+    )
+
+
+def _has(rule: Object, key: str, wanted: str) -> bool:
+    return wanted in (rule.get(key) or ()) or "*" in (rule.get(key) or ())
+
+
+def allowed(store: Store, user: User, target: Target) -> bool:
+    """Whether the user's roles suffice."""
+    if "system:masters" in user.groups:
+        return True
+    if target.verb in ("get", "head") and not target.resource:
+        if target.path.startswith(_PUBLIC):
+            return True
+        if user != ANONYMOUS and target.path.startswith(_DISCOVERY):
+            return True
+    if user != ANONYMOUS and target.resource in _OWN_REVIEWS:
+        return True
+    return any(_covers(rule, target) for rule in _rules(store, user, target.namespace))
+
+
+def demand(store: Store, user: User, target: Target) -> None:
+    """Raises `ApiError` 401 for an unknown caller, 403 for one who may not."""
+    if allowed(store, user, target):
+        return
+    if user == ANONYMOUS:
+        raise ApiError(401, "Unauthorized", "Unauthorized")
+    if not target.resource:
+        why = f'User "{user.name}" cannot {target.verb} path "{target.path}"'
+        raise ApiError(403, "Forbidden", f"forbidden: {why}", {})
+    what = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
+    where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+    why = f'User "{user.name}" cannot {target.verb} resource "{what}" in API group "{target.group}" {where}'
+    raise forbidden(target.resource, target.group, target.name, why)

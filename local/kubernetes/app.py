@@ -1,0 +1,161 @@
+"""The API server over HTTP: who asks, may they, what do they get.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import weakref
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from local.kubernetes import access, discovery, listing, subresources
+from local.kubernetes.cluster import Cluster
+from local.kubernetes.controllers.loop import Controllers
+from local.kubernetes.errors import ApiError, no_such_path
+from local.kubernetes.handlers import Answer, Call, dispatch
+from local.kubernetes.requests import Request, Target, parse
+from local.kubernetes.resources import Resource
+from local.kubernetes.watch import Signal, Watch
+
+# What the API server itself takes: 3 MiB.
+_MOST_BYTES = 3 << 20
+_LOG = logging.getLogger(__name__)
+
+
+class Api:
+    """One run of the server over a cluster's state."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._signal: Signal | None = None
+        self._open: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+
+    def application(self) -> web.Application:
+        """The aiohttp application; controllers run as long as it is served."""
+        app = web.Application(client_max_size=_MOST_BYTES)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.cleanup_ctx.append(self._controllers)
+        app.on_shutdown.append(self._drop)
+        return app
+
+    async def _controllers(self, _: web.Application) -> AsyncIterator[None]:
+        self._signal = Signal()
+        unsubscribe = self._cluster.store.subscribe(self._signal.notify)
+        task = asyncio.create_task(Controllers(self._cluster).run(self._signal))
+        yield
+        unsubscribe()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def _drop(self, _: web.Application) -> None:
+        """Cut all connections off, as a server that goes down does."""
+        for transport in list(self._open):
+            transport.abort()
+        for _round in range(10):
+            await asyncio.sleep(0)  # the event loop closes them on its next rounds, before it ends
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        target = parse(request.method, request.path, request.query)
+        user = access.ANONYMOUS
+        if isinstance(request.transport, asyncio.WriteTransport):
+            self._open.add(request.transport)
+        try:
+            user = self._user(request.headers.get("Authorization", ""))
+            access.demand(self._cluster.store, user, target)
+            if target.verb == "watch":
+                return await self._watch(request, target, user)
+            answer = await self._answer(request, target, user)
+        except ApiError as error:
+            answer = Answer(error.status(), error.code)
+        except web.HTTPRequestEntityTooLarge:
+            too_large = ApiError(
+                413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MOST_BYTES}"
+            )
+            answer = Answer(too_large.status(), too_large.code)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the cause
+            _LOG.exception(
+                "kubernetes.request_failed", extra={"method": request.method, "path": request.path}
+            )
+            broken = ApiError(500, "InternalError", "the stand-in failed; its log says why")
+            answer = Answer(broken.status(), broken.code)
+        self._log(request, target, user, answer.code)
+        return _response(answer)
+
+    def _user(self, header: str) -> access.User:
+        kind, _, token = header.partition(" ")
+        if not header:
+            return access.ANONYMOUS
+        user = self._cluster.tokens.get(token.strip()) if kind == "Bearer" else None
+        if user is None:
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        return user
+
+    def _log(self, request: web.Request, target: Target, user: access.User, code: int) -> None:
+        self._cluster.requests.append(
+            Request(
+                request.method,
+                request.path,
+                dict(request.query),
+                request.headers.get("Content-Type", ""),
+                user.name,
+                target,
+                code,
+            )
+        )
+
+    def _resource(self, target: Target) -> Resource:
+        found = self._cluster.registry.catalogue.by_path(target.group, target.version, target.resource)
+        if found is None or (target.subresource and target.subresource not in found.subresources):
+            raise no_such_path()
+        return found
+
+    async def _watch(self, request: web.Request, target: Target, user: access.User) -> web.StreamResponse:
+        resource = self._resource(target)
+        chosen = listing.selection(resource, target, request.query)
+        self._log(request, target, user, 200)
+        signal = self._signal
+        if signal is None:
+            raise ApiError(503, "ServiceUnavailable", "the server is starting")
+        return await Watch(self._cluster.store, resource, chosen, request.query).run(request, signal)
+
+    async def _answer(self, request: web.Request, target: Target, user: access.User) -> Answer:
+        if not target.resource:
+            if target.path.startswith(("/livez", "/readyz", "/healthz")):
+                return Answer("ok", text=True)
+            return Answer(
+                discovery.describe(self._cluster.registry.catalogue, self._cluster.version, target.path)
+            )
+        resource = self._resource(target)
+        call = Call(
+            target,
+            resource,
+            request.query,
+            request.content_type if "Content-Type" in request.headers else "",
+            await request.read(),
+            request.headers.get("User-Agent", ""),
+        )
+        if resource.verbs == ("create",):
+            return subresources.review(self._cluster, call, user)
+        if resource.group == "metrics.k8s.io":
+            return subresources.metrics(self._cluster, call)
+        if target.subresource:
+            return subresources.BELOW[target.subresource](self._cluster, call)
+        return dispatch(self._cluster, call)
+
+
+def _response(answer: Answer) -> web.Response:
+    # Duplicate header fields: one Warning for each sentence (RFC 7234, section 5.5).
+    headers = [("Warning", f"299 - {json.dumps(text)}") for text in answer.warnings]
+    if answer.text:
+        return web.Response(text=answer.body, status=answer.code, content_type="text/plain")
+    headers.append(("Content-Type", "application/json"))
+    body = json.dumps(answer.body).encode()
+    return web.Response(body=body, status=answer.code, headers=CIMultiDict(headers))

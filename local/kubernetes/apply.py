@@ -1,0 +1,181 @@
+"""Server-side apply: merging by schema, ownership of fields, conflicts.
+
+https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from local.kubernetes import fields as f
+from local.kubernetes.errors import Object, apply_conflict
+from local.kubernetes.schema import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Who wrote: two writers with the same name, operation, version and subresource are one."""
+
+    name: str
+    operation: str  # Apply or Update
+    api_version: str
+    subresource: str = ""
+
+    def told(self) -> str:
+        """As conflicts name it."""
+        if self.operation == "Apply":
+            return f'"{self.name}"'
+        by = f'"{self.name}"' + (f' with subresource "{self.subresource}"' if self.subresource else "")
+        return f"{by} using {self.api_version}"
+
+
+Owners = dict[Manager, f.Fields]
+
+
+def owners_of(item: Object) -> Owners:
+    """Who owns what, from `metadata.managedFields`."""
+    owners: Owners = {}
+    for entry in item["metadata"].get("managedFields") or ():
+        manager = Manager(
+            entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource", "")
+        )
+        owners[manager] = frozenset(f.from_v1(entry.get("fieldsV1") or {}))
+    return owners
+
+
+def record(item: Object, owners: Owners, before: Object | None, now: str) -> None:
+    """Write `metadata.managedFields`; an entry keeps its time as long as its fields are the same."""
+    times = {}
+    if before is not None:
+        known = owners_of(before)
+        for entry, (manager, owned) in zip(
+            before["metadata"].get("managedFields") or (), known.items(), strict=True
+        ):
+            if owners.get(manager) == owned:
+                times[manager] = entry["time"]
+    entries = [_entry(manager, owned, times.get(manager, now)) for manager, owned in owners.items() if owned]
+    item["metadata"]["managedFields"] = sorted(
+        entries, key=lambda entry: (entry["operation"], entry["time"], entry["manager"])
+    )
+
+
+def _entry(manager: Manager, owned: f.Fields, time: str) -> Object:
+    entry: Object = {
+        "manager": manager.name,
+        "operation": manager.operation,
+        "apiVersion": manager.api_version,
+        "time": time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": f.to_v1(owned),
+    }
+    return entry | ({"subresource": manager.subresource} if manager.subresource else {})
+
+
+def merge(live: Any, config: Any, shape: Shape) -> Any:
+    """`live` with everything that `config` says, item by item where the schema says that lists are maps."""
+    if isinstance(live, dict) and isinstance(config, dict) and not shape.atomic_map:
+        merged = dict(live)
+        for name, value in config.items():
+            merged[name] = merge(live.get(name), value, shape.field(name))
+        return merged
+    if isinstance(live, list) and isinstance(config, list) and shape.list_type in ("map", "set"):
+        return _merge_lists(live, config, shape)
+    return config
+
+
+def _merge_lists(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
+    """Items of `config` in its order; those that only `live` has stay behind what preceded them."""
+    theirs = {f.item_part(item, shape): item for item in live}
+    ours = {f.item_part(item, shape): item for item in config}
+    merged: list[Any] = []
+    waiting = list(theirs)
+
+    def take_others() -> None:
+        while waiting and waiting[0] not in ours:
+            merged.append(theirs[waiting.pop(0)])
+
+    take_others()
+    for part, item in ours.items():
+        merged.append(merge(theirs.get(part), item, shape.items))
+        if part in waiting:
+            at = waiting.index(part)
+            merged += [theirs[other] for other in waiting[:at] if other not in ours]
+            waiting = [other for other in waiting[:at] if other in ours] + waiting[at + 1 :]
+            take_others()
+    return merged + [theirs[part] for part in waiting if part not in ours]
+
+
+def without(value: Any, shape: Shape, gone: Callable[[f.Path], bool], path: f.Path = ()) -> Any:
+    """The value without the members for which `gone` holds."""
+    parts = f.children(value, shape)
+    if parts is None:
+        return value
+    if isinstance(value, dict):
+        return {
+            part[2:]: without(child, below, gone, (*path, part))
+            for part, child, below in parts
+            if not gone((*path, part))
+        }
+    return [
+        without(child, below, gone, (*path, part)) for part, child, below in parts if not gone((*path, part))
+    ]
+
+
+def apply(
+    live: Object, config: Object, shape: Shape, manager: Manager, *, force: bool = False
+) -> tuple[Object, Owners]:
+    """The object after an apply, without its managedFields, and who owns what then.
+
+    Raises `ApiError` 409 naming every field that would change and that another manager owns.
+    """
+    owners = owners_of(live)
+    base = _bare(live)
+    previous = owners.get(manager, frozenset())
+    wanted = f.fields_of(config, shape)
+    merged = merge(base, config, shape)
+    others = frozenset(path for other, owned in owners.items() if other != manager for path in owned)
+    # What this manager applied before and leaves out now goes, unless somebody else has it too.
+    dropped = f.with_parents(previous) - f.with_parents(wanted) - f.with_parents(others) - f.NEVER_OWNED
+    merged = without(merged, shape, lambda path: path in dropped)
+    touched, removed = f.changed(base, merged, shape)
+    conflicts = [
+        (other.told(), f.told(path))
+        for other, owned in owners.items()
+        if other != manager
+        for path in sorted(owned & touched)
+    ]
+    if conflicts and not force:
+        raise apply_conflict(conflicts)
+    left = {o: owned - touched - removed for o, owned in owners.items() if o != manager}
+    return merged, {o: owned for o, owned in left.items() if owned} | {manager: wanted}
+
+
+def update(before: Object, after: Object, shape: Shape, manager: Manager) -> Owners:
+    """Who owns what after an update or another patch: whoever changes a field takes it from all others."""
+    owners = owners_of(before)
+    touched, removed = f.changed(_bare(before), _bare(after), shape)
+    mine = (owners.get(manager, frozenset()) | touched) - removed
+    left = {o: owned - touched - removed for o, owned in owners.items() if o != manager}
+    found = {o: owned for o, owned in left.items() if owned}
+    return found | ({manager: mine} if mine else {})
+
+
+def _bare(item: Object) -> Object:
+    meta = {name: value for name, value in item.get("metadata", {}).items() if name != "managedFields"}
+    return {**item, "metadata": meta}
+
+
+def same(one: Object, other: Object) -> bool:
+    """Equal but for the revision and the times of managedFields: nothing worth a new revision."""
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(item: Object) -> str:
+    meta = {name: value for name, value in item["metadata"].items() if name != "resourceVersion"}
+    entries = meta.get("managedFields") or ()
+    meta["managedFields"] = [{k: v for k, v in entry.items() if k != "time"} for entry in entries]
+    meta["managedFields"].sort(key=lambda entry: json.dumps(entry, sort_keys=True))
+    return json.dumps({**item, "metadata": meta}, sort_keys=True)

@@ -1,0 +1,79 @@
+"""How the simulated node treats images and commands: what fails, and how long things take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from local.kubernetes.errors import Object
+
+_EXIT = re.compile(r"\bexit\s+(\d+)")
+_SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?|infinity)")
+_ECHO = re.compile(r"\becho\s+(?:\"([^\"]*)\"|'([^']*)'|([^;&|]*))")
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """Durations are simulated seconds; `second` is how many real seconds one of them takes.
+
+    Images are matched by a part of their name. A test may change any of it while the server runs.
+    """
+
+    second: float = 0.02
+    pull_seconds: float = 1.0
+    ready_seconds: float = 1.0
+    """From the start of the containers to readiness, besides a probe's `initialDelaySeconds`."""
+    stop_seconds: float = 1.0
+    never_pulled: set[str] = field(default_factory=lambda: {"never-pulls"})
+    crashing: set[str] = field(default_factory=lambda: {"crashes"})
+    never_ready: set[str] = field(default_factory=lambda: {"never-ready"})
+    ready_after: dict[str, float] = field(default_factory=lambda: {"slow": 25.0})
+    """Images that take longer to become ready, in simulated seconds."""
+    paused: bool = False
+    """Nodes and controllers do nothing at all, as if they were down."""
+
+    def pulls(self, image: str) -> bool:
+        """Whether the image can be had."""
+        return not _listed(image, self.never_pulled)
+
+    def delay(self, container: Object) -> float | None:
+        """Simulated seconds from start to readiness; None for never."""
+        image = str(container.get("image", ""))
+        if _listed(image, self.never_ready):
+            return None
+        probe: Mapping[str, float] = container.get("readinessProbe") or {}
+        own = [seconds for part, seconds in self.ready_after.items() if part in image]
+        return max([self.ready_seconds, *own]) + float(probe.get("initialDelaySeconds") or 0)
+
+    def ending(self, container: Object) -> tuple[int, float] | None:
+        """Exit code and simulated seconds until then; None for a container that runs on."""
+        if _listed(str(container.get("image", "")), self.crashing):
+            return 1, 1.0
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        text = " ".join(map(str, words))
+        slept = _SLEEP.search(text)
+        if slept and slept[1] == "infinity":
+            return None
+        seconds = float(slept[1]) if slept else 1.0
+        if words[:1] == ["false"]:
+            return 1, seconds
+        if found := _EXIT.search(text):
+            return int(found[1]), seconds
+        # A shell that is given a script to run ends with it; other programs are taken for servers.
+        if slept or _ECHO.search(text) or words[:1] in (["true"], ["echo"]):
+            return 0, seconds
+        return None
+
+
+def output(container: Object) -> list[str]:
+    """The lines that a container writes: what its command echoes."""
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    if words[:1] == ["echo"]:
+        return [" ".join(map(str, words[1:]))]
+    found = _ECHO.findall(" ".join(map(str, words)))
+    return [next(filter(None, parts), "").strip() for parts in found]
+
+
+def _listed(image: str, parts: set[str]) -> bool:
+    return any(part in image for part in parts)

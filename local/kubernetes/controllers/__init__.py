@@ -1,0 +1,1 @@
+"""The controllers and the node of the simulated cluster, each a step from what is towards what should be."""

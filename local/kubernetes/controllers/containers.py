@@ -1,0 +1,215 @@
+"""The containers of a scheduled pod: pulled, configured, started, ready, ended, restarted."""
+
+from __future__ import annotations
+
+import copy
+
+from local.kubernetes.behaviour import output
+from local.kubernetes.controllers.common import KUBELET, Context, digest, with_condition
+from local.kubernetes.defaults import address
+from local.kubernetes.errors import Object
+
+_BACKOFF_SECONDS = 10.0
+
+
+def run(context: Context, pod: Object) -> None:
+    """Bring the pod's status up to date."""
+    status = copy.deepcopy(pod.get("status") or {})
+    uid = pod["metadata"]["uid"]
+    status.setdefault("startTime", context.now)
+    status |= {"hostIP": "10.0.0.4", "podIP": address(uid, "10.1.77"), "hostIPs": [{"ip": "10.0.0.4"}]}
+    status["podIPs"] = [{"ip": status["podIP"]}]
+    waiting = "ContainerCreating"
+    first = pod["spec"].get("initContainers") or []
+    if first:
+        waiting = "PodInitializing"
+        status["initContainerStatuses"] = _row(
+            context, pod, first, status.get("initContainerStatuses") or [], True
+        )
+    sidecars = [each.get("restartPolicy") == "Always" for each in first]
+    done = all(
+        _ended(each) == 0 or (sidecar and "running" in each["state"])
+        for each, sidecar in zip(status.get("initContainerStatuses") or (), sidecars, strict=True)
+    )
+    known = status.get("containerStatuses") or []
+    containers = pod["spec"]["containers"]
+    if done:
+        status["containerStatuses"] = _row(context, pod, containers, known, False)
+    else:
+        status["containerStatuses"] = [_fresh(each, waiting) for each in containers]
+    _summarize(context, pod, status, done)
+    context.set_status(pod, status, KUBELET)
+
+
+def _row(
+    context: Context, pod: Object, containers: list[Object], known: list[Object], initial: bool
+) -> list[Object]:
+    """The statuses of a list of containers; initial ones start one after the other."""
+    by_name = {status["name"]: status for status in known}
+    row: list[Object] = []
+    blocked = False
+    for container in containers:
+        status = copy.deepcopy(by_name.get(container["name"])) or _fresh(container, "ContainerCreating")
+        if blocked:
+            row.append(_fresh(container, "PodInitializing"))
+            continue
+        _advance(context, pod, container, status, initial)
+        row.append(status)
+        sidecar = container.get("restartPolicy") == "Always" and "running" in status["state"]
+        blocked = initial and _ended(status) != 0 and not sidecar
+    return row
+
+
+def _fresh(container: Object, reason: str) -> Object:
+    return {
+        "name": container["name"],
+        "image": container["image"],
+        "imageID": "",
+        "ready": False,
+        "started": False,
+        "restartCount": 0,
+        "state": {"waiting": {"reason": reason}},
+        "lastState": {},
+    }
+
+
+def _ended(status: Object) -> int | None:
+    terminated = status["state"].get("terminated")
+    return int(terminated["exitCode"]) if terminated else None
+
+
+def _advance(context: Context, pod: Object, container: Object, status: Object, initial: bool) -> None:
+    """Move one container on as far as time allows, in place."""
+    key = (pod["metadata"]["uid"], container["name"], status["restartCount"], initial)
+    policy = (
+        "OnFailure" if initial and pod["spec"]["restartPolicy"] == "Always" else pod["spec"]["restartPolicy"]
+    )
+    if container.get("restartPolicy") == "Always":
+        policy = "Always"
+    if "terminated" in status["state"]:
+        _after_end(context, pod, status, policy)
+    elif "running" in status["state"]:
+        _while_running(context, container, status, key, initial)
+    elif status["state"]["waiting"].get("reason") == "CrashLoopBackOff":
+        seconds = min(300.0, _BACKOFF_SECONDS * 2 ** (status["restartCount"] - 1))
+        if context.due((*key, "backoff"), seconds):
+            _launch(context, pod, container, status)
+    elif _pulled(context, pod, container, status, key):
+        if problem := _misconfigured(context, pod, container):
+            _hold(context, pod, status, "CreateContainerConfigError", problem, "Failed")
+        else:
+            _launch(context, pod, container, status)
+
+
+def _pulled(
+    context: Context, pod: Object, container: Object, status: Object, key: tuple[object, ...]
+) -> bool:
+    image = container["image"]
+    if not context.due((*key, "pull"), context.behaviour.pull_seconds):
+        return False
+    if context.behaviour.pulls(image):
+        return True
+    if context.due((*key, "pull again"), 2.0):
+        _hold(context, pod, status, "ImagePullBackOff", f'Back-off pulling image "{image}"', "BackOff")
+    else:
+        message = f'Failed to pull image "{image}": not found'
+        _hold(context, pod, status, "ErrImagePull", message, "Failed")
+    return False
+
+
+def _hold(context: Context, pod: Object, status: Object, reason: str, message: str, event: str) -> None:
+    told = {"waiting": {"reason": reason, "message": message}}
+    if status["state"] != told:
+        status["state"] = told
+        context.event(pod, event, message, kind="Warning", source=KUBELET)
+
+
+def _misconfigured(context: Context, pod: Object, container: Object) -> str:
+    """Which ConfigMap or Secret, or which key of it, the container lacks; an empty text if none."""
+    namespace = pod["metadata"]["namespace"]
+    wanted: list[tuple[str, Object]] = []
+    for source in container.get("envFrom") or ():
+        wanted += [
+            ("configmaps", source.get("configMapRef") or {}),
+            ("secrets", source.get("secretRef") or {}),
+        ]
+    for variable in container.get("env") or ():
+        value = variable.get("valueFrom") or {}
+        wanted += [
+            ("configmaps", value.get("configMapKeyRef") or {}),
+            ("secrets", value.get("secretKeyRef") or {}),
+        ]
+    for plural, ref in wanted:
+        if not ref.get("name") or ref.get("optional"):
+            continue
+        found = context.store.get(("", plural), namespace, ref["name"])
+        if found is None:
+            return f'{plural.removesuffix("s")} "{ref["name"]}" not found'
+        if ref.get("key") and ref["key"] not in (found.get("data") or {}):
+            return f"couldn't find key {ref['key']} in {found['kind']} {namespace}/{ref['name']}"
+    return ""
+
+
+def _launch(context: Context, pod: Object, container: Object, status: Object) -> None:
+    uid = pod["metadata"]["uid"]
+    status["state"] = {"running": {"startedAt": context.now}}
+    status |= {"started": True, "containerID": f"containerd://{digest([uid, container['name']], 40)}"}
+    status["imageID"] = f"{container['image']}@sha256:{digest(container['image'], 40)}"
+    place = (pod["metadata"]["namespace"], pod["metadata"]["name"], container["name"])
+    lines = output(container) or [f"{container['name']} started from {container['image']}"]
+    context.cluster.logs[place] = lines
+    context.event(pod, "Started", f"Started container {container['name']}", source=KUBELET)
+
+
+def _while_running(
+    context: Context, container: Object, status: Object, key: tuple[object, ...], initial: bool
+) -> None:
+    ending = context.behaviour.ending(container)
+    if ending is not None and context.due((*key, "end"), ending[1]):
+        started = status["state"]["running"]["startedAt"]
+        code = ending[0]
+        told = {"exitCode": code, "reason": "Error" if code else "Completed"}
+        status["state"] = {"terminated": {**told, "startedAt": started, "finishedAt": context.now}}
+        status |= {"ready": initial and code == 0, "started": False}
+        return
+    delay = context.behaviour.delay(container)
+    if delay is not None and not status["ready"] and context.due((*key, "ready"), delay):
+        status["ready"] = True
+
+
+def _after_end(context: Context, pod: Object, status: Object, policy: str) -> None:
+    code = _ended(status)
+    if policy == "Never" or (policy == "OnFailure" and code == 0):
+        return
+    message = f"back-off restarting failed container={status['name']} pod={pod['metadata']['name']}"
+    status |= {"restartCount": status["restartCount"] + 1, "lastState": status["state"]}
+    _hold(context, pod, status, "CrashLoopBackOff", message, "BackOff")
+
+
+def _summarize(context: Context, pod: Object, status: Object, initialized: bool) -> None:
+    """Phase and conditions from the containers' states."""
+    rows = status["containerStatuses"]
+    policy = pod["spec"]["restartPolicy"]
+    codes = [_ended(each) for each in rows]
+    failed_first = policy == "Never" and any(
+        _ended(each) for each in status.get("initContainerStatuses") or ()
+    )
+    ended = all(
+        code is not None and (policy == "Never" or (policy == "OnFailure" and code == 0)) for code in codes
+    )
+    if failed_first or (ended and any(codes)):
+        status["phase"] = "Failed"
+    elif ended:
+        status["phase"] = "Succeeded"
+    elif any(each["state"].get("running") or each["restartCount"] or each["lastState"] for each in rows):
+        status["phase"] = "Running"
+    else:
+        status["phase"] = "Pending"
+    ready = all(each["ready"] for each in rows) and status["phase"] == "Running"
+    completed = "PodCompleted" if status["phase"] == "Succeeded" else "ContainersNotReady"
+    names = [each["name"] for each in rows if not each["ready"]]
+    message = "" if ready else f"containers with unready status: [{' '.join(names)}]"
+    now = context.now
+    with_condition(status, "Initialized", "True" if initialized else "False", now)
+    for kind in ("ContainersReady", "Ready"):
+        with_condition(status, kind, "True" if ready else "False", now, "" if ready else completed, message)

@@ -1,0 +1,214 @@
+"""What keeps a cluster tidy: orphans, namespaces, volumes, accounts, and statuses that are simply set."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from local.kubernetes import deletion, selectors
+from local.kubernetes.controllers.common import Context, is_ready, live, portion, with_condition
+from local.kubernetes.errors import Object
+from local.kubernetes.resources import Bucket, Resource
+
+
+def step(context: Context) -> None:
+    """One pass."""
+    _definitions(context)
+    _namespaces(context)
+    _collect(context)
+    _claims(context)
+    _budgets(context)
+    _ingresses(context)
+
+
+def _definitions(context: Context) -> None:
+    """A definition is served as soon as it is there; say so."""
+    for item in context.every("CustomResourceDefinition"):
+        if not (item.get("status") or {}).get("acceptedNames"):
+            stored = [version["name"] for version in item["spec"]["versions"] if version.get("storage")]
+            status: Object = {"acceptedNames": item["spec"]["names"], "storedVersions": stored}
+            with_condition(status, "NamesAccepted", "True", context.now, "NoConflicts", "no conflicts found")
+            accepted = "the initial names have been accepted"
+            with_condition(status, "Established", "True", context.now, "InitialNamesAccepted", accepted)
+            context.set_status(item, status)
+
+
+def _resources(context: Context) -> Iterator[tuple[Bucket, Resource]]:
+    seen: dict[Bucket, Resource] = {}
+    for resource in context.registry.catalogue.resources:
+        if "delete" in resource.verbs:
+            seen.setdefault(resource.bucket, resource)
+    return iter(seen.items())
+
+
+def _namespaces(context: Context) -> None:
+    for item in context.every("Namespace"):
+        name = item["metadata"]["name"]
+        if item["metadata"].get("deletionTimestamp"):
+            _empty(context, item)
+        elif context.store.get(("", "serviceaccounts"), name, "default") is None:
+            account = {"name": "default", "namespace": name}
+            context.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+
+
+def _empty(context: Context, namespace: Object) -> None:
+    name = namespace["metadata"]["name"]
+    left = False
+    for bucket, resource in _resources(context):
+        if not resource.namespaced:
+            continue
+        for item in context.store.items(bucket, name):
+            left = True
+            if not item["metadata"].get("deletionTimestamp"):
+                deletion.delete(context.registry, resource, name, item["metadata"]["name"], {})
+    if not left:
+        after = {**copy.deepcopy(namespace), "spec": {}}
+        if not after["metadata"].get("finalizers"):
+            context.store.remove(("", "namespaces"), "", name)
+
+
+def _collect(context: Context) -> None:
+    """Garbage: dependents without an owner go; owners that wait for their dependents are let go."""
+    everything = list(context.store.all())
+    living = {item["metadata"]["uid"] for _, item in everything}
+    by_bucket = dict(_resources(context))
+    for bucket, item in everything:
+        owners = item["metadata"].get("ownerReferences") or ()
+        resource = by_bucket.get(bucket)
+        if resource is None:
+            continue
+        if (
+            owners
+            and not item["metadata"].get("deletionTimestamp")
+            and not any(o["uid"] in living for o in owners)
+        ):
+            meta = item["metadata"]
+            deletion.delete(context.registry, resource, meta.get("namespace", ""), meta["name"], {})
+        for finalizer in item["metadata"].get("finalizers") or ():
+            if item["metadata"].get("deletionTimestamp"):
+                _finalize(context, resource, item, finalizer, by_bucket)
+
+
+def _dependents(context: Context, owner: Object) -> list[tuple[Bucket, Object]]:
+    uid = owner["metadata"]["uid"]
+    return [
+        (bucket, item)
+        for bucket, item in context.store.all()
+        if any(o["uid"] == uid for o in item["metadata"].get("ownerReferences") or ())
+    ]
+
+
+def _finalize(
+    context: Context, resource: Resource, item: Object, finalizer: str, by_bucket: dict[Bucket, Resource]
+) -> None:
+    found = _dependents(context, item)
+    if finalizer == "orphan":
+        for _, dependent in found:
+            context.edit(dependent, lambda each: _disown(each, item))
+        deletion.release(context.registry, resource, _fresh(context, resource, item), finalizer)
+    elif finalizer == "foregroundDeletion":
+        for bucket, dependent in found:
+            if not dependent["metadata"].get("deletionTimestamp"):
+                meta = dependent["metadata"]
+                deletion.delete(
+                    context.registry,
+                    by_bucket[bucket],
+                    meta.get("namespace", ""),
+                    meta["name"],
+                    {"propagationPolicy": "Foreground"},
+                )
+        if not found:
+            deletion.release(context.registry, resource, item, finalizer)
+
+
+def _fresh(context: Context, resource: Resource, item: Object) -> Object:
+    meta = item["metadata"]
+    return context.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) or item
+
+
+def _disown(item: Object, owner: Object) -> None:
+    meta = item["metadata"]
+    meta["ownerReferences"] = [o for o in meta["ownerReferences"] if o["uid"] != owner["metadata"]["uid"]]
+
+
+def _claims(context: Context) -> None:
+    """MicroK8s' storage waits for the first pod that uses a claim, then makes a volume on the node."""
+    pending = [
+        item
+        for item in context.every("PersistentVolumeClaim")
+        if (item.get("status") or {}).get("phase") != "Bound"
+        and not item["metadata"].get("deletionTimestamp")
+    ]
+    if not pending:
+        return
+    used = {
+        (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
+        for pod in live(context.every("Pod"))
+        for volume in pod["spec"].get("volumes") or ()
+        if volume.get("persistentVolumeClaim")
+    }
+    for item in pending:
+        meta, spec = item["metadata"], item["spec"]
+        known = context.store.get(("storage.k8s.io", "storageclasses"), "", spec["storageClassName"])
+        waits = (known or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
+        if known is None or (waits and (meta["namespace"], meta["name"]) not in used):
+            continue
+        _bind(context, item, known)
+
+
+def _bind(context: Context, item: Object, storage: Object) -> None:
+    meta, spec = item["metadata"], item["spec"]
+    name = f"pvc-{meta['uid']}"
+    capacity = {"storage": ((spec.get("resources") or {}).get("requests") or {}).get("storage", "1Gi")}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "name": meta["name"],
+        "namespace": meta["namespace"],
+    }
+    volume = context.create(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": capacity,
+                "accessModes": spec.get("accessModes") or ["ReadWriteOnce"],
+                "claimRef": {**claim, "uid": meta["uid"]},
+                "hostPath": {"path": f"/var/snap/microk8s/common/default-storage/{name}"},
+                "persistentVolumeReclaimPolicy": storage.get("reclaimPolicy", "Delete"),
+                "storageClassName": spec["storageClassName"],
+            },
+        }
+    )
+    if volume is not None:
+        context.set_status(volume, {"phase": "Bound"})
+    bound = context.edit(item, lambda found: found["spec"].update(volumeName=name))
+    modes = spec.get("accessModes") or ["ReadWriteOnce"]
+    context.set_status(bound, {"phase": "Bound", "accessModes": modes, "capacity": capacity})
+
+
+def _budgets(context: Context) -> None:
+    for item in context.every("PodDisruptionBudget"):
+        terms = selectors.of_object(item["spec"].get("selector"))
+        pods = [] if terms is None else live(context.every("Pod", item["metadata"]["namespace"]))
+        chosen = [pod for pod in pods if selectors.matches(terms or (), pod["metadata"].get("labels"))]
+        total, healthy = len(chosen), sum(map(is_ready, chosen))
+        if "maxUnavailable" in item["spec"]:
+            needed = max(0, total - portion(item["spec"]["maxUnavailable"], total, up=True))
+        else:
+            needed = portion(item["spec"].get("minAvailable", 1), total, up=True)
+        status: Object = {
+            "currentHealthy": healthy,
+            "desiredHealthy": needed,
+            "disruptionsAllowed": max(0, healthy - needed),
+            "expectedPods": total,
+            "observedGeneration": item["metadata"]["generation"],
+        }
+        context.set_status(item, status)
+
+
+def _ingresses(context: Context) -> None:
+    for item in context.every("Ingress"):
+        # MicroK8s' ingress listens on the node itself.
+        context.set_status(item, {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}})

@@ -1,0 +1,87 @@
+"""The scheduler and the kubelet: a pod's way from Pending to its end."""
+
+from __future__ import annotations
+
+import copy
+
+from local.kubernetes.addons import ALLOCATABLE, NODE
+from local.kubernetes.controllers import containers
+from local.kubernetes.controllers.common import Context, live, with_condition
+from local.kubernetes.deletion import PODS
+from local.kubernetes.errors import Object
+from local.kubernetes.quantities import parse
+
+_SCHEDULER = "default-scheduler"
+
+
+def step(context: Context) -> None:
+    """One pass."""
+    for pod in context.every("Pod"):
+        meta, status = pod["metadata"], pod.get("status") or {}
+        if meta.get("deletionTimestamp"):
+            _stop(context, pod)
+        elif status.get("phase") in ("Succeeded", "Failed"):
+            continue
+        elif not pod["spec"].get("nodeName"):
+            _schedule(context, pod)
+        else:
+            containers.run(context, pod)
+
+
+def _stop(context: Context, pod: Object) -> None:
+    meta = pod["metadata"]
+    grace = meta.get("deletionGracePeriodSeconds") or 0
+    if meta.get("finalizers") or not context.due(
+        (meta["uid"], "stop"), min(grace, context.behaviour.stop_seconds)
+    ):
+        return
+    context.store.remove(PODS, meta["namespace"], meta["name"])
+    context.forget(meta["uid"])
+    for key in [key for key in context.cluster.logs if key[:2] == (meta["namespace"], meta["name"])]:
+        del context.cluster.logs[key]
+
+
+def _schedule(context: Context, pod: Object) -> None:
+    problem = _obstacle(context, pod)
+    status = copy.deepcopy(pod.get("status") or {})
+    status |= {"phase": "Pending", "qosClass": "Burstable"}
+    if problem:
+        with_condition(status, "PodScheduled", "False", context.now, "Unschedulable", problem)
+        if status != pod.get("status"):
+            context.set_status(pod, status, _SCHEDULER)
+            context.event(pod, "FailedScheduling", problem, kind="Warning", source=_SCHEDULER)
+        return
+    bound = context.edit(pod, lambda found: found["spec"].update(nodeName=NODE), manager=_SCHEDULER)
+    with_condition(status, "PodScheduled", "True", context.now)
+    context.set_status(bound, status, _SCHEDULER)
+    where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    context.event(pod, "Scheduled", f"Successfully assigned {where} to {NODE}", source=_SCHEDULER)
+
+
+def _obstacle(context: Context, pod: Object) -> str:
+    """Why no node takes the pod, or an empty text."""
+    spec, namespace = pod["spec"], pod["metadata"]["namespace"]
+    for volume in spec.get("volumes") or ():
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim and context.store.get(("", "persistentvolumeclaims"), namespace, claim) is None:
+            return f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found.'
+    nodes = [node for node in context.every("Node") if not (node.get("spec") or {}).get("unschedulable")]
+    if not nodes:
+        return "0/1 nodes are available: 1 node(s) were unschedulable."
+    labels = nodes[0]["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+        return "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+    others = [each for each in live(context.every("Pod")) if each["spec"].get("nodeName")]
+    for resource in ("cpu", "memory"):
+        if sum(_requested(each, resource) for each in [*others, pod]) > parse(ALLOCATABLE[resource]):
+            return f"0/1 nodes are available: 1 Insufficient {resource}."
+    return ""
+
+
+def _requested(pod: Object, resource: str) -> float:
+    asked = 0.0
+    for container in pod["spec"].get("containers") or ():
+        resources = container.get("resources") or {}
+        text = (resources.get("requests") or resources.get("limits") or {}).get(resource, "0")
+        asked += float(parse(text))
+    return asked

@@ -1,0 +1,66 @@
+"""ReplicaSets and DaemonSets: as many pods as are wanted."""
+
+from __future__ import annotations
+
+import secrets
+
+from local.kubernetes.controllers.common import Context, digest, is_ready, live, pod_of
+from local.kubernetes.errors import Object
+
+
+def step(context: Context) -> None:
+    """One pass."""
+    for item in context.every("ReplicaSet"):
+        if not item["metadata"].get("deletionTimestamp"):
+            _replica_set(context, item)
+    for item in context.every("DaemonSet"):
+        if not item["metadata"].get("deletionTimestamp"):
+            _daemon_set(context, item)
+
+
+def _replica_set(context: Context, item: Object) -> None:
+    wanted = item["spec"].get("replicas", 1)
+    pods = live(context.owned("Pod", item))
+    for _ in range(wanted - len(pods)):
+        name = f"{item['metadata']['name']}-{digest(secrets.token_hex(8), 5)}"
+        if context.create(pod_of(item, name, {})):
+            context.event(item, "SuccessfulCreate", f"Created pod: {name}", source="replicaset-controller")
+    # Those that are not ready go first, then the youngest.
+    surplus = sorted(pods, key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
+    for pod in surplus[: max(0, len(pods) - wanted)]:
+        context.delete(pod)
+    remaining = live(context.owned("Pod", item))
+    ready = sum(map(is_ready, remaining))
+    status: Object = {"replicas": len(remaining), "observedGeneration": item["metadata"]["generation"]}
+    if remaining:
+        status["fullyLabeledReplicas"] = len(remaining)
+    if ready:
+        status |= {"readyReplicas": ready, "availableReplicas": ready}
+    context.set_status(item, status)
+
+
+def _daemon_set(context: Context, item: Object) -> None:
+    nodes = [node["metadata"]["name"] for node in context.every("Node")]
+    revision = digest(item["spec"]["template"])
+    pods = live(context.owned("Pod", item))
+    for pod in pods:
+        if pod["metadata"]["labels"].get("controller-revision-hash") != revision:
+            context.delete(pod)
+    current = {pod["spec"].get("nodeName"): pod for pod in live(context.owned("Pod", item))}
+    for node in nodes:
+        if node not in current:
+            name = f"{item['metadata']['name']}-{digest(secrets.token_hex(8), 5)}"
+            made = pod_of(item, name, {"controller-revision-hash": revision})
+            made["spec"]["nodeName"] = node
+            context.create(made)
+    ready = sum(is_ready(pod) for pod in current.values())
+    status = {
+        "currentNumberScheduled": len(current),
+        "desiredNumberScheduled": len(nodes),
+        "numberMisscheduled": 0,
+        "numberReady": ready,
+        "numberAvailable": ready,
+        "updatedNumberScheduled": len(current),
+        "observedGeneration": item["metadata"]["generation"],
+    }
+    context.set_status(item, status)

@@ -1,0 +1,85 @@
+"""Deleting: preconditions, finalizers, grace, and what becomes of the dependents.
+
+https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+"""
+
+from __future__ import annotations
+
+import copy
+
+from local.kubernetes import errors
+from local.kubernetes.errors import Object
+from local.kubernetes.registry import DEFINITIONS, NAMESPACES, Registry, as_version, is_over, timestamp
+from local.kubernetes.resources import Resource
+
+PODS = ("", "pods")
+
+
+def delete(registry: Registry, resource: Resource, namespace: str, name: str, options: Object) -> Object:
+    """Delete, or begin to; returns the object if it lives on for a while, else a success `Status`.
+
+    `options` is a `DeleteOptions` object. Raises `ApiError` 404, 409.
+    """
+    store = registry.store
+    with store.lock:
+        before = registry.get(resource, namespace, name)
+        meta = before["metadata"]
+        for key, wanted in (options.get("preconditions") or {}).items():
+            if wanted and meta.get(key) != wanted:
+                raise errors.conflict(resource.plural, resource.group, name, "Precondition failed")
+        if options.get("dryRun"):
+            return errors.success(resource.plural, name, resource.group, meta["uid"])
+        after = _marked(before, resource, options, timestamp(registry.now()))
+        if is_over(after, resource):
+            remove(registry, resource, before)
+            return errors.success(resource.plural, name, resource.group, meta["uid"])
+        return store.put(resource.bucket, after) if after != before else before
+
+
+def _marked(before: Object, resource: Resource, options: Object, now: str) -> Object:
+    after = copy.deepcopy(before)
+    meta = after["metadata"]
+    finalizers = list(meta.get("finalizers") or ())
+    policy = options.get("propagationPolicy") or (
+        "Orphan" if options.get("orphanDependents") else "Background"
+    )
+    wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
+    if wanted and wanted not in finalizers:
+        finalizers.append(wanted)
+    if finalizers:
+        meta["finalizers"] = finalizers
+    if "deletionTimestamp" not in meta:
+        meta["deletionTimestamp"] = now
+        if "generation" in meta:
+            meta["generation"] += 1
+    grace = options.get("gracePeriodSeconds")
+    if resource.bucket == PODS:
+        default = (before.get("spec") or {}).get("terminationGracePeriodSeconds", 30)
+        pending = not (before.get("spec") or {}).get("nodeName")
+        meta["deletionGracePeriodSeconds"] = 0 if pending else default if grace is None else grace
+    if resource.bucket == NAMESPACES:
+        after["status"] = {**(after.get("status") or {}), "phase": "Terminating"}
+    return after
+
+
+def remove(registry: Registry, resource: Resource, item: Object) -> None:
+    """Take the object out at once; with a definition, its custom resources go too."""
+    meta = item["metadata"]
+    if resource.bucket == DEFINITIONS:
+        spec = item["spec"]
+        bucket = (spec["group"], spec["names"]["plural"])
+        for custom in registry.store.items(bucket):
+            place = custom["metadata"]
+            registry.store.remove(bucket, place.get("namespace", ""), place["name"])
+    registry.store.remove(resource.bucket, meta.get("namespace", ""), meta["name"])
+
+
+def release(registry: Registry, resource: Resource, item: Object, finalizer: str) -> None:
+    """Strike a finalizer out, and remove the object if nothing else holds it."""
+    after = copy.deepcopy(as_version(item, resource))
+    meta = after["metadata"]
+    meta["finalizers"] = [name for name in meta.get("finalizers") or () if name != finalizer]
+    if is_over(after, resource):
+        remove(registry, resource, item)
+    else:
+        registry.store.put(resource.bucket, after)

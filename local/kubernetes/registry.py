@@ -1,0 +1,289 @@
+"""What happens to an object between the request and the store: decoding, defaults, checks, ownership.
+
+Controllers and tests write through the same door as the HTTP handlers do.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from local.kubernetes import apply as server_side
+from local.kubernetes import defaults, errors, rules, validation
+from local.kubernetes.errors import ApiError, Object, bad_request
+from local.kubernetes.resources import Bucket, Catalogue, Resource
+from local.kubernetes.schema import Shape, shape_of
+from local.kubernetes.store import Store
+
+NAMESPACES: Bucket = ("", "namespaces")
+DEFINITIONS: Bucket = ("apiextensions.k8s.io", "customresourcedefinitions")
+# Built-in groups whose objects count the generations of their spec.
+_COUNTED_GROUPS = ("apps", "batch", "networking.k8s.io", "policy", "apiextensions.k8s.io")
+_KEPT_META = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+
+
+@dataclass(slots=True)
+class Write:
+    """How a write is meant, and the warnings that it brought."""
+
+    manager: str = "unknown"
+    validation: str = "Warn"  # Ignore, Warn or Strict
+    dry_run: bool = False
+    force: bool = False
+    subresource: str = ""
+    operation: str = "Update"
+    warnings: list[str] = field(default_factory=list)
+
+    def manager_of(self, resource: Resource) -> server_side.Manager:
+        """The identity under which the written fields are owned."""
+        return server_side.Manager(self.manager, self.operation, resource.api_version, self.subresource)
+
+
+def timestamp(now: datetime) -> str:
+    """Seconds in UTC, as `metav1.Time` is written."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Registry:
+    """Creates, updates and deletes objects by the rules of the kinds that are served."""
+
+    def __init__(
+        self, store: Store, version: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.store, self.version, self.now = store, version, now
+        self._catalogue: tuple[tuple[str, ...], Catalogue] | None = None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is served at the moment."""
+        definitions = self.store.items(DEFINITIONS)
+        stamp = tuple(item["metadata"]["resourceVersion"] for item in definitions)
+        if self._catalogue is None or self._catalogue[0] != stamp:
+            self._catalogue = (stamp, Catalogue(definitions))
+        return self._catalogue[1]
+
+    def shape(self, resource: Resource) -> Shape:
+        """The schema of the kind."""
+        return shape_of(resource, self.version)
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """The stored object, not to be changed. Raises `ApiError` 404."""
+        found = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
+        if found is None:
+            raise errors.not_found(resource.plural, resource.group, name)
+        return as_version(found, resource)
+
+    def create(self, resource: Resource, namespace: str, body: Any, write: Write) -> Object:
+        """Raises `ApiError` 400, 403, 404, 409, 422."""
+        shape = self.shape(resource)
+        item, warnings = validation.decode(copy.deepcopy(body), resource, shape, write.validation)
+        write.warnings += warnings
+        with self.store.lock:
+            meta = self._addressed(item, resource, namespace, "")
+            if meta.get("resourceVersion"):
+                raise bad_request("resourceVersion should not be set on objects to be created")
+            if not meta.get("name") and meta.get("generateName"):
+                meta["name"] = meta["generateName"] + secrets.token_hex(3)[:5]
+            self._reset(item, resource)
+            self._fill(item, resource, shape)
+            owners = server_side.update({"metadata": {}}, item, shape, write.manager_of(resource))
+            return self._insert(item, resource, owners, write)
+
+    def update(self, resource: Resource, namespace: str, name: str, body: Any, write: Write) -> Object:
+        """Replace the object, or only its status if that is `write.subresource`. Raises `ApiError`."""
+        return self.edit(resource, namespace, name, lambda _: body, write)
+
+    def edit(
+        self, resource: Resource, namespace: str, name: str, change: Callable[[Object], Any], write: Write
+    ) -> Object:
+        """Put what `change` makes of a copy of the object. Raises `ApiError`."""
+        shape = self.shape(resource)
+        with self.store.lock:
+            before = self.get(resource, namespace, name)
+            body = change(copy.deepcopy(before))
+            after, warnings = validation.decode(body, resource, shape, write.validation)
+            write.warnings += warnings
+            meta = self._addressed(after, resource, namespace, name)
+            self._preconditions(before, meta, resource, write)
+            after = self._confined(before, after, resource, write.subresource)
+            self._fill(after, resource, shape)
+            owners = server_side.update(before, after, shape, write.manager_of(resource))
+            return self._commit(before, after, resource, owners, write)
+
+    def apply(
+        self, resource: Resource, namespace: str, name: str, body: Any, write: Write
+    ) -> tuple[Object, bool]:
+        """Server-side apply; returns the object and whether it was created. Raises `ApiError`."""
+        write = replace(write, operation="Apply")
+        shape = self.shape(resource)
+        config, warnings = validation.decode(
+            copy.deepcopy(body), resource, shape, write.validation, applied=True
+        )
+        write.warnings += warnings
+        if config.get("metadata", {}).get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        with self.store.lock:
+            meta = self._addressed(config, resource, namespace, name)
+            found = self.store.get(resource.bucket, meta.get("namespace", ""), name)
+            if write.subresource != "status":
+                self._reset(config, resource)
+            manager = write.manager_of(resource)
+            if found is None:
+                live: Object = {"metadata": {}}
+                item, owners = server_side.apply(live, config, shape, manager, force=write.force)
+                return self._insert(item, resource, owners, write), True
+            before = as_version(found, resource)
+            self._preconditions(before, {**meta, "uid": meta.get("uid")}, resource, write)
+            config["metadata"].pop("resourceVersion", None)
+            after, owners = server_side.apply(before, config, shape, manager, force=write.force)
+            after = self._confined(before, copy.deepcopy(after), resource, write.subresource)
+            self._fill(after, resource, shape)
+            return self._commit(before, after, resource, owners, write), False
+
+    def _fill(self, item: Object, resource: Resource, shape: Shape) -> None:
+        validation.check(item, resource, shape)
+        if not resource.custom:
+            defaults.fill(item, resource.plural)
+
+    def _addressed(self, item: Object, resource: Resource, namespace: str, name: str) -> Object:
+        """Make kind, name and namespace those of the request; refuse others."""
+        for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+            if item.setdefault(key, wanted) != wanted:
+                raise bad_request(
+                    f"{key} in the data ({item[key]}) does not match the expected {key} ({wanted})"
+                )
+        meta: Object = item.setdefault("metadata", {})
+        if name and meta.setdefault("name", name) != name:
+            raise bad_request(
+                f"the name of the object ({meta['name']}) does not match the name on the URL ({name})"
+            )
+        if not resource.namespaced:
+            meta.pop("namespace", None)
+        elif not meta.get("namespace"):
+            meta["namespace"] = namespace
+        elif meta["namespace"] != namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        return meta
+
+    def _reset(self, item: Object, resource: Resource) -> None:
+        meta = item["metadata"]
+        for key in ("managedFields", "selfLink", *_KEPT_META):
+            meta.pop(key, None)
+        if "status" in resource.subresources:
+            item.pop("status", None)
+
+    def _confined(self, before: Object, after: Object, resource: Resource, subresource: str) -> Object:
+        """Only what the endpoint may change: the status at `/status`, all but the status elsewhere."""
+        if subresource == "status":
+            kept = {**before, "metadata": copy.deepcopy(before["metadata"])}
+            # Controllers annotate through /status too; the rest of the metadata stays.
+            for key in ("annotations", "labels"):
+                if key in after["metadata"] and not resource.custom:
+                    kept["metadata"][key] = after["metadata"][key]
+            status = {"status": after["status"]} if "status" in after else {}
+            return {key: value for key, value in kept.items() if key != "status"} | status
+        if "status" in resource.subresources:
+            after.pop("status", None)
+            if "status" in before:
+                after["status"] = before["status"]
+        for key in _KEPT_META:
+            after["metadata"].pop(key, None)
+            if key in before["metadata"]:
+                after["metadata"][key] = before["metadata"][key]
+        return after
+
+    def _preconditions(self, before: Object, meta: Object, resource: Resource, write: Write) -> None:
+        for key in ("uid", "resourceVersion"):
+            wanted, found = meta.get(key), before["metadata"][key]
+            if wanted and wanted != found:
+                why = (
+                    f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+                    if key == "uid"
+                    else ""
+                )
+                raise errors.conflict(resource.plural, resource.group, before["metadata"]["name"], why)
+        must = resource.custom or resource.plural == "leases"
+        if must and not meta.get("resourceVersion") and write.operation == "Update":
+            cause = (
+                "metadata.resourceVersion",
+                "FieldValueInvalid",
+                "Invalid value: 0: must be specified for an update",
+            )
+            raise errors.invalid(resource.kind, resource.group, before["metadata"]["name"], [cause])
+
+    def _insert(self, item: Object, resource: Resource, owners: server_side.Owners, write: Write) -> Object:
+        item = copy.deepcopy(item)
+        meta = item["metadata"]
+        if resource.namespaced:
+            self._check_namespace(meta["namespace"], resource, meta.get("name", ""))
+        self._fill(item, resource, self.shape(resource))
+        rules.check(item, resource)
+        if self.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) is not None:
+            raise errors.already_exists(resource.plural, resource.group, meta["name"])
+        now = timestamp(self.now())
+        meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": now}
+        if resource.custom or resource.group in _COUNTED_GROUPS:
+            meta["generation"] = 1
+        if not resource.custom:
+            defaults.fill(item, resource.plural)  # what depends on the uid
+            if "status" in resource.subresources:
+                item.setdefault("status", dict(defaults.FIRST_STATUS.get(resource.plural, {})))
+        server_side.record(item, owners, None, now)
+        return item if write.dry_run else self.store.put(resource.bucket, item)
+
+    def _check_namespace(self, namespace: str, resource: Resource, name: str) -> None:
+        found = self.store.get(NAMESPACES, "", namespace)
+        if found is None:
+            raise errors.not_found("namespaces", "", namespace)
+        if found["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise errors.forbidden(resource.plural, resource.group, name, why)
+
+    def _commit(
+        self, before: Object, after: Object, resource: Resource, owners: server_side.Owners, write: Write
+    ) -> Object:
+        rules.check(after, resource)
+        rules.check_update(before, after, resource)
+        meta = after["metadata"]
+        meta["resourceVersion"] = before["metadata"]["resourceVersion"]
+        if "generation" in meta and _content(before) != _content(after):
+            meta["generation"] = before["metadata"]["generation"] + 1
+        server_side.record(after, owners, before, timestamp(self.now()))
+        if write.dry_run or server_side.same(before, after):
+            return after if write.dry_run else before
+        if is_over(after, resource):
+            return self.store.remove(resource.bucket, meta.get("namespace", ""), meta["name"]) or after
+        return self.store.put(resource.bucket, after)
+
+
+def is_over(item: Object, resource: Resource) -> bool:
+    """Whether a deletion that waited has nothing more to wait for."""
+    meta = item["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("finalizers"):
+        return False
+    if resource.bucket == NAMESPACES:
+        return not (item.get("spec") or {}).get("finalizers")
+    return not meta.get("deletionGracePeriodSeconds")
+
+
+def _content(item: Object) -> Object:
+    return {key: value for key, value in item.items() if key not in ("metadata", "status")}
+
+
+def as_version(item: Object, resource: Resource) -> Object:
+    """The object in the version of the resource; versions of one kind differ in nothing else here."""
+    if item["apiVersion"] == resource.api_version:
+        return item
+    return {**item, "apiVersion": resource.api_version}
+
+
+def precondition_failed(resource: Resource, name: str) -> ApiError:
+    """409 of a deletion that was meant for another state of the object."""
+    return errors.conflict(resource.plural, resource.group, name, "Precondition failed")

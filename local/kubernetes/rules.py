@@ -1,0 +1,177 @@
+"""What the API server checks beyond schemas: names, selectors, and fields that must not change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any
+
+from local.kubernetes.errors import Object, invalid
+from local.kubernetes.resources import Resource
+from local.kubernetes.selectors import matches, of_object
+from local.kubernetes.validation import Cause
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+# Role names and the like may hold colons; they only must be a path's segment.
+_FREE_NAMES = ("rbac.authorization.k8s.io",)
+
+_SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "and must start and end with an alphanumeric character"
+)
+
+
+def _metadata(item: Object, resource: Resource) -> Iterator[Cause]:
+    meta = item["metadata"]
+    name = meta.get("name", "")
+    if not name:
+        yield "metadata.name", "FieldValueRequired", "Required value: name or generateName is required"
+    elif resource.group in _FREE_NAMES:
+        if "/" in name or "%" in name or name in (".", ".."):
+            yield "metadata.name", "FieldValueInvalid", f"Invalid value: \"{name}\": may not contain '/'"
+    elif len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
+        yield "metadata.name", "FieldValueInvalid", f'Invalid value: "{name}": {_SUBDOMAIN_TEXT}'
+    for key, value in (meta.get("labels") or {}).items():
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value or ""):
+            yield (
+                "metadata.labels",
+                "FieldValueInvalid",
+                f'Invalid value: "{value or key}": a valid label is needed',
+            )
+
+
+def _pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset()) -> Iterator[Cause]:
+    if not spec.get("containers"):
+        yield f"{path}.containers", "FieldValueRequired", "Required value"
+    volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | claimed
+    for kind in ("initContainers", "containers"):
+        for number, container in enumerate(spec.get(kind) or ()):
+            where = f"{path}.{kind}[{number}]"
+            if not container.get("image"):
+                yield f"{where}.image", "FieldValueRequired", "Required value"
+            for at, mount in enumerate(container.get("volumeMounts") or ()):
+                if mount.get("name") not in volumes:
+                    field = f"{where}.volumeMounts[{at}].name"
+                    yield field, "FieldValueNotFound", f'Not found: "{mount.get("name")}"'
+
+
+def _workload(item: Object) -> Iterator[Cause]:
+    spec = item["spec"]
+    template = spec.get("template") or {}
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    terms = of_object(spec.get("selector"))
+    if terms is None:
+        yield "spec.selector", "FieldValueRequired", "Required value"
+    elif not terms:
+        yield (
+            "spec.selector",
+            "FieldValueInvalid",
+            "Invalid value: empty selector is invalid for " + item["kind"],
+        )
+    elif not matches(terms, labels):
+        message = f"Invalid value: {labels}: `selector` does not match template `labels`"
+        yield "spec.template.metadata.labels", "FieldValueInvalid", message
+    claimed = {claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates") or ()}
+    yield from _pod(template.get("spec") or {}, "spec.template.spec", claimed)
+
+
+def _job(item: Object) -> Iterator[Cause]:
+    spec = item["spec"]["template"].get("spec") or {}
+    if spec.get("restartPolicy", "Always") not in ("Never", "OnFailure"):
+        message = 'Required value: valid values: "OnFailure", "Never"'
+        yield "spec.template.spec.restartPolicy", "FieldValueRequired", message
+    yield from _pod(spec, "spec.template.spec")
+
+
+def _service(item: Object) -> Iterator[Cause]:
+    spec = item.get("spec") or {}
+    ports = spec.get("ports") or ()
+    if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
+        yield "spec.ports", "FieldValueRequired", "Required value"
+    if len(ports) > 1:
+        for number, port in enumerate(ports):
+            if not port.get("name"):
+                yield f"spec.ports[{number}].name", "FieldValueRequired", "Required value"
+
+
+_CHECKS: Mapping[str, Callable[[Object], Iterator[Cause]]] = {
+    "deployments": _workload,
+    "replicasets": _workload,
+    "statefulsets": _workload,
+    "daemonsets": _workload,
+    "jobs": _job,
+    "pods": lambda item: _pod(item.get("spec") or {}, "spec"),
+    "services": _service,
+}
+
+_STATEFUL_MUTABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+# What an update must leave as it is.
+_IMMUTABLE: Mapping[str, tuple[str, ...]] = {
+    "deployments": ("selector",),
+    "replicasets": ("selector",),
+    "daemonsets": ("selector",),
+    "jobs": ("selector", "template", "completionMode"),
+    "storageclasses": ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
+}
+
+
+def check(item: Object, resource: Resource) -> None:
+    """Raises `ApiError` 422."""
+    causes = list(_metadata(item, resource))
+    if not resource.custom and resource.plural in _CHECKS:
+        causes += _CHECKS[resource.plural](item)
+    if causes:
+        raise invalid(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
+
+
+def check_update(before: Object, after: Object, resource: Resource) -> None:
+    """Raises `ApiError` 422 if a field changed that must not."""
+    causes = [] if resource.custom else list(_changes(before, after, resource.plural))
+    if causes:
+        raise invalid(resource.kind, resource.group, after["metadata"]["name"], causes)
+
+
+def _changes(before: Object, after: Object, plural: str) -> Iterator[Cause]:
+    old, new = before.get("spec") or {}, after.get("spec") or {}
+    for name in _IMMUTABLE.get(plural, ()):
+        if old.get(name) != new.get(name):
+            yield f"spec.{name}", "FieldValueInvalid", f"Invalid value: {new.get(name)}: field is immutable"
+    if plural == "statefulsets" and _rest(old) != _rest(new):
+        allowed = ", ".join(f"'{name}'" for name in _STATEFUL_MUTABLE)
+        message = f"Forbidden: updates to statefulset spec for fields other than {allowed} are forbidden"
+        yield "spec", "FieldValueForbidden", message
+    if plural == "services" and old.get("clusterIP") not in (None, "", new.get("clusterIP")):
+        yield (
+            "spec.clusterIP",
+            "FieldValueInvalid",
+            f'Invalid value: "{new.get("clusterIP")}": field is immutable',
+        )
+    if plural == "persistentvolumeclaims" and old.get("storageClassName") not in (
+        None,
+        new.get("storageClassName"),
+    ):
+        message = "Forbidden: spec is immutable after creation except resources.requests for bound claims"
+        yield "spec", "FieldValueForbidden", message
+    if (
+        plural in ("secrets", "configmaps")
+        and before.get("immutable")
+        and before.get("data") != after.get("data")
+    ):
+        yield "data", "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set"
+    if plural == "secrets" and before.get("type") != after.get("type"):
+        yield "type", "FieldValueInvalid", f'Invalid value: "{after.get("type")}": field is immutable'
+    if plural in ("rolebindings", "clusterrolebindings") and before.get("roleRef") != after.get("roleRef"):
+        yield "roleRef", "FieldValueInvalid", "Invalid value: cannot change roleRef"
+
+
+def _rest(spec: Object) -> Object:
+    return {name: value for name, value in spec.items() if name not in _STATEFUL_MUTABLE}

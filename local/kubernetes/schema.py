@@ -1,0 +1,144 @@
+"""Schemas as merging, ownership and validation need them: is this list a map, a set, or one value?
+
+Built-in kinds come from the JSON schemas of `kubernetes_validate`, custom ones from their definitions.
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from local.kubernetes.errors import Object
+from local.kubernetes.resources import Resource
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+# The JSON schemas carry no defaults, and these are the only defaulted keys of lists that are maps.
+_KEY_DEFAULTS = {"protocol": "TCP"}
+
+
+@functools.cache
+def definitions(version: str) -> Mapping[str, Object]:
+    """All definitions of a Kubernetes version such as `1.31`. Raises FileNotFoundError for an unknown one."""
+    root = importlib.resources.files("kubernetes_validate").joinpath("kubernetes-json-schema")
+    text = root.joinpath(f"v{version}.0-local-strict", "_definitions.json").read_text("utf-8")
+    found: dict[str, Object] = json.loads(text)["$defs"]
+    return found
+
+
+@functools.cache
+def _roots(version: str) -> Mapping[tuple[str, str], Object]:
+    roots = {}
+    for definition in definitions(version).values():
+        for told in definition.get("x-kubernetes-group-version-kind", ()):
+            api_version = "/".join(filter(None, (told["group"], told["version"])))
+            roots[api_version, told["kind"]] = definition
+    return roots
+
+
+class Shape:
+    """A place in a schema. An empty one stands for what is not described: maps merge, lists do not."""
+
+    __slots__ = ("_fields", "_items", "node", "version")
+
+    def __init__(self, node: Mapping[str, Any], version: str) -> None:
+        ref = node.get("$ref")
+        if ref is None and len(node.get("allOf", ())) == 1:
+            ref = node["allOf"][0].get("$ref")
+        if ref is not None:
+            extra = {key: value for key, value in node.items() if key.startswith("x-kubernetes")}
+            node = {**definitions(version)[ref.rpartition("/")[2]], **extra}
+        self.node, self.version = node, version
+        self._fields: dict[str, Shape] = {}
+        self._items: Shape | None = None
+
+    def _at(self, node: Mapping[str, Any] | None) -> Shape:
+        return Shape(node if isinstance(node, Mapping) else {}, self.version)
+
+    def declares(self, name: str) -> bool:
+        """Whether the schema names this field."""
+        return name in (self.node.get("properties") or {})
+
+    @property
+    def typed(self) -> bool:
+        """Whether fields are declared here, in contrast to a map of free keys."""
+        return bool(self.node.get("properties"))
+
+    @property
+    def open(self) -> bool:
+        """Whether undeclared fields are welcome."""
+        if not self.node or self.node.get("x-kubernetes-preserve-unknown-fields"):
+            return True
+        return not self.typed and self.node.get("additionalProperties") is not False
+
+    def field(self, name: str) -> Shape:
+        """The shape under a key."""
+        found = self._fields.get(name)
+        if found is None:
+            properties = self.node.get("properties") or {}
+            found = self._at(properties.get(name, self.node.get("additionalProperties")))
+            if name in properties:  # of free keys there may be any number
+                self._fields[name] = found
+        return found
+
+    @property
+    def items(self) -> Shape:
+        """The shape of a list's items."""
+        if self._items is None:
+            self._items = self._at(self.node.get("items"))
+        return self._items
+
+    @property
+    def atomic_map(self) -> bool:
+        """Whether the object is owned and replaced as a whole."""
+        return self.node.get("x-kubernetes-map-type") == "atomic"
+
+    @property
+    def list_type(self) -> str:
+        """`atomic`, `set` or `map`."""
+        return str(self.node.get("x-kubernetes-list-type") or "atomic")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What identifies an item of a list that is a map."""
+        return tuple(self.node.get("x-kubernetes-list-map-keys") or ())
+
+    def key_of(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """The identifying fields of an item, defaults filled in."""
+        found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in self.keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    @property
+    def merge_key(self) -> str | None:
+        """Of strategic merge patch: the field that identifies an item, if this list merges."""
+        key = self.node.get("x-kubernetes-patch-merge-key")
+        return str(key) if key and "merge" in self.strategies else None
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Of strategic merge patch: `merge`, `replace`, `retainKeys`."""
+        return tuple(str(self.node.get("x-kubernetes-patch-strategy") or "").split(","))
+
+    @property
+    def scalar_merge(self) -> bool:
+        """Of strategic merge patch: a list of scalars that is united, such as finalizers."""
+        return "merge" in self.strategies and self.merge_key is None
+
+
+@functools.cache
+def _built_in(api_version: str, kind: str, version: str) -> Shape:
+    return Shape(_roots(version).get((api_version, kind), {}), version)
+
+
+def shape_of(resource: Resource, version: str) -> Shape:
+    """The shape of a resource's objects, metadata included."""
+    if not resource.custom:
+        return _built_in(resource.api_version, resource.kind, version)
+    node = dict(resource.schema or {})
+    properties = dict(node.get("properties") or {})
+    properties |= {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+    properties["metadata"] = {"$ref": f"#/$defs/{_META}"}
+    return Shape({**node, "properties": properties}, version)

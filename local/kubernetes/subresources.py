@@ -1,0 +1,182 @@
+"""What is served below objects: scale, logs, eviction, tokens; and kinds that are answered, not kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from local.kubernetes import access, deletion, listing, selectors
+from local.kubernetes.addons import NODE
+from local.kubernetes.cluster import Cluster
+from local.kubernetes.errors import Object, bad_request, not_found
+from local.kubernetes.handlers import Answer, Call, dispatch, patched
+from local.kubernetes.registry import timestamp
+from local.kubernetes.requests import Target, truth
+
+
+def scale(cluster: Cluster, call: Call) -> Answer:
+    """GET, PUT and PATCH of `/scale`, which owns `spec.replicas` under its own name."""
+    target = call.target
+    current = cluster.registry.get(call.resource, target.namespace, target.name)
+    if target.verb == "get":
+        return Answer(_scale_of(current))
+    body = call.decoded()
+    write = call.write()
+
+    def change(item: Object) -> Object:
+        told = _scale_of(item)
+        wanted = patched(cluster, call, told, body) if target.verb == "patch" else body
+        revision = (wanted.get("metadata") or {}).get("resourceVersion")
+        replicas = (wanted.get("spec") or {}).get("replicas", 0)
+        meta = {**item["metadata"]} | ({"resourceVersion": revision} if revision else {})
+        return {**item, "metadata": meta, "spec": {**item["spec"], "replicas": replicas}}
+
+    made = cluster.registry.edit(call.resource, target.namespace, target.name, change, write)
+    return Answer(_scale_of(made))
+
+
+def _scale_of(item: Object) -> Object:
+    meta = {
+        key: item["metadata"][key]
+        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    }
+    labels = ((item["spec"].get("selector") or {}).get("matchLabels") or {}).items()
+    status: Object = {"replicas": (item.get("status") or {}).get("replicas", 0)}
+    status["selector"] = ",".join(f"{key}={value}" for key, value in sorted(labels))
+    spec = {"replicas": item["spec"].get("replicas", 1)}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}
+
+
+def log(cluster: Cluster, call: Call) -> Answer:
+    """What a container wrote. Raises `ApiError` 400 for one that has not started."""
+    pod = cluster.registry.get(call.resource, call.target.namespace, call.target.name)
+    names = [
+        each["name"] for each in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
+    ]
+    container = call.query.get("container") or names[-1] if len(names) == 1 else call.query.get("container")
+    name = call.target.name
+    if not container:
+        raise bad_request(f"a container name must be specified for pod {name}, choose one of: {names}")
+    if container not in names:
+        raise bad_request(f"container {container} is not valid for pod {name}")
+    written = cluster.logs.get((call.target.namespace, name, container))
+    if written is None:
+        reason = _waiting(pod, container)
+        trying = (
+            "trying and failing to pull image" if "ImagePull" in reason else f"waiting to start: {reason}"
+        )
+        raise bad_request(f'container "{container}" in pod "{name}" is {trying}')
+    lines = list(written)
+    if call.query.get("tailLines"):
+        lines = lines[len(lines) - min(len(lines), listing.number(call.query, "tailLines")) :]
+    if truth(call.query.get("timestamps")):
+        started = (pod.get("status") or {}).get("startTime", "")
+        lines = [f"{started} {line}" for line in lines]
+    text = "".join(f"{line}\n" for line in lines)
+    limit = listing.number(call.query, "limitBytes")
+    return Answer(text[:limit] if limit else text, text=True)
+
+
+def _waiting(pod: Object, container: str) -> str:
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status["name"] == container and "waiting" in status.get("state", {}):
+            return str(status["state"]["waiting"].get("reason", "ContainerCreating"))
+    return "ContainerCreating"
+
+
+def evict(cluster: Cluster, call: Call) -> Answer:
+    """POST of an Eviction: a deletion by another name."""
+    target = call.target
+    options = call.decoded().get("deleteOptions") or {}
+    deletion.delete(cluster.registry, call.resource, target.namespace, target.name, options)
+    return Answer(
+        {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+    )
+
+
+def token(cluster: Cluster, call: Call) -> Answer:
+    """POST of a TokenRequest: a bearer token of the service account."""
+    target = call.target
+    cluster.registry.get(call.resource, target.namespace, target.name)
+    status = {
+        "token": cluster.token_for(target.name, target.namespace),
+        "expirationTimestamp": timestamp(cluster.registry.now()),
+    }
+    return Answer({**call.decoded(), "metadata": {"name": target.name}, "status": status}, 201)
+
+
+def finalize(cluster: Cluster, call: Call) -> Answer:
+    """PUT of a namespace's finalizers."""
+    return dispatch(cluster, replace(call, target=replace(call.target, subresource="")))
+
+
+BELOW: Mapping[str, Callable[[Cluster, Call], Answer]] = {
+    "scale": scale,
+    "log": log,
+    "eviction": evict,
+    "token": token,
+    "finalize": finalize,
+    "status": dispatch,
+}
+
+
+def review(cluster: Cluster, call: Call, user: access.User) -> Answer:
+    """`kubectl auth can-i` and `kubectl auth whoami`."""
+    body = copy.deepcopy(call.decoded())
+    if call.resource.kind == "SelfSubjectReview":
+        body["status"] = {"userInfo": {"username": user.name, "groups": list(user.groups)}}
+        return Answer(body, 201)
+    spec = body.get("spec") or {}
+    asked = spec.get("resourceAttributes") or {}
+    target = Target(
+        asked.get("verb") or (spec.get("nonResourceAttributes") or {}).get("verb", ""),
+        (spec.get("nonResourceAttributes") or {}).get("path", ""),
+        asked.get("group", ""),
+        asked.get("version", ""),
+        asked.get("resource", ""),
+        asked.get("subresource", ""),
+        asked.get("namespace", ""),
+        asked.get("name", ""),
+    )
+    body["status"] = {"allowed": access.allowed(cluster.store, user, target)}
+    return Answer(body, 201)
+
+
+def metrics(cluster: Cluster, call: Call) -> Answer:
+    """`metrics.k8s.io`: a plausible constant use by each running pod, and their sum on the node."""
+    now = timestamp(cluster.registry.now())
+    pods = [
+        pod
+        for pod in cluster.store.items(deletion.PODS)
+        if (pod.get("status") or {}).get("phase") == "Running"
+    ]
+    if call.resource.kind == "NodeMetrics":
+        usage = {"cpu": f"{250 + 10 * len(pods)}m", "memory": f"{2048 + 64 * len(pods)}Mi"}
+        found = [_measured(call, now, {"name": NODE}, {"usage": usage})]
+    else:
+        found = [_measured(call, now, _place(pod), {"containers": _used(pod)}) for pod in pods]
+    chosen = listing.selection(call.resource, call.target, call.query)
+    found = [item for item in found if selectors.Selection.takes(chosen, item)]
+    if call.target.name:
+        if not found:
+            raise not_found(call.resource.plural, call.resource.group, call.target.name)
+        return Answer(found[0])
+    api_version = call.resource.api_version
+    return Answer(
+        {"kind": f"{call.resource.kind}List", "apiVersion": api_version, "metadata": {}, "items": found}
+    )
+
+
+def _place(pod: Object) -> Object:
+    return {key: pod["metadata"].get(key) for key in ("name", "namespace", "labels")}
+
+
+def _used(pod: Object) -> list[Object]:
+    usage = {"cpu": "10m", "memory": "64Mi"}
+    return [{"name": container["name"], "usage": usage} for container in pod["spec"]["containers"]]
+
+
+def _measured(call: Call, now: str, meta: Object, rest: Object) -> Object:
+    shown = {"kind": call.resource.kind, "apiVersion": call.resource.api_version, "metadata": meta}
+    return {**shown, "timestamp": now, "window": "15s", **rest}

@@ -1,0 +1,120 @@
+"""`Notifications` over apprise, which knows some hundred and thirty services by URL.
+
+The URLs hold tokens, so they are secrets: apprise's own log is silenced, and errors name routes only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Unavailable, UsageError
+from shared.ports_notify import Notice, Severity
+from shared.secret import Secret
+from shared.state.notices import Notices
+
+if TYPE_CHECKING:
+    from shared.policy import Notify
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[Notice], None]
+"""Gives a notice to one address; raises `Unavailable`."""
+
+_SIGNS = {Severity.INFO: "ℹ️", Severity.WARNING: "⚠️", Severity.CRITICAL: "🚨"}
+_CURE = "Check the address in GROUNDCREW_NOTIFY_URLS and whether the service is up."
+
+
+class RoutedNotifications:
+    """Tells by policy: routes by severity, the fallback when all of them fail, each matter once."""
+
+    def __init__(self, routes: Mapping[str, Sequence[Send]], policy: Notify, notices: Notices) -> None:
+        self._routes, self._policy, self._notices = routes, policy, notices
+
+    def tell(self, notice: Notice) -> bool:
+        """See `Notifications.tell`."""
+        if not notice.key:
+            self._send(notice)
+            return True
+        again = self._policy.repeat_after if notice.again else None
+        with self._notices.telling(notice.key, again_after=again) as wanted:
+            if wanted:
+                self._send(notice)
+        return wanted
+
+    def _send(self, notice: Notice) -> None:
+        names = getattr(self._policy.routes, notice.severity.value)
+        told = [name for name in names if self._send_by(name, notice)]
+        fallback = self._policy.fallback
+        if not told and fallback and fallback not in names:
+            told = [fallback] if self._send_by(fallback, notice) else []
+        if names and not told:
+            asked = ", ".join(dict.fromkeys([*names, *([fallback] if fallback else [])]))
+            raise Unavailable("nobody could be told", value=asked, cure=_CURE)
+
+    def _send_by(self, name: str, notice: Notice) -> bool:
+        """Whether one address of the route took it."""
+        sends = self._routes.get(name, ())
+        if not sends:
+            log.warning("notify.no_address", extra={"route": name, "title": notice.title})
+        taken = False
+        for send in sends:
+            try:
+                send(notice)
+                taken = True
+            except Unavailable as error:
+                log.warning("notify.failed", extra={"route": name, "error": str(error)})
+        return taken
+
+
+def connect(urls: Mapping[str, Sequence[Secret]], policy: Notify, notices: Notices) -> RoutedNotifications:
+    """The routes behind apprise URLs. Raises UsageError naming the route of a URL apprise cannot read."""
+    routes = {name: [_apprise(name, url) for url in found] for name, found in urls.items()}
+    return RoutedNotifications(routes, policy, notices)
+
+
+def text_of(notice: Notice) -> str:
+    """The body of a message: what happened, then what to do."""
+    return f"{notice.text}\n{notice.cure}" if notice.cure else notice.text
+
+
+def _apprise(name: str, url: Secret) -> Send:
+    import apprise
+
+    # Its warnings are for people at a terminal, its debug lines show payloads and addresses.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    # No pictures from its makers' site, and nothing kept on disk.
+    asset = apprise.AppriseAsset(
+        app_id="Groundcrew", image_url_mask="", image_url_logo="", storage_mode="memory"
+    )
+    kinds: dict[Severity, Any] = {
+        Severity.INFO: apprise.NotifyType.INFO,
+        Severity.WARNING: apprise.NotifyType.WARNING,
+        Severity.CRITICAL: apprise.NotifyType.FAILURE,
+    }
+    if not apprise.Apprise(asset=asset).add(url.reveal()):
+        cure = "See https://appriseit.com/services/ for the form; a Rocket.Chat webhook is rockets://ID/TOKEN@HOST."
+        raise UsageError(f"the address of route {name} is not understood", cure=cure)
+
+    def send(notice: Notice) -> None:
+        # A new one each time: an old one would wait five seconds between two messages.
+        service = apprise.Apprise(asset=asset)
+        service.add(url.reveal())
+        title = f"{_SIGNS[notice.severity]} {notice.title}"
+        if not service.notify(title=title, body=text_of(notice), notify_type=kinds[notice.severity]):
+            raise Unavailable(f"route {name} did not take the message", cure=_CURE)
+
+    return send
+
+
+def parse_urls(text: str) -> dict[str, list[Secret]]:
+    """`chat=rockets://… oncall=mailtos://…`: addresses by route; a route may have several. UsageError."""
+    found: dict[str, list[Secret]] = {}
+    for number, word in enumerate(text.split(), start=1):
+        name, equals, url = word.partition("=")
+        if not equals or "://" in name or "://" not in url:
+            cure = "Write name=url, separated by white space: chat=rockets://ID/TOKEN@HOST"
+            raise UsageError(f"entry {number} is not of the form name=url", cure=cure)
+        found.setdefault(name, []).append(Secret(url))
+    return found

@@ -1,0 +1,247 @@
+"""The course of one deploy, and what comes next, from what is recorded and what is there.
+
+    queued -> gating -> backing_up -> applying -> watching -> smoke -> done
+                                                     any of these  -> rolled_back | restore_proposed | failed
+
+The state is recorded before its work begins, so that a worker that finds a record knows what another may
+have done. Rocket.Chat's migrations are one-way: once one may have run, the old version is never started on
+the data again; the way back is a restore of the backup taken before, together with the old version.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+Action = Literal[
+    "gate", "back_up", "repair", "apply", "watch", "smoke", "roll_back", "propose_restore", "fail", "nothing"
+]
+MOST_ATTEMPTS = 3  # how often a deploy is applied before it counts as failed
+INTERRUPTED = "Interrupted"  # how a revision describes itself whose worker was killed, after the repair
+
+
+class State(StrEnum):
+    """Where a deploy stands."""
+
+    QUEUED = "queued"
+    GATING = "gating"
+    BACKING_UP = "backing_up"
+    APPLYING = "applying"
+    WATCHING = "watching"
+    SMOKE = "smoke"
+    DONE = "done"
+    ROLLED_BACK = "rolled_back"
+    RESTORE_PROPOSED = "restore_proposed"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing follows."""
+        return not _NEXT[self]
+
+
+_ENDS = frozenset({State.ROLLED_BACK, State.RESTORE_PROPOSED, State.FAILED})
+_NEXT: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.GATING, State.SUPERSEDED, State.FAILED}),
+    State.GATING: frozenset({State.BACKING_UP, State.APPLYING, State.SUPERSEDED, State.DONE, State.FAILED}),
+    State.BACKING_UP: frozenset({State.APPLYING, State.SUPERSEDED, State.FAILED}),
+    State.APPLYING: frozenset({State.WATCHING}) | _ENDS,
+    State.WATCHING: frozenset({State.APPLYING, State.SMOKE}) | _ENDS,
+    State.SMOKE: frozenset({State.APPLYING, State.DONE}) | _ENDS,
+    **{end: frozenset() for end in (*_ENDS, State.DONE, State.SUPERSEDED)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a deploy between its steps. Revisions count from 1; 0 is none yet."""
+
+    key: str
+    sha: str
+    environment: str
+    state: State = State.QUEUED
+    pull: int = 0
+    version_before: str = ""  # Rocket.Chat's, empty on the first install
+    version_after: str = ""
+    revision_before: int = 0  # the release's newest good one before this deploy
+    backup: str = ""  # class/id of the set that was taken for it
+    schema_before: int | None = None  # Rocket.Chat's migration counter, None if it could not be read
+    attempts: int = 0  # how often it was applied
+    deployment: int = 0  # the forge's id
+    reason: str = ""
+
+    @property
+    def changes_version(self) -> bool:
+        """Whether another version of Rocket.Chat starts on data that is there."""
+        return bool(self.version_before) and self.version_before != self.version_after
+
+    def move(self, state: State, **changes: Any) -> Record:
+        """The record in another state. Raises ValueError for a way there is not."""
+        if state is not self.state and state not in _NEXT[self.state]:
+            raise ValueError(f"{self.state.value} -> {state.value}")
+        return replace(self, state=state, **changes)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON keeps it."""
+        return {**asdict(self), "state": self.state.value}
+
+
+def load(plain: dict[str, Any]) -> Record:
+    """The record that `plain` was made from; unknown fields of a newer version are dropped.
+
+    Raises ValueError or TypeError for anything else.
+    """
+    known = {field.name for field in fields(Record)}
+    kept = {key: value for key, value in plain.items() if key in known}
+    return Record(**{**kept, "state": State(kept.get("state", "queued"))})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is there now: the release's newest revision, how it describes itself, and the data's schema.
+
+    `schema` is the version in Rocket.Chat's `migrations` control document; None if it cannot be read or is
+    locked, which it is while a migration runs. `started` says whether a container of the new version ever
+    ran; None if nobody could tell.
+    """
+
+    revision: int = 0
+    status: str = ""
+    description: str = ""
+    schema: int | None = None
+    started: bool | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether Helm was left in the middle of something."""
+        return self.status.startswith("pending-") or self.status == "uninstalling"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do next, and why."""
+
+    action: Action
+    state: State
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """Whether a migration may have run on the data, and how one knows."""
+
+    maybe: bool
+    reason: str
+
+
+def migrated(record: Record, seen: Seen) -> Migrated:
+    """What cannot be ruled out counts as run: a wrong yes costs a restore, a wrong no costs the data."""
+    if not record.changes_version:
+        return Migrated(False, "the version stays the same")
+    if seen.revision <= record.revision_before and record.attempts == 0:
+        return Migrated(False, "nothing was applied")
+    if None not in (record.schema_before, seen.schema):
+        if record.schema_before == seen.schema:
+            return Migrated(False, f"the schema is {seen.schema} as before")
+        return Migrated(True, f"the schema went from {record.schema_before} to {seen.schema}")
+    if seen.started is False:
+        return Migrated(False, "no pod of the new version ever ran")
+    return Migrated(True, f"{record.version_after} may have run, and nothing shows that it migrated nothing")
+
+
+def may_roll_back(record: Record) -> bool:
+    """Whether Helm may go back by itself: never between versions, since it would start the old one."""
+    return not record.changes_version
+
+
+def next_step(record: Record, seen: Seen) -> Step:
+    """What a worker does that picks the deploy up, be it the first one or the heir of a killed one."""
+    match record.state:
+        case State.QUEUED | State.GATING:
+            return Step("gate", State.GATING, "the gates are asked anew each time")
+        case State.BACKING_UP:
+            if record.backup:
+                return Step("apply", State.APPLYING, f"the backup {record.backup} is sealed")
+            return Step("back_up", State.BACKING_UP, "no sealed backup is recorded")
+        case State.APPLYING:
+            return _resume_applying(record, seen)
+        case State.WATCHING | State.SMOKE:
+            return _resume_watching(record, seen)
+    return Step("nothing", record.state, f"it ended as {record.state.value}")
+
+
+def _resume_applying(record: Record, seen: Seen) -> Step:
+    ours = seen.revision > record.revision_before
+    if seen.pending:
+        return Step("repair", State.APPLYING, f"revision {seen.revision} was left {seen.status}")
+    if ours and seen.status == "deployed" and not _went_back(seen):
+        return Step("watch", State.WATCHING, f"revision {seen.revision} is deployed")
+    if ours and not seen.description.startswith(INTERRUPTED):
+        return after_failure(record, seen, f"revision {seen.revision} is {seen.status}: {seen.description}")
+    if record.attempts >= MOST_ATTEMPTS:
+        return after_failure(record, seen, f"it was applied {record.attempts} times in vain")
+    if record.attempts:
+        return Step("apply", State.APPLYING, f"attempt {record.attempts + 1}: the last one was not finished")
+    return Step("apply", State.APPLYING, "nothing was applied yet")
+
+
+def _resume_watching(record: Record, seen: Seen) -> Step:
+    if seen.pending or seen.revision <= record.revision_before:
+        # Somebody else's hand: another operation runs, or the release was taken away.
+        return after_failure(record, seen, f"the release is at {seen.revision} {seen.status or 'gone'}")
+    if _went_back(seen) or seen.status != "deployed":
+        return after_failure(record, seen, f"revision {seen.revision} is {seen.status}: {seen.description}")
+    if record.state is State.SMOKE:
+        return Step("smoke", State.SMOKE, "the release is healthy, the smoke test is to be done")
+    return Step("watch", State.WATCHING, "the release is applied, its health is to be seen")
+
+
+def _went_back(seen: Seen) -> bool:
+    # Helm's own description: pkg/action/rollback.go, "Rollback to %d".
+    return seen.description.startswith("Rollback to ")
+
+
+def after_failure(record: Record, seen: Seen, reason: str) -> Step:
+    """What follows when the new release does not get well."""
+    verdict = migrated(record, seen)
+    if verdict.maybe:
+        return Step("propose_restore", State.RESTORE_PROPOSED, f"{reason}; {verdict.reason}")
+    if _went_back(seen) and seen.status == "deployed":
+        return Step("nothing", State.ROLLED_BACK, f"{reason}; Helm went back by itself")
+    if not record.revision_before:
+        return Step("fail", State.FAILED, f"{reason}; there is nothing to go back to")
+    if seen.revision <= record.revision_before and not seen.pending:
+        return Step("fail", State.FAILED, f"{reason}; nothing was changed")
+    return Step("roll_back", State.ROLLED_BACK, f"{reason}; {verdict.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The paired restore: what to run, in this order, once two people agreed."""
+
+    reason: str
+    commands: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def propose_restore(record: Record, reason: str, *, namespace: str) -> Proposal:
+    """The data as they were, with the version that wrote them; the commands can be pasted as they are.
+
+    RESTORE_URI must name an empty MongoDB, which a restore insists on.
+    """
+    old, warnings = record.version_before, [f"what was written since the backup {record.backup} is lost"]
+    if not record.backup:
+        warnings = ["no backup was taken for this deploy: the newest proven one is older than it"]
+    backup = shlex.quote(record.backup or "latest")
+    place = shlex.quote(namespace)
+    commands = (
+        f"kubectl --namespace {place} scale deployment --all --replicas=0",
+        f'groundcrew restore {backup} --to-uri "$RESTORE_URI" --dry-run',
+        f'groundcrew restore {backup} --to-uri "$RESTORE_URI"',
+        f"groundcrew deploy rollback {record.revision_before} --restored {backup}",
+    )
+    why = f"{old} is not started on data that {record.version_after} may have migrated: {reason}"
+    return Proposal(why, commands, tuple(warnings))

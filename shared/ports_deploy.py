@@ -1,0 +1,245 @@
+"""The forge, the releases and the cluster, in our words: what a deploy needs of GitHub, Helm and Kubernetes.
+
+As in `shared.ports`, no SDK type crosses these lines and every SDK exception becomes one of `shared.errors`.
+Each object is bound to one repository, one release, or one namespace when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.core.deploy_words import (
+    ChangedFile,
+    Check,
+    Environment,
+    Finding,
+    Manifest,
+    PullRequest,
+    Review,
+)
+from shared.core.workloads import Claim, ClusterEvent, Node, Pod, Workload
+
+Say = Callable[[str], None]
+"""Takes a redacted line of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a branch demands, by classic protection and rulesets together."""
+
+    protected: bool
+    required_checks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """A deployment as the forge keeps it; `state` is that of its newest status, `pending` before any."""
+
+    id: int
+    sha: str
+    environment: str
+    state: str
+    description: str = ""
+
+
+class Forge(Protocol):
+    """One repository on GitHub. All methods raise `Unavailable` (rate limits tell when to come back),
+    `Refused` for missing rights, and never show the token."""
+
+    def pulls_of(self, sha: str) -> list[PullRequest]:
+        """The pull requests that have the commit. Raises `NotFound` for a SHA that is gone."""
+        ...
+
+    def pull(self, number: int) -> PullRequest:
+        """One pull request, with who merged it. Raises `NotFound`."""
+        ...
+
+    def reviews(self, number: int) -> list[Review]:
+        """All reviews in the order of time. Raises `NotFound`."""
+        ...
+
+    def changed_files(self, number: int) -> list[ChangedFile]:
+        """What the pull request changes. Raises `NotFound`; `Refused` if there are too many to list."""
+        ...
+
+    def checks(self, sha: str) -> list[Check]:
+        """The newest result of each check run and commit status. Raises `NotFound`."""
+        ...
+
+    def protection(self, branch: str) -> Protection:
+        """What the branch demands. Raises `NotFound` if there is no such branch."""
+        ...
+
+    def environment(self, name: str) -> Environment | None:
+        """An environment's protection; None if there is none of that name."""
+        ...
+
+    def branch_tip(self, branch: str) -> str:
+        """The SHA of the branch's newest commit. Raises `NotFound`."""
+        ...
+
+    def relation(self, base: str, head: str) -> str:
+        """`ahead`, `identical`, `behind` or `diverged`: where `head` is, seen from `base`. `NotFound`."""
+        ...
+
+    def tarball(self, sha: str) -> Iterator[bytes]:
+        """The tree at the SHA as a gzipped tar, in pieces. Raises `NotFound`; `Refused` above the cap."""
+        ...
+
+    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+        """The newest first, at most thirty; of one commit only if `sha` is given."""
+        ...
+
+    def create_deployment(self, sha: str, environment: str, description: str) -> int:
+        """A new deployment's id; whether checks are green is decided elsewhere. Raises `NotFound`."""
+        ...
+
+    def set_deployment_status(self, deployment: int, state: str, description: str, log_url: str = "") -> None:
+        """`queued`, `in_progress`, `success`, `failure`, `error` or `inactive`; cut to 140 characters."""
+        ...
+
+    def comment(self, number: int, text: str) -> None:
+        """Say something under a pull request. Raises `NotFound`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPackage:
+    """A chart's files and the values to render it with, in memory; nothing of it is shown.
+
+    `files` by path within the chart (`Chart.yaml`); `values` are YAML texts, decrypted, later ones win;
+    `secrets` are texts that must not turn up in anything that is said.
+    """
+
+    files: Mapping[str, bytes] = field(repr=False)
+    values: Sequence[str] = field(default=(), repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision of a release. `status` is Helm's: deployed, superseded, failed, pending-upgrade, …"""
+
+    number: int
+    status: str
+    chart: str
+    app_version: str
+    description: str
+    at: datetime | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether an operation is, or was left, in the middle of it."""
+        return self.status.startswith("pending-") or self.status == "uninstalling"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an upgrade or a rollback ended; `reason` is Helm's, redacted. `revision` is what is there now."""
+
+    succeeded: bool
+    revision: Revision | None
+    reason: str = ""
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What was done to a release that was left pending: `marked` as failed, or `nothing`."""
+
+    action: str
+    revision: Revision | None
+    reason: str
+
+
+class Releases(Protocol):
+    """One Helm release in its namespace. Every method raises `Unavailable` if the cluster cannot be asked,
+    `Refused` if it may not be; texts are redacted."""
+
+    def tool_version(self) -> str:
+        """Helm's own version, `4.3.1`."""
+        ...
+
+    def lint(self, package: ChartPackage) -> list[Finding]:
+        """What `helm lint --strict` says."""
+        ...
+
+    def template(
+        self, package: ChartPackage, *, kube_version: str, api_versions: Sequence[str] = ()
+    ) -> list[Manifest]:
+        """The chart rendered offline, as an upgrade would. Raises `Refused` with the template's error."""
+        ...
+
+    def upgrade_install(
+        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: Say
+    ) -> Outcome:
+        """Install or upgrade, and wait until everything is ready.
+
+        A failure is an `Outcome`, rolled back if wanted; a release left pending is `Conflict`.
+        """
+        ...
+
+    def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
+        """Bring the manifests of an earlier revision back, and wait. Raises `NotFound`."""
+        ...
+
+    def repair(self) -> Repaired:
+        """Make a release that was left `pending-*` fit to be upgraded again; call it only under the lease.
+
+        The pending revision is marked as failed with a description that begins with `Interrupted`; no
+        manifest is applied, so that no old version starts on new data. Raises `Conflict` if it changes
+        meanwhile.
+        """
+        ...
+
+    def history(self) -> list[Revision]:
+        """All revisions that are kept, the oldest first; empty if there is no release."""
+        ...
+
+    def status(self) -> Revision | None:
+        """The newest revision; None if there is no release."""
+        ...
+
+    def manifests(self, revision: int = 0) -> list[Manifest]:
+        """What a revision applied (0: the newest), without hooks. Raises `NotFound`."""
+        ...
+
+
+class Cluster(Protocol):
+    """One namespace of a Kubernetes cluster, read only. Raises `Unavailable`, and `Refused` for missing
+    rights."""
+
+    def version(self) -> str:
+        """`1.31.2`: the API server's version, which is also the check that it is there."""
+        ...
+
+    def workloads(self) -> list[Workload]:
+        """Deployments and StatefulSets, sorted by kind and name."""
+        ...
+
+    def pods(self, selector: str = "") -> list[Pod]:
+        """Pods by label selector, sorted by name."""
+        ...
+
+    def events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
+        """Newest first."""
+        ...
+
+    def secret_keys(self) -> Mapping[str, frozenset[str]]:
+        """The names of the Secrets and of the keys in each; never a value. Releases are left out."""
+        ...
+
+    def claims(self) -> list[Claim]:
+        """PersistentVolumeClaims, sorted by name."""
+        ...
+
+    def nodes(self) -> list[Node]:
+        """The nodes with their memory, sorted by name. Kubernetes tells no free disk."""
+        ...
+
+    def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
+        """The live object behind each manifest, with managedFields; None where it is not there."""
+        ...

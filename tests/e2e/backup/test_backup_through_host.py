@@ -1,0 +1,149 @@
+"""The main job through the real host, Azurite and MongoDB's protocol, and the command line beside it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+import requests
+import zstandard
+
+from local import compare
+from shared.formats import age
+from shared.formats.agekeys import parse_identities
+from shared.state import sets
+from tests.support.archive import read_by_description
+
+pytestmark = pytest.mark.xdist_group("backup-stack")
+
+
+def _names(server) -> list[str]:
+    return [n.name for n in server.namespaces() if n.db != "admin"]
+
+
+@pytest.fixture(scope="module")
+def sealed(app, wait) -> sets.SetInfo:
+    """Tonight's set, made by the timer's function and the queue's."""
+    app.trigger("nightly_backup")
+    return wait(app.sealed, "a sealed set")[0]
+
+
+def test_tonights_set_has_several_parts_and_lists_every_namespace(app, sealed) -> None:
+    shown = app.cli("backups", "show", sealed.id, "--json")
+    with app.source as source:
+        names = {n.name for n in source.namespaces()}
+    assert {f"{n['db']}.{n['collection']}" for n in shown["namespaces"]} == names
+    assert len(shown["parts"]) > 2
+    assert app.cli("backups", "list", "--json")[0]["set"] == sealed.id
+    assert sealed.id in app.cli("backups", "list")
+
+
+def test_stock_tools_open_a_part_and_a_reader_from_the_description_finds_the_documents(app, sealed) -> None:
+    shown = app.cli("backups", "show", sealed.id, "--json")
+    identities = parse_identities(app.stack.identity.read_text())
+    found: dict[str, int] = {}
+    for part in shown["parts"]:
+        stored = b"".join(app.backups.stream(sealed.folder + part["blob"]))
+        if age_command := shutil.which("age"):
+            argv = [age_command, "--decrypt", "--identity", str(app.stack.identity)]
+            compressed = subprocess.run(
+                argv, input=stored, capture_output=True, check=True, timeout=60
+            ).stdout
+        else:
+            compressed = b"".join(age.decrypt(iter([stored]), identities, name="part"))
+        archive = zstandard.ZstdDecompressor().decompressobj().decompress(compressed)
+        for (db, collection), documents in read_by_description(archive).items():
+            found[f"{db}.{collection}"] = found.get(f"{db}.{collection}", 0) + len(documents)
+    assert found.pop(".oplog") == shown["oplog"]["entries"]
+    assert found == {f"{n['db']}.{n['collection']}": n["documents"] for n in shown["namespaces"]}
+
+
+def test_verify_reads_every_document_and_is_content(app, sealed) -> None:
+    answer = app.cli("backups", "verify", sealed.id, "--identity", str(app.stack.identity), "--json")
+    assert (answer["problems"], answer["depth"]) == ([], "every document")
+
+
+def test_the_restored_database_equals_the_source(app, sealed, target, read) -> None:
+    answer = app.cli(
+        "restore", sealed.id, "--to-uri", target.uri, "--identity", str(app.stack.identity), "--json"
+    )
+    assert answer["good"]
+    with app.source as source, read(target.uri) as restored:
+        found = compare.compare(source, restored)
+    assert not found.different
+    assert found.equal > 80
+    # A second time it is refused, since the target is no longer empty.
+    again = app.cli("restore", sealed.id, "--to-uri", target.uri, "-i", str(app.stack.identity), code=1)
+    assert "not empty" in again
+
+
+def test_one_collection_can_be_restored_alone(app, sealed, target, read) -> None:
+    answer = app.cli(
+        "restore", "latest", "--to-uri", target.uri, "-i", str(app.stack.identity),
+        "--only", "rocketchat.rocketchat_message", "--json",
+    )  # fmt: skip
+    assert answer["good"]
+    with read(target.uri) as restored:
+        assert _names(restored) == ["rocketchat.rocketchat_message"]
+
+
+def test_the_source_is_refused_as_a_target(app, sealed) -> None:
+    told = app.cli(
+        "restore", "latest", "--to-uri", app.stack.mongodb_uri, "-i", str(app.stack.identity),
+        "--into-non-empty", code=1,
+    )  # fmt: skip
+    assert "the target is the database that was backed up" in told
+
+
+def test_a_dry_run_says_what_would_be_done(app, sealed, target, read) -> None:
+    arguments = ("restore", "latest", "--to-uri", target.uri, "--dry-run")
+    assert "is empty" in app.cli(*arguments)
+    with read(target.uri) as untouched:
+        assert _names(untouched) == []
+
+
+def test_a_laptop_makes_a_backup_without_the_host(app) -> None:
+    answer = app.cli("backups", "create", "--here", "--json")
+    assert answer["state"] == "sealed"
+    assert "/manual/" in answer["set"]
+
+
+def test_a_backup_can_be_asked_for_and_waited_for(app) -> None:
+    assert app.cli("backups", "create", "--wait", "--json")["state"] == "sealed"
+
+
+def test_a_tampered_blob_is_named_and_exits_with_one(app) -> None:
+    where = app.cli("backups", "create", "--here", "--json")["set"]
+    blob = next(b.name for b in app.backups.list(where) if b.name.endswith(".age"))
+    data, _ = app.backups.read(blob)
+    app.backups.replace(blob, data[:-1] + bytes([data[-1] ^ 1]), etag=None)
+    told = app.cli("backups", "verify", where.split("/")[2], "--no-chain", code=1)
+    assert blob in told
+
+
+def test_missing_settings_are_told_all_at_once_with_examples(app) -> None:
+    empty = dict.fromkeys(("MONGODB_URI", "GROUNDCREW_AGE_RECIPIENTS", "GROUNDCREW_SIGNING_KEY"), "")
+    told = app.cli("backups", "create", code=2, **empty)
+    assert all(name in told for name in empty)
+    assert "For example: mongodb://" in told
+
+
+def test_a_wrong_password_is_not_repeated(app) -> None:
+    uri = "mongodb://someone:hunter2hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=100"
+    told = app.cli("backups", "create", "--here", code=1, MONGODB_URI=uri)
+    assert "hunter2" not in told
+
+
+def test_health_tells_what_works_without_secrets(app, sealed) -> None:
+    answer = requests.get(f"{app.stack.host.url}/api/health", timeout=60)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    for secret in (app.stack.azurite.account_key, app.stack.settings["GROUNDCREW_SIGNING_KEY"]):
+        assert secret not in answer.text
+
+
+def test_tick_needs_a_key_and_finds_nothing_overdue(app, sealed) -> None:
+    url = f"{app.stack.host.url}/api/tick"
+    assert requests.post(url, timeout=60).status_code == 401
+    answer = requests.post(url, headers={"x-functions-key": app.stack.host.function_key("tick")}, timeout=60)
+    assert "nothing to do" in answer.json()["done"]
