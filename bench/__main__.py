@@ -9,10 +9,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from bench import coldstart, dump, restore, worker
-from bench.data import CACHE, ROOT, prepare
+from bench.data import ROOT, prepare
 
 RESULTS = ROOT / "bench" / "results.json"
 _PACKAGES = ("azure-functions", "azure-storage-blob", "cryptography", "pymongo", "xxhash", "zstandard")
@@ -31,7 +32,7 @@ def machine() -> dict[str, Any]:
 
 def _cpu() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
@@ -43,13 +44,12 @@ def main() -> int:
     parser.add_argument("--megabytes", type=int, default=1050)
     parser.add_argument("--only", choices=("dump", "restore", "worker", "coldstart"))
     arguments = parser.parse_args()
-    path = CACHE / f"batches-{arguments.megabytes}.bson"
     data = prepare(arguments.megabytes)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "coldstart": lambda: {"coldstart": coldstart.run()},
         "dump": lambda: dump.run(data),
         "restore": lambda: {"restore": restore.run(data)},
-        "worker": lambda: worker.run(data, path),
+        "worker": lambda: worker.run(data),
     }
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() and arguments.only else {}
     for name, measure in parts.items():

@@ -16,13 +16,13 @@ class Data:
     """Batches in a file, with an index of (collection, length); reading them costs no memory."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._index: list[tuple[str, int]] = json.loads(path.with_suffix(".json").read_text())
         self.total_bytes = sum(length for _, length in self._index)
 
     def batches(self, megabytes: float = float("inf")) -> Iterator[tuple[str, bytes]]:
-        """(collection, concatenated raw documents), up to `megabytes`; a collection's batches are adjacent."""
-        with self._path.open("rb") as file:
+        """(collection, concatenated raw documents), up to `megabytes`; batches of one follow each other."""
+        with self.path.open("rb") as file:
             for collection, length in self._index:
                 if file.tell() >= megabytes * 1e6:
                     return

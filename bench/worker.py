@@ -21,10 +21,10 @@ from local.azurite import Azurite
 CONTAINER = "bench"
 
 
-def run(data: Data, path: Path) -> dict[str, dict[str, float]]:
+def run(data: Data) -> dict[str, dict[str, float]]:
     """Peak memory, the speed against Azurite, and what limits it."""
     with tempfile.TemporaryDirectory() as state, Azurite(Path(state)) as azurite:
-        environment = {**os.environ, "BENCH_STORAGE": azurite.connection_string, "BENCH_DATA": str(path)}
+        environment = {**os.environ, "BENCH_STORAGE": azurite.connection_string, "BENCH_DATA": str(data.path)}
         small, whole = (_measure(environment, share) for share in (0.25, 1.0))
         raw = _measure(environment, 0.0)
     bottleneck = "Azurite" if whole["stored_per_second"] > 0.6 * raw["stored_per_second"] else "this process"

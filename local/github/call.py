@@ -62,8 +62,11 @@ class Call:
 Handler = Callable[[Call], web.StreamResponse]
 
 
-def page(call: Call, items: Sequence[Any], *, wrap: str = "") -> web.Response:
-    """One page of a list with GitHub's Link header; `wrap` names the list in an object with a total."""
+def page(call: Call, items: Sequence[Any], *, wrap: str = "", **more: object) -> web.Response:
+    """One page of a list with GitHub's Link header; `wrap` names the list in an object with a total.
+
+    `more` stands in that object besides.
+    """
     size = min(100, max(1, _int(call.query.get("per_page"), 30)))
     number = max(1, _int(call.query.get("page"), 1))
     last = max(1, -(-len(items) // size))
@@ -74,7 +77,7 @@ def page(call: Call, items: Sequence[Any], *, wrap: str = "") -> web.Response:
     if number > 1:
         links += [_link(call, 1, "first"), _link(call, number - 1, "prev")]
     headers = {"Link": ", ".join(links)} if links else {}
-    content: Any = {"total_count": len(items), wrap: part} if wrap else part
+    content: Any = {"total_count": len(items), wrap: part, **more} if wrap else part
     return web.json_response(content, headers=headers)
 
 

@@ -63,10 +63,8 @@ def get_combined_status(call: Call) -> web.Response:
     state = "failure" if {"failure", "error"} & set(states) else "success"
     if not states or "pending" in states:
         state = "pending" if state == "success" else state
-    size = min(100, int(call.query.get("per_page", "30")))
-    start = (int(call.query.get("page", "1")) - 1) * size
-    part = [render.commit_status(check) for check in newest.values()][start : start + size]
-    return web.json_response({"state": state, "sha": sha, "total_count": len(newest), "statuses": part})
+    rendered = [render.commit_status(check) for check in newest.values()]
+    return page(call, rendered, wrap="statuses", state=state, sha=sha)
 
 
 def list_comments(call: Call) -> web.Response:

@@ -174,7 +174,7 @@ def test_counts_are_periods_of_their_class_and_null_leaves_a_class_out() -> None
 
 
 def test_compression_gives_a_level_unless_one_is_written() -> None:
-    assert load("backup: {compression: small}").backup.zstd_level == 9
+    assert load("backup: {compression: small}").backup.zstd_level == 5
     assert load("backup: {compression: small, level: 15}").backup.zstd_level == 15
 
 

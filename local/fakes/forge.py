@@ -1,0 +1,185 @@
+"""A forge in memory over the stand-in's model of a repository, without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from local.github import Pull, Repository, code
+from local.github.model import Deployment, Status
+from shared.core.deploy_event import SHA
+from shared.core.deploy_words import ChangedFile, Check, Environment, PullRequest, Review
+from shared.errors import GroundcrewError, NotFound, UsageError
+from shared.ports_deploy import DEPLOYMENT_STATES, DeploymentRecord, Protection
+
+
+class MemoryForge:
+    """`Forge` for one repository of `local.github`. What is in `failures` is raised by the next calls."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.failures: list[GroundcrewError] = []
+
+    def pulls_of(self, sha: str) -> list[PullRequest]:
+        """See `Forge.pulls_of`."""
+        self._commit(sha)
+        return [_pull(one, whole=False) for one in self.repository.pulls.values() if self._has(one, sha)]
+
+    def _has(self, pull: Pull, sha: str) -> bool:
+        history = self.repository.history
+        own = history.only_in(pull.head_sha, pull.base_sha) if pull.head_sha in history.commits else []
+        return sha == pull.merge_commit_sha or sha in own
+
+    def pull(self, number: int) -> PullRequest:
+        """See `Forge.pull`."""
+        return _pull(self._pull(number), whole=True)
+
+    def reviews(self, number: int) -> list[Review]:
+        """See `Forge.reviews`."""
+        found = self._pull(number).reviews
+        return [Review(one.user, one.state, one.commit_id, _second(one.submitted_at)) for one in found]
+
+    def changed_files(self, number: int) -> list[ChangedFile]:
+        """See `Forge.changed_files`."""
+        pull, history = self._pull(number), self.repository.history
+        base = history.merge_base(pull.base_sha, pull.head_sha)
+        return [ChangedFile(path, word) for path, word in history.changes(base, pull.head_sha)]
+
+    def checks(self, sha: str) -> list[Check]:
+        """See `Forge.checks`."""
+        self._commit(sha)
+        found = [one for one in self.repository.checks if one.sha == sha]
+        newest = {
+            (one.name, one.app): Check(one.name, _check_state(one.conclusion, one.app), one.app)
+            for one in found
+        }
+        return sorted(newest.values(), key=lambda one: (one.name, one.app))
+
+    def protection(self, branch: str) -> Protection:
+        """See `Forge.protection`."""
+        self.branch_tip(branch)
+        rule = self.repository.protections.get(branch)
+        return Protection(rule is not None, frozenset(rule.required_checks if rule else ()))
+
+    def environment(self, name: str) -> Environment | None:
+        """See `Forge.environment`."""
+        self._begin()
+        made = self.repository.environments.get(name)
+        if made is None:
+            return None
+        return Environment(
+            made.name,
+            made.reviewers,
+            made.prevent_self_review and bool(made.reviewers),
+            timedelta(minutes=made.wait_minutes),
+            made.branches if isinstance(made.branches, tuple) else None,
+            made.branches == "protected",
+        )
+
+    def branch_tip(self, branch: str) -> str:
+        """See `Forge.branch_tip`."""
+        self._begin()
+        if branch not in self.repository.branches:
+            raise NotFound("the fake forge has no such branch", value=branch)
+        return self.repository.branches[branch]
+
+    def relation(self, base: str, head: str) -> str:
+        """See `Forge.relation`."""
+        self._commit(base)
+        self._commit(head)
+        history = self.repository.history
+        if history.merge_base(base, head) is None:
+            raise NotFound("the fake forge knows no common ancestor", value=f"{base} {head}")
+        ahead, behind = history.only_in(head, base), history.only_in(base, head)
+        if ahead:
+            return "diverged" if behind else "ahead"
+        return "behind" if behind else "identical"
+
+    def tarball(self, sha: str) -> Iterator[bytes]:
+        """See `Forge.tarball`."""
+        self._commit(sha)
+        data = code.tarball(self.repository, sha)
+        yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
+
+    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+        """See `Forge.deployments`."""
+        self._begin()
+        return [
+            DeploymentRecord(made.id, made.sha, made.environment, made.state, made.description)
+            for made in reversed(self.repository.deployments)
+            if made.environment == environment and sha in ("", made.sha)
+        ][:10]
+
+    def create_deployment(self, sha: str, environment: str, description: str) -> int:
+        """See `Forge.create_deployment`."""
+        self._commit(sha)
+        repository, now = self.repository, datetime.now(UTC)
+        if environment not in repository.environments:
+            repository.environment(environment)
+        identity = repository.next_id()
+        made = Deployment(identity, sha, sha, environment, description[:140], {}, "groundcrew[bot]", now)
+        repository.deployments.append(made)
+        return identity
+
+    def set_deployment_status(self, deployment: int, state: str, description: str, log_url: str = "") -> None:
+        """See `Forge.set_deployment_status`."""
+        self._begin()
+        if state not in DEPLOYMENT_STATES:
+            raise UsageError("not a state of a deployment", value=state)
+        made = next((one for one in self.repository.deployments if one.id == deployment), None)
+        if made is None:
+            raise NotFound("the fake forge has no such deployment", value=deployment)
+        if state == "success":
+            for other in self.repository.deployments:
+                if other is not made and (other.environment, other.state) == (made.environment, "success"):
+                    other.statuses.append(self._status("inactive", "", ""))
+        made.statuses.append(self._status(state, description[:140], log_url))
+
+    def _status(self, state: str, description: str, log_url: str) -> Status:
+        return Status(self.repository.next_id(), state, description, log_url, "", datetime.now(UTC))
+
+    def comment(self, number: int, text: str) -> None:
+        """See `Forge.comment`."""
+        self._pull(number)
+        self.repository.comments.setdefault(number, []).append({"body": text})
+
+    def _begin(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def _commit(self, sha: str) -> None:
+        self._begin()
+        if not SHA.fullmatch(sha):
+            raise UsageError("not a commit's full SHA", value=sha[:80])
+        if sha not in self.repository.history.commits:
+            raise NotFound("the fake forge has no such commit", value=sha)
+
+    def _pull(self, number: int) -> Pull:
+        self._begin()
+        if number not in self.repository.pulls:
+            raise NotFound("the fake forge has no such pull request", value=number)
+        return self.repository.pulls[number]
+
+
+def _pull(pull: Pull, *, whole: bool) -> PullRequest:
+    return PullRequest(
+        pull.number,
+        pull.author,
+        pull.head_sha,
+        pull.base_ref,
+        pull.title,
+        "",
+        pull.merged,
+        pull.merge_commit_sha or "",
+        (pull.merged_by or "") if whole else "",
+        _second(pull.merged_at) if pull.merged_at else None,
+    )
+
+
+def _check_state(conclusion: str | None, app: str) -> str:
+    return conclusion or ("in_progress" if app else "pending")
+
+
+def _second(at: datetime) -> datetime:
+    """GitHub tells whole seconds."""
+    return at.replace(microsecond=0)
