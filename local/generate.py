@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from shared import config
 from shared.policy.reference import reference_text, schema_text
@@ -25,8 +30,65 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
+def bench_table(results: dict[str, Any]) -> str:
+    """The figures for the README, from bench/results.json."""
+    rows = [
+        ("dump, `compression: fast`: speed of `gzip -6 \\| age`", "dump.speed_vs_gzip6", "×", 8, ">="),
+        ("the same: size of `gzip -6 \\| age`", "dump.size_vs_gzip6", "×", 1.05, "<="),
+        ("dump, `compression: small`: speed", "dump_small.speed_vs_gzip6", "×", 3, ">="),
+        ("the same: size", "dump_small.size_vs_gzip6", "×", 0.95, "<="),
+        ("dump into nothing", "dump.megabytes_per_second", " MB/s", None, ""),
+        ("dump into Azurite", "azurite.megabytes_per_second", " MB/s", None, ""),
+        ("restore, up to the insert call", "restore.megabytes_per_second", " MB/s", None, ""),
+        ("a worker's peak memory", "worker.peak_rss_megabytes", " MB", 250, "<="),
+        ("`import function_app` over `import azure.functions`", "coldstart.import_ratio", "×", 1.5, "<="),
+        ("deciding a year of ticks for one VM", "power.year_seconds", " s", 5, "<"),
+        ("planning 100,000 snapshots", "snapshots.plan_100k_seconds", " s", 1, "<"),
+        ("webhook intake at 200/s, p99", "intake.p99_milliseconds", " ms", 50, "<"),
+        ("webhook intake beside a function that only answers 202", "intake.rate_vs_noop", "×", 0.8, ">="),
+    ]
+    lines = ["| what | measured | to reach |", "|---|---|---|"]
+    for what, path, unit, limit, sign in rows:
+        section, _, key = path.partition(".")
+        if section in results:
+            wanted = f"{sign} {limit}{unit}" if sign else ""
+            lines.append(f"| {what} | {results[section][key]}{unit} | {wanted} |")
+    return "\n".join(lines) + "\n"
+
+
+def deployed_files() -> list[Path]:
+    """The files of the deployed package: what git has, less what .funcignore leaves out."""
+    argv = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    lines = (ROOT / ".funcignore").read_text().splitlines()
+    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    names = [Path(name) for name in listed.stdout.splitlines()]
+    return [ROOT / n for n in names if (ROOT / n).exists() and not _ignored(n, patterns)]
+
+
+def _ignored(path: Path, patterns: list[str]) -> bool:
+    for pattern in patterns:
+        if pattern.startswith("/"):
+            if fnmatchcase(path.parts[0], pattern[1:]) or fnmatchcase(str(path), pattern[1:]):
+                return True
+        elif any(fnmatchcase(part, pattern) for part in path.parts):
+            return True
+    return False
+
+
+def _readme() -> None:
+    path = ROOT / "README.md"
+    table = bench_table(json.loads((ROOT / "bench/results.json").read_text()))
+    before, _, rest = path.read_text().partition("<!--bench-->\n")
+    after = rest.partition("<!--/bench-->")[2]
+    size = round(sum(file.stat().st_size for file in deployed_files()) / 10240) * 10
+    text = f"{before}<!--bench-->\n{table}<!--/bench-->{after}"
+    path.write_text(re.sub(r"<!--package-->\d+ KiB", f"<!--package-->{size} KiB", text))
+
+
 def main() -> int:
     """Write them all."""
+    _readme()
     for name, make in GENERATED.items():
         (ROOT / name).write_text(make(), encoding="utf-8")
     return 0
