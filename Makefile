@@ -62,8 +62,8 @@ clean: ## Remove what setup and the stack made
 	@rm -rf .venv node_modules .local
 
 lock: ## Compile the lock files anew from requirements*.in
-	@for name in requirements requirements-cli requirements-dev; do \
+	@for pair in requirements:requirements.in "requirements-cli:requirements.in requirements-cli.in" requirements-dev:requirements-dev.in; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-			--prerelease if-necessary-or-explicit --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done
+			--prerelease if-necessary-or-explicit --custom-compile-command "make lock" $${pair#*:} -o $${pair%%:*}.txt || exit 1; done
 	@$(BIN)/uv pip compile --quiet --python-version 3.13 --no-deps --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements-worker.in -o requirements-worker.txt

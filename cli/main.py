@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import backups, keys, policy, restore
+from cli import backups, cost, keys, policy, power, restore, snapshots
 from cli.console import Group
 
 
@@ -21,6 +21,9 @@ main.add_command(backups.backups)
 main.add_command(restore.restore)
 main.add_command(keys.keys)
 main.add_command(policy.policy)
+main.add_command(power.power)
+main.add_command(snapshots.snapshots)
+main.add_command(cost.cost)
 
 if __name__ == "__main__":
     main()

@@ -75,10 +75,127 @@ POLICY = Setting(
     "/home/site/wwwroot/policy.yaml",
     default=str(ROOT / "policy.yaml"),
 )
-SETTINGS = (STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY)
+SUBSCRIPTION = Setting(
+    "AZURE_SUBSCRIPTION_ID",
+    "The subscription of the machines, disks and clusters that policy names.",
+    "00000000-0000-0000-0000-000000000000",
+)
+RESOURCE_GROUP = Setting(
+    "GROUNDCREW_RESOURCE_GROUP",
+    "Their resource group. Empty looks in the whole subscription, where names may be ambiguous.",
+    "rg-rocketchat",
+    default="",
+)
+RESOURCE_MANAGER = Setting(
+    "GROUNDCREW_RESOURCE_MANAGER",
+    "Azure Resource Manager's address: another cloud's, or that of the stand-in on this machine.",
+    "https://management.azure.com",
+    default="https://management.azure.com",
+)
+RESOURCE_MANAGER_TOKEN = Setting(
+    "GROUNDCREW_RESOURCE_MANAGER_TOKEN",
+    "A bearer token for the stand-in on this machine; refused for any other address.",
+    "<printed by the stand-in>",
+    default="",
+    secret=True,
+)
+PRICES = Setting(
+    "GROUNDCREW_PRICES",
+    "The Retail Prices API's address.",
+    "https://prices.azure.com/api/retail/prices",
+    default="https://prices.azure.com/api/retail/prices",
+)
+CHAT = Setting(
+    "GROUNDCREW_CHAT",
+    "Rocket.Chat's address, to see whether it is well after a start. Empty looks at the machine only.",
+    "https://chat.example.org",
+    default="",
+)
+NOTIFY = Setting(
+    "GROUNDCREW_NOTIFY_URLS",
+    "The addresses of policy's routes: `name=url`, separated by white space, as apprise knows them. A name "
+    "may have several. Empty tells nobody.",
+    "chat=rockets://<id>/<token>@chat.example.org oncall=mailtos://<user>:<password>@example.org",
+    default="",
+    secret=True,
+)
+WAKE_SIGN_IN = Setting(
+    "GROUNDCREW_WAKE_SIGN_IN",
+    "Who vouches for people at `/api/wake`: `app-service` (its authentication must be on), or `none` on your "
+    "own machine. Empty follows the platform, and closes the page where it says nothing.",
+    "app-service",
+    default="",
+)
+WEBHOOK_SECRETS = Setting(
+    "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
+    "The secret of GitHub's webhook; two, separated by white space, while one is exchanged for the other. "
+    "Empty closes the door.",
+    "<32 random characters>",
+    default="",
+    secret=True,
+)
+GITHUB = Setting(
+    "GROUNDCREW_GITHUB",
+    "GitHub's API: that of an Enterprise server, or of the stand-in on this machine.",
+    "https://api.github.com",
+    default="https://api.github.com",
+)
+GITHUB_TOKEN = Setting(
+    "GROUNDCREW_GITHUB_TOKEN",
+    "A fine-grained token for the chart's repository: contents, pull requests, checks, environments and "
+    "administration read; deployments and issues written. Or give an App.",
+    "github_pat_…",
+    default="",
+    secret=True,
+)
+GITHUB_APP = Setting(
+    "GROUNDCREW_GITHUB_APP", "The id of a GitHub App with the same rights.", "123456", default=""
+)
+GITHUB_APP_KEY = Setting(
+    "GROUNDCREW_GITHUB_APP_KEY",
+    "The App's private key: the PEM file, its line breaks as they are or written as \\n.",
+    "-----BEGIN RSA PRIVATE KEY-----…",
+    default="",
+    secret=True,
+)
+KUBECONFIG = Setting(
+    "GROUNDCREW_KUBECONFIG",
+    "The cluster's kubeconfig: a file, or its whole content. See infra/chart/rbac.yaml for the rights it needs.",
+    "/home/site/wwwroot/kubeconfig",
+    default="",
+    secret=True,
+)
+HELM = Setting("GROUNDCREW_HELM", "The Helm 4 binary.", "/home/site/wwwroot/bin/helm", default="helm")
+SOPS_AGE_KEY = Setting(
+    "GROUNDCREW_SOPS_AGE_KEY",
+    "The age keys that decrypt values files encrypted with SOPS, each on a line of its own or separated by "
+    "white space.",
+    "AGE-SECRET-KEY-1…",
+    default="",
+    secret=True,
+)
+CHAT_RELEASES = Setting(
+    "GROUNDCREW_CHAT_RELEASES",
+    "Where Rocket.Chat tells which MongoDB versions a release works with.",
+    "https://releases.rocket.chat",
+    default="https://releases.rocket.chat",
+)
+SETTINGS = (
+    STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, SUBSCRIPTION, RESOURCE_GROUP,
+    RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY, WAKE_SIGN_IN,
+    WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
+    CHAT_RELEASES,
+)  # fmt: skip
 
 # Timers run in UTC; what is to happen is computed from policy in its own time zone.
-SCHEDULES = {"nightly_backup": "0 0 1 * * *", "catch_up": "0 */15 * * * *"}
+SCHEDULES = {
+    "nightly_backup": "0 0 1 * * *",
+    "catch_up": "0 */15 * * * *",
+    "power_tick": "0 */5 * * * *",
+    "snapshot_cycle": "30 */5 * * * *",
+    "cost_report": "0 0 6 * * *",
+    "drift_check": "0 30 6 * * *",
+}
 
 
 def schedule(timer: str) -> str:
@@ -126,6 +243,16 @@ class Environment:
         text = self.get(BACKUP_STORAGE)
         return named(BACKUP_STORAGE, storage, text) if text else self.host_storage()
 
+    def wake_sign_in(self) -> str:
+        """Who vouches for people at the wake page; empty for nobody. Raises UsageError."""
+        given = self.get(WAKE_SIGN_IN)
+        if given not in ("", "app-service", "none"):
+            cure = f"For example: {WAKE_SIGN_IN.example}"
+            raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=given, cure=cure)
+        # App Service sets it where its authentication is on.
+        platform = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+        return given or ("app-service" if platform else "")
+
     def policy_text(self) -> str:
         """The policy file's content. Raises UsageError naming the file."""
         path = Path(self.get(POLICY))
@@ -150,17 +277,26 @@ def storage(text: str) -> StorageAccount:
     return StorageAccount.by_identity(text)
 
 
+class BadSettings(UsageError):
+    """Several faults of settings, told together."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("settings are missing or wrong:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
 def all_or_nothing(**readers: Callable[[], Any]) -> dict[str, Any]:
     """Call every reader; raises one UsageError that lists all that failed, one per line."""
-    values, faults = {}, []
+    values, faults = {}, list[str]()
     for name, read in readers.items():
         try:
             values[name] = read()
+        except BadSettings as error:
+            faults += error.faults
         except UsageError as error:
             faults.append(str(error))
     if faults:
-        unique = list(dict.fromkeys(faults))
-        raise UsageError("settings are missing or wrong:\n" + "\n".join(f"  - {fault}" for fault in unique))
+        raise BadSettings(list(dict.fromkeys(faults)))
     return values
 
 

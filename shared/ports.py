@@ -5,7 +5,7 @@ No SDK type crosses these lines, and every SDK exception is turned into one of `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,6 +114,10 @@ class Queues(Protocol):
         ...
 
 
+def _all(_: str) -> bool:
+    return True
+
+
 class SourceDatabase(Protocol):
     """MongoDB as a backup reads it: raw BSON, never decoded documents."""
 
@@ -196,8 +200,8 @@ class TargetDatabase(Protocol):
         """As for the source."""
         ...
 
-    def replay(self, entries: Iterator[bytes], *, only: Collection[str] = ()) -> Replayed:
-        """Apply raw oplog entries in order, those of the namespaces `only` if any are given.
+    def replay(self, entries: Iterator[bytes], *, wanted: Callable[[str], bool] = _all) -> Replayed:
+        """Apply raw oplog entries in order, those of the namespaces (`db.collection`) that are wanted.
 
         Indexes are left alone and their changes returned, to be built afterwards. Applying the same
         entries again changes nothing. Raises `Corrupt` naming the entry that failed.

@@ -21,9 +21,23 @@ from shared.core.deploy_words import (
     Review,
 )
 from shared.core.workloads import Claim, ClusterEvent, Node, Pod, Workload
+from shared.errors import Unavailable
 
 Say = Callable[[str], None]
 """Takes a redacted line of progress."""
+
+
+DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
+
+
+class RateLimited(Unavailable):
+    """An outside system wants to be asked less; `retry_after` says when it may be asked again."""
+
+    def __init__(
+        self, thing: str, *, value: object = None, cure: str = "", retry_after: timedelta = timedelta()
+    ) -> None:
+        super().__init__(thing, value=value, cure=cure)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +60,11 @@ class DeploymentRecord:
 
 
 class Forge(Protocol):
-    """One repository on GitHub. All methods raise `Unavailable` (rate limits tell when to come back),
-    `Refused` for missing rights, and never show the token."""
+    """One repository on GitHub. All methods raise `Unavailable` (`RateLimited` tells when to come back),
+    `Refused` for missing rights, `UsageError` for what is no full SHA, and never show the token."""
 
     def pulls_of(self, sha: str) -> list[PullRequest]:
-        """The pull requests that have the commit. Raises `NotFound` for a SHA that is gone."""
+        """The pull requests that have the commit, without who merged them. Raises `NotFound`."""
         ...
 
     def pull(self, number: int) -> PullRequest:
@@ -90,7 +104,7 @@ class Forge(Protocol):
         ...
 
     def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
-        """The newest first, at most thirty; of one commit only if `sha` is given."""
+        """The newest first, at most ten; of one commit only if `sha` is given."""
         ...
 
     def create_deployment(self, sha: str, environment: str, description: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import bson
@@ -128,11 +128,11 @@ class MemoryDatabase:
         files = [bson.decode(d)["_id"] for d in self._documents[f"{db}.{bucket}.files"].values()]
         return [f"file {file} has no chunks" for file in files if file not in chunks]
 
-    def replay(self, entries: Iterator[bytes], *, only: Collection[str] = ()) -> Replayed:
+    def replay(self, entries: Iterator[bytes], *, wanted: Callable[[str], bool] = lambda _: True) -> Replayed:
         """Operation by operation."""
         applied, skipped, changes = 0, 0, []
         for operation in operations(entries):
-            if operation is None or (only and operation.name not in only):
+            if operation is None or not wanted(operation.name):
                 skipped += 1
                 continue
             applied += 1

@@ -14,7 +14,7 @@ _INTERESTING = ("create", "drop", "dropDatabase", "createIndexes", "commitIndexB
 # Options that a catalogue holds only while they are true.
 _ONLY_TRUE = ("hidden", "prepareUnique")
 # What the two dialects put beside an index's own fields.
-_NOT_OF_THE_INDEX = ("createIndexes", "indexBuildUUID", "ns", "entryFormat")
+_NOT_OF_THE_INDEX = ("createIndexes", "indexBuildUUID", "ns", "entryFormat", "multikey")
 
 
 def index_change_of(command: str, name: str, body: bytes) -> IndexChange | None:

@@ -173,6 +173,11 @@ def parse_event(item: Manifest) -> ClusterEvent:
     )
 
 
+def sorted_events(events: Iterable[ClusterEvent]) -> list[ClusterEvent]:
+    """The newest first; of the same moment by what they are about."""
+    return sorted(events, key=lambda one: (-one.at.timestamp() if one.at else 0.0, one.about, one.reason))
+
+
 def parse_claim(item: Manifest) -> Claim:
     """A PersistentVolumeClaim."""
     spec, status = _part(item, "spec"), _part(item, "status")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from shared.core import backup as core
+from shared.core.metadata import to_json
 from shared.errors import AlreadyExists, GroundcrewError, Inconsistent, Locked, Unavailable
 from shared.formats.agekeys import Recipient
 from shared.formats.backupset import FORMAT, Link, Plan, Receipt, Source, dump, folder, receipt_name
 from shared.formats.manifest import Signer
-from shared.formats.metadata import to_json
 from shared.ports import Blobs, Clock, Queues, SourceDatabase
 from shared.state import parts, sets
 from shared.state.audit import Audit
@@ -105,9 +105,14 @@ def _take_up(backup: Backup, info: sets.SetInfo, now: datetime) -> str:
     """Go on with an unfinished set, or end it if it had its time."""
     age = now - info.created
     if age < backup.patience:
-        return resume(backup, info.folder)
-    error = Unavailable(f"{info.folder} was not finished in time", value=age, cure="See its parts' runs.")
-    return _give_up(backup, sets.read_plan(backup.backups, info.folder), info.folder, error)
+        try:
+            return resume(backup, info.folder)
+        except GroundcrewError as error:
+            # One set that cannot go on must not keep the others from being made.
+            log.exception("backup.resume_failed", extra={"set": info.folder})
+            return f"could not go on with {info.folder}: {error}"
+    late = Unavailable(f"{info.folder} was not finished in time", value=age, cure="See its parts' runs.")
+    return _give_up(backup, sets.read_plan(backup.backups, info.folder), info.folder, late)
 
 
 def survey(backup: Backup, klass: str = MANUAL, reason: str = "") -> Plan:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from shared.core import restore as core
 from shared.core.databases import IdRange, Namespace
+from shared.core.metadata import from_json
 from shared.core.oplog import final_indexes
 from shared.core.restore import RestorePlan, Verdict
 from shared.errors import GroundcrewError, UsageError
@@ -22,7 +23,6 @@ from shared.formats.archive_reader import ArchiveReader, Documents
 from shared.formats.backupset import Held, Manifest, Stored, folder
 from shared.formats.documents import Tally, split, tally
 from shared.formats.envelope import open_part
-from shared.formats.metadata import from_json
 from shared.ports import Blobs, Reporter, TargetDatabase
 from shared.state import checking, sets
 
@@ -172,17 +172,19 @@ class _Restoring:
 
     def _replay(self) -> None:
         self._report.phase("Replaying the oplog", self._manifest.oplog.data_bytes)
-        only = frozenset() if self._everything() else self._plan.wanted
         try:
-            replayed = self._target.replay(self._oplog(self._plan.oplog), only=only)
+            replayed = self._target.replay(self._oplog(self._plan.oplog), wanted=self._wants)
         except GroundcrewError as error:
             self._outcome.problems.append(f"the replay of the oplog failed: {error}")
             return
         self._outcome.replayed = replayed.applied
         self._indexes = final_indexes(self._indexes, replayed.index_changes)
 
-    def _everything(self) -> bool:
-        return len(self._plan.wanted) == len(self._manifest.namespaces)
+    def _wants(self, name: str) -> bool:
+        """What the set holds and what was born meanwhile; never what policy left out, which has no base."""
+        if len(self._plan.wanted) < len(self._manifest.namespaces):
+            return name in self._plan.wanted
+        return name not in self._manifest.excluded
 
     def _oplog(self, part: Stored) -> Iterator[bytes]:
         for event in self._events(part):

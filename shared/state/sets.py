@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from shared.errors import Corrupt, NotFound, UsageError
+from shared.errors import Corrupt, NotFound, Refused, UsageError
 from shared.formats.backupset import Plan, Receipt, folder, load, receipt_name
 from shared.formats.manifest import Checked, check
 from shared.ports import Blobs
+
+log = logging.getLogger(__name__)
 
 MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
 CLASSES = ("daily", "weekly", "monthly", "manual")
@@ -136,11 +139,17 @@ def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> Checke
 
 
 def newest_link(blobs: Blobs, trusted: Sequence[str], *, but: str) -> Checked | None:
-    """The manifest that was sealed last, to be named by the next one; `but` is the set being sealed."""
+    """The sound manifest that was sealed last, to be named by the next one; `but` is the set being sealed.
+
+    A damaged one is told and passed over: it must not keep tonight's backup from being one.
+    """
     sealed = [s for s in list_sets(blobs) if s.sealed_at is not None and s.id != but]
-    if not sealed:
-        return None
-    return read_manifest(blobs, max(sealed, key=lambda s: (s.sealed_at, s.id)), trusted)
+    for info in sorted(sealed, key=lambda s: (str(s.sealed_at), s.id), reverse=True):
+        try:
+            return read_manifest(blobs, info, trusted)
+        except (Corrupt, Refused) as error:
+            log.exception("sets.manifest_damaged", extra={"set": info.folder, "error": str(error)})
+    return None
 
 
 def stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:

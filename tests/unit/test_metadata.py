@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.databases import Namespace
+from shared.core.metadata import from_json, to_json
 from shared.errors import Corrupt
-from shared.formats.metadata import from_json, to_json
 
 ID = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
 ROCKET_CHAT = [

@@ -293,7 +293,7 @@ def final(before: list[dict[str, Any]], *bodies: dict[str, Any]) -> Any:
 
 
 FLAT = {"createIndexes": "c", **A}
-LISTED = {"createIndexes": "c", "indexes": [{**A, "entryFormat": 4}, {**B, "ns": "db.c"}]}
+LISTED = {"createIndexes": "c", "indexes": [{**A, "entryFormat": 4, "multikey": True}, {**B, "ns": "db.c"}]}
 BUILT = {"commitIndexBuild": "c", "indexBuildUUID": Binary(b"b" * 16, 4), "indexes": [A, B]}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared.adapters.mongodb.freeze import MongoFreezer
     from shared.adapters.mongodb.source import MongoSource
     from shared.adapters.mongodb.target import MongoTarget
 
@@ -27,3 +28,11 @@ def connect_target(uri: str) -> MongoTarget:
     from shared.adapters.mongodb.target import MongoTarget
 
     return MongoTarget(connect(uri))
+
+
+def connect_freezer(uri: str) -> MongoFreezer:
+    """The server whose writes are held back while its disks are copied. Raises UsageError, Unavailable."""
+    from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.freeze import MongoFreezer
+
+    return MongoFreezer(connect(uri))

@@ -6,6 +6,7 @@ key, the text of a failed validation, the password of a URI.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,7 @@ _NOT_ALLOWED = (11, UNAUTHORIZED, 18, 8000)  # UserNotFound, AuthenticationFaile
 _GONE = (NAMESPACE_NOT_FOUND, 175)  # QueryPlanKilled, which a drop or a rename does to a reader
 _LOST = 136  # CappedPositionLost: the oplog was trimmed under its reader
 _WRITE_CONFLICT = 112
+_SCHEMES = ("mongodb://", "mongodb+srv://")
 _DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000}
 # What follows these in a server's message may be a document's content, or is noise.
 _CUT_AT = (", full error", ", Timeout:", " dup key", " (configured timeouts")
@@ -41,21 +43,35 @@ def connect(uri: str) -> Client:
 
     Waits ten seconds for the server unless the URI says otherwise.
     """
-    own: dict[str, Any] = {
-        name: value for name, value in _DEFAULTS.items() if name.lower() not in uri.lower()
-    }
-    try:
-        client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own)
-    except (errors.PyMongoError, ValueError, TypeError, UnicodeError) as error:
-        # The text of the error may repeat the password of the URI.
-        cure = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
-        raise UsageError("not a MongoDB URI", value=type(error).__name__, cure=cure) from None
+    client = _client(uri)
     try:
         with translated("connecting to MongoDB"):
             client.admin.command("ping")
     except BaseException:
         client.close()
         raise
+    return client
+
+
+def _client(uri: str) -> Client:
+    own: dict[str, Any] = {name: ms for name, ms in _DEFAULTS.items() if name.lower() not in uri.lower()}
+    cure = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
+    if not uri.startswith(_SCHEMES):
+        # The driver takes anything else for a host's name.
+        raise UsageError("not a MongoDB URI", value="it begins otherwise", cure=cure)
+    try:
+        # The driver only warns of an option whose value it does not understand, and goes on without: not
+        # what somebody wants who wrote `tls=yes`. Options of other drivers are none of our business.
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own)
+    except (errors.PyMongoError, ValueError, TypeError) as error:
+        # The text of the error may repeat the password of the URI.
+        raise UsageError("not a MongoDB URI", value=type(error).__name__, cure=cure) from None
+    mistakes = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
+    if wrong := [text for text in mistakes if not text.startswith("Unknown option")]:
+        client.close()
+        raise UsageError("a MongoDB URI with a bad option", value=wrong[0].split(" ")[0], cure=cure)
     return client
 
 

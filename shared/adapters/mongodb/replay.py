@@ -7,7 +7,7 @@ Therefore whatever `applyOps` refuses may be tried again the other way, from the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -24,12 +24,14 @@ BATCH_OPERATIONS, BATCH_BYTES = 500, 8 << 20
 _OVERHEAD_BYTES = 64  # names and types of an entry's fields
 
 
-def replay(client: Client, entries: Iterable[bytes], only: frozenset[str], inserter: Inserter) -> Replayed:
-    """Apply the entries in order, those of `only` if it is not empty.
+def replay(
+    client: Client, entries: Iterable[bytes], wanted: Callable[[str], bool], inserter: Inserter
+) -> Replayed:
+    """Apply the entries in order, those of the namespaces that are wanted.
 
     Raises Corrupt naming the entry that cannot be applied, Unavailable if the server fails.
     """
-    selection = _Selection(only)
+    selection = _Selection(wanted)
     writer = _ApplyOps(client, Translated(client, inserter))
     for batch in batches(selection.of(operations(entries))):
         writer.write(batch)
@@ -39,15 +41,15 @@ def replay(client: Client, entries: Iterable[bytes], only: frozenset[str], inser
 class _Selection:
     """Picks what is to be written, counts, and keeps the changes of indexes apart."""
 
-    def __init__(self, only: frozenset[str]) -> None:
-        self._only = only
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
         self.applied = self.skipped = 0
         self.changes: list[IndexChange] = []
 
     def of(self, found: Iterable[Operation | None]) -> Iterator[Operation]:
         """What the server has to do."""
         for operation in found:
-            if operation is None or (self._only and operation.subject not in self._only):
+            if operation is None or not self._wanted(operation.subject):
                 self.skipped += 1
                 continue
             self.applied += 1

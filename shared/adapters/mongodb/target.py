@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import bson
@@ -134,9 +134,9 @@ class MongoTarget(Reader):
                 if error.code != NAMESPACE_NOT_FOUND:
                     raise
 
-    def replay(self, entries: Iterator[bytes], *, only: Collection[str] = ()) -> Replayed:
+    def replay(self, entries: Iterator[bytes], *, wanted: Callable[[str], bool] = lambda _: True) -> Replayed:
         """See the port; `replay` has the how."""
-        return replay(self._client, entries, frozenset(only), self._inserter)
+        return replay(self._client, entries, wanted, self._inserter)
 
     def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 
@@ -91,22 +92,21 @@ class Translated:
     def _view(self, operation: Operation) -> None:
         """A server keeps its views as documents of `system.views`, which clients do not write."""
         view = operation.subject.partition(".")[2]
-        database = self._client.get_database(operation.db, codec_options=RAW)
+        database = self._client.get_database(operation.db, codec_options=EXACT)
         with translated(f"looking for the view {operation.subject}"):
-            there: Any = next(database.list_collections(filter={"name": view, "type": "view"}), None)
+            there = next(database.list_collections(filter={"name": view, "type": "view"}), None)
         if operation.op == "d":
             if there is not None:
                 self._run(operation, {"drop": view})
             return
-        before = there["options"].raw if there is not None else join([])
+        before = bson.encode(there["options"] if there is not None else {})
         defined = dict(RawBSONDocument(apply_update(before, operation.o), RAW).items())
         if str(defined.get("viewOn", BUCKETS)).startswith(BUCKETS):
             return  # the face of a time-series collection, which comes with the collection
-        if there is None:
-            defined.pop("_id", None)
-            self._run(operation, {"create": view, **defined})
-        else:
-            self._run(operation, {"collMod": view, **{k: defined[k] for k in ("viewOn", "pipeline")}})
+        if there is not None:
+            self._run(operation, {"drop": view})
+        defined.pop("_id", None)
+        self._run(operation, {"create": view, **defined})
 
     def _command(self, operation: Operation) -> None:
         if operation.command not in _COMMANDS:

@@ -180,6 +180,25 @@ def test_a_set_that_is_never_finished_is_ended_on_the_record(world) -> None:
     assert "not finished in time" in world.job().runs.load(backup.JOB, failed(world)[0].id).error
 
 
+def test_a_damaged_manifest_does_not_keep_the_next_night_from_being_backed_up(world) -> None:
+    night(world)
+    world.backups.replace(world.sealed()[0].folder + sets.MANIFEST, b"not a manifest", etag=None)
+    world.clock.advance(timedelta(days=1))
+    night(world)
+    newest = world.sealed()[-1]
+    assert sets.read_manifest(world.backups, newest, ()).manifest.previous is None
+    assert len(world.sealed()) == 2
+
+
+def test_a_set_that_cannot_go_on_does_not_keep_others_from_being_begun(world) -> None:
+    backup.nightly(world.job())
+    world.queues.take(backup.QUEUE)
+    open_set = sets.list_sets(world.backups)[0]
+    world.backups.replace(open_set.folder + sets.PLAN, b"{}", etag=None)
+    world.clock.advance(timedelta(hours=20, minutes=-1))
+    assert "could not go on" in backup.nightly(world.job())
+
+
 def test_what_policy_leaves_out_is_named_in_the_manifest(world) -> None:
     job = world.job()
     policy = job.policy.model_copy(update={"exclude": ("c1",)})

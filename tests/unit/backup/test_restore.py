@@ -316,3 +316,15 @@ def test_every_phase_reports_until_it_is_done(sealed) -> None:
     assert names.index("Verifying documents") < names.index("Replaying the oplog") < len(names) - 1
     totals = [total for _, total in reporter.phases]
     assert reporter.done == totals
+
+
+def test_what_policy_left_out_is_not_half_restored_from_the_oplog(world) -> None:
+    job = world.job()
+    job.__dict__["policy"] = job.policy.model_copy(update={"exclude": ("c1",)})
+    backup.nightly(job)
+    world.database.write("rocketchat", "c1", {"_id": "written during the dump"})
+    world.database.write("rocketchat", "born", {"_id": "during the dump too"})
+    world.work(job)
+    target = MemoryDatabase("target:27017")
+    assert world.restore(target).good
+    assert set(target.contents()) == {"rocketchat.c0", "rocketchat.c2", "rocketchat.born"}

@@ -1,0 +1,107 @@
+"""Power and snapshots: a year of ticks for one machine, and the plan for a hundred thousand snapshots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from local.fakes.blobs import MemoryBlobs
+from local.fakes.clock import ManualClock
+from local.fakes.compute import MemoryDisks, MemoryMachines, resource_id
+from local.fakes.freeze import MemoryFreezable
+from local.fakes.notifications import MemoryNotifications
+from shared.core.attempts import Act, Attempt, observed, remembered
+from shared.core.machines import Situation, State, calendar_of
+from shared.core.power import decide
+from shared.jobs.snapshots import Snapshots, survey
+from shared.policy import days_off, load
+from shared.ports_compute import Snapshot
+from shared.state.freezing import Freezer
+
+TICKS, TICK = 105_120, timedelta(minutes=5)
+SNAPSHOTS, DISKS = 100_000, 250
+_POLICY = """
+timezone: Europe/Berlin
+power:
+  machines: [{name: rocketchat, windows: ["Mon-Fri 07:00-19:00"]}]
+  holidays: {country: DE}
+snapshots: {disks: groundcrew=snapshot, keep: {daily: 14d, weekly: 8w, monthly: 400d}}
+"""
+
+
+def run() -> dict[str, Any]:
+    """`year_seconds` and `plan_100k_seconds`, with what was done in them."""
+    year, starts = _year()
+    plan, calls, removed = _plan()
+    return {
+        "power": {"year_seconds": year, "year_ticks": TICKS, "year_starts": starts},
+        "snapshots": {"plan_100k_seconds": plan, "plan_100k_calls": calls, "plan_100k_removed": removed},
+    }
+
+
+def _year() -> tuple[float, int]:
+    """Processor seconds, not the clock's: others share the machine."""
+    policy = load(_POLICY)
+    calendar = calendar_of(policy.power.machines[0], policy.timezone, days_off(policy.power))
+    now, state, history, starts = datetime(2026, 1, 1, tzinfo=UTC), State.DEALLOCATED, (), 0
+    seen: tuple[Attempt, ...] = history
+    began = time.process_time()
+    for _ in range(TICKS):
+        seen = observed(seen, running=state is State.RUNNING, deallocated=state is State.DEALLOCATED)
+        decision = decide(Situation(state, calendar, history=seen), policy.power, now)
+        if decision.act in (Act.WARN, Act.START, Act.STOP):
+            seen = remembered(seen, Attempt(decision.act, decision.id, now))
+            starts += decision.act is Act.START
+            state = {Act.START: State.RUNNING, Act.STOP: State.DEALLOCATED}.get(decision.act, state)
+        now += TICK
+    return time.process_time() - began, starts
+
+
+class _Many(MemoryDisks):
+    """Disks with very many snapshots, listed a thousand a page."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        disks = [self.add_disk(f"d{n}", tags={"groundcrew": "snapshot"}) for n in range(DISKS)]
+        tags: Mapping[str, str] = {"groundcrew-owner": "groundcrew", "groundcrew-class": "daily"}
+        first = Snapshot("", "", "rocketchat", "westeurope", "", clock.now(), 128, tags)
+        self.many = [
+            replace(
+                first,
+                id=resource_id("snapshots", f"s{n}"),
+                name=f"s{n}",
+                disk=disks[n % DISKS],
+                created=clock.now() - timedelta(hours=2 * (n // DISKS)),
+            )
+            for n in range(SNAPSHOTS)
+        ]
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """All of them."""
+        for begin in range(0, SNAPSHOTS, 1000):
+            self.calls["page"] += 1
+            yield from self.many[begin : begin + 1000]
+
+
+def _plan() -> tuple[float, int, int]:
+    clock = ManualClock()
+    disks, state = _Many(clock), MemoryBlobs(clock)
+    job = Snapshots(
+        disks=disks,
+        machines=MemoryMachines(clock),
+        freezer=Freezer(lambda: MemoryFreezable(), state, clock),
+        state=state,
+        clock=clock,
+        notifications=MemoryNotifications(clock),
+        policy=load(_POLICY).snapshots,
+        zone=ZoneInfo("Europe/Berlin"),
+    )
+    began = time.process_time()
+    plan = survey(job)
+    took = time.process_time() - began
+    removed = sum("Removed" in type(decision).__name__ for decision in plan.decisions)
+    return took, disks.calls.total(), removed

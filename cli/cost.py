@@ -1,0 +1,29 @@
+"""`groundcrew cost`: what running costs, what the schedule saves, and what would save more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from cli.console import answer, as_json
+from shared.wiring.cost import cost as wiring
+
+
+@click.group()
+def cost() -> None:
+    """Say in money what the schedule does."""
+
+
+@cost.command()
+@click.option("--days", type=click.IntRange(1, 366), help="So many days up to now [the last full week].")
+@as_json
+def report(days: int | None, json_: bool) -> None:
+    """Show hours, money, commitments against the schedule, and what would save most."""
+    from shared.jobs import cost as job
+
+    deps = wiring()
+    now = deps.fleet.clock.now()
+    span = (now - timedelta(days=days), now) if days else job.last_week(now, deps.zone)
+    result = job.make(deps, *span)
+    answer(job.plain(result), json_=json_, text=result.text(deps.zone).rstrip())

@@ -1,0 +1,179 @@
+"""`groundcrew power`: what runs, why, and until when; and orders that override the calendar."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from cli.console import answer, as_json, err, out, table
+from shared import wiring
+from shared.errors import UsageError
+from shared.wiring import power as power_wiring
+
+if TYPE_CHECKING:
+    from shared.core.overrides import Override
+    from shared.state.tending import Outcome
+
+machine_argument = click.argument("machine", required=False, default="")
+until_option = click.option("--until", metavar="TIME", help="22:00, Monday 7:00, 2026-03-02 07:00.")
+for_option = click.option("--for", "lasting", metavar="DURATION", help="90m, 2h, 3d.")
+dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done.")
+
+
+@click.group()
+def power() -> None:
+    """Start and stop machines by schedule and by order."""
+
+
+@power.command()
+@machine_argument
+@as_json
+def status(machine: str, json_: bool) -> None:
+    """Show what each machine does, what it should do, why, and until when."""
+    from shared.jobs import power as job
+
+    _show(job.survey(power_wiring.power(), machine=machine), json_)
+
+
+@power.command()
+@machine_argument
+@until_option
+@for_option
+@dry_option
+@as_json
+def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool) -> None:
+    """Keep MACHINE (or all) up, starting it if it is off."""
+    _order(machine, "up", until, lasting, dry_run, json_)
+
+
+@power.command()
+@machine_argument
+@until_option
+@for_option
+@dry_option
+@as_json
+def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool) -> None:
+    """Keep MACHINE (or all) off; people are warned before it stops."""
+    _order(machine, "off", until, lasting, dry_run, json_)
+
+
+@power.command()
+@machine_argument
+@dry_option
+@as_json
+def auto(machine: str, dry_run: bool, json_: bool) -> None:
+    """Give MACHINE (or all) back to the calendar."""
+    _order(machine, "auto", None, None, dry_run, json_)
+
+
+@power.command()
+@machine_argument
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 366), help="How far to look.")
+@as_json
+def plan(machine: str, days: int, json_: bool) -> None:
+    """Show when MACHINE (or all) will be up in the days ahead, by calendar and orders."""
+    from shared.state.power_plan import ahead
+
+    rows = ahead(power_wiring.fleet(asks=False), machine, timedelta(days=days))
+    if json_:
+        answer([{"machine": r.machine, "up": r.up, "since": r.since, "until": r.until, "because": r.because}
+                for r in rows], json_=True)  # fmt: skip
+        return
+    zone = _zone()
+    cells = [
+        (r.machine, "up" if r.up else "off", _at(r.since, zone), _at(r.until, zone), r.because) for r in rows
+    ]
+    table(f"The next {days} days", ("machine", "", "from", "to", "because"), cells)
+
+
+@power.command()
+@machine_argument
+@dry_option
+@as_json
+def tick(machine: str, dry_run: bool, json_: bool) -> None:
+    """Do now what the timer does: bring MACHINE (or all) closer to what it should be."""
+    from shared.jobs import power as job
+
+    deps = power_wiring.power()
+    outcomes = job.survey(deps, machine=machine) if dry_run else job.tick(deps, only=machine)
+    _show(outcomes, json_)
+    if any(outcome.error for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def _order(
+    machine: str, what: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool
+) -> None:
+    from shared.core.overrides import parse_override
+    from shared.jobs import power as job
+
+    if until and lasting:
+        raise UsageError("--until and --for exclude each other", cure="Give one of them.")
+    text = f"{what} until {until}" if until else f"{what} for {lasting}" if lasting else what
+    deps = power_wiring.power()
+    if dry_run:
+        order = parse_override(text, _zone(), wiring.clock().now())
+        outcomes = job.survey(deps, machine=machine)
+    else:
+        order = job.order(deps, machine, text, by=getpass.getuser())
+        outcomes = job.tick(deps, only=machine)
+    if not json_:
+        err.print(_told(machine, order, dry_run))
+    _show(outcomes, json_)
+    if any(outcome.error for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def _told(machine: str, order: Override, dry_run: bool) -> str:
+    what = {True: "up", False: "off", None: "by the calendar again"}[order.up]
+    end = "" if order.up is None else f" until {_at(order.until, _zone())}"
+    return f"{'Would order' if dry_run else 'Ordered'}: {machine or 'every machine'} {what}{end}"
+
+
+def _show(outcomes: Sequence[Outcome], json_: bool) -> None:
+    zone = _zone()
+    if json_:
+        answer([_plain(outcome) for outcome in outcomes], json_=True)
+        return
+    rows = [
+        (
+            o.machine,
+            str(o.state),
+            f"{'up' if o.decision.wanted_up else 'off'} until {_at(o.decision.next_change, zone)}",
+            str(o.decision),
+            o.error or o.done,
+        )
+        for o in outcomes
+    ]
+    table("Machines", ("machine", "is", "should be", "decision", "done"), rows)
+    if not outcomes:
+        out.print("No machine is under schedule: policy.yaml names none under power.machines.")
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    decision = outcome.decision
+    return {
+        "machine": outcome.machine,
+        "state": str(outcome.state),
+        "wanted": "up" if decision.wanted_up else "off",
+        "act": str(decision.act),
+        "id": decision.id,
+        "because": list(decision.because),
+        "next_change": decision.next_change and decision.next_change.isoformat(),
+        "alarm": decision.alarm,
+        "done": outcome.done,
+        "error": outcome.error,
+    }
+
+
+def _zone() -> tzinfo:
+    return ZoneInfo(wiring.policy().timezone)
+
+
+def _at(moment: datetime | None, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M}" if moment else "-"

@@ -1,0 +1,96 @@
+"""`groundcrew snapshots`: what is kept and why, what would be taken and removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.console import answer, as_json, out, table
+from shared.wiring.snapshots import snapshots as wiring
+
+if TYPE_CHECKING:
+    from shared.core.snapshots import SnapshotPlan
+
+dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done, with reasons.")
+
+
+@click.group()
+def snapshots() -> None:
+    """Take and prune snapshots of disks."""
+
+
+@snapshots.command("list")
+@as_json
+def list_(json_: bool) -> None:
+    """List the snapshots there are with what becomes of each and why, and the disks that are due."""
+    from shared.jobs import snapshots as job
+
+    _show(job.survey(wiring()), json_)
+
+
+@snapshots.command()
+@dry_option
+@as_json
+def run(dry_run: bool, json_: bool) -> None:
+    """Take what is due and remove what may go."""
+    _cycle(dry_run, json_, take=True)
+
+
+@snapshots.command()
+@dry_option
+@as_json
+def prune(dry_run: bool, json_: bool) -> None:
+    """Remove what may go; the newest good one, others' and those with a keep-until never."""
+    _cycle(dry_run, json_, take=False)
+
+
+def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
+    from shared.jobs import snapshots as job
+
+    if dry_run:
+        _show(job.survey(wiring()), json_, take=take)
+        return
+    outcome = job.cycle(wiring(), take=take)
+    told = {"taken": outcome.taken, "removed": outcome.removed, "problems": outcome.problems}
+    answer(told, json_=json_, text=str(outcome))
+    if outcome.problems:
+        raise SystemExit(1)
+
+
+def _show(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
+    from shared.core.retention import Kept
+
+    rows = [
+        (
+            "keep" if isinstance(decision, Kept) else "remove",
+            decision.item.name.rpartition("/")[2],
+            decision.item.made_as,
+            f"{decision.item.taken:%Y-%m-%d %H:%MZ}",
+            ", ".join(decision.because),
+        )
+        for decision in plan.decisions
+    ]
+    if json_:
+        answer(_plain(plan, rows, take), json_=True)
+        return
+    if rows:
+        table("Snapshots", ("", "snapshot", "class", "taken", "because"), rows)
+    for create in plan.create if take else ():
+        out.print(f"would take {create.name} of {create.disk.name} ({create.made_as}): {create.because}")
+    for passed in plan.passed if take else ():
+        out.print(f"none of {passed.disk.name}: {passed.because}")
+    removed = sum(row[0] == "remove" for row in rows)
+    out.print(f"{len(rows) - removed} kept, {removed} removed")
+
+
+def _plain(plan: SnapshotPlan, rows: list[tuple[str, str, str, str, str]], take: bool) -> dict[str, Any]:
+    names = ("decision", "snapshot", "class", "taken", "because")
+    return {
+        "snapshots": [dict(zip(names, row, strict=True)) for row in rows],
+        "take": [
+            {"snapshot": c.name, "disk": c.disk.id, "class": c.made_as, "because": c.because}
+            for c in (plan.create if take else ())
+        ],
+        "pass": [{"disk": p.disk.id, "because": p.because} for p in (plan.passed if take else ())],
+    }

@@ -1,0 +1,43 @@
+"""Power: a timer that looks, an event that saves it the wait, and a page that works while the chat is off."""
+
+import logging
+
+import azure.functions as func
+
+from shared import config
+
+bp = func.Blueprint()
+log = logging.getLogger(__name__)
+
+
+@bp.timer_trigger(arg_name="timer", schedule=config.schedule("power_tick"))
+def power_tick(timer: func.TimerRequest) -> None:
+    """Bring every machine closer to what it should be."""
+    from shared.jobs import power
+    from shared.wiring.power import power as wiring
+
+    for outcome in power.tick(wiring()):
+        facts = {"machine": outcome.machine, "state": str(outcome.state), "decision": str(outcome.decision)}
+        facts |= {"done": outcome.done, "error": outcome.error}
+        log.info("power_tick", extra={**facts, "past_due": timer.past_due})
+
+
+@bp.event_grid_trigger(arg_name="event")
+def on_vm_event(event: func.EventGridEvent) -> None:
+    """A start or stop has ended: see to that machine now instead of at the next tick."""
+    from shared.jobs import power
+    from shared.wiring.power import power as wiring
+
+    done = [outcome.done for outcome in power.tick(wiring(), only=event.subject)]
+    log.info("on_vm_event", extra={"event": event.event_type, "subject": event.subject, "done": done})
+
+
+@bp.route(route="wake", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
+def wake(req: func.HttpRequest) -> func.HttpResponse:
+    """The page that starts a machine, for people who are signed in."""
+    from shared.jobs import wake as job
+    from shared.wiring.power import wake as wiring
+
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    page = job.answer(wiring(), job.Request(req.method, headers, req.get_body()))
+    return func.HttpResponse(page.body, status_code=page.status, headers=dict(page.headers))

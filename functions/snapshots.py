@@ -1,0 +1,19 @@
+"""Snapshots of disks: a timer that looks often, works once an hour, and never leaves MongoDB locked."""
+
+import logging
+
+import azure.functions as func
+
+from shared import config
+
+bp = func.Blueprint()
+log = logging.getLogger(__name__)
+
+
+@bp.timer_trigger(arg_name="timer", schedule=config.schedule("snapshot_cycle"))
+def snapshot_cycle(timer: func.TimerRequest) -> None:
+    """Unlock what was left locked; take what is due, remove what may go."""
+    from shared.jobs import snapshots
+    from shared.wiring.snapshots import snapshots as wiring
+
+    log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": snapshots.tick(wiring())})

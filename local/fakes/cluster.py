@@ -1,0 +1,107 @@
+"""A namespace in memory: the objects a test puts there, read by the same rules as the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.core.deploy_words import Manifest
+from shared.core.workloads import (
+    Claim,
+    ClusterEvent,
+    Node,
+    Pod,
+    Workload,
+    parse_claim,
+    parse_event,
+    parse_node,
+    parse_pod,
+    parse_workload,
+    sorted_events,
+)
+from shared.errors import GroundcrewError
+
+CLUSTER_WIDE = frozenset({"Node", "Namespace", "ClusterRole", "ClusterRoleBinding", "StorageClass"})
+
+
+class MemoryCluster:
+    """`Cluster` for tests. `failures` are raised by the next calls; `memory_used` is by node, in bytes."""
+
+    def __init__(self, namespace: str = "rocketchat", version: str = "1.31.0") -> None:
+        self._namespace, self._version = namespace, version
+        self._items: list[Manifest] = []
+        self.memory_used: dict[str, float] = {}
+        self.failures: list[GroundcrewError] = []
+
+    def add(self, *items: Mapping[str, Any]) -> None:
+        """Put objects in place, or others of the same kind and name instead."""
+        for item in items:
+            self.remove(str(item["kind"]), str(item["metadata"]["name"]))
+            self._items.append(item)
+
+    def remove(self, kind: str, name: str) -> None:
+        """Take an object away, if it is there."""
+        self._items = [one for one in self._items if (one["kind"], one["metadata"]["name"]) != (kind, name)]
+
+    def version(self) -> str:
+        """See `Cluster.version`."""
+        self._begin()
+        return self._version
+
+    def workloads(self) -> list[Workload]:
+        """See `Cluster.workloads`."""
+        found = [*self._of("Deployment"), *self._of("StatefulSet")]
+        return sorted(map(parse_workload, found), key=lambda one: (one.kind, one.name))
+
+    def pods(self, selector: str = "") -> list[Pod]:
+        """See `Cluster.pods`; of selectors only `key=value,…` is known."""
+        wanted = dict(term.split("=", 1) for term in selector.split(",") if term)
+        found = [one for one in map(parse_pod, self._of("Pod")) if wanted.items() <= one.labels.items()]
+        return sorted(found, key=lambda one: one.name)
+
+    def events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
+        """See `Cluster.events`."""
+        found = map(parse_event, self._of("Event"))
+        return sorted_events(one for one in found if one.kind == "Warning" or not warnings_only)
+
+    def secret_keys(self) -> Mapping[str, frozenset[str]]:
+        """See `Cluster.secret_keys`."""
+        found = [one for one in self._of("Secret") if one.get("type") != "helm.sh/release.v1"]
+        return {
+            one["metadata"]["name"]: frozenset({**(one.get("data") or {}), **(one.get("stringData") or {})})
+            for one in found
+        }
+
+    def claims(self) -> list[Claim]:
+        """See `Cluster.claims`."""
+        return sorted(map(parse_claim, self._of("PersistentVolumeClaim")), key=lambda one: one.name)
+
+    def nodes(self) -> list[Node]:
+        """See `Cluster.nodes`."""
+        found = [parse_node(one, self.memory_used) for one in self._of("Node")]
+        return sorted(found, key=lambda one: one.name)
+
+    def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
+        """See `Cluster.live`."""
+        self._begin()
+        there = {_identity(one, self._namespace): one for one in self._items}
+        return [there.get(_identity(one, self._namespace)) for one in manifests]
+
+    def _of(self, kind: str) -> list[Manifest]:
+        self._begin()
+        return [
+            one
+            for one in self._items
+            if one["kind"] == kind
+            and (kind in CLUSTER_WIDE or one["metadata"].get("namespace", self._namespace) == self._namespace)
+        ]
+
+    def _begin(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+def _identity(item: Manifest, namespace: str) -> tuple[str, str, str, str]:
+    meta = item.get("metadata") or {}
+    place = "" if item.get("kind") in CLUSTER_WIDE else str(meta.get("namespace") or namespace)
+    return str(item.get("apiVersion")), str(item.get("kind")), place, str(meta.get("name"))

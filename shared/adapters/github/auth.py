@@ -1,0 +1,129 @@
+"""Tokens for the API: a fixed one, or an App's, which signs a JWT and trades it for an hour's token.
+
+https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.core.workloads import moment
+from shared.errors import Unavailable, UsageError
+from shared.ports import Clock
+from shared.secret import Secret
+
+_RENEW_BEFORE = timedelta(minutes=5)
+# GitHub takes at most ten minutes, and clocks differ: it advises to issue a minute in the past.
+_JWT_LIFETIME, _JWT_SKEW = timedelta(minutes=9), timedelta(minutes=1)
+
+
+class TokenSource(Protocol):
+    """Where the API takes its token from."""
+
+    def token(self) -> Secret:
+        """The token for the next request."""
+        ...
+
+    def refused(self, token: Secret) -> bool:
+        """The server did not accept it; whether asking again may bring another."""
+        ...
+
+
+class _Fixed:
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def token(self) -> Secret:
+        return self._token
+
+    def refused(self, _token: Secret) -> bool:
+        return False
+
+
+def fixed_token(token: Secret) -> TokenSource:
+    """A personal or fine-grained token. Raises UsageError if it is empty or of several lines."""
+    text = token.reveal()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError("the GitHub token is empty or malformed", cure="Set GROUNDCREW_GITHUB_TOKEN anew")
+    return _Fixed(token)
+
+
+@dataclass(frozen=True, slots=True)
+class AppKey:
+    """An App's identity; the key is the PEM file that GitHub lets one download."""
+
+    app_id: str
+    private_key: Secret
+
+
+Trade = Callable[[str], tuple[Secret, datetime | None]]
+"""Gives an installation's token and its end for a JWT."""
+
+
+class AppTokens:
+    """An installation's tokens, renewed five minutes before they end; safe for threads."""
+
+    def __init__(self, key: AppKey, clock: Clock, trade: Trade) -> None:
+        self._key, self._clock, self._trade = key, clock, trade
+        self._lock = threading.Lock()
+        self._kept: Secret | None = None
+        self._renew_at: datetime | None = None
+
+    def token(self) -> Secret:
+        """See `TokenSource.token`. Raises what the trade raises."""
+        with self._lock:
+            now = self._clock.now()
+            if self._kept is None or self._renew_at is None or now >= self._renew_at:
+                self._kept, end = self._trade(app_jwt(self._key, now))
+                self._renew_at = (end or now + timedelta(hours=1)) - _RENEW_BEFORE
+            return self._kept
+
+    def refused(self, token: Secret) -> bool:
+        """See `TokenSource.refused`."""
+        with self._lock:
+            # Another thread may have renewed it already.
+            if self._kept is token:
+                self._kept = None
+        return True
+
+
+def parse_installation_token(payload: object) -> tuple[Secret, datetime | None]:
+    """The answer to `POST /app/installations/{id}/access_tokens`. Raises Unavailable."""
+    token = payload.get("token") if isinstance(payload, dict) else None
+    if not isinstance(token, str) or not token or not isinstance(payload, dict):
+        raise Unavailable("GitHub gave no token to the App", cure="Tried again later")
+    return Secret(token), moment(payload.get("expires_at"))
+
+
+def app_jwt(key: AppKey, now: datetime) -> str:
+    """A JSON Web Token (RFC 7519, RS256) by which the App names itself. Raises UsageError for a bad key."""
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+    try:
+        private = serialization.load_pem_private_key(key.private_key.reveal().encode(), password=None)
+    except (ValueError, TypeError):
+        # Not chained: the parser's error may quote the key.
+        raise UsageError("the App's private key cannot be read", cure=_KEY_CURE) from None
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise UsageError("the App's private key is no RSA key", cure=_KEY_CURE)
+    issued, ends = int((now - _JWT_SKEW).timestamp()), int((now + _JWT_LIFETIME).timestamp())
+    claims = {"iat": issued, "exp": ends, "iss": key.app_id}
+    signed = ".".join(
+        _encoded(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims)
+    )
+    signature = private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signed}.{_encoded(signature)}"
+
+
+_KEY_CURE = "Download a new one from the App's settings, and keep the lines of the PEM file as they are"
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

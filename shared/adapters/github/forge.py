@@ -1,0 +1,207 @@
+"""`Forge` over the REST API, for one repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from shared.adapters.github import parsing
+from shared.adapters.github.auth import AppKey, AppTokens, TokenSource, fixed_token, parse_installation_token
+from shared.adapters.github.wire import Api
+from shared.core.deploy_event import REPOSITORY, SHA
+from shared.core.deploy_words import ChangedFile, Check, Environment, PullRequest, Review
+from shared.errors import NotFound, Refused, Unavailable, UsageError
+from shared.ports import Clock
+from shared.ports_deploy import DEPLOYMENT_STATES, DeploymentRecord, Protection
+from shared.secret import Secret
+
+if TYPE_CHECKING:
+    import requests
+
+PUBLIC_API = "https://api.github.com"
+MOST_FILES = 3000  # GitHub lists no more of one pull request
+MOST_ARCHIVE_BYTES = 64 << 20
+_MOST_DEPLOYMENTS = 10
+_DESCRIPTION_CHARACTERS = 140
+_COMMENT_CHARACTERS = 60_000  # GitHub's limit is 65,536
+_RELATIONS = frozenset({"ahead", "identical", "behind", "diverged"})
+
+
+class GitHubForge:
+    """One repository of `api`."""
+
+    def __init__(self, api: Api, repository: str) -> None:
+        if not REPOSITORY.fullmatch(repository) or ".." in repository:
+            raise UsageError("not a repository", value=repository, cure="Write owner/name")
+        self._api, self._at = api, f"/repos/{repository}"
+
+    def pulls_of(self, sha: str) -> list[PullRequest]:
+        """See `Forge.pulls_of`."""
+        found = self._api.pages(f"{self._commit(sha)}/pulls")
+        return [parsing.parse_pull(item) for item in found]
+
+    def pull(self, number: int) -> PullRequest:
+        """See `Forge.pull`."""
+        return parsing.parse_pull(self._api.get(f"{self._at}/pulls/{number:d}"))
+
+    def reviews(self, number: int) -> list[Review]:
+        """See `Forge.reviews`."""
+        found = self._api.pages(f"{self._at}/pulls/{number:d}/reviews")
+        return [parsing.parse_review(item) for item in found]
+
+    def changed_files(self, number: int) -> list[ChangedFile]:
+        """See `Forge.changed_files`."""
+        found = [parsing.parse_file(one) for one in self._api.pages(f"{self._at}/pulls/{number:d}/files")]
+        if len(found) >= MOST_FILES:
+            cure = "Split it: GitHub does not list more, so nobody can say what else it changes"
+            raise Refused("the pull request changes too many files", value=len(found), cure=cure)
+        return found
+
+    def checks(self, sha: str) -> list[Check]:
+        """See `Forge.checks`."""
+        commit = self._commit(sha)
+        runs = self._api.pages(f"{commit}/check-runs", {"filter": "latest"}, within="check_runs")
+        statuses = self._api.pages(f"{commit}/status", within="statuses")
+        found = [*map(parsing.parse_check_run, runs), *map(parsing.parse_status, statuses)]
+        return sorted(found, key=lambda one: (one.name, one.app))
+
+    def protection(self, branch: str) -> Protection:
+        """See `Forge.protection`."""
+        item = self._api.get(f"{self._at}/branches/{_quoted(branch)}")
+        rules = list(self._api.pages(f"{self._at}/rules/branches/{_quoted(branch)}"))
+        required = parsing.parse_classic_checks(item) | parsing.parse_rule_checks(rules)
+        return Protection(item.get("protected") is True or bool(rules), required)
+
+    def environment(self, name: str) -> Environment | None:
+        """See `Forge.environment`."""
+        at = f"{self._at}/environments/{_quoted(name)}"
+        try:
+            item = self._api.get(at)
+        except NotFound:
+            return None
+        policy = item.get("deployment_branch_policy") or {}
+        branches = []
+        if policy.get("custom_branch_policies"):
+            branches = list(self._api.pages(f"{at}/deployment-branch-policies", within="branch_policies"))
+        return parsing.parse_environment(item, branches)
+
+    def branch_tip(self, branch: str) -> str:
+        """See `Forge.branch_tip`."""
+        item = self._api.get(f"{self._at}/git/ref/heads/{_quoted(branch)}")
+        # A prefix of several names is answered with a list.
+        sha = item.get("object", {}).get("sha") if isinstance(item, dict) else None
+        if not sha:
+            raise NotFound("GitHub: there is no such branch", value=branch)
+        return str(sha)
+
+    def relation(self, base: str, head: str) -> str:
+        """See `Forge.relation`."""
+        path = f"{self._at}/compare/{_sha(base)}...{_sha(head)}"
+        status = str(self._api.get(path, {"per_page": "1"}).get("status"))
+        if status not in _RELATIONS:
+            raise Unavailable("GitHub: an unknown relation of two commits", value=status[:40])
+        return status
+
+    def tarball(self, sha: str) -> Iterator[bytes]:
+        """See `Forge.tarball`."""
+        return self._api.archive(f"{self._at}/tarball/{_sha(sha)}", most_bytes=MOST_ARCHIVE_BYTES)
+
+    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+        """See `Forge.deployments`."""
+        query = {"environment": environment, "per_page": str(_MOST_DEPLOYMENTS)}
+        items = self._api.get(f"{self._at}/deployments", query | ({"sha": _sha(sha)} if sha else {}))
+        return [
+            DeploymentRecord(
+                int(item["id"]),
+                str(item["sha"]),
+                str(item["environment"]),
+                self._state_of(int(item["id"])),
+                str(item.get("description") or ""),
+            )
+            for item in items[:_MOST_DEPLOYMENTS]
+        ]
+
+    def create_deployment(self, sha: str, environment: str, description: str) -> int:
+        """See `Forge.create_deployment`."""
+        # Without automatic merges and contexts: what may be deployed was decided by the gates.
+        body = {
+            "ref": _sha(sha),
+            "environment": environment,
+            "description": description[:_DESCRIPTION_CHARACTERS],
+            "auto_merge": False,
+            "required_contexts": [],
+        }
+        try:
+            return int(self._api.post(f"{self._at}/deployments", body)["id"])
+        except UsageError as error:
+            if "ref found" in str(error):
+                raise NotFound("GitHub: the commit is gone", value=sha) from error
+            raise
+
+    def set_deployment_status(self, deployment: int, state: str, description: str, log_url: str = "") -> None:
+        """See `Forge.set_deployment_status`."""
+        if state not in DEPLOYMENT_STATES:
+            raise UsageError("not a state of a deployment", value=state)
+        body = {"state": state, "description": description[:_DESCRIPTION_CHARACTERS]}
+        path = f"{self._at}/deployments/{deployment:d}/statuses"
+        self._api.post(path, body | ({"log_url": log_url} if log_url else {}))
+
+    def comment(self, number: int, text: str) -> None:
+        """See `Forge.comment`."""
+        self._api.post(f"{self._at}/issues/{number:d}/comments", {"body": text[:_COMMENT_CHARACTERS]})
+
+    def _state_of(self, deployment: int) -> str:
+        found = self._api.get(f"{self._at}/deployments/{deployment:d}/statuses", {"per_page": "1"})
+        return str(found[0]["state"]) if found else "pending"
+
+    def _commit(self, sha: str) -> str:
+        return f"{self._at}/commits/{_sha(sha)}"
+
+
+def connect(
+    repository: str,
+    tokens: TokenSource | AppKey,
+    clock: Clock,
+    *,
+    url: str = PUBLIC_API,
+    installation: int = 0,
+) -> GitHubForge:
+    """The repository's forge, as the holder of a token or as an App. Imports requests.
+
+    `installation` spares an App the question which one the repository belongs to. Raises UsageError.
+    """
+    import requests
+
+    session = requests.Session()
+    # Neither proxies nor ~/.netrc: requests would put what it finds there in the place of our token.
+    session.trust_env = False
+    source = (
+        _app(session, repository, tokens, clock, url, installation) if isinstance(tokens, AppKey) else tokens
+    )
+    return GitHubForge(Api(session, url, source, clock), repository)
+
+
+def _app(
+    session: requests.Session, repository: str, key: AppKey, clock: Clock, url: str, installation: int
+) -> AppTokens:
+    def api(jwt: str) -> Api:
+        return Api(session, url, fixed_token(Secret(jwt)), clock)
+
+    def trade(jwt: str) -> tuple[Secret, datetime | None]:
+        number = installation or int(api(jwt).get(f"/repos/{repository}/installation")["id"])
+        body = {"repositories": [repository.partition("/")[2]]}
+        return parse_installation_token(api(jwt).post(f"/app/installations/{number}/access_tokens", body))
+
+    return AppTokens(key, clock, trade)
+
+
+def _sha(text: str) -> str:
+    if not SHA.fullmatch(text):
+        raise UsageError("not a commit's full SHA", value=text[:80])
+    return text
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")

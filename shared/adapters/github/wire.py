@@ -1,0 +1,265 @@
+"""HTTP to GitHub's API: one origin, bounded answers, and every failure in our words, without the token."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from shared.adapters.github.auth import TokenSource
+from shared.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable, UsageError
+from shared.ports import Clock
+from shared.ports_deploy import RateLimited
+
+if TYPE_CHECKING:
+    import requests
+
+API_VERSION = "2022-11-28"
+MOST_ANSWER_BYTES = 16 << 20
+MOST_PAGES = 30  # GitHub lists at most 3000 files of a pull request, a hundred to a page
+_TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
+# Archives are served elsewhere: https://docs.github.com/en/rest/repos/contents#download-a-repository-archive-tar
+_ARCHIVE_HOSTS: Mapping[str, frozenset[str]] = {"api.github.com": frozenset({"codeload.github.com"})}
+Headers = Mapping[str, str]
+
+
+class Api:
+    """Requests to one base URL. Raises Unavailable, RateLimited, Refused, NotFound, Conflict, UsageError."""
+
+    def __init__(self, session: requests.Session, base: str, tokens: TokenSource, clock: Clock) -> None:
+        self._session, self._tokens, self._clock = session, tokens, clock
+        self._base = check_base(base)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The answer's JSON."""
+        return self._json("GET", self._url(path), query=query)[0]
+
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """The answer's JSON."""
+        return self._json("POST", self._url(path), body=body)[0]
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None, *, within: str = "") -> Iterator[Any]:
+        """The items of all pages; `within` names the list in an object. Raises Refused if it does not end."""
+        url = self._url(path)
+        asked: Mapping[str, str] | None = {"per_page": "100", **(query or {})}
+        for _ in range(MOST_PAGES):
+            content, headers = self._json("GET", url, query=asked)
+            found = content.get(within) if within and isinstance(content, dict) else content
+            if not isinstance(found, list):
+                raise Unavailable("GitHub: not the expected answer", value=path)
+            yield from found
+            link = _next_link(headers.get("Link", ""))
+            if not link:
+                return
+            url, asked = self._same_origin(urljoin(url, link)), None
+        raise Refused("GitHub: a list is longer than is read", value=path, cure="Make smaller changes")
+
+    def archive(self, path: str, *, most_bytes: int) -> Iterator[bytes]:
+        """The bytes behind the one redirect that is followed, to a host that is known to serve archives."""
+        with self._send("GET", self._url(path)) as first:
+            self._check(first, b"", path)
+            place = urljoin(first.url, first.headers.get("Location", ""))
+            if not first.is_redirect:
+                raise Unavailable("GitHub: the archive is not where it should be", value=first.status_code)
+        yield from self._archive_bytes(self._archive_place(place), most_bytes)
+
+    def _archive_bytes(self, place: str, most_bytes: int) -> Iterator[bytes]:
+        import requests
+
+        count = 0
+        try:
+            # The place carries its own short-lived token, so ours is not sent and errors are not chained.
+            with self._session.get(
+                place, headers={}, stream=True, timeout=_TIMEOUT, allow_redirects=False
+            ) as answer:
+                self._check(answer, b"", "the archive")
+                if answer.status_code != 200:
+                    raise Refused("GitHub: the archive redirects once more", value=answer.status_code)
+                for piece in answer.iter_content(64 << 10):
+                    count += len(piece)
+                    if count > most_bytes:
+                        raise Refused("the archive is larger than allowed, in bytes", value=most_bytes)
+                    yield piece
+        except requests.RequestException as error:
+            raise Unavailable("GitHub: the archive broke off", value=type(error).__name__) from None
+
+    def _json(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> tuple[Any, Headers]:
+        path = urlsplit(url).path
+        with self._send(method, url, query=query, body=body) as answer:
+            content = _bounded(answer, path)
+            self._check(answer, content, path)
+            if answer.is_redirect:
+                cure = "Has the repository been renamed? Set its new name in policy.yaml"
+                raise Refused("GitHub: redirects are not followed", value=path, cure=cure)
+            try:
+                return (json.loads(content) if content else None), answer.headers
+            except ValueError as error:
+                raise Unavailable("GitHub: the answer is not JSON", value=path) from error
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> AbstractContextManager[requests.Response]:
+        import requests
+
+        for last in (False, True):
+            token = self._tokens.token()
+            headers = {
+                "Authorization": f"Bearer {token.reveal()}",
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": API_VERSION,
+            }
+            try:
+                answer = self._session.request(
+                    method,
+                    url,
+                    params=query,
+                    json=body,
+                    headers=headers,
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
+                    stream=True,
+                )
+            except requests.RequestException as error:
+                raise Unavailable("GitHub does not answer", value=type(error).__name__) from error
+            # An installation's token may have been revoked before its hour was over.
+            if answer.status_code != 401 or last or not self._tokens.refused(token):
+                return answer
+            answer.close()
+        raise AssertionError("unreachable")
+
+    def _check(self, answer: requests.Response, content: bytes, path: str) -> None:
+        if answer.status_code >= 400:
+            raise failure(answer.status_code, answer.headers, content, path, self._clock.now())
+
+    def _url(self, path: str) -> str:
+        return self._base.geturl() + path
+
+    def _same_origin(self, url: str) -> str:
+        parts = urlsplit(url)
+        if (parts.scheme, parts.netloc) != (self._base.scheme, self._base.netloc):
+            raise Refused("GitHub: the next page is on another host", value=parts.hostname)
+        return url
+
+    def _archive_place(self, url: str) -> str:
+        parts = urlsplit(url)
+        own = (parts.scheme, parts.netloc) == (self._base.scheme, self._base.netloc)
+        known = _ARCHIVE_HOSTS.get(self._base.hostname or "", frozenset({f"codeload.{self._base.hostname}"}))
+        # Without a port of its own and without a user: the name is compared as it will be used.
+        if own or (parts.scheme == "https" and parts.netloc in known):
+            return url
+        raise Refused("GitHub: the archive is on a host that is not allowed", value=parts.hostname)
+
+
+def check_base(url: str) -> SplitResult:
+    """The API's base URL: https, or plain http to this machine. Raises UsageError."""
+    parts = urlsplit(url.rstrip("/"))
+    cure = "Write https://api.github.com, or https://HOST/api/v3 for a server of your own"
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise UsageError("the URL of GitHub's API is malformed", value=parts.hostname, cure=cure)
+    if parts.scheme == "https" and not _link_local(parts.hostname):
+        return parts
+    if parts.scheme == "http" and _loopback(parts.hostname):
+        return parts
+    raise UsageError("the URL of GitHub's API is not allowed", value=parts.hostname, cure=cure)
+
+
+def failure(status: int, headers: Headers, content: bytes, path: str, now: datetime) -> GroundcrewError:
+    """GitHub's answer of 400 and above in our words. `path` names what was asked for."""
+    said, lowered = _message(content), {key.lower(): value for key, value in headers.items()}
+    wait = retry_after(lowered, said, now) if status in (403, 429) else None
+    if wait is not None:
+        when = f"{path}, again in {int(wait.total_seconds())} s"
+        return RateLimited("GitHub: too many requests", value=when, retry_after=wait)
+    if status == 401:
+        return Refused("GitHub does not accept the token", value=path, cure="Renew it, or the App's key")
+    if status == 403:
+        needed = lowered.get("x-accepted-github-permissions", "")
+        cure = f"Grant {needed[:200]}" if needed else "See which rights the token or the App has"
+        return Refused("GitHub: not allowed", value=f"{path}: {said}", cure=cure)
+    # 422 "No commit found for SHA" is how a commit that is gone is told.
+    if status in (404, 410, 451) or (status == 422 and "no commit found" in said.lower()):
+        return NotFound("GitHub: not found", value=path, cure="Does it exist, and may the token see it?")
+    if status == 409:
+        return Conflict("GitHub: conflict", value=f"{path}: {said}")
+    if status >= 500:
+        return Unavailable("GitHub is not well", value=f"HTTP {status}", cure="Tried again later")
+    return UsageError("GitHub: not understood", value=f"{path}: HTTP {status}: {said}")
+
+
+def retry_after(headers: Headers, said: str, now: datetime) -> timedelta | None:
+    """How long a rate limit wants one to wait; None if it is no rate limit.
+
+    https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+    """
+    after, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
+    if after.isdecimal():
+        return timedelta(seconds=min(int(after), 86_400))
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        until = datetime.fromtimestamp(min(int(reset), 1 << 40), UTC) - now
+        return min(max(until, timedelta(seconds=1)), timedelta(days=1))
+    return timedelta(minutes=1) if "rate limit" in said.lower() else None
+
+
+def _message(content: bytes) -> str:
+    """GitHub's sentence, cut; nothing of what is not its JSON."""
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return ""
+    text = said.get("message") if isinstance(said, dict) else None
+    return "".join(one for one in text if one.isprintable())[:200] if isinstance(text, str) else ""
+
+
+def _bounded(answer: requests.Response, path: str) -> bytes:
+    import requests
+
+    content = bytearray()
+    try:
+        for piece in answer.iter_content(64 << 10):
+            content += piece
+            if len(content) > MOST_ANSWER_BYTES:
+                raise Corrupt("GitHub: the answer is larger than allowed", value=path)
+    except requests.RequestException as error:
+        raise Unavailable("GitHub: the answer broke off", value=type(error).__name__) from error
+    return bytes(content)
+
+
+def _next_link(header: str) -> str:
+    """The URL of `rel="next"` in a Link header (RFC 8288), or nothing."""
+    for part in header.split(","):
+        target, _, rest = part.strip().partition(">")
+        if target.startswith("<") and 'rel="next"' in rest:
+            return target[1:]
+    return ""
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _link_local(host: str) -> bool:
+    """Addresses by number that no GitHub has: the machine itself and the cloud's metadata service."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_link_local or address.is_unspecified

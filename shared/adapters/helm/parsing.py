@@ -1,0 +1,140 @@
+"""What Helm prints, in our words. Pure.
+
+The texts are those of Helm 4 (https://github.com/helm/helm, pkg/action and pkg/kube) and of client-go.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.core.deploy_words import Finding
+from shared.core.workloads import moment
+from shared.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable
+from shared.ports_deploy import Revision
+
+_UNREACHABLE = (
+    "cluster unreachable",
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "tls handshake timeout",
+    "i/o timeout",
+    "unexpected eof",
+    "the server is currently unable to handle the request",
+    "etcdserver:",
+    "http2: client connection lost",
+)
+_NOT_ALLOWED = ("is forbidden:", "unauthorized", "must be logged in", "provide credentials")
+_TIMED_OUT = ("deadline exceeded", "timed out waiting")
+# Of Helm's log only these lines are told, made anew from their fields: others might quote anything.
+_TOLD = {
+    "Created resource": "{kind} {name} created",
+    "Created a new resource": "{kind} {name} created",
+    "Patched resource": "{kind} {name} applied",
+    "Deleting resource": "{kind} {name} removed",
+    "waiting for resource": "{kind} {name}: {status}",
+    "rolling back": "rolling back",
+    "performing update": "applying",
+    "preparing upgrade": "preparing",
+    "waiting for resources": "waiting",
+    "creating release": "writing down the release",
+}
+_FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
+_LINT = re.compile(r"\[(ERROR|WARNING)\]\s+(.*)")
+
+
+def parse_history(text: str) -> list[Revision]:
+    """`helm history -o json`, the oldest first. Raises Corrupt."""
+    try:
+        entries = json.loads(text or "[]")
+        found = [_revision(entry) for entry in entries]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt("Helm's history is not readable", value=type(error).__name__) from error
+    return sorted(found, key=lambda one: one.number)
+
+
+def _revision(entry: Mapping[str, Any]) -> Revision:
+    return Revision(
+        int(entry["revision"]),
+        str(entry["status"]),
+        str(entry.get("chart", "")),
+        str(entry.get("app_version", "")),
+        str(entry.get("description", "")),
+        moment(entry.get("updated")),
+    )
+
+
+def parse_lint(text: str) -> list[Finding]:
+    """`helm lint`: its errors and warnings with what belongs to them; notes are left out."""
+    found: list[Finding] = []
+    open_finding = False
+    for line in text.splitlines():
+        match = _LINT.match(line)
+        if match:
+            where, _, message = match[2].partition(": ")
+            found.append(Finding("helm-lint", match[1].lower(), where.strip(), 0, message.strip() or where))
+            open_finding = True
+        elif open_finding and line.startswith("  ") and line.strip():
+            last = found.pop()
+            told = f"{last.message} {line.strip()}"
+            found.append(Finding(last.rule, last.severity, last.where, 0, told))
+        else:
+            open_finding = False
+    return found
+
+
+def told(line: str) -> str:
+    """What to say about a line of Helm's log; empty for most."""
+    fields = {key: value.strip('"') for key, value in _FIELD.findall(line)}
+    template = _TOLD.get(fields.get("msg", ""))
+    if template is None:
+        return ""
+    kind = fields.get("kind") or fields.get("gvk", "").rpartition("Kind=")[2]
+    return template.format(kind=kind, name=fields.get("name", ""), status=fields.get("actualStatus", ""))
+
+
+def reason(errors: str) -> str:
+    """Helm's own last error, without its log."""
+    lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("level=")]
+    starts = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
+    kept = lines[starts[-1] :] if starts else lines[-5:]
+    return " ".join(" ".join(kept).removeprefix("Error: ").split())[:2000] or "Helm failed without a word"
+
+
+def timed_out(text: str) -> bool:
+    """Whether Helm gave up waiting."""
+    return any(one in text.lower() for one in _TIMED_OUT)
+
+
+def failure(errors: str) -> GroundcrewError | None:
+    """What to raise if the cluster could not be asked; None if the chart or the release is at fault."""
+    text = reason(errors)
+    lowered = text.lower()
+    if any(one in lowered for one in _UNREACHABLE):
+        return Unavailable("the cluster does not answer Helm", value=text[:500], cure="Is the VM up?")
+    if any(one in lowered for one in _NOT_ALLOWED):
+        cure = "Compare infra/chart/rbac.yaml with what the cluster has"
+        return Refused("Helm may not do that", value=text[:500], cure=cure)
+    if "another operation" in lowered and "in progress" in lowered:
+        return Conflict("the release is in the middle of another operation", cure="It is repaired first")
+    return None
+
+
+def missing(errors: str) -> bool:
+    """Whether there is no such release or revision."""
+    text = reason(errors).lower()
+    return "release: not found" in text or bool(re.search(r"release has no \d+ version", text))
+
+
+def not_found(release: str, revision: int) -> NotFound:
+    """No such release, or no such revision of it."""
+    what = f"{release} revision {revision}" if revision else release
+    return NotFound("Helm has no such release", value=what, cure="See groundcrew deploy history")
+
+
+def newest(history: Sequence[Revision]) -> Revision | None:
+    """The last one, if any."""
+    return history[-1] if history else None

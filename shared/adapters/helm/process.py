@@ -1,0 +1,243 @@
+"""Runs Helm's binary: nothing secret in argv or environment, nothing of the user's own, an end in time.
+
+Charts, values and the kubeconfig lie in a folder of the run that only this user can read, and that is
+removed afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from shared.core.deploy_objects import leaves
+from shared.core.redact import names_secret, redact
+from shared.errors import Refused, UsageError
+from shared.formats.chartyaml import read_values
+from shared.ports_deploy import ChartPackage, Say
+from shared.secret import Secret
+
+_MOST_OUTPUT_BYTES = 32 << 20
+_MOST_ERROR_LINES = 400
+_GRACE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. `output` is Helm's as it is, `errors` is redacted."""
+
+    code: int
+    output: str
+    errors: str
+    killed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder of one run."""
+
+    folder: Path
+
+    def chart(self, package: ChartPackage) -> tuple[Path, list[str]]:
+        """Write a chart and its values; the chart's folder, and the arguments that name the values.
+
+        Raises Refused for a path that leaves the folder.
+        """
+        root = self.folder / "chart"
+        root.mkdir(mode=0o700)
+        for name, data in package.files.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+                raise Refused("the chart has a path that leaves its folder", value=ascii(name)[:200])
+            target = root.joinpath(*path.parts)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private(target, data)
+        options = []
+        for number, text in enumerate(package.values):
+            file = private(self.folder / f"values-{number}.yaml", text.encode())
+            options += ["--values", str(file)]
+        return root, options
+
+
+def private(path: Path, data: bytes) -> Path:
+    """Write a new file that only this user can read."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    return path
+
+
+class Helm:
+    """One binary for one cluster and namespace."""
+
+    def __init__(self, binary: Path, kubeconfig: Secret, namespace: str) -> None:
+        self._binary, self._kubeconfig, self._namespace = binary, kubeconfig, namespace
+        self._credentials = credentials(kubeconfig)
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        """A folder for one run."""
+        folder = Path(tempfile.mkdtemp(prefix="groundcrew-helm-"))
+        try:
+            for name in ("cache", "config", "data", "plugins", "home"):
+                (folder / name).mkdir(mode=0o700)
+            private(folder / "kubeconfig", self._kubeconfig.reveal().encode())
+            yield Workspace(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def run(
+        self,
+        space: Workspace,
+        *arguments: str,
+        timeout: timedelta = timedelta(minutes=2),
+        secrets: Sequence[str] = (),
+        say: Say | None = None,
+    ) -> Result:
+        """Run to the end, or for `timeout`, then stop it: first kindly, then not.
+
+        `say` gets each line of Helm's own log; what it raises ends the run and is raised on. Raises
+        UsageError if there is no such binary.
+        """
+        argv = [*_guard(), str(self._binary), *arguments, "--namespace", self._namespace]
+        try:
+            process = subprocess.Popen(
+                argv,
+                env=_environment(space.folder),
+                cwd=space.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                process_group=0,
+            )
+        except OSError as error:
+            cure = "Install Helm 4, or set GROUNDCREW_HELM to its path"
+            raise UsageError("Helm does not run", value=type(error).__name__, cure=cure) from error
+        known = [*secrets, *self._credentials]
+        return _follow(process, time.monotonic() + timeout.total_seconds(), known, say)
+
+
+def credentials(kubeconfig: Secret) -> list[str]:
+    """What of a kubeconfig must not be said. Raises Refused if it is no YAML."""
+    values = read_values(kubeconfig.reveal(), "the kubeconfig").values
+    named = [leaf for leaf in leaves(values) if names_secret(leaf.name) or leaf.name == "client-key-data"]
+    return [str(leaf.value) for leaf in named]
+
+
+def _guard() -> list[str]:
+    """Where there is `setpriv`, let Helm die with the worker, so that the heir finds nobody at work."""
+    found = shutil.which("setpriv")
+    return [found, "--pdeathsig", "KILL", "--"] if found else []
+
+
+def _environment(folder: Path) -> Mapping[str, str]:
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder),
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        "HELM_CACHE_HOME": str(folder / "cache"),
+        "HELM_CONFIG_HOME": str(folder / "config"),
+        "HELM_DATA_HOME": str(folder / "data"),
+        "HELM_PLUGINS": str(folder / "plugins"),
+        "HELM_MAX_HISTORY": "20",
+    }
+
+
+def _follow(
+    process: subprocess.Popen[bytes], deadline: float, secrets: Sequence[str], say: Say | None
+) -> Result:
+    """Read both pipes in threads of their own, and do all talking in this one."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    output: list[bytes] = []
+    stdout, stderr = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
+    threads = [
+        threading.Thread(target=_collect, args=(stdout, output), daemon=True),
+        threading.Thread(target=_forward, args=(stderr, lines), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        told, killed = _listen(process, lines, deadline, say)
+    finally:
+        _end(process)
+        for thread in threads:
+            thread.join()
+        stdout.close()
+        stderr.close()
+    if sum(map(len, output)) > _MOST_OUTPUT_BYTES:
+        raise Refused("Helm writes more than is read, in bytes", value=_MOST_OUTPUT_BYTES)
+    errors = redact("\n".join(told[-_MOST_ERROR_LINES:]), secrets)
+    return Result(process.returncode, b"".join(output).decode(errors="replace"), errors, killed)
+
+
+def _listen(
+    process: subprocess.Popen[bytes], lines: queue.Queue[str | None], deadline: float, say: Say | None
+) -> tuple[list[str], bool]:
+    told: list[str] = []
+    while True:
+        try:
+            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            _end(process)
+            return told, True
+        if line is None:
+            return told, False
+        if not line.startswith("level=DEBUG"):
+            told.append(line)
+        if say is not None:
+            say(line)
+
+
+def _collect(pipe: IO[bytes], output: list[bytes]) -> None:
+    size = 0
+    while piece := pipe.read(64 << 10):
+        size += len(piece)
+        # What comes above the cap is read, so that Helm does not hang, and dropped but for the sign of it.
+        if size <= _MOST_OUTPUT_BYTES + len(piece):
+            output.append(piece)
+
+
+def _forward(pipe: IO[bytes], lines: queue.Queue[str | None]) -> None:
+    for line in iter(lambda: pipe.readline(64 << 10), b""):
+        lines.put(line.decode(errors="replace").rstrip("\n"))
+    lines.put(None)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM lets Helm write down that it failed; it and what it started are killed if that takes long."""
+    try:
+        # Its pipes may be at their end a moment before it is.
+        process.wait(1 if process.poll() is None else 0)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGTERM)
+        try:
+            process.wait(_GRACE.total_seconds())
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+            process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def find(binary: str = "") -> Path:
+    """Helm's path, by name or from PATH. Raises UsageError."""
+    found = shutil.which(binary or "helm")
+    if not found:
+        cure = "Install Helm 4, or set GROUNDCREW_HELM to its path"
+        raise UsageError("Helm is not there", value=binary or "helm", cure=cure)
+    return Path(found).resolve()

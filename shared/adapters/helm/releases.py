@@ -1,0 +1,189 @@
+"""`Releases` over the binary, for one release."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from shared.adapters.helm import parsing, storage
+from shared.adapters.helm.process import Helm, Result, find
+from shared.core.deploy_objects import leaves
+from shared.core.deploy_state import INTERRUPTED
+from shared.core.deploy_words import Finding, Manifest
+from shared.core.redact import names_secret, redact
+from shared.errors import GroundcrewError, Refused, UsageError
+from shared.formats.chartyaml import read_manifests, read_values
+from shared.ports_deploy import ChartPackage, Outcome, Repaired, Revision, Say
+from shared.secret import Secret
+
+# https://helm.sh/docs/chart_template_guide/ and RFC 1123: what Helm takes for a release and a namespace.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", re.ASCII)
+_VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+][0-9A-Za-z.+-]+)?", re.ASCII)
+_API_VERSION = re.compile(r"[a-z0-9.-]+(/[a-z0-9]+(/[A-Za-z]+)?)?", re.ASCII)
+_SLACK = timedelta(minutes=1)
+
+
+class HelmReleases:
+    """One release of one namespace."""
+
+    def __init__(self, helm: Helm, kubeconfig: Secret, release: str, namespace: str) -> None:
+        self._helm, self._kubeconfig = helm, kubeconfig
+        self._release, self._namespace = release, namespace
+
+    def tool_version(self) -> str:
+        """See `Releases.tool_version`."""
+        with self._helm.workspace() as space:
+            result = self._helm.run(space, "version", "--template", "{{.Version}}")
+        if result.code:
+            raise UsageError("Helm does not run", value=parsing.reason(result.errors)[:300])
+        return result.output.strip().removeprefix("v").partition("+")[0]
+
+    def lint(self, package: ChartPackage) -> list[Finding]:
+        """See `Releases.lint`."""
+        secrets = _secrets(package)
+        with self._helm.workspace() as space:
+            chart, values = space.chart(package)
+            result = self._helm.run(space, "lint", str(chart), *values, secrets=secrets)
+            text = redact(result.output.replace(str(space.folder), ""), secrets)
+        found = parsing.parse_lint(text)
+        if result.code and not any(one.severity == "error" for one in found):
+            found.append(Finding("helm-lint", "error", "chart", 0, parsing.reason(result.errors)))
+        return found
+
+    def template(
+        self, package: ChartPackage, *, kube_version: str, api_versions: Sequence[str] = ()
+    ) -> list[Manifest]:
+        """See `Releases.template`."""
+        if not _VERSION.fullmatch(kube_version) or not all(map(_API_VERSION.fullmatch, api_versions)):
+            raise UsageError("not a version of Kubernetes", value=kube_version)
+        wanted = [option for one in api_versions for option in ("--api-versions", one)]
+        secrets = _secrets(package)
+        with self._helm.workspace() as space:
+            chart, values = space.chart(package)
+            result = self._helm.run(
+                space,
+                *("template", self._release, str(chart), *values, "--kube-version", kube_version),
+                *("--is-upgrade", "--skip-tests", *wanted),
+                secrets=secrets,
+            )
+            told = parsing.reason(result.errors).replace(str(space.folder), "")
+        if result.code:
+            raise Refused("the chart does not render", value=told, cure="Mend it and merge again")
+        return read_manifests(result.output)
+
+    def upgrade_install(
+        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: Say
+    ) -> Outcome:
+        """See `Releases.upgrade_install`."""
+        secrets = _secrets(package)
+        # Without it Helm takes the values of the release before where it is given none.
+        options = ["--install", "--reset-values", *_waiting(timeout)]
+        if rollback_on_failure:
+            options.append("--rollback-on-failure")
+        # A hook before, the wait, a hook after: each may take the timeout, and the way back as well.
+        limit = timeout * (4 if rollback_on_failure else 3) + _SLACK
+        with self._helm.workspace() as space:
+            chart, values = space.chart(package)
+            arguments = ("upgrade", self._release, str(chart), *values, *options)
+            result = self._helm.run(space, *arguments, timeout=limit, secrets=secrets, say=_teller(say))
+        return self._outcome(result, secrets)
+
+    def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
+        """See `Releases.rollback`."""
+        if revision not in [one.number for one in self.history()]:
+            raise parsing.not_found(self._release, revision)
+        with self._helm.workspace() as space:
+            arguments = ("rollback", self._release, str(revision), *_waiting(timeout))
+            result = self._helm.run(space, *arguments, timeout=timeout * 3 + _SLACK, say=_teller(say))
+        return self._outcome(result)
+
+    def repair(self) -> Repaired:
+        """See `Releases.repair`."""
+        found = self.status()
+        if found is None or not found.pending:
+            return Repaired("nothing", found, f"the release is {found.status if found else 'not there'}")
+        description = f"{INTERRUPTED}: it was left {found.status}"
+        storage.mark_failed(self._kubeconfig, self._namespace, self._release, found.number, description)
+        why = f"revision {found.number} was left {found.status} and is marked as failed"
+        return Repaired("marked", self.status(), why)
+
+    def history(self) -> list[Revision]:
+        """See `Releases.history`."""
+        result = self._read("history", self._release, "--max", "100", "--output", "json")
+        return parsing.parse_history(result.output) if result else []
+
+    def status(self) -> Revision | None:
+        """See `Releases.status`."""
+        return parsing.newest(self.history())
+
+    def manifests(self, revision: int = 0) -> list[Manifest]:
+        """See `Releases.manifests`."""
+        result = self._read(
+            "get", "manifest", self._release, *(["--revision", str(revision)] if revision else [])
+        )
+        if result is None:
+            raise parsing.not_found(self._release, revision)
+        return read_manifests(result.output, f"{self._release}'s manifest")
+
+    def _read(self, *arguments: str) -> Result | None:
+        """A question about the release; None if there is no such thing."""
+        with self._helm.workspace() as space:
+            result = self._helm.run(space, *arguments)
+        if not result.code:
+            return result
+        if parsing.missing(result.errors):
+            return None
+        raise parsing.failure(result.errors) or _puzzled(result)
+
+    def _outcome(self, result: Result, secrets: Sequence[str] = ()) -> Outcome:
+        if not result.code:
+            return Outcome(True, self.status())
+        raised = parsing.failure(result.errors)
+        if raised is not None:
+            raise raised
+        # Helm's log tells of the wait, its error at the end perhaps only of the way back.
+        late = result.killed or parsing.timed_out(result.errors)
+        return Outcome(False, self.status(), redact(parsing.reason(result.errors), secrets), late)
+
+
+def _puzzled(result: Result) -> GroundcrewError:
+    text = parsing.reason(result.errors)[:500]
+    return Refused("Helm does not answer the question", value=text, cure="Run it by hand to see more")
+
+
+def _waiting(timeout: timedelta) -> list[str]:
+    return ["--wait=watcher", "--timeout", f"{max(1, int(timeout.total_seconds()))}s", "--debug"]
+
+
+def _teller(say: Say) -> Say:
+    """Passes on what a line of the log amounts to, once, until something else happens."""
+    last = ""
+
+    def tell(line: str) -> None:
+        nonlocal last
+        text = parsing.told(line)
+        if text and text != last:
+            last = text
+            say(text)
+
+    return tell
+
+
+def _secrets(package: ChartPackage) -> list[str]:
+    """What must not be said: what the caller knows, and what the values call a secret."""
+    found = list(package.secrets)
+    for number, text in enumerate(package.values):
+        try:
+            values = read_values(text, f"values {number}").values
+        except Refused:
+            continue  # Helm will say what is wrong with it
+        found += [str(leaf.value) for leaf in leaves(values) if names_secret(leaf.name)]
+    return found
+
+
+def connect(kubeconfig: Secret, release: str, namespace: str, *, binary: str = "") -> HelmReleases:
+    """The release, by the Helm at `binary` or on PATH. Raises UsageError."""
+    if not _NAME.fullmatch(release) or not _NAME.fullmatch(namespace):
+        raise UsageError("not a release or a namespace", value=f"{release}, {namespace}")
+    return HelmReleases(Helm(find(binary), kubeconfig, namespace), kubeconfig, release, namespace)

@@ -1,0 +1,53 @@
+"""Group commit: what many ask to have written at the same time is written in one go, and each waits for it.
+
+One write to the queue takes milliseconds and most of a request's work; under load dozens of requests share
+one, and nobody is told yes before it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+Write = Callable[[Sequence[str]], None]
+
+
+class GroupCommit:
+    """Collects items while a write is under way; belongs to one event loop. `write` runs in a thread."""
+
+    def __init__(self, write: Write, *, most: int = 100) -> None:
+        self._write, self._most = write, most
+        self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def put(self, item: str) -> None:
+        """Return when the item is stored. Raises what the write raised."""
+        stored = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, stored))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        await stored
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                try:
+                    await asyncio.to_thread(self._write, [item for item, _ in batch])
+                except Exception as error:  # noqa: BLE001 - handed to those who wait
+                    _end(batch, error)
+                else:
+                    _end(batch, None)
+        finally:
+            self._writer = None
+
+
+def _end(batch: Sequence[tuple[str, asyncio.Future[None]]], error: Exception | None) -> None:
+    for _, stored in batch:
+        if stored.done():  # whoever asked has hung up
+            continue
+        if error is None:
+            stored.set_result(None)
+        else:
+            stored.set_exception(error)

@@ -1,0 +1,85 @@
+"""The wiring of what Azure Resource Manager stands behind: machines, clusters, disks."""
+
+from __future__ import annotations
+
+import time
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from shared import config
+from shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+    from shared.adapters.azure_disks import AzureDisks
+    from shared.adapters.azure_vms import AzureMachines
+    from shared.ports_compute import PowerSwitch
+
+
+class _FixedToken:
+    """A credential for the stand-in."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_token(self, *_scopes: str, **_options: Any) -> Any:
+        """The token, for an hour."""
+        from azure.core.credentials import AccessToken
+
+        return AccessToken(self._token, int(time.time()) + 3600)
+
+
+@cache
+def credential() -> TokenCredential:
+    """The app's identity, or a fixed token for the stand-in. Raises UsageError."""
+    env = config.environment()
+    token = env.secret(config.RESOURCE_MANAGER_TOKEN)
+    if not token:
+        from shared.azure_sdk import identity
+
+        return identity()
+    if urlsplit(env.get(config.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
+        name = config.RESOURCE_MANAGER_TOKEN.name
+        raise UsageError(
+            f"{name} is for a stand-in on this machine only", cure="Remove it: an identity signs in."
+        )
+    return _FixedToken(token.reveal())
+
+
+def _place() -> dict[str, str]:
+    env = config.environment()
+    read = config.all_or_nothing(
+        subscription=partial(env.get, config.SUBSCRIPTION),
+        group=partial(env.get, config.RESOURCE_GROUP),
+        base_url=partial(env.get, config.RESOURCE_MANAGER),
+    )
+    return dict(read)
+
+
+@cache
+def machines() -> AzureMachines:
+    """Virtual machines."""
+    from shared.adapters.azure_vms import connect
+
+    place = _place()
+    return connect(credential(), place.pop("subscription"), **place)
+
+
+@cache
+def clusters() -> PowerSwitch:
+    """AKS clusters."""
+    from shared.adapters.aks import connect
+
+    place = _place()
+    return connect(credential(), place["subscription"], base_url=place["base_url"])
+
+
+@cache
+def disks() -> AzureDisks:
+    """Disks and snapshots."""
+    from shared.adapters.azure_disks import connect
+
+    place = _place()
+    return connect(credential(), place.pop("subscription"), **place)

@@ -1,0 +1,22 @@
+"""The wiring of messages to people."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared import config
+from shared.wiring import clock, policy, state
+
+if TYPE_CHECKING:
+    from shared.ports_notify import Notifications
+
+
+@cache
+def notifications() -> Notifications:
+    """Whoever policy names, at the addresses of the settings. Raises UsageError, quoting no address."""
+    from shared.adapters.notifications import connect, parse_urls
+    from shared.state.notices import Notices
+
+    urls = config.named(config.NOTIFY, parse_urls, config.environment().get(config.NOTIFY))
+    return connect(urls, policy().notify, Notices(state(), clock()))

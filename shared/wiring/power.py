@@ -1,0 +1,90 @@
+"""The wiring of power and of the page that wakes."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from functools import cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from shared import config
+from shared.wiring import azure, backups, clock, policy, state
+from shared.wiring.notifications import notifications
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.jobs.wake import Wake
+    from shared.ports_compute import PowerSwitch
+    from shared.ports_health import Probe
+    from shared.state.fleet import Fleet
+    from shared.state.tending import Power
+
+
+@cache
+def fleet(*, asks: bool = True) -> Fleet:
+    """What power sees; only the kinds of machine that policy names are asked for, and none without `asks`."""
+    from shared.policy import days_off
+    from shared.state.fleet import Fleet
+
+    read = config.all_or_nothing(
+        switches=_switches if asks else dict, state=state, policy=policy, backups=backups
+    )
+    at = daily_time(config.schedule("nightly_backup"))
+    return Fleet(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
+
+
+def _switches() -> Mapping[str, PowerSwitch]:
+    known = {"vm": azure.machines, "aks": azure.clusters}
+    return {kind: known[kind]() for kind in {machine.kind for machine in policy().power.machines}}
+
+
+@cache
+def power() -> Power:
+    """All that power needs. Raises UsageError with every bad setting."""
+    from shared.state.tending import Power
+
+    read = config.all_or_nothing(fleet=fleet, notifications=notifications, probes=probes)
+    guests = azure.machines() if "vm" in read["fleet"].switches else None
+    return Power(guests=guests, begin_backup=_begin_backup, **read)
+
+
+def probes() -> tuple[Probe, ...]:
+    """How to see whether the server is well: Rocket.Chat's own answer, if its address is known."""
+    url = config.environment().get(config.CHAT)
+    if not url:
+        return ()
+    from shared.adapters.chat_health import connect
+
+    return (config.named(config.CHAT, connect, url),)
+
+
+@cache
+def wake() -> Wake:
+    """What the wake page needs."""
+    from shared.jobs import power as job
+    from shared.jobs.wake import Wake
+
+    return Wake(
+        survey=lambda: job.survey(power()),
+        order=lambda machine, text, by: job.order(power(), machine, text, by=by),
+        tick=lambda: job.tick(power()),
+        state=state(),
+        clock=clock(),
+        zone=ZoneInfo(policy().timezone),
+        sign_in=config.environment().wake_sign_in(),
+    )
+
+
+def daily_time(expression: str) -> time | None:
+    """When an NCRONTAB expression fires, if it does so once a day; else None."""
+    found = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
+    return time(int(found[3]), int(found[2]), int(found[1] or 0)) if found else None
+
+
+def _begin_backup() -> str:
+    from shared.jobs import backup as job
+    from shared.wiring.backup import backup
+
+    return job.nightly(backup())

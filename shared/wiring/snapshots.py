@@ -1,0 +1,38 @@
+"""The wiring of snapshots."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from shared import config
+from shared.wiring import azure, clock, policy, state
+from shared.wiring.notifications import notifications
+
+if TYPE_CHECKING:
+    from shared.jobs.snapshots import Snapshots
+    from shared.ports_freeze import Freezable
+
+
+@cache
+def snapshots() -> Snapshots:
+    """All that the job needs; MongoDB is connected to only if it is to be locked. Raises UsageError."""
+    from shared.jobs.snapshots import Snapshots
+    from shared.state.freezing import Freezer
+
+    read = config.all_or_nothing(
+        disks=azure.disks, machines=azure.machines, state=state, notifications=notifications, policy=policy
+    )
+    rules = read.pop("policy")
+    freezer = Freezer(_freezable, read["state"], clock())
+    return Snapshots(
+        clock=clock(), freezer=freezer, policy=rules.snapshots, zone=ZoneInfo(rules.timezone), **read
+    )
+
+
+@cache
+def _freezable() -> Freezable:
+    from shared.adapters.mongodb import connect_freezer
+
+    return connect_freezer(config.environment().secret(config.MONGODB).reveal())

@@ -1,0 +1,375 @@
+"""What a cluster tells, asked of the Kubernetes API (the stand-in) and of the fake alike."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.fakes.cluster import MemoryCluster
+from local.kubernetes import KubernetesServer
+from shared.adapters.kubernetes import connect, failure
+from shared.core.workloads import Node
+from shared.errors import Conflict, NotFound, Refused, Unavailable, UsageError
+from shared.ports_deploy import Cluster
+from shared.secret import Secret
+
+NAMESPACE = "rocketchat"
+PAUSE = "registry.k8s.io/pause:3.9"
+
+
+@dataclass
+class Stage:
+    """The cluster that is asked, and a way to put objects into it that no controller touches."""
+
+    cluster: Cluster
+    put: Callable[..., None]
+    server: KubernetesServer | None = None
+
+
+@pytest.fixture(params=["kubernetes", "memory"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A namespace in which nothing happens by itself."""
+    if request.param == "memory":
+        fake = MemoryCluster(NAMESPACE)
+        yield Stage(fake, fake.add)
+        return
+    with KubernetesServer() as server:
+        server.behaviour.paused = True
+        server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+        yield Stage(connect(Secret(kubeconfig.read_text()), NAMESPACE), server.add, server)
+
+
+def made(kind: str, name: str, *, api: str = "v1", namespace: str = NAMESPACE, **rest: Any) -> dict[str, Any]:
+    meta = {"name": name, "namespace": namespace, "labels": {"app": name}}
+    return {"apiVersion": api, "kind": kind, "metadata": meta, **rest}
+
+
+def template(name: str, image: str = PAUSE) -> dict[str, Any]:
+    return {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": image}]}}
+
+
+def deployment(name: str, *, replicas: int = 2, status: dict[str, Any] | None = None) -> dict[str, Any]:
+    spec = {
+        "replicas": replicas,
+        "selector": {"matchLabels": {"app": name}},
+        "template": template(name, "rocketchat/rocket.chat:8.2.0"),
+    }
+    return made("Deployment", name, api="apps/v1", spec=spec, status=status or {})
+
+
+def pod(name: str, *, status: dict[str, Any], namespace: str = NAMESPACE) -> dict[str, Any]:
+    return made("Pod", name, namespace=namespace, spec=template(name)["spec"], status=status)
+
+
+def container(state: dict[str, Any], *, restarts: int = 0, **rest: Any) -> dict[str, Any]:
+    known = {"name": "main", "image": PAUSE, "imageID": "", "ready": False, "restartCount": restarts}
+    return {**known, "state": state, **rest}
+
+
+def test_the_version_is_three_numbers(stage):
+    assert stage.cluster.version() == "1.31.0"
+
+
+def test_a_deployment_that_is_there_as_wanted_is_settled(stage):
+    status = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}
+    stage.put(deployment("web", status=status))
+    (found,) = stage.cluster.workloads()
+    assert (found.kind, found.name, found.wanted, found.ready) == ("Deployment", "web", 2, 2)
+    assert found.images == ("rocketchat/rocket.chat:8.2.0",)
+    assert found.settled
+
+
+def test_a_deployment_that_gave_up_says_why(stage):
+    condition = {
+        "type": "Progressing",
+        "status": "False",
+        "reason": "ProgressDeadlineExceeded",
+        "message": "timed out",
+    }
+    status = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 1, "conditions": [condition]}
+    stage.put(deployment("web", status=status))
+    (found,) = stage.cluster.workloads()
+    assert found.failure == "ProgressDeadlineExceeded: timed out"
+    assert not found.settled
+
+
+def test_deployments_and_stateful_sets_come_sorted(stage):
+    spec = {"selector": {"matchLabels": {"app": "db"}}, "serviceName": "db", "template": template("db")}
+    stage.put(made("StatefulSet", "db", api="apps/v1", spec=spec), deployment("web"), deployment("account"))
+    assert [(one.kind, one.name) for one in stage.cluster.workloads()] == [
+        ("Deployment", "account"),
+        ("Deployment", "web"),
+        ("StatefulSet", "db"),
+    ]
+
+
+def test_a_pod_that_runs_is_ready_and_was_started(stage):
+    status = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [container({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, ready=True)],
+    }
+    stage.put(pod("web-1", status=status))
+    (found,) = stage.cluster.pods()
+    assert (found.phase, found.ready, found.started, found.stuck) == ("Running", True, True, "")
+    assert found.images == (PAUSE,)
+
+
+@pytest.mark.parametrize(
+    ("reason", "started", "restarts"),
+    [("ImagePullBackOff", False, 0), ("CrashLoopBackOff", True, 4), ("CreateContainerConfigError", False, 0)],
+)
+def test_a_pod_that_is_stuck_says_why_and_whether_it_ever_ran(stage, reason, started, restarts):
+    state = container({"waiting": {"reason": reason, "message": "see here"}}, restarts=restarts)
+    stage.put(pod("web-1", status={"phase": "Pending", "containerStatuses": [state]}))
+    (found,) = stage.cluster.pods()
+    assert found.stuck == f"main: {reason}: see here"
+    assert (found.started, found.restarts, found.ready) == (started, restarts, False)
+
+
+def test_pods_are_chosen_by_label_and_of_this_namespace_only(stage):
+    if stage.server:
+        stage.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    status = {"phase": "Pending"}
+    stage.put(pod("b", status=status), pod("a", status=status), pod("c", status=status, namespace="other"))
+    assert [one.name for one in stage.cluster.pods()] == ["a", "b"]
+    assert [one.name for one in stage.cluster.pods("app=b")] == ["b"]
+
+
+def event(name: str, kind: str, at: str) -> dict[str, Any]:
+    about = {"kind": "Pod", "name": "web-1", "namespace": NAMESPACE}
+    rest = {"reason": "Failed", "message": f"{name} happened", "lastTimestamp": at, "count": 3}
+    return made("Event", name, involvedObject=about, type=kind, **rest)
+
+
+def test_warnings_come_newest_first_and_the_rest_if_asked_for(stage):
+    stage.put(
+        event("one", "Warning", "2026-01-01T00:00:00Z"),
+        event("two", "Warning", "2026-01-01T00:05:00Z"),
+        event("three", "Normal", "2026-01-01T00:03:00Z"),
+    )
+    found = stage.cluster.events()
+    assert [one.message for one in found] == ["two happened", "one happened"]
+    assert found[0].about == "Pod/web-1"
+    assert found[0].at == datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    assert found[0].count == 3
+    assert len(stage.cluster.events(warnings_only=False)) == 3
+
+
+def test_of_secrets_only_the_names_are_told_and_releases_are_left_out(stage):
+    value = base64.b64encode(b"mongodb://root:hunter2@db").decode()
+    stage.put(
+        made("Secret", "mongo", data={"mongo-uri": value, "mongo-oplog-uri": value}),
+        made("Secret", "empty"),
+        made("Secret", "sh.helm.release.v1.x.v1", type="helm.sh/release.v1", data={"release": value}),
+    )
+    found = stage.cluster.secret_keys()
+    assert found == {"mongo": {"mongo-uri", "mongo-oplog-uri"}, "empty": frozenset()}
+    assert "hunter2" not in repr(found)
+    assert value not in repr(found)
+
+
+def test_a_claim_tells_what_it_was_given(stage):
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
+    status = {"phase": "Bound", "capacity": {"storage": "8Gi"}, "accessModes": ["ReadWriteOnce"]}
+    stage.put(made("PersistentVolumeClaim", "uploads", spec=spec, status=status))
+    stage.put(made("PersistentVolumeClaim", "waiting", spec=spec, status={"phase": "Pending"}))
+    uploads, waiting = stage.cluster.claims()
+    assert (uploads.phase, uploads.modes, uploads.size_bytes) == ("Bound", ("ReadWriteOnce",), 8 << 30)
+    assert (waiting.phase, waiting.size_bytes) == ("Pending", 5 << 30)
+
+
+def test_the_live_objects_stand_where_their_manifests_stood(stage):
+    stage.put(made("ConfigMap", "web", data={"a": "1"}), deployment("web"))
+    asked = [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": NAMESPACE}},
+        {"apiVersion": "example.org/v1", "kind": "Unknown", "metadata": {"name": "web"}},
+        {"apiVersion": "v1", "kind": "Unknown", "metadata": {"name": "web"}},
+    ]
+    first, second, third, fourth, fifth = stage.cluster.live(asked)
+    assert first is not None
+    assert first["spec"]["replicas"] == 2
+    assert third is not None
+    assert third["data"] == {"a": "1"}
+    assert (second, fourth, fifth) == (None, None, None)
+
+
+def test_where_there_is_nothing_nothing_is_told(stage):
+    assert stage.cluster.workloads() == []
+    assert stage.cluster.pods() == []
+    assert stage.cluster.events() == []
+    assert stage.cluster.claims() == []
+
+
+# What follows is the API's alone.
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[tuple[KubernetesServer, Path]]:
+    with KubernetesServer() as server:
+        server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        yield server, server.kubeconfig(tmp_path / "kubeconfig")
+
+
+def opened(kubeconfig: Path):
+    return connect(Secret(kubeconfig.read_text()), NAMESPACE)
+
+
+def test_a_node_tells_its_memory_and_what_of_it_is_used(real):
+    (node,) = opened(real[1]).nodes()
+    assert node.ready
+    assert node.memory_bytes == 16271572 * 1024
+    assert node.memory_used_bytes is not None
+    assert node.memory_free_bytes == node.memory_bytes - node.memory_used_bytes
+    assert node.pressures == ()
+
+
+def test_a_node_that_nobody_measures_has_no_free_memory_to_tell():
+    assert Node("vm", True, 1e9).memory_free_bytes is None
+
+
+def test_what_runs_is_seen_while_it_comes_up(real):
+    server, kubeconfig = real
+    cluster = opened(kubeconfig)
+    server.add(deployment("web"))
+    deadline = time.monotonic() + 15
+    while not all(one.settled for one in cluster.workloads()):
+        assert time.monotonic() < deadline, cluster.workloads()
+    assert [one.started for one in cluster.pods("app=web")] == [True, True]
+
+
+def test_an_image_that_never_pulls_is_seen_as_stuck_and_not_started(real):
+    server, kubeconfig = real
+    cluster = opened(kubeconfig)
+    item = deployment("web", replicas=1)
+    item["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.invalid/never-pulls:1"
+    server.add(item)
+    deadline = time.monotonic() + 15
+    while not any(one.stuck for one in cluster.pods()):
+        assert time.monotonic() < deadline, cluster.pods()
+    (found,) = cluster.pods()
+    assert "never-pulls" in found.stuck
+    assert not found.started
+
+
+def test_a_custom_resource_is_found_once_its_kind_is_served(real):
+    server, kubeconfig = real
+    item = made("Certificate", "tls", api="cert-manager.io/v1", spec={"secretName": "tls"})
+    server.add(item)
+    (found,) = opened(kubeconfig).live([item])
+    assert found is not None
+    assert found["spec"] == {"secretName": "tls"}
+
+
+def test_more_than_a_page_holds_is_all_read(real):
+    server, kubeconfig = real
+    server.behaviour.paused = True
+    server.add(*(made("Secret", f"s-{number:03}") for number in range(260)))
+    assert len(opened(kubeconfig).secret_keys()) == 260
+    lists = [r for r in server.requests if r.resource == "secrets" and r.verb == "list"]
+    assert len(lists) == 2
+
+
+def test_discovery_is_asked_once_for_each_group(real):
+    server, kubeconfig = real
+    cluster = opened(kubeconfig)
+    cluster.live([made("ConfigMap", "a"), made("ConfigMap", "b")])
+    cluster.live([made("Secret", "a")])
+    assert sum(r.path == "/api/v1" for r in server.requests) == 1
+
+
+def test_missing_rights_are_refused_and_named_without_the_token(real, tmp_path):
+    server, _ = real
+    token = server.token_for("nobody", NAMESPACE)
+    cluster = opened(server.kubeconfig(tmp_path / "restricted", token=token))
+    with pytest.raises(Refused, match=r"cannot list resource \"pods\"") as caught:
+        cluster.pods()
+    assert token not in "".join(traceback.format_exception(caught.value))
+
+
+def test_nodes_without_the_right_to_metrics_are_told_without_their_use(real, tmp_path):
+    server, _ = real
+    server.add(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "nodes"},
+            "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "nodes"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "nodes"},
+            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}],
+        },
+    )
+    token = server.token_for("reader", NAMESPACE)
+    (node,) = opened(server.kubeconfig(tmp_path / "reader", token=token)).nodes()
+    assert node.memory_used_bytes is None
+
+
+def test_a_wrong_token_is_refused_and_not_shown(real, tmp_path):
+    server, _ = real
+    kubeconfig = server.kubeconfig(tmp_path / "wrong", token="w" * 32)
+    with pytest.raises(Refused) as caught:
+        opened(kubeconfig).pods()
+    assert "w" * 32 not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_api_server_that_is_down_is_unavailable_and_asked_again_when_it_is_back(real):
+    server, kubeconfig = real
+    cluster = opened(kubeconfig)
+    assert cluster.pods() == []
+    server.stop()
+    with pytest.raises(Unavailable):
+        cluster.pods()
+    server.start()
+    assert cluster.pods() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "not: a: kubeconfig", "users: [{token: s3cr3t", json.dumps({"users": [{"token": "s3cr3t"}]})],
+    ids=["empty", "no content", "no mapping", "broken", "no clusters"],
+)
+def test_a_kubeconfig_that_cannot_be_read_is_told_without_being_shown(text):
+    with pytest.raises(UsageError) as caught:
+        connect(Secret(text), NAMESPACE)
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("namespace", ["", "../default", "UPPER", "a/b"])
+def test_only_a_namespace_is_taken_for_one(real, namespace):
+    with pytest.raises(UsageError):
+        connect(Secret(real[1].read_text()), namespace)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, Refused),
+        (403, Refused),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Conflict),
+        (422, UsageError),
+        (429, Unavailable),
+        (500, Unavailable),
+        (0, Unavailable),
+    ],
+)
+def test_each_answer_has_its_kind_of_failure(status, kind):
+    assert type(failure(status, "", "/api/v1/pods")) is kind

@@ -1,0 +1,288 @@
+"""What a forge promises, asked of GitHub's REST API (the stand-in) and of the fake alike."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from local.fakes.forge import MemoryForge
+from local.github import GitHubServer, Repository, Symlink
+from shared.adapters.clock import SystemClock
+from shared.adapters.github import connect, fixed_token
+from shared.core.deploy_words import ChangedFile, Check
+from shared.errors import NotFound, UsageError
+from shared.formats.tarball import read_files
+from shared.ports_deploy import Forge
+from shared.secret import Secret
+
+GONE = "0123456789abcdef0123456789abcdef01234567"
+CHART = {"chart/Chart.yaml": b"name: chat\n", "README.md": b"# chat\n"}
+
+
+@dataclass
+class Stage:
+    """The forge that is asked, and the repository behind it as its people change it."""
+
+    forge: Forge
+    repository: Repository
+
+    def merged(self, changes: dict[str, bytes], *, method: str = "merge") -> tuple[int, str]:
+        """A pull request that was reviewed and merged: its number and the merge's SHA."""
+        self.repository.branch("topic")
+        self.repository.commit(changes, branch="topic", author="ada")
+        pull = self.repository.open_pull("topic", author="ada", title="Bigger uploads")
+        self.repository.review(pull, "grace")
+        return pull.number, self.repository.merge(pull, by="grace", method=method)
+
+
+@pytest.fixture(params=["github", "memory"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A repository with one commit on main."""
+    if request.param == "memory":
+        repository = Repository("acme/chat")
+        repository.commit(CHART)
+        yield Stage(MemoryForge(repository), repository)
+        return
+    with GitHubServer() as server:
+        repository = server.repository("acme/chat")
+        repository.commit(CHART)
+        token = fixed_token(Secret(server.token))
+        yield Stage(connect("acme/chat", token, SystemClock(), url=server.url), repository)
+
+
+@pytest.mark.parametrize("method", ["merge", "squash"])
+def test_a_merge_is_found_by_its_sha_whatever_the_method(stage, method):
+    number, sha = stage.merged({"chart/values.yaml": b"a: 1\n"}, method=method)
+    found = stage.forge.pulls_of(sha)
+    assert [(one.number, one.merged, one.merge_sha) for one in found] == [(number, True, sha)]
+    assert found[0].base_branch == "main"
+    assert found[0].merged_at is not None
+
+
+def test_a_commit_that_came_without_a_pull_request_has_none(stage):
+    pushed = stage.repository.commit({"chart/values.yaml": b"a: 1\n"})
+    assert stage.forge.pulls_of(pushed) == []
+
+
+def test_a_pull_request_tells_who_wrote_and_who_merged_it(stage):
+    number, _ = stage.merged({"chart/values.yaml": b"a: 1\n"})
+    pull = stage.forge.pull(number)
+    assert (pull.author, pull.merged_by, pull.title) == ("ada", "grace", "Bigger uploads")
+    assert pull.head_sha == stage.repository.pulls[number].head_sha
+
+
+def test_an_open_pull_request_is_not_merged(stage):
+    stage.repository.branch("topic")
+    number = stage.repository.open_pull("topic").number
+    pull = stage.forge.pull(number)
+    assert (pull.merged, pull.merged_at, pull.merged_by) == (False, None, "")
+
+
+def test_reviews_come_in_order_with_the_commit_they_are_of(stage):
+    stage.repository.branch("topic")
+    first = stage.repository.commit({"a": b"1"}, branch="topic")
+    pull = stage.repository.open_pull("topic", author="ada")
+    stage.repository.review(pull, "grace", "CHANGES_REQUESTED")
+    second = stage.repository.commit({"a": b"2"}, branch="topic")
+    stage.repository.review(pull, "grace", "APPROVED")
+    found = stage.forge.reviews(pull.number)
+    assert [(one.reviewer, one.state, one.commit) for one in found] == [
+        ("grace", "CHANGES_REQUESTED", first),
+        ("grace", "APPROVED", second),
+    ]
+    assert all(one.submitted_at is not None and one.submitted_at.tzinfo for one in found)
+
+
+def test_more_reviews_than_a_page_holds_are_all_read(stage):
+    stage.repository.branch("topic")
+    pull = stage.repository.open_pull("topic")
+    for number in range(230):
+        stage.repository.review(pull, f"user-{number}", "COMMENTED")
+    assert [one.reviewer for one in stage.forge.reviews(pull.number)] == [f"user-{n}" for n in range(230)]
+
+
+def test_changed_files_are_those_of_the_pull_request_only(stage):
+    stage.repository.branch("topic")
+    stage.repository.commit({"chart/values.yaml": b"a: 1\n", "README.md": None}, branch="topic")
+    pull = stage.repository.open_pull("topic")
+    stage.repository.commit({"elsewhere": b"on main"})
+    assert stage.forge.changed_files(pull.number) == [
+        ChangedFile("README.md", "removed"),
+        ChangedFile("chart/values.yaml", "added"),
+    ]
+
+
+def test_of_each_check_and_status_the_newest_result_counts(stage):
+    sha = stage.repository.branches["main"]
+    stage.repository.check(sha, "lint", "failure")
+    stage.repository.check(sha, "lint", "success")
+    stage.repository.check(sha, "render", None)
+    stage.repository.check(sha, "ci/legacy", "failure", app="")
+    stage.repository.check(sha, "ci/running", None, app="")
+    assert stage.forge.checks(sha) == [
+        Check("ci/legacy", "failure"),
+        Check("ci/running", "pending"),
+        Check("lint", "success", "github-actions"),
+        Check("render", "in_progress", "github-actions"),
+    ]
+
+
+def test_more_checks_and_statuses_than_a_page_holds_are_all_read(stage):
+    sha = stage.repository.branches["main"]
+    for number in range(120):
+        stage.repository.check(sha, f"run-{number:03}")
+        stage.repository.check(sha, f"status-{number:03}", app="")
+    assert len(stage.forge.checks(sha)) == 240
+
+
+@pytest.mark.parametrize("by_ruleset", [False, True], ids=["classic", "ruleset"])
+def test_what_a_branch_demands_is_found_wherever_it_is_kept(stage, by_ruleset):
+    stage.repository.protect(required_checks=("lint", "render"), by_ruleset=by_ruleset)
+    found = stage.forge.protection("main")
+    assert (found.protected, found.required_checks) == (True, {"lint", "render"})
+
+
+def test_an_unprotected_branch_demands_nothing(stage):
+    stage.repository.branch("feature/one")
+    found = stage.forge.protection("feature/one")
+    assert (found.protected, found.required_checks) == (False, frozenset())
+
+
+def test_an_environment_tells_its_whole_protection(stage):
+    stage.repository.environment(
+        "production",
+        reviewers=("grace", "alan"),
+        prevent_self_review=True,
+        wait_minutes=15,
+        branches=("main", "release/*"),
+    )
+    found = stage.forge.environment("production")
+    assert found is not None
+    assert found.reviewers == ("grace", "alan")
+    assert found.prevent_self_review
+    assert found.wait == timedelta(minutes=15)
+    assert found.branches == ("main", "release/*")
+
+
+def test_an_environment_for_protected_branches_says_so(stage):
+    stage.repository.environment("production", branches="protected")
+    found = stage.forge.environment("production")
+    assert found is not None
+    assert (found.protected_branches_only, found.branches) == (True, None)
+
+
+def test_an_environment_that_is_not_there_is_none(stage):
+    assert stage.forge.environment("staging") is None
+
+
+def test_the_relation_of_two_commits_is_told_from_the_first(stage):
+    base = stage.repository.branches["main"]
+    newer = stage.repository.commit({"a": b"1"})
+    stage.repository.branch("side", base)
+    side = stage.repository.commit({"b": b"1"}, branch="side")
+    relation = stage.forge.relation
+    assert (relation(base, newer), relation(newer, base)) == ("ahead", "behind")
+    assert (relation(base, base), relation(newer, side)) == ("identical", "diverged")
+
+
+def test_a_branch_has_a_tip_that_moves(stage):
+    assert stage.forge.branch_tip("main") == stage.repository.branches["main"]
+    moved = stage.repository.commit({"a": b"1"})
+    assert stage.forge.branch_tip("main") == moved
+
+
+def test_the_archive_is_the_tree_at_the_sha_and_not_at_the_tip(stage):
+    sha = stage.repository.branches["main"]
+    stage.repository.commit({"chart/Chart.yaml": b"name: later\n", "link": Symlink("/etc/passwd")})
+    files = read_files(stage.forge.tarball(sha), ["chart"], sha=sha)
+    assert files == {"chart/Chart.yaml": b"name: chat\n"}
+    packed = io.BytesIO(gzip.decompress(b"".join(stage.forge.tarball(sha))))
+    with tarfile.open(fileobj=packed) as whole:
+        assert len({name.split("/")[0] for name in whole.getnames()}) == 1
+
+
+def test_a_deployment_has_the_state_of_its_newest_status(stage):
+    sha = stage.repository.branches["main"]
+    made = stage.forge.create_deployment(sha, "production", "Bigger uploads")
+    assert [one.state for one in stage.forge.deployments("production")] == ["pending"]
+    stage.forge.set_deployment_status(made, "in_progress", "helm runs", "https://example.org/log")
+    stage.forge.set_deployment_status(made, "success", "done")
+    (found,) = stage.forge.deployments("production", sha=sha)
+    assert (found.id, found.sha, found.state) == (made, sha, "success")
+
+
+def test_the_newest_deployment_comes_first_and_makes_the_earlier_inactive(stage):
+    first = stage.forge.create_deployment(stage.repository.branches["main"], "production", "one")
+    stage.forge.set_deployment_status(first, "success", "")
+    second = stage.forge.create_deployment(stage.repository.commit({"a": b"1"}), "production", "two")
+    stage.forge.set_deployment_status(second, "success", "")
+    found = stage.forge.deployments("production")
+    assert [(one.id, one.state) for one in found] == [(second, "success"), (first, "inactive")]
+    assert stage.forge.deployments("staging") == []
+
+
+def test_a_deployment_is_made_though_a_check_is_red_since_the_gates_decide(stage):
+    sha = stage.repository.branches["main"]
+    stage.repository.check(sha, "flaky", "failure")
+    assert stage.forge.create_deployment(sha, "production", "") > 0
+
+
+def test_long_descriptions_are_cut_to_what_the_forge_takes(stage):
+    made = stage.forge.create_deployment(stage.repository.branches["main"], "production", "x" * 500)
+    stage.forge.set_deployment_status(made, "failure", "y" * 500)
+    assert stage.repository.deployments[0].statuses[0].description == "y" * 140
+
+
+def test_a_comment_stands_under_the_pull_request(stage):
+    number, _ = stage.merged({"a": b"1"})
+    stage.forge.comment(number, "**Deployed** in 3 min")
+    assert [one["body"] for one in stage.repository.comments[number]] == ["**Deployed** in 3 min"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda forge: forge.pulls_of(GONE), id="pulls of a commit"),
+        pytest.param(lambda forge: forge.pull(99), id="pull request"),
+        pytest.param(lambda forge: forge.reviews(99), id="reviews"),
+        pytest.param(lambda forge: forge.changed_files(99), id="files"),
+        pytest.param(lambda forge: forge.checks(GONE), id="checks"),
+        pytest.param(lambda forge: forge.protection("nowhere"), id="protection"),
+        pytest.param(lambda forge: forge.branch_tip("nowhere"), id="branch"),
+        pytest.param(lambda forge: list(forge.tarball(GONE)), id="archive"),
+        pytest.param(lambda forge: forge.create_deployment(GONE, "production", ""), id="deployment"),
+        pytest.param(lambda forge: forge.set_deployment_status(99, "success", ""), id="status"),
+        pytest.param(lambda forge: forge.comment(99, "hello"), id="comment"),
+    ],
+)
+def test_what_is_not_there_is_not_found(stage, ask):
+    with pytest.raises(NotFound):
+        ask(stage.forge)
+
+
+@pytest.mark.parametrize("sha", ["main", "abc1234", f"{GONE}/../..", f"{GONE}?x=1", f"{GONE.upper()}", ""])
+def test_only_a_full_sha_is_taken(stage, sha):
+    with pytest.raises(UsageError):
+        stage.forge.pulls_of(sha)
+    with pytest.raises(UsageError):
+        list(stage.forge.tarball(sha))
+
+
+def test_a_state_that_no_deployment_has_is_refused(stage):
+    made = stage.forge.create_deployment(stage.repository.branches["main"], "production", "")
+    with pytest.raises(UsageError, match=re.escape("great")):
+        stage.forge.set_deployment_status(made, "great", "")
+
+
+def test_the_fake_raises_what_a_test_plans():
+    forge = MemoryForge(Repository("acme/chat"))
+    forge.failures.append(NotFound("planned"))
+    with pytest.raises(NotFound, match="planned"):
+        forge.branch_tip("main")

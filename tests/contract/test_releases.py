@@ -1,0 +1,477 @@
+"""What a release promises, asked of the real Helm against a cluster and of the fake alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+
+from local.fakes.releases import MemoryReleases
+from local.helm import ensure_helm
+from local.kubernetes import KubernetesServer
+from shared.adapters.helm import connect
+from shared.adapters.helm.process import Helm, private
+from shared.errors import Conflict, GroundcrewError, Locked, NotFound, Refused, Unavailable, UsageError
+from shared.ports_deploy import ChartPackage, Releases
+from shared.secret import Secret
+
+_REAL = os.environ.get("GROUNDCREW_TEST_KUBECONFIG")
+PATIENCE = timedelta(seconds=120 if _REAL else 20)
+SHORT = timedelta(seconds=30 if _REAL else 1)
+NEVER = "registry.invalid/never-pulls:1"
+PASSWORD = "c0rrect-h0rse&battery"
+
+CHART = {"apiVersion": "v2", "name": "chat", "version": "1.0.0", "icon": "https://example.org/chat.svg"}
+VALUES = {"image": "registry.k8s.io/pause:3.9", "greeting": "hello", "hook": "echo fine", "password": "none"}
+WEB = """
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}-web
+data:
+  greeting: "{{ .Values.greeting }}"
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ .Release.Name }}-web
+stringData:
+  password: "{{ .Values.password }}"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}-web
+spec:
+  selector:
+    matchLabels: {app: chat}
+  template:
+    metadata:
+      labels: {app: chat}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+        - name: web
+          image: {{ .Values.image }}
+"""
+HOOK = """
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .Release.Name }}-migrate
+  annotations:
+    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook-delete-policy: before-hook-creation
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: migrate
+          image: registry.k8s.io/pause:3.9
+          command: ["sh", "-c", "{{ .Values.hook }}"]
+"""
+
+
+def package(*, app: str = "8.2.0", more: dict[str, bytes] | None = None, **values: Any) -> ChartPackage:
+    """A small chart and the values to render it with."""
+    files = {
+        "Chart.yaml": yaml.safe_dump({**CHART, "appVersion": app}).encode(),
+        "values.yaml": yaml.safe_dump(VALUES).encode(),
+        "templates/web.yaml": WEB.encode(),
+        "templates/hook.yaml": HOOK.encode(),
+    }
+    return ChartPackage({**files, **(more or {})}, (yaml.safe_dump(values),) if values else ())
+
+
+@dataclass
+class Stage:
+    """The release that is asked, and where there is one, the cluster behind it."""
+
+    releases: Releases
+    directory: Path
+    kubeconfig: Path | None = None
+    namespace: str = ""
+    stand_in: KubernetesServer | None = None
+
+    @property
+    def server(self) -> KubernetesServer:
+        """The stand-in; what needs it does not run elsewhere."""
+        if self.stand_in is None:
+            pytest.skip("only the stand-in can be told to do that")
+        return self.stand_in
+
+    def deployed(self, chart: ChartPackage) -> int:
+        """Install or upgrade, which must go well; the revision."""
+        outcome = self.releases.upgrade_install(chart, timeout=PATIENCE, rollback_on_failure=False, say=print)
+        assert outcome.succeeded, outcome.reason
+        assert outcome.revision is not None
+        return outcome.revision.number
+
+    def failed(self, chart: ChartPackage, *, back: bool):
+        """Install or upgrade, which must go wrong."""
+        outcome = self.releases.upgrade_install(chart, timeout=SHORT, rollback_on_failure=back, say=print)
+        assert not outcome.succeeded
+        return outcome
+
+    def killed(self, chart: ChartPackage) -> None:
+        """Leave the release as a worker does that is killed while Helm waits."""
+        if isinstance(self.releases, MemoryReleases):
+            self.releases.leave_pending(chart)
+            return
+        assert self.kubeconfig is not None
+        helm = Helm(ensure_helm(), Secret(self.kubeconfig.read_text()), self.namespace)
+        before = len(self.releases.history())
+        with helm.workspace() as space:
+            folder, values = space.chart(chart)
+            argv = [ensure_helm(), "upgrade", "--install", "chat", folder, *values, "--wait=watcher"]
+            environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(space.folder), "PATH": "/usr/bin"}
+            process = subprocess.Popen(
+                [*map(str, argv), "--namespace", self.namespace],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            end = time.monotonic() + PATIENCE.total_seconds()
+            while len(self.releases.history()) == before:
+                assert time.monotonic() < end, "waited in vain"
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(params=["helm", "memory"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """No release yet, in a namespace of its own."""
+    if request.param == "memory":
+        yield Stage(MemoryReleases("chat"), tmp_path)
+        return
+    try:
+        helm = str(ensure_helm())
+    except GroundcrewError as error:
+        pytest.skip(str(error))
+    namespace = f"groundcrew-test-{uuid.uuid4().hex[:8]}"
+    if _REAL:
+        yield from _on_real_cluster(Path(_REAL), helm, namespace, tmp_path)
+        return
+    with KubernetesServer() as server:
+        server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+        releases = connect(Secret(kubeconfig.read_text()), "chat", namespace, binary=helm)
+        yield Stage(releases, tmp_path, kubeconfig, namespace, server)
+
+
+def _on_real_cluster(kubeconfig: Path, helm: str, namespace: str, directory: Path) -> Iterator[Stage]:
+    config.load_kube_config(str(kubeconfig))
+    core = client.CoreV1Api()
+    core.create_namespace({"metadata": {"name": namespace}})
+    releases = connect(Secret(kubeconfig.read_text()), "chat", namespace, binary=helm)
+    yield Stage(releases, directory, kubeconfig, namespace)
+    core.delete_namespace(namespace)
+
+
+def kinds(manifests) -> list[str]:
+    return sorted(one["kind"] for one in manifests)
+
+
+def image(manifests) -> str:
+    (found,) = [one for one in manifests if one["kind"] == "Deployment"]
+    return found["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_the_tool_tells_its_version(stage):
+    assert stage.releases.tool_version().startswith("4.")
+
+
+def test_where_nothing_is_installed_there_is_no_history(stage):
+    assert stage.releases.history() == []
+    assert stage.releases.status() is None
+    with pytest.raises(NotFound):
+        stage.releases.manifests()
+
+
+def test_an_install_returns_the_first_revision(stage):
+    assert stage.deployed(package(app="8.2.0")) == 1
+    found = stage.releases.status()
+    assert found is not None
+    assert (found.number, found.status, found.app_version, found.chart) == (
+        1,
+        "deployed",
+        "8.2.0",
+        "chat-1.0.0",
+    )
+    assert found.at is not None
+    assert not found.pending
+
+
+def test_an_upgrade_supersedes_the_revision_before_and_both_can_be_read(stage):
+    stage.deployed(package(greeting="one"))
+    stage.deployed(package(greeting="two"))
+    assert [(one.number, one.status) for one in stage.releases.history()] == [
+        (1, "superseded"),
+        (2, "deployed"),
+    ]
+    texts = [
+        next(one for one in stage.releases.manifests(number) if one["kind"] == "ConfigMap")["data"][
+            "greeting"
+        ]
+        for number in (1, 2)
+    ]
+    assert texts == ["one", "two"]
+    assert stage.releases.manifests() == stage.releases.manifests(2)
+
+
+def test_the_manifests_of_a_revision_are_those_that_stay_without_hooks(stage):
+    stage.deployed(package())
+    assert kinds(stage.releases.manifests()) == ["ConfigMap", "Deployment", "Secret"]
+    with pytest.raises(NotFound):
+        stage.releases.manifests(7)
+
+
+def test_what_never_starts_is_rolled_back_where_that_is_wanted(stage):
+    stage.deployed(package())
+    outcome = stage.failed(package(image=NEVER), back=True)
+    assert outcome.timed_out
+    assert outcome.revision.status == "deployed"
+    assert outcome.revision.description == "Rollback to 1"
+    assert image(stage.releases.manifests()) == "registry.k8s.io/pause:3.9"
+    assert [one.status for one in stage.releases.history()] == ["superseded", "failed", "deployed"]
+
+
+def test_what_never_starts_stays_where_no_way_back_is_wanted(stage):
+    stage.deployed(package())
+    outcome = stage.failed(package(image=NEVER, app="8.3.0"), back=False)
+    assert (outcome.revision.number, outcome.revision.status) == (2, "failed")
+    assert image(stage.releases.manifests()) == NEVER
+
+
+def test_a_failed_release_can_be_upgraded(stage):
+    stage.deployed(package())
+    stage.failed(package(image=NEVER), back=False)
+    assert stage.deployed(package()) == 3
+
+
+def test_a_first_install_that_fails_is_taken_away_again_where_that_is_wanted(stage):
+    outcome = stage.failed(package(image=NEVER), back=True)
+    assert outcome.revision is None
+    assert stage.releases.status() is None
+
+
+def test_a_hook_that_fails_is_named_and_nothing_is_changed(stage):
+    stage.deployed(package())
+    outcome = stage.failed(package(hook="echo no such column; exit 3", image=NEVER), back=True)
+    assert "pre-upgrade hooks failed" in outcome.reason
+    assert not outcome.timed_out
+    assert image(stage.releases.manifests()) == "registry.k8s.io/pause:3.9"
+
+
+def test_a_rollback_brings_an_earlier_revision_back_as_a_new_one(stage):
+    stage.deployed(package(greeting="one"))
+    stage.deployed(package(greeting="two"))
+    outcome = stage.releases.rollback(1, timeout=PATIENCE, say=print)
+    assert outcome.succeeded, outcome.reason
+    assert (outcome.revision.number, outcome.revision.description) == (3, "Rollback to 1")
+    assert stage.releases.manifests(3) == stage.releases.manifests(1)
+
+
+def test_an_upgrade_without_values_does_not_take_those_of_the_release_before(stage):
+    stage.deployed(package(greeting="one"))
+    stage.deployed(package())
+    text = next(one for one in stage.releases.manifests() if one["kind"] == "ConfigMap")
+    assert text["data"]["greeting"] == "hello"
+
+
+def test_a_rollback_to_what_was_never_there_is_not_found(stage):
+    stage.deployed(package())
+    with pytest.raises(NotFound):
+        stage.releases.rollback(9, timeout=PATIENCE, say=print)
+
+
+def test_a_release_left_pending_is_a_conflict_until_it_is_repaired(stage):
+    stage.deployed(package(greeting="one"))
+    stage.killed(package(greeting="two", image=NEVER))
+    left = stage.releases.status()
+    assert left is not None
+    assert (left.number, left.status, left.pending) == (2, "pending-upgrade", True)
+    with pytest.raises(Conflict):
+        stage.releases.upgrade_install(package(), timeout=PATIENCE, rollback_on_failure=False, say=print)
+    done = stage.releases.repair()
+    assert done.action == "marked"
+    marked = stage.releases.status()
+    assert marked is not None
+    assert (marked.number, marked.status) == (2, "failed")
+    assert marked.description.startswith("Interrupted")
+    assert stage.deployed(package(greeting="three")) == 3
+
+
+def test_a_repair_applies_nothing_so_that_no_old_version_starts(stage):
+    stage.deployed(package())
+    stage.killed(package(image=NEVER))
+    stage.releases.repair()
+    assert image(stage.releases.manifests()) == NEVER
+
+
+def test_a_first_install_left_pending_can_be_finished(stage):
+    stage.killed(package(image=NEVER))
+    assert stage.releases.repair().action == "marked"
+    assert stage.deployed(package()) == 2
+
+
+def test_a_release_that_is_well_needs_no_repair(stage):
+    assert stage.releases.repair().action == "nothing"
+    stage.deployed(package())
+    before = stage.releases.history()
+    assert stage.releases.repair().action == "nothing"
+    assert stage.releases.history() == before
+
+
+def test_a_chart_is_rendered_with_the_values_of_all_files_the_later_winning(stage):
+    chart = package()
+    layered = ChartPackage(chart.files, ("greeting: one\nimage: first:1\n", "greeting: two\n"))
+    rendered = stage.releases.template(layered, kube_version="1.31")
+    greeting = next(one for one in rendered if one["kind"] == "ConfigMap")["data"]["greeting"]
+    assert (greeting, image(rendered)) == ("two", "first:1")
+    assert "Job" in kinds(rendered)
+
+
+def test_a_template_that_does_not_render_is_refused_with_its_error(stage):
+    broken = package(more={"templates/broken.yaml": b"kind: {{ .Values.not.there }}\n"})
+    with pytest.raises(Refused, match="nil pointer"):
+        stage.releases.template(broken, kube_version="1.31")
+    outcome = stage.releases.upgrade_install(broken, timeout=SHORT, rollback_on_failure=True, say=print)
+    assert not outcome.succeeded
+    assert stage.releases.history() == []
+
+
+def test_lint_finds_what_does_not_render_and_passes_what_does(stage):
+    assert stage.releases.lint(package()) == []
+    broken = package(more={"templates/broken.yaml": b"kind: {{ .Values.not.there }}\n"})
+    (found,) = stage.releases.lint(broken)
+    assert found.severity == "error"
+    assert "nil pointer" in found.message
+
+
+def test_progress_is_told_while_it_happens(stage):
+    told: list[str] = []
+    stage.releases.upgrade_install(package(), timeout=PATIENCE, rollback_on_failure=False, say=told.append)
+    assert len(told) >= (1 if isinstance(stage.releases, MemoryReleases) else 3)
+    if not isinstance(stage.releases, MemoryReleases):
+        assert any(line.startswith("Deployment chat-web: ") for line in told)
+
+
+# What follows is Helm's alone: the fake has no processes, files or network.
+
+
+@pytest.fixture
+def real(stage: Stage) -> Stage:
+    if stage.kubeconfig is None:
+        pytest.skip("of the real Helm only")
+    return stage
+
+
+def test_a_chart_may_ask_for_the_version_of_the_cluster(real):
+    chart = package(more={"templates/v.yaml": b"kind: V\nof: {{ .Capabilities.KubeVersion.Version }}\n"})
+    rendered = real.releases.template(chart, kube_version="v1.29.7", api_versions=("cert-manager.io/v1",))
+    assert [one["of"] for one in rendered if one["kind"] == "V"] == ["v1.29.7"]
+
+
+def test_secrets_are_not_in_what_helm_says_of_a_failure(real):
+    loud = package(
+        more={"templates/loud.yaml": b'{{ fail (printf "no: %s and %s" .Values.password .Values.other) }}\n'},
+        password=PASSWORD,
+        other="known-to-the-caller",
+    )
+    loud = ChartPackage(loud.files, loud.values, ("known-to-the-caller",))
+    with pytest.raises(Refused) as caught:
+        real.releases.template(loud, kube_version="1.31")
+    outcome = real.releases.upgrade_install(loud, timeout=SHORT, rollback_on_failure=False, say=print)
+    said = f"{caught.value} {outcome.reason} {real.releases.lint(loud)}"
+    assert "no: **redacted** and **redacted**" in said
+    assert PASSWORD not in said
+    assert "known-to-the-caller" not in said
+
+
+def test_nothing_secret_is_in_argv_or_environment_and_no_file_is_readable_by_others_or_stays(real, tmp_path):
+    seen: list[bytes] = []
+    modes: set[int] = set()
+    folders: set[Path] = set()
+
+    def look(_line: str) -> None:
+        for child in Path("/proc/self/task").glob("*/children"):
+            for pid in child.read_text().split():
+                proc = Path("/proc", pid)
+                seen.append(proc.joinpath("cmdline").read_bytes() + proc.joinpath("environ").read_bytes())
+                folder = proc.joinpath("cwd").readlink()
+                folders.add(folder)
+                modes.update(one.stat().st_mode & 0o077 for one in [folder, *folder.glob("*.yaml")])
+
+    real.releases.upgrade_install(
+        package(password=PASSWORD), timeout=PATIENCE, rollback_on_failure=False, say=look
+    )
+    assert any(b"upgrade" in one for one in seen)
+    assert PASSWORD.encode() not in b"".join(seen)
+    assert modes == {0}
+    assert folders
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_what_the_listener_raises_stops_helm_and_comes_through(real):
+    def lost(_line: str) -> None:
+        raise Locked("the lease was lost")
+
+    real.deployed(package())
+    with pytest.raises(Locked):
+        real.releases.upgrade_install(
+            package(image=NEVER), timeout=PATIENCE, rollback_on_failure=False, say=lost
+        )
+    assert not any(child.read_text().split() for child in Path("/proc/self/task").glob("*/children"))
+
+
+def test_a_cluster_that_is_not_there_is_unavailable(real):
+    real.server.stop()
+    with pytest.raises(Unavailable):
+        real.releases.history()
+    with pytest.raises(Unavailable):
+        real.releases.upgrade_install(package(), timeout=SHORT, rollback_on_failure=False, say=print)
+
+
+def test_missing_rights_are_refused_and_named(real, tmp_path):
+    token = real.server.token_for("nobody", real.namespace)
+    kubeconfig = real.server.kubeconfig(tmp_path / "restricted", token=token)
+    releases = connect(Secret(kubeconfig.read_text()), "chat", real.namespace, binary=str(ensure_helm()))
+    with pytest.raises(Refused, match="forbidden") as caught:
+        releases.history()
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/cron.d/x", "a/../../b", ""])
+def test_a_chart_cannot_write_outside_its_folder(real, name):
+    with pytest.raises(Refused):
+        real.releases.lint(package(more={name: b"x"}))
+
+
+def test_only_versions_are_taken_for_versions(real):
+    with pytest.raises(UsageError):
+        real.releases.template(package(), kube_version="1.31 --post-renderer=x")
+
+
+def test_a_binary_that_is_not_there_is_named_with_the_cure():
+    with pytest.raises(UsageError, match="GROUNDCREW_HELM"):
+        connect(Secret("{}"), "chat", "chat", binary="/nonexistent/helm")
+
+
+def test_a_private_file_is_never_written_over(tmp_path):
+    private(tmp_path / "values.yaml", b"one")
+    with pytest.raises(FileExistsError):
+        private(tmp_path / "values.yaml", b"two")
+    assert (tmp_path / "values.yaml").stat().st_mode & 0o777 == 0o600

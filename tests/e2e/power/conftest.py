@@ -1,0 +1,174 @@
+"""The app in its host, with Azure, the chat and the server on the machine beside it; storage is Azurite."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from aiohttp import web
+
+from local.azure_rm import AzureServer
+from local.azure_rm.machines import Vm
+from local.azurite import Azurite
+from local.chat import ChatServer
+from local.host.process import HostProcess
+from local.server import Served
+from shared.adapters.blobs import create_container, open_blobs
+from shared.storage_account import StorageAccount
+
+ROOT = Path(__file__).parents[3]
+POLICY = """
+timezone: Europe/Berlin
+backup: {when_vm_off: skip}
+power:
+  machines: [{name: rocketchat, alternatives: [Standard_D4as_v5]}]
+  warning: 1s
+  graceful_stop: 10s
+  min_up: 1s
+  settle: 30s
+snapshots:
+  disks: groundcrew=snapshot
+  lock: never
+"""
+
+
+@dataclass
+class Site:
+    """All that runs, and how a person gets at it."""
+
+    host: HostProcess
+    azure: AzureServer
+    chat: ChatServer
+    vm: Vm
+    storage: StorageAccount
+    settings: dict[str, str]
+
+    def heard(self) -> list[str]:
+        return [message["text"] for message in self.chat.messages]
+
+    def blob(self, name: str) -> Any:
+        return json.loads(open_blobs(self.storage, "groundcrew").read(name)[0])
+
+    def get(self, **headers: str) -> requests.Response:
+        return requests.get(f"{self.host.url}/api/wake", headers={**ana(), **headers}, timeout=20)
+
+    def run(self, function: str) -> None:
+        """What the timer would do now."""
+        answer = requests.post(
+            f"{self.host.url}/admin/functions/{function}",
+            json={"input": ""},
+            headers={"x-functions-key": self.host.master_key},
+            timeout=20,
+        )
+        assert answer.status_code == 202
+
+    def post(self, **form: str) -> requests.Response:
+        return requests.post(
+            f"{self.host.url}/api/wake", data=form, headers=ana(), timeout=30, allow_redirects=False
+        )
+
+    def token(self) -> str:
+        found = re.search(r'name="token" value="([^"]+)"', self.get().text)
+        assert found, self.get().text
+        return found[1]
+
+    def cli(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *arguments, "--json"],
+            env={**os.environ, **self.settings},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def settings_for(azure: AzureServer) -> dict[str, str]:
+    """How the app finds the stand-in of Azure."""
+    return {
+        "AZURE_SUBSCRIPTION_ID": azure.subscription,
+        "GROUNDCREW_RESOURCE_GROUP": "rocketchat",
+        "GROUNDCREW_RESOURCE_MANAGER": azure.url,
+        "GROUNDCREW_RESOURCE_MANAGER_TOKEN": azure.credential().get_token().token,
+        "GROUNDCREW_PRICES": azure.prices_url,
+    }
+
+
+def ana() -> dict[str, str]:
+    """What App Service adds for somebody who is signed in."""
+    claims = [{"typ": "oid", "val": "1234"}, {"typ": "preferred_username", "val": "ana@example.org"}]
+    principal = {"auth_typ": "aad", "claims": claims}
+    return {"X-MS-CLIENT-PRINCIPAL": b64encode(json.dumps(principal).encode()).decode()}
+
+
+def server_on(vm: Vm) -> Callable[[], web.Application]:
+    """Rocket.Chat on the machine: it answers while the machine runs."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if vm.power != "running":
+            return web.Response(status=502)
+        return web.json_response({"success": True, "version": "8.2"})
+
+    def make() -> web.Application:
+        app = web.Application()
+        app.router.add_get("/{path:api/info|livez|readyz}", answer)
+        return app
+
+    return make
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
+        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        for name in ("backups", "groundcrew"):
+            create_container(storage, name)
+        delays = {"start": timedelta(seconds=0.3), "deallocate": timedelta(seconds=0.3)}
+        azure = stack.enter_context(AzureServer(delays=delays))
+        azure.guest.commands["microk8s"] = "echo Stopped."
+        vm = azure.add_vm("rocketchat")
+        chat = stack.enter_context(ChatServer())
+        hook = chat.add_hook()
+        served = stack.enter_context(Served(server_on(vm)))
+        (tmp_path / "policy.yaml").write_text(POLICY)
+        webhook = f"rocket://{hook.id}/{hook.token}@{chat.url.removeprefix('http://')}/?avatar=no"
+        settings = {
+            "AzureWebJobsStorage": azurite.connection_string,
+            **settings_for(azure),
+            "GROUNDCREW_CHAT": served.url,
+            "GROUNDCREW_NOTIFY_URLS": f"chat={webhook}",
+            "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
+            "GROUNDCREW_WAKE_SIGN_IN": "app-service",
+            "GROUNDCREW_SCHEDULE_POWER_TICK": "*/2 * * * * *",
+        }
+        host = stack.enter_context(HostProcess(ROOT, settings, tmp_path / "host"))
+        yield Site(host, azure, chat, vm, storage, settings)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Waits for a condition; fails with what was waited for when the time is over."""
+
+    def wait(condition: Callable[[], bool], what: str, *, seconds: float = 40) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+            time.sleep(0.1)
+
+    return wait
