@@ -30,13 +30,16 @@ def compare(one: Database, other: Database) -> Comparison:
     """Compare all collections but the server's own.
 
     The embedded MongoDB's oplog does not say in which order one update added several fields, so a replay of
-    it may order them otherwise: such documents count as equal, and are counted.
+    it may order them otherwise: such documents count as equal, and are counted. Nor does it say that building
+    an index made a collection, so one without documents may be on one side only.
     """
     found = Comparison()
     ours, theirs = _collections(one), _collections(other)
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
-            found.different.append(f"{name} is on one side only")
+            lonely = _tally(one, ours[name]) if name in ours else _tally(other, theirs[name])
+            if lonely.documents:
+                found.different.append(f"{name} is on one side only, with {lonely.documents} documents")
         elif _tally(one, ours[name]) == _tally(other, theirs[name]):
             found.equal += 1
         elif _sorted(one, ours[name]) == _sorted(other, theirs[name]):
