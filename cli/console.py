@@ -53,7 +53,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     grid = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        # An id must stay in one piece to be copied from a narrow screen.
+        grid.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=column == "set"
+        )
     for row in rows:
         grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else _escaped(cell) for cell in row))
     out.print(grid)
