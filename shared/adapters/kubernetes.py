@@ -108,7 +108,7 @@ class KubernetesCluster:
     def _live(self, manifest: Manifest) -> Manifest | None:
         api_version, kind = str(manifest.get("apiVersion", "")), str(manifest.get("kind", ""))
         meta = manifest.get("metadata") or {}
-        served = self._kinds(api_version).get(kind)
+        served = self._kind(api_version, kind)
         if served is None:
             return None
         plural, namespaced = served
@@ -119,22 +119,25 @@ class KubernetesCluster:
         except NotFound:
             return None
 
-    def _kinds(self, api_version: str) -> Mapping[str, tuple[str, bool]]:
-        """Plural and scope of each kind of a group's version; empty if the cluster does not serve it."""
+    def _kind(self, api_version: str, kind: str) -> tuple[str, bool] | None:
+        """Plural and scope of a kind; None if it is not served. What was not is asked for again."""
+        with self._lock:
+            if kind not in self._served.get(api_version, {}):
+                self._served[api_version] = self._discovered(api_version)
+            return self._served[api_version].get(kind)
+
+    def _discovered(self, api_version: str) -> Mapping[str, tuple[str, bool]]:
         if not re.fullmatch(r"[a-z0-9.-]+(/[a-z0-9]+)?", api_version):
             return {}
-        with self._lock:
-            if api_version not in self._served:
-                try:
-                    listed = self._get(_root(api_version)).get("resources") or ()
-                except NotFound:
-                    listed = ()
-                self._served[api_version] = {
-                    item["kind"]: (item["name"], bool(item["namespaced"]))
-                    for item in listed
-                    if "/" not in item["name"]
-                }
-            return self._served[api_version]
+        try:
+            listed = self._get(_root(api_version)).get("resources") or ()
+        except NotFound:
+            return {}
+        return {
+            item["kind"]: (item["name"], bool(item["namespaced"]))
+            for item in listed
+            if "/" not in item["name"]
+        }
 
     @property
     def _within(self) -> str:

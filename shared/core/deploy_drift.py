@@ -142,7 +142,8 @@ def _owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
 
 def _owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[str]:
     """The paths of a fieldsV1 tree, walked beside the live object that gives list items their names."""
-    inner = {key: below for key, below in tree.items() if key != "."}
+    # A child in a form nobody knows is as if all below were owned.
+    inner = {key: below if isinstance(below, Mapping) else {} for key, below in tree.items() if key != "."}
     if not inner:
         # Owned as a whole: every value below it.
         yield from (leaf.path for leaf in leaves(value, path))

@@ -1,11 +1,13 @@
 """The course of one deploy, and what comes next, from what is recorded and what is there.
 
     queued -> gating -> backing_up -> applying -> watching -> smoke -> done
-                                                     any of these  -> rolled_back | restore_proposed | failed
+                        applying, watching, smoke -> rolling_back -> rolled_back
+                                     any of these -> restore_proposed | failed
 
-The state is recorded before its work begins, so that a worker that finds a record knows what another may
-have done. Rocket.Chat's migrations are one-way: once one may have run, the old version is never started on
-the data again; the way back is a restore of the backup taken before, together with the old version.
+A state of work is recorded before the work begins, an end after it, so that a worker that finds a record
+knows what another may have done. Rocket.Chat's migrations are one-way: once one may have run, the old
+version is never started on the data again; the way back is a restore of the backup taken before, together
+with the old version.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class State(StrEnum):
     APPLYING = "applying"
     WATCHING = "watching"
     SMOKE = "smoke"
+    ROLLING_BACK = "rolling_back"
     DONE = "done"
     ROLLED_BACK = "rolled_back"
     RESTORE_PROPOSED = "restore_proposed"
@@ -44,13 +47,15 @@ class State(StrEnum):
 
 
 _ENDS = frozenset({State.ROLLED_BACK, State.RESTORE_PROPOSED, State.FAILED})
+_FAILING = _ENDS | {State.ROLLING_BACK}
 _NEXT: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.GATING, State.SUPERSEDED, State.FAILED}),
     State.GATING: frozenset({State.BACKING_UP, State.APPLYING, State.SUPERSEDED, State.DONE, State.FAILED}),
     State.BACKING_UP: frozenset({State.APPLYING, State.SUPERSEDED, State.FAILED}),
-    State.APPLYING: frozenset({State.WATCHING}) | _ENDS,
-    State.WATCHING: frozenset({State.APPLYING, State.SMOKE}) | _ENDS,
-    State.SMOKE: frozenset({State.APPLYING, State.DONE}) | _ENDS,
+    State.APPLYING: _FAILING | {State.WATCHING},
+    State.WATCHING: _FAILING | {State.SMOKE},
+    State.SMOKE: _FAILING | {State.DONE},
+    State.ROLLING_BACK: _ENDS,
     **{end: frozenset() for end in (*_ENDS, State.DONE, State.SUPERSEDED)},
 }
 
@@ -70,6 +75,7 @@ class Record:
     backup: str = ""  # class/id of the set that was taken for it
     schema_before: int | None = None  # Rocket.Chat's migration counter, None if it could not be read
     attempts: int = 0  # how often it was applied
+    ways_back: int = 0  # how often a rollback was begun
     deployment: int = 0  # the forge's id
     reason: str = ""
 
@@ -170,6 +176,8 @@ def next_step(record: Record, seen: Seen) -> Step:
             return _resume_applying(record, seen)
         case State.WATCHING | State.SMOKE:
             return _resume_watching(record, seen)
+        case State.ROLLING_BACK:
+            return after_failure(record, seen, record.reason or "it did not get well")
     return Step("nothing", record.state, f"it ended as {record.state.value}")
 
 
@@ -210,12 +218,14 @@ def after_failure(record: Record, seen: Seen, reason: str) -> Step:
     if verdict.maybe:
         return Step("propose_restore", State.RESTORE_PROPOSED, f"{reason}; {verdict.reason}")
     if _went_back(seen) and seen.status == "deployed":
-        return Step("nothing", State.ROLLED_BACK, f"{reason}; Helm went back by itself")
+        return Step("nothing", State.ROLLED_BACK, f"{reason}; revision {seen.revision} is {seen.description}")
     if not record.revision_before:
         return Step("fail", State.FAILED, f"{reason}; there is nothing to go back to")
     if seen.revision <= record.revision_before and not seen.pending:
         return Step("fail", State.FAILED, f"{reason}; nothing was changed")
-    return Step("roll_back", State.ROLLED_BACK, f"{reason}; {verdict.reason}")
+    if record.ways_back >= MOST_ATTEMPTS:
+        return Step("fail", State.FAILED, f"{reason}; going back failed {record.ways_back} times")
+    return Step("roll_back", State.ROLLING_BACK, f"{reason}; {verdict.reason}")
 
 
 @dataclass(frozen=True, slots=True)

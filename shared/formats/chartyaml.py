@@ -18,6 +18,7 @@ Path = tuple[str | int, ...]
 MAX_CHARACTERS = 8 << 20
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -121,6 +122,8 @@ class _Reader:
         if len(path) > MAX_DEPTH:
             raise ValueError("too deep")
         self.lines.setdefault(path, node.start_mark.line + 1)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+            raise yaml.MarkedYAMLError(problem=f"the tag {node.tag}", problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

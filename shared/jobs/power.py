@@ -16,7 +16,7 @@ from shared.core.overrides import Override, parse_override
 from shared.errors import GroundcrewError, Locked, NotFound
 from shared.state import power_notices as notices
 from shared.state.audit import Audit
-from shared.state.fleet import Seen, Target, skipped_backup
+from shared.state.fleet import Seen, Target, key_of, skipped_backup
 from shared.state.ledger import Ledger
 from shared.state.overrides import EVERY
 from shared.state.tending import Outcome, Power, Tending, is_woken_for_backup, outcome_of, tell
@@ -29,7 +29,7 @@ _LEASE = timedelta(seconds=60)
 def survey(power: Power, *, machine: str = "") -> list[Outcome]:
     """What a tick would decide now. Changes nothing. Raises `NotFound` for a machine not under schedule."""
     found = [seen for kind in power.fleet.kinds for seen in power.fleet.see(power.fleet.targets(kind))]
-    chosen = [seen for seen in found if not machine or seen.target.key == machine.lower()]
+    chosen = [seen for seen in found if not machine or seen.target.is_called(machine)]
     if machine and not chosen:
         raise NotFound("no such machine under schedule", value=machine, cure=_names(found))
     return [outcome_of(seen) for seen in chosen]
@@ -50,9 +50,7 @@ def tick(power: Power, *, only: str = "") -> list[Outcome]:
             log.warning("power.listing_failed", extra={"kind": kind, "error": str(error)})
             failures.append(error)
             continue
-        outcomes += [
-            _tend(power, one) for one in seen if not only or only.lower() in (one.target.key, one.target.id)
-        ]
+        outcomes += [_tend(power, one) for one in seen if not only or one.target.is_called(only)]
     if failures:
         raise failures[0]
     return outcomes
@@ -63,12 +61,15 @@ def order(power: Power, machine: str, text: str, *, by: str) -> Override:
 
     Raises `UsageError` for what is no order, `NotFound` for a machine that policy does not name.
     """
-    known = {(rule.name or "").lower() for rule in power.fleet.policy.power.machines if rule.name}
-    if machine and machine.lower() not in known and not survey(power, machine=machine):
-        raise NotFound("no such machine under schedule", value=machine)
-    given = parse_override(text, ZoneInfo(power.fleet.policy.timezone), power.now, by=by)
-    kept = power.fleet.orders.give(machine or EVERY, given)
-    Audit(power.fleet.state, power.fleet.clock).append(by, "power.order", machine or EVERY, text)
+    fleet = power.fleet
+    named = [(rule.name, key_of(rule.name, rule.kind)) for rule in fleet.policy.power.machines if rule.name]
+    known = {text.lower(): key for name, key in named for text in (name, key)}
+    if machine and machine.lower() not in known:
+        known[machine.lower()] = survey(power, machine=machine)[0].machine
+    given = parse_override(text, ZoneInfo(fleet.policy.timezone), power.now, by=by)
+    key = known[machine.lower()] if machine else EVERY
+    kept = fleet.orders.give(key, given)
+    Audit(fleet.state, fleet.clock).append(by, "power.order", key, text)
     return kept
 
 
@@ -93,6 +94,8 @@ def _tend(power: Power, seen: Seen) -> Outcome:
         with power.fleet.state.lease(f"locks/power/{seen.target.key}", duration=_LEASE) as lease:
             # Somebody may have acted or ordered since: all but the state is read again.
             (fresh,) = power.fleet.see([seen.target])
+            if fresh.target.problem:
+                return outcome_of(fresh, error=fresh.target.problem)
             return Tending(power, fresh, lease).do()
     except Locked:
         return outcome_of(seen, done="another tick is at it")

@@ -6,6 +6,7 @@ for an hour, or until a machine shows up whose tags are not known.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
@@ -17,6 +18,7 @@ from shared.core.calendar import Calendar
 from shared.core.machines import BackupNeed, Decision, Hold, Situation, State, calendar_of
 from shared.core.overrides import Override
 from shared.core.power import decide
+from shared.errors import Corrupt, GroundcrewError
 from shared.ports import Blobs, Clock
 from shared.ports_compute import MachineState, PowerState, PowerSwitch
 from shared.state.holds import Holds
@@ -26,6 +28,8 @@ from shared.state.sets import list_sets
 
 if TYPE_CHECKING:
     from shared.policy import DayOff, Machine, Policy
+
+log = logging.getLogger(__name__)
 
 _TAGS_FRESH = timedelta(hours=1)
 _SPACING = timedelta(hours=12)
@@ -42,6 +46,10 @@ class Target:
     id: str = ""
     state: MachineState | None = None
     problem: str = ""  # why nothing is done about it
+
+    def is_called(self, text: str) -> bool:
+        """Whether somebody means it by this name, key or id."""
+        return text.lower() in (self.key, self.id, (self.rules.name or self.key).lower())
 
     @property
     def power(self) -> State:
@@ -116,7 +124,7 @@ class Fleet:
         """The machines with their decisions of this moment, after what their states show."""
         now, found = self.clock.now(), list(targets)
         orders, holds = self.orders.all(), self.holds.in_force()
-        need = self.backup_need(now)
+        need = self._backup_need(now)
         return [self._seen(target, of(orders, target.key), holds, need, now) for target in found]
 
     def _seen(
@@ -127,7 +135,11 @@ class Fleet:
         need: BackupNeed | None,
         now: datetime,
     ) -> Seen:
-        stored = self.records.load(target.key)
+        try:
+            stored = self.records.load(target.key)
+        except Corrupt as error:
+            # Without its record nothing is known of what was done: better nothing than something twice.
+            stored, target = Record(), replace(target, problem=str(error))
         record = observe(stored, target.state, now)
         situation = Situation(
             target.power,
@@ -141,11 +153,15 @@ class Fleet:
         )
         return Seen(target, stored, record, situation, decide(situation, self.policy.power, now))
 
-    def backup_need(self, now: datetime) -> BackupNeed | None:
-        """When the next nightly set is or was due; None where backups are not looked after."""
+    def _backup_need(self, now: datetime) -> BackupNeed | None:
+        """When the next nightly set is or was due; None where that cannot be known."""
         if self.backups is None:
             return None
-        nightly = [info for info in list_sets(self.backups) if info.klass != MANUAL]
+        try:
+            nightly = [info for info in list_sets(self.backups) if info.klass != MANUAL]
+        except GroundcrewError as error:  # machines go on by their calendar
+            log.warning("power.backups_unknown", extra={"error": str(error)})
+            return None
         begun = max((info.created for info in nightly if info.state != "failed"), default=None)
         good = max((info.sealed_at for info in nightly if info.sealed_at), default=None)
         return BackupNeed(due_after(begun, self.backup_at, now), good)
@@ -239,8 +255,13 @@ def _fits(rule: Machine, state: MachineState, tags: Mapping[str, Mapping[str, st
 
 
 def _key(name: str, kind: str, group: str, keys: set[str]) -> str:
-    key = name.lower() if kind == "vm" else f"{name.lower()}.{kind}"
+    key = key_of(name, kind)
     if key in keys and group:
         key = f"{key}.{group}"
     keys.add(key)
     return key
+
+
+def key_of(name: str, kind: str) -> str:
+    """What state and messages call a machine: its name, and of a cluster its kind too."""
+    return name.lower() if kind == "vm" else f"{name.lower()}.{kind}"

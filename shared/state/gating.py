@@ -145,12 +145,16 @@ class Asking:
 
     def _order(self) -> Gate | None:
         """What is deployed already, and whether this comes after it."""
-        deployed = self.shipping.deploys.deployed(self.request.environment)
+        forge, environment = self.shipping.forge, self.request.environment
+        deployed = self.shipping.deploys.deployed(environment)
+        if not deployed:
+            done = [one.sha for one in forge.deployments(environment) if one.state == "success"]
+            deployed = done[0] if done else ""
         if not deployed:
             return Gate("order", True, "nothing is on record as deployed")
         if self.request.again and deployed == self.request.sha:
             return Gate("order", True, "deployed once more, as asked")
-        relation = self.shipping.forge.relation(deployed, self.request.sha)
+        relation = forge.relation(deployed, self.request.sha)
         verdict = position(relation, deployed=deployed, wanted=self.request.sha)
         if verdict.action in ("done", "superseded"):
             self.found.standing, self.found.standing_reason = verdict.action, verdict.reason

@@ -10,7 +10,7 @@ from shared.core.calendar import Calendar
 from shared.core.machines import calendar_of
 from shared.core.overrides import Override, wish
 from shared.errors import NotFound
-from shared.state.fleet import Fleet
+from shared.state.fleet import Fleet, key_of
 from shared.state.overrides import of
 
 
@@ -36,7 +36,7 @@ def ahead(fleet: Fleet, machine: str, reach: timedelta) -> list[Span]:
         if machine and rule.label.lower() != machine.lower():
             continue
         calendar = calendar_of(rule, fleet.policy.timezone, fleet.day_off)
-        found += spans(rule.label, calendar, of(orders, rule.label), now, now + reach)
+        found += spans(rule.label, calendar, of(orders, key_of(rule.label, rule.kind)), now, now + reach)
     if machine and not found:
         names = ", ".join(rule.label for rule in fleet.policy.power.machines) or "none"
         raise NotFound("no such machine under schedule", value=machine, cure=f"policy.yaml names: {names}.")

@@ -18,7 +18,7 @@ _IMAGE_BYTES = 2 << 30
 def headroom(cluster: Cluster, before: Sequence[Manifest], after: Sequence[Manifest]) -> Gate:
     """A Deployment's rolling update runs one more pod of each; new images need their place on the disk."""
     nodes = [node for node in cluster.nodes() if node.ready]
-    changed = {image for image in images(after)} - {image for image in images(before)}
+    changed = set(images(after)) - set(images(before))
     need = Room(max(map(_surge, after), default=0.0) if changed else 0.0, float(len(changed) * _IMAGE_BYTES))
     return headroom_gate(_have(nodes), need)
 

@@ -16,6 +16,7 @@ import pytest
 
 from local.fakes.cluster import MemoryCluster
 from local.kubernetes import KubernetesServer
+from local.kubernetes.addons import definition
 from shared.adapters.kubernetes import connect, failure
 from shared.core.workloads import Node
 from shared.errors import Conflict, NotFound, Refused, Unavailable, UsageError
@@ -266,11 +267,13 @@ def test_an_image_that_never_pulls_is_seen_as_stuck_and_not_started(real):
 
 def test_a_custom_resource_is_found_once_its_kind_is_served(real):
     server, kubeconfig = real
-    item = made("Certificate", "tls", api="cert-manager.io/v1", spec={"secretName": "tls"})
-    server.add(item)
-    (found,) = opened(kubeconfig).live([item])
+    cluster = opened(kubeconfig)
+    item = made("Widget", "one", api="example.org/v1", spec={"size": 1})
+    assert cluster.live([item]) == [None]
+    server.add(definition("example.org", "v1", "Widget", "widgets"), item)
+    (found,) = cluster.live([item])
     assert found is not None
-    assert found["spec"] == {"secretName": "tls"}
+    assert found["spec"] == {"size": 1}
 
 
 def test_more_than_a_page_holds_is_all_read(real):

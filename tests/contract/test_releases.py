@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -144,10 +147,18 @@ class Stage:
                 stderr=subprocess.DEVNULL,
             )
             end = time.monotonic() + PATIENCE.total_seconds()
-            while len(self.releases.history()) == before:
+            while not self._written(before):
                 assert time.monotonic() < end, "waited in vain"
+                time.sleep(0.02)
             process.kill()
             process.wait()
+
+    def _written(self, before: int) -> bool:
+        """Whether Helm has written a further revision down."""
+        if self.stand_in is None:
+            return len(self.releases.history()) > before
+        kept = self.stand_in.cluster.list("Secret", self.namespace)
+        return sum(one.get("type") == "helm.sh/release.v1" for one in kept) > before
 
 
 @pytest.fixture(params=["helm", "memory"])
@@ -155,20 +166,30 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """No release yet, in a namespace of its own."""
     if request.param == "memory":
         yield Stage(MemoryReleases("chat"), tmp_path)
-        return
+    else:
+        yield from _with_helm(tmp_path)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[Stage]:
+    """The real Helm only: the fake has no processes, files or network."""
+    yield from _with_helm(tmp_path)
+
+
+def _with_helm(directory: Path) -> Iterator[Stage]:
     try:
         helm = str(ensure_helm())
     except GroundcrewError as error:
         pytest.skip(str(error))
     namespace = f"groundcrew-test-{uuid.uuid4().hex[:8]}"
     if _REAL:
-        yield from _on_real_cluster(Path(_REAL), helm, namespace, tmp_path)
+        yield from _on_real_cluster(Path(_REAL), helm, namespace, directory)
         return
     with KubernetesServer() as server:
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+        kubeconfig = server.kubeconfig(directory / "kubeconfig")
         releases = connect(Secret(kubeconfig.read_text()), "chat", namespace, binary=helm)
-        yield Stage(releases, tmp_path, kubeconfig, namespace, server)
+        yield Stage(releases, directory, kubeconfig, namespace, server)
 
 
 def _on_real_cluster(kubeconfig: Path, helm: str, namespace: str, directory: Path) -> Iterator[Stage]:
@@ -369,14 +390,7 @@ def test_progress_is_told_while_it_happens(stage):
         assert any(line.startswith("Deployment chat-web: ") for line in told)
 
 
-# What follows is Helm's alone: the fake has no processes, files or network.
-
-
-@pytest.fixture
-def real(stage: Stage) -> Stage:
-    if stage.kubeconfig is None:
-        pytest.skip("of the real Helm only")
-    return stage
+# What follows is Helm's alone.
 
 
 def test_a_chart_may_ask_for_the_version_of_the_cluster(real):
@@ -435,6 +449,52 @@ def test_what_the_listener_raises_stops_helm_and_comes_through(real):
             package(image=NEVER), timeout=PATIENCE, rollback_on_failure=False, say=lost
         )
     assert not any(child.read_text().split() for child in Path("/proc/self/task").glob("*/children"))
+
+
+WORKER = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from shared.adapters.helm import connect
+from shared.ports_deploy import ChartPackage
+from shared.secret import Secret
+
+kubeconfig, namespace, helm, folder = sys.argv[1:]
+root = Path(folder)
+files = {str(one.relative_to(root)): one.read_bytes() for one in root.rglob("*") if one.is_file()}
+releases = connect(Secret(Path(kubeconfig).read_text()), "chat", namespace, binary=helm)
+minute = timedelta(minutes=1)
+releases.upgrade_install(
+    ChartPackage(files), timeout=minute, rollback_on_failure=False, say=lambda line: print(line, flush=True)
+)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="without setpriv Helm outlives its worker")
+def test_helm_dies_with_its_worker_and_the_heir_finishes(real, tmp_path):
+    chart = tmp_path / "never"
+    for name, data in package(
+        more={"values.yaml": yaml.safe_dump({**VALUES, "image": NEVER}).encode()}
+    ).files.items():
+        target = chart / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    argv = [str(real.kubeconfig), real.namespace, str(ensure_helm()), str(chart)]
+    with subprocess.Popen([sys.executable, "-c", WORKER, *argv], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        next(line for line in worker.stdout if line.startswith("Deployment "))
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+        worker.kill()
+    end = time.monotonic() + PATIENCE.total_seconds()
+    while any(Path("/proc", pid, "exe").exists() for pid in children):
+        assert time.monotonic() < end, "Helm outlived its worker"
+    assert children
+    left = list(Path(tempfile.gettempdir()).glob(f"groundcrew-helm-{worker.pid}-*"))
+    assert len(left) == 1
+    assert real.releases.status().status == "pending-install"
+    assert not left[0].exists(), "what a killed worker left is removed"
+    assert real.releases.repair().action == "marked"
+    assert real.deployed(package()) == 2
 
 
 def test_a_cluster_that_is_not_there_is_unavailable(real):

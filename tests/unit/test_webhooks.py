@@ -234,7 +234,7 @@ def test_none_of_ten_thousand_mutated_deliveries_is_accepted():
 
 
 def _mutated(dice: random.Random, body: bytes, sent: dict[str, str]) -> tuple[bytes, dict[str, str]]:
-    """Something that differs from the genuine delivery in what the signature protects, or in the signature."""
+    """Something that differs from the genuine delivery in its body or in its signature."""
     match dice.randrange(7):
         case 0:  # a bit
             at = dice.randrange(len(body))

@@ -31,6 +31,7 @@ from shared.secret import Secret
 _MOST_OUTPUT_BYTES = 32 << 20
 _MOST_ERROR_LINES = 400
 _GRACE = timedelta(seconds=10)
+_PREFIX = "groundcrew-helm-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class Helm:
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """A folder for one run."""
-        folder = Path(tempfile.mkdtemp(prefix="groundcrew-helm-"))
+        _sweep()
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         try:
             for name in ("cache", "config", "data", "plugins", "home"):
                 (folder / name).mkdir(mode=0o700)
@@ -133,6 +135,25 @@ def credentials(kubeconfig: Secret) -> list[str]:
     values = read_values(kubeconfig.reveal(), "the kubeconfig").values
     named = [leaf for leaf in leaves(values) if names_secret(leaf.name) or leaf.name == "client-key-data"]
     return [str(leaf.value) for leaf in named]
+
+
+def _sweep() -> None:
+    """Remove what killed workers left: their folders hold values and a kubeconfig."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if number.isdecimal() and folder.stat().st_uid == os.getuid() and not _lives(int(number)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _guard() -> list[str]:

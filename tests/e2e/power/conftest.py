@@ -63,7 +63,7 @@ class Site:
         return json.loads(open_blobs(self.storage, "groundcrew").read(name)[0])
 
     def get(self, **headers: str) -> requests.Response:
-        return requests.get(f"{self.host.url}/api/wake", headers={**ana(), **headers}, timeout=20)
+        return requests.get(f"{self.host.url}/api/wake", headers={**ana(), **headers}, timeout=60)
 
     def run(self, function: str) -> None:
         """What the timer would do now."""
@@ -77,7 +77,7 @@ class Site:
 
     def post(self, **form: str) -> requests.Response:
         return requests.post(
-            f"{self.host.url}/api/wake", data=form, headers=ana(), timeout=30, allow_redirects=False
+            f"{self.host.url}/api/wake", data=form, headers=ana(), timeout=60, allow_redirects=False
         )
 
     def token(self) -> str:
@@ -86,16 +86,20 @@ class Site:
         return found[1]
 
     def cli(self, *arguments: str) -> Any:
+        return json.loads(self.say(*arguments, "--json"))
+
+    def say(self, *arguments: str) -> str:
+        """What the command line prints for people."""
         done = subprocess.run(
-            [sys.executable, "-m", "cli", *arguments, "--json"],
+            [sys.executable, "-m", "cli", *arguments],
             env={**os.environ, **self.settings},
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return done.stdout
 
 
 def settings_for(azure: AzureServer) -> dict[str, str]:
@@ -139,7 +143,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         storage = StorageAccount.by_connection_string(azurite.connection_string)
         for name in ("backups", "groundcrew"):
             create_container(storage, name)
-        delays = {"start": timedelta(seconds=0.3), "deallocate": timedelta(seconds=0.3)}
+        delays = {f"virtualMachines/{verb}": timedelta(seconds=0.3) for verb in ("start", "deallocate")}
         azure = stack.enter_context(AzureServer(delays=delays))
         azure.guest.commands["microk8s"] = "echo Stopped."
         vm = azure.add_vm("rocketchat")
@@ -165,7 +169,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def until() -> Callable[..., None]:
     """Waits for a condition; fails with what was waited for when the time is over."""
 
-    def wait(condition: Callable[[], bool], what: str, *, seconds: float = 40) -> None:
+    def wait(condition: Callable[[], bool], what: str, *, seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -42,6 +43,9 @@ def berlin(clock: str, day: int = 2) -> datetime:
     return datetime(2026, 3, day, hour, minute, tzinfo=BERLIN).astimezone(UTC)
 
 
+_load = lru_cache(load)  # worlds are made by the hundred
+
+
 @dataclass
 class World:
     """Everything outside of the job; `job(plan)` is the job with faults in all it touches."""
@@ -50,7 +54,7 @@ class World:
     clock: ManualClock = field(default_factory=lambda: ManualClock(berlin("6:50")))
 
     def __post_init__(self) -> None:
-        self.policy: Policy = load(self.policy_text)
+        self.policy: Policy = _load(self.policy_text)
         self.machines = MemoryMachines(self.clock)
         self.machines.start_takes = self.machines.stop_takes = timedelta(minutes=2)
         self.state, self.backups = MemoryBlobs(self.clock), MemoryBlobs(self.clock)

@@ -284,13 +284,25 @@ def test_nobody_to_be_told_does_not_keep_it_running_all_night(world, at) -> None
     assert world.power is PowerState.DEALLOCATED
 
 
-def test_a_damaged_record_is_named_and_the_machine_is_left_alone(world, at) -> None:
+def test_a_damaged_record_is_told_and_only_its_machine_is_left_alone(make_world, at) -> None:
+    world = make_world("timezone: Europe/Berlin\npower: {machines: [{name: other}, {name: rocketchat}]}")
+    world.add(PowerState.RUNNING, name="other")
     world.add(PowerState.RUNNING)
-    world.state.create("power/machines/rocketchat.json", b"[]")
+    world.state.create("power/machines/other.json", b"[]")
     world.clock.set(at("20:00"))
-    with pytest.raises(Exception, match=r"power/machines/rocketchat\.json"):
-        world.tick()
-    assert world.power is PowerState.RUNNING
+    for _ in range(6):
+        power.tick(world.job())
+        world.clock.advance(timedelta(minutes=5))
+    assert "power/machines/other.json" in world.notifications.told[0].text
+    assert world.power is PowerState.DEALLOCATED
+    assert world.machines.calls["begin_deallocate"] == 1
+
+
+def test_backups_that_cannot_be_listed_do_not_keep_machines_from_their_calendar(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    plan = Plan(Fault(Unavailable("no"), operation="backups.list", times=9))
+    assert world.tick(plan).done == "start begun"
 
 
 def test_an_order_by_hand_is_followed_within_the_tick_that_comes_with_it(world, at) -> None:
@@ -418,3 +430,9 @@ def test_policy_for_aks_goes_through_its_own_switch_without_scripts(make_world, 
     assert world.power is PowerState.DEALLOCATED
     assert world.scripts == []
     assert PowerRecords(world.state).load("cluster.aks").history
+    for name in ("cluster", "Cluster.AKS"):
+        power.order(job(), name, "up for 2h", by="ana")
+    (outcome,) = power.tick(job(), only="Cluster")
+    assert outcome.done == "start begun"
+    assert power.tick(job(), only="another") == []
+    assert len(list(world.state.list("overrides/cluster.aks/"))) == 2

@@ -1,0 +1,93 @@
+"""Whether Rocket.Chat came up as the version that was deployed, and lets people in.
+
+Three questions, none of which needs to sign in: `/api/info` tells the version, the readiness path says that
+it serves, and the start page is the one with the sign-in.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.core.deploy_versions import Version
+from shared.errors import UsageError
+from shared.ports_health import Health
+
+if TYPE_CHECKING:
+    import requests
+
+_MOST_BYTES = 1 << 18
+_READYZ_SINCE = Version(7, 11, 0)
+
+
+class ChatSmoke:
+    """The server at `url`."""
+
+    def __init__(
+        self, session: requests.Session, url: str, *, timeout: timedelta = timedelta(seconds=10)
+    ) -> None:
+        self._session, self._url, self._timeout = session, url.rstrip("/"), timeout
+
+    def look(self, wanted: str) -> Health:
+        """Whether it runs `wanted` (`8.2.1`), bounded in time; a server that does not answer is unwell."""
+        import requests
+
+        try:
+            return self._look(wanted)
+        except requests.RequestException as error:
+            return Health(False, f"no answer ({type(error).__name__})")
+
+    def _look(self, wanted: str) -> Health:
+        status, text = self._get("/api/info")
+        if status != 200:
+            return Health(False, f"/api/info answers {status}")
+        told = told_version(text)
+        if not same_version(told, wanted):
+            return Health(False, f"it says it is {told or 'of no version'}, not {wanted}")
+        version = Version.parse(wanted)
+        ready = "/health" if version is not None and version < _READYZ_SINCE else "/readyz"
+        status, _ = self._get(ready)
+        if status != 200:
+            return Health(False, f"{ready} answers {status}")
+        status, text = self._get("/home")
+        if status != 200 or not is_login_page(text):
+            return Health(False, f"the page with the sign-in is not there (HTTP {status})")
+        return Health(True, f"Rocket.Chat {told} lets people in")
+
+    def _get(self, path: str) -> tuple[int, str]:
+        answer = self._session.get(
+            self._url + path, timeout=self._timeout.total_seconds(), allow_redirects=False, stream=True
+        )
+        with answer:
+            head: bytes = next(answer.iter_content(_MOST_BYTES), b"")
+        return answer.status_code, head.decode("utf-8", "replace")
+
+
+def told_version(info: str) -> str:
+    """What `/api/info` says: `8.2`, or to administrators `8.2.1`; empty if nothing."""
+    found = re.search(r'"version"\s*:\s*"(\d{1,4}\.\d{1,4}(?:\.\d{1,6})?)', info)
+    return found[1] if found else ""
+
+
+def same_version(told: str, wanted: str) -> bool:
+    """`8.2` is `8.2.1` to anybody who is not an administrator; a wanted text that is no version is any."""
+    version = Version.parse(wanted)
+    if version is None:
+        return bool(told)
+    return told in (str(version), version.series)
+
+
+def is_login_page(page: str) -> bool:
+    """Rocket.Chat's client is one page: a Meteor bundle that draws the sign-in itself."""
+    return "__meteor_runtime_config__" in page or "rocket" in page.lower()
+
+
+def connect(url: str) -> ChatSmoke:
+    """Imports requests. Raises UsageError for what is no HTTP address."""
+    import requests
+
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        cure = "It looks like https://chat.example.org"
+        raise UsageError("not the address of a chat", value=url, cure=cure)
+    return ChatSmoke(requests.Session(), url)

@@ -1,0 +1,161 @@
+"""Decrypts values files that were encrypted with SOPS to age recipients.
+
+A file has a data key, encrypted to each recipient under `sops.age`; each value is `ENC[AES256_GCM,…]` with
+the path of its keys as additional data, and a MAC over all values in their order keeps them together.
+https://github.com/getsops/sops (aes/cipher.go, sops.go: Decrypt, ToBytes)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import yaml
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from shared.errors import Corrupt, GroundcrewError, Refused
+from shared.formats.age import decrypt as decrypt_age
+from shared.formats.agekeys import Identity
+from shared.formats.chartyaml import read_values
+
+_VALUE = re.compile(
+    r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:(\w+)\]",
+    re.ASCII,
+)
+_ARMOR = re.compile(
+    r"-----BEGIN AGE ENCRYPTED FILE-----\s+(.+?)\s+-----END AGE ENCRYPTED FILE-----", re.DOTALL
+)
+_CURE = "Encrypt it anew with sops, to the recipient of GROUNDCREW_SOPS_AGE_KEY"
+_Path = tuple[str, ...]
+
+
+def is_encrypted(text: str, name: str) -> bool:
+    """Whether the values file says of itself that SOPS encrypted it. Raises `Refused` for bad YAML."""
+    return isinstance(read_values(text, name).values.get("sops"), Mapping)
+
+
+def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, tuple[str, ...]]:
+    """The file in plain YAML, and the texts that were secret in it.
+
+    Raises `Refused` if none of the identities opens it or it uses what is not served, `Corrupt` if it was
+    changed since it was encrypted.
+    """
+    values = dict(read_values(text, name).values)
+    about = values.pop("sops", None)
+    if not isinstance(about, Mapping):
+        raise Refused(f"{name} is not encrypted with SOPS", cure=_CURE)
+    if about.get("mac_only_encrypted"):
+        raise Refused(f"{name} was encrypted with mac_only_encrypted, which is not served", cure=_CURE)
+    key = _data_key(about, name, identities)
+    opened = _Opened(AESGCM(key), name)
+    plain = opened.tree(values, ())
+    _check_mac(opened, about, plain)
+    return yaml.safe_dump(plain, allow_unicode=True, sort_keys=False), tuple(opened.secrets)
+
+
+def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity]) -> bytes:
+    stanzas = about.get("age") or ()
+    for stanza in stanzas:
+        found = _ARMOR.search(str(stanza.get("enc", ""))) if isinstance(stanza, Mapping) else None
+        if found is None:
+            continue
+        try:
+            sealed = base64.b64decode("".join(found[1].split()), validate=True)
+            key = b"".join(decrypt_age(iter([sealed]), identities, name=name))
+        except (GroundcrewError, binascii.Error):
+            continue  # another recipient's
+        if len(key) == 32:
+            return key
+    raise Refused(
+        f"{name} is not encrypted to the key of this server",
+        value=f"{len(stanzas)} age recipients",
+        cure=_CURE,
+    )
+
+
+class _Opened:
+    """Walks the tree in its order, decrypting, and hashing what the MAC covers."""
+
+    def __init__(self, cipher: AESGCM, name: str) -> None:
+        self._cipher, self._name = cipher, name
+        self.secrets: list[str] = []
+
+    def tree(self, value: Any, path: _Path) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self.tree(inner, (*path, str(key))) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.tree(inner, path) for inner in value]
+        match = _VALUE.fullmatch(value) if isinstance(value, str) else None
+        return self._open(match, ":".join(path) + ":") if match else value
+
+    def _open(self, match: re.Match[str], additional: str) -> Any:
+        text = self.open(match, additional)
+        plain = _typed(text, match[4])
+        if text:
+            self.secrets.append(text)
+        return plain
+
+    def open(self, match: re.Match[str], additional: str) -> str:
+        """One value's text. Raises Corrupt."""
+        try:
+            data, nonce, tag = (base64.b64decode(match[n]) for n in (1, 2, 3))
+            return self._cipher.decrypt(nonce, data + tag, additional.encode()).decode()
+        except (InvalidTag, ValueError, UnicodeDecodeError):
+            raise Corrupt(
+                f"{self._name} was changed after it was encrypted", value=additional.rstrip(":")
+            ) from None
+
+
+def _typed(text: str, kind: str) -> Any:
+    try:
+        match kind:
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "bool":
+                return text.lower() == "true"
+    except ValueError:
+        return text
+    return text
+
+
+def _check_mac(opened: _Opened, about: Mapping[str, Any], plain: Any) -> None:
+    digest = hashlib.sha512()
+    for leaf in _leaves(plain):
+        digest.update(_bytes(leaf))
+    match = _VALUE.fullmatch(str(about.get("mac", "")))
+    told = opened.open(match, str(about.get("lastmodified", ""))) if match else ""
+    if not hmac.compare_digest(told.upper(), digest.hexdigest().upper()):
+        raise Corrupt(
+            "a values file was changed after it was encrypted", value="its MAC does not match", cure=_CURE
+        )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
+def _bytes(value: Any) -> bytes:
+    """As SOPS does it: booleans in title case, floats in full, null not at all."""
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return b"True" if value else b"False"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)).normalize(), "f").encode()
+    return str(value).encode()

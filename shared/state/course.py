@@ -1,0 +1,187 @@
+"""One deploy from gate to end, under the lease of its release: what is there decides what is next.
+
+Each step is on record before it is done and again after it, so that a worker that was killed is followed by
+one that finishes or undoes what it began. Whatever needs time is left and taken up again by a later message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.core.deploy_state import Seen, State, Step, next_step
+from shared.errors import GroundcrewError, Unavailable
+from shared.ports_deploy import RateLimited
+from shared.state import deploy_telling as telling
+from shared.state.deploys import Kept, Request
+from shared.state.gating import Gating, ask
+from shared.state.rollout import SOON, Rollout
+from shared.state.shipping import Shipping, Wait
+
+HOLD = timedelta(hours=2)
+_LATER = timedelta(minutes=1)
+GONE = timedelta(hours=6)  # how long an outside system may be away in the middle of a deploy
+_WORRY = timedelta(minutes=30)
+_MOST_STEPS = 30
+
+
+class Course(Rollout):
+    """One worker's part of one deploy."""
+
+    def go(self) -> Wait | None:
+        """As far as it goes: to its end (None), or to where it must wait."""
+        for _ in range(_MOST_STEPS):
+            if self.kept.state.final:
+                return self._end()
+            try:
+                wait = self._step()
+            except GroundcrewError as error:
+                wait = self._failed(error)
+            else:
+                if self.kept.unwell:
+                    self.save(replace(self.kept, unwell=None))
+            if wait is not None:
+                return wait
+        return Wait(_LATER, "it takes more steps than one worker should do")
+
+    def _step(self) -> Wait | None:
+        if self.kept.state in (State.QUEUED, State.GATING):
+            return self._gate()
+        if self.kept.state is State.BACKING_UP and not self.kept.record.backup:
+            return self._back_up()
+        seen = self.look()
+        step = next_step(self.kept.record, seen)
+        actions: dict[str, Callable[[Step, Seen], Wait | None]] = {
+            "repair": self.repair,
+            "apply": self.apply,
+            "watch": self.watch,
+            "smoke": self.smoke,
+        }
+        if step.action in actions:
+            return actions[step.action](step, seen)
+        return self.finish(step, seen)
+
+    def _gate(self) -> Wait | None:
+        if self.kept.state is State.QUEUED:
+            self.move(State.GATING, "the gates are asked")
+        if not self.kept.record.deployment:
+            made = telling.open_deployment(self.shipping, self.kept)
+            self.save(replace(self.kept, record=replace(self.kept.record, deployment=made)))
+        found = ask(self.shipping, self.kept.request)
+        self._note(found)
+        if found.standing == "done":
+            self.move(State.DONE, found.standing_reason)
+        elif found.standing == "superseded":
+            self.move(State.SUPERSEDED, found.standing_reason)
+        elif found.report.pending:
+            return self._await_gates(found)
+        elif not found.report.passed:
+            closed = ", ".join(gate.name for gate in found.report.gates if not gate.passed)
+            self.move(State.FAILED, f"closed gates: {closed}")
+        else:
+            self._passed(found)
+        return None
+
+    def _note(self, found: Gating) -> None:
+        """What the gates said, and who and what this is about."""
+        kept, pull = self.kept, found.pull
+        if pull is not None:
+            record = replace(kept.record, pull=pull.number)
+            kept = replace(kept, record=record, by=pull.author, title=pull.title, merged_at=pull.merged_at)
+        self.save(replace(kept, gates=tuple(found.report.lines()), plan=found.text()))
+
+    def _await_gates(self, found: Gating) -> Wait | None:
+        waiting = ", ".join(gate.name for gate in found.report.gates if not gate.passed)
+        if self.waited() > self.shipping.policy.checks_timeout:
+            self.move(State.FAILED, f"waited in vain for: {waiting}")
+            return None
+        return Wait(_LATER, f"waits for: {waiting}")
+
+    def _passed(self, found: Gating) -> None:
+        self.chart = found.chart
+        record = replace(
+            self.kept.record,
+            version_before=found.version_before,
+            version_after=found.version_after,
+            revision_before=found.good.number if found.good else 0,
+        )
+        newest = found.newest.number if found.newest else 0
+        self.kept = replace(self.kept, record=record, newest_before=newest)
+        if record.changes_version:
+            reason = f"a backup first: {record.version_before} → {record.version_after} may migrate the data"
+            self.move(State.BACKING_UP, reason)
+        else:
+            self.move(State.APPLYING, "the gates are open")
+
+    def _back_up(self) -> Wait | None:
+        begun = self.kept.backup_begun
+        if not begun:
+            begun = self.shipping.backups.begin(f"deploy {self.kept.record.key}")
+            self.save(replace(self.kept, backup_begun=begun).noted(f"backup {begun} begun"))
+        match self.shipping.backups.state(begun):
+            case "sealed":
+                schema = self.shipping.server().schema
+                reason = f"the backup {begun} is sealed"
+                self.move(State.APPLYING, reason, backup=begun, schema_before=schema)
+                return None
+            case "open":
+                return Wait(SOON, f"waits for the backup {begun}")
+        self.move(State.FAILED, f"the backup {begun} failed: nothing was changed")
+        return None
+
+    def _failed(self, error: GroundcrewError) -> Wait | None:
+        """An outside system said no, or nothing."""
+        if error.permanent:
+            return self._refused(str(error))
+        now = self.shipping.clock.now()
+        since = self.kept.unwell or now
+        self.save(replace(self.kept, unwell=since).noted(f"waits: {error}"))
+        if now - since > _WORRY:
+            telling.stuck(self.shipping, self.kept, str(error))
+        if now - since > GONE:
+            self._fail(f"gave up: {error}")
+            return None
+        delay = error.retry_after if isinstance(error, RateLimited) else SOON
+        return Wait(max(delay, SOON), str(error))
+
+    def _refused(self, reason: str) -> Wait | None:
+        """Trying again will not help: what was begun is undone, if anything was."""
+        if self.kept.state in (State.QUEUED, State.GATING, State.BACKING_UP) or (
+            self.kept.state is State.ROLLING_BACK
+        ):
+            self._fail(reason)
+            return None
+        try:
+            return self.after_failure(self.look(), reason)
+        except GroundcrewError as error:
+            self._fail(f"{reason}; and what is there cannot be seen: {error}")
+            return None
+
+    def _fail(self, reason: str) -> None:
+        if self.kept.state is State.QUEUED:
+            self.move(State.GATING, "the gates are asked")
+        self.move(State.FAILED, reason)
+
+    def _end(self) -> Wait | None:
+        """Tell, then let go. What could not be told is told again later."""
+        if not self.kept.told:
+            try:
+                telling.ending(self.shipping, self.kept)
+            except Unavailable as error:
+                if self.waited() < GONE:
+                    return Wait(_LATER, f"nobody heard how it ended: {error}")
+            self.save(replace(self.kept, told=True))
+        let_go(self.shipping, self.kept, self.kept.request)
+        return None
+
+
+def let_go(shipping: Shipping, kept: Kept, request: Request) -> None:
+    """After the end: the machine may stop, and the delivery need not be looked at again."""
+    shipping.holds.release(hold_name(kept))
+    shipping.deploys.complete(request)
+
+
+def hold_name(kept: Kept) -> str:
+    """The hold that keeps the machine up for a deploy."""
+    return f"deploy/{kept.record.key}"

@@ -1,0 +1,176 @@
+"""The wiring of deploys and drift: GitHub, Helm, Kubernetes, and the chat as people see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared import config
+from shared.errors import UsageError
+from shared.wiring import clock, policy, queues, state
+from shared.wiring.notifications import notifications
+
+if TYPE_CHECKING:
+    from shared.adapters.github import AppKey
+    from shared.adapters.github.auth import TokenSource
+    from shared.formats.agekeys import Identity
+    from shared.policy.deploy import Deploy as DeployPolicy
+    from shared.ports_deploy import Cluster, Forge, Releases
+    from shared.ports_health import Health
+    from shared.secret import Secret
+    from shared.state.shipping import Decrypted, Server, Shipping
+
+
+@cache
+def shipping() -> Shipping:
+    """All that deploys need. Raises UsageError with every bad setting."""
+    from shared.adapters import manifests
+    from shared.state.shipping import Backups, Shipping
+
+    read = config.all_or_nothing(
+        forge=forge, releases=releases, cluster=cluster, state=state, queues=queues, smoke=_smoke,
+        compatible=_compatible, notifications=notifications, identities=_identities, rules=_rules,
+    )  # fmt: skip
+    rules, identities = read.pop("rules"), read.pop("identities")
+    return Shipping(
+        repository=rules.repository,
+        clock=clock(),
+        policy=rules,
+        backups=Backups(_begin_backup, _backup_state),
+        server=_server,
+        decrypt=partial(_decrypt, identities=identities),
+        validate=manifests.validate,
+        **read,
+    )
+
+
+def _rules() -> DeployPolicy:
+    rules = policy().deploy
+    if not rules.repository:
+        cure = "Set deploy.repository in policy.yaml to owner/name."
+        raise UsageError("deploys are off", cure=cure)
+    return rules
+
+
+@cache
+def forge() -> Forge:
+    """The chart's repository on GitHub. Raises UsageError."""
+    from shared.adapters.github import connect
+
+    env = config.environment()
+    return connect(str(_rules().repository), _credentials(), clock(), url=env.get(config.GITHUB))
+
+
+def _credentials() -> AppKey | TokenSource:
+    from shared.adapters.github import AppKey, fixed_token
+    from shared.secret import Secret
+
+    env = config.environment()
+    token, app = env.secret(config.GITHUB_TOKEN), env.get(config.GITHUB_APP)
+    if app:
+        key = env.secret(config.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
+        return AppKey(app, Secret(key))
+    if not token:
+        names = f"{config.GITHUB_TOKEN.name} or {config.GITHUB_APP.name}"
+        raise UsageError(f"neither {names} is set", cure="See docs/settings.md.")
+    return fixed_token(token)
+
+
+@cache
+def kubeconfig() -> Secret:
+    """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
+    from shared.secret import Secret
+
+    given = config.environment().get(config.KUBECONFIG)
+    if not given:
+        raise UsageError(
+            f"{config.KUBECONFIG.name} is not set", cure=f"For example: {config.KUBECONFIG.example}"
+        )
+    if "\n" in given or given.startswith("{"):
+        return Secret(given)
+    try:
+        return Secret(Path(given).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"{config.KUBECONFIG.name} names no readable file", value=type(error).__name__
+        ) from None
+
+
+@cache
+def releases() -> Releases:
+    """The release that policy names, by Helm. Raises UsageError."""
+    from shared.adapters.helm import connect
+
+    rules = policy().deploy
+    helm = config.environment().get(config.HELM)
+    return connect(kubeconfig(), rules.release, rules.namespace, binary=helm)
+
+
+@cache
+def cluster() -> Cluster:
+    """The namespace that policy names. Raises UsageError."""
+    from shared.adapters.kubernetes import connect
+
+    return connect(kubeconfig(), policy().deploy.namespace)
+
+
+def _smoke() -> Callable[[str], Health]:
+    from shared.adapters.chat_smoke import connect
+    from shared.ports_health import Health
+
+    url = config.environment().get(config.CHAT)
+    if url:
+        return config.named(config.CHAT, connect, url).look
+    return lambda _version: Health(True, f"{config.CHAT.name} is not set: only the cluster was asked")
+
+
+def _compatible() -> Callable[[str], tuple[str, ...] | None]:
+    from shared.adapters.chat_releases import connect
+
+    url = config.environment().get(config.CHAT_RELEASES)
+    return config.named(config.CHAT_RELEASES, connect, url).compatible
+
+
+def _identities() -> list[Identity]:
+    from shared.formats.agekeys import parse_identities
+
+    words = config.environment().get(config.SOPS_AGE_KEY).split()
+    keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
+    if len(keys) < len([word for word in words if not word.startswith("#")]):
+        raise UsageError(f"{config.SOPS_AGE_KEY.name} has what is no age key", cure="See docs/settings.md.")
+    return [one for key in keys for one in config.named(config.SOPS_AGE_KEY, parse_identities, key)]
+
+
+def _decrypt(text: str, name: str, identities: list[Identity]) -> Decrypted:
+    from shared.formats import sops
+    from shared.state.shipping import Decrypted
+
+    if not sops.is_encrypted(text, name):
+        return Decrypted(text)
+    return Decrypted(*sops.decrypt(text, name, identities))
+
+
+def _server() -> Server:
+    from shared.state.schema import schema_of
+    from shared.state.shipping import Server
+    from shared.wiring.backup import backup
+
+    source = backup().source()
+    return Server(source.server_version(), schema_of(source))
+
+
+def _begin_backup(reason: str) -> str:
+    from shared.jobs import backup as job
+    from shared.wiring.backup import backup
+
+    plan = job.create(backup(), job.MANUAL, reason=reason)
+    return f"{plan.klass}/{plan.set}"
+
+
+def _backup_state(reference: str) -> str:
+    from shared.state.sets import find
+    from shared.wiring import backups
+
+    return find(backups(), reference).state

@@ -1,0 +1,110 @@
+"""The worker may be killed at any step: a second one finishes the deploy, or undoes it, and says which."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from local.fakes.faults import Fault, Killed, Plan
+from shared.core.deploy_state import State
+from shared.errors import Unavailable
+from shared.state.charts import fetch
+
+STORIES = ["same version", "new version", "never healthy"]
+
+
+def begin(make_world, files, story: str):
+    """A world in which a release runs and a change was merged; returns it with the commit."""
+    world = make_world()
+    world.deployed_first("8.2.0")
+    if story == "new version":
+        return world, world.merge(files("8.3.0"))[1]
+    if story == "same version":
+        return world, world.merge(files(host="new.example.org"))[1]
+    broken = files(host="new.example.org")
+    template = broken["templates/deployment.yaml"].replace(b"registry.example", b"never-pulls.example")
+    return world, world.merge({**broken, "templates/deployment.yaml": template})[1]
+
+
+def steps_of(make_world, files, story: str) -> list[str]:
+    plan = Plan()
+    world, _ = begin(make_world, files, story)
+    world.work(plan)
+    return plan.steps
+
+
+def check(world, sha: str, story: str, where: str) -> None:
+    """Ended as it should, told, and nothing left behind."""
+    kept = world.kept(sha)
+    assert kept.state is (State.ROLLED_BACK if story == "never healthy" else State.DONE), f"{where}: {kept}"
+    assert kept.told, where
+    assert world.releases.status().status == "deployed", where
+    assert world.shipping().holds.in_force() == (), where
+    assert "never-pulls" not in world.runs, where
+    if story == "new version":
+        assert world.runs.endswith(":8.3.0"), where
+        assert world.backups[kept.record.backup] == "sealed", where
+    assert world.statuses(sha)[-1] == ("failure" if story == "never healthy" else "success"), where
+    assert len(world.people.told) == 1, where
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("story", STORIES)
+def test_killed_at_every_step_a_second_worker_finishes_or_undoes_it(
+    make_world, files, story: str, when
+) -> None:
+    steps = steps_of(make_world, files, story)
+    assert len(steps) > 60, "a deploy takes more steps than this, or the faults do not see them"
+    for number, name in enumerate(steps):
+        where = f"killed {when} step {number}: {name}"
+        world, sha = begin(make_world, files, story)
+        with pytest.raises(Killed):
+            world.work(Plan(Fault(Killed(), step=number, when=when)))
+            pytest.fail(f"survived: {where}")
+        world.die()
+        world.finish_backups()
+        world.work()
+        check(world, sha, story, where)
+
+
+def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_again(
+    make_world, files
+) -> None:
+    world, sha = begin(make_world, files, "same version")
+    with pytest.raises(Killed):
+        world.work(Plan(Fault(Killed(), operation="releases.upgrade_install")))
+    world.releases.leave_pending(fetch(world.shipping(), sha).package)
+    world.die()
+    world.work()
+    check(world, sha, "same version", "in the middle of the upgrade")
+    assert world.kept(sha).record.attempts == 2
+
+
+def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_try_again(
+    make_world, files
+) -> None:
+    world, sha = begin(make_world, files, "same version")
+    world.login = lambda: False  # well for Helm, but not for people: so it is not Helm that goes back
+    with pytest.raises(Killed):
+        world.work(Plan(Fault(Killed(), operation="releases.rollback")))
+    world.releases.leave_pending(fetch(world.shipping(), sha).package)
+    world.die()
+    world.work()
+    kept = world.kept(sha)
+    assert (kept.state, kept.record.attempts) == (State.ROLLED_BACK, 1)
+    assert world.releases.status().description == "Rollback to 1"
+
+
+@pytest.mark.parametrize("story", ["new version"])
+def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_time(
+    make_world, files, story: str
+) -> None:
+    for number, name in enumerate(steps_of(make_world, files, story)):
+        world, sha = begin(make_world, files, story)
+        plan = Plan(Fault(Unavailable("it does not answer"), step=number))
+        for _ in range(5):  # the queue's own retries
+            with contextlib.suppress(Unavailable):
+                world.work(plan)
+            world.die()  # a lease whose release failed ends by itself
+        check(world, sha, story, f"failed at step {number}: {name}")
