@@ -1,30 +1,41 @@
 """Catching up: runs whatever is overdue by the ledger, from a timer and from an outside heartbeat."""
 
+from __future__ import annotations
+
 import json
 import logging
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from shared import config
+
+if TYPE_CHECKING:
+    from shared.jobs.catch_up import Caught
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("catch_up"))
-def catch_up(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the platform names the parameter
-    """Run what is overdue."""
-    log.info("catch_up", extra={"done": _overdue()})
+def catch_up(timer: func.TimerRequest) -> None:
+    """Run what is overdue; a job that failed fails this function too, after the others had their turn."""
+    caught = _catch_up()
+    log.info("catch_up", extra={"past_due": timer.past_due, "done": caught.done, "failed": caught.failed})
+    if caught.failed:
+        raise RuntimeError(f"failed: {', '.join(caught.failed)}")
 
 
 @bp.route(route="tick", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def tick(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
     """The same from outside, since timers have been seen to die while HTTP went on."""
-    return func.HttpResponse(json.dumps({"done": _overdue()}), mimetype="application/json")
+    caught = _catch_up()
+    body = json.dumps({"done": caught.done, "failed": caught.failed})
+    return func.HttpResponse(body, status_code=500 if caught.failed else 200, mimetype="application/json")
 
 
-def _overdue() -> str:
-    from shared.jobs import backup
-    from shared.wiring import backup as wiring
+def _catch_up() -> Caught:
+    from shared.jobs import catch_up as job
+    from shared.wiring.catch_up import jobs
 
-    return backup.overdue(wiring.backup())
+    return job.run(jobs())

@@ -23,6 +23,7 @@ from typing import Self
 from local.azurite import Azurite
 from local.host.process import HostProcess
 from local.mongodb import source
+from local.surroundings import surroundings
 from shared.adapters.blobs import create_container
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.manifest import Signer
@@ -41,6 +42,7 @@ class Stack:
     host_port: int = 0
     policy: Path = ROOT / "policy.yaml"
     persistent: bool = False
+    with_azure: bool = False  # the stand-ins of Azure and the chat too
     message_invisibility: int = 600  # seconds that a killed worker's message stays hidden, as on the platform
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -69,7 +71,9 @@ class Stack:
         account = StorageAccount.by_connection_string(self.azurite.connection_string)
         for container in CONTAINERS:
             create_container(account, container)
+        around = self._open.enter_context(surroundings()) if self.with_azure else {}
         self.settings = {
+            **around,
             "AzureWebJobsStorage": self.azurite.connection_string,
             "MONGODB_URI": self.mongodb_uri,
             "GROUNDCREW_POLICY": str(self.policy),
@@ -143,9 +147,11 @@ def _show(stack: Stack) -> None:
     rows = {
         "Functions host": f"{stack.host.url}/api/health",
         "host keys": str(stack.state_dir / "host"),
+        "wake page": f"{stack.host.url}/api/wake",
         "MongoDB": stack.mongodb_uri,
         "Azurite blobs": stack.azurite.blob_url,
         "Azurite queues": stack.azurite.queue_url,
+        "Azure stand-in": stack.settings.get("GROUNDCREW_RESOURCE_MANAGER", "not started"),
         "recovery key": str(stack.identity),
         "settings for the CLI": f"set -a; . {_settings_file(stack)}; set +a; .venv/bin/python -m cli --help",
     }
@@ -172,7 +178,8 @@ def main() -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    with Stack(arguments.state, host_port=free_or(arguments.port), persistent=True) as stack:
+    port = free_or(arguments.port)
+    with Stack(arguments.state, host_port=port, persistent=True, with_azure=True) as stack:
         _show(stack)
         over.wait()
         sys.stdout.write("stopping …\n")

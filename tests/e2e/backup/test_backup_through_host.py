@@ -146,4 +146,4 @@ def test_tick_needs_a_key_and_finds_nothing_overdue(app, sealed) -> None:
     url = f"{app.stack.host.url}/api/tick"
     assert requests.post(url, timeout=60).status_code == 401
     answer = requests.post(url, headers={"x-functions-key": app.stack.host.function_key("tick")}, timeout=60)
-    assert "nothing to do" in answer.json()["done"]
+    assert "nothing to do" in answer.json()["done"]["backup"]

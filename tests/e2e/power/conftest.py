@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import requests
-from aiohttp import web
 
 from local.azure_rm import AzureServer
 from local.azure_rm.machines import Vm
@@ -26,6 +25,7 @@ from local.azurite import Azurite
 from local.chat import ChatServer
 from local.host.process import HostProcess
 from local.server import Served
+from local.surroundings import azure_settings, rocketchat_on, webhook
 from shared.adapters.blobs import create_container, open_blobs
 from shared.storage_account import StorageAccount
 
@@ -102,38 +102,11 @@ class Site:
         return done.stdout
 
 
-def settings_for(azure: AzureServer) -> dict[str, str]:
-    """How the app finds the stand-in of Azure."""
-    return {
-        "AZURE_SUBSCRIPTION_ID": azure.subscription,
-        "GROUNDCREW_RESOURCE_GROUP": "rocketchat",
-        "GROUNDCREW_RESOURCE_MANAGER": azure.url,
-        "GROUNDCREW_RESOURCE_MANAGER_TOKEN": azure.credential().get_token().token,
-        "GROUNDCREW_PRICES": azure.prices_url,
-    }
-
-
 def ana() -> dict[str, str]:
     """What App Service adds for somebody who is signed in."""
     claims = [{"typ": "oid", "val": "1234"}, {"typ": "preferred_username", "val": "ana@example.org"}]
     principal = {"auth_typ": "aad", "claims": claims}
     return {"X-MS-CLIENT-PRINCIPAL": b64encode(json.dumps(principal).encode()).decode()}
-
-
-def server_on(vm: Vm) -> Callable[[], web.Application]:
-    """Rocket.Chat on the machine: it answers while the machine runs."""
-
-    async def answer(request: web.Request) -> web.Response:
-        if vm.power != "running":
-            return web.Response(status=502)
-        return web.json_response({"success": True, "version": "8.2"})
-
-    def make() -> web.Application:
-        app = web.Application()
-        app.router.add_get("/{path:api/info|livez|readyz}", answer)
-        return app
-
-    return make
 
 
 @pytest.fixture
@@ -148,15 +121,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
         azure.guest.commands["microk8s"] = "echo Stopped."
         vm = azure.add_vm("rocketchat")
         chat = stack.enter_context(ChatServer())
-        hook = chat.add_hook()
-        served = stack.enter_context(Served(server_on(vm)))
+        served = stack.enter_context(Served(rocketchat_on(vm)))
         (tmp_path / "policy.yaml").write_text(POLICY)
-        webhook = f"rocket://{hook.id}/{hook.token}@{chat.url.removeprefix('http://')}/?avatar=no"
         settings = {
             "AzureWebJobsStorage": azurite.connection_string,
-            **settings_for(azure),
+            **azure_settings(azure),
             "GROUNDCREW_CHAT": served.url,
-            "GROUNDCREW_NOTIFY_URLS": f"chat={webhook}",
+            "GROUNDCREW_NOTIFY_URLS": f"chat={webhook(chat)}",
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "GROUNDCREW_WAKE_SIGN_IN": "app-service",
             "GROUNDCREW_SCHEDULE_POWER_TICK": "*/2 * * * * *",

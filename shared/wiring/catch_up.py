@@ -1,0 +1,27 @@
+"""The wiring of `catch_up` and `tick`: every job that may be overdue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shared import config
+from shared.jobs import backup, cost, power, snapshots
+from shared.wiring.backup import backup as backup_wiring
+from shared.wiring.cost import cost as cost_wiring
+from shared.wiring.power import power as power_wiring
+from shared.wiring.snapshots import snapshots as snapshots_wiring
+
+
+def jobs() -> dict[str, Callable[[], str]]:
+    """The backup always; what is done in Azure where a subscription is named."""
+    found: dict[str, Callable[[], str]] = {"backup": lambda: backup.overdue(backup_wiring())}
+    if config.environment().values.get(config.SUBSCRIPTION.name):
+        found["power"] = _power
+        found["snapshots"] = lambda: str(snapshots.tick(snapshots_wiring()))
+        found["cost"] = lambda: str(cost.weekly(cost_wiring()))
+    return found
+
+
+def _power() -> str:
+    outcomes = power.tick(power_wiring())
+    return "; ".join(f"{o.machine}: {o.error or o.done}" for o in outcomes) or "no machines"
