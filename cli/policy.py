@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cli.console import answer, as_json
-from shared import config
+from shared import config, settings
 
 
 @click.group()
@@ -24,8 +24,8 @@ def check(file: Path | None, json_: bool) -> None:
 
     from shared.policy import check as find_mistakes
 
-    env = config.Environment({config.POLICY.name: str(file)}) if file else config.environment()
-    name = env.get(config.POLICY)
+    env = config.Environment({settings.POLICY.name: str(file)}) if file else config.environment()
+    name = env.get(settings.POLICY)
     mistakes = find_mistakes(env.policy_text())
     lines = [f"{name}:{m.line}:{m.column}: {m.path}: {m.problem}. {m.cure}" for m in mistakes]
     text = "\n".join(lines) or f"{name}: no mistakes"

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from shared import config
+from shared import config, settings
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class _FixedToken:
 def credential() -> TokenCredential:
     """The app's identity, or a fixed token for the stand-in. Raises UsageError."""
     env = config.environment()
-    token = env.secret(config.RESOURCE_MANAGER_TOKEN)
+    token = env.secret(settings.RESOURCE_MANAGER_TOKEN)
     if not token:
         from shared.azure_sdk import identity
 
         return identity()
-    if urlsplit(env.get(config.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
-        name = config.RESOURCE_MANAGER_TOKEN.name
+    if urlsplit(env.get(settings.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
+        name = settings.RESOURCE_MANAGER_TOKEN.name
         raise UsageError(
             f"{name} is for a stand-in on this machine only", cure="Remove it: an identity signs in."
         )
@@ -51,9 +51,9 @@ def credential() -> TokenCredential:
 def _place() -> dict[str, str]:
     env = config.environment()
     read = config.all_or_nothing(
-        subscription=partial(env.get, config.SUBSCRIPTION),
-        group=partial(env.get, config.RESOURCE_GROUP),
-        base_url=partial(env.get, config.RESOURCE_MANAGER),
+        subscription=partial(env.get, settings.SUBSCRIPTION),
+        group=partial(env.get, settings.RESOURCE_GROUP),
+        base_url=partial(env.get, settings.RESOURCE_MANAGER),
     )
     return dict(read)
 

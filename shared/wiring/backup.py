@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared import config
+from shared import config, settings
 from shared.errors import Unavailable, UsageError
 from shared.wiring import BACKUPS, backups, blobs, clock, policy, queues, state, tool
 
@@ -32,12 +32,12 @@ def backup() -> Backup:
         backups=backups,
         state=state,
         queues=queues,
-        mongodb=partial(env.secret, config.MONGODB),
+        mongodb=partial(env.secret, settings.MONGODB),
         recipients=lambda: {
-            text: config.named(config.RECIPIENTS, parse_recipient, text)
-            for text in env.words(config.RECIPIENTS)
+            text: config.named(settings.RECIPIENTS, parse_recipient, text)
+            for text in env.words(settings.RECIPIENTS)
         },
-        signer=lambda: config.named(config.SIGNING_KEY, Signer.parse, env.get(config.SIGNING_KEY)),
+        signer=lambda: config.named(settings.SIGNING_KEY, Signer.parse, env.get(settings.SIGNING_KEY)),
         policy=policy,
     )
     mongodb, rules = read.pop("mongodb"), read.pop("policy")
@@ -70,7 +70,7 @@ def backup_store(storage: str = "") -> Blobs:
 
 def trusted(signers: Sequence[str] = ()) -> tuple[str, ...]:
     """The signers whose manifests are accepted; empty means that nobody vouches for them."""
-    return tuple(signers) or config.environment().words(config.TRUSTED)
+    return tuple(signers) or config.environment().words(settings.TRUSTED)
 
 
 def read_identities(path: Path) -> list[Identity]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared import config
+from shared import config, settings
 from shared.jobs import backup, cost, power, snapshots
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost as cost_wiring
@@ -15,7 +15,7 @@ from shared.wiring.snapshots import snapshots as snapshots_wiring
 def jobs() -> dict[str, Callable[[], str]]:
     """The backup always; what is done in Azure where a subscription is named."""
     found: dict[str, Callable[[], str]] = {"backup": lambda: backup.overdue(backup_wiring())}
-    if config.environment().values.get(config.SUBSCRIPTION.name):
+    if config.environment().values.get(settings.SUBSCRIPTION.name):
         found["power"] = _power
         found["snapshots"] = lambda: str(snapshots.tick(snapshots_wiring()))
         found["cost"] = lambda: str(cost.weekly(cost_wiring()))

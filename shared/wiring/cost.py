@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
-from shared import config
-from shared.wiring import azure, clock, state
+from shared import config, settings
+from shared.wiring import azure, clock, policy, state
 from shared.wiring.notifications import notifications
 from shared.wiring.power import fleet
 
 if TYPE_CHECKING:
     from shared.jobs.cost import Cost
+    from shared.ports_compute import Prices
+    from shared.state.price_cache import PriceCache
 
 
 @cache
 def cost() -> Cost:
     """All that the report needs. Raises UsageError with every bad setting."""
-    from shared.adapters.azure_prices import connect
     from shared.jobs.cost import Cost
+
+    read = config.all_or_nothing(fleet=fleet, disks=azure.disks, notifications=notifications, prices=prices)
+    return Cost(cache=price_cache(), **read)
+
+
+@cache
+def prices() -> Prices:
+    """List prices in policy's currency. Raises UsageError."""
+    from shared.adapters.azure_prices import connect
+
+    url = config.environment().get(settings.PRICES)
+    return connect(policy().cost.currency, url=url, cache=price_cache())
+
+
+@cache
+def price_cache() -> PriceCache:
+    """The answers that are kept behind `prices`."""
     from shared.state.price_cache import PriceCache
 
-    env = config.environment()
-    read = config.all_or_nothing(
-        fleet=fleet, disks=azure.disks, notifications=notifications, url=partial(env.get, config.PRICES)
-    )
-    kept = PriceCache(state(), clock())
-    prices = connect(read["fleet"].policy.cost.currency, url=read.pop("url"), cache=kept)
-    return Cost(prices=prices, cache=kept, **read)
+    return PriceCache(state(), clock())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared import config
+from shared import config, settings
 from shared.errors import UsageError
 from shared.wiring import policy, queues
 
@@ -24,9 +24,9 @@ def intake() -> Intake:
 
 def secrets() -> tuple[str, ...]:
     """At most two, of which the older one is going. Raises UsageError, quoting none."""
-    found = config.environment().words(config.WEBHOOK_SECRETS)
+    found = config.environment().words(settings.WEBHOOK_SECRETS)
     if len(found) > 2:
-        name = config.WEBHOOK_SECRETS.name
+        name = settings.WEBHOOK_SECRETS.name
         raise UsageError(f"{name} has {len(found)} secrets", cure="Keep the new one and the one that goes.")
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared import config
+from shared import config, settings
 from shared.wiring import clock, policy, state
 
 if TYPE_CHECKING:
@@ -18,5 +18,5 @@ def notifications() -> Notifications:
     from shared.adapters.notifications import connect, parse_urls
     from shared.state.notices import Notices
 
-    urls = config.named(config.NOTIFY, parse_urls, config.environment().get(config.NOTIFY))
+    urls = config.named(settings.NOTIFY, parse_urls, config.environment().get(settings.NOTIFY))
     return connect(urls, policy().notify, Notices(state(), clock()))

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared import config
+from shared import config, settings
 from shared.wiring import azure, backups, clock, policy, state
 from shared.wiring.notifications import notifications
 
@@ -52,12 +52,12 @@ def power() -> Power:
 
 def probes() -> tuple[Probe, ...]:
     """How to see whether the server is well: Rocket.Chat's own answer, if its address is known."""
-    url = config.environment().get(config.CHAT)
+    url = config.environment().get(settings.CHAT)
     if not url:
         return ()
     from shared.adapters.chat_health import connect
 
-    return (config.named(config.CHAT, connect, url),)
+    return (config.named(settings.CHAT, connect, url),)
 
 
 @cache

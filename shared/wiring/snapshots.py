@@ -6,11 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared import config
+from shared import config, settings
 from shared.wiring import azure, clock, policy, state
 from shared.wiring.notifications import notifications
 
 if TYPE_CHECKING:
+    from shared.jobs.snapshot_check import Checks
     from shared.jobs.snapshots import Snapshots
     from shared.ports_freeze import Freezable
 
@@ -32,7 +33,16 @@ def snapshots() -> Snapshots:
 
 
 @cache
+def checks() -> Checks:
+    """All that the check of snapshots needs. Raises UsageError."""
+    from shared.jobs.snapshot_check import Checks
+    from shared.wiring.cost import prices
+
+    return Checks(clock=clock(), **config.all_or_nothing(disks=azure.disks, prices=prices, state=state))
+
+
+@cache
 def _freezable() -> Freezable:
     from shared.adapters.mongodb import connect_freezer
 
-    return connect_freezer(config.environment().secret(config.MONGODB).reveal())
+    return connect_freezer(config.environment().secret(settings.MONGODB).reveal())

@@ -17,7 +17,7 @@ import pytest
 from cli.main import main
 from local.generate import GENERATED
 from local.helm import VARIABLE
-from shared import config
+from shared import config, settings
 from shared.formats import backupset
 from shared.formats.manifest import Signer
 
@@ -162,8 +162,8 @@ def test_every_make_target_is_in_the_makefile(path: Path) -> None:
 
 @each_document
 def test_every_setting_is_one_that_something_reads(path: Path) -> None:
-    known = {setting.name for setting in config.SETTINGS} | {VARIABLE}
-    known |= {config.schedule_setting(timer) for timer in config.SCHEDULES}
+    known = {setting.name for setting in settings.SETTINGS} | {VARIABLE}
+    known |= {config.schedule_setting(timer) for timer in settings.SCHEDULES}
     named = set(re.findall(r"\bGROUNDCREW_[A-Z0-9_]*[A-Z0-9]", path.read_text()))
     for_tests = {name for name in named if name.startswith("GROUNDCREW_TEST_")}
     assert named - for_tests <= known

@@ -1,0 +1,185 @@
+"""All settings: the names, what they are for, an example of each. Reading them is `shared.config`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An environment variable (an app setting in Azure) that Groundcrew reads."""
+
+    name: str
+    purpose: str
+    example: str
+    default: str | None = None  # None: it must be given where it is needed
+    secret: bool = False
+
+
+STORAGE = Setting(
+    "AzureWebJobsStorage",
+    "The host's storage account: state, queues, and backups unless they have an account of their own. "
+    "A connection string; or give `AzureWebJobsStorage__accountName` (and `__clientId`) for an identity.",
+    "DefaultEndpointsProtocol=https;AccountName=stgroundcrew;AccountKey=<key>",
+    secret=True,
+)
+BACKUP_STORAGE = Setting(
+    "GROUNDCREW_BACKUP_STORAGE",
+    "Where backups lie, if not in the host's account: an account's name, a connection string or a SAS URL.",
+    "stgroundcrewbackups",
+    default="",
+    secret=True,
+)
+MONGODB = Setting(
+    "MONGODB_URI",
+    "The replica set to back up, with a user that has the built-in role `backup`.",
+    "mongodb://groundcrew:<password>@10.0.0.4:27017/?replicaSet=rs0&authSource=admin",
+    secret=True,
+)
+RECIPIENTS = Setting(
+    "GROUNDCREW_AGE_RECIPIENTS",
+    "The public keys that backups are encrypted to, separated by commas (the owner's, the drill's).",
+    "age1qqpsn9…,age1drill…",
+)
+SIGNING_KEY = Setting(
+    "GROUNDCREW_SIGNING_KEY",
+    "The key that signs manifests, from `groundcrew keys generate --signing`.",
+    "groundcrew-sign-secret-…",
+    secret=True,
+)
+TRUSTED = Setting(
+    "GROUNDCREW_TRUSTED_SIGNERS",
+    "The signers whose manifests are accepted, separated by commas. Empty accepts any, and says so.",
+    "groundcrew-sign-…",
+    default="",
+)
+POLICY = Setting(
+    "GROUNDCREW_POLICY",
+    "The policy file.",
+    "/home/site/wwwroot/policy.yaml",
+    default=str(ROOT / "policy.yaml"),
+)
+SUBSCRIPTION = Setting(
+    "AZURE_SUBSCRIPTION_ID",
+    "The subscription of the machines, disks and clusters that policy names.",
+    "00000000-0000-0000-0000-000000000000",
+)
+RESOURCE_GROUP = Setting(
+    "GROUNDCREW_RESOURCE_GROUP",
+    "Their resource group. Empty looks in the whole subscription, where names may be ambiguous.",
+    "rg-rocketchat",
+    default="",
+)
+RESOURCE_MANAGER = Setting(
+    "GROUNDCREW_RESOURCE_MANAGER",
+    "Azure Resource Manager's address: another cloud's, or that of the stand-in on this machine.",
+    "https://management.azure.com",
+    default="https://management.azure.com",
+)
+RESOURCE_MANAGER_TOKEN = Setting(
+    "GROUNDCREW_RESOURCE_MANAGER_TOKEN",
+    "A bearer token for the stand-in on this machine; refused for any other address.",
+    "<printed by the stand-in>",
+    default="",
+    secret=True,
+)
+PRICES = Setting(
+    "GROUNDCREW_PRICES",
+    "The Retail Prices API's address.",
+    "https://prices.azure.com/api/retail/prices",
+    default="https://prices.azure.com/api/retail/prices",
+)
+CHAT = Setting(
+    "GROUNDCREW_CHAT",
+    "Rocket.Chat's address, to see whether it is well after a start. Empty looks at the machine only.",
+    "https://chat.example.org",
+    default="",
+)
+NOTIFY = Setting(
+    "GROUNDCREW_NOTIFY_URLS",
+    "The addresses of policy's routes: `name=url`, separated by white space, as apprise knows them. A name "
+    "may have several. Empty tells nobody.",
+    "chat=rockets://<id>/<token>@chat.example.org oncall=mailtos://<user>:<password>@example.org",
+    default="",
+    secret=True,
+)
+WAKE_SIGN_IN = Setting(
+    "GROUNDCREW_WAKE_SIGN_IN",
+    "Who vouches for people at `/api/wake`: `app-service` (its authentication must be on), or `none` on your "
+    "own machine. Empty follows the platform, and closes the page where it says nothing.",
+    "app-service",
+    default="",
+)
+WEBHOOK_SECRETS = Setting(
+    "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
+    "The secret of GitHub's webhook; two, separated by white space, while one is exchanged for the other. "
+    "Empty closes the door.",
+    "<32 random characters>",
+    default="",
+    secret=True,
+)
+GITHUB = Setting(
+    "GROUNDCREW_GITHUB",
+    "GitHub's API: that of an Enterprise server, or of the stand-in on this machine.",
+    "https://api.github.com",
+    default="https://api.github.com",
+)
+GITHUB_TOKEN = Setting(
+    "GROUNDCREW_GITHUB_TOKEN",
+    "A fine-grained token for the chart's repository: contents, pull requests, checks, environments and "
+    "administration read; deployments and issues written. Or give an App.",
+    "github_pat_…",
+    default="",
+    secret=True,
+)
+GITHUB_APP = Setting(
+    "GROUNDCREW_GITHUB_APP", "The id of a GitHub App with the same rights.", "123456", default=""
+)
+GITHUB_APP_KEY = Setting(
+    "GROUNDCREW_GITHUB_APP_KEY",
+    "The App's private key: the PEM file, its line breaks as they are or written as \\n.",
+    "-----BEGIN RSA PRIVATE KEY-----…",
+    default="",
+    secret=True,
+)
+KUBECONFIG = Setting(
+    "GROUNDCREW_KUBECONFIG",
+    "The cluster's kubeconfig: a file, or its whole content; infra/chart/rbac.yaml has the rights it needs.",
+    "/home/site/wwwroot/kubeconfig",
+    default="",
+    secret=True,
+)
+HELM = Setting("GROUNDCREW_HELM", "The Helm 4 binary.", "/home/site/wwwroot/bin/helm", default="helm")
+SOPS_AGE_KEY = Setting(
+    "GROUNDCREW_SOPS_AGE_KEY",
+    "The age keys that decrypt values files encrypted with SOPS, each on a line of its own or separated by "
+    "white space.",
+    "AGE-SECRET-KEY-1…",
+    default="",
+    secret=True,
+)
+CHAT_RELEASES = Setting(
+    "GROUNDCREW_CHAT_RELEASES",
+    "Where Rocket.Chat tells which MongoDB versions a release works with.",
+    "https://releases.rocket.chat",
+    default="https://releases.rocket.chat",
+)
+SETTINGS = (
+    STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, SUBSCRIPTION, RESOURCE_GROUP,
+    RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY, WAKE_SIGN_IN,
+    WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
+    CHAT_RELEASES,
+)  # fmt: skip
+
+# Timers run in UTC; what is to happen is computed from policy in its own time zone.
+SCHEDULES = {
+    "nightly_backup": "0 0 1 * * *",
+    "catch_up": "0 */15 * * * *",
+    "power_tick": "0 */5 * * * *",
+    "snapshot_cycle": "30 */5 * * * *",
+    "cost_report": "0 0 6 * * *",
+    "drift_check": "0 30 6 * * *",
+}
