@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+
+_MOMENT_SECONDS = 5.0
 
 
 class InlineQueues:
@@ -15,8 +18,9 @@ class InlineQueues:
     def __init__(self) -> None:
         self._messages: dict[str, deque[str]] = defaultdict(deque)
 
-    def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:  # noqa: ARG002
-        """Append; a delay means nothing where nobody else works."""
+    def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
+        """Append; a delay means that another worker is at it, who is given a moment."""
+        time.sleep(min(delay.total_seconds(), _MOMENT_SECONDS))
         self._messages[queue].append(body)
 
     def length(self, queue: str) -> int:

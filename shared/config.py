@@ -7,14 +7,25 @@ other functions from being indexed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import UsageError
 from shared.secret import Secret
-from shared.settings import BACKUP_STORAGE, POLICY, ROOT, SCHEDULES, SETTINGS, STORAGE, Setting
+from shared.settings import (
+    BACKUP_STORAGE,
+    POLICY,
+    ROOT,
+    SCHEDULES,
+    SETTINGS,
+    STORAGE,
+    WAKE_SIGN_IN,
+    Setting,
+)
 from shared.storage_account import StorageAccount
 
 T = TypeVar("T")
@@ -28,6 +39,12 @@ def schedule(timer: str) -> str:
 def schedule_setting(timer: str) -> str:
     """The name of the app setting that changes a timer's schedule."""
     return f"GROUNDCREW_SCHEDULE_{timer.upper()}"
+
+
+def daily_time(expression: str) -> time | None:
+    """When an NCRONTAB expression fires, if it does so once a day; else None."""
+    found = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
+    return time(int(found[3]), int(found[2]), int(found[1] or 0)) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +99,7 @@ class Environment:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
             cure = f"Set {POLICY.name} to the file's path."
-            raise UsageError(f"cannot read the policy {path}", value=error, cure=cure) from error
+            raise UsageError("cannot read the policy", value=f"{path}: {error}", cure=cure) from error
 
 
 def environment() -> Environment:
@@ -105,6 +122,12 @@ class BadSettings(UsageError):
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
         super().__init__("settings are missing or wrong:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @property
+    def public(self) -> str:
+        """Their names; a fault may quote what was given."""
+        names = [s.name for s in SETTINGS if any(s.name in fault for fault in self.faults)]
+        return f"settings are missing or wrong: {', '.join(names) or 'see the log'}"
 
 
 def all_or_nothing(**readers: Callable[[], Any]) -> dict[str, Any]:

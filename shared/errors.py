@@ -19,6 +19,11 @@ class GroundcrewError(Exception):
         self.thing, self.value, self.cure = thing, value, cure
         super().__init__(self.__str__())
 
+    @property
+    def public(self) -> str:
+        """What may be told to anybody: the thing, which names parts and settings of ours, and no value."""
+        return self.thing
+
     def __str__(self) -> str:
         text = self.thing if self.value is None else f"{self.thing}: {self.value}"
         return f"{text}. {self.cure}" if self.cure else text

@@ -131,6 +131,8 @@ class Disk:
     tier: str = ""  # such as "P10", by which it is billed; empty where Azure names none
     attached_to: str = ""  # the machine's id
     created: datetime | None = None
+    source: str = ""  # the id of the snapshot or disk it was made of
+    provisioned: bool = True  # there, not just asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,29 @@ class Disks(Protocol):
 
     def delete_disk(self, disk_id: str) -> None:
         """Ask for its deletion; one that is not there is fine. Raises `Refused` while it is attached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A public IP address."""
+
+    id: str
+    name: str
+    group: str
+    location: str
+    sku: str  # "Standard" or "Basic"
+    static: bool  # kept, and paid for, while what it belongs to is off
+    version: int = 4  # of IP
+    used: bool = False  # whether it belongs to anything
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Addresses(Protocol):
+    """Public IP addresses."""
+
+    def list(self) -> list[Address]:
+        """All of them, sorted by id; one call per page. Raises `Unavailable`, `Refused`."""
         ...
 
 

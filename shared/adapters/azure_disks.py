@@ -161,6 +161,8 @@ def parse_disk(disk: Mapping[str, Any]) -> Disk:
         str(properties.get("tier") or ""),
         str(disk.get("managedBy") or "").lower(),
         moment(properties.get("timeCreated")),
+        str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
+        str(properties.get("provisioningState") or "").lower() == "succeeded",
     )
 
 

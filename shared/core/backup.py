@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from shared.core.databases import Namespace
-from shared.errors import Inconsistent
+from shared.errors import Inconsistent, UsageError
 from shared.formats.backupset import (
     FORMAT,
     Held,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from shared.policy import Backup as BackupPolicy
 
 _HASH_MODULUS = 1 << 128
+_EARLY = timedelta(minutes=2)  # what a timer may be early by
+_PAUSES = (timedelta(hours=1), timedelta(hours=3), timedelta(hours=20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,22 @@ def choose(namespaces: Sequence[Namespace], policy: BackupPolicy) -> tuple[list[
     return taken, left
 
 
+def check_choice(taken: Sequence[Namespace], policy: BackupPolicy) -> None:
+    """Raises UsageError if a database that policy names is not there, or if there is nothing to back up.
+
+    An empty backup would be sealed, proven and worthless.
+    """
+    there = {namespace.db for namespace in taken}
+    if missing := sorted(set(policy.databases) - there):
+        cure = f"There are: {', '.join(sorted(there)) or 'none'}. See backup.databases in policy.yaml."
+        raise UsageError("policy names a database that the server does not have", value=missing[0], cure=cure)
+    if there <= {"admin"}:
+        raise UsageError(
+            "the server holds no database to back up",
+            cure="Is MONGODB_URI the right server, with all rights?",
+        )
+
+
 def pieces_wanted(namespace: Namespace, part_bytes: int) -> int:
     """Into how many ranges a collection is cut; 1 leaves it whole."""
     if namespace.kind != "collection" or namespace.options.get("capped"):
@@ -76,23 +94,28 @@ def plan_parts(
     A database that fits in one part is one part with its oplog inside; otherwise the oplog is the last part.
     `namespaces` come in the order a restore wants (`admin.system.*` first) and keep it.
     """
-    if sum(n.data_bytes for n in namespaces) <= part_bytes and not any(cuts.values()):
-        return (PlannedPart(tuple(_piece(n, metadata) for n in namespaces), oplog=True),)
+    whole = sum(n.data_bytes for n in namespaces)
+    if whole <= part_bytes and not any(cuts.values()):
+        return (PlannedPart(tuple(_piece(n, metadata) for n in namespaces), oplog=True, data_bytes=whole),)
     parts: list[PlannedPart] = []
-    packed: list[Piece] = []
-    room = part_bytes
+    packed: list[Namespace] = []
     for namespace in namespaces:
         if points := cuts.get(namespace.name):
-            parts += [PlannedPart((piece,)) for piece in _ranges(namespace, points, metadata)]
+            share = namespace.data_bytes // (len(points) + 1)
+            parts += [PlannedPart((p,), data_bytes=share) for p in _ranges(namespace, points, metadata)]
             continue
-        if packed and namespace.data_bytes > room:
-            parts.append(PlannedPart(tuple(packed)))
-            packed, room = [], part_bytes
-        packed.append(_piece(namespace, metadata))
-        room -= namespace.data_bytes
+        if packed and sum(n.data_bytes for n in packed) + namespace.data_bytes > part_bytes:
+            parts.append(_packed(packed, metadata))
+            packed = []
+        packed.append(namespace)
     if packed:
-        parts.append(PlannedPart(tuple(packed)))
+        parts.append(_packed(packed, metadata))
     return (*parts, PlannedPart((), oplog=True))
+
+
+def _packed(namespaces: Sequence[Namespace], metadata: Mapping[str, str]) -> PlannedPart:
+    size = sum(n.data_bytes for n in namespaces)
+    return PlannedPart(tuple(_piece(n, metadata) for n in namespaces), data_bytes=size)
 
 
 def _piece(n: Namespace, metadata: Mapping[str, str], lower: bytes = b"", upper: bytes = b"") -> Piece:
@@ -129,19 +152,41 @@ class Due:
 
 
 def nightly_due(
-    sets: Iterable[tuple[str, datetime, str]], now: datetime, *, spacing: timedelta, patience: timedelta
+    sets: Iterable[tuple[str, datetime, str]],
+    now: datetime,
+    *,
+    at: time,
+    grace: timedelta,
+    patience: timedelta,
 ) -> Due:
-    """Level-triggered: `sets` are (folder, creation, state) with state `sealed`, `open` or `failed`.
+    """Whether a set is to begin: none was begun since `at` (UTC) was last due, `grace` ago at least.
 
-    A timer that fires twice begins one set: a sealed one younger than `spacing`, or an unfinished one
-    younger than `patience`, is enough. A failed one is not.
+    `sets` are (folder, creation, state) with state `sealed`, `open` or `failed`. A timer that fires twice,
+    or two minutes early, begins one set. A failed set, or one left open for longer than `patience`, is none;
+    after such failures the next one waits: an hour, three hours, then for the next night.
     """
-    limits = {"sealed": spacing, "open": patience}
+    slot = last_slot(at, now - grace + _EARLY) - _EARLY
+    failures: list[datetime] = []
     for where, created, state in sorted(sets, key=lambda s: s[1], reverse=True):
         age = now - created
-        if state in limits and age < limits[state]:
+        if state == "failed" or (state == "open" and age >= patience):
+            failures.append(created)
+            continue
+        if created >= slot:
             return Due(False, f"{where} was begun {_ago(age)} ago and is {state}")
-    return Due(True, f"no set was begun in the last {_ago(spacing)}")
+        break
+    if failures:
+        pause = _PAUSES[min(len(failures), len(_PAUSES)) - 1]
+        if now - failures[0] < pause:
+            told = f"{len(failures)} sets failed, the last one {_ago(now - failures[0])} ago"
+            return Due(False, f"{told}: the next is tried {_ago(pause)} after it")
+    return Due(True, f"no set was begun since {slot + _EARLY:%Y-%m-%d %H:%M} UTC")
+
+
+def last_slot(at: time, now: datetime) -> datetime:
+    """When that time of the day (UTC) was last."""
+    today = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
+    return today if today <= now else today - timedelta(days=1)
 
 
 def _ago(age: timedelta) -> str:

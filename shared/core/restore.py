@@ -94,7 +94,8 @@ def _safe(
         raise Refused(
             "the target is not empty",
             value=f"{len(present)} namespaces, {present[0].name} among them",
-            cure="Give an empty one, or --into-non-empty to add to what is there.",
+            cure="Give an empty one, or --into-non-empty to add to what is there. What a restore that broke"
+            " off has left behind goes with db.dropDatabase().",
         )
     mixed = sorted({h.name for h in wanted} & {n.name for n in present})
     if mixed:
@@ -108,12 +109,17 @@ def _safe(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a namespace came out as it went in; `because` holds every difference."""
+    """Whether a namespace came out as it went in; `because` holds every difference.
+
+    `how` says what was looked at: `compared` with the manifest, `restored` (users, whose hashes the server
+    keeps to itself), or `from the oplog` for what was born during the dump.
+    """
 
     name: str
     documents: int
     data_bytes: int
     because: tuple[str, ...] = ()
+    how: str = "compared"
 
     @property
     def equal(self) -> bool:

@@ -174,17 +174,22 @@ def parse_recipient(text: str) -> Recipient:
     try:
         prefix, data = bech32.decode(text.strip())
     except ValueError as error:
+        _refuse_secret(text)
         raise UsageError(
-            "not an age recipient", value=f"{text[:24]}… ({error})", cure=_RECIPIENT_CURE
+            "not an age recipient", value=f"{text[:12]}… ({error})", cure=_RECIPIENT_CURE
         ) from error
     if prefix == "age" and len(data) == 32:
         return X25519Recipient(data)
     if prefix == "age1pq" and len(data) == _MLKEM_KEY_BYTES + 32:
         return HybridRecipient(data)
-    if prefix.startswith("age-secret-key-"):
-        # The value is withheld: somebody pasted the key that must never be here.
-        raise UsageError("a secret key was given where a recipient belongs", cure=_RECIPIENT_CURE)
+    _refuse_secret(text)
     raise UsageError("not an age recipient we know", value=f"{text[:24]}…", cure=_RECIPIENT_CURE)
+
+
+def _refuse_secret(text: str) -> None:
+    """Somebody pasted the key that must never be here; it is not repeated, mistyped or not."""
+    if text.strip().upper().startswith("AGE-SECRET"):
+        raise UsageError("a secret key was given where a recipient belongs", cure=_RECIPIENT_CURE)
 
 
 def parse_identities(text: str) -> list[Identity]:

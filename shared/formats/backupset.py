@@ -66,6 +66,7 @@ class PlannedPart:
 
     pieces: tuple[Piece, ...]
     oplog: bool = False
+    data_bytes: int = 0  # about, uncompressed, for the progress
 
 
 @record

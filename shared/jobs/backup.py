@@ -1,93 +1,54 @@
 """The nightly backup: plan a set, dump its parts from queue messages, seal it when all are in.
 
 Every step may be killed and run again: blobs are created only if absent, a part's receipt says which
-attempt won, and the manifest is written last. The steps of one part are in `dump`.
+attempt won, and the manifest is written last. How a part is dumped is in `shared.state.parts`, how a set
+ends in `shared.state.backing`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from shared.core import backup as core
 from shared.core.metadata import to_json
 from shared.errors import AlreadyExists, GroundcrewError, Inconsistent, Locked, Unavailable
-from shared.formats.agekeys import Recipient
-from shared.formats.backupset import FORMAT, Link, Plan, Receipt, Source, dump, folder, receipt_name
-from shared.formats.manifest import Signer
-from shared.ports import Blobs, Clock, Queues, SourceDatabase
+from shared.formats.backupset import FORMAT, Plan, Receipt, Source, dump, folder, receipt_name
 from shared.state import parts, sets
-from shared.state.audit import Audit
-from shared.state.holds import Holds
-from shared.state.runs import Runs
-
-if TYPE_CHECKING:
-    from shared.policy import Backup as BackupPolicy
+from shared.state.backing import JOB as JOB
+from shared.state.backing import LEASE, ended, give_up, seal
+from shared.state.backing import Backup as Backup
 
 log = logging.getLogger(__name__)
 
 QUEUE = "backup-parts"
-JOB = "backup"
 MANUAL = "manual"  # the class of sets that people ask for
-NIGHTLY_SPACING = timedelta(hours=12)
-OVERDUE = timedelta(hours=25)
-_LEASE = timedelta(seconds=30)
+GRACE = timedelta(hours=1)  # what catch_up leaves to the timer
 _ASK_AGAIN = timedelta(minutes=5)
 _AGAIN = "again, since "
-# Renewed with each part; the machine is not stopped while a set is on its way.
-_HOLD = timedelta(hours=6)
 
 
-@dataclass(frozen=True)
-class Backup:
-    """What the backup needs: the outside systems, and what policy and settings say."""
-
-    source: Callable[[], SourceDatabase]  # connects when called, so that a refusal can be recorded
-    backups: Blobs
-    state: Blobs
-    queues: Queues
-    clock: Clock
-    recipients: dict[str, Recipient]
-    signer: Signer
-    tool: str
-    zone: ZoneInfo
-    policy: BackupPolicy
-    threads: int = 2
-    patience: timedelta = timedelta(hours=20)
-
-    @property
-    def runs(self) -> Runs:
-        """The run records."""
-        return Runs(self.state, self.clock)
-
-    def hold(self, set_id: str) -> None:
-        """Keep the machine from being stopped while the set is on its way."""
-        Holds(self.state, self.clock).put(f"backup/{set_id}", f"backup {set_id}", _HOLD)
-
-    def release(self, set_id: str) -> None:
-        """The set is sealed or given up."""
-        Holds(self.state, self.clock).release(f"backup/{set_id}")
-
-
-def nightly(backup: Backup, *, spacing: timedelta = NIGHTLY_SPACING) -> str:
+def nightly(backup: Backup, *, grace: timedelta = timedelta()) -> str:
     """Begin tonight's set, go on with unfinished ones; returns what was done, in a sentence.
 
-    Level-triggered: nothing begins while a set younger than `spacing` is there.
+    Level-triggered: nothing begins if a set was begun since the timer was last due, or failed too recently.
+    While the machine is off on purpose, nothing is done: power wakes it, or skips the night, as policy says.
     """
-    with backup.state.lease("locks/backup", duration=_LEASE):
+    with backup.state.lease("locks/backup", duration=LEASE):
         known = sets.list_sets(backup.backups)
         now = backup.clock.now()
         # A set whose messages are still about is being worked on; one without was forgotten by its queue.
         idle = backup.queues.length(QUEUE) == 0
-        done = [_take_up(backup, s, now) for s in known if s.state == "open" and idle]
+        reach = now - 3 * backup.patience  # what is older is a sealed set of which the rest expires
+        unfinished = [s for s in known if s.state == "open" and idle and s.created > reach]
         facts = [(s.folder, s.created, s.state) for s in known if s.klass != MANUAL]
-        due = core.nightly_due(facts, now, spacing=spacing, patience=backup.patience)
+        due = core.nightly_due(facts, now, at=backup.daily_at, grace=grace, patience=backup.patience)
         log.info("backup.due", extra={"due": due.due, "because": due.because})
+        if (due.due or unfinished) and (asleep := backup.asleep()):
+            return f"left to power: {asleep}"
+        done = [_take_up(backup, s, now) for s in unfinished]
         if due.due:
             begun = [(s.klass, s.created) for s in known if s.state != "failed"]
             klass = core.backup_class(begun, now, backup.zone)
@@ -98,21 +59,21 @@ def nightly(backup: Backup, *, spacing: timedelta = NIGHTLY_SPACING) -> str:
 
 def overdue(backup: Backup) -> str:
     """What `catch_up` does: begin a set if the timer missed its night, go on with forgotten ones."""
-    return nightly(backup, spacing=OVERDUE)
+    return nightly(backup, grace=GRACE)
 
 
 def _take_up(backup: Backup, info: sets.SetInfo, now: datetime) -> str:
-    """Go on with an unfinished set, or end it if it had its time."""
+    """Go on with an unfinished set, or end it if it had its time; no set keeps the others from being made."""
     age = now - info.created
-    if age < backup.patience:
-        try:
+    try:
+        if age < backup.patience:
             return resume(backup, info.folder)
-        except GroundcrewError as error:
-            # One set that cannot go on must not keep the others from being made.
-            log.exception("backup.resume_failed", extra={"set": info.folder})
-            return f"could not go on with {info.folder}: {error}"
-    late = Unavailable(f"{info.folder} was not finished in time", value=age, cure="See its parts' runs.")
-    return _give_up(backup, sets.read_plan(backup.backups, info.folder), info.folder, late)
+        late = Unavailable(f"{info.folder} was not finished in time", value=age, cure="See its parts' runs.")
+        give_up(backup, info.klass, info.id, late)
+    except GroundcrewError as error:
+        log.exception("backup.resume_failed", extra={"set": info.folder})
+        return f"could not go on with {info.folder}: {error}"
+    return f"gave up {info.folder}: {late}"
 
 
 def survey(backup: Backup, klass: str = MANUAL, reason: str = "") -> Plan:
@@ -121,6 +82,7 @@ def survey(backup: Backup, klass: str = MANUAL, reason: str = "") -> Plan:
     # Before the catalogue is read: what is created from here on is in the oplog.
     start = min(filter(None, (source.oldest_open_transaction(), source.oplog_window()[1])))
     taken, left = core.choose(source.namespaces(), backup.policy)
+    core.check_choice(taken, backup.policy)
     size = backup.policy.part_target
     pieces = {n.name: core.pieces_wanted(n, size) for n in taken}
     cuts = {n.name: source.split_points(n, pieces[n.name]) for n in taken if pieces[n.name] > 1}
@@ -142,9 +104,16 @@ def survey(backup: Backup, klass: str = MANUAL, reason: str = "") -> Plan:
 
 def create(backup: Backup, klass: str, *, reason: str) -> Plan:
     """Plan a set and put its parts on the queue. Raises what the database or the storage refuses with."""
-    plan = _write_plan(backup, survey(backup, klass, reason))
+    try:
+        plan = _write_plan(backup, survey(backup, klass, reason))
+    except GroundcrewError as error:
+        run = sets.new_id(backup.clock.now())
+        backup.runs.end(JOB, run, "failed", f"no {klass} set was begun", str(error))
+        log.exception("backup.not_begun", extra={"because": reason})
+        raise
     where = folder(klass, plan.set)
-    backup.runs.begin(JOB, plan.set, reason)
+    size = sum(part.data_bytes for part in plan.parts)
+    backup.runs.begin(JOB, plan.set, reason, total=size, unit="bytes")
     log.info("backup.planned", extra={"set": where, "parts": len(plan.parts)})
     resume(backup, where)
     return plan
@@ -181,37 +150,52 @@ def run_part(backup: Backup, where: str, index: int) -> str:
     raised, for the queue to try again.
     """
     plan = sets.read_plan(backup.backups, where)
-    if ended := _ended(backup, where):
-        backup.release(plan.set)
-        return f"nothing to do: {where} is {ended}"
+    if state := ended(backup, plan):
+        return f"nothing to do: {where} is {state}"
+    backup.hold(plan.set)
+    try:
+        return _part(backup, plan, where, index)
+    except GroundcrewError as error:
+        if not error.permanent:
+            raise
+        return _begin_anew(backup, plan, where, error)
+
+
+def _part(backup: Backup, plan: Plan, where: str, index: int) -> str:
     receipts = sets.read_receipts(backup.backups, plan)
     if index not in receipts:
-        backup.hold(plan.set)
         try:
-            with backup.state.lease(f"locks/{where}{index}", duration=_LEASE):
+            with backup.state.lease(f"locks/{where}{index}", duration=LEASE):
                 receipt = _dump(backup, plan, where, index)
         except Locked:
             backup.queues.send(QUEUE, json.dumps({"set": where, "part": index}), delay=_ASK_AGAIN)
             return f"part {index} of {where} is being dumped by another worker: asked again in 5 minutes"
-        except GroundcrewError as error:
-            if not error.permanent:
-                raise
-            return _give_up(backup, plan, where, error)
         receipts = sets.read_receipts(backup.backups, plan) | {index: receipt}
     return _advance(backup, plan, where, receipts)
 
 
-def _ended(backup: Backup, where: str) -> str:
-    for name, state in ((sets.MANIFEST, "sealed"), (sets.FAILED, "failed")):
-        if next(iter(backup.backups.list(where + name)), None):
-            return state
-    return ""
+def _begin_anew(backup: Backup, plan: Plan, where: str, error: GroundcrewError) -> str:
+    """End the set; a dump that only lost its consistency is begun anew, once."""
+    if not give_up(backup, plan.klass, plan.set, error):
+        return f"nothing to do: {where} is failed"
+    if isinstance(error, Inconsistent) and not plan.reason.startswith(_AGAIN):
+        fresh = create(backup, plan.klass, reason=f"{_AGAIN}{error}")
+        return f"gave up {where} ({error}) and began {folder(fresh.klass, fresh.set)}"
+    return f"gave up {where}: {error}"
 
 
 def _dump(backup: Backup, plan: Plan, where: str, index: int) -> Receipt:
     """Dump the part; the first receipt wins, whoever wrote it."""
+    if set(plan.recipients) != set(backup.recipients):
+        raise Inconsistent("the recipients were changed since the set was planned")
     settings = parts.Settings(tuple(backup.recipients.values()), plan.level, backup.threads, backup.tool)
-    progress = backup.runs.begin(JOB, f"{plan.set}.part-{index:04d}", f"dumping part {index}", unit="bytes")
+    progress = backup.runs.begin(
+        JOB,
+        f"{plan.set}.part-{index:04d}",
+        f"dumping part {index}",
+        total=plan.parts[index].data_bytes,
+        unit="bytes",
+    )
     try:
         receipt = parts.dump_part(
             backup.source(), backup.backups, backup.clock, settings, plan, index, progress
@@ -220,8 +204,9 @@ def _dump(backup: Backup, plan: Plan, where: str, index: int) -> Receipt:
     except AlreadyExists:
         progress.finish("skipped", f"another attempt at part {index} was faster")
         return sets.read_receipts(backup.backups, plan)[index]
-    except GroundcrewError as error:
-        progress.finish("failed", f"part {index} was not dumped", str(error))
+    except Exception as error:
+        # Whatever it was, the record must not say that the part is still being dumped.
+        progress.finish("failed", f"part {index} was not dumped", str(error) or type(error).__name__)
         log.warning("backup.part_failed", extra={"set": where, "part": index, "error": str(error)})
         raise
     progress.finish("done", f"dumped part {index}", stored_bytes=receipt.stored_bytes)
@@ -238,43 +223,3 @@ def _advance(backup: Backup, plan: Plan, where: str, receipts: dict[int, Receipt
         backup.queues.send(QUEUE, json.dumps({"set": where, "part": todo[0]}))
         return f"all collections of {where} are in: the oplog is next"
     return f"{len(todo)} parts of {where} are still to come"
-
-
-def seal(backup: Backup, plan: Plan, receipts: dict[int, Receipt]) -> str:
-    """Write the signed manifest, which makes the set a backup. Safe to repeat."""
-    where = folder(plan.klass, plan.set)
-    with backup.state.lease("locks/chain", duration=_LEASE) as lease:
-        before = sets.newest_link(backup.backups, (), but=plan.set)
-        link = Link(before.manifest.set, before.manifest.klass, before.sha256) if before else None
-        manifest = core.assemble(plan, receipts, tool=backup.tool, previous=link)
-        lease.check()
-        try:
-            backup.backups.create(where + sets.MANIFEST, backup.signer.sign(manifest))
-        except AlreadyExists:
-            backup.release(plan.set)
-            return f"{where} had been sealed before"
-    backup.release(plan.set)
-    documents = sum(n.documents for n in manifest.namespaces)
-    stored = sum(p.stored_bytes for p in manifest.parts)
-    summary = f"sealed {where}: {documents} documents, {len(manifest.namespaces)} namespaces, {stored} bytes"
-    backup.runs.end(JOB, plan.set, "done", summary, stored_bytes=stored, documents=documents)
-    Audit(backup.state, backup.clock).append("groundcrew", "backup.seal", where, "sealed")
-    log.info("backup.sealed", extra={"set": where, "documents": documents, "stored_bytes": stored})
-    return summary
-
-
-def _give_up(backup: Backup, plan: Plan, where: str, error: GroundcrewError) -> str:
-    """End the set for good and say why; a dump that only lost its consistency is begun anew, once."""
-    try:
-        note = json.dumps({"at": backup.clock.now().isoformat(), "error": str(error)})
-        backup.backups.create(where + sets.FAILED, note.encode())
-    except AlreadyExists:
-        backup.release(plan.set)
-        return f"nothing to do: {where} is failed"
-    backup.release(plan.set)
-    backup.runs.end(JOB, plan.set, "failed", f"gave up {where}", str(error))
-    log.error("backup.failed", extra={"set": where, "error": str(error)})
-    if isinstance(error, Inconsistent) and not plan.reason.startswith(_AGAIN):
-        fresh = create(backup, plan.klass, reason=f"{_AGAIN}{error}")
-        return f"gave up {where} ({error}) and began {folder(fresh.klass, fresh.set)}"
-    return f"gave up {where}: {error}"

@@ -18,8 +18,8 @@ from shared.core import cost as core
 from shared.core.cost_model import Commitment, CostReport, MachineUse, Price, Prices, Run, Standing
 from shared.core.cost_text import report_text
 from shared.core.machines import calendar_of
-from shared.errors import AlreadyExists, Unavailable
-from shared.ports_compute import Disk, Disks, Machine, PriceKind, Snapshot
+from shared.errors import AlreadyExists, GroundcrewError, Unavailable
+from shared.ports_compute import Addresses, Disk, Disks, Machine, PriceKind, Snapshot
 from shared.ports_compute import Price as ListPrice
 from shared.ports_compute import Prices as PriceList
 from shared.ports_notify import Notice, Notifications, Severity
@@ -46,6 +46,7 @@ class Cost:
 
     fleet: Fleet
     disks: Disks
+    addresses: Addresses
     prices: PriceList
     cache: PriceCache
     notifications: Notifications
@@ -149,15 +150,31 @@ def _use(
 
 
 def _standing(job: Cost, notes: list[str]) -> list[Standing]:
-    """What costs while machines are off. Addresses are not listed, and that is said."""
+    """What costs while machines are off."""
     disks = job.disks.list()
     found = [Standing(disk.name, "disk", meter_of(disk), used=bool(disk.attached_to)) for disk in disks]
     snapshots = list(job.disks.snapshots())
     found += _snapshots(disks, snapshots) if snapshots else []
     if snapshots:
         notes.append("Snapshots count as one full copy a disk; Azure does not tell what the changes hold.")
-    notes.append("Public IP addresses are not listed: about the price of one each has to be added.")
-    return found
+    return [*found, *_addresses(job, notes)]
+
+
+def _addresses(job: Cost, notes: list[str]) -> Iterator[Standing]:
+    """Those that are kept while nothing runs; IPv6 is free, and dynamic ones are given back.
+
+    https://azure.microsoft.com/pricing/details/ip-addresses
+    """
+    try:
+        found = job.addresses.list()
+    except GroundcrewError as error:
+        log.warning("cost.no_addresses", extra={"error": str(error)})
+        notes.append(f"Public IP addresses could not be listed ({error.thing}): their price has to be added.")
+        return
+    for address in found:
+        if address.static and address.version == 4:
+            meter = f"{address.sku} IPv4 Static Public IP"
+            yield Standing(address.name, "address", meter, used=address.used)
 
 
 def _snapshots(disks: Sequence[Disk], snapshots: Sequence[Snapshot]) -> Iterator[Standing]:
@@ -201,7 +218,8 @@ def _asked(job: Cost, sizes: Sequence[str]) -> Prices:
                 commitments.setdefault(size, []).append(made)
     for offers in commitments.values():
         offers.sort(key=lambda offer: (offer.kind, offer.years))
-    standing = {price.item: _standing_price(price) for price in job.prices.storage(region)}
+    listed = (*job.prices.storage(region), *job.prices.addresses(region))
+    standing = {price.item: _standing_price(price) for price in listed}
     return Prices(machines, commitments, standing)
 
 

@@ -25,8 +25,7 @@ def _run(check: Callable[[], str]) -> dict[str, Any]:
     try:
         ok, found = True, check()
     except GroundcrewError as error:
-        # `thing` names settings and parts of ours; `value` might name a host or quote a text.
-        ok, found = False, error.thing
+        ok, found = False, error.public
     except Exception as error:  # noqa: BLE001 - a health check must answer; the class says enough in public
         ok, found = False, f"failed unexpectedly ({type(error).__name__})"
     return {"ok": ok, "found": found, "milliseconds": round((time.monotonic() - begun) * 1000)}

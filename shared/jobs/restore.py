@@ -57,7 +57,8 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Whether this backup is proven."""
-        return self.written and not self.problems and all(v.equal for v in self.verdicts)
+        compared = any(v.how == "compared" for v in self.verdicts)
+        return self.written and compared and not self.problems and all(v.equal for v in self.verdicts)
 
 
 def run(
@@ -223,7 +224,13 @@ class _Restoring:
         held = {h.name: h for h in self._manifest.namespaces}
         empty = Held("", "", "", "", "", 0, 0, "")
         self._outcome.verdicts = [
-            Verdict(name, held.get(name, empty).documents, held.get(name, empty).data_bytes, tuple(reasons))
+            Verdict(
+                name,
+                held.get(name, empty).documents,
+                held.get(name, empty).data_bytes,
+                tuple(reasons),
+                "restored" if name in core.AUTH else "compared" if name in held else "from the oplog",
+            )
             for name, reasons in sorted(self._differences.items())
         ]
 

@@ -22,6 +22,7 @@ from shared.ports import Blobs, Clock
 from shared.ports_compute import Disk, Disks, PowerSwitch, Snapshot
 from shared.ports_notify import Notice, Notifications, Severity
 from shared.state.audit import Audit
+from shared.state.check_disks import OWNER, CheckDisks
 from shared.state.freezing import Freezer, Frozen
 from shared.state.holds import Holds
 from shared.state.plain import dump, moment, parse
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OWNER = "groundcrew"
 CONSISTENCY_TAG = "groundcrew-consistency"
 LOCKED, CRASH, OFF = "locked", "crash", "off"
 _NEXT = "snapshots/next.json"
@@ -98,7 +98,7 @@ def tick(job: Snapshots) -> str:
     if note:
         _tell(job, Severity.CRITICAL, "MongoDB was left locked", f"{note}.")
     now = job.clock.now()
-    if now < _next_look(job.state):
+    if now < _next_look(job.state) and not _checks(job).is_due():
         return note or "nothing to do: looked less than an hour ago"
     try:
         outcome = cycle(job)
@@ -122,6 +122,7 @@ def cycle(job: Snapshots, *, take: bool = True, prune: bool = True) -> Outcome:
             outcome.problems += [f"{passed.disk.name}: {passed.because}" for passed in full]
         if prune:
             _prune(job, plan, found, outcome, lease.check)
+            outcome.problems += _checks(job).remove_forgotten(disks, lease.check)[1]
     _report(job, outcome)
     if take and prune and not outcome.problems:
         job.state.replace(_NEXT, dump({"at": (job.clock.now() + _LOOK_EVERY).isoformat()}), etag=None)
@@ -139,6 +140,10 @@ def _along(
     beside = [disk for disk in disks if disk.attached_to in machines and disk.id not in due]
     soon = job.policy.model_copy(update={"every": _TOGETHER})
     return _plan(replace(job, policy=soon), beside, found).create if beside else ()
+
+
+def _checks(job: Snapshots) -> CheckDisks:
+    return CheckDisks(job.disks, job.state, job.clock)
 
 
 def _next_look(state: Blobs) -> datetime:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.errors import Corrupt, GroundcrewError
 from shared.formats import age
@@ -14,8 +15,9 @@ from shared.formats.archive_reader import ArchiveReader, Documents
 from shared.formats.backupset import Manifest, Stored, folder
 from shared.formats.documents import Tally, tally
 from shared.formats.envelope import open_part
+from shared.formats.manifest import Checked
 from shared.ports import Blobs, Reporter
-from shared.state.sets import SetInfo, list_sets, pinned, read_manifest, stored
+from shared.state.sets import begun, list_sets, pinned, read_manifest, stored
 
 _HEADER_BYTES = 64 * 1024
 
@@ -81,34 +83,48 @@ def check_content(
         raise Corrupt(f"{where} holds what its manifest does not name", value=".".join(min(sums)))
 
 
-def check_chain(blobs: Blobs, trusted: Sequence[str]) -> list[Finding]:
+def check_chain(
+    blobs: Blobs, trusted: Sequence[str], *, kept: Mapping[str, datetime] | None = None
+) -> list[Finding]:
     """Every sealed set's signature and its link to the set before, oldest first.
 
-    A link to a set that is no longer there is in order, since sets expire; a link to a set that is there
-    but was changed is not, nor are two sets that follow the same one.
+    A link to a set that is there but was changed is a finding, as are two sets that follow the same one,
+    and a set that is gone although it is younger than what policy keeps (`kept`: for each class the time
+    from which on all must be there). A link to one that may have expired is in order.
     """
-    findings: list[Finding] = []
-    known: dict[str, str] = {}
-    followed: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    checked: dict[str, Checked] = {}
     sealed = [s for s in list_sets(blobs) if s.state == "sealed"]
-    for info in sorted(sealed, key=lambda s: (str(s.sealed_at), s.id)):
+    for info in sealed:
         try:
-            known[info.folder] = _link(blobs, info, trusted, known, followed)
-            findings.append(Finding(info.folder))
+            checked[info.folder] = read_manifest(blobs, info, trusted)
         except GroundcrewError as error:
-            findings.append(Finding(info.folder, str(error)))
-    return findings
+            problems[info.folder] = str(error)
+    followers: dict[str, str] = {}
+    for where, one in checked.items():
+        if problem := _link(where, one, checked, followers, kept or {}):
+            problems[where] = problem
+    return [Finding(info.folder, problems.get(info.folder, "")) for info in sealed]
 
 
 def _link(
-    blobs: Blobs, info: SetInfo, trusted: Sequence[str], known: dict[str, str], followed: dict[str, str]
+    where: str,
+    one: Checked,
+    checked: Mapping[str, Checked],
+    followers: dict[str, str],
+    kept: Mapping[str, datetime],
 ) -> str:
-    checked = read_manifest(blobs, info, trusted)
-    if previous := checked.manifest.previous:
-        where = folder(previous.klass, previous.set)
-        if known.get(where, previous.sha256) != previous.sha256:
-            raise Corrupt(f"the chain is broken: {info.folder} follows another {where}")
-        if where in followed:
-            raise Corrupt(f"the chain is broken: {followed[where]} and {info.folder} both follow {where}")
-        followed[where] = info.folder
-    return checked.sha256
+    """What is wrong with the link of one set to the set before; empty if nothing is."""
+    previous = one.manifest.previous
+    if previous is None:
+        return ""
+    before = folder(previous.klass, previous.set)
+    other = followers.setdefault(before, where)
+    if before in checked and checked[before].sha256 != previous.sha256:
+        return f"the chain is broken: {where} follows another {before} than the one that is there"
+    if other != where:
+        return f"the chain is broken: {other} and {where} both follow {before}"
+    since = kept.get(previous.klass)
+    if before not in checked and since is not None and begun(previous.set) >= since:
+        return f"the chain is broken: {where} follows {before}, which is gone before its time"
+    return ""

@@ -164,7 +164,8 @@ class Course(Rollout):
         self.move(State.FAILED, reason)
 
     def _end(self) -> Wait | None:
-        """Tell, then let go. What could not be told is told again later."""
+        """Let the machine go, then tell. What could not be told is told again later, but not for ever."""
+        self.shipping.holds.release(hold_name(self.kept))
         if not self.kept.told:
             try:
                 telling.ending(self.shipping, self.kept)

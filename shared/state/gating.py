@@ -21,6 +21,7 @@ from shared.errors import GroundcrewError, NotFound, Refused
 from shared.ports_deploy import ChartPackage, Revision
 from shared.state.charts import Chart, chat_version, fetch, mongodb_version
 from shared.state.deploys import Request
+from shared.state.references import missing_secrets
 from shared.state.room import headroom
 from shared.state.shipping import Shipping
 
@@ -196,6 +197,10 @@ class Asking:
             self._gate(
                 "secrets in manifests",
                 lambda: core.findings_gate("secrets in manifests", manifest_secrets(after)),
+            )
+            self._gate(
+                "secrets there",
+                lambda: core.findings_gate("secrets there", missing_secrets(self.shipping.cluster, after)),
             )
             secrets = package.secrets
             namespace = self.shipping.policy.namespace

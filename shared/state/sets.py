@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
 CLASSES = ("daily", "weekly", "monthly", "manual")
+_LINK_CANDIDATES = 10  # sets sealed within one second of each other are listed in any order
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _PLACE = re.compile(rf"sets/({'|'.join(CLASSES)})/(\d{{8}}T\d{{6}}Z)/([^/]+)")
 
@@ -27,9 +28,22 @@ def new_id(now: datetime) -> str:
     return now.strftime(_ID_FORMAT)
 
 
+def begun(set_id: str) -> datetime:
+    """When a set was begun. Raises ValueError for what is no id."""
+    return datetime.strptime(set_id, _ID_FORMAT).replace(tzinfo=UTC)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        begun(text)
+    except ValueError:
+        return False
+    return True
+
+
 def next_id(set_id: str) -> str:
     """The id of a second later."""
-    return new_id(datetime.strptime(set_id, _ID_FORMAT).replace(tzinfo=UTC) + timedelta(seconds=1))
+    return new_id(begun(set_id) + timedelta(seconds=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,7 @@ class SetInfo:
     @property
     def created(self) -> datetime:
         """When it was begun, from its id."""
-        return datetime.strptime(self.id, _ID_FORMAT).replace(tzinfo=UTC)
+        return begun(self.id)
 
     @property
     def state(self) -> str:
@@ -64,7 +78,8 @@ def list_sets(blobs: Blobs) -> list[SetInfo]:
     """All sets, oldest first; blobs that are not part of one are left alone."""
     found: dict[tuple[str, str], list[tuple[str, int, datetime]]] = {}
     for blob in blobs.list("sets/"):
-        if place := _PLACE.fullmatch(blob.name):
+        place = _PLACE.fullmatch(blob.name)
+        if place and _is_id(place[2]):
             klass, set_id, file = place.groups()
             found.setdefault((set_id, klass), []).append((file, blob.stored_bytes, blob.last_modified))
     return [
@@ -139,17 +154,21 @@ def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> Checke
 
 
 def newest_link(blobs: Blobs, trusted: Sequence[str], *, but: str) -> Checked | None:
-    """The sound manifest that was sealed last, to be named by the next one; `but` is the set being sealed.
+    """The sound manifest that nobody follows yet, to be named by the next one; `but` is the set being sealed.
 
     A damaged one is told and passed over: it must not keep tonight's backup from being one.
     """
     sealed = [s for s in list_sets(blobs) if s.sealed_at is not None and s.id != but]
-    for info in sorted(sealed, key=lambda s: (str(s.sealed_at), s.id), reverse=True):
+    newest = sorted(sealed, key=lambda s: (str(s.sealed_at), s.id))[-_LINK_CANDIDATES:]
+    found: list[Checked] = []
+    for info in newest:
         try:
-            return read_manifest(blobs, info, trusted)
+            found.append(read_manifest(blobs, info, trusted))
         except (Corrupt, Refused) as error:
             log.exception("sets.manifest_damaged", extra={"set": info.folder, "error": str(error)})
-    return None
+    followed = {(c.manifest.previous.klass, c.manifest.previous.set) for c in found if c.manifest.previous}
+    ends = [c for c in found if (c.manifest.klass, c.manifest.set) not in followed]
+    return ends[-1] if ends else None
 
 
 def stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:

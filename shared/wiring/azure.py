@@ -13,6 +13,7 @@ from shared.errors import UsageError
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from shared.adapters.azure_addresses import AzureAddresses
     from shared.adapters.azure_disks import AzureDisks
     from shared.adapters.azure_vms import AzureMachines
     from shared.ports_compute import PowerSwitch
@@ -80,6 +81,15 @@ def clusters() -> PowerSwitch:
 def disks() -> AzureDisks:
     """Disks and snapshots."""
     from shared.adapters.azure_disks import connect
+
+    place = _place()
+    return connect(credential(), place.pop("subscription"), **place)
+
+
+@cache
+def addresses() -> AzureAddresses:
+    """Public IP addresses."""
+    from shared.adapters.azure_addresses import connect
 
     place = _place()
     return connect(credential(), place.pop("subscription"), **place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import time
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from shared.errors import Unavailable, UsageError
 from shared.wiring import BACKUPS, backups, blobs, clock, policy, queues, state, tool
 
 if TYPE_CHECKING:
-    from shared.formats.agekeys import Identity
+    from shared.formats.agekeys import Identity, Recipient
     from shared.jobs.backup import Backup
     from shared.jobs.restore import Restore
     from shared.ports import Blobs, Reporter
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 def backup() -> Backup:
     """All that the backup needs. Raises one UsageError that lists every bad setting."""
     from shared.adapters.mongodb import connect_source
-    from shared.formats.agekeys import parse_recipient
     from shared.formats.manifest import Signer
     from shared.jobs.backup import Backup
 
@@ -33,10 +33,7 @@ def backup() -> Backup:
         state=state,
         queues=queues,
         mongodb=partial(env.secret, settings.MONGODB),
-        recipients=lambda: {
-            text: config.named(settings.RECIPIENTS, parse_recipient, text)
-            for text in env.words(settings.RECIPIENTS)
-        },
+        recipients=lambda: config.named(settings.RECIPIENTS, _recipients, env.get(settings.RECIPIENTS)),
         signer=lambda: config.named(settings.SIGNING_KEY, Signer.parse, env.get(settings.SIGNING_KEY)),
         policy=policy,
     )
@@ -48,8 +45,32 @@ def backup() -> Backup:
         tool=tool(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
+        daily_at=config.daily_time(config.schedule("nightly_backup")) or time(1),
+        asleep=_asleep if env.values.get(settings.SUBSCRIPTION.name) else _awake,
         **read,
     )
+
+
+def _recipients(text: str) -> dict[str, Recipient]:
+    """One at least, and of one kind."""
+    from shared.formats.age import check_recipients
+    from shared.formats.agekeys import parse_recipient
+
+    found = {word: parse_recipient(word) for word in text.replace(",", " ").split()}
+    check_recipients(list(found.values()))
+    return found
+
+
+def _awake() -> str:
+    return ""
+
+
+def _asleep() -> str:
+    """Why the machine is off on purpose; asked only where there is one to be asked about."""
+    from shared.state.sleeping import asleep
+    from shared.wiring.power import fleet
+
+    return asleep(fleet()) if policy().power.machines else ""
 
 
 def restore(

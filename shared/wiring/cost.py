@@ -21,7 +21,13 @@ def cost() -> Cost:
     """All that the report needs. Raises UsageError with every bad setting."""
     from shared.jobs.cost import Cost
 
-    read = config.all_or_nothing(fleet=fleet, disks=azure.disks, notifications=notifications, prices=prices)
+    read = config.all_or_nothing(
+        fleet=fleet,
+        disks=azure.disks,
+        addresses=azure.addresses,
+        notifications=notifications,
+        prices=prices,
+    )
     return Cost(cache=price_cache(), **read)
 
 

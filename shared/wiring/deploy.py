@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared import config
+from shared import config, settings
 from shared.errors import UsageError
 from shared.wiring import clock, policy, queues, state
 from shared.wiring.notifications import notifications
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.policy.deploy import Deploy as DeployPolicy
     from shared.ports_deploy import Cluster, Forge, Releases
     from shared.ports_health import Health
+    from shared.ports_notify import Notice, Notifications
     from shared.secret import Secret
     from shared.state.shipping import Decrypted, Server, Shipping
 
@@ -31,7 +32,7 @@ def shipping() -> Shipping:
 
     read = config.all_or_nothing(
         forge=forge, releases=releases, cluster=cluster, state=state, queues=queues, smoke=_smoke,
-        compatible=_compatible, notifications=notifications, identities=_identities, rules=_rules,
+        compatible=_compatible, notifications=_people, identities=_identities, rules=_rules,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
     return Shipping(
@@ -44,6 +45,18 @@ def shipping() -> Shipping:
         validate=manifests.validate,
         **read,
     )
+
+
+class _Nobody:
+    """Where no address is set, nobody waits to be told."""
+
+    def tell(self, _notice: Notice) -> bool:
+        """See `Notifications.tell`."""
+        return False
+
+
+def _people() -> Notifications:
+    return notifications() if config.environment().get(settings.NOTIFY) else _Nobody()
 
 
 def _rules() -> DeployPolicy:
@@ -60,7 +73,7 @@ def forge() -> Forge:
     from shared.adapters.github import connect
 
     env = config.environment()
-    return connect(str(_rules().repository), _credentials(), clock(), url=env.get(config.GITHUB))
+    return connect(str(_rules().repository), _credentials(), clock(), url=env.get(settings.GITHUB))
 
 
 def _credentials() -> AppKey | TokenSource:
@@ -68,12 +81,12 @@ def _credentials() -> AppKey | TokenSource:
     from shared.secret import Secret
 
     env = config.environment()
-    token, app = env.secret(config.GITHUB_TOKEN), env.get(config.GITHUB_APP)
+    token, app = env.secret(settings.GITHUB_TOKEN), env.get(settings.GITHUB_APP)
     if app:
-        key = env.secret(config.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
+        key = env.secret(settings.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
         return AppKey(app, Secret(key))
     if not token:
-        names = f"{config.GITHUB_TOKEN.name} or {config.GITHUB_APP.name}"
+        names = f"{settings.GITHUB_TOKEN.name} or {settings.GITHUB_APP.name}"
         raise UsageError(f"neither {names} is set", cure="See docs/settings.md.")
     return fixed_token(token)
 
@@ -83,10 +96,10 @@ def kubeconfig() -> Secret:
     """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
     from shared.secret import Secret
 
-    given = config.environment().get(config.KUBECONFIG)
+    given = config.environment().get(settings.KUBECONFIG)
     if not given:
         raise UsageError(
-            f"{config.KUBECONFIG.name} is not set", cure=f"For example: {config.KUBECONFIG.example}"
+            f"{settings.KUBECONFIG.name} is not set", cure=f"For example: {settings.KUBECONFIG.example}"
         )
     if "\n" in given or given.startswith("{"):
         return Secret(given)
@@ -94,7 +107,7 @@ def kubeconfig() -> Secret:
         return Secret(Path(given).read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"{config.KUBECONFIG.name} names no readable file", value=type(error).__name__
+            f"{settings.KUBECONFIG.name} names no readable file", value=type(error).__name__
         ) from None
 
 
@@ -104,7 +117,7 @@ def releases() -> Releases:
     from shared.adapters.helm import connect
 
     rules = policy().deploy
-    helm = config.environment().get(config.HELM)
+    helm = config.environment().get(settings.HELM)
     return connect(kubeconfig(), rules.release, rules.namespace, binary=helm)
 
 
@@ -120,27 +133,27 @@ def _smoke() -> Callable[[str], Health]:
     from shared.adapters.chat_smoke import connect
     from shared.ports_health import Health
 
-    url = config.environment().get(config.CHAT)
+    url = config.environment().get(settings.CHAT)
     if url:
-        return config.named(config.CHAT, connect, url).look
-    return lambda _version: Health(True, f"{config.CHAT.name} is not set: only the cluster was asked")
+        return config.named(settings.CHAT, connect, url).look
+    return lambda _version: Health(True, f"{settings.CHAT.name} is not set: only the cluster was asked")
 
 
 def _compatible() -> Callable[[str], tuple[str, ...] | None]:
     from shared.adapters.chat_releases import connect
 
-    url = config.environment().get(config.CHAT_RELEASES)
-    return config.named(config.CHAT_RELEASES, connect, url).compatible
+    url = config.environment().get(settings.CHAT_RELEASES)
+    return config.named(settings.CHAT_RELEASES, connect, url).compatible
 
 
 def _identities() -> list[Identity]:
     from shared.formats.agekeys import parse_identities
 
-    words = config.environment().get(config.SOPS_AGE_KEY).split()
+    words = config.environment().get(settings.SOPS_AGE_KEY).split()
     keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
     if len(keys) < len([word for word in words if not word.startswith("#")]):
-        raise UsageError(f"{config.SOPS_AGE_KEY.name} has what is no age key", cure="See docs/settings.md.")
-    return [one for key in keys for one in config.named(config.SOPS_AGE_KEY, parse_identities, key)]
+        raise UsageError(f"{settings.SOPS_AGE_KEY.name} has what is no age key", cure="See docs/settings.md.")
+    return [one for key in keys for one in config.named(settings.SOPS_AGE_KEY, parse_identities, key)]
 
 
 def _decrypt(text: str, name: str, identities: list[Identity]) -> Decrypted:
@@ -174,3 +187,8 @@ def _backup_state(reference: str) -> str:
     from shared.wiring import backups
 
     return find(backups(), reference).state
+
+
+def if_on(job: Callable[[Shipping], str]) -> str:
+    """What a timer does where deploys may be off. Raises UsageError for bad settings where they are on."""
+    return job(shipping()) if policy().deploy.repository else "deploys are off"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import time
 from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -31,7 +29,7 @@ def fleet(*, asks: bool = True) -> Fleet:
     read = config.all_or_nothing(
         switches=_switches if asks else dict, state=state, policy=policy, backups=backups
     )
-    at = daily_time(config.schedule("nightly_backup"))
+    at = config.daily_time(config.schedule("nightly_backup"))
     return Fleet(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 
 
@@ -51,13 +49,19 @@ def power() -> Power:
 
 
 def probes() -> tuple[Probe, ...]:
-    """How to see whether the server is well: Rocket.Chat's own answer, if its address is known."""
-    url = config.environment().get(settings.CHAT)
-    if not url:
-        return ()
-    from shared.adapters.chat_health import connect
+    """How to see whether the server is well: its nodes and Rocket.Chat's own answer, as far as it is set."""
+    env = config.environment()
+    found: list[Probe] = []
+    if env.get(settings.KUBECONFIG):
+        from shared.state.node_health import NodeHealth
+        from shared.wiring.deploy import cluster
 
-    return (config.named(settings.CHAT, connect, url),)
+        found.append(NodeHealth(cluster()))
+    if url := env.get(settings.CHAT):
+        from shared.adapters.chat_health import connect
+
+        found.append(config.named(settings.CHAT, connect, url))
+    return tuple(found)
 
 
 @cache
@@ -75,12 +79,6 @@ def wake() -> Wake:
         zone=ZoneInfo(policy().timezone),
         sign_in=config.environment().wake_sign_in(),
     )
-
-
-def daily_time(expression: str) -> time | None:
-    """When an NCRONTAB expression fires, if it does so once a day; else None."""
-    found = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
-    return time(int(found[3]), int(found[2]), int(found[1] or 0)) if found else None
 
 
 def _begin_backup() -> str:

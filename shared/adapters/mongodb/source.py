@@ -32,7 +32,7 @@ class MongoSource(Reader):
         name = self._stored_name(namespace)
         collection: Any = self._client[namespace.db].get_collection(name, codec_options=RAW)
         with translated(f"sampling {namespace.name}"):
-            found = [document.raw for document in collection.aggregate(pipeline, allowDiskUse=True)]
+            found = [bytes(document.raw) for document in collection.aggregate(pipeline, allowDiskUse=True)]
         sampled = [document for document in found if _sayable(document)]
         step = len(sampled) / pieces
         chosen = [sampled[int(step * i)] for i in range(1, pieces)] if sampled else []

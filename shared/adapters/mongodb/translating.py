@@ -75,7 +75,7 @@ class Translated:
         with translated(f"replaying an update of {operation.name}"):
             found = collection.find_one(query)
         if found is not None:
-            self._replace(operation, apply_update(found.raw, operation.o))
+            self._replace(operation, apply_update(bytes(found.raw), operation.o))
 
     def _replace(self, operation: Operation, document: bytes) -> None:
         # Delete and insert, since only an insert leaves every document as it is, `$` in names included.

@@ -112,8 +112,9 @@ def test_the_app_starts_without_any_setting_and_health_says_what_is_missing(app,
         assert "backup_part" in host.functions
         answer = requests.get(f"{host.url}/api/health", timeout=60)
     assert answer.status_code == 503
-    assert "MONGODB_URI is not set" in answer.json()["checks"]["settings"]["found"]
-    assert "GROUNDCREW_SIGNING_KEY is not set" in answer.json()["checks"]["settings"]["found"]
+    found = answer.json()["checks"]["settings"]["found"]
+    assert "MONGODB_URI" in found
+    assert "GROUNDCREW_SIGNING_KEY" in found
 
 
 def test_make_up_says_where_everything_is_and_leaves_no_process_behind(tmp_path: Path, wait) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from local.fakes.faults import Fault, Plan
 from local.fakes.mongodb import MemoryDatabase
 from shared.core.databases import Namespace
-from shared.errors import Locked, Unavailable
+from shared.errors import Locked, Refused, Unavailable, UsageError
+from shared.formats.agekeys import generate_identity, parse_recipient
 from shared.jobs import backup
 from shared.state import sets
+from shared.state.audit import Audit
 
 
 def night(world) -> list[str]:
@@ -217,3 +220,132 @@ def test_progress_is_visible_in_the_run_record(world) -> None:
     assert runs[sealed].state == "done"
     assert "24 documents" in runs[sealed].summary
     assert runs[f"{sealed}.part-0000"].details["documents"] > 24  # the oplog's entries too
+
+
+def test_while_the_machine_is_off_on_purpose_the_night_is_left_to_power_without_connecting(world) -> None:
+    def refuse() -> MemoryDatabase:
+        raise Unavailable("MongoDB", value="connection refused")
+
+    off = replace(world.job(), source=refuse, asleep=lambda: "rocketchat is off (no window)")
+    assert backup.nightly(off) == "left to power: rocketchat is off (no window)"
+    assert backup.overdue(off) == "left to power: rocketchat is off (no window)"
+    assert sets.list_sets(world.backups) == []
+    assert list(world.state.list("holds/")) == []
+    with pytest.raises(Unavailable):
+        backup.nightly(replace(off, asleep=lambda: ""))
+    assert "began" in backup.nightly(world.job())
+
+
+def test_an_unfinished_set_waits_for_the_machine_too_and_nobody_asks_when_nothing_is_due(world) -> None:
+    asked = []
+
+    def asleep() -> str:
+        asked.append(1)
+        return "it is off"
+
+    backup.nightly(world.job())
+    while world.queues.visible(backup.QUEUE):
+        world.queues.take(backup.QUEUE)  # its message got lost
+    assert backup.nightly(replace(world.job(), asleep=asleep)) == "left to power: it is off"
+    assert world.queues.visible(backup.QUEUE) == []
+    backup.nightly(world.job())
+    world.work(world.job())
+    assert len(world.sealed()) == 1
+    assert "nothing to do" in backup.nightly(replace(world.job(), asleep=asleep))
+    assert len(asked) == 1
+
+
+def test_a_folder_without_a_plan_does_not_keep_any_night_from_being_backed_up(world) -> None:
+    world.backups.create("sets/daily/20261122T010000Z/part-0000.x.archive.zst.age", b"left over")
+    world.backups.create("sets/daily/20261399T000000Z/part-0000.x.archive.zst.age", b"no date at all")
+    night(world)
+    assert len(world.sealed()) == 1
+    assert [s.id for s in failed(world)] == ["20261122T010000Z"]
+
+
+def test_what_remains_of_an_expiring_set_is_left_alone(world) -> None:
+    world.backups.create("sets/daily/20261001T010000Z/plan.json", b"{}")
+    night(world)
+    assert not failed(world)
+
+
+@pytest.mark.parametrize(
+    ("hours", "sets_begun"), [(3, 3), (24, 4)], ids=["in three hours three", "in a day four"]
+)
+def test_while_every_set_fails_they_are_tried_ever_less_often(world, hours: int, sets_begun: int) -> None:
+    world.database.create(Namespace("rocketchat", "gone"))
+    refused = Fault(Refused("storage says no"), operation="backups.upload.commit", times=1000)
+    job = world.job(Plan(refused))
+    for _ in range(hours * 4):
+        backup.overdue(job)
+        world.work(job)
+        world.clock.advance(timedelta(minutes=15))
+    assert len(failed(world)) <= sets_begun
+
+
+@pytest.mark.parametrize("names", [("rocketcaht",), ()], ids=["a misspelt database", "an empty server"])
+def test_nothing_to_back_up_is_a_failure_and_no_backup(make_world, names: tuple[str, ...]) -> None:
+    world = make_world()
+    if names:
+        world.seed()
+    job = world.job()
+    job.__dict__["policy"] = job.policy.model_copy(update={"databases": names})
+    with pytest.raises(UsageError, match="database"):
+        backup.nightly(job)
+    assert not sets.list_sets(world.backups)
+    assert [r.state for r in job.runs.all(backup.JOB)] == ["failed"]
+
+
+def test_a_part_that_vanished_after_its_receipt_keeps_the_set_from_being_sealed(make_world) -> None:
+    world = make_world(400)
+    world.seed()
+    backup.nightly(world.job())
+
+    def lose() -> None:
+        world.clock.advance(timedelta(seconds=5))
+        parts = [
+            b.name for b in world.backups.list(sets.list_sets(world.backups)[0].folder) if ".age" in b.name
+        ]
+        if parts:
+            world.backups.delete(parts[0])
+
+    done = world.work(world.job(), between=lose)
+    assert any("is not there as it was written" in sentence for sentence in done)
+    world.verify()
+    assert len(world.sealed()) == 1  # the one that was begun anew
+
+
+def test_a_seal_whose_worker_died_before_the_record_is_put_on_the_record_later(world) -> None:
+    plan = Plan(Fault(Unavailable("state is away"), operation="state.create", times=1))
+    backup.nightly(world.job())
+    with pytest.raises(Unavailable):
+        world.work(world.job(plan))
+    assert len(world.sealed()) == 1
+    world.work(world.job())
+    assert world.job().runs.load(backup.JOB, world.sealed()[0].id).state == "done"
+    assert len(list(Audit(world.state, world.clock).verify())) == 1
+
+
+def test_an_unexpected_failure_ends_the_parts_record(world) -> None:
+    backup.nightly(world.job())
+    plan = Plan(Fault(MemoryError("too much"), operation="database.batches.next"))
+    with pytest.raises(MemoryError):
+        world.work(world.job(plan))
+    assert next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id).state == "failed"
+
+
+def test_recipients_that_changed_since_the_plan_begin_a_new_set(world) -> None:
+    backup.nightly(world.job())
+    _, fresh = generate_identity(post_quantum=False)
+    job = world.job()
+    job.__dict__["recipients"] = {fresh: parse_recipient(fresh)}
+    world.work(job, between=lambda: world.clock.advance(timedelta(seconds=5)))
+    assert sets.read_manifest(world.backups, world.sealed()[0], ()).manifest.recipients == (fresh,)
+
+
+def test_after_a_missed_night_the_next_one_is_at_night_again(world) -> None:
+    world.clock.advance(timedelta(hours=13))  # 14:00, catch_up makes it up
+    backup.overdue(world.job())
+    world.work(world.job())
+    world.clock.advance(timedelta(hours=11, seconds=1))  # 01:00
+    assert "began" in backup.nightly(world.job())

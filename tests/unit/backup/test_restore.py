@@ -328,3 +328,43 @@ def test_what_policy_left_out_is_not_half_restored_from_the_oplog(world) -> None
     target = MemoryDatabase("target:27017")
     assert world.restore(target).good
     assert set(target.contents()) == {"rocketchat.c0", "rocketchat.c2", "rocketchat.born"}
+
+
+def test_the_chain_is_judged_whatever_the_order_of_the_listing(sealed) -> None:
+    for _ in range(2):
+        sealed.clock.advance(timedelta(days=1))
+        backup.nightly(sealed.job())
+        sealed.work(sealed.job())
+    _, second, third = sealed.sealed()
+    name = second.folder + sets.MANIFEST
+    manifest = check(sealed.backups.read(name)[0], name=name, trusted=()).manifest
+    other = load(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
+    rewrite(sealed, name, sealed.job().signer.sign(other))  # now the newest by its time
+    problems = [f for f in checking.check_chain(sealed.backups, ()) if f.problem]
+    assert [f.blob for f in problems] == [third.folder]
+
+
+def test_a_set_that_is_gone_before_its_time_is_missed(sealed) -> None:
+    for _ in range(2):
+        sealed.clock.advance(timedelta(days=1))
+        backup.nightly(sealed.job())
+        sealed.work(sealed.job())
+    _, second, third = sealed.sealed()
+    for blob in list(sealed.backups.list(second.folder)):
+        sealed.backups.delete(blob.name)
+    kept = {"daily": sealed.clock.now() - timedelta(days=14)}
+    problems = [f for f in checking.check_chain(sealed.backups, (), kept=kept) if f.problem]
+    assert [f.blob for f in problems] == [third.folder]
+    assert "gone before its time" in problems[0].problem
+
+
+def test_users_and_what_the_oplog_brought_are_not_said_to_be_compared(world) -> None:
+    world.database.write("admin", "system.users", {"_id": "rocketchat.rc"})
+    backup.nightly(world.job())
+    world.database.write("rocketchat", "born", {"_id": 1})
+    world.work(world.job())
+    outcome = world.restore(MemoryDatabase("target:27017"))
+    how = {v.name: v.how for v in outcome.verdicts}
+    assert how["admin.system.users"] == "restored"
+    assert how["rocketchat.c0"] == "compared"
+    assert how.get("rocketchat.born", "from the oplog") == "from the oplog"

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from local.fakes.compute import MemoryDisks
+from local.fakes.compute import MemoryAddresses, MemoryDisks
 from local.fakes.prices import MemoryPrices
-from shared.errors import Unavailable
+from shared.errors import Refused, Unavailable
 from shared.jobs import cost
 from shared.ports_compute import Disk, Price, PriceKind
 from shared.state.disk_meters import meter_of
@@ -33,6 +33,7 @@ PRICES = (
     price(SIZE, "0.15", PriceKind.SAVINGS_PLAN, term_years=1),
     price("P10 LRS Disk", "20", unit="month"),
     price("LRS Snapshots", "0.05", unit="gb-month"),
+    price("Standard IPv4 Static Public IP", "0.005"),
 )
 
 
@@ -58,7 +59,9 @@ def make_job(world, prices) -> cost.Cost:
     for number in range(3):
         disks.add_snapshot(f"s{number}", disk, created=world.clock.now())
     cache = PriceCache(world.state, world.clock)
-    return cost.Cost(world.job().fleet, disks, prices, cache, world.notifications)
+    addresses = MemoryAddresses()
+    addresses.add("chat-ip", used=True)
+    return cost.Cost(world.job().fleet, disks, addresses, prices, cache, world.notifications)
 
 
 def test_the_report_of_a_week_to_the_cent(job, at) -> None:
@@ -68,7 +71,11 @@ def test_the_report_of_a_week_to_the_cent(job, at) -> None:
     assert Decimal(60) <= machine.hours <= Decimal("60.5")
     assert machine.hours + machine.hours_saved == 168
     assert machine.cost == machine.hours * Decimal("0.20")
-    assert result.report.standing == {"disk": Decimal(40), "snapshot": Decimal("6.40")}
+    assert result.report.standing == {
+        "disk": Decimal(40),
+        "snapshot": Decimal("6.40"),
+        "address": Decimal("3.650"),
+    }
     assert [str(offer.commitment) for offer in result.report.offers] == [
         "reservation of 1 year",
         "reservation of 3 years",
@@ -82,7 +89,27 @@ def test_the_report_of_a_week_to_the_cent(job, at) -> None:
     }
     assert result.report.savings[0].change == "Delete the disk forgotten"
     assert result.report.missing == ()
-    assert "IP addresses are not listed" in result.text(job.zone)
+    assert "address 3.65" in result.text(job.zone)
+
+
+def test_an_address_counts_if_it_is_kept_while_nothing_runs(job) -> None:
+    job.addresses.add("forgotten-ip")
+    job.addresses.add("old-ip", sku="Basic")
+    job.addresses.add("dynamic-ip", static=False, used=True)
+    job.addresses.add("v6-ip", version=6, used=True)
+    result = cost.make(job, *cost.last_week(job.fleet.clock.now(), job.zone))
+    assert result.report.missing == ("Basic IPv4 Static Public IP",)
+    assert result.report.standing["address"] is None
+    assert any("forgotten-ip" in saving.change for saving in result.report.savings)
+    assert not any("chat-ip" in saving.change for saving in result.report.savings)
+
+
+@pytest.mark.parametrize("error", [Refused("no right to list"), Unavailable("no answer")], ids=["403", "503"])
+def test_addresses_that_cannot_be_listed_are_said_and_the_report_is_made(job, error) -> None:
+    job.addresses.failure = error
+    result = cost.make(job, *cost.last_week(job.fleet.clock.now(), job.zone))
+    assert "address" not in result.report.standing
+    assert f"could not be listed ({error.thing})" in result.text(job.zone)
 
 
 def test_a_week_is_told_once_and_made_up_on_the_day_after(job, world) -> None:
@@ -126,6 +153,9 @@ class Down:
 
     def storage(self, region: str):
         return self._of("storage", region)
+
+    def addresses(self, region: str):
+        return self._of("addresses", region)
 
     def _of(self, name: str, *arguments: str):
         if self.cache.read(f"{name} {arguments}") is None:

@@ -17,7 +17,7 @@ from shared.state.fleet import due_after
 from shared.state.holds import Holds
 from shared.state.ledger import Ledger
 from shared.state.overrides import EVERY, Overrides, of
-from shared.wiring.power import daily_time
+from shared.config import daily_time
 
 START = datetime(2026, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
