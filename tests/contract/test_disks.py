@@ -211,6 +211,7 @@ def test_a_disk_is_made_of_a_snapshot_and_deleted_again(rig: Rig) -> None:
     assert (made.name, made.sku, made.size_gb) == ("drill", "StandardSSD_LRS", 128)
     assert made.tags == {"owner": "drill"}
     assert made.attached_to == ""
+    assert (made.source, made.provisioned) == (taken.id, True)
     rig.disks.delete_disk(made.id)
     rig.settle()
     rig.disks.delete_disk(made.id)

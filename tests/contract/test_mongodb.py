@@ -861,3 +861,14 @@ def test_many_and_large_writes_go_in_batches(target: MongoTarget, client: Client
         log.write("i", "c", {"_id": n})
     assert target.replay(iter(log.entries)).applied == 1200
     assert client[db].c.count_documents({}) == 1200
+
+
+def test_an_update_of_a_large_document_is_replayed_like_that_of_a_small_one(
+    target: MongoTarget, client: Client, db: str
+) -> None:
+    # The driver hands out raw documents above 4 KiB in another type than smaller ones.
+    for identity, filler in ((1, 10), (2, 5_000), (3, 500_000)):
+        client[db].c.insert_one({"_id": identity, "x": "x" * filler, "a": {"b": 1}})
+        log = Oplog(db).write("u", "c", {"$v": 2, "diff": {"sa": {"u": {"b": 2}}}}, {"_id": identity})
+        target.replay(iter(log.entries))
+    assert [d["a"] for d in client[db].c.find().sort("_id", 1)] == [{"b": 2}] * 3
