@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,6 +11,8 @@ from typing import Any
 
 from shared.errors import Corrupt, NotFound
 from shared.ports import Blobs, Clock
+
+log = logging.getLogger(__name__)
 
 _EVERY = timedelta(seconds=2)
 
@@ -81,6 +84,7 @@ class Progress:
         if now - self._saved >= _EVERY:
             self._saved = now
             self._runs.save(self.run)
+            log.info("run.progress", extra={"run": self.run.id, "done": done, "total": self.run.total})
 
     def finish(self, state: str, summary: str, error: str = "", **details: object) -> Run:
         """Note how the run ended."""
