@@ -1,4 +1,4 @@
-"""Catching up: runs whatever is overdue by the ledger, from a timer and from an outside heartbeat."""
+"""Status, and catching up: whatever is overdue by the ledger, from a timer and an outside heartbeat."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def tick(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the plat
     caught = _catch_up()
     body = json.dumps({"done": caught.done, "failed": caught.failed})
     return func.HttpResponse(body, status_code=500 if caught.failed else 200, mimetype="application/json")
+
+
+@bp.route(route="status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
+    """What is going on, for people: backups, runs, holds, machines, cost."""
+    from shared.wiring.status import status as gather
+
+    body = json.dumps(gather(), indent=1, default=str, ensure_ascii=False)
+    return func.HttpResponse(body, mimetype="application/json")
 
 
 def _catch_up() -> Caught:

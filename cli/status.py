@@ -1,0 +1,34 @@
+"""`groundcrew status`: what `/api/status` tells, on a laptop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.console import answer, as_json
+
+
+@click.command()
+@as_json
+def status(json_: bool) -> None:
+    """Show the newest backup, what runs, what holds the machine up, and the last cost report."""
+    from shared.wiring.status import status as gather
+
+    found = gather()
+    answer(found, json_=json_, text="\n".join(_lines(found)))
+
+
+def _lines(value: Any, indent: str = "") -> list[str]:
+    if isinstance(value, dict):
+        pairs = value.items()
+        return [line for key, item in pairs for line in _entry(str(key), item, indent)]
+    if isinstance(value, list):
+        return [line for item in value for line in _lines(item, indent)]
+    return [indent + line for line in str(value).splitlines()]
+
+
+def _entry(key: str, item: Any, indent: str) -> list[str]:
+    if isinstance(item, dict | list) or "\n" in str(item):
+        return [f"{indent}{key}:", *_lines(item, indent + "  ")]
+    return [f"{indent}{key}: {item}"]
