@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import answer, as_json, bar, err, out, size, table
+from cli.console import answer, as_json, bar, err, given, out, size, table
 from cli.inline import InlineQueues
-from cli.restore import identity_option, signer_option, storage_option
-from shared import wiring
+from cli.restore import UNKNOWN, identity_option, open_storage, signer_option, storage_option
+from shared import config, settings, wiring
 from shared.errors import GroundcrewError, NotFound, Unavailable
 from shared.wiring import backup as backup_wiring
+
+if TYPE_CHECKING:
+    from shared.ports import Blobs
+    from shared.state.runs import Run
+    from shared.state.sets import SetInfo
 
 _POLL_SECONDS = 2.0
 
@@ -50,26 +57,45 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
                 job.run_part(deps, message["set"], message["part"])
                 reporter.advance(1)
     elif wait:
-        _await(deps.runs, plan.set, timeout, quiet=json_)
-    state = _state(where) if here or wait else "queued"
-    answer({"set": where, "parts": len(plan.parts), "state": state}, json_=json_, text=f"{where}: {state}")
+        _await(deps.runs, plan.set, where, timeout, quiet=json_)
+    state, reason = _ending(where) if here or wait else ("queued", "")
+    told = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
+    answer(told, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
     if (here or wait) and state != "sealed":
         raise SystemExit(1)
 
 
-def _state(where: str) -> str:
+def _ending(where: str) -> tuple[str, str]:
+    """How the set ended, as its folder says, and why if it failed."""
     from shared.state.sets import find
 
-    return find(wiring.backups(), where).state
+    state = find(wiring.backups(), where).state
+    return state, _why(wiring.backups(), where) if state == "failed" else ""
 
 
-def _await(runs: Any, set_id: str, timeout: int, *, quiet: bool) -> None:
+def _why(store: Blobs, where: str) -> str:
+    """The reason in the set's `failed.json`."""
+    from shared.state.sets import FAILED
+
+    try:
+        return str(json.loads(store.read(where + FAILED)[0])["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{where}{FAILED} is there, but cannot be understood"
+
+
+def _await(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> None:
     deadline = time.monotonic() + timeout * 60
     with bar(quiet=quiet) as reporter:
         reporter.phase(f"Waiting for {set_id}", 0)
         while time.monotonic() < deadline:
-            run = runs.load("backup", set_id)
-            if run.state in ("done", "failed"):
+            # The folder is the truth; the record may be missing, or left by a worker that was killed.
+            if _ending(where)[0] != "open":
+                return
+            try:
+                run = runs.load("backup", set_id)
+            except NotFound:
+                run = None
+            if run and run.state in ("done", "failed"):
                 reporter.note(run.summary if run.state == "done" else f"{run.summary}: {run.error}")
                 return
             time.sleep(_POLL_SECONDS)
@@ -97,7 +123,7 @@ def list_(all_: bool, storage: str, json_: bool) -> None:
     """List the backups there are, oldest first."""
     from shared.state.sets import list_sets
 
-    found = [s for s in list_sets(backup_wiring.backup_store(storage)) if all_ or s.state == "sealed"]
+    found = [s for s in list_sets(open_storage(storage)) if all_ or s.state == "sealed"]
     if json_:
         rows = [
             {"set": s.id, "class": s.klass, "state": s.state, "stored_bytes": s.stored_bytes} for s in found
@@ -123,20 +149,22 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     from shared.formats.backupset import to_json
     from shared.state.sets import find, read_manifest
 
-    store = backup_wiring.backup_store(storage)
+    storage = given("--storage", storage)
+    store, accepted = backup_wiring.backup_store(storage), backup_wiring.trusted(signers)
     info = find(store, reference)
     if info.state != "sealed":
-        _show_progress(info.id, info.state, json_)
+        _show_progress(store, info, storage, json_)
         return
-    checked = read_manifest(store, info, backup_wiring.trusted(signers))
+    checked = read_manifest(store, info, accepted)
     manifest = checked.manifest
     if json_:
-        answer({**to_json(manifest), "signer": checked.signer, "sha256": checked.sha256}, json_=True)
+        found = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
+        answer({**to_json(manifest), **found}, json_=True)
         return
     out.print(f"{info.folder} sealed {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC because {manifest.reason}")
     out.print(f"MongoDB {manifest.source.server_version} on {', '.join(manifest.source.hosts)}")
     out.print(f"oplog {manifest.oplog.start} to {manifest.oplog.end}, {manifest.oplog.entries} entries")
-    out.print(f"signed by {checked.signer}")
+    out.print(f"signed by {checked.signer}{'' if accepted else UNKNOWN}")
     rows = [
         (h.name, h.kind, h.documents, size(h.data_bytes), h.content_hash[:12]) for h in manifest.namespaces
     ]
@@ -145,17 +173,39 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     table("Parts", ("blob", "plain", "stored", "sha256"), parts)
 
 
-def _show_progress(set_id: str, state: str, json_: bool) -> None:
+def _show_progress(store: Blobs, info: SetInfo, storage: str, json_: bool) -> None:
     from dataclasses import asdict
 
+    reason = _why(store, info.folder) if info.state == "failed" else ""
+    records, unknown = _records(info.id, storage)
+    if json_:
+        told = {"set": info.id, "state": info.state, "reason": reason, "runs": [asdict(r) for r in records]}
+        answer({**told, "runs_unknown": unknown}, json_=True)
+        return
+    out.print(f"{info.folder} is {info.state}: it is no backup", markup=False)
+    if reason:
+        out.print(f"It failed: {reason}", markup=False)
+    if unknown:
+        out.print(f"How far it came is not known: {unknown}", markup=False)
+    rows = [(r.id, r.state, f"{r.updated:%H:%M:%S}", size(r.done), r.error or r.summary) for r in records]
+    if rows:
+        table("Runs", ("run", "state", "updated", "done", "what"), rows)
+
+
+def _records(set_id: str, storage: str) -> tuple[list[Run], str]:
+    """The run records of a set, and why they cannot be read.
+
+    Of another account than the settings' they are looked for in that account: two installations may well
+    have begun a set in the same second.
+    """
     from shared.state.runs import Runs
 
-    records = list(Runs(wiring.state(), wiring.clock()).all("backup", set_id))
-    if json_:
-        answer({"set": set_id, "state": state, "runs": [asdict(r) for r in records]}, json_=True)
-        return
-    rows = [(r.id, r.state, f"{r.updated:%H:%M:%S}", size(r.done), r.error or r.summary) for r in records]
-    table(f"{set_id} is {state}: it is no backup", ("run", "state", "updated", "done", "what"), rows)
+    ours = storage in ("", config.environment().get(settings.BACKUP_STORAGE))
+    try:
+        state = wiring.state() if ours else wiring.blobs(config.storage(storage), wiring.STATE)
+        return list(Runs(state, wiring.clock()).all("backup", set_id)), ""
+    except GroundcrewError as error:
+        return [], str(error)
 
 
 @backups.command()
@@ -180,7 +230,7 @@ def verify(
     from shared.state import checking
     from shared.state.sets import find, list_sets, read_manifest
 
-    store, accepted = backup_wiring.backup_store(storage), backup_wiring.trusted(signers)
+    store, accepted = open_storage(storage), backup_wiring.trusted(signers)
     if not accepted:
         err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifests")
     secrets = [identity for path in identities for identity in backup_wiring.read_identities(path)]
@@ -188,7 +238,7 @@ def verify(
     chosen = [find(store, reference)] if reference else sealed
     if not chosen:
         raise NotFound("there is no backup to verify", cure="Make one: groundcrew backups create")
-    findings = checking.check_chain(store, accepted) if chain else []
+    findings = checking.check_chain(store, accepted, kept=_kept()) if chain else []
     with bar(quiet=json_) as reporter:
         for info in chosen:
             problem = ""
@@ -202,8 +252,20 @@ def verify(
             findings.append(checking.Finding(info.folder, problem))
     problems = list(dict.fromkeys(f.problem for f in findings if f.problem))
     depth = "every document" if secrets else "every stored byte"
-    good = f"{len(chosen)} sets verified: {depth}" + (", and the chain" if chain else "")
+    vouched = "" if accepted else UNKNOWN
+    good = f"{len(chosen)} sets verified{vouched}: {depth}" + (", and the chain" if chain else "")
     text = "\n".join(problems) or good
-    answer({"verified": len(chosen), "depth": depth, "problems": problems}, json_=json_, text=text)
+    told = {"verified": len(chosen), "depth": depth, "trusted": bool(accepted), "problems": problems}
+    answer(told, json_=json_, text=text)
     if problems:
         raise SystemExit(1)
+
+
+def _kept() -> dict[str, datetime]:
+    """From when on policy keeps the sets of each class; nothing is known of it without a policy."""
+    try:
+        ages = wiring.policy().backup.keep.ages
+    except GroundcrewError:
+        return {}
+    # A day less, since lifecycle rules run once a day and at their own time.
+    return {klass: wiring.clock().now() - age + timedelta(days=1) for klass, age in ages.items()}

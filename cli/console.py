@@ -1,35 +1,122 @@
-"""What every command shares: errors as one sentence with an exit code, JSON or a table, a progress bar."""
+"""What every command shares: errors as one sentence with an exit code, JSON or a table, a progress bar,
+and secrets that come from elsewhere than the command line.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from shared.config import BadSettings
+from shared.core.redact import redact
 from shared.errors import GroundcrewError, UsageError
 
 # Answers go to standard output, everything else to standard error, so that --json can be piped.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+DEBUG = "--debug"
+_NARROW = 60  # columns; a table on less is a heap of broken words
+
 
 class Group(click.Group):
-    """Turns our errors into one message and an exit code; a user's mistake is never a traceback."""
+    """Turns whatever is raised into one message and an exit code; a traceback only with `--debug`."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and leave with 0, 1 or 2."""
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run, and leave with 0, 1 or 2; without `standalone_mode` as click has it."""
+        words = list(sys.argv[1:] if args is None else args)
+        extra |= {"prog_name": prog_name, "complete_var": complete_var, "standalone_mode": False}
+        if not standalone_mode:
+            return super().main(words, **extra)
+        # Wherever it stands: who is told to run again with it appends it.
+        debug = DEBUG in words
+        words = [word for word in words if word != DEBUG]
         try:
-            return super().main(*args, **kwargs)
-        except GroundcrewError as error:
-            err.print(f"[bold red]error:[/] {_escaped(error)}")
-            sys.exit(2 if isinstance(error, UsageError) else 1)
+            code = super().main(words, **extra)
+        except Exception as error:  # noqa: BLE001 - the last handler there is
+            if debug:
+                click.echo(redact("".join(traceback.format_exception(error))), err=True)
+            _fail(error, json_="--json" in words)
+        # With standalone_mode off click returns the code of --help and its like, else what the command does.
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(error: Exception, *, json_: bool) -> NoReturn:
+    code = _code(error)
+    if json_:
+        answer({"error": _plain(error), "exit": code}, json_=True)
+    elif isinstance(error, click.ClickException):
+        error.show()
+    elif isinstance(error, click.Abort):
+        err.print("Aborted!")
+    elif isinstance(error, GroundcrewError):
+        err.print(f"[bold red]error:[/] {_escaped(error)}")
+    else:
+        err.print(f"[bold red]unexpected:[/] {_escaped(_told(error))}")
+        err.print(f"run again with {DEBUG} for the traceback")
+    sys.exit(code)
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _plain(error: Exception) -> dict[str, object]:
+    plain: dict[str, object] = {"class": type(error).__name__, "message": str(error) or "aborted"}
+    if isinstance(error, GroundcrewError):
+        plain |= {"cure": error.cure, "permanent": error.permanent}
+    if isinstance(error, BadSettings):
+        plain["faults"] = error.faults
+    if isinstance(error, click.ClickException):
+        plain["message"] = error.format_message()
+    elif not isinstance(error, GroundcrewError | click.Abort):
+        plain |= {"message": f"unexpected: {_told(error)}", "cure": f"Run again with {DEBUG}."}
+    return plain
+
+
+def _told(error: Exception) -> str:
+    # Nobody has looked at this text before: it may quote a URI or a connection string.
+    return f"{type(error).__name__}: {redact(str(error))}"
+
+
+def given(option: str, text: str) -> str:
+    """What an option says: `-` is a line of standard input, `@FILE` a file's first line, all else itself.
+
+    So a password need not stand in the arguments, which everybody on the machine sees. Raises UsageError.
+    """
+    if text == "-":
+        text, where = sys.stdin.readline().strip(), "standard input"
+    elif text.startswith("@"):
+        where = text[1:]
+        try:
+            text = Path(where).expanduser().read_text(encoding="utf-8").strip().partition("\n")[0].strip()
+        except (OSError, UnicodeError) as error:
+            value = getattr(error, "strerror", None) or "it is not text"
+            raise UsageError(f"{option}: cannot read {where}", value=value) from error
+    else:
+        return text
+    if not text:
+        raise UsageError(f"{option}: nothing is in {where}", cure="One line is wanted there.")
+    return text
 
 
 def _escaped(value: object) -> str:
@@ -49,7 +136,10 @@ def answer(value: Any, *, json_: bool, text: str = "") -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; numbers are to the right."""
+    """Print a table, numbers to the right; where there is no room for one, a `name: value` line per cell."""
+    if out.width < _NARROW:
+        _lines(title, columns, rows)
+        return
     grid = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
@@ -58,8 +148,20 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
             column, justify="right" if numeric else "left", overflow="fold", no_wrap=column == "set"
         )
     for row in rows:
-        grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else _escaped(cell) for cell in row))
+        grid.add_row(*(_cell(cell) for cell in row))
     out.print(grid)
+
+
+def _lines(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    out.print(f"[bold]{_escaped(title)}[/]")
+    for row in rows:
+        out.print()
+        for column, cell in zip(columns, row, strict=True):
+            out.print(f"{column}: {_cell(cell)}" if column else _cell(cell))
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else _escaped(value)
 
 
 def size(count: int) -> str:

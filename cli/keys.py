@@ -26,17 +26,31 @@ def keys() -> None:
 def generate(post_quantum: bool, signing: bool, output: Path | None, json_: bool) -> None:
     """Make a key; the secret goes to a new file that only you can read, the public half is printed.
 
-    Keep the recovery key offline. Whoever has it reads every backup; without it nobody does.
+    Not into a checkout, where it would find its way into git or the deployed package. Keep the recovery
+    key offline. Whoever has it reads every backup; without it nobody does.
     """
     if signing and post_quantum:
         raise UsageError("--pq is for encryption keys", cure="Leave out --pq or --signing.")
+    path = output or Path(f"groundcrew.{'signkey' if signing else 'agekey'}")
+    _refuse_checkout(path)
     secret, public = _signing() if signing else _encryption(post_quantum)
     kind = "signing" if signing else "age"
-    path = output or Path(f"groundcrew.{'signkey' if signing else 'agekey'}")
     _write(path, secret, public)
     setting = "GROUNDCREW_TRUSTED_SIGNERS" if signing else "GROUNDCREW_AGE_RECIPIENTS"
     text = f"{public}\n\nThe secret is in {path}, readable by you alone. The line above goes into {setting}."
     answer({"kind": kind, "public": public, "file": str(path)}, json_=json_, text=text)
+
+
+def _refuse_checkout(path: Path) -> None:
+    """Raises UsageError for a place below an app's `host.json`; `.local/` is in neither git nor package."""
+    whole = path.resolve()
+    for above in whole.parents:
+        if (above / "host.json").is_file() and whole.relative_to(above).parts[0] != ".local":
+            raise UsageError(
+                f"{path} would lie in the app's own directory, from where keys get into git or the package",
+                value=above,
+                cure=f"Choose a place outside: --output ~/{path.name}",
+            )
 
 
 def _encryption(post_quantum: bool) -> tuple[str, str]:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import click
 
-from cli import backups, cost, keys, policy, power, restore, snapshots
-from cli.console import Group
+from cli import backups, cost, deploy, keys, policy, power, restore, snapshots, status
+from cli.console import DEBUG, Group
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=None, version="0.1.0", prog_name="groundcrew")
+@click.option(DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def main() -> None:
     """The ground crew of a Rocket.Chat server.
 
-    Exit codes: 0 done, 1 failed, 2 used wrongly. Every command takes --json.
+    Exit codes: 0 done, 1 failed, 2 used wrongly. Every command takes --json,
+    and then tells errors in JSON too.
     """
 
 
 main.add_command(backups.backups)
+main.add_command(deploy.deploy)
 main.add_command(restore.restore)
 main.add_command(keys.keys)
 main.add_command(policy.policy)
 main.add_command(power.power)
 main.add_command(snapshots.snapshots)
 main.add_command(cost.cost)
+main.add_command(status.status)
 
 if __name__ == "__main__":
     main()

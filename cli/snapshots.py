@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import answer, as_json, out, table
+from cli.console import answer, as_json, err, out, table
+from shared.wiring.snapshots import checks
 from shared.wiring.snapshots import snapshots as wiring
 
 if TYPE_CHECKING:
     from shared.core.snapshots import SnapshotPlan
+    from shared.jobs.snapshot_check import Check, Checked
 
 dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done, with reasons.")
 
@@ -43,6 +45,54 @@ def run(dry_run: bool, json_: bool) -> None:
 def prune(dry_run: bool, json_: bool) -> None:
     """Remove what may go; the newest good one, others' and those with a keep-until never."""
     _cycle(dry_run, json_, take=False)
+
+
+@snapshots.command()
+@click.argument("name", required=False, default="")
+@click.option("--yes", is_flag=True, help="Do it; without it the plan and what it costs are shown.")
+@as_json
+def check(name: str, yes: bool, json_: bool) -> None:
+    """Make a disk of a snapshot, look at it and remove it: of each disk's newest good one, or of NAME.
+
+    What passes is marked as proven, and the newest proven one is never removed.
+    """
+    from shared.jobs import snapshot_check as job
+
+    deps = checks()
+    plan = job.survey(deps, name)
+    if not yes:
+        text = "\n".join(f"would {one}" for one in plan) + "\nnothing was changed: --yes does it"
+        answer({"checks": [_planned(one) for one in plan], "done": False}, json_=json_, text=text)
+        return
+    done = []
+    for one in plan:
+        err.print(str(one))
+        done.append(job.run(deps, one))
+    told = [_planned(one) | _checked(result) for one, result in zip(plan, done, strict=True)]
+    answer({"checks": told, "done": True}, json_=json_, text="\n".join(map(_sentence, done)))
+    if any(result.problems for result in done):
+        raise SystemExit(1)
+
+
+def _planned(check: Check) -> dict[str, Any]:
+    return {
+        "snapshot": check.snapshot.name,
+        "size_gb": check.snapshot.size_gb,
+        "price": check.meter,
+        "costs_at_most": None if check.most is None else str(check.most),
+        "currency": check.currency,
+        "missing": check.missing,
+    }
+
+
+def _checked(result: Checked) -> dict[str, Any]:
+    seconds = result.took.total_seconds()
+    return {"proven": result.proven, "problems": list(result.problems), "seconds": seconds}
+
+
+def _sentence(result: Checked) -> str:
+    verdict = f"{result.snapshot} is {'proven' if result.proven else 'not proven'}"
+    return "; ".join((f"{verdict}, in {result.took.total_seconds():.0f} s", *result.problems))
 
 
 def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+import fcntl
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from local.host.process import HostProcess
 from local.mongodb import source
 from local.surroundings import surroundings
 from shared.adapters.blobs import create_container
+from shared.errors import Locked
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.manifest import Signer
 from shared.storage_account import StorageAccount
@@ -64,6 +66,7 @@ class Stack:
 
     def _start(self) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
+        self._open.enter_context(alone(self.state_dir))
         self.azurite = self._open.enter_context(
             Azurite(self.state_dir, persistent=self.persistent, account_key=self._kept("azurite"))
         )
@@ -117,6 +120,21 @@ class Stack:
         path = self.state_dir / "keys" / f"{name}.key"
         _secret_file(path, _random_account_key)
         return path.read_text().strip()
+
+
+@contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """Nobody else runs a stack on this directory meanwhile. Raises Locked.
+
+    The system gives the lock back however the process ends, so that none is ever left behind.
+    """
+    with (state_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            cure = "Stop it, or take another with --state."
+            raise Locked(f"a stack is running on {state_dir} already", cure=cure) from error
+        yield
 
 
 def _random_account_key() -> str:
@@ -179,10 +197,14 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     port = free_or(arguments.port)
-    with Stack(arguments.state, host_port=port, persistent=True, with_azure=True) as stack:
-        _show(stack)
-        over.wait()
-        sys.stdout.write("stopping …\n")
+    try:
+        with Stack(arguments.state, host_port=port, persistent=True, with_azure=True) as stack:
+            _show(stack)
+            over.wait()
+            sys.stdout.write("stopping …\n")
+    except Locked as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

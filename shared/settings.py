@@ -50,6 +50,13 @@ SIGNING_KEY = Setting(
     "groundcrew-sign-secret-…",
     secret=True,
 )
+RESTORE_URI = Setting(
+    "GROUNDCREW_RESTORE_URI",
+    "On a laptop: the MongoDB to restore into, so that its password need not be in the command.",
+    "mongodb://127.0.0.1:27018",
+    default="",
+    secret=True,
+)
 TRUSTED = Setting(
     "GROUNDCREW_TRUSTED_SIGNERS",
     "The signers whose manifests are accepted, separated by commas. Empty accepts any, and says so.",
@@ -168,8 +175,8 @@ CHAT_RELEASES = Setting(
     default="https://releases.rocket.chat",
 )
 SETTINGS = (
-    STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, SUBSCRIPTION, RESOURCE_GROUP,
-    RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY, WAKE_SIGN_IN,
+    STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
+    SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY, WAKE_SIGN_IN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES,
 )  # fmt: skip
