@@ -4,11 +4,12 @@ import azure.functions as func
 
 from functions.backup import bp as backup
 from functions.cost import bp as cost
+from functions.deploy import bp as deploy
 from functions.health import bp as health
 from functions.power import bp as power
 from functions.snapshots import bp as snapshots
 from functions.status import bp as status
 
 app = func.FunctionApp()
-for blueprint in (backup, cost, health, power, snapshots, status):
+for blueprint in (backup, cost, deploy, health, power, snapshots, status):
     app.register_functions(blueprint)

@@ -12,8 +12,11 @@ log = logging.getLogger(__name__)
 
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("snapshot_cycle"))
 def snapshot_cycle(timer: func.TimerRequest) -> None:
-    """Unlock what was left locked; take what is due, remove what may go."""
+    """Unlock what was left locked; take what is due, remove what may go; once a week prove one."""
     from shared.jobs import snapshots
     from shared.wiring.snapshots import snapshots as wiring
+    from shared.wiring.snapshots import weekly_check
 
     log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": snapshots.tick(wiring())})
+    if checked := weekly_check():
+        log.info("snapshot_check", extra={"done": checked})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from local.azure_rm import disk_actions, vm_actions
+from local.azure_rm.addresses import PublicAddress
 from local.azure_rm.clusters import Cluster
 from local.azure_rm.machines import Vm
 from local.azure_rm.replies import ArmError, Json, Reply
@@ -32,8 +33,11 @@ VERSIONS: Mapping[str, frozenset[str]] = {
     "microsoft.compute/disks": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
     "microsoft.compute/snapshots": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
     "microsoft.containerservice/managedclusters": frozenset({"2024-09-01", "2025-05-01"}),
+    "microsoft.network/publicipaddresses": frozenset({"2024-05-01", "2025-01-01"}),
 }
-_KINDS: Mapping[str, type[Resource]] = {kind.kind.lower(): kind for kind in (Vm, Disk, Snapshot, Cluster)}
+_KINDS: Mapping[str, type[Resource]] = {
+    kind.kind.lower(): kind for kind in (Vm, Disk, Snapshot, Cluster, PublicAddress)
+}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from local.azure_rm.addresses import PublicAddress
 from local.azure_rm.clock import MovableClock
 from local.azure_rm.clusters import Cluster
 from local.azure_rm.machines import DiskRef, Moment, Vm
@@ -90,6 +91,25 @@ class Fleet:
         """An AKS cluster."""
         with self.world.lock:
             return self.world.add(Cluster(SUBSCRIPTION, group, name, LOCATION, self.clock.now(), power=power))
+
+    def add_address(
+        self,
+        name: str,
+        *,
+        group: str = GROUP,
+        sku: str = "Standard",
+        static: bool = True,
+        version: str = "IPv4",
+        held_by: str = "",
+    ) -> PublicAddress:
+        """A public IP address."""
+        now = self.clock.now()
+        with self.world.lock:
+            address = PublicAddress(
+                SUBSCRIPTION, group, name, LOCATION, now,
+                sku=sku, static=static, version=version, held_by=held_by,
+            )  # fmt: skip
+            return self.world.add(address)
 
     def delete_vm(self, vm: Vm) -> None:
         """Somebody deleted the machine; its disks stay."""

@@ -26,6 +26,7 @@ _SIZES: Mapping[str, float] = {
     "Standard_D4as_v5": 0.17,
 }
 _DISKS = (("P6", 10.0), ("P10", 20.0), ("P15", 38.0), ("P20", 73.0), ("P30", 135.0))
+_COLD_DISKS = (("S6", 3.0), ("S10", 6.0), ("S15", 11.0), ("S20", 22.0), ("S30", 41.0))
 _TERM = re.compile(r"\s*(?:(\w+)\s+eq\s+'((?:[^']|'')*)'|contains\((\w+)\s*,\s*'((?:[^']|'')*)'\))\s*")
 
 
@@ -92,6 +93,9 @@ def _storage_rows(region: str) -> Iterable[Json]:
         yield _row(
             "Storage", "Premium SSD Managed Disks", f"{tier} LRS", mount, region, price / 20, "1/Month"
         )
+    for tier, price in _COLD_DISKS:
+        meter = f"{tier} LRS Disk"
+        yield _row("Storage", "Standard HDD Managed Disks", f"{tier} LRS", meter, region, price, "1/Month")
     for sku, price in (("LRS", 0.05), ("ZRS", 0.05)):
         name = f"Snapshots {sku}"
         yield _row(

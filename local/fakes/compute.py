@@ -13,6 +13,7 @@ from local.fakes.clock import ManualClock
 from shared.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
 from shared.ports import Clock
 from shared.ports_compute import (
+    Address,
     CommandResult,
     Disk,
     Machine,
@@ -258,7 +259,7 @@ class MemoryDisks:
             if resource_id("disks", name) in self._disks:
                 raise AlreadyExists("There is one of that name", value=name)
             identity = self.add_disk(name, tags=tags, size_gb=source.size_gb)
-            self._disks[identity] = replace(self._disks[identity], sku=sku)
+            self._disks[identity] = replace(self._disks[identity], sku=sku, source=source.id)
             return self._disks[identity]
 
     def delete_disk(self, disk_id: str) -> None:
@@ -274,6 +275,31 @@ class MemoryDisks:
             return snapshot
         share = (self._clock.now() - snapshot.created) / self.copy_takes
         return replace(snapshot, complete_percent=round(100 * min(1.0, max(0.0, share)), 1))
+
+
+class MemoryAddresses:
+    """`Addresses` for tests."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, Address] = {}
+        self.failure: Exception | None = None
+
+    def add(
+        self, name: str, *, sku: str = "Standard", static: bool = True, version: int = 4, used: bool = False
+    ) -> str:
+        """Put an address in place and return its id."""
+        base, _, _ = resource_id("disks", name).partition("/microsoft.compute/")
+        identity = f"{base}/microsoft.network/publicipaddresses/{name.lower()}"
+        self._addresses[identity] = Address(
+            identity, name, "rocketchat", "westeurope", sku, static, version, used
+        )
+        return identity
+
+    def list(self) -> list[Address]:
+        """See `Addresses.list`."""
+        if self.failure is not None:
+            raise self.failure
+        return [self._addresses[identity] for identity in sorted(self._addresses)]
 
 
 def _found(things: Mapping[str, T], identity: str, kind: str) -> T:

@@ -117,7 +117,12 @@ class AzureDisks:
                 "location": location,
                 "sku": {"name": sku},
                 "tags": dict(tags),
-                "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": str(source)}},
+                "properties": {
+                    "creationData": {"createOption": "Copy", "sourceResourceId": str(source)},
+                    # It holds people's messages: nobody is to export it over the network.
+                    "networkAccessPolicy": "DenyAll",
+                    "publicNetworkAccess": "Disabled",
+                },
             }
             polling = waiting(timeout, self._poll_every)
             begin = self._disks.begin_create_or_update

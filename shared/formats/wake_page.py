@@ -12,12 +12,14 @@ HOURS = (1, 2, 4, 8)
 REFRESH_SECONDS = 15
 
 _STYLE = (
-    ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:0 auto;"
-    "padding:1rem}h1{font-size:1.4rem}section{border:1px solid #8888;border-radius:.7rem;padding:1rem;"
-    "margin:1rem 0}h2{margin:0 0 .5rem;font-size:1.2rem}.state{font-weight:700}.up{color:#1a7f37}"
-    ".off{color:#9a6700}.bad{color:#cf222e}p{margin:.4rem 0}label,select,button{font:inherit}"
-    "select,button{min-height:3rem;border-radius:.5rem;padding:0 1rem;margin:.3rem .3rem .3rem 0}"
-    "button{background:#0969da;color:#fff;border:0;font-weight:700}small{opacity:.8}"
+    ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;"
+    "margin:0 auto;padding:1rem;overflow-wrap:anywhere}h1{font-size:1.4rem}"
+    "section{border:1px solid #8888;border-radius:.7rem;padding:1rem;margin:1rem 0}h2{margin:0 0 .5rem;"
+    "font-size:1.2rem}.state{font-weight:700}.up{color:#1a7f37}.off{color:#9a6700}.bad{color:#cf222e}"
+    "p{margin:.4rem 0}label,select,button{font:inherit}select,button{min-height:3rem;border-radius:.5rem;"
+    "padding:0 1rem;margin:.3rem .3rem .3rem 0}button{background:#0969da;color:#fff;border:0;"
+    "font-weight:700}small{opacity:.8}@media(prefers-color-scheme:dark){.up{color:#3fb950}"
+    ".off{color:#d29922}.bad{color:#f85149}a{color:#58a6ff}}"
 )
 _STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 

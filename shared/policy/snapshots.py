@@ -28,6 +28,10 @@ class Snapshots(Section):
         default="auto",
         description="lock MongoDB for the call: when data and journal are on different disks, always, never",
     )
+    check: Literal["never", "weekly"] = Field(
+        default="never",
+        description="make a disk of each disk's newest good snapshot, look at it and remove it; costs cents",
+    )
     keep_until_tag: str = Field(
         default="keep-until",
         pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",

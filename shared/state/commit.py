@@ -14,19 +14,26 @@ Write = Callable[[Sequence[str]], None]
 
 
 class GroupCommit:
-    """Collects items while a write is under way; belongs to one event loop. `write` runs in a thread."""
+    """Collects items while `writers` writes are under way; belongs to one event loop.
 
-    def __init__(self, write: Write, *, most: int = 100) -> None:
-        self._write, self._most = write, most
+    `write` runs in a thread, with at most `most` items.
+    """
+
+    def __init__(self, write: Write, *, most: int = 100, writers: int = 2) -> None:
+        self._write, self._most, self._writers = write, most, writers
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._busy = 0
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
     async def put(self, item: str) -> None:
         """Return when the item is stored. Raises what the write raised."""
         stored = asyncio.get_running_loop().create_future()
         self._waiting.append((item, stored))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all())
+        if self._busy < self._writers:
+            self._busy += 1
+            task = asyncio.create_task(self._write_all())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         await stored
 
     async def _write_all(self) -> None:
@@ -40,7 +47,7 @@ class GroupCommit:
                 else:
                     _end(batch, None)
         finally:
-            self._writer = None
+            self._busy -= 1
 
 
 def _end(batch: Sequence[tuple[str, asyncio.Future[None]]], error: Exception | None) -> None:

@@ -42,7 +42,7 @@ class Course(Rollout):
                 if self.kept.unwell:
                     self.save(replace(self.kept, unwell=None))
             if wait is not None:
-                return wait
+                return replace(wait, why=self.clean(wait.why))
         return Wait(_LATER, "it takes more steps than one worker should do")
 
     def _step(self) -> Wait | None:
@@ -138,7 +138,7 @@ class Course(Rollout):
         since = self.kept.unwell or now
         self.save(replace(self.kept, unwell=since).noted(f"waits: {error}"))
         if now - since > _WORRY:
-            telling.stuck(self.shipping, self.kept, str(error))
+            telling.stuck(self.shipping, self.kept, self.clean(str(error)))
         if now - since > GONE:
             self._fail(f"gave up: {error}")
             return None

@@ -6,11 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.core.deploy_state import Seen, State, Step, after_failure, may_roll_back, propose_restore
-from shared.core.redact import redact
 from shared.core.workloads import unhealthy
 from shared.errors import Conflict
 from shared.ports import Lease
-from shared.ports_deploy import Outcome
 from shared.state.charts import Chart, fetch
 from shared.state.deploys import Kept
 from shared.state.logbook import Logbook
@@ -70,10 +68,7 @@ class Rollout(Logbook):
         if outcome.succeeded:
             self.move(State.WATCHING, "Helm is done")
             return None
-        return self.after_failure(self.look(), self._told(outcome, chart))
-
-    def _told(self, outcome: Outcome, chart: Chart) -> str:
-        return redact(outcome.reason, chart.package.secrets) or "Helm failed without a word"
+        return self.after_failure(self.look(), outcome.reason)
 
     def watch(self, step: Step, seen: Seen) -> Wait | None:
         """Until every workload is ready, or had its time."""

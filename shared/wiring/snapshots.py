@@ -38,7 +38,15 @@ def checks() -> Checks:
     from shared.jobs.snapshot_check import Checks
     from shared.wiring.cost import prices
 
-    return Checks(clock=clock(), **config.all_or_nothing(disks=azure.disks, prices=prices, state=state))
+    read = config.all_or_nothing(disks=azure.disks, prices=prices, state=state, notifications=notifications)
+    return Checks(clock=clock(), **read)
+
+
+def weekly_check() -> str:
+    """The check of the week, if policy wants one; what was done, or nothing."""
+    from shared.jobs import snapshot_check
+
+    return snapshot_check.weekly(checks()) if policy().snapshots.check == "weekly" else ""
 
 
 @cache

@@ -27,6 +27,8 @@ from local.host.process import HostProcess
 from local.server import Served
 from local.surroundings import azure_settings, rocketchat_on, webhook
 from shared.adapters.blobs import create_container, open_blobs
+from shared.formats.agekeys import generate_identity
+from shared.formats.manifest import Signer
 from shared.storage_account import StorageAccount
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +44,7 @@ power:
 snapshots:
   disks: groundcrew=snapshot
   lock: never
+  check: weekly
 """
 
 
@@ -55,6 +58,12 @@ class Site:
     vm: Vm
     storage: StorageAccount
     settings: dict[str, str]
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """What the host wrote under that name."""
+        lines = (self.host.state_dir / "host.log").read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [record for record in found if record.get("event") == event]
 
     def heard(self) -> list[str]:
         return [message["text"] for message in self.chat.messages]
@@ -131,8 +140,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "GROUNDCREW_WAKE_SIGN_IN": "app-service",
             "GROUNDCREW_SCHEDULE_POWER_TICK": "*/2 * * * * *",
+            # On the machine that is off: nobody answers there.
+            "MONGODB_URI": "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=500",
+            "GROUNDCREW_AGE_RECIPIENTS": generate_identity(post_quantum=False)[1],
+            "GROUNDCREW_SIGNING_KEY": Signer.generate().text(),
         }
-        host = stack.enter_context(HostProcess(ROOT, settings, tmp_path / "host"))
+        host = stack.enter_context(HostProcess(ROOT, settings, tmp_path / "host", log_format="json"))
         yield Site(host, azure, chat, vm, storage, settings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from local.azure_rm.storage import Snapshot
+from local.azure_rm.storage import Disk, Snapshot
 
 pytestmark = pytest.mark.timeout(240)  # two cores, and each process imports Azure's SDK
 
@@ -46,6 +46,19 @@ def test_it_is_warned_of_stopped_woken_by_the_page_and_well_again(site, until) -
     assert not site.host.child.tail().count("Traceback")
 
 
+def test_the_night_of_a_machine_that_is_off_on_purpose_does_not_fail(site, until) -> None:
+    until(lambda: site.vm.power == "deallocated", "the machine to be deallocated by its schedule")
+    site.run("nightly_backup")
+    until(lambda: site.logged("nightly_backup"), "the timer's function")
+    (line,) = site.logged("nightly_backup")
+    assert line["done"].startswith("left to power: rocketchat is off (")
+    assert not [line for line in site.logged("function_failed") if "nightly_backup" in str(line)]
+
+    site.azure.set_power(site.vm, "running")  # not by Groundcrew: now a failure is a failure
+    site.run("nightly_backup")
+    until(lambda: [one for one in site.logged("function_failed") if "nightly" in str(one)], "the failure")
+
+
 def test_no_capacity_is_told_with_other_sizes_and_a_storm_of_429_passes(site, until) -> None:
     until(lambda: site.vm.power == "deallocated", "the machine to be deallocated by its schedule")
     site.azure.faults.fail_operation("virtualMachines/start", "AllocationFailed")
@@ -74,11 +87,29 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     assert taken.tags["groundcrew-owner"] == "groundcrew"
     assert taken.tags["groundcrew-consistency"] == "off"
 
+    until(lambda: "groundcrew-proven" in taken.tags, "the check of the week")
+    assert len(site.azure.requests("PUT .*/disks/")) == 1
+    assert "nothing was changed" in site.say("snapshots", "check")
+    assert len(site.azure.requests("PUT .*/disks/")) == 1
+    assert len(site.azure.requests("PATCH .*/snapshots/")) == 1
+    checked = site.cli("snapshots", "check", "--yes")
+    (one,) = checked["checks"]
+    assert (one["snapshot"], one["proven"], one["problems"]) == (taken.name, True, [])
+    assert (one["price"], one["missing"]) == ("S10 LRS Disk", "")
+    assert 0 < float(one["costs_at_most"]) < 0.1
+    made = site.azure.requests("PUT .*/disks/")
+    assert [each.body["tags"]["groundcrew-check"] for each in made] == [one["snapshot"]] * 2
+    gone = {each.path.rpartition("/")[2] for each in made}
+    until(lambda: not gone & {d.name for d in site.azure.world.listing(Disk)}, "the disks to be gone")
+    assert taken.tags["groundcrew-owner"] == "groundcrew"
+
+    site.azure.add_address("rocketchat-ip", held_by="/nic")
     report = site.cli("cost", "report", "--days", "1")
     (machine,) = report["machines"]
     assert machine["machine"] == "rocketchat"
     assert float(machine["cost"]) > 0
     assert report["standing"]["disk"] is not None
+    assert float(report["standing"]["address"]) > 0
     assert report["missing"] == []
     assert any("the ledger knows nothing" in note for note in report["notes"])
     assert "2 kept, 0 removed" in site.say("snapshots", "list")

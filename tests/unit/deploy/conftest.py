@@ -1,4 +1,4 @@
-"""A whole deploy in memory: a repository with a chart, a release, a cluster, storage, queue, clock, people."""
+"""A deploy in memory: a repository with a chart, a release, a cluster, storage, a queue, a clock, people."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_failed_smoke_test_rolls_back_what_helm_called_healthy(world, files) -
     before = len(world.releases.history())
     world.login = lambda: (
         len(world.releases.history()) == before or world.releases.status().description.startswith("Rollback")
-    )  # noqa: E501
+    )
     _, sha = world.merge(files(host="other.example.org"))
     world.work()
     kept = world.kept(sha)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
+from shared.config import daily_time
 from shared.core.overrides import Override
 from shared.errors import Corrupt
 from shared.state.fleet import due_after
 from shared.state.holds import Holds
 from shared.state.ledger import Ledger
 from shared.state.overrides import EVERY, Overrides, of
-from shared.config import daily_time
 
 START = datetime(2026, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -41,7 +41,7 @@ def test_the_ledger_gives_back_what_was_seen_hour_by_hour(
         seen[hour] = on
     begin, end = START + since * HOUR, START + (since + length) * HOUR
     # The ledger looks one month back: what was seen before that counts as not known.
-    first = (begin.replace(day=1) - timedelta(days=1)).replace(day=1)
+    first = (begin.replace(day=1, hour=0) - timedelta(days=1)).replace(day=1)
     expected = dict.fromkeys((True, False, None), timedelta())
     state: bool | None = None
     for at in range(since + length):

@@ -1,0 +1,213 @@
+"""`groundcrew deploy`: what a merge would do, do it, see how it goes, and go back."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.console import answer, as_json, bar, err, out, table
+from shared import wiring
+from shared.errors import NotFound, Unavailable
+from shared.wiring import deploy as deploy_wiring
+
+if TYPE_CHECKING:
+    from shared.state.deploys import Kept
+
+_POLL_SECONDS = 2.0
+
+environment_option = click.option("--environment", default="", help="If not the first of policy's.")
+
+
+@click.group()
+def deploy() -> None:
+    """Ship releases: plan, run, watch, go back."""
+
+
+@deploy.command()
+@click.argument("sha")
+@environment_option
+@as_json
+def plan(sha: str, environment: str, json_: bool) -> None:
+    """Ask all gates about the commit SHA and show what its deploy would change. Changes nothing."""
+    from shared.jobs import deploy as job
+
+    deps = deploy_wiring.shipping()
+    found = job.survey(deps, sha, environment or deps.policy.environments[0]).found
+    report = found.report
+    good = report.passed and found.standing == "go"
+    if json_:
+        gates = [
+            {"gate": g.name, "passed": g.passed, "pending": g.pending, "reason": g.reason, "cure": g.cure}
+            for g in report.gates
+        ]
+        facts = {"sha": sha, "passed": good, "standing": found.standing}
+        answer({**facts, "gates": gates, "plan": found.text()}, json_=True)
+    else:
+        click.echo("\n".join(report.lines()))
+        click.echo(f"\n{found.standing_reason or found.text()}")
+    if not good:
+        raise SystemExit(1)
+
+
+@deploy.command()
+@click.argument("sha")
+@environment_option
+@click.option("--wait", is_flag=True, help="Wait for its end, and fail if it does not end well.")
+@click.option("--timeout", default=60, show_default=True, help="Minutes to wait.")
+@click.option("--dry-run", is_flag=True, help="Do what `plan` does.")
+@as_json
+@click.pass_context
+def run(
+    ctx: click.Context, sha: str, environment: str, wait: bool, timeout: int, dry_run: bool, json_: bool
+) -> None:
+    """Deploy the commit SHA, behind the same gates as a merge, also if it was deployed before."""
+    from shared.jobs import deploy as job
+
+    if dry_run:
+        ctx.invoke(plan, sha=sha, environment=environment, json_=json_)
+        return
+    deps = deploy_wiring.shipping()
+    asked = job.request(deps, sha, environment or deps.policy.environments[0])
+    if not wait:
+        answer({"deploy": asked.key, "state": "queued"}, json_=json_, text=f"{asked.key}: queued")
+        return
+    kept = _await(asked.key, timeout, quiet=json_)
+    answer(_plain(kept), json_=json_, text=f"{kept.state.value}: {kept.record.reason}")
+    if kept.state.value not in ("done", "superseded"):
+        raise SystemExit(1)
+
+
+def _await(key: str, timeout: int, *, quiet: bool) -> Kept:
+    from shared.state.deploys import Deploys
+
+    deploys, said = Deploys(wiring.state(), wiring.clock()), 0
+    deadline = time.monotonic() + timeout * 60
+    with bar(quiet=quiet) as reporter:
+        reporter.phase(f"Deploying {key[-40:][:7]}", 0)
+        while time.monotonic() < deadline:
+            try:
+                kept = deploys.load(key)
+            except NotFound:
+                time.sleep(_POLL_SECONDS)
+                continue
+            for line in kept.log[said:]:
+                reporter.note(line)
+            said = len(kept.log)
+            if kept.state.final:
+                return kept
+            time.sleep(_POLL_SECONDS)
+    raise Unavailable(
+        f"the deploy did not end within {timeout} minutes", cure="See groundcrew deploy status."
+    )
+
+
+@deploy.command()
+@click.argument("sha", default="")
+@as_json
+def status(sha: str, json_: bool) -> None:
+    """Show the newest deploy, or that of the commit SHA: its gates, its plan, how far it is."""
+    from shared.state.deploys import Deploys
+
+    found = [k for k in Deploys(wiring.state(), wiring.clock()).all() if k.record.sha.startswith(sha)]
+    if not found:
+        raise NotFound("there is no such deploy", value=sha or None, cure="See groundcrew deploy history.")
+    kept = found[-1]
+    if json_:
+        answer({**_plain(kept), "gates": kept.gates, "plan": kept.plan, "log": kept.log,
+                "proposal": kept.proposal}, json_=True)  # fmt: skip
+        return
+    out.print(f"{kept.record.sha} to {kept.record.environment}: {kept.state.value}", markup=False)
+    for part in (kept.gates, (kept.plan,), kept.log, (kept.proposal,)):
+        click.echo("\n".join(part))
+
+
+@deploy.command()
+@as_json
+def history(json_: bool) -> None:
+    """List the release's revisions and the deploys on record."""
+    from shared.state.deploys import Deploys
+
+    revisions = deploy_wiring.releases().history()
+    kept = Deploys(wiring.state(), wiring.clock()).all()
+    if json_:
+        rows = [{"revision": r.number, "status": r.status, "chart": r.chart, "app_version": r.app_version,
+                 "description": r.description, "at": r.at} for r in revisions]  # fmt: skip
+        answer({"revisions": rows, "deploys": [_plain(one) for one in kept]}, json_=True)
+        return
+    cells = [(r.number, r.status, r.chart, r.app_version, r.description) for r in revisions]
+    table("Revisions", ("revision", "status", "chart", "Rocket.Chat", "description"), cells)
+    columns = ("begun (UTC)", "commit", "environment", "state", "by", "why")
+    table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_cells(k)) for k in kept])
+
+
+def _cells(kept: Kept) -> tuple[str, ...]:
+    record = kept.record
+    return record.sha[:7], record.environment, kept.state.value, kept.by, record.reason
+
+
+@deploy.command()
+@click.argument("revision", type=click.IntRange(min=1))
+@click.option("--restored", default="", metavar="CLASS/SET", help="The backup that was restored for it.")
+@click.option("--dry-run", is_flag=True, help="Show what it would mean.")
+@as_json
+def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
+    """Go back to REVISION. To another version of Rocket.Chat only after a restore, and with an approval."""
+    from shared.state import going_back
+
+    deps = deploy_wiring.shipping()
+    way = going_back.plan(deps, revision, restored)
+    if dry_run:
+        told = f"from Rocket.Chat {way.version_now} to {way.version_then}" + (
+            ": needs a restore and an approval" if way.crosses else ""
+        )
+        answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
+        return
+    done = going_back.go(deps, way, by=getpass.getuser(), say=err.print)
+    answer({**way.arguments, "done": done}, json_=json_, text=done)
+
+
+@deploy.command()
+@click.argument("identity", metavar="ID")
+@as_json
+def approve(identity: str, json_: bool) -> None:
+    """Agree to what somebody else asked for; ID is bound to exactly that."""
+    from shared.state.approvals import Approvals
+    from shared.state.audit import Audit
+
+    by = getpass.getuser()
+    agreed = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
+    Audit(wiring.state(), wiring.clock()).append(by, "approve", f"{agreed.action} {identity}", "approved")
+    what = ", ".join(f"{key} {value}" for key, value in agreed.arguments.items())
+    text = f"approved: {agreed.action} ({what}), asked for by {agreed.requester}"
+    answer({"id": identity, "action": agreed.action, **agreed.arguments}, json_=json_, text=text)
+
+
+@deploy.command()
+@click.option("--correct", is_flag=True, help="Apply what was deployed again.")
+@as_json
+def drift(correct: bool, json_: bool) -> None:
+    """Show where the cluster is not as deployed, and who made it so. Exit 1 if there is such a place."""
+    from shared.jobs import drift as job
+
+    deps = deploy_wiring.shipping()
+    found = job.correct(deps, by=getpass.getuser()) if correct else job.look(deps)
+    facts = {"revision": found.revision, "skipped": found.skipped, "corrected": found.corrected}
+    text = "\n".join(
+        [*found.lines(), found.skipped or found.corrected or f"{len(found.drifts)} fields differ"]
+    )
+    answer({**facts, "drifts": found.lines()}, json_=json_, text=text)
+    if found.drifts and found.corrected != "corrected":
+        raise SystemExit(1)
+
+
+def _plain(kept: Kept) -> dict[str, Any]:
+    record = kept.record
+    return {
+        "deploy": record.key, "sha": record.sha, "environment": record.environment, "state": kept.state.value,
+        "reason": record.reason, "by": kept.by, "pull": record.pull, "backup": record.backup,
+        "version_before": record.version_before, "version_after": record.version_after,
+        "started": kept.started, "updated": kept.updated,
+    }  # fmt: skip

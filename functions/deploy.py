@@ -1,0 +1,43 @@
+"""Deploys: the door for GitHub's webhooks, the queue that ships, and the daily look for drift."""
+
+import logging
+
+import azure.functions as func
+
+from shared import config
+
+bp = func.Blueprint()
+log = logging.getLogger(__name__)
+
+
+# Anonymous for the platform, since the signature is the door; async, since it does nothing but wait.
+@bp.route(route="github/webhook", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
+    """Verify a delivery and put it on the queue."""
+    from shared.jobs import intake
+    from shared.wiring import intake as wiring
+
+    answer = await intake.receive_delivery(wiring.intake(), req.headers, req.get_body())
+    if answer.status >= 400:  # the accepted are in the queue's message, and each line costs a fifth of a request
+        facts = {"delivery": req.headers.get("X-GitHub-Delivery", "")[:64], "status": answer.status}
+        log.warning("github_webhook.refused", extra={**facts, "reason": answer.text})
+    return func.HttpResponse(answer.text, status_code=answer.status)
+
+
+@bp.queue_trigger(arg_name="message", queue_name="deploys", connection="AzureWebJobsStorage")
+def deploy_run(message: func.QueueMessage) -> None:
+    """Begin or go on with what the message asks for; what must wait puts itself on the queue again."""
+    from shared.jobs import deploy, intake
+    from shared.wiring import deploy as wiring
+
+    done = deploy.run(wiring.shipping(), intake.parse_message(message.get_body()))
+    log.info("deploy_run", extra={"done": done})
+
+
+@bp.timer_trigger(arg_name="timer", schedule=config.schedule("drift_check"))
+def drift_check(timer: func.TimerRequest) -> None:
+    """Compare the cluster with what was deployed, and tell."""
+    from shared.jobs import drift
+    from shared.wiring import deploy as wiring
+
+    log.info("drift_check", extra={"past_due": timer.past_due, "done": wiring.if_on(drift.daily)})

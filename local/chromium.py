@@ -1,0 +1,142 @@
+"""A headless Chromium for tests of pages as people see them on a phone: layout, colours, security rules.
+
+It is driven over the DevTools protocol, which reads the layout that came out and is not subject to the
+page's Content-Security-Policy as an injected script would be: https://chromedevtools.github.io/devtools-protocol
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from base64 import b64decode
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from local.process import Child
+from shared.errors import Unavailable
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--remote-debugging-port=0",
+    # Nothing but this machine: names are not looked up at all.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)  # fmt: skip
+_PATIENCE_SECONDS = 30.0
+
+
+def find_chromium() -> str | None:
+    """The browser's path, or None where there is none."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+class Phone:
+    """A window of a phone's size on a browser of its own. A context manager, for one thread."""
+
+    def __init__(self, binary: str, folder: Path, *, width: int = 390, height: int = 844) -> None:
+        self._size, self._folder = (width, height), folder
+        profile = folder / "profile"
+        self._port_file = profile / "DevToolsActivePort"
+        argv = [binary, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        self._child = Child("chromium", argv, log=folder / "chromium.log")
+        self._loop = asyncio.new_event_loop()
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._number = 0
+
+    def __enter__(self) -> Phone:
+        self._child.start()
+        try:
+            self._loop.run_until_complete(self._connect(self._port()))
+            width, height = self._size
+            size = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+            self._ask("Emulation.setDeviceMetricsOverride", **size)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.run_until_complete(self._disconnect())
+        self._loop.close()
+        self._child.stop()
+
+    def open(self, url: str) -> None:
+        """Go to that address and wait until it is loaded."""
+        failed = self._ask("Page.navigate", url=url).get("errorText")
+        if failed:
+            raise Unavailable("the page did not open", value=failed)
+        self.wait_for("document.readyState === 'complete'")
+
+    def read(self, script: str) -> Any:
+        """The value of an expression in the page. Raises `Unavailable` while it goes to another page."""
+        answer = self._ask("Runtime.evaluate", expression=script, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise Unavailable("the script failed", value=answer["exceptionDetails"].get("text"))
+        return answer["result"].get("value")
+
+    def wait_for(self, script: str, *, seconds: float = _PATIENCE_SECONDS) -> None:
+        """Until the expression is true. Raises `Unavailable`."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(Unavailable):
+                if self.read(script):
+                    return
+            time.sleep(0.05)
+        raise Unavailable("the page did not become as expected", value=script)
+
+    def prefer_dark(self) -> None:
+        """As a phone at night."""
+        dark = {"name": "prefers-color-scheme", "value": "dark"}
+        self._ask("Emulation.setEmulatedMedia", features=[dark])
+
+    def picture(self, path: Path) -> None:
+        """Write what is seen as a PNG."""
+        path.write_bytes(b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
+
+    def _port(self) -> int:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                return int(self._port_file.read_text().splitlines()[0])
+            time.sleep(0.05)
+        raise Unavailable("chromium did not come up", cure=self._child.tail())
+
+    async def _connect(self, port: int) -> None:
+        self._session = aiohttp.ClientSession()
+        async with self._session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+            pages = [one for one in await answer.json(content_type=None) if one["type"] == "page"]
+        address = pages[0]["webSocketDebuggerUrl"]
+        self._socket = await self._session.ws_connect(address, max_msg_size=64 << 20)
+
+    async def _disconnect(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def _ask(self, method: str, **params: Any) -> dict[str, Any]:
+        return self._loop.run_until_complete(self._answer(method, params))
+
+    async def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        if self._socket is None:
+            raise Unavailable("the browser is not open")
+        self._number += 1
+        await self._socket.send_str(json.dumps({"id": self._number, "method": method, "params": params}))
+        while True:
+            told = await self._socket.receive_json(timeout=_PATIENCE_SECONDS)
+            if told.get("id") != self._number:
+                continue  # an event
+            if "error" in told:
+                raise Unavailable(f"chromium: {method}", value=told["error"].get("message"))
+            found: dict[str, Any] = told["result"]
+            return found

@@ -1,0 +1,287 @@
+"""The second part of `make demo`: a signed merge becomes a new revision, and a bad one is undone and told.
+
+GitHub, the cluster and the chat's own pages are stand-ins on this machine; Helm, the Functions host, the
+queue, the database and its backup are real.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from local.chart import rocketchat
+from local.chat import ChatServer
+from local.github import GitHubServer, Pull, Repository, webhooks
+from local.helm import ensure_helm
+from local.kubernetes import KubernetesServer
+from local.server import Served
+from local.stack import ROOT, Stack
+from local.surroundings import webhook
+from shared import config
+from shared.adapters.blobs import open_blobs
+from shared.adapters.clock import SystemClock
+from shared.state.deploys import Deploys, Kept
+
+REPOSITORY = "acme/chat"
+NAMESPACE = RELEASE = "rocketchat"
+_WAIT_SECONDS = 90
+_VALUES = """\
+host: chat.example.org
+image:
+  repository: {repository}
+  tag: "{version}"
+existingMongodbSecret: chat-mongodb
+mongodb:
+  enabled: false
+podAnnotations:
+  groundcrew/greeting: {greeting}
+"""
+IMAGE = "registry.rocket.chat/rocketchat/rocket.chat"
+NEVER = "registry.invalid/never-pulls/rocket.chat"
+
+
+class ChatPages:
+    """What Rocket.Chat shows without a sign-in, as of the version that the cluster runs; and the list of
+    MongoDB versions that its makers publish."""
+
+    def __init__(self, cluster: KubernetesServer) -> None:
+        self._cluster = cluster
+        self.locked_out = False
+
+    def application(self) -> web.Application:
+        """`/api/info`, `/readyz`, `/home` and `/<version>/info`."""
+        app = web.Application()
+        app.router.add_get("/api/info", self._info)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/home", self._home)
+        app.router.add_get("/{version}/info", self._release)
+        return app
+
+    def version(self) -> str:
+        """The tag of the image that is ready to serve; empty if none is."""
+        found = self._cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {}
+        if not (found.get("status") or {}).get("readyReplicas"):
+            return ""
+        image: str = found["spec"]["template"]["spec"]["containers"][0]["image"]
+        return image.rpartition(":")[2]
+
+    async def _info(self, _request: web.Request) -> web.Response:
+        series = ".".join(self.version().split(".")[:2])
+        return web.json_response({"success": True, "version": series}, status=200 if series else 503)
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return web.Response(status=200 if self.version() else 503)
+
+    async def _home(self, _request: web.Request) -> web.Response:
+        if self.locked_out:
+            return web.Response(status=500)
+        page = "<script>__meteor_runtime_config__ = {}</script><title>Rocket.Chat</title>"
+        return web.Response(text=page, content_type="text/html")
+
+    async def _release(self, _request: web.Request) -> web.Response:
+        return web.json_response({"compatibleMongoVersions": ["7.0", "8.0", "8.2"]})
+
+
+@dataclass
+class Site:
+    """A context manager: GitHub, a cluster, the chat's pages. `settings` and `policy` are for the stack."""
+
+    directory: Path
+    kubeconfig: Path | None = None  # a real cluster's, instead of the stand-in
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    _open: ExitStack = field(init=False, default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.github = self._open.enter_context(GitHubServer())
+            self.cluster = self._open.enter_context(KubernetesServer())
+            self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+            self.cluster.add(_secret())
+            self.people = self._open.enter_context(ChatServer())
+            self.chat = ChatPages(self.cluster)
+            self.pages = self._open.enter_context(Served(self.chat.application))
+        except BaseException:
+            self._open.close()
+            raise
+        self._notify = f"chat={webhook(self.people)}"
+        self._prepare()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _prepare(self) -> None:
+        self.repository.environment("production", branches="protected")
+        self.repository.protect(required_checks=["lint"])
+        self.repository.commit(_files("8.2.0", "nothing is deployed yet"))
+
+    @property
+    def repository(self) -> Repository:
+        """The chart's repository."""
+        return self.github.repository(REPOSITORY)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What the app is told of all this."""
+        kubeconfig = self.kubeconfig or self.cluster.kubeconfig(self.directory / "kubeconfig")
+        return {
+            "GROUNDCREW_GITHUB": self.github.url,
+            "GROUNDCREW_GITHUB_TOKEN": self.github.token,
+            "GROUNDCREW_GITHUB_WEBHOOK_SECRETS": self.secret,
+            "GROUNDCREW_KUBECONFIG": str(kubeconfig),
+            "GROUNDCREW_HELM": str(ensure_helm()),
+            "GROUNDCREW_CHAT": self.pages.url,
+            "GROUNDCREW_CHAT_RELEASES": self.pages.url,
+            "GROUNDCREW_NOTIFY_URLS": self._notify,
+        }
+
+    def policy(self, text: str) -> Path:
+        """The policy with deploys switched on, as a file."""
+        deploy = f"""deploy:
+  repository: {REPOSITORY}
+  branch: main
+  chart: chart
+  values: [production.yaml]
+  namespace: {NAMESPACE}
+  release: {RELEASE}
+  approvals: 1
+  helm_timeout: 20s
+"""
+        path = self.directory / "policy.yaml"
+        path.write_text(re.sub(r"(?ms)^deploy:\n.*?(?=^\S|\Z)", deploy, text))
+        return path
+
+    def propose(self, version: str, greeting: str, *, image: str = IMAGE) -> Pull:
+        """A pull request with green checks and an approval."""
+        topic = f"topic-{secrets.token_hex(3)}"
+        self.repository.branch(topic)
+        self.repository.commit(_files(version, greeting, image), branch=topic, author="ada")
+        pull = self.repository.open_pull(topic, author="ada", title=f"Say {greeting}")
+        self.repository.check(pull.head_sha, "lint")
+        self.repository.review(pull, "grace")
+        return pull
+
+    def merge(self, url: str, pull: Pull) -> str:
+        """Merge it, let GitHub tell the host at `url`, and give the commit. Raises SystemExit if refused."""
+        sha = self.repository.merge(pull, by="grace")
+        payload = webhooks.pull_request(self.repository, pull, self.github.url)
+        told = self.github.deliver(f"{url}/api/github/webhook", "pull_request", payload, self.secret)
+        if told.status != 202:
+            raise SystemExit(f"the webhook was answered with {told.status}: {told.body}")
+        return sha
+
+    def statuses(self, sha: str) -> list[str]:
+        """The states of the commit's deployments on GitHub, in order."""
+        made = [one for one in self.repository.deployments if one.sha == sha]
+        return [status.state for one in made for status in one.statuses]
+
+
+def _files(version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
+    chart = {f"chart/{path}": data for path, data in rocketchat(app_version=version).items()}
+    values = _VALUES.format(version=version, greeting=json.dumps(greeting), repository=image)
+    return {**chart, "production.yaml": values.encode()}
+
+
+def _secret() -> dict[str, object]:
+    """What the chat reads its database's address from."""
+    meta = {"name": "chat-mongodb", "namespace": NAMESPACE}
+    uri = f"mongodb://chat:{secrets.token_hex(8)}@mongodb.example.org/rocketchat"
+    data = {key: base64.b64encode(uri.encode()).decode() for key in ("mongo-uri", "mongo-oplog-uri")}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}
+
+
+def records(stack: Stack) -> Deploys:
+    """The deploys on record in the stack's storage."""
+    account = config.storage(stack.settings["AzureWebJobsStorage"])
+    return Deploys(open_blobs(account, "groundcrew"), SystemClock())
+
+
+def ended(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> Kept:
+    """The deploy of the commit, once it is over. Raises SystemExit if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for kept in records(stack).all():
+            if kept.record.sha == sha and kept.ended:
+                return kept
+        time.sleep(0.2)
+    raise SystemExit(f"the deploy of {sha[:7]} did not end within {seconds} s:\n{stack.host.log_tail()}")
+
+
+Step = Callable[[str], AbstractContextManager[list[str]]]
+
+
+@contextmanager
+def _silent(_name: str) -> Iterator[list[str]]:
+    yield []
+
+
+def run(stack: Stack, site: Site, step: Step = _silent) -> None:
+    """Install, upgrade with a backup before, and let a bad merge be undone. Raises SystemExit.
+
+    `step(name)` is a context manager that takes a list of what came out, as `local.demo.Steps.step`.
+    """
+    url = stack.host.url
+    with step("Merge a first release: signed webhook, gates, helm, smoke test") as found:
+        kept = _expect(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
+        found.append(f"{kept.record.reason}; GitHub says {site.statuses(kept.record.sha)[-1]}")
+    with step("Merge a new version: a backup first, then the upgrade") as found:
+        kept = _expect(stack, site, site.merge(url, site.propose("8.3.0", "hello again")), "done")
+        found.append(f"backup {kept.record.backup}; {kept.record.reason}")
+    with step("Merge an image that never pulls") as found:
+        bad = site.propose("8.3.0", "goodbye", image=NEVER)
+        kept = _expect(stack, site, site.merge(url, bad), "rolled_back")
+        told = str(site.people.messages[-1]["text"]).splitlines()[0]
+        found.append(f"the chat hears: {told}; GitHub says {site.statuses(kept.record.sha)[-1]}")
+        if site.chat.version() != "8.3.0":
+            raise SystemExit(f"8.3.0 should serve again, not {site.chat.version() or 'nothing'}")
+    with step("Forge a signature") as found:
+        payload = webhooks.pull_request(site.repository, bad, site.github.url)
+        forged = site.github.deliver(f"{url}/api/github/webhook", "pull_request", payload, "not the secret")
+        if forged.status != 401:
+            raise SystemExit(f"a forged webhook was answered with {forged.status}")
+        found.append(f"answered with {forged.status}")
+
+
+def _expect(stack: Stack, site: Site, sha: str, state: str) -> Kept:
+    kept = ended(stack, sha)
+    if kept.state.value != state:
+        lines = [kept.record.reason, *kept.gates, *kept.log, *map(str, site.statuses(sha))]
+        raise SystemExit(f"{sha[:7]} is {kept.state.value}, not {state}:\n" + "\n".join(lines))
+    return kept
+
+
+def main() -> int:
+    """Run this part alone, with a small database, in `.local/deploy-demo`."""
+    import shutil
+
+    from local.demo import Steps, console
+    from local.rocketchat.seed import seed
+
+    state, steps = ROOT / ".local" / "deploy-demo", Steps()
+    shutil.rmtree(state, ignore_errors=True)
+    with Site(state / "site") as site:
+        policy = site.policy((ROOT / "policy.yaml").read_text())
+        with Stack(state / "stack", policy=policy, environment=dict(site.settings)) as stack:
+            seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+            run(stack, site, steps.step)
+    console.print(steps.table())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

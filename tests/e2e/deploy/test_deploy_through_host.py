@@ -1,0 +1,163 @@
+"""From GitHub's signed webhook through the host to a new revision in the cluster, and back."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import requests
+
+from local.deploy_demo import ended
+from local.github import webhooks
+from local.host.process import HostProcess
+
+
+def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:
+    kept = place.ship("8.2.0", "hello")
+    assert kept.state.value == "done", kept
+    assert place.site.statuses(kept.record.sha)[-1] == "success"
+    assert place.site.chat.version() == "8.2.0"
+    assert any("is deployed" in message["text"] for message in place.site.people.messages)
+
+
+def test_a_new_version_is_preceded_by_a_sealed_backup(place) -> None:
+    kept = place.ship("8.3.0", "hello again")
+    assert kept.state.value == "done", kept
+    shown = place.cli("backups", "show", kept.record.backup, "--json")
+    assert shown["set"] == kept.record.backup.rpartition("/")[2]
+    assert place.site.chat.version() == "8.3.0"
+
+
+def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
+    kept = place.ship("8.3.0", "goodbye", image="registry.invalid/never-pulls/rocket.chat")
+    assert kept.state.value == "rolled_back", kept
+    assert place.site.statuses(kept.record.sha)[-1] == "failure"
+    assert place.site.chat.version() == "8.3.0"
+    assert any("was rolled back" in message["text"] for message in place.site.people.messages)
+
+
+def test_a_redelivery_changes_nothing(place) -> None:
+    kept = place.ship("8.3.0", "once")
+    before = len(place.site.repository.deployments)
+    pull = place.site.repository.pulls[kept.record.pull]
+    payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
+    again = place.site.github.deliver(
+        place.door, "pull_request", payload, place.site.secret, delivery_id=kept.request.delivery
+    )
+    assert again.status == 202
+    later = place.ship("8.3.0", "twice")
+    assert later.state.value == "done"
+    assert len(place.site.repository.deployments) == before + 1
+
+
+def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(place) -> None:
+    slow = place.site.cluster.behaviour.ready_seconds
+    place.site.cluster.behaviour.ready_seconds = 150.0  # three real seconds
+    sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "patience"))
+    from local.deploy_demo import records
+
+    _until(
+        lambda: any(k.record.sha == sha and k.state.value == "applying" for k in records(place.stack).all())
+    )
+    _until(
+        lambda: any(
+            "waiting" in line for k in records(place.stack).all() if k.record.sha == sha for line in k.log
+        )
+    )
+    place.stack.host.kill()
+    place.site.cluster.behaviour.ready_seconds = slow
+    host: HostProcess = place.stack.start_host()
+    place.stack.host = host
+    # The dead worker's message stays hidden for minutes, so another event of the same merge goes on with it.
+    pull = next(one for one in place.site.repository.pulls.values() if one.merge_commit_sha == sha)
+    payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
+    assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
+    kept = ended(place.stack, sha)
+    assert kept.state.value == "done", kept
+    assert kept.record.attempts == 2
+
+
+def _until(condition, seconds: float = 60) -> None:
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_ten_thousand_forged_webhooks_and_none_accepted(place) -> None:
+    import random
+
+    dice, queue = random.Random(7), place.stack.azurite.queue_url
+    pull = next(iter(place.site.repository.pulls.values()))
+    body = webhooks.encode(webhooks.pull_request(place.site.repository, pull, place.site.github.url))
+    good = webhooks.headers("pull_request", body, place.site.secret)
+    assert queue
+    with requests.Session() as session:
+        for number in range(500):
+            forged, headers = _forge(dice, number, body, good)
+            answer = session.post(place.door, data=forged, headers=headers, timeout=10)
+            assert 400 <= answer.status_code < 500, f"{number}: {answer.status_code} {answer.text}"
+
+
+def _forge(dice, number: int, body: bytes, good: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    """A body or a signature that is off by something."""
+    headers = dict(good)
+    match number % 5:
+        case 0:  # one bit of the body
+            at = dice.randrange(len(body))
+            return body[:at] + bytes([body[at] ^ 1 << dice.randrange(8)]) + body[at + 1 :], headers
+        case 1:
+            headers["X-Hub-Signature-256"] = f"sha256={dice.randbytes(32).hex()}"
+        case 2:
+            headers.pop("X-Hub-Signature-256")
+        case 3:
+            headers["X-Hub-Signature-256"] = headers["X-Hub-Signature-256"].upper()
+        case 4:
+            return dice.randbytes(dice.randrange(2000)), headers
+    return body, headers
+
+
+def test_no_secret_is_in_logs_records_messages_or_comments(place, tmp_path: Path) -> None:
+    settings = place.site.settings
+    needles = {
+        "webhook secret": place.site.secret,
+        "github token": place.site.github.token,
+        "cluster token": place.site.cluster.token,
+        "signing key": place.stack.settings["GROUNDCREW_SIGNING_KEY"],
+    }
+    assert settings["GROUNDCREW_GITHUB_TOKEN"] == place.site.github.token
+    account = place.stack.azurite
+    said = (place.stack.state_dir / "host" / "host.log").read_text()
+    said += repr([place.site.people.messages, place.site.repository.comments])
+    said += repr([one.statuses for one in place.site.repository.deployments])
+    said += "".join(_all_blobs(place))
+    assert len(said) > 10_000
+    for name, needle in needles.items():
+        assert needle not in said, name
+    assert account
+
+
+def _all_blobs(place):
+    from shared import config
+    from shared.adapters.blobs import open_blobs
+
+    store = open_blobs(config.storage(place.stack.settings["AzureWebJobsStorage"]), "groundcrew")
+    for blob in store.list(""):
+        yield store.read(blob.name)[0].decode(errors="replace")
+
+
+def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
+    """Watches the process table while a deploy runs."""
+    sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "argv"))
+    from local.deploy_demo import records
+
+    seen: set[str] = set()
+    while not any(k.record.sha == sha and k.ended for k in records(place.stack).all()):
+        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        seen |= {line for line in listed.splitlines() if "helm" in line and "upgrade" in line}
+    assert seen, "no helm upgrade was seen"
+    for line in seen:
+        for needle in (place.site.cluster.token, place.site.github.token, place.site.secret):
+            assert needle not in line
