@@ -16,7 +16,7 @@ from shared.formats.archive import ArchiveWriter, Entry, Header
 from shared.formats.envelope import Sealer
 from shared.policy.backup import LEVELS
 
-ROUNDS = 3
+ROUNDS = 5
 SECRET, RECIPIENT = generate_identity(post_quantum=False)
 
 

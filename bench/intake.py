@@ -113,12 +113,12 @@ class Connection:
         """Send and wait for the answer, which must be 202."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 202"):
-            raise SystemExit(f"the door did not accept: {head[:200]!r}")
         length = next(
             int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
         )
-        await self._reader.readexactly(length)
+        told = await self._reader.readexactly(length)
+        if not head.startswith(b"HTTP/1.1 202"):
+            raise SystemExit(f"the door did not accept: {head[:12]!r} {told!r}")
 
 
 async def _steady(port: int, requests: Sequence[bytes]) -> list[float]:

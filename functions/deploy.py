@@ -17,9 +17,12 @@ async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
     from shared.jobs import intake
     from shared.wiring import intake as wiring
 
-    answer = await intake.receive_delivery(wiring.intake(), req.headers, req.get_body())
-    if answer.status >= 400:  # the accepted are in the queue's message, and each line costs a fifth of a request
-        facts = {"delivery": req.headers.get("X-GitHub-Delivery", "")[:64], "status": answer.status}
+    headers = {name: req.headers.get(name, "") for name in intake.HEADERS}
+    answer = await intake.receive_delivery(wiring.intake(), headers, req.get_body())
+    if (
+        answer.status >= 400
+    ):  # the accepted are in the queue's message, and each line costs a fifth of a request
+        facts = {"delivery": headers["X-GitHub-Delivery"][:64], "status": answer.status}
         log.warning("github_webhook.refused", extra={**facts, "reason": answer.text})
     return func.HttpResponse(answer.text, status_code=answer.status)
 

@@ -18,6 +18,7 @@ from shared.ports import Queues
 from shared.state.commit import GroupCommit
 
 QUEUE = "deploys"
+HEADERS = ("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery", "Content-Length")
 _MOST_TOGETHER = 100  # a request takes about 250 bytes of a message's 48 KiB
 
 

@@ -19,7 +19,7 @@ class GroupCommit:
     `write` runs in a thread, with at most `most` items.
     """
 
-    def __init__(self, write: Write, *, most: int = 100, writers: int = 2) -> None:
+    def __init__(self, write: Write, *, most: int = 100, writers: int = 1) -> None:
         self._write, self._most, self._writers = write, most, writers
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
         self._busy = 0
