@@ -3,16 +3,19 @@
 Every request is a merge event of its own, signed, that the door accepts and puts on Azurite's queue: its
 dearest case. Latency is measured at a steady 200 requests a second, whether or not answers are late; the
 rate with as many connections as the host serves at a time, none of which pauses, in turns with the empty
-function, which is sent the same requests.
+function, which is sent the same requests: once as an async function, which is what the door is compared
+with, and once as a plain one, which the worker runs in a thread as it does most functions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import secrets
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,6 +48,10 @@ app.register_functions(bp)
 
 @app.route(route="noop", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def noop(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(status_code=202)
+
+@app.route(route="plain", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+def plain(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(status_code=202)
 """
 
@@ -163,30 +170,31 @@ async def _rate(port: int, requests: Iterator[bytes]) -> float:
     return done / (time.perf_counter() - began)
 
 
-async def _measure(port: int, requests: Iterator[bytes], noop: bytes) -> dict[str, float]:
+async def _measure(port: int, requests: Iterator[bytes], noop: bytes, plain: bytes) -> dict[str, float]:
     async with Connection(port) as connection:
         for _ in range(_WARM_UP):
-            await connection.post(next(requests))
-            await connection.post(noop)
+            for request in (next(requests), noop, plain):
+                await connection.post(request)
     took = sorted(await _steady(port, [next(requests) for _ in range(PER_SECOND * SECONDS)]))
-    rates, empty = [], []
+    rates, empty, threaded = [], [], []
     for _ in range(ROUNDS):
         rates.append(await _rate(port, requests))
-        empty.append(await _rate(port, iter(lambda: noop, None)))
+        empty.append(await _rate(port, itertools.repeat(noop)))
+        threaded.append(await _rate(port, itertools.repeat(plain)))
     return {
         "p50_milliseconds": took[len(took) // 2] * 1000,
         "p99_milliseconds": took[int(len(took) * 0.99)] * 1000,
         "slowest_milliseconds": took[-1] * 1000,
         "per_second": statistics.median(rates),
         "noop_per_second": statistics.median(empty),
+        "plain_noop_per_second": statistics.median(threaded),
         "rate_vs_noop": statistics.median(a / b for a, b in zip(rates, empty, strict=True)),
+        "rate_vs_plain_noop": statistics.median(a / b for a, b in zip(rates, threaded, strict=True)),
     }
 
 
 def run() -> dict[str, dict[str, float]]:
     """`{"intake": {...}}`; the client is a process of its own."""
-    import subprocess
-
     secret = secrets.token_urlsafe(32)
     with tempfile.TemporaryDirectory() as directory, served(Path(directory), secret) as url:
         done = subprocess.run(
@@ -199,10 +207,10 @@ def run() -> dict[str, dict[str, float]]:
 def main() -> None:
     """The client: the port is the argument, the secret comes by standard input."""
     secret, port = sys.stdin.read().strip(), int(sys.argv[1])
-    count = _WARM_UP + PER_SECOND * SECONDS + int(ROUNDS * _ROUND_SECONDS * 2500)
+    count = _WARM_UP + PER_SECOND * SECONDS + int(ROUNDS * _ROUND_SECONDS * 3000)
     made = requests_for(secret, count)
-    noop = made[0].replace(b"/api/github/webhook", b"/api/noop", 1)
-    print(json.dumps(asyncio.run(_measure(port, iter(made), noop))))
+    noop, plain = (made[0].replace(b"/api/github/webhook", path, 1) for path in (b"/api/noop", b"/api/plain"))
+    print(json.dumps(asyncio.run(_measure(port, iter(made), noop, plain))))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Forge(Protocol):
         ...
 
     def reviews(self, number: int) -> list[Review]:
-        """All reviews in the order of time. Raises `NotFound`."""
+        """All reviews in the order of time; of approvals it is told whether they `may_write`. `NotFound`."""
         ...
 
     def changed_files(self, number: int) -> list[ChangedFile]:

@@ -36,8 +36,17 @@ class MemoryForge:
 
     def reviews(self, number: int) -> list[Review]:
         """See `Forge.reviews`."""
-        found = self._pull(number).reviews
-        return [Review(one.user, one.state, one.commit_id, _second(one.submitted_at)) for one in found]
+        rights = self.repository.permissions
+        return [
+            Review(
+                one.user,
+                one.state,
+                one.commit_id,
+                _second(one.submitted_at),
+                one.state == "APPROVED" and rights.get(one.user, "write") in ("admin", "write"),
+            )
+            for one in self._pull(number).reviews
+        ]
 
     def changed_files(self, number: int) -> list[ChangedFile]:
         """See `Forge.changed_files`."""

@@ -86,11 +86,20 @@ def create_comment(call: Call) -> web.Response:
     return web.json_response(comment, status=201)
 
 
+def get_permission(call: Call) -> web.Response:
+    """`GET /collaborators/{login}/permission`: the highest right a user has, in the four old words."""
+    login = call.match["login"]
+    permission = call.repo.permissions.get(login, "write")
+    answer = {"permission": permission, "role_name": permission, "user": render.user(login)}
+    return web.json_response(answer)
+
+
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/pulls", list_pulls),
     ("GET", "/pulls/{number}", get_pull),
     ("GET", "/pulls/{number}/reviews", list_reviews),
     ("GET", "/pulls/{number}/files", list_files),
+    ("GET", "/collaborators/{login}/permission", get_permission),
     ("GET", "/commits/{ref}/pulls", list_pulls_of_commit),
     ("GET", "/commits/{ref}/check-runs", list_check_runs),
     ("GET", "/commits/{ref}/status", get_combined_status),

@@ -123,6 +123,7 @@ class Repository:
         self.protections: dict[str, Protection] = {}
         self.deployments: list[Deployment] = []
         self.comments: dict[int, list[dict[str, object]]] = {}
+        self.permissions: dict[str, str] = {}  # admin, write, read, none; write for whoever is not in it
         self._ids = itertools.count(1001)
         self._numbers = itertools.count(1)
 

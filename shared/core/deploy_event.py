@@ -99,7 +99,7 @@ def _pull_request(
 ) -> Accept | Ignore | Reject:
     pull = _part(payload, "pull_request")
     if payload.get("action") != "closed":
-        return Ignore(f"the pull request was not closed but {str(payload.get('action'))[:40]}")
+        return Ignore(f"the pull request was not closed but {_said(payload.get('action'))}")
     if pull.get("merged") is not True:
         return Ignore("the pull request was closed without being merged")
     base = _part(pull, "base")
@@ -107,7 +107,7 @@ def _pull_request(
         return Reject("the pull request's base is in another repository", 403)
     target = next((target for target in known if target.branch == base.get("ref")), None)
     if target is None:
-        return Ignore(f"merges into {str(base.get('ref'))[:80]} are not deployed")
+        return Ignore(f"merges into {_said(base.get('ref'))} are not deployed")
     number = pull.get("number")
     if type(number) is not int or number < 1:
         raise _Malformed("pull_request.number is missing or malformed")
@@ -120,12 +120,17 @@ def _push(
 ) -> Accept | Ignore | Reject:
     target = next((target for target in known if payload.get("ref") == f"refs/heads/{target.branch}"), None)
     if target is None:
-        return Ignore(f"pushes to {str(payload.get('ref'))[:80]} are not deployed")
+        return Ignore(f"pushes to {_said(payload.get('ref'))} are not deployed")
     if payload.get("deleted") is not False:
         return Ignore(f"the branch {target.branch} was deleted")
     if payload.get("forced") is not False:
         return Reject(f"a forced push to {target.branch} has no review behind it", 403)
     return Accept(target.repository, _text(payload, "after", SHA), target.environment, 0, delivery)
+
+
+def _said(value: object) -> str:
+    """A text of the payload as an answer may quote it: short, on one line, and certain to be encodable."""
+    return ascii(value)[1:-1][:80] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _parse(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:

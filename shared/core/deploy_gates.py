@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from functools import cache
 
 from shared.core.deploy_words import ChangedFile, Check, Environment, Finding, Gate, PullRequest, Review
@@ -20,7 +19,7 @@ RUNNING = frozenset({"pending", "queued", "in_progress", "waiting", "requested",
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What the team demands. Names are logins; an empty `approvers` lets anybody but a bot approve."""
+    """What the team demands. Names are logins; without `approvers` it is people who may write."""
 
     approvals: int = 1
     approvers: frozenset[str] = frozenset()
@@ -84,12 +83,12 @@ def approvers_of(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
 def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePolicy) -> Gate:
     """Enough approvals of the head commit by those who may give them, and nobody asking for changes."""
     allowed = {login.lower() for login in policy.approvers}
+    standing = standing_reviews(reviews)
     count = {
         login
         for login in approvers_of(pull, reviews)
-        if (login in allowed if allowed else not login.endswith("[bot]"))
+        if (login in allowed if allowed else standing[login].may_write and not login.endswith("[bot]"))
     }
-    standing = standing_reviews(reviews)
     against = sorted(login for login, review in standing.items() if review.state == "CHANGES_REQUESTED")
     if against:
         return Gate("approvals", False, f"{', '.join(against)} asked for changes", "Resolve and approve anew")
@@ -118,6 +117,8 @@ def _unfit(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) ->
             reasons.append(f"{login}'s is of {review.commit[:7]}")
         elif allowed and login not in allowed:
             reasons.append(f"{login} is not an approver")
+        elif not allowed and review.state == "APPROVED" and not review.may_write:
+            reasons.append(f"{login} may not write to the repository")
     return reasons
 
 
@@ -163,7 +164,7 @@ def environment_gate(
         return Gate(
             "environment", False, f"{name} takes protected branches only; {branch} is not", "Protect it"
         )
-    if environment.branches is not None and not any(fnmatchcase(branch, one) for one in environment.branches):
+    if environment.branches is not None and not _admits(environment.branches, branch):
         wanted = ", ".join(environment.branches) or "none"
         return Gate("environment", False, f"{name} takes {wanted}, not {branch}", "Allow the branch there")
     reviewers = {login.lower() for login in environment.reviewers}
@@ -177,6 +178,11 @@ def environment_gate(
         minutes = int(environment.wait.total_seconds() // 60)
         return Gate("environment", False, f"{name} waits {minutes} minutes after a merge", pending=True)
     return Gate("environment", True, f"{name} admits {branch}")
+
+
+def _admits(patterns: Iterable[str], branch: str) -> bool:
+    """By GitHub's rules for environments (Ruby's fnmatch for paths): no `*` crosses a slash but `**/`."""
+    return matches(branch, [re.sub(r"\*{2,}(?!/)", "*", pattern) for pattern in patterns])
 
 
 def paths_gate(changed: Sequence[ChangedFile], policy: GatePolicy) -> Gate:

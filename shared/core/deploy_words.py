@@ -28,12 +28,17 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One review: `state` is APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED or PENDING."""
+    """One review: `state` is APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED or PENDING.
+
+    `may_write` is whether the reviewer could push to the repository, which is asked of approvals only:
+    whoever can read it, on a public one anybody, can submit them.
+    """
 
     reviewer: str
     state: str
     commit: str
     submitted_at: datetime | None = None
+    may_write: bool = False
 
 
 @dataclass(frozen=True, slots=True)

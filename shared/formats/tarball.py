@@ -15,6 +15,16 @@ from typing import BinaryIO, cast
 from shared.errors import Corrupt, Refused
 
 _PIECE_BYTES = 64 << 10
+# tarfile calls itself for each header that speaks of the next one: a chain of them ends in RecursionError.
+_UNREADABLE = (
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    UnicodeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ def read_files(
                 _take(archive, entry, places, found, limits)
             told = archive.pax_headers.get("comment", sha)
         stream.drain()
-    except (tarfile.TarError, zlib.error, EOFError, UnicodeError, ValueError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise Corrupt("the archive of the repository cannot be read", value=type(error).__name__) from error
     if sha and told != sha:
         raise Corrupt("the archive is of another commit", value=str(told)[:40])

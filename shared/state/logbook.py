@@ -13,8 +13,6 @@ from shared.state import deploy_telling as telling
 from shared.state.deploys import Kept
 from shared.state.shipping import Decrypted, Shipping
 
-_SAY_EVERY = timedelta(seconds=2)
-
 
 class Logbook:
     """Writes the record, only while the lease is ours, and without the secrets of the chart's values."""
@@ -23,7 +21,6 @@ class Logbook:
         self._secrets: set[str] = set()
         self._decrypt = shipping.decrypt
         self.shipping, self.kept, self.lease = replace(shipping, decrypt=self._decrypted), kept, lease
-        self._said = shipping.clock.now()
 
     def _decrypted(self, text: str, name: str) -> Decrypted:
         """Remembers what must not be said, whoever asks for the values."""
@@ -62,12 +59,8 @@ class Logbook:
             telling.progress(self.shipping, self.kept, self.kept.record.reason)
 
     def say(self, line: str) -> None:
-        """A line of Helm's progress, on record at most every two seconds."""
-        self.kept = self.kept.noted(line)
-        now = self.shipping.clock.now()
-        if now - self._said >= _SAY_EVERY:
-            self._said = now
-            self.save(self.kept)
+        """A line of Helm's progress; each is written at once, since the next may be minutes away."""
+        self.save(self.kept.noted(line))
 
     def waited(self) -> timedelta:
         """How long it has been in its present state."""

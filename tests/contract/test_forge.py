@@ -100,6 +100,22 @@ def test_reviews_come_in_order_with_the_commit_they_are_of(stage):
     assert all(one.submitted_at is not None and one.submitted_at.tzinfo for one in found)
 
 
+def test_of_who_approves_it_is_told_whether_they_may_write(stage):
+    stage.repository.branch("topic")
+    pull = stage.repository.open_pull("topic", author="ada")
+    stage.repository.permissions |= {"mallory": "read", "linus": "none", "alan": "admin"}
+    for who in ("grace", "mallory", "linus", "alan", "mallory"):
+        stage.repository.review(pull, who)
+    found = [(one.reviewer, one.may_write) for one in stage.forge.reviews(pull.number)]
+    assert found == [
+        ("grace", True),
+        ("mallory", False),
+        ("linus", False),
+        ("alan", True),
+        ("mallory", False),
+    ]
+
+
 def test_more_reviews_than_a_page_holds_are_all_read(stage):
     stage.repository.branch("topic")
     pull = stage.repository.open_pull("topic")

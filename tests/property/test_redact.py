@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.core.redact import MASK, holds_secret, names_secret, redact
+from shared.core.redact import MASK, holds_secret, mask_forms, names_secret, redact
 
 # What people and generators make passwords of, and what quoting treats in its own way.
 LETTERS = st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_categories=("Cc", "Zs", "Cs"))
@@ -96,6 +97,39 @@ def test_a_secret_that_begins_with_another_leaves_no_tail(secrets):
 def test_what_has_the_form_of_a_secret_is_masked_without_being_known(text):
     assert holds_secret(text)
     assert MASK in redact(f"error: {text} here")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "-eyJaaaaaaaa",
+        "eyJaaaaaaaa.",
+        "eyJ",
+        "://a:",
+        "-----BEGIN ",
+        "bearer ",
+        "xoxa-",
+        "AccountKey=",
+        "gho_",
+        "a-",
+    ],
+)
+def test_a_hostile_text_takes_no_longer_than_its_length(piece):
+    # A quarter of a second is a hundred times what it takes, and a hundredth of what a square would take.
+    text = piece * (400_000 // len(piece))
+    started = time.process_time()
+    mask_forms(text)
+    assert time.process_time() - started < 0.25
+
+
+@pytest.mark.parametrize("before", ["", "token-", "a.b.", "x=", "key_", "eyJ-"])
+def test_a_json_web_token_is_masked_wherever_it_begins(before):
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+    said = mask_forms(f"{before}{token} here")
+    assert MASK in said
+    assert "eyJhb" not in said
+    assert "c2ln" not in said
+    assert said.endswith(" here")
 
 
 @pytest.mark.parametrize(

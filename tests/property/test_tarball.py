@@ -200,6 +200,15 @@ def test_what_is_no_archive_is_corrupt(data):
         read_files([data], ["."])
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "long name"])
+def test_headers_that_follow_each_other_without_end_are_corrupt(kind):
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, 11
+    block = header.tobuf(tarfile.USTAR_FORMAT) + b"11 path=aa\n".ljust(512, b"\0")
+    with pytest.raises(Corrupt):
+        read_files([gzip.compress(block * 5000)], ["."])
+
+
 @given(data=st.data())
 def test_damage_ends_in_one_of_our_errors_or_in_nothing_unwanted(data):
     good = gzip.decompress(

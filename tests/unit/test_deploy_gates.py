@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,7 +33,40 @@ PULL = PullRequest(7, "Ada", HEAD, "main", merged=True, merged_by="grace", merge
 
 
 def review(who: str, state: str = "APPROVED", commit: str = HEAD, minute: int = 0) -> Review:
-    return Review(who, state, commit, NOW - timedelta(hours=1) + timedelta(minutes=minute))
+    at = NOW - timedelta(hours=1) + timedelta(minutes=minute)
+    return Review(who, state, commit, at, may_write=True)
+
+
+def test_an_approval_counts_only_of_those_who_could_change_the_branch_themselves():
+    outsider = replace(review("mallory"), may_write=False)
+    gate = approvals_gate(PULL, [outsider], GatePolicy())
+    assert not gate.passed
+    assert "mallory may not write" in gate.reason
+    assert approvals_gate(PULL, [outsider, review("grace")], GatePolicy()).passed
+
+
+def test_who_is_named_an_approver_need_not_be_able_to_write():
+    auditor = replace(review("grace"), may_write=False)
+    assert approvals_gate(PULL, [auditor], GatePolicy(approvers=frozenset({"Grace"}))).passed
+
+
+@pytest.mark.parametrize(
+    ("patterns", "branch", "admitted"),
+    [
+        (("release/*",), "release/8", True),
+        (("release/*",), "release/8/hotfix", False),
+        (("release/**/*",), "release/8/hotfix", True),
+        (("*",), "main", True),
+        (("*",), "feature/x", False),
+        (("release/**",), "release/8/hotfix", False),
+        (("mai?",), "main", True),
+        ((), "main", False),
+    ],
+)
+def test_an_environments_patterns_mean_what_they_mean_on_github(patterns, branch, admitted):
+    environment = Environment("production", branches=patterns)
+    pull = replace(PULL, base_branch=branch)
+    assert environment_gate(environment, pull, [], branch_protected=False, now=NOW).passed is admitted
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,17 @@ def test_a_delivery_id_that_could_not_be_a_blobs_name_is_refused(delivery):
     assert isinstance(asked(merge(), delivery=delivery), Reject)
 
 
+@pytest.mark.parametrize("path", ["action", "pull_request.base.ref"])
+@pytest.mark.parametrize(
+    "value", ["\ud800", "a\r\nX-Header: b", ["\ud800"]], ids=["surrogate", "lines", "list"]
+)
+def test_what_is_said_of_an_event_can_be_sent_as_an_answer(path, value):
+    answer = asked(changed(merge(), path, value))
+    assert isinstance(answer, Ignore)
+    assert answer.reason.encode().isascii()
+    assert answer.reason.isprintable()
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b'{"repository": NaN}', b'"text"']
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -49,7 +50,20 @@ class GitHubForge:
     def reviews(self, number: int) -> list[Review]:
         """See `Forge.reviews`."""
         found = self._api.pages(f"{self._at}/pulls/{number:d}/reviews")
-        return [parsing.parse_review(item) for item in found]
+        reviews = [parsing.parse_review(item) for item in found]
+        approving = {one.reviewer for one in reviews if one.state == "APPROVED"}
+        writers = {login for login in sorted(approving) if self._may_write(login)}
+        return [
+            replace(one, may_write=one.state == "APPROVED" and one.reviewer in writers) for one in reviews
+        ]
+
+    def _may_write(self, login: str) -> bool:
+        """Whether they could push; a deleted account has no login, and no rights either."""
+        try:
+            item = self._api.get(f"{self._at}/collaborators/{_quoted(login)}/permission") if login else {}
+        except NotFound:
+            return False
+        return parsing.parse_may_write(item)
 
     def changed_files(self, number: int) -> list[ChangedFile]:
         """See `Forge.changed_files`."""

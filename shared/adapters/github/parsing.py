@@ -35,6 +35,11 @@ def parse_review(item: Json) -> Review:
     return Review(_login(item.get("user")), state, commit, moment(item.get("submitted_at")))
 
 
+def parse_may_write(item: Json) -> bool:
+    """Whether a collaborator's permission lets them push: GitHub counts `maintain` as `write`."""
+    return item.get("permission") in ("admin", "write")
+
+
 def parse_file(item: Json) -> ChangedFile:
     """A file of a pull request."""
     previous = str(item.get("previous_filename") or "")

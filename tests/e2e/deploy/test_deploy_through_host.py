@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
-from pathlib import Path
+import time
 
 import requests
 
-from local.deploy_demo import ended
+from local.deploy_demo import ended, records
 from local.github import webhooks
-from local.host.process import HostProcess
+from shared import config
+from shared.adapters.blobs import open_blobs
 
 
 def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:
@@ -52,10 +54,8 @@ def test_a_redelivery_changes_nothing(place) -> None:
 
 def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(place) -> None:
     slow = place.site.cluster.behaviour.ready_seconds
-    place.site.cluster.behaviour.ready_seconds = 150.0  # three real seconds
+    place.site.cluster.behaviour.ready_seconds = 500.0  # ten real seconds
     sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "patience"))
-    from local.deploy_demo import records
-
     _until(
         lambda: any(k.record.sha == sha and k.state.value == "applying" for k in records(place.stack).all())
     )
@@ -66,34 +66,28 @@ def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(
     )
     place.stack.host.kill()
     place.site.cluster.behaviour.ready_seconds = slow
-    host: HostProcess = place.stack.start_host()
-    place.stack.host = host
-    # The dead worker's message stays hidden for minutes, so another event of the same merge goes on with it.
+    place.stack.start_host()
+    # The dead worker's message stays hidden for minutes: another event of the same merge goes on.
     pull = next(one for one in place.site.repository.pulls.values() if one.merge_commit_sha == sha)
     payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
     assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
     kept = ended(place.stack, sha)
     assert kept.state.value == "done", kept
-    assert kept.record.attempts == 2
+    assert kept.record.attempts == 2, kept.log
 
 
 def _until(condition, seconds: float = 60) -> None:
-    import time
-
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
 
 
-def test_ten_thousand_forged_webhooks_and_none_accepted(place) -> None:
-    import random
-
-    dice, queue = random.Random(7), place.stack.azurite.queue_url
+def test_five_hundred_forged_webhooks_are_all_turned_away_by_the_running_host(place) -> None:
+    dice = random.Random(7)
     pull = next(iter(place.site.repository.pulls.values()))
     body = webhooks.encode(webhooks.pull_request(place.site.repository, pull, place.site.github.url))
     good = webhooks.headers("pull_request", body, place.site.secret)
-    assert queue
     with requests.Session() as session:
         for number in range(500):
             forged, headers = _forge(dice, number, body, good)
@@ -119,16 +113,13 @@ def _forge(dice, number: int, body: bytes, good: dict[str, str]) -> tuple[bytes,
     return body, headers
 
 
-def test_no_secret_is_in_logs_records_messages_or_comments(place, tmp_path: Path) -> None:
-    settings = place.site.settings
+def test_no_secret_is_in_logs_records_messages_or_comments(place) -> None:
     needles = {
         "webhook secret": place.site.secret,
         "github token": place.site.github.token,
         "cluster token": place.site.cluster.token,
         "signing key": place.stack.settings["GROUNDCREW_SIGNING_KEY"],
     }
-    assert settings["GROUNDCREW_GITHUB_TOKEN"] == place.site.github.token
-    account = place.stack.azurite
     said = (place.stack.state_dir / "host" / "host.log").read_text()
     said += repr([place.site.people.messages, place.site.repository.comments])
     said += repr([one.statuses for one in place.site.repository.deployments])
@@ -136,13 +127,9 @@ def test_no_secret_is_in_logs_records_messages_or_comments(place, tmp_path: Path
     assert len(said) > 10_000
     for name, needle in needles.items():
         assert needle not in said, name
-    assert account
 
 
 def _all_blobs(place):
-    from shared import config
-    from shared.adapters.blobs import open_blobs
-
     store = open_blobs(config.storage(place.stack.settings["AzureWebJobsStorage"]), "groundcrew")
     for blob in store.list(""):
         yield store.read(blob.name)[0].decode(errors="replace")
@@ -151,8 +138,6 @@ def _all_blobs(place):
 def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
     """Watches the process table while a deploy runs."""
     sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "argv"))
-    from local.deploy_demo import records
-
     seen: set[str] = set()
     while not any(k.record.sha == sha and k.ended for k in records(place.stack).all()):
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
@@ -161,3 +146,28 @@ def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
     for line in seen:
         for needle in (place.site.cluster.token, place.site.github.token, place.site.secret):
             assert needle not in line
+
+
+def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
+    kept = place.ship("8.3.0", "by command")
+    pull = place.site.propose("8.4.0", "planned")
+    sha = place.site.repository.merge(pull, by="grace")
+    plan = place.cli("deploy", "plan", sha, "--json")
+    assert plan["passed"], plan
+    assert "8.4.0" in plan["plan"]
+    assert place.site.chat.version() == "8.3.0", "a plan changes nothing"
+    done = place.cli("deploy", "run", sha, "--wait", "--json")
+    assert (done["state"], done["version_after"]) == ("done", "8.4.0")
+    shown = place.cli("deploy", "status", sha[:10], "--json")
+    assert shown["log"][-1].startswith("done")
+    history = place.cli("deploy", "history", "--json")
+    assert history["revisions"][-1]["status"] == "deployed"
+    assert {kept.record.sha, sha} <= {one["sha"] for one in history["deploys"]}
+    before = str(history["revisions"][-2]["revision"])
+    refused = place.cli("deploy", "rollback", before, code=1)
+    assert "Restore the backup" in refused
+    refused = place.cli("deploy", "rollback", before, "--restored", done["backup"], code=1)
+    assert "needs the approval of another person" in refused
+    assert place.site.chat.version() == "8.4.0"
+    assert place.cli("deploy", "drift", "--json")["drifts"] == []
+    assert "no such deploy" in place.cli("deploy", "status", "0123456", code=1)
