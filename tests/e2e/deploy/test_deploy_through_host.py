@@ -6,12 +6,16 @@ import random
 import subprocess
 import time
 
+import pytest
 import requests
 
 from local.deploy_demo import ended, records
 from local.github import webhooks
 from shared import config
 from shared.adapters.blobs import open_blobs
+
+# One site for all, whose tests go on where the one before ended.
+pytestmark = pytest.mark.xdist_group("deploy-site")
 
 
 def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:
