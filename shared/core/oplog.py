@@ -79,6 +79,7 @@ class _Entry(NamedTuple):
     o: bytes
     o2: bytes
     transaction: bytes
+    continues: bool  # a transaction that an earlier entry began
 
 
 def hazard(entry: bytes) -> str | None:
@@ -116,7 +117,7 @@ def operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
 
     Transactions are unpacked when they are complete: their parts share `lsid` and `txnNumber`, all but the
     last say `partialTxn`, prepared ones wait for their commit, aborted ones never happened.
-    Raises Corrupt for a malformed entry, and for a commit whose transaction began before the first entry.
+    Raises Corrupt for a malformed entry, and for the end of a transaction that began before the first entry.
     """
     waiting: dict[bytes, list[Operation]] = {}
     for raw in entries:
@@ -151,9 +152,13 @@ def _unfold(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> li
     command = _command_name(entry.o)
     if command == "applyOps":
         inner = list(_inner(entry.o, at))
+        torn = entry.continues and entry.transaction not in waiting
         if _true(entry.o, b"partialTxn") or _true(entry.o, b"prepare"):
-            waiting.setdefault(entry.transaction, []).extend(inner)
+            if not torn:  # else its end will be told, unless it was aborted
+                waiting.setdefault(entry.transaction, []).extend(inner)
             return []
+        if torn:
+            raise Corrupt("a transaction of the oplog began before the first entry", value=at)
         return waiting.pop(entry.transaction, []) + inner
     if command == "abortTransaction":
         waiting.pop(entry.transaction, None)
@@ -196,7 +201,20 @@ def _parsed(entry: bytes, at: str) -> _Entry:
     if not o and op in ("i", "u", "d", "c"):
         raise _malformed(at)
     transaction = b"".join(fields[name].value for name in (b"lsid", b"txnNumber") if name in fields)
-    return _Entry(op, namespace, o, o2, transaction)
+    return _Entry(op, namespace, o, o2, transaction, op == "c" and _continues(fields))
+
+
+def _continues(fields: dict[bytes, Element]) -> bool:
+    """Whether `prevOpTime` leads to an earlier entry; in a transaction's first entry it is null.
+
+    Retryable writes that share an entry (a `multiOpType` but 0) are linked the same way, yet each stands for
+    itself. Source: `applyOpsIsLinkedTransactionally` in src/mongo/db/repl/oplog_entry.cpp.
+    """
+    previous, kind = fields.get(b"prevOpTime"), fields.get(b"multiOpType")
+    if previous is None or previous.type != DOCUMENT or (kind is not None and any(kind.value)):
+        return False
+    at = find(previous.value, b"ts")
+    return at is not None and at.type == TIMESTAMP and any(at.value)
 
 
 def _write(entry: _Entry, at: str) -> Operation:

@@ -29,7 +29,7 @@ from shared.adapters.mongodb import connect_source, connect_target
 from shared.adapters.mongodb.client import RAW
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.reading import _dumped
-from shared.adapters.mongodb.source import MongoSource
+from shared.adapters.mongodb.source import MongoSource, _sayable
 from shared.adapters.mongodb.target import MongoTarget
 from shared.core.databases import IdRange, Namespace, Timestamp
 from shared.errors import AlreadyExists, Corrupt, Inconsistent, Refused, Unavailable, UsageError
@@ -118,6 +118,22 @@ def told(error: BaseException) -> str:
 
 
 # --- connecting ---
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["readPreference=secondary", "readPreference=nearest&readPreferenceTags=dc:east&maxStalenessSeconds=120"],
+    ids=["secondary", "tags and staleness"],
+)
+def test_a_uri_made_for_reading_from_secondaries_reads_from_the_primary(
+    uri: str, client: Client, db: str, options: str
+) -> None:
+    client[db].c.insert_one({"_id": 1})
+    joined = uri + ("&" if "?" in uri else "?") + options + "&serverSelectionTimeoutMS=2000"
+    for connect in (connect_source, connect_target):
+        with closing(connect(joined)) as reader:
+            assert contents(reader, listed(reader, db)["c"]) == [bson.encode({"_id": 1})]
+
 
 PASSWORD = "hunter2-s3cret"
 
@@ -374,6 +390,20 @@ def test_the_ranges_between_split_points_hold_every_document_once_whatever_the_t
         assert bson.encode({"_id": RawBSONDocument(part[0], RAW)["_id"]}) == point, "inclusive"
 
 
+NOT_UTF8 = join([Element(0x02, b"_id", b"\x03\0\0\0\xff\xfe\0")])
+DEPRECATED = join([Element(0x0E, b"_id", b"\x02\0\0\0s\0")])
+
+
+@pytest.mark.parametrize(
+    ("bound", "sayable"),
+    [(NOT_UTF8, False), (DEPRECATED, False), *((bson.encode({"_id": i}), True) for i in MIXED[:22])],
+)
+def test_an_id_that_the_driver_would_not_send_as_it_came_is_no_split_point(
+    bound: bytes, sayable: bool
+) -> None:
+    assert _sayable(bound) is sayable
+
+
 def test_an_empty_collection_has_neither_documents_nor_split_points(
     source: MongoSource, client: Client, db: str
 ) -> None:
@@ -506,14 +536,18 @@ def test_a_collection_that_is_no_longer_the_same_spoils_the_dump(
         list(source.batches(namespace, WHOLE))
 
 
-class _Cursors(monitoring.CommandListener):
-    """The cursors that a connection was given."""
+class _Commands(monitoring.CommandListener):
+    """What a connection says, the cursors it was given, and somebody who acts right before a command."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[[monitoring.CommandStartedEvent], object] = bool) -> None:
         self.ids: list[int] = []
+        self.said: list[Any] = []
+        self._before = before
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        """Nothing to remember."""
+        """Remember, and let the other act."""
+        self.said.append(event.command)
+        self._before(event)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """Remember the cursor of a find."""
@@ -526,7 +560,7 @@ class _Cursors(monitoring.CommandListener):
 
 def test_a_killed_cursor_is_worth_another_attempt(uri: str, client: Client, db: str) -> None:
     client[db].c.insert_many([{"_id": n} for n in range(300)])
-    cursors = _Cursors()
+    cursors = _Commands()
     with pymongo.MongoClient[dict[str, Any]](uri, event_listeners=[cursors]) as watched:
         source = MongoSource(watched)
         namespace = listed(source, db)["c"]
@@ -538,6 +572,52 @@ def test_a_killed_cursor_is_worth_another_attempt(uri: str, client: Client, db: 
             list(reading)
         assert not caught.value.permanent
         assert len(contents(source, namespace)) == 300
+
+
+def test_what_is_dropped_while_the_catalogue_is_read_is_left_out(uri: str, client: Client, db: str) -> None:
+    def drop(event: monitoring.CommandStartedEvent) -> None:
+        if event.command.get("collStats") == "b":
+            client[db].drop_collection("b")
+
+    for name in ("a", "b", "c"):
+        client[db][name].insert_one({})
+    with pymongo.MongoClient[dict[str, Any]](uri, event_listeners=[_Commands(drop)]) as watched:
+        assert sorted(listed(MongoSource(watched), db)) == ["a", "c"]
+
+
+def test_a_source_reads_what_a_majority_has_from_cursors_that_do_not_idle_out(
+    uri: str, client: Client, db: str
+) -> None:
+    client[db].c.insert_one({})
+    heard = _Commands()
+    with pymongo.MongoClient[dict[str, Any]](uri, event_listeners=[heard]) as watched:
+        source = MongoSource(watched)
+        namespace = listed(source, db)["c"]
+        heard.said.clear()
+        list(source.batches(namespace, WHOLE))
+        list(source.oplog(*source.oplog_window()))
+    finds = [said for said in heard.said if "find" in said]
+    assert {said["find"] for said in finds} == {"c", "oplog.rs"}
+    assert [said["readConcern"]["level"] for said in finds] == ["majority"] * len(finds)
+    assert [said.get("noCursorTimeout", False) for said in finds if "limit" not in said] == [True, True]
+
+
+@pytest.mark.parametrize("end", [False, True], ids=["closed midway", "read to the end"])
+def test_reading_leaves_no_cursor_behind(uri: str, client: Client, db: str, end: bool) -> None:
+    client[db].c.insert_many([{"_id": n} for n in range(300)])
+    cursors = _Commands()
+    with pymongo.MongoClient[dict[str, Any]](uri, event_listeners=[cursors]) as watched:
+        source = MongoSource(watched)
+        namespace = listed(source, db)["c"]
+        cursors.ids.clear()
+        reading = source.batches(namespace, WHOLE)
+        assert next(reading)
+        if end:
+            list(reading)
+        reading.close()  # type: ignore[attr-defined]
+        answer = client[db].command({"killCursors": "c", "cursors": cursors.ids})
+    assert answer["cursorsNotFound"] == cursors.ids
+    assert len(cursors.ids) == 1
 
 
 def test_a_server_that_dies_midway_is_unavailable_for_readers_and_writers(tmp_path: Path) -> None:

@@ -46,6 +46,14 @@ def transaction(inner: list[dict[str, Any]], session: Any = SESSION, number: int
     return command("admin", {"applyOps": inner, **flags}, lsid=session, txnNumber=Int64(number))
 
 
+def linked(inner: list[dict[str, Any]], previous: bson.Timestamp, **more: Any) -> bytes:
+    """A part of a transaction that says, as mongod's do, which entry came before it."""
+    flags = {"partialTxn": True} if more.pop("partial", False) else {}
+    link = {"ts": previous, "t": Int64(1)}
+    body = {"applyOps": inner, **flags}
+    return command("admin", body, lsid=SESSION, txnNumber=Int64(7), prevOpTime=link, **more)
+
+
 def ending(name: str, session: Any = SESSION, number: int = 7) -> bytes:
     return command("admin", {name: 1}, lsid=session, txnNumber=Int64(number))
 
@@ -231,6 +239,30 @@ def test_a_transaction_that_is_not_complete_at_the_end_never_happened() -> None:
 def test_a_commit_of_what_began_before_the_first_entry_is_corrupt() -> None:
     with pytest.raises(Corrupt, match="not prepared"):
         seen(ending("commitTransaction"))
+
+
+NOTHING_BEFORE, BEFORE = bson.Timestamp(0, 0), bson.Timestamp(3, 1)
+
+
+def test_a_transaction_whose_first_part_is_before_the_first_entry_is_not_applied_in_part() -> None:
+    torn = [linked([insert(2)], BEFORE, partial=True), linked([insert(3)], BEFORE, multiOpType=0)]
+    for entries in (torn, torn[1:]):
+        with pytest.raises(Corrupt, match=r"began before the first entry: 1700000000\.1"):
+            seen(*entries)
+
+
+def test_a_transaction_that_is_torn_but_never_ends_never_happened() -> None:
+    assert seen(linked([insert(2)], BEFORE, partial=True), ending("abortTransaction")) == [None, None]
+
+
+def test_the_linked_parts_of_a_whole_transaction_are_unpacked() -> None:
+    parts = [linked([insert(1)], NOTHING_BEFORE, partial=True), linked([insert(2)], BEFORE)]
+    assert [s and s[2] for s in seen(*parts)] == [None, 1, 2]
+    assert [s[2] for s in seen(linked([insert(1)], NOTHING_BEFORE))] == [1]
+
+
+def test_retryable_writes_that_share_an_entry_stand_for_themselves_though_they_are_linked() -> None:
+    assert [s[2] for s in seen(linked([insert(1)], BEFORE, multiOpType=1))] == [1]
 
 
 def test_a_prepared_transaction_of_the_servers_own_affairs_may_be_committed() -> None:

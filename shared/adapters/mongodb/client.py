@@ -34,6 +34,14 @@ _LOST = 136  # CappedPositionLost: the oplog was trimmed under its reader
 _WRITE_CONFLICT = 112
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000}
+# Whatever a URI made for other purposes says: a secondary may lag behind the oplog's position at which the
+# dump begins, so that a write before it would be in neither, and what was just restored may not be there yet.
+# With directConnection=true the one member that is named is read, secondary or not, and nothing else.
+_FROM_THE_PRIMARY: dict[str, Any] = {
+    "readPreference": "primary",
+    "readPreferenceTags": "",
+    "maxStalenessSeconds": -1,
+}
 # What follows these in a server's message may be a document's content, or is noise.
 _CUT_AT = (", full error", ", Timeout:", " dup key", " (configured timeouts")
 
@@ -64,7 +72,7 @@ def _client(uri: str) -> Client:
         # what somebody wants who wrote `tls=yes`. Options of other drivers are none of our business.
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own)
+            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own, **_FROM_THE_PRIMARY)
     except (errors.PyMongoError, ValueError, TypeError) as error:
         # The text of the error may repeat the password of the URI.
         raise UsageError("not a MongoDB URI", value=type(error).__name__, cure=cure) from None

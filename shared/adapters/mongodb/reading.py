@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
+from pymongo import errors
+from pymongo.read_concern import ReadConcern
 
-from shared.adapters.mongodb.client import EXACT, RAW, Client, translated
+from shared.adapters.mongodb.client import EXACT, NAMESPACE_NOT_FOUND, RAW, Client, translated
 from shared.core.databases import IdRange, Namespace
 from shared.errors import Inconsistent, UsageError
 
@@ -15,10 +17,13 @@ _AUTH = ("system.users", "system.roles", "system.version")
 # Of `config`, mongodump takes what describes a sharded cluster; a replica set has none of it.
 _CONFIG = ("chunks", "collections", "databases", "settings", "shards", "tags", "version")
 _ORDER = {name: place for place, name in enumerate(_AUTH)}
+_WHOLE = IdRange()
 
 
 class Reader:
     """The catalogue, and collections as raw batches."""
+
+    concern = ReadConcern()  # the server's own
 
     def __init__(self, client: Client, databases: Sequence[str] = ()) -> None:
         self._client = client
@@ -61,16 +66,22 @@ class Reader:
             if name not in listed and database[name].find_one({}, {"_id": 1}) is not None:
                 yield Namespace(db, name)
         for name, info in listed.items():
-            if _dumped(db, name):
-                yield self._describe(db, info)
+            if _dumped(db, name) and (found := self._describe(db, info)) is not None:
+                yield found
 
-    def _describe(self, db: str, info: Mapping[str, Any]) -> Namespace:
+    def _describe(self, db: str, info: Mapping[str, Any]) -> Namespace | None:
+        """None for what was dropped since it was listed: there is nothing left to dump."""
         name, kind = info["name"], info.get("type") or "collection"
         options = info.get("options") or {}
         if kind == "view":
             return Namespace(db, name, kind, options=options)
         database = self._client.get_database(db, codec_options=EXACT)
-        stats = database.command("collStats", name)
+        try:
+            stats = database.command("collStats", name)
+        except errors.OperationFailure as error:
+            if error.code != NAMESPACE_NOT_FOUND:
+                raise
+            return None
         indexes = tuple(
             {key: value for key, value in index.items() if key != "ns"}
             for index in database[name].list_indexes()
@@ -82,17 +93,27 @@ class Reader:
         """See the port. A whole collection comes in its natural order, a range in that of `_id`."""
         self._still(namespace)
         name = self._stored_name(namespace)
-        collection = self._client[namespace.db].get_collection(name, codec_options=RAW)
         with translated(f"reading {namespace.name}"):
-            cursor: Any = collection.find_raw_batches({})
+            yield from self._raw(namespace.db, name, {}, within)
+        self._still(namespace)
+
+    def _raw(self, db: str, name: str, query: Mapping[str, Any], within: IdRange = _WHOLE) -> Iterator[bytes]:
+        """Raw batches of a cursor that is closed however the reading ends.
+
+        A reader may be held up for longer than the ten minutes a server keeps an idle cursor. Without that
+        limit the session's applies, half an hour, after which the cursor of a killed worker is gone too.
+        """
+        collection: Any = self._client[db].get_collection(name, codec_options=RAW, read_concern=self.concern)
+        with self._client.start_session(causal_consistency=False) as session:
+            cursor = collection.find_raw_batches(query, no_cursor_timeout=True, session=session)
             if within.lower or within.upper:
                 cursor = cursor.hint([("_id", 1)])
             if within.lower:
                 cursor = cursor.min([("_id", _value(within.lower))])
             if within.upper:
                 cursor = cursor.max([("_id", _value(within.upper))])
-            yield from raw(cursor)
-        self._still(namespace)
+            with cursor:
+                yield from (batch for batch in cursor if batch)
 
     def _still(self, namespace: Namespace) -> None:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""
@@ -121,12 +142,6 @@ class Reader:
         with translated(f"looking for {db}.{collection}"):
             database = self._client.get_database(db, codec_options=EXACT)
             return next(database.list_collections(filter={"name": collection}), None)
-
-
-def raw(cursor: Any) -> Iterator[bytes]:
-    """The batches of a raw cursor, which is closed however the reading ends."""
-    with cursor:
-        yield from (batch for batch in cursor if batch)
 
 
 def _dumped(db: str, name: str) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import bson
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp as BsonTimestamp
+from pymongo.read_concern import ReadConcern
 
 from shared.adapters.mongodb.client import EXACT, RAW, translated
-from shared.adapters.mongodb.reading import Reader, raw
+from shared.adapters.mongodb.reading import Reader
 from shared.core.databases import Namespace, Timestamp
 from shared.errors import UsageError
 
@@ -18,7 +20,13 @@ _SAMPLES_PER_PIECE = 20
 
 
 class MongoSource(Reader):
-    """`SourceDatabase` over a replica set."""
+    """`SourceDatabase` over a replica set.
+
+    Documents and oplog are read as a majority of the members has them: anything else may be rolled back
+    when another becomes primary, and then the dump would hold what never happened.
+    """
+
+    concern = ReadConcern("majority")
 
     def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
         """Quantiles of a sample of `_id`s, sorted by the server, since types mix in its order only."""
@@ -43,7 +51,7 @@ class MongoSource(Reader):
         return self._edge(1), self._edge(-1)
 
     def _edge(self, direction: int) -> Timestamp:
-        oplog = self._client.local.get_collection("oplog.rs", codec_options=EXACT)
+        oplog = self._client.local.get_collection("oplog.rs", codec_options=EXACT, read_concern=self.concern)
         with translated("reading the oplog"):
             entry = next(oplog.find({}, {"ts": 1}).sort("$natural", direction).limit(1), None)
         if entry is None:
@@ -66,14 +74,19 @@ class MongoSource(Reader):
     def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
         """Raw entries, both bounds inclusive, in order."""
         bounds = {"$gte": _bson(start), "$lte": _bson(end)}
-        oplog = self._client.local.get_collection("oplog.rs", codec_options=RAW)
         with translated("reading the oplog"):
-            yield from raw(oplog.find_raw_batches({"ts": bounds}))
+            yield from self._raw("local", "oplog.rs", {"ts": bounds})
 
 
 def _sayable(bound: bytes) -> bool:
-    """Whether the driver sends this `_id` back as it came: not so for a few deprecated types."""
-    return bson.encode({"_id": RawBSONDocument(bound, RAW).get("_id")}) == bound
+    """Whether the driver sends this `_id` back as it came.
+
+    Not so for a few deprecated types, nor for what it cannot decode: text that is not UTF-8.
+    """
+    try:
+        return bson.encode({"_id": RawBSONDocument(bound, RAW).get("_id")}) == bound
+    except BSONError:
+        return False
 
 
 def _bson(at: Timestamp) -> BsonTimestamp:
