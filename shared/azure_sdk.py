@@ -123,7 +123,8 @@ def translate(error: Exception, thing: str) -> GroundcrewError:
         return Locked(f"{thing} is leased", value=value, cure="Somebody else is at it; try again later.")
     if status == 404:
         return _not_found(thing, value)
-    if status == 409:
+    # The SDK raises for a queue that somebody made a moment ago, though the service answers with 204.
+    if status == 409 or code in _EXISTS:
         return _collision(thing, code, value)
     if status in (412, 416):
         return Conflict(f"{thing} has changed", value=value, cure="Read it again and decide anew.")

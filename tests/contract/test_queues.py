@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -36,6 +38,18 @@ def queue(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_a_queue_that_is_not_there_has_no_messages(queues: Queues) -> None:
     assert queues.length(f"none-{uuid.uuid4().hex[:20]}") == 0
+
+
+def test_a_queue_that_several_make_at_once_takes_the_messages_of_all(queues: Queues, queue: str) -> None:
+    together = threading.Barrier(8)
+
+    def send(number: int) -> None:
+        together.wait(30)
+        queues.send(queue, str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, range(8)))
+    assert queues.length(queue) == 8
 
 
 def test_messages_are_counted_in_their_own_queue_whether_visible_or_not(queues: Queues, queue: str) -> None:

@@ -58,6 +58,7 @@ def answered(status: int, code: str | StorageErrorCode = "") -> HttpResponseErro
         (409, "BlobAlreadyExists", AlreadyExists),
         (409, StorageErrorCode.CONTAINER_ALREADY_EXISTS, AlreadyExists),
         (409, "QueueAlreadyExists", AlreadyExists),
+        (204, "QueueAlreadyExists", AlreadyExists),
         (409, "BlobImmutableDueToPolicy", Refused),
         (409, "ContainerBeingDeleted", Unavailable),
         (409, "LeaseAlreadyPresent", Locked),
