@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test lint generate bench lock clean
+.PHONY: help setup packages demo up test lint generate bench helm lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -59,8 +59,11 @@ generate: setup ## Write docs/settings.md, docs/policy.md and the schema anew
 bench: setup ## Measure the figures of the issues into bench/results.json
 	@$(BIN)/python -m bench
 
+helm: setup ## Bring the official Helm into bin/, checked, for deploying
+	@$(BIN)/python -m local.helm --into bin
+
 clean: ## Remove what setup and the stack made
-	@rm -rf .venv node_modules .local
+	@rm -rf .venv node_modules .local bin
 
 lock: ## Compile the lock files anew from requirements*.in
 	@for pair in requirements:requirements.in "requirements-cli:requirements.in requirements-cli.in" requirements-dev:requirements-dev.in; do \

@@ -35,7 +35,7 @@ from shared.state.deploys import Deploys, Kept
 
 REPOSITORY = "acme/chat"
 NAMESPACE = RELEASE = "rocketchat"
-_WAIT_SECONDS = 90
+_WAIT_SECONDS = 180
 _VALUES = """\
 host: chat.example.org
 image:
@@ -160,7 +160,7 @@ class Site:
   namespace: {NAMESPACE}
   release: {RELEASE}
   approvals: 1
-  helm_timeout: 20s
+  helm_timeout: 60s
 """
         path = self.directory / "policy.yaml"
         path.write_text(re.sub(r"(?ms)^deploy:\n.*?(?=^\S|\Z)", deploy, text))
@@ -184,6 +184,12 @@ class Site:
         if told.status != 202:
             raise SystemExit(f"the webhook was answered with {told.status}: {told.body}")
         return sha
+
+    def greeting(self) -> str:
+        """What the chat's pods are told to say; empty if it is not deployed."""
+        found = self.cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {"spec": {}}
+        template = found["spec"].get("template") or {"metadata": {}}
+        return str(template["metadata"].get("annotations", {}).get("groundcrew/greeting", ""))
 
     def statuses(self, sha: str) -> list[str]:
         """The states of the commit's deployments on GitHub, in order."""

