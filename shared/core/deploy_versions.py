@@ -79,8 +79,8 @@ def mongodb_upgrade_gate(current: str, wanted: str) -> Gate:
     return Gate(name, True, f"MongoDB goes from {old.series} to {new.series}, the next major")
 
 
-def app_version_gate(current: str, target: str, *, downgrade_approved: bool = False) -> Gate:
-    """Rocket.Chat goes up by at most one major, and down only with an approval: migrations are one-way."""
+def app_version_gate(current: str, target: str) -> Gate:
+    """Rocket.Chat goes up by at most one major, and never down: migrations are one-way."""
     name = "version"
     new = Version.parse(target)
     if new is None:
@@ -96,7 +96,7 @@ def app_version_gate(current: str, target: str, *, downgrade_approved: bool = Fa
         return Gate(name, True, f"stays at {new}")
     if new < old:
         cure = "Use groundcrew deploy rollback, which pairs it with a restore and asks for approval"
-        return Gate(name, downgrade_approved, f"goes back from {old} to {new}: migrations are one-way", cure)
+        return Gate(name, False, f"goes back from {old} to {new}: migrations are one-way", cure)
     if new.major > old.major + 1:
         cure = f"Deploy the last {old.major + 1}.x first and let its migrations finish"
         return Gate(name, False, f"from {old} to {new} skips major {old.major + 1}", cure)

@@ -117,7 +117,9 @@ def look(release: Releases, cluster: Cluster) -> None:
 
 def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, account, release) -> None:
     cluster = kubernetes.connect(account, NAMESPACE)
-    assert not ship(release, EVERYTHING + NEVER, "8.2.0").succeeded, "a first release that fails is taken away again"
+    assert not ship(release, EVERYTHING + NEVER, "8.2.0").succeeded, (
+        "a first release that fails is taken away again"
+    )
     shipped(release, EVERYTHING, "8.2.0")
     look(release, cluster)
     shipped(release, EVERYTHING, "8.2.1")

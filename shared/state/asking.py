@@ -1,0 +1,74 @@
+"""What the gates of a deploy found out, and how one of them is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from shared.core import deploy_gates as core
+from shared.core.deploy_diff import Plan
+from shared.core.deploy_words import Gate, Manifest, PullRequest
+from shared.core.redact import redact
+from shared.errors import GroundcrewError
+from shared.ports_deploy import Revision
+from shared.state.charts import Chart
+from shared.state.deploys import Request
+from shared.state.shipping import Shipping
+
+
+@dataclass
+class Gating:
+    """What came out. `standing` is `go`, or why nothing is to be deployed: `done`, `superseded`."""
+
+    gates: list[Gate] = field(default_factory=list)
+    standing: str = "go"
+    standing_reason: str = ""
+    pull: PullRequest | None = None
+    chart: Chart | None = None
+    before: Sequence[Manifest] = ()
+    after: Sequence[Manifest] = ()
+    newest: Revision | None = None
+    good: Revision | None = None
+    version_before: str = ""
+    version_after: str = ""
+    plan: Plan | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def report(self) -> core.Report:
+        """All gates, without what must not be said."""
+        secrets = self.chart.package.secrets if self.chart else ()
+        clean = (
+            replace(g, reason=redact(g.reason, secrets), cure=redact(g.cure, secrets)) for g in self.gates
+        )
+        return core.Report(tuple(clean))
+
+    def text(self) -> str:
+        """The plan for people; empty if there is none."""
+        told = [f"note: {note}" for note in self.notes] + ([self.plan.text()] if self.plan else [])
+        return redact("\n".join(told), self.chart.package.secrets if self.chart else ())
+
+
+class Asking:
+    """Asks gates into a `Gating`; what one needs of another may be missing."""
+
+    def __init__(self, shipping: Shipping, request: Request, found: Gating) -> None:
+        self.shipping, self.request, self.found = shipping, request, found
+
+    def _gate(self, name: str, ask: Callable[[], Gate | None]) -> None:
+        """Ask one gate; a permanent failure to ask closes it, any other is raised."""
+        try:
+            gate = ask()
+        except GroundcrewError as error:
+            if not error.permanent:
+                raise
+            reason = error.thing if error.value is None else f"{error.thing}: {error.value}"
+            gate = Gate(name, False, reason, error.cure)
+        if gate is not None:
+            self.found.gates.append(gate)
+
+
+def good_one(history: Sequence[Revision]) -> Revision | None:
+    """The newest revision that was deployed once: what runs, or what there is to go back to."""
+    good = [one for one in history if one.status in ("deployed", "superseded")]
+    return good[-1] if good else None
