@@ -1,4 +1,5 @@
-"""Deploys: the door for GitHub's webhooks, the queue that ships, and the daily look for drift."""
+"""Deploys: the door for GitHub's webhooks, the queue that ships, the daily look for drift, and the page that
+tells how it goes."""
 
 import logging
 
@@ -44,3 +45,15 @@ def drift_check(timer: func.TimerRequest) -> None:
     from shared.wiring import deploy as wiring
 
     log.info("drift_check", extra={"past_due": timer.past_due, "done": wiring.if_on(drift.daily)})
+
+
+# Anonymous for the platform, as the wake page is: the job asks who looks.
+@bp.route(route="deploys/{key?}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def deploy_page(req: func.HttpRequest) -> func.HttpResponse:
+    """How one deploy goes, or the newest of them, for people who are signed in."""
+    from shared.jobs import deploy_page as job
+    from shared.wiring.deploy import page as wiring
+
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    page = job.answer(wiring(), headers, req.route_params.get("key") or "")
+    return func.HttpResponse(page.body, status_code=page.status, headers=dict(page.headers))

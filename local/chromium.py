@@ -30,6 +30,42 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 _PATIENCE_SECONDS = 30.0
+# The share of contrast as WCAG 2.2 reckons it: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+_LOOK = """
+(() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const light = c => c.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const back = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgb(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0) return c;
+    }
+    return dark ? [18, 18, 18] : [255, 255, 255];
+  };
+  const contrast = e => {
+    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(back(e))];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
+  const texts = [...document.querySelectorAll('h1,h2,p,small,label,button,a,dt,dd,li,pre,summary')];
+  const boxes = [...document.querySelectorAll('body *')].map(e => e.getBoundingClientRect());
+  return {
+    title: document.title,
+    text: document.body.innerText,
+    wide: document.documentElement.scrollWidth,
+    right: Math.max(...boxes.map(b => b.right)),
+    left: Math.min(...boxes.map(b => b.left)),
+    smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize))),
+    contrast: Math.min(...texts.map(contrast)),
+    targets: [...document.querySelectorAll('button,select,summary,nav a,h2 a')].map(e => e.getBoundingClientRect())
+      .map(b => Math.min(b.width, b.height)),
+    buttons: [...document.querySelectorAll('button')].map(e => e.innerText),
+    radius: document.querySelector('section') && getComputedStyle(document.querySelector('section')).borderRadius,
+  };
+})()
+"""  # noqa: E501
 
 
 def find_chromium() -> str | None:
@@ -84,6 +120,11 @@ class Phone:
             raise Unavailable("the script failed", value=answer["exceptionDetails"].get("text"))
         return answer["result"].get("value")
 
+    def look(self) -> dict[str, Any]:
+        """How the page came out: edges and sizes in pixels, the poorest contrast, texts."""
+        found: dict[str, Any] = self.read(_LOOK)
+        return found
+
     def wait_for(self, script: str, *, seconds: float = _PATIENCE_SECONDS) -> None:
         """Until the expression is true. Raises `Unavailable`."""
         deadline = time.monotonic() + seconds
@@ -99,9 +140,10 @@ class Phone:
         dark = {"name": "prefers-color-scheme", "value": "dark"}
         self._ask("Emulation.setEmulatedMedia", features=[dark])
 
-    def picture(self, path: Path) -> None:
-        """Write what is seen as a PNG."""
-        path.write_bytes(b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
+    def picture(self, path: Path, *, whole: bool = False) -> None:
+        """Write what is seen as a PNG, or the whole page down to its end."""
+        taken = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(b64decode(taken["data"]))
 
     def _port(self) -> int:
         deadline = time.monotonic() + _PATIENCE_SECONDS

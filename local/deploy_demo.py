@@ -148,6 +148,7 @@ class Site:
             "GROUNDCREW_CHAT": self.pages.url,
             "GROUNDCREW_CHAT_RELEASES": self.pages.url,
             "GROUNDCREW_NOTIFY_URLS": self._notify,
+            "GROUNDCREW_WAKE_SIGN_IN": "none",
         }
 
     def policy(self, text: str) -> Path:

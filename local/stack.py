@@ -166,6 +166,7 @@ def _show(stack: Stack) -> None:
         "Functions host": f"{stack.host.url}/api/health",
         "host keys": str(stack.state_dir / "host"),
         "wake page": f"{stack.host.url}/api/wake",
+        "deploy page": f"{stack.host.url}/api/deploys",
         "MongoDB": stack.mongodb_uri,
         "Azurite blobs": stack.azurite.blob_url,
         "Azurite queues": stack.azurite.queue_url,

@@ -23,12 +23,16 @@ from shared.settings import (
     SCHEDULES,
     SETTINGS,
     STORAGE,
+    URL,
     WAKE_SIGN_IN,
     Setting,
 )
 from shared.storage_account import StorageAccount
 
 T = TypeVar("T")
+
+_ADDRESS = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", re.ASCII)
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def schedule(timer: str) -> str:
@@ -82,8 +86,17 @@ class Environment:
         text = self.get(BACKUP_STORAGE)
         return named(BACKUP_STORAGE, storage, text) if text else self.host_storage()
 
+    def url(self) -> str:
+        """The app's own address, without a slash at its end; empty if none is known. Raises UsageError."""
+        given, platform = self.get(URL), self.values.get("WEBSITE_HOSTNAME", "").strip()
+        if not given and platform:
+            # App Service sets it to the app's default name, core tools to localhost and the port.
+            host = re.sub(r":\d+$", "", platform.lower())
+            given = f"{'http' if host in _LOOPBACK else 'https'}://{platform}"
+        return named(URL, address, given) if given else ""
+
     def wake_sign_in(self) -> str:
-        """Who vouches for people at the wake page; empty for nobody. Raises UsageError."""
+        """Who vouches for people at the pages; empty for nobody. Raises UsageError."""
         given = self.get(WAKE_SIGN_IN)
         if given not in ("", "app-service", "none"):
             cure = f"For example: {WAKE_SIGN_IN.example}"
@@ -114,6 +127,21 @@ def storage(text: str) -> StorageAccount:
     if "=" in text:
         return StorageAccount.by_connection_string(text)
     return StorageAccount.by_identity(text)
+
+
+def address(text: str) -> str:
+    """A site's address without a path or a slash at its end: https, or http on this machine.
+
+    Raises UsageError.
+    """
+    found = _ADDRESS.fullmatch(text.lower())
+    if found is None or int(found[3] or 1) not in range(1, 65536):
+        # What is before an @ may be a password.
+        value = None if "@" in text else text
+        raise UsageError("not the address of a site: scheme and host, maybe a port, no path", value=value)
+    if found[1] == "http" and found[2] not in _LOOPBACK:
+        raise UsageError("not https, which is needed for all but this machine", value=text)
+    return text.lower().removesuffix("/")
 
 
 class BadSettings(UsageError):

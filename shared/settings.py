@@ -113,10 +113,18 @@ NOTIFY = Setting(
     default="",
     secret=True,
 )
+URL = Setting(
+    "GROUNDCREW_URL",
+    "The app's own address as people reach it, for the links in messages. Empty takes the name that the "
+    "platform gives the app; where it gives none there are no links.",
+    "https://groundcrew.example.org",
+    default="",
+)
 WAKE_SIGN_IN = Setting(
     "GROUNDCREW_WAKE_SIGN_IN",
-    "Who vouches for people at `/api/wake`: `app-service` (its authentication must be on), or `none` on your "
-    "own machine. Empty follows the platform, and closes the page where it says nothing.",
+    "Who vouches for people at `/api/wake` and `/api/deploys`: `app-service` (its authentication must be "
+    "on), or `none` on your own machine. Empty follows the platform, and closes the pages where it says "
+    "nothing.",
     "app-service",
     default="",
 )
@@ -177,7 +185,7 @@ CHAT_RELEASES = Setting(
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
-    WAKE_SIGN_IN,
+    URL, WAKE_SIGN_IN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,6 +79,9 @@ class Host:
         add_local_settings(app_dir, self._environ)
         if "WEBSITE_TIME_ZONE" in self._environ:
             log.warning("time_zone_ignored", extra={"cure": "Timers run in UTC, as on Flex Consumption."})
+        # Before the app is imported, which may ask where it is reached, as core tools do it.
+        taken = _taken(self._arguments.port)
+        self._environ["WEBSITE_HOSTNAME"] = f"127.0.0.1:{taken.getsockname()[1]}"
         self.functions = await index(app_dir)
         check_served(self.functions)
         outputs = QueueOutputs(self.functions, self._settings, self._account, options.queues)
@@ -91,7 +95,7 @@ class Host:
             for function in live
             if function.trigger.type == "queueTrigger"
         ]
-        await self._listen(web_app)
+        await self._listen(web_app, taken)
         self._tasks = [self._task(timer.run(self._stop)) for timer in timers]
         self._tasks += [self._task(queue.run(self._stop)) for queue in self._queues]
         log.info("host_started", extra={"url": self.url, "functions": len(live)})
@@ -165,7 +169,7 @@ class Host:
             log.critical("listener_crashed", exc_info=task.exception())
             self.crashed.set()
 
-    async def _listen(self, app: web.Application) -> None:
+    async def _listen(self, app: web.Application, taken: socket.socket) -> None:
         grace = self._arguments.grace.total_seconds()
         # A function gets the body as it was sent: a webhook's signature covers the compressed bytes.
         runner = self._runner = web.AppRunner(
@@ -177,15 +181,19 @@ class Host:
             max_field_size=32 * 1024,
         )
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._arguments.port)
-        try:
-            await site.start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            cure = "Stop what listens there, or choose another port with --port (0 for any)."
-            raise UsageError("The port is taken", value=self._arguments.port, cure=cure) from error
+        await web.SockSite(runner, taken).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+def _taken(port: int) -> socket.socket:
+    """A listening socket; who connects before the app is served waits. Raises UsageError."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        cure = "Stop what listens there, or choose another port with --port (0 for any)."
+        raise UsageError("The port is taken", value=port, cure=cure) from error
 
 
 async def _run_timer(invoker: Invoker, function: Function, trigger: Datum) -> None:

@@ -1,17 +1,13 @@
 """Waking a machine from a page, for when the chat is off and cannot be asked.
 
-The page stands behind App Service authentication, which tells who asks in a header and strips what the
-outside puts there; so it is closed unless the settings or the platform say that authentication is on.
-https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
+Who may is said in `shared.state.people`.
 """
 
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import secrets
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -20,19 +16,18 @@ from urllib.parse import parse_qs
 
 from shared.core.machines import State
 from shared.errors import AlreadyExists, GroundcrewError, NotFound
-from shared.formats.wake_page import HOURS, SECURITY_HEADERS, Card, render, render_refusal
+from shared.formats.page import SECURITY_HEADERS, Page, html, refusal
+from shared.formats.wake_page import HOURS, Card, render
 from shared.ports import Blobs, Clock
+from shared.state.people import Person, person_of, please_sign_in
 from shared.state.power_notices import span
 from shared.state.tending import Outcome
 
 log = logging.getLogger(__name__)
 
-APP_SERVICE, NOBODY = "app-service", "none"  # who vouches for the person
 FORM_BYTES = 4096
 _KEY = "wake/csrf.key"
 _TOKEN_LIFE = timedelta(hours=2)
-_ID_CLAIMS = ("http://schemas.microsoft.com/identity/claims/objectidentifier", "oid", "sub")
-_NAME_CLAIMS = ("preferred_username", "email", "name")
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Wake:
     state: Blobs
     clock: Clock
     zone: tzinfo
-    sign_in: str = ""  # APP_SERVICE, NOBODY (on this machine only), or closed
+    sign_in: str = ""  # who vouches for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +52,11 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer."""
-
-    status: int
-    body: str
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who asks: an id that does not change, and a name to show."""
-
-    id: str
-    name: str
-
-
 def answer(wake: Wake, request: Request) -> Page:
     """The page for GET, a start for POST. Never raises what a person could do nothing about."""
-    person = _person(wake.sign_in, request.headers)
+    person = person_of(wake.sign_in, request.headers)
     if person is None:
-        text = "This page works only behind App Service authentication (setting GROUNDCREW_WAKE_SIGN_IN)."
-        link = ("/.auth/login/aad?post_login_redirect_uri=/api/wake", "Sign in")
-        return _page(401, render_refusal("Please sign in", text, link=link if wake.sign_in else None))
+        return please_sign_in(wake.sign_in, "/api/wake")
     if request.method == "POST":
         return _start(wake, request, person)
     try:
@@ -91,25 +67,25 @@ def answer(wake: Wake, request: Request) -> Page:
     except GroundcrewError as error:
         log.warning("wake.failed", extra={"error": str(error)})
         body = render([], who=person.name, token="", note=f"Azure cannot be asked now: {error.thing}")
-        return _page(503, body)
+        return html(503, body)
     cards = [card_of(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
-    return _page(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))
+    return html(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))
 
 
 def _start(wake: Wake, request: Request, person: Person) -> Page:
     form = _form(request.body)
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return _page(403, render_refusal("Refused", "The request came from another site."))
+        return html(403, refusal("Refused", "The request came from another site."))
     if not _is_valid(wake, person, form.get("token", "")):
         link = ("wake", "Back to the page")
-        return _page(403, render_refusal("Refused", "The page was too old. Please try again.", link=link))
+        return html(403, refusal("Refused", "The page was too old. Please try again.", link=link))
     hours, machine = form.get("hours", ""), form.get("machine", "")
     if hours not in map(str, HOURS) or not machine:
-        return _page(400, render_refusal("Refused", "That is not what the page asks for."))
+        return html(400, refusal("Refused", "That is not what the page asks for."))
     try:
         wake.order(machine, f"up for {hours}h", person.name)
     except GroundcrewError as error:
-        return _page(400, render_refusal("Refused", str(error)))
+        return html(400, refusal("Refused", str(error)))
     log.info("wake.ordered", extra={"machine": machine, "hours": hours, "by": person.name})
     try:
         wake.tick()
@@ -137,30 +113,6 @@ def card_of(outcome: Outcome, now: datetime, zone: tzinfo) -> Card:
     lines += [f"It will be up by itself on {change:%a %d %b at %H:%M}."] if change else []
     moving = state in (State.STOPPING, State.DEALLOCATING)
     return Card(outcome.machine, state.value, "off", tuple(lines), moving, "Start it")
-
-
-def _page(status: int, body: str) -> Page:
-    return Page(status, body, {**SECURITY_HEADERS, "Content-Type": "text/html; charset=utf-8"})
-
-
-def _person(sign_in: str, headers: Mapping[str, str]) -> Person | None:
-    """Who App Service says it is; nobody if it says nothing that can be read."""
-    if sign_in == NOBODY:
-        return Person("local", "somebody on this machine")
-    if sign_in != APP_SERVICE:
-        return None
-    try:
-        principal = json.loads(b64decode(headers["x-ms-client-principal"], validate=True))
-        claims = {str(claim["typ"]): str(claim["val"]) for claim in principal.get("claims") or ()}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
-    id_ = _first(claims, _ID_CLAIMS) or headers.get("x-ms-client-principal-id", "")
-    name = _first(claims, _NAME_CLAIMS) or headers.get("x-ms-client-principal-name", "") or id_
-    return Person(id_, name[:100]) if id_ else None
-
-
-def _first(claims: Mapping[str, str], names: Sequence[str]) -> str:
-    return next((claims[name] for name in names if claims.get(name)), "")
 
 
 def _form(body: bytes) -> dict[str, str]:

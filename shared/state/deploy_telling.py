@@ -51,7 +51,8 @@ def open_deployment(shipping: Shipping, kept: Kept) -> int:
         made = waiting[0] if waiting else shipping.forge.create_deployment(
             record.sha, record.environment, f"Groundcrew deploys {record.sha[:7]}"
         )  # fmt: skip
-        shipping.forge.set_deployment_status(made, "in_progress", "the gates are asked", shipping.status_url)
+        link = shipping.link(record.key)
+        shipping.forge.set_deployment_status(made, "in_progress", "the gates are asked", link)
     except (NotFound, Refused) as error:
         log.warning("deploy.no_deployment", extra={"deploy": record.key, "error": str(error)})
         return 0
@@ -60,15 +61,15 @@ def open_deployment(shipping: Shipping, kept: Kept) -> int:
 
 def progress(shipping: Shipping, kept: Kept, text: str) -> None:
     """A new step, on the forge; its failure changes nothing."""
-    log.info("deploy.step", extra={"deploy": kept.record.key, "state": kept.state.value, "reason": text})
-    if not kept.record.deployment:
+    record, told = kept.record, f"{kept.state.value}: {text}"
+    log.info("deploy.step", extra={"deploy": record.key, "state": kept.state.value, "reason": text})
+    if not record.deployment:
         return
     try:
-        shipping.forge.set_deployment_status(
-            kept.record.deployment, "in_progress", f"{kept.state.value}: {text}", shipping.status_url
-        )
+        link = shipping.link(record.key)
+        shipping.forge.set_deployment_status(record.deployment, "in_progress", told, link)
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": kept.record.key, "error": str(error)})
+        log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
 
 
 def ending(shipping: Shipping, kept: Kept) -> None:
@@ -77,9 +78,8 @@ def ending(shipping: Shipping, kept: Kept) -> None:
     if record.deployment:
         state = _FORGE[record.state]
         try:
-            shipping.forge.set_deployment_status(
-                record.deployment, state, record.reason or state, shipping.status_url
-            )
+            link = shipping.link(record.key)
+            shipping.forge.set_deployment_status(record.deployment, state, record.reason or state, link)
         except (NotFound, Refused, UsageError) as error:
             log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
     shipping.notifications.tell(notice(shipping, kept))
@@ -120,14 +120,19 @@ def notice(shipping: Shipping, kept: Kept) -> Notice:
     ]
     if record.backup:
         lines.append(f"The backup {record.backup} was taken before.")
+    lines.append(_progress_line(shipping, kept))
     title = f"{policy.release} {record.sha[:7]} {_TITLES[record.state]} ({record.environment})"
     text = "\n".join(line for line in lines if line)
-    return Notice(
-        _SEVERITY[record.state], title, text, _cure(kept), key=f"deploy/{record.key}/{record.state}"
-    )
+    return Notice(_SEVERITY[record.state], title, text, cure(kept), key=f"deploy/{record.key}/{record.state}")
 
 
-def _cure(kept: Kept) -> str:
+def _progress_line(shipping: Shipping, kept: Kept) -> str:
+    link = shipping.link(kept.record.key)
+    return f"Progress: {link}" if link else ""
+
+
+def cure(kept: Kept) -> str:
+    """What somebody has to do now; empty if nothing."""
     match kept.state:
         case State.RESTORE_PROPOSED:
             return kept.proposal
@@ -142,16 +147,19 @@ def stuck(shipping: Shipping, kept: Kept, why: str) -> None:
     """A deploy in the middle of which an outside system went away for long."""
     record = kept.record
     title = f"the deploy of {record.sha[:7]} is stuck ({kept.state.value})"
-    cure = "It goes on by itself when that answers again. Is the VM up? See groundcrew deploy status."
+    text = "\n".join(line for line in (why, _progress_line(shipping, kept)) if line)
+    wait = "It goes on by itself when that answers again. Is the VM up? See groundcrew deploy status."
     try:
         shipping.notifications.tell(
-            Notice(Severity.CRITICAL, title, why, cure, key=f"deploy/{record.key}/stuck", again=True)
+            Notice(Severity.CRITICAL, title, text, wait, key=f"deploy/{record.key}/stuck", again=True)
         )
     except GroundcrewError as error:
         log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
 
 
 def span(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`."""
-    whole = int(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+    """`45 s`, `3 min 20 s`, `2 h 5 min`."""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

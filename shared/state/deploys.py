@@ -22,6 +22,8 @@ from shared.state.plain import parse
 from shared.state.runs import Run, Runs
 
 JOB = "deploy"
+KEY = re.compile(rf"[0-9a-f]{{16}}-(?:{SHA.pattern})(?:-[0-9A-Za-z-]{{1,64}})?", re.ASCII)
+AGREED = "Once two people agree:"  # what follows it in a proposal are commands, one a line
 _LOG_LINES = 60
 _MOST_KEPT = 200
 _DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
@@ -139,10 +141,10 @@ class Deploys:
         self._runs.save(_run(fresh))
         return fresh
 
-    def all(self) -> list[Kept]:
-        """The deploys on record that were changed last, at most two hundred, the oldest begun first."""
+    def all(self, most: int = _MOST_KEPT) -> list[Kept]:
+        """The deploys on record that were changed last, at most so many, the oldest begun first."""
         blobs = sorted(self._blobs.list(_name("").removesuffix(".json")), key=lambda one: one.last_modified)
-        keys = [one.name.rpartition("/")[2].removesuffix(".json") for one in blobs[-_MOST_KEPT:]]
+        keys = [one.name.rpartition("/")[2].removesuffix(".json") for one in blobs[-most:]]
         return sorted(map(self.load, keys), key=lambda one: (one.started, one.record.key))
 
     def deployed(self, environment: str) -> str:

@@ -10,7 +10,7 @@ from shared.core.workloads import unhealthy
 from shared.errors import Conflict
 from shared.ports import Lease
 from shared.state.charts import Chart, fetch
-from shared.state.deploys import Kept
+from shared.state.deploys import AGREED, Kept
 from shared.state.logbook import Logbook
 from shared.state.shipping import Shipping, Wait
 
@@ -104,7 +104,7 @@ class Rollout(Logbook):
                 found = propose_restore(
                     self.kept.record, step.reason, namespace=self.shipping.policy.namespace
                 )
-                told = [found.reason, *found.warnings, "Once two people agree:", *found.commands]
+                told = [found.reason, *found.warnings, AGREED, *found.commands]
                 self.kept = replace(self.kept, proposal="\n".join(told))
                 self.move(State.RESTORE_PROPOSED, step.reason)
             case _:

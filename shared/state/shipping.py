@@ -54,7 +54,8 @@ class Backups:
 class Shipping:
     """All that a deploy needs. `smoke` looks whether the server runs a version and lets people in;
     `compatible` tells the MongoDB versions of a release, None if that cannot be found out; `decrypt` takes a
-    values file's text and name; `validate` checks manifests against a version of Kubernetes."""
+    values file's text and name; `validate` checks manifests against a version of Kubernetes; `page` is where
+    people see how it goes, empty if the app's address is not known."""
 
     repository: str
     forge: Forge
@@ -71,7 +72,7 @@ class Shipping:
     smoke: Callable[[str], Health]
     decrypt: Callable[[str, str], Decrypted]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]
-    status_url: str = ""
+    page: str = ""
 
     @property
     def deploys(self) -> Deploys:
@@ -82,6 +83,10 @@ class Shipping:
     def holds(self) -> Holds:
         """What keeps the machine up."""
         return Holds(self.state, self.clock)
+
+    def link(self, key: str) -> str:
+        """Where people see how the deploy of that key goes; empty if that is not known."""
+        return f"{self.page}/{key}" if self.page else ""
 
     @property
     def lock(self) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.adapters.github import AppKey
     from shared.adapters.github.auth import TokenSource
     from shared.formats.agekeys import Identity
+    from shared.jobs.deploy_page import DeployPage
     from shared.policy.deploy import Deploy as DeployPolicy
     from shared.ports_deploy import Cluster, Forge, Releases
     from shared.ports_health import Health
@@ -33,6 +34,7 @@ def shipping() -> Shipping:
     read = config.all_or_nothing(
         forge=forge, releases=releases, cluster=cluster, state=state, queues=queues, smoke=_smoke,
         compatible=_compatible, notifications=_people, identities=_identities, rules=_rules,
+        page=_page_address,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
     return Shipping(
@@ -44,6 +46,28 @@ def shipping() -> Shipping:
         decrypt=partial(_decrypt, identities=identities),
         validate=manifests.validate,
         **read,
+    )
+
+
+def _page_address() -> str:
+    from shared.formats.deploy_page import PATH
+
+    url = config.environment().url()
+    return f"{url}{PATH}" if url else ""
+
+
+@cache
+def page() -> DeployPage:
+    """What the page needs: the records and who may see them, not the settings that deploys need."""
+    from zoneinfo import ZoneInfo
+
+    from shared.jobs.deploy_page import DeployPage
+
+    return DeployPage(
+        state=state(),
+        clock=clock(),
+        zone=ZoneInfo(policy().timezone),
+        sign_in=config.environment().wake_sign_in(),
     )
 
 

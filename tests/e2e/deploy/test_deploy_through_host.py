@@ -25,7 +25,12 @@ def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) ->
     assert kept.state.value == "done", kept
     assert place.site.statuses(kept.record.sha)[-1] == "success"
     assert place.site.chat.version() == "8.2.0"
-    assert any("is deployed" in message["text"] for message in place.site.people.messages)
+    (told,) = [m["text"] for m in place.site.people.messages if "is deployed" in m["text"]]
+    (made,) = [one for one in place.site.repository.deployments if one.sha == kept.record.sha]
+    (link,) = {status.log_url for status in made.statuses}
+    assert link == f"{place.stack.host.url}/api/deploys/{kept.record.key}"
+    assert f"Progress: {link}" in told
+    assert "lets people in" in requests.get(link, timeout=10).text
 
 
 def test_a_new_version_is_preceded_by_a_sealed_backup(place) -> None:

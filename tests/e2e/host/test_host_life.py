@@ -123,6 +123,12 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert port in log
 
 
+def test_an_app_is_told_where_it_is_reached_before_it_is_imported(make_app: Any, start_host: Any) -> None:
+    app = make_app(f'observe(reached=os.environ["WEBSITE_HOSTNAME"])\n{HELLO}')
+    host = start_host(app)
+    assert [fact["reached"] for fact in app.observed] == [host.url.removeprefix("http://")]
+
+
 def test_a_host_that_does_not_come_up_shows_the_end_of_its_log(make_app: Any, start_host: Any) -> None:
     with pytest.raises(Unavailable, match="no_such_module"):
         start_host(make_app("import no_such_module"))

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 
+from local.app_service import signed_in
 from local.azure_rm import AzureServer
 from local.azure_rm.machines import Vm
 from local.azurite import Azurite
@@ -72,7 +72,7 @@ class Site:
         return json.loads(open_blobs(self.storage, "groundcrew").read(name)[0])
 
     def get(self, **headers: str) -> requests.Response:
-        return requests.get(f"{self.host.url}/api/wake", headers={**ana(), **headers}, timeout=60)
+        return requests.get(f"{self.host.url}/api/wake", headers={**signed_in(), **headers}, timeout=60)
 
     def run(self, function: str) -> None:
         """What the timer would do now."""
@@ -86,7 +86,7 @@ class Site:
 
     def post(self, **form: str) -> requests.Response:
         return requests.post(
-            f"{self.host.url}/api/wake", data=form, headers=ana(), timeout=60, allow_redirects=False
+            f"{self.host.url}/api/wake", data=form, headers=signed_in(), timeout=60, allow_redirects=False
         )
 
     def token(self) -> str:
@@ -109,13 +109,6 @@ class Site:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-
-def ana() -> dict[str, str]:
-    """What App Service adds for somebody who is signed in."""
-    claims = [{"typ": "oid", "val": "1234"}, {"typ": "preferred_username", "val": "ana@example.org"}]
-    principal = {"auth_typ": "aad", "claims": claims}
-    return {"X-MS-CLIENT-PRINCIPAL": b64encode(json.dumps(principal).encode()).decode()}
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ class World:
     schema: int | None = 300
     mongodb: str = "8.0.13"
     login: Callable[[], bool] = lambda: True
+    page: str = "https://groundcrew.example.org/api/deploys"
 
     def __post_init__(self) -> None:
         self.repository = Repository(REPOSITORY)
@@ -125,6 +126,7 @@ class World:
         self.people = MemoryNotifications(self.clock)
         self.backups: dict[str, str] = {}
         self.decrypt: Callable[[str, str], Decrypted] = lambda text, _name: Decrypted(text)
+        self.smoke: Callable[[str], Health] = self._smoke
         self.compatible: dict[str, tuple[str, ...]] = {}
         self._topics = 0
 
@@ -143,9 +145,10 @@ class World:
             backups=faulty(Backups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
             server=lambda: plan.run("server", lambda: Server(self.mongodb, self.schema)),
             compatible=lambda version: self.compatible.get(version, ("8.0",)),
-            smoke=lambda version: plan.run("smoke", lambda: self._smoke(version)),
+            smoke=lambda version: plan.run("smoke", lambda: self.smoke(version)),
             decrypt=lambda text, name: self.decrypt(text, name),
             validate=lambda _manifests, _version: [],
+            page=self.page,
         )
 
     def _begin_backup(self, _reason: str) -> str:
@@ -160,17 +163,19 @@ class World:
 
     # -- what people do ----------------------------------------------------------------------------
 
-    def propose(self, files: Mapping[str, bytes | None], *, author: str = "ada") -> Pull:
+    def propose(self, files: Mapping[str, bytes | None], *, author: str = "ada", title: str = "") -> Pull:
         """Open a pull request that changes files."""
         self._topics += 1
         topic = f"topic-{self._topics}"
         self.repository.branch(topic)
         self.repository.commit(dict(files), branch=topic, author=author)
-        return self.repository.open_pull(topic, author=author, title=f"Change {self._topics}")
+        return self.repository.open_pull(topic, author=author, title=title or f"Change {self._topics}")
 
-    def merge(self, files: Mapping[str, bytes | None], *, approved: bool = True) -> tuple[Pull, str]:
+    def merge(
+        self, files: Mapping[str, bytes | None], *, approved: bool = True, title: str = ""
+    ) -> tuple[Pull, str]:
         """A change that was approved, merged, and told about by a message on the queue."""
-        pull = self.propose(files)
+        pull = self.propose(files, title=title)
         if approved:
             self.repository.review(pull, "grace")
         sha = self.repository.merge(pull, by="grace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64encode
 from datetime import timedelta
@@ -11,18 +10,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from local.app_service import signed_in
 from local.fakes.faults import Fault, Plan
 from shared.errors import Unavailable
-from shared.formats.wake_page import SECURITY_HEADERS, Card, render
+from shared.formats.page import SECURITY_HEADERS, Page
+from shared.formats.wake_page import Card, render
 from shared.jobs import power
-from shared.jobs.wake import APP_SERVICE, NOBODY, Page, Request, Wake, answer
+from shared.jobs.wake import Request, Wake, answer
 from shared.ports_compute import PowerState
+from shared.state.people import APP_SERVICE, NOBODY
 
 
 def principal(name: str = "ana@example.org", id_: str = "1") -> dict[str, str]:
-    claims = [{"typ": "oid", "val": id_}, {"typ": "preferred_username", "val": name}]
-    text = json.dumps({"auth_typ": "aad", "claims": claims})
-    return {"x-ms-client-principal": b64encode(text.encode()).decode()}
+    return {header.lower(): value for header, value in signed_in(name, id_).items()}
 
 
 def wake_over(world, plan: Plan | None = None, sign_in: str = APP_SERVICE) -> Wake:

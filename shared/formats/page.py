@@ -1,0 +1,82 @@
+"""What all pages share: their frame and look, the headers they go with, and the page that says no.
+
+Made for a phone, without scripts and without anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+REFRESH_SECONDS = 15
+
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;"
+    "margin:0 auto;padding:1rem;overflow-wrap:anywhere}h1{font-size:1.4rem}"
+    "section{border:1px solid #8888;border-radius:.7rem;padding:1rem;margin:1rem 0}h2{margin:0 0 .5rem;"
+    "font-size:1.2rem}.state{font-weight:700}.up{color:#1a7f37}.off{color:#9a6700}.bad{color:#cf222e}"
+    "p{margin:.4rem 0}label,select,button{font:inherit}select,button{min-height:3rem;border-radius:.5rem;"
+    "padding:0 1rem;margin:.3rem .3rem .3rem 0}button{background:#0969da;color:#fff;border:0;"
+    "font-weight:700}small{opacity:.8}"
+    "dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.3rem .8rem;margin:.8rem 0 0}"
+    "dt{opacity:.8}dd{margin:0}ul{list-style:none;margin:0;padding:0}li{padding:.4rem 0}"
+    "li+li{border-top:1px solid #8884}"
+    "summary,nav a{padding:.6rem 0}summary{font-weight:700;cursor:pointer}"
+    "nav a{display:inline-block;margin-right:1.5rem}h2 a{display:block;padding:.6rem 0}"
+    "pre{font:.9rem/1.45 ui-monospace,monospace;white-space:pre-wrap;margin:.5rem 0;padding:.6rem;"
+    "border:1px solid #8888;border-radius:.5rem}.copy{-webkit-user-select:all;user-select:all}"
+    "@media(prefers-color-scheme:dark){.up{color:#3fb950}"
+    ".off{color:#d29922}.bad{color:#f85149}a{color:#58a6ff}}"
+)
+_STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+# https://developer.mozilla.org/docs/Web/HTTP/Headers/Content-Security-Policy
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+
+def html(status: int, body: str) -> Page:
+    """An answer that is shown."""
+    return Page(status, body, {**SECURITY_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+
+
+def document(title: str, body: str, *, refresh: bool = False) -> str:
+    """The whole document around a body that is HTML already; with `refresh` it is loaded again by itself."""
+    again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">{again}'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
+    )
+
+
+def foot(who: str, *, refresh: bool) -> str:
+    """The last line: who looks, and whether the page looks again."""
+    again = " This page looks again by itself." if refresh else ""
+    return f"<small>Signed in as {escape(who)}.{again}</small>"
+
+
+def refusal(title: str, text: str, *, link: tuple[str, str] | None = None) -> str:
+    """A page that says no, and where to go from there."""
+    more = f'<nav><a href="{escape(link[0])}">{escape(link[1])}</a></nav>' if link else ""
+    return document(title, f"<p>{escape(text)}</p>{more}")
