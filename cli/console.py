@@ -4,7 +4,9 @@ and secrets that come from elsewhere than the command line.
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -27,6 +29,22 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEBUG = "--debug"
 _NARROW = 60  # columns; a table on less is a heap of broken words
+
+
+def who() -> str:
+    """The account that runs this, whatever LOGNAME says: it is what two people are told apart by.
+
+    Whoever may write to the storage could write an approval without asking us; this keeps honest people from
+    mistakes, and the audit trail shows the rest.
+    """
+    try:
+        import pwd
+    except ImportError:  # Windows
+        return getpass.getuser()
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 class Group(click.Group):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import answer, as_json, bar, err, out, table
+from cli.console import answer, as_json, bar, err, out, table, who
 from shared import wiring
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def run(
         return
     kept = _await(asked.key, timeout, quiet=json_)
     answer(_plain(kept), json_=json_, text=f"{kept.state.value}: {kept.record.reason}")
-    if kept.state.value not in ("done", "superseded"):
+    if kept.state.value != "done":  # superseded: what runs is another commit
         raise SystemExit(1)
 
 
@@ -149,12 +148,16 @@ def _cells(kept: Kept) -> tuple[str, ...]:
 
 
 @deploy.command()
-@click.argument("revision", type=click.IntRange(min=1))
+@click.argument("revision", type=click.IntRange(min=0))
 @click.option("--restored", default="", metavar="CLASS/SET", help="The backup that was restored for it.")
 @click.option("--dry-run", is_flag=True, help="Show what it would mean.")
 @as_json
 def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
-    """Go back to REVISION. To another version of Rocket.Chat only after a restore, and with an approval."""
+    """Go back to REVISION. To another version of Rocket.Chat only after a restore, and with an approval.
+
+    Revision 0 starts nothing: it says that the data are those of the backup again, where nothing was
+    deployed before.
+    """
     from shared.state import going_back
 
     deps = deploy_wiring.shipping()
@@ -165,8 +168,28 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
         )
         answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
         return
-    done = going_back.go(deps, way, by=getpass.getuser(), say=err.print)
+    done = going_back.go(deps, way, by=who(), say=err.print)
     answer({**way.arguments, "done": done}, json_=json_, text=done)
+
+
+@deploy.command()
+@click.argument("sha")
+@click.option("--gate", required=True, help="Its name, as `plan` shows it.")
+@environment_option
+@as_json
+def override(sha: str, gate: str, environment: str, json_: bool) -> None:
+    """Ask another person to let the commit SHA pass a closed gate; then run it again."""
+    from shared.state import gating
+    from shared.state.approvals import Approvals
+
+    deps = deploy_wiring.shipping()
+    if gate in gating.NEVER:
+        raise UsageError("that gate cannot be overridden", value=gate, cure="Mend it and merge again.")
+    arguments = gating.override(sha, environment or deps.policy.environments[0], gate)
+    lasting = deps.policy.approval_timeout
+    asked = Approvals(deps.state, deps.clock).request(gating.OVERRIDE, arguments, by=who(), lasting=lasting)
+    text = f"asked; let another person run: groundcrew deploy approve {asked.id}"
+    answer({"id": asked.id, "expires": asked.expires, **arguments}, json_=json_, text=text)
 
 
 @deploy.command()
@@ -177,7 +200,7 @@ def approve(identity: str, json_: bool) -> None:
     from shared.state.approvals import Approvals
     from shared.state.audit import Audit
 
-    by = getpass.getuser()
+    by = who()
     agreed = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
     Audit(wiring.state(), wiring.clock()).append(by, "approve", f"{agreed.action} {identity}", "approved")
     what = ", ".join(f"{key} {value}" for key, value in agreed.arguments.items())
@@ -193,7 +216,7 @@ def drift(correct: bool, json_: bool) -> None:
     from shared.jobs import drift as job
 
     deps = deploy_wiring.shipping()
-    found = job.correct(deps, by=getpass.getuser()) if correct else job.look(deps)
+    found = job.correct(deps, by=who()) if correct else job.look(deps)
     facts = {"revision": found.revision, "skipped": found.skipped, "corrected": found.corrected}
     text = "\n".join(
         [*found.lines(), found.skipped or found.corrected or f"{len(found.drifts)} fields differ"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.console import answer, as_json, err, out, table
+from cli.console import answer, as_json, err, out, table, who
 from shared import wiring
 from shared.errors import UsageError
 from shared.wiring import power as power_wiring
@@ -120,7 +119,7 @@ def _order(
         order = parse_override(text, _zone(), wiring.clock().now())
         outcomes = job.survey(deps, machine=machine)
     else:
-        order = job.order(deps, machine, text, by=getpass.getuser())
+        order = job.order(deps, machine, text, by=who())
         outcomes = job.tick(deps, only=machine)
     if not json_:
         err.print(_told(machine, order, dry_run))

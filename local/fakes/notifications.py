@@ -6,7 +6,7 @@ import threading
 from datetime import datetime, timedelta
 
 from local.fakes.clock import ManualClock
-from shared.errors import Unavailable
+from shared.errors import GroundcrewError, Unavailable
 from shared.ports import Clock
 from shared.ports_notify import Notice
 
@@ -20,14 +20,17 @@ class MemoryNotifications:
         self._known: dict[str, datetime] = {}
         self.told: list[Notice] = []
         self.down = False
+        self.failure: GroundcrewError | None = None
 
     def tell(self, notice: Notice) -> bool:
-        """See `Notifications.tell`; raises `Unavailable` while `down`."""
+        """See `Notifications.tell`; raises `Unavailable` while `down`, or the `failure` if there is one."""
         with self._lock:
             now, before = self._clock.now(), self._known.get(notice.key)
             fresh = before is not None and not (notice.again and now >= before + self._repeat_after)
             if notice.key and fresh:
                 return False
+            if self.failure is not None:
+                raise self.failure
             if self.down:
                 raise Unavailable("nobody could be told")
             self._known[notice.key] = now

@@ -12,13 +12,23 @@ with the old version.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Literal
 
 Action = Literal[
-    "gate", "back_up", "repair", "apply", "watch", "smoke", "roll_back", "propose_restore", "fail", "nothing"
+    "gate",
+    "back_up",
+    "await",
+    "repair",
+    "apply",
+    "watch",
+    "smoke",
+    "roll_back",
+    "propose_restore",
+    "fail",
+    "fail_unclear",
+    "nothing",
 ]
 MOST_ATTEMPTS = 3  # how often a deploy is applied before it counts as failed
 INTERRUPTED = "Interrupted"  # how a revision describes itself whose worker was killed, after the repair
@@ -69,20 +79,29 @@ class Record:
     environment: str
     state: State = State.QUEUED
     pull: int = 0
-    version_before: str = ""  # Rocket.Chat's, empty on the first install
+    version_before: str = ""  # Rocket.Chat's that the data belong to, empty on the first install
     version_after: str = ""
     revision_before: int = 0  # the release's newest good one before this deploy
+    revision_version: str = ""  # what that one runs; older than version_before where a newer one failed
+    had_data: bool = False  # no release was there, but data of some version
     backup: str = ""  # class/id of the set that was taken for it
     schema_before: int | None = None  # Rocket.Chat's migration counter, None if it could not be read
     attempts: int = 0  # how often it was applied
     ways_back: int = 0  # how often a rollback was begun
     deployment: int = 0  # the forge's id
+    revision_after: int = 0  # the revision that Helm made of it, once it succeeded
+    unclear: bool = False  # it ended without anybody knowing what is in the cluster now
     reason: str = ""
 
     @property
     def changes_version(self) -> bool:
         """Whether another version of Rocket.Chat starts on data that is there."""
-        return bool(self.version_before) and self.version_before != self.version_after
+        return (bool(self.version_before) or self.had_data) and self.version_before != self.version_after
+
+    @property
+    def way_back_is_older(self) -> bool:
+        """Whether the revision to go back to is of another version than the data may be."""
+        return bool(self.revision_version) and self.revision_version != self.version_before
 
     def move(self, state: State, **changes: Any) -> Record:
         """The record in another state. Raises ValueError for a way there is not."""
@@ -109,6 +128,8 @@ def load(plain: dict[str, Any]) -> Record:
 class Seen:
     """What is there now: the release's newest revision, how it describes itself, and the data's schema.
 
+    `foreign` says that it is somebody else's operation, which this deploy must not touch.
+
     `schema` is the version in Rocket.Chat's `migrations` control document; None if it cannot be read or is
     locked, which it is while a migration runs. `started` says whether a container of the new version ever
     ran; None if nobody could tell.
@@ -119,6 +140,7 @@ class Seen:
     description: str = ""
     schema: int | None = None
     started: bool | None = None
+    foreign: bool = False
 
     @property
     def pending(self) -> bool:
@@ -135,6 +157,16 @@ class Step:
     reason: str
 
 
+def given_up(record: Record, reason: str) -> Step:
+    """What is to be said when what is there could not be seen for too long."""
+    if not record.attempts:
+        return Step("fail", State.FAILED, f"{reason}; nothing was applied")
+    if record.changes_version or record.way_back_is_older:
+        told = f"{reason}; nobody can tell whether {record.version_after} migrated the data"
+        return Step("propose_restore", State.RESTORE_PROPOSED, told)
+    return Step("fail_unclear", State.FAILED, f"{reason}; nobody can tell what runs now")
+
+
 @dataclass(frozen=True, slots=True)
 class Migrated:
     """Whether a migration may have run on the data, and how one knows."""
@@ -145,6 +177,9 @@ class Migrated:
 
 def migrated(record: Record, seen: Seen) -> Migrated:
     """What cannot be ruled out counts as run: a wrong yes costs a restore, a wrong no costs the data."""
+    if record.way_back_is_older:
+        old, new = record.revision_version, record.version_before
+        return Migrated(True, f"{new} may have migrated the data, and there is only {old} to go back to")
     if not record.changes_version:
         return Migrated(False, "the version stays the same")
     if seen.revision <= record.revision_before and record.attempts == 0:
@@ -160,11 +195,13 @@ def migrated(record: Record, seen: Seen) -> Migrated:
 
 def may_roll_back(record: Record) -> bool:
     """Whether Helm may go back by itself: never between versions, since it would start the old one."""
-    return not record.changes_version
+    return not record.changes_version and not record.way_back_is_older
 
 
 def next_step(record: Record, seen: Seen) -> Step:
     """What a worker does that picks the deploy up, be it the first one or the heir of a killed one."""
+    if seen.foreign and not record.state.final:
+        return Step("await", record.state, f"revision {seen.revision} is somebody else's, {seen.status}")
     match record.state:
         case State.QUEUED | State.GATING:
             return Step("gate", State.GATING, "the gates are asked anew each time")
@@ -185,6 +222,9 @@ def _resume_applying(record: Record, seen: Seen) -> Step:
     ours = seen.revision > record.revision_before
     if seen.pending:
         return Step("repair", State.APPLYING, f"revision {seen.revision} was left {seen.status}")
+    if ours and not record.attempts:
+        reason = f"somebody else made revision {seen.revision} meanwhile: nothing was applied"
+        return Step("fail", State.FAILED, reason)
     if ours and seen.status == "deployed" and not _went_back(seen):
         return Step("watch", State.WATCHING, f"revision {seen.revision} is deployed")
     if ours and not seen.description.startswith(INTERRUPTED):
@@ -202,6 +242,9 @@ def _resume_watching(record: Record, seen: Seen) -> Step:
         return after_failure(record, seen, f"the release is at {seen.revision} {seen.status or 'gone'}")
     if _went_back(seen) or seen.status != "deployed":
         return after_failure(record, seen, f"revision {seen.revision} is {seen.status}: {seen.description}")
+    if record.revision_after and seen.revision > record.revision_after:
+        reason = f"somebody else made revision {seen.revision} while {record.revision_after} was watched"
+        return Step("fail_unclear", State.FAILED, reason)
     if record.state is State.SMOKE:
         return Step("smoke", State.SMOKE, "the release is healthy, the smoke test is to be done")
     return Step("watch", State.WATCHING, "the release is applied, its health is to be seen")
@@ -224,34 +267,6 @@ def after_failure(record: Record, seen: Seen, reason: str) -> Step:
     if seen.revision <= record.revision_before and not seen.pending:
         return Step("fail", State.FAILED, f"{reason}; nothing was changed")
     if record.ways_back >= MOST_ATTEMPTS:
-        return Step("fail", State.FAILED, f"{reason}; going back failed {record.ways_back} times")
+        reason = f"{reason}; going back failed {record.ways_back} times"
+        return Step("fail_unclear", State.FAILED, reason)
     return Step("roll_back", State.ROLLING_BACK, f"{reason}; {verdict.reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """The paired restore: what to run, in this order, once two people agreed."""
-
-    reason: str
-    commands: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-
-def propose_restore(record: Record, reason: str, *, namespace: str) -> Proposal:
-    """The data as they were, with the version that wrote them; the commands can be pasted as they are.
-
-    RESTORE_URI must name an empty MongoDB, which a restore insists on.
-    """
-    old, warnings = record.version_before, [f"what was written since the backup {record.backup} is lost"]
-    if not record.backup:
-        warnings = ["no backup was taken for this deploy: the newest proven one is older than it"]
-    backup = shlex.quote(record.backup or "latest")
-    place = shlex.quote(namespace)
-    commands = (
-        f"kubectl --namespace {place} scale deployment --all --replicas=0",
-        f'groundcrew restore {backup} --to-uri "$RESTORE_URI" --dry-run',
-        f'groundcrew restore {backup} --to-uri "$RESTORE_URI"',
-        f"groundcrew deploy rollback {record.revision_before} --restored {backup}",
-    )
-    why = f"{old} is not started on data that {record.version_after} may have migrated: {reason}"
-    return Proposal(why, commands, tuple(warnings))

@@ -221,6 +221,19 @@ def unhealthy(workloads: Iterable[Workload], pods: Iterable[Pod]) -> list[str]:
     ]
 
 
+def of_release(
+    manifests: Iterable[Manifest], workloads: Iterable[Workload], pods: Iterable[Pod]
+) -> tuple[list[Workload], list[Pod]]:
+    """What of a namespace belongs to the manifests: workloads by their name, pods by the selectors."""
+    mine = [one for one in manifests if one.get("kind") in ("Deployment", "StatefulSet")]
+    names = {(one["kind"], _part(one, "metadata").get("name")) for one in mine}
+    selectors = [_part(_part(_part(one, "spec"), "selector"), "matchLabels") for one in mine]
+    return (
+        [one for one in workloads if (one.kind, one.name) in names],
+        [one for one in pods if any(wanted and wanted.items() <= one.labels.items() for wanted in selectors)],
+    )
+
+
 def moment(text: object) -> datetime | None:
     """RFC 3339 as an aware datetime in UTC; None for anything else."""
     try:

@@ -15,11 +15,13 @@ from typing import Any
 from shared.core.deploy_order import Request as Waiting
 from shared.core.deploy_order import next_turn
 from shared.core.deploy_state import State
-from shared.errors import GroundcrewError, Locked, UsageError
+from shared.errors import GroundcrewError, Locked, NotFound, UsageError
 from shared.ports import Lease
-from shared.state.course import HOLD, Course, hold_name, let_go
+from shared.ports_notify import Notice, Severity
+from shared.state.course import Course, let_go
 from shared.state.deploys import Kept, Request, parse_request
 from shared.state.gating import Gating, ask
+from shared.state.logbook import hold
 from shared.state.shipping import LEASE, QUEUE, Shipping, Wait
 
 log = logging.getLogger(__name__)
@@ -50,22 +52,35 @@ def take(shipping: Shipping, asked: Mapping[str, Any]) -> str:
     if kept.ended:
         let_go(shipping, kept, request)
         return f"{request.sha[:7]} was dealt with before: it is {kept.state}"
+    if 0 < request.turn < kept.turn:
+        return f"{request.sha[:7]} goes on by a later message"
     if not kept.state.final:
         # Before the lease: while it waits for its turn the machine must not be stopped either.
-        shipping.holds.put(hold_name(kept), f"deploy of {request.sha[:7]}", HOLD, needs_up=True)
+        hold(shipping, kept)
     try:
         with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
-            wait = _in_turn(shipping, request.key, lease)
+            wait = _in_turn(shipping, request, lease)
             kept = deploys.load(request.key)
+            if wait is not None:
+                return _leave(shipping, kept, request, wait)
     except Locked as error:
-        wait = Wait(_ASK_AGAIN, f"another deploy is at it ({error})")
-    if wait is None:
-        let_go(shipping, kept, request)
-        return f"{request.sha[:7]} is {kept.state}: {kept.record.reason}"
+        return _again(shipping, kept, request, Wait(_ASK_AGAIN, f"another deploy is at it ({error})"))
+    let_go(shipping, kept, request)
+    return f"{request.sha[:7]} is {kept.state}: {kept.record.reason}"
+
+
+def _leave(shipping: Shipping, kept: Kept, request: Request, wait: Wait) -> str:
+    """Sent first and noted then: of two messages, should it come to that, the earlier one is dropped."""
+    turn = kept.turn + 1
+    told = _again(shipping, kept, replace(request, turn=turn), wait)
+    shipping.deploys.save(replace(kept, turn=turn))
+    return told
+
+
+def _again(shipping: Shipping, kept: Kept, request: Request, wait: Wait) -> str:
     shipping.queues.send(QUEUE, request.dump(), delay=wait.delay)
-    log.info(
-        "deploy.waits", extra={"deploy": request.key, "seconds": wait.delay.total_seconds(), "why": wait.why}
-    )
+    seconds = wait.delay.total_seconds()
+    log.info("deploy.waits", extra={"deploy": request.key, "seconds": seconds, "why": wait.why})
     return f"{request.sha[:7]} is {kept.state} and {wait.why}"
 
 
@@ -78,14 +93,17 @@ def _ours(shipping: Shipping, request: Request) -> Request:
     return request
 
 
-def _in_turn(shipping: Shipping, key: str, lease: Lease) -> Wait | None:
+def _in_turn(shipping: Shipping, request: Request, lease: Lease) -> Wait | None:
     """First what is in the middle of it, then the latest merge, then this one."""
-    for other in _before(shipping, key):
+    for other in _before(shipping, request.key):
         wait = Course(shipping, other, lease).go()
         ended = shipping.deploys.load(other.record.key).state.final
         if wait is not None and not ended and _touched(shipping, other):
             return Wait(wait.delay, f"{other.record.sha[:7]} goes first: {wait.why}")
-    kept = shipping.deploys.load(key)
+    kept = shipping.deploys.load(request.key)
+    if request.pull and not kept.request.pull:  # a push told of the commit before its pull request did
+        named = replace(kept.request, pull=request.pull)
+        kept = shipping.deploys.save(replace(kept, request=named))
     return None if kept.ended else Course(shipping, kept, lease).go()
 
 
@@ -96,7 +114,7 @@ def _touched(shipping: Shipping, other: Kept) -> bool:
 
 def _before(shipping: Shipping, key: str) -> list[Kept]:
     """What goes before the deploy of that key: those past their gates, and later merges that wait."""
-    open_ = [one for one in shipping.deploys.all() if not one.state.final]
+    open_ = [one for one in shipping.deploys.open() if not one.state.final]
     busy = [one for one in open_ if one.state not in (State.QUEUED, State.GATING) and one.record.key != key]
     mine = next((one for one in open_ if one.record.key == key), None)
     if mine is None or mine.state not in (State.QUEUED, State.GATING):
@@ -149,9 +167,46 @@ def request(shipping: Shipping, sha: str, environment: str) -> Request:
 
 
 def overdue(shipping: Shipping) -> str:
-    """What `catch_up` does: deploys that lost their message get another one."""
+    """What `catch_up` does: deploys that lost their message get another one, merges that nobody told of are
+    made up for, and messages that were set aside are told."""
     now = shipping.clock.now()
-    lost = [one for one in shipping.deploys.all() if not one.ended and now - one.updated > FORGOTTEN]
+    lost = [one for one in shipping.deploys.open() if now - one.updated > FORGOTTEN]
     for one in lost:
-        shipping.queues.send(QUEUE, one.request.dump())
-    return f"took up {len(lost)} deploys again" if lost else "no deploy was forgotten"
+        shipping.queues.send(QUEUE, replace(one.request, turn=0).dump())
+    done = [f"took up {len(lost)} deploys again"] if lost else []
+    done += _missed(shipping) + _set_aside(shipping)
+    return "; ".join(done) or "no deploy was forgotten"
+
+
+def _missed(shipping: Shipping) -> list[str]:
+    """GitHub does not repeat a webhook: a merge at the branch's tip that is not on record is asked for."""
+    policy, forge = shipping.policy, shipping.forge
+    environment = policy.environments[0]
+    deployed = shipping.deploys.deployed(environment)
+    tip = forge.branch_tip(policy.branch)
+    if not deployed or deployed == tip:
+        return []
+    made = [one for one in forge.pulls_of(tip) if one.merged and one.merge_sha == tip]
+    late = [one for one in made if one.merged_at and shipping.clock.now() - one.merged_at > FORGOTTEN]
+    if not late:
+        return []
+    request = Request(shipping.repository, tip, environment, pull=late[0].number)
+    try:
+        shipping.deploys.load(request.key)
+    except NotFound:
+        shipping.queues.send(QUEUE, request.dump())
+        return [f"made up for the merge of #{request.pull}, of which no webhook told"]
+    return []
+
+
+def _set_aside(shipping: Shipping) -> list[str]:
+    """Messages that failed five times lie in the poison queue, where nobody looks."""
+    count = shipping.queues.length(f"{QUEUE}-poison")
+    if not count:
+        return []
+    text = f"{count} messages of the queue {QUEUE} failed too often and were set aside."
+    cure = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record go on by themselves."
+    shipping.notifications.tell(
+        Notice(Severity.WARNING, "deploy requests were set aside", text, cure, key=f"deploy/poison/{count}")
+    )
+    return [f"{count} messages lie aside"]

@@ -1,7 +1,7 @@
 """Two people for what cannot be undone: a request that another person has to agree to, under `approvals/`.
 
-A request's id is the hash of the action, its arguments and its end, so that what was agreed to is what is
-done, and nothing else.
+A request's id is the hash of the action, its arguments, who asks and its end, so that what was agreed to is
+what is done, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.errors import Conflict, Corrupt, NotFound, Refused
+from shared.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused
 from shared.ports import Blobs, Clock
 from shared.state.plain import dump, moment, parse
 
@@ -46,8 +46,11 @@ class Approvals:
             if (one.action, dict(one.arguments), one.requester) == (action, dict(arguments), by):
                 return one
         expires = (self._clock.now() + lasting).replace(microsecond=0)
-        made = Approval(_hash(action, arguments, expires), action, dict(arguments), by, expires)
-        self._blobs.replace(_name(made.id), dump(made), etag=None)
+        made = Approval(_hash(action, arguments, by, expires), action, dict(arguments), by, expires)
+        try:
+            self._blobs.create(_name(made.id), dump(made))
+        except AlreadyExists:  # asked, and perhaps agreed to, in this very second
+            return self._read(_name(made.id))[0]
         return made
 
     def approve(self, identity: str, *, by: str) -> Approval:
@@ -75,6 +78,13 @@ class Approvals:
                 return one
         return None
 
+    def granted(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
+        """The approval of exactly this, which goes on to hold until its end; None if there is none."""
+        for one in self._open():
+            if one.approver and (one.action, dict(one.arguments)) == (action, dict(arguments)):
+                return one
+        return None
+
     def _open(self) -> list[Approval]:
         found = [self._read(blob.name)[0] for blob in self._blobs.list(_PREFIX)]
         return [one for one in found if not one.used and self._clock.now() < one.expires]
@@ -86,13 +96,16 @@ class Approvals:
             made = Approval(**{**plain, "expires": moment(plain["expires"])})
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} is no approval", value=type(error).__name__) from error
-        if made.id != _hash(made.action, made.arguments, made.expires) or _name(made.id) != name:
+        if (
+            made.id != _hash(made.action, made.arguments, made.requester, made.expires)
+            or _name(made.id) != name
+        ):
             raise Corrupt(f"{name} was changed after it was asked for")
         return made, etag
 
 
-def _hash(action: str, arguments: Mapping[str, str], expires: datetime) -> str:
-    bound = json.dumps([action, dict(sorted(arguments.items())), expires.isoformat()])
+def _hash(action: str, arguments: Mapping[str, str], requester: str, expires: datetime) -> str:
+    bound = json.dumps([action, dict(sorted(arguments.items())), requester, expires.isoformat()])
     return hashlib.sha256(bound.encode()).hexdigest()[:16]
 
 

@@ -18,7 +18,12 @@ from shared.state.shipping import Shipping
 
 @dataclass
 class Gating:
-    """What came out. `standing` is `go`, or why nothing is to be deployed: `done`, `superseded`."""
+    """What came out. `standing` is `go`, or why nothing is to be deployed: `done`, `superseded`.
+
+    `mark_version` is the newest version that may have touched the data though it is not what is deployed,
+    `revision_version` that of the good revision, `version_before` the one that the data belong to; `had_data`
+    says that there are data but no release.
+    """
 
     gates: list[Gate] = field(default_factory=list)
     standing: str = "go"
@@ -29,6 +34,9 @@ class Gating:
     after: Sequence[Manifest] = ()
     newest: Revision | None = None
     good: Revision | None = None
+    mark_version: str = ""
+    revision_version: str = ""
+    had_data: bool = False
     version_before: str = ""
     version_after: str = ""
     plan: Plan | None = None

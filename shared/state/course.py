@@ -6,41 +6,51 @@ one that finishes or undoes what it began. Whatever needs time is left and taken
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.core.deploy_state import Seen, State, Step, next_step
-from shared.errors import GroundcrewError, Unavailable
+from shared.core.deploy_state import Seen, State, Step, given_up, next_step
+from shared.errors import GroundcrewError, Locked, Refused
 from shared.ports_deploy import RateLimited
 from shared.state import deploy_telling as telling
+from shared.state.charts import fetch
 from shared.state.deploys import Kept, Request
 from shared.state.gating import Gating, ask
+from shared.state.logbook import hold_name
 from shared.state.rollout import SOON, Rollout
 from shared.state.shipping import Shipping, Wait
 
-HOLD = timedelta(hours=2)
+log = logging.getLogger(__name__)
+
 _LATER = timedelta(minutes=1)
 GONE = timedelta(hours=6)  # how long an outside system may be away in the middle of a deploy
+FLAP = timedelta(minutes=10)  # how long one may refuse what it allowed before: it may only be starting
 _WORRY = timedelta(minutes=30)
 _MOST_STEPS = 30
+_MOST_SLIPS = 3
+_EARLY = (State.QUEUED, State.GATING, State.BACKING_UP)
 
 
 class Course(Rollout):
     """One worker's part of one deploy."""
 
     def go(self) -> Wait | None:
-        """As far as it goes: to its end (None), or to where it must wait."""
+        """As far as it goes: to its end (None), or to where it must wait. Raises Locked without the lease."""
         for _ in range(_MOST_STEPS):
             if self.kept.state.final:
                 return self._end()
             try:
                 wait = self._step()
+            except Locked:
+                raise
             except GroundcrewError as error:
                 wait = self._failed(error)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must end this deploy, not all of them
+                wait = self._slipped(error)
             else:
-                if self.kept.unwell:
-                    self.save(replace(self.kept, unwell=None))
+                self._answered()
             if wait is not None:
                 return replace(wait, why=self.clean(wait.why))
         return Wait(_LATER, "it takes more steps than one worker should do")
@@ -50,9 +60,12 @@ class Course(Rollout):
             return self._gate()
         if self.kept.state is State.BACKING_UP and not self.kept.record.backup:
             return self._back_up()
+        self._learn_secrets()
         seen = self.look()
+        self._answered()
         step = next_step(self.kept.record, seen)
         actions: dict[str, Callable[[Step, Seen], Wait | None]] = {
+            "await": self.await_other,
             "repair": self.repair,
             "apply": self.apply,
             "watch": self.watch,
@@ -62,6 +75,22 @@ class Course(Rollout):
             return actions[step.action](step, seen)
         return self.finish(step, seen)
 
+    def _answered(self) -> None:
+        """What time it took to answer does not count against the deploy."""
+        if self.kept.unwell:
+            self.save(replace(self.kept, unwell=None, since=self.shipping.clock.now()))
+
+    def _learn_secrets(self) -> None:
+        """Another worker opened the values: what is in them must not be said by this one either."""
+        if self.kept.record.sha in self.shipping.opened:
+            return
+        try:
+            fetch(self.shipping, self.kept.record.sha)
+        except GroundcrewError as error:  # what looks like a secret is masked all the same
+            log.warning("deploy.not_opened", extra={"deploy": self.kept.record.key, "error": str(error)})
+        else:
+            self.shipping.opened.add(self.kept.record.sha)
+
     def _gate(self) -> Wait | None:
         if self.kept.state is State.QUEUED:
             self.move(State.GATING, "the gates are asked")
@@ -69,6 +98,7 @@ class Course(Rollout):
             made = telling.open_deployment(self.shipping, self.kept)
             self.save(replace(self.kept, record=replace(self.kept.record, deployment=made)))
         found = ask(self.shipping, self.kept.request)
+        self._answered()
         self._note(found)
         if found.standing == "done":
             self.move(State.DONE, found.standing_reason)
@@ -93,23 +123,29 @@ class Course(Rollout):
 
     def _await_gates(self, found: Gating) -> Wait | None:
         waiting = ", ".join(gate.name for gate in found.report.gates if not gate.passed)
-        if self.waited() > self.shipping.policy.checks_timeout:
+        # An environment's timer takes as long as its owners want.
+        timed = [gate.name for gate in found.report.gates if not gate.passed and gate.name != "environment"]
+        if timed and self.waited() > self.shipping.policy.checks_timeout:
             self.move(State.FAILED, f"waited in vain for: {waiting}")
             return None
         return Wait(_LATER, f"waits for: {waiting}")
 
     def _passed(self, found: Gating) -> None:
         self.chart = found.chart
+        self.shipping.opened.add(self.kept.record.sha)
         record = replace(
             self.kept.record,
             version_before=found.version_before,
             version_after=found.version_after,
             revision_before=found.good.number if found.good else 0,
+            revision_version=found.revision_version,
+            had_data=found.had_data,
         )
         newest = found.newest.number if found.newest else 0
         self.kept = replace(self.kept, record=record, newest_before=newest)
         if record.changes_version:
-            reason = f"a backup first: {record.version_before} → {record.version_after} may migrate the data"
+            old = record.version_before or "what was there"
+            reason = f"a backup first: {old} → {record.version_after} may migrate the data"
             self.move(State.BACKING_UP, reason)
         else:
             self.move(State.APPLYING, "the gates are open")
@@ -132,57 +168,70 @@ class Course(Rollout):
 
     def _failed(self, error: GroundcrewError) -> Wait | None:
         """An outside system said no, or nothing."""
-        if error.permanent:
-            return self._refused(str(error))
         now = self.shipping.clock.now()
         since = self.kept.unwell or now
+        begun = self.kept.state not in _EARLY
+        flaps = begun and isinstance(error, Refused) and now - since <= FLAP
+        if error.permanent and not flaps:
+            return self._refused(str(error))
         self.save(replace(self.kept, unwell=since).noted(f"waits: {error}"))
         if now - since > _WORRY:
             telling.stuck(self.shipping, self.kept, self.clean(str(error)))
         if now - since > GONE:
-            self._fail(f"gave up: {error}")
-            return None
+            return self._give_up(f"gave up: {error}")
         delay = error.retry_after if isinstance(error, RateLimited) else SOON
         return Wait(max(delay, SOON), str(error))
 
     def _refused(self, reason: str) -> Wait | None:
         """Trying again will not help: what was begun is undone, if anything was."""
-        if self.kept.state in (State.QUEUED, State.GATING, State.BACKING_UP) or (
-            self.kept.state is State.ROLLING_BACK
-        ):
-            self._fail(reason)
-            return None
+        if self.kept.state in _EARLY or self.kept.state is State.ROLLING_BACK:
+            return self._give_up(reason)
         try:
             return self.after_failure(self.look(), reason)
+        except Locked:
+            raise
         except GroundcrewError as error:
-            self._fail(f"{reason}; and what is there cannot be seen: {error}")
-            return None
+            return self._give_up(f"{reason}; and what is there cannot be seen: {error}")
 
-    def _fail(self, reason: str) -> None:
+    def _slipped(self, error: Exception) -> Wait | None:
+        """What nobody foresaw: tried again a few times, then told, so that no message goes round for ever."""
+        log.exception("deploy.slipped", extra={"deploy": self.kept.record.key})
+        self.save(replace(self.kept, slips=self.kept.slips + 1))
+        if self.kept.slips < _MOST_SLIPS:
+            return Wait(_LATER, f"a mistake in Groundcrew: {type(error).__name__}")
+        return self._give_up(f"a mistake in Groundcrew, see its log: {type(error).__name__}")
+
+    def _give_up(self, reason: str) -> Wait | None:
+        """End it without having seen what is there."""
         if self.kept.state is State.QUEUED:
             self.move(State.GATING, "the gates are asked")
-        self.move(State.FAILED, reason)
+        return self.finish(given_up(self.kept.record, reason), Seen())
 
     def _end(self) -> Wait | None:
         """Let the machine go, then tell. What could not be told is told again later, but not for ever."""
         self.shipping.holds.release(hold_name(self.kept))
         if not self.kept.told:
             try:
-                telling.ending(self.shipping, self.kept)
-            except Unavailable as error:
-                if self.waited() < GONE:
+                self._tell()
+            except Locked:
+                raise
+            except GroundcrewError as error:
+                if not error.permanent and self.waited() < GONE:
                     return Wait(_LATER, f"nobody heard how it ended: {error}")
+                self.kept = self.kept.noted(f"nobody could be told how it ended: {error}")
             self.save(replace(self.kept, told=True))
         let_go(self.shipping, self.kept, self.kept.request)
         return None
 
+    def _tell(self) -> None:
+        if not self.kept.forge_told:
+            telling.tell_forge(self.shipping, self.kept)
+            self.save(replace(self.kept, forge_told=True))
+        telling.tell_people(self.shipping, self.kept)
+
 
 def let_go(shipping: Shipping, kept: Kept, request: Request) -> None:
-    """After the end: the machine may stop, and the delivery need not be looked at again."""
+    """After the end: the machine may stop, and neither deploy nor delivery need be looked at again."""
     shipping.holds.release(hold_name(kept))
+    shipping.deploys.close(kept)
     shipping.deploys.complete(request)
-
-
-def hold_name(kept: Kept) -> str:
-    """The hold that keeps the machine up for a deploy."""
-    return f"deploy/{kept.record.key}"

@@ -38,6 +38,10 @@ _SEVERITY = {
     State.ROLLED_BACK: Severity.WARNING,
     State.RESTORE_PROPOSED: Severity.CRITICAL,
 }
+_UNCLEAR = (
+    "What runs may be neither the old nor the new release. Look: groundcrew deploy history. "
+    "Then go back: groundcrew deploy rollback {back}. Or mend it and merge again."
+)
 
 
 def open_deployment(shipping: Shipping, kept: Kept) -> int:
@@ -72,8 +76,8 @@ def progress(shipping: Shipping, kept: Kept, text: str) -> None:
         log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
 
 
-def ending(shipping: Shipping, kept: Kept) -> None:
-    """How it ended, to everybody. Raises if the forge or the people could not be told, to be told again."""
+def tell_forge(shipping: Shipping, kept: Kept) -> None:
+    """How it ended, to the forge and its readers. Raises if that must be told again."""
     record = kept.record
     if record.deployment:
         state = _FORGE[record.state]
@@ -82,9 +86,14 @@ def ending(shipping: Shipping, kept: Kept) -> None:
             shipping.forge.set_deployment_status(record.deployment, state, record.reason or state, link)
         except (NotFound, Refused, UsageError) as error:
             log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
-    shipping.notifications.tell(notice(shipping, kept))
     if record.state in (State.ROLLED_BACK, State.RESTORE_PROPOSED, State.FAILED):
         _comment(shipping, kept)
+
+
+def tell_people(shipping: Shipping, kept: Kept) -> None:
+    """How it ended, to people and the audit trail. Raises if that must be told again."""
+    record = kept.record
+    shipping.notifications.tell(notice(shipping, kept))
     Audit(shipping.state, shipping.clock).append(
         kept.by or "groundcrew", "deploy", f"{record.sha} to {record.environment}", record.state.value
     )
@@ -111,7 +120,7 @@ def notice(shipping: Shipping, kept: Kept) -> Notice:
     what = kept.title or record.sha[:7]
     version = record.version_after or "it"
     if record.changes_version:
-        version = f"{record.version_before} → {record.version_after}"
+        version = f"{record.version_before or 'what was there'} → {record.version_after}"
     lines = [
         f"{kept.title or 'A change'} (#{record.pull}) by {kept.by or 'somebody'}" if record.pull else what,
         f"Rocket.Chat {version}, release {policy.release}, commit {record.sha[:7]}",
@@ -123,7 +132,8 @@ def notice(shipping: Shipping, kept: Kept) -> Notice:
     lines.append(_progress_line(shipping, kept))
     title = f"{policy.release} {record.sha[:7]} {_TITLES[record.state]} ({record.environment})"
     text = "\n".join(line for line in lines if line)
-    return Notice(_SEVERITY[record.state], title, text, cure(kept), key=f"deploy/{record.key}/{record.state}")
+    severity = Severity.CRITICAL if record.unclear else _SEVERITY[record.state]
+    return Notice(severity, title, text, cure(kept), key=f"deploy/{record.key}/{record.state}")
 
 
 def _progress_line(shipping: Shipping, kept: Kept) -> str:
@@ -136,6 +146,8 @@ def cure(kept: Kept) -> str:
     match kept.state:
         case State.RESTORE_PROPOSED:
             return kept.proposal
+        case State.FAILED if kept.record.unclear:
+            return _UNCLEAR.format(back=kept.record.revision_before)
         case State.FAILED:
             return "\n".join(line for line in kept.gates if not line.startswith("passed"))
         case State.ROLLED_BACK:

@@ -7,8 +7,9 @@ only the holder of the release's lease writes it once it exists.
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,10 +21,14 @@ from shared.errors import AlreadyExists, Corrupt, NotFound, UsageError
 from shared.ports import Blobs, Clock
 from shared.state.plain import parse
 from shared.state.runs import Run, Runs
+from shared.state.shipped import Ledger
+
+log = logging.getLogger(__name__)
 
 JOB = "deploy"
 KEY = re.compile(rf"[0-9a-f]{{16}}-(?:{SHA.pattern})(?:-[0-9A-Za-z-]{{1,64}})?", re.ASCII)
 AGREED = "Once two people agree:"  # what follows it in a proposal are commands, one a line
+_OPEN = "deploys/open/"
 _LOG_LINES = 60
 _MOST_KEPT = 200
 _DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
@@ -32,7 +37,8 @@ _FAILED = frozenset({State.FAILED, State.ROLLED_BACK, State.RESTORE_PROPOSED})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for. `pull` is 0 where it has to be found; `again` tells a repetition from the first."""
+    """What was asked for. `pull` is 0 where it has to be found; `again` tells a repetition from the first;
+    `turn` counts the messages by which a deploy that waits goes on, 0 in one that asks for it."""
 
     repository: str
     sha: str
@@ -40,6 +46,7 @@ class Request:
     pull: int = 0
     delivery: str = ""
     again: str = ""
+    turn: int = 0
 
     @property
     def key(self) -> str:
@@ -58,7 +65,8 @@ def parse_request(plain: Mapping[str, Any]) -> Request:
         known = {name: plain[name] for name in Request.__dataclass_fields__ if name in plain}
         request = Request(**known)
         texts = (request.repository, request.sha, request.environment, request.delivery, request.again)
-        good = all(isinstance(text, str) for text in texts) and type(request.pull) is int
+        good = all(isinstance(text, str) for text in texts)
+        good = good and type(request.pull) is int and type(request.turn) is int
     except TypeError:
         good = False
     if not good or not (REPOSITORY.fullmatch(request.repository) and SHA.fullmatch(request.sha)):
@@ -72,9 +80,11 @@ def parse_request(plain: Mapping[str, Any]) -> Request:
 class Kept:
     """A deploy between its steps: the core's record, and what else its story needs.
 
-    `since` is when the present state began, `unwell` since when an outside system does not answer;
-    `newest_before` is the release's newest revision before this deploy, good or not; `told` says that people
-    and the forge know how it ended.
+    `since` is when the present state began, or when what it waited for answered again; `unwell` since when an
+    outside system does not answer; `slips` how often it failed in a way nobody foresaw; `newest_before` is
+    the release's newest revision before this deploy, good or not; `applied` is when Helm was last begun;
+    `turn` is that of the newest message; `told` says that people and the forge know how it ended,
+    `forge_told` that the forge does.
     """
 
     request: Request
@@ -87,9 +97,13 @@ class Kept:
     merged_at: datetime | None = None
     unwell: datetime | None = None
     newest_before: int = 0
+    applied: datetime | None = None
     backup_begun: str = ""
     proposal: str = ""
+    turn: int = 0
+    slips: int = 0
     told: bool = False
+    forge_told: bool = False
     gates: tuple[str, ...] = ()
     plan: str = ""
     log: tuple[str, ...] = ()
@@ -115,7 +129,7 @@ class Kept:
 
 
 class Deploys:
-    """Reads and writes `runs/deploy/` and `deliveries/` in the container `groundcrew`."""
+    """Reads and writes `runs/deploy/`, `deploys/` and `deliveries/` in the container `groundcrew`."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock, self._runs = blobs, clock, Runs(blobs, clock)
@@ -124,12 +138,21 @@ class Deploys:
         """The deploy asked for, put on record if nobody has yet."""
         now = self._clock.now()
         record = Record(request.key, request.sha, request.environment, pull=request.pull)
-        fresh = Kept(request, record, now, now, now)
+        fresh = Kept(replace(request, turn=0), record, now, now, now)
         try:
+            self._blobs.create(_open(request.key), b"")
             self._blobs.create(_name(request.key), _dump(fresh))
         except AlreadyExists:
-            return self.load(request.key)
+            return self._begun(request.key, fresh)
         return fresh
+
+    def _begun(self, key: str, fresh: Kept) -> Kept:
+        """Somebody marked it as open before; if that one was killed right then, there is no record yet."""
+        try:
+            return self.load(key)
+        except NotFound:
+            self._blobs.replace(_name(key), _dump(fresh), etag=None)
+            return fresh
 
     def load(self, key: str) -> Kept:
         """Raises NotFound or Corrupt."""
@@ -141,16 +164,35 @@ class Deploys:
         self._runs.save(_run(fresh))
         return fresh
 
+    def close(self, kept: Kept) -> None:
+        """It has ended, and everybody knows: it is open no longer."""
+        self._blobs.delete(_open(kept.record.key))
+
+    def open(self) -> list[Kept]:
+        """The deploys that have not ended, the oldest begun first: what each message has to look at."""
+        keys = [one.name.removeprefix(_OPEN).removesuffix(".json") for one in self._blobs.list(_OPEN)]
+        return [one for one in self._readable(keys) if not one.ended]
+
     def all(self, most: int = _MOST_KEPT) -> list[Kept]:
         """The deploys on record that were changed last, at most so many, the oldest begun first."""
         blobs = sorted(self._blobs.list(_name("").removesuffix(".json")), key=lambda one: one.last_modified)
-        keys = [one.name.rpartition("/")[2].removesuffix(".json") for one in blobs[-most:]]
-        return sorted(map(self.load, keys), key=lambda one: (one.started, one.record.key))
+        return self._readable(one.name.rpartition("/")[2].removesuffix(".json") for one in blobs[-most:])
+
+    def _readable(self, keys: Iterable[str]) -> list[Kept]:
+        """One that cannot be read keeps no other from being deployed or shown."""
+        found = []
+        for key in keys:
+            try:
+                found.append(self.load(key))
+            except NotFound:
+                continue
+            except Corrupt as error:
+                log.error("deploy.unreadable", extra={"deploy": key, "error": str(error)})  # noqa: TRY400
+        return sorted(found, key=lambda one: (one.started, one.record.key))
 
     def deployed(self, environment: str) -> str:
-        """The commit that was deployed last and is well; empty if none is on record."""
-        good = [k for k in self.all() if k.state is State.DONE and k.record.environment == environment]
-        return max(good, key=lambda one: one.updated).record.sha if good else ""
+        """The commit that is deployed and well; empty if none is on record."""
+        return Ledger(self._blobs).read(environment).sha
 
     def seen(self, request: Request) -> bool:
         """Whether the delivery was completed before; claims it if nobody has."""
@@ -177,6 +219,10 @@ class Deploys:
 
 def _name(key: str) -> str:
     return f"runs/{JOB}/{key}.json"
+
+
+def _open(key: str) -> str:
+    return f"{_OPEN}{key}.json"
 
 
 def _delivery(identity: str) -> str:
@@ -215,14 +261,19 @@ def _run(kept: Kept) -> Run:
 def _kept(run: Run) -> Kept:
     plain = dict(run.details)
     try:
-        plain |= {name: _moment(plain[name]) for name in ("merged_at", "unwell")}
+        plain |= {name: _moment(plain.get(name)) for name in ("merged_at", "unwell", "applied")}
         plain |= {name: tuple(plain[name]) for name in ("gates", "log")}
         plain["since"] = datetime.fromisoformat(plain["since"])
-        plain["record"], plain["request"] = load(plain["record"]), Request(**plain["request"])
+        plain["record"], plain["request"] = load(plain["record"]), _request(plain["request"])
         known = {name: plain[name] for name in plain if name in Kept.__dataclass_fields__}
         return Kept(started=run.started, updated=run.updated, **known)
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{_name(run.id)} is no record of a deploy", value=error) from error
+
+
+def _request(plain: Mapping[str, Any]) -> Request:
+    """Without what a newer version knows."""
+    return Request(**{name: plain[name] for name in Request.__dataclass_fields__ if name in plain})
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -90,9 +90,12 @@ class ChartGates(Asking):
             return
         found.version_after = chat_version(found.after) or found.chart.app_version
         if found.good:
-            found.version_before = chat_version(found.before) or found.good.app_version
+            found.revision_version = chat_version(found.before) or found.good.app_version
             old = found.good.chart.rpartition("-")[2]
             found.notes = tuple(chart_notes(old, found.chart.version))
+        else:
+            found.had_data = self.shipping.server().schema is not None
+        found.version_before = found.mark_version or found.revision_version
         self._gate("version", lambda: app_version_gate(
             found.version_before, found.version_after
         ))  # fmt: skip

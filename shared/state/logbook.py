@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from shared.core.deploy_state import State
 from shared.core.redact import redact
+from shared.errors import GroundcrewError, Locked
 from shared.ports import Lease
 from shared.state import deploy_telling as telling
 from shared.state.deploys import Kept
 from shared.state.shipping import Decrypted, Shipping
+
+log = logging.getLogger(__name__)
+
+HOLD = timedelta(hours=2)
+_RENEWED = timedelta(minutes=10)
 
 
 class Logbook:
     """Writes the record, only while the lease is ours, and without the secrets of the chart's values."""
 
     def __init__(self, shipping: Shipping, kept: Kept, lease: Lease) -> None:
-        self._secrets: set[str] = set()
+        self._secrets = shipping.secrets.setdefault(kept.record.sha, set())
         self._decrypt = shipping.decrypt
+        self._held = shipping.clock.now()
         self.shipping, self.kept, self.lease = replace(shipping, decrypt=self._decrypted), kept, lease
 
     def _decrypted(self, text: str, name: str) -> Decrypted:
@@ -59,9 +67,34 @@ class Logbook:
             telling.progress(self.shipping, self.kept, self.kept.record.reason)
 
     def say(self, line: str) -> None:
-        """A line of Helm's progress; each is written at once, since the next may be minutes away."""
-        self.save(self.kept.noted(line))
+        """A line of Helm's progress, or an empty one for none: whoever lost the lease must not go on.
+
+        Raises Locked for that, and for nothing else: that the record cannot be written is no reason to stop
+        Helm in the middle.
+        """
+        self.lease.check()
+        try:
+            if line:
+                self.save(self.kept.noted(line))
+            now = self.shipping.clock.now()
+            if now - self._held > _RENEWED:
+                hold(self.shipping, self.kept)
+                self._held = now
+        except Locked:
+            raise
+        except GroundcrewError as error:
+            log.warning("deploy.not_noted", extra={"deploy": self.kept.record.key, "error": str(error)})
 
     def waited(self) -> timedelta:
         """How long it has been in its present state."""
         return self.shipping.clock.now() - self.kept.since
+
+
+def hold_name(kept: Kept) -> str:
+    """The hold that keeps the machine up for a deploy."""
+    return f"deploy/{kept.record.key}"
+
+
+def hold(shipping: Shipping, kept: Kept) -> None:
+    """Keep the machine up for the deploy, or start it."""
+    shipping.holds.put(hold_name(kept), f"deploy of {kept.record.sha[:7]}", HOLD, needs_up=True)

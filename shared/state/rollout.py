@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.core.deploy_state import Seen, State, Step, after_failure, may_roll_back, propose_restore
-from shared.core.workloads import unhealthy
-from shared.errors import Conflict
+from shared.core.deploy_mark import propose_restore, raised
+from shared.core.deploy_state import Seen, State, Step, after_failure, may_roll_back
+from shared.core.deploy_words import Manifest
+from shared.core.workloads import of_release, unhealthy
+from shared.errors import Conflict, GroundcrewError, Unavailable
 from shared.ports import Lease
+from shared.ports_deploy import Revision
 from shared.state.charts import Chart, fetch
 from shared.state.deploys import AGREED, Kept
 from shared.state.logbook import Logbook
 from shared.state.shipping import Shipping, Wait
 
+log = logging.getLogger(__name__)
+
 SOON = timedelta(seconds=10)
 SETTLE = timedelta(minutes=5)  # how long a release that Helm called ready may take to let people in
+BLIND = timedelta(minutes=15)  # how long the database may be away before its schema counts as unknown
+_SKEW = timedelta(seconds=1)
+_BEGINS = timedelta(minutes=2)  # how soon after its start Helm writes the revision down
 
 
 class Rollout(Logbook):
@@ -24,6 +34,7 @@ class Rollout(Logbook):
     def __init__(self, shipping: Shipping, kept: Kept, lease: Lease) -> None:
         super().__init__(shipping, kept, lease)
         self.chart: Chart | None = None
+        self._applied: tuple[int, Sequence[Manifest]] = (0, ())
 
     def look(self) -> Seen:
         """What is there now. A revision that was there before this deploy counts as its starting point."""
@@ -33,16 +44,46 @@ class Rollout(Logbook):
         number = newest.number
         if number <= self.kept.newest_before and not newest.pending:
             return Seen(record.revision_before, "deployed")
+        seen = Seen(number, newest.status, newest.description, foreign=self._foreign(newest))
         if not record.changes_version:
-            return Seen(number, newest.status, newest.description)
-        schema = self.shipping.server().schema
-        return Seen(number, newest.status, newest.description, schema, self._started())
+            return seen
+        return replace(seen, schema=self._schema(), started=self._started())
+
+    def _foreign(self, newest: Revision) -> bool:
+        """Whether somebody else's Helm is at it: neither ours nor left lying for longer than any may take."""
+        if not newest.pending or newest.at is None:
+            return False
+        begun = self.kept.applied
+        ours = begun is not None and begun - _SKEW <= newest.at <= begun + _BEGINS
+        return not ours and self.shipping.clock.now() - newest.at < self.shipping.policy.helm_timeout
+
+    def _schema(self) -> int | None:
+        """The data's, None if it cannot be told. Raises Unavailable at first: it may only be a moment."""
+        try:
+            return self.shipping.server().schema
+        except GroundcrewError as error:
+            now = self.shipping.clock.now()
+            if isinstance(error, Unavailable) and now - (self.kept.unwell or now) < BLIND:
+                raise
+            log.warning("deploy.no_schema", extra={"deploy": self.kept.record.key, "error": str(error)})
+            return None
 
     def _started(self) -> bool | None:
         """Whether a pod of the new version ever ran; None if there is none that could tell."""
         tag = f":{self.kept.record.version_after}"
         pods = [pod for pod in self.shipping.cluster.pods() if any(tag in image for image in pod.images)]
         return any(pod.started for pod in pods) if pods else None
+
+    def ill(self, seen: Seen) -> list[str]:
+        """What of the release is not healthy; what else runs in the namespace is none of its business."""
+        if self._applied[0] != seen.revision:
+            self._applied = seen.revision, self.shipping.releases.manifests(seen.revision)
+        cluster = self.shipping.cluster
+        return unhealthy(*of_release(self._applied[1], cluster.workloads(), cluster.pods()))
+
+    def await_other(self, step: Step, _seen: Seen) -> Wait | None:
+        """Somebody else's Helm is at it: let it end."""
+        return Wait(SOON, step.reason)
 
     def repair(self, step: Step, _seen: Seen) -> Wait | None:
         """Make a release that was left pending fit to be upgraded again."""
@@ -54,26 +95,34 @@ class Rollout(Logbook):
     def apply(self, step: Step, _seen: Seen) -> Wait | None:
         """Let Helm install or upgrade; between versions it must not go back by itself."""
         chart = self.chart or fetch(self.shipping, self.kept.record.sha)
-        self.move(State.APPLYING, step.reason, attempts=self.kept.record.attempts + 1)
+        now, record = self.shipping.clock.now(), self.kept.record
+        if record.changes_version or record.way_back_is_older:
+            marks = self.shipping.marks
+            marks.set(raised(marks.read(), record, now))
+        before, self.kept = self.kept.applied, replace(self.kept, applied=now)
+        self.move(State.APPLYING, step.reason, attempts=record.attempts + 1)
         try:
             outcome = self.shipping.releases.upgrade_install(
                 chart.package,
                 timeout=self.shipping.policy.helm_timeout,
-                rollback_on_failure=may_roll_back(self.kept.record),
+                rollback_on_failure=may_roll_back(record),
                 say=self.say,
             )
-        except Conflict:  # somebody left it pending a moment ago: it is repaired first
+        except Conflict:  # somebody was faster: it is waited for, or repaired first if it was left lying
+            self.kept = replace(self.kept, applied=before)
+            self.move(State.APPLYING, "another operation is at the release", attempts=record.attempts)
             return Wait(SOON, "the release is in the middle of another operation")
         self.save(self.kept.noted("Helm is done" if outcome.succeeded else f"Helm failed: {outcome.reason}"))
         if outcome.succeeded:
-            self.move(State.WATCHING, "Helm is done")
+            made = outcome.revision.number if outcome.revision else 0
+            self.move(State.WATCHING, "Helm is done", revision_after=made)
             return None
         return self.after_failure(self.look(), outcome.reason)
 
     def watch(self, step: Step, seen: Seen) -> Wait | None:
         """Until every workload is ready, or had its time."""
         self.move(State.WATCHING, step.reason)
-        ill = unhealthy(self.shipping.cluster.workloads(), self.shipping.cluster.pods())
+        ill = self.ill(seen)
         if not ill:
             self.move(State.SMOKE, "all workloads are ready")
             return None
@@ -85,6 +134,9 @@ class Rollout(Logbook):
         """Until the server says its version and lets people in, or had its time."""
         health = self.shipping.smoke(self.kept.record.version_after)
         if health.well:
+            record, now = self.kept.record, self.shipping.clock.now()
+            self.shipping.ledger.done(record.environment, record.sha, seen.revision, now)
+            self.shipping.marks.clear()
             self.move(State.DONE, f"{health.found}; revision {seen.revision}")
             return None
         if self.waited() < SETTLE:
@@ -101,29 +153,47 @@ class Rollout(Logbook):
             case "roll_back":
                 return self.undo(step.reason, seen)
             case "propose_restore":
-                found = propose_restore(
-                    self.kept.record, step.reason, namespace=self.shipping.policy.namespace
-                )
-                told = [found.reason, *found.warnings, AGREED, *found.commands]
-                self.kept = replace(self.kept, proposal="\n".join(told))
-                self.move(State.RESTORE_PROPOSED, step.reason)
+                self.propose(step.reason)
+            case "fail_unclear":
+                self.move(step.state, step.reason, unclear=True)
             case _:
+                self._unmark()
                 self.move(step.state, step.reason)
         return None
+
+    def propose(self, reason: str) -> None:
+        """The paired restore, for two people to agree to; the mark stands until it was done."""
+        record, now = self.kept.record, self.shipping.clock.now()
+        mark = self.shipping.marks.read() or raised(None, record, now)
+        found = propose_restore(mark, reason, namespace=self.shipping.policy.namespace)
+        told = [found.reason, *found.warnings, AGREED, *found.commands]
+        self.kept = replace(self.kept, proposal="\n".join(told))
+        self.move(State.RESTORE_PROPOSED, reason)
 
     def undo(self, reason: str, seen: Seen) -> Wait | None:
         """Back to the revision from before; begun on record, so that an heir goes on with it."""
         record = self.kept.record
         if self.kept.state is State.ROLLING_BACK:
             reason = record.reason
+        self.kept = replace(self.kept, applied=self.shipping.clock.now())
         self.move(State.ROLLING_BACK, reason, ways_back=record.ways_back + 1)
         if seen.pending:
             self.shipping.releases.repair()
         outcome = self.shipping.releases.rollback(
             record.revision_before, timeout=self.shipping.policy.helm_timeout, say=self.say
         )
-        if outcome.succeeded:
-            self.move(State.ROLLED_BACK, f"{reason}; rolled back to {record.revision_before}")
-            return None
-        self.save(self.kept.noted(f"the way back failed: {outcome.reason}"))
-        return Wait(SOON, f"the way back failed: {outcome.reason}")
+        if not outcome.succeeded:
+            self.save(self.kept.noted(f"the way back failed: {outcome.reason}"))
+            return Wait(SOON, f"the way back failed: {outcome.reason}")
+        return self.finish(after_failure(self.kept.record, self.look(), reason), seen)
+
+    def _unmark(self) -> None:
+        """This deploy is proven to have left the data alone: only then an end like this is reached."""
+        record, marks = self.kept.record, self.shipping.marks
+        mark = marks.read()
+        if mark is None or mark.deploy != record.key:
+            return
+        if record.way_back_is_older:  # an earlier one's, which stands
+            marks.set(replace(mark, version=record.version_before))
+        else:
+            marks.clear()

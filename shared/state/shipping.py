@@ -14,6 +14,8 @@ from shared.ports_health import Health
 from shared.ports_notify import Notifications
 from shared.state.deploys import Deploys
 from shared.state.holds import Holds
+from shared.state.marks import Marks
+from shared.state.shipped import Ledger
 
 if TYPE_CHECKING:
     from shared.policy.deploy import Deploy as DeployPolicy
@@ -73,11 +75,24 @@ class Shipping:
     decrypt: Callable[[str, str], Decrypted]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]
     page: str = ""
+    # What must not be said, by commit: a worker that goes on with a deploy need not open its values again.
+    secrets: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
+    opened: set[str] = field(default_factory=set, compare=False)  # the commits whose values are known
 
     @property
     def deploys(self) -> Deploys:
         """The deploys on record."""
         return Deploys(self.state, self.clock)
+
+    @property
+    def marks(self) -> Marks:
+        """The newest version that may have touched the data."""
+        return Marks(self.state, self.policy.namespace, self.policy.release)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Which commit is deployed where."""
+        return Ledger(self.state)
 
     @property
     def holds(self) -> Holds:

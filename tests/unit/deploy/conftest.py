@@ -20,6 +20,7 @@ from local.fakes.queues import MemoryQueues
 from local.fakes.releases import MemoryReleases
 from local.github import Pull, Repository
 from shared.core.deploy_state import State
+from shared.errors import GroundcrewError
 from shared.jobs import deploy
 from shared.policy.deploy import Deploy as DeployPolicy
 from shared.ports_health import Health
@@ -113,6 +114,7 @@ class World:
     schema: int | None = 300
     mongodb: str = "8.0.13"
     login: Callable[[], bool] = lambda: True
+    migrates: dict[str, int] = field(default_factory=dict)  # the schema that a version makes when it starts
     page: str = "https://groundcrew.example.org/api/deploys"
 
     def __post_init__(self) -> None:
@@ -125,6 +127,8 @@ class World:
         self.state, self.queues = MemoryBlobs(self.clock), MemoryQueues(self.clock)
         self.people = MemoryNotifications(self.clock)
         self.backups: dict[str, str] = {}
+        self.database_failures: list[GroundcrewError] = []
+        self.readings: list[int] = []  # the schema, each time somebody looks
         self.decrypt: Callable[[str, str], Decrypted] = lambda text, _name: Decrypted(text)
         self.smoke: Callable[[str], Health] = self._smoke
         self.compatible: dict[str, tuple[str, ...]] = {}
@@ -143,13 +147,23 @@ class World:
             policy=self.policy,
             notifications=faulty(self.people, plan, "people"),
             backups=faulty(Backups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
-            server=lambda: plan.run("server", lambda: Server(self.mongodb, self.schema)),
+            server=lambda: plan.run("server", self._server),
             compatible=lambda version: self.compatible.get(version, ("8.0",)),
             smoke=lambda version: plan.run("smoke", lambda: self.smoke(version)),
             decrypt=lambda text, name: self.decrypt(text, name),
             validate=lambda _manifests, _version: [],
             page=self.page,
         )
+
+    def _server(self) -> Server:
+        for manifest in self.releases.live:
+            version = manifest["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
+            self.schema = max(self.schema or 0, self.migrates.get(version, 0)) or None
+        if self.database_failures:
+            raise self.database_failures.pop(0)
+        if self.readings:
+            self.schema = self.readings.pop(0)
+        return Server(self.mongodb, self.schema)
 
     def _begin_backup(self, _reason: str) -> str:
         name = f"manual/20261123T09000{len(self.backups)}Z"
@@ -181,6 +195,12 @@ class World:
         sha = self.repository.merge(pull, by="grace")
         self.send(sha, pull.number)
         return pull, sha
+
+    def broken(self, tag: str = "8.2.0", host: str = "broken.example.org") -> dict[str, bytes]:
+        """A chart whose pods never get ready, though they may start."""
+        made = chart_files(tag, host)
+        template = made["templates/deployment.yaml"].replace(b"registry.example", b"never-pulls.example")
+        return {**made, "templates/deployment.yaml": template}
 
     def send(self, sha: str, pull: int = 0, delivery: str = "", **more: Any) -> dict[str, Any]:
         """Put a request on the queue as the door does."""
@@ -218,9 +238,11 @@ class World:
     # -- what came of it ---------------------------------------------------------------------------
 
     def deployed_first(self, tag: str = "8.2.0") -> str:
-        """A first release, healthy."""
+        """A first release, healthy, into an empty database."""
+        schema, self.schema = self.schema, None
         _, sha = self.merge(chart_files(tag, host="chat.example.net"))
         self.work()
+        self.schema = schema
         assert self.kept(sha).state is State.DONE, self.kept(sha)
         self.people.told.clear()
         return sha

@@ -11,7 +11,13 @@ from shared.core.deploy_state import State
 from shared.errors import Unavailable
 from shared.state.charts import fetch
 
-STORIES = ["same version", "new version", "never healthy"]
+ENDS = {
+    "same version": State.DONE,
+    "new version": State.DONE,
+    "never healthy": State.ROLLED_BACK,
+    "migrated, then failed": State.RESTORE_PROPOSED,
+    "failed before it started": State.ROLLED_BACK,
+}
 
 
 def begin(make_world, files, story: str):
@@ -22,9 +28,10 @@ def begin(make_world, files, story: str):
         return world, world.merge(files("8.3.0"))[1]
     if story == "same version":
         return world, world.merge(files(host="new.example.org"))[1]
-    broken = files(host="new.example.org")
-    template = broken["templates/deployment.yaml"].replace(b"registry.example", b"never-pulls.example")
-    return world, world.merge({**broken, "templates/deployment.yaml": template})[1]
+    if story == "migrated, then failed":
+        world.migrates = {"8.2.0": 300, "8.3.0": 301}
+    version = "8.2.0" if story == "never healthy" else "8.3.0"
+    return world, world.merge(world.broken(version))[1]
 
 
 def steps_of(make_world, files, story: str) -> list[str]:
@@ -37,20 +44,29 @@ def steps_of(make_world, files, story: str) -> list[str]:
 def check(world, sha: str, story: str, where: str) -> None:
     """Ended as it should, told, and nothing left behind."""
     kept = world.kept(sha)
-    assert kept.state is (State.ROLLED_BACK if story == "never healthy" else State.DONE), f"{where}: {kept}"
+    assert kept.state is ENDS[story], f"{where}: {kept}"
     assert kept.told, where
-    assert world.releases.status().status == "deployed", where
     assert world.shipping().holds.in_force() == (), where
+    assert world.shipping().deploys.open() == [], where
+    told = {State.DONE: "success", State.ROLLED_BACK: "failure", State.RESTORE_PROPOSED: "error"}
+    assert world.statuses(sha)[-1] == told[kept.state], where
+    assert len(world.people.told) == 1, where
+    mark = world.shipping().marks.read()
+    if story == "migrated, then failed":
+        assert world.runs.endswith(":8.3.0"), where
+        assert (mark.version, mark.old, mark.revision, mark.schema) == ("8.3.0", "8.2.0", 1, 300), where
+        assert world.backups[mark.backup] == "sealed", where
+        return
+    assert mark is None, where
+    assert world.releases.status().status == "deployed", where
     assert "never-pulls" not in world.runs, where
     if story == "new version":
         assert world.runs.endswith(":8.3.0"), where
         assert world.backups[kept.record.backup] == "sealed", where
-    assert world.statuses(sha)[-1] == ("failure" if story == "never healthy" else "success"), where
-    assert len(world.people.told) == 1, where
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", ENDS)
 def test_killed_at_every_step_a_second_worker_finishes_or_undoes_it(
     make_world, files, story: str, when
 ) -> None:
@@ -96,7 +112,7 @@ def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_tr
     assert world.releases.status().description == "Rollback to 1"
 
 
-@pytest.mark.parametrize("story", ["new version"])
+@pytest.mark.parametrize("story", ["new version", "migrated, then failed"])
 def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_time(
     make_world, files, story: str
 ) -> None:

@@ -145,8 +145,8 @@ def test_what_was_rolled_back_says_why_and_that_the_old_one_runs(world, files) -
 def test_each_command_of_a_proposed_restore_can_be_taken_by_itself(world, restored: str) -> None:
     body, kept = page_of(world, restored), world.kept(restored)
     commands = [unescape(found) for found in re.findall(r'<pre class="copy">(.*?)</pre>', body)]
-    assert commands == kept.proposal.splitlines()[-4:]
-    assert commands[2] == f'groundcrew restore {kept.record.backup} --to-uri "$RESTORE_URI"'
+    assert commands == kept.proposal.splitlines()[-5:]
+    assert commands[3] == f'groundcrew restore {kept.record.backup} --to-uri "$RESTORE_URI"'
     assert "is lost" in text(body)
     assert body.index('class="copy"') < body.index("<h2>Gates"), "it is needed first"
 
