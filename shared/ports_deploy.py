@@ -250,8 +250,11 @@ class Cluster(Protocol):
         """PersistentVolumeClaims, sorted by name."""
         ...
 
-    def nodes(self) -> list[Node]:
-        """The nodes with their memory, sorted by name. Kubernetes tells no free disk."""
+    def nodes(self, *, disks: bool = False) -> list[Node]:
+        """The nodes with their memory, sorted by name; with `disks` also how much of their disk is free.
+
+        Prometheus is asked for that, since Kubernetes does not tell; what it does not answer is not measured.
+        """
         ...
 
     def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:

@@ -25,12 +25,14 @@ CLUSTER_WIDE = frozenset({"Node", "Namespace", "ClusterRole", "ClusterRoleBindin
 
 
 class MemoryCluster:
-    """`Cluster` for tests. `failures` are raised by the next calls; `memory_used` is by node, in bytes."""
+    """`Cluster` for tests. `failures` are raised by the next calls; `memory_used` and `disk_free` are what is
+    measured, in bytes by node."""
 
     def __init__(self, namespace: str = "rocketchat", version: str = "1.31.0") -> None:
         self._namespace, self._version = namespace, version
         self._items: list[Manifest] = []
         self.memory_used: dict[str, float] = {}
+        self.disk_free: dict[str, float] = {}
         self.failures: list[GroundcrewError] = []
 
     def add(self, *items: Mapping[str, Any]) -> None:
@@ -76,9 +78,10 @@ class MemoryCluster:
         """See `Cluster.claims`."""
         return sorted(map(parse_claim, self._of("PersistentVolumeClaim")), key=lambda one: one.name)
 
-    def nodes(self) -> list[Node]:
+    def nodes(self, *, disks: bool = False) -> list[Node]:
         """See `Cluster.nodes`."""
-        found = [parse_node(one, self.memory_used) for one in self._of("Node")]
+        free = self.disk_free if disks else {}
+        found = [parse_node(one, self.memory_used, free) for one in self._of("Node")]
         return sorted(found, key=lambda one: one.name)
 
     def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:

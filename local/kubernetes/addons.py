@@ -23,6 +23,9 @@ _PROMETHEUS = (
     ("PodMonitor", "podmonitors", "Namespaced", ("pmon",)),
     ("PrometheusRule", "prometheusrules", "Namespaced", ("promrule",)),
 )
+# The service of kube-prometheus-stack's release `prometheus`, and the label by which the stand-in knows it.
+PROMETHEUS = ("monitoring", "prometheus-kube-prometheus-prometheus")
+PROMETHEUS_APP = "kube-prometheus-stack-prometheus"
 
 
 def definition(
@@ -111,6 +114,20 @@ def node(version: str) -> Object:
         "nodeInfo": _node_info(version),
     }
     return item
+
+
+def prometheus() -> list[Object]:
+    """kube-prometheus-stack as far as it is asked: a fresh MicroK8s has none, so it is to be added."""
+    namespace, name = PROMETHEUS
+    port = {"name": "http-web", "port": 9090, "protocol": "TCP"}
+    service = _named("v1", "Service", name, namespace, spec={"ports": [{**port, "targetPort": 9090}]})
+    service["metadata"]["labels"] = {"app": PROMETHEUS_APP}
+    subsets = [{"addresses": [{"ip": "10.1.77.9"}], "ports": [port]}]
+    return [
+        _named("v1", "Namespace", namespace),
+        service,
+        _named("v1", "Endpoints", name, namespace, subsets=subsets),
+    ]
 
 
 def seeds(version: str) -> list[Object]:

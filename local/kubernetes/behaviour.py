@@ -30,6 +30,10 @@ class Behaviour:
     never_ready: set[str] = field(default_factory=lambda: {"never-ready"})
     ready_after: dict[str, float] = field(default_factory=lambda: {"slow": 25.0})
     """Images that take longer to become ready, in simulated seconds."""
+    image_bytes: int = 400 << 20
+    """What a node says of the size of each image that it pulled."""
+    disk_free_bytes: float = float(80 << 30)
+    """What node-exporter measures on a node, and Prometheus tells if it is there."""
     paused: bool = False
     """Nodes and controllers do nothing at all, as if they were down."""
 

@@ -101,6 +101,7 @@ _SUBRESOURCES: dict[str, tuple[list[str], Object]] = {
     "eviction": (["create"], {"group": "policy", "version": "v1", "kind": "Eviction"}),
     "token": (["create"], {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}),
     "finalize": (["update"], {}),
+    "proxy": (["get"], {"kind": "ServiceProxyOptions"}),
 }
 
 

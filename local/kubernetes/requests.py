@@ -82,7 +82,7 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Target:
     if resource == "namespaces":
         namespace = name  # as the authorizer has it
     verb = _verb(method, name, query)
-    if len(rest) > 3:
+    if len(rest) > 3 and subresource != "proxy":  # what follows that is the business of who is behind it
         subresource = "/".join(rest[2:])
     return Target(verb, path, group, version, resource, subresource, namespace, name)
 

@@ -54,7 +54,7 @@ _BUILT_IN = {
         Pod pods n po status,log,eviction
         ResourceQuota resourcequotas n quota status
         Secret secrets n - -
-        Service services n svc status
+        Service services n svc status,proxy
         ServiceAccount serviceaccounts n sa token
     """,
     "apps/v1": """

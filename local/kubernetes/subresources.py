@@ -11,6 +11,7 @@ from local.kubernetes.addons import NODE
 from local.kubernetes.cluster import Cluster
 from local.kubernetes.errors import Object, bad_request, not_found
 from local.kubernetes.handlers import Answer, Call, dispatch, patched
+from local.kubernetes.proxy import proxy
 from local.kubernetes.registry import timestamp
 from local.kubernetes.requests import Target, truth
 
@@ -117,6 +118,7 @@ BELOW: Mapping[str, Callable[[Cluster, Call], Answer]] = {
     "eviction": evict,
     "token": token,
     "finalize": finalize,
+    "proxy": proxy,
     "status": dispatch,
 }
 

@@ -151,10 +151,12 @@ class Room:
     disk_bytes: float | None
 
 
-def headroom_gate(have: Room, need: Room, *, reserve_fraction: float = 0.1) -> Gate:
-    """Memory for the pods that start before the old ones stop, disk for images and the backup's tail.
+def headroom_gate(
+    have: Room, need: Room, *, notes: Sequence[str] = (), reserve_fraction: float = 0.1
+) -> Gate:
+    """Memory for the pods that start before the old ones stop, disk for the images that are to be pulled.
 
-    `reserve_fraction` of what is there stays free.
+    `reserve_fraction` of what is there stays free. `notes` say how it was found out, where that matters.
     """
     short, unknown = [], []
     for what, there, wanted in (
@@ -165,12 +167,15 @@ def headroom_gate(have: Room, need: Room, *, reserve_fraction: float = 0.1) -> G
             unknown.append(what)
         elif wanted > there * (1 - reserve_fraction):
             short.append(f"{what}: needs {_mebibytes(wanted)}, {_mebibytes(there)} are free")
+    how = f" ({'; '.join(notes)})" if notes else ""
     if short:
-        return Gate("headroom", False, "; ".join(short), "Free some, lower the requests, or take a larger VM")
-    if unknown:
+        cure = "Free some, lower the requests, or take a larger VM"
+        return Gate("headroom", False, "; ".join(short) + how, cure)
+    if unknown or have.memory_bytes is None or have.disk_bytes is None:
         cure = "Check that the cluster answers"
         return Gate("headroom", False, f"{' and '.join(unknown)} could not be measured", cure, pending=True)
-    return Gate("headroom", True, "memory and disk suffice")
+    memory, disk = _mebibytes(have.memory_bytes), _mebibytes(have.disk_bytes)
+    return Gate("headroom", True, f"memory {memory} and disk {disk} free suffice{how}")
 
 
 def _mebibytes(size: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.core.deploy_versions import parse_quantity
 from shared.core.deploy_words import Manifest
+from shared.core.node_disk import image_names, images_bytes
 
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff and the kubelet's other words for
 # a container that will not start by itself.
@@ -85,20 +86,28 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node. `memory_used_bytes` is None where there is no metrics server."""
+    """A node. What is None was not measured: there is no metrics server, no Prometheus, or nobody asked."""
 
     name: str
     ready: bool
     memory_bytes: float
     memory_used_bytes: float | None = None
-    disk_bytes: float = 0.0
+    disk_bytes: float = 0.0  # all of it that pods may have, full or free
     pressures: tuple[str, ...] = ()  # MemoryPressure, DiskPressure, PIDPressure
+    disk_free_bytes: float | None = None
+    images: frozenset[str] = frozenset()  # as `image_name` spells them
+    images_bytes: float = 0.0
 
     @property
     def memory_free_bytes(self) -> float | None:
         """What pods could still use; None if it is not measured."""
         used = self.memory_used_bytes
         return None if used is None else max(0.0, self.memory_bytes - used)
+
+    @property
+    def disk_estimated_bytes(self) -> float:
+        """What the images leave of the disk: at most this is free, since volumes and logs lie there too."""
+        return max(0.0, self.disk_bytes - self.images_bytes)
 
 
 def parse_workload(item: Manifest) -> Workload:
@@ -191,8 +200,10 @@ def parse_claim(item: Manifest) -> Claim:
     )
 
 
-def parse_node(item: Manifest, metrics: Mapping[str, float]) -> Node:
-    """A Node; `metrics` is the memory in use in bytes by node, empty where nobody measures it."""
+def parse_node(
+    item: Manifest, metrics: Mapping[str, float], disks: Mapping[str, float] | None = None
+) -> Node:
+    """A Node; `metrics` is the memory in use, `disks` the free disk: in bytes by node, where measured."""
     name, status = str(_part(item, "metadata").get("name", "")), _part(item, "status")
     states = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}
     room = _part(status, "allocatable")
@@ -206,6 +217,9 @@ def parse_node(item: Manifest, metrics: Mapping[str, float]) -> Node:
         metrics.get(name),
         quantity(room.get("ephemeral-storage", 0)),
         pressures,
+        (disks or {}).get(name),
+        image_names(status.get("images")),
+        images_bytes(status.get("images")),
     )
 
 

@@ -28,7 +28,10 @@ def _inside(path: str) -> str:
 
 RepositoryPath = Annotated[Glob, AfterValidator(_inside)]
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+Label = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$")]
+# A port is a number or the name of one: https://www.rfc-editor.org/rfc/rfc6335#section-5.1
+Service = Annotated[str, StringConstraints(pattern=rf"^({_LABEL}/{_LABEL}:[a-z0-9-]{{1,15}})?$")]
 
 
 class Deploy(Section):
@@ -70,4 +73,11 @@ class Deploy(Section):
     )
     approval_timeout: Duration = Field(
         default=timedelta(hours=8), description="how long an approval is waited for"
+    )
+    # As kube-prometheus-stack's release `prometheus` has it: `<release>-<chart>` cut after 26 characters, and
+    # `-prometheus` behind that. A port that has a name (`http-web`) must be told; its number is as good.
+    prometheus: Service = Field(
+        default="monitoring/prometheus-kube-prometheus-prometheus:9090",
+        description="namespace/service:port of the Prometheus that measures free disk, as in "
+        "infra/chart/rbac.yaml; empty: the disk is estimated",
     )

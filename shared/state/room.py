@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.core.deploy_versions import Room, headroom_gate
 from shared.core.deploy_words import Gate, Manifest
+from shared.core.node_disk import image_name
 from shared.core.workloads import Node, quantity
 from shared.ports_deploy import Cluster
 from shared.state.charts import images
 
-# An image of Rocket.Chat takes about 2 GiB unpacked.
-_IMAGE_BYTES = 2 << 30
+# An image of Rocket.Chat is 0.4 GB packed and 1.6 GB unpacked, and containerd keeps both:
+# https://github.com/RocketChat/Rocket.Chat/issues/16730, https://github.com/containerd/cri/issues/881
+IMAGE_BYTES = 2 << 30
 
 
 def headroom(cluster: Cluster, before: Sequence[Manifest], after: Sequence[Manifest]) -> Gate:
     """A Deployment's rolling update runs one more pod of each; new images need their place on the disk."""
-    nodes = [node for node in cluster.nodes() if node.ready]
     changed = set(images(after)) - set(images(before))
-    need = Room(max(map(_surge, after), default=0.0) if changed else 0.0, float(len(changed) * _IMAGE_BYTES))
-    return headroom_gate(_have(nodes), need)
-
-
-def _have(nodes: Sequence[Node]) -> Room:
-    """The roomiest node; where nobody measures, what the kubelet's pressure conditions say."""
+    surge = max(map(_surge, after), default=0.0) if changed else 0.0
+    nodes = [node for node in cluster.nodes(disks=True) if node.ready]
     if not nodes:
-        return Room(None, None)
-    memory = max(_memory(node) for node in nodes)
-    disk = max(0.0 if "DiskPressure" in node.pressures else node.disk_bytes for node in nodes)
-    return Room(memory, disk)
+        return headroom_gate(Room(None, None), Room(surge, None))
+    # One node must have both. Where several have, or none has, the one with most disk to spare is told of.
+    judged = [_judged(node, surge, changed) for node in nodes]
+    return max(judged, key=lambda one: (one[0].passed, one[1]))[0]
 
 
-def _memory(node: Node) -> float:
+def _judged(node: Node, surge: float, wanted: Iterable[str]) -> tuple[Gate, float]:
+    """The gate for one node, and how many bytes of its disk would be left."""
+    (memory, of_memory), (disk, of_disk) = _memory(node), _disk(node)
+    pull = float(len(_missing(node, wanted)) * IMAGE_BYTES)
+    notes = [note for note in (of_memory, of_disk) if note]
+    return headroom_gate(Room(memory, disk), Room(surge, pull), notes=notes), disk - pull
+
+
+def _memory(node: Node) -> tuple[float, str]:
+    """Free bytes, and a note unless they were measured."""
     if "MemoryPressure" in node.pressures:
-        return 0.0
+        return 0.0, f"{node.name} has MemoryPressure"
     free = node.memory_free_bytes
-    return node.memory_bytes if free is None else free
+    return (node.memory_bytes, "memory is the whole node's: no metrics") if free is None else (free, "")
+
+
+def _disk(node: Node) -> tuple[float, str]:
+    """Free bytes, and a note unless they were measured."""
+    if "DiskPressure" in node.pressures:
+        return 0.0, f"{node.name} has DiskPressure"
+    free = node.disk_free_bytes
+    if free is None:
+        return node.disk_estimated_bytes, "disk estimated from the node's images: no Prometheus"
+    return free, ""
+
+
+def _missing(node: Node, wanted: Iterable[str]) -> set[str]:
+    """The images that the node would have to pull. Under pressure those that nobody uses are being deleted.
+
+    https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#self-healing-behavior
+    """
+    there = frozenset() if "DiskPressure" in node.pressures else node.images
+    return {image_name(image) for image in wanted} - there
 
 
 def _surge(manifest: Manifest) -> float:

@@ -150,7 +150,8 @@ def cluster() -> Cluster:
     """The namespace that policy names. Raises UsageError."""
     from shared.adapters.kubernetes import connect
 
-    return connect(kubeconfig(), policy().deploy.namespace)
+    rules = policy().deploy
+    return connect(kubeconfig(), rules.namespace, rules.prometheus)
 
 
 def _smoke() -> Callable[[str], Health]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,7 +19,9 @@ import pytest
 
 from local.fakes.cluster import MemoryCluster
 from local.kubernetes import KubernetesServer
-from local.kubernetes.addons import definition
+from local.kubernetes.addons import NODE, PROMETHEUS, definition, prometheus
+from local.kubernetes.addons import node as the_node
+from local.stack import ROOT
 from shared.adapters.kubernetes import connect, failure
 from shared.core.workloads import Node
 from shared.errors import Conflict, NotFound, Refused, Unavailable, UsageError
@@ -24,6 +29,7 @@ from shared.ports_deploy import Cluster
 from shared.secret import Secret
 
 NAMESPACE = "rocketchat"
+MEASURED_BY = "{}/{}:9090".format(*PROMETHEUS)
 PAUSE = "registry.k8s.io/pause:3.9"
 
 
@@ -35,19 +41,38 @@ class Stage:
     put: Callable[..., None]
     server: KubernetesServer | None = None
 
+    def measure(self, free_bytes: float) -> None:
+        """From now on somebody measures the free disk of the node."""
+        if self.server:
+            self.server.behaviour.disk_free_bytes = free_bytes
+            self.server.add(*prometheus())
+        elif isinstance(self.cluster, MemoryCluster):
+            self.cluster.disk_free[NODE] = free_bytes
+
+    def pulled(self, *names: str) -> None:
+        """The node has an image of 300 MiB by these names."""
+        status = {**the_node("1.31")["status"], "images": [{"names": [*names], "sizeBytes": 300 << 20}]}
+        if self.server:
+            found = self.server.get("Node", NODE)
+            assert found is not None
+            self.server.cluster.set_status(found, status)
+        else:
+            self.put({**the_node("1.31"), "status": status})
+
 
 @pytest.fixture(params=["kubernetes", "memory"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A namespace in which nothing happens by itself."""
     if request.param == "memory":
         fake = MemoryCluster(NAMESPACE)
+        fake.add(the_node("1.31"))
         yield Stage(fake, fake.add)
         return
     with KubernetesServer() as server:
         server.behaviour.paused = True
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
-        yield Stage(connect(Secret(kubeconfig.read_text()), NAMESPACE), server.add, server)
+        kubeconfig = Secret(server.kubeconfig(tmp_path / "kubeconfig").read_text())
+        yield Stage(connect(kubeconfig, NAMESPACE, MEASURED_BY), server.add, server)
 
 
 def made(kind: str, name: str, *, api: str = "v1", namespace: str = NAMESPACE, **rest: Any) -> dict[str, Any]:
@@ -214,6 +239,48 @@ def test_where_there_is_nothing_nothing_is_told(stage):
     assert stage.cluster.claims() == []
 
 
+def test_a_node_whose_disk_nobody_measures_tells_only_how_large_it_is(stage):
+    (node,) = stage.cluster.nodes(disks=True)
+    assert (node.name, node.ready, node.pressures) == (NODE, True, ())
+    assert node.disk_bytes == 129886128 * 1024
+    assert node.disk_free_bytes is None
+    assert node.disk_estimated_bytes == node.disk_bytes
+
+
+def test_a_node_whose_disk_is_measured_tells_what_is_free_to_those_who_ask(stage):
+    stage.measure(float(7 << 30))
+    (node,) = stage.cluster.nodes(disks=True)
+    assert node.disk_free_bytes == 7 << 30
+    assert node.disk_bytes == 129886128 * 1024
+    assert stage.cluster.nodes()[0].disk_free_bytes is None
+
+
+def test_a_full_disk_is_measured_too(stage):
+    stage.measure(0.0)
+    assert stage.cluster.nodes(disks=True)[0].disk_free_bytes == 0.0
+
+
+def test_only_the_node_that_was_measured_has_free_disk_to_tell(stage):
+    stage.measure(float(7 << 30))
+    other = the_node("1.31")
+    other["metadata"] = {"name": "another"}
+    other["status"] = {**other["status"], "addresses": []}
+    stage.put(other)
+    found = {node.name: node.disk_free_bytes for node in stage.cluster.nodes(disks=True)}
+    assert found == {NODE: 7 << 30, "another": None}
+
+
+def test_a_node_tells_the_images_that_it_has_and_what_they_take(stage):
+    stage.pulled("docker.io/rocketchat/rocket.chat@sha256:5f0c", "docker.io/rocketchat/rocket.chat:8.2.0")
+    (node,) = stage.cluster.nodes(disks=True)
+    assert node.images == {
+        "docker.io/rocketchat/rocket.chat@sha256:5f0c",
+        "docker.io/rocketchat/rocket.chat:8.2.0",
+    }
+    assert node.images_bytes == 300 << 20
+    assert node.disk_estimated_bytes == node.disk_bytes - (300 << 20)
+
+
 # What follows is the API's alone.
 
 
@@ -224,8 +291,8 @@ def real(tmp_path: Path) -> Iterator[tuple[KubernetesServer, Path]]:
         yield server, server.kubeconfig(tmp_path / "kubeconfig")
 
 
-def opened(kubeconfig: Path):
-    return connect(Secret(kubeconfig.read_text()), NAMESPACE)
+def opened(kubeconfig: Path, prometheus: str = MEASURED_BY):
+    return connect(Secret(kubeconfig.read_text()), NAMESPACE, prometheus)
 
 
 def test_a_node_tells_its_memory_and_what_of_it_is_used(real):
@@ -239,6 +306,97 @@ def test_a_node_tells_its_memory_and_what_of_it_is_used(real):
 
 def test_a_node_that_nobody_measures_has_no_free_memory_to_tell():
     assert Node("vm", True, 1e9).memory_free_bytes is None
+
+
+def test_an_image_that_was_pulled_is_one_that_the_node_has(real):
+    server, kubeconfig = real
+    cluster = opened(kubeconfig)
+    server.add(deployment("web"))
+    deadline = time.monotonic() + 15
+    while "docker.io/rocketchat/rocket.chat:8.2.0" not in cluster.nodes()[0].images:
+        assert time.monotonic() < deadline, cluster.nodes()
+    assert cluster.nodes()[0].images_bytes == server.behaviour.image_bytes
+
+
+def gone(server: KubernetesServer) -> None:
+    server.cluster.delete("Service", PROMETHEUS[1], PROMETHEUS[0])
+
+
+def not_up(server: KubernetesServer) -> None:
+    server.cluster.delete("Endpoints", PROMETHEUS[1], PROMETHEUS[0])
+
+
+def no_sample(server: KubernetesServer) -> None:
+    server.behaviour.disk_free_bytes = float("nan")
+
+
+def somebody_else(server: KubernetesServer) -> None:
+    (found,) = server.store.items(("", "services"), PROMETHEUS[0])
+    server.store.put(("", "services"), {**found, "metadata": {**found["metadata"], "labels": {}}})
+
+
+@pytest.mark.parametrize("missing", [gone, not_up, no_sample, somebody_else])
+def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_measured(real, missing, caplog):
+    caplog.set_level("INFO", "shared.adapters.kubernetes")
+    server, kubeconfig = real
+    server.add(*prometheus())
+    assert opened(kubeconfig).nodes(disks=True)[0].disk_free_bytes is not None
+    assert caplog.messages == []
+    missing(server)
+    (node,) = opened(kubeconfig).nodes(disks=True)
+    assert (node.ready, node.disk_free_bytes) == (True, None)
+    assert caplog.messages == ["kubernetes.disk_not_measured"]
+
+
+@pytest.mark.parametrize("named", ["", "monitoring", f"{MEASURED_BY}1", "elsewhere/prometheus:9090"])
+def test_a_prometheus_that_is_not_named_or_not_there_measures_nothing(real, named):
+    server, kubeconfig = real
+    server.add(*prometheus())
+    assert opened(kubeconfig, named).nodes(disks=True)[0].disk_free_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "measured"),
+    [
+        ("timezone: UTC", "True"),
+        ('deploy: {prometheus: ""}', "False"),
+        ("deploy: {prometheus: x/y:1}", "False"),
+    ],
+)
+def test_the_policy_says_which_prometheus_is_asked_if_any(real, tmp_path, policy, measured):
+    server, kubeconfig = real
+    server.add(*prometheus())
+    (tmp_path / "policy.yaml").write_text(policy)
+    code = (
+        "from shared.wiring.deploy import cluster; "
+        "print(cluster().nodes(disks=True)[0].disk_free_bytes is not None)"
+    )
+    settings = {
+        "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
+        "GROUNDCREW_KUBECONFIG": str(kubeconfig),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **settings},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == measured
+
+
+def test_prometheus_is_asked_only_for_the_disk_and_only_by_those_who_want_to_know(real):
+    server, kubeconfig = real
+    server.add(*prometheus())
+    cluster = opened(kubeconfig)
+    cluster.nodes()
+    assert [r for r in server.requests if r.resource == "services/proxy"] == []
+    cluster.nodes(disks=True)
+    (asked,) = [r for r in server.requests if r.resource == "services/proxy"]
+    assert asked.path.endswith(f"/monitoring/services/http:{PROMETHEUS[1]}:9090/proxy/api/v1/query")
+    assert asked.code == 200
+    assert "node_filesystem_avail_bytes" in asked.query["query"]
 
 
 def test_what_runs_is_seen_while_it_comes_up(real):
@@ -302,7 +460,7 @@ def test_missing_rights_are_refused_and_named_without_the_token(real, tmp_path):
     assert token not in "".join(traceback.format_exception(caught.value))
 
 
-def test_nodes_without_the_right_to_metrics_are_told_without_their_use(real, tmp_path):
+def test_nodes_without_the_right_to_metrics_or_prometheus_are_told_without_what_those_measure(real, tmp_path):
     server, _ = real
     server.add(
         {
@@ -319,9 +477,10 @@ def test_nodes_without_the_right_to_metrics_are_told_without_their_use(real, tmp
             "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}],
         },
     )
+    server.add(*prometheus())
     token = server.token_for("reader", NAMESPACE)
-    (node,) = opened(server.kubeconfig(tmp_path / "reader", token=token)).nodes()
-    assert node.memory_used_bytes is None
+    (node,) = opened(server.kubeconfig(tmp_path / "reader", token=token)).nodes(disks=True)
+    assert (node.memory_used_bytes, node.disk_free_bytes) == (None, None)
 
 
 def test_a_wrong_token_is_refused_and_not_shown(real, tmp_path):

@@ -159,6 +159,25 @@ def test_what_is_short_is_told_in_mebibytes():
     assert gate.reason == "memory: needs 2,048 MiB, 1,024 MiB are free"
 
 
+def test_room_that_suffices_is_told_with_its_numbers():
+    gate = headroom_gate(Room(8.9 * GIB, 40 * GIB), Room(2 * GIB, GIB))
+    assert gate.reason == "memory 9,114 MiB and disk 40,960 MiB free suffice"
+
+
+@pytest.mark.parametrize(
+    ("have", "reason"),
+    [
+        pytest.param(
+            Room(4 * GIB, 4 * GIB), "memory 4,096 MiB and disk 4,096 MiB free suffice (a; b)", id="enough"
+        ),
+        pytest.param(Room(4 * GIB, GIB), "disk: needs 2,048 MiB, 1,024 MiB are free (a; b)", id="too little"),
+        pytest.param(Room(None, GIB * 4), "memory could not be measured", id="not measured"),
+    ],
+)
+def test_how_the_room_was_found_out_stands_behind_what_was_found(have, reason):
+    assert headroom_gate(have, Room(GIB, 2 * GIB), notes=("a", "b")).reason == reason
+
+
 # Order
 
 

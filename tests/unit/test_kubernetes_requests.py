@@ -50,6 +50,20 @@ from local.kubernetes.requests import parse
             ("deletecollection", "", "secrets", "", "x", ""),
             id="all",
         ),
+        pytest.param(
+            "GET",
+            "/api/v1/namespaces/x/services/http:y:9090/proxy/api/v1/query",
+            {"query": "up"},
+            ("get", "", "services", "proxy", "x", "http:y:9090"),
+            id="proxy, whatever follows",
+        ),
+        pytest.param(
+            "GET",
+            "/api/v1/namespaces/x/pods/y/status/proxy",
+            {},
+            ("get", "", "pods", "status/proxy", "x", "y"),
+            id="nothing is below a subresource",
+        ),
         pytest.param("GET", "/version", {}, ("get", "", "", "", "", ""), id="no resource"),
         pytest.param("GET", "/apis/apps/v1", {}, ("get", "", "", "", "", ""), id="discovery"),
     ],
@@ -74,6 +88,12 @@ def cluster():
             "rules": [
                 RULE,
                 {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["one"]},
+                {
+                    "apiGroups": [""],
+                    "resources": ["services/proxy"],
+                    "verbs": ["get"],
+                    "resourceNames": ["http:y:9090"],
+                },
             ],
         },
         {
@@ -87,6 +107,7 @@ def cluster():
     return found
 
 
+SERVICES = "/api/v1/namespaces/x/services"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/x/deployments"
 
 
@@ -102,6 +123,12 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/x/deployments"
         pytest.param("GET", "/apis/apps/v1/deployments", False, id="all namespaces"),
         pytest.param("GET", "/api/v1/namespaces/x/secrets/one", True, id="by name"),
         pytest.param("GET", "/api/v1/namespaces/x/secrets/two", False, id="another name"),
+        pytest.param("GET", f"{SERVICES}/http:y:9090/proxy/api/v1/query", True, id="proxy by its whole name"),
+        pytest.param("POST", f"{SERVICES}/http:y:9090/proxy/api/v1/query", False, id="proxy to write"),
+        pytest.param("GET", f"{SERVICES}/y:9090/proxy/", False, id="proxy without the scheme"),
+        pytest.param("GET", f"{SERVICES}/http:y:8080/proxy/", False, id="proxy to another port"),
+        pytest.param("GET", f"{SERVICES}/y/proxy/", False, id="proxy by the service's name"),
+        pytest.param("GET", f"{SERVICES}/http:y:9090", False, id="the service is not its proxy"),
         pytest.param("GET", "/apis", True, id="discovery"),
         pytest.param("GET", "/metrics", False, id="another path"),
     ],

@@ -7,11 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 import requests
 
 from local.kubernetes import KubernetesServer
+from local.kubernetes.addons import prometheus
 from local.kubernetes.schema import definitions
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one"}, "stringData": {"a": "b"}}
@@ -179,3 +181,141 @@ def test_as_a_process_it_tells_where_it_is_and_keeps_its_objects_when_it_is_ende
     assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
     kept = json.loads(state.read_text())["items"]
     assert [item["metadata"]["name"] for *_, item in kept if item["kind"] == "Secret"] == ["one"]
+
+
+MONITORING = "/api/v1/namespaces/monitoring/services"
+SERVICE = "prometheus-kube-prometheus-prometheus"
+FREE = "node_filesystem_avail_bytes"
+
+
+@pytest.fixture
+def monitored():
+    with KubernetesServer(tls=False) as server:
+        server.behaviour.paused = True
+        server.add(*prometheus())
+        yield server
+
+
+def ask(server, query, address=f"http:{SERVICE}:9090"):
+    return get(server, f"{MONITORING}/{address}/proxy/api/v1/query", params={"query": query})
+
+
+def test_prometheus_tells_what_is_free_on_the_node_s_filesystems(monitored):
+    monitored.behaviour.disk_free_bytes = 5e9
+    found = ask(monitored, FREE).json()
+    assert (found["status"], found["data"]["resultType"]) == ("success", "vector")
+    told = {one["metric"]["mountpoint"]: one for one in found["data"]["result"]}
+    assert set(told) == {"/", "/boot/efi", "/run"}
+    assert told["/"]["metric"]["instance"] == "10.0.0.4:9100"
+    assert told["/"]["value"][1] == "5000000000"
+    chosen = ask(monitored, FREE + '{mountpoint=~"/|/var"}').json()["data"]["result"]
+    assert [one["metric"]["mountpoint"] for one in chosen] == ["/"]
+    assert ask(monitored, "up").json()["data"]["result"] == []
+    broken = ask(monitored, FREE + "{")
+    assert (broken.status_code, broken.json()["errorType"]) == (400, "bad_data")
+    assert get(monitored, f"{MONITORING}/{SERVICE}:9090/proxy/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        (f"{SERVICE}:9090", 200, ""),
+        (f"{SERVICE}:http-web", 200, ""),
+        (f":{SERVICE}:9090", 200, ""),
+        (SERVICE, 503, f'no endpoints available for service "{SERVICE}"'),
+        (f"{SERVICE}:8080", 503, f'no service port 8080 found for service "{SERVICE}"'),
+        ("http:nobody:9090", 404, 'services "nobody" not found'),
+        (f"ftp:{SERVICE}:9090", 400, f'invalid service request "ftp:{SERVICE}:9090"'),
+    ],
+    ids=["by number", "by name", "no scheme", "a named port is missing", "another port", "no service", "odd"],
+)
+def test_a_service_is_reached_by_its_name_and_port(monitored, address, code, said):
+    answer = ask(monitored, FREE, address)
+    assert (answer.status_code, answer.json().get("message", "")) == (code, said)
+
+
+def test_a_service_that_nobody_serves_or_that_does_not_answer_is_unavailable(monitored):
+    ports = [{"name": "http", "port": 80}]
+    meta = {"name": "web", "namespace": "monitoring"}
+    monitored.add({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}})
+    answer = ask(monitored, FREE, "web:80")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "ServiceUnavailable")
+    assert answer.json()["message"] == 'no endpoints available for service "web"'
+    subsets = [{"addresses": [{"ip": "10.1.77.8"}], "ports": ports}]
+    monitored.add({"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": subsets})
+    assert "connection refused" in ask(monitored, FREE, "web:80").json()["message"]
+    posted = requests.post(
+        f"{monitored.url}{MONITORING}/web:80/proxy/",
+        headers={"Authorization": f"Bearer {monitored.token}"},
+        timeout=10,
+    )
+    assert posted.status_code == 405
+
+
+def test_the_node_tells_of_each_image_once_and_by_the_names_that_containerd_has():
+    digest = f"sha256:{'a' * 64}"
+    wanted = {
+        "busybox": "docker.io/library/busybox:latest",
+        "docker.io/library/busybox": "docker.io/library/busybox:latest",
+        "rocketchat/rocket.chat:8.2.0": "docker.io/rocketchat/rocket.chat:8.2.0",
+        "registry.example:5000/chat:1": "registry.example:5000/chat:1",
+        f"mongo:8@{digest}": f"docker.io/library/mongo@{digest}",
+    }
+    with KubernetesServer(tls=False) as server:
+        for number, image in enumerate([*wanted, "registry.invalid/never-pulls"]):
+            spec = {"containers": [{"name": "main", "image": image}]}
+            meta = {"name": f"pod-{number}"}
+            server.add({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        deadline = time.monotonic() + 15
+        while len(found := server.get("Node", "microk8s-vm")["status"].get("images", [])) < 4:
+            assert time.monotonic() < deadline, found
+        while any(
+            "ErrImagePull" not in str(pod) and "containerd://" not in str(pod)
+            for pod in server.cluster.list("Pod")
+        ):
+            assert time.monotonic() < deadline, server.cluster.list("Pod")
+        found = server.get("Node", "microk8s-vm")["status"]["images"]
+    assert sorted(image["names"][-1] for image in found) == sorted(set(wanted.values()))
+    assert {image["sizeBytes"] for image in found} == {server.behaviour.image_bytes}
+
+
+def test_a_template_that_comes_back_is_not_overdue_for_what_it_took_the_first_time():
+    good, bad = ({"name": "main", "image": image} for image in ("busybox:1", "registry.invalid/never-pulls"))
+    spec = {
+        "replicas": 1,
+        "progressDeadlineSeconds": 10,
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [good]}},
+    }
+    with KubernetesServer(tls=False) as server:
+
+        def said():
+            conditions = server.get("Deployment", "web").get("status", {}).get("conditions") or []
+            return next((one["message"] for one in conditions if one["type"] == "Progressing"), "")
+
+        def until(words):
+            deadline = time.monotonic() + 15
+            while words not in said():
+                assert time.monotonic() < deadline, said()
+            return said()
+
+        def run(container):
+            patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+            url = f"{server.url}/apis/apps/v1/namespaces/default/deployments/web"
+            headers = {
+                "Authorization": f"Bearer {server.token}",
+                "Content-Type": "application/merge-patch+json",
+            }
+            assert requests.patch(url, json=patch, headers=headers, timeout=10).status_code == 200
+            return server.store.revision
+
+        server.add({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec})
+        first = until("has successfully progressed")
+        run(bad)
+        until("has timed out progressing")
+        back = run(good)
+        until(first)
+        told = [json.dumps(change.item) for change in server.store.since(back, ("apps", "deployments"))]
+    name = first.split('"')[1]
+    assert not any(f'{name}\\" has timed out' in text for text in told)

@@ -287,3 +287,22 @@ def test_a_shipped_policy_with_a_line_lost_or_moved_is_read_or_told(data: st.Dat
     mistakes = check(text)
     assert mistakes == sorted(mistakes)
     assert all(1 <= mistake.line <= len(lines) + 1 for mistake in mistakes)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("monitoring/prometheus:9090", True),
+        ("monitoring/prometheus:http-web", True),
+        ("", True),
+        ("prometheus:9090", False),
+        ("monitoring/prometheus", False),
+        ("http://prometheus.monitoring:9090", False),
+        ("monitoring/http:prometheus:9090", False),
+        ("monitoring/../kube-system:443", False),
+        ("monitoring/prometheus:9090/", False),
+        ("monitoring/prometheus:9090\\n", False),
+    ],
+)
+def test_prometheus_is_named_by_namespace_service_and_port_or_not_at_all(text: str, right: bool) -> None:
+    assert (check(f'deploy: {{prometheus: "{text}"}}') == []) is right

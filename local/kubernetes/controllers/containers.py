@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 
+from local.kubernetes.addons import NODE
 from local.kubernetes.behaviour import output
 from local.kubernetes.controllers.common import KUBELET, Context, digest, with_condition
 from local.kubernetes.defaults import address
 from local.kubernetes.errors import Object
 
 _BACKOFF_SECONDS = 10.0
+_MOST_IMAGES = 50  # that a node tells of
 
 
 def run(context: Context, pod: Object) -> None:
@@ -108,6 +111,7 @@ def _pulled(
     if not context.due((*key, "pull"), context.behaviour.pull_seconds):
         return False
     if context.behaviour.pulls(image):
+        _keep(context, image)
         return True
     if context.due((*key, "pull again"), 2.0):
         _hold(context, pod, status, "ImagePullBackOff", f'Back-off pulling image "{image}"', "BackOff")
@@ -115,6 +119,32 @@ def _pulled(
         message = f'Failed to pull image "{image}": not found'
         _hold(context, pod, status, "ErrImagePull", message, "Failed")
     return False
+
+
+def _keep(context: Context, image: str) -> None:
+    """The node tells of the image from now on."""
+    names = _names(image)
+    node = context.store.get(("", "nodes"), "", NODE)
+    listed = (node.get("status") or {}).get("images") or [] if node else []
+    if node and not any(names[-1] in each["names"] for each in listed):
+        listed = [*listed, {"names": names, "sizeBytes": context.behaviour.image_bytes}]
+        context.set_status(node, {**node["status"], "images": listed[-_MOST_IMAGES:]}, KUBELET)
+
+
+def _names(image: str) -> list[str]:
+    """By digest and, if it was not asked for by that, by tag: in full, as containerd has them."""
+    name, _, pinned = image.partition("@")
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif first != "localhost" and not {".", ":"} & set(first):
+        name = f"docker.io/{name}"
+    folder, _, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    if pinned:
+        return [f"{folder}/{last}@{pinned}"]
+    made_up = hashlib.sha256(image.encode()).hexdigest()
+    return [f"{folder}/{last}@sha256:{made_up}", f"{folder}/{last}:{tag or 'latest'}"]
 
 
 def _hold(context: Context, pod: Object, status: Object, reason: str, message: str, event: str) -> None:

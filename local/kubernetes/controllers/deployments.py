@@ -186,6 +186,9 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
     settled = (
         before is not None and before.get("reason") == "NewReplicaSetAvailable" and name in before["message"]
     )
+    if complete:
+        # A later way to the same template begins anew, and is not overdue for what an earlier one took.
+        context.forget(item["metadata"]["uid"])
     if complete or settled:
         verdict = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
     elif _overdue(

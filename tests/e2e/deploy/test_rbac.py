@@ -13,10 +13,12 @@ import yaml
 from local.chart import rocketchat
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
+from local.kubernetes.addons import prometheus
 from local.stack import ROOT
 from shared.adapters import helm, kubernetes
 from shared.core.deploy_drift import drift
 from shared.errors import GroundcrewError
+from shared.policy.deploy import Deploy
 from shared.ports_deploy import ChartPackage, Cluster, Outcome, Releases
 from shared.secret import Secret
 from shared.state.references import missing_secrets
@@ -28,6 +30,7 @@ pytestmark = [pytest.mark.xdist_group("deploy-site"), pytest.mark.timeout(300)]
 
 RIGHTS = ROOT / "infra" / "chart" / "rbac.yaml"
 NAMESPACE = RELEASE = "rocketchat"
+PROMETHEUS = Deploy().prometheus
 EVERYTHING = """\
 host: chat.example.org
 license: licensed
@@ -50,6 +53,7 @@ def quiet(_line: str) -> None:
 def server() -> Iterator[KubernetesServer]:
     with KubernetesServer() as started:
         started.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        started.add(*prometheus())
         started.add(*yaml.safe_load_all(RIGHTS.read_text()))
         yield started
 
@@ -111,12 +115,14 @@ def look(release: Releases, cluster: Cluster) -> None:
     cluster.pods()
     applied = release.manifests()
     assert missing_secrets(cluster, applied) == []
-    assert headroom(cluster, [], applied).passed
+    room = headroom(cluster, [], applied)
+    assert room.passed
+    assert "(" not in room.reason, "memory and disk are measured"
     assert drift(applied, cluster.live(applied), namespace=NAMESPACE) == []
 
 
 def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, account, release) -> None:
-    cluster = kubernetes.connect(account, NAMESPACE)
+    cluster = kubernetes.connect(account, NAMESPACE, PROMETHEUS)
     assert not ship(release, EVERYTHING + NEVER, "8.2.0").succeeded, (
         "a first release that fails is taken away again"
     )
@@ -134,6 +140,22 @@ def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, accou
     assert refused == set()
     assert granted() - used(server) == set(), "these rights are never used"
     assert used(server) - granted() == set(), "these rights are lacking"
+
+
+def test_of_prometheus_only_the_one_service_may_be_asked_and_only_to_read(server, account) -> None:
+    namespace, service = PROMETHEUS.split("/")
+    (role,) = [
+        item
+        for item in yaml.safe_load_all(RIGHTS.read_text())
+        if item["kind"] == "Role" and item["metadata"]["namespace"] == namespace
+    ]
+    only = {"resources": ["services/proxy"], "resourceNames": [f"http:{service}"], "verbs": ["get"]}
+    assert role["rules"] == [{"apiGroups": [""], **only}]
+    for other in (f"{namespace}/prometheus-operated:9090", f"{namespace}/{service.split(':')[0]}:8080"):
+        (node,) = kubernetes.connect(account, NAMESPACE, other).nodes(disks=True)
+        assert node.disk_free_bytes is None
+        assert server.requests[-1].code == 403
+    assert kubernetes.connect(account, NAMESPACE, PROMETHEUS).nodes(disks=True)[0].disk_free_bytes
 
 
 def test_without_the_rights_nothing_can_be_deployed(server, tmp_path, helm_path: str) -> None:
