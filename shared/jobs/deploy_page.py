@@ -128,7 +128,7 @@ def _reason(kept: Kept) -> tuple[str, ...]:
 
 def _version(kept: Kept) -> str:
     before, after = kept.record.version_before, kept.record.version_after
-    return f"{before} → {after}" if kept.record.changes_version else after
+    return f"{before or 'what was there'} → {after}" if kept.record.changes_version else after
 
 
 def _facts(kept: Kept, now: datetime, zone: tzinfo) -> list[tuple[str, str]]:
@@ -156,7 +156,7 @@ def _took(kept: Kept) -> str:
 
 def _advice(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What to do, and the commands for it; what closed gates want is said by the gates."""
-    if kept.state not in (State.ROLLED_BACK, State.RESTORE_PROPOSED):
+    if kept.state not in (State.ROLLED_BACK, State.RESTORE_PROPOSED) and not kept.record.unclear:
         return (), ()
     advice, agreed, commands = cure(kept).rpartition(f"\n{AGREED}\n")
     if not agreed:

@@ -19,7 +19,8 @@ from local.server import Served
 from local.stack import ROOT
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.clock import SystemClock
-from shared.core.deploy_state import State, propose_restore
+from shared.core.deploy_mark import propose_restore, raised
+from shared.core.deploy_state import State
 from shared.state.deploys import AGREED, Deploys, Kept, Request
 from shared.storage_account import StorageAccount
 
@@ -79,7 +80,8 @@ def worst(shown: Place) -> dict[str, str]:
     running = shown.record("a", State.APPLYING)
     rolled = shown.record("b", State.ROLLED_BACK, before="8.3.0")
     restore = shown.record("c", State.RESTORE_PROPOSED)
-    found = propose_restore(restore.record, f"{LONG} may have run", namespace="rocketchat")
+    mark = raised(None, restore.record, restore.started)
+    found = propose_restore(mark, f"{LONG} may have run", namespace="rocketchat")
     told = "\n".join((found.reason, *found.warnings, AGREED, *found.commands))
     shown.deploys.save(replace(restore, proposal=told))
     one = {"running": running, "rolled back": rolled, "restore": restore}
@@ -114,7 +116,7 @@ def test_every_page_fits_a_phone_and_can_be_read(
 def test_a_command_is_taken_whole_by_one_tap(phone: Phone, shown: Place, worst: dict[str, str]) -> None:
     phone.open(f"{shown.url}{worst['restore']}")
     selectable = "[...document.querySelectorAll('pre.copy')].map(e => getComputedStyle(e).userSelect)"
-    assert phone.read(selectable) == ["all"] * 4
+    assert phone.read(selectable) == ["all"] * 5
     first = phone.read("document.querySelector('pre.copy').textContent")
     assert first == "kubectl --namespace rocketchat scale deployment --all --replicas=0"
 
