@@ -16,8 +16,9 @@ from local.github.faults import Fault
 from local.server import Served
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
-from shared.adapters.github.parsing import parse_environment
+from shared.adapters.github.parsing import parse_classic_checks, parse_environment
 from shared.adapters.github.wire import API_VERSION, check_base, failure
+from shared.core.deploy_words import RequiredCheck
 from shared.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.ports_deploy import RateLimited
 from shared.secret import Secret
@@ -361,7 +362,44 @@ def test_a_team_among_the_reviewers_is_no_login():
         "type": "required_reviewers",
         "reviewers": [{"type": "Team", "reviewer": {"slug": "ops", "name": "Operations"}}],
     }
-    assert parse_environment({"name": "p", "protection_rules": [rule]}, []).reviewers == ("team/ops",)
+    found = parse_environment({"name": "p", "protection_rules": [rule]}, [])
+    assert (found.reviewers, found.unread_teams) == ((), ("ops",))
+
+
+@pytest.mark.parametrize("app", [None, -1, "x"], ids=["none", "any in GitHub's way", "no number"])
+def test_a_required_check_without_an_app_may_come_from_any(app):
+    checks = {
+        "enforcement_level": "everyone",
+        "contexts": ["lint"],
+        "checks": [{"context": "lint", "app_id": app}],
+    }
+    branch = {"protection": {"required_status_checks": checks}}
+    assert parse_classic_checks(branch) == {RequiredCheck("lint")}
+
+
+def test_a_required_check_of_an_app_is_not_weakened_by_its_bare_name_beside_it():
+    checks = {"contexts": ["lint", "old"], "checks": [{"context": "lint", "app_id": 15368}]}
+    branch = {"protection": {"required_status_checks": checks}}
+    assert parse_classic_checks(branch) == {RequiredCheck("lint", 15368), RequiredCheck("old")}
+
+
+def test_commits_between_two_that_are_not_all_told_are_not_taken_for_all():
+    def few(request: web.Request) -> web.Response:
+        known = [{"sha": SHA, "parents": [], "commit": {}}]
+        return web.json_response({"total_commits": 2, "commits": known})
+
+    with serving(few) as (forge, _served), pytest.raises(Unavailable, match="not tell all"):
+        forge.brought(SHA, SHA)
+
+
+@pytest.mark.parametrize("total", [None, "2", 1001], ids=["no number", "a text", "too many"])
+def test_a_comparison_whose_size_is_not_told_or_too_large_is_given_up(total):
+    def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"total_commits": total, "commits": []})
+
+    kind = Refused if total == 1001 else Unavailable
+    with serving(answer) as (forge, _served), pytest.raises(kind):
+        forge.brought(SHA, SHA)
 
 
 def test_a_pattern_for_tags_lets_no_branch_in():
