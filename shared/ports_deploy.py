@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.core.deploy_words import (
+    Brought,
     ChangedFile,
     Check,
     Environment,
     Finding,
     Manifest,
     PullRequest,
+    RequiredCheck,
     Review,
 )
 from shared.core.workloads import Claim, ClusterEvent, Node, Pod, Workload
@@ -28,6 +30,8 @@ Say = Callable[[str], None]
 
 
 DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
+
+MOST_BROUGHT = 50  # commits of a branch's own line that are looked at, each with its pull requests
 
 
 class RateLimited(Unavailable):
@@ -45,7 +49,7 @@ class Protection:
     """What a branch demands, by classic protection and rulesets together."""
 
     protected: bool
-    required_checks: frozenset[str] = frozenset()
+    required_checks: frozenset[RequiredCheck] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Forge(Protocol):
         ...
 
     def reviews(self, number: int) -> list[Review]:
-        """All reviews in the order of time; of approvals it is told whether they `may_write`. `NotFound`."""
+        """All reviews in the order of time; of verdicts it is told whether they `may_write`. `NotFound`."""
         ...
 
     def changed_files(self, number: int) -> list[ChangedFile]:
@@ -97,6 +101,18 @@ class Forge(Protocol):
 
     def relation(self, base: str, head: str) -> str:
         """`ahead`, `identical`, `behind` or `diverged`: where `head` is, seen from `base`. `NotFound`."""
+        ...
+
+    def commit(self, sha: str) -> Brought:
+        """One commit, without its pull requests. Raises `NotFound`."""
+        ...
+
+    def brought(self, base: str, head: str) -> list[Brought]:
+        """The commits of `head`'s own line (first parents) that `base` does not have, the newest first.
+
+        Each comes with its pull requests, as `pulls_of` lists them. Raises `NotFound` if one is not there or
+        they have nothing in common; `Refused` if the line has more than `MOST_BROUGHT` commits.
+        """
         ...
 
     def tarball(self, sha: str) -> Iterator[bytes]:

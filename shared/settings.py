@@ -144,8 +144,9 @@ GITHUB = Setting(
 )
 GITHUB_TOKEN = Setting(
     "GROUNDCREW_GITHUB_TOKEN",
-    "A fine-grained token for the chart's repository: contents, pull requests, checks, environments and "
-    "administration read; deployments and issues written. Or give an App.",
+    "A fine-grained token for the chart's repository: contents, pull requests, checks, commit "
+    "statuses, environments and administration read; deployments and issues written; the organization's "
+    "members read, if a team reviews the environment. Or give an App.",
     "github_pat_…",
     default="",
     secret=True,

@@ -6,11 +6,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from local.github import Pull, Repository, code
-from local.github.model import Deployment, Status
+from local.github.model import Check as Made
+from local.github.model import Deployment, Status, app_id
 from shared.core.deploy_event import SHA
-from shared.core.deploy_words import ChangedFile, Check, Environment, PullRequest, Review
-from shared.errors import GroundcrewError, NotFound, UsageError
-from shared.ports_deploy import DEPLOYMENT_STATES, DeploymentRecord, Protection
+from shared.core.deploy_words import (
+    Brought,
+    ChangedFile,
+    Check,
+    Environment,
+    PullRequest,
+    RequiredCheck,
+    Review,
+)
+from shared.errors import GroundcrewError, NotFound, Refused, UsageError
+from shared.ports_deploy import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
 
 
 class MemoryForge:
@@ -23,12 +32,7 @@ class MemoryForge:
     def pulls_of(self, sha: str) -> list[PullRequest]:
         """See `Forge.pulls_of`."""
         self._commit(sha)
-        return [_pull(one, whole=False) for one in self.repository.pulls.values() if self._has(one, sha)]
-
-    def _has(self, pull: Pull, sha: str) -> bool:
-        history = self.repository.history
-        own = history.only_in(pull.head_sha, pull.base_sha) if pull.head_sha in history.commits else []
-        return sha == pull.merge_commit_sha or sha in own
+        return [_pull(one, whole=False) for one in self.repository.pulls_of(sha)]
 
     def pull(self, number: int) -> PullRequest:
         """See `Forge.pull`."""
@@ -43,7 +47,8 @@ class MemoryForge:
                 one.state,
                 one.commit_id,
                 _second(one.submitted_at),
-                one.state == "APPROVED" and rights.get(one.user, "write") in ("admin", "write"),
+                one.state in ("APPROVED", "CHANGES_REQUESTED")
+                and rights.get(one.user, "write") in ("admin", "write"),
             )
             for one in self._pull(number).reviews
         ]
@@ -58,17 +63,15 @@ class MemoryForge:
         """See `Forge.checks`."""
         self._commit(sha)
         found = [one for one in self.repository.checks if one.sha == sha]
-        newest = {
-            (one.name, one.app): Check(one.name, _check_state(one.conclusion, one.app), one.app)
-            for one in found
-        }
+        newest = {(one.name, one.app): _check(one) for one in found}
         return sorted(newest.values(), key=lambda one: (one.name, one.app))
 
     def protection(self, branch: str) -> Protection:
         """See `Forge.protection`."""
         self.branch_tip(branch)
         rule = self.repository.protections.get(branch)
-        return Protection(rule is not None, frozenset(rule.required_checks if rule else ()))
+        required = [RequiredCheck(name, app) for name, app in rule.required_checks.items()] if rule else []
+        return Protection(rule is not None, frozenset(required))
 
     def environment(self, name: str) -> Environment | None:
         """See `Forge.environment`."""
@@ -76,9 +79,13 @@ class MemoryForge:
         made = self.repository.environments.get(name)
         if made is None:
             return None
+        people = [one for one in made.reviewers if not one.startswith("team/")]
+        slugs = [one.removeprefix("team/") for one in made.reviewers if one.startswith("team/")]
+        teams = {} if self.repository.teams_hidden else self.repository.teams
         return Environment(
             made.name,
-            made.reviewers,
+            (*people, *(login for slug in slugs for login in teams.get(slug, ()))),
+            tuple(slug for slug in slugs if slug not in teams),
             made.prevent_self_review and bool(made.reviewers),
             timedelta(minutes=made.wait_minutes),
             made.branches if isinstance(made.branches, tuple) else None,
@@ -103,6 +110,26 @@ class MemoryForge:
         if ahead:
             return "diverged" if behind else "ahead"
         return "behind" if behind else "identical"
+
+    def commit(self, sha: str) -> Brought:
+        """See `Forge.commit`."""
+        self._commit(sha)
+        made = self.repository.history.commits[sha]
+        return Brought(sha, made.parents, _second(made.date))
+
+    def brought(self, base: str, head: str) -> list[Brought]:
+        """See `Forge.brought`."""
+        self.relation(base, head)
+        commits, line = self.repository.history.commits, []
+        theirs = set(self.repository.history.ancestors(base))
+        while head and head not in theirs:
+            made = commits[head]
+            pulls = tuple(_pull(one, whole=False) for one in self.repository.pulls_of(head))
+            line.append(Brought(head, made.parents, _second(made.date), pulls))
+            head = made.parents[0] if made.parents else ""
+        if len(line) > MOST_BROUGHT:
+            raise Refused("more commits came than are looked at", value=len(line), cure="Deploy one between")
+        return line
 
     def tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.tarball`."""
@@ -185,8 +212,9 @@ def _pull(pull: Pull, *, whole: bool) -> PullRequest:
     )
 
 
-def _check_state(conclusion: str | None, app: str) -> str:
-    return conclusion or ("in_progress" if app else "pending")
+def _check(made: Made) -> Check:
+    state = made.conclusion or ("in_progress" if made.app else "pending")
+    return Check(made.name, state, made.app, app_id(made.app))
 
 
 def _second(at: datetime) -> datetime:

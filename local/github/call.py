@@ -67,18 +67,23 @@ def page(call: Call, items: Sequence[Any], *, wrap: str = "", **more: object) ->
 
     `more` stands in that object besides.
     """
+    part, headers = cut(call, items)
+    content: Any = {"total_count": len(items), wrap: part, **more} if wrap else part
+    return web.json_response(content, headers=headers)
+
+
+def cut(call: Call, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
+    """The page that is asked for, and the Link header that leads to the others."""
     size = min(100, max(1, _int(call.query.get("per_page"), 30)))
     number = max(1, _int(call.query.get("page"), 1))
     last = max(1, -(-len(items) // size))
-    part = list(items[(number - 1) * size : number * size])
     links = []
     if number < last:
         links += [_link(call, number + 1, "next"), _link(call, last, "last")]
     if number > 1:
         links += [_link(call, 1, "first"), _link(call, number - 1, "prev")]
-    headers = {"Link": ", ".join(links)} if links else {}
-    content: Any = {"total_count": len(items), wrap: part, **more} if wrap else part
-    return web.json_response(content, headers=headers)
+    part = list(items[(number - 1) * size : number * size])
+    return part, {"Link": ", ".join(links)} if links else {}
 
 
 def _int(text: str | None, default: int) -> int:

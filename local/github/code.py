@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, page
+from local.github.call import Call, Failure, Handler, cut, page
 from local.github.history import Content, Symlink, blob_sha, tree_sha
 from local.github.model import Repository
 
@@ -29,7 +29,11 @@ def get_branch(call: Call) -> web.Response:
     rule = call.repo.protections.get(name)
     classic = rule is not None and not rule.by_ruleset
     contexts = list(rule.required_checks) if rule and classic else []
-    checks = [{"context": context, "app_id": None} for context in contexts]
+    checks = (
+        [{"context": name, "app_id": app} for name, app in rule.required_checks.items()]
+        if rule and classic
+        else []
+    )
     level = "non_admins" if contexts else "off"
     return web.json_response(
         {
@@ -67,7 +71,10 @@ def get_branch_rules(call: Call) -> web.Response:
     rule = call.repo.protections.get(call.match["branch"])
     rules = []
     if rule and rule.by_ruleset:
-        checks = [{"context": context} for context in rule.required_checks]
+        checks = [
+            {"context": name, **({} if app is None else {"integration_id": app})}
+            for name, app in rule.required_checks.items()
+        ]
         rules.append({"type": "required_status_checks", "parameters": {"required_status_checks": checks}})
         count = {"required_approving_review_count": rule.approvals}
         rules.append({"type": "pull_request", "parameters": count})
@@ -90,6 +97,15 @@ def get_commit(call: Call) -> web.Response:
     changes = call.repo.history.changes(parent, made.sha)
     files = [render.changed_file(call.repo, path, word, made.sha) for path, word in changes]
     return web.json_response({**render.commit(call.repo, made, call.base), "files": files})
+
+
+def get_git_commit(call: Call) -> web.Response:
+    """`GET /git/commits/{sha}`: git's part alone; 404 for a SHA that is gone."""
+    made = call.repo.history.commits.get(call.match["sha"])
+    if made is None:
+        raise Failure(404, "Not Found")
+    whole = render.commit(call.repo, made, call.base)
+    return web.json_response({"sha": made.sha, **whole["commit"], "parents": whole["parents"]})
 
 
 def get_tree(call: Call) -> web.Response:
@@ -156,7 +172,10 @@ def _entry(path: str, content: Content, *, whole: bool) -> dict[str, object]:
 
 
 def compare(call: Call) -> web.Response:
-    """`GET /compare/{base}...{head}`."""
+    """`GET /compare/{base}...{head}`.
+
+    Commits in pages if asked for, else the newest 250; the files stand on the first page only.
+    """
     base_ref, _, head_ref = call.match["basehead"].partition("...")
     base, head = call.repo.resolve(base_ref), call.repo.resolve(head_ref)
     if base is None or head is None:
@@ -172,9 +191,9 @@ def compare(call: Call) -> web.Response:
         (False, True): "behind",
         (False, False): "identical",
     }
-    files = [
-        render.changed_file(call.repo, path, word, head) for path, word in history.changes(merge_base, head)
-    ]
+    paged = {"per_page", "page"} & call.query.keys()
+    part, headers = cut(call, ahead) if paged else (ahead[-250:], {})
+    changes = history.changes(merge_base, head) if call.query.get("page", "1") == "1" else []
     return web.json_response(
         {
             "status": words[bool(ahead), bool(behind)],
@@ -182,9 +201,10 @@ def compare(call: Call) -> web.Response:
             "behind_by": len(behind),
             "total_commits": len(ahead),
             "merge_base_commit": render.commit(call.repo, history.commits[merge_base], call.base),
-            "commits": [render.commit(call.repo, history.commits[sha], call.base) for sha in ahead],
-            "files": files,
-        }
+            "commits": [render.commit(call.repo, history.commits[sha], call.base) for sha in part],
+            "files": [render.changed_file(call.repo, path, word, head) for path, word in changes[:300]],
+        },
+        headers=headers,
     )
 
 
@@ -234,6 +254,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/branches/{branch:.+}", get_branch),
     ("GET", "/rules/branches/{branch:.+}", get_branch_rules),
     ("GET", "/git/ref/heads/{branch:.+}", get_ref),
+    ("GET", "/git/commits/{sha}", get_git_commit),
     ("GET", "/git/trees/{ref}", get_tree),
     ("GET", "/contents/{path:.*}", get_contents),
     ("GET", "/compare/{basehead:.+}", compare),

@@ -12,7 +12,7 @@ def list_pulls(call: Call) -> web.Response:
     """`GET /pulls?state=`."""
     state = call.query.get("state", "open")
     found = [pull for pull in call.repo.pulls.values() if state in ("all", pull.state)]
-    return page(call, [render.pull(call.repo, pull, call.base) for pull in reversed(found)])
+    return page(call, [render.listed_pull(call.repo, pull, call.base) for pull in reversed(found)])
 
 
 def get_pull(call: Call) -> web.Response:
@@ -37,13 +37,8 @@ def list_files(call: Call) -> web.Response:
 
 def list_pulls_of_commit(call: Call) -> web.Response:
     """`GET /commits/{sha}/pulls`: the merged pull request that brought a commit in, or open ones with it."""
-    sha, found = call.sha(), []
-    for pull in call.repo.pulls.values():
-        head = pull.head_sha in call.repo.history.commits
-        own = call.repo.history.only_in(pull.head_sha, pull.base_sha) if head else []
-        if sha == pull.merge_commit_sha or sha in own:
-            found.append(render.pull(call.repo, pull, call.base))
-    return page(call, found)
+    found = call.repo.pulls_of(call.sha())
+    return page(call, [render.listed_pull(call.repo, pull, call.base) for pull in found])
 
 
 def list_check_runs(call: Call) -> web.Response:
@@ -92,6 +87,16 @@ def get_permission(call: Call) -> web.Response:
     permission = call.repo.permissions.get(login, "write")
     answer = {"permission": permission, "role_name": permission, "user": render.user(login)}
     return web.json_response(answer)
+
+
+def list_members(call: Call) -> web.Response:
+    """`GET /orgs/{org}/teams/{slug}/members`: 403 without the right to read the organization's members."""
+    members = call.repo.teams.get(call.match["slug"])
+    if call.repo.teams_hidden:
+        raise Failure(403, "Resource not accessible by integration")
+    if members is None:
+        raise Failure(404, "Not Found")
+    return page(call, [render.user(login) for login in members])
 
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (

@@ -18,9 +18,13 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
     path: str = ""
+    html: bool = False
 
     def answer(self) -> web.Response:
-        """The response of the fault."""
+        """The response of the fault: JSON, or a page as GitHub's front door shows it."""
+        if self.html:
+            page = f"<!DOCTYPE html>\n<html><body><p>{self.message}</p></body></html>\n"
+            return web.Response(status=self.status, text=page, content_type="text/html", headers=self.headers)
         return web.json_response({"message": self.message}, status=self.status, headers=self.headers)
 
 
@@ -35,19 +39,35 @@ class Faults:
         """Plan one more fault."""
         self.planned.append(fault)
 
-    def primary_limit(self, *, reset_seconds: int = 60, times: int = 1) -> None:
-        """403 with `x-ratelimit-remaining: 0`, as when the hour's requests are spent."""
+    def primary_limit(
+        self, *, reset_seconds: int = 60, status: int = 403, times: int = 1, path: str = ""
+    ) -> None:
+        """403 (or 429) with `x-ratelimit-remaining: 0`, as when the hour's requests are spent."""
         headers = {
             "x-ratelimit-limit": "5000",
             "x-ratelimit-remaining": "0",
             "x-ratelimit-reset": str(int(time.time()) + reset_seconds),
         }
-        self.add(Fault(403, "API rate limit exceeded for installation.", headers, times))
+        self.add(Fault(status, "API rate limit exceeded for installation.", headers, times, path))
 
-    def secondary_limit(self, *, retry_after_seconds: int = 60, times: int = 1) -> None:
-        """429 with `retry-after`, as after too many requests at once."""
-        headers = {"retry-after": str(retry_after_seconds)}
-        self.add(Fault(429, "You have exceeded a secondary rate limit.", headers, times))
+    def secondary_limit(
+        self,
+        *,
+        retry_after_seconds: int | None = 60,
+        status: int = 429,
+        times: int = 1,
+        path: str = "",
+        html: bool = False,
+    ) -> None:
+        """429 (or 403) as after too many requests at once; often without `retry-after` (None).
+
+        `path="/codeload/"` is the limit of the host that serves archives.
+        """
+        headers = {"x-ratelimit-remaining": "4321", "x-ratelimit-reset": str(int(time.time()) + 3000)}
+        if retry_after_seconds is not None:
+            headers["retry-after"] = str(retry_after_seconds)
+        said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        self.add(Fault(status, said, headers, times, path, html))
 
     def answer(self, path: str) -> web.Response | None:
         """The fault that meets this request, if any."""

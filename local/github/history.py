@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -44,15 +44,16 @@ def tree_sha(files: Mapping[str, Content]) -> str:
 
 @dataclass
 class History:
-    """All commits of a repository, by SHA."""
+    """All commits of a repository, by SHA. `now` is the clock of everything that happens to it."""
 
     commits: dict[str, Commit] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def add(self, parents: tuple[str, ...], files: Mapping[str, Content], author: str, message: str) -> str:
         """Add a commit; its SHA depends on everything in it and on how many there were before."""
         seed = "\0".join((tree_sha(files), *parents, author, message, str(len(self.commits))))
         sha = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
-        self.commits[sha] = Commit(sha, parents, dict(files), author, message, datetime.now(UTC))
+        self.commits[sha] = Commit(sha, parents, dict(files), author, message, self.now())
         return sha
 
     def ancestors(self, sha: str) -> Iterator[str]:
@@ -74,6 +75,21 @@ class History:
         """Commits of `head` that `base` does not have, oldest first."""
         theirs = set(self.ancestors(base))
         return [sha for sha in self.ancestors(head) if sha not in theirs][::-1]
+
+    def apply(self, tree: Mapping[str, Content], base: str | None, head: str) -> dict[str, Content]:
+        """A tree with what changed between two commits done to it."""
+        files, changed = self.commits[head].files, dict(self.changes(base, head))
+        kept = {path: content for path, content in tree.items() if changed.get(path) != "removed"}
+        return kept | {path: files[path] for path, word in changed.items() if word != "removed"}
+
+    def rebased(self, head: str, tip: str) -> Iterator[str]:
+        """Copies of the commits of `head` on `tip`, always with new SHAs; merges among them are left out."""
+        for sha in self.only_in(head, tip):
+            original = self.commits[sha]
+            if len(original.parents) == 1:
+                tree = self.apply(self.commits[tip].files, original.parents[0], sha)
+                tip = self.add((tip,), tree, original.author, original.message)
+                yield tip
 
     def changes(self, base: str | None, head: str) -> list[tuple[str, str]]:
         """`(path, status)` with GitHub's words added, modified, removed, sorted by path."""

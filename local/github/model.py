@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from local.github.history import Content, History
 
@@ -41,6 +42,7 @@ class Pull:
     draft: bool = False
     labels: tuple[str, ...] = ()
     reviews: list[Review] = field(default_factory=list)
+    copies: tuple[str, ...] = ()  # what a rebase made of its commits
 
 
 @dataclass
@@ -58,7 +60,10 @@ class Check:
 
 @dataclass
 class Environment:
-    """An environment's protection; `branches` is None for all, "protected", or name patterns."""
+    """An environment's protection; `branches` is None for all, "protected", or name patterns.
+
+    Reviewers are logins, or teams as `team/<slug>`.
+    """
 
     id: int
     name: str
@@ -70,9 +75,12 @@ class Environment:
 
 @dataclass
 class Protection:
-    """What a protected branch demands, by classic protection or by a ruleset."""
+    """What a protected branch demands, by classic protection or by a ruleset.
 
-    required_checks: tuple[str, ...] = ()
+    `required_checks` names the app that must report each, None for any.
+    """
+
+    required_checks: Mapping[str, int | None] = field(default_factory=dict)
     approvals: int = 0
     by_ruleset: bool = False
 
@@ -109,6 +117,12 @@ class Deployment:
         return self.statuses[-1].state if self.statuses else "pending"
 
 
+def app_id(slug: str) -> int:
+    """The id of an app: that of GitHub's Actions, one made of the slug for others, 0 for none."""
+    known = {"": 0, "github-actions": 15368}
+    return known[slug] if slug in known else int(hashlib.sha256(slug.encode()).hexdigest()[:6], 16)
+
+
 class Repository:
     """One repository; every method takes effect at once."""
 
@@ -124,6 +138,9 @@ class Repository:
         self.deployments: list[Deployment] = []
         self.comments: dict[int, list[dict[str, object]]] = {}
         self.permissions: dict[str, str] = {}  # admin, write, read, none; write for whoever is not in it
+        self.teams: dict[str, tuple[str, ...]] = {}  # logins by slug
+        self.teams_hidden = False  # the token may not read the organization's members
+        self.unindexed: set[str] = set()  # commits whose pull requests are not listed yet, as after a push
         self._ids = itertools.count(1001)
         self._numbers = itertools.count(1)
 
@@ -154,13 +171,33 @@ class Repository:
         """Make a branch at a commit, by default at the default branch's tip."""
         return self.move(name, at or self.branches[self.default_branch])
 
-    def move(self, branch: str, sha: str) -> str:
-        """Set a branch's tip, as a push or a forced push does; open pull requests of it follow."""
+    def move(self, branch: str, sha: str, *, by: str = "octocat") -> str:
+        """Set a branch's tip, as a push or a forced push does; open pull requests of it follow.
+
+        Those into it whose commits become reachable from it are merged thereby, whatever protects it.
+        """
+        before = set(self.history.ancestors(self.branches[branch])) if branch in self.branches else set()
         self.branches[branch] = sha
+        now = set(self.history.ancestors(sha))
         for pull in self.pulls.values():
             if pull.state == "open" and pull.head_ref == branch:
                 pull.head_sha = sha
+            elif pull.state == "open" and pull.base_ref == branch and pull.head_sha in now - before:
+                self._close_merged(pull, sha, by)
         return sha
+
+    def _close_merged(self, pull: Pull, sha: str, by: str) -> None:
+        pull.state, pull.merged, pull.merge_commit_sha = "closed", True, sha
+        pull.merged_by, pull.merged_at = by, self.history.now()
+
+    def pulls_of(self, sha: str) -> list[Pull]:
+        """The pull requests that have the commit or brought it, unless GitHub is behind with its lists."""
+        found = [] if sha in self.unindexed else list(self.pulls.values())
+        return [one for one in found if sha in (one.merge_commit_sha, *one.copies, *self._own(one))]
+
+    def _own(self, pull: Pull) -> list[str]:
+        known = pull.head_sha in self.history.commits
+        return self.history.only_in(pull.head_sha, pull.base_sha) if known else []
 
     def forget(self, sha: str) -> None:
         """Lose a commit, as garbage collection after a forced push does."""
@@ -182,26 +219,31 @@ class Repository:
         """Open a pull request from a branch."""
         number, target = next(self._numbers), base or self.default_branch
         pull = Pull(
-            number, title, author, head, target, self.branches[head], self.branches[target], datetime.now(UTC)
+            number,
+            title,
+            author,
+            head,
+            target,
+            self.branches[head],
+            self.branches[target],
+            self.history.now(),
         )
         self.pulls[number] = pull
         return pull
 
     def merge(self, pull: Pull, *, by: str = "octocat", method: str = "merge") -> str:
         """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`."""
-        base_tip = self.branches[pull.base_ref]
-        tree = dict(self.history.commits[base_tip].files)
-        changed = self.history.changes(self.history.merge_base(base_tip, pull.head_sha), pull.head_sha)
-        head = self.history.commits[pull.head_sha].files
-        for path, word in changed:
-            if word == "removed":
-                tree.pop(path, None)
-            else:
-                tree[path] = head[path]
-        parents = (base_tip, pull.head_sha) if method == "merge" else (base_tip,)
-        pull.merge_commit_sha = self.history.add(parents, tree, by, f"{pull.title} (#{pull.number})")
-        pull.state, pull.merged, pull.merged_by, pull.merged_at = "closed", True, by, datetime.now(UTC)
-        return self.move(pull.base_ref, pull.merge_commit_sha)
+        history, tip = self.history, self.branches[pull.base_ref]
+        if method == "rebase":
+            pull.copies = tuple(history.rebased(pull.head_sha, tip))
+            sha = pull.copies[-1]
+        else:
+            common = history.merge_base(tip, pull.head_sha)
+            tree = history.apply(history.commits[tip].files, common, pull.head_sha)
+            parents = (tip, pull.head_sha) if method == "merge" else (tip,)
+            sha = history.add(parents, tree, by, f"{pull.title} (#{pull.number})")
+        self._close_merged(pull, sha, by)
+        return self.move(pull.base_ref, sha, by=by)
 
     def close(self, pull: Pull) -> None:
         """Close without merging."""
@@ -209,7 +251,7 @@ class Repository:
 
     def review(self, pull: Pull, user: str, state: str = "APPROVED", *, commit_id: str = "") -> Review:
         """Submit a review, of the present head unless `commit_id` says otherwise."""
-        review = Review(self.next_id(), user, state, commit_id or pull.head_sha, datetime.now(UTC))
+        review = Review(self.next_id(), user, state, commit_id or pull.head_sha, self.history.now())
         pull.reviews.append(review)
         return review
 
@@ -218,7 +260,7 @@ class Repository:
     ) -> Check:
         """Report a check run (a commit status if `app` is empty); None as conclusion means it still runs."""
         status = "completed" if conclusion else "in_progress"
-        check = Check(self.next_id(), sha, name, status, conclusion, app, datetime.now(UTC))
+        check = Check(self.next_id(), sha, name, status, conclusion, app, self.history.now())
         self.checks.append(check)
         return check
 
@@ -226,12 +268,15 @@ class Repository:
         self,
         branch: str = "",
         *,
-        required_checks: Iterable[str] = (),
+        required_checks: Iterable[str] | Mapping[str, int | None] = (),
         approvals: int = 0,
         by_ruleset: bool = False,
     ) -> None:
-        """Protect a branch, classically or by a ruleset."""
-        rule = Protection(tuple(required_checks), approvals, by_ruleset)
+        """Protect a branch, classically or by a ruleset; checks by name, or with the app of each."""
+        checks: dict[str, int | None] = dict.fromkeys(required_checks)
+        if isinstance(required_checks, Mapping):
+            checks.update(required_checks)
+        rule = Protection(checks, approvals, by_ruleset)
         self.protections[branch or self.default_branch] = rule
 
     def environment(

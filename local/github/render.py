@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from local.github.history import Commit, Content, Symlink, blob_sha, tree_sha
-from local.github.model import Check, Deployment, Environment, Pull, Repository, Review, Status
+from local.github.model import Check, Deployment, Environment, Pull, Repository, Review, Status, app_id
 
 Json = dict[str, Any]
 
@@ -88,6 +88,12 @@ def pull(repo: Repository, pull_request: Pull, base: str) -> Json:
     }
 
 
+def listed_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
+    """A pull request as lists give it: without `merged` and who merged it."""
+    whole = pull(repo, pull_request, base)
+    return {key: value for key, value in whole.items() if key not in ("merged", "merged_by")}
+
+
 def _side(repo: Repository, ref: str, sha: str, base: str) -> Json:
     label = f"{repo.owner}:{ref}"
     return {"label": label, "ref": ref, "sha": sha, "user": user(repo.owner), "repo": repository(repo, base)}
@@ -115,7 +121,7 @@ def check_run(check: Check) -> Json:
         "conclusion": check.conclusion,
         "started_at": stamp(check.at),
         "completed_at": stamp(check.at) if check.conclusion else None,
-        "app": {"id": 15368, "slug": check.app},
+        "app": {"id": app_id(check.app), "slug": check.app},
     }
 
 
@@ -145,7 +151,7 @@ def environment(made: Environment) -> Json:
     if made.wait_minutes:
         rules.append({"id": made.id + 1, "type": "wait_timer", "wait_timer": made.wait_minutes})
     if made.reviewers:
-        reviewers = [{"type": "User", "reviewer": user(login)} for login in made.reviewers]
+        reviewers = [_reviewer(name) for name in made.reviewers]
         rules.append(
             {
                 "id": made.id + 2,
@@ -160,6 +166,13 @@ def environment(made: Environment) -> Json:
         protected = made.branches == "protected"
         policy = {"protected_branches": protected, "custom_branch_policies": not protected}
     return {"id": made.id, "name": made.name, "protection_rules": rules, "deployment_branch_policy": policy}
+
+
+def _reviewer(name: str) -> Json:
+    if not name.startswith("team/"):
+        return {"type": "User", "reviewer": user(name)}
+    slug = name.removeprefix("team/")
+    return {"type": "Team", "reviewer": {"id": user(name)["id"], "name": slug.title(), "slug": slug}}
 
 
 def deployment(repo: Repository, made: Deployment, base: str) -> Json:

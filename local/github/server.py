@@ -68,6 +68,7 @@ class GitHubServer:
         app = web.Application(client_max_size=4 << 20)
         for method, path, handler in ROUTES:
             app.router.add_route(method, "/repos/{owner}/{name_}" + path, self._endpoint(handler))
+        app.router.add_get("/orgs/{owner}/teams/{slug}/members", self._endpoint(collaboration.list_members))
         app.router.add_get("/codeload/{owner}/{name_}/legacy.tar.gz/{sha}", self._codeload)
         app.router.add_get("/repos/{owner}/{name_}/installation", self._installation)
         app.router.add_post("/app/installations/{id}/access_tokens", self._access_token)
@@ -107,7 +108,10 @@ class GitHubServer:
         return self.faults.answer(request.path)
 
     def _repository(self, request: web.Request) -> Repository | None:
-        return self.repositories.get(f"{request.match_info['owner']}/{request.match_info['name_']}")
+        owner, name = request.match_info["owner"], request.match_info.get("name_")
+        if name is None:  # what belongs to the organization is kept with its first repository
+            return next((one for one in self.repositories.values() if one.owner == owner), None)
+        return self.repositories.get(f"{owner}/{name}")
 
     async def _codeload(self, request: web.Request) -> web.StreamResponse:
         with self.lock:

@@ -6,12 +6,21 @@ Every gate is asked, and all are reported together, so that one reads once what 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
-from shared.core.deploy_words import ChangedFile, Check, Environment, Finding, Gate, PullRequest, Review
+from shared.core.deploy_paths import matches
+from shared.core.deploy_words import (
+    Check,
+    Environment,
+    Finding,
+    Gate,
+    PullRequest,
+    RequiredCheck,
+    Review,
+    some,
+)
 
 GREEN = frozenset({"success", "neutral", "skipped"})  # what satisfies a required check on GitHub
 RUNNING = frozenset({"pending", "queued", "in_progress", "waiting", "requested", "expected"})
@@ -24,8 +33,6 @@ class GatePolicy:
     approvals: int = 1
     approvers: frozenset[str] = frozenset()
     required_checks: frozenset[str] = frozenset()
-    watched_paths: tuple[str, ...] = ()
-    forbidden_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,23 @@ def _word(gate: Gate) -> str:
     return "waits" if gate.pending else "closed"
 
 
+def together(gates: Mapping[int, Gate]) -> Gate:
+    """The same gate of several pull requests, by their numbers, as one: closed if any is, open if all are."""
+    closed = {number: gate for number, gate in gates.items() if not gate.passed}
+    for_good = {number: gate for number, gate in closed.items() if not gate.pending}
+    told = for_good or closed or gates
+    first = next(iter(told.values()))
+    if len(gates) == 1:
+        return first
+    return Gate(
+        first.name,
+        not closed,
+        some([f"#{number}: {gate.reason}" for number, gate in told.items()], "; "),
+        some([f"#{number}: {gate.cure}" for number, gate in told.items() if gate.cure], "; "),
+        pending=bool(closed) and not for_good,
+    )
+
+
 def standing_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
     """The review that counts of each reviewer, by lower-case login.
 
@@ -81,7 +105,7 @@ def approvers_of(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
 
 
 def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePolicy) -> Gate:
-    """Enough approvals of the head commit by those who may give them, and nobody asking for changes."""
+    """Enough approvals of the head commit by those who may give them, none of whom asks for changes."""
     allowed = {login.lower() for login in policy.approvers}
     standing = standing_reviews(reviews)
     count = {
@@ -89,7 +113,11 @@ def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePol
         for login in approvers_of(pull, reviews)
         if (login in allowed if allowed else standing[login].may_write and not login.endswith("[bot]"))
     }
-    against = sorted(login for login, review in standing.items() if review.state == "CHANGES_REQUESTED")
+    against = sorted(
+        login
+        for login, review in standing.items()
+        if review.state == "CHANGES_REQUESTED" and (review.may_write or login in allowed)
+    )
     if against:
         return Gate("approvals", False, f"{', '.join(against)} asked for changes", "Resolve and approve anew")
     head = pull.head_sha[:7]
@@ -109,6 +137,8 @@ def _unfit(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) ->
     """Why approvals that one may see on the page do not count."""
     reasons = []
     for login, review in sorted(standing.items()):
+        if review.state == "CHANGES_REQUESTED":
+            continue
         if review.state == "DISMISSED":
             reasons.append(f"{login}'s was dismissed")
         elif login == pull.author.lower():
@@ -122,18 +152,30 @@ def _unfit(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) ->
     return reasons
 
 
-def checks_gate(required: Collection[str], checks: Iterable[Check], policy: GatePolicy) -> Gate:
-    """Every check that the branch or policy requires is green; with none required, all that reported."""
-    results: dict[str, list[str]] = {}
-    for check in checks:
-        results.setdefault(check.name, []).append(check.state.lower())
-    names = sorted({*required, *policy.required_checks} or results)
-    missing = [name for name in names if name not in results]
-    running = [name for name in names if any(state in RUNNING for state in results.get(name, ()))]
+def checks_gate(required: Collection[RequiredCheck], checks: Sequence[Check], policy: GatePolicy) -> Gate:
+    """Every check that the branch or policy requires is green; with none required, all that reported.
+
+    Where the branch demands an app, only what that app reports counts: a commit status of the same name may
+    be set by anybody who may write.
+    """
+    demanded = {one.name for one in required}
+    wanted = [*required, *(RequiredCheck(name) for name in policy.required_checks if name not in demanded)]
+    wanted = wanted or [RequiredCheck(name) for name in {check.name for check in checks}]
+    results = {
+        _named(one): [
+            check.state.lower()
+            for check in checks
+            if check.name == one.name and one.app_id in (None, check.app_id)
+        ]
+        for one in wanted
+    }
+    names = sorted(results)
+    missing = [name for name in names if not results[name]]
+    running = [name for name in names if any(state in RUNNING for state in results[name])]
     red = [
         f"{name} ({state})"
         for name in names
-        for state in results.get(name, ())
+        for state in results[name]
         if state not in GREEN and state not in RUNNING
     ]
     if red:
@@ -146,6 +188,10 @@ def checks_gate(required: Collection[str], checks: Iterable[Check], policy: Gate
     )
 
 
+def _named(check: RequiredCheck) -> str:
+    return check.name if check.app_id is None else f"{check.name} of app {check.app_id}"
+
+
 def environment_gate(
     environment: Environment | None,
     pull: PullRequest,
@@ -154,7 +200,13 @@ def environment_gate(
     branch_protected: bool,
     now: datetime,
 ) -> Gate:
-    """GitHub enforces an environment's protection for its own Actions only, so it is enforced here."""
+    """GitHub enforces an environment's protection for its own Actions only, so it is enforced here.
+
+    One of the reviewers has to approve. Who merged set the deploy off: their merge is an approval, unless
+    self-reviews are prevented: "users who initiate a deployment cannot approve the deployment job, even if
+    they are a required reviewer". Then neither it nor their review counts.
+    https://docs.github.com/en/actions/reference/workflows-and-actions/deployments-and-environments#required-reviewers
+    """
     if environment is None:
         return Gate(
             "environment", False, "there is no such environment", "Create it in the repository's settings"
@@ -168,39 +220,34 @@ def environment_gate(
         wanted = ", ".join(environment.branches) or "none"
         return Gate("environment", False, f"{name} takes {wanted}, not {branch}", "Allow the branch there")
     reviewers = {login.lower() for login in environment.reviewers}
-    approved = approvers_of(pull, reviews) & reviewers
-    if not environment.prevent_self_review and pull.merged_by.lower() in reviewers:
-        approved.add(pull.merged_by.lower())
-    if reviewers and not approved:
-        who = ", ".join(sorted(reviewers))
-        return Gate("environment", False, f"none of {name}'s reviewers ({who}) approved", "Ask one of them")
+    approved, merger = approvers_of(pull, reviews) & reviewers, pull.merged_by.lower()
+    if environment.prevent_self_review:
+        approved.discard(merger)
+    elif merger in reviewers:
+        approved.add(merger)
+    if not approved and (reviewers or environment.unread_teams):
+        return _unreviewed(environment, reviewers, merger)
     if environment.wait and (pull.merged_at is None or now < pull.merged_at + environment.wait):
         minutes = int(environment.wait.total_seconds() // 60)
         return Gate("environment", False, f"{name} waits {minutes} minutes after a merge", pending=True)
     return Gate("environment", True, f"{name} admits {branch}")
 
 
+def _unreviewed(environment: Environment, reviewers: Collection[str], merger: str) -> Gate:
+    teams = environment.unread_teams
+    who = ", ".join([*sorted(reviewers), *(f"team {team}" for team in sorted(teams))])
+    reason, cure = f"none of {environment.name}'s reviewers ({who}) approved", "Ask one of them"
+    if environment.prevent_self_review and merger in reviewers:
+        reason += f"; {merger} merged it, and self-reviews are prevented"
+    if teams:
+        reason += f"; who is in {', '.join(sorted(teams))} cannot be read"
+        cure += ", or grant Groundcrew the organization's members (read), or name people beside the team"
+    return Gate("environment", False, reason, cure)
+
+
 def _admits(patterns: Iterable[str], branch: str) -> bool:
     """By GitHub's rules for environments (Ruby's fnmatch for paths): no `*` crosses a slash but `**/`."""
     return matches(branch, [re.sub(r"\*{2,}(?!/)", "*", pattern) for pattern in patterns])
-
-
-def paths_gate(changed: Sequence[ChangedFile], policy: GatePolicy) -> Gate:
-    """Something that is deployed changed, and nothing that must not come along with it.
-
-    Patterns: `*` stays within a folder, `**` crosses folders.
-    """
-    paths = sorted({path for file in changed for path in (file.path, file.previous) if path})
-    forbidden = [path for path in paths if matches(path, policy.forbidden_paths)]
-    if forbidden:
-        return Gate("paths", False, f"changes {_some(forbidden)}", "Bring these in by a change of their own")
-    watched = (
-        [path for path in paths if matches(path, policy.watched_paths)] if policy.watched_paths else paths
-    )
-    if not watched:
-        wanted = ", ".join(policy.watched_paths) or "the repository"
-        return Gate("paths", False, f"nothing under {wanted} changed", "There is nothing to deploy")
-    return Gate("paths", True, f"changes {_some(watched)}")
 
 
 def findings_gate(name: str, findings: Sequence[Finding]) -> Gate:
@@ -210,19 +257,3 @@ def findings_gate(name: str, findings: Sequence[Finding]) -> Gate:
     if errors:
         return Gate(name, False, "; ".join(str(finding) for finding in errors), "Mend them and merge again")
     return Gate(name, True, f"no errors, {warnings} warning{'' if warnings == 1 else 's'}")
-
-
-def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Whether the path fits one of the patterns."""
-    return any(_pattern(pattern).fullmatch(path) for pattern in patterns)
-
-
-@cache
-def _pattern(text: str) -> re.Pattern[str]:
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", text)
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(known.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
-
-
-def _some(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,8 +30,8 @@ class PullRequest:
 class Review:
     """One review: `state` is APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED or PENDING.
 
-    `may_write` is whether the reviewer could push to the repository, which is asked of approvals only:
-    whoever can read it, on a public one anybody, can submit them.
+    `may_write` is whether the reviewer could push to the repository, which is asked of verdicts only (who
+    approves, who asks for changes): whoever can read it, on a public one anybody, can submit them.
     """
 
     reviewer: str
@@ -43,11 +43,36 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The newest result of a check run or a commit status: success, neutral, skipped, failure, pending, …"""
+    """The newest result of a check run or a commit status: success, neutral, skipped, failure, pending, …
+
+    `app_id` is the app that reported it; 0 for a commit status, which whoever may write can set.
+    """
 
     name: str
     state: str
     app: str = ""
+    app_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredCheck:
+    """A check that must be green; `app_id` is the app that must report it, None is any."""
+
+    name: str
+    app_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A commit, and the pull requests that the forge lists for it, without who merged them.
+
+    `committed_at` is what whoever made the commit wrote into it.
+    """
+
+    sha: str
+    parents: tuple[str, ...]
+    committed_at: datetime | None = None
+    pulls: tuple[PullRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +86,14 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment's protection. `branches` are name patterns; None is every branch."""
+    """An environment's protection. `branches` are name patterns; None is every branch.
+
+    `reviewers` are logins, members of teams among them; `unread_teams` those whose members cannot be told.
+    """
 
     name: str
     reviewers: tuple[str, ...] = ()
+    unread_teams: tuple[str, ...] = ()
     prevent_self_review: bool = False
     wait: timedelta = timedelta()
     branches: tuple[str, ...] | None = None
@@ -96,3 +125,8 @@ class Finding:
     def __str__(self) -> str:
         place = f"line {self.line}, {self.where}" if self.line else self.where
         return f"{self.severity}: {place}: {self.message}. {self.cure}".rstrip()
+
+
+def some(words: Sequence[str], between: str = ", ") -> str:
+    """The first five, and how many more there are."""
+    return between.join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 from shared.errors import Corrupt, Refused
@@ -54,7 +54,7 @@ def read_files(
     """
     places = [place.strip("/") for place in wanted]
     stream = _Unpacked(iter(chunks), limits)
-    found: dict[str, bytes] = {}
+    found = _Kept()
     try:
         # "r|" reads forward only; the cast is for the one method that tarfile calls.
         with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|", errorlevel=2) as archive:
@@ -68,7 +68,19 @@ def read_files(
         raise Corrupt("the archive of the repository cannot be read", value=type(error).__name__) from error
     if sha and told != sha:
         raise Corrupt("the archive is of another commit", value=str(told)[:40])
-    return dict(sorted(found.items()))
+    return dict(sorted(found.files.items()))
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was taken so far; its size is kept along, since adding all up for each file would be quadratic."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    size_bytes: int = 0
+
+    def add(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+        self.size_bytes += len(data)
 
 
 def below(files: dict[str, bytes], folder: str) -> dict[str, bytes]:
@@ -81,7 +93,7 @@ def _take(
     archive: tarfile.TarFile,
     entry: tarfile.TarInfo,
     places: Sequence[str],
-    found: dict[str, bytes],
+    found: _Kept,
     limits: Limits,
 ) -> None:
     path = _inner_path(entry.name, limits)
@@ -91,15 +103,15 @@ def _take(
         return
     if entry.issparse() or entry.size > limits.file_bytes:
         raise _refused(f"a file is larger than {limits.file_bytes} bytes", path[:200])
-    if path in found:
+    if path in found.files:
         raise _refused("a file is in it twice", path[:200])
-    if sum(map(len, found.values())) + entry.size > limits.kept_bytes:
+    if found.size_bytes + entry.size > limits.kept_bytes:
         raise _refused("the chart is larger than allowed, in bytes", limits.kept_bytes)
     content = archive.extractfile(entry)
     data = content.read() if content else b""
     if len(data) != entry.size:
         raise Corrupt("the archive of the repository is cut off", value=path[:200])
-    found[path] = data
+    found.add(path, data)
 
 
 def _inner_path(name: str, limits: Limits) -> str:

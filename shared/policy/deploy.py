@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from .base import Duration, Glob, Name, Section, wrong
 
@@ -24,6 +24,13 @@ def _inside(path: str) -> str:
     if path.startswith("/") or ".." in PurePosixPath(path).parts or "\\" in path:
         wrong(f"'{path}' leaves the repository", "Write a path relative to the repository's root")
     return path
+
+
+def _login(name: str) -> str:
+    # Letters, digits and hyphens; an underscore in names that an enterprise manages; [bot] for apps.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}(\[bot\])?", name):
+        wrong(f"'{name}' is not a GitHub login", "Write it as in the address of the profile, without @")
+    return name
 
 
 RepositoryPath = Annotated[Glob, AfterValidator(_inside)]
@@ -58,8 +65,14 @@ class Deploy(Section):
     paths: tuple[RepositoryPath, ...] = Field(
         default=("**",), min_length=1, description="changes elsewhere ship nothing"
     )
+    forbidden_paths: tuple[RepositoryPath, ...] = Field(
+        default=(), description="a pull request that ships something must not change these besides"
+    )
     approvals: int = Field(
         default=1, ge=0, le=10, description="approvals of the head commit by others than its author"
+    )
+    approvers: tuple[Annotated[str, AfterValidator(_login)], ...] = Field(
+        default=(), description="GitHub logins whose approval counts; empty: whoever may write, but no bot"
     )
     required_checks: tuple[Name, ...] = Field(default=(), description="check runs that must be green")
     allowed_chart_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
@@ -81,3 +94,10 @@ class Deploy(Section):
         description="namespace/service:port of the Prometheus that measures free disk, as in "
         "infra/chart/rbac.yaml; empty: the disk is estimated",
     )
+
+    @model_validator(mode="after")
+    def _can_be_approved(self) -> Self:
+        named = len({login.lower() for login in self.approvers})
+        if 0 < named < self.approvals:
+            wrong(f"{self.approvals} approvals of {named} approvers can never be had", "Name more approvers")
+        return self

@@ -1,13 +1,27 @@
-"""The gates that the forge answers: where the commit stands, who agreed to it, what is green."""
+"""The gates that the forge answers: where the commit stands, who agreed to it, what is green.
+
+What ships is the whole tree, so they are asked of every pull request between what is deployed and what is
+wanted, and not only of the one that is asked for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+
 from shared.core import deploy_gates as core
+from shared.core import deploy_history as since
 from shared.core.deploy_order import on_branch, position
-from shared.core.deploy_words import Gate, PullRequest
+from shared.core.deploy_paths import Changes, Paths, changes_nothing, paths_gate
+from shared.core.deploy_words import Brought, Environment, Gate, PullRequest, Review
+from shared.errors import NotFound
+from shared.ports_deploy import Protection
 from shared.state.asking import Asking, Gating
 from shared.state.deploys import Request
 from shared.state.shipping import Shipping
+
+_WHERE = ("pull request", "branch", "order", "history")  # the gates that tell all that would be shipped
 
 
 class ForgeGates(Asking):
@@ -16,81 +30,158 @@ class ForgeGates(Asking):
     def __init__(self, shipping: Shipping, request: Request, found: Gating) -> None:
         super().__init__(shipping, request, found)
         policy = shipping.policy
+        self._forge, self._branch_name = shipping.forge, policy.branch
         self._policy = core.GatePolicy(
             approvals=policy.approvals,
+            approvers=frozenset(policy.approvers),
             required_checks=frozenset(policy.required_checks),
-            watched_paths=policy.paths,
         )
+        self._paths = Paths(policy.paths, policy.forbidden_paths)
+        self._pulls: dict[int, PullRequest] = {}
+        self._deployed = ""  # what the wanted commit builds on, once that is known
+        self._there = False  # whether the wanted commit is in the repository
+        self._kept: dict[int, Sequence[Review]] = {}
 
     def ask(self) -> None:
-        """Where the commit stands, and who agreed to it."""
-        self._gate("pull request", self._pull)
-        self._gate("branch", self._branch)
-        self._gate("order", self._order)
-        pull = self.found.pull
-        if pull is None:
+        """Where the commit stands, what comes along with it, and who agreed to all that."""
+        for name, ask in zip(_WHERE, (self._asked, self._branch, self._order, self._history), strict=True):
+            self._gate(name, ask)
+        if not self._pulls:
             return
-        forge, policy = self.shipping.forge, self._policy
-        reviews = forge.reviews(pull.number)
-        self._gate("approvals", lambda: core.approvals_gate(pull, reviews, policy))
-        self._gate("checks", lambda: self._checks(pull))
-        self._gate("environment", lambda: core.environment_gate(
-            forge.environment(self.request.environment), pull, reviews,
-            branch_protected=forge.protection(pull.base_branch).protected, now=self.shipping.clock.now(),
-        ))  # fmt: skip
-        self._gate("paths", lambda: core.paths_gate(forge.changed_files(pull.number), policy))
+        self._each("approvals", lambda pull: core.approvals_gate(pull, self._reviews(pull), self._policy))
+        self._each("checks", self._checks)
+        self._each("environment", self._environment)
+        self._gate("paths", self._changed)
 
-    def _pull(self) -> Gate:
-        """The merge that brought the commit: of our branch, and of this very commit."""
-        request, branch = self.request, self.shipping.policy.branch
-        pull = self._named() if request.pull else self._mapped()
-        if pull is None:
-            cure = "Merge by a pull request"
-            return Gate("pull request", False, f"{request.sha[:7]} came without a pull request", cure)
-        if not pull.merged or pull.merge_sha != request.sha or pull.base_branch != branch:
-            reason = f"#{pull.number} is not what brought {request.sha[:7]} into {branch}"
+    def _each(self, name: str, ask: Callable[[PullRequest], Gate]) -> None:
+        """Ask the same of every pull request."""
+        self._gate(name, lambda: core.together({number: ask(one) for number, one in self._pulls.items()}))
+
+    def _asked(self) -> Gate:
+        """The merges that brought the commit: of our branch, and of this very commit.
+
+        There may be several, since a pull request whose commits come in by another one counts as merged.
+        """
+        sha, branch, now = self.request.sha, self._branch_name, self.shipping.clock.now()
+        named = self._forge.pull(self.request.pull) if self.request.pull else None
+        if named is not None and not self._brought_it(named):
+            reason = f"#{named.number} is not what brought {sha[:7]} into {branch}"
             return Gate("pull request", False, reason, "Deploy the commit its merge made")
-        self.found.pull = pull
-        return Gate("pull request", True, f"#{pull.number} by {pull.author}, merged by {pull.merged_by}")
+        self.found.pull = named
+        listed = sorted(one.number for one in self._forge.pulls_of(sha) if self._brought_it(one))
+        if named is None and not listed:
+            return self._alone()
+        self._pulls = {one.number: one for one in [named] if one is not None}
+        self._pulls |= {number: self._forge.pull(number) for number in listed if number not in self._pulls}
+        self.found.pull = found = named or self._pulls[listed[-1]]
+        if found.number not in listed and since.may_lag(found.merged_at, now):
+            # Another one may stand behind the same commit, so its list is waited for.
+            reason = f"GitHub does not list #{found.number} for {sha[:7]} yet"
+            return Gate("pull request", False, reason, since.WAIT, pending=True)
+        told = [f"#{one.number} by {one.author}, merged by {one.merged_by}" for one in self._pulls.values()]
+        return Gate("pull request", True, "; ".join(told))
 
-    def _named(self) -> PullRequest:
-        return self.shipping.forge.pull(self.request.pull)
+    def _brought_it(self, pull: PullRequest) -> bool:
+        fits = pull.merged and pull.base_branch == self._branch_name
+        return fits and pull.merge_sha == self.request.sha
 
-    def _mapped(self) -> PullRequest | None:
-        """A push says only the commit: which pull request made it?"""
-        forge, branch = self.shipping.forge, self.shipping.policy.branch
-        fitting = [
-            one.number
-            for one in forge.pulls_of(self.request.sha)
-            if one.merged and one.base_branch == branch and one.merge_sha == self.request.sha
-        ]
-        return forge.pull(max(fitting)) if fitting else None
+    def _alone(self) -> Gate:
+        """Nobody proposed it, or its pull request is not listed yet."""
+        sha = self.request.sha
+        pending = since.may_lag(self._forge.commit(sha).committed_at, self.shipping.clock.now())
+        cure = since.WAIT if pending else "Merge by a pull request"
+        return Gate("pull request", False, f"{sha[:7]} came without a pull request", cure, pending)
 
     def _branch(self) -> Gate:
-        forge, branch, sha = self.shipping.forge, self.shipping.policy.branch, self.request.sha
-        verdict = on_branch(forge.relation(sha, forge.branch_tip(branch)), branch=branch, wanted=sha)
+        branch, sha = self._branch_name, self.request.sha
+        verdict = on_branch(
+            self._forge.relation(sha, self._forge.branch_tip(branch)), branch=branch, wanted=sha
+        )
+        self._there = True
         cure = "Merge it again: the branch was forced to another history"
         return Gate("branch", verdict.action == "go", verdict.reason, cure)
 
     def _order(self) -> Gate | None:
         """What is deployed already, and whether this comes after it."""
-        forge, environment = self.shipping.forge, self.request.environment
+        environment, sha = self.request.environment, self.request.sha
         deployed = self.shipping.deploys.deployed(environment)
         if not deployed:
-            done = [one.sha for one in forge.deployments(environment) if one.state == "success"]
+            done = [one.sha for one in self._forge.deployments(environment) if one.state == "success"]
             deployed = done[0] if done else ""
         if not deployed:
             return Gate("order", True, "nothing is on record as deployed")
-        if self.request.again and deployed == self.request.sha:
+        if self.request.again and deployed == sha:
             return Gate("order", True, "deployed once more, as asked")
-        relation = forge.relation(deployed, self.request.sha)
-        verdict = position(relation, deployed=deployed, wanted=self.request.sha)
+        cure = f"Look at the branch's history, {since.override(sha, 'order')}"
+        try:
+            relation = self._forge.relation(deployed, sha)
+        except NotFound:
+            if not self._there:
+                raise
+            reason = f"{deployed[:7]}, which is deployed, is gone or has nothing in common with {sha[:7]}"
+            return Gate("order", False, f"{reason}: the history was rewritten", cure)
+        verdict = position(relation, deployed=deployed, wanted=sha)
         if verdict.action in ("done", "superseded"):
             self.found.standing, self.found.standing_reason = verdict.action, verdict.reason
             return None
-        return Gate("order", verdict.action == "go", verdict.reason, "Look at the branch's history")
+        self._deployed = deployed if verdict.action == "go" else ""
+        return Gate("order", verdict.action == "go", verdict.reason, cure)
+
+    def _history(self) -> Gate | None:
+        """Everything that came since, each commit by a pull request: those are asked about, too."""
+        if not self._deployed:
+            return None
+        branch, sha = self._branch_name, self.request.sha
+        line = self._forge.brought(self._deployed, sha)
+        if line and self.found.pull is not None:
+            # Named by its own event, it may not be listed yet.
+            line[0] = replace(line[0], pulls=(*line[0].pulls, *self._pulls.values()))
+        verdict = since.history(
+            line, deployed=self._deployed, wanted=sha, branch=branch, own=self._own(line),
+            merged_at=self.found.pull.merged_at if self.found.pull else None, now=self.shipping.clock.now(),
+        )  # fmt: skip
+        added = {number: self._forge.pull(number) for number in verdict.pulls if number not in self._pulls}
+        self._pulls = added | self._pulls
+        return verdict.gate
+
+    def _own(self, line: Sequence[Brought]) -> set[str]:
+        """Commits that look like a rebase's copies and are the pull request's own: they were pushed."""
+        return {
+            sha
+            for sha, pull in since.copies(line, self._branch_name)
+            if self._forge.relation(sha, pull.head_sha) in ("ahead", "identical")
+        }
+
+    def _reviews(self, pull: PullRequest) -> Sequence[Review]:
+        if pull.number not in self._kept:
+            self._kept[pull.number] = self._forge.reviews(pull.number)
+        return self._kept[pull.number]
+
+    @cached_property
+    def _protection(self) -> Protection:
+        return self._forge.protection(self._branch_name)
+
+    @cached_property
+    def _settings(self) -> Environment | None:
+        return self._forge.environment(self.request.environment)
 
     def _checks(self, pull: PullRequest) -> Gate:
-        forge = self.shipping.forge
-        required = forge.protection(pull.base_branch).required_checks
-        return core.checks_gate(required, forge.checks(pull.head_sha), self._policy)
+        required = self._protection.required_checks
+        return core.checks_gate(required, self._forge.checks(pull.head_sha), self._policy)
+
+    def _environment(self, pull: PullRequest) -> Gate:
+        return core.environment_gate(
+            self._settings, pull, self._reviews(pull),
+            branch_protected=self._protection.protected, now=self.shipping.clock.now(),
+        )  # fmt: skip
+
+    def _changed(self) -> Gate | None:
+        """Whether there is anything to deploy, and nothing that must not come along."""
+        changes: Changes = {number: self._forge.changed_files(number) for number in self._pulls}
+        if not changes_nothing(changes, self._paths):
+            return paths_gate(changes, self._paths)
+        known = all(gate.passed for gate in self.found.gates if gate.name in _WHERE)
+        if self._deployed and known:
+            self.found.standing, self.found.standing_reason = "superseded", self._paths.nothing
+            return None
+        return Gate("paths", True, f"{self._paths.nothing}, and is deployed all the same")

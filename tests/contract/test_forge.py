@@ -16,10 +16,10 @@ from local.fakes.forge import MemoryForge
 from local.github import GitHubServer, Repository, Symlink
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import connect, fixed_token
-from shared.core.deploy_words import ChangedFile, Check
-from shared.errors import NotFound, UsageError
+from shared.core.deploy_words import ChangedFile, Check, RequiredCheck
+from shared.errors import NotFound, Refused, UsageError
 from shared.formats.tarball import read_files
-from shared.ports_deploy import Forge
+from shared.ports_deploy import MOST_BROUGHT, Forge
 from shared.secret import Secret
 
 GONE = "0123456789abcdef0123456789abcdef01234567"
@@ -100,12 +100,15 @@ def test_reviews_come_in_order_with_the_commit_they_are_of(stage):
     assert all(one.submitted_at is not None and one.submitted_at.tzinfo for one in found)
 
 
-def test_of_who_approves_it_is_told_whether_they_may_write(stage):
+def test_of_who_judges_it_is_told_whether_they_may_write(stage):
     stage.repository.branch("topic")
     pull = stage.repository.open_pull("topic", author="ada")
     stage.repository.permissions |= {"mallory": "read", "linus": "none", "alan": "admin"}
     for who in ("grace", "mallory", "linus", "alan", "mallory"):
         stage.repository.review(pull, who)
+    stage.repository.review(pull, "grace", "CHANGES_REQUESTED")
+    stage.repository.review(pull, "linus", "CHANGES_REQUESTED")
+    stage.repository.review(pull, "alan", "COMMENTED")
     found = [(one.reviewer, one.may_write) for one in stage.forge.reviews(pull.number)]
     assert found == [
         ("grace", True),
@@ -113,6 +116,9 @@ def test_of_who_approves_it_is_told_whether_they_may_write(stage):
         ("linus", False),
         ("alan", True),
         ("mallory", False),
+        ("grace", True),
+        ("linus", False),
+        ("alan", False),
     ]
 
 
@@ -145,8 +151,8 @@ def test_of_each_check_and_status_the_newest_result_counts(stage):
     assert stage.forge.checks(sha) == [
         Check("ci/legacy", "failure"),
         Check("ci/running", "pending"),
-        Check("lint", "success", "github-actions"),
-        Check("render", "in_progress", "github-actions"),
+        Check("lint", "success", "github-actions", 15368),
+        Check("render", "in_progress", "github-actions", 15368),
     ]
 
 
@@ -162,7 +168,27 @@ def test_more_checks_and_statuses_than_a_page_holds_are_all_read(stage):
 def test_what_a_branch_demands_is_found_wherever_it_is_kept(stage, by_ruleset):
     stage.repository.protect(required_checks=("lint", "render"), by_ruleset=by_ruleset)
     found = stage.forge.protection("main")
-    assert (found.protected, found.required_checks) == (True, {"lint", "render"})
+    assert (found.protected, found.required_checks) == (
+        True,
+        {RequiredCheck("lint"), RequiredCheck("render")},
+    )
+
+
+@pytest.mark.parametrize("by_ruleset", [False, True], ids=["classic", "ruleset"])
+def test_which_app_must_report_a_check_is_told(stage, by_ruleset):
+    stage.repository.protect(required_checks={"lint": 15368, "any": None}, by_ruleset=by_ruleset)
+    required = stage.forge.protection("main").required_checks
+    assert required == {RequiredCheck("lint", 15368), RequiredCheck("any")}
+
+
+def test_the_same_check_by_another_app_is_another_result(stage):
+    sha = stage.repository.branches["main"]
+    stage.repository.check(sha, "lint", "failure")
+    stage.repository.check(sha, "lint", "success", app="elsewhere")
+    stage.repository.check(sha, "lint", "success", app="")
+    found = {one.app: (one.state, one.app_id) for one in stage.forge.checks(sha)}
+    assert (found["github-actions"], found[""]) == (("failure", 15368), ("success", 0))
+    assert found["elsewhere"][1] not in (0, 15368)
 
 
 def test_an_unprotected_branch_demands_nothing(stage):
@@ -194,6 +220,19 @@ def test_an_environment_for_protected_branches_says_so(stage):
     assert (found.protected_branches_only, found.branches) == (True, None)
 
 
+def test_the_members_of_a_team_are_reviewers_if_they_can_be_read(stage):
+    stage.repository.teams["ops"] = tuple(f"member-{number}" for number in range(120))
+    stage.repository.environment("production", reviewers=("grace", "team/ops", "team/gone"))
+    found = stage.forge.environment("production")
+    assert found is not None
+    assert found.reviewers == ("grace", *stage.repository.teams["ops"])
+    assert found.unread_teams == ("gone",)
+    stage.repository.teams_hidden = True
+    hidden = stage.forge.environment("production")
+    assert hidden is not None
+    assert (hidden.reviewers, hidden.unread_teams) == (("grace",), ("ops", "gone"))
+
+
 def test_an_environment_that_is_not_there_is_none(stage):
     assert stage.forge.environment("staging") is None
 
@@ -206,6 +245,91 @@ def test_the_relation_of_two_commits_is_told_from_the_first(stage):
     relation = stage.forge.relation
     assert (relation(base, newer), relation(newer, base)) == ("ahead", "behind")
     assert (relation(base, base), relation(newer, side)) == ("identical", "diverged")
+
+
+def test_a_commit_has_its_parents_and_the_date_it_gives_itself(stage):
+    number, sha = stage.merged({"a": b"1"})
+    found, made = stage.forge.commit(sha), stage.repository.history.commits[sha]
+    assert (found.sha, found.parents, found.pulls) == (sha, made.parents, ())
+    assert found.parents[1] == stage.repository.pulls[number].head_sha
+    assert found.committed_at == made.date.replace(microsecond=0)
+
+
+@pytest.mark.parametrize("method", ["merge", "squash"])
+def test_what_came_since_a_commit_is_one_commit_for_each_merge_the_newest_first(stage, method):
+    base = stage.repository.branches["main"]
+    one, first = stage.merged({"a": b"1"}, method=method)
+    pushed = stage.repository.commit({"b": b"1"})
+    two, second = stage.merged({"c": b"1"}, method=method)
+    found = stage.forge.brought(base, second)
+    assert [commit.sha for commit in found] == [second, pushed, first]
+    assert [[pull.number for pull in commit.pulls] for commit in found] == [[two], [], [one]]
+    assert all(pull.merged and pull.merged_at for commit in found for pull in commit.pulls)
+    assert {len(commit.parents) for commit in found} == ({1, 2} if method == "merge" else {1})
+    assert stage.forge.brought(second, second) == []
+
+
+def test_a_rebase_brings_a_copy_of_each_commit_and_all_name_their_pull_request(stage):
+    base = stage.repository.branches["main"]
+    stage.repository.branch("topic")
+    own = [stage.repository.commit({name: b"1"}, branch="topic") for name in "abc"]
+    pull = stage.repository.open_pull("topic")
+    stage.repository.commit({"meanwhile": b"1"})
+    sha = stage.repository.merge(pull, method="rebase")
+    found = stage.forge.brought(base, sha)
+    assert [len(commit.parents) for commit in found] == [1, 1, 1, 1]
+    assert [[one.merge_sha for one in commit.pulls] for commit in found] == [[sha], [sha], [sha], []]
+    assert not {commit.sha for commit in found} & set(own)
+    assert [stage.forge.relation(commit.sha, own[-1]) for commit in found[:3]] == ["diverged"] * 3
+
+
+def test_a_pull_request_whose_commits_come_in_by_another_is_merged_too(stage):
+    stage.repository.branch("first")
+    stage.repository.commit({"a": b"1"}, branch="first")
+    inner = stage.repository.open_pull("first")
+    stage.repository.branch("second", stage.repository.branches["first"])
+    stage.repository.commit({"b": b"1"}, branch="second")
+    outer = stage.repository.open_pull("second")
+    base = stage.repository.branches["main"]
+    sha = stage.repository.merge(outer, by="grace")
+    (found,) = stage.forge.brought(base, sha)
+    assert {one.number for one in found.pulls} == {inner.number, outer.number}
+    assert all(one.merged and one.merge_sha == sha for one in found.pulls)
+    assert stage.forge.pull(inner.number).merged_by == "grace"
+
+
+def test_a_merge_that_is_not_indexed_yet_has_no_pull_requests_in_any_list(stage):
+    base = stage.repository.branches["main"]
+    number, sha = stage.merged({"a": b"1"})
+    stage.repository.unindexed.add(sha)
+    assert stage.forge.pulls_of(sha) == []
+    assert [one.pulls for one in stage.forge.brought(base, sha)] == [()]
+    assert stage.forge.pull(number).merge_sha == sha
+
+
+def test_more_commits_than_a_page_holds_are_all_there_to_find_the_line_in(stage):
+    base = stage.repository.branches["main"]
+    stage.repository.branch("topic")
+    for number in range(130):
+        stage.repository.commit({"a": str(number).encode()}, branch="topic")
+    sha = stage.repository.merge(stage.repository.open_pull("topic"))
+    assert [commit.sha for commit in stage.forge.brought(base, sha)] == [sha]
+
+
+def test_a_line_that_is_longer_than_is_looked_at_is_refused_with_a_way_out(stage):
+    base = stage.repository.branches["main"]
+    tips = [stage.repository.commit({"a": str(number).encode()}) for number in range(MOST_BROUGHT + 1)]
+    assert len(stage.forge.brought(base, tips[-2])) == MOST_BROUGHT
+    with pytest.raises(Refused, match="more commits came") as caught:
+        stage.forge.brought(base, tips[-1])
+    assert caught.value.cure
+
+
+def test_commits_that_have_nothing_in_common_are_not_compared(stage):
+    base = stage.repository.branches["main"]
+    other = stage.repository.history.add((), {"a": b"1"}, "ada", "another history")
+    with pytest.raises(NotFound):
+        stage.forge.brought(base, other)
 
 
 def test_a_branch_has_a_tip_that_moves(stage):
@@ -270,6 +394,8 @@ def test_a_comment_stands_under_the_pull_request(stage):
         pytest.param(lambda forge: forge.reviews(99), id="reviews"),
         pytest.param(lambda forge: forge.changed_files(99), id="files"),
         pytest.param(lambda forge: forge.checks(GONE), id="checks"),
+        pytest.param(lambda forge: forge.commit(GONE), id="commit"),
+        pytest.param(lambda forge: forge.brought(GONE, forge.branch_tip("main")), id="what came since"),
         pytest.param(lambda forge: forge.protection("nowhere"), id="protection"),
         pytest.param(lambda forge: forge.branch_tip("nowhere"), id="branch"),
         pytest.param(lambda forge: list(forge.tarball(GONE)), id="archive"),

@@ -16,8 +16,9 @@ from local.github.faults import Fault
 from local.server import Served
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
-from shared.adapters.github.parsing import parse_environment
+from shared.adapters.github.parsing import parse_classic_checks, parse_environment
 from shared.adapters.github.wire import API_VERSION, check_base, failure
+from shared.core.deploy_words import RequiredCheck
 from shared.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.ports_deploy import RateLimited
 from shared.secret import Secret
@@ -113,11 +114,46 @@ def test_the_hours_limit_tells_when_to_come_back(github):
     assert not caught.value.permanent
 
 
-def test_the_secondary_limit_tells_when_to_come_back(github):
-    github.faults.secondary_limit(retry_after_seconds=42)
+PLACES = [
+    pytest.param("", lambda forge, _sha: forge.branch_tip("main"), id="the API"),
+    pytest.param("/tarball/", lambda forge, sha: list(forge.tarball(sha)), id="the archive's redirect"),
+    pytest.param("/codeload/", lambda forge, sha: list(forge.tarball(sha)), id="the archive's host"),
+]
+
+
+@pytest.mark.parametrize(("path", "ask"), PLACES)
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize("html", [False, True], ids=["json", "html"])
+@pytest.mark.parametrize(("told", "seconds"), [(42, 42), (None, 60)], ids=["it says when", "it does not"])
+def test_the_secondary_limit_is_waited_for_wherever_it_meets_us(
+    github, path, ask, status, html, told, seconds
+):
+    github.faults.secondary_limit(retry_after_seconds=told, status=status, path=path, html=html)
+    forge, sha = with_token(github), github.repository("acme/chat").branches["main"]
     with pytest.raises(RateLimited) as caught:
-        with_token(github).branch_tip("main")
-    assert caught.value.retry_after == timedelta(seconds=42)
+        ask(forge, sha)
+    assert caught.value.retry_after == timedelta(seconds=seconds)
+    assert not caught.value.permanent
+    assert ask(forge, sha)
+
+
+@pytest.mark.parametrize(("path", "ask"), PLACES)
+@pytest.mark.parametrize("status", [403, 429])
+def test_the_hours_limit_is_known_by_its_headers_wherever_it_meets_us(github, path, ask, status):
+    github.faults.primary_limit(reset_seconds=600, status=status, path=path)
+    with pytest.raises(RateLimited) as caught:
+        ask(with_token(github), github.repository("acme/chat").branches["main"])
+    assert timedelta(seconds=590) < caught.value.retry_after <= timedelta(seconds=600)
+
+
+def test_what_the_archives_host_says_without_an_end_is_not_read_to_it():
+    def endless(request: web.Request) -> web.Response:
+        if "tarball" in request.path:
+            return web.Response(status=302, headers={"Location": "/big"})
+        return web.Response(status=403, body=b"x" * (30 << 20) + b"rate limit")
+
+    with serving(endless) as (forge, _served), pytest.raises(Refused):
+        list(forge.tarball(SHA))
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -158,6 +194,17 @@ def test_nobody_listening_is_unavailable_and_the_token_is_in_no_traceback():
         pytest.param(422, {}, "Validation Failed", UsageError, id="validation"),
         pytest.param(409, {}, "Conflict", Conflict, id="conflict"),
         pytest.param(504, {}, "", Unavailable, id="gateway"),
+        pytest.param(408, {}, "", Unavailable, id="too slow"),
+        pytest.param(429, {}, "", RateLimited, id="429 and nothing else"),
+        pytest.param(403, {"X-RateLimit-Remaining": "0"}, "", RateLimited, id="spent, and no reset"),
+        pytest.param(
+            403,
+            {},
+            "You have triggered an abuse detection mechanism",
+            RateLimited,
+            id="the limit's old words",
+        ),
+        pytest.param(403, {"x-ratelimit-remaining": "17"}, "no", Refused, id="not spent"),
     ],
 )
 def test_each_answer_has_its_kind_of_failure(status, headers, said, kind):
@@ -315,7 +362,44 @@ def test_a_team_among_the_reviewers_is_no_login():
         "type": "required_reviewers",
         "reviewers": [{"type": "Team", "reviewer": {"slug": "ops", "name": "Operations"}}],
     }
-    assert parse_environment({"name": "p", "protection_rules": [rule]}, []).reviewers == ("team/ops",)
+    found = parse_environment({"name": "p", "protection_rules": [rule]}, [])
+    assert (found.reviewers, found.unread_teams) == ((), ("ops",))
+
+
+@pytest.mark.parametrize("app", [None, -1, "x"], ids=["none", "any in GitHub's way", "no number"])
+def test_a_required_check_without_an_app_may_come_from_any(app):
+    checks = {
+        "enforcement_level": "everyone",
+        "contexts": ["lint"],
+        "checks": [{"context": "lint", "app_id": app}],
+    }
+    branch = {"protection": {"required_status_checks": checks}}
+    assert parse_classic_checks(branch) == {RequiredCheck("lint")}
+
+
+def test_a_required_check_of_an_app_is_not_weakened_by_its_bare_name_beside_it():
+    checks = {"contexts": ["lint", "old"], "checks": [{"context": "lint", "app_id": 15368}]}
+    branch = {"protection": {"required_status_checks": checks}}
+    assert parse_classic_checks(branch) == {RequiredCheck("lint", 15368), RequiredCheck("old")}
+
+
+def test_commits_between_two_that_are_not_all_told_are_not_taken_for_all():
+    def few(request: web.Request) -> web.Response:
+        known = [{"sha": SHA, "parents": [], "commit": {}}]
+        return web.json_response({"total_commits": 2, "commits": known})
+
+    with serving(few) as (forge, _served), pytest.raises(Unavailable, match="not tell all"):
+        forge.brought(SHA, SHA)
+
+
+@pytest.mark.parametrize("total", [None, "2", 1001], ids=["no number", "a text", "too many"])
+def test_a_comparison_whose_size_is_not_told_or_too_large_is_given_up(total):
+    def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"total_commits": total, "commits": []})
+
+    kind = Refused if total == 1001 else Unavailable
+    with serving(answer) as (forge, _served), pytest.raises(kind):
+        forge.brought(SHA, SHA)
 
 
 def test_a_pattern_for_tags_lets_no_branch_in():

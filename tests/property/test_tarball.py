@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -207,6 +208,16 @@ def test_headers_that_follow_each_other_without_end_are_corrupt(kind):
     block = header.tobuf(tarfile.USTAR_FORMAT) + b"11 path=aa\n".ljust(512, b"\0")
     with pytest.raises(Corrupt):
         read_files([gzip.compress(block * 5000)], ["."])
+
+
+def test_four_times_the_files_take_four_times_the_work_and_not_sixteen_times():
+    def work(data: bytes) -> float:
+        started = time.process_time()
+        read_files([data], ["."])
+        return time.process_time() - started
+
+    few, many = (archive(*(file(f"chart/{n}") for n in range(count))) for count in (3000, 12_000))
+    assert min(work(many) for _ in range(2)) < 7.5 * min(work(few) for _ in range(3))
 
 
 @given(data=st.data())

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from shared.core.deploy_gates import (
     GatePolicy,
@@ -14,18 +15,18 @@ from shared.core.deploy_gates import (
     checks_gate,
     environment_gate,
     findings_gate,
-    matches,
-    paths_gate,
+    together,
 )
 from shared.core.deploy_words import (
-    ChangedFile,
     Check,
     Environment,
     Finding,
     Gate,
     PullRequest,
+    RequiredCheck,
     Review,
 )
+from shared.policy.deploy import Deploy
 
 HEAD, OLD = "a" * 40, "b" * 40
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -48,6 +49,16 @@ def test_an_approval_counts_only_of_those_who_could_change_the_branch_themselves
 def test_who_is_named_an_approver_need_not_be_able_to_write():
     auditor = replace(review("grace"), may_write=False)
     assert approvals_gate(PULL, [auditor], GatePolicy(approvers=frozenset({"Grace"}))).passed
+
+
+def test_only_those_whose_approval_would_count_can_ask_for_changes():
+    against = [review("grace"), replace(review("troll", "CHANGES_REQUESTED"), may_write=False)]
+    assert approvals_gate(PULL, against, GatePolicy()).passed
+    named = GatePolicy(approvers=frozenset({"grace", "troll"}))
+    assert "troll asked for changes" in approvals_gate(PULL, against, named).reason
+    assert not approvals_gate(
+        PULL, [review("grace"), review("alan", "CHANGES_REQUESTED")], GatePolicy()
+    ).passed
 
 
 @pytest.mark.parametrize(
@@ -163,14 +174,47 @@ def test_approvals_that_do_not_count_are_explained():
     ],
 )
 def test_required_checks_must_be_green(required, checks, passed, pending):
-    gate = checks_gate(required, checks, GatePolicy())
+    gate = checks_gate([RequiredCheck(name) for name in required], checks, GatePolicy())
     assert (gate.passed, gate.pending) == (passed, pending)
 
 
 def test_checks_of_the_policy_are_required_besides_those_of_the_branch():
     policy = GatePolicy(required_checks=frozenset({"render"}))
-    gate = checks_gate(["lint"], [Check("lint", "success")], policy)
+    gate = checks_gate([RequiredCheck("lint")], [Check("lint", "success")], policy)
     assert (gate.passed, gate.reason) == (False, "render has not reported")
+
+
+OURS, THEIRS = Check("ci", "success", "actions", 7), Check("ci", "success", "elsewhere", 8)
+POSTED = Check("ci", "success")
+
+
+@pytest.mark.parametrize(
+    ("checks", "passed", "pending"),
+    [
+        pytest.param([OURS], True, False, id="of the app"),
+        pytest.param([POSTED], False, True, id="a status that anybody may set"),
+        pytest.param([THEIRS], False, True, id="of another app"),
+        pytest.param([OURS, Check("ci", "failure", "elsewhere", 8)], True, False, id="another app's is red"),
+        pytest.param(
+            [POSTED, THEIRS, Check("ci", "failure", "actions", 7)], False, False, id="only its is red"
+        ),
+        pytest.param([POSTED, Check("ci", "queued", "actions", 7)], False, True, id="its own still runs"),
+    ],
+)
+@pytest.mark.parametrize(
+    "policy", [GatePolicy(), GatePolicy(required_checks=frozenset({"ci"}))], ids=["", "policy"]
+)
+def test_where_an_app_must_report_a_check_nobody_else_can(checks, passed, pending, policy):
+    gate = checks_gate([RequiredCheck("ci", 7)], checks, policy)
+    assert (gate.passed, gate.pending) == (passed, pending)
+    assert "of app 7" in gate.reason
+
+
+def test_a_check_that_two_rules_demand_must_satisfy_both():
+    required = [RequiredCheck("ci", 7), RequiredCheck("ci")]
+    red = Check("ci", "failure", "elsewhere", 8)
+    assert not checks_gate(required, [OURS, red], GatePolicy()).passed
+    assert checks_gate(required, [OURS, POSTED], GatePolicy()).passed
 
 
 def environment_of(**protection) -> Environment:
@@ -199,7 +243,34 @@ def environment_of(**protection) -> Environment:
             False,
             id="who merged does not count",
         ),
-        pytest.param(environment_of(reviewers=("team/ops",)), [review("alan")], True, False, id="a team"),
+        pytest.param(
+            environment_of(reviewers=("grace",), prevent_self_review=True),
+            [review("grace")],
+            True,
+            False,
+            id="who merged does not count by a review either",
+        ),
+        pytest.param(
+            environment_of(reviewers=("grace", "alan"), prevent_self_review=True),
+            [review("grace"), review("alan")],
+            True,
+            True,
+            id="but another reviewer does",
+        ),
+        pytest.param(
+            environment_of(unread_teams=("ops",)),
+            [review("alan")],
+            True,
+            False,
+            id="a team that is not known",
+        ),
+        pytest.param(
+            environment_of(reviewers=("alan",), unread_teams=("ops",)),
+            [review("alan")],
+            True,
+            True,
+            id="a person beside a team that is not known",
+        ),
         pytest.param(environment_of(wait=timedelta(minutes=10)), [], True, False, id="its time is not over"),
     ],
 )
@@ -208,57 +279,22 @@ def test_an_environments_protection_is_enforced(environment, reviews, protected,
     assert gate.passed is passed
 
 
+def test_it_is_said_why_a_reviewer_or_a_team_does_not_count():
+    mine = environment_of(reviewers=("grace",), prevent_self_review=True, unread_teams=("ops",))
+    gate = environment_gate(mine, PULL, [review("grace")], branch_protected=True, now=NOW)
+    assert gate.reason == (
+        "none of production's reviewers (grace, team ops) approved; grace merged it, and self-reviews are"
+        " prevented; who is in ops cannot be read"
+    )
+    assert "members (read)" in gate.cure
+
+
 @pytest.mark.parametrize(("minutes", "passed"), [(9, False), (10, True)])
 def test_the_wait_timer_counts_from_the_merge(minutes, passed):
     later = NOW + timedelta(minutes=minutes)
     found = environment_of(wait=timedelta(minutes=10))
     gate = environment_gate(found, PULL, [], branch_protected=True, now=later)
     assert (gate.passed, gate.pending) == (passed, not passed)
-
-
-@pytest.mark.parametrize(
-    ("path", "pattern", "fits"),
-    [
-        ("chart/values.yaml", "chart/*", True),
-        ("chart/templates/a.yaml", "chart/*", False),
-        ("chart/templates/a.yaml", "chart/**", True),
-        ("values.yaml", "**/values.yaml", True),
-        ("a/b/values.yaml", "**/values.yaml", True),
-        ("a/b/myvalues.yaml", "**/values.yaml", False),
-        ("chart/a.yaml", "chart/?.yaml", True),
-        ("chart/ab.yaml", "chart/?.yaml", False),
-        ("chart.yaml", "chart.yaml", True),
-        ("chartXyaml", "chart.yaml", False),
-        ("chart/new\nline", "chart/**", True),
-        (".github/workflows/x.yml", ".github/**", True),
-    ],
-)
-def test_patterns_of_paths(path, pattern, fits):
-    assert matches(path, [pattern]) is fits
-
-
-@pytest.mark.parametrize(
-    ("changed", "passed"),
-    [
-        pytest.param([ChangedFile("chart/values.yaml", "modified")], True, id="watched"),
-        pytest.param([ChangedFile("docs/a.md", "modified")], False, id="not watched"),
-        pytest.param([], False, id="nothing"),
-        pytest.param(
-            [ChangedFile("chart/values.yaml", "modified"), ChangedFile(".github/workflows/x.yml", "added")],
-            False,
-            id="something forbidden besides",
-        ),
-        pytest.param(
-            [ChangedFile("chart/x", "renamed", previous=".github/workflows/x.yml")],
-            False,
-            id="renamed from a forbidden place",
-        ),
-        pytest.param([ChangedFile("docs/x", "renamed", previous="chart/x")], True, id="renamed away"),
-    ],
-)
-def test_changed_paths_must_be_of_what_is_deployed(changed, passed):
-    policy = GatePolicy(watched_paths=("chart/**",), forbidden_paths=(".github/**",))
-    assert paths_gate(changed, policy).passed is passed
 
 
 def test_errors_among_findings_close_the_gate_and_warnings_do_not():
@@ -287,6 +323,26 @@ def test_all_gates_are_reported_together():
     ]
 
 
+OPEN, WAITS = Gate("x", True, "well"), Gate("x", False, "soon", "Wait", pending=True)
+SHUT = Gate("x", False, "no", "Mend it")
+
+
+@pytest.mark.parametrize(
+    ("gates", "passed", "pending", "said"),
+    [
+        pytest.param({7: SHUT}, False, False, "no. Mend it", id="of one it is the gate itself"),
+        pytest.param({5: OPEN, 7: OPEN}, True, False, "#5: well; #7: well", id="all open"),
+        pytest.param({5: SHUT, 7: OPEN}, False, False, "#5: no. #5: Mend it", id="one closed"),
+        pytest.param({5: WAITS, 7: OPEN}, False, True, "#5: soon. #5: Wait", id="one waits"),
+        pytest.param({5: WAITS, 7: SHUT}, False, False, "#7: no. #7: Mend it", id="waiting would not help"),
+    ],
+)
+def test_the_same_gate_of_several_pull_requests_is_as_closed_as_any(gates, passed, pending, said):
+    gate = together(gates)
+    assert (gate.name, gate.passed, gate.pending) == ("x", passed, pending)
+    assert ". ".join(filter(None, [gate.reason, gate.cure])) == said
+
+
 def test_a_report_waits_only_if_waiting_may_open_all():
     assert Report((Gate("a", True, ""), Gate("b", False, "", pending=True))).pending
     assert not Report((Gate("a", True, ""),)).pending
@@ -294,3 +350,25 @@ def test_a_report_waits_only_if_waiting_may_open_all():
 
 def test_no_gate_at_all_opens_nothing():
     assert not Report(()).passed
+
+
+@pytest.mark.parametrize("login", ["octocat", "Mona-Lisa", "ada_acme", "renovate[bot]"])
+def test_a_login_may_be_an_approver_of_the_policy(login):
+    assert Deploy(approvers=(login,)).approvers == (login,)
+
+
+@pytest.mark.parametrize("approvers", [("@ada",), ("Ada L",), ("",), ("team/ops",)], ids=repr)
+def test_what_is_no_login_is_no_approver_of_the_policy(approvers):
+    with pytest.raises(ValidationError, match="is not a GitHub login"):
+        Deploy(approvers=approvers)
+
+
+def test_more_approvals_than_there_are_approvers_are_a_mistake_in_the_policy():
+    with pytest.raises(ValidationError, match="can never be had"):
+        Deploy(approvals=2, approvers=("ada", "Ada"))
+
+
+@pytest.mark.parametrize("path", ["/etc", "../x", "a\\b"])
+def test_a_forbidden_path_stays_in_the_repository(path):
+    with pytest.raises(ValidationError):
+        Deploy(forbidden_paths=(path,))

@@ -12,10 +12,11 @@ from shared.adapters.github import parsing
 from shared.adapters.github.auth import AppKey, AppTokens, TokenSource, fixed_token, parse_installation_token
 from shared.adapters.github.wire import Api
 from shared.core.deploy_event import REPOSITORY, SHA
-from shared.core.deploy_words import ChangedFile, Check, Environment, PullRequest, Review
+from shared.core.deploy_history import own_line
+from shared.core.deploy_words import Brought, ChangedFile, Check, Environment, PullRequest, Review
 from shared.errors import NotFound, Refused, Unavailable, UsageError
 from shared.ports import Clock
-from shared.ports_deploy import DEPLOYMENT_STATES, DeploymentRecord, Protection
+from shared.ports_deploy import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
 from shared.secret import Secret
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 PUBLIC_API = "https://api.github.com"
 MOST_FILES = 3000  # GitHub lists no more of one pull request
+MOST_COMPARED = 1000  # commits between two, those of the branches that were merged included
 MOST_ARCHIVE_BYTES = 64 << 20
 _MOST_DEPLOYMENTS = 10
 _DESCRIPTION_CHARACTERS = 140
 _COMMENT_CHARACTERS = 60_000  # GitHub's limit is 65,536
+_VERDICTS = ("APPROVED", "CHANGES_REQUESTED")
+_IN_BETWEEN = "Deploy a commit in between first, at most {} merges later: groundcrew deploy run SHA"
 _RELATIONS = frozenset({"ahead", "identical", "behind", "diverged"})
 
 
@@ -37,6 +41,7 @@ class GitHubForge:
         if not REPOSITORY.fullmatch(repository) or ".." in repository:
             raise UsageError("not a repository", value=repository, cure="Write owner/name")
         self._api, self._at = api, f"/repos/{repository}"
+        self._owner = repository.partition("/")[0]
 
     def pulls_of(self, sha: str) -> list[PullRequest]:
         """See `Forge.pulls_of`."""
@@ -51,11 +56,9 @@ class GitHubForge:
         """See `Forge.reviews`."""
         found = self._api.pages(f"{self._at}/pulls/{number:d}/reviews")
         reviews = [parsing.parse_review(item) for item in found]
-        approving = {one.reviewer for one in reviews if one.state == "APPROVED"}
-        writers = {login for login in sorted(approving) if self._may_write(login)}
-        return [
-            replace(one, may_write=one.state == "APPROVED" and one.reviewer in writers) for one in reviews
-        ]
+        judging = {one.reviewer for one in reviews if one.state in _VERDICTS}
+        writers = {login for login in sorted(judging) if self._may_write(login)}
+        return [replace(one, may_write=one.state in _VERDICTS and one.reviewer in writers) for one in reviews]
 
     def _may_write(self, login: str) -> bool:
         """Whether they could push; a deleted account has no login, and no rights either."""
@@ -79,7 +82,7 @@ class GitHubForge:
         runs = self._api.pages(f"{commit}/check-runs", {"filter": "latest"}, within="check_runs")
         statuses = self._api.pages(f"{commit}/status", within="statuses")
         found = [*map(parsing.parse_check_run, runs), *map(parsing.parse_status, statuses)]
-        return sorted(found, key=lambda one: (one.name, one.app))
+        return sorted(found, key=lambda one: (one.name, one.app, one.app_id))
 
     def protection(self, branch: str) -> Protection:
         """See `Forge.protection`."""
@@ -99,7 +102,24 @@ class GitHubForge:
         branches = []
         if policy.get("custom_branch_policies"):
             branches = list(self._api.pages(f"{at}/deployment-branch-policies", within="branch_policies"))
-        return parsing.parse_environment(item, branches)
+        found = parsing.parse_environment(item, branches)
+        members = {team: self._members(team) for team in found.unread_teams}
+        return replace(
+            found,
+            reviewers=(*found.reviewers, *(login for logins in members.values() for login in logins or ())),
+            unread_teams=tuple(team for team, logins in members.items() if logins is None),
+        )
+
+    def _members(self, team: str) -> list[str] | None:
+        """A team's logins; None without the right to read them (Members of the organization: read).
+
+        https://docs.github.com/en/rest/teams/members#list-team-members
+        """
+        found = self._api.pages(f"/orgs/{_quoted(self._owner)}/teams/{_quoted(team)}/members")
+        try:
+            return [login for login in map(parsing.parse_login, found) if login]
+        except (NotFound, Refused):
+            return None
 
     def branch_tip(self, branch: str) -> str:
         """See `Forge.branch_tip`."""
@@ -117,6 +137,40 @@ class GitHubForge:
         if status not in _RELATIONS:
             raise Unavailable("GitHub: an unknown relation of two commits", value=status[:40])
         return status
+
+    def commit(self, sha: str) -> Brought:
+        """See `Forge.commit`."""
+        item = self._api.get(f"{self._at}/git/commits/{_sha(sha)}")
+        return parsing.parse_commit({**item, "commit": item})
+
+    def brought(self, base: str, head: str) -> list[Brought]:
+        """See `Forge.brought`."""
+        line = own_line(self._compared(base, head), head)
+        if len(line) > MOST_BROUGHT:
+            raise Refused(
+                "more commits came than are looked at", value=len(line), cure=_IN_BETWEEN.format(MOST_BROUGHT)
+            )
+        return [replace(one, pulls=tuple(self.pulls_of(one.sha))) for one in line]
+
+    def _compared(self, base: str, head: str) -> dict[str, Brought]:
+        """The commits of `head` that `base` does not have, by SHA.
+
+        Page by page until all are there that the answer counts: one that is missing would end the line.
+        https://docs.github.com/en/rest/commits/commits#compare-two-commits
+        """
+        path, found = f"{self._at}/compare/{_sha(base)}...{_sha(head)}", dict[str, Brought]()
+        for page in range(1, MOST_COMPARED // 100 + 1):
+            item = self._api.get(path, {"per_page": "100", "page": str(page)})
+            total = item.get("total_commits")
+            if not isinstance(total, int):
+                raise Unavailable("GitHub: not the expected answer", value=path)
+            if total > MOST_COMPARED:
+                cure = _IN_BETWEEN.format(MOST_BROUGHT)
+                raise Refused("more commits came than are looked at", value=total, cure=cure)
+            found |= {one.sha: one for one in map(parsing.parse_commit, item["commits"])}
+            if len(found) >= total:
+                return found
+        raise Unavailable("GitHub did not tell all commits between two", value=len(found))
 
     def tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.tarball`."""

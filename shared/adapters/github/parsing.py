@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from shared.core.deploy_words import ChangedFile, Check, Environment, PullRequest, Review
+from shared.core.deploy_words import (
+    Brought,
+    ChangedFile,
+    Check,
+    Environment,
+    PullRequest,
+    RequiredCheck,
+    Review,
+)
 from shared.core.workloads import moment
 
 Json = Mapping[str, Any]
@@ -17,14 +25,14 @@ def parse_pull(item: Json) -> PullRequest:
     at = moment(item["merged_at"]) if item.get("merged_at") else None
     return PullRequest(
         number=int(item.get("number") or 0),
-        author=_login(item.get("user")),
+        author=parse_login(item.get("user")),
         head_sha=str(_part(item, "head").get("sha") or ""),
         base_branch=str(_part(item, "base").get("ref") or ""),
         title=str(item.get("title") or ""),
         url=str(item.get("html_url") or ""),
         merged=at is not None or item.get("merged") is True,
         merge_sha=str(item.get("merge_commit_sha") or ""),
-        merged_by=_login(item.get("merged_by")),
+        merged_by=parse_login(item.get("merged_by")),
         merged_at=at,
     )
 
@@ -32,7 +40,7 @@ def parse_pull(item: Json) -> PullRequest:
 def parse_review(item: Json) -> Review:
     """A review."""
     state, commit = str(item.get("state") or "").upper(), str(item.get("commit_id") or "")
-    return Review(_login(item.get("user")), state, commit, moment(item.get("submitted_at")))
+    return Review(parse_login(item.get("user")), state, commit, moment(item.get("submitted_at")))
 
 
 def parse_may_write(item: Json) -> bool:
@@ -46,30 +54,42 @@ def parse_file(item: Json) -> ChangedFile:
     return ChangedFile(str(item.get("filename") or ""), str(item.get("status") or ""), previous)
 
 
+def parse_commit(item: Json) -> Brought:
+    """A commit of a list or a comparison, without pull requests."""
+    committer = _part(_part(item, "commit"), "committer")
+    parents = tuple(str(one.get("sha") or "") for one in item.get("parents") or ())
+    return Brought(str(item.get("sha") or ""), parents, moment(committer.get("date")))
+
+
 def parse_check_run(item: Json) -> Check:
     """A check run; one that still runs has its status for a state."""
-    state = str(item.get("conclusion") or item.get("status") or "")
-    return Check(str(item.get("name") or ""), state, str(_part(item, "app").get("slug") or ""))
+    state, app = str(item.get("conclusion") or item.get("status") or ""), _part(item, "app")
+    return Check(str(item.get("name") or ""), state, str(app.get("slug") or ""), _app(app.get("id")) or 0)
 
 
 def parse_status(item: Json) -> Check:
-    """A commit status."""
+    """A commit status: nothing tells whether it was an app that set it."""
     return Check(str(item.get("context") or ""), str(item.get("state") or ""))
 
 
-def parse_classic_checks(branch: Json) -> frozenset[str]:
-    """The checks that classic protection requires."""
+def parse_classic_checks(branch: Json) -> frozenset[RequiredCheck]:
+    """The checks that classic protection requires; `contexts` are the same ones without their apps.
+
+    https://docs.github.com/en/rest/branches/branch-protection (`checks[].app_id`; -1 and null: any app)
+    """
     required = _part(_part(branch, "protection"), "required_status_checks")
     if required.get("enforcement_level") == "off":
         return frozenset()
-    named = [str(one.get("context") or "") for one in required.get("checks") or ()]
-    return frozenset(filter(None, [*named, *map(str, required.get("contexts") or ())]))
+    checks = [_required(one, "app_id") for one in required.get("checks") or ()]
+    named = {one.name for one in checks}
+    others = [RequiredCheck(str(name)) for name in required.get("contexts") or () if name not in named]
+    return frozenset(one for one in (*checks, *others) if one.name)
 
 
-def parse_rule_checks(rules: Iterable[Json]) -> frozenset[str]:
-    """The checks that rulesets require."""
+def parse_rule_checks(rules: Iterable[Json]) -> frozenset[RequiredCheck]:
+    """The checks that rulesets require; `integration_id` is the app that must report one."""
     return frozenset(
-        str(check.get("context") or "")
+        _required(check, "integration_id")
         for rule in rules
         if rule.get("type") == "required_status_checks"
         for check in _part(rule, "parameters").get("required_status_checks") or ()
@@ -77,20 +97,30 @@ def parse_rule_checks(rules: Iterable[Json]) -> frozenset[str]:
     )
 
 
+def _required(item: Json, app: str) -> RequiredCheck:
+    return RequiredCheck(str(item.get("context") or ""), _app(item.get(app)))
+
+
+def _app(number: object) -> int | None:
+    return number if isinstance(number, int) and number > 0 else None
+
+
 def parse_environment(item: Json, branches: Iterable[Json]) -> Environment:
-    """An environment; teams among the reviewers are named `team/<slug>`, which no login is."""
+    """An environment; teams among the reviewers are told by their slugs, for their members to be read."""
     rules = item.get("protection_rules") or ()
     policy = item.get("deployment_branch_policy")
     custom = isinstance(policy, Mapping) and bool(policy.get("custom_branch_policies"))
     wait = max([int(rule.get("wait_timer") or 0) for rule in rules], default=0)
+    reviewers = [
+        (one.get("type"), _part(one, "reviewer"))
+        for rule in rules
+        if rule.get("type") == "required_reviewers"
+        for one in rule.get("reviewers") or ()
+    ]
     return Environment(
         name=str(item.get("name") or ""),
-        reviewers=tuple(
-            _reviewer(one)
-            for rule in rules
-            if rule.get("type") == "required_reviewers"
-            for one in rule.get("reviewers") or ()
-        ),
+        reviewers=tuple(str(who.get("login") or "") for kind, who in reviewers if kind != "Team"),
+        unread_teams=tuple(str(who.get("slug") or "") for kind, who in reviewers if kind == "Team"),
         prevent_self_review=any(rule.get("prevent_self_review") is True for rule in rules),
         wait=timedelta(minutes=wait),
         # A tag's pattern lets no branch in.
@@ -101,12 +131,7 @@ def parse_environment(item: Json, branches: Iterable[Json]) -> Environment:
     )
 
 
-def _reviewer(item: Json) -> str:
-    who = _part(item, "reviewer")
-    return f"team/{who.get('slug')}" if item.get("type") == "Team" else str(who.get("login") or "")
-
-
-def _login(user: object) -> str:
+def parse_login(user: object) -> str:
     return str(user.get("login") or "") if isinstance(user, Mapping) else ""
 
 

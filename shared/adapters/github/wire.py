@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 API_VERSION = "2022-11-28"
 MOST_ANSWER_BYTES = 16 << 20
+_MOST_ERROR_BYTES = 64 << 10  # of the body of an answer that says no: a page of HTML at most
 MOST_PAGES = 30  # GitHub lists at most 3000 files of a pull request, a hundred to a page
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 # Archives are served elsewhere: https://docs.github.com/en/rest/repos/contents#download-a-repository-archive-tar
 _ARCHIVE_HOSTS: Mapping[str, frozenset[str]] = {"api.github.com": frozenset({"codeload.github.com"})}
+_LIMITED = (b"rate limit", b"abuse detection")  # the secondary limit's words, and those of before 2021
 Headers = Mapping[str, str]
 
 
@@ -61,7 +63,7 @@ class Api:
     def archive(self, path: str, *, most_bytes: int) -> Iterator[bytes]:
         """The bytes behind the one redirect that is followed, to a host that is known to serve archives."""
         with self._send("GET", self._url(path)) as first:
-            self._check(first, b"", path)
+            self._check(first, _told(first), path)
             place = urljoin(first.url, first.headers.get("Location", ""))
             if not first.is_redirect:
                 raise Unavailable("GitHub: the archive is not where it should be", value=first.status_code)
@@ -76,7 +78,7 @@ class Api:
             with self._session.get(
                 place, headers={}, stream=True, timeout=_TIMEOUT, allow_redirects=False
             ) as answer:
-                self._check(answer, b"", "the archive")
+                self._check(answer, _told(answer), "the archive")
                 if answer.status_code != 200:
                     raise Refused("GitHub: the archive redirects once more", value=answer.status_code)
                 for piece in answer.iter_content(64 << 10):
@@ -182,7 +184,7 @@ def check_base(url: str) -> SplitResult:
 def failure(status: int, headers: Headers, content: bytes, path: str, now: datetime) -> GroundcrewError:
     """GitHub's answer of 400 and above in our words. `path` names what was asked for."""
     said, lowered = _message(content), {key.lower(): value for key, value in headers.items()}
-    wait = retry_after(lowered, said, now) if status in (403, 429) else None
+    wait = retry_after(status, lowered, content, now)
     if wait is not None:
         when = f"{path}, again in {int(wait.total_seconds())} s"
         return RateLimited("GitHub: too many requests", value=when, retry_after=wait)
@@ -197,23 +199,32 @@ def failure(status: int, headers: Headers, content: bytes, path: str, now: datet
         return NotFound("GitHub: not found", value=path, cure="Does it exist, and may the token see it?")
     if status == 409:
         return Conflict("GitHub: conflict", value=f"{path}: {said}")
-    if status >= 500:
+    if status >= 500 or status == 408:
         return Unavailable("GitHub is not well", value=f"HTTP {status}", cure="Tried again later")
     return UsageError("GitHub: not understood", value=f"{path}: HTTP {status}: {said}")
 
 
-def retry_after(headers: Headers, said: str, now: datetime) -> timedelta | None:
-    """How long a rate limit wants one to wait; None if it is no rate limit.
+def retry_after(status: int, headers: Headers, content: bytes, now: datetime) -> timedelta | None:
+    """How long a rate limit wants one to wait; None if it is no rate limit. `headers` in lower case.
 
-    https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+    Both limits are told with 403 or 429; the secondary one by its words alone, now and then in HTML. A minute
+    is the least where nothing says how long.
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
     """
+    if status not in (403, 429):
+        return None
     after, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
     if after.isdecimal():
         return timedelta(seconds=min(int(after), 86_400))
-    if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+    left = headers.get("x-ratelimit-remaining")
+    spent = left == "0"
+    # Every answer says when the hour ends, which has nothing to do with the secondary limit.
+    if reset.isdecimal() and (spent or (status == 429 and left is None)):
         until = datetime.fromtimestamp(min(int(reset), 1 << 40), UTC) - now
         return min(max(until, timedelta(seconds=1)), timedelta(days=1))
-    return timedelta(minutes=1) if "rate limit" in said.lower() else None
+    if spent or status == 429 or any(words in content.lower() for words in _LIMITED):
+        return timedelta(minutes=1)
+    return None
 
 
 def _message(content: bytes) -> str:
@@ -238,6 +249,21 @@ def _bounded(answer: requests.Response, path: str) -> bytes:
     except requests.RequestException as error:
         raise Unavailable("GitHub: the answer broke off", value=type(error).__name__) from error
     return bytes(content)
+
+
+def _told(answer: requests.Response) -> bytes:
+    """The beginning of what an answer says that is an error; nothing of any other."""
+    import requests
+
+    content = bytearray()
+    try:
+        for piece in answer.iter_content(4 << 10) if answer.status_code >= 400 else ():
+            content += piece
+            if len(content) >= _MOST_ERROR_BYTES:
+                break
+    except requests.RequestException:
+        pass  # its status says enough
+    return bytes(content[:_MOST_ERROR_BYTES])
 
 
 def _next_link(header: str) -> str:
