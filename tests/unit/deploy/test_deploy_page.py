@@ -90,7 +90,7 @@ def test_it_says_who_what_where_since_when_and_how_long_in_the_zone_of_the_polic
 
 
 def test_being_told_late_does_not_make_a_deploy_look_longer(world, files) -> None:
-    world.people.down = True
+    world.people.down, world.schema = True, None  # an empty database
     _, sha = world.merge(files())
     world.work(most=3)
     world.clock.advance(timedelta(hours=1))
