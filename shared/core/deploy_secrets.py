@@ -49,6 +49,16 @@ def values_secrets(
     return sorted(found, key=lambda one: (one.line, one.where))
 
 
+def sealed_values(deployed: Mapping[str, Any]) -> list[Finding]:
+    """Values that reach Helm encrypted, as those of a chart's own values.yaml do: nothing decrypts these."""
+    cure = "Name the file in deploy.values of policy.yaml, where it is decrypted"
+    return [
+        Finding("sealed-value", "error", dotted(path), 0, "it would be deployed as it is encrypted", cure)
+        for path, _, text in _literals(deployed)
+        if path[0] != "sops" and text.lstrip().startswith("ENC[AES256_GCM")
+    ]
+
+
 def manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
     """Plaintext secrets outside of Secret objects: in variables, ConfigMaps, arguments, annotations."""
     found = []

@@ -14,7 +14,7 @@ from shared.core.deploy_chart import dependency_findings, rocketchat_version
 from shared.core.deploy_images import chat_image as chat_image
 from shared.core.deploy_images import chat_version as chat_version
 from shared.core.deploy_images import images as images
-from shared.core.deploy_secrets import values_secrets
+from shared.core.deploy_secrets import sealed_values, values_secrets
 from shared.core.deploy_subcharts import Tree, default_secrets, read_tree
 from shared.core.deploy_values import Values, lint_values
 from shared.core.deploy_words import Finding
@@ -104,7 +104,7 @@ def _plain_secrets(
         for name, file in committed.items()
         for finding in values_secrets(file.values, file.lines, file=name)
     ]
-    return [*ours, *default_secrets(tree, deployed)]
+    return [*ours, *sealed_values(deployed), *default_secrets(tree, deployed)]
 
 
 def _text(files: Mapping[str, bytes], name: str) -> str:

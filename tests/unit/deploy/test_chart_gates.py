@@ -24,7 +24,7 @@ from shared.ports_deploy import ChartPackage, Revision
 from shared.state.asking import Gating
 from shared.state.deploys import Request
 from shared.state.gating_chart import ChartGates
-from shared.state.shipping import Server, Shipping
+from shared.state.shipping import Decrypted, Server, Shipping
 
 A, B = (f"sha256:{letter * 64}" for letter in "ab")
 CHAT = "registry.example/rocket.chat"
@@ -243,6 +243,25 @@ def test_the_charts_own_values_are_looked_at_even_if_others_replace_them(world, 
     sha = world.repository.commit(changed)
     found = ask(replace(world.shipping(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     assert "values.yaml: smtp.password" in gate(found, "secrets in values").reason
+
+
+def test_an_encrypted_value_in_the_charts_own_values_is_never_deployed_as_it_is(world, files) -> None:
+    changed = files()
+    sealed = (
+        b"smtp: {password: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\nsops: {mac: 'ENC[AES256_GCM,x]'}\n"
+    )
+    changed["values.yaml"] += sealed
+    releases = Given(None, [starts(f"{CHAT}:8.2.0")])
+    found = ask(replace(world.shipping(), releases=releases), world.repository.commit(changed))
+    closed = gate(found, "secrets in values")
+    assert "smtp.password: it would be deployed as it is encrypted" in closed.reason
+    assert "sops" not in closed.reason
+    world.policy = world.policy.model_copy(update={"values": ("values.yaml",)})
+    world.decrypt = lambda text, _name: Decrypted(
+        text.replace("ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]", "x" * 9)
+    )
+    found = ask(replace(world.shipping(), releases=releases), world.repository.commit(changed))
+    assert gate(found, "secrets in values").passed
 
 
 def test_the_demo_chart_raises_no_alarm(world) -> None:
