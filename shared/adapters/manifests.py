@@ -6,11 +6,15 @@ of custom resources, are told. Schemas come with `kubernetes-validate`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
+from shared.core.deploy_images import mapping
 from shared.core.deploy_objects import shown_name
 from shared.core.deploy_words import Finding, Manifest
 
+# The schemas' files are named by these.
+_NAMED = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(?:/[A-Za-z0-9]+)?", re.ASCII)
 _CURE = "Compare it with kubectl explain, in the cluster's version"
 
 
@@ -36,9 +40,9 @@ def _one(manifest: Manifest, version: str) -> Iterator[Finding]:
     import jsonschema
     from kubernetes_validate import utils
 
-    name = (manifest.get("metadata") or {}).get("name")
-    where = shown_name(f"{manifest.get('kind')}/{name}")
-    if not manifest.get("kind") or not manifest.get("apiVersion"):
+    where = shown_name(f"{manifest.get('kind')}/{mapping(manifest.get('metadata')).get('name')}")
+    named = (manifest.get("kind"), manifest.get("apiVersion"))
+    if not all(isinstance(one, str) and _NAMED.fullmatch(one) for one in named):
         yield Finding("schema", "error", where, 0, "it lacks apiVersion or kind", _CURE)
         return
     try:
@@ -60,6 +64,6 @@ def _complaint(error: object) -> str:
     if rule == "type":
         return f"it is not of the type {getattr(error, 'validator_value', '')}"
     if rule == "required":
-        missing = [key for key in getattr(error, "validator_value", ()) if key not in (instance or {})]
+        missing = [key for key in getattr(error, "validator_value", ()) if key not in mapping(instance)]
         return f"it lacks {', '.join(missing)}"
     return f"it breaks the rule {rule}"

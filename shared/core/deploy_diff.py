@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from shared.core.deploy_images import mapping
 from shared.core.deploy_objects import Leaf, Reference, is_secret, leaves, reference, shown
 from shared.core.deploy_words import Manifest
 from shared.core.redact import redact
@@ -152,7 +152,7 @@ def _text_lines(old: object, new: object, secrets: Sequence[str]) -> tuple[str, 
 
 
 def _removal_warnings(subject: Reference, old: Manifest) -> Iterator[str]:
-    annotations: Mapping[str, Any] = (old.get("metadata") or {}).get("annotations") or {}
+    annotations = mapping(mapping(old.get("metadata")).get("annotations"))
     if annotations.get("helm.sh/resource-policy") == "keep":
         return
     if subject.kind in ("PersistentVolumeClaim", "PersistentVolume"):

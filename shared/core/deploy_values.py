@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.core.deploy_images import Image, mappings
 from shared.core.deploy_secrets import Path, line_of
 from shared.core.deploy_versions import Version
 from shared.core.deploy_words import Finding
@@ -72,6 +73,14 @@ IGNORED = {
     "networkPolicy": "Apply a NetworkPolicy of your own beside the chart",
     "autoscaling": "Set replicaCount",
 }
+_TEXTS = (
+    "existingMongodbSecret",
+    "externalMongodbUrl",
+    "extraSecret",
+    "fullnameOverride",
+    "host",
+    "nameOverride",
+)
 TOOLS = frozenset({"sops"})  # metadata of the encryption, not a value
 
 
@@ -112,10 +121,18 @@ def _ignored_keys(given: Values) -> Iterator[Finding]:
             yield given.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", cure)
 
 
+def _texts(given: Values) -> Iterator[Finding]:
+    for key in _TEXTS:
+        value = given.get(key)
+        if value is not None and not isinstance(value, str):
+            message = f"{key} is not a text"
+            yield given.finding("not-a-text", "error", (key,), message, "Write it on one line, in quotes")
+
+
 def _self_named_secret(given: Values) -> Iterator[Finding]:
     for path in (("existingMongodbSecret",), ("extraSecret",), ("smtp", "existingSecret")):
         name = given.get(*path)
-        own = {f"{given.release}-rocketchat", given.get("fullnameOverride")}
+        own = (f"{given.release}-rocketchat", given.get("fullnameOverride"))
         if isinstance(name, str) and name and name in own:
             message = f"{name} is the Secret the chart renders itself, empty, at the next upgrade"
             yield given.finding("self-named-secret", "error", path, message, "Name a Secret of your own")
@@ -132,7 +149,7 @@ def _replicas_on_one_volume(given: Values) -> Iterator[Finding]:
 
 
 def _license(given: Values) -> Iterator[Finding]:
-    names = {item.get("name") for item in given.get("extraEnv") or () if isinstance(item, Mapping)}
+    names = [item.get("name") for item in mappings(given.get("extraEnv"))]
     if not given.get("microservices", "enabled") or given.get("license") or "ROCKETCHAT_LICENSE" in names:
         return
     severity = "warning" if given.get("extraSecret") else "error"
@@ -176,10 +193,10 @@ def _probe_paths(given: Values) -> Iterator[Finding]:
 
 def _image_tag(given: Values) -> Iterator[Finding]:
     tag = given.get("image", "tag")
-    if tag is None:
+    if tag in (None, ""):  # the chart takes its appVersion
         return
-    if not isinstance(tag, str) or Version.parse(tag) is None:
-        message = f"the tag {tag!r} names no version, so nobody can say what a deploy will start"
+    if not isinstance(tag, str) or not Image.parse(f"image:{tag}").version:
+        message = "the tag names no version, so nobody can say what a deploy will start"
         yield given.finding(
             "floating-tag", "error", ("image", "tag"), message, 'Name one, in quotes: tag: "8.2.1"'
         )
@@ -217,6 +234,7 @@ def _environment_variables(given: Values) -> Iterator[Finding]:
 
 RULES: tuple[Callable[[Values], Iterator[Finding]], ...] = (
     _ignored_keys,
+    _texts,
     _self_named_secret,
     _replicas_on_one_volume,
     _license,

@@ -103,6 +103,27 @@ def app_version_gate(current: str, target: str) -> Gate:
     return Gate(name, True, f"goes from {old} to {new}")
 
 
+def newer(one: str, other: str) -> str:
+    """The newer of two versions, of which either may be empty or none."""
+    first, second = Version.parse(one), Version.parse(other)
+    if first is None or second is None:
+        return one if first else other
+    return other if second > first else one
+
+
+def unknown_version_gate(before: str, after: str, *, told_after: bool) -> Gate:
+    """Closed: two images of Rocket.Chat, of which at least one does not say its version."""
+    name = "version"
+    cure = "Name the version as the image's tag, with or without a digest: 8.2.1@sha256:…"
+    if not after:
+        cure = "Call the container rocketchat, or the image rocket.chat"
+        return Gate(name, False, "nothing that starts Rocket.Chat was found", cure)
+    if not told_after:
+        return Gate(name, False, f"which version {after} is cannot be told", cure)
+    told = f"which version {before} is, which runs now, cannot be told"
+    return Gate(name, False, told, "Deploy that image first, with its version as the tag before its digest")
+
+
 def chart_notes(current: str, target: str) -> list[str]:
     """What changes hands between two versions of the chart, to be told in the plan."""
     old, new = Version.parse(current), Version.parse(target)

@@ -1,18 +1,20 @@
 """The YAML of charts: values with the line of each, and rendered manifests, as Helm would read them.
 
-Helm reads YAML 1.1 (`yes` is true), which PyYAML's safe loader does too. Nothing is constructed but plain
-data, and what anchors unfold to is bounded.
+PyYAML finds the structure; what a scalar means is Go's to say. Nothing is constructed but plain data, what
+anchors unfold to is bounded, and an error quotes nothing of the file, since that may be a secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import base64
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from shared.errors import Refused
+from shared.formats.goyaml import Scalar, as_helm, as_sops
 
 Path = tuple[str | int, ...]
 MAX_CHARACTERS = 8 << 20
@@ -20,6 +22,14 @@ MAX_VALUES = 200_000
 MAX_DEPTH = 100
 _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _MERGE = "tag:yaml.org,2002:merge"
+_STR = "tag:yaml.org,2002:str"
+_OPEN = "?"  # what a plain scalar is follows from its text
+_TAGS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "null": (type(None),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +40,33 @@ class ValuesFile:
     lines: Mapping[Path, int] = field(repr=False)
 
 
+class _Problem(Exception):
+    """What is wrong, in words of ours."""
+
+    def __init__(self, problem: str, node: yaml.Node | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.problem_mark = problem, node.start_mark if node else None
+
+
 class _Loader(yaml.SafeLoader):
-    """Bounded in depth; texts stay texts where YAML 1.1 would make them dates, as Helm has it."""
+    """Bounded in depth; leaves it to others what a plain scalar is."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise yaml.YAMLError("it is nested too deeply")
+            raise _Problem("it is nested too deeply")
         try:
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
 
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """Called where no tag stands: what a plain scalar is gets decided later."""
+        if kind is not yaml.ScalarNode or not implicit[0]:
+            return _STR if kind is yaml.ScalarNode else _PLAIN[kind is yaml.SequenceNode]
+        return _MERGE if value == "<<" else _OPEN
 
 
 def read_values(text: str, name: str) -> ValuesFile:
@@ -59,6 +77,15 @@ def read_values(text: str, name: str) -> ValuesFile:
     if len(found) > 1 or not isinstance(found[0][0], dict):
         raise Refused(f"{name} is not one mapping of values", cure="Write key: value pairs")
     return ValuesFile(*found[0])
+
+
+def read_as_sops(text: str, name: str) -> Mapping[str, Any]:
+    """The values of one file as SOPS reads it, to which `yes` is a text. Raises `Refused`."""
+    found = _read(text, name, as_sops)
+    if len(found) != 1 or not isinstance(found[0][0], dict):
+        raise Refused(f"{name} is not one mapping of values", cure="Write key: value pairs")
+    values: dict[str, Any] = found[0][0]
+    return values
 
 
 def read_manifests(text: str, name: str = "the rendered chart") -> list[Mapping[str, Any]]:
@@ -89,23 +116,25 @@ def merged(layers: list[Mapping[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _read(text: str, name: str) -> list[tuple[Any, dict[Path, int]]]:
+def _read(
+    text: str, name: str, resolve: Callable[[str], Scalar] = as_helm
+) -> list[tuple[Any, dict[Path, int]]]:
     if len(text) > MAX_CHARACTERS:
         raise Refused(f"{name} is larger than allowed, in characters", value=MAX_CHARACTERS)
     try:
         loader, found = _Loader(text), []
         while loader.check_node():
             node = loader.get_node()
-            reader = _Reader(loader)
+            reader = _Reader(resolve)
             value = reader.value(node, ()) if node is not None else None
             if value is not None:
                 found.append((value, reader.lines))
         return found
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        # Only place and problem: the parser's own text quotes the line, which may hold a secret.
+    except (yaml.YAMLError, _Problem, RecursionError, ValueError) as error:
+        # PyYAML's words quote an alias, a tag or the line, each of which may be somebody's secret.
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else "the file"
-        problem = getattr(error, "problem", None) or "too deep or malformed"
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        problem = error.problem if isinstance(error, _Problem) else "it is malformed"
         raise Refused(
             f"{name} is not readable as YAML", value=f"{where}: {problem}", cure="Mend it and merge again"
         ) from None
@@ -114,32 +143,53 @@ def _read(text: str, name: str) -> list[tuple[Any, dict[Path, int]]]:
 class _Reader:
     """Makes plain data of nodes and remembers the lines."""
 
-    def __init__(self, loader: _Loader) -> None:
-        self._loader, self.lines, self._count = loader, dict[Path, int](), 0
+    def __init__(self, resolve: Callable[[str], Scalar]) -> None:
+        self._resolve, self.lines, self._count = resolve, dict[Path, int](), 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._tick()
         if len(path) > MAX_DEPTH:
-            raise ValueError("too deep")
+            raise _Problem("it is nested too deeply", node)
         self.lines.setdefault(path, node.start_mark.line + 1)
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
-            raise yaml.MarkedYAMLError(problem=f"the tag {node.tag}", problem_mark=node.start_mark)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if node.tag not in _PLAIN:
+            raise _Problem("a tag that is not for plain data", node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+
+    def _scalar(self, node: yaml.ScalarNode) -> Scalar:
+        kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
+        if node.tag in (_OPEN, _MERGE):
+            return self._resolve(text)
+        if kind == "str":
+            return text
+        if kind == "binary":
+            return base64.b64decode(text).decode(errors="replace")
+        if kind not in _TAGS:
+            raise _Problem("a tag that is not for plain data", node)
+        made = self._resolve(text)
+        if not isinstance(made, _TAGS[kind]) or (isinstance(made, bool) and kind != "bool"):
+            raise _Problem("a value is not what its tag says", node)
+        return float(made) if kind == "float" and made is not None else made
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        own = [key.value for key, _ in node.value if key.tag != _MERGE and isinstance(key, yaml.ScalarNode)]
-        if len(own) != len(set(own)):
-            again = next(key for key, _ in node.value if own.count(key.value) > 1)
-            raise yaml.MarkedYAMLError(problem="a key stands there twice", problem_mark=again.start_mark)
+        own = set[str]()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Problem("a key is not a text", key)
+            if key.tag != _MERGE and key.value in own:
+                raise _Problem("a key stands there twice", key)
+            if key.tag == _MERGE and self._resolve is as_sops:
+                # To SOPS it is a key like others, and what it brings in stands in the MAC where it does.
+                raise _Problem("a merge key in a file of SOPS is not served", key)
+            own.add(key.value)
         made: dict[str, Any] = {}
         for key_node, value_node in self._pairs(node):
-            key = str(key_node.value)
-            self.lines[*path, key] = key_node.start_mark.line + 1
-            made[key] = self.value(value_node, (*path, key))
+            name = str(key_node.value)
+            self.lines[*path, name] = key_node.start_mark.line + 1
+            made[name] = self.value(value_node, (*path, name))
         return made
 
     def _pairs(self, node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
@@ -159,4 +209,4 @@ class _Reader:
     def _tick(self) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise ValueError("too much")
+            raise _Problem("it unfolds to more values than allowed")

@@ -2,7 +2,14 @@
 
 A file has a data key, encrypted to each recipient under `sops.age`; each value is `ENC[AES256_GCM,…]` with
 the path of its keys as additional data, and a MAC over all values in their order keeps them together.
-https://github.com/getsops/sops (aes/cipher.go, sops.go: Decrypt, ToBytes)
+https://github.com/getsops/sops (aes/cipher.go; sops.go: Decrypt, shouldBeEncrypted, ToBytes; stores/yaml)
+
+Whether a value is encrypted is told by its form. SOPS tells it by the file's rules (`unencrypted_suffix`,
+`encrypted_regex` and the like), which need not be known here: to leave a value in plain text that the rules
+would encrypt, or the other way round, is seen in the MAC, and where that does not cover plain texts
+(`mac_only_encrypted`), whoever reviews a plain text sees it.
+
+All of this is from reading its source, and how numbers and times in plain text enter the MAC from that alone.
 """
 
 from __future__ import annotations
@@ -11,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -23,7 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from shared.errors import Corrupt, GroundcrewError, Refused
 from shared.formats.age import decrypt as decrypt_age
 from shared.formats.agekeys import Identity
-from shared.formats.chartyaml import read_values
+from shared.formats.chartyaml import read_as_sops, read_values
 
 _VALUE = re.compile(
     r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:(\w+)\]",
@@ -33,12 +41,23 @@ _ARMOR = re.compile(
     r"-----BEGIN AGE ENCRYPTED FILE-----\s+(.+?)\s+-----END AGE ENCRYPTED FILE-----", re.DOTALL
 )
 _CURE = "Encrypt it anew with sops, to the recipient of GROUNDCREW_SOPS_AGE_KEY"
+_MARK = "ENC[AES256_GCM"
+# Where the MAC covers the encrypted values only, it begins with these: neither kind passes for the other.
+_ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()
 _Path = tuple[str, ...]
 
 
 def is_encrypted(text: str, name: str) -> bool:
-    """Whether the values file says of itself that SOPS encrypted it. Raises `Refused` for bad YAML."""
-    return isinstance(read_values(text, name).values.get("sops"), Mapping)
+    """Whether the values file says of itself that SOPS encrypted it.
+
+    Raises `Refused` for bad YAML, and for an encrypted value without what it takes to decrypt it, which
+    would be deployed as it stands.
+    """
+    values = read_values(text, name).values
+    if "sops" in values:
+        return True
+    _refuse_sealed(values, name)
+    return False
 
 
 def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, tuple[str, ...]]:
@@ -47,21 +66,39 @@ def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, 
     Raises `Refused` if none of the identities opens it or it uses what is not served, `Corrupt` if it was
     changed since it was encrypted.
     """
-    values = dict(read_values(text, name).values)
+    values = dict(read_as_sops(text, name))
     about = values.pop("sops", None)
     if not isinstance(about, Mapping):
         raise Refused(f"{name} is not encrypted with SOPS", cure=_CURE)
-    if about.get("mac_only_encrypted"):
-        raise Refused(f"{name} was encrypted with mac_only_encrypted, which is not served", cure=_CURE)
-    key = _data_key(about, name, identities)
-    opened = _Opened(AESGCM(key), name)
+    opened = _Opened(AESGCM(_data_key(about, name, identities)), name)
     plain = opened.tree(values, ())
     _check_mac(opened, about, plain)
-    return yaml.safe_dump(plain, allow_unicode=True, sort_keys=False), tuple(opened.secrets)
+    _refuse_sealed(plain, name)
+    return _dumped(plain), tuple(opened.secrets)
+
+
+def _refuse_sealed(values: Any, name: str) -> None:
+    """Raises Refused if something is left that looks encrypted: Helm would take it for the value."""
+    if any(isinstance(leaf, str) and leaf.lstrip().startswith(_MARK) for leaf in _leaves(values)):
+        raise Refused(f"{name} has an encrypted value that nothing here can decrypt", cure=_CURE)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text: what PyYAML leaves plain may be a number or a yes to Helm."""
+
+
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+
+
+def _dumped(plain: Any) -> str:
+    return yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
 
 
 def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity]) -> bytes:
-    stanzas = about.get("age") or ()
+    listed = about.get("age")
+    stanzas = listed if isinstance(listed, list) else []
     for stanza in stanzas:
         found = _ARMOR.search(str(stanza.get("enc", ""))) if isinstance(stanza, Mapping) else None
         if found is None:
@@ -86,6 +123,7 @@ class _Opened:
     def __init__(self, cipher: AESGCM, name: str) -> None:
         self._cipher, self._name = cipher, name
         self.secrets: list[str] = []
+        self.values: list[Any] = []  # what was encrypted, in its order
 
     def tree(self, value: Any, path: _Path) -> Any:
         if isinstance(value, Mapping):
@@ -98,6 +136,7 @@ class _Opened:
     def _open(self, match: re.Match[str], additional: str) -> Any:
         text = self.open(match, additional)
         plain = _typed(text, match[4])
+        self.values.append(plain)
         if text:
             self.secrets.append(text)
         return plain
@@ -128,8 +167,9 @@ def _typed(text: str, kind: str) -> Any:
 
 
 def _check_mac(opened: _Opened, about: Mapping[str, Any], plain: Any) -> None:
-    digest = hashlib.sha512()
-    for leaf in _leaves(plain):
+    only = about.get("mac_only_encrypted") is True
+    digest = hashlib.sha512(_ONLY_ENCRYPTED if only else b"")
+    for leaf in opened.values if only else _leaves(plain):
         digest.update(_bytes(leaf))
     match = _VALUE.fullmatch(str(about.get("mac", "")))
     told = opened.open(match, str(about.get("lastmodified", ""))) if match else ""
@@ -157,5 +197,12 @@ def _bytes(value: Any) -> bytes:
     if isinstance(value, bool):
         return b"True" if value else b"False"
     if isinstance(value, float):
-        return format(Decimal(repr(value)).normalize(), "f").encode()
-    return str(value).encode()
+        return _float(value).encode()
+    return str(value).encode(errors="surrogatepass")
+
+
+def _float(value: float) -> str:
+    """Go's strconv.FormatFloat(value, 'f', -1, 64)."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
+    return format(Decimal(repr(value)).normalize(), "f")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,14 +16,16 @@ from shared.state.charts import Chart
 from shared.state.deploys import Request
 from shared.state.shipping import Shipping
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Gating:
     """What came out. `standing` is `go`, or why nothing is to be deployed: `done`, `superseded`.
 
-    `mark_version` is the newest version that may have touched the data though it is not what is deployed,
-    `revision_version` that of the good revision, `version_before` the one that the data belong to; `had_data`
-    says that there are data but no release.
+    `mark_version` is told beforehand: the newest version that may have touched the data although it is not
+    deployed. `version_before` is what the data was last touched by, as far as is known: that, or what the
+    good revision starts, `revision_version`. `had_data` is whether there was data without a release.
     """
 
     gates: list[Gate] = field(default_factory=list)
@@ -34,11 +37,12 @@ class Gating:
     after: Sequence[Manifest] = ()
     newest: Revision | None = None
     good: Revision | None = None
+    kubernetes: str = ""
     mark_version: str = ""
     revision_version: str = ""
-    had_data: bool = False
     version_before: str = ""
     version_after: str = ""
+    had_data: bool = False
     plan: Plan | None = None
     notes: tuple[str, ...] = ()
 
@@ -64,7 +68,11 @@ class Asking:
         self.shipping, self.request, self.found = shipping, request, found
 
     def _gate(self, name: str, ask: Callable[[], Gate | None]) -> None:
-        """Ask one gate; a permanent failure to ask closes it, any other is raised."""
+        """Ask one gate; a permanent failure to ask closes it, a transient one is raised.
+
+        So does what nobody thought of: the message of a deploy that raises is delivered until it is poison,
+        and then nobody is told, while the machine is kept up for it.
+        """
         try:
             gate = ask()
         except GroundcrewError as error:
@@ -72,8 +80,20 @@ class Asking:
                 raise
             reason = error.thing if error.value is None else f"{error.thing}: {error.value}"
             gate = Gate(name, False, reason, error.cure)
+        except Exception as error:  # noqa: BLE001 - see above
+            _log(name, error)
+            cure = "Mend the chart where it is unusual, or tell the maintainers, who find more in the log"
+            gate = Gate(name, False, f"it could not be judged: {type(error).__name__}", cure)
         if gate is not None:
             self.found.gates.append(gate)
+
+
+def _log(gate: str, error: Exception) -> None:
+    """With the place, but without the error's words, which may quote a value of the chart."""
+    silent = RuntimeError(type(error).__name__)
+    log.error(
+        "deploy.gate_broken", extra={"gate": gate}, exc_info=(RuntimeError, silent, error.__traceback__)
+    )
 
 
 def good_one(history: Sequence[Revision]) -> Revision | None:

@@ -5,33 +5,39 @@ Nothing is fetched from anywhere else: what a chart depends on must lie in its `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any
-from urllib.parse import urlsplit
 
-from shared.core.deploy_secrets import values_secrets
+from shared.core.deploy_chart import dependency_findings, rocketchat_version
+from shared.core.deploy_images import chat_image as chat_image
+from shared.core.deploy_images import chat_version as chat_version
+from shared.core.deploy_images import images as images
+from shared.core.deploy_secrets import sealed_values, values_secrets
+from shared.core.deploy_subcharts import Tree, default_secrets, read_tree
 from shared.core.deploy_values import Values, lint_values
-from shared.core.deploy_words import Finding, Manifest
+from shared.core.deploy_words import Finding
 from shared.errors import NotFound, Refused
 from shared.formats.chartyaml import ValuesFile, merged, read_values
 from shared.formats.tarball import below, read_files
 from shared.ports_deploy import ChartPackage
 from shared.state.shipping import Decrypted, Shipping
 
-_CHAT = ("rocket.chat", "rocketchat")
-_MONGODB = ("mongodb", "mongo", "mongodb-community-server")
-
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart as it is to be deployed. `findings` are what is wrong with it by reading it, by gate."""
+    """A chart as it is to be deployed.
+
+    `checks` find what is wrong with it by reading it, by gate; `committed` are all values in the repository,
+    as they stand there; `app_version` is the version of Rocket.Chat it is likely to start.
+    """
 
     package: ChartPackage
     app_version: str
     version: str
-    findings: Mapping[str, Sequence[Finding]]
+    checks: Mapping[str, Callable[[], Sequence[Finding]]] = field(repr=False)
+    committed: Mapping[str, ValuesFile] = field(repr=False)
 
 
 def fetch(shipping: Shipping, sha: str) -> Chart:
@@ -55,56 +61,50 @@ def fetch(shipping: Shipping, sha: str) -> Chart:
 def _chart(
     shipping: Shipping, files: dict[str, bytes], raw: Mapping[str, str], decrypted: Sequence[Decrypted]
 ) -> Chart:
-    about = read_values(_text(files, "Chart.yaml"), "Chart.yaml").values
-    own = (
-        read_values(_text(files, "values.yaml"), "values.yaml")
-        if "values.yaml" in files
-        else ValuesFile({}, {})
-    )
-    given = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [own]
+    tree = read_tree(files)
+    given = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [tree.own]
     lines = reduce(lambda all_, one: {**all_, **one.lines}, given, dict[Any, int]())
     mine = merged([one.values for one in given])
-    tag = _tag(merged([own.values, mine]))
-    version = tag or str(about.get("appVersion", ""))
-    judged = Values(mine, lines, shipping.policy.release, version, frozenset(own.values))
-    committed = {name: read_values(text, name) for name, text in raw.items()} or {"values.yaml": own}
-    findings = {
-        "dependencies": list(_dependencies(about, files, shipping.policy.allowed_chart_hosts)),
-        "values": lint_values(judged),
-        "secrets in values": [
-            finding
-            for name, file in committed.items()
-            for finding in values_secrets(file.values, file.lines, file=name)
-        ],
-    }
-    secrets = [text for one in decrypted for text in one.secrets]
-    package = ChartPackage(files, [one.text for one in decrypted], secrets)
-    return Chart(package, version, str(about.get("version", "")), findings)
+    deployed = merged([tree.own.values, mine])
+    version = rocketchat_version(tree.head, deployed)
+    judged = Values(mine, lines, shipping.policy.release, version, _known(tree))
+    # The chart's own values count as ours, whether or not others replace them: they are in the repository.
+    committed = {"values.yaml": tree.own, **{name: read_values(text, name) for name, text in raw.items()}}
+    package = ChartPackage(
+        files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
+    )
+    return Chart(
+        package,
+        version,
+        tree.head.version,
+        {
+            "dependencies": partial(
+                dependency_findings, tree.head, files, shipping.policy.allowed_chart_hosts
+            ),
+            "values": partial(lint_values, judged),
+            "secrets in values": partial(_plain_secrets, committed, tree, deployed),
+        },
+        {**{one.values_name: one.own for one in tree.all()}, **committed},
+    )
 
 
-def _dependencies(
-    about: Mapping[str, Any], files: Mapping[str, bytes], hosts: Sequence[str]
-) -> Iterator[Finding]:
-    """Each comes from a host that policy allows, and is in the repository."""
-    for index, one in enumerate(about.get("dependencies") or ()):
-        name, where = str(one.get("name", "")), str(one.get("repository", ""))
-        place = f"Chart.yaml: dependencies[{index}]"
-        address = urlsplit(where)
-        if (
-            where
-            and not where.startswith("file://")
-            and (address.hostname not in hosts or address.scheme not in ("https", "oci"))
-        ):
-            yield Finding(
-                "dependency-host", "error", place, 0, f"{name} comes from a host that is not allowed",
-                "See deploy.allowed_chart_hosts in policy.yaml",
-            )  # fmt: skip
-        packed = f"charts/{name}-{one.get('version', '')}.tgz"
-        if f"charts/{name}/Chart.yaml" not in files and packed not in files:
-            yield Finding(
-                "dependency-missing", "error", place, 0, f"{name} is not in the chart's charts/",
-                "Run helm dependency update and commit what it fetched",
-            )  # fmt: skip
+def _known(tree: Tree) -> frozenset[str]:
+    """The topmost keys that mean something to the chart: its own, and those of what it brings along."""
+    brought = [one.head.name for one in tree.below]
+    for one in tree.head.dependencies:
+        brought += [one.key, *(condition.partition(".")[0] for condition in one.conditions)]
+    return frozenset([*tree.own.values, *brought, "tags"])
+
+
+def _plain_secrets(
+    committed: Mapping[str, ValuesFile], tree: Tree, deployed: Mapping[str, Any]
+) -> list[Finding]:
+    ours = [
+        finding
+        for name, file in committed.items()
+        for finding in values_secrets(file.values, file.lines, file=name)
+    ]
+    return [*ours, *sealed_values(deployed), *default_secrets(tree, deployed)]
 
 
 def _text(files: Mapping[str, bytes], name: str) -> str:
@@ -115,37 +115,3 @@ def _text(files: Mapping[str, bytes], name: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise Refused(f"{name} is not text in UTF-8", cure="Mend it and merge again") from None
-
-
-def _tag(values: Mapping[str, Any]) -> str:
-    image = values.get("image")
-    tag = image.get("tag") if isinstance(image, Mapping) else None
-    return tag if isinstance(tag, str) else ""
-
-
-def images(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """The images of all containers in all pod templates."""
-    for manifest in manifests:
-        spec = manifest.get("spec")
-        template = spec.get("template") if isinstance(spec, Mapping) else None
-        pod = template.get("spec") if isinstance(template, Mapping) else None
-        for container in (pod or {}).get("containers") or ():
-            yield str(container.get("image", ""))
-
-
-def chat_version(manifests: Sequence[Manifest]) -> str:
-    """The version of Rocket.Chat that the manifests start, by its image's tag; empty if there is none."""
-    return _version(manifests, _CHAT)
-
-
-def mongodb_version(manifests: Sequence[Manifest]) -> str:
-    """The version of the MongoDB that the manifests start; empty if they start none."""
-    return _version(manifests, _MONGODB)
-
-
-def _version(manifests: Sequence[Manifest], names: Sequence[str]) -> str:
-    for image in images(manifests):
-        path, _, tag = image.partition("@")[0].rpartition(":")
-        if path.rpartition("/")[2] in names and "/" not in tag:
-            return tag
-    return ""

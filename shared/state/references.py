@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from shared.core.deploy_images import containers, mapping, mappings, pod_of
+from shared.core.deploy_objects import shown_name
 from shared.core.deploy_words import Finding, Manifest
 from shared.ports_deploy import Cluster
 
@@ -16,38 +17,39 @@ def missing_secrets(cluster: Cluster, manifests: Sequence[Manifest]) -> list[Fin
     known = {name: set(keys) for name, keys in cluster.secret_keys().items()}
     for one in manifests:
         if one.get("kind") == "Secret":
-            keys = {*(one.get("data") or {}), *(one.get("stringData") or {})}
-            known[str((one.get("metadata") or {}).get("name"))] = keys
+            known[_name(one)] = {*mapping(one.get("data")), *mapping(one.get("stringData"))}
     found: dict[tuple[str, str], Finding] = {}
     for manifest in manifests:
-        where = f"{manifest.get('kind')}/{(manifest.get('metadata') or {}).get('name')}"
+        where = shown_name(f"{manifest.get('kind')}/{_name(manifest)}")
         for name, key in _named(manifest):
             if name not in known:
-                told = f"there is no Secret {name}"
+                told = f"there is no Secret {shown_name(name)}"
             elif key and key not in known[name]:
-                told = f"the Secret {name} has no key {key}"
+                told = f"the Secret {shown_name(name)} has no key {shown_name(key)}"
             else:
                 continue
             found.setdefault((name, key), Finding("missing-secret", "error", where, 0, told, _CURE))
     return list(found.values())
 
 
+def _name(manifest: Manifest) -> str:
+    return str(mapping(manifest.get("metadata")).get("name"))
+
+
 def _named(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """The Secrets of a pod template that are not optional, each with the key that is read, or none."""
-    spec = manifest.get("spec")
-    template = spec.get("template") if isinstance(spec, Mapping) else None
-    pod = template.get("spec") if isinstance(template, Mapping) else None
-    if not isinstance(pod, Mapping):
-        return
-    for container in (*(pod.get("initContainers") or ()), *(pod.get("containers") or ())):
-        for variable in container.get("env") or ():
-            yield from _reference((variable.get("valueFrom") or {}).get("secretKeyRef"), "name")
-        for source in container.get("envFrom") or ():
+    """The Secrets of an object's pods that are not optional, each with the key that is read, or none."""
+    for container in containers(manifest):
+        for variable in mappings(container.get("env")):
+            yield from _reference(mapping(variable.get("valueFrom")).get("secretKeyRef"), "name")
+        for source in mappings(container.get("envFrom")):
             yield from _reference(source.get("secretRef"), "name")
-    for volume in pod.get("volumes") or ():
+    for volume in mappings(pod_of(manifest).get("volumes")):
         yield from _reference(volume.get("secret"), "secretName")
+        for source in mappings(mapping(volume.get("projected")).get("sources")):
+            yield from _reference(source.get("secret"), "name")
 
 
-def _reference(reference: Any, field: str) -> Iterator[tuple[str, str]]:
-    if isinstance(reference, Mapping) and reference.get(field) and not reference.get("optional"):
-        yield str(reference[field]), str(reference.get("key", ""))
+def _reference(reference: object, field: str) -> Iterator[tuple[str, str]]:
+    found = mapping(reference)
+    if found.get(field) and not found.get("optional"):
+        yield str(found[field]), str(found.get("key", ""))

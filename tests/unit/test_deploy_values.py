@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.chart import rocketchat
-from shared.core.deploy_secrets import manifest_secrets, values_secrets
+from shared.core.deploy_secrets import copied_secrets, manifest_secrets, values_secrets
 from shared.core.deploy_values import Values, lint_values
 from shared.errors import Refused
 from shared.formats.chartyaml import merged, read_manifests, read_values
@@ -79,6 +79,8 @@ def test_the_charts_own_keys_are_all_known():
             id="twice",
         ),
         pytest.param("extraEnv:\n  - value: x\n", ("extra-env", "error", 8), id="without a name"),
+        pytest.param("extraEnv: true\n", ("extra-env", "error", 7), id="variables as a switch"),
+        pytest.param("fullnameOverride: [a]\n", ("not-a-text", "error", 7), id="a list for a name"),
     ],
 )
 def test_each_trap_is_found_on_its_line(text, expected):
@@ -95,8 +97,18 @@ def test_each_trap_is_found_on_its_line(text, expected):
         "livenessProbe:\n  path: /livez\n",
         "sops:\n  version: 3.9.0\n",
         "extraEnv:\n",
+        "nameOverride:\n",
     ],
-    ids=["stateless", "shared volume", "licensed", "licensed by a variable", "new probe", "sops", "empty"],
+    ids=[
+        "stateless",
+        "shared volume",
+        "licensed",
+        "licensed by a variable",
+        "new probe",
+        "sops",
+        "empty",
+        "nothing",
+    ],
 )
 def test_what_is_fine_is_left_alone(text):
     assert lint(GOOD + text) == []
@@ -109,12 +121,17 @@ def test_what_is_fine_is_left_alone(text):
         ("host: x\nimage:\n  tag: 8.2\nmongodb:\n  enabled: false\n", "floating-tag"),
         ("mongodb:\n  enabled: false\n", "no-host"),
         ("host: x\n", "bundled-bitnami"),
-        ("host: x\nexistingMongodbSecret: y\n", "two-databases"),
+        ("host: x\nexistingMongodbSecret: db\n", "two-databases"),
         ("host: x\nmongodb:\n  image: {repository: mongo}\n  auth: {enabled: false}\n", "mongodb-open"),
     ],
 )
 def test_what_is_missing_or_open_is_found(text, rule):
     assert [found for found, _severity, _line in lint(text)] == [rule]
+
+
+def test_a_version_with_the_digest_of_its_image_is_a_version():
+    pinned = GOOD.replace('"8.2.0"', f'"8.2.0@sha256:{"a" * 64}"')
+    assert lint(pinned) == []
 
 
 def test_a_probe_of_a_version_that_does_not_have_it_yet_is_an_error():
@@ -191,12 +208,53 @@ def test_plaintext_secrets_outside_of_secret_objects_are_found():
     assert "hunter" not in " ".join(map(str, found))
 
 
+COPIED = """\
+kind: Secret
+metadata: {name: smtp}
+stringData: {smtp-password: hunter22, user: mailer, random: a8Zk2x9Q, license: ""}
+---
+kind: Secret
+metadata: {name: database}
+data: {mongo-uri: bW9uZ29kYjovL3Jvb3Q6aCU0MG50ZXIyMkBkYi94, raw: //79, port: MjcwMTc=}
+---
+kind: Secret
+metadata: {name: written}
+stringData: {api-token: straight-from-it}
+---
+kind: Secret
+metadata: {name: sealed}
+stringData: {password: from-sops}
+"""
+COMMITTED = {
+    "values.yaml": {"smtp": {"pass": "hunter22", "user": "mailer"}, "weak": "from-sops", "port": 27017},
+    "production.yaml": {"mongodb": {"pw": "h@nter22"}, "sops": {"mac": "a8Zk2x9Q"}},
+}
+TEMPLATES = {"templates/token.yaml": 'stringData:\n  api-token: "straight-from-it"\n'}
+
+
+def test_what_a_secret_holds_must_not_stand_in_plain_text_in_the_repository():
+    found = copied_secrets(read_manifests(COPIED), COMMITTED, templates=TEMPLATES, secrets=["from-sops"])
+    assert [(one.where, one.message) for one in found] == [
+        ("Secret/database: mongo-uri", "production.yaml: mongodb.pw has it in plain text"),
+        ("Secret/smtp: smtp-password", "values.yaml: smtp.pass has it in plain text"),
+        ("Secret/written: api-token", "templates/token.yaml has it in plain text"),
+    ]
+    assert "nter22" not in " ".join(map(str, found))
+
+
+@pytest.mark.parametrize("shape", [[], "x", 1, None, {"a": []}], ids=repr)
+def test_a_secret_of_another_shape_holds_nothing(shape):
+    manifests = [{"kind": "Secret", "metadata": shape, "data": shape, "stringData": shape}]
+    assert copied_secrets(manifests, COMMITTED) == []
+    assert manifest_secrets(manifests) == []
+
+
 # The YAML itself
 
 
 def test_values_are_read_as_helm_reads_them_with_the_line_of_each():
-    file = read_values("a: yes\nb:\n  - x: 2024-01-01\n  - y\n", "v")
-    assert file.values == {"a": True, "b": [{"x": "2024-01-01"}, "y"]}
+    file = read_values("a: yes\nb:\n  - x: 2024-01-01\n  - z\n", "v")
+    assert file.values == {"a": True, "b": [{"x": "2024-01-01"}, "z"]}
     assert (file.lines[("b", 0, "x")], file.lines[("b", 1)]) == (3, 4)
     assert "2024" not in repr(file)
 
@@ -251,6 +309,58 @@ def test_an_error_names_the_line_and_does_not_quote_it():
         read_values("a: 1\npassword: 'hunter22\n", "prod.yaml")
     assert "hunter22" not in str(caught.value)
     assert "line" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: *Hunter2Secret\n",
+        "a: !Hunter2Secret\n",
+        "a: !Hunter2Secret x\n",
+        "a: !<tag:Hunter2Secret> x\n",
+        "a: !!python/object:Hunter2Secret {}\n",
+        "a: 'a'Hunter2Secret\n",
+        'a: {b: "\\Hunter2Secret"}\n',
+        "%Hunter2Secret x\na: 1\n",
+        "a: &Hunter2Secret x\nb: &Hunter2Secret y\n",
+        "? [Hunter2Secret]\n: 1\n",
+        "Hunter2Secret: 1\nHunter2Secret: 2\n",
+        "a:\n\t- Hunter2Secret\n",
+        "a: !!int Hunter2Secret\n",
+    ],
+)
+def test_an_error_quotes_no_alias_no_tag_and_no_key(text):
+    with pytest.raises(Refused) as caught:
+        read_values(text, "prod.yaml")
+    assert "Hunter2" not in str(caught.value)
+    assert "line" in str(caught.value)
+    assert "column" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("!!int '5'", 5),
+        ("!!float 5", 5.0),
+        ("!!str 5", "5"),
+        ("!!null ''", None),
+        ("!!binary aGk=", "hi"),
+        ("'yes'", "yes"),
+        ("|-\n  1e3", "1e3"),
+    ],
+)
+def test_a_tag_or_a_quote_says_what_a_value_is(text, value):
+    made = read_values(f"a: {text}\n", "v").values["a"]
+    assert made == value
+    assert type(made) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["!!int ''", "!!float x", "!!bool 1", "!!int true", "!!map x", "!!timestamp 2001-01-01"]
+)
+def test_a_value_that_is_not_what_its_tag_says_is_refused(text):
+    with pytest.raises(Refused, match="tag"):
+        read_values(f"a: {text}\n", "v")
 
 
 def test_later_values_win_key_by_key_and_null_removes():

@@ -36,7 +36,7 @@ def closed(world, sha: str) -> dict[str, str]:
         pytest.param({"Chart.yaml": None}, "chart", "there is no chart", id="no chart"),
         pytest.param({"templates/x.yaml": Symlink("/etc/passwd")}, "chart", "link", id="a symlink"),
         pytest.param({"templates/x.yaml": b"a: {{ .no }}\n"}, "template", "nil pointer", id="no render"),
-        pytest.param({"Chart.yaml": DEPENDENCY}, "dependencies", "not allowed", id="from another host"),
+        pytest.param({"Chart.yaml": DEPENDENCY}, "dependencies", "no way to get a chart", id="not by TLS"),
         pytest.param({"values.yaml": b"host: a.b\nimage: {tag: '8.2.0'}\nsmtp: {password: hunter22}\n"},
                      "secrets in values", "plain text", id="a password in values"),
         pytest.param({"values.yaml": b"host: a.b\nimage: {tag: '10.0.0'}\nmongodb: {enabled: false}\n"},
