@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import pymongo
 import pytest
 import requests
 
-from local.deploy_demo import ended, records
+from local.deploy_demo import NEVER, ended, records
 from local.github import webhooks
 from shared import config
 from shared.adapters.blobs import open_blobs
+from shared.adapters.clock import SystemClock
+from shared.state.approvals import Approvals
 
 # One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
 pytestmark = [pytest.mark.xdist_group("deploy-site"), pytest.mark.timeout(300)]
@@ -230,3 +235,42 @@ def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
     assert place.site.chat.version() == "8.4.0"
     assert place.cli("deploy", "drift", "--json")["drifts"] == []
     assert "no such deploy" in place.cli("deploy", "status", "0123456", code=1)
+
+
+def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_two_people(place) -> None:
+    """The whole of docs/runbooks/restore-after-a-deploy.md."""
+    before = place.site.chat.version()
+    pull = place.site.propose("8.5.0", "migrates", image=NEVER)
+    sha = place.site.merge(place.stack.host.url, pull)
+    with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
+        _until(lambda: "waiting" in _log(place, sha))
+        mongodb.rocketchat.migrations.update_one({"_id": "control"}, {"$inc": {"version": 1}})
+        kept = ended(place.stack, sha)
+        assert kept.state.value == "restore_proposed", kept
+        backup, revision = kept.record.backup, str(kept.record.revision_before)
+        assert f"groundcrew deploy rollback {revision} --restored {backup}" in kept.proposal
+        assert place.site.statuses(sha)[-1] == "error"
+        assert any("a restore is proposed" in message["text"] for message in place.site.people.messages)
+
+        reverted = place.ship(before, "revert")
+        assert reverted.state.value == "failed", "an older version is not started on these data"
+        assert any("closed  version" in line for line in reverted.gates)
+        assert "may have migrated" in place.cli("deploy", "rollback", revision, code=1)
+        back = ("deploy", "rollback", revision, "--restored", backup)
+        assert "is not that of" in place.cli(*back, code=1)
+
+        for name in set(mongodb.list_database_names()) - {"admin", "config", "local"}:
+            mongodb.drop_database(name)
+    to = ("--to-uri", place.stack.mongodb_uri, "--identity", str(place.stack.identity))
+    place.cli("restore", backup, *to)
+    refused = place.cli(*back, code=1)
+    assert "needs the approval of another person" in refused
+    asked = re.search(r"deploy approve ([0-9a-f]{16})", refused)
+    assert asked
+    assert "own request" in place.cli("deploy", "approve", asked[1], code=1)
+    storage = config.storage(place.stack.settings["AzureWebJobsStorage"])
+    Approvals(open_blobs(storage, "groundcrew"), SystemClock()).approve(asked[1], by="grace")
+    assert "approved by grace" in place.cli(*back)
+    _until(lambda: place.site.chat.version() == before)
+    after = place.ship(before, "after the restore")
+    assert after.state.value == "done", after
