@@ -1,13 +1,14 @@
-"""`make demo`: the main job, end to end, on this machine, from nothing.
+"""`make demo`: the main jobs, end to end, on this machine, from nothing.
 
 Seeds a Rocket.Chat database, backs it up through the running Functions host while it goes on changing,
 looks at the stored bytes, restores them into an empty MongoDB with the command line, and proves every
 namespace equal: first by the manifest's hashes, then by following the source's oplog from the second the
-backup ended to now, and comparing with the source itself.
+backup ended to now, and comparing with the source itself. Then merges are deployed: `local.deploy_demo`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
-from local import compare
+from local import compare, deploy_demo
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed
 from local.rocketchat.writer import Writer
@@ -104,9 +105,8 @@ def look_at_ciphertext(stack: Stack, needle: bytes) -> str:
     return f"{len(parts)} parts begin with age-encryption.org/v1 and hold no message's text"
 
 
-def demo(state: Path) -> None:
-    """All of it. Raises SystemExit at the first thing that is not as it should be."""
-    steps = Steps()
+def back_up_and_restore(state: Path, steps: Steps) -> None:
+    """The main job. Raises SystemExit at the first thing that is not as it should be."""
     policy = _policy(state)
     with Stack(state, policy=policy) as stack, MongoServer(state / "target", ttl_monitor=False) as target:
         console.print(f"host {stack.host.url}, source {stack.mongodb_uri}, target {target.uri}")
@@ -137,8 +137,6 @@ def demo(state: Path) -> None:
             found.append(f"{answer['replayed']} oplog entries replayed")
         with steps.step("Follow the oplog to now, compare with the source") as found:
             found += _prove(stack.mongodb_uri, target.uri, shown["oplog"]["end"])
-    console.print(steps.table())
-    console.print("[bold green]PROVEN[/]: what was backed up is what came back.")
 
 
 def _policy(state: Path) -> Path:
@@ -174,10 +172,25 @@ def _prove(source_uri: str, target_uri: str, end: str) -> list[str]:
 
 
 def main() -> int:
-    """Run the demo in `.local/demo`, made anew."""
-    state = ROOT / ".local" / "demo"
+    """Run the demo in `.local/demo`, made anew. `--only deploys` leaves the backup out."""
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=main.__doc__)
+    parser.add_argument("--only", choices=("backup", "deploys"))
+    only = parser.parse_args().only
+    state, steps = ROOT / ".local" / "demo", Steps()
     shutil.rmtree(state, ignore_errors=True)
-    demo(state)
+    told = []
+    if only != "deploys":
+        back_up_and_restore(state, steps)
+        told.append("[bold green]PROVEN[/]: what was backed up is what came back.")
+    if only != "backup":
+        missing = deploy_demo.demo(state / "deploys", steps.step)
+        shipped = (
+            "[bold green]SHIPPED[/]: a good merge is deployed, a bad one is undone, a forged one is refused."
+        )
+        told.append(f"[bold yellow]Deploys were not shown[/]: {missing}" if missing else shipped)
+    console.print(steps.table())
+    for line in told:
+        console.print(line)
     return 0
 
 

@@ -25,12 +25,14 @@ from local.chat import ChatServer
 from local.github import GitHubServer, Pull, Repository, webhooks
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
+from local.rocketchat.seed import seed
 from local.server import Served
 from local.stack import ROOT, Stack
 from local.surroundings import webhook
 from shared import config
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
+from shared.errors import GroundcrewError
 from shared.state.deploys import Deploys, Kept
 
 REPOSITORY = "acme/chat"
@@ -243,7 +245,9 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
     `step(name)` is a context manager that takes a list of what came out, as `local.demo.Steps.step`.
     """
     url = stack.host.url
-    with step("Merge a first release: signed webhook, gates, helm, smoke test") as found:
+    with step(
+        "Merge a first release: signed webhook, gates, a backup of what is there, helm, smoke test"
+    ) as found:
         kept = _expect(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
         found.append(f"{kept.record.reason}; GitHub says {site.statuses(kept.record.sha)[-1]}")
     with step("Merge a new version: a backup first, then the upgrade") as found:
@@ -272,23 +276,18 @@ def _expect(stack: Stack, site: Site, sha: str, state: str) -> Kept:
     return kept
 
 
-def main() -> int:
-    """Run this part alone, with a small database, in `.local/deploy-demo`."""
-    import shutil
+def demo(state: Path, step: Step) -> str:
+    """This part by itself, with a small database, in the folder `state`.
 
-    from local.demo import Steps, console
-    from local.rocketchat.seed import seed
-
-    state, steps = ROOT / ".local" / "deploy-demo", Steps()
-    shutil.rmtree(state, ignore_errors=True)
+    Returns why it could not be shown, if there is no Helm for this machine; else nothing. Raises SystemExit.
+    """
+    try:
+        ensure_helm()
+    except GroundcrewError as error:
+        return str(error)
     with Site(state / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
         with Stack(state / "stack", policy=policy, environment=dict(site.settings)) as stack:
             seed(stack.mongodb_uri, megabytes="tiny", seed=7)
-            run(stack, site, steps.step)
-    console.print(steps.table())
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+            run(stack, site, step)
+    return ""
