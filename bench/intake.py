@@ -30,7 +30,7 @@ from local.host.process import HostProcess
 REPOSITORY = "acme/chat"
 PER_SECOND = 200
 SECONDS = 10
-ROUNDS = 5
+ROUNDS = 9
 _ROUND_SECONDS = 2.0
 _CONNECTIONS = 100
 _WARM_UP = 200
@@ -207,7 +207,7 @@ def run() -> dict[str, dict[str, float]]:
 def main() -> None:
     """The client: the port is the argument, the secret comes by standard input."""
     secret, port = sys.stdin.read().strip(), int(sys.argv[1])
-    count = _WARM_UP + PER_SECOND * SECONDS + int(ROUNDS * _ROUND_SECONDS * 3000)
+    count = _WARM_UP + PER_SECOND * SECONDS + int(ROUNDS * _ROUND_SECONDS * 6000)
     made = requests_for(secret, count)
     noop, plain = (made[0].replace(b"/api/github/webhook", path, 1) for path in (b"/api/noop", b"/api/plain"))
     print(json.dumps(asyncio.run(_measure(port, iter(made), noop, plain))))

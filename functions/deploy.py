@@ -20,12 +20,10 @@ async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
 
     headers = {name: req.headers.get(name, "") for name in intake.HEADERS}
     answer = await intake.receive_delivery(wiring.intake(), headers, req.get_body())
-    if (
-        answer.status >= 400
-    ):  # the accepted are in the queue's message, and each line costs a fifth of a request
+    if answer.status >= 400:  # the accepted are in the queue, and each line costs a fifth of a request
         facts = {"delivery": headers["X-GitHub-Delivery"][:64], "status": answer.status}
         log.warning("github_webhook.refused", extra={**facts, "reason": answer.text})
-    return func.HttpResponse(answer.text, status_code=answer.status)
+    return func.HttpResponse(answer.text or None, status_code=answer.status)
 
 
 @bp.queue_trigger(arg_name="message", queue_name="deploys", connection="AzureWebJobsStorage")

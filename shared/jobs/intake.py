@@ -7,8 +7,9 @@ is all that a sender waits for; requests that come together share it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from shared.core.deploy_event import Accept, DeployTarget, Reject, receive
@@ -19,6 +20,8 @@ from shared.state.commit import GroupCommit
 
 QUEUE = "deploys"
 HEADERS = ("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery", "Content-Length")
+# Measured by bench/intake.py: without it a write took a third as many, and the door a quarter fewer in all.
+_LINGER = timedelta(milliseconds=2)
 _MOST_TOGETHER = 100  # a request takes about 250 bytes of a message's 48 KiB
 
 
@@ -33,7 +36,7 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What GitHub is told."""
+    """What GitHub is told: nothing but the status if a request was accepted, which is the common case."""
 
     status: int
     text: str
@@ -41,7 +44,8 @@ class Answer:
 
 def committing(queues: Queues) -> GroupCommit:
     """What puts requests on the queue, those that come together as one message."""
-    return GroupCommit(lambda items: queues.send(QUEUE, f"[{','.join(items)}]"), most=_MOST_TOGETHER)
+    write: Callable[[Sequence[str]], None] = lambda items: queues.send(QUEUE, f"[{','.join(items)}]")
+    return GroupCommit(write, most=_MOST_TOGETHER, linger=_LINGER)
 
 
 async def receive_delivery(intake: Intake, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -53,7 +57,7 @@ async def receive_delivery(intake: Intake, headers: Mapping[str, str], body: byt
         await intake.commit.put(message(verdict))
     except GroundcrewError as error:
         return Answer(503, f"not accepted: {error}")
-    return Answer(202, f"accepted: {verdict.sha}")
+    return Answer(202, "")
 
 
 def judge(intake: Intake, headers: Mapping[str, str], body: bytes) -> Accept | Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 Write = Callable[[Sequence[str]], None]
 
@@ -16,11 +17,15 @@ Write = Callable[[Sequence[str]], None]
 class GroupCommit:
     """Collects items while `writers` writes are under way; belongs to one event loop.
 
-    `write` runs in a thread, with at most `most` items.
+    `write` runs in a thread, with at most `most` items. Before each write others are waited for, for `linger`:
+    a write costs as much for one as for a hundred.
     """
 
-    def __init__(self, write: Write, *, most: int = 100, writers: int = 1) -> None:
+    def __init__(
+        self, write: Write, *, most: int = 100, writers: int = 1, linger: timedelta = timedelta()
+    ) -> None:
         self._write, self._most, self._writers = write, most, writers
+        self._linger_seconds = linger.total_seconds()
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
         self._busy = 0
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
@@ -39,6 +44,8 @@ class GroupCommit:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
+                if self._linger_seconds and len(self._waiting) < self._most:
+                    await asyncio.sleep(self._linger_seconds)
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 try:
                     await asyncio.to_thread(self._write, [item for item, _ in batch])
