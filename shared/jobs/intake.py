@@ -7,7 +7,7 @@ is all that a sender waits for; requests that come together share it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -44,7 +44,10 @@ class Answer:
 
 def committing(queues: Queues) -> GroupCommit:
     """What puts requests on the queue, those that come together as one message."""
-    write: Callable[[Sequence[str]], None] = lambda items: queues.send(QUEUE, f"[{','.join(items)}]")
+
+    def write(items: Sequence[str]) -> None:
+        queues.send(QUEUE, f"[{','.join(items)}]")
+
     return GroupCommit(write, most=_MOST_TOGETHER, linger=_LINGER)
 
 
