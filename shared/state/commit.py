@@ -17,8 +17,8 @@ Write = Callable[[Sequence[str]], None]
 class GroupCommit:
     """Collects items while `writers` writes are under way; belongs to one event loop.
 
-    `write` runs in a thread, with at most `most` items. Before each write others are waited for, for `linger`:
-    a write costs as much for one as for a hundred.
+    `write` runs in a thread, with at most `most` items. Before each write others are waited for, for
+    `linger`, since a write costs as much for one as for a hundred.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymongo
@@ -145,6 +146,18 @@ def test_merges_that_come_at_once_are_shipped_in_order_and_the_later_one_stays(p
     # Whether the second is seen to be in the third before its own turn depends on who is faster.
     assert kept[second].state.value == "superseded" or kept[second].updated < kept[third].updated
     assert place.site.greeting() == "3rd"
+
+
+def test_a_merge_of_which_no_webhook_told_is_made_up_for_by_an_outside_heartbeat(place) -> None:
+    pull = place.site.propose("8.3.0", "silent")
+    sha = place.site.repository.merge(pull, by="grace")
+    pull.merged_at = datetime.now(UTC) - timedelta(hours=1)
+    key = place.stack.host.function_key("tick")
+    told = requests.post(
+        f"{place.stack.host.url}/api/tick", headers={"x-functions-key": key}, timeout=60
+    ).json()
+    assert "no webhook told" in told["done"]["deploys"]
+    assert ended(place.stack, sha).state.value == "done"
 
 
 def test_five_hundred_forged_webhooks_are_all_turned_away_by_the_running_host(place) -> None:

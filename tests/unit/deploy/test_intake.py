@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from datetime import timedelta
 
 import pytest
 
@@ -168,6 +169,31 @@ def test_what_comes_together_is_written_together_and_nobody_is_told_before_it_is
     assert len(written) < 25
 
 
+def test_those_that_come_a_moment_later_are_written_together_with_the_first() -> None:
+    written: list[list[str]] = []
+
+    async def put() -> None:
+        commit = GroupCommit(lambda items: written.append(list(items)), linger=timedelta(milliseconds=50))
+        first = asyncio.create_task(commit.put("first"))
+        for _ in range(5):
+            await asyncio.sleep(0)  # the first one's write would have begun
+        await asyncio.gather(first, commit.put("later"))
+
+    asyncio.run(put())
+    assert written == [["first", "later"]]
+
+
+def test_a_full_write_waits_for_nobody() -> None:
+    written: list[list[str]] = []
+
+    async def put() -> None:
+        commit = GroupCommit(lambda items: written.append(list(items)), most=2, linger=timedelta(hours=1))
+        await asyncio.gather(commit.put("a"), commit.put("b"))
+
+    asyncio.run(put())
+    assert written == [["a", "b"]]
+
+
 def test_of_what_is_written_together_a_failure_is_everybodys() -> None:
     def refuse(_items) -> None:
         raise Unavailable("no")
@@ -179,8 +205,8 @@ def test_of_what_is_written_together_a_failure_is_everybodys() -> None:
     assert all(isinstance(one, Unavailable) for one in asyncio.run(crowd()))
 
 
-def test_a_hundred_requests_together_fit_into_one_message(queues) -> None:
-    longest = Accept("a" * 39 + "/" + "b" * 100, "0" * 64, "e" * 100, 10**9, "d" * 64)
+def test_as_many_of_the_longest_requests_as_are_put_together_fit_into_one_message(queues) -> None:
+    longest = Accept("a" * 39 + "/" + "b" * 100, "0" * 64, "e" * 128, 10**9, "d" * 64)
     intake.committing(queues)
-    queues.send(intake.QUEUE, f"[{','.join([intake.message(longest)] * 90)}]")
-    assert len(intake.parse_message(queues.take(intake.QUEUE))) == 90
+    queues.send(intake.QUEUE, f"[{','.join([intake.message(longest)] * intake._MOST_TOGETHER)}]")
+    assert len(intake.parse_message(queues.take(intake.QUEUE))) == intake._MOST_TOGETHER
