@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import uuid
@@ -710,6 +713,65 @@ def test_missing_rights_are_refused_and_named(real, tmp_path):
     with pytest.raises(Refused, match="forbidden") as caught:
         releases.history()
     assert token not in str(caught.value)
+
+
+def _schemas(reference: str) -> dict[str, dict[str, bytes]]:
+    """A schema that refers to something, where Helm looks for one."""
+    text = json.dumps({"$ref": reference, "$defs": {"a": {"type": "object"}}}).encode()
+    inner = {"Chart.yaml": yaml.safe_dump({**CHART, "name": "inner"}).encode(), "values.schema.json": text}
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as archive:
+        for name, data in inner.items():
+            entry = tarfile.TarInfo(f"inner/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    about = {**CHART, "dependencies": [{"name": "inner", "version": "1.0.0"}]}
+    outer = {"Chart.yaml": yaml.safe_dump(about).encode()}
+    return {
+        "its own": {"values.schema.json": text},
+        "a folder's": {**outer, **{f"charts/inner/{name}": data for name, data in inner.items()}},
+        "an archive's": {**outer, "charts/inner-1.0.0.tgz": held.getvalue()},
+    }
+
+
+@pytest.mark.parametrize("whose", _schemas(""))
+def test_helm_is_not_given_a_schema_that_it_would_fetch_more_for(real, whose):
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        far = package(more=_schemas(f"http://127.0.0.1:{asked.getsockname()[1]}/")[whose])
+        with pytest.raises(Refused, match="refers to another document"):
+            real.releases.lint(far)
+        with pytest.raises(Refused, match="refers to another document"):
+            real.releases.template(far, kube_version="1.31")
+        asked.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            asked.accept()
+    near = package(more=_schemas("#/$defs/a")[whose])
+    assert real.releases.lint(near) == []
+    assert real.releases.template(near, kube_version="1.31")
+
+
+DRAFTS = (
+    "schema",
+    *(f"draft-0{n}/schema" for n in (4, 6, 7)),
+    "draft/2019-09/schema",
+    "draft/2020-12/schema",
+)
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_helm_has_the_drafts_in_it_that_are_let_through(draft):
+    """Without a network a fetch fails, with one it goes to a proxy that is not there."""
+    helm = Helm(ensure_helm(), Secret("{}"), "chat")
+    proxy = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1")
+    for name in (f"http://json-schema.org/{draft}#", f"https://json-schema.org/{draft}"):
+        with helm.workspace() as space:
+            data = json.dumps({"$schema": name, "type": "object"}).encode()
+            folder, _ = space.chart(package(more={"values.schema.json": data}))
+            argv = [ensure_helm(), "template", "chat", folder]
+            environment = {**proxy, "HOME": str(space.folder)}
+            done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/cron.d/x", "a/../../b", ""])

@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from shared.adapters.helm.schemas import without_fetching
 from shared.core.deploy_objects import leaves
 from shared.core.redact import names_secret, redact
 from shared.errors import Refused, UsageError
@@ -54,11 +55,11 @@ class Workspace:
     def chart(self, package: ChartPackage) -> tuple[Path, list[str]]:
         """Write a chart and its values; the chart's folder, and the arguments that name the values.
 
-        Raises Refused for a path that leaves the folder.
+        Raises Refused for a path that leaves the folder, and for a schema that Helm would fetch more for.
         """
         root = self.folder / "chart"
         root.mkdir(mode=0o700)
-        for name, data in package.files.items():
+        for name, data in without_fetching(package.files).items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
                 raise Refused("the chart has a path that leaves its folder", value=ascii(name)[:200])
