@@ -33,7 +33,8 @@ class _Kept:
 
 
 class MemoryReleases:
-    """`Releases` for tests. `failures` are raised by the next calls; `live` is what the cluster would have.
+    """`Releases` for tests. `failures` are raised by the next calls; `live` is what the cluster would have,
+    after so many times that something was `applied`.
 
     Templates may say `{{ .Values.a.b }}` and `{{ .Release.Name }}`; an image with `never-pulls` in its name
     never starts, and a hook fails whose command says `exit 1`. Nobody else
@@ -44,6 +45,7 @@ class MemoryReleases:
         self._release, self._clock = release, clock or ManualClock()
         self._kept: list[_Kept] = []
         self.live: tuple[Manifest, ...] = ()
+        self.applied = 0
         self.failures: list[GroundcrewError] = []
 
     def tool_version(self) -> str:
@@ -92,7 +94,7 @@ class MemoryReleases:
         self._write(self._described(package), plain)
         _tell(say, "applying")
         if not failure:
-            self.live = plain
+            self._apply(plain)
             failure = _never_ready(plain)
         if not failure:
             return self._deployed(f"{'Upgrade' if last else 'Install'} complete", instead=last)
@@ -108,7 +110,7 @@ class MemoryReleases:
             self._back_to(good[-1], say)
         elif first:
             self._kept.clear()
-            self.live = ()
+            self._apply(())
 
     def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:  # noqa: ARG002
         """See `Releases.rollback`."""
@@ -148,7 +150,7 @@ class MemoryReleases:
     def leave_pending(self, package: ChartPackage) -> None:
         """As if the worker had been killed in the middle of an upgrade."""
         rendered = self._render(package)
-        self.live = tuple(one for one in rendered if not _is_hook(one))
+        self._apply(tuple(one for one in rendered if not _is_hook(one)))
         self._write(self._described(package), self.live)
 
     def _begin(self) -> None:
@@ -176,6 +178,10 @@ class MemoryReleases:
             status, text = ("pending-install", "Initial install underway")
         return Revision(self._next(), status, title, version, text, self._now())
 
+    def _apply(self, manifests: tuple[Manifest, ...]) -> None:
+        self.live = manifests
+        self.applied += 1
+
     def _write(self, revision: Revision, manifests: Sequence[Manifest]) -> None:
         self._kept.append(_Kept(revision, tuple(manifests)))
 
@@ -202,7 +208,7 @@ class MemoryReleases:
         made = replace(kept.revision, number=self._next(), status="pending-rollback", description=back)
         self._write(replace(made, at=self._now()), kept.manifests)
         _tell(say, "rolling back")
-        self.live = kept.manifests
+        self._apply(kept.manifests)
         if failure := _never_ready(kept.manifests):
             return Outcome(False, self._failed(f'Release "{self._release}"', failure), failure, True)
         return self._deployed(back)

@@ -71,3 +71,6 @@ class Deploy(Section):
     approval_timeout: Duration = Field(
         default=timedelta(hours=8), description="how long an approval is waited for"
     )
+    correct_drift: bool = Field(
+        default=False, description="take back by itself what was changed by hand, once a day"
+    )
