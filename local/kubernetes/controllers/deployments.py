@@ -187,6 +187,7 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
         before is not None and before.get("reason") == "NewReplicaSetAvailable" and name in before["message"]
     )
     if complete or settled:
+        context.forget(item["metadata"]["uid"], "progress")
         verdict = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
     elif _overdue(
         context, item, wanted, (status.get("updatedReplicas", 0), fresh, status.get("replicas", 0))
@@ -198,6 +199,11 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
 
 
 def _overdue(context: Context, item: Object, wanted: str, progress: tuple[int, int, int]) -> bool:
-    """Whether nothing has moved for `progressDeadlineSeconds` (of simulated time)."""
-    key = (item["metadata"]["uid"], "progress", wanted, progress)
+    """Whether nothing has moved for `progressDeadlineSeconds` (of simulated time).
+
+    It counts from the last that moved: a template that comes back has all of its time again.
+    """
+    uid = item["metadata"]["uid"]
+    key = (uid, "progress", wanted, progress)
+    context.forget(uid, "progress", but=key)
     return context.due(key, item["spec"]["progressDeadlineSeconds"])
