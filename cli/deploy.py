@@ -218,11 +218,12 @@ def drift(correct: bool, json_: bool) -> None:
     deps = deploy_wiring.shipping()
     found = job.correct(deps, by=who()) if correct else job.look(deps)
     facts = {"revision": found.revision, "skipped": found.skipped, "corrected": found.corrected}
+    unread = [f"not compared: {one}" for one in found.unread]
     text = "\n".join(
-        [*found.lines(), found.skipped or found.corrected or f"{len(found.drifts)} fields differ"]
+        [*found.lines(), *unread, found.skipped or found.corrected or f"{len(found.drifts)} fields differ"]
     )
-    answer({**facts, "drifts": found.lines()}, json_=json_, text=text)
-    if found.drifts and found.corrected != "corrected":
+    answer({**facts, "drifts": found.lines(), "unread": list(found.unread)}, json_=json_, text=text)
+    if found.drifts and found.corrected != job.CORRECTED:
         raise SystemExit(1)
 
 

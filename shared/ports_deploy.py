@@ -26,7 +26,11 @@ from shared.core.workloads import Claim, ClusterEvent, Node, Pod, Workload
 from shared.errors import Unavailable
 
 Say = Callable[[str], None]
-"""Takes a redacted line of progress."""
+"""Takes a redacted line of progress, or an empty one at least every 2 seconds: still at it.
+
+What it raises ends the work at once, whatever state that leaves behind, and is raised on: so it is the place
+to ask whether one may still go on.
+"""
 
 
 DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
@@ -208,12 +212,17 @@ class Releases(Protocol):
     ) -> Outcome:
         """Install or upgrade, and wait until everything is ready.
 
-        A failure is an `Outcome`, rolled back if wanted; a release left pending is `Conflict`.
+        What was changed by hand in the meantime is taken back. A failure is an `Outcome`, rolled back if
+        wanted; a release left pending is `Conflict`. What `say` raises ends the run at once, is raised on,
+        and leaves the release as it was, or pending, to be repaired.
         """
         ...
 
     def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
-        """Bring the manifests of an earlier revision back, and wait. Raises `NotFound`."""
+        """Bring the manifests of an earlier revision back, and wait; `say` as for `upgrade_install`.
+
+        What was changed by hand is taken back. Raises `NotFound`.
+        """
         ...
 
     def repair(self) -> Repaired:

@@ -20,6 +20,7 @@ from shared.ports_deploy import ChartPackage, Outcome, Repaired, Revision, Say
 
 HOOK = "helm.sh/hook"
 _TAG = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
+_LATE = "context deadline exceeded"
 _EXIT = re.compile(r"\bexit\s+[1-9]")
 
 
@@ -32,16 +33,19 @@ class _Kept:
 
 
 class MemoryReleases:
-    """`Releases` for tests. `failures` are raised by the next calls; `live` is what the cluster would have.
+    """`Releases` for tests. `failures` are raised by the next calls; `live` is what the cluster would have,
+    after so many times that something was `applied`.
 
     Templates may say `{{ .Values.a.b }}` and `{{ .Release.Name }}`; an image with `never-pulls` in its name
-    never starts, and a hook fails whose command says `exit 1`.
+    never starts, and a hook fails whose command says `exit 1`. Nobody else
+    changes what it applied.
     """
 
     def __init__(self, release: str = "rocketchat", clock: Clock | None = None) -> None:
         self._release, self._clock = release, clock or ManualClock()
         self._kept: list[_Kept] = []
         self.live: tuple[Manifest, ...] = ()
+        self.applied = 0
         self.failures: list[GroundcrewError] = []
 
     def tool_version(self) -> str:
@@ -85,23 +89,28 @@ class MemoryReleases:
             rendered = self._render(package)
         except Refused as error:
             return Outcome(False, last, str(error))
-        say("applying")
-        verb = "Upgrade" if last else "Install"
-        failure, late = _failure(rendered, "pre-upgrade" if last else "pre-install")
-        made = self._add(package, rendered, "failed" if failure else "deployed", f"{verb} complete")
+        plain = tuple(one for one in rendered if not _is_hook(one))
+        failure = _hook_failure(rendered, "pre-upgrade" if last else "pre-install")
+        self._write(self._described(package), plain)
+        _tell(say, "applying")
         if not failure:
-            return Outcome(True, made)
-        self._kept[-1] = replace(
-            self._kept[-1], revision=replace(made, description=f"{verb} failed: {failure}")
-        )
-        good = [one for one in self._kept if one.revision.status == "superseded"]
-        if rollback_on_failure and good:
-            say("rolling back")
-            self._back_to(good[-1])
-        elif rollback_on_failure:
+            self._apply(plain)
+            failure = _never_ready(plain)
+        if not failure:
+            return self._deployed(f"{'Upgrade' if last else 'Install'} complete", instead=last)
+        self._failed(f'Upgrade "{self._release}"' if last else f'Release "{self._release}"', failure)
+        if rollback_on_failure:
+            self._way_back(say, first=last is None)
+        return Outcome(False, self.status(), failure, failure.endswith(_LATE))
+
+    def _way_back(self, say: Say, *, first: bool) -> None:
+        """To the newest revision that was good; a first release is taken away again."""
+        good = [one for one in self._kept if one.revision.status in ("deployed", "superseded")]
+        if good:
+            self._back_to(good[-1], say)
+        elif first:
             self._kept.clear()
-            self.live = ()
-        return Outcome(False, self.status(), failure, late)
+            self._apply(())
 
     def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:  # noqa: ARG002
         """See `Releases.rollback`."""
@@ -109,9 +118,7 @@ class MemoryReleases:
         found = next((one for one in self._kept if one.revision.number == revision), None)
         if found is None:
             raise NotFound("the fake has no such revision", value=revision)
-        say("rolling back")
-        self._back_to(found)
-        return Outcome(True, self.status())
+        return self._back_to(found, say)
 
     def repair(self) -> Repaired:
         """See `Releases.repair`."""
@@ -119,8 +126,7 @@ class MemoryReleases:
         last = self.status()
         if last is None or not last.pending:
             return Repaired("nothing", last, "nothing is pending")
-        marked = replace(last, status="failed", description=f"{INTERRUPTED}: it was left {last.status}")
-        self._kept[-1] = replace(self._kept[-1], revision=marked)
+        marked = self._mark("failed", f"{INTERRUPTED}: it was left {last.status}")
         return Repaired("marked", marked, f"revision {last.number} was left {last.status}")
 
     def history(self) -> list[Revision]:
@@ -143,8 +149,9 @@ class MemoryReleases:
 
     def leave_pending(self, package: ChartPackage) -> None:
         """As if the worker had been killed in the middle of an upgrade."""
-        status = "pending-upgrade" if self._kept else "pending-install"
-        self._add(package, self._render(package), status, "Preparing upgrade")
+        rendered = self._render(package)
+        self._apply(tuple(one for one in rendered if not _is_hook(one)))
+        self._write(self._described(package), self.live)
 
     def _begin(self) -> None:
         if self.failures:
@@ -162,36 +169,49 @@ class MemoryReleases:
                 )
         return rendered
 
-    def _add(
-        self, package: ChartPackage, rendered: Sequence[Manifest], status: str, description: str
-    ) -> Revision:
+    def _described(self, package: ChartPackage) -> Revision:
+        """What the next revision is before anything is applied."""
         chart = yaml.safe_load(package.files["Chart.yaml"])
         title, version = f"{chart['name']}-{chart['version']}", str(chart.get("appVersion", ""))
-        made = Revision(self._next(), status, title, version, description, self._now())
-        # A failed upgrade supersedes what ran before it, a pending one does not yet.
-        if status in ("deployed", "failed"):
-            self._supersede()
-        plain = tuple(one for one in rendered if not _hooks(one))
-        self._kept.append(_Kept(made, plain))
-        self.live = plain
-        return made
+        status, text = ("pending-upgrade", "Preparing upgrade")
+        if not self._kept:
+            status, text = ("pending-install", "Initial install underway")
+        return Revision(self._next(), status, title, version, text, self._now())
 
-    def _back_to(self, kept: _Kept) -> None:
-        self._supersede()
-        made = replace(
-            kept.revision,
-            number=self._next(),
-            status="deployed",
-            description=f"Rollback to {kept.revision.number}",
-            at=self._now(),
-        )
-        self._kept.append(_Kept(made, kept.manifests))
-        self.live = kept.manifests
+    def _apply(self, manifests: tuple[Manifest, ...]) -> None:
+        self.live = manifests
+        self.applied += 1
 
-    def _supersede(self) -> None:
+    def _write(self, revision: Revision, manifests: Sequence[Manifest]) -> None:
+        self._kept.append(_Kept(revision, tuple(manifests)))
+
+    def _deployed(self, description: str, instead: Revision | None = None) -> Outcome:
+        """The newest revision is good and supersedes those that were; if none was, the one before it."""
+        before = [one.revision.number for one in self._kept if one.revision.status == "deployed"]
+        before = before or ([instead.number] if instead else [])
         for index, one in enumerate(self._kept):
-            if one.revision.status == "deployed":
+            if one.revision.number in before:
                 self._kept[index] = replace(one, revision=replace(one.revision, status="superseded"))
+        return Outcome(True, self._mark("deployed", description))
+
+    def _failed(self, what: str, failure: str) -> Revision:
+        """The newest revision is not good; the one before stays what it was."""
+        return self._mark("failed", f"{what} failed: {failure}")
+
+    def _mark(self, status: str, description: str) -> Revision:
+        marked = replace(self._kept[-1].revision, status=status, description=description)
+        self._kept[-1] = replace(self._kept[-1], revision=marked)
+        return marked
+
+    def _back_to(self, kept: _Kept, say: Say) -> Outcome:
+        back = f"Rollback to {kept.revision.number}"
+        made = replace(kept.revision, number=self._next(), status="pending-rollback", description=back)
+        self._write(replace(made, at=self._now()), kept.manifests)
+        _tell(say, "rolling back")
+        self._apply(kept.manifests)
+        if failure := _never_ready(kept.manifests):
+            return Outcome(False, self._failed(f'Release "{self._release}"', failure), failure, True)
+        return self._deployed(back)
 
     def _next(self) -> int:
         return self._kept[-1].revision.number + 1 if self._kept else 1
@@ -209,19 +229,33 @@ def _filled(expression: str, context: Mapping[str, Any]) -> str:
     return str(value)
 
 
+def _tell(say: Say, line: str) -> None:
+    """Helm may be silent for minutes at any moment: an empty line is heard then."""
+    say(line)
+    say("")
+
+
 def _hooks(manifest: Manifest) -> str:
     annotations = manifest.get("metadata", {}).get("annotations") or {}
     return str(annotations.get(HOOK, ""))
 
 
-def _failure(rendered: Sequence[Manifest], hook: str) -> tuple[str, bool]:
-    """Why it does not come up, and whether that is known only when the time is over."""
-    for manifest in rendered:
-        pod = manifest.get("spec", {}).get("template", {}).get("spec", {})
-        for container in pod.get("containers") or ():
-            command = " ".join(map(str, container.get("command") or ()))
-            if hook in _hooks(manifest) and _EXIT.search(command):
-                return f"{hook} hooks failed: job failed", False
-            if not _hooks(manifest) and "never-pulls" in str(container.get("image")):
-                return "resource not ready: context deadline exceeded", True
-    return "", False
+def _is_hook(manifest: Manifest) -> bool:
+    return bool(_hooks(manifest))
+
+
+def _containers(manifest: Manifest) -> list[Mapping[str, Any]]:
+    return list(manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or ())
+
+
+def _hook_failure(rendered: Sequence[Manifest], hook: str) -> str:
+    """Which hook does not do its work, if any."""
+    jobs = [one for manifest in rendered if hook in _hooks(manifest) for one in _containers(manifest)]
+    broken = any(_EXIT.search(" ".join(map(str, job.get("command") or ()))) for job in jobs)
+    return f"{hook} hooks failed: job failed" if broken else ""
+
+
+def _never_ready(manifests: Sequence[Manifest]) -> str:
+    """Why it does not come up, which is known only when the time is over."""
+    images = [str(one.get("image")) for manifest in manifests for one in _containers(manifest)]
+    return f"resource not ready: {_LATE}" if any("never-pulls" in image for image in images) else ""

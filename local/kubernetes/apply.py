@@ -38,7 +38,8 @@ Owners = dict[Manager, f.Fields]
 def owners_of(item: Object) -> Owners:
     """Who owns what, from `metadata.managedFields`."""
     owners: Owners = {}
-    for entry in item["metadata"].get("managedFields") or ():
+    # An entry without a name is how a client says that nobody owns anything.
+    for entry in filter(None, item["metadata"].get("managedFields") or ()):
         manager = Manager(
             entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource", "")
         )
@@ -154,8 +155,12 @@ def apply(
 
 
 def update(before: Object, after: Object, shape: Shape, manager: Manager) -> Owners:
-    """Who owns what after an update or another patch: whoever changes a field takes it from all others."""
-    owners = owners_of(before)
+    """Who owns what after an update or another patch: whoever changes a field takes it from all others.
+
+    Managers that are sent along count, as when Helm makes its old updates an apply; none is as if not sent.
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields
+    """
+    owners = owners_of(after if after["metadata"].get("managedFields") else before)
     touched, removed = f.changed(_bare(before), _bare(after), shape)
     mine = (owners.get(manager, frozenset()) | touched) - removed
     left = {o: owned - touched - removed for o, owned in owners.items() if o != manager}

@@ -18,9 +18,13 @@ from shared.core.deploy_versions import parse_quantity
 from shared.core.deploy_words import Manifest
 from shared.core.workloads import moment
 
-# Who may change fields without anybody having meddled: controllers, autoscalers, Helm itself.
-_MACHINES = ("helm", "kube-", "kubelite", "kubelet", "cert-manager", "nginx-ingress", "calico", "groundcrew")
-_UNTOLD = ("metadata.managedFields", "metadata.annotations[kubectl.kubernetes.io/", "status")
+# Who changes fields by itself: an autoscaler's replicas are written by kube-controller-manager, which in
+# MicroK8s is kubelite; the API server names the owners it does not know.
+_CONTROLLERS = (
+    *("kube-", "kubelite", "kubelet", "keda", "cert-manager", "nginx-ingress", "calico", "groundcrew"),
+    "before-first-apply",
+)
+_MACHINES = ("helm", *_CONTROLLERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,12 @@ class Drift:
     live: str  # empty: the cluster does not have it
     manager: str = ""
     at: datetime | None = None
+    by_hand: bool = True  # False: it is as Helm applied it, and was changed on its way in
+
+    @property
+    def restorable(self) -> bool:
+        """Whether applying again brings it back; what somebody added stays, since the deployed lacks it."""
+        return bool(self.deployed)
 
     def __str__(self) -> str:
         who = f" by {self.manager}" if self.manager else ""
@@ -71,17 +81,20 @@ def _changed(
     owners = _owners(there)
     for leaf in leaves(_normal(manifest)):
         now = have.get(leaf.path)
-        if _same(leaf, now) or leaf.path in ("apiVersion", "metadata.namespace"):
+        if _same(leaf, now) or leaf.path in ("apiVersion", "metadata.namespace") or _is_untold(leaf.path):
             continue
         secret = is_secret(subject.kind, leaf)
         manager, at = owners.get(leaf.path, ("", None))
+        if _is(_CONTROLLERS, manager):
+            continue  # an autoscaler scales, a controller injects: that is their work
         yield Drift(
             subject,
             leaf.path,
             shown(leaf.value, secret=secret, secrets=secrets),
             shown(now.value, secret=secret, secrets=secrets) if now else "",
-            manager if not _is_machine(manager) else "",
-            at if not _is_machine(manager) else None,
+            "" if _is(_MACHINES, manager) else manager,
+            None if _is(_MACHINES, manager) else at,
+            by_hand=not _is(_MACHINES, manager),
         )
 
 
@@ -93,7 +106,7 @@ def _added(
     for path, (manager, at) in _owners(there).items():
         leaf = have.get(path)
         # A field that exists but is not deployed tells only of a person if a person's tool owns it.
-        if leaf is None or path in known or not manager or _is_machine(manager) or path.startswith(_UNTOLD):
+        if leaf is None or path in known or not manager or _is(_MACHINES, manager) or _is_untold(path):
             continue
         value = shown(leaf.value, secret=is_secret(subject.kind, leaf), secrets=secrets)
         yield Drift(subject, path, "", value, manager, at)
@@ -122,8 +135,17 @@ def _same(wanted: Leaf, now: Leaf | None) -> bool:
         return False
 
 
-def _is_machine(manager: str) -> bool:
-    return manager.lower().startswith(_MACHINES)
+def _is(machines: tuple[str, ...], manager: str) -> bool:
+    return manager.lower().startswith(machines)
+
+
+def _is_untold(path: str) -> bool:
+    """What is the cluster's own; and kubectl's notes, as of when it restarted something."""
+    return (
+        path.startswith(("metadata.managedFields", "status.", "status["))
+        or path == "status"
+        or "annotations[kubectl.kubernetes.io/" in path
+    )
 
 
 def _owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
@@ -131,7 +153,7 @@ def _owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
     managed = (item.get("metadata") or {}).get("managedFields") or ()
     found: dict[str, tuple[str, datetime | None]] = {}
     entries = sorted(
-        managed, key=lambda one: (not _is_machine(str(one.get("manager"))), str(one.get("time")))
+        managed, key=lambda one: (not _is(_MACHINES, str(one.get("manager"))), str(one.get("time")))
     )
     for entry in entries:
         owner = (str(entry.get("manager", "")), moment(entry.get("time")))

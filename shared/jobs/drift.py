@@ -1,16 +1,20 @@
 """Drift: once a day the cluster is compared with what was deployed, and people hear who changed what.
 
-A change by hand works until the next deploy takes it back, so it is told while its author remembers.
+A change by hand works until the next deploy takes it back, so it is told while its author remembers; where
+policy wants it, it is taken back the same day.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from shared.core.deploy_drift import Drift, drift
-from shared.errors import Locked
+from shared.core.deploy_words import Manifest
+from shared.errors import Locked, NotFound, Refused
+from shared.ports import Lease
 from shared.ports_notify import Notice, Severity
 from shared.state.audit import Audit
 from shared.state.shipping import LEASE, Shipping
@@ -18,78 +22,179 @@ from shared.state.shipping import LEASE, Shipping
 log = logging.getLogger(__name__)
 
 _MOST_TOLD = 20
+_OWNER = "groundcrew"
+CORRECTED = "corrected"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is not as deployed. `revision` 0: there is no release; `skipped` says why nobody looked."""
+    """What is not as deployed. `revision` 0: there is no release; `skipped` says why nobody looked; `unread`
+    are kinds that may not be read, with the reason; `left` is what a correction did not take back."""
 
     revision: int
     drifts: tuple[Drift, ...] = ()
     skipped: str = ""
     corrected: str = ""
+    unread: tuple[str, ...] = ()
+    left: tuple[Drift, ...] = ()
 
     def lines(self) -> list[str]:
         """One for each field that differs."""
         return [str(one) for one in self.drifts]
 
+    @property
+    def by_hand(self) -> tuple[Drift, ...]:
+        """What somebody changed and applying again takes back."""
+        return tuple(one for one in self.drifts if one.by_hand and one.restorable)
+
 
 def look(shipping: Shipping) -> Found:
-    """Compare. Changes nothing. Raises `Unavailable`."""
+    """Compare. Changes nothing. Raises `Unavailable`, and `Refused` if nothing at all may be read."""
     newest = shipping.releases.status()
     if newest is None:
         return Found(0, skipped="there is no release")
-    if newest.pending:
-        return Found(newest.number, skipped=f"revision {newest.number} is {newest.status}")
-    deployed = shipping.releases.manifests(newest.number)
-    live = shipping.cluster.live(deployed)
+    if newest.status != "deployed":
+        # What is live then may be of this revision or of the one before: neither is what should be there.
+        return Found(newest.number, skipped=f"revision {newest.number} is {newest.status}: not compared")
+    deployed, live, unread = _live(shipping, shipping.releases.manifests(newest.number))
     found = drift(deployed, live, namespace=shipping.policy.namespace)
-    log.info("drift.looked", extra={"revision": newest.number, "drifts": len(found)})
-    return Found(newest.number, tuple(found))
+    log.info("drift.looked", extra={"revision": newest.number, "drifts": len(found), "unread": len(unread)})
+    return Found(newest.number, tuple(found), unread=unread)
+
+
+def _live(
+    shipping: Shipping, manifests: Sequence[Manifest]
+) -> tuple[list[Manifest], list[Manifest | None], tuple[str, ...]]:
+    """The manifests that can be compared, the live object behind each, and the kinds that may not be read."""
+    readable: list[Manifest] = []
+    live: list[Manifest | None] = []
+    refused: dict[str, Refused] = {}
+    for manifest in manifests:
+        kind = str(manifest.get("kind"))
+        if kind in refused:
+            continue
+        try:
+            live += shipping.cluster.live([manifest])
+            readable.append(manifest)
+        except Refused as error:
+            refused[kind] = error
+    if refused and not readable:
+        raise next(iter(refused.values()))
+    unread = (f"{kind}: {error.value or error.thing}" for kind, error in refused.items())
+    return readable, live, tuple(unread)
 
 
 def check(shipping: Shipping) -> Found:
     """Compare and tell; the same drift is told again after the time that policy sets."""
     found = look(shipping)
-    if found.drifts:
-        shipping.notifications.tell(_notice(shipping, found))
+    _tell(shipping, found)
     return found
 
 
 def correct(shipping: Shipping, *, by: str) -> Found:
     """Apply the deployed manifests again, as a new revision. Raises Locked if a deploy is at it."""
-    with shipping.state.lease(shipping.lock, duration=LEASE):
+    with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
         found = look(shipping)
-        if not found.drifts:
-            return found
-        outcome = shipping.releases.rollback(
-            found.revision, timeout=shipping.policy.helm_timeout, say=lambda _line: None
-        )
-    word = "corrected" if outcome.succeeded else f"not corrected: {outcome.reason}"
+        return _corrected(shipping, found, lease, by=by) if found.drifts else found
+
+
+def _corrected(shipping: Shipping, found: Found, lease: Lease, *, by: str) -> Found:
+    outcome = shipping.releases.rollback(
+        found.revision, timeout=shipping.policy.helm_timeout, say=lambda _line: lease.check()
+    )
+    left: tuple[Drift, ...] = ()
+    word = f"not corrected: {outcome.reason}"
+    if outcome.succeeded:
+        left = look(shipping).drifts
+        word = f"corrected, but for {len(left)} of {len(found.drifts)} fields" if left else CORRECTED
     Audit(shipping.state, shipping.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
-    return Found(found.revision, found.drifts, corrected=word)
+    return replace(found, corrected=word, left=left)
 
 
 def daily(shipping: Shipping) -> str:
     """What the timer does; returns it in a sentence. A deploy under way is left alone."""
     try:
-        with shipping.state.lease(shipping.lock, duration=LEASE):
-            found = check(shipping)
+        with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
+            found = look(shipping)
+            if shipping.policy.correct_drift and found.by_hand and _digest(found.by_hand) != _kept(shipping):
+                found = _corrected(shipping, found, lease, by=_OWNER)
+                # What applying did not take back, it will not take back tomorrow either: no revision a day.
+                _keep(shipping, _digest(replace(found, drifts=found.left).by_hand))
+            _tell(shipping, found)
     except Locked:
         return "a deploy is at it: looked tomorrow"
-    return found.skipped or f"revision {found.revision}: {len(found.drifts)} fields are not as deployed"
+    fields = f"revision {found.revision}: {len(found.drifts)} fields are not as deployed"
+    said = [found.skipped or fields, found.corrected, *(f"not compared: {one}" for one in found.unread)]
+    return "; ".join(filter(None, said))
 
 
-def _notice(shipping: Shipping, found: Found) -> Notice:
+def _digest(drifts: Sequence[Drift]) -> str:
+    return hashlib.sha256("\n".join(map(str, drifts)).encode()).hexdigest()[:16]
+
+
+def _place(shipping: Shipping) -> str:
+    return f"runs/drift/{shipping.policy.namespace}-{shipping.policy.release}"
+
+
+def _kept(shipping: Shipping) -> str:
+    """The digest of what the last correction left."""
+    try:
+        return shipping.state.read(_place(shipping))[0].decode()
+    except NotFound:
+        return ""
+
+
+def _keep(shipping: Shipping, digest: str) -> None:
+    shipping.state.replace(_place(shipping), digest.encode(), etag=None)
+
+
+def _tell(shipping: Shipping, found: Found) -> None:
+    release = shipping.policy.release
+    if found.corrected.startswith(CORRECTED):
+        shipping.notifications.tell(_taken_back(release, found))
+    elif found.drifts:
+        shipping.notifications.tell(_differs(release, found))
+    if found.unread:
+        shipping.notifications.tell(_not_compared(release, found.unread))
+
+
+def _differs(release: str, found: Found) -> Notice:
     lines = found.lines()
-    rest = len(lines) - _MOST_TOLD
-    text = "\n".join([*lines[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    cure = "Bring it into the repository, or take it back: groundcrew deploy drift --correct"
     return Notice(
         Severity.WARNING,
-        f"{shipping.policy.release} is not as deployed: {len(lines)} fields",
-        text,
-        "Bring it into the repository, or take it back: groundcrew deploy drift --correct",
-        key=f"drift/{digest}",
+        f"{release} is not as deployed: {len(lines)} fields",
+        "\n".join(filter(None, [_cut(lines), found.corrected])),
+        cure,
+        key=f"drift/{_digest(found.drifts)}",
         again=True,
     )
+
+
+def _taken_back(release: str, found: Found) -> Notice:
+    """Each time, since each time it is somebody's change that is gone."""
+    left = [str(one) for one in found.left]
+    back = [line for line in found.lines() if line not in left]
+    rest = (
+        [f"Not taken back, since applying removes nothing that it does not know:\n{_cut(left)}"]
+        if left
+        else []
+    )
+    cure = "Bring what is still wanted into the repository"
+    title = f"{release} was changed by hand: {len(back)} fields were taken back"
+    return Notice(Severity.WARNING, title, "\n".join([_cut(back), *rest]), cure)
+
+
+def _not_compared(release: str, unread: Sequence[str]) -> Notice:
+    return Notice(
+        Severity.WARNING,
+        f"{release}: {len(unread)} kinds cannot be compared with what was deployed",
+        _cut(unread),
+        "Add the verb get for them to infra/chart/rbac.yaml, and apply it",
+        key="drift/unread",
+    )
+
+
+def _cut(lines: Sequence[str]) -> str:
+    rest = len(lines) - _MOST_TOLD
+    return "\n".join([*lines[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])

@@ -94,6 +94,9 @@ class Deploy(Section):
         description="namespace/service:port of the Prometheus that measures free disk, as in "
         "infra/chart/rbac.yaml; empty: the disk is estimated",
     )
+    correct_drift: bool = Field(
+        default=False, description="take back by itself what was changed by hand, once a day"
+    )
 
     @model_validator(mode="after")
     def _can_be_approved(self) -> Self:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +36,13 @@ from shared.secret import Secret
 _REAL = os.environ.get("GROUNDCREW_TEST_KUBECONFIG")
 PATIENCE = timedelta(seconds=120 if _REAL else 20)
 SHORT = timedelta(seconds=30 if _REAL else 1)
+HEARD = timedelta(seconds=6)  # promised are 2, to one who has a machine for himself
 NEVER = "registry.invalid/never-pulls:1"
 PASSWORD = "c0rrect-h0rse&battery"
 
 CHART = {"apiVersion": "v2", "name": "chat", "version": "1.0.0", "icon": "https://example.org/chat.svg"}
-VALUES = {"image": "registry.k8s.io/pause:3.9", "greeting": "hello", "hook": "echo fine", "password": "none"}
+GOOD, OTHER = "registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.8"
+VALUES = {"image": GOOD, "replicas": 1, "greeting": "hello", "hook": "echo fine", "password": "none"}
 WEB = """
 apiVersion: v1
 kind: ConfigMap
@@ -56,6 +63,7 @@ kind: Deployment
 metadata:
   name: {{ .Release.Name }}-web
 spec:
+  replicas: {{ .Values.replicas }}
   selector:
     matchLabels: {app: chat}
   template:
@@ -127,6 +135,28 @@ class Stage:
         outcome = self.releases.upgrade_install(chart, timeout=SHORT, rollback_on_failure=back, say=print)
         assert not outcome.succeeded
         return outcome
+
+    def run(self, tool: str, *arguments: str) -> str:
+        """What `helm` or `kubectl` says, as a person would run it."""
+        binary = ensure_helm().with_name(tool)
+        if not binary.exists():
+            pytest.skip(f"there is no {tool} beside Helm")
+        environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory), "PATH": "/usr/bin"}
+        argv = [binary, *arguments, "--namespace", self.namespace]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def changed_by_hand(self, image: str = OTHER) -> None:
+        """As people do it in a hurry: another image, and two more pods."""
+        self.run("kubectl", "set", "image", "deployment/chat-web", f"web={image}")
+        self.run("kubectl", "scale", "deployment/chat-web", "--replicas=3")
+        assert self.live() == (3, image)
+
+    def live(self) -> tuple[int, str]:
+        """Replicas and image, as the cluster has them."""
+        spec = json.loads(self.run("kubectl", "get", "deployment", "chat-web", "--output", "json"))["spec"]
+        return spec["replicas"], spec["template"]["spec"]["containers"][0]["image"]
 
     def killed(self, chart: ChartPackage) -> None:
         """Leave the release as a worker does that is killed while Helm waits."""
@@ -201,6 +231,10 @@ def _on_real_cluster(kubeconfig: Path, helm: str, namespace: str, directory: Pat
     core.delete_namespace(namespace)
 
 
+def statuses(stage: Stage) -> list[str]:
+    return [one.status for one in stage.releases.history()]
+
+
 def kinds(manifests) -> list[str]:
     return sorted(one["kind"] for one in manifests)
 
@@ -266,7 +300,7 @@ def test_what_never_starts_is_rolled_back_where_that_is_wanted(stage):
     assert outcome.revision.status == "deployed"
     assert outcome.revision.description == "Rollback to 1"
     assert image(stage.releases.manifests()) == "registry.k8s.io/pause:3.9"
-    assert [one.status for one in stage.releases.history()] == ["superseded", "failed", "deployed"]
+    assert statuses(stage) == ["superseded", "failed", "deployed"]
 
 
 def test_what_never_starts_stays_where_no_way_back_is_wanted(stage):
@@ -274,12 +308,38 @@ def test_what_never_starts_stays_where_no_way_back_is_wanted(stage):
     outcome = stage.failed(package(image=NEVER, app="8.3.0"), back=False)
     assert (outcome.revision.number, outcome.revision.status) == (2, "failed")
     assert image(stage.releases.manifests()) == NEVER
+    assert statuses(stage) == ["deployed", "failed"], "the revision before is still what was good last"
 
 
 def test_a_failed_release_can_be_upgraded(stage):
     stage.deployed(package())
     stage.failed(package(image=NEVER), back=False)
     assert stage.deployed(package()) == 3
+    assert statuses(stage) == ["superseded", "failed", "deployed"]
+
+
+def test_what_failed_twice_goes_back_to_what_was_good_before_the_first(stage):
+    stage.deployed(package())
+    stage.failed(package(image=NEVER), back=False)
+    outcome = stage.failed(package(image=NEVER), back=True)
+    assert outcome.revision.description == "Rollback to 1"
+    assert statuses(stage) == ["superseded", "failed", "failed", "deployed"]
+
+
+def test_where_nothing_was_ever_good_there_is_no_way_back(stage):
+    stage.failed(package(image=NEVER), back=False)
+    outcome = stage.failed(package(image=NEVER), back=True)
+    assert (outcome.revision.number, outcome.revision.status) == (2, "failed")
+    assert stage.deployed(package()) == 3
+    assert statuses(stage) == ["failed", "superseded", "deployed"]
+
+
+def test_a_rollback_to_what_never_starts_fails_and_leaves_what_was_good_named_so(stage):
+    stage.deployed(package())
+    stage.failed(package(image=NEVER), back=False)
+    outcome = stage.releases.rollback(2, timeout=SHORT, say=print)
+    assert (outcome.succeeded, outcome.timed_out, outcome.revision.number) == (False, True, 3)
+    assert statuses(stage) == ["deployed", "failed", "failed"]
 
 
 def test_a_first_install_that_fails_is_taken_away_again_where_that_is_wanted(stage):
@@ -294,6 +354,17 @@ def test_a_hook_that_fails_is_named_and_nothing_is_changed(stage):
     assert "pre-upgrade hooks failed" in outcome.reason
     assert not outcome.timed_out
     assert image(stage.releases.manifests()) == "registry.k8s.io/pause:3.9"
+
+
+def test_a_hook_that_fails_without_a_way_back_changes_nothing_that_runs(stage):
+    stage.deployed(package())
+    outcome = stage.failed(package(hook="exit 3", image=OTHER), back=False)
+    assert (outcome.revision.number, outcome.timed_out) == (2, False)
+    assert statuses(stage) == ["deployed", "failed"]
+    if isinstance(stage.releases, MemoryReleases):
+        assert image(stage.releases.live) == GOOD
+    else:
+        assert stage.live() == (1, GOOD)
 
 
 def test_a_rollback_brings_an_earlier_revision_back_as_a_new_one(stage):
@@ -390,7 +461,91 @@ def test_progress_is_told_while_it_happens(stage):
         assert any(line.startswith("Deployment chat-web: ") for line in told)
 
 
+def test_a_listener_that_objects_in_the_silence_ends_it_within_seconds_and_leaves_it_pending(stage):
+    stage.deployed(package())
+    heard: list[float] = [time.monotonic()]
+
+    def lost(line: str) -> None:
+        heard.append(time.monotonic())
+        if not line and stage.releases.status().pending:
+            raise Locked("the lease was lost")
+
+    with pytest.raises(Locked):
+        stage.releases.upgrade_install(
+            package(image=NEVER), timeout=PATIENCE, rollback_on_failure=True, say=lost
+        )
+    heard.append(time.monotonic())
+    assert max(later - earlier for earlier, later in pairwise(heard)) < HEARD.total_seconds()
+    assert not _helms()
+    left = stage.releases.status()
+    assert (left.number, left.status) == (2, "pending-upgrade"), "nobody tidied up, or went on"
+    assert stage.releases.repair().action == "marked"
+    assert stage.deployed(package()) == 3
+
+
+def test_a_listener_that_objects_to_a_rollback_ends_it_and_leaves_it_pending(stage):
+    stage.deployed(package())
+    stage.failed(package(image=NEVER), back=False)
+
+    def lost(line: str) -> None:
+        if not line and stage.releases.status().pending:
+            raise Locked("the lease was lost")
+
+    with pytest.raises(Locked):
+        stage.releases.rollback(2, timeout=PATIENCE, say=lost)
+    assert not _helms()
+    assert statuses(stage) == ["deployed", "failed", "pending-rollback"]
+
+
 # What follows is Helm's alone.
+
+
+@pytest.fixture(params=["true", "false"], ids=["as Helm 4 installs", "as Helm 3 did"])
+def installed(request: pytest.FixtureRequest, real: Stage) -> Stage:
+    """Revision 1, made by the server's apply or by the client's."""
+    helm = Helm(ensure_helm(), Secret(real.kubeconfig.read_text()), real.namespace)
+    with helm.workspace() as space:
+        folder, values = space.chart(package(greeting="one"))
+        real.run("helm", "install", "chat", str(folder), *values, f"--server-side={request.param}", "--wait")
+    return real
+
+
+def test_an_upgrade_takes_back_what_was_changed_by_hand(installed):
+    installed.changed_by_hand()
+    assert installed.deployed(package(greeting="two")) == 2
+    assert installed.live() == (1, GOOD)
+    installed.changed_by_hand()
+    assert installed.deployed(package(greeting="three")) == 3
+    assert installed.live() == (1, GOOD)
+
+
+def test_a_rollback_takes_back_what_was_changed_by_hand(installed):
+    installed.changed_by_hand()
+    outcome = installed.releases.rollback(1, timeout=PATIENCE, say=print)
+    assert outcome.succeeded, outcome.reason
+    assert installed.live() == (1, GOOD)
+
+
+def test_the_way_back_of_an_upgrade_takes_back_what_was_changed_by_hand_meanwhile(installed):
+    hands = [f"{NEVER}1"]
+
+    def meddle(line: str) -> None:
+        if hands and line == "Deployment chat-web: InProgress":
+            installed.changed_by_hand(hands.pop())
+
+    outcome = installed.releases.upgrade_install(
+        package(image=NEVER), timeout=SHORT * 4, rollback_on_failure=True, say=meddle
+    )
+    assert not hands, "nobody meddled"
+    assert outcome.revision.description == "Rollback to 1", outcome.reason
+    assert installed.live() == (1, GOOD)
+
+
+def test_what_a_chart_no_longer_says_goes_whoever_installed_it(installed):
+    shorter = WEB.replace('  greeting: "{{ .Values.greeting }}"', "  other: here")
+    assert installed.deployed(package(more={"templates/web.yaml": shorter.encode()})) == 2
+    found = json.loads(installed.run("kubectl", "get", "configmap", "chat-web", "--output", "json"))
+    assert found["data"] == {"other": "here"}
 
 
 def test_a_chart_may_ask_for_the_version_of_the_cluster(real):
@@ -456,9 +611,50 @@ def test_what_the_listener_raises_stops_helm_and_comes_through(real):
     assert not _helms()
 
 
+STUBBORN = """#!/bin/sh
+sleep 1000 &
+trap 'echo told to stop >&2; exit 3' TERM
+{then}
+wait
+"""
+
+
+def _stubborn(tmp_path: Path, then: str = "") -> Helm:
+    """A program for Helm that starts another one and waits for it."""
+    script = tmp_path / "helm"
+    script.write_text(STUBBORN.format(then=then))
+    script.chmod(0o755)
+    return Helm(script, Secret("{}"), "chat")
+
+
+def test_what_takes_too_long_is_told_to_stop_and_may_write_down_that_it_failed(tmp_path):
+    helm = _stubborn(tmp_path)
+    with helm.workspace() as space:
+        done = helm.run(space, "upgrade", timeout=timedelta(seconds=1))
+    assert (done.code, done.errors, done.killed) == (3, "told to stop", True)
+
+
+def test_what_a_listener_ends_is_not_even_told_to_stop_and_takes_what_it_started_along(tmp_path):
+    helm = _stubborn(tmp_path, then="trap '' TERM; echo $! >&2")
+    started: list[Path] = []
+
+    def lost(line: str) -> None:
+        if line.isdecimal():
+            started.append(Path("/proc", line, "stat"))
+            raise Locked("the lease was lost")
+
+    before = time.monotonic()
+    with helm.workspace() as space, pytest.raises(Locked):
+        helm.run(space, "upgrade", timeout=timedelta(minutes=1), say=lost)
+    assert time.monotonic() - before < HEARD.total_seconds()
+    # Where nobody buries it, it stays in the table of processes.
+    assert not started[0].exists() or started[0].read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 WORKER = """
 import sys
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from shared.adapters.helm import connect
 from shared.ports_deploy import ChartPackage
@@ -517,6 +713,65 @@ def test_missing_rights_are_refused_and_named(real, tmp_path):
     with pytest.raises(Refused, match="forbidden") as caught:
         releases.history()
     assert token not in str(caught.value)
+
+
+def _schemas(reference: str) -> dict[str, dict[str, bytes]]:
+    """A schema that refers to something, where Helm looks for one."""
+    text = json.dumps({"$ref": reference, "$defs": {"a": {"type": "object"}}}).encode()
+    inner = {"Chart.yaml": yaml.safe_dump({**CHART, "name": "inner"}).encode(), "values.schema.json": text}
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as archive:
+        for name, data in inner.items():
+            entry = tarfile.TarInfo(f"inner/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    about = {**CHART, "dependencies": [{"name": "inner", "version": "1.0.0"}]}
+    outer = {"Chart.yaml": yaml.safe_dump(about).encode()}
+    return {
+        "its own": {"values.schema.json": text},
+        "a folder's": {**outer, **{f"charts/inner/{name}": data for name, data in inner.items()}},
+        "an archive's": {**outer, "charts/inner-1.0.0.tgz": held.getvalue()},
+    }
+
+
+@pytest.mark.parametrize("whose", _schemas(""))
+def test_helm_is_not_given_a_schema_that_it_would_fetch_more_for(real, whose):
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        far = package(more=_schemas(f"http://127.0.0.1:{asked.getsockname()[1]}/")[whose])
+        with pytest.raises(Refused, match="refers to another document"):
+            real.releases.lint(far)
+        with pytest.raises(Refused, match="refers to another document"):
+            real.releases.template(far, kube_version="1.31")
+        asked.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            asked.accept()
+    near = package(more=_schemas("#/$defs/a")[whose])
+    assert real.releases.lint(near) == []
+    assert real.releases.template(near, kube_version="1.31")
+
+
+DRAFTS = (
+    "schema",
+    *(f"draft-0{n}/schema" for n in (4, 6, 7)),
+    "draft/2019-09/schema",
+    "draft/2020-12/schema",
+)
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_helm_has_the_drafts_in_it_that_are_let_through(draft):
+    """Without a network a fetch fails, with one it goes to a proxy that is not there."""
+    helm = Helm(ensure_helm(), Secret("{}"), "chat")
+    proxy = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1")
+    for name in (f"http://json-schema.org/{draft}#", f"https://json-schema.org/{draft}"):
+        with helm.workspace() as space:
+            data = json.dumps({"$schema": name, "type": "object"}).encode()
+            folder, _ = space.chart(package(more={"values.schema.json": data}))
+            argv = [ensure_helm(), "template", "chat", folder]
+            environment = {**proxy, "HOME": str(space.folder)}
+            done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/cron.d/x", "a/../../b", ""])

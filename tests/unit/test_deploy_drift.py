@@ -131,6 +131,43 @@ def test_what_a_person_added_is_told_and_what_controllers_added_is_not():
     ]
 
 
+def test_what_the_clusters_own_controllers_change_is_no_drift():
+    for manager in ("kube-controller-manager", "kubelite", "keda"):
+        scaled = owned({"f:spec": {"f:replicas": {}}}, manager) | {"subresource": "scale"}
+        assert told(live(("spec.replicas", 5), managed=[scaled])) == []
+
+
+def test_a_person_who_scales_is_told_though_an_autoscaler_uses_the_same_door():
+    scaled = owned({"f:spec": {"f:replicas": {}}}, "kubectl") | {"subresource": "scale"}
+    (found,) = told(live(("spec.replicas", 5), managed=[scaled]))
+    assert "1 -> 5 by kubectl at" in found
+
+
+def test_a_status_and_a_restart_are_no_drift():
+    crd = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "status": {"phase": ""}}
+    assert told({**crd, "status": {"phase": "Ready"}}, crd) == []
+    note = "kubectl.kubernetes.io/restartedAt"
+    fields = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {f"f:{note}": {}}}}}}
+    there = live(
+        ("spec.template.metadata", {"annotations": {note: "now"}}), managed=[owned(fields, "kubectl-rollout")]
+    )
+    assert told(there) == []
+
+
+def test_of_each_drift_it_is_known_whether_it_was_a_hand_and_whether_applying_takes_it_back():
+    def one(*changes, managed):
+        (found,) = drift([DEPLOYED], [live(*changes, managed=managed)], namespace="chat")
+        return found.by_hand, found.restorable
+
+    helm = owned({"f:spec": {"f:replicas": {}}}, "helm")
+    label = owned({"f:metadata": {"f:labels": {"f:x": {}}}}, "kubectl-label")
+    labels = {"app.kubernetes.io/name": "web", "x": "1"}
+    assert one(("spec.replicas", 3), managed=[KUBECTL_REPLICAS]) == (True, True)
+    assert one(("metadata.labels", {}), managed=[]) == (True, True), "who took it out is not known"
+    assert one(("spec.replicas", 3), managed=[helm]) == (False, True), "changed on its way in"
+    assert one(("metadata.labels", labels), managed=[label]) == (True, False)
+
+
 def test_a_field_that_a_person_owns_but_left_as_deployed_is_no_drift():
     assert told(live(managed=[KUBECTL_REPLICAS])) == []
 

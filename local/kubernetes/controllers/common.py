@@ -42,10 +42,12 @@ class Context:
         self.next_due = min(self.next_due, deadline)
         return False
 
-    def forget(self, uid: str) -> None:
-        """Drop the timers of an object that is gone; their keys begin with its uid."""
-        for key in [key for key in self._timers if isinstance(key, tuple) and key[0] == uid]:
-            del self._timers[key]
+    def forget(self, *beginning: Hashable, but: Hashable = None) -> None:
+        """Drop the timers whose keys begin so: with its uid those of an object that is gone."""
+        known = [key for key in self._timers if isinstance(key, tuple) and key != but]
+        for key in known:
+            if key[: len(beginning)] == beginning:
+                del self._timers[key]
 
     def every(self, kind: str, namespace: str = "") -> list[Object]:
         """All objects of a built-in kind, not to be changed."""

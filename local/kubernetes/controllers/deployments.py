@@ -190,6 +190,7 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
         # A later way to the same template begins anew, and is not overdue for what an earlier one took.
         context.forget(item["metadata"]["uid"])
     if complete or settled:
+        context.forget(item["metadata"]["uid"], "progress")
         verdict = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
     elif _overdue(
         context, item, wanted, (status.get("updatedReplicas", 0), fresh, status.get("replicas", 0))
@@ -201,6 +202,11 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
 
 
 def _overdue(context: Context, item: Object, wanted: str, progress: tuple[int, int, int]) -> bool:
-    """Whether nothing has moved for `progressDeadlineSeconds` (of simulated time)."""
-    key = (item["metadata"]["uid"], "progress", wanted, progress)
+    """Whether nothing has moved for `progressDeadlineSeconds` (of simulated time).
+
+    It counts from the last that moved: a template that comes back has all of its time again.
+    """
+    uid = item["metadata"]["uid"]
+    key = (uid, "progress", wanted, progress)
+    context.forget(uid, "progress", but=key)
     return context.due(key, item["spec"]["progressDeadlineSeconds"])

@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from shared.adapters.helm.schemas import without_fetching
 from shared.core.deploy_objects import leaves
 from shared.core.redact import names_secret, redact
 from shared.errors import Refused, UsageError
@@ -31,6 +32,7 @@ from shared.secret import Secret
 _MOST_OUTPUT_BYTES = 32 << 20
 _MOST_ERROR_LINES = 400
 _GRACE = timedelta(seconds=10)
+_BEAT = timedelta(seconds=1)  # how long the listener hears nothing at most; `releases` doubles it at worst
 _PREFIX = "groundcrew-helm-"
 
 
@@ -53,11 +55,11 @@ class Workspace:
     def chart(self, package: ChartPackage) -> tuple[Path, list[str]]:
         """Write a chart and its values; the chart's folder, and the arguments that name the values.
 
-        Raises Refused for a path that leaves the folder.
+        Raises Refused for a path that leaves the folder, and for a schema that Helm would fetch more for.
         """
         root = self.folder / "chart"
         root.mkdir(mode=0o700)
-        for name, data in package.files.items():
+        for name, data in without_fetching(package.files).items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
                 raise Refused("the chart has a path that leaves its folder", value=ascii(name)[:200])
@@ -109,8 +111,8 @@ class Helm:
     ) -> Result:
         """Run to the end, or for `timeout`, then stop it: first kindly, then not.
 
-        `say` gets each line of Helm's own log; what it raises ends the run and is raised on. Raises
-        UsageError if there is no such binary.
+        `say` gets each line of Helm's own log, and an empty one each second without any. What it raises
+        kills Helm at once and is raised on. Raises UsageError if there is no such binary.
         """
         argv = [*_guard(), str(self._binary), *arguments, "--namespace", self._namespace]
         try:
@@ -206,19 +208,35 @@ def _follow(
 def _listen(
     process: subprocess.Popen[bytes], lines: queue.Queue[str | None], deadline: float, say: Say | None
 ) -> tuple[list[str], bool]:
+    """What Helm logs until it ends, and whether it had to be told to."""
     told: list[str] = []
+    stopped = False
     while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            # SIGTERM lets Helm write down that it failed; meanwhile it is listened to as before.
+            _signal(process, signal.SIGKILL if stopped else signal.SIGTERM)
+            stopped, left = True, _GRACE.total_seconds()
+            deadline = time.monotonic() + left
         try:
-            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            line = lines.get(timeout=min(left, _BEAT.total_seconds()))
         except queue.Empty:
-            _end(process)
-            return told, True
+            line = ""
         if line is None:
-            return told, False
-        if not line.startswith("level=DEBUG"):
+            return told, stopped
+        if line and not line.startswith("level=DEBUG"):
             told.append(line)
         if say is not None:
-            say(line)
+            _tell(process, say, line)
+
+
+def _tell(process: subprocess.Popen[bytes], say: Say, line: str) -> None:
+    try:
+        say(line)
+    except BaseException:
+        # Who may not go on is no longer alone: the next one must not meet a Helm that tidies up.
+        _signal(process, signal.SIGKILL)
+        raise
 
 
 def _collect(pipe: IO[bytes], output: list[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", re.ASCII)
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+][0-9A-Za-z.+-]+)?", re.ASCII)
 _API_VERSION = re.compile(r"[a-z0-9.-]+(/[a-z0-9]+(/[A-Za-z]+)?)?", re.ASCII)
 _SLACK = timedelta(minutes=1)
+_BEAT = timedelta(seconds=1)
 
 
 class HelmReleases:
@@ -78,7 +80,7 @@ class HelmReleases:
         """See `Releases.upgrade_install`."""
         secrets = _secrets(package)
         # Without it Helm takes the values of the release before where it is given none.
-        options = ["--install", "--reset-values", *_waiting(timeout)]
+        options = ["--install", "--reset-values", *_applying(timeout)]
         if rollback_on_failure:
             options.append("--rollback-on-failure")
         # A hook before, the wait, a hook after: each may take the timeout, and the way back as well.
@@ -94,7 +96,7 @@ class HelmReleases:
         if revision not in [one.number for one in self.history()]:
             raise parsing.not_found(self._release, revision)
         with self._helm.workspace() as space:
-            arguments = ("rollback", self._release, str(revision), *_waiting(timeout))
+            arguments = ("rollback", self._release, str(revision), *_applying(timeout))
             result = self._helm.run(space, *arguments, timeout=timeout * 3 + _SLACK, say=_teller(say))
         return self._outcome(result)
 
@@ -152,20 +154,37 @@ def _puzzled(result: Result) -> GroundcrewError:
     return Refused("Helm does not answer the question", value=text, cure="Run it by hand to see more")
 
 
-def _waiting(timeout: timedelta) -> list[str]:
-    return ["--wait=watcher", "--timeout", f"{max(1, int(timeout.total_seconds()))}s", "--debug"]
+def _applying(timeout: timedelta) -> list[str]:
+    """How an upgrade and a rollback are done, and an upgrade's own way back.
+
+    What was changed by hand is taken back instead of refused as a conflict. Helm forces only what the server
+    applies, and refuses to for a release that was made the other way (by Helm 3), unless told to change over.
+    """
+    seconds = max(1, int(timeout.total_seconds()))
+    forced = ["--server-side=true", "--force-conflicts"]
+    return [*forced, "--wait=watcher", "--timeout", f"{seconds}s", "--debug"]
 
 
 def _teller(say: Say) -> Say:
-    """Passes on what a line of the log amounts to, once, until something else happens."""
-    last = ""
+    """Passes on what a line of the log amounts to, once, until something else happens.
+
+    When there is nothing to pass on, an empty line says each second that Helm is still at it: Helm repeats
+    itself for minutes while it waits.
+    """
+    last, since = "", time.monotonic()
 
     def tell(line: str) -> None:
-        nonlocal last
+        nonlocal last, since
         text = parsing.told(line)
-        if text and text != last:
+        now = time.monotonic()
+        if text in ("", last):
+            if now - since < _BEAT.total_seconds():
+                return
+            text = ""
+        else:
             last = text
-            say(text)
+        since = now
+        say(text)
 
     return tell
 

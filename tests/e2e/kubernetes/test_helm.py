@@ -88,6 +88,15 @@ def test_a_rollout_past_its_deadline_is_told_at_once_and_not_at_the_timeout(clus
     assert (condition.status, condition.reason) == ("False", "ProgressDeadlineExceeded")
 
 
+def test_a_template_that_comes_back_after_its_deadline_has_all_of_its_time_again(cluster, helm):
+    patience = {"progressDeadlineSeconds": 100}  # two seconds, of which each start takes half of one
+    cluster.server.behaviour.ready_seconds = 25
+    for image in ("a:1", "b:1", "a:1"):
+        helm.deployed(image=image, **patience)
+    assert helm.upgrade("--timeout", "60s", image=NEVER, **patience).returncode != 0
+    helm.deployed(image="b:1", **patience)
+
+
 def test_a_failing_hook_stops_the_upgrade_before_anything_is_changed(cluster, helm):
     helm.deployed(hook__command="echo fine")
     done = helm.upgrade("--rollback-on-failure", hook__command="echo no such column; exit 3", image=NEW_IMAGE)

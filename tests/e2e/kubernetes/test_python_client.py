@@ -221,6 +221,22 @@ def test_an_apply_by_the_client_conflicts_with_the_field_of_another_manager(clus
     assert apply("second", 1, force=True).spec.replicas == 1
 
 
+def test_a_client_may_rename_who_owns_fields_or_say_that_nobody_does(cluster):
+    cluster.apps.create_namespaced_deployment(cluster.namespace, deployment("web", replicas=0))
+
+    def owners(managers):
+        path = "/metadata/managedFields"
+        patch = [{"op": "replace", "path": path, "value": managers}]
+        found = cluster.apps.patch_namespaced_deployment("web", cluster.namespace, patch)
+        return [(one.manager, one.operation) for one in found.metadata.managed_fields or ()]
+
+    found = cluster.apps.read_namespaced_deployment("web", cluster.namespace)
+    plain = cluster.api.sanitize_for_serialization(found.metadata.managed_fields)
+    mine = [{**one, "manager": "helm", "operation": "Apply"} for one in plain if "subresource" not in one]
+    assert ("helm", "Apply") in owners(mine)
+    assert not any(name == "helm" for name, _ in owners([{}]))
+
+
 def test_a_lease_is_written_by_whoever_saw_its_last_version(cluster):
     api = client.CoordinationV1Api(cluster.api)
     made = api.create_namespaced_lease(

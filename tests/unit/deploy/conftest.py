@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,7 +62,8 @@ class LiveCluster(MemoryCluster):
 
     def __init__(self, releases: MemoryReleases) -> None:
         super().__init__()
-        self._releases = releases
+        self._releases, self._seen = releases, 0
+        self.kept_away: set[str] = set()  # something removes them as often as they are applied
         self.unready = ("never-ready", "never-pulls")
         self.add(
             {
@@ -74,6 +75,14 @@ class LiveCluster(MemoryCluster):
                 },
             }
         )
+
+    def live(self, manifests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
+        if self._seen != self._releases.applied:  # what was changed by hand before is as deployed again
+            self._seen = self._releases.applied
+            self._of("Deployment")
+        for name in self.kept_away:
+            self.remove("Deployment", name)
+        return super().live(manifests)
 
     def _of(self, kind: str) -> list[Any]:
         for manifest in self._releases.live:

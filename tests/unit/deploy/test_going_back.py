@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import Corrupt, NotFound, Refused
+from local.fakes.faults import Fault, Plan
+from shared.errors import Corrupt, Locked, NotFound, Refused
 from shared.jobs import drift
+from shared.ports_deploy import ChartPackage
 from shared.state import going_back
 from shared.state.approvals import Approvals
 
@@ -82,7 +84,7 @@ def test_an_approval_ends_and_cannot_be_changed(world) -> None:
 
 def by_hand(world) -> None:
     """Somebody changes the image with kubectl."""
-    world.cluster.workloads()  # what runs is shown from here on
+    world.cluster.live([])  # what runs is shown from here on
     (live,) = world.releases.live
     changed = json.loads(json.dumps(live))
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/rocket.chat:9.9.9"
@@ -97,7 +99,6 @@ def by_hand(world) -> None:
 
 def test_drift_is_told_with_who_did_it_and_not_every_day_anew(world) -> None:
     world.deployed_first()
-    world.cluster.workloads()
     assert drift.daily(world.shipping()) == "revision 1: 0 fields are not as deployed"
     by_hand(world)
     assert "1 fields" in drift.daily(world.shipping())
@@ -116,6 +117,69 @@ def test_drift_is_corrected_on_demand(world) -> None:
     found = drift.correct(world.shipping(), by="ada")
     assert found.corrected == "corrected"
     assert world.releases.status().description == "Rollback to 1"
+    assert drift.look(world.shipping()).drifts == ()
+
+
+def wants_correction(world) -> None:
+    world.policy = world.policy.model_copy(update={"correct_drift": True})
+
+
+def test_where_policy_wants_it_drift_is_taken_back_and_told_with_whose_change_it_was(world) -> None:
+    world.deployed_first()
+    wants_correction(world)
+    for day in (1, 2):
+        by_hand(world)
+        assert drift.daily(world.shipping()) == f"revision {day}: 1 fields are not as deployed; corrected"
+        assert world.people.told[-1].title == "rocketchat was changed by hand: 1 fields were taken back"
+        assert "kubectl-edit" in world.people.told[-1].text
+        world.clock.advance(timedelta(days=1))
+    assert drift.daily(world.shipping()) == "revision 3: 0 fields are not as deployed"
+    assert len(world.people.told) == 2
+    audited = b"".join(world.state.read(one.name)[0] for one in world.state.list("audit/"))
+    assert audited.count(b"deploy.drift") == 2
+
+
+def test_what_cannot_be_taken_back_is_told_and_not_tried_each_day_anew(world) -> None:
+    world.deployed_first()
+    wants_correction(world)
+    world.cluster.kept_away.add("rocketchat-rocketchat")
+    said = drift.daily(world.shipping())
+    assert "corrected, but for 1 of 1 fields" in said
+    assert "Not taken back" in world.people.told[-1].text
+    world.clock.advance(timedelta(days=1))
+    assert drift.daily(world.shipping()) == "revision 2: 1 fields are not as deployed"
+    assert world.releases.status().number == 2
+    assert "is not as deployed" in world.people.told[-1].title
+
+
+def test_a_release_that_failed_is_not_compared_and_not_applied_again(world, files) -> None:
+    world.deployed_first()
+    wants_correction(world)
+    broken = files("8.2.0")
+    template = broken["templates/deployment.yaml"].replace(b"registry.example", b"never-pulls.example")
+    package = ChartPackage({**broken, "templates/deployment.yaml": template})
+    world.releases.upgrade_install(package, timeout=HOUR, rollback_on_failure=False, say=quiet)
+    by_hand(world)
+    assert drift.daily(world.shipping()) == "revision 2 is failed: not compared"
+    assert drift.correct(world.shipping(), by="ada").skipped
+    assert world.releases.status().number == 2
+    assert world.people.told == []
+
+
+def test_a_correction_that_loses_its_lease_ends_there(world) -> None:
+    world.deployed_first()
+    by_hand(world)
+    plan = Plan(Fault(Locked("the lease is lost"), operation="state.lease.check"))
+    with pytest.raises(Locked):
+        drift.correct(world.shipping(plan), by="ada")
+    assert world.releases.status().status == "pending-rollback"
+
+
+def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(world) -> None:
+    world.deployed_first()
+    plan = Plan(Fault(Refused("the cluster does not allow it"), operation="cluster.live"))
+    with pytest.raises(Refused):
+        drift.look(world.shipping(plan))
 
 
 def test_no_drift_is_looked_for_in_the_middle_of_a_deploy(world) -> None:

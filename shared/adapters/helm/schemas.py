@@ -1,0 +1,101 @@
+"""Sees to it that Helm fetches nothing: it follows what a schema of values refers to, over HTTP and to files.
+
+`helm lint` and `helm template` do so before anybody approved of the chart. Seen of Helm 4.3.1: it fetches
+what `$ref`, `$dynamicRef`, `$recursiveRef` and `$schema` name, but for the drafts that it has in it; an
+`$id` alone, or what begins with `#`, stays in the document.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from shared.errors import Corrupt, Refused
+from shared.formats.tarball import Limits, read_files
+
+_SCHEMA = "values.schema.json"
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+# https://json-schema.org/specification-links: those that Helm has in it.
+_DRAFT = re.compile(r"https?://json-schema\.org/(draft-0[467]/|draft/20(19-09|20-12)/)?schema#?")
+_LIMITS = Limits(entries=5000, packed_bytes=16 << 20, unpacked_bytes=64 << 20)
+_DEEPEST = 4  # charts in charts in charts
+
+
+def without_fetching(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A chart's files, of which no schema refers to anything outside itself.
+
+    Archives of further charts are packed anew from what was read of them, so that Helm reads the same.
+    Raises Refused.
+    """
+    return _checked(files, "", _LIMITS.kept_bytes, 0)
+
+
+def _checked(files: Mapping[str, bytes], within: str, left: int, depth: int) -> dict[str, bytes]:
+    checked: dict[str, bytes] = {}
+    for name, data in files.items():
+        path = PurePosixPath(name)
+        if path.name == _SCHEMA:
+            _check(data, within + name)
+        if path.suffix == ".tgz" and path.parent.name == "charts":
+            inner = _unpacked(data, within + name, left)
+            left -= sum(map(len, inner.values()))
+            if depth == _DEEPEST:
+                raise Refused("the chart has charts in charts too deep to follow", value=within + name)
+            checked[name] = _packed(_checked(inner, f"{within}{name}/", left, depth + 1))
+        else:
+            checked[name] = data
+    return checked
+
+
+def _unpacked(data: bytes, name: str, left: int) -> dict[str, bytes]:
+    try:
+        files = read_files([data], ["."], limits=replace(_LIMITS, kept_bytes=max(0, left)))
+    except (Refused, Corrupt) as error:
+        cure = "Pack it with helm package, or put the chart's folder there"
+        raise Refused(
+            f"{name} is no archive of a chart as it is read here", value=error.thing, cure=cure
+        ) from error
+    if "" in files:
+        raise Refused(f"{name} has a file beside the chart's folder", cure="Pack it with helm package")
+    return files
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(f"chart/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def _check(data: bytes, name: str) -> None:
+    """Raises Refused for a schema that is no JSON, or that refers to what is not in it."""
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        # Each pair is seen, of keys that come twice as well: which of them counts is the reader's choice.
+        for key, value in pairs:
+            if isinstance(value, str):
+                _look(key, value, name)
+
+    try:
+        json.loads(data.decode(), object_pairs_hook=look)
+    except (ValueError, RecursionError) as error:
+        cure = "Mend it and merge again"
+        raise Refused(f"{name} is not JSON in UTF-8", value=type(error).__name__, cure=cure) from error
+
+
+def _look(key: str, value: str, name: str) -> None:
+    if key in _REFERENCES and not value.startswith("#"):
+        cure = 'Copy what it names below $defs, and refer to it as "#/$defs/…"'
+        raise Refused(f"{name} refers to another document", value=f"{key}: {ascii(value)[:200]}", cure=cure)
+    if key == "$schema" and not _DRAFT.fullmatch(value):
+        cure = 'Write "https://json-schema.org/draft/2020-12/schema"'
+        raise Refused(f"{name} names a schema to be fetched", value=ascii(value)[:200], cure=cure)
