@@ -133,7 +133,7 @@ def _digest(drifts: Sequence[Drift]) -> str:
 
 
 def _place(shipping: Shipping) -> str:
-    return f"runs/drift/{shipping.policy.namespace}-{shipping.policy.release}"
+    return f"deploys/drift/{shipping.policy.namespace}-{shipping.policy.release}"
 
 
 def _kept(shipping: Shipping) -> str:
