@@ -165,7 +165,8 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
         )
         answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
         return
-    done = going_back.go(deps, way, by=getpass.getuser(), say=err.print)
+    # An empty line only says that Helm is still at it.
+    done = going_back.go(deps, way, by=getpass.getuser(), say=lambda line: err.print(line) if line else None)
     answer({**way.arguments, "done": done}, json_=json_, text=done)
 
 
