@@ -706,6 +706,28 @@ def test_a_cluster_that_is_not_there_is_unavailable(real):
         real.releases.upgrade_install(package(), timeout=SHORT, rollback_on_failure=False, say=print)
 
 
+def test_a_cluster_that_restarts_as_helm_begins_to_wait_has_interrupted_it_and_not_refused_the_chart(real):
+    """Helm asks anew what the cluster serves before it waits, once: then it gives up, with nothing seen."""
+    real.deployed(package())
+    said: list[str] = []
+
+    def restart(line: str) -> None:
+        if line == "waiting" and "Deployment chat-web applied" in said:
+            real.server.restart()
+        said.append(line)
+
+    with pytest.raises(Unavailable):
+        real.releases.upgrade_install(
+            package(image=OTHER), timeout=PATIENCE, rollback_on_failure=False, say=restart
+        )
+    # Whether it could write down that it failed depends on how soon the cluster was back.
+    real.releases.repair()
+    left = real.releases.status()
+    assert (left.number, left.status) == (2, "failed")
+    assert left.description.startswith("Interrupted")
+    assert real.deployed(package(image=OTHER)) == 3
+
+
 def test_missing_rights_are_refused_and_named(real, tmp_path):
     token = real.server.token_for("nobody", real.namespace)
     kubeconfig = real.server.kubeconfig(tmp_path / "restricted", token=token)

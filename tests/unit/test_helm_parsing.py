@@ -20,6 +20,7 @@ from shared.adapters.helm.parsing import (
 from shared.adapters.helm.storage import rewritten
 from shared.errors import Conflict, Corrupt, Refused, Unavailable
 
+UNSEEN = "resource Secret/chat/web not ready. status: Unknown, message:"
 LINT = """\
 ==> Linting /chart
 [INFO] Chart.yaml: icon is recommended
@@ -54,6 +55,19 @@ def test_errors_and_warnings_of_lint_are_found_with_what_belongs_to_them():
         ('secrets is forbidden: User "x" cannot list resource "secrets"', Refused),
         ("the server has asked for the client to provide credentials", Refused),
         ("UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress", Conflict),
+        (
+            'UPGRADE FAILED: failed to create patch: Patch "https://10.0.0.4:16443/apis/apps/v1": EOF',
+            Unavailable,
+        ),
+        ('failed calling webhook "x": no endpoints available for service "x"', Unavailable),
+        (f"UPGRADE FAILED: {UNSEEN}", Unavailable),
+        (f"pre-upgrade hooks failed: {UNSEEN}", Unavailable),
+        (f"UPGRADE FAILED: {UNSEEN} context deadline exceeded", None),
+        (
+            f"UPGRADE FAILED: {UNSEEN} resource Deployment/chat/web not ready. status: Failed, message: x",
+            None,
+        ),
+        (f"has been rolled back due to rollback-on-failure being set: {UNSEEN}", None),
         ("UPGRADE FAILED: context deadline exceeded", None),
         ("UPGRADE FAILED: pre-upgrade hooks failed: job failed", None),
     ],

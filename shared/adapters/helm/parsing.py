@@ -26,6 +26,16 @@ _UNREACHABLE = (
     "the server is currently unable to handle the request",
     "etcdserver:",
     "http2: client connection lost",
+    "http2: server sent goaway",
+    '": eof',
+    "broken pipe",
+    "no route to host",
+    "network is unreachable",
+    # What an API server says that has just begun, or whose webhooks have.
+    "unable to return a response in the time allotted",
+    "apiserver is shutting down",
+    "storage is (re)initializing",
+    "no endpoints available for service",
 )
 _NOT_ALLOWED = ("is forbidden:", "unauthorized", "must be logged in", "provide credentials")
 _TIMED_OUT = ("deadline exceeded", "timed out waiting")
@@ -113,7 +123,7 @@ def failure(errors: str) -> GroundcrewError | None:
     """What to raise if the cluster could not be asked; None if the chart or the release is at fault."""
     text = reason(errors)
     lowered = text.lower()
-    if any(one in lowered for one in _UNREACHABLE):
+    if any(one in lowered for one in _UNREACHABLE) or _lost_sight(text):
         return Unavailable("the cluster does not answer Helm", value=text[:500], cure="Is the VM up?")
     if any(one in lowered for one in _NOT_ALLOWED):
         cure = "Compare infra/chart/rbac.yaml with what the cluster has"
@@ -121,6 +131,15 @@ def failure(errors: str) -> GroundcrewError | None:
     if "another operation" in lowered and "in progress" in lowered:
         return Conflict("the release is in the middle of another operation", cure="It is repaired first")
     return None
+
+
+def _lost_sight(text: str) -> bool:
+    """Whether the connection was cut as a wait began: Helm ends it there and then, with nothing seen.
+
+    If it has gone back since, or taken a first release away, that is how it ended.
+    """
+    seen = timed_out(text) or "status: Failed" in text or "rollback-on-failure being set" in text
+    return "status: Unknown" in text and not seen
 
 
 def missing(errors: str) -> bool:

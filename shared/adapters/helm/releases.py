@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from shared.core.deploy_objects import leaves
 from shared.core.deploy_state import INTERRUPTED
 from shared.core.deploy_words import Finding, Manifest
 from shared.core.redact import names_secret, redact
-from shared.errors import GroundcrewError, Refused, UsageError
+from shared.errors import GroundcrewError, Refused, Unavailable, UsageError
 from shared.formats.chartyaml import read_manifests, read_values
 from shared.ports_deploy import ChartPackage, Outcome, Repaired, Revision, Say
 from shared.secret import Secret
@@ -78,7 +79,7 @@ class HelmReleases:
         self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: Say
     ) -> Outcome:
         """See `Releases.upgrade_install`."""
-        secrets = _secrets(package)
+        secrets, before = _secrets(package), self.status()
         # Without it Helm takes the values of the release before where it is given none.
         options = ["--install", "--reset-values", *_applying(timeout)]
         if rollback_on_failure:
@@ -89,16 +90,17 @@ class HelmReleases:
             chart, values = space.chart(package)
             arguments = ("upgrade", self._release, str(chart), *values, *options)
             result = self._helm.run(space, *arguments, timeout=limit, secrets=secrets, say=_teller(say))
-        return self._outcome(result, secrets)
+        return self._outcome(result, before.number if before else 0, secrets)
 
     def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
         """See `Releases.rollback`."""
-        if revision not in [one.number for one in self.history()]:
+        history = self.history()
+        if revision not in [one.number for one in history]:
             raise parsing.not_found(self._release, revision)
         with self._helm.workspace() as space:
             arguments = ("rollback", self._release, str(revision), *_applying(timeout))
             result = self._helm.run(space, *arguments, timeout=timeout * 3 + _SLACK, say=_teller(say))
-        return self._outcome(result)
+        return self._outcome(result, history[-1].number)
 
     def repair(self) -> Repaired:
         """See `Releases.repair`."""
@@ -138,15 +140,29 @@ class HelmReleases:
             return None
         raise parsing.failure(result.errors) or _puzzled(result)
 
-    def _outcome(self, result: Result, secrets: Sequence[str] = ()) -> Outcome:
+    def _outcome(self, result: Result, before: int, secrets: Sequence[str] = ()) -> Outcome:
+        """How a run ended that began when `before` was the newest revision."""
         if not result.code:
             return Outcome(True, self.status())
         raised = parsing.failure(result.errors)
+        if isinstance(raised, Unavailable):
+            self._interrupted(before)
         if raised is not None:
             raise raised
         # Helm's log tells of the wait, its error at the end perhaps only of the way back.
         late = result.killed or parsing.timed_out(result.errors)
         return Outcome(False, self.status(), redact(parsing.reason(result.errors), secrets), late)
+
+    def _interrupted(self, before: int) -> None:
+        """Where the cluster was away for a moment, Helm may have written its own failure down.
+
+        The chart did nothing wrong then: the revision is to be taken for one that was left in the middle.
+        """
+        with contextlib.suppress(GroundcrewError):  # it is away still, and the revision is pending
+            found = self.status()
+            if found and found.number > before and found.status == storage.FAILED:
+                why = f"{INTERRUPTED}: the cluster was away"
+                storage.mark_failed(self._kubeconfig, self._namespace, self._release, found.number, why)
 
 
 def _puzzled(result: Result) -> GroundcrewError:

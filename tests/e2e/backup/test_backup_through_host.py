@@ -19,8 +19,6 @@ from shared.formats.agekeys import parse_identities
 from shared.state import sets
 from tests.support.archive import read_by_description
 
-pytestmark = pytest.mark.xdist_group("backup-stack")
-
 
 def _names(server) -> list[str]:
     return [n.name for n in server.namespaces() if n.db != "admin"]

@@ -25,8 +25,6 @@ from shared.formats.agekeys import parse_identities
 from shared.state import checking, sets
 from shared.state.runs import Run, Runs
 
-pytestmark = pytest.mark.xdist_group("backup-faults")
-
 
 class Night:
     """A stack of its own, which a test may break."""

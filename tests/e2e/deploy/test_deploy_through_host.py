@@ -23,7 +23,7 @@ from shared.adapters.clock import SystemClock
 from shared.state.approvals import Approvals
 
 # One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
-pytestmark = [pytest.mark.xdist_group("deploy-site"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:

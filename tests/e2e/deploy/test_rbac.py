@@ -24,8 +24,7 @@ from shared.secret import Secret
 from shared.state.references import missing_secrets
 from shared.state.room import headroom
 
-# One site for all, whose tests go on where the one before ended.
-pytestmark = [pytest.mark.xdist_group("deploy-site"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 RIGHTS = ROOT / "infra" / "chart" / "rbac.yaml"
