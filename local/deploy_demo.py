@@ -100,7 +100,6 @@ class Site:
     """A context manager: GitHub, a cluster, the chat's pages. `settings` and `policy` are for the stack."""
 
     directory: Path
-    kubeconfig: Path | None = None  # a real cluster's, instead of the stand-in
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     _open: ExitStack = field(init=False, default_factory=ExitStack)
@@ -140,7 +139,7 @@ class Site:
     @property
     def settings(self) -> Mapping[str, str]:
         """What the app is told of all this."""
-        kubeconfig = self.kubeconfig or self.cluster.kubeconfig(self.directory / "kubeconfig")
+        kubeconfig = self.cluster.kubeconfig(self.directory / "kubeconfig")
         return {
             "GROUNDCREW_GITHUB": self.github.url,
             "GROUNDCREW_GITHUB_TOKEN": self.github.token,

@@ -1,6 +1,7 @@
 """The app in its host with GitHub, a cluster and a chat beside it, once for all tests of this folder.
 
-With GROUNDCREW_TEST_KUBECONFIG the cluster is a real one, whose namespace `rocketchat` must be empty.
+The cluster is the stand-in always, since the chat's own pages follow what it runs; a real one is asked by
+tests/contract/test_releases.py and tests/e2e/kubernetes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,9 +59,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         ensure_helm()
     except GroundcrewError as error:
         pytest.skip(str(error))
-    real = os.environ.get("GROUNDCREW_TEST_KUBECONFIG")
     folder = tmp_path_factory.mktemp("deploy")
-    with Site(folder / "site", Path(real) if real else None) as site:
+    with Site(folder / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
         with Stack(folder / "stack", policy=policy, environment=dict(site.settings)) as stack:
             seed(stack.mongodb_uri, megabytes="tiny", seed=7)
