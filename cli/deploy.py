@@ -178,14 +178,20 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
 @environment_option
 @as_json
 def override(sha: str, gate: str, environment: str, json_: bool) -> None:
-    """Ask another person to let the commit SHA pass a closed gate; then run it again."""
+    """Ask another person to let the commit SHA pass a closed gate, for the reason it has now; then run it."""
+    from shared.jobs import deploy as job
     from shared.state import gating
     from shared.state.approvals import Approvals
 
     deps = deploy_wiring.shipping()
+    where = environment or deps.policy.environments[0]
+    closed = {one.name: one for one in job.survey(deps, sha, where).found.report.gates if not one.passed}
     if gate in gating.NEVER:
         raise UsageError("that gate cannot be overridden", value=gate, cure="Mend it and merge again.")
-    arguments = gating.override(sha, environment or deps.policy.environments[0], gate)
+    if gate not in closed:
+        cure = f"Closed are: {', '.join(closed) or 'none'}."
+        raise UsageError("that gate is not closed", value=gate, cure=cure)
+    arguments = gating.override(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
     asked = Approvals(deps.state, deps.clock).request(gating.OVERRIDE, arguments, by=who(), lasting=lasting)
     text = f"asked; let another person run: groundcrew deploy approve {asked.id}"

@@ -119,6 +119,11 @@ class Forge(Protocol):
         """
         ...
 
+    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+        """What `head` changes against `base`, sorted by path; None if it is more than the forge tells.
+        Raises `NotFound`."""
+        ...
+
     def tarball(self, sha: str) -> Iterator[bytes]:
         """The tree at the SHA as a gzipped tar, in pieces. Raises `NotFound`; `Refused` above the cap."""
         ...

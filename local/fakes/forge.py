@@ -131,6 +131,13 @@ class MemoryForge:
             raise Refused("more commits came than are looked at", value=len(line), cure="Deploy one between")
         return line
 
+    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+        """See `Forge.compared_files`."""
+        self.relation(base, head)
+        history = self.repository.history
+        changes = history.changes(history.merge_base(base, head), head)
+        return [ChangedFile(path, word) for path, word in changes] if len(changes) < 300 else None
+
     def tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.tarball`."""
         self._commit(sha)

@@ -22,7 +22,7 @@ WAIT = "Wait: GitHub lists a merge a minute or two after its push"
 
 def override(sha: str, gate: str) -> str:
     """How two people open a gate that nothing else will open, for a cure."""
-    return f"or let two people override it: groundcrew deploy override {sha[:7]} --gate {gate}"
+    return f"or let two people override it: groundcrew deploy override {sha} --gate {gate}"
 
 
 def may_lag(at: datetime | None, now: datetime) -> bool:

@@ -62,7 +62,7 @@ def propose_restore(mark: Mark, reason: str, *, namespace: str) -> Proposal:
     RESTORE_URI names an empty MongoDB, which a restore insists on.
     """
     old = mark.old or "what ran before"
-    backup, place = shlex.quote(mark.backup or "latest"), shlex.quote(namespace)
+    backup, place = shlex.quote(mark.backup or "CLASS/SET"), shlex.quote(namespace)
     commands = (
         f"kubectl --namespace {place} scale deployment --all --replicas=0",
         f"groundcrew backups verify {backup}",
@@ -74,7 +74,9 @@ def propose_restore(mark: Mark, reason: str, *, namespace: str) -> Proposal:
     if mark.backup:
         warnings.append(f"what was written since the backup {mark.backup} is lost")
     else:
-        warnings.append("no backup was taken for this deploy: the newest proven one is older than it")
+        warnings.append(
+            f"no backup was taken for this: CLASS/SET is the newest one from before {mark.at:%F %T} UTC"
+        )
     if not mark.revision:
         warnings.append("nothing was deployed before: deploy the version that wrote the restored data")
     why = f"{old} is not started on data that {mark.version} may have migrated: {reason}"

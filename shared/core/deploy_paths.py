@@ -45,6 +45,17 @@ def changes_nothing(changes: Changes, paths: Paths) -> bool:
     return not any(_watched(changed, paths) for changed in _paths(changes).values())
 
 
+def shipping(changes: Changes, paths: Paths) -> set[int]:
+    """The pull requests that change something of what is deployed."""
+    return {number for number, changed in _paths(changes).items() if _watched(changed, paths)}
+
+
+def unexplained(compared: Sequence[ChangedFile], changes: Changes, paths: Paths) -> list[str]:
+    """What is deployed and changed, though no pull request says so: it came by a hand-made merge."""
+    told = {path for changed in _paths(changes).values() for path in changed}
+    return [path for path in _watched(_paths({0: compared})[0], paths) if path not in told]
+
+
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """Whether the path fits one of the patterns."""
     return any(_pattern(pattern).fullmatch(path) for pattern in patterns)

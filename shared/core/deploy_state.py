@@ -27,6 +27,7 @@ Action = Literal[
     "roll_back",
     "propose_restore",
     "fail",
+    "fail_first",
     "fail_unclear",
     "nothing",
 ]
@@ -90,6 +91,7 @@ class Record:
     ways_back: int = 0  # how often a rollback was begun
     deployment: int = 0  # the forge's id
     revision_after: int = 0  # the revision that Helm made of it, once it succeeded
+    clean: bool = False  # the way back was begun since the data are proven to be as before
     unclear: bool = False  # it ended without anybody knowing what is in the cluster now
     reason: str = ""
 
@@ -184,13 +186,18 @@ def migrated(record: Record, seen: Seen) -> Migrated:
         return Migrated(False, "the version stays the same")
     if seen.revision <= record.revision_before and record.attempts == 0:
         return Migrated(False, "nothing was applied")
-    if None not in (record.schema_before, seen.schema):
+    if record.schema_before is not None:
         if record.schema_before == seen.schema:
             return Migrated(False, f"the schema is {seen.schema} as before")
-        return Migrated(True, f"the schema went from {record.schema_before} to {seen.schema}")
+        there = "what cannot be read, or is locked" if seen.schema is None else seen.schema
+        return Migrated(True, f"the schema went from {record.schema_before} to {there}")
     if seen.started is False:
         return Migrated(False, "no pod of the new version ever ran")
     return Migrated(True, f"{record.version_after} may have run, and nothing shows that it migrated nothing")
+
+
+def _moved(record: Record, seen: Seen) -> bool:
+    return None not in (record.schema_before, seen.schema) and record.schema_before != seen.schema
 
 
 def may_roll_back(record: Record) -> bool:
@@ -258,12 +265,15 @@ def _went_back(seen: Seen) -> bool:
 def after_failure(record: Record, seen: Seen, reason: str) -> Step:
     """What follows when the new release does not get well."""
     verdict = migrated(record, seen)
+    if record.clean and _went_back(seen) and seen.status == "deployed":
+        # The pods that showed it are gone: only the data themselves can show something else now.
+        verdict = Migrated(_moved(record, seen), verdict.reason)
     if verdict.maybe:
         return Step("propose_restore", State.RESTORE_PROPOSED, f"{reason}; {verdict.reason}")
     if _went_back(seen) and seen.status == "deployed":
         return Step("nothing", State.ROLLED_BACK, f"{reason}; revision {seen.revision} is {seen.description}")
     if not record.revision_before:
-        return Step("fail", State.FAILED, f"{reason}; there is nothing to go back to")
+        return Step("fail_first", State.FAILED, f"{reason}; there is nothing to go back to")
     if seen.revision <= record.revision_before and not seen.pending:
         return Step("fail", State.FAILED, f"{reason}; nothing was changed")
     if record.ways_back >= MOST_ATTEMPTS:

@@ -15,7 +15,7 @@ from typing import Any
 from shared.core.deploy_order import Request as Waiting
 from shared.core.deploy_order import next_turn
 from shared.core.deploy_state import State
-from shared.errors import GroundcrewError, Locked, NotFound, UsageError
+from shared.errors import GroundcrewError, Locked, UsageError
 from shared.ports import Lease
 from shared.ports_notify import Notice, Severity
 from shared.state.course import Course, let_go
@@ -49,6 +49,9 @@ def take(shipping: Shipping, asked: Mapping[str, Any]) -> str:
     if deploys.seen(request):
         return f"the delivery {request.delivery} was dealt with before"
     kept = deploys.begin(request)
+    if _came_too_early(kept, request):
+        request = replace(request, again=f"pull-{request.pull}")
+        kept = deploys.begin(request)
     if kept.ended:
         let_go(shipping, kept, request)
         return f"{request.sha[:7]} was dealt with before: it is {kept.state}"
@@ -67,6 +70,12 @@ def take(shipping: Shipping, asked: Mapping[str, Any]) -> str:
         return _again(shipping, kept, request, Wait(_ASK_AGAIN, f"another deploy is at it ({error})"))
     let_go(shipping, kept, request)
     return f"{request.sha[:7]} is {kept.state}: {kept.record.reason}"
+
+
+def _came_too_early(kept: Kept, request: Request) -> bool:
+    """Whether a push was refused for having no pull request, which this event names."""
+    nameless = kept.request.pull == 0 and kept.record.pull == 0 and not kept.request.again
+    return bool(request.pull) and not request.again and nameless and kept.state is State.FAILED
 
 
 def _leave(shipping: Shipping, kept: Kept, request: Request, wait: Wait) -> str:
@@ -95,6 +104,8 @@ def _ours(shipping: Shipping, request: Request) -> Request:
 
 def _in_turn(shipping: Shipping, request: Request, lease: Lease) -> Wait | None:
     """First what is in the middle of it, then the latest merge, then this one."""
+    for other in shipping.deploys.open():
+        Course(shipping, other, lease).settle()  # whoever ended it may have died right then
     for other in _before(shipping, request.key):
         wait = Course(shipping, other, lease).go()
         ended = shipping.deploys.load(other.record.key).state.final
@@ -182,21 +193,20 @@ def _missed(shipping: Shipping) -> list[str]:
     """GitHub does not repeat a webhook: a merge at the branch's tip that is not on record is asked for."""
     policy, forge = shipping.policy, shipping.forge
     environment = policy.environments[0]
-    deployed = shipping.deploys.deployed(environment)
+    shipped = shipping.ledger.read(environment)
+    if not shipped.sha or shipped.went_back or shipping.marks.read() is not None:
+        return []  # nothing is known, or people decided otherwise, or have to first
     tip = forge.branch_tip(policy.branch)
-    if not deployed or deployed == tip:
+    known = {one.record.sha for one in shipping.deploys.all() if one.record.environment == environment}
+    if tip in known | {shipped.sha}:
         return []
     made = [one for one in forge.pulls_of(tip) if one.merged and one.merge_sha == tip]
     late = [one for one in made if one.merged_at and shipping.clock.now() - one.merged_at > FORGOTTEN]
     if not late:
         return []
     request = Request(shipping.repository, tip, environment, pull=late[0].number)
-    try:
-        shipping.deploys.load(request.key)
-    except NotFound:
-        shipping.queues.send(QUEUE, request.dump())
-        return [f"made up for the merge of #{request.pull}, of which no webhook told"]
-    return []
+    shipping.queues.send(QUEUE, request.dump())
+    return [f"made up for the merge of #{request.pull}, of which no webhook told"]
 
 
 def _set_aside(shipping: Shipping) -> list[str]:
@@ -206,7 +216,6 @@ def _set_aside(shipping: Shipping) -> list[str]:
         return []
     text = f"{count} messages of the queue {QUEUE} failed too often and were set aside."
     cure = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record go on by themselves."
-    shipping.notifications.tell(
-        Notice(Severity.WARNING, "deploy requests were set aside", text, cure, key=f"deploy/poison/{count}")
-    )
+    title, key = "deploy requests were set aside", "deploy/poison"
+    shipping.notifications.tell(Notice(Severity.WARNING, title, text, cure, key=key, again=True))
     return [f"{count} messages lie aside"]

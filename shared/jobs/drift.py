@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.core.deploy_drift import Drift, drift
+from shared.core.deploy_state import State
 from shared.core.deploy_words import Manifest
 from shared.errors import Locked, NotFound, Refused
 from shared.ports import Lease
@@ -95,13 +96,29 @@ def correct(shipping: Shipping, *, by: str) -> Found:
     """Apply the deployed manifests again, as a new revision. Raises Locked if a deploy is at it."""
     with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
         found = look(shipping)
+        if busy := _busy(shipping):
+            raise Locked(busy, cure="Let it end, then look again.")
         return _corrected(shipping, found, lease, by=by) if found.drifts else found
+
+
+def _busy(shipping: Shipping) -> str:
+    """Why the release is not to be touched now: a deploy is at it, or a restore is to be decided about."""
+    if shipping.marks.read() is not None:
+        return "a restore is proposed"
+    early = (State.QUEUED, State.GATING)
+    open_ = [one for one in shipping.deploys.open() if not one.state.final and one.state not in early]
+    return f"the deploy of {open_[0].record.sha[:7]} is {open_[0].state.value}" if open_ else ""
 
 
 def _corrected(shipping: Shipping, found: Found, lease: Lease, *, by: str) -> Found:
     outcome = shipping.releases.rollback(
         found.revision, timeout=shipping.policy.helm_timeout, say=lambda _line: lease.check()
     )
+    if outcome.succeeded and outcome.revision is not None:
+        now, made = shipping.clock.now(), outcome.revision.number
+        for environment in shipping.policy.environments:
+            version = shipping.ledger.read(environment).version
+            shipping.ledger.went_back(environment, found.revision, made, version, now)
     left: tuple[Drift, ...] = ()
     word = f"not corrected: {outcome.reason}"
     if outcome.succeeded:
@@ -116,7 +133,8 @@ def daily(shipping: Shipping) -> str:
     try:
         with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
             found = look(shipping)
-            if shipping.policy.correct_drift and found.by_hand and _digest(found.by_hand) != _kept(shipping):
+            may = shipping.policy.correct_drift and not _busy(shipping)
+            if may and found.by_hand and _digest(found.by_hand) != _kept(shipping):
                 found = _corrected(shipping, found, lease, by=_OWNER)
                 # What applying did not take back, it will not take back tomorrow either: no revision a day.
                 _keep(shipping, _digest(replace(found, drifts=found.left).by_hand))

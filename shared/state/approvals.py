@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,10 @@ from shared.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused
 from shared.ports import Blobs, Clock
 from shared.state.plain import dump, moment, parse
 
+log = logging.getLogger(__name__)
+
 _PREFIX = "approvals/"
+_KEPT = timedelta(days=90)  # the audit trail keeps who agreed to what
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 
@@ -86,7 +90,16 @@ class Approvals:
         return None
 
     def _open(self) -> list[Approval]:
-        found = [self._read(blob.name)[0] for blob in self._blobs.list(_PREFIX)]
+        """What may still be agreed to or used. One that cannot be read is none."""
+        found = []
+        for blob in self._blobs.list(_PREFIX):
+            if self._clock.now() - blob.last_modified > _KEPT:
+                self._blobs.delete(blob.name)
+                continue
+            try:
+                found.append(self._read(blob.name)[0])
+            except (Corrupt, NotFound) as error:
+                log.warning("approval.unreadable", extra={"blob": blob.name, "error": str(error)})
         return [one for one in found if not one.used and self._clock.now() < one.expires]
 
     def _read(self, name: str) -> tuple[Approval, str]:

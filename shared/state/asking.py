@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from shared.core import deploy_gates as core
 from shared.core.deploy_diff import Plan
@@ -23,14 +24,18 @@ log = logging.getLogger(__name__)
 class Gating:
     """What came out. `standing` is `go`, or why nothing is to be deployed: `done`, `superseded`.
 
-    `mark_version` is told beforehand: the newest version that may have touched the data although it is not
-    deployed. `version_before` is what the data was last touched by, as far as is known: that, or what the
-    good revision starts, `revision_version`. `had_data` is whether there was data without a release.
+    `since` is told beforehand: when the commit was first asked about. So is `mark_version`: the newest
+    version that the data may belong to, although it is not deployed. `has_base` is whether it is known what
+    is deployed, so that all that came since must be asked about. `version_before` is what the data was last
+    touched by, as far as is known; `revision_version` what the good revision starts; `had_data` is whether
+    there was data without a release.
     """
 
     gates: list[Gate] = field(default_factory=list)
     standing: str = "go"
     standing_reason: str = ""
+    since: datetime | None = None
+    has_base: bool = False
     pull: PullRequest | None = None
     chart: Chart | None = None
     before: Sequence[Manifest] = ()

@@ -28,6 +28,8 @@ _LATER = timedelta(minutes=1)
 GONE = timedelta(hours=6)  # how long an outside system may be away in the middle of a deploy
 FLAP = timedelta(minutes=10)  # how long one may refuse what it allowed before: it may only be starting
 _WORRY = timedelta(minutes=30)
+_LONG = timedelta(minutes=10)
+_BACKUP_WORRY = timedelta(hours=2)
 _MOST_STEPS = 30
 _MOST_SLIPS = 3
 _EARLY = (State.QUEUED, State.GATING, State.BACKING_UP)
@@ -52,6 +54,8 @@ class Course(Rollout):
             else:
                 self._answered()
             if wait is not None:
+                wait = self._bounded(wait)
+            if wait is not None:
                 return replace(wait, why=self.clean(wait.why))
         return Wait(_LATER, "it takes more steps than one worker should do")
 
@@ -62,7 +66,6 @@ class Course(Rollout):
             return self._back_up()
         self._learn_secrets()
         seen = self.look()
-        self._answered()
         step = next_step(self.kept.record, seen)
         actions: dict[str, Callable[[Step, Seen], Wait | None]] = {
             "await": self.await_other,
@@ -74,6 +77,16 @@ class Course(Rollout):
         if step.action in actions:
             return actions[step.action](step, seen)
         return self.finish(step, seen)
+
+    def _bounded(self, wait: Wait) -> Wait | None:
+        """Nothing is waited for without end, and people hear of it before."""
+        if self.kept.state in (State.QUEUED, State.GATING) or self.kept.state.final:
+            return wait
+        if self.waited() > GONE:
+            return self._give_up(f"gave up after {GONE.total_seconds() / 3600:.0f} h: {wait.why}")
+        if self.waited() > (_BACKUP_WORRY if self.kept.state is State.BACKING_UP else _WORRY):
+            telling.stuck(self.shipping, self.kept, self.clean(wait.why))
+        return wait
 
     def _answered(self) -> None:
         """What time it took to answer does not count against the deploy."""
@@ -97,8 +110,7 @@ class Course(Rollout):
         if not self.kept.record.deployment:
             made = telling.open_deployment(self.shipping, self.kept)
             self.save(replace(self.kept, record=replace(self.kept.record, deployment=made)))
-        found = ask(self.shipping, self.kept.request)
-        self._answered()
+        found = ask(self.shipping, self.kept.request, since=self.kept.started)
         self._note(found)
         if found.standing == "done":
             self.move(State.DONE, found.standing_reason)
@@ -125,10 +137,11 @@ class Course(Rollout):
         waiting = ", ".join(gate.name for gate in found.report.gates if not gate.passed)
         # An environment's timer takes as long as its owners want.
         timed = [gate.name for gate in found.report.gates if not gate.passed and gate.name != "environment"]
-        if timed and self.waited() > self.shipping.policy.checks_timeout:
+        if timed and self.waited() > self.shipping.policy.checks_timeout and not self.kept.unwell:
             self.move(State.FAILED, f"waited in vain for: {waiting}")
             return None
-        return Wait(_LATER, f"waits for: {waiting}")
+        # What takes longer is looked at less often: each look costs the forge some requests.
+        return Wait(_LATER if self.waited() < _LONG else _LATER * 5, f"waits for: {waiting}")
 
     def _passed(self, found: Gating) -> None:
         self.chart = found.chart
@@ -195,7 +208,10 @@ class Course(Rollout):
 
     def _slipped(self, error: Exception) -> Wait | None:
         """What nobody foresaw: tried again a few times, then told, so that no message goes round for ever."""
-        log.exception("deploy.slipped", extra={"deploy": self.kept.record.key})
+        # Without the error's words, which may quote a value of the chart.
+        silent = RuntimeError(type(error).__name__)
+        facts = {"deploy": self.kept.record.key}
+        log.error("deploy.slipped", extra=facts, exc_info=(RuntimeError, silent, error.__traceback__))
         self.save(replace(self.kept, slips=self.kept.slips + 1))
         if self.kept.slips < _MOST_SLIPS:
             return Wait(_LATER, f"a mistake in Groundcrew: {type(error).__name__}")
@@ -210,6 +226,7 @@ class Course(Rollout):
     def _end(self) -> Wait | None:
         """Let the machine go, then tell. What could not be told is told again later, but not for ever."""
         self.shipping.holds.release(hold_name(self.kept))
+        self.settle()
         if not self.kept.told:
             try:
                 self._tell()

@@ -13,7 +13,7 @@ from shared.errors import GroundcrewError, NotFound, Refused, UsageError
 from shared.ports_notify import Notice, Severity
 from shared.state.audit import Audit
 from shared.state.deploys import Kept
-from shared.state.shipping import Shipping
+from shared.state.shipping import MADE_BY, Shipping
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,10 @@ def open_deployment(shipping: Shipping, kept: Kept) -> int:
         return record.deployment
     try:
         known = shipping.forge.deployments(record.environment, sha=record.sha)
-        waiting = [one.id for one in known if one.state in ("pending", "queued", "in_progress")]
+        ours = [one for one in known if one.description.startswith(MADE_BY)]
+        waiting = [one.id for one in ours if one.state in ("pending", "queued", "in_progress")]
         made = waiting[0] if waiting else shipping.forge.create_deployment(
-            record.sha, record.environment, f"Groundcrew deploys {record.sha[:7]}"
+            record.sha, record.environment, f"{MADE_BY} {record.sha[:7]}"
         )  # fmt: skip
         link = shipping.link(record.key)
         shipping.forge.set_deployment_status(made, "in_progress", "the gates are asked", link)

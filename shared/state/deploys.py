@@ -81,10 +81,10 @@ class Kept:
     """A deploy between its steps: the core's record, and what else its story needs.
 
     `since` is when the present state began, or when what it waited for answered again; `unwell` since when an
-    outside system does not answer; `slips` how often it failed in a way nobody foresaw; `newest_before` is
-    the release's newest revision before this deploy, good or not; `applied` is when Helm was last begun;
-    `turn` is that of the newest message; `told` says that people and the forge know how it ended,
-    `forge_told` that the forge does.
+    outside system does not answer, and `blind` since when the data's schema cannot be read; `slips` how often
+    it failed in a way nobody foresaw; `newest_before` is the release's newest revision before this deploy,
+    good or not; `applied` is when Helm was last begun; `turn` is that of the newest message; `told` says that
+    people and the forge know how it ended, `forge_told` that the forge does.
     """
 
     request: Request
@@ -96,6 +96,7 @@ class Kept:
     title: str = ""
     merged_at: datetime | None = None
     unwell: datetime | None = None
+    blind: datetime | None = None
     newest_before: int = 0
     applied: datetime | None = None
     backup_begun: str = ""
@@ -261,7 +262,7 @@ def _run(kept: Kept) -> Run:
 def _kept(run: Run) -> Kept:
     plain = dict(run.details)
     try:
-        plain |= {name: _moment(plain.get(name)) for name in ("merged_at", "unwell", "applied")}
+        plain |= {name: _moment(plain.get(name)) for name in ("merged_at", "unwell", "blind", "applied")}
         plain |= {name: tuple(plain[name]) for name in ("gates", "log")}
         plain["since"] = datetime.fromisoformat(plain["since"])
         plain["record"], plain["request"] = load(plain["record"]), _request(plain["request"])

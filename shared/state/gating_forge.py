@@ -13,13 +13,13 @@ from functools import cached_property
 from shared.core import deploy_gates as core
 from shared.core import deploy_history as since
 from shared.core.deploy_order import on_branch, position
-from shared.core.deploy_paths import Changes, Paths, changes_nothing, paths_gate
-from shared.core.deploy_words import Brought, Environment, Gate, PullRequest, Review
+from shared.core.deploy_paths import Changes, Paths, changes_nothing, paths_gate, shipping, unexplained
+from shared.core.deploy_words import Brought, Environment, Gate, PullRequest, Review, some
 from shared.errors import NotFound
 from shared.ports_deploy import Protection
 from shared.state.asking import Asking, Gating
 from shared.state.deploys import Request
-from shared.state.shipping import Shipping
+from shared.state.shipping import MADE_BY, Shipping
 
 _WHERE = ("pull request", "branch", "order", "history")  # the gates that tell all that would be shipped
 
@@ -36,11 +36,14 @@ class ForgeGates(Asking):
             approvers=frozenset(policy.approvers),
             required_checks=frozenset(policy.required_checks),
         )
-        self._paths = Paths(policy.paths, policy.forbidden_paths)
+        # What is deployed is watched whatever policy says, but for a chart that is the whole repository.
+        own = [*policy.values, *([f"{policy.chart}/**"] if policy.chart not in ("", ".") else [])]
+        self._paths = Paths((*policy.paths, *own), policy.forbidden_paths)
         self._pulls: dict[int, PullRequest] = {}
         self._deployed = ""  # what the wanted commit builds on, once that is known
         self._there = False  # whether the wanted commit is in the repository
         self._kept: dict[int, Sequence[Review]] = {}
+        self._own_pulls: set[int] = set()  # those of the wanted commit itself
 
     def ask(self) -> None:
         """Where the commit stands, what comes along with it, and who agreed to all that."""
@@ -48,14 +51,32 @@ class ForgeGates(Asking):
             self._gate(name, ask)
         if not self._pulls:
             return
-        self._each("approvals", lambda pull: core.approvals_gate(pull, self._reviews(pull), self._policy))
+        self._each("approvals", self._approvals)
         self._each("checks", self._checks)
         self._each("environment", self._environment)
         self._gate("paths", self._changed)
 
-    def _each(self, name: str, ask: Callable[[PullRequest], Gate]) -> None:
-        """Ask the same of every pull request."""
-        self._gate(name, lambda: core.together({number: ask(one) for number, one in self._pulls.items()}))
+    def _each(self, name: str, ask: Callable[[PullRequest], Gate | None]) -> None:
+        """Ask the same of every pull request that it concerns."""
+
+        def together() -> Gate:
+            asked = {number: ask(one) for number, one in self._pulls.items()}
+            return core.together({number: gate for number, gate in asked.items() if gate is not None})
+
+        self._gate(name, together)
+
+    @cached_property
+    def _changes(self) -> Changes:
+        return {number: self._forge.changed_files(number) for number in self._pulls}
+
+    def _ships(self, pull: PullRequest) -> bool:
+        """Whether people had to agree to it: not to an earlier one that changes nothing that is deployed."""
+        return pull.number in self._own_pulls | shipping(self._changes, self._paths)
+
+    def _approvals(self, pull: PullRequest) -> Gate | None:
+        if not self._ships(pull):
+            return None
+        return core.approvals_gate(pull, self._reviews(pull), self._policy)
 
     def _asked(self) -> Gate:
         """The merges that brought the commit: of our branch, and of this very commit.
@@ -73,6 +94,7 @@ class ForgeGates(Asking):
             return self._alone()
         self._pulls = {one.number: one for one in [named] if one is not None}
         self._pulls |= {number: self._forge.pull(number) for number in listed if number not in self._pulls}
+        self._own_pulls = set(self._pulls)
         self.found.pull = found = named or self._pulls[listed[-1]]
         if found.number not in listed and since.may_lag(found.merged_at, now):
             # Another one may stand behind the same commit, so its list is waited for.
@@ -88,7 +110,9 @@ class ForgeGates(Asking):
     def _alone(self) -> Gate:
         """Nobody proposed it, or its pull request is not listed yet."""
         sha = self.request.sha
-        pending = since.may_lag(self._forge.commit(sha).committed_at, self.shipping.clock.now())
+        now, made = self.shipping.clock.now(), self._forge.commit(sha).committed_at
+        # A merge queue's commit is old when it lands, so it also counts when it was first asked about.
+        pending = since.may_lag(made, now) or since.may_lag(self.found.since, now)
         cure = since.WAIT if pending else "Merge by a pull request"
         return Gate("pull request", False, f"{sha[:7]} came without a pull request", cure, pending)
 
@@ -104,14 +128,17 @@ class ForgeGates(Asking):
     def _order(self) -> Gate | None:
         """What is deployed already, and whether this comes after it."""
         environment, sha = self.request.environment, self.request.sha
-        deployed = self.shipping.deploys.deployed(environment)
-        if not deployed:
-            done = [one.sha for one in self._forge.deployments(environment) if one.state == "success"]
-            deployed = done[0] if done else ""
+        shipped = self.shipping.ledger.read(environment)
+        if shipped.revision and not shipped.sha:
+            self.found.has_base = True
+            reason = f"revision {shipped.revision} is deployed, and of which commit that is nobody knows"
+            return Gate("order", False, reason, since.override(sha, "order").capitalize())
+        deployed = shipped.sha or self._told(environment)
         if not deployed:
             return Gate("order", True, "nothing is on record as deployed")
         if self.request.again and deployed == sha:
             return Gate("order", True, "deployed once more, as asked")
+        self.found.has_base = True
         cure = f"Look at the branch's history, {since.override(sha, 'order')}"
         try:
             relation = self._forge.relation(deployed, sha)
@@ -126,6 +153,17 @@ class ForgeGates(Asking):
             return None
         self._deployed = deployed if verdict.action == "go" else ""
         return Gate("order", verdict.action == "go", verdict.reason, cure)
+
+    def _told(self, environment: str) -> str:
+        """What the forge says that we deployed, where our own record is gone; others deploy there, too."""
+        if self.shipping.releases.status() is None:
+            return ""
+        ours = [
+            one.sha
+            for one in self._forge.deployments(environment)
+            if one.state == "success" and one.description.startswith(MADE_BY)
+        ]
+        return ours[0] if ours else ""
 
     def _history(self) -> Gate | None:
         """Everything that came since, each commit by a pull request: those are asked about, too."""
@@ -165,11 +203,16 @@ class ForgeGates(Asking):
     def _settings(self) -> Environment | None:
         return self._forge.environment(self.request.environment)
 
-    def _checks(self, pull: PullRequest) -> Gate:
+    def _checks(self, pull: PullRequest) -> Gate | None:
+        """Of what is wanted: an earlier red one is mended by a later merge, and never turns green itself."""
+        if pull.number not in self._own_pulls:
+            return None
         required = self._protection.required_checks
         return core.checks_gate(required, self._forge.checks(pull.head_sha), self._policy)
 
-    def _environment(self, pull: PullRequest) -> Gate:
+    def _environment(self, pull: PullRequest) -> Gate | None:
+        if not self._ships(pull):
+            return None
         return core.environment_gate(
             self._settings, pull, self._reviews(pull),
             branch_protected=self._protection.protected, now=self.shipping.clock.now(),
@@ -177,7 +220,10 @@ class ForgeGates(Asking):
 
     def _changed(self) -> Gate | None:
         """Whether there is anything to deploy, and nothing that must not come along."""
-        changes: Changes = {number: self._forge.changed_files(number) for number in self._pulls}
+        changes = self._changes
+        hidden = self._hidden()
+        if hidden:
+            return Gate("paths", False, hidden, since.override(self.request.sha, "paths").capitalize())
         if not changes_nothing(changes, self._paths):
             return paths_gate(changes, self._paths)
         known = all(gate.passed for gate in self.found.gates if gate.name in _WHERE)
@@ -185,3 +231,14 @@ class ForgeGates(Asking):
             self.found.standing, self.found.standing_reason = "superseded", self._paths.nothing
             return None
         return Gate("paths", True, f"{self._paths.nothing}, and is deployed all the same")
+
+    def _hidden(self) -> str:
+        """What changed since what is deployed, though no pull request says so."""
+        known = all(gate.passed for gate in self.found.gates if gate.name in _WHERE)
+        if not self._deployed or not known:
+            return ""
+        compared = self._forge.compared_files(self._deployed, self.request.sha)
+        if compared is None:
+            return "more files changed than GitHub tells, so none can be held against the pull requests"
+        found = unexplained(compared, self._changes, self._paths)
+        return f"{some(found)} changed, though no pull request says so" if found else ""

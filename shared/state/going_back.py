@@ -6,6 +6,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.core.deploy_mark import Mark
+from shared.core.deploy_state import State
+from shared.core.deploy_versions import newer
 from shared.errors import GroundcrewError, Locked, NotFound, Refused, Unavailable
 from shared.ports import Lease
 from shared.ports_deploy import Outcome, Revision
@@ -58,35 +61,47 @@ class Way:
 
 
 def plan(shipping: Shipping, number: int, restored: str = "") -> Way:
-    """What going back would mean. Raises NotFound for a revision or a backup there is not.
+    """What going back would mean.
+
+    Raises NotFound for a revision or a backup there is not, Refused for a backup that does not belong to it.
 
     Number 0 starts nothing: it only says that the data were restored, where nothing was deployed before.
     """
     mark = shipping.marks.read()
-    now = mark.version if mark else _running(shipping)
-    target = revision(shipping, number) if number else None
-    if target is None and mark is None:
+    running = _running(shipping)
+    if not number and (mark is None or mark.revision):
         raise NotFound("the release has no such revision", value=0, cure="See groundcrew deploy history.")
-    then = chat_version(shipping.releases.manifests(number)) if target else ""
-    if restored and shipping.backups.state(restored) != "sealed":
-        raise Refused("that is no sealed backup", value=restored, cure="See groundcrew backups list.")
-    return Way(target, now, then, restored, _schema_of(shipping, restored))
-
-
-def _running(shipping: Shipping) -> str:
-    now = good_one(shipping.releases.history())
-    if now is None:
+    if mark is None and running is None:
         raise NotFound("nothing is deployed", cure="There is nothing to go back from.")
-    return chat_version(shipping.releases.manifests(now.number))
+    target = revision(shipping, number) if number else None
+    then = chat_version(shipping.releases.manifests(number)) if target else ""
+    now = newer(mark.version if mark else "", running or "")
+    if restored:
+        _pairs(shipping, restored, mark)
+    return Way(target, now, then, restored, _schema_before(shipping, now, mark))
 
 
-def _schema_of(shipping: Shipping, backup: str) -> int | None:
-    """Of the data in a backup that was taken for a deploy, as that deploy noted it."""
-    mark = shipping.marks.read()
-    if mark is not None and backup and mark.backup == backup:
+def _running(shipping: Shipping) -> str | None:
+    """The version of the good revision; None if there is none, empty if its image does not tell."""
+    now = good_one(shipping.releases.history())
+    return chat_version(shipping.releases.manifests(now.number)) if now else None
+
+
+def _pairs(shipping: Shipping, restored: str, mark: Mark | None) -> None:
+    """Whether it is a backup, and the very one while a restore is proposed: later ones hold migrated data."""
+    if shipping.backups.state(restored) != "sealed":
+        raise Refused("that is no sealed backup", value=restored, cure="See groundcrew backups list.")
+    if mark is not None and mark.backup and mark.backup != restored:
+        raise Refused("that backup does not belong to it", value=restored, cure=f"It is {mark.backup}.")
+
+
+def _schema_before(shipping: Shipping, version: str, mark: Mark | None) -> int | None:
+    """Of the data before that version came, as its deploy noted it; None if that is not known."""
+    if mark is not None:
         return mark.schema
-    found = [one.record for one in shipping.deploys.all() if backup and one.record.backup == backup]
-    return found[-1].schema_before if found else None
+    applied = [one for one in shipping.deploys.all() if one.record.attempts and one.record.changes_version]
+    found = [one.record.schema_before for one in applied if one.record.version_after == version]
+    return found[-1] if found else None
 
 
 def go(shipping: Shipping, way: Way, *, by: str, say: Callable[[str], None]) -> str:
@@ -95,20 +110,21 @@ def go(shipping: Shipping, way: Way, *, by: str, say: Callable[[str], None]) -> 
     Raises Refused without the restore or the approval that another version needs, naming how to get it, and
     if the release is not any more as it was when the way was planned; Locked if a deploy is at it.
     """
-    if way.crosses:
-        _restored(shipping, way)
     with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
         _still(shipping, way)
+        if way.crosses:
+            _restored(shipping, way)
         approver = _agreed(shipping, way, by) if way.crosses else ""
         shipping.holds.put(_HOLD, f"going back by {by}", HOLD, needs_up=True)
         try:
             outcome = _back(shipping, way, lease, say)
-            if outcome is None or outcome.succeeded:
+            done = outcome is None or outcome.succeeded
+            if done:
                 _note(shipping, way, outcome)
+                Approvals(shipping.state, shipping.clock).use(ACTION, way.arguments)
         finally:
             shipping.holds.release(_HOLD)
     who = f"by {by}" + (f", approved by {approver}" if approver else "")
-    done = outcome is None or outcome.succeeded
     subject = f"revision {way.arguments['revision']}"
     Audit(shipping.state, shipping.clock).append(by, ACTION, subject, "done" if done else "failed")
     if outcome is not None and not outcome.succeeded:
@@ -122,18 +138,20 @@ def go(shipping: Shipping, way: Way, *, by: str, say: Callable[[str], None]) -> 
 
 
 def _restored(shipping: Shipping, way: Way) -> None:
-    """Whether the data are really those of the backup, as far as that can be seen."""
+    """Whether the data are really those of before. Without a way to tell it is left to the two people."""
     if not way.restored:
         raise Refused(
             f"{way.version_then or 'another version'} is not started on data that {way.version_now} may have "
             "migrated",
             cure="Restore the backup that was taken before, then give it with --restored CLASS/SET.",
         )
+    if way.schema is None:
+        return
     there = shipping.server().schema
-    if None not in (there, way.schema) and there != way.schema:
+    if there != way.schema:
         raise Refused(
             f"the database that MONGODB_URI names is not that of {way.restored}",
-            value=f"schema {there} instead of {way.schema}",
+            value=f"schema {'unknown or locked' if there is None else there} instead of {way.schema}",
             cure="Restore it, and let the chat and MONGODB_URI use it.",
         )
 
@@ -143,7 +161,8 @@ def _still(shipping: Shipping, way: Way) -> None:
     number = way.target.number if way.target else 0
     if plan(shipping, number, way.restored) != way:
         raise Refused("the release changed meanwhile", cure="Look again: groundcrew deploy history.")
-    busy = [one for one in shipping.deploys.open() if one.record.attempts and not one.state.final]
+    early = (State.QUEUED, State.GATING)
+    busy = [one for one in shipping.deploys.open() if not one.state.final and one.state not in early]
     if busy:
         sha = busy[0].record.sha[:7]
         raise Locked(f"the deploy of {sha} is {busy[0].state.value}", cure="Let it end, then look again.")
@@ -161,6 +180,11 @@ def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]
 
     last = shipping.releases.status()
     if last is not None and last.pending:
+        age = shipping.clock.now() - (last.at or shipping.clock.now())
+        if age < 4 * shipping.policy.helm_timeout:
+            raise Locked(
+                f"revision {last.number} is {last.status}", cure="Somebody's Helm is at it: let it end."
+            )
         shipping.releases.repair()
     return shipping.releases.rollback(way.target.number, timeout=shipping.policy.helm_timeout, say=tell)
 
@@ -173,13 +197,14 @@ def _note(shipping: Shipping, way: Way, outcome: Outcome | None) -> None:
     now = shipping.clock.now()
     for environment in shipping.policy.environments:
         before = shipping.ledger.read(environment)
-        if not before.sha:
+        if not before.revision:
             continue
-        shipping.ledger.went_back(environment, way.target.number, outcome.revision.number, now)
+        made = outcome.revision.number
+        shipping.ledger.went_back(environment, way.target.number, made, way.version_then, now)
         try:
-            for made in shipping.forge.deployments(environment, sha=before.sha):
-                if made.state == "success":
-                    shipping.forge.set_deployment_status(made.id, "inactive", str(way))
+            for told in shipping.forge.deployments(environment, sha=before.sha) if before.sha else ():
+                if told.state == "success":
+                    shipping.forge.set_deployment_status(told.id, "inactive", str(way))
         except GroundcrewError as error:
             log.warning("deploy.not_told", extra={"error": str(error)})
 
@@ -187,7 +212,7 @@ def _note(shipping: Shipping, way: Way, outcome: Outcome | None) -> None:
 def _agreed(shipping: Shipping, way: Way, by: str) -> str:
     """Who approved it."""
     approvals = Approvals(shipping.state, shipping.clock)
-    found = approvals.use(ACTION, way.arguments)
+    found = approvals.granted(ACTION, way.arguments)
     if found is not None:
         return found.approver
     lasting = shipping.policy.approval_timeout

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.core.deploy_mark import propose_restore, raised
+from shared.core.deploy_mark import RUNBOOK, Mark, propose_restore, raised
 from shared.core.deploy_state import Seen, State, Step, after_failure, may_roll_back
 from shared.core.deploy_words import Manifest
 from shared.core.workloads import of_release, unhealthy
-from shared.errors import Conflict, GroundcrewError, Unavailable
+from shared.errors import Conflict, Corrupt, GroundcrewError, Unavailable
 from shared.ports import Lease
 from shared.ports_deploy import Revision
 from shared.state.charts import Chart, fetch
@@ -55,18 +55,23 @@ class Rollout(Logbook):
             return False
         begun = self.kept.applied
         ours = begun is not None and begun - _SKEW <= newest.at <= begun + _BEGINS
-        return not ours and self.shipping.clock.now() - newest.at < self.shipping.policy.helm_timeout
+        # Hooks before and after, the wait, the way back: each may take the timeout.
+        return not ours and self.shipping.clock.now() - newest.at < 4 * self.shipping.policy.helm_timeout
 
     def _schema(self) -> int | None:
         """The data's, None if it cannot be told. Raises Unavailable at first: it may only be a moment."""
         try:
-            return self.shipping.server().schema
+            found = self.shipping.server().schema
         except GroundcrewError as error:
             now = self.shipping.clock.now()
-            if isinstance(error, Unavailable) and now - (self.kept.unwell or now) < BLIND:
+            since = self.kept.blind or now
+            self.kept = replace(self.kept, blind=since)  # whatever is saved next has it
+            if isinstance(error, Unavailable) and now - since < BLIND:
                 raise
             log.warning("deploy.no_schema", extra={"deploy": self.kept.record.key, "error": str(error)})
             return None
+        self.kept = replace(self.kept, blind=None)
+        return found
 
     def _started(self) -> bool | None:
         """Whether a pod of the new version ever ran; None if there is none that could tell."""
@@ -96,7 +101,7 @@ class Rollout(Logbook):
         """Let Helm install or upgrade; between versions it must not go back by itself."""
         chart = self.chart or fetch(self.shipping, self.kept.record.sha)
         now, record = self.shipping.clock.now(), self.kept.record
-        if record.changes_version or record.way_back_is_older:
+        if record.version_after != record.revision_version or record.way_back_is_older:
             marks = self.shipping.marks
             marks.set(raised(marks.read(), record, now))
         before, self.kept = self.kept.applied, replace(self.kept, applied=now)
@@ -126,7 +131,7 @@ class Rollout(Logbook):
         if not ill:
             self.move(State.SMOKE, "all workloads are ready")
             return None
-        if self.waited() < SETTLE:
+        if self._settling():
             return Wait(SOON, "; ".join(ill))
         return self.after_failure(seen, f"not healthy: {'; '.join(ill)}")
 
@@ -134,14 +139,30 @@ class Rollout(Logbook):
         """Until the server says its version and lets people in, or had its time."""
         health = self.shipping.smoke(self.kept.record.version_after)
         if health.well:
-            record, now = self.kept.record, self.shipping.clock.now()
-            self.shipping.ledger.done(record.environment, record.sha, seen.revision, now)
-            self.shipping.marks.clear()
             self.move(State.DONE, f"{health.found}; revision {seen.revision}")
             return None
-        if self.waited() < SETTLE:
+        if self._settling():
             return Wait(SOON, health.found)
         return self.after_failure(seen, f"the smoke test failed: {health.found}")
+
+    def _settling(self) -> bool:
+        """Whether it may still get well: an outage that has just ended took none of its time."""
+        return self.waited() < SETTLE or self.kept.unwell is not None
+
+    def settle(self) -> None:
+        """What a good end means for those that come after, before any of them looks. Again is fine."""
+        kept, marks = self.kept, self.shipping.marks
+        if kept.state is not State.DONE or not kept.record.attempts:
+            return
+        record = kept.record
+        made = record.sha, record.revision_after, record.version_after
+        try:
+            self.shipping.ledger.done(record.environment, *made, kept.since)
+            mark = marks.read()
+            if mark is not None and (mark.deploy == record.key or mark.at <= kept.since):
+                marks.clear()
+        except Corrupt as error:  # it closes the gates of those that come after, until somebody looks
+            log.error("deploy.record_unreadable", extra={"error": str(error)})  # noqa: TRY400
 
     def after_failure(self, seen: Seen, reason: str) -> Wait | None:
         """Undo what can be undone, propose what cannot."""
@@ -156,19 +177,55 @@ class Rollout(Logbook):
                 self.propose(step.reason)
             case "fail_unclear":
                 self.move(step.state, step.reason, unclear=True)
+            case "fail_first":
+                if not self._has_data():
+                    self._unmark()
+                self.move(step.state, step.reason)
             case _:
                 self._unmark()
+                if step.state is State.ROLLED_BACK:
+                    self._note_way_back(seen)
                 self.move(step.state, step.reason)
         return None
 
+    def _has_data(self) -> bool:
+        """Whether a first release, which is gone again, left data of its version."""
+        try:
+            return self.shipping.server().schema is not None
+        except GroundcrewError as error:
+            log.warning("deploy.no_schema", extra={"deploy": self.kept.record.key, "error": str(error)})
+            return self.kept.record.had_data
+
+    def _note_way_back(self, seen: Seen) -> None:
+        record, now = self.kept.record, self.shipping.clock.now()
+        version = record.revision_version
+        self.shipping.ledger.went_back(
+            record.environment, record.revision_before, seen.revision, version, now
+        )
+
     def propose(self, reason: str) -> None:
         """The paired restore, for two people to agree to; the mark stands until it was done."""
-        record, now = self.kept.record, self.shipping.clock.now()
-        mark = self.shipping.marks.read() or raised(None, record, now)
-        found = propose_restore(mark, reason, namespace=self.shipping.policy.namespace)
-        told = [found.reason, *found.warnings, AGREED, *found.commands]
+        mark = self._pair()
+        if mark is None:
+            told = [f"{reason}; which backup and which revision belong together is not known: see {RUNBOOK}"]
+        else:
+            found = propose_restore(mark, reason, namespace=self.shipping.policy.namespace)
+            told = [found.reason, *found.warnings, AGREED, *found.commands]
         self.kept = replace(self.kept, proposal="\n".join(told))
         self.move(State.RESTORE_PROPOSED, reason)
+
+    def _pair(self) -> Mark | None:
+        """The mark, made anew if it is gone and this deploy's own pair is whole."""
+        record, marks = self.kept.record, self.shipping.marks
+        try:
+            mark = marks.read()
+        except Corrupt as error:
+            log.error("deploy.mark_unreadable", extra={"error": str(error)})  # noqa: TRY400
+            return None
+        if mark is None and not record.way_back_is_older:
+            mark = raised(None, record, self.shipping.clock.now())
+            marks.set(mark)
+        return mark
 
     def undo(self, reason: str, seen: Seen) -> Wait | None:
         """Back to the revision from before; begun on record, so that an heir goes on with it."""
@@ -176,7 +233,7 @@ class Rollout(Logbook):
         if self.kept.state is State.ROLLING_BACK:
             reason = record.reason
         self.kept = replace(self.kept, applied=self.shipping.clock.now())
-        self.move(State.ROLLING_BACK, reason, ways_back=record.ways_back + 1)
+        self.move(State.ROLLING_BACK, reason, ways_back=record.ways_back + 1, clean=True)
         if seen.pending:
             self.shipping.releases.repair()
         outcome = self.shipping.releases.rollback(
@@ -190,7 +247,11 @@ class Rollout(Logbook):
     def _unmark(self) -> None:
         """This deploy is proven to have left the data alone: only then an end like this is reached."""
         record, marks = self.kept.record, self.shipping.marks
-        mark = marks.read()
+        try:
+            mark = marks.read()
+        except Corrupt as error:  # it stands, and closes the gates until somebody looks
+            log.error("deploy.mark_unreadable", extra={"error": str(error)})  # noqa: TRY400
+            return
         if mark is None or mark.deploy != record.key:
             return
         if record.way_back_is_older:  # an earlier one's, which stands

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.policy.deploy import Deploy as DeployPolicy
 
 QUEUE = "deploys"
+MADE_BY = "Groundcrew deploys"  # how the descriptions of our deployments on the forge begin
 LEASE = timedelta(seconds=30)
 
 

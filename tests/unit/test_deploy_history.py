@@ -50,7 +50,7 @@ def test_a_commit_that_no_pull_request_brought_closes_the_gate_for_all_that_come
     assert not found.gate.passed
     assert not found.gate.pending
     assert found.gate.reason.startswith("aaaaaaa came into main otherwise")
-    assert "override bbbbbbb --gate history" in found.gate.cure
+    assert f"override {'b' * 40} --gate history" in found.gate.cure
     assert found.pulls == (8,), "what is known is asked about all the same"
 
 

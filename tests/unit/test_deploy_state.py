@@ -105,7 +105,7 @@ def at(record: Record, state: State, **changes) -> Record:
         pytest.param(
             at(FIRST, State.APPLYING, attempts=1),
             replace(FAILED, revision=1),
-            "fail",
+            "fail_first",
             State.FAILED,
             id="a first install failed",
         ),
@@ -182,6 +182,20 @@ def at(record: Record, state: State, **changes) -> Record:
             State.FAILED,
             id="somebody else deployed while it was watched",
         ),
+        pytest.param(
+            at(NEW, State.ROLLING_BACK, attempts=1, ways_back=1, clean=True, schema_before=None),
+            BACK,
+            "nothing",
+            State.ROLLED_BACK,
+            id="it is back, and the pods that showed why are gone",
+        ),
+        pytest.param(
+            at(NEW, State.ROLLING_BACK, attempts=1, ways_back=1, clean=True),
+            replace(BACK, schema=301),
+            "propose_restore",
+            State.RESTORE_PROPOSED,
+            id="it is back, and a migration began meanwhile",
+        ),
         pytest.param(at(SAME, State.DONE), DEPLOYED, "nothing", State.DONE, id="done"),
         pytest.param(at(SAME, State.SUPERSEDED), BEFORE, "nothing", State.SUPERSEDED, id="superseded"),
     ],
@@ -215,7 +229,18 @@ def test_what_is_next_follows_from_what_is_recorded_and_what_is_there(record, se
         pytest.param(
             replace(NEW, attempts=1), replace(FAILED, schema=300), False, id="the schema is the old one"
         ),
-        pytest.param(replace(NEW, attempts=1), replace(FAILED, started=False), False, id="no pod ever ran"),
+        pytest.param(
+            replace(NEW, attempts=1),
+            replace(FAILED, started=False),
+            True,
+            id="no pod is seen, the data are locked",
+        ),
+        pytest.param(
+            replace(NEW, attempts=1, schema_before=None),
+            replace(FAILED, started=False),
+            False,
+            id="no pod ever ran, and nobody ever knew the schema",
+        ),
         pytest.param(replace(NEW, attempts=1), replace(FAILED, started=True), True, id="a pod ran"),
         pytest.param(
             replace(NEW, attempts=1),

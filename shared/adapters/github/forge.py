@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PUBLIC_API = "https://api.github.com"
 MOST_FILES = 3000  # GitHub lists no more of one pull request
+# https://docs.github.com/en/rest/commits/commits#compare-two-commits: at most 300 files, on the first page.
+_MOST_FILES = 300
 MOST_COMPARED = 1000  # commits between two, those of the branches that were merged included
 MOST_ARCHIVE_BYTES = 64 << 20
 _MOST_DEPLOYMENTS = 10
@@ -171,6 +173,14 @@ class GitHubForge:
             if len(found) >= total:
                 return found
         raise Unavailable("GitHub did not tell all commits between two", value=len(found))
+
+    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+        """See `Forge.compared_files`."""
+        path = f"{self._at}/compare/{_sha(base)}...{_sha(head)}"
+        items = self._api.get(path, {"per_page": "1"}).get("files") or []
+        if len(items) >= _MOST_FILES:
+            return None
+        return sorted(map(parsing.parse_file, items), key=lambda one: one.path)
 
     def tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.tarball`."""

@@ -137,7 +137,7 @@ def test_a_release_left_pending_by_a_killed_worker_is_repaired_first(world, file
     world.releases.leave_pending(fetch(world.shipping(), sha).package)
     world.work(most=2)
     assert "somebody else's" in world.work(most=1)[0], "it may be a person's, at work this very moment"
-    world.clock.advance(world.policy.helm_timeout)
+    world.clock.advance(4 * world.policy.helm_timeout)
     world.work()
     assert world.kept(sha).state is State.DONE
     assert world.releases.status().status == "deployed"

@@ -255,7 +255,7 @@ def test_an_environments_timer_may_take_longer_than_checks_may(world, files) -> 
     world.repository.environment("production", wait_minutes=90)
     pull, sha = world.merge(files(host="two.example.org"))
     pull.merged_at = world.clock.now()
-    world.work(most=40)
+    world.work(most=15)
     assert world.kept(sha).state is State.GATING
     world.clock.advance(60 * MINUTE)
     world.work()
@@ -274,7 +274,9 @@ def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> N
     world.work()
     assert world.kept(sha).state is State.FAILED
     approvals = Approvals(world.state, world.clock)
-    arguments = gating.override(sha, "production", "approvals")
+    gates = deploy.survey(world.shipping(), sha, "production").found.report.gates
+    (gate,) = [one for one in gates if one.name == "approvals"]
+    arguments = gating.override(sha, "production", gate)
     asked = approvals.request(gating.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     deploy.request(world.shipping(), sha, "production")
     world.work()
@@ -295,7 +297,9 @@ def test_no_override_starts_an_older_version(world, files) -> None:
     world.deployed_first("8.3.0")
     _, sha = world.merge(files("8.2.0"))
     approvals = Approvals(world.state, world.clock)
-    arguments = gating.override(sha, "production", "version")
+    gates = deploy.survey(world.shipping(), sha, "production").found.report.gates
+    (gate,) = [one for one in gates if one.name == "version"]
+    arguments = gating.override(sha, "production", gate)
     asked = approvals.request(gating.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")
     world.work()
