@@ -153,6 +153,11 @@ class MemoryReleases:
         self._apply(tuple(one for one in rendered if not _is_hook(one)))
         self._write(self._described(package), self.live)
 
+    def uninstall(self) -> None:
+        """As somebody takes the release away by hand; the data stay."""
+        self._kept.clear()
+        self.live = ()
+
     def _begin(self) -> None:
         if self.failures:
             raise self.failures.pop(0)

@@ -231,15 +231,26 @@ class Repository:
         self.pulls[number] = pull
         return pull
 
-    def merge(self, pull: Pull, *, by: str = "octocat", method: str = "merge") -> str:
-        """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`."""
+    def merge(
+        self,
+        pull: Pull,
+        *,
+        by: str = "octocat",
+        method: str = "merge",
+        also: Mapping[str, Content] | None = None,
+    ) -> str:
+        """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`.
+
+        `also` is what somebody puts into a merge that is made by hand and pushed.
+        """
         history, tip = self.history, self.branches[pull.base_ref]
         if method == "rebase":
             pull.copies = tuple(history.rebased(pull.head_sha, tip))
             sha = pull.copies[-1]
         else:
             common = history.merge_base(tip, pull.head_sha)
-            tree = history.apply(history.commits[tip].files, common, pull.head_sha)
+            merged = history.apply(history.commits[tip].files, common, pull.head_sha)
+            tree = {**merged, **(also or {})}
             parents = (tip, pull.head_sha) if method == "merge" else (tip,)
             sha = history.add(parents, tree, by, f"{pull.title} (#{pull.number})")
         self._close_merged(pull, sha, by)

@@ -176,7 +176,8 @@ class ForgeGates(Asking):
             line[0] = replace(line[0], pulls=(*line[0].pulls, *self._pulls.values()))
         verdict = since.history(
             line, deployed=self._deployed, wanted=sha, branch=branch, own=self._own(line),
-            merged_at=self.found.pull.merged_at if self.found.pull else None, now=self.shipping.clock.now(),
+            merged_at=self.found.pull.merged_at if self.found.pull else self.found.since,
+            now=self.shipping.clock.now(),
         )  # fmt: skip
         added = {number: self._forge.pull(number) for number in verdict.pulls if number not in self._pulls}
         self._pulls = added | self._pulls
