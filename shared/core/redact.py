@@ -26,7 +26,9 @@ _NAME = re.compile(
 _REFERENCE = re.compile(
     r"existing\w*secret|secret[-_]?(?:key)?[-_]?(?:name|ref)s?$|secretkeyref|image[-_]?pull[-_]?secrets?|extra[-_]?secret"
     r"|automountserviceaccounttoken|keyname$|(?:password|passwd|token|key)s?[-_]?(?:file|path|policy|length|enabled|name)$"
-    r"|clientsecretname|tls-?secret|tokenreview|secrets?[-_]?(?:enabled|store)",
+    r"|clientsecretname|tls-?secret|tokenreview|secrets?[-_]?(?:enabled|store)"
+    # Rocket.Chat's own settings: what passwords must be like, and how a provider is told the token.
+    r"|password_(?:policy|history)_\w+$|token_sent_via$|access_token_param$|(?:identity_)?token_path$",
     re.IGNORECASE,
 )
 _FORMS = (

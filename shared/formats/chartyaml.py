@@ -19,6 +19,7 @@ from shared.formats.goyaml import Scalar, as_helm, as_sops
 Path = tuple[str | int, ...]
 MAX_CHARACTERS = 8 << 20
 MAX_VALUES = 200_000
+MAX_UNFOLDED_CHARACTERS = 32 << 20
 MAX_DEPTH = 100
 _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _MERGE = "tag:yaml.org,2002:merge"
@@ -49,12 +50,15 @@ class _Problem(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Bounded in depth; leaves it to others what a plain scalar is."""
+    """Bounded in depth and number; leaves it to others what a plain scalar is."""
 
-    depth = 0
+    depth = nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > 2 * MAX_VALUES:  # keys are nodes, too
+            raise _Problem("it has more values than allowed")
         if self.depth > MAX_DEPTH:
             raise _Problem("it is nested too deeply")
         try:
@@ -144,7 +148,8 @@ class _Reader:
     """Makes plain data of nodes and remembers the lines."""
 
     def __init__(self, resolve: Callable[[str], Scalar]) -> None:
-        self._resolve, self.lines, self._count = resolve, dict[Path, int](), 0
+        self._resolve, self.lines = resolve, dict[Path, int]()
+        self._count = self._characters = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._tick()
@@ -161,6 +166,9 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar:
         kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
+        self._characters += len(text)  # a long text that many aliases repeat is as costly as many values
+        if self._characters > MAX_UNFOLDED_CHARACTERS:
+            raise _Problem("it unfolds to more text than allowed")
         if node.tag in (_OPEN, _MERGE):
             return self._resolve(text)
         if kind == "str":

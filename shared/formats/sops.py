@@ -137,7 +137,8 @@ class _Opened:
         text = self.open(match, additional)
         plain = _typed(text, match[4])
         self.values.append(plain)
-        if text:
+        # SOPS encrypts every value unless told otherwise: masking each `true` would make plans unreadable.
+        if text and match[4] != "bool":
             self.secrets.append(text)
         return plain
 

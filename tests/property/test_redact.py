@@ -135,6 +135,12 @@ def test_a_json_web_token_is_masked_wherever_it_begins(before):
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
+        ("OVERWRITE_SETTING_Accounts_Password_Policy_MinLength", False),
+        ("OVERWRITE_SETTING_Accounts_Password_History_Amount", False),
+        ("OVERWRITE_SETTING_Accounts_OAuth_Custom_Entra_token_sent_via", False),
+        ("OVERWRITE_SETTING_Accounts_OAuth_Custom_Entra_access_token_param", False),
+        ("OVERWRITE_SETTING_Accounts_OAuth_Custom_Entra_secret", True),
+        ("ADMIN_PASSWORD", True),
         ("rootPassword", True),
         ("MONGO_URL", True),
         ("mongo-oplog-uri", True),

@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+from shared.errors import Refused
+from shared.formats.chartyaml import read_values
 from shared.formats.goyaml import as_helm, as_sops
 
 
@@ -75,3 +77,17 @@ def test_a_time_is_a_text_to_helm_and_rfc_3339_to_sops(text, told):
 def test_a_number_of_any_length_takes_no_time():
     for text in ("9" * 1_000_000, "1:" * 1_000_000 + "0", "0x" + "f" * 1_000_000, "1e" + "9" * 1_000_000):
         assert isinstance(as_helm(text), str | float)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "a: &a '" + "x" * 100_000 + "'\nb: [" + ", ".join(["*a"] * 400) + "]\n", id="a long text"
+        ),
+        pytest.param("a: [" + "1," * 450_000 + "]\n", id="many values"),
+    ],
+)
+def test_a_file_that_unfolds_to_more_than_a_chart_has_is_refused_while_it_is_read(text: str) -> None:
+    with pytest.raises(Refused, match=r"more (text|values) than allowed"):
+        read_values(text, "values.yaml")
