@@ -10,6 +10,8 @@ from datetime import datetime
 
 from local.github.history import Content, History
 
+Tree = Mapping[str, Content]
+
 
 @dataclass
 class Review:
@@ -231,18 +233,8 @@ class Repository:
         self.pulls[number] = pull
         return pull
 
-    def merge(
-        self,
-        pull: Pull,
-        *,
-        by: str = "octocat",
-        method: str = "merge",
-        also: Mapping[str, Content] | None = None,
-    ) -> str:
-        """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`.
-
-        `also` is what somebody puts into a merge that is made by hand and pushed.
-        """
+    def merge(self, pull: Pull, *, by: str = "octocat", method: str = "merge", also: Tree = {}) -> str:  # noqa: B006
+        """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`; `also` is put in by hand."""
         history, tip = self.history, self.branches[pull.base_ref]
         if method == "rebase":
             pull.copies = tuple(history.rebased(pull.head_sha, tip))
@@ -250,7 +242,7 @@ class Repository:
         else:
             common = history.merge_base(tip, pull.head_sha)
             merged = history.apply(history.commits[tip].files, common, pull.head_sha)
-            tree = {**merged, **(also or {})}
+            tree = {**merged, **also}
             parents = (tip, pull.head_sha) if method == "merge" else (tip,)
             sha = history.add(parents, tree, by, f"{pull.title} (#{pull.number})")
         self._close_merged(pull, sha, by)
