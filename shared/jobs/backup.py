@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 QUEUE = "backup-parts"
 MANUAL = "manual"  # the class of sets that people ask for
 GRACE = timedelta(hours=1)  # what catch_up leaves to the timer
-_ASK_AGAIN = timedelta(minutes=5)
+_ASK_AGAIN = timedelta(seconds=45)  # longer than the lease of one that died
 _AGAIN = "again, since "
 
 
@@ -169,7 +169,7 @@ def _part(backup: Backup, plan: Plan, where: str, index: int) -> str:
                 receipt = _dump(backup, plan, where, index)
         except Locked:
             backup.queues.send(QUEUE, json.dumps({"set": where, "part": index}), delay=_ASK_AGAIN)
-            return f"part {index} of {where} is being dumped by another worker: asked again in 5 minutes"
+            return f"part {index} of {where} is being dumped by another worker: asked again soon"
         receipts = sets.read_receipts(backup.backups, plan) | {index: receipt}
     return _advance(backup, plan, where, receipts)
 
