@@ -47,7 +47,7 @@ up: setup ## Run the embedded stack until Ctrl-C; the host on port 7071 if it is
 # By file, since the tests of some go on where the one before ended. (Groups, which would say so in the tests, are not
 # seen by pytest-xdist 3.8 with pytest 9.2, which no longer takes the names that it gives to tests.)
 test: setup ## All tests, on both cores
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Style, types, layers, and that what is generated is current
 	@$(BIN)/ruff check .
