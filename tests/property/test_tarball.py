@@ -195,7 +195,9 @@ def test_an_archive_that_was_cut_off_is_corrupt(share):
         read_files(pieces(data[: int(len(data) * share)]), ["chart"])
 
 
-@pytest.mark.parametrize("data", [b"", b"not a gzip", gzip.compress(b"not a tar" * 100)], ids=repr)
+@pytest.mark.parametrize(
+    "data", [b"", b"not a gzip", gzip.compress(b"not a tar" * 100)], ids=["empty", "no gzip", "no tar"]
+)
 def test_what_is_no_archive_is_corrupt(data):
     with pytest.raises(Corrupt):
         read_files([data], ["."])
