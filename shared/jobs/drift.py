@@ -192,7 +192,9 @@ def _differs(release: str, found: Found) -> Notice:
 def _taken_back(release: str, found: Found) -> Notice:
     """Each time, since each time it is somebody's change that is gone."""
     left = [str(one) for one in found.left]
-    back = [line for line in found.lines() if line not in left]
+    # By the place: the time at which a field was changed may be another after the correction.
+    places = {(one.subject, one.path) for one in found.left}
+    back = [str(one) for one in found.drifts if (one.subject, one.path) not in places]
     rest = (
         [f"Not taken back, since applying removes nothing that it does not know:\n{_cut(left)}"]
         if left

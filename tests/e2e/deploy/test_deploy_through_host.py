@@ -114,13 +114,17 @@ def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(
     assert kept.record.attempts == 2, kept.log
 
 
-def test_an_api_server_that_restarts_in_the_middle_of_helm_is_waited_for(place) -> None:
+def test_an_api_server_that_restarts_in_the_middle_of_helm_is_waited_for_or_all_is_undone(place) -> None:
+    before = place.site.greeting()
     with _slow(place):
         sha = _merged_and_waiting(place, "restart")
         place.site.cluster.restart()
     kept = ended(place.stack, sha)
-    assert kept.state.value == "done", kept
-    assert place.site.greeting() == "restart"
+    # Cut off between two of its questions Helm 4 waits on; within one it gives up and goes back by itself.
+    greeting, status = {"done": ("restart", "success"), "rolled_back": (before, "failure")}[kept.state.value]
+    _until(lambda: place.site.greeting() == greeting)
+    assert place.site.statuses(sha)[-1] == status
+    assert place.site.chat.version() == "8.3.0"
 
 
 def test_an_api_server_that_stays_away_in_the_middle_of_helm_is_waited_for(place) -> None:
