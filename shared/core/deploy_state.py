@@ -56,6 +56,11 @@ class State(StrEnum):
         """Whether nothing follows."""
         return not _NEXT[self]
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is past its gates and not at its end: nothing else may happen to the release."""
+        return not self.final and self not in (State.QUEUED, State.GATING)
+
 
 _ENDS = frozenset({State.ROLLED_BACK, State.RESTORE_PROPOSED, State.FAILED})
 _FAILING = _ENDS | {State.ROLLING_BACK}

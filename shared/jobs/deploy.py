@@ -120,15 +120,16 @@ def _in_turn(shipping: Shipping, request: Request, lease: Lease) -> Wait | None:
 
 def _touched(shipping: Shipping, other: Kept) -> bool:
     """Whether the other deploy is past its gates: nothing else may happen to the release before it ends."""
-    return shipping.deploys.load(other.record.key).state not in (State.QUEUED, State.GATING)
+    state = shipping.deploys.load(other.record.key).state
+    return state.busy or state.final
 
 
 def _before(shipping: Shipping, key: str) -> list[Kept]:
     """What goes before the deploy of that key: those past their gates, and later merges that wait."""
     open_ = [one for one in shipping.deploys.open() if not one.state.final]
-    busy = [one for one in open_ if one.state not in (State.QUEUED, State.GATING) and one.record.key != key]
+    busy = [one for one in open_ if one.state.busy and one.record.key != key]
     mine = next((one for one in open_ if one.record.key == key), None)
-    if mine is None or mine.state not in (State.QUEUED, State.GATING):
+    if mine is None or mine.state.busy:
         return busy
     waiting = {one.record.key: _merged(shipping, one) for one in open_ if one not in busy}
     requests = {

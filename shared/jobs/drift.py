@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.core.deploy_drift import Drift, drift
-from shared.core.deploy_state import State
 from shared.core.deploy_words import Manifest
 from shared.errors import Locked, NotFound, Refused
 from shared.ports import Lease
@@ -105,9 +104,7 @@ def _busy(shipping: Shipping) -> str:
     """Why the release is not to be touched now: a deploy is at it, or a restore is to be decided about."""
     if shipping.marks.read() is not None:
         return "a restore is proposed"
-    early = (State.QUEUED, State.GATING)
-    open_ = [one for one in shipping.deploys.open() if not one.state.final and one.state not in early]
-    return f"the deploy of {open_[0].record.sha[:7]} is {open_[0].state.value}" if open_ else ""
+    return shipping.deploys.busy()
 
 
 def _corrected(shipping: Shipping, found: Found, lease: Lease, *, by: str) -> Found:

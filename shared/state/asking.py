@@ -86,19 +86,17 @@ class Asking:
             reason = error.thing if error.value is None else f"{error.thing}: {error.value}"
             gate = Gate(name, False, reason, error.cure)
         except Exception as error:  # noqa: BLE001 - see above
-            _log(name, error)
+            log_place("deploy.gate_broken", error, gate=name)
             cure = "Mend the chart where it is unusual, or tell the maintainers, who find more in the log"
             gate = Gate(name, False, f"it could not be judged: {type(error).__name__}", cure)
         if gate is not None:
             self.found.gates.append(gate)
 
 
-def _log(gate: str, error: Exception) -> None:
-    """With the place, but without the error's words, which may quote a value of the chart."""
+def log_place(event: str, error: Exception, **facts: str) -> None:
+    """Where something unforeseen happened, without its words, which may quote a value of the chart."""
     silent = RuntimeError(type(error).__name__)
-    log.error(
-        "deploy.gate_broken", extra={"gate": gate}, exc_info=(RuntimeError, silent, error.__traceback__)
-    )
+    log.error(event, extra=facts, exc_info=(RuntimeError, silent, error.__traceback__))
 
 
 def good_one(history: Sequence[Revision]) -> Revision | None:

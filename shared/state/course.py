@@ -15,6 +15,7 @@ from shared.core.deploy_state import Seen, State, Step, given_up, next_step
 from shared.errors import GroundcrewError, Locked, Refused
 from shared.ports_deploy import RateLimited
 from shared.state import deploy_telling as telling
+from shared.state.asking import log_place
 from shared.state.charts import fetch
 from shared.state.deploys import Kept, Request
 from shared.state.gating import Gating, ask
@@ -80,7 +81,7 @@ class Course(Rollout):
 
     def _bounded(self, wait: Wait) -> Wait | None:
         """Nothing is waited for without end, and people hear of it before."""
-        if self.kept.state in (State.QUEUED, State.GATING) or self.kept.state.final:
+        if not self.kept.state.busy:
             return wait
         if self.waited() > GONE:
             return self._give_up(f"gave up after {GONE.total_seconds() / 3600:.0f} h: {wait.why}")
@@ -208,10 +209,7 @@ class Course(Rollout):
 
     def _slipped(self, error: Exception) -> Wait | None:
         """What nobody foresaw: tried again a few times, then told, so that no message goes round for ever."""
-        # Without the error's words, which may quote a value of the chart.
-        silent = RuntimeError(type(error).__name__)
-        facts = {"deploy": self.kept.record.key}
-        log.error("deploy.slipped", extra=facts, exc_info=(RuntimeError, silent, error.__traceback__))
+        log_place("deploy.slipped", error, deploy=self.kept.record.key)
         self.save(replace(self.kept, slips=self.kept.slips + 1))
         if self.kept.slips < _MOST_SLIPS:
             return Wait(_LATER, f"a mistake in Groundcrew: {type(error).__name__}")

@@ -21,7 +21,6 @@ from shared.errors import AlreadyExists, Corrupt, NotFound, UsageError
 from shared.ports import Blobs, Clock
 from shared.state.plain import parse
 from shared.state.runs import Run, Runs
-from shared.state.shipped import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -191,9 +190,10 @@ class Deploys:
                 log.error("deploy.unreadable", extra={"deploy": key, "error": str(error)})  # noqa: TRY400
         return sorted(found, key=lambda one: (one.started, one.record.key))
 
-    def deployed(self, environment: str) -> str:
-        """The commit that is deployed and well; empty if none is on record."""
-        return Ledger(self._blobs).read(environment).sha
+    def busy(self) -> str:
+        """What keeps the release from being touched by anybody else, in a sentence; empty if nothing does."""
+        found = [one for one in self.open() if one.state.busy]
+        return f"the deploy of {found[0].record.sha[:7]} is {found[0].state.value}" if found else ""
 
     def seen(self, request: Request) -> bool:
         """Whether the delivery was completed before; claims it if nobody has."""

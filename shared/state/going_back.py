@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.core.deploy_mark import Mark
-from shared.core.deploy_state import State
 from shared.core.deploy_versions import newer
 from shared.errors import GroundcrewError, Locked, NotFound, Refused, Unavailable
 from shared.ports import Lease
@@ -161,11 +160,8 @@ def _still(shipping: Shipping, way: Way) -> None:
     number = way.target.number if way.target else 0
     if plan(shipping, number, way.restored) != way:
         raise Refused("the release changed meanwhile", cure="Look again: groundcrew deploy history.")
-    early = (State.QUEUED, State.GATING)
-    busy = [one for one in shipping.deploys.open() if not one.state.final and one.state not in early]
-    if busy:
-        sha = busy[0].record.sha[:7]
-        raise Locked(f"the deploy of {sha} is {busy[0].state.value}", cure="Let it end, then look again.")
+    if busy := shipping.deploys.busy():
+        raise Locked(busy, cure="Let it end, then look again.")
 
 
 def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]) -> Outcome | None:

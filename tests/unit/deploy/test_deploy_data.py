@@ -161,7 +161,7 @@ def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_
     world.work()
     going_back.go(world.shipping(), going_back.plan(world.shipping(), 1), by="ada", say=quiet)
     assert world.statuses(second)[-1] == "inactive"
-    assert world.shipping().deploys.deployed("production") == first
+    assert world.shipping().ledger.read("production").sha == first
     assert world.shipping().holds.in_force() == ()
     deploy.request(world.shipping(), second, "production")
     world.work()
