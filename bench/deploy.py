@@ -18,7 +18,7 @@ from bench.data import ROOT
 from local.deploy_demo import Site, ended, records
 from local.rocketchat.seed import seed
 from local.stack import Stack
-from shared.state.deploys import Kept, Request
+from shared.deploy.records.deploys import Kept, Request
 
 EARLIER = 200
 MERGES = 5

@@ -15,13 +15,13 @@ from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryDisks, MemoryMachines, resource_id
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
-from shared.core.attempts import Act, Attempt, observed, remembered
-from shared.core.machines import Situation, State, calendar_of
-from shared.core.power import decide
-from shared.jobs.snapshots import Snapshots, survey
+from shared.cloud.disks import Snapshot
 from shared.policy import days_off, load
-from shared.ports_compute import Snapshot
-from shared.state.freezing import Freezer
+from shared.power.attempts import Act, Attempt, observed, remembered
+from shared.power.decide import decide
+from shared.power.model import Situation, State, calendar_of
+from shared.snapshots.freeze import Freezer
+from shared.snapshots.job import Snapshots, survey
 
 TICKS, TICK = 105_120, timedelta(minutes=5)
 SNAPSHOTS, DISKS = 100_000, 250

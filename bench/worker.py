@@ -59,13 +59,13 @@ def _peak_kibibytes() -> int:
 def main(share: float) -> None:
     """In the child: dump a share of the data into Azurite; none of it uploads noise instead."""
     import function_app  # noqa: F401 - what a worker has in memory
-    from shared import config
     from shared.adapters.blobs import create_container, open_blobs
     from shared.adapters.mongodb import source  # noqa: F401
     from shared.formats.agekeys import generate_identity, parse_recipient
     from shared.formats.archive import ArchiveWriter, Entry, Header
     from shared.formats.envelope import Sealer
     from shared.policy.backup import LEVELS
+    from shared.settings import environment as config
 
     account = config.storage(os.environ["BENCH_STORAGE"])
     create_container(account, CONTAINER)

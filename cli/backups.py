@@ -13,14 +13,17 @@ import click
 from cli.console import answer, as_json, bar, err, given, out, size, table
 from cli.inline import InlineQueues
 from cli.restore import UNKNOWN, identity_option, open_storage, signer_option, storage_option
-from shared import config, settings, wiring
-from shared.errors import GroundcrewError, NotFound, Unavailable
+from shared import wiring
+from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 from shared.wiring import backup as backup_wiring
+from shared.wiring import restore as restore_wiring
 
 if TYPE_CHECKING:
-    from shared.ports import Blobs
-    from shared.state.runs import Run
-    from shared.state.sets import SetInfo
+    from shared.backup.sets import SetInfo
+    from shared.kernel.ports import Blobs
+    from shared.records.runs import Run
 
 _POLL_SECONDS = 2.0
 
@@ -40,8 +43,8 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     """Make a backup now, of the class `manual`."""
     from dataclasses import replace
 
+    from shared.backup import job
     from shared.formats.backupset import folder
-    from shared.jobs import backup as job
 
     queues = InlineQueues()
     deps = replace(backup_wiring.backup(), queues=queues) if here else backup_wiring.backup()
@@ -67,7 +70,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
 
 def _ending(where: str) -> tuple[str, str]:
     """How the set ended, as its folder says, and why if it failed."""
-    from shared.state.sets import find
+    from shared.backup.sets import find
 
     state = find(wiring.backups(), where).state
     return state, _why(wiring.backups(), where) if state == "failed" else ""
@@ -75,7 +78,7 @@ def _ending(where: str) -> tuple[str, str]:
 
 def _why(store: Blobs, where: str) -> str:
     """The reason in the set's `failed.json`."""
-    from shared.state.sets import FAILED
+    from shared.backup.sets import FAILED
 
     try:
         return str(json.loads(store.read(where + FAILED)[0])["error"])
@@ -121,7 +124,7 @@ def _names(part: Any) -> str:
 @as_json
 def list_(all_: bool, storage: str, json_: bool) -> None:
     """List the backups there are, oldest first."""
-    from shared.state.sets import list_sets
+    from shared.backup.sets import list_sets
 
     found = [s for s in list_sets(open_storage(storage)) if all_ or s.state == "sealed"]
     if json_:
@@ -146,11 +149,11 @@ def list_(all_: bool, storage: str, json_: bool) -> None:
 @as_json
 def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) -> None:
     """Show what SET holds, and for an unfinished one how far it is."""
+    from shared.backup.sets import find, read_manifest
     from shared.formats.backupset import to_json
-    from shared.state.sets import find, read_manifest
 
     storage = given("--storage", storage)
-    store, accepted = backup_wiring.backup_store(storage), backup_wiring.trusted(signers)
+    store, accepted = restore_wiring.backup_store(storage), restore_wiring.trusted(signers)
     info = find(store, reference)
     if info.state != "sealed":
         _show_progress(store, info, storage, json_)
@@ -198,7 +201,7 @@ def _records(set_id: str, storage: str) -> tuple[list[Run], str]:
     Of another account than the settings' they are looked for in that account: two installations may well
     have begun a set in the same second.
     """
-    from shared.state.runs import Runs
+    from shared.records.runs import Runs
 
     ours = storage in ("", config.environment().get(settings.BACKUP_STORAGE))
     try:
@@ -227,13 +230,13 @@ def verify(
 
     Without SET all sets are checked. Exit 1 names each blob that is not as it should be.
     """
-    from shared.state import checking
-    from shared.state.sets import find, list_sets, read_manifest
+    from shared.backup import verify as checking
+    from shared.backup.sets import find, list_sets, read_manifest
 
-    store, accepted = open_storage(storage), backup_wiring.trusted(signers)
+    store, accepted = open_storage(storage), restore_wiring.trusted(signers)
     if not accepted:
         err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifests")
-    secrets = [identity for path in identities for identity in backup_wiring.read_identities(path)]
+    secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
     sealed = [s for s in list_sets(store) if s.state == "sealed"]
     chosen = [find(store, reference)] if reference else sealed
     if not chosen:

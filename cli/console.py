@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from shared.config import BadSettings
-from shared.core.redact import redact
-from shared.errors import GroundcrewError, UsageError
+from shared.kernel.errors import GroundcrewError, UsageError
+from shared.kernel.redact import redact
+from shared.settings.environment import BadSettings
 
 # Answers go to standard output, everything else to standard error, so that --json can be piped.
 out = Console(highlight=False, soft_wrap=True)

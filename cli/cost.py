@@ -20,7 +20,7 @@ def cost() -> None:
 @as_json
 def report(days: int | None, json_: bool) -> None:
     """Show hours, money, commitments against the schedule, and what would save most."""
-    from shared.jobs import cost as job
+    from shared.cost import job
 
     deps = wiring()
     now = deps.fleet.clock.now()

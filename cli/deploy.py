@@ -9,11 +9,11 @@ import click
 
 from cli.console import answer, as_json, bar, err, out, table, who
 from shared import wiring
-from shared.errors import NotFound, Unavailable, UsageError
+from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
 
 if TYPE_CHECKING:
-    from shared.state.deploys import Kept
+    from shared.deploy.records.deploys import Kept
 
 _POLL_SECONDS = 2.0
 
@@ -31,7 +31,7 @@ def deploy() -> None:
 @as_json
 def plan(sha: str, environment: str, json_: bool) -> None:
     """Ask all gates about the commit SHA and show what its deploy would change. Changes nothing."""
-    from shared.jobs import deploy as job
+    from shared.deploy import job
 
     deps = deploy_wiring.shipping()
     found = job.survey(deps, sha, environment or deps.policy.environments[0]).found
@@ -63,7 +63,7 @@ def run(
     ctx: click.Context, sha: str, environment: str, wait: bool, timeout: int, dry_run: bool, json_: bool
 ) -> None:
     """Deploy the commit SHA, behind the same gates as a merge, also if it was deployed before."""
-    from shared.jobs import deploy as job
+    from shared.deploy import job
 
     if dry_run:
         ctx.invoke(plan, sha=sha, environment=environment, json_=json_)
@@ -80,7 +80,7 @@ def run(
 
 
 def _await(key: str, timeout: int, *, quiet: bool) -> Kept:
-    from shared.state.deploys import Deploys
+    from shared.deploy.records.deploys import Deploys
 
     deploys, said = Deploys(wiring.state(), wiring.clock()), 0
     deadline = time.monotonic() + timeout * 60
@@ -108,7 +108,7 @@ def _await(key: str, timeout: int, *, quiet: bool) -> Kept:
 @as_json
 def status(sha: str, json_: bool) -> None:
     """Show the newest deploy, or that of the commit SHA: its gates, its plan, how far it is."""
-    from shared.state.deploys import Deploys
+    from shared.deploy.records.deploys import Deploys
 
     found = [k for k in Deploys(wiring.state(), wiring.clock()).all() if k.record.sha.startswith(sha)]
     if not found:
@@ -127,7 +127,7 @@ def status(sha: str, json_: bool) -> None:
 @as_json
 def history(json_: bool) -> None:
     """List the release's revisions and the deploys on record."""
-    from shared.state.deploys import Deploys
+    from shared.deploy.records.deploys import Deploys
 
     revisions = deploy_wiring.releases().history()
     kept = Deploys(wiring.state(), wiring.clock()).all()
@@ -158,7 +158,7 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
     Revision 0 starts nothing: it says that the data are those of the backup again, where nothing was
     deployed before.
     """
-    from shared.state import going_back
+    from shared.deploy.rollout import rollback as going_back
 
     deps = deploy_wiring.shipping()
     way = going_back.plan(deps, revision, restored)
@@ -179,9 +179,9 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
 @as_json
 def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     """Ask another person to let the commit SHA pass a closed gate, for the reason it has now; then run it."""
-    from shared.jobs import deploy as job
-    from shared.state import gating
-    from shared.state.approvals import Approvals
+    from shared.deploy import job
+    from shared.deploy.gates import evaluate as gating
+    from shared.records.approvals import Approvals
 
     deps = deploy_wiring.shipping()
     where = environment or deps.policy.environments[0]
@@ -203,8 +203,8 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
 @as_json
 def approve(identity: str, json_: bool) -> None:
     """Agree to what somebody else asked for; ID is bound to exactly that."""
-    from shared.state.approvals import Approvals
-    from shared.state.audit import Audit
+    from shared.records.approvals import Approvals
+    from shared.records.audit import Audit
 
     by = who()
     agreed = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
@@ -219,7 +219,7 @@ def approve(identity: str, json_: bool) -> None:
 @as_json
 def drift(correct: bool, json_: bool) -> None:
     """Show where the cluster is not as deployed, and who made it so. Exit 1 if there is such a place."""
-    from shared.jobs import drift as job
+    from shared.deploy import drift_job as job
 
     deps = deploy_wiring.shipping()
     found = job.correct(deps, by=who()) if correct else job.look(deps)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cli.console import answer, as_json
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 
 @click.group()

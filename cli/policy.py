@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from cli.console import answer, as_json
-from shared import config, settings
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 
 
 @click.group()

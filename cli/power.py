@@ -11,12 +11,13 @@ import click
 
 from cli.console import answer, as_json, err, out, table, who
 from shared import wiring
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
+from shared.wiring import inventory as inventory_wiring
 from shared.wiring import power as power_wiring
 
 if TYPE_CHECKING:
-    from shared.core.overrides import Override
-    from shared.state.tending import Outcome
+    from shared.power.overrides import Override
+    from shared.power.reconcile import Outcome
 
 machine_argument = click.argument("machine", required=False, default="")
 until_option = click.option("--until", metavar="TIME", help="22:00, Monday 7:00, 2026-03-02 07:00.")
@@ -34,7 +35,7 @@ def power() -> None:
 @as_json
 def status(machine: str, json_: bool) -> None:
     """Show what each machine does, what it should do, why, and until when."""
-    from shared.jobs import power as job
+    from shared.power import job
 
     _show(job.survey(power_wiring.power(), machine=machine), json_)
 
@@ -76,9 +77,9 @@ def auto(machine: str, dry_run: bool, json_: bool) -> None:
 @as_json
 def plan(machine: str, days: int, json_: bool) -> None:
     """Show when MACHINE (or all) will be up in the days ahead, by calendar and orders."""
-    from shared.state.power_plan import ahead
+    from shared.power.forecast import ahead
 
-    rows = ahead(power_wiring.fleet(asks=False), machine, timedelta(days=days))
+    rows = ahead(inventory_wiring.fleet(asks=False), machine, timedelta(days=days))
     if json_:
         answer([{"machine": r.machine, "up": r.up, "since": r.since, "until": r.until, "because": r.because}
                 for r in rows], json_=True)  # fmt: skip
@@ -96,7 +97,7 @@ def plan(machine: str, days: int, json_: bool) -> None:
 @as_json
 def tick(machine: str, dry_run: bool, json_: bool) -> None:
     """Do now what the timer does: bring MACHINE (or all) closer to what it should be."""
-    from shared.jobs import power as job
+    from shared.power import job
 
     deps = power_wiring.power()
     outcomes = job.survey(deps, machine=machine) if dry_run else job.tick(deps, only=machine)
@@ -108,8 +109,8 @@ def tick(machine: str, dry_run: bool, json_: bool) -> None:
 def _order(
     machine: str, what: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool
 ) -> None:
-    from shared.core.overrides import parse_override
-    from shared.jobs import power as job
+    from shared.power import job
+    from shared.power.overrides import parse_override
 
     if until and lasting:
         raise UsageError("--until and --for exclude each other", cure="Give one of them.")

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from cli.console import answer, as_json, bar, err, given, out, size, table
-from shared.config import all_or_nothing
-from shared.core.restore import Verdict
-from shared.errors import UsageError
-from shared.jobs.restore import Outcome, Restore, run
-from shared.wiring import backup as wiring
+from shared.kernel.errors import UsageError
+from shared.restore.decide import Verdict
+from shared.restore.job import Outcome, Restore, run
+from shared.settings.environment import all_or_nothing
+from shared.wiring import restore as wiring
 
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
-    from shared.ports import Blobs, Reporter
+    from shared.kernel.ports import Blobs, Reporter
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 UNKNOWN = " (signer unknown)"  # after every verdict that nobody vouches for

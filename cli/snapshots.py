@@ -11,8 +11,8 @@ from shared.wiring.snapshots import checks
 from shared.wiring.snapshots import snapshots as wiring
 
 if TYPE_CHECKING:
-    from shared.core.snapshots import SnapshotPlan
-    from shared.jobs.snapshot_check import Check, Checked
+    from shared.snapshots.check.job import Check, Checked
+    from shared.snapshots.decide import SnapshotPlan
 
 dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done, with reasons.")
 
@@ -26,7 +26,7 @@ def snapshots() -> None:
 @as_json
 def list_(json_: bool) -> None:
     """List the snapshots there are with what becomes of each and why, and the disks that are due."""
-    from shared.jobs import snapshots as job
+    from shared.snapshots import job
 
     _show(job.survey(wiring()), json_)
 
@@ -56,7 +56,7 @@ def check(name: str, yes: bool, json_: bool) -> None:
 
     What passes is marked as proven, and the newest proven one is never removed.
     """
-    from shared.jobs import snapshot_check as job
+    from shared.snapshots.check import job
 
     deps = checks()
     plan = job.survey(deps, name)
@@ -96,7 +96,7 @@ def _sentence(result: Checked) -> str:
 
 
 def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
-    from shared.jobs import snapshots as job
+    from shared.snapshots import job
 
     if dry_run:
         _show(job.survey(wiring()), json_, take=take)
@@ -109,7 +109,7 @@ def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
 
 
 def _show(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
-    from shared.core.retention import Kept
+    from shared.retention.decide import Kept
 
     rows = [
         (

@@ -5,7 +5,7 @@ import logging
 
 import azure.functions as func
 
-from shared import config
+from shared.settings import environment as config
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("nightly_backup"))
 def nightly_backup(timer: func.TimerRequest) -> None:
     """Begin tonight's set and put its parts on the queue."""
-    from shared.jobs import backup
+    from shared.backup import job as backup
     from shared.wiring import backup as wiring
 
     log.info("nightly_backup", extra={"past_due": timer.past_due, "done": backup.nightly(wiring.backup())})
@@ -23,7 +23,7 @@ def nightly_backup(timer: func.TimerRequest) -> None:
 @bp.queue_trigger(arg_name="message", queue_name="backup-parts", connection="AzureWebJobsStorage")
 def backup_part(message: func.QueueMessage) -> None:
     """Dump one part; seal the set after the last."""
-    from shared.jobs import backup
+    from shared.backup import job as backup
     from shared.wiring import backup as wiring
 
     asked = json.loads(message.get_body())

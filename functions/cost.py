@@ -4,7 +4,7 @@ import logging
 
 import azure.functions as func
 
-from shared import config
+from shared.settings import environment as config
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("cost_report"))
 def cost_report(timer: func.TimerRequest) -> None:
     """Tell the report of the last week, if that has not been done."""
-    from shared.jobs import cost
+    from shared.cost import job as cost
     from shared.wiring.cost import cost as wiring
 
     log.info("cost_report", extra={"past_due": timer.past_due, "done": cost.weekly(wiring())})

@@ -5,7 +5,7 @@ import logging
 
 import azure.functions as func
 
-from shared import config
+from shared.settings import environment as config
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 @bp.route(route="github/webhook", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
     """Verify a delivery and put it on the queue."""
-    from shared.jobs import intake
-    from shared.wiring import intake as wiring
+    from shared.deploy.webhook import intake
+    from shared.wiring import webhook as wiring
 
     headers = {name: req.headers.get(name, "") for name in intake.HEADERS}
     answer = await intake.receive_delivery(wiring.intake(), headers, req.get_body())
@@ -29,7 +29,8 @@ async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
 @bp.queue_trigger(arg_name="message", queue_name="deploys", connection="AzureWebJobsStorage")
 def deploy_run(message: func.QueueMessage) -> None:
     """Begin or go on with what the message asks for; what must wait puts itself on the queue again."""
-    from shared.jobs import deploy, intake
+    from shared.deploy import job as deploy
+    from shared.deploy.webhook import intake
     from shared.wiring import deploy as wiring
 
     done = deploy.run(wiring.shipping(), intake.parse_message(message.get_body()))
@@ -39,7 +40,7 @@ def deploy_run(message: func.QueueMessage) -> None:
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("drift_check"))
 def drift_check(timer: func.TimerRequest) -> None:
     """Compare the cluster with what was deployed, and tell."""
-    from shared.jobs import drift
+    from shared.deploy import drift_job as drift
     from shared.wiring import deploy as wiring
 
     log.info("drift_check", extra={"past_due": timer.past_due, "done": wiring.if_on(drift.daily)})
@@ -49,7 +50,7 @@ def drift_check(timer: func.TimerRequest) -> None:
 @bp.route(route="deploys/{key?}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def deploy_page(req: func.HttpRequest) -> func.HttpResponse:
     """How one deploy goes, or the newest of them, for people who are signed in."""
-    from shared.jobs import deploy_page as job
+    from shared.deploy import page as job
     from shared.wiring.deploy import page as wiring
 
     headers = {name.lower(): value for name, value in req.headers.items()}

@@ -10,9 +10,9 @@ bp = func.Blueprint()
 @bp.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
     """200 if all checks pass, else 503; the body names each check."""
-    from shared.jobs.health import report
+    from shared.health.job import report
     from shared.wiring import clock
-    from shared.wiring.backup import health_checks
+    from shared.wiring.health import health_checks
 
     body = report(health_checks(), clock())
     status = 200 if body["status"] == "ok" else 503

@@ -4,7 +4,7 @@ import logging
 
 import azure.functions as func
 
-from shared import config
+from shared.settings import environment as config
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("power_tick"))
 def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
-    from shared.jobs import power
+    from shared.power import job as power
     from shared.wiring.power import power as wiring
 
     for outcome in power.tick(wiring()):
@@ -25,7 +25,7 @@ def power_tick(timer: func.TimerRequest) -> None:
 @bp.event_grid_trigger(arg_name="event")
 def on_vm_event(event: func.EventGridEvent) -> None:
     """A start or stop has ended: see to that machine now instead of at the next tick."""
-    from shared.jobs import power
+    from shared.power import job as power
     from shared.wiring.power import power as wiring
 
     done = [outcome.done for outcome in power.tick(wiring(), only=event.subject)]
@@ -35,7 +35,7 @@ def on_vm_event(event: func.EventGridEvent) -> None:
 @bp.route(route="wake", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def wake(req: func.HttpRequest) -> func.HttpResponse:
     """The page that starts a machine, for people who are signed in."""
-    from shared.jobs import wake as job
+    from shared.power import wake as job
     from shared.wiring.power import wake as wiring
 
     headers = {name.lower(): value for name, value in req.headers.items()}

@@ -4,7 +4,7 @@ import logging
 
 import azure.functions as func
 
-from shared import config
+from shared.settings import environment as config
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=config.schedule("snapshot_cycle"))
 def snapshot_cycle(timer: func.TimerRequest) -> None:
     """Unlock what was left locked; take what is due, remove what may go; once a week prove one."""
-    from shared.jobs import snapshots
+    from shared.snapshots import job as snapshots
     from shared.wiring.snapshots import snapshots as wiring
     from shared.wiring.snapshots import weekly_check
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from shared import config
+from shared.settings import environment as config
 
 if TYPE_CHECKING:
-    from shared.jobs.catch_up import Caught
+    from shared.catch_up.job import Caught
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the pl
 
 
 def _catch_up() -> Caught:
-    from shared.jobs import catch_up as job
+    from shared.catch_up import job
     from shared.wiring.catch_up import jobs
 
     return job.run(jobs())

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from local.process import Child
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"

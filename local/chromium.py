@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from local.process import Child
-from shared.errors import Unavailable
+from shared.kernel.errors import Unavailable
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (

@@ -8,9 +8,9 @@ import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from shared.core.databases import IdRange, Namespace
 from shared.formats.documents import Tally, split, tally
-from shared.ports import SourceDatabase, TargetDatabase
+from shared.mongodb.model import IdRange, Namespace
+from shared.mongodb.ports import SourceDatabase, TargetDatabase
 
 Database = SourceDatabase | TargetDatabase
 

@@ -30,11 +30,11 @@ from local.mongodb import MongoServer
 from local.rocketchat.seed import seed
 from local.rocketchat.writer import Writer
 from local.stack import ROOT, Stack
-from shared import config
 from shared.adapters.blobs import open_blobs
 from shared.adapters.mongodb import connect_source, connect_target
-from shared.core.databases import Timestamp
 from shared.formats.documents import split
+from shared.mongodb.model import Timestamp
+from shared.settings import environment as config
 
 console = Console(highlight=False)
 MEGABYTES = 25

@@ -29,11 +29,11 @@ from local.rocketchat.seed import seed
 from local.server import Served
 from local.stack import ROOT, Stack
 from local.surroundings import webhook
-from shared import config
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
-from shared.errors import GroundcrewError
-from shared.state.deploys import Deploys, Kept
+from shared.deploy.records.deploys import Deploys, Kept
+from shared.kernel.errors import GroundcrewError
+from shared.settings import environment as config
 
 REPOSITORY = "acme/chat"
 NAMESPACE = RELEASE = "rocketchat"

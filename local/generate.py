@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from shared import config
 from shared.policy.reference import reference_text, schema_text
+from shared.settings import environment as config
 
 ROOT = Path(__file__).resolve().parent.parent
 

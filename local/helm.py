@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.errors import Corrupt, GroundcrewError, Unavailable, UsageError
+from shared.kernel.errors import Corrupt, GroundcrewError, Unavailable, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".local" / "tools"

@@ -27,7 +27,7 @@ import pymongo.errors
 
 from local.process import Child, exit_with_parent
 from local.server import announce
-from shared.errors import Unavailable
+from shared.kernel.errors import Unavailable
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

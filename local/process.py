@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
-from shared.errors import Unavailable
+from shared.kernel.errors import Unavailable
 
 T = TypeVar("T")
 

@@ -26,10 +26,10 @@ from local.host.process import HostProcess
 from local.mongodb import source
 from local.surroundings import surroundings
 from shared.adapters.blobs import create_container
-from shared.errors import Locked
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.manifest import Signer
-from shared.storage_account import StorageAccount
+from shared.kernel.errors import Locked
+from shared.settings.storage_account import StorageAccount
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST_PORT = 7071  # as `func start` has it

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from types import TracebackType
 
 from local.fakes.clock import ManualClock
-from shared.core.storage_limits import check_blob_name, lease_seconds
-from shared.errors import AlreadyExists, Conflict, Locked, NotFound, UsageError
-from shared.ports import BlobInfo, BlobUpload, Clock, Lease
+from shared.kernel.errors import AlreadyExists, Conflict, Locked, NotFound, UsageError
+from shared.kernel.ports import BlobInfo, BlobUpload, Clock, Lease
+from shared.kernel.storage_limits import check_blob_name, lease_seconds
 
 
 @dataclass(slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.core.deploy_words import Manifest
-from shared.core.workloads import (
+from shared.kernel.errors import GroundcrewError
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.workloads import (
     Claim,
     ClusterEvent,
     Node,
@@ -19,7 +20,6 @@ from shared.core.workloads import (
     parse_workload,
     sorted_events,
 )
-from shared.errors import GroundcrewError
 
 CLUSTER_WIDE = frozenset({"Node", "Namespace", "ClusterRole", "ClusterRoleBinding", "StorageClass"})
 

@@ -10,17 +10,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from local.fakes.clock import ManualClock
-from shared.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
-from shared.ports import Clock
-from shared.ports_compute import (
-    Address,
-    CommandResult,
-    Disk,
-    Machine,
-    MachineState,
-    PowerState,
-    Snapshot,
-)
+from shared.cloud.disks import Disk, Snapshot
+from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
+from shared.cloud.prices import Address
+from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
+from shared.kernel.ports import Clock
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from local.github import Pull, Repository, code
 from local.github.model import Check as Made
 from local.github.model import Deployment, Status, app_id
-from shared.core.deploy_event import SHA
-from shared.core.deploy_words import (
+from shared.deploy.model import (
+    SHA,
     Brought,
     ChangedFile,
     Check,
@@ -18,8 +18,8 @@ from shared.core.deploy_words import (
     RequiredCheck,
     Review,
 )
-from shared.errors import GroundcrewError, NotFound, Refused, UsageError
-from shared.ports_deploy import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
+from shared.deploy.ports.forge import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
+from shared.kernel.errors import GroundcrewError, NotFound, Refused, UsageError
 
 
 class MemoryForge:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from shared.errors import Unavailable
+from shared.kernel.errors import Unavailable
 
 
 class MemoryFreezable:

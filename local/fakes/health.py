@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared.ports_health import Health
+from shared.health.ports import Health
 
 
 class SwitchedHealth:

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import bson
 
-from shared.core.databases import IdRange, InsertResult, Namespace, Replayed, Timestamp
-from shared.core.oplog import index_change, operations
-from shared.errors import AlreadyExists, Inconsistent
 from shared.formats.diff import apply_update
 from shared.formats.documents import split
 from shared.formats.elements import find
+from shared.kernel.errors import AlreadyExists, Inconsistent
+from shared.mongodb.model import IdRange, InsertResult, Namespace, Replayed, Timestamp
+from shared.mongodb.oplog import index_change, operations
 
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 

@@ -6,9 +6,9 @@ import threading
 from datetime import datetime, timedelta
 
 from local.fakes.clock import ManualClock
-from shared.errors import GroundcrewError, Unavailable
-from shared.ports import Clock
-from shared.ports_notify import Notice
+from shared.kernel.errors import GroundcrewError, Unavailable
+from shared.kernel.ports import Clock
+from shared.notifications.ports import Notice
 
 
 class MemoryNotifications:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.errors import UsageError
-from shared.ports_compute import Price, PriceKind
+from shared.cloud.prices import Price, PriceKind
+from shared.kernel.errors import UsageError
 
 
 class MemoryPrices:

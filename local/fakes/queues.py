@@ -6,8 +6,8 @@ import threading
 from datetime import datetime, timedelta
 
 from local.fakes.clock import ManualClock
-from shared.core.storage_limits import check_message
-from shared.ports import Clock
+from shared.kernel.ports import Clock
+from shared.kernel.storage_limits import check_message
 
 
 class MemoryQueues:

@@ -11,12 +11,13 @@ from typing import Any
 import yaml
 
 from local.fakes.clock import ManualClock
-from shared.core.deploy_state import INTERRUPTED
-from shared.core.deploy_words import Finding, Manifest
-from shared.errors import Conflict, GroundcrewError, NotFound, Refused
+from shared.deploy.model import Finding
+from shared.deploy.ports.releases import ChartPackage, Outcome, Repaired, Revision, Say
+from shared.deploy.state_machine import INTERRUPTED
 from shared.formats.chartyaml import merged, read_manifests, read_values
-from shared.ports import Clock
-from shared.ports_deploy import ChartPackage, Outcome, Repaired, Revision, Say
+from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused
+from shared.kernel.ports import Clock
+from shared.kubernetes.manifest import Manifest
 
 HOOK = "helm.sh/hook"
 _TAG = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")

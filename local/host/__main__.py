@@ -20,7 +20,7 @@ from local.host.service import Host, HostArguments
 from local.host.tasks import first_of
 from local.process import exit_with_parent
 from local.server import announce
-from shared.errors import GroundcrewError, UsageError
+from shared.kernel.errors import GroundcrewError, UsageError
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 _SERVED = {
     ("in", "httpTrigger"),

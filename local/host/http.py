@@ -19,7 +19,7 @@ from local.host.invoker import Invoker
 from local.host.keys import Keys, Level, presented_key
 from local.host.routes import RouteTable
 from local.host.worker import Outcome
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 log = logging.getLogger("host")
 

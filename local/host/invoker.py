@@ -14,7 +14,7 @@ from azure.functions.meta import Datum
 
 from local.host.functions import Function
 from local.host.worker import Outcome, call
-from shared.errors import GroundcrewError
+from shared.kernel.errors import GroundcrewError
 
 log = logging.getLogger("host")
 

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from croniter import CroniterBadDateError, croniter
 
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 _MONTHS = tuple(name.lower() for name in calendar.month_name[1:])
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")

@@ -12,7 +12,7 @@ from local.host.functions import Binding, Function
 from local.host.queue_client import HostQueue, QueueAccount
 from local.host.queue_messages import encode_body, output_bodies
 from local.host.worker import Outcome
-from shared.errors import Unavailable
+from shared.kernel.errors import Unavailable
 
 Accounts = Callable[[str], QueueAccount]
 

@@ -10,7 +10,7 @@ from azure.functions.meta import Datum
 from azure.storage.queue import QueueMessage
 
 from local.host.functions import Function
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 
 def decode_body(content: str, *, base64_encoded: bool) -> bytes:

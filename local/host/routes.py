@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 T = TypeVar("T")
 Check = Callable[[str], bool]

@@ -31,7 +31,7 @@ from local.host.queues import QueueListener
 from local.host.timer_store import BlobTimerStore
 from local.host.timers import TimerListener, timer_options
 from local.host.worker import index
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 log = logging.getLogger("host")
 

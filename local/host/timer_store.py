@@ -19,7 +19,7 @@ from typing import Protocol
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobServiceClient
 
-from shared.errors import Locked, Unavailable
+from shared.kernel.errors import Locked, Unavailable
 
 log = logging.getLogger("host")
 

@@ -23,7 +23,7 @@ from local.host.functions import Function
 from local.host.ncrontab import Ncrontab
 from local.host.tasks import first_of
 from local.host.timer_store import NEVER, ScheduleStatus, TimerStore
-from shared.errors import GroundcrewError, Locked, UsageError
+from shared.kernel.errors import GroundcrewError, Locked, UsageError
 
 log = logging.getLogger("host")
 

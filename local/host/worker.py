@@ -18,7 +18,7 @@ from typing import Any
 from azure.functions.meta import Datum
 
 from local.host.functions import Function, parse_function
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 

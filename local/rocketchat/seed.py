@@ -29,8 +29,8 @@ from local.rocketchat.generate import generate_batches
 from local.rocketchat.indexes import index_models
 from local.rocketchat.oddities import every_type
 from local.rocketchat.world import NOW
-from shared.errors import GroundcrewError, Refused, UsageError
 from shared.formats.documents import split
+from shared.kernel.errors import GroundcrewError, Refused, UsageError
 
 Document = dict[str, Any]
 _SELECTION_MS = 10_000

@@ -22,7 +22,7 @@ from pymongo.errors import PyMongoError
 
 from local.rocketchat.live import chat, schema, server
 from local.rocketchat.live.state import Live, load
-from shared.errors import GroundcrewError, Unavailable
+from shared.kernel.errors import GroundcrewError, Unavailable
 
 Action = Callable[[Live], int]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from shared.azure_arm import PUBLIC_CLOUD, ArmId, rest_client, tags_of, translated
-from shared.errors import Refused
-from shared.ports_compute import Address
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, rest_client, tags_of, translated
+from shared.cloud.prices import Address
+from shared.kernel.errors import Refused
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

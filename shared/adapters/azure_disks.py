@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure_arm import (
+from shared.azure.arm import (
     PUBLIC_CLOUD,
     ArmId,
     Overdue,
@@ -16,8 +16,8 @@ from shared.azure_arm import (
     translated,
     waiting,
 )
-from shared.errors import AlreadyExists, NotFound, Unavailable, UsageError
-from shared.ports_compute import Disk, Snapshot
+from shared.cloud.disks import Disk, Snapshot
+from shared.kernel.errors import AlreadyExists, NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

@@ -15,8 +15,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from shared.errors import Refused, Unavailable, UsageError
-from shared.ports_compute import Price, PriceKind
+from shared.cloud.prices import Price, PriceKind
+from shared.kernel.errors import Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
     import requests

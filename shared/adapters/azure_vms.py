@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure_arm import (
+from shared.azure.arm import (
     PUBLIC_CLOUD,
     ArmId,
     Overdue,
@@ -17,8 +17,8 @@ from shared.azure_arm import (
     translated,
     waiting,
 )
-from shared.errors import Unavailable
-from shared.ports_compute import CommandResult, Machine, MachineState, PowerState
+from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
+from shared.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

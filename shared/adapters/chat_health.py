@@ -6,8 +6,8 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from shared.errors import UsageError
-from shared.ports_health import Health
+from shared.health.ports import Health
+from shared.kernel.errors import UsageError
 
 if TYPE_CHECKING:
     import requests

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 if TYPE_CHECKING:
     import requests

@@ -10,9 +10,9 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from shared.core.deploy_versions import Version
-from shared.errors import UsageError
-from shared.ports_health import Health
+from shared.health.ports import Health
+from shared.kernel.errors import UsageError
+from shared.kernel.versions import Version
 
 if TYPE_CHECKING:
     import requests

@@ -14,9 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from shared.core.deploy_words import Manifest
-from shared.core.node_disk import QUERY, free_disk
-from shared.core.workloads import (
+from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
+from shared.kernel.secret import Secret
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.node_disk import QUERY, free_disk
+from shared.kubernetes.workloads import (
     Claim,
     ClusterEvent,
     Node,
@@ -30,8 +32,6 @@ from shared.core.workloads import (
     quantity,
     sorted_events,
 )
-from shared.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
-from shared.secret import Secret
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

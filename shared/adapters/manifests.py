@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from shared.core.deploy_images import mapping
-from shared.core.deploy_objects import shown_name
-from shared.core.deploy_words import Finding, Manifest
+from shared.deploy.model import Finding
+from shared.kubernetes.images import mapping
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.objects import shown_name
 
 # The schemas' files are named by these.
 _NAMED = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(?:/[A-Za-z0-9]+)?", re.ASCII)

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Unavailable, UsageError
-from shared.ports_notify import Notice, Severity
-from shared.secret import Secret
-from shared.state.notices import Notices
+from shared.kernel.errors import Unavailable, UsageError
+from shared.kernel.secret import Secret
+from shared.notifications.dedup import Notices
+from shared.notifications.ports import Notice, Severity
 
 if TYPE_CHECKING:
     from shared.policy import Notify

@@ -6,14 +6,14 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure_sdk import Retries, identity, quiet_logs, translated, well_formed
-from shared.core.storage_limits import check_message
-from shared.errors import AlreadyExists, NotFound, UsageError
+from shared.azure.sdk import Retries, identity, quiet_logs, translated, well_formed
+from shared.kernel.errors import AlreadyExists, NotFound, UsageError
+from shared.kernel.storage_limits import check_message
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient, QueueServiceClient
 
-    from shared.storage_account import StorageAccount
+    from shared.settings.storage_account import StorageAccount
 
 _DEFAULT_RETRIES = Retries()
 

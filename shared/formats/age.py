@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from shared.errors import Corrupt, UsageError
 from shared.formats.agekeys import Identity, Recipient, Stanza
+from shared.kernel.errors import Corrupt, UsageError
 
 _INTRO = b"age-encryption.org/v1\n"
 _CHUNK = 64 * 1024

@@ -15,8 +15,8 @@ import bson
 from bson.int64 import Int64
 from fastcrc import crc64
 
-from shared.errors import Corrupt
 from shared.formats.documents import Tally, tally
+from shared.kernel.errors import Corrupt
 
 MAGIC = b"\x6d\xe2\x99\x81"
 TERMINATOR = b"\xff\xff\xff\xff"

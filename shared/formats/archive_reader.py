@@ -16,9 +16,9 @@ from bson.errors import BSONError
 from bson.int64 import Int64
 from fastcrc import crc64
 
-from shared.errors import Corrupt
 from shared.formats.archive import FORMAT_VERSION, MAGIC, TERMINATOR, Entry, Header, buckets
 from shared.formats.documents import MAX_DOCUMENT_BYTES
+from shared.kernel.errors import Corrupt
 
 _BATCH_BYTES = 4 << 20
 _META_BYTES = 16 << 20  # a prelude's metadata may hold a long pipeline

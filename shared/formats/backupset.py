@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, cast, dataclass_transform
 
-from shared.errors import Corrupt
+from shared.kernel.errors import Corrupt
 
 FORMAT = 1
 

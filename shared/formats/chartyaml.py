@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from shared.errors import Refused
 from shared.formats.goyaml import Scalar, as_helm, as_sops
+from shared.kernel.errors import Refused
 
 Path = tuple[str | int, ...]
 MAX_CHARACTERS = 8 << 20

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import struct
 
-from shared.errors import Corrupt
 from shared.formats import dotted
 from shared.formats.elements import (
     ARRAY,
@@ -27,6 +26,7 @@ from shared.formats.elements import (
     resized,
     split,
 )
+from shared.kernel.errors import Corrupt
 
 _DIFF, _SUB = b"diff", b"s"
 _INT32 = struct.Struct("<i")

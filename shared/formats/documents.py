@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xxhash import xxh3_128_intdigest
 
-from shared.errors import Corrupt
+from shared.kernel.errors import Corrupt
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024  # what mongorestore's parser takes; the server's own limit
 _LENGTH = struct.Struct("<i")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.errors import Corrupt
 from shared.formats.elements import (
     ARRAY,
     DOCUMENT,
@@ -22,6 +21,7 @@ from shared.formats.elements import (
     resized,
     split,
 )
+from shared.kernel.errors import Corrupt
 
 _SECTIONS = (b"updatedFields", b"removedFields", b"truncatedArrays")
 

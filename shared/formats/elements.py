@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from shared.errors import Corrupt
+from shared.kernel.errors import Corrupt
 
 DOCUMENT, ARRAY, STRING, BOOLEAN, TIMESTAMP = 0x03, 0x04, 0x02, 0x08, 0x11
 NULL, INT32 = 0x0A, 0x10

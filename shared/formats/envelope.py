@@ -12,9 +12,9 @@ from typing import IO, cast
 
 import zstandard
 
-from shared.errors import Corrupt
 from shared.formats import age
 from shared.formats.agekeys import Identity, Recipient
+from shared.kernel.errors import Corrupt
 
 Write = Callable[[bytes], object]
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.errors import Corrupt, Refused, UsageError
 from shared.formats.backupset import Manifest, canonical, load, to_json
+from shared.kernel.errors import Corrupt, Refused, UsageError
 
 _SECRET_PREFIX, _PUBLIC_PREFIX = "groundcrew-sign-secret-", "groundcrew-sign-"
 

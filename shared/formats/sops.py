@@ -28,10 +28,10 @@ import yaml
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.errors import Corrupt, GroundcrewError, Refused
 from shared.formats.age import decrypt as decrypt_age
 from shared.formats.agekeys import Identity
 from shared.formats.chartyaml import read_as_sops, read_values
+from shared.kernel.errors import Corrupt, GroundcrewError, Refused
 
 _VALUE = re.compile(
     r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:(\w+)\]",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from shared.errors import Corrupt, Refused
+from shared.kernel.errors import Corrupt, Refused
 
 _PIECE_BYTES = 64 << 10
 # tarfile calls itself for each header that speaks of the next one: a chain of them ends in RecursionError.

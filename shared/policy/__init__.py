@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shared.policy.holidays import DayOff, days_off
+    from shared.policy.yaml_lines import Mistake
+
     from .backup import Backup, Retention
     from .cost import Cost
     from .deploy import Deploy
     from .document import Policy, check, load, schema
-    from .holiday import DayOff, days_off
-    from .lines import Mistake
     from .notify import Notify, Routes
     from .power import Holidays, Machine, Power, Vacation
     from .snapshots import Snapshots
@@ -28,10 +29,10 @@ __all__ = [
 _HOMES = {
     "backup": ("Backup", "Retention"),
     "cost": ("Cost",),
-    "holiday": ("DayOff", "days_off"),
+    "holidays": ("DayOff", "days_off"),
     "deploy": ("Deploy",),
     "document": ("Policy", "check", "load", "schema"),
-    "lines": ("Mistake",),
+    "yaml_lines": ("Mistake",),
     "notify": ("Notify", "Routes"),
     "power": ("Holidays", "Machine", "Power", "Vacation"),
     "snapshots": ("Snapshots",),

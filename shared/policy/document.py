@@ -13,13 +13,13 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
+from shared.policy.yaml_lines import Mistake, Path, dotted, read
 
 from .backup import Backup
 from .base import Section, Zone
 from .cost import Cost
 from .deploy import Deploy
-from .lines import Mistake, Path, dotted, read
 from .notify import Notify
 from .power import Power
 from .snapshots import Snapshots

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.policy.countries import check_country
+
 from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, at_most, wrong
-from .holiday import check_country
 from .values import Window, overlaps
 
 

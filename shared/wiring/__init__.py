@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared import config
+from shared.settings import environment as config
 
 if TYPE_CHECKING:
+    from shared.kernel.ports import Blobs, Clock, Queues
     from shared.policy import Policy
-    from shared.ports import Blobs, Clock, Queues
-    from shared.storage_account import StorageAccount
+    from shared.settings.storage_account import StorageAccount
 
 VERSION = "0.1.0"
 BACKUPS, STATE = "backups", "groundcrew"

@@ -7,8 +7,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from shared import config, settings
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from shared.adapters.azure_addresses import AzureAddresses
     from shared.adapters.azure_disks import AzureDisks
     from shared.adapters.azure_vms import AzureMachines
-    from shared.ports_compute import PowerSwitch
+    from shared.cloud.machines import PowerSwitch
 
 
 class _FixedToken:
@@ -38,7 +39,7 @@ def credential() -> TokenCredential:
     env = config.environment()
     token = env.secret(settings.RESOURCE_MANAGER_TOKEN)
     if not token:
-        from shared.azure_sdk import identity
+        from shared.azure.sdk import identity
 
         return identity()
     if urlsplit(env.get(settings.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared import config, settings
-from shared.jobs import backup, cost, deploy, power, snapshots
+from shared.backup import job as backup
+from shared.cost import job as cost
+from shared.deploy import sweep
+from shared.power import job as power
+from shared.settings import definitions as settings
+from shared.settings import environment as config
+from shared.snapshots import job as snapshots
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost as cost_wiring
 from shared.wiring.deploy import if_on
@@ -17,7 +22,7 @@ def jobs() -> dict[str, Callable[[], str]]:
     """The backup and forgotten deploys always; what is done in Azure where a subscription is named."""
     found: dict[str, Callable[[], str]] = {
         "backup": lambda: backup.overdue(backup_wiring()),
-        "deploys": lambda: if_on(deploy.overdue),
+        "deploys": lambda: if_on(sweep.overdue),
     }
     if config.environment().values.get(settings.SUBSCRIPTION.name):
         found["power"] = _power

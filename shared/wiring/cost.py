@@ -5,21 +5,22 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared import config, settings
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 from shared.wiring import azure, clock, policy, state
+from shared.wiring.inventory import fleet
 from shared.wiring.notifications import notifications
-from shared.wiring.power import fleet
 
 if TYPE_CHECKING:
-    from shared.jobs.cost import Cost
-    from shared.ports_compute import Prices
-    from shared.state.price_cache import PriceCache
+    from shared.cloud.prices import Prices
+    from shared.cost.job import Cost
+    from shared.cost.price_cache import PriceCache
 
 
 @cache
 def cost() -> Cost:
     """All that the report needs. Raises UsageError with every bad setting."""
-    from shared.jobs.cost import Cost
+    from shared.cost.job import Cost
 
     read = config.all_or_nothing(
         fleet=fleet,
@@ -43,6 +44,6 @@ def prices() -> Prices:
 @cache
 def price_cache() -> PriceCache:
     """The answers that are kept behind `prices`."""
-    from shared.state.price_cache import PriceCache
+    from shared.cost.price_cache import PriceCache
 
     return PriceCache(state(), clock())

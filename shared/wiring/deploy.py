@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared import config, settings
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 from shared.wiring import clock, policy, queues, state
+from shared.wiring.kubernetes import cluster, kubeconfig
 from shared.wiring.notifications import notifications
 
 if TYPE_CHECKING:
     from shared.adapters.github import AppKey
     from shared.adapters.github.auth import TokenSource
+    from shared.deploy.deps import Decrypted, Server, Shipping
+    from shared.deploy.page import DeployPage
+    from shared.deploy.ports.forge import Forge
+    from shared.deploy.ports.releases import Releases
     from shared.formats.agekeys import Identity
-    from shared.jobs.deploy_page import DeployPage
+    from shared.health.ports import Health
+    from shared.notifications.ports import Notice, Notifications
     from shared.policy.deploy import Deploy as DeployPolicy
-    from shared.ports_deploy import Cluster, Forge, Releases
-    from shared.ports_health import Health
-    from shared.ports_notify import Notice, Notifications
-    from shared.secret import Secret
-    from shared.state.shipping import Decrypted, Server, Shipping
 
 
 @cache
 def shipping() -> Shipping:
     """All that deploys need. Raises UsageError with every bad setting."""
     from shared.adapters import manifests
-    from shared.state.shipping import Backups, Shipping
+    from shared.deploy.deps import Backups, Shipping
 
     read = config.all_or_nothing(
         forge=forge, releases=releases, cluster=cluster, state=state, queues=queues, smoke=_smoke,
@@ -50,7 +51,7 @@ def shipping() -> Shipping:
 
 
 def _page_address() -> str:
-    from shared.formats.deploy_page import PATH
+    from shared.deploy.page_html import PATH
 
     url = config.environment().url()
     return f"{url}{PATH}" if url else ""
@@ -61,7 +62,7 @@ def page() -> DeployPage:
     """What the page needs: the records and who may see them, not the settings that deploys need."""
     from zoneinfo import ZoneInfo
 
-    from shared.jobs.deploy_page import DeployPage
+    from shared.deploy.page import DeployPage
 
     return DeployPage(
         state=state(),
@@ -102,7 +103,7 @@ def forge() -> Forge:
 
 def _credentials() -> AppKey | TokenSource:
     from shared.adapters.github import AppKey, fixed_token
-    from shared.secret import Secret
+    from shared.kernel.secret import Secret
 
     env = config.environment()
     token, app = env.secret(settings.GITHUB_TOKEN), env.get(settings.GITHUB_APP)
@@ -116,26 +117,6 @@ def _credentials() -> AppKey | TokenSource:
 
 
 @cache
-def kubeconfig() -> Secret:
-    """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
-    from shared.secret import Secret
-
-    given = config.environment().get(settings.KUBECONFIG)
-    if not given:
-        raise UsageError(
-            f"{settings.KUBECONFIG.name} is not set", cure=f"For example: {settings.KUBECONFIG.example}"
-        )
-    if "\n" in given or given.startswith("{"):
-        return Secret(given)
-    try:
-        return Secret(Path(given).read_text(encoding="utf-8"))
-    except (OSError, UnicodeError) as error:
-        raise UsageError(
-            f"{settings.KUBECONFIG.name} names no readable file", value=type(error).__name__
-        ) from None
-
-
-@cache
 def releases() -> Releases:
     """The release that policy names, by Helm. Raises UsageError."""
     from shared.adapters.helm import connect
@@ -145,18 +126,9 @@ def releases() -> Releases:
     return connect(kubeconfig(), rules.release, rules.namespace, binary=helm)
 
 
-@cache
-def cluster() -> Cluster:
-    """The namespace that policy names. Raises UsageError."""
-    from shared.adapters.kubernetes import connect
-
-    rules = policy().deploy
-    return connect(kubeconfig(), rules.namespace, rules.prometheus)
-
-
 def _smoke() -> Callable[[str], Health]:
     from shared.adapters.chat_smoke import connect
-    from shared.ports_health import Health
+    from shared.health.ports import Health
 
     url = config.environment().get(settings.CHAT)
     if url:
@@ -182,8 +154,8 @@ def _identities() -> list[Identity]:
 
 
 def _decrypt(text: str, name: str, identities: list[Identity]) -> Decrypted:
+    from shared.deploy.deps import Decrypted
     from shared.formats import sops
-    from shared.state.shipping import Decrypted
 
     if not sops.is_encrypted(text, name):
         return Decrypted(text)
@@ -191,8 +163,8 @@ def _decrypt(text: str, name: str, identities: list[Identity]) -> Decrypted:
 
 
 def _server() -> Server:
-    from shared.state.schema import schema_of
-    from shared.state.shipping import Server
+    from shared.deploy.deps import Server
+    from shared.mongodb.schema_version import schema_of
     from shared.wiring.backup import backup
 
     source = backup().source()
@@ -200,7 +172,7 @@ def _server() -> Server:
 
 
 def _begin_backup(reason: str) -> str:
-    from shared.jobs import backup as job
+    from shared.backup import job
     from shared.wiring.backup import backup
 
     plan = job.create(backup(), job.MANUAL, reason=reason)
@@ -208,7 +180,7 @@ def _begin_backup(reason: str) -> str:
 
 
 def _backup_state(reference: str) -> str:
-    from shared.state.sets import find
+    from shared.backup.sets import find
     from shared.wiring import backups
 
     return find(backups(), reference).state

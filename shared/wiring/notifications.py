@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared import config, settings
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 from shared.wiring import clock, policy, state
 
 if TYPE_CHECKING:
-    from shared.ports_notify import Notifications
+    from shared.notifications.ports import Notifications
 
 
 @cache
 def notifications() -> Notifications:
     """Whoever policy names, at the addresses of the settings. Raises UsageError, quoting no address."""
     from shared.adapters.notifications import connect, parse_urls
-    from shared.state.notices import Notices
+    from shared.notifications.dedup import Notices
 
     urls = config.named(settings.NOTIFY, parse_urls, config.environment().get(settings.NOTIFY))
     return connect(urls, policy().notify, Notices(state(), clock()))

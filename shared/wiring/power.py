@@ -6,42 +6,22 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared import config, settings
-from shared.wiring import azure, backups, clock, policy, state
+from shared.settings import definitions as settings
+from shared.settings import environment as config
+from shared.wiring import azure, clock, policy, state
+from shared.wiring.inventory import fleet
 from shared.wiring.notifications import notifications
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from shared.jobs.wake import Wake
-    from shared.ports_compute import PowerSwitch
-    from shared.ports_health import Probe
-    from shared.state.fleet import Fleet
-    from shared.state.tending import Power
-
-
-@cache
-def fleet(*, asks: bool = True) -> Fleet:
-    """What power sees; only the kinds of machine that policy names are asked for, and none without `asks`."""
-    from shared.policy import days_off
-    from shared.state.fleet import Fleet
-
-    read = config.all_or_nothing(
-        switches=_switches if asks else dict, state=state, policy=policy, backups=backups
-    )
-    at = config.daily_time(config.schedule("nightly_backup"))
-    return Fleet(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
-
-
-def _switches() -> Mapping[str, PowerSwitch]:
-    known = {"vm": azure.machines, "aks": azure.clusters}
-    return {kind: known[kind]() for kind in {machine.kind for machine in policy().power.machines}}
+    from shared.health.ports import Probe
+    from shared.power.reconcile import Power
+    from shared.power.wake import Wake
 
 
 @cache
 def power() -> Power:
     """All that power needs. Raises UsageError with every bad setting."""
-    from shared.state.tending import Power
+    from shared.power.reconcile import Power
 
     read = config.all_or_nothing(fleet=fleet, notifications=notifications, probes=probes)
     guests = azure.machines() if "vm" in read["fleet"].switches else None
@@ -53,8 +33,8 @@ def probes() -> tuple[Probe, ...]:
     env = config.environment()
     found: list[Probe] = []
     if env.get(settings.KUBECONFIG):
-        from shared.state.node_health import NodeHealth
-        from shared.wiring.deploy import cluster
+        from shared.health.node_probe import NodeHealth
+        from shared.wiring.kubernetes import cluster
 
         found.append(NodeHealth(cluster()))
     if url := env.get(settings.CHAT):
@@ -67,8 +47,8 @@ def probes() -> tuple[Probe, ...]:
 @cache
 def wake() -> Wake:
     """What the wake page needs."""
-    from shared.jobs import power as job
-    from shared.jobs.wake import Wake
+    from shared.power import job
+    from shared.power.wake import Wake
 
     return Wake(
         survey=lambda: job.survey(power()),
@@ -82,7 +62,7 @@ def wake() -> Wake:
 
 
 def _begin_backup() -> str:
-    from shared.jobs import backup as job
+    from shared.backup import job
     from shared.wiring.backup import backup
 
     return job.nightly(backup())

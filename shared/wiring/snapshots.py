@@ -6,21 +6,22 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared import config, settings
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 from shared.wiring import azure, clock, policy, state
 from shared.wiring.notifications import notifications
 
 if TYPE_CHECKING:
-    from shared.jobs.snapshot_check import Checks
-    from shared.jobs.snapshots import Snapshots
-    from shared.ports_freeze import Freezable
+    from shared.mongodb.freeze_port import Freezable
+    from shared.snapshots.check.job import Checks
+    from shared.snapshots.job import Snapshots
 
 
 @cache
 def snapshots() -> Snapshots:
     """All that the job needs; MongoDB is connected to only if it is to be locked. Raises UsageError."""
-    from shared.jobs.snapshots import Snapshots
-    from shared.state.freezing import Freezer
+    from shared.snapshots.freeze import Freezer
+    from shared.snapshots.job import Snapshots
 
     read = config.all_or_nothing(
         disks=azure.disks, machines=azure.machines, state=state, notifications=notifications, policy=policy
@@ -35,7 +36,7 @@ def snapshots() -> Snapshots:
 @cache
 def checks() -> Checks:
     """All that the check of snapshots needs. Raises UsageError."""
-    from shared.jobs.snapshot_check import Checks
+    from shared.snapshots.check.job import Checks
     from shared.wiring.cost import prices
 
     read = config.all_or_nothing(disks=azure.disks, prices=prices, state=state, notifications=notifications)
@@ -44,7 +45,7 @@ def checks() -> Checks:
 
 def weekly_check() -> str:
     """The check of the week, if policy wants one; what was done, or nothing."""
-    from shared.jobs import snapshot_check
+    from shared.snapshots.check import job as snapshot_check
 
     return snapshot_check.weekly(checks()) if policy().snapshots.check == "weekly" else ""
 

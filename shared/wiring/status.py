@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shared import config, settings
+from shared.settings import definitions as settings
+from shared.settings import environment as config
 from shared.wiring import backups, clock, state
 
 
 def status() -> dict[str, Any]:
     """The status, with the machines where a subscription is named. Raises UsageError without any storage."""
-    from shared.jobs.status import report
+    from shared.status.job import report
 
     more: dict[str, Callable[[], Any]] = {}
     if config.environment().values.get(settings.SUBSCRIPTION.name):
@@ -20,7 +21,7 @@ def status() -> dict[str, Any]:
 
 
 def _machines() -> list[dict[str, str]]:
-    from shared.jobs.power import survey
+    from shared.power.job import survey
     from shared.wiring.power import power
 
     return [

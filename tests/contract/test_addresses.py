@@ -10,9 +10,9 @@ import pytest
 from local.azure_rm import AzureServer
 from local.fakes.compute import MemoryAddresses
 from shared.adapters.azure_addresses import AzureAddresses, parse_address
-from shared.azure_arm import rest_client
-from shared.errors import Refused, Unavailable, UsageError
-from shared.ports_compute import Addresses
+from shared.azure.arm import rest_client
+from shared.cloud.prices import Addresses
+from shared.kernel.errors import Refused, Unavailable, UsageError
 
 
 class Rig(Protocol):

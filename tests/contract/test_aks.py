@@ -10,9 +10,9 @@ import pytest
 from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
 from shared.adapters.aks import AksClusters
-from shared.azure_arm import rest_client
-from shared.errors import Conflict, NotFound, Refused, Unavailable
-from shared.ports_compute import PowerState, PowerSwitch
+from shared.azure.arm import rest_client
+from shared.cloud.machines import PowerState, PowerSwitch
+from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 
 MINUTE = timedelta(minutes=1)
 

@@ -15,17 +15,9 @@ from local.faults.proxy import CuttingProxy
 from shared.adapters.blobs import AzureBlobs, Tuning, create_container, open_blobs
 from shared.adapters.blobs.lease import HeldLease
 from shared.adapters.queues import open_queues
-from shared.azure_sdk import Retries
-from shared.errors import (
-    AlreadyExists,
-    Conflict,
-    Locked,
-    NotFound,
-    Refused,
-    Unavailable,
-    UsageError,
-)
-from shared.storage_account import StorageAccount
+from shared.azure.sdk import Retries
+from shared.kernel.errors import AlreadyExists, Conflict, Locked, NotFound, Refused, Unavailable, UsageError
+from shared.settings.storage_account import StorageAccount
 
 BLOCK = 64 << 10
 QUICK = Retries(attempts=3, first_pause=timedelta(milliseconds=10), growth=0)

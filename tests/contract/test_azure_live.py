@@ -9,8 +9,9 @@ import pytest
 from azure.core.credentials import TokenCredential
 
 from shared.adapters import aks, azure_disks, azure_prices, azure_vms
-from shared.azure_sdk import identity
-from shared.ports_compute import PowerState, PriceKind
+from shared.azure.sdk import identity
+from shared.cloud.machines import PowerState
+from shared.cloud.prices import PriceKind
 
 SUBSCRIPTION = os.environ.get("AZURE_SUBSCRIPTION_ID", "")
 pytestmark = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from aiohttp import web
 from local.server import Served
 from shared.adapters.blobs import Tuning, open_blobs
 from shared.adapters.blobs.upload import MAX_BLOCKS, block_size
-from shared.storage_account import StorageAccount
+from shared.settings.storage_account import StorageAccount
 
 MIB = 1 << 20
 HEADERS = {"ETag": '"0x1"', "Last-Modified": "Mon, 05 Jan 2026 03:00:00 GMT", "x-ms-version": "2026-06-06"}

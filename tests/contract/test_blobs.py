@@ -12,8 +12,8 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from shared.adapters.blobs import Tuning, open_blobs
-from shared.errors import AlreadyExists, Conflict, Locked, NotFound, UsageError
-from shared.ports import BlobInfo, Blobs
+from shared.kernel.errors import AlreadyExists, Conflict, Locked, NotFound, UsageError
+from shared.kernel.ports import BlobInfo, Blobs
 
 BLOCK = 64 << 10
 LEASE = timedelta(seconds=60)

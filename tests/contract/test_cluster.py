@@ -23,10 +23,10 @@ from local.kubernetes.addons import NODE, PROMETHEUS, definition, prometheus
 from local.kubernetes.addons import node as the_node
 from local.stack import ROOT
 from shared.adapters.kubernetes import connect, failure
-from shared.core.workloads import Node
-from shared.errors import Conflict, NotFound, Refused, Unavailable, UsageError
-from shared.ports_deploy import Cluster
-from shared.secret import Secret
+from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable, UsageError
+from shared.kernel.secret import Secret
+from shared.kubernetes.ports import Cluster
+from shared.kubernetes.workloads import Node
 
 NAMESPACE = "rocketchat"
 MEASURED_BY = "{}/{}:9090".format(*PROMETHEUS)

@@ -13,9 +13,9 @@ from local.azure_rm.storage import Disk as SimulatedDisk
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryDisks
 from shared.adapters.azure_disks import AzureDisks
-from shared.azure_arm import compute_client
-from shared.errors import AlreadyExists, Conflict, NotFound, Refused
-from shared.ports_compute import Disks
+from shared.azure.arm import compute_client
+from shared.cloud.disks import Disks
+from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused
 
 LIMIT = 3
 OURS = {"owner": "groundcrew", "class": "daily"}

@@ -16,11 +16,11 @@ from local.fakes.forge import MemoryForge
 from local.github import GitHubServer, Repository, Symlink
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import connect, fixed_token
-from shared.core.deploy_words import ChangedFile, Check, RequiredCheck
-from shared.errors import NotFound, Refused, UsageError
+from shared.deploy.model import ChangedFile, Check, RequiredCheck
+from shared.deploy.ports.forge import MOST_BROUGHT, Forge
 from shared.formats.tarball import read_files
-from shared.ports_deploy import MOST_BROUGHT, Forge
-from shared.secret import Secret
+from shared.kernel.errors import NotFound, Refused, UsageError
+from shared.kernel.secret import Secret
 
 GONE = "0123456789abcdef0123456789abcdef01234567"
 CHART = {"chart/Chart.yaml": b"name: chat\n", "README.md": b"# chat\n"}

@@ -17,9 +17,9 @@ from local.fakes.freeze import MemoryFreezable
 from local.mongodb import MongoServer
 from shared.adapters.mongodb import connect_freezer
 from shared.adapters.mongodb.freeze import parse_count
-from shared.errors import Refused
-from shared.ports_freeze import Freezable
-from shared.state.freezing import Freezer
+from shared.kernel.errors import Refused
+from shared.mongodb.freeze_port import Freezable
+from shared.snapshots.freeze import Freezer
 
 REAL = "MONGODB_URI"
 

@@ -18,10 +18,10 @@ from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
 from shared.adapters.github.parsing import parse_classic_checks, parse_environment
 from shared.adapters.github.wire import API_VERSION, check_base, failure
-from shared.core.deploy_words import RequiredCheck
-from shared.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
-from shared.ports_deploy import RateLimited
-from shared.secret import Secret
+from shared.deploy.model import RequiredCheck
+from shared.deploy.ports.forge import RateLimited
+from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
+from shared.kernel.secret import Secret
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "ghp_" + "t0k3n" * 7

@@ -13,9 +13,9 @@ from local.azure_rm.machines import Vm
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
 from shared.adapters.azure_vms import AzureMachines
-from shared.azure_arm import compute_client
-from shared.errors import Conflict, NotFound, Refused, Unavailable
-from shared.ports_compute import CommandResult, Machines, PowerState
+from shared.azure.arm import compute_client
+from shared.cloud.machines import CommandResult, Machines, PowerState
+from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 
 MINUTE = timedelta(minutes=1)
 

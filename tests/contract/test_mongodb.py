@@ -31,10 +31,10 @@ from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.reading import _dumped
 from shared.adapters.mongodb.source import MongoSource, _sayable
 from shared.adapters.mongodb.target import MongoTarget
-from shared.core.databases import IdRange, Namespace, Timestamp
-from shared.errors import AlreadyExists, Corrupt, Inconsistent, Refused, Unavailable, UsageError
 from shared.formats.documents import split
 from shared.formats.elements import Element, join
+from shared.kernel.errors import AlreadyExists, Corrupt, Inconsistent, Refused, Unavailable, UsageError
+from shared.mongodb.model import IdRange, Namespace, Timestamp
 
 WHOLE = IdRange()
 # The embedded server decodes what it stores: Python's dates end with the year 9999, and duplicate names and

@@ -16,10 +16,10 @@ from local.fakes.clock import ManualClock
 from local.fakes.faults import Fault, Killed, Plan, faulty
 from local.fakes.notifications import MemoryNotifications
 from shared.adapters.notifications import RoutedNotifications, connect, parse_urls
-from shared.errors import Unavailable, UsageError
+from shared.kernel.errors import Unavailable, UsageError
+from shared.notifications.dedup import TELLING, Notices
+from shared.notifications.ports import Notice, Notifications, Severity
 from shared.policy import Notify
-from shared.ports_notify import Notice, Notifications, Severity
-from shared.state.notices import TELLING, Notices
 
 # One of apprise's plugins imports a module that Python is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -11,8 +11,8 @@ import requests
 from local.azure_rm import AzureServer
 from local.fakes.prices import MemoryPrices
 from shared.adapters.azure_prices import AzurePrices
-from shared.errors import UsageError
-from shared.ports_compute import Price, PriceKind, Prices
+from shared.cloud.prices import Price, PriceKind, Prices
+from shared.kernel.errors import UsageError
 
 SIZE, REGION = "Standard_D4ads_v5", "westeurope"
 Make = Callable[[str], Prices]

@@ -13,9 +13,9 @@ import pytest
 from local.fakes.clock import ManualClock
 from local.fakes.queues import MemoryQueues
 from shared.adapters.queues import open_queues
-from shared.errors import UsageError
-from shared.ports import Queues
-from shared.storage_account import StorageAccount
+from shared.kernel.errors import UsageError
+from shared.kernel.ports import Queues
+from shared.settings.storage_account import StorageAccount
 
 DAY = timedelta(days=1)
 

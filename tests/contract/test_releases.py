@@ -29,9 +29,9 @@ from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from shared.adapters.helm import connect
 from shared.adapters.helm.process import Helm, private
-from shared.errors import Conflict, GroundcrewError, Locked, NotFound, Refused, Unavailable, UsageError
-from shared.ports_deploy import ChartPackage, Releases
-from shared.secret import Secret
+from shared.deploy.ports.releases import ChartPackage, Releases
+from shared.kernel.errors import Conflict, GroundcrewError, Locked, NotFound, Refused, Unavailable, UsageError
+from shared.kernel.secret import Secret
 
 _REAL = os.environ.get("GROUNDCREW_TEST_KUBECONFIG")
 PATIENCE = timedelta(seconds=120 if _REAL else 20)

@@ -16,7 +16,7 @@ from pymongo.database import Database
 from local.rocketchat.dice import Dice
 from local.rocketchat.messages import Messenger
 from local.rocketchat.world import Document, Person, Room, World
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
 
 _KNOWN_ROOMS, _KNOWN_PEOPLE, _KNOWN_MESSAGES = 200, 300, 300
 

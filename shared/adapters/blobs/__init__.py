@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from shared.adapters.blobs.container import AzureBlobs
 from shared.adapters.blobs.tuning import Tuning
-from shared.azure_sdk import Retries, identity, quiet_logs, translated, well_formed
-from shared.errors import AlreadyExists, UsageError
+from shared.azure.sdk import Retries, identity, quiet_logs, translated, well_formed
+from shared.kernel.errors import AlreadyExists, UsageError
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
-    from shared.storage_account import StorageAccount
+    from shared.settings.storage_account import StorageAccount
 
 __all__ = ["AzureBlobs", "Tuning", "create_container", "open_blobs"]
 

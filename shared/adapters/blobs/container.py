@@ -12,10 +12,10 @@ from shared.adapters.blobs.lease import HeldLease
 from shared.adapters.blobs.tuning import Tuning
 from shared.adapters.blobs.upload import BlockUpload
 from shared.adapters.blobs.writes import found_own, info, info_of_answer, new_mark
-from shared.azure_sdk import translated
-from shared.core.storage_limits import check_blob_name
-from shared.errors import AlreadyExists, Conflict, NotFound
-from shared.ports import BlobInfo, BlobUpload, Lease
+from shared.azure.sdk import translated
+from shared.kernel.errors import AlreadyExists, Conflict, NotFound
+from shared.kernel.ports import BlobInfo, BlobUpload, Lease
+from shared.kernel.storage_limits import check_blob_name
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, ContainerClient

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from shared.azure_sdk import translated
-from shared.errors import Conflict, NotFound, Unavailable, UsageError
+from shared.azure.sdk import translated
+from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient

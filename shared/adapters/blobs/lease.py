@@ -10,9 +10,9 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from shared.azure_sdk import translated
-from shared.core.storage_limits import lease_seconds
-from shared.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable
+from shared.azure.sdk import translated
+from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable
+from shared.kernel.storage_limits import lease_seconds
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient

@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shared.adapters.blobs.writes import found_own, info_of_answer, new_mark
-from shared.azure_sdk import translated
-from shared.errors import AlreadyExists, GroundcrewError, NotFound, Unavailable, UsageError
-from shared.ports import BlobInfo
+from shared.azure.sdk import translated
+from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound, Unavailable, UsageError
+from shared.kernel.ports import BlobInfo
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient

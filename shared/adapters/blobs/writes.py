@@ -10,8 +10,8 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.azure_sdk import translated
-from shared.ports import BlobInfo
+from shared.azure.sdk import translated
+from shared.kernel.ports import BlobInfo
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.core.workloads import moment
-from shared.errors import Unavailable, UsageError
-from shared.ports import Clock
-from shared.secret import Secret
+from shared.kernel.errors import Unavailable, UsageError
+from shared.kernel.ports import Clock
+from shared.kernel.secret import Secret
+from shared.kubernetes.workloads import moment
 
 _RENEW_BEFORE = timedelta(minutes=5)
 # GitHub takes at most ten minutes, and clocks differ: it advises to issue a minute in the past.

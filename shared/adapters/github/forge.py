@@ -11,13 +11,12 @@ from urllib.parse import quote
 from shared.adapters.github import parsing
 from shared.adapters.github.auth import AppKey, AppTokens, TokenSource, fixed_token, parse_installation_token
 from shared.adapters.github.wire import Api
-from shared.core.deploy_event import REPOSITORY, SHA
-from shared.core.deploy_history import own_line
-from shared.core.deploy_words import Brought, ChangedFile, Check, Environment, PullRequest, Review
-from shared.errors import NotFound, Refused, Unavailable, UsageError
-from shared.ports import Clock
-from shared.ports_deploy import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
-from shared.secret import Secret
+from shared.deploy.gates.history import own_line
+from shared.deploy.model import REPOSITORY, SHA, Brought, ChangedFile, Check, Environment, PullRequest, Review
+from shared.deploy.ports.forge import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
+from shared.kernel.errors import NotFound, Refused, Unavailable, UsageError
+from shared.kernel.ports import Clock
+from shared.kernel.secret import Secret
 
 if TYPE_CHECKING:
     import requests

@@ -6,16 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from shared.core.deploy_words import (
-    Brought,
-    ChangedFile,
-    Check,
-    Environment,
-    PullRequest,
-    RequiredCheck,
-    Review,
-)
-from shared.core.workloads import moment
+from shared.deploy.model import Brought, ChangedFile, Check, Environment, PullRequest, RequiredCheck, Review
+from shared.kubernetes.workloads import moment
 
 Json = Mapping[str, Any]
 

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from shared.adapters.github.auth import TokenSource
-from shared.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable, UsageError
-from shared.ports import Clock
-from shared.ports_deploy import RateLimited
+from shared.deploy.ports.forge import RateLimited
+from shared.kernel.errors import (
+    Conflict,
+    Corrupt,
+    GroundcrewError,
+    NotFound,
+    Refused,
+    Unavailable,
+    UsageError,
+)
+from shared.kernel.ports import Clock
 
 if TYPE_CHECKING:
     import requests

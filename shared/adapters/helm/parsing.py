@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.core.deploy_words import Finding
-from shared.core.workloads import moment
-from shared.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable
-from shared.ports_deploy import Revision
+from shared.deploy.model import Finding
+from shared.deploy.ports.releases import Revision
+from shared.kernel.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable
+from shared.kubernetes.workloads import moment
 
 _UNREACHABLE = (
     "cluster unreachable",

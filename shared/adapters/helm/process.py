@@ -22,12 +22,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from shared.adapters.helm.schemas import without_fetching
-from shared.core.deploy_objects import leaves
-from shared.core.redact import names_secret, redact
-from shared.errors import Refused, UsageError
+from shared.deploy.ports.releases import ChartPackage, Say
 from shared.formats.chartyaml import read_values
-from shared.ports_deploy import ChartPackage, Say
-from shared.secret import Secret
+from shared.kernel.errors import Refused, UsageError
+from shared.kernel.redact import names_secret, redact
+from shared.kernel.secret import Secret
+from shared.kubernetes.objects import leaves
 
 _MOST_OUTPUT_BYTES = 32 << 20
 _MOST_ERROR_LINES = 400

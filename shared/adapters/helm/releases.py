@@ -10,14 +10,15 @@ from datetime import timedelta
 
 from shared.adapters.helm import parsing, storage
 from shared.adapters.helm.process import Helm, Result, find
-from shared.core.deploy_objects import leaves
-from shared.core.deploy_state import INTERRUPTED
-from shared.core.deploy_words import Finding, Manifest
-from shared.core.redact import names_secret, redact
-from shared.errors import GroundcrewError, Refused, Unavailable, UsageError
+from shared.deploy.model import Finding
+from shared.deploy.ports.releases import ChartPackage, Outcome, Repaired, Revision, Say
+from shared.deploy.state_machine import INTERRUPTED
 from shared.formats.chartyaml import read_manifests, read_values
-from shared.ports_deploy import ChartPackage, Outcome, Repaired, Revision, Say
-from shared.secret import Secret
+from shared.kernel.errors import GroundcrewError, Refused, Unavailable, UsageError
+from shared.kernel.redact import names_secret, redact
+from shared.kernel.secret import Secret
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.objects import leaves
 
 # https://helm.sh/docs/chart_template_guide/ and RFC 1123: what Helm takes for a release and a namespace.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", re.ASCII)

@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from shared.errors import Corrupt, Refused
 from shared.formats.tarball import Limits, read_files
+from shared.kernel.errors import Corrupt, Refused
 
 _SCHEMA = "values.schema.json"
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Conflict, Corrupt, Refused, Unavailable, UsageError
-from shared.secret import Secret
+from shared.kernel.errors import Conflict, Corrupt, Refused, Unavailable, UsageError
+from shared.kernel.secret import Secret
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api

@@ -17,7 +17,15 @@ from bson.errors import BSONError
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 from pymongo import errors
 
-from shared.errors import Conflict, GroundcrewError, Inconsistent, NotFound, Refused, Unavailable, UsageError
+from shared.kernel.errors import (
+    Conflict,
+    GroundcrewError,
+    Inconsistent,
+    NotFound,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 
 Client = pymongo.MongoClient[dict[str, Any]]
 

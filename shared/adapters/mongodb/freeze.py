@@ -17,7 +17,7 @@ from shared.adapters.mongodb.client import (
     reason,
     translated,
 )
-from shared.errors import Refused
+from shared.kernel.errors import Refused
 
 _NOT_LOCKED = 20  # IllegalOperation
 # FailedToParse, Unauthorized, InvalidOptions, unknown command or field: it did not lock, and never will.

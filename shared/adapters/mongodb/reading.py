@@ -10,8 +10,8 @@ from pymongo import errors
 from pymongo.read_concern import ReadConcern
 
 from shared.adapters.mongodb.client import EXACT, NAMESPACE_NOT_FOUND, RAW, Client, translated
-from shared.core.databases import IdRange, Namespace
-from shared.errors import Inconsistent, UsageError
+from shared.kernel.errors import Inconsistent, UsageError
+from shared.mongodb.model import IdRange, Namespace
 
 _AUTH = ("system.users", "system.roles", "system.version")
 # Of `config`, mongodump takes what describes a sharded cluster; a replica set has none of it.

@@ -16,8 +16,8 @@ from pymongo import errors
 from shared.adapters.mongodb.client import COMMAND_NOT_FOUND, RAW, UNAUTHORIZED, Client, translated
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.translating import Translated
-from shared.core.databases import IndexChange, Replayed
-from shared.core.oplog import Operation, index_change, operations, without_indexes
+from shared.mongodb.model import IndexChange, Replayed
+from shared.mongodb.oplog import Operation, index_change, operations, without_indexes
 
 # `applyOps` is one BSON document, of which a server takes 16 MiB: half of that, or a single operation.
 BATCH_OPERATIONS, BATCH_BYTES = 500, 8 << 20

@@ -13,8 +13,8 @@ from pymongo.read_concern import ReadConcern
 
 from shared.adapters.mongodb.client import EXACT, RAW, translated
 from shared.adapters.mongodb.reading import Reader
-from shared.core.databases import Namespace, Timestamp
-from shared.errors import UsageError
+from shared.kernel.errors import UsageError
+from shared.mongodb.model import Namespace, Timestamp
 
 _SAMPLES_PER_PIECE = 20
 

@@ -19,8 +19,8 @@ from shared.adapters.mongodb.client import (
 from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp
 from shared.adapters.mongodb.reading import Reader
 from shared.adapters.mongodb.replay import replay
-from shared.core.databases import InsertResult, Namespace, Replayed
-from shared.errors import AlreadyExists
+from shared.kernel.errors import AlreadyExists
+from shared.mongodb.model import InsertResult, Namespace, Replayed
 
 _STAMPED = "the server replaced its empty timestamp by the present time"
 # A server takes at most 100,000 documents and 48,000,000 bytes at a time (maxWriteBatchSize and

@@ -21,10 +21,10 @@ from shared.adapters.mongodb.client import (
     translated,
 )
 from shared.adapters.mongodb.inserting import Inserter
-from shared.core.oplog import BUCKETS, VIEWS, Operation
-from shared.errors import Corrupt
 from shared.formats.diff import apply_update
 from shared.formats.elements import DOCUMENT, Element, find, join
+from shared.kernel.errors import Corrupt
+from shared.mongodb.oplog import BUCKETS, VIEWS, Operation
 
 _COMMANDS = ("create", "drop", "dropDatabase", "collMod", "convertToCapped")
 # What is done already, or will be undone by an entry that follows.

@@ -1,0 +1,235 @@
+"""What the adapters of Azure Resource Manager share: clients, resource ids, and its errors in our words.
+
+Throttling: https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from shared.kernel.errors import (
+    AlreadyExists,
+    Conflict,
+    GroundcrewError,
+    NotFound,
+    Refused,
+    Unavailable,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.core.exceptions import HttpResponseError
+    from azure.mgmt.compute import ComputeManagementClient
+    from azure.mgmt.core import ARMPipelineClient
+
+PUBLIC_CLOUD = "https://management.azure.com"
+# Longer waits than this are left to the next tick: a function that sleeps is paid for.
+_PATIENCE_SECONDS = 20.0
+_ID = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
+    r"/providers/(?P<kind>[^/]+/[^/]+)/(?P<name>[^/]+)"
+)
+# Codes that mean "not now", whatever the status: no hardware is free, or the service is in trouble.
+_CAPACITY = frozenset(
+    {
+        "AllocationFailed",
+        "ZonalAllocationFailed",
+        "OverconstrainedAllocationRequest",
+        "OverconstrainedZonalAllocationRequest",
+    }
+)
+# 409 that waiting does not cure: quotas, limits, machines in the wrong state.
+_NOT_ALLOWED = frozenset({"OperationNotAllowed", "QuotaExceeded", "SkuNotAvailable", "ScopeLocked"})
+_TAKEN = frozenset({"PropertyChangeNotAllowed", "ResourceAlreadyExists"})
+
+
+@dataclass(frozen=True, slots=True)
+class ArmId:
+    """A resource id taken apart; `kind` such as `microsoft.compute/virtualmachines`. All in lower case."""
+
+    subscription: str
+    group: str
+    kind: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str, kind: str = "") -> ArmId:
+        """Read an id, of that kind if one is given. Raises `UsageError`."""
+        found = _ID.fullmatch(text.lower().rstrip("/"))
+        if found is None or (kind and found["kind"] != kind.lower()):
+            example = f"/subscriptions/<id>/resourceGroups/<group>/providers/{kind or '<type>'}/<name>"
+            raise UsageError("Not the id of such a resource", value=text, cure=f"It looks like {example}")
+        return cls(found["subscription"], found["group"], found["kind"], found["name"])
+
+    def __str__(self) -> str:
+        base = f"/subscriptions/{self.subscription}/resourcegroups/{self.group}"
+        return f"{base}/providers/{self.kind}/{self.name}"
+
+
+def moment(text: object) -> datetime | None:
+    """A time as Azure writes it (up to seven digits of a second), aware; None if there is none."""
+    if not isinstance(text, str) or not text:
+        return None
+    parsed = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    return parsed if parsed.tzinfo else None
+
+
+@contextmanager
+def translated(thing: str, conflicts: frozenset[str] = frozenset()) -> Iterator[None]:
+    """Turn the SDK's exceptions into ours; `conflicts` are further codes that mean "busy" to this service."""
+    from azure.core import exceptions
+
+    try:
+        yield
+    except exceptions.HttpResponseError as error:
+        raise from_response(thing, error, conflicts) from error
+    # OSError: a read timeout within a body comes as the bare exception of `requests`, which is one.
+    # JSONDecodeError: listings pass it on when a proxy answers in HTML.
+    except (exceptions.AzureError, exceptions.DeserializationError, json.JSONDecodeError, OSError) as error:
+        raise Unavailable(
+            f"{thing}: no usable answer from Azure", value=type(error).__name__, cure="It is tried again"
+        ) from error
+
+
+def from_response(
+    thing: str, error: HttpResponseError, conflicts: frozenset[str] = frozenset()
+) -> GroundcrewError:
+    """Our error for an answer of Resource Manager, with its code as the value."""
+    status = error.status_code or 0
+    code = str(getattr(error.error, "code", "") or "") or (f"HTTP {status}" if status else "no answer")
+    detail = str(getattr(error.error, "message", "") or "")
+    if code in _CAPACITY:
+        return Unavailable(f"{thing}: no capacity", value=code, cure=detail)
+    if status == 429:
+        wait = getattr(error.response, "headers", {}).get("Retry-After", "some")
+        return Unavailable(f"{thing}: throttled", value=code, cure=f"Wait {wait} seconds")
+    if status in (401, 403):
+        cure = "Give the app's identity the role that infra/terraform defines for it"
+        return Refused(f"{thing}: not authorised", value=code, cure=cure)
+    if status == 404:
+        return NotFound(thing, value=code, cure="It was deleted, moved or renamed: set the new id in policy")
+    return _judged(thing, status, code, detail, conflicts)
+
+
+def _judged(thing: str, status: int, code: str, detail: str, conflicts: frozenset[str]) -> GroundcrewError:
+    if code in conflicts:
+        return Conflict(f"{thing}: busy", value=code, cure="It is tried again")
+    if code in _TAKEN:
+        return AlreadyExists(thing, value=code, cure="Choose another name")
+    if code in _NOT_ALLOWED:
+        return Refused(thing, value=code, cure=detail)
+    if status in (409, 412):
+        return Conflict(f"{thing}: busy", value=code, cure="It is tried again")
+    if 400 <= status < 500:
+        return UsageError(thing, value=code, cure=detail)
+    return Unavailable(f"{thing}: Azure failed", value=code, cure="It is tried again")
+
+
+def compute_client(
+    credential: TokenCredential, subscription: str, *, base_url: str = PUBLIC_CLOUD
+) -> ComputeManagementClient:
+    """A client for `subscription`, with bounded waits. Importing the SDK takes about two seconds.
+
+    Raises `UsageError` for a `base_url` that is neither https nor loopback.
+    """
+    from azure.mgmt.compute import ComputeManagementClient
+
+    return ComputeManagementClient(credential, subscription, base_url, **_options(base_url))
+
+
+def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) -> ARMPipelineClient[Any, Any]:
+    """A plain pipeline with authentication and retries, for services whose SDK is not worth its import."""
+    from azure.core.pipeline.policies import HeadersPolicy, UserAgentPolicy
+    from azure.mgmt.core import ARMPipelineClient
+    from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+
+    options = _options(base_url)
+    scope = f"{PUBLIC_CLOUD}/.default"
+    policies = [
+        *options["per_call_policies"],
+        HeadersPolicy(),
+        UserAgentPolicy(sdk_moniker="groundcrew"),
+        options["retry_policy"],
+        ARMChallengeAuthenticationPolicy(credential, scope),
+    ]
+    return ARMPipelineClient(base_url=base_url, policies=policies)
+
+
+def _options(base_url: str) -> dict[str, Any]:
+    parts = urlsplit(base_url)
+    plain = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme != "https" and not plain:
+        raise UsageError(
+            "Resource Manager's address is not https", value=base_url, cure=f"Use {PUBLIC_CLOUD}"
+        )
+    return {
+        "retry_policy": _impatient_retries(),
+        "per_call_policies": [_plain_http()] if plain else [],
+        "connection_timeout": 10,
+        "read_timeout": 60,
+    }
+
+
+def _impatient_retries() -> Any:
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class Impatient(RetryPolicy):  # type: ignore[type-arg]
+        """Retries three times, but gives up at once when told to wait longer than is worth it."""
+
+        def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
+            if (self.get_retry_after(response) or 0.0) > _PATIENCE_SECONDS:
+                return False
+            return bool(super().is_retry(settings, response))
+
+        def sleep(self, settings: dict[str, Any], transport: Any, response: Any = None) -> None:
+            super().sleep(settings, transport, response)
+            if response is not None:  # long operations are streamed, and their refusals never read to the end
+                response.http_response.close()
+
+    return Impatient(retry_total=3, retry_backoff_factor=0.2, retry_backoff_max=5)
+
+
+def _plain_http() -> Any:
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class PlainHttp(SansIOHTTPPolicy):  # type: ignore[type-arg]
+        """Allows a bearer token without TLS, for the stand-in on this machine."""
+
+        def on_request(self, request: Any) -> None:
+            request.context.options.setdefault("enforce_https", False)
+
+    return PlainHttp()
+
+
+class Overdue(Exception):
+    """A long operation was not done in time; it never leaves the adapters."""
+
+
+def waiting(timeout: timedelta, poll_every: timedelta) -> Any:
+    """A polling method that raises `Overdue` after `timeout`, where the SDK's own would poll for ever."""
+    from azure.mgmt.core.polling.arm_polling import ARMPolling
+
+    deadline = time.monotonic() + timeout.total_seconds()
+
+    class Bounded(ARMPolling):
+        def finished(self) -> bool:
+            done = bool(super().finished())
+            if not done and time.monotonic() > deadline:
+                raise Overdue
+            return done
+
+    return Bounded(poll_every.total_seconds())
+
+
+def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
+    """A resource's tags; Azure leaves them out when there are none."""
+    return dict(resource.get("tags") or {})

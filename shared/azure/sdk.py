@@ -1,0 +1,194 @@
+"""What every adapter over an Azure SDK needs: bounded retries, an identity, quiet logs, errors in our words.
+
+The SDKs are imported inside the functions, since their import takes about a second.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shared.kernel.errors import (
+    AlreadyExists,
+    Conflict,
+    GroundcrewError,
+    Locked,
+    NotFound,
+    Refused,
+    Unavailable,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+_EXISTS = {"BlobAlreadyExists", "ContainerAlreadyExists", "QueueAlreadyExists", "ResourceAlreadyExists"}
+_IMMUTABLE = {"BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"}
+_PASSING = {"ContainerBeingDeleted", "QueueBeingDeleted", "ContainerDisabled", "AccountBeingCreated"}
+_RIGHTS = (
+    "Check the key, or the signature's expiry and permissions, or give the identity the data role for it"
+    " (Storage Blob Data Contributor, Storage Queue Data Contributor), and see the account's firewall."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How long one request is tried: at most `attempts` times, each bounded, with growing pauses between.
+
+    The defaults give up after about 30 s on a server that refuses, 6 min on one that accepts and is silent.
+    """
+
+    attempts: int = 5
+    first_pause: timedelta = timedelta(seconds=1)
+    growth: float = 2.0  # pauses are first_pause + growth**n seconds, give or take a second
+    connect_timeout: timedelta = timedelta(seconds=10)
+    read_timeout: timedelta = timedelta(seconds=60)
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of the storage SDK's clients that say the same."""
+        again = self.attempts - 1
+        return {
+            "retry_total": again,
+            "retry_connect": again,
+            "retry_read": again,
+            "retry_status": again,
+            "initial_backoff": self.first_pause.total_seconds(),
+            "increment_base": self.growth,
+            "random_jitter_range": min(1.0, self.first_pause.total_seconds()),
+            "connection_timeout": self.connect_timeout.total_seconds(),
+            "read_timeout": self.read_timeout.total_seconds(),
+        }
+
+
+@cache
+def identity(client_id: str = "") -> TokenCredential:
+    """The managed identity where there is one, else the developer's own sign-in; one token cache for all."""
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential(managed_identity_client_id=client_id or None)
+
+
+def quiet_logs() -> None:
+    """Keep the SDKs from logging every request; an operator who sets another level keeps it."""
+    logger = logging.getLogger("azure")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+
+
+@contextmanager
+def well_formed() -> Iterator[None]:
+    """Turns what the SDK says of settings it cannot read into a `UsageError`, without quoting them."""
+    try:
+        yield
+    except ValueError:
+        raise UsageError(
+            "cannot make a client of the storage account's settings",
+            cure="Copy the connection string or URL whole; an identity needs https.",
+        ) from None
+
+
+@contextmanager
+def translated(thing: str) -> Iterator[None]:
+    """Turns what the SDK raises within into one of `shared.errors`, about `thing`."""
+    from azure.core.exceptions import AzureError, DeserializationError
+
+    try:
+        yield
+    # OSError: a read timeout within a body comes as the bare exception of `requests`, which is one.
+    except (AzureError, DeserializationError, OSError) as error:
+        # A connection error's text has the URL in it, and with a SAS the signature.
+        raise translate(error, thing) from (None if "sig=" in _texts(error) else error)
+
+
+def translate(error: Exception, thing: str) -> GroundcrewError:
+    """The one of our errors that says the same; what is no answer of the service is `Unavailable`.
+
+    Codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+    """
+    status, code = _status(error), _code(error)
+    value = code or (f"HTTP {status}" if status else _root(error))
+    # Not exported by the SDKs, so it is known by its name only: the key is no base64.
+    if type(error).__name__ == "AzureSigningError":
+        return Refused(
+            f"cannot sign a request for {thing}", value="the account's key is malformed", cure=_RIGHTS
+        )
+    if status in (401, 403) or code in _IMMUTABLE:
+        return Refused(f"no right to {thing}", value=value, cure=_RIGHTS)
+    if code.startswith("Lease") and status in (409, 412):
+        return Locked(f"{thing} is leased", value=value, cure="Somebody else is at it; try again later.")
+    if status == 404:
+        return _not_found(thing, value)
+    # The SDK raises for a queue that somebody made a moment ago, though the service answers with 204.
+    if status == 409 or code in _EXISTS:
+        return _collision(thing, code, value)
+    if status in (412, 416):
+        return Conflict(f"{thing} has changed", value=value, cure="Read it again and decide anew.")
+    if status is not None and 400 <= status < 500 and status not in (408, 429):
+        return UsageError(f"the storage service does not take the request for {thing}", value=value)
+    return Unavailable(f"cannot reach {thing}", value=value, cure=_away(error))
+
+
+def _away(error: Exception) -> str:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    if isinstance(error, ClientAuthenticationError):
+        # Sign-in failed before any request: a metadata service that wakes slowly looks the same as a mistake.
+        return "Has the app an identity, or are you signed in (az login)?"
+    return "Is the storage account up, and does its firewall let us through?"
+
+
+def _not_found(thing: str, value: str) -> NotFound:
+    if value in ("ContainerNotFound", "QueueNotFound"):
+        return NotFound(
+            f"no place for {thing}", value=value, cure="Apply the Terraform, or correct the setting."
+        )
+    return NotFound(f"there is no {thing}", value=value)
+
+
+def _collision(thing: str, code: str, value: str) -> GroundcrewError:
+    if code in _EXISTS:
+        return AlreadyExists(f"there is already {thing}")
+    if code in _PASSING:
+        return Unavailable(f"{thing} is being made or deleted", value=value, cure="Try again in a minute.")
+    return Conflict(
+        f"{thing} is not in the state that was expected", value=value, cure="Read it again and decide anew."
+    )
+
+
+def _status(error: Exception) -> int | None:
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    # 2xx: the service did its part and the body got lost or was not what it should be.
+    return status if isinstance(status, int) and status >= 300 else None
+
+
+def _code(error: Exception) -> str:
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it came from, as far as the links go."""
+    found: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in found and not isinstance(following, GroundcrewError):
+        found.append(following)
+        inner = getattr(following, "inner_exception", None)
+        following = (
+            inner if isinstance(inner, BaseException) else following.__cause__ or following.__context__
+        )
+    return found
+
+
+def _texts(error: BaseException) -> str:
+    return "\n".join(str(each) for each in _chain(error))
+
+
+def _root(error: BaseException) -> str:
+    """The name of the innermost exception: it says refused, timed out or reset, and has no URL in it."""
+    return type(_chain(error)[-1]).__name__

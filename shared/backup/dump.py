@@ -1,0 +1,156 @@
+"""Dumping one part: MongoDB → archive → zstd → age → staged blocks, in constant memory and no files."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.formats import envelope
+from shared.formats.agekeys import Recipient
+from shared.formats.archive import OPLOG, ArchiveWriter, Entry, Header, buckets
+from shared.formats.backupset import (
+    FORMAT,
+    Count,
+    OplogSlice,
+    Piece,
+    Plan,
+    PlannedPart,
+    Receipt,
+    folder,
+    part_name,
+)
+from shared.formats.documents import Tally, split
+from shared.kernel.errors import Inconsistent
+from shared.kernel.ports import Blobs, Clock
+from shared.mongodb.model import IdRange, Namespace, Timestamp
+from shared.mongodb.oplog import hazard, timestamp
+from shared.mongodb.ports import SourceDatabase
+from shared.records.runs import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a part is written."""
+
+    recipients: tuple[Recipient, ...]
+    level: int
+    threads: int
+    tool: str
+
+
+def dump_part(
+    source: SourceDatabase,
+    blobs: Blobs,
+    clock: Clock,
+    settings: Settings,
+    plan: Plan,
+    index: int,
+    progress: Progress,
+) -> Receipt:
+    """Write the part under a name of its own and return its receipt, which the caller makes count.
+
+    Raises Inconsistent when the dump lost its consistency (start a new set), Unavailable when trying
+    again may help. What was staged is then forgotten; nothing of a failed attempt is ever listed.
+    """
+    started = clock.now()
+    part = plan.parts[index]
+    attempt = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    blob = part_name(index, attempt, envelope.SUFFIX)
+    start = Timestamp.parse(plan.oplog_start)
+    check_window(source, start)
+    upload = blobs.upload(folder(plan.klass, plan.set) + blob)
+    try:
+        sealer = envelope.Sealer(
+            upload.write, settings.recipients, level=settings.level, threads=settings.threads
+        )
+        header = Header(plan.source.server_version, settings.tool)
+        writer = ArchiveWriter(sealer.write, header, _prelude(plan, part))
+        dumping = _Dumping(source, writer, progress)
+        counts = tuple(dumping.piece(piece) for piece in part.pieces)
+        oplog = dumping.oplog(start) if part.oplog else None
+        writer.finish()
+        sealed = sealer.finish()
+        upload.commit()
+    except BaseException:
+        upload.abort()
+        raise
+    return Receipt(
+        FORMAT,
+        plan.set,
+        index,
+        blob,
+        sealed.stored_bytes,
+        sealed.plain_bytes,
+        sealed.sha256,
+        counts,
+        oplog,
+        started,
+        clock.now(),
+    )
+
+
+def check_window(source: SourceDatabase, start: Timestamp) -> None:
+    """Raises Inconsistent if the oplog no longer reaches back to the start of the dump."""
+    oldest, _ = source.oplog_window()
+    if oldest > start:
+        raise Inconsistent(
+            "the oplog overflowed during the dump",
+            value=f"it begins at {oldest}, the dump at {start}",
+            cure="Enlarge it: db.adminCommand({replSetResizeOplog: 1, size: <MB>}).",
+        )
+
+
+class _Dumping:
+    """The state of a dump in progress."""
+
+    def __init__(self, source: SourceDatabase, writer: ArchiveWriter, progress: Progress) -> None:
+        self._source, self._writer, self._progress = source, writer, progress
+        self._total = Tally()
+
+    def piece(self, piece: Piece) -> Count:
+        namespace = Namespace(piece.db, piece.collection, piece.kind, piece.uuid)
+        if piece.kind != "view":
+            within = IdRange(bytes.fromhex(piece.lower) or None, bytes.fromhex(piece.upper) or None)
+            self._copy(piece.db, piece.collection, self._source.batches(namespace, within))
+        tally = self._writer.end(piece.db, piece.collection)
+        return Count(piece.db, piece.collection, tally.documents, tally.data_bytes, _hex(tally))
+
+    def oplog(self, start: Timestamp) -> OplogSlice:
+        """From the start of the dump to the newest entry there is now, when all collections are in."""
+        _, end = self._source.oplog_window()
+        self._copy(*OPLOG, self._without_hazards(self._source.oplog(start, end), start))
+        check_window(self._source, start)
+        tally = self._writer.end(*OPLOG)
+        return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hex(tally))
+
+    def _copy(self, db: str, collection: str, batches: Iterator[bytes]) -> None:
+        for batch in batches:
+            self._total += self._writer.documents(db, collection, batch)
+            self._progress.advance(
+                self._total.data_bytes, documents=self._total.documents, at=f"{db}.{collection}"
+            )
+
+    def _without_hazards(self, batches: Iterator[bytes], start: Timestamp) -> Iterator[bytes]:
+        for batch in batches:
+            entries = list(split(batch))
+            spoiling = [(entry, reason) for entry in entries if (reason := hazard(entry))]
+            for entry, reason in spoiling:
+                if timestamp(entry) != start:
+                    raise Inconsistent(f"the dump cannot be made consistent: {reason}")
+            # What happened right at the start is in the catalogue that was read after it.
+            kept = [entry for entry in entries if entry not in {e for e, _ in spoiling}]
+            yield batch if len(kept) == len(entries) else b"".join(kept)
+
+
+def _prelude(plan: Plan, part: PlannedPart) -> list[Entry]:
+    version = plan.source.server_version
+    entries = [
+        Entry(p.db, p.collection, p.metadata, p.kind, buckets(p.collection, p.kind, version))
+        for p in part.pieces
+    ]
+    return [*entries, Entry(*OPLOG, "", "")] if part.oplog else entries
+
+
+def _hex(tally: Tally) -> str:
+    return f"{tally.content_hash:032x}"

@@ -1,0 +1,34 @@
+"""Which meter of the price list a disk is billed by.
+
+A disk is billed by its tier, the smallest that holds its size.
+https://learn.microsoft.com/azure/virtual-machines/disks-types and
+https://learn.microsoft.com/azure/virtual-machines/disks-understand-billing
+"""
+
+from __future__ import annotations
+
+from shared.cloud.disks import Disk
+
+SNAPSHOTS = "LRS Snapshots"  # incremental ones are kept on standard storage whatever the disk's kind
+
+_LETTERS = {"Premium": "P", "StandardSSD": "E", "Standard": "S"}
+_SIZES_GB = {
+    1: 4, 2: 8, 3: 16, 4: 32, 6: 64, 10: 128, 15: 256, 20: 512, 30: 1024, 40: 2048, 50: 4096,
+    60: 8192, 70: 16384, 80: 32767,
+}  # fmt: skip
+_SMALLEST = {"P": 1, "E": 1, "S": 4}
+
+
+def meter_of(disk: Disk) -> str:
+    """The meter's name, as `P10 LRS Disk`; for kinds that have no tiers a name that no price list has."""
+    kind, _, redundancy = disk.sku.partition("_")
+    letter = _LETTERS.get(kind)
+    if letter is None or not redundancy:
+        return f"{disk.sku or 'a disk of unknown kind'} ({disk.size_gb} GB)"
+    tier = disk.tier or _tier(letter, disk.size_gb)
+    return f"{tier} {redundancy} Disk"
+
+
+def _tier(letter: str, size_gb: int) -> str:
+    fitting = (n for n, most in _SIZES_GB.items() if n >= _SMALLEST[letter] and size_gb <= most)
+    return f"{letter}{next(fitting, 80)}"

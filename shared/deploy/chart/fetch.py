@@ -1,0 +1,117 @@
+"""The chart of a commit: fetched from the forge, decrypted, and looked at before Helm sees it.
+
+Nothing is fetched from anywhere else: what a chart depends on must lie in its `charts/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from typing import Any
+
+from shared.deploy.chart.metadata import dependency_findings, rocketchat_version
+from shared.deploy.chart.secret_scan import sealed_values, values_secrets
+from shared.deploy.chart.subcharts import Tree, default_secrets, read_tree
+from shared.deploy.chart.values_lint import Values, lint_values
+from shared.deploy.deps import Decrypted, Shipping
+from shared.deploy.model import Finding
+from shared.deploy.ports.releases import ChartPackage
+from shared.formats.chartyaml import ValuesFile, merged, read_values
+from shared.formats.tarball import below, read_files
+from shared.kernel.errors import NotFound, Refused
+from shared.kubernetes.images import chat_image as chat_image
+from shared.kubernetes.images import chat_version as chat_version
+from shared.kubernetes.images import images as images
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as it is to be deployed.
+
+    `checks` find what is wrong with it by reading it, by gate; `committed` are all values in the repository,
+    as they stand there; `app_version` is the version of Rocket.Chat it is likely to start.
+    """
+
+    package: ChartPackage
+    app_version: str
+    version: str
+    checks: Mapping[str, Callable[[], Sequence[Finding]]] = field(repr=False)
+    committed: Mapping[str, ValuesFile] = field(repr=False)
+
+
+def fetch(shipping: Shipping, sha: str) -> Chart:
+    """The chart and its values at the commit.
+
+    Raises `NotFound` for a commit or file that is not there, `Refused` and `Corrupt` for what must not be
+    deployed or cannot be read, `Unavailable`.
+    """
+    policy = shipping.policy
+    found = read_files(shipping.forge.tarball(sha), [policy.chart, *policy.values], sha=sha)
+    files = below(found, policy.chart)
+    if "Chart.yaml" not in files:
+        raise NotFound(
+            "there is no chart", value=f"{policy.chart}/Chart.yaml", cure="See deploy.chart in policy.yaml"
+        )
+    raw = {name: _text(found, name) for name in policy.values}
+    decrypted = [shipping.decrypt(text, name) for name, text in raw.items()]
+    return _chart(shipping, files, raw, decrypted)
+
+
+def _chart(
+    shipping: Shipping, files: dict[str, bytes], raw: Mapping[str, str], decrypted: Sequence[Decrypted]
+) -> Chart:
+    tree = read_tree(files)
+    given = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [tree.own]
+    lines = reduce(lambda all_, one: {**all_, **one.lines}, given, dict[Any, int]())
+    mine = merged([one.values for one in given])
+    deployed = merged([tree.own.values, mine])
+    version = rocketchat_version(tree.head, deployed)
+    judged = Values(mine, lines, shipping.policy.release, version, _known(tree))
+    # The chart's own values count as ours, whether or not others replace them: they are in the repository.
+    committed = {"values.yaml": tree.own, **{name: read_values(text, name) for name, text in raw.items()}}
+    package = ChartPackage(
+        files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
+    )
+    return Chart(
+        package,
+        version,
+        tree.head.version,
+        {
+            "dependencies": partial(
+                dependency_findings, tree.head, files, shipping.policy.allowed_chart_hosts
+            ),
+            "values": partial(lint_values, judged),
+            "secrets in values": partial(_plain_secrets, committed, tree, deployed),
+        },
+        {**{one.values_name: one.own for one in tree.all()}, **committed},
+    )
+
+
+def _known(tree: Tree) -> frozenset[str]:
+    """The topmost keys that mean something to the chart: its own, and those of what it brings along."""
+    brought = [one.head.name for one in tree.below]
+    for one in tree.head.dependencies:
+        brought += [one.key, *(condition.partition(".")[0] for condition in one.conditions)]
+    return frozenset([*tree.own.values, *brought, "tags"])
+
+
+def _plain_secrets(
+    committed: Mapping[str, ValuesFile], tree: Tree, deployed: Mapping[str, Any]
+) -> list[Finding]:
+    ours = [
+        finding
+        for name, file in committed.items()
+        for finding in values_secrets(file.values, file.lines, file=name)
+    ]
+    return [*ours, *sealed_values(deployed), *default_secrets(tree, deployed)]
+
+
+def _text(files: Mapping[str, bytes], name: str) -> str:
+    data = files.get(name)
+    if data is None:
+        raise NotFound("a values file is not there", value=name, cure="See deploy.values in policy.yaml")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{name} is not text in UTF-8", cure="Mend it and merge again") from None

@@ -1,0 +1,194 @@
+"""What a chart says of itself: its version, Rocket.Chat's version, and where its dependencies come from.
+
+Helm is never let fetch anything: what a chart depends on must lie in its `charts/`, disabled or not, since
+Helm wants all of it (https://helm.sh/docs/topics/charts/#chart-dependencies). Whether that fits the range of
+versions in Chart.yaml is for `helm dependency update` to see to; what is checked is that it is the one of
+Chart.lock, which says what was chosen.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from shared.deploy.model import Finding
+from shared.formats.chartyaml import ValuesFile, read_values
+from shared.kernel.errors import Refused
+from shared.kubernetes.images import mapping, mappings
+from shared.kubernetes.objects import shown_name
+
+# https://semver.org; what `helm package` puts between a chart's name and `.tgz`.
+_SEMVER = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]*)?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_UPDATE = "Run helm dependency update and commit charts/, so that what is reviewed is what is deployed"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A chart that a chart brings along. `key` is what its values go by, `locked` its version in Chart.lock,
+    `conditions` the paths of values that say whether it is used."""
+
+    name: str
+    version: str
+    repository: str
+    line: int
+    key: str = ""
+    conditions: tuple[str, ...] = ()
+    locked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The head of a Chart.yaml."""
+
+    name: str
+    version: str
+    app_version: str
+    dependencies: tuple[Dependency, ...] = ()
+
+
+def read_chart(files: Mapping[str, bytes]) -> Chart:
+    """The chart among its files. Raises Refused if there is none, or one that is not to be read."""
+    if "Chart.yaml" not in files:
+        cure = "Set deploy.chart in policy.yaml to the chart's folder"
+        raise Refused("there is no Chart.yaml where the chart should be", cure=cure)
+    read = _read(files, "Chart.yaml")
+    locked = _locked(files)
+    dependencies = []
+    for index, item in enumerate(_listed(read, "Chart.yaml")):
+        name, key = _text(item.get("name")), _text(item.get("alias"))
+        conditions = tuple(one.strip() for one in _text(item.get("condition")).split(",") if one.strip())
+        where, line = _text(item.get("repository")), read.lines.get(("dependencies", index), 0)
+        version = _text(item.get("version"))
+        dependencies.append(
+            Dependency(name, version, where, line, key or name, conditions, locked.get(name, ""))
+        )
+    name, version, app = (_text(read.values.get(key)) for key in ("name", "version", "appVersion"))
+    return Chart(name, version, app, tuple(dependencies))
+
+
+def _read(files: Mapping[str, bytes], name: str) -> ValuesFile:
+    return read_values(files[name].decode("utf-8", "replace"), name)
+
+
+def _listed(read: ValuesFile, name: str) -> list[Mapping[str, Any]]:
+    listed = read.values.get("dependencies") or []
+    if not isinstance(listed, list) or len(mappings(listed)) != len(listed):
+        cure = "Write - name: X, then version and repository on lines of their own"
+        raise Refused(f"the dependencies of {name} are not a list of charts", cure=cure)
+    return mappings(listed)
+
+
+def _locked(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The versions that Chart.lock names; where a chart is there twice under aliases, none."""
+    if "Chart.lock" not in files:
+        return {}
+    found: dict[str, set[str]] = {}
+    for item in _listed(_read(files, "Chart.lock"), "Chart.lock"):
+        found.setdefault(_text(item.get("name")), set()).add(_text(item.get("version")))
+    return {name: versions.pop() for name, versions in found.items() if len(versions) == 1}
+
+
+def uses(dependency: Dependency, values: Mapping[str, Any]) -> bool:
+    """Whether the values leave it enabled; the first of its conditions that is there decides.
+
+    https://helm.sh/docs/topics/charts/#tags-and-condition-fields-in-dependencies
+    """
+    for condition in dependency.conditions:
+        found: Any = values
+        for part in condition.split("."):
+            found = mapping(found).get(part)
+        if isinstance(found, bool):
+            return found
+    return True
+
+
+def rocketchat_version(chart: Chart, values: Mapping[str, Any]) -> str:
+    """What a deploy is likely to start: `image.tag` of the chart or of the one it wraps, else `appVersion`.
+
+    Good enough to judge values by; what starts indeed is told by what the chart renders to.
+    """
+    for place in (values, values.get("rocketchat")):
+        tag = _text(mapping(mapping(place).get("image")).get("tag"))
+        if tag:
+            return tag.partition("@")[0]
+    return chart.app_version
+
+
+def dependency_findings(chart: Chart, files: Mapping[str, bytes], hosts: Collection[str]) -> list[Finding]:
+    """Dependencies from hosts that are not allowed, by ways that have no host, or not in `charts/` once, as
+    Chart.lock has them; each with its line."""
+    return [
+        Finding(
+            "dependency", "error", f"Chart.yaml: dependencies: {_shown(one.name)}", one.line, problem, cure
+        )
+        for one in chart.dependencies
+        for problem, cure in [next(_problems(one, files, hosts), ("", ""))]
+        if problem
+    ]
+
+
+def _problems(
+    one: Dependency, files: Mapping[str, bytes], hosts: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    if not _NAME.fullmatch(one.name):
+        yield "its name is not that of a chart", "Name it as its own Chart.yaml does"
+    yield from _place_problems(one.repository, hosts)
+    there = vendored(one.name, files)
+    if not there:
+        yield "it is not in the chart's charts/ folder", _UPDATE
+    elif len(there) > 1:
+        yield f"it is in charts/ {len(there)} times", "Leave the one that is meant"
+    elif one.locked and "" not in there and one.locked.removeprefix("v") not in there:
+        yield f"charts/ has {_shown(there[0])} of it, Chart.lock says {_shown(one.locked)}", _UPDATE
+
+
+def vendored(name: str, files: Mapping[str, bytes]) -> list[str]:
+    """The versions of a chart in `charts/`, as folders and as archives; empty for one that says none."""
+    found = []
+    for path in files:
+        if path == f"charts/{name}/Chart.yaml":
+            found.append(_folder_version(files, path))
+        elif path.startswith(f"charts/{name}-") and path.endswith(".tgz"):
+            version = path.removeprefix(f"charts/{name}-").removesuffix(".tgz")
+            if _SEMVER.fullmatch(version):  # else it is of a chart whose name only begins so
+                found.append(version.removeprefix("v"))
+    return found
+
+
+def _folder_version(files: Mapping[str, bytes], path: str) -> str:
+    return _text(_read(files, path).values.get("version")).removeprefix("v")
+
+
+def _place_problems(repository: str, hosts: Collection[str]) -> Iterator[tuple[str, str]]:
+    if not repository:
+        return  # a folder below charts/, which is part of what was reviewed
+    try:
+        parts = urlsplit(repository)
+    except ValueError:
+        yield "its repository is no address", "Use https:// or oci://"
+        return
+    if parts.scheme == "file":
+        # To Helm it is a path from the chart's folder, whatever it begins with.
+        path = posixpath.normpath(unquote(repository.removeprefix("file://")))
+        if path.startswith("/") or path.split("/")[0] == "..":
+            yield "a folder outside of the chart is not deployed", "Move it into charts/"
+    elif parts.scheme not in ("https", "oci"):
+        yield f"{_shown(parts.scheme) or 'an alias'} is no way to get a chart", "Use https:// or oci://"
+    # The netloc, not the host: a port or a user would be another place than the one that was allowed.
+    elif parts.netloc.lower() not in hosts:
+        cure = "Add it to deploy.allowed_chart_hosts in policy.yaml, if it is to be trusted"
+        yield f"the host {_shown(parts.netloc)} is not allowed", cure
+
+
+def _shown(text: str) -> str:
+    return shown_name(text)[:80]
+
+
+def _text(value: object) -> str:
+    """A scalar as text; empty for what is none."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

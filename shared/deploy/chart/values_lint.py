@@ -1,0 +1,246 @@
+"""The traps of Rocket.Chat's chart that `helm lint` passes, each with the line and the way out.
+
+The rules come from the chart's templates (https://github.com/RocketChat/helm-charts) and from servers that
+were taken down by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.deploy.chart.secret_scan import Path, line_of
+from shared.deploy.model import Finding
+from shared.kernel.versions import Version
+from shared.kubernetes.images import Image, mappings
+
+# The chart's documented keys, some of which its values.yaml has only as comments.
+KNOWN_KEYS = frozenset(
+    [
+        "affinity",
+        "containerSecurityContext",
+        "deploymentLabels",
+        "existingMongodbSecret",
+        "externalMongodbOplogUrl",
+        "externalMongodbUrl",
+        "extraEnv",
+        "extraInitContainers",
+        "extraSecret",
+        "extraVolumeMounts",
+        "extraVolumes",
+        "federation",
+        "fullnameOverride",
+        "global",
+        "hooks",
+        "host",
+        "image",
+        "imagePullSecrets",
+        "ingress",
+        "license",
+        "livenessProbe",
+        "microservices",
+        "minAvailable",
+        "mongodb",
+        "nameOverride",
+        "nats",
+        "nodeSelector",
+        "persistence",
+        "podAnnotations",
+        "podAntiAffinity",
+        "podAntiAffinityTopologyKey",
+        "podDisruptionBudget",
+        "podLabels",
+        "podMonitor",
+        "postgresql",
+        "prometheusScraping",
+        "readinessProbe",
+        "registrationToken",
+        "replicaCount",
+        "resources",
+        "securityContext",
+        "service",
+        "serviceAccount",
+        "serviceMonitor",
+        "smtp",
+        "tolerations",
+        "upgradeAcknowledgedAt",
+    ]
+)
+IGNORED = {
+    "extraEnvFrom": "Use extraSecret for a whole Secret, extraEnv with valueFrom for one key of it",
+    "monitoring": "Use prometheusScraping, podMonitor and serviceMonitor",
+    "networkPolicy": "Apply a NetworkPolicy of your own beside the chart",
+    "autoscaling": "Set replicaCount",
+}
+_TEXTS = (
+    "existingMongodbSecret",
+    "externalMongodbUrl",
+    "extraSecret",
+    "fullnameOverride",
+    "host",
+    "nameOverride",
+)
+TOOLS = frozenset({"sops"})  # metadata of the encryption, not a value
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values a deploy gives to the chart, decrypted, and what is needed to judge them."""
+
+    values: Mapping[str, Any]
+    lines: Mapping[Path, int]
+    release: str
+    app_version: str
+    chart_keys: Collection[str] = ()
+
+    def get(self, *path: str) -> Any:
+        """The value at a path of keys, or None."""
+        value: Any = self.values
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def finding(self, rule: str, severity: str, path: Path, message: str, cure: str) -> Finding:
+        """A finding at the path's line."""
+        where = ".".join(str(part) for part in path)
+        return Finding(rule, severity, where, line_of(self.lines, path), message, cure)
+
+
+def lint_values(given: Values) -> list[Finding]:
+    """Everything that is wrong, in the order of the lines."""
+    found = [finding for rule in RULES for finding in rule(given)]
+    return sorted(found, key=lambda one: (one.line, one.where, one.rule))
+
+
+def _ignored_keys(given: Values) -> Iterator[Finding]:
+    known = KNOWN_KEYS | set(given.chart_keys) | TOOLS
+    for key in given.values:
+        if key not in known:
+            cure = IGNORED.get(key, "Remove it, or see in the chart's values.yaml how it is called")
+            yield given.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", cure)
+
+
+def _texts(given: Values) -> Iterator[Finding]:
+    for key in _TEXTS:
+        value = given.get(key)
+        if value is not None and not isinstance(value, str):
+            message = f"{key} is not a text"
+            yield given.finding("not-a-text", "error", (key,), message, "Write it on one line, in quotes")
+
+
+def _self_named_secret(given: Values) -> Iterator[Finding]:
+    for path in (("existingMongodbSecret",), ("extraSecret",), ("smtp", "existingSecret")):
+        name = given.get(*path)
+        own = (f"{given.release}-rocketchat", given.get("fullnameOverride"))
+        if isinstance(name, str) and name and name in own:
+            message = f"{name} is the Secret the chart renders itself, empty, at the next upgrade"
+            yield given.finding("self-named-secret", "error", path, message, "Name a Secret of your own")
+
+
+def _replicas_on_one_volume(given: Values) -> Iterator[Finding]:
+    replicas = given.get("replicaCount")
+    mode = given.get("persistence", "accessMode") or "ReadWriteOnce"
+    several = isinstance(replicas, int) and not isinstance(replicas, bool) and replicas > 1
+    if several and given.get("persistence", "enabled") and mode in ("ReadWriteOnce", "ReadWriteOncePod"):
+        message = f"{replicas} replicas on a {mode} volume: all but one hang in ContainerCreating"
+        cure = "Set replicaCount to 1, keep uploads in GridFS or S3, or use a ReadWriteMany volume"
+        yield given.finding("replicas-on-one-volume", "error", ("replicaCount",), message, cure)
+
+
+def _license(given: Values) -> Iterator[Finding]:
+    names = [item.get("name") for item in mappings(given.get("extraEnv"))]
+    if not given.get("microservices", "enabled") or given.get("license") or "ROCKETCHAT_LICENSE" in names:
+        return
+    severity = "warning" if given.get("extraSecret") else "error"
+    message = "microservices need a license"
+    cure = "Give ROCKETCHAT_LICENSE by extraSecret or extraEnv, or disable microservices"
+    yield given.finding("missing-license", severity, ("microservices", "enabled"), message, cure)
+
+
+def _bundled_mongodb(given: Values) -> Iterator[Finding]:
+    external = given.get("existingMongodbSecret") or given.get("externalMongodbUrl")
+    repository = given.get("mongodb", "image", "repository")
+    enabled = given.get("mongodb", "enabled")
+    if enabled is not False and external:
+        message = "an outside MongoDB is named while the bundled one stays enabled"
+        yield given.finding(
+            "two-databases", "warning", ("mongodb", "enabled"), message, "Set mongodb.enabled: false"
+        )
+    elif enabled is not False and (repository is None or str(repository).startswith("bitnami/")):
+        message = "Bitnami's free images may be gone from the registry"
+        cure = "Set mongodb.image.repository to one you can pull (bitnamilegacy/mongodb), or bring your own"
+        path = ("mongodb", "image", "repository") if repository else ("mongodb",)
+        yield given.finding("bundled-bitnami", "warning", path, message, cure)
+    if enabled is not False and given.get("mongodb", "auth", "enabled") is False:
+        message, path = "MongoDB without passwords", ("mongodb", "auth", "enabled")
+        yield given.finding("mongodb-open", "error", path, message, "Leave mongodb.auth.enabled on")
+
+
+def _probe_paths(given: Values) -> Iterator[Finding]:
+    version = Version.parse(given.app_version)
+    if version is None:
+        return
+    for probe, new in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        path = given.get(probe, "path")
+        if path in ("/livez", "/readyz") and version < Version(7, 11, 0):
+            message = f"{path} exists from 7.11 on, this is {version}: the pods are never ready"
+            yield given.finding("probe-path", "error", (probe, "path"), message, "Use /health")
+        elif path == "/health" and version >= Version(7, 11, 0):
+            message = f"/health was replaced in 7.11, this is {version}"
+            yield given.finding("probe-path", "warning", (probe, "path"), message, f"Use {new}")
+
+
+def _image_tag(given: Values) -> Iterator[Finding]:
+    tag = given.get("image", "tag")
+    if tag in (None, ""):  # the chart takes its appVersion
+        return
+    if not isinstance(tag, str) or not Image.parse(f"image:{tag}").version:
+        message = "the tag names no version, so nobody can say what a deploy will start"
+        yield given.finding(
+            "floating-tag", "error", ("image", "tag"), message, 'Name one, in quotes: tag: "8.2.1"'
+        )
+
+
+def _host(given: Values) -> Iterator[Finding]:
+    if not given.get("host"):
+        message = "without host there is no ROOT_URL: links, uploads and sign-in break"
+        yield given.finding("no-host", "warning", ("host",), message, "Set host to the server's name")
+
+
+def _environment_variables(given: Values) -> Iterator[Finding]:
+    extra = given.get("extraEnv")
+    if extra is not None and not isinstance(extra, list):
+        message = "extraEnv is not a list of name and value"
+        yield given.finding(
+            "extra-env", "error", ("extraEnv",), message, "Write - name: X, then value: on its own line"
+        )
+        return
+    seen: set[str] = set()
+    for index, item in enumerate(extra or ()):
+        name = item.get("name") if isinstance(item, Mapping) else None
+        path: Path = ("extraEnv", index)
+        if not isinstance(name, str):
+            yield given.finding("extra-env", "error", path, "an entry without a name", "Give it one")
+        elif name in seen:
+            yield given.finding(
+                "extra-env", "error", path, f"{name} is set twice, the last one wins", "Keep one"
+            )
+        elif not isinstance(item.get("value", ""), str):
+            message = f"{name} is not a text, which Kubernetes refuses"
+            yield given.finding("extra-env", "error", path, message, "Put the value in quotes")
+        seen.add(str(name))
+
+
+RULES: tuple[Callable[[Values], Iterator[Finding]], ...] = (
+    _ignored_keys,
+    _texts,
+    _self_named_secret,
+    _replicas_on_one_volume,
+    _license,
+    _bundled_mongodb,
+    _probe_paths,
+    _image_tag,
+    _host,
+    _environment_variables,
+)

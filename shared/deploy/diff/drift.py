@@ -1,0 +1,193 @@
+"""Drift: where the cluster is no longer what was deployed, and who made it so, by field manager.
+
+Only fields that the deployed manifests set are compared, so defaults are no drift; besides, fields that a
+person's tool owns are told. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.objects import Leaf, Reference, is_secret, items, join, leaves, reference, shown
+from shared.kubernetes.quantity import parse_quantity
+from shared.kubernetes.workloads import moment
+
+# Who changes fields by itself: an autoscaler's replicas are written by kube-controller-manager, which in
+# MicroK8s is kubelite; the API server names the owners it does not know.
+_CONTROLLERS = (
+    *("kube-", "kubelite", "kubelet", "keda", "cert-manager", "nginx-ingress", "calico", "groundcrew"),
+    "before-first-apply",
+)
+_MACHINES = ("helm", *_CONTROLLERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One field, or with an empty path a whole object, that is not as deployed; values are masked."""
+
+    subject: Reference
+    path: str
+    deployed: str  # empty: the deployed manifest does not have it
+    live: str  # empty: the cluster does not have it
+    manager: str = ""
+    at: datetime | None = None
+    by_hand: bool = True  # False: it is as Helm applied it, and was changed on its way in
+
+    @property
+    def restorable(self) -> bool:
+        """Whether applying again brings it back; what somebody added stays, since the deployed lacks it."""
+        return bool(self.deployed)
+
+    def __str__(self) -> str:
+        who = f" by {self.manager}" if self.manager else ""
+        when = f" at {self.at:%Y-%m-%d %H:%M} UTC" if self.at else ""
+        if not self.path:
+            return f"{self.subject} is gone"
+        if not self.deployed:
+            return f"{self.subject}: {self.path} was added{who}{when}: {self.live}"
+        change = f"{self.deployed} -> {self.live}" if self.live else f"{self.deployed} was removed"
+        return f"{self.subject}: {self.path}: {change}{who}{when}"
+
+
+def drift(
+    deployed: Sequence[Manifest],
+    live: Sequence[Manifest | None],
+    *,
+    namespace: str = "",
+    secrets: Sequence[str] = (),
+) -> list[Drift]:
+    """Each deployed manifest against its live object (None: not there), in a stable order."""
+    found: list[Drift] = []
+    for manifest, there in zip(deployed, live, strict=True):
+        subject = reference(manifest, namespace)
+        if there is None:
+            found.append(Drift(subject, "", "deployed", ""))
+        else:
+            found += _changed(subject, manifest, there, secrets)
+            found += _added(subject, manifest, there, secrets)
+    return sorted(found, key=lambda one: (one.subject, one.path))
+
+
+def _changed(
+    subject: Reference, manifest: Manifest, there: Manifest, secrets: Sequence[str]
+) -> Iterator[Drift]:
+    have = {leaf.path: leaf for leaf in leaves(there)}
+    owners = _owners(there)
+    for leaf in leaves(_normal(manifest)):
+        now = have.get(leaf.path)
+        if _same(leaf, now) or leaf.path in ("apiVersion", "metadata.namespace") or _is_untold(leaf.path):
+            continue
+        secret = is_secret(subject.kind, leaf)
+        manager, at = owners.get(leaf.path, ("", None))
+        if _is(_CONTROLLERS, manager):
+            continue  # an autoscaler scales, a controller injects: that is their work
+        yield Drift(
+            subject,
+            leaf.path,
+            shown(leaf.value, secret=secret, secrets=secrets),
+            shown(now.value, secret=secret, secrets=secrets) if now else "",
+            "" if _is(_MACHINES, manager) else manager,
+            None if _is(_MACHINES, manager) else at,
+            by_hand=not _is(_MACHINES, manager),
+        )
+
+
+def _added(
+    subject: Reference, manifest: Manifest, there: Manifest, secrets: Sequence[str]
+) -> Iterator[Drift]:
+    known = {leaf.path for leaf in leaves(_normal(manifest))}
+    have = {leaf.path: leaf for leaf in leaves(there)}
+    for path, (manager, at) in _owners(there).items():
+        leaf = have.get(path)
+        # A field that exists but is not deployed tells only of a person if a person's tool owns it.
+        if leaf is None or path in known or not manager or _is(_MACHINES, manager) or _is_untold(path):
+            continue
+        value = shown(leaf.value, secret=is_secret(subject.kind, leaf), secrets=secrets)
+        yield Drift(subject, path, "", value, manager, at)
+
+
+def _normal(manifest: Manifest) -> Manifest:
+    """A Secret's `stringData` as the server keeps it."""
+    texts = manifest.get("stringData")
+    if not isinstance(texts, Mapping):
+        return manifest
+    encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in texts.items()}
+    rest = {key: value for key, value in manifest.items() if key != "stringData"}
+    return {**rest, "data": {**(manifest.get("data") or {}), **encoded}}
+
+
+def _same(wanted: Leaf, now: Leaf | None) -> bool:
+    if now is None:
+        return wanted.value in ("", {}, [])  # the server drops what is empty
+    if wanted.value == now.value or str(wanted.value) == str(now.value):
+        return True
+    if isinstance(wanted.value, bool) or isinstance(now.value, bool) or "resources" not in wanted.path:
+        return False
+    try:
+        return parse_quantity(wanted.value) == parse_quantity(now.value)
+    except ValueError:
+        return False
+
+
+def _is(machines: tuple[str, ...], manager: str) -> bool:
+    return manager.lower().startswith(machines)
+
+
+def _is_untold(path: str) -> bool:
+    """What is the cluster's own; and kubectl's notes, as of when it restarted something."""
+    return (
+        path.startswith(("metadata.managedFields", "status.", "status["))
+        or path == "status"
+        or "annotations[kubectl.kubernetes.io/" in path
+    )
+
+
+def _owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
+    """Who owns each field, by the path `leaves` gives it; a person before a machine, the later before."""
+    managed = (item.get("metadata") or {}).get("managedFields") or ()
+    found: dict[str, tuple[str, datetime | None]] = {}
+    entries = sorted(
+        managed, key=lambda one: (not _is(_MACHINES, str(one.get("manager"))), str(one.get("time")))
+    )
+    for entry in entries:
+        owner = (str(entry.get("manager", "")), moment(entry.get("time")))
+        for path in _owned(entry.get("fieldsV1") or {}, item, ""):
+            found[path] = owner
+    return found
+
+
+def _owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[str]:
+    """The paths of a fieldsV1 tree, walked beside the live object that gives list items their names."""
+    # A child in a form nobody knows is as if all below were owned.
+    inner = {key: below if isinstance(below, Mapping) else {} for key, below in tree.items() if key != "."}
+    if not inner:
+        # Owned as a whole: every value below it.
+        yield from (leaf.path for leaf in leaves(value, path))
+        return
+    if isinstance(value, Mapping):
+        for key, below in inner.items():
+            name = key.removeprefix("f:")
+            if key.startswith("f:") and name in value:
+                yield from _owned(below, value[name], join(path, name))
+    elif isinstance(value, list):
+        for mark, item in items(value):
+            for key, below in inner.items():
+                if _is_item(key, item):
+                    yield from _owned(below, item, f"{path}[{mark}]")
+
+
+def _is_item(key: str, item: object) -> bool:
+    kind, _, text = key.partition(":")
+    try:
+        wanted = json.loads(text)
+    except ValueError:
+        return False
+    if kind == "k" and isinstance(wanted, dict) and isinstance(item, Mapping):
+        return all(item.get(name) == value for name, value in wanted.items())
+    return kind == "v" and bool(wanted == item)

@@ -1,0 +1,217 @@
+"""Drift: once a day the cluster is compared with what was deployed, and people hear who changed what.
+
+A change by hand works until the next deploy takes it back, so it is told while its author remembers; where
+policy wants it, it is taken back the same day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shared.deploy.deps import LEASE, Shipping
+from shared.deploy.diff.drift import Drift, drift
+from shared.kernel.errors import Locked, NotFound, Refused
+from shared.kernel.ports import Lease
+from shared.kubernetes.manifest import Manifest
+from shared.notifications.ports import Notice, Severity
+from shared.records.audit import Audit
+
+log = logging.getLogger(__name__)
+
+_MOST_TOLD = 20
+_OWNER = "groundcrew"
+CORRECTED = "corrected"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is not as deployed. `revision` 0: there is no release; `skipped` says why nobody looked; `unread`
+    are kinds that may not be read, with the reason; `left` is what a correction did not take back."""
+
+    revision: int
+    drifts: tuple[Drift, ...] = ()
+    skipped: str = ""
+    corrected: str = ""
+    unread: tuple[str, ...] = ()
+    left: tuple[Drift, ...] = ()
+
+    def lines(self) -> list[str]:
+        """One for each field that differs."""
+        return [str(one) for one in self.drifts]
+
+    @property
+    def by_hand(self) -> tuple[Drift, ...]:
+        """What somebody changed and applying again takes back."""
+        return tuple(one for one in self.drifts if one.by_hand and one.restorable)
+
+
+def look(shipping: Shipping) -> Found:
+    """Compare. Changes nothing. Raises `Unavailable`, and `Refused` if nothing at all may be read."""
+    newest = shipping.releases.status()
+    if newest is None:
+        return Found(0, skipped="there is no release")
+    if newest.status != "deployed":
+        # What is live then may be of this revision or of the one before: neither is what should be there.
+        return Found(newest.number, skipped=f"revision {newest.number} is {newest.status}: not compared")
+    deployed, live, unread = _live(shipping, shipping.releases.manifests(newest.number))
+    found = drift(deployed, live, namespace=shipping.policy.namespace)
+    log.info("drift.looked", extra={"revision": newest.number, "drifts": len(found), "unread": len(unread)})
+    return Found(newest.number, tuple(found), unread=unread)
+
+
+def _live(
+    shipping: Shipping, manifests: Sequence[Manifest]
+) -> tuple[list[Manifest], list[Manifest | None], tuple[str, ...]]:
+    """The manifests that can be compared, the live object behind each, and the kinds that may not be read."""
+    readable: list[Manifest] = []
+    live: list[Manifest | None] = []
+    refused: dict[str, Refused] = {}
+    for manifest in manifests:
+        kind = str(manifest.get("kind"))
+        if kind in refused:
+            continue
+        try:
+            live += shipping.cluster.live([manifest])
+            readable.append(manifest)
+        except Refused as error:
+            refused[kind] = error
+    if refused and not readable:
+        raise next(iter(refused.values()))
+    unread = (f"{kind}: {error.value or error.thing}" for kind, error in refused.items())
+    return readable, live, tuple(unread)
+
+
+def check(shipping: Shipping) -> Found:
+    """Compare and tell; the same drift is told again after the time that policy sets."""
+    found = look(shipping)
+    _tell(shipping, found)
+    return found
+
+
+def correct(shipping: Shipping, *, by: str) -> Found:
+    """Apply the deployed manifests again, as a new revision. Raises Locked if a deploy is at it."""
+    with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
+        found = look(shipping)
+        if busy := _busy(shipping):
+            raise Locked(busy, cure="Let it end, then look again.")
+        return _corrected(shipping, found, lease, by=by) if found.drifts else found
+
+
+def _busy(shipping: Shipping) -> str:
+    """Why the release is not to be touched now: a deploy is at it, or a restore is to be decided about."""
+    if shipping.marks.read() is not None:
+        return "a restore is proposed"
+    return shipping.deploys.busy()
+
+
+def _corrected(shipping: Shipping, found: Found, lease: Lease, *, by: str) -> Found:
+    outcome = shipping.releases.rollback(
+        found.revision, timeout=shipping.policy.helm_timeout, say=lambda _line: lease.check()
+    )
+    if outcome.succeeded and outcome.revision is not None:
+        now, made = shipping.clock.now(), outcome.revision.number
+        for environment in shipping.policy.environments:
+            version = shipping.ledger.read(environment).version
+            shipping.ledger.went_back(environment, found.revision, made, version, now)
+    left: tuple[Drift, ...] = ()
+    word = f"not corrected: {outcome.reason}"
+    if outcome.succeeded:
+        left = look(shipping).drifts
+        word = f"corrected, but for {len(left)} of {len(found.drifts)} fields" if left else CORRECTED
+    Audit(shipping.state, shipping.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
+    return replace(found, corrected=word, left=left)
+
+
+def daily(shipping: Shipping) -> str:
+    """What the timer does; returns it in a sentence. A deploy under way is left alone."""
+    try:
+        with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
+            found = look(shipping)
+            may = shipping.policy.correct_drift and not _busy(shipping)
+            if may and found.by_hand and _digest(found.by_hand) != _kept(shipping):
+                found = _corrected(shipping, found, lease, by=_OWNER)
+                # What applying did not take back, it will not take back tomorrow either: no revision a day.
+                _keep(shipping, _digest(replace(found, drifts=found.left).by_hand))
+            _tell(shipping, found)
+    except Locked:
+        return "a deploy is at it: looked tomorrow"
+    fields = f"revision {found.revision}: {len(found.drifts)} fields are not as deployed"
+    said = [found.skipped or fields, found.corrected, *(f"not compared: {one}" for one in found.unread)]
+    return "; ".join(filter(None, said))
+
+
+def _digest(drifts: Sequence[Drift]) -> str:
+    return hashlib.sha256("\n".join(map(str, drifts)).encode()).hexdigest()[:16]
+
+
+def _place(shipping: Shipping) -> str:
+    return f"deploys/drift/{shipping.policy.namespace}-{shipping.policy.release}"
+
+
+def _kept(shipping: Shipping) -> str:
+    """The digest of what the last correction left."""
+    try:
+        return shipping.state.read(_place(shipping))[0].decode()
+    except NotFound:
+        return ""
+
+
+def _keep(shipping: Shipping, digest: str) -> None:
+    shipping.state.replace(_place(shipping), digest.encode(), etag=None)
+
+
+def _tell(shipping: Shipping, found: Found) -> None:
+    release = shipping.policy.release
+    if found.corrected.startswith(CORRECTED):
+        shipping.notifications.tell(_taken_back(release, found))
+    elif found.drifts:
+        shipping.notifications.tell(_differs(release, found))
+    if found.unread:
+        shipping.notifications.tell(_not_compared(release, found.unread))
+
+
+def _differs(release: str, found: Found) -> Notice:
+    lines = found.lines()
+    cure = "Bring it into the repository, or take it back: groundcrew deploy drift --correct"
+    return Notice(
+        Severity.WARNING,
+        f"{release} is not as deployed: {len(lines)} fields",
+        "\n".join(filter(None, [_cut(lines), found.corrected])),
+        cure,
+        key=f"drift/{_digest(found.drifts)}",
+        again=True,
+    )
+
+
+def _taken_back(release: str, found: Found) -> Notice:
+    """Each time, since each time it is somebody's change that is gone."""
+    left = [str(one) for one in found.left]
+    # By the place: the time at which a field was changed may be another after the correction.
+    places = {(one.subject, one.path) for one in found.left}
+    back = [str(one) for one in found.drifts if (one.subject, one.path) not in places]
+    rest = (
+        [f"Not taken back, since applying removes nothing that it does not know:\n{_cut(left)}"]
+        if left
+        else []
+    )
+    cure = "Bring what is still wanted into the repository"
+    title = f"{release} was changed by hand: {len(back)} fields were taken back"
+    return Notice(Severity.WARNING, title, "\n".join([_cut(back), *rest]), cure)
+
+
+def _not_compared(release: str, unread: Sequence[str]) -> Notice:
+    return Notice(
+        Severity.WARNING,
+        f"{release}: {len(unread)} kinds cannot be compared with what was deployed",
+        _cut(unread),
+        "Add the verb get for them to infra/chart/rbac.yaml, and apply it",
+        key="drift/unread",
+    )
+
+
+def _cut(lines: Sequence[str]) -> str:
+    rest = len(lines) - _MOST_TOLD
+    return "\n".join([*lines[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])

@@ -1,0 +1,126 @@
+"""What comes along with a commit: a deploy ships the whole tree, so all that came since the last one counts.
+
+The line of a branch is its first parents: one commit for each merge or squash, one for each commit that was
+rebased. A pull request is marked as merged whenever its commits become reachable from the branch, "even if
+branch protection rules have not been satisfied", so being on the line says nothing of being agreed to.
+https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/incorporating-changes-from-a-pull-request/about-pull-request-merges#indirect-merges
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.deploy.model import Brought, Gate, PullRequest, some
+
+# "an async association index that lags for tens of seconds": a merge is listed a while after its push.
+INDEXED_AFTER = timedelta(minutes=2)
+_SKEW = timedelta(minutes=2)  # a commit's date is what its maker says: from further ahead it is not believed
+WAIT = "Wait: GitHub lists a merge a minute or two after its push"
+
+
+def override(sha: str, gate: str) -> str:
+    """How two people open a gate that nothing else will open, for a cure."""
+    return f"or let two people override it: groundcrew deploy override {sha} --gate {gate}"
+
+
+def may_lag(at: datetime | None, now: datetime) -> bool:
+    """Whether what was made at `at` is so new that the forge may not list it yet."""
+    return at is not None and -_SKEW <= now - at < INDEXED_AFTER
+
+
+def own_line(commits: Mapping[str, Brought], head: str) -> list[Brought]:
+    """The first parents from `head` on, as far as they are among `commits`; the newest first."""
+    line: list[Brought] = []
+    while head in commits and len(line) < len(commits):
+        line.append(commits[head])
+        head = line[-1].parents[0] if line[-1].parents else ""
+    return line
+
+
+def copies(line: Sequence[Brought], branch: str) -> list[tuple[str, PullRequest]]:
+    """Commits that a pull request may have brought by a rebase, which copies its commits onto the branch.
+
+    Its `merge_sha` is the last copy, the others are right below it. Whoever asks has to make sure that a
+    commit is a copy and not one of the pull request's own: those were pushed, and what is on the branch
+    already is not part of what reviewers see.
+    """
+    return [
+        (commit.sha, pull)
+        for index, commit in enumerate(line)
+        for pull in commit.pulls
+        if _fits(pull, branch) and pull.merge_sha != commit.sha and _rebased(line, index, pull)
+    ]
+
+
+def _rebased(line: Sequence[Brought], index: int, pull: PullRequest) -> bool:
+    for above in reversed(line[: index + 1]):
+        if len(above.parents) != 1 or pull.number not in {one.number for one in above.pulls}:
+            return False
+        if above.sha == pull.merge_sha:
+            return True
+    return False
+
+
+def _fits(pull: PullRequest, branch: str) -> bool:
+    return pull.merged and pull.base_branch == branch
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What came since the deployed commit: a gate, and the numbers of the pull requests, oldest first."""
+
+    gate: Gate
+    pulls: tuple[int, ...] = ()
+
+
+def history(
+    line: Sequence[Brought],
+    *,
+    deployed: str,
+    wanted: str,
+    branch: str,
+    own: Collection[str],
+    merged_at: datetime | None,
+    now: datetime,
+) -> History:
+    """Every commit on the line must have come by the merge of a pull request into the branch.
+
+    `own` are those of `copies` that turned out to be a pull request's own commits. What is new, by its own
+    date or by `merged_at` of the wanted commit, may not be listed yet, which waiting mends: a merge queue
+    makes its commits long before they come into the branch.
+    """
+    if not line or line[0].sha != wanted:
+        reason = f"GitHub does not tell what came since {deployed[:7]}"
+        return History(Gate("history", False, reason, "Ask again later", pending=True))
+    rebased = {(sha, pull.number) for sha, pull in copies(line, branch) if sha not in own}
+    bringers = [
+        _merged_as(line, index, branch)
+        or sorted(one.number for one in commit.pulls if (commit.sha, one.number) in rebased)
+        for index, commit in enumerate(line)
+    ]
+    numbers = tuple(dict.fromkeys(number for found in reversed(bringers) for number in found))
+    alone = [commit for commit, found in zip(line, bringers, strict=True) if not found]
+    if not alone:
+        since = f"{len(line)} commit{'' if len(line) == 1 else 's'} since {deployed[:7]}"
+        return History(Gate("history", True, f"{since}, by {some([f'#{one}' for one in numbers])}"), numbers)
+    pending = may_lag(merged_at, now) or all(may_lag(commit.committed_at, now) for commit in alone)
+    shas = some([one.sha[:7] for one in alone])
+    reason = f"{shas} came into {branch} otherwise than by merging a pull request"
+    cure = WAIT if pending else f"Let nobody push to the branch, {override(wanted, 'history')}"
+    return History(Gate("history", False, reason, cure, pending), numbers)
+
+
+def _merged_as(line: Sequence[Brought], index: int, branch: str) -> list[int]:
+    """The pull requests whose merge is the commit, unless it brings more than them.
+
+    Pushed by hand, a commit that has an approved one among its ancestors counts as the merge of it, with
+    whatever else is in there. So a merge must have no other parents than their heads, and a squash must not
+    stand on what it squashed. (What a merge made by hand changes itself cannot be told from this.)
+    """
+    commit, below = line[index], {one.sha for one in line[index + 1 :]}
+    pulls = [one for one in commit.pulls if _fits(one, branch) and one.merge_sha == commit.sha]
+    heads = {one.head_sha for one in pulls}
+    whole = heads.issuperset(commit.parents[1:]) if len(commit.parents) > 1 else not heads & below
+    return sorted({one.number for one in pulls}) if whole else []

@@ -1,0 +1,80 @@
+"""Which changed files are deployed, and which must not come along with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from shared.deploy.model import ChangedFile, Gate, some
+
+Changes = Mapping[int, Sequence[ChangedFile]]
+"""What each pull request changes, by its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Patterns: `*` stays within a folder, `**` crosses folders. Nothing `watched` is everything."""
+
+    watched: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+    @property
+    def nothing(self) -> str:
+        """Why there is nothing to deploy."""
+        return f"nothing under {', '.join(self.watched) or 'the repository'} changed"
+
+
+def paths_gate(changes: Changes, paths: Paths) -> Gate:
+    """No pull request that changes what is deployed changes what must not come along with it."""
+    mixed = {
+        number: [path for path in changed if matches(path, paths.forbidden)]
+        for number, changed in _paths(changes).items()
+        if _watched(changed, paths)
+    }
+    closed = [f"#{number} changes {some(found)}" for number, found in mixed.items() if found]
+    if closed:
+        return Gate("paths", False, "; ".join(closed), "Bring these in by a change of their own")
+    watched = sorted({path for changed in _paths(changes).values() for path in _watched(changed, paths)})
+    return Gate("paths", True, f"changes {some(watched)}" if watched else paths.nothing)
+
+
+def changes_nothing(changes: Changes, paths: Paths) -> bool:
+    """Whether nothing of what they change is deployed."""
+    return not any(_watched(changed, paths) for changed in _paths(changes).values())
+
+
+def shipping(changes: Changes, paths: Paths) -> set[int]:
+    """The pull requests that change something of what is deployed."""
+    return {number for number, changed in _paths(changes).items() if _watched(changed, paths)}
+
+
+def unexplained(compared: Sequence[ChangedFile], changes: Changes, paths: Paths) -> list[str]:
+    """What is deployed and changed, though no pull request says so: it came by a hand-made merge."""
+    told = {path for changed in _paths(changes).values() for path in changed}
+    return [path for path in _watched(_paths({0: compared})[0], paths) if path not in told]
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether the path fits one of the patterns."""
+    return any(_pattern(pattern).fullmatch(path) for pattern in patterns)
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", text)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(known.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
+
+
+def _paths(changes: Changes) -> dict[int, list[str]]:
+    """By pull request; a file that was moved is at both places."""
+    return {
+        number: sorted({path for file in files for path in (file.path, file.previous) if path})
+        for number, files in changes.items()
+    }
+
+
+def _watched(changed: Sequence[str], paths: Paths) -> list[str]:
+    return [path for path in changed if not paths.watched or matches(path, paths.watched)]

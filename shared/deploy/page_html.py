@@ -1,0 +1,124 @@
+"""The page of one deploy, and the list of the newest ones: what one wants to know of them at 3 a.m."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from shared.web.html import document, foot
+
+PATH = "/api/deploys"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A deploy in a few lines. `kind` is `up`, `off` or `bad`; `moving` makes the page look again."""
+
+    key: str
+    title: str
+    headline: str
+    kind: str
+    lines: tuple[str, ...] = ()
+    moving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A gate's word (`passed`, `waits`, `closed`), and what it says."""
+
+    word: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is shown of one deploy. `facts` are names and values, `advice` says when to run `commands`."""
+
+    entry: Entry
+    subject: str  # what is deployed where
+    facts: tuple[tuple[str, str], ...]
+    advice: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    log: tuple[str, ...] = ()  # the oldest line first
+    plan: str = ""
+
+
+def render(story: Story, *, who: str) -> str:
+    """The page of one deploy."""
+    refresh = story.entry.moving
+    parts = (_head(story), _proposal(story), _gates(story.gates), _log(story.log), _plan(story.plan))
+    link = f'<nav><a href="{PATH}">All deploys</a></nav>'
+    return document(story.subject, "".join(parts) + link + foot(who, refresh=refresh), refresh=refresh)
+
+
+def render_list(entries: Sequence[Entry], *, who: str) -> str:
+    """The page of the newest deploys, in the order given."""
+    refresh = any(entry.moving for entry in entries)
+    parts = [_entry(entry) for entry in entries] or ["<p>No deploy is on record.</p>"]
+    return document("Deploys", "".join(parts) + foot(who, refresh=refresh), refresh=refresh)
+
+
+def _entry(entry: Entry) -> str:
+    link = f'<a href="{PATH}/{escape(entry.key)}">{escape(entry.title)}</a>'
+    return f"<section>{_headline(entry)}<h2>{link}</h2>{_paragraphs(entry.lines)}</section>"
+
+
+def _headline(entry: Entry) -> str:
+    """Before the title, which may fill a phone."""
+    return f'<p class="state {escape(entry.kind)}">{escape(entry.headline)}</p>'
+
+
+def _paragraphs(lines: Iterable[str]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _head(story: Story) -> str:
+    entry = story.entry
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.facts)
+    told = f"<h2>{escape(entry.title)}</h2>{_paragraphs(entry.lines)}"
+    return f"<section>{_headline(entry)}{told}<dl>{facts}</dl></section>"
+
+
+def _proposal(story: Story) -> str:
+    if not (story.advice or story.commands):
+        return ""
+    # One block each, so that a tap selects one command.
+    commands = "".join(f'<pre class="copy">{escape(command)}</pre>' for command in story.commands)
+    return f"<section><h2>What to do</h2>{_paragraphs(story.advice)}{commands}</section>"
+
+
+def _gates(gates: Sequence[Gate]) -> str:
+    """Those that are not open first; the open ones are folded away."""
+    if not gates:
+        return ""
+    passed = [gate for gate in gates if gate.word == "passed"]
+    shut = sorted((gate for gate in gates if gate.word != "passed"), key=lambda gate: gate.word == "waits")
+    folded = f"<details><summary>{len(passed)} passed</summary>{_items(passed)}</details>" if passed else ""
+    return f"<section><h2>Gates</h2>{_items(shut)}{folded}</section>"
+
+
+def _items(gates: Iterable[Gate]) -> str:
+    kinds = {"passed": "up", "waits": "off"}
+    marked = (
+        f'<li><span class="state {kinds.get(gate.word, "bad")}">{escape(gate.word)}</span> '
+        f"{escape(gate.text)}</li>"
+        for gate in gates
+    )
+    return f"<ul>{''.join(marked)}</ul>"
+
+
+def _log(log: Sequence[str]) -> str:
+    """The newest line on top, where one looks first."""
+    if not log:
+        return ""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in reversed(log))
+    return f"<section><h2>Progress, newest first</h2><ul>{lines}</ul></section>"
+
+
+def _plan(plan: str) -> str:
+    if not plan:
+        return ""
+    folded = f"<details><summary>What it changes</summary><pre>{escape(plan)}</pre></details>"
+    return f"<section>{folded}</section>"

@@ -1,0 +1,141 @@
+"""The forge, the releases and the cluster, in our words: what a deploy needs of GitHub, Helm and Kubernetes.
+
+As in `shared.ports`, no SDK type crosses these lines and every SDK exception becomes one of `shared.errors`.
+Each object is bound to one repository, one release, or one namespace when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from shared.deploy.model import (
+    Brought,
+    ChangedFile,
+    Check,
+    Environment,
+    PullRequest,
+    RequiredCheck,
+    Review,
+)
+from shared.kernel.errors import Unavailable
+
+"""Takes a redacted line of progress, or an empty one at least every 2 seconds: still at it.
+
+What it raises ends the work at once, whatever state that leaves behind, and is raised on: so it is the place
+to ask whether one may still go on.
+"""
+
+
+DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
+
+MOST_BROUGHT = 50  # commits of a branch's own line that are looked at, each with its pull requests
+
+
+class RateLimited(Unavailable):
+    """An outside system wants to be asked less; `retry_after` says when it may be asked again."""
+
+    def __init__(
+        self, thing: str, *, value: object = None, cure: str = "", retry_after: timedelta = timedelta()
+    ) -> None:
+        super().__init__(thing, value=value, cure=cure)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a branch demands, by classic protection and rulesets together."""
+
+    protected: bool
+    required_checks: frozenset[RequiredCheck] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """A deployment as the forge keeps it; `state` is that of its newest status, `pending` before any."""
+
+    id: int
+    sha: str
+    environment: str
+    state: str
+    description: str = ""
+
+
+class Forge(Protocol):
+    """One repository on GitHub. All methods raise `Unavailable` (`RateLimited` tells when to come back),
+    `Refused` for missing rights, `UsageError` for what is no full SHA, and never show the token."""
+
+    def pulls_of(self, sha: str) -> list[PullRequest]:
+        """The pull requests that have the commit, without who merged them. Raises `NotFound`."""
+        ...
+
+    def pull(self, number: int) -> PullRequest:
+        """One pull request, with who merged it. Raises `NotFound`."""
+        ...
+
+    def reviews(self, number: int) -> list[Review]:
+        """All reviews in the order of time; of verdicts it is told whether they `may_write`. `NotFound`."""
+        ...
+
+    def changed_files(self, number: int) -> list[ChangedFile]:
+        """What the pull request changes. Raises `NotFound`; `Refused` if there are too many to list."""
+        ...
+
+    def checks(self, sha: str) -> list[Check]:
+        """The newest result of each check run and commit status. Raises `NotFound`."""
+        ...
+
+    def protection(self, branch: str) -> Protection:
+        """What the branch demands. Raises `NotFound` if there is no such branch."""
+        ...
+
+    def environment(self, name: str) -> Environment | None:
+        """An environment's protection; None if there is none of that name."""
+        ...
+
+    def branch_tip(self, branch: str) -> str:
+        """The SHA of the branch's newest commit. Raises `NotFound`."""
+        ...
+
+    def relation(self, base: str, head: str) -> str:
+        """`ahead`, `identical`, `behind` or `diverged`: where `head` is, seen from `base`. `NotFound`."""
+        ...
+
+    def commit(self, sha: str) -> Brought:
+        """One commit, without its pull requests. Raises `NotFound`."""
+        ...
+
+    def brought(self, base: str, head: str) -> list[Brought]:
+        """The commits of `head`'s own line (first parents) that `base` does not have, the newest first.
+
+        Each comes with its pull requests, as `pulls_of` lists them. Raises `NotFound` if one is not there or
+        they have nothing in common; `Refused` if the line has more than `MOST_BROUGHT` commits.
+        """
+        ...
+
+    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+        """What `head` changes against `base`, sorted by path; None if it is more than the forge tells.
+        Raises `NotFound`."""
+        ...
+
+    def tarball(self, sha: str) -> Iterator[bytes]:
+        """The tree at the SHA as a gzipped tar, in pieces. Raises `NotFound`; `Refused` above the cap."""
+        ...
+
+    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+        """The newest first, at most ten; of one commit only if `sha` is given."""
+        ...
+
+    def create_deployment(self, sha: str, environment: str, description: str) -> int:
+        """A new deployment's id; whether checks are green is decided elsewhere. Raises `NotFound`."""
+        ...
+
+    def set_deployment_status(self, deployment: int, state: str, description: str, log_url: str = "") -> None:
+        """`queued`, `in_progress`, `success`, `failure`, `error` or `inactive`; cut to 140 characters."""
+        ...
+
+    def comment(self, number: int, text: str) -> None:
+        """Say something under a pull request. Raises `NotFound`."""
+        ...

@@ -1,0 +1,122 @@
+"""Helm releases: the port to install, upgrade, roll back and repair them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.deploy.model import (
+    Finding,
+)
+from shared.kubernetes.manifest import Manifest
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPackage:
+    """A chart's files and the values to render it with, in memory; nothing of it is shown.
+
+    `files` by path within the chart (`Chart.yaml`); `values` are YAML texts, decrypted, later ones win;
+    `secrets` are texts that must not turn up in anything that is said.
+    """
+
+    files: Mapping[str, bytes] = field(repr=False)
+    values: Sequence[str] = field(default=(), repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision of a release. `status` is Helm's: deployed, superseded, failed, pending-upgrade, …"""
+
+    number: int
+    status: str
+    chart: str
+    app_version: str
+    description: str
+    at: datetime | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether an operation is, or was left, in the middle of it."""
+        return self.status.startswith("pending-") or self.status == "uninstalling"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an upgrade or a rollback ended; `reason` is Helm's, redacted. `revision` is what is there now."""
+
+    succeeded: bool
+    revision: Revision | None
+    reason: str = ""
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What was done to a release that was left pending: `marked` as failed, or `nothing`."""
+
+    action: str
+    revision: Revision | None
+    reason: str
+
+
+class Releases(Protocol):
+    """One Helm release in its namespace. Every method raises `Unavailable` if the cluster cannot be asked,
+    `Refused` if it may not be; texts are redacted."""
+
+    def tool_version(self) -> str:
+        """Helm's own version, `4.3.1`."""
+        ...
+
+    def lint(self, package: ChartPackage) -> list[Finding]:
+        """What `helm lint --strict` says."""
+        ...
+
+    def template(
+        self, package: ChartPackage, *, kube_version: str, api_versions: Sequence[str] = ()
+    ) -> list[Manifest]:
+        """The chart rendered offline, as an upgrade would. Raises `Refused` with the template's error."""
+        ...
+
+    def upgrade_install(
+        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: Say
+    ) -> Outcome:
+        """Install or upgrade, and wait until everything is ready.
+
+        What was changed by hand in the meantime is taken back. A failure is an `Outcome`, rolled back if
+        wanted; a release left pending is `Conflict`. What `say` raises ends the run at once, is raised on,
+        and leaves the release as it was, or pending, to be repaired.
+        """
+        ...
+
+    def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
+        """Bring the manifests of an earlier revision back, and wait; `say` as for `upgrade_install`.
+
+        What was changed by hand is taken back. Raises `NotFound`.
+        """
+        ...
+
+    def repair(self) -> Repaired:
+        """Make a release that was left `pending-*` fit to be upgraded again; call it only under the lease.
+
+        The pending revision is marked as failed with a description that begins with `Interrupted`; no
+        manifest is applied, so that no old version starts on new data. Raises `Conflict` if it changes
+        meanwhile.
+        """
+        ...
+
+    def history(self) -> list[Revision]:
+        """All revisions that are kept, the oldest first; empty if there is no release."""
+        ...
+
+    def status(self) -> Revision | None:
+        """The newest revision; None if there is no release."""
+        ...
+
+    def manifests(self, revision: int = 0) -> list[Manifest]:
+        """What a revision applied (0: the newest), without hooks. Raises `NotFound`."""
+        ...

@@ -1,0 +1,220 @@
+"""Going back to an earlier revision by hand: between versions only after a restore, and by two people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.deploy.chart.fetch import chat_version
+from shared.deploy.deps import LEASE, Shipping
+from shared.deploy.gates.base import good_one
+from shared.deploy.gates.evaluate import revision
+from shared.deploy.gates.versions import newer
+from shared.deploy.ports.releases import Outcome, Revision
+from shared.deploy.rollout.session import HOLD
+from shared.deploy.watermark import Mark
+from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Unavailable
+from shared.kernel.ports import Lease
+from shared.notifications.ports import Notice, Severity
+from shared.records.approvals import Approvals
+from shared.records.audit import Audit
+
+log = logging.getLogger(__name__)
+
+ACTION = "deploy.rollback"
+_HOLD = "deploy/rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From where to where. `target` is None where nothing was deployed before; `restored` is the backup that
+    was restored for it, `schema` Rocket.Chat's migration counter in that backup, None if it is not known."""
+
+    target: Revision | None
+    version_now: str
+    version_then: str
+    restored: str = ""
+    schema: int | None = None
+
+    @property
+    def crosses(self) -> bool:
+        """Whether another version of Rocket.Chat would start on the data."""
+        return self.version_now != self.version_then or not self.version_then
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What an approval of it is bound to."""
+        return {
+            "revision": str(self.target.number if self.target else 0),
+            "from": self.version_now,
+            "to": self.version_then,
+            "restored": self.restored,
+        }
+
+    def __str__(self) -> str:
+        if self.target is None:
+            return f"the data are those of {self.restored}"
+        version = self.version_then or "of a version that its image does not tell"
+        return f"went back to revision {self.target.number}, Rocket.Chat {version}"
+
+
+def plan(shipping: Shipping, number: int, restored: str = "") -> Way:
+    """What going back would mean.
+
+    Raises NotFound for a revision or a backup there is not, Refused for a backup that does not belong to it.
+
+    Number 0 starts nothing: it only says that the data were restored, where nothing was deployed before.
+    """
+    mark = shipping.marks.read()
+    running = _running(shipping)
+    if not number and (mark is None or mark.revision):
+        raise NotFound("the release has no such revision", value=0, cure="See groundcrew deploy history.")
+    if mark is None and running is None:
+        raise NotFound("nothing is deployed", cure="There is nothing to go back from.")
+    target = revision(shipping, number) if number else None
+    then = chat_version(shipping.releases.manifests(number)) if target else ""
+    now = newer(mark.version if mark else "", running or "")
+    if restored:
+        _pairs(shipping, restored, mark)
+    return Way(target, now, then, restored, _schema_before(shipping, now, mark))
+
+
+def _running(shipping: Shipping) -> str | None:
+    """The version of the good revision; None if there is none, empty if its image does not tell."""
+    now = good_one(shipping.releases.history())
+    return chat_version(shipping.releases.manifests(now.number)) if now else None
+
+
+def _pairs(shipping: Shipping, restored: str, mark: Mark | None) -> None:
+    """Whether it is a backup, and the very one while a restore is proposed: later ones hold migrated data."""
+    if shipping.backups.state(restored) != "sealed":
+        raise Refused("that is no sealed backup", value=restored, cure="See groundcrew backups list.")
+    if mark is not None and mark.backup and mark.backup != restored:
+        raise Refused("that backup does not belong to it", value=restored, cure=f"It is {mark.backup}.")
+
+
+def _schema_before(shipping: Shipping, version: str, mark: Mark | None) -> int | None:
+    """Of the data before that version came, as its deploy noted it; None if that is not known."""
+    if mark is not None:
+        return mark.schema
+    applied = [one for one in shipping.deploys.all() if one.record.attempts and one.record.changes_version]
+    found = [one.record.schema_before for one in applied if one.record.version_after == version]
+    return found[-1] if found else None
+
+
+def go(shipping: Shipping, way: Way, *, by: str, say: Callable[[str], None]) -> str:
+    """Do it; returns what was done, in a sentence.
+
+    Raises Refused without the restore or the approval that another version needs, naming how to get it, and
+    if the release is not any more as it was when the way was planned; Locked if a deploy is at it.
+    """
+    with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
+        _still(shipping, way)
+        if way.crosses:
+            _restored(shipping, way)
+        approver = _agreed(shipping, way, by) if way.crosses else ""
+        shipping.holds.put(_HOLD, f"going back by {by}", HOLD, needs_up=True)
+        try:
+            outcome = _back(shipping, way, lease, say)
+            done = outcome is None or outcome.succeeded
+            if done:
+                _note(shipping, way, outcome)
+                Approvals(shipping.state, shipping.clock).use(ACTION, way.arguments)
+        finally:
+            shipping.holds.release(_HOLD)
+    who = f"by {by}" + (f", approved by {approver}" if approver else "")
+    subject = f"revision {way.arguments['revision']}"
+    Audit(shipping.state, shipping.clock).append(by, ACTION, subject, "done" if done else "failed")
+    if outcome is not None and not outcome.succeeded:
+        raise Unavailable("the way back failed", value=outcome.reason, cure="See groundcrew deploy history.")
+    told = f"{shipping.policy.release}: {way}"
+    try:
+        shipping.notifications.tell(Notice(Severity.WARNING, told, who))
+    except GroundcrewError as error:
+        log.warning("deploy.not_told", extra={"error": str(error)})
+    return f"{told}, {who}"
+
+
+def _restored(shipping: Shipping, way: Way) -> None:
+    """Whether the data are really those of before. Without a way to tell it is left to the two people."""
+    if not way.restored:
+        raise Refused(
+            f"{way.version_then or 'another version'} is not started on data that {way.version_now} may have "
+            "migrated",
+            cure="Restore the backup that was taken before, then give it with --restored CLASS/SET.",
+        )
+    if way.schema is None:
+        return
+    there = shipping.server().schema
+    if there != way.schema:
+        raise Refused(
+            f"the database that MONGODB_URI names is not that of {way.restored}",
+            value=f"schema {'unknown or locked' if there is None else there} instead of {way.schema}",
+            cure="Restore it, and let the chat and MONGODB_URI use it.",
+        )
+
+
+def _still(shipping: Shipping, way: Way) -> None:
+    """Nobody deployed since the way was planned, and no deploy is in the middle of it."""
+    number = way.target.number if way.target else 0
+    if plan(shipping, number, way.restored) != way:
+        raise Refused("the release changed meanwhile", cure="Look again: groundcrew deploy history.")
+    if busy := shipping.deploys.busy():
+        raise Locked(busy, cure="Let it end, then look again.")
+
+
+def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]) -> Outcome | None:
+    """Let Helm go back; None where nothing is to be started."""
+    if way.target is None:
+        return None
+
+    def tell(line: str) -> None:
+        lease.check()
+        if line:
+            say(line)
+
+    last = shipping.releases.status()
+    if last is not None and last.pending:
+        age = shipping.clock.now() - (last.at or shipping.clock.now())
+        if age < 4 * shipping.policy.helm_timeout:
+            raise Locked(
+                f"revision {last.number} is {last.status}", cure="Somebody's Helm is at it: let it end."
+            )
+        shipping.releases.repair()
+    return shipping.releases.rollback(way.target.number, timeout=shipping.policy.helm_timeout, say=tell)
+
+
+def _note(shipping: Shipping, way: Way, outcome: Outcome | None) -> None:
+    """What is deployed now is another commit's, and the forge no longer says that the last one is."""
+    shipping.marks.clear()
+    if way.target is None or outcome is None or outcome.revision is None:
+        return
+    now = shipping.clock.now()
+    for environment in shipping.policy.environments:
+        before = shipping.ledger.read(environment)
+        if not before.revision:
+            continue
+        made = outcome.revision.number
+        shipping.ledger.went_back(environment, way.target.number, made, way.version_then, now)
+        try:
+            for told in shipping.forge.deployments(environment, sha=before.sha) if before.sha else ():
+                if told.state == "success":
+                    shipping.forge.set_deployment_status(told.id, "inactive", str(way))
+        except GroundcrewError as error:
+            log.warning("deploy.not_told", extra={"error": str(error)})
+
+
+def _agreed(shipping: Shipping, way: Way, by: str) -> str:
+    """Who approved it."""
+    approvals = Approvals(shipping.state, shipping.clock)
+    found = approvals.granted(ACTION, way.arguments)
+    if found is not None:
+        return found.approver
+    lasting = shipping.policy.approval_timeout
+    asked = approvals.request(ACTION, way.arguments, by=by, lasting=lasting)
+    raise Refused(
+        f"going back from {way.version_now} to {way.version_then} needs the approval of another person",
+        value=asked.id,
+        cure=f"Let them run: groundcrew deploy approve {asked.id}",
+    )

@@ -1,0 +1,56 @@
+"""Finds deploys and merges that nobody works on, and messages that failed for good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.deploy.deps import QUEUE, Shipping
+from shared.deploy.records.deploys import Request
+from shared.notifications.ports import Notice, Severity
+
+FORGOTTEN = timedelta(minutes=15)  # a deploy nobody has touched for so long lost its message
+
+
+def overdue(shipping: Shipping) -> str:
+    """What `catch_up` does: deploys that lost their message get another one, merges that nobody told of are
+    made up for, and messages that were set aside are told."""
+    now = shipping.clock.now()
+    lost = [one for one in shipping.deploys.open() if now - one.updated > FORGOTTEN]
+    for one in lost:
+        shipping.queues.send(QUEUE, replace(one.request, turn=0).dump())
+    done = [f"took up {len(lost)} deploys again"] if lost else []
+    done += _missed(shipping) + _set_aside(shipping)
+    return "; ".join(done) or "no deploy was forgotten"
+
+
+def _missed(shipping: Shipping) -> list[str]:
+    """GitHub does not repeat a webhook: a merge at the branch's tip that is not on record is asked for."""
+    policy, forge = shipping.policy, shipping.forge
+    environment = policy.environments[0]
+    shipped = shipping.ledger.read(environment)
+    if not shipped.sha or shipped.went_back or shipping.marks.read() is not None:
+        return []  # nothing is known, or people decided otherwise, or have to first
+    tip = forge.branch_tip(policy.branch)
+    known = {one.record.sha for one in shipping.deploys.all() if one.record.environment == environment}
+    if tip in known | {shipped.sha}:
+        return []
+    made = [one for one in forge.pulls_of(tip) if one.merged and one.merge_sha == tip]
+    late = [one for one in made if one.merged_at and shipping.clock.now() - one.merged_at > FORGOTTEN]
+    if not late:
+        return []
+    request = Request(shipping.repository, tip, environment, pull=late[0].number)
+    shipping.queues.send(QUEUE, request.dump())
+    return [f"made up for the merge of #{request.pull}, of which no webhook told"]
+
+
+def _set_aside(shipping: Shipping) -> list[str]:
+    """Messages that failed five times lie in the poison queue, where nobody looks."""
+    count = shipping.queues.length(f"{QUEUE}-poison")
+    if not count:
+        return []
+    text = f"{count} messages of the queue {QUEUE} failed too often and were set aside."
+    cure = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record go on by themselves."
+    title, key = "deploy requests were set aside", "deploy/poison"
+    shipping.notifications.tell(Notice(Severity.WARNING, title, text, cure, key=key, again=True))
+    return [f"{count} messages lie aside"]

@@ -1,0 +1,197 @@
+"""What a GitHub webhook asks for: one deploy, nothing, or something it must not have.
+
+Even a signed payload is a hint. The repository and the SHA are taken from it; everything else is asked of
+the API by the deploy itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shared.deploy.model import REPOSITORY, SHA
+from shared.deploy.webhook.signature import MAX_BODY_BYTES, header, verify_signature
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+
+_DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)  # it becomes a blob's name
+
+
+@dataclass(frozen=True, slots=True)
+class DeployTarget:
+    """Which branch of which repository is deployed to which environment; one per repository and branch."""
+
+    repository: str
+    branch: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Deploy this; `pull` is 0 for a push, whose pull request has yet to be found."""
+
+    repository: str
+    sha: str
+    environment: str
+    pull: int
+    delivery: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Fine, but nothing to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Not acceptable; `status` is the HTTP answer."""
+
+    reason: str
+    status: int = 400
+
+
+# What is read of an event; an empty one is whatever stands there, and is judged where it is used.
+_READ: Mapping[str, Any] = {
+    "action": {},
+    "after": {},
+    "deleted": {},
+    "forced": {},
+    "ref": {},
+    "repository": {"full_name": {}},
+    "pull_request": {
+        "base": {"ref": {}, "repo": {"full_name": {}}},
+        "merge_commit_sha": {},
+        "merged": {},
+        "number": {},
+    },
+}
+
+
+class _Malformed(Exception):
+    """The payload lacks what the event's description promises."""
+
+
+def receive(
+    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], targets: Sequence[DeployTarget]
+) -> Accept | Ignore | Reject:
+    """The whole intake: size, signature, then content, in this order."""
+    if len(body) > MAX_BODY_BYTES:
+        return Reject(f"the body is larger than {MAX_BODY_BYTES} bytes", 413)
+    verdict = verify_signature(body, header(headers, "X-Hub-Signature-256"), secrets)
+    if not verdict.accepted:
+        return Reject(verdict.reason, 401)
+    return merge_event(body, headers, targets)
+
+
+def merge_event(
+    payload: bytes | Mapping[str, Any], headers: Mapping[str, str], targets: Sequence[DeployTarget]
+) -> Accept | Ignore | Reject:
+    """Read a verified event; raises nothing, whatever the bytes."""
+    delivery = header(headers, "X-GitHub-Delivery") or ""
+    event = header(headers, "X-GitHub-Event") or ""
+    if not _DELIVERY.fullmatch(delivery):
+        return Reject("X-GitHub-Delivery is missing or malformed")
+    if event == "ping":
+        return Ignore("ping")
+    if event not in ("pull_request", "push"):
+        return Ignore(f"events of the kind {event[:40]!r} are not deploys")
+    try:
+        parsed = _parse(payload)
+        repository = _text(_part(parsed, "repository"), "full_name", REPOSITORY)
+        known = [target for target in targets if target.repository.lower() == repository.lower()]
+        if not known:
+            return Reject(f"{repository} is not deployed from here", 403)
+        read = _pull_request if event == "pull_request" else _push
+        return read(parsed, known, delivery)
+    except _Malformed as error:
+        return Reject(str(error))
+
+
+def _pull_request(
+    payload: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
+) -> Accept | Ignore | Reject:
+    pull = _part(payload, "pull_request")
+    if payload.get("action") != "closed":
+        return Ignore(f"the pull request was not closed but {_said(payload.get('action'))}")
+    if pull.get("merged") is not True:
+        return Ignore("the pull request was closed without being merged")
+    base = _part(pull, "base")
+    if _text(_part(base, "repo"), "full_name", REPOSITORY).lower() != known[0].repository.lower():
+        return Reject("the pull request's base is in another repository", 403)
+    target = next((target for target in known if target.branch == base.get("ref")), None)
+    if target is None:
+        return Ignore(f"merges into {_said(base.get('ref'))} are not deployed")
+    number = pull.get("number")
+    if type(number) is not int or number < 1:
+        raise _Malformed("pull_request.number is missing or malformed")
+    sha = _text(pull, "merge_commit_sha", SHA)
+    return Accept(target.repository, sha, target.environment, number, delivery)
+
+
+def _push(
+    payload: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
+) -> Accept | Ignore | Reject:
+    target = next((target for target in known if payload.get("ref") == f"refs/heads/{target.branch}"), None)
+    if target is None:
+        return Ignore(f"pushes to {_said(payload.get('ref'))} are not deployed")
+    if payload.get("deleted") is not False:
+        return Ignore(f"the branch {target.branch} was deleted")
+    if payload.get("forced") is not False:
+        return Reject(f"a forced push to {target.branch} has no review behind it", 403)
+    return Accept(target.repository, _text(payload, "after", SHA), target.environment, 0, delivery)
+
+
+def _said(value: object) -> str:
+    """A text of the payload as an answer may quote it: short, on one line, and certain to be encodable."""
+    return ascii(value)[1:-1][:80] if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _parse(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is looked at of the event: of 25 KB that GitHub sends, a dozen fields are made into objects."""
+    from pydantic_core import ValidationError
+
+    if isinstance(payload, Mapping):
+        return payload
+    try:
+        parsed: Mapping[str, Any] = _reader().validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise _Malformed("the body is not JSON") from None
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where} is missing or malformed" if where else "the body is not a JSON object"
+        raise _Malformed(said) from None
+    return parsed
+
+
+@cache
+def _reader() -> SchemaValidator:
+    from pydantic_core import SchemaValidator
+    from pydantic_core import core_schema as schema
+
+    def made(fields: Mapping[str, Any]) -> Any:
+        known = {name: made(inner) if inner else schema.any_schema() for name, inner in fields.items()}
+        optional = {name: schema.typed_dict_field(one, required=False) for name, one in known.items()}
+        return schema.typed_dict_schema(optional)
+
+    return SchemaValidator(made(_READ))
+
+
+def _part(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = payload.get(name)
+    if not isinstance(part, Mapping):
+        raise _Malformed(f"{name} is missing or malformed")
+    return part
+
+
+def _text(payload: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _Malformed(f"{name} is missing or malformed")
+    return value

@@ -1,0 +1,98 @@
+"""The door for GitHub's webhooks: verify, then read, then hand it to the queue. Nothing is asked of GitHub.
+
+Whether a delivery or a commit came before is found out by who takes it from the queue, so that one write
+is all that a sender waits for; requests that come together share it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from shared.deploy.webhook.event import Accept, DeployTarget, Reject, receive
+from shared.deploy.webhook.group_commit import GroupCommit
+from shared.deploy.webhook.signature import MAX_BODY_BYTES, header
+from shared.kernel.errors import GroundcrewError
+from shared.kernel.ports import Queues
+from shared.kernel.storage_limits import MAX_MESSAGE_BYTES
+
+QUEUE = "deploys"
+HEADERS = ("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery", "Content-Length")
+# Measured by bench/intake.py: without it a write took a third as many, and the door a quarter fewer in all.
+_LINGER = timedelta(milliseconds=2)
+_MOST_TOGETHER = 90
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Who may knock, and for what. Without a secret nobody may."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+    targets: tuple[DeployTarget, ...]
+    commit: GroupCommit
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What GitHub is told: nothing but the status if a request was accepted, which is the common case."""
+
+    status: int
+    text: str
+
+
+def committing(queues: Queues) -> GroupCommit:
+    """What puts requests on the queue, those that come together as one message."""
+
+    def write(items: Sequence[str]) -> None:
+        most = max(1, MAX_MESSAGE_BYTES // max(map(len, items)) - 1)  # they are ASCII
+        for at in range(0, len(items), most):
+            queues.send(QUEUE, f"[{','.join(items[at : at + most])}]")
+
+    return GroupCommit(write, most=_MOST_TOGETHER, linger=_LINGER)
+
+
+async def receive_delivery(intake: Intake, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Decide about one delivery, and put it on the queue; 503 if that took nothing."""
+    verdict = judge(intake, headers, body)
+    if isinstance(verdict, Answer):
+        return verdict
+    try:
+        await intake.commit.put(message(verdict))
+    except GroundcrewError as error:
+        return Answer(503, f"not accepted: {error}")
+    return Answer(202, "")
+
+
+def judge(intake: Intake, headers: Mapping[str, str], body: bytes) -> Accept | Answer:
+    """What is asked for, or the answer that ends it; raises nothing, whatever the bytes."""
+    if not any(intake.secrets):
+        return Answer(503, "no webhook secret is set: the door is closed")
+    # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
+    told = header(headers, "Content-Length") or ""
+    if len(told) > 18 or (told.isascii() and told.isdigit() and int(told) > MAX_BODY_BYTES):
+        return Answer(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    verdict = receive(body, headers, intake.secrets, intake.targets)
+    if isinstance(verdict, Reject):
+        return Answer(verdict.status, verdict.reason)
+    return verdict if isinstance(verdict, Accept) else Answer(202, f"nothing to do: {verdict.reason}")
+
+
+def message(accepted: Accept) -> str:
+    """What `deploy_run` is given: a repository, a commit, and which event spoke of it."""
+    asked = {
+        "repository": accepted.repository,
+        "sha": accepted.sha,
+        "environment": accepted.environment,
+        "pull": accepted.pull,
+        "delivery": accepted.delivery,
+    }
+    return json.dumps(asked)
+
+
+def parse_message(text: str | bytes) -> Sequence[Mapping[str, Any]]:
+    """The requests in a message of the queue."""
+    found = json.loads(text)
+    return found if isinstance(found, list) else [found]

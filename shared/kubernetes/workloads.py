@@ -1,0 +1,274 @@
+"""What runs in a namespace, read out of Kubernetes' objects: workloads, pods, events, claims, nodes.
+
+Pure: the objects come as the API has them in JSON; what is missing there is taken as not yet so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.node_disk import image_names, images_bytes
+from shared.kubernetes.quantity import parse_quantity
+
+# https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff and the kubelet's other words for
+# a container that will not start by itself.
+STUCK = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment or a StatefulSet. `current` says that its controller has seen the newest change."""
+
+    kind: str
+    name: str
+    wanted: int
+    ready: int
+    updated: int
+    current: bool
+    images: tuple[str, ...] = ()
+    failure: str = ""  # the controller's own words when it gave up
+
+    @property
+    def settled(self) -> bool:
+        """Whether every replica is of the newest change and ready."""
+        return self.current and not self.failure and self.ready >= self.wanted and self.updated >= self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod; `stuck` names a container that will not start by itself, and why."""
+
+    name: str
+    phase: str
+    ready: bool
+    images: tuple[str, ...]
+    restarts: int = 0
+    stuck: str = ""
+    started: bool = False  # whether a main container ever ran
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """A warning or a note about an object."""
+
+    kind: str
+    about: str  # Pod/rocketchat-0
+    reason: str
+    message: str
+    at: datetime | None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A PersistentVolumeClaim; `bytes` is what it was given, or asked for while it waits."""
+
+    name: str
+    phase: str
+    modes: tuple[str, ...]
+    size_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node. What is None was not measured: there is no metrics server, no Prometheus, or nobody asked."""
+
+    name: str
+    ready: bool
+    memory_bytes: float
+    memory_used_bytes: float | None = None
+    disk_bytes: float = 0.0  # all of it that pods may have, full or free
+    pressures: tuple[str, ...] = ()  # MemoryPressure, DiskPressure, PIDPressure
+    disk_free_bytes: float | None = None
+    images: frozenset[str] = frozenset()  # as `image_name` spells them
+    images_bytes: float = 0.0
+
+    @property
+    def memory_free_bytes(self) -> float | None:
+        """What pods could still use; None if it is not measured."""
+        used = self.memory_used_bytes
+        return None if used is None else max(0.0, self.memory_bytes - used)
+
+    @property
+    def disk_estimated_bytes(self) -> float:
+        """What the images leave of the disk: at most this is free, since volumes and logs lie there too."""
+        return max(0.0, self.disk_bytes - self.images_bytes)
+
+
+def parse_workload(item: Manifest) -> Workload:
+    """A Deployment or StatefulSet as the API has it."""
+    spec, status = _part(item, "spec"), _part(item, "status")
+    wanted = spec.get("replicas", 1)
+    seen = int(status.get("observedGeneration") or 0) >= int(_part(item, "metadata").get("generation") or 0)
+    return Workload(
+        str(item.get("kind", "")),
+        str(_part(item, "metadata").get("name", "")),
+        1 if wanted is None else int(wanted),
+        int(status.get("readyReplicas") or 0),
+        int(status.get("updatedReplicas") or 0),
+        seen,
+        _images(_part(_part(spec, "template"), "spec")),
+        _failure(status),
+    )
+
+
+def _failure(status: Mapping[str, Any]) -> str:
+    for condition in status.get("conditions") or ():
+        kind, state, reason = (str(condition.get(key, "")) for key in ("type", "status", "reason"))
+        if (kind == "Progressing" and state == "False") or (kind == "ReplicaFailure" and state == "True"):
+            return f"{reason}: {condition.get('message', '')}".rstrip(": ")
+    return ""
+
+
+def parse_pod(item: Manifest) -> Pod:
+    """A Pod as the API has it."""
+    meta, spec, status = _part(item, "metadata"), _part(item, "spec"), _part(item, "status")
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    main = status.get("containerStatuses") or ()
+    ready = any(
+        one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or ()
+    )
+    return Pod(
+        str(meta.get("name", "")),
+        str(status.get("phase", "Pending")),
+        ready,
+        _images(spec),
+        sum(int(one.get("restartCount") or 0) for one in statuses),
+        next(filter(None, map(_stuck, statuses)), ""),
+        any(_ran(one) for one in main),
+        dict(meta.get("labels") or {}),
+    )
+
+
+def _stuck(status: Mapping[str, Any]) -> str:
+    waiting = _part(_part(status, "state"), "waiting")
+    reason = str(waiting.get("reason", ""))
+    if reason not in STUCK:
+        return ""
+    return f"{status.get('name')}: {reason}: {waiting.get('message', '')}".rstrip(": ")
+
+
+def _ran(status: Mapping[str, Any]) -> bool:
+    states = (*_part(status, "state"), *_part(status, "lastState"))
+    return bool(status.get("restartCount")) or "running" in states or "terminated" in states
+
+
+def parse_event(item: Manifest) -> ClusterEvent:
+    """An Event of the core API."""
+    about = _part(item, "involvedObject")
+    at = item.get("lastTimestamp") or item.get("eventTime") or item.get("firstTimestamp")
+    return ClusterEvent(
+        str(item.get("type", "")),
+        f"{about.get('kind')}/{about.get('name')}",
+        str(item.get("reason", "")),
+        str(item.get("message", "")),
+        moment(at),
+        int(item.get("count") or 1),
+    )
+
+
+def sorted_events(events: Iterable[ClusterEvent]) -> list[ClusterEvent]:
+    """The newest first; of the same moment by what they are about."""
+    return sorted(events, key=lambda one: (-one.at.timestamp() if one.at else 0.0, one.about, one.reason))
+
+
+def parse_claim(item: Manifest) -> Claim:
+    """A PersistentVolumeClaim."""
+    spec, status = _part(item, "spec"), _part(item, "status")
+    given = _part(status, "capacity").get("storage")
+    size = given or _part(_part(spec, "resources"), "requests").get("storage") or 0
+    return Claim(
+        str(_part(item, "metadata").get("name", "")),
+        str(status.get("phase", "Pending")),
+        tuple(map(str, spec.get("accessModes") or ())),
+        quantity(size),
+    )
+
+
+def parse_node(
+    item: Manifest, metrics: Mapping[str, float], disks: Mapping[str, float] | None = None
+) -> Node:
+    """A Node; `metrics` is the memory in use, `disks` the free disk: in bytes by node, where measured."""
+    name, status = str(_part(item, "metadata").get("name", "")), _part(item, "status")
+    states = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}
+    room = _part(status, "allocatable")
+    pressures = tuple(
+        sorted(kind for kind, state in states.items() if str(kind).endswith("Pressure") and state == "True")
+    )
+    return Node(
+        name,
+        states.get("Ready") == "True",
+        quantity(room.get("memory", 0)),
+        metrics.get(name),
+        quantity(room.get("ephemeral-storage", 0)),
+        pressures,
+        (disks or {}).get(name),
+        image_names(status.get("images")),
+        images_bytes(status.get("images")),
+    )
+
+
+def unhealthy(workloads: Iterable[Workload], pods: Iterable[Pod]) -> list[str]:
+    """A sentence for each thing that keeps a release from being healthy, in a stable order."""
+    told = [
+        f"{one.kind} {one.name}: {one.failure or f'{one.ready} of {one.wanted} ready, {one.updated} updated'}"
+        for one in sorted(workloads, key=lambda one: (one.kind, one.name))
+        if not one.settled
+    ]
+    return told + [
+        f"Pod {one.name}: {one.stuck}" for one in sorted(pods, key=lambda one: one.name) if one.stuck
+    ]
+
+
+def of_release(
+    manifests: Iterable[Manifest], workloads: Iterable[Workload], pods: Iterable[Pod]
+) -> tuple[list[Workload], list[Pod]]:
+    """What of a namespace belongs to the manifests: workloads by their name, pods by the selectors."""
+    mine = [one for one in manifests if one.get("kind") in ("Deployment", "StatefulSet")]
+    names = {(one["kind"], _part(one, "metadata").get("name")) for one in mine}
+    selectors = [_part(_part(_part(one, "spec"), "selector"), "matchLabels") for one in mine]
+    return (
+        [one for one in workloads if (one.kind, one.name) in names],
+        [one for one in pods if any(wanted and wanted.items() <= one.labels.items() for wanted in selectors)],
+    )
+
+
+def moment(text: object) -> datetime | None:
+    """RFC 3339 as an aware datetime in UTC; None for anything else."""
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def quantity(text: object) -> float:
+    """A Kubernetes quantity in base units; 0 for what is none."""
+    try:
+        return parse_quantity(text)
+    except ValueError:
+        return 0.0
+
+
+def _images(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    containers: Sequence[Mapping[str, Any]] = spec.get("containers") or ()
+    return tuple(str(one.get("image", "")) for one in containers)
+
+
+def _part(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = item.get(name)
+    return part if isinstance(part, Mapping) else {}

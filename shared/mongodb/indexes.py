@@ -1,0 +1,137 @@
+"""Indexes as the oplog changes them. They are built after the replay, once, from what is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.kernel.errors import Corrupt
+from shared.mongodb.model import IndexChange
+
+_ID_INDEX: Mapping[str, object] = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
+_DROPS = ("dropIndexes", "dropIndex", "deleteIndexes", "deleteIndex")
+_INTERESTING = ("create", "drop", "dropDatabase", "createIndexes", "commitIndexBuild", "collMod", *_DROPS)
+# Options that a catalogue holds only while they are true.
+_ONLY_TRUE = ("hidden", "prepareUnique")
+# What the two dialects put beside an index's own fields.
+_NOT_OF_THE_INDEX = ("createIndexes", "indexBuildUUID", "ns", "entryFormat", "multikey")
+
+
+def index_change_of(command: str, name: str, body: bytes) -> IndexChange | None:
+    """What the oplog's command about the collection `name` does to indexes, or None. Raises Corrupt.
+
+    `db.` as the name stands for the whole database. The buckets of time-series collections have indexes of
+    their own form, which clients cannot build: changes of those are not followed.
+    """
+    if command not in _INTERESTING or ".system." in name:
+        return None
+    if command in ("drop", "dropDatabase"):
+        return IndexChange(name, gone=True)
+    decoded = _decoded(body)
+    if command == "create":
+        return _created(name, decoded)
+    if command == "collMod":
+        return _modified(name, decoded)
+    if command in _DROPS:
+        return _dropped(name, decoded.get("index", "*"))
+    # mongod flattens one index into the entry; a finished build and the other dialect carry a list.
+    listed = decoded.get("indexes") or [decoded]
+    if not isinstance(listed, list) or not all(
+        isinstance(i, dict) and "name" in i and "key" in i for i in listed
+    ):
+        raise Corrupt(f"{command} of {name} in the oplog is malformed")
+    return IndexChange(name, created=tuple(map(_clean, listed)))
+
+
+def _created(name: str, body: dict[str, Any]) -> IndexChange | None:
+    if "viewOn" in body or "timeseries" in body:
+        return None
+    clustered = body.get("clusteredIndex")
+    if isinstance(clustered, dict):
+        own: Mapping[str, object] = {**_ID_INDEX, **clustered, "clustered": True}
+    else:
+        own = body.get("idIndex") or _ID_INDEX
+    return IndexChange(name, created=(_clean(own),))
+
+
+def _modified(name: str, body: dict[str, Any]) -> IndexChange | None:
+    change = body.get("index")
+    if not change:
+        return None
+    if not isinstance(change, dict) or not isinstance(change.get("name"), str):
+        raise Corrupt(f"collMod of {name} in the oplog names no index")
+    options = {key: value for key, value in change.items() if key not in ("name", "keyPattern")}
+    return IndexChange(name, changed={change["name"]: options})
+
+
+def _dropped(name: str, index: object) -> IndexChange:
+    listed = index if isinstance(index, list) else [index]
+    names = tuple(one for one in listed if isinstance(one, str))
+    if len(names) != len(listed):
+        raise Corrupt(f"dropIndexes of {name} in the oplog names no index")
+    return IndexChange(name, dropped=names)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    import bson
+    from bson.codec_options import CodecOptions, DatetimeConversion
+    from bson.errors import BSONError
+
+    options: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+    try:
+        return bson.decode(body, options)
+    except BSONError as error:
+        raise Corrupt("a command of the oplog is malformed", value=error) from error
+
+
+def final_indexes(
+    before: Mapping[str, Iterable[Mapping[str, object]]], changes: Iterable[IndexChange]
+) -> dict[str, list[Mapping[str, object]]]:
+    """The indexes to build: those of the catalogue as the oplog changed them, by collection.
+
+    The catalogue may have been read after some of the changes; applying them again does no harm.
+    """
+    found = {name: {str(index["name"]): index for index in indexes} for name, indexes in before.items()}
+    for change in changes:
+        if change.gone:
+            whole = change.namespace.endswith(".")
+            for name in [
+                n for n in found if n == change.namespace or (whole and n.startswith(change.namespace))
+            ]:
+                del found[name]
+            continue
+        _apply(found, change)
+    return {name: list(indexes.values()) for name, indexes in found.items()}
+
+
+def _apply(found: dict[str, dict[str, Mapping[str, object]]], change: IndexChange) -> None:
+    indexes = found.get(change.namespace)
+    if indexes is None:
+        if not change.created:
+            return  # of a collection that is dropped later on
+        # The embedded server does not log that a collection was made by an insert.
+        own = [i for i in change.created if i["name"] == "_id_" or i.get("clustered")]
+        indexes = found[change.namespace] = {} if own else {"_id_": _ID_INDEX}
+    for name in change.dropped:
+        for gone in [n for n in indexes if n == name or (name == "*" and not _own(indexes[n]))]:
+            del indexes[gone]
+    indexes |= {str(index["name"]): _clean(index) for index in change.created}
+    for name, options in change.changed.items():
+        if name in indexes:
+            indexes[name] = _with_options(indexes[name], options)
+
+
+def _own(index: Mapping[str, object]) -> bool:
+    """Whether the index is the collection's own, which nobody drops."""
+    return index["name"] == "_id_" or bool(index.get("clustered"))
+
+
+def _with_options(index: Mapping[str, object], options: Mapping[str, object]) -> Mapping[str, object]:
+    merged = {**index, **options}
+    if options.get("unique"):
+        merged.pop("prepareUnique", None)  # what was prepared is done
+    return {key: value for key, value in merged.items() if value or key not in _ONLY_TRUE}
+
+
+def _clean(index: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: value for key, value in index.items() if key not in _NOT_OF_THE_INDEX}

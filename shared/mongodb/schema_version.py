@@ -1,0 +1,26 @@
+"""Rocket.Chat's migration counter, read as a backup reads: raw documents, no query."""
+
+from __future__ import annotations
+
+from shared.formats.documents import split
+from shared.mongodb.model import IdRange
+from shared.mongodb.ports import SourceDatabase
+
+_COLLECTION = "migrations"
+
+
+def schema_of(source: SourceDatabase) -> int | None:
+    """The version in `migrations`; None if there is no such document or a migration holds its lock."""
+    import bson
+
+    for namespace in source.namespaces():
+        if namespace.collection != _COLLECTION or namespace.kind != "collection":
+            continue
+        for batch in source.batches(namespace, IdRange()):
+            for raw in split(batch):
+                found = bson.decode(raw)
+                if found.get("_id") == "control":
+                    version = found.get("version")
+                    locked = bool(found.get("locked"))
+                    return None if locked or not isinstance(version, int) else version
+    return None

@@ -1,0 +1,36 @@
+"""Public holidays and vacations as one question: is this day off, and what is it called?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .power import Power
+
+DayOff = Callable[[date], str]
+"""The name of the holiday or vacation on a day; empty for an ordinary day."""
+
+
+def days_off(power: Power) -> DayOff:
+    """The days on which machines stay off, with their names; years are computed as they are asked for."""
+    spans = [(vacation.first, vacation.last, vacation.name) for vacation in power.vacations]
+    public: DayOff = _public_holidays(power)
+
+    def name_of(day: date) -> str:
+        for first, last, name in spans:
+            if first <= day <= last:
+                return name
+        return public(day)
+
+    return name_of
+
+
+def _public_holidays(power: Power) -> DayOff:
+    if power.holidays is None:
+        return lambda _day: ""
+    from holidays import country_holidays
+
+    known = country_holidays(power.holidays.country, subdiv=power.holidays.subdivision)
+    return lambda day: known.get(day) or ""

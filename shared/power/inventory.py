@@ -1,0 +1,268 @@
+"""What power sees: the machines that policy names, their states, orders, holds, records and backups.
+
+One listing of states for each kind of machine that policy names. A listing has no tags, so those are kept
+for an hour, or until a machine shows up whose tags are not known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from shared.backup.sets import list_sets
+from shared.cloud.machines import MachineState, PowerState, PowerSwitch
+from shared.kernel.errors import Corrupt, GroundcrewError
+from shared.kernel.ports import Blobs, Clock
+from shared.power.attempts import Act, Attempt, observed
+from shared.power.decide import decide
+from shared.power.model import BackupNeed, Decision, Situation, State, calendar_of
+from shared.power.override_store import Overrides, of
+from shared.power.overrides import Override
+from shared.power.records import PowerRecords, Record
+from shared.power.schedule import Calendar
+from shared.records.hold import Hold
+from shared.records.holds import Holds
+
+if TYPE_CHECKING:
+    from shared.policy import DayOff, Machine, Policy
+
+log = logging.getLogger(__name__)
+
+_TAGS_FRESH = timedelta(hours=1)
+_SPACING = timedelta(hours=12)
+MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A machine under schedule. `key` names it in state and messages; `id` and `state` if it is there."""
+
+    key: str
+    kind: str
+    rules: Machine
+    id: str = ""
+    state: MachineState | None = None
+    problem: str = ""  # why nothing is done about it
+
+    def is_called(self, text: str) -> bool:
+        """Whether somebody means it by this name, key or id."""
+        return text.lower() in (self.key, self.id, (self.rules.name or self.key).lower())
+
+    @property
+    def power(self) -> State:
+        """Its state as core knows it; GONE if it is not there."""
+        return State(self.state.power.value) if self.state else State.GONE
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A machine with all that a decision depends on, and the decision."""
+
+    target: Target
+    stored: Record  # as it was read
+    record: Record  # after what the state shows
+    situation: Situation
+    decision: Decision
+
+    @property
+    def calendar(self) -> Calendar:
+        """Its calendar."""
+        return self.situation.calendar
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Looks; changes nothing but the kept tags."""
+
+    switches: Mapping[str, PowerSwitch]  # by kind: "vm", "aks"
+    state: Blobs
+    clock: Clock
+    policy: Policy
+    day_off: DayOff
+    backups: Blobs | None = None
+    backup_at: time | None = None  # when the nightly backup is due, in UTC, if that is the same each day
+
+    @property
+    def records(self) -> PowerRecords:
+        """What was done."""
+        return PowerRecords(self.state)
+
+    @property
+    def holds(self) -> Holds:
+        """Work in flight."""
+        return Holds(self.state, self.clock)
+
+    @property
+    def orders(self) -> Overrides:
+        """Orders of people."""
+        return Overrides(self.state, self.clock)
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of machine that policy names, in its order."""
+        return tuple(dict.fromkeys(machine.kind for machine in self.policy.power.machines))
+
+    def targets(self, kind: str) -> list[Target]:
+        """The machines of one kind. Raises `Unavailable`, `Refused`."""
+        states = self.switches[kind].states()
+        rules = [machine for machine in self.policy.power.machines if machine.kind == kind]
+        tags = self._tags(kind, states) if any(machine.tag for machine in rules) else {}
+        return list(_targets(rules, states, tags))
+
+    def _tags(self, kind: str, states: Mapping[str, MachineState]) -> Mapping[str, Mapping[str, str]]:
+        now, kept = self.clock.now(), self.records.fleet(kind)
+        if kept and now - kept[0] < _TAGS_FRESH and states.keys() <= kept[1].keys():
+            return kept[1]
+        tags = {machine.id: dict(machine.tags) for machine in self.switches[kind].list()}
+        self.records.keep_fleet(kind, now, tags)
+        return tags
+
+    def see(self, targets: Iterable[Target]) -> list[Seen]:
+        """The machines with their decisions of this moment, after what their states show."""
+        now, found = self.clock.now(), list(targets)
+        orders, holds = self.orders.all(), self.holds.in_force()
+        need = self._backup_need(now)
+        return [self._seen(target, of(orders, target.key), holds, need, now) for target in found]
+
+    def _seen(
+        self,
+        target: Target,
+        orders: tuple[Override, ...],
+        holds: tuple[Hold, ...],
+        need: BackupNeed | None,
+        now: datetime,
+    ) -> Seen:
+        try:
+            stored = self.records.load(target.key)
+        except Corrupt as error:
+            # Without its record nothing is known of what was done: better nothing than something twice.
+            stored, target = Record(), replace(target, problem=str(error))
+        record = observe(stored, target.state, now)
+        situation = Situation(
+            target.power,
+            calendar_of(target.rules, self.policy.timezone, self.day_off),
+            orders,
+            holds,
+            record.history,
+            need,
+            self.policy.backup.when_vm_off,
+            target.rules.alternatives,
+        )
+        return Seen(target, stored, record, situation, decide(situation, self.policy.power, now))
+
+    def _backup_need(self, now: datetime) -> BackupNeed | None:
+        """When the next nightly set is or was due; None where that cannot be known."""
+        if self.backups is None:
+            return None
+        try:
+            nightly = [info for info in list_sets(self.backups) if info.klass != MANUAL]
+        except GroundcrewError as error:  # machines go on by their calendar
+            log.warning("power.backups_unknown", extra={"error": str(error)})
+            return None
+        begun = max((info.created for info in nightly if info.state != "failed"), default=None)
+        good = max((info.sealed_at for info in nightly if info.sealed_at), default=None)
+        return BackupNeed(due_after(begun, self.backup_at, now), good)
+
+
+def skipped_backup(seen: Seen, now: datetime) -> datetime | None:
+    """When the backup was due that is not made since the machine is off and policy does not wake it."""
+    need, off = seen.situation.backup, seen.target.power is State.DEALLOCATED
+    if need is None or not off or seen.situation.when_vm_off != "skip" or now < need.due:
+        return None
+    return None if need.last_good is not None and need.last_good >= need.due else need.due
+
+
+def due_after(begun: datetime | None, at: time | None, now: datetime) -> datetime:
+    """When the backup after the one begun at a moment is due: at the same time each day, never drifting.
+
+    One that was missed is due again at each day's time until there is one.
+    """
+    clock = at or (begun or now.replace(hour=0, minute=0)).timetz().replace(tzinfo=None)
+    latest = datetime.combine(now.date(), clock, now.tzinfo)
+    latest -= timedelta(days=latest > now)
+    due = latest
+    while begun is not None and due < begun + _SPACING:
+        due += timedelta(days=1)
+    return due
+
+
+def observe(record: Record, state: MachineState | None, now: datetime) -> Record:
+    """The record after a look: attempts that led to something are closed, and what is over is forgotten."""
+    if state is None:
+        return record
+    running, off = state.power is PowerState.RUNNING, state.power is PowerState.DEALLOCATED
+    history = _failed(observed(record.history, running=running, deallocated=off), state, now)
+    record = replace(record, history=history)
+    if off and record.quiesced:
+        record = replace(record, quiesced=None)
+    if record.started and not running and _newest(history, Act.STOP) > _newest(history, Act.START):
+        record = replace(record, started=None)  # it is stopped again before it was well
+    return record
+
+
+def _failed(history: tuple[Attempt, ...], state: MachineState, now: datetime) -> tuple[Attempt, ...]:
+    """Azure tells a failure of a start or stop afterwards, in the view, with the time it ended."""
+    for index in range(len(history) - 1, -1, -1):
+        attempt = history[index]
+        if attempt.act not in (Act.START, Act.STOP):
+            continue
+        over = attempt.outcome == "issued" and bool(state.failure) and not (state.busy or state.power.moving)
+        # Without a time it may be the failure of an older operation, shown by a view that lags.
+        ended = state.since or (now if now - attempt.at > timedelta(minutes=3) else attempt.at)
+        if over and ended > attempt.at:
+            told = f"{state.failure}: {state.detail}" if state.detail else state.failure
+            failed = replace(attempt, outcome="failed", error=told[:300])
+            return (*history[:index], failed, *history[index + 1 :])
+        break
+    return history
+
+
+def _newest(history: tuple[Attempt, ...], act: Act) -> float:
+    return max((attempt.at.timestamp() for attempt in history if attempt.act is act), default=0.0)
+
+
+def _targets(
+    rules: Iterable[Machine],
+    states: Mapping[str, MachineState],
+    tags: Mapping[str, Mapping[str, str]],
+) -> Iterator[Target]:
+    """Machines in policy's order; one that two entries fit belongs to the first."""
+    taken: set[str] = set()
+    keys: set[str] = set()
+    for rule in rules:
+        fitting = [state for state in states.values() if _fits(rule, state, tags) and state.id not in taken]
+        if rule.name and len(fitting) != 1:
+            # Of two machines of one name, one may be somebody else's.
+            problem = "" if not fitting else "several machines have this name: set GROUNDCREW_RESOURCE_GROUP"
+            yield Target(_key(rule.name, rule.kind, "", keys), rule.kind, rule, problem=problem)
+            continue
+        for state in sorted(fitting, key=lambda one: one.id):
+            taken.add(state.id)
+            group = state.id.partition("/resourcegroups/")[2].partition("/")[0]
+            yield Target(_key(state.name, rule.kind, group, keys), rule.kind, rule, state.id, state)
+
+
+def _fits(rule: Machine, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
+    if rule.name:
+        return state.name == rule.name.lower()
+    key, _, value = (rule.tag or "").partition("=")
+    held = tags.get(state.id, {})
+    # Azure's tag names are compared without case, their values with.
+    return any(name.lower() == key.lower() and text == value for name, text in held.items())
+
+
+def _key(name: str, kind: str, group: str, keys: set[str]) -> str:
+    key = key_of(name, kind)
+    if key in keys and group:
+        key = f"{key}.{group}"
+    keys.add(key)
+    return key
+
+
+def key_of(name: str, kind: str) -> str:
+    """What state and messages call a machine: its name, and of a cluster its kind too."""
+    return name.lower() if kind == "vm" else f"{name.lower()}.{kind}"

@@ -1,0 +1,84 @@
+"""What a decision about a machine depends on, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
+
+from shared.power.attempts import Act, Attempt
+from shared.power.overrides import Override
+from shared.power.schedule import Calendar
+from shared.records.hold import Hold
+
+if TYPE_CHECKING:
+    from shared.policy import DayOff, Machine
+
+
+class State(StrEnum):
+    """What the instance view shows. STOPPED is stopped by its guest and still paid for."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DEALLOCATING = "deallocating"
+    DEALLOCATED = "deallocated"
+    UNKNOWN = "unknown"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupNeed:
+    """When the next backup still to be made is or was due, and when the newest good one was finished."""
+
+    due: datetime
+    last_good: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision about one machine depends on, besides policy and the time."""
+
+    state: State
+    calendar: Calendar
+    orders: tuple[Override, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    history: tuple[Attempt, ...] = ()  # oldest first
+    backup: BackupNeed | None = None
+    when_vm_off: Literal["wake", "before_stop", "skip"] = "skip"
+    alternatives: tuple[str, ...] = ()  # sizes to name when Azure has no capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, for which wish, and why; the reasons feed dry run, log and chat alike.
+
+    `wanted_up` is what should be, `next_change` when that changes by calendar and orders, `not_before` when
+    waiting ends at the earliest, `stop_at` the moment a warning announces, `backup_first` that a backup
+    should run before the machine stops, `alarm` that somebody should look.
+    """
+
+    act: Act
+    id: str
+    wanted_up: bool
+    because: tuple[str, ...]
+    next_change: datetime | None = None
+    not_before: datetime | None = None
+    stop_at: datetime | None = None
+    backup_first: bool = False
+    alarm: bool = False
+    alternatives: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.act}: {'; '.join(self.because)}"
+
+
+def calendar_of(machine: Machine, timezone: str, day_off: DayOff) -> Calendar:
+    """The machine's windows in its own zone or, without one, in the policy's, less the days off."""
+    zone = ZoneInfo(machine.timezone or timezone)
+    return (
+        Calendar(zone, machine.windows) if machine.on_days_off else Calendar(zone, machine.windows, day_off)
+    )

@@ -1,0 +1,84 @@
+"""What people are told about machines; pure texts, each with a key that makes it told once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.kernel.durations import format_duration
+from shared.notifications.ports import Notice, Severity
+from shared.power.attempts import NO_CAPACITY
+from shared.power.model import Decision
+from shared.power.schedule import Calendar
+
+
+def warning(machine: str, decision: Decision, calendar: Calendar) -> Notice:
+    """That the machine is about to stop, and how to keep it."""
+    at = calendar.local(decision.stop_at) if decision.stop_at else "soon"
+    chat, shell = f"`!ops power up {machine} for 2h`", f"`groundcrew power up {machine} --for 2h`"
+    backup = " A backup is made before." if decision.backup_first else ""
+    return Notice(
+        Severity.WARNING,
+        f"{machine} stops at {at}",
+        f"{'; '.join(decision.because)}.{backup}",
+        f"To keep it up, write {chat} here, or run {shell}.",
+        key=f"power/{machine}/{decision.id}/warn/{at}",
+    )
+
+
+def alarm(machine: str, decision: Decision) -> Notice:
+    """That something is not as it should be and may need a person."""
+    because = "; ".join(decision.because)
+    cure = "See `groundcrew power status`; it is tried again with growing pauses."
+    if any(code in because for code in NO_CAPACITY):
+        sizes = ", ".join(decision.alternatives)
+        resize = f"Azure has no capacity for this size now. Sizes that would do: {sizes}. " if sizes else ""
+        cure = f"{resize}Resize it (`az vm resize`) or wait: it is tried again with growing pauses."
+    return Notice(
+        Severity.WARNING,
+        f"{machine} is not as it should be",
+        f"{because}.",
+        cure,
+        key=f"power/{machine}/{decision.id}/alarm",
+        again=True,
+    )
+
+
+def problem(machine: str, text: str) -> Notice:
+    """That nothing is done about the machine."""
+    return Notice(
+        Severity.WARNING,
+        f"{machine} is left alone",
+        f"{text}.",
+        "Correct policy.yaml or the setting.",
+        key=f"power/{machine}/problem",
+        again=True,
+    )
+
+
+def healthy(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
+    """That it is up, and the time it took."""
+    return Notice(
+        Severity.INFO,
+        f"{machine} is up after {format_duration(took)}",
+        f"{found}.",
+        key=f"power/{machine}/{started.isoformat()}/healthy",
+    )
+
+
+def unwell(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
+    """That it runs and the server on it does not become well."""
+    return Notice(
+        Severity.CRITICAL,
+        f"{machine} runs, but its server is not well after {format_duration(took)}",
+        f"{found}.",
+        "Look at `microk8s status` and `microk8s kubectl get pods -A` on the machine.",
+        key=f"power/{machine}/{started.isoformat()}/unwell",
+        again=True,
+    )
+
+
+def backup_skipped(due: datetime, calendar: Calendar) -> Notice:
+    """That a backup was left out on purpose."""
+    at = calendar.local(due)
+    text = f"The machine is off, and policy (`backup.when_vm_off`) does not start it for the one due at {at}."
+    return Notice(Severity.INFO, "A backup was skipped", text, key=f"power/skipped/{due.isoformat()}")

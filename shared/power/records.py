@@ -1,0 +1,85 @@
+"""What was done about each machine: one blob each under `power/machines/`, changed under its lease only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.kernel.codec import dump, moment, parse
+from shared.kernel.errors import Corrupt, NotFound
+from shared.kernel.ports import Blobs
+from shared.power.attempts import Act, Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The attempts, oldest first, and what is not over yet.
+
+    `started` is when a start was asked for that has not led to a healthy server yet, `quiesced` when the
+    guest's services were stopped ahead of a deallocation that has not shown yet.
+    """
+
+    history: tuple[Attempt, ...] = ()
+    started: datetime | None = None
+    quiesced: datetime | None = None
+
+
+class PowerRecords:
+    """Reads and writes `power/machines/<machine>.json`."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def load(self, machine: str) -> Record:
+        """The record; an empty one for a machine never dealt with. Raises Corrupt."""
+        name = _name(machine)
+        try:
+            data = self._blobs.read(name)[0]
+        except NotFound:
+            return Record()
+        return _parse(data, name)
+
+    def save(self, machine: str, record: Record) -> None:
+        """Write over what was there: the caller holds the lease `locks/power/<machine>`."""
+        self._blobs.replace(_name(machine), dump(record), etag=None)
+
+    def fleet(self, kind: str) -> tuple[datetime, Mapping[str, Mapping[str, str]]] | None:
+        """Tags by machine id as of a moment; None if they were never kept or cannot be read."""
+        name = f"power/tags.{kind}.json"
+        try:
+            plain = parse(self._blobs.read(name)[0], name)
+            return moment(plain["at"]), dict(plain["tags"])
+        except (NotFound, Corrupt, ValueError, TypeError, KeyError):
+            return None
+
+    def keep_fleet(self, kind: str, at: datetime, tags: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep tags by machine id: a listing of states has none."""
+        plain = {"at": at.isoformat(), "tags": dict(tags)}
+        self._blobs.replace(f"power/tags.{kind}.json", dump(plain), etag=None)
+
+
+def _name(machine: str) -> str:
+    return f"power/machines/{machine.lower()}.json"
+
+
+def _parse(data: bytes, name: str) -> Record:
+    plain = parse(data, name)
+    try:
+        return Record(
+            tuple(_attempt(entry) for entry in plain["history"]),
+            *(moment(plain[key]) if plain.get(key) else None for key in ("started", "quiesced")),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        cure = f"Delete {name}: the next tick begins a new one."
+        raise Corrupt(f"{name} is not a record of power", value=error, cure=cure) from error
+
+
+def _attempt(plain: Mapping[str, Any]) -> Attempt:
+    outcome = plain["outcome"]
+    if outcome not in ("issued", "done", "failed"):
+        raise ValueError(f"{outcome!r} is no outcome")
+    return Attempt(
+        Act(plain["act"]), str(plain["decision"]), moment(plain["at"]), outcome, str(plain["error"])
+    )

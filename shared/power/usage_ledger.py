@@ -1,0 +1,108 @@
+"""The ledger: when each machine was paid for, as changes in one small blob a month and machine.
+
+Written only when something changes, so an idle fleet writes nothing but the first entry of each month.
+Noting the same thing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.kernel.codec import dump, moment, parse
+from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, NotFound
+from shared.kernel.ports import Blobs
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A span in which a machine was paid for (`on`), or was not, or nobody looked (None)."""
+
+    since: datetime
+    until: datetime
+    on: bool | None
+
+    @property
+    def length(self) -> timedelta:
+        """How long it is."""
+        return self.until - self.since
+
+
+class Ledger:
+    """Reads and writes `ledger/<machine>/<year>-<month>.json`; months are in UTC."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def note(self, machine: str, now: datetime, *, on: bool, since: datetime | None = None) -> bool:
+        """What is seen now; whether that was news.
+
+        `since` is when the machine came into this state, where that is known: it is believed if it lies
+        between the change before and now, in the same month. Raises Conflict if others keep writing.
+        """
+        name = _name(machine, now)
+        for _ in range(_ATTEMPTS):
+            changes, etag = self._read(name)
+            last_at, last_on = changes[-1] if changes else (None, None)
+            if last_on is on or (last_at is not None and last_at >= now):
+                return False
+            credible = since is not None and last_at is not None and last_at < since <= now
+            at = since if credible else now
+            data = dump({"machine": machine, "changes": [(str(a), o) for a, o in (*changes, (at, on))]})
+            try:
+                if etag is None:
+                    self._blobs.create(name, data)
+                else:
+                    self._blobs.replace(name, data, etag=etag)
+            except (AlreadyExists, Conflict):
+                continue
+            return True
+        raise Conflict(f"{name} keeps changing", cure="It is tried again at the next tick.")
+
+    def intervals(self, machine: str, since: datetime, until: datetime) -> list[Interval]:
+        """The whole span without gaps: on, off, or not known; neighbours differ."""
+        changes = [one for month in _months(since, until) for one in self._read(_name(machine, month))[0]]
+        on: bool | None = None
+        begin, found = since, list[Interval]()
+        for at, now_on in changes:
+            if at >= until:
+                break
+            if now_on is not on and at > begin:
+                found.append(Interval(begin, at, on))
+                begin = at
+            on = now_on
+        return [*found, Interval(begin, until, on)] if begin < until else found
+
+    def hours(self, machine: str, since: datetime, until: datetime) -> tuple[timedelta, timedelta]:
+        """For how long it was paid for, and for how long nobody knows."""
+        parts = self.intervals(machine, since, until)
+        on = sum((part.length for part in parts if part.on), timedelta())
+        return on, sum((part.length for part in parts if part.on is None), timedelta())
+
+    def _read(self, name: str) -> tuple[list[tuple[datetime, bool]], str | None]:
+        try:
+            data, etag = self._blobs.read(name)
+        except NotFound:
+            return [], None
+        try:
+            return [(moment(at), bool(on)) for at, on in parse(data, name)["changes"]], etag
+        except (ValueError, TypeError, KeyError) as error:
+            raise Corrupt(f"{name} is not a ledger", value=error) from error
+
+
+def _name(machine: str, at: datetime) -> str:
+    return f"ledger/{machine.lower()}/{at:%Y-%m}.json"
+
+
+def _months(since: datetime, until: datetime) -> Iterator[datetime]:
+    """A moment in each month from the one before `since` (what was then may still be) to `until`."""
+    month = (since.replace(day=1) - timedelta(days=1)).replace(day=1)
+    while month <= until:
+        yield month
+        month = (month + timedelta(days=32)).replace(day=1)

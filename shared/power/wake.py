@@ -1,0 +1,155 @@
+"""Waking a machine from a page, for when the chat is off and cannot be asked.
+
+Who may is said in `shared.state.people`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from hashlib import sha256
+from urllib.parse import parse_qs
+
+from shared.kernel.durations import format_duration
+from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound
+from shared.kernel.ports import Blobs, Clock
+from shared.power.model import State
+from shared.power.reconcile import Outcome
+from shared.power.wake_html import HOURS, Card, render
+from shared.web.html import SECURITY_HEADERS, Page, html, refusal
+from shared.web.signin import Person, person_of, please_sign_in
+
+log = logging.getLogger(__name__)
+
+FORM_BYTES = 4096
+_KEY = "wake/csrf.key"
+_TOKEN_LIFE = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Wake:
+    """What the page needs; the three calls are power's own."""
+
+    survey: Callable[[], Sequence[Outcome]]
+    order: Callable[[str, str, str], object]  # machine, text, by
+    tick: Callable[[], object]
+    state: Blobs
+    clock: Clock
+    zone: tzinfo
+    sign_in: str = ""  # who vouches for people
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request; names of headers are in lower case."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def answer(wake: Wake, request: Request) -> Page:
+    """The page for GET, a start for POST. Never raises what a person could do nothing about."""
+    person = person_of(wake.sign_in, request.headers)
+    if person is None:
+        return please_sign_in(wake.sign_in, "/api/wake")
+    if request.method == "POST":
+        return _start(wake, request, person)
+    try:
+        outcomes = wake.survey()
+        if any(outcome.started for outcome in outcomes):
+            wake.tick()  # somebody watches: no need to wait for the timer
+            outcomes = wake.survey()
+    except GroundcrewError as error:
+        log.warning("wake.failed", extra={"error": str(error)})
+        body = render([], who=person.name, token="", note=f"Azure cannot be asked now: {error.thing}")
+        return html(503, body)
+    cards = [card_of(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
+    return html(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))
+
+
+def _start(wake: Wake, request: Request, person: Person) -> Page:
+    form = _form(request.body)
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return html(403, refusal("Refused", "The request came from another site."))
+    if not _is_valid(wake, person, form.get("token", "")):
+        link = ("wake", "Back to the page")
+        return html(403, refusal("Refused", "The page was too old. Please try again.", link=link))
+    hours, machine = form.get("hours", ""), form.get("machine", "")
+    if hours not in map(str, HOURS) or not machine:
+        return html(400, refusal("Refused", "That is not what the page asks for."))
+    try:
+        wake.order(machine, f"up for {hours}h", person.name)
+    except GroundcrewError as error:
+        return html(400, refusal("Refused", str(error)))
+    log.info("wake.ordered", extra={"machine": machine, "hours": hours, "by": person.name})
+    try:
+        wake.tick()
+    except GroundcrewError as error:  # the order is on record: the next tick follows it
+        log.warning("wake.tick_failed", extra={"error": str(error)})
+    return Page(303, "", {**SECURITY_HEADERS, "Location": "wake"})
+
+
+def card_of(outcome: Outcome, now: datetime, zone: tzinfo) -> Card:
+    """What is shown of a machine."""
+    state, decision = outcome.state, outcome.decision
+    lines = list(decision.because)
+    if state is State.GONE:
+        return Card(outcome.machine, "not found", "bad", tuple(lines))
+    change = decision.next_change.astimezone(zone) if decision.next_change else None
+    if state is State.RUNNING and outcome.started is None:
+        lines += [f"It runs until {change:%a %H:%M}."] if change and decision.wanted_up else []
+        return Card(outcome.machine, "up", "up", tuple(lines), button="Keep it up")
+    if outcome.started is not None or state is State.STARTING:
+        since = f", asked for {format_duration(now - outcome.started)} ago" if outcome.started else ""
+        headline = "running, not well yet" if state is State.RUNNING else "starting"
+        return Card(outcome.machine, headline + since, "off", tuple(lines), moving=True)
+    if decision.wanted_up:
+        return Card(outcome.machine, "about to start", "off", tuple(lines), moving=True)
+    lines += [f"It will be up by itself on {change:%a %d %b at %H:%M}."] if change else []
+    moving = state in (State.STOPPING, State.DEALLOCATING)
+    return Card(outcome.machine, state.value, "off", tuple(lines), moving, "Start it")
+
+
+def _form(body: bytes) -> dict[str, str]:
+    if len(body) > FORM_BYTES:
+        return {}
+    found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    return {name: values[0] for name, values in found.items()}
+
+
+def _token(wake: Wake, person: Person, now: datetime) -> str:
+    """Signed with a key of our own and bound to the person and to a time: nothing another site can know."""
+    expires = int((now + _TOKEN_LIFE).timestamp())
+    return f"{expires}.{_signature(_key(wake.state), person, expires)}"
+
+
+def _is_valid(wake: Wake, person: Person, token: str) -> bool:
+    expires, _, signature = token.partition(".")
+    if not (expires.isascii() and expires.isdigit() and len(expires) < 12):
+        return False
+    good = hmac.compare_digest(
+        signature.encode(), _signature(_key(wake.state), person, int(expires)).encode()
+    )
+    return good and wake.clock.now() < datetime.fromtimestamp(int(expires), UTC)
+
+
+def _signature(key: bytes, person: Person, expires: int) -> str:
+    return hmac.new(key, f"wake|{expires}|{person.id}".encode(), sha256).hexdigest()
+
+
+def _key(state: Blobs) -> bytes:
+    """Made at the first use; whoever can read the state can do worse than wake a machine."""
+    try:
+        return state.read(_KEY)[0]
+    except NotFound:
+        pass
+    try:
+        state.create(_KEY, secrets.token_bytes(32))
+    except AlreadyExists:
+        log.info("wake.key_made_elsewhere")
+    return state.read(_KEY)[0]

@@ -1,0 +1,80 @@
+"""Holds: work in flight that must not be interrupted by a stop, as blobs under `holds/`, each with an end.
+
+A hold ends by being released or by its own end, whichever is first; so one whose owner died costs hours,
+never a machine that runs for ever. A blob that cannot be read holds too, for a while: interrupting a backup
+is worse than paying for an evening.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from shared.kernel.codec import dump, moment, parse
+from shared.kernel.errors import Corrupt, NotFound
+from shared.kernel.ports import BlobInfo, Blobs, Clock
+from shared.records.hold import Hold
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "holds/"
+_UNREADABLE = timedelta(hours=2)
+_KEPT = timedelta(days=1)
+
+
+class Holds:
+    """The holds in the container `groundcrew`. They are for all machines: the chat lives on all of them."""
+
+    def __init__(self, blobs: Blobs, clock: Clock) -> None:
+        self._blobs, self._clock = blobs, clock
+
+    def put(self, name: str, what: str, lasting: timedelta, *, needs_up: bool = False) -> Hold:
+        """Begin a hold or renew it; `name` identifies the work (`backup/<set>`), `what` is for people.
+
+        With `needs_up` the machine is started for it, too.
+        """
+        now = self._clock.now()
+        hold = Hold(what, now, now + lasting, needs_up)
+        self._blobs.replace(_name(name), dump(hold), etag=None)
+        log.info("hold.put", extra={"hold": name, "until": hold.until.isoformat()})
+        return hold
+
+    def release(self, name: str) -> None:
+        """The work is done; releasing what is not held is fine."""
+        self._blobs.delete(_name(name))
+
+    def in_force(self) -> tuple[Hold, ...]:
+        """The holds of this moment; those that ended a day ago are swept away."""
+        now, found = self._clock.now(), []
+        for blob in self._blobs.list(_PREFIX):
+            hold = self._read(blob)
+            if hold is None:
+                continue
+            if hold.until > now:
+                found.append(hold)
+            elif now - hold.until > _KEPT:
+                self._blobs.delete(blob.name)
+        return tuple(found)
+
+    def _read(self, blob: BlobInfo) -> Hold | None:
+        try:
+            return _parse(self._blobs.read(blob.name)[0], blob.name)
+        except NotFound:
+            return None
+        except Corrupt as error:
+            log.warning("hold.unreadable", extra={"blob": blob.name, "error": str(error)})
+            return Hold(f"unreadable {blob.name}", blob.last_modified, blob.last_modified + _UNREADABLE)
+
+
+def _name(name: str) -> str:
+    return f"{_PREFIX}{name.strip('/')}.json"
+
+
+def _parse(data: bytes, name: str) -> Hold:
+    plain = parse(data, name)
+    try:
+        return Hold(
+            str(plain["what"]), moment(plain["since"]), moment(plain["until"]), plain["needs_up"] is True
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise Corrupt(f"{name} is not a hold", value=error) from error

@@ -1,0 +1,108 @@
+"""Run records: what each job is doing or did, as blobs under `runs/`, for people and for `catch_up`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.kernel.errors import Corrupt, NotFound
+from shared.kernel.ports import Blobs, Clock
+
+log = logging.getLogger(__name__)
+
+_EVERY = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one job. `state` is `running`, `done`, `failed` or `skipped`."""
+
+    job: str
+    id: str
+    state: str
+    started: datetime
+    updated: datetime
+    summary: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    error: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Runs:
+    """Reads and writes run records in the container `groundcrew`."""
+
+    def __init__(self, blobs: Blobs, clock: Clock) -> None:
+        self._blobs, self._clock = blobs, clock
+
+    def begin(self, job: str, run_id: str, summary: str, *, total: int = 0, unit: str = "") -> Progress:
+        """Record that a run began; the result reports on it."""
+        now = self._clock.now()
+        run = Run(job, run_id, "running", now, now, summary, total=total, unit=unit)
+        self.save(run)
+        return Progress(self, self._clock, run)
+
+    def end(self, job: str, run_id: str, state: str, summary: str, error: str = "", **details: object) -> Run:
+        """Record how a run ended that another worker may have begun."""
+        try:
+            run = self.load(job, run_id)
+        except NotFound:
+            run = self.begin(job, run_id, summary).run
+        return Progress(self, self._clock, run).finish(state, summary, error, **details)
+
+    def save(self, run: Run) -> None:
+        """Write the record over what was there."""
+        data = json.dumps(asdict(run), default=lambda at: at.isoformat(), ensure_ascii=False)
+        self._blobs.replace(_name(run.job, run.id), data.encode(), etag=None)
+
+    def load(self, job: str, run_id: str) -> Run:
+        """Raises NotFound or Corrupt."""
+        return _parse(self._blobs.read(_name(job, run_id))[0], _name(job, run_id))
+
+    def all(self, job: str, prefix: str = "") -> Iterator[Run]:
+        """The job's records whose id begins so, in the order of their ids."""
+        for blob in self._blobs.list(_name(job, prefix).removesuffix(".json")):
+            yield _parse(self._blobs.read(blob.name)[0], blob.name)
+
+
+class Progress:
+    """Reports on a run, at most every two seconds, so that reporting costs nothing."""
+
+    def __init__(self, runs: Runs, clock: Clock, run: Run) -> None:
+        self._runs, self._clock, self.run = runs, clock, run
+        self._saved = run.updated
+
+    def advance(self, done: int, **details: object) -> None:
+        """Note how far the run is."""
+        now = self._clock.now()
+        self.run = replace(self.run, done=done, updated=now, details={**self.run.details, **details})
+        if now - self._saved >= _EVERY:
+            self._saved = now
+            self._runs.save(self.run)
+            log.info("run.progress", extra={"run": self.run.id, "done": done, "total": self.run.total})
+
+    def finish(self, state: str, summary: str, error: str = "", **details: object) -> Run:
+        """Note how the run ended."""
+        merged = {**self.run.details, **details}
+        now = self._clock.now()
+        self.run = replace(self.run, state=state, updated=now, summary=summary, error=error, details=merged)
+        self._runs.save(self.run)
+        return self.run
+
+
+def _name(job: str, run_id: str) -> str:
+    return f"runs/{job}/{run_id}.json"
+
+
+def _parse(data: bytes, name: str) -> Run:
+    try:
+        plain = json.loads(data)
+        plain |= {key: datetime.fromisoformat(plain[key]) for key in ("started", "updated")}
+        return Run(**plain)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Corrupt(f"{name} is not a run record", value=error) from error

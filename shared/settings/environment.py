@@ -1,0 +1,200 @@
+"""Settings: the only reader of the environment. Every bad setting is reported at once, with an example.
+
+Settings are read when a function runs, never when the app is imported: a missing one must not keep the
+other functions from being indexed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.kernel.errors import UsageError
+from shared.kernel.secret import Secret
+from shared.settings.definitions import (
+    BACKUP_STORAGE,
+    POLICY,
+    ROOT,
+    SCHEDULES,
+    SETTINGS,
+    STORAGE,
+    URL,
+    WAKE_SIGN_IN,
+    Setting,
+)
+from shared.settings.storage_account import StorageAccount
+
+T = TypeVar("T")
+
+_ADDRESS = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", re.ASCII)
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def schedule(timer: str) -> str:
+    """The timer's NCRONTAB expression: `GROUNDCREW_SCHEDULE_<TIMER>` or the default."""
+    return os.environ.get(schedule_setting(timer)) or SCHEDULES[timer]
+
+
+def schedule_setting(timer: str) -> str:
+    """The name of the app setting that changes a timer's schedule."""
+    return f"GROUNDCREW_SCHEDULE_{timer.upper()}"
+
+
+def daily_time(expression: str) -> time | None:
+    """When an NCRONTAB expression fires, if it does so once a day; else None."""
+    found = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
+    return time(int(found[3]), int(found[2]), int(found[1] or 0)) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The environment, read setting by setting; faults are collected and raised together."""
+
+    values: Mapping[str, str]
+
+    def get(self, setting: Setting) -> str:
+        """The value without white space around it, or the default. Raises UsageError."""
+        value = self.values.get(setting.name, "").strip()
+        if value:
+            return value
+        if setting.default is None:
+            raise UsageError(f"{setting.name} is not set", cure=f"For example: {setting.example}")
+        return setting.default
+
+    def secret(self, setting: Setting) -> Secret:
+        """The same, in a type that does not print."""
+        return Secret(self.get(setting))
+
+    def words(self, setting: Setting) -> tuple[str, ...]:
+        """A list separated by commas or white space."""
+        return tuple(self.get(setting).replace(",", " ").split())
+
+    def host_storage(self) -> StorageAccount:
+        """The host's storage account, by connection string or by identity."""
+        if account := self.values.get(f"{STORAGE.name}__accountName", "").strip():
+            client_id = self.values.get(f"{STORAGE.name}__clientId", "").strip()
+            return StorageAccount.by_identity(account, client_id=client_id)
+        return named(STORAGE, StorageAccount.by_connection_string, self.get(STORAGE))
+
+    def backup_storage(self) -> StorageAccount:
+        """Where backups lie."""
+        text = self.get(BACKUP_STORAGE)
+        return named(BACKUP_STORAGE, storage, text) if text else self.host_storage()
+
+    def url(self) -> str:
+        """The app's own address, without a slash at its end; empty if none is known. Raises UsageError."""
+        given, platform = self.get(URL), self.values.get("WEBSITE_HOSTNAME", "").strip()
+        if not given and platform:
+            # App Service sets it to the app's default name, core tools to localhost and the port.
+            host = re.sub(r":\d+$", "", platform.lower())
+            given = f"{'http' if host in _LOOPBACK else 'https'}://{platform}"
+        return named(URL, address, given) if given else ""
+
+    def wake_sign_in(self) -> str:
+        """Who vouches for people at the pages; empty for nobody. Raises UsageError."""
+        given = self.get(WAKE_SIGN_IN)
+        if given not in ("", "app-service", "none"):
+            cure = f"For example: {WAKE_SIGN_IN.example}"
+            raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=given, cure=cure)
+        # App Service sets it where its authentication is on.
+        platform = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+        return given or ("app-service" if platform else "")
+
+    def policy_text(self) -> str:
+        """The policy file's content. Raises UsageError naming the file."""
+        path = Path(self.get(POLICY))
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            cure = f"Set {POLICY.name} to the file's path."
+            raise UsageError("cannot read the policy", value=f"{path}: {error}", cure=cure) from error
+
+
+def environment() -> Environment:
+    """The process's environment."""
+    return Environment(os.environ)
+
+
+def storage(text: str) -> StorageAccount:
+    """A storage account given as a name, a URL, a connection string or a SAS URL. Raises UsageError."""
+    if "sig=" in text and text.startswith("http"):
+        return StorageAccount.by_sas_url(text)
+    if "=" in text:
+        return StorageAccount.by_connection_string(text)
+    return StorageAccount.by_identity(text)
+
+
+def address(text: str) -> str:
+    """A site's address without a path or a slash at its end: https, or http on this machine.
+
+    Raises UsageError.
+    """
+    found = _ADDRESS.fullmatch(text.lower())
+    if found is None or int(found[3] or 1) not in range(1, 65536):
+        # What is before an @ may be a password.
+        value = None if "@" in text else text
+        raise UsageError("not the address of a site: scheme and host, maybe a port, no path", value=value)
+    if found[1] == "http" and found[2] not in _LOOPBACK:
+        raise UsageError("not https, which is needed for all but this machine", value=text)
+    return text.lower().removesuffix("/")
+
+
+class BadSettings(UsageError):
+    """Several faults of settings, told together."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("settings are missing or wrong:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    @property
+    def public(self) -> str:
+        """Their names; a fault may quote what was given."""
+        names = [s.name for s in SETTINGS if any(s.name in fault for fault in self.faults)]
+        return f"settings are missing or wrong: {', '.join(names) or 'see the log'}"
+
+
+def all_or_nothing(**readers: Callable[[], Any]) -> dict[str, Any]:
+    """Call every reader; raises one UsageError that lists all that failed, one per line."""
+    values, faults = {}, list[str]()
+    for name, read in readers.items():
+        try:
+            values[name] = read()
+        except BadSettings as error:
+            faults += error.faults
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise BadSettings(list(dict.fromkeys(faults)))
+    return values
+
+
+def named(setting: Setting, parse: Callable[[str], T], text: str) -> T:
+    """`parse(text)`, whose UsageError then names the setting and gives its example."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        example = f"For example: {setting.example}"
+        raise UsageError(f"{setting.name}: {error.thing}", value=error.value, cure=example) from error
+
+
+def table() -> str:
+    """The reference of all settings, in Markdown: docs/settings.md is this text."""
+    rows = ["| setting | what it is | default | example |", "|---|---|---|---|"]
+    for s in SETTINGS:
+        default = "**needed**" if s.default is None else _default(s)
+        name = f"`{s.name}`" + (" (secret)" if s.secret else "")
+        rows.append(f"| {name} | {s.purpose} | {default} | `{s.example}` |")
+    for timer, expression in SCHEDULES.items():
+        purpose = f"When the timer `{timer}` fires: NCRONTAB with seconds, in UTC."
+        rows.append(f"| `{schedule_setting(timer)}` | {purpose} | `{expression}` | `{expression}` |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(setting: Setting) -> str:
+    text = (setting.default or "").removeprefix(str(ROOT) + os.sep)
+    return f"`{text}`" if text else "empty"

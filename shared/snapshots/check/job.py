@@ -1,0 +1,256 @@
+"""The check of snapshots: a disk is made of one, looked at, and removed again; what it costs is said before.
+
+By hand, or every week where policy says so. A snapshot that passed is tagged as proven, and the newest
+proven one is never pruned. A disk that was left behind by a run that died is removed by `snapshot_cycle`
+when its expiry tag says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from shared.cloud.disk_meters import meter_of
+from shared.cloud.disks import Disk, Disks, Snapshot
+from shared.cloud.prices import Prices
+from shared.kernel.codec import dump, moment, parse
+from shared.kernel.errors import (
+    AlreadyExists,
+    Conflict,
+    GroundcrewError,
+    Locked,
+    NotFound,
+    Refused,
+    UsageError,
+)
+from shared.kernel.ports import Blobs, Clock
+from shared.notifications.ports import Notice, Notifications, Severity
+from shared.records.audit import Audit
+from shared.records.runs import Runs
+from shared.snapshots.check import decide as core
+from shared.snapshots.check.disks import OWNER, CheckDisks
+from shared.snapshots.decide import OWNER_TAG
+
+log = logging.getLogger(__name__)
+
+JOB = "snapshot_check"
+_LEASE = timedelta(seconds=60)
+_NEXT = "snapshots/next-check.json"
+WEEK, _AGAIN = timedelta(days=7), timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What the job needs. `patience` is how long the making of a disk may take."""
+
+    disks: Disks
+    prices: Prices
+    state: Blobs
+    clock: Clock
+    notifications: Notifications
+    patience: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check to come. `most` is what it costs at most, None if `missing` says why that is not known."""
+
+    snapshot: Snapshot
+    meter: str
+    most: Decimal | None = None
+    currency: str = ""
+    missing: str = ""
+
+    def __str__(self) -> str:
+        size, time = self.snapshot.size_gb, core.LIFETIME // timedelta(hours=1)
+        price = f"at most {self.most:.4f} {self.currency}" if self.most is not None else self.missing
+        return f"check {self.snapshot.name}: a disk of {size} GB ({core.SKU}) for {time} h at most: {price}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of it: whether the snapshot is proven, a sentence for each problem, and how long it took."""
+
+    snapshot: str
+    proven: bool
+    problems: tuple[str, ...]
+    took: timedelta
+
+
+def weekly(job: Checks) -> str:
+    """Check each disk's newest good snapshot if that was not done for a week; what was done, in a sentence.
+
+    Level-triggered. What went wrong is told, and tried again a day later.
+    """
+    now = job.clock.now()
+    if now < _next_check(job.state):
+        return "nothing to check: done less than a week ago"
+    problems: list[str] = []
+    proven = 0
+    try:
+        for check in survey(job):
+            result = run(job, check)
+            proven += result.proven
+            problems += [f"{result.snapshot}: {problem}" for problem in result.problems]
+    except Locked:
+        return "nothing to check: another check is being made"
+    except NotFound as error:
+        problems.append(str(error))
+    if problems:
+        _tell(job, "; ".join(problems)[:1500])
+    again = now + (_AGAIN if problems else WEEK)
+    job.state.replace(_NEXT, dump({"at": again.isoformat()}), etag=None)
+    return "; ".join([f"{proven} snapshots proven", *problems])
+
+
+def _next_check(state: Blobs) -> datetime:
+    """When to check again; at once if that cannot be read."""
+    try:
+        return moment(parse(state.read(_NEXT)[0], _NEXT)["at"])
+    except (GroundcrewError, ValueError, TypeError, KeyError):
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _tell(job: Checks, text: str) -> None:
+    cure = "Try `groundcrew snapshots check`."
+    notice = Notice(
+        Severity.WARNING, "A snapshot was not proven", text, cure, key="snapshots/check", again=True
+    )
+    try:
+        job.notifications.tell(notice)
+    except GroundcrewError as error:
+        log.warning("snapshots.not_told", extra={"title": notice.title, "error": str(error)})
+
+
+def survey(job: Checks, name: str = "") -> list[Check]:
+    """The checks that would be made: of the snapshot of that name, or of each disk's newest good one.
+
+    Changes nothing. Raises `NotFound`, `Refused` for a snapshot that is not ours, `Conflict` while it is
+    being copied.
+    """
+    found = list(job.disks.snapshots())
+    chosen = [_named(found, name)] if name else _newest(job, found)
+    return [_priced(job, snapshot) for snapshot in chosen]
+
+
+def _named(found: Iterable[Snapshot], name: str) -> Snapshot:
+    fitting = [one for one in found if name.lower() in (one.name.lower(), one.id)]
+    if not fitting:
+        raise NotFound("there is no such snapshot", value=name, cure="See `groundcrew snapshots list`.")
+    if len(fitting) > 1:
+        raise UsageError("several snapshots have this name", value=name, cure="Give the one's whole id.")
+    (snapshot,) = fitting
+    if not _is_ours(snapshot):
+        cure = "Only what Groundcrew made is checked and marked."
+        raise Refused("the snapshot is not ours", value=snapshot.name, cure=cure)
+    if not _is_whole(snapshot):
+        copied = f"{snapshot.complete_percent:g} %"
+        raise Conflict(f"{snapshot.name} is still being copied", value=copied, cure="Try again later.")
+    return snapshot
+
+
+def _newest(job: Checks, found: Iterable[Snapshot]) -> list[Snapshot]:
+    newest: dict[str, Snapshot] = {}
+    for one in sorted(found, key=lambda one: (one.created, one.name)):
+        if _is_ours(one) and _is_whole(one) and one.created <= job.clock.now():
+            newest[one.disk] = one
+    if not newest:
+        raise NotFound("there is no good snapshot of ours", cure="Take one: `groundcrew snapshots run`.")
+    return [newest[disk] for disk in sorted(newest)]
+
+
+def _is_ours(snapshot: Snapshot) -> bool:
+    return snapshot.tags.get(OWNER_TAG) == OWNER
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    return snapshot.provisioned and snapshot.complete_percent >= 100
+
+
+def _priced(job: Checks, snapshot: Snapshot) -> Check:
+    region = snapshot.location
+    meter = meter_of(Disk("", "", "", region, core.SKU, snapshot.size_gb))
+    try:
+        found = [price for price in job.prices.storage(region) if price.item == meter]
+    except GroundcrewError as error:
+        return Check(snapshot, meter, missing=f"its price could not be had ({error.thing})")
+    if not found:
+        return Check(snapshot, meter, missing=f"no price could be had for {meter} in {region}")
+    return Check(snapshot, meter, core.most(found[0].amount), found[0].currency)
+
+
+def run(job: Checks, check: Check) -> Checked:
+    """Make the disk, look at it and remove it, whatever happens; record what came of it.
+
+    Raises `Locked` if another check is being made.
+    """
+    with job.state.lease("locks/snapshot-check", duration=_LEASE):
+        snapshot, begun = check.snapshot, job.clock.now()
+        run_id = f"{begun:%Y%m%dT%H%M%SZ}-{snapshot.name}"
+        progress = Runs(job.state, job.clock).begin(JOB, run_id, f"checking {snapshot.name}")
+        proven, problems = _checked(job, snapshot)
+        problems += _marked(job, snapshot, proven=proven) if proven is not None else []
+        took = job.clock.now() - begun
+        summary = f"{snapshot.name} is {'proven' if proven else 'not proven'}"
+        details = {"size_gb": snapshot.size_gb, "seconds": took.total_seconds(), "proven": bool(proven)}
+        state = "failed" if problems else "done"
+        progress.finish(state, summary, "; ".join(problems), **details)
+        Audit(job.state, job.clock).append(OWNER, "snapshots.check", snapshot.name, summary)
+        log.info("snapshots.checked", extra={"snapshot": snapshot.name, "problems": problems, **details})
+        return Checked(snapshot.name, bool(proven), tuple(problems), took)
+
+
+def _checked(job: Checks, snapshot: Snapshot) -> tuple[bool | None, list[str]]:
+    """Whether a whole disk came of it, None if that could not be found out; and what went wrong."""
+    now = job.clock.now()
+    name = core.disk_name(snapshot.id, now)
+    kept = CheckDisks(job.disks, job.state, job.clock)
+    kept.note(name, now + core.LIFETIME)
+    problems: list[str] = []
+    proven = None
+    foreign = False
+    try:
+        tags = core.disk_tags(snapshot.name, now, owner=OWNER)
+        disk = job.disks.create_disk(snapshot.id, name, core.SKU, tags, timeout=job.patience)
+        problems += core.faults(
+            size_gb=disk.size_gb,
+            wanted_gb=snapshot.size_gb,
+            source=disk.source,
+            wanted_source=snapshot.id,
+            provisioned=disk.provisioned,
+        )
+        proven = not problems
+    except AlreadyExists as error:
+        foreign = True  # who knows whose it is: its tags will tell the next tick
+        problems.append(str(error))
+    except GroundcrewError as error:
+        problems.append(str(error))
+    finally:
+        # Also after a failure: Azure may have made the disk all the same.
+        problems += [] if foreign else _removed(job, snapshot, name, kept)
+    return proven, problems
+
+
+def _removed(job: Checks, snapshot: Snapshot, name: str, kept: CheckDisks) -> list[str]:
+    try:
+        job.disks.delete_disk(core.disk_id(snapshot.id, name))
+        kept.forget(name)
+    except GroundcrewError as error:
+        time = core.LIFETIME // timedelta(hours=1)
+        return [f"the disk {name} is still there and is removed by its tag after {time} h ({error})"]
+    return []
+
+
+def _marked(job: Checks, snapshot: Snapshot, *, proven: bool) -> list[str]:
+    """Write the result on the snapshot, beside what somebody may have written there meanwhile."""
+    try:
+        fresh = job.disks.snapshot(snapshot.id)
+        tags = core.tags_after(fresh.tags, job.clock.now(), proven=proven)
+        if tags != fresh.tags:
+            job.disks.set_tags(snapshot.id, tags)
+    except GroundcrewError as error:
+        return [f"the result could not be written on the snapshot: {error}"]
+    return []

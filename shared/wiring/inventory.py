@@ -1,0 +1,33 @@
+"""The wiring of the inventory of machines: which exist, and what is to be done about them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.settings import environment as config
+from shared.wiring import azure, backups, clock, policy, state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.cloud.machines import PowerSwitch
+    from shared.power.inventory import Fleet
+
+
+@cache
+def fleet(*, asks: bool = True) -> Fleet:
+    """What power sees; only the kinds of machine that policy names are asked for, and none without `asks`."""
+    from shared.policy import days_off
+    from shared.power.inventory import Fleet
+
+    read = config.all_or_nothing(
+        switches=_switches if asks else dict, state=state, policy=policy, backups=backups
+    )
+    at = config.daily_time(config.schedule("nightly_backup"))
+    return Fleet(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
+
+
+def _switches() -> Mapping[str, PowerSwitch]:
+    known = {"vm": azure.machines, "aks": azure.clusters}
+    return {kind: known[kind]() for kind in {machine.kind for machine in policy().power.machines}}

@@ -1,0 +1,45 @@
+"""The wiring of the cluster's API."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import UsageError
+from shared.settings import definitions as settings
+from shared.settings import environment as config
+from shared.wiring import policy
+
+if TYPE_CHECKING:
+    from shared.kernel.secret import Secret
+    from shared.kubernetes.ports import Cluster
+
+
+@cache
+def kubeconfig() -> Secret:
+    """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
+    from shared.kernel.secret import Secret
+
+    given = config.environment().get(settings.KUBECONFIG)
+    if not given:
+        raise UsageError(
+            f"{settings.KUBECONFIG.name} is not set", cure=f"For example: {settings.KUBECONFIG.example}"
+        )
+    if "\n" in given or given.startswith("{"):
+        return Secret(given)
+    try:
+        return Secret(Path(given).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"{settings.KUBECONFIG.name} names no readable file", value=type(error).__name__
+        ) from None
+
+
+@cache
+def cluster() -> Cluster:
+    """The namespace that policy names. Raises UsageError."""
+    from shared.adapters.kubernetes import connect
+
+    rules = policy().deploy
+    return connect(kubeconfig(), rules.namespace, rules.prometheus)

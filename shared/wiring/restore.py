@@ -1,0 +1,50 @@
+"""The wiring of restores and of what reads stored sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import UsageError
+from shared.settings import definitions as settings
+from shared.settings import environment as config
+from shared.wiring import BACKUPS, backups, blobs
+
+if TYPE_CHECKING:
+    from shared.formats.agekeys import Identity
+    from shared.kernel.ports import Blobs, Reporter
+    from shared.restore.job import Restore
+
+
+def restore(
+    to_uri: str, *, storage: str, identity_files: Sequence[Path], signers: Sequence[str], reporter: Reporter
+) -> Restore:
+    """All that a restore needs; `storage` and `signers` come from the settings if empty."""
+    from shared.adapters.mongodb import connect_target
+    from shared.restore.job import Restore
+
+    identities = [identity for path in identity_files for identity in read_identities(path)]
+    return Restore(backup_store(storage), connect_target(to_uri), identities, trusted(signers), reporter)
+
+
+def backup_store(storage: str = "") -> Blobs:
+    """The container of backups: the one named, or the settings'."""
+    return blobs(config.storage(storage), BACKUPS) if storage else backups()
+
+
+def trusted(signers: Sequence[str] = ()) -> tuple[str, ...]:
+    """The signers whose manifests are accepted; empty means that nobody vouches for them."""
+    return tuple(signers) or config.environment().words(settings.TRUSTED)
+
+
+def read_identities(path: Path) -> list[Identity]:
+    """The identities of a key file. Raises UsageError naming the file, never its content."""
+    from shared.formats.agekeys import parse_identities
+
+    try:
+        return parse_identities(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read the key file {path}", value=error) from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.thing}", cure=error.cure) from error

@@ -1,0 +1,42 @@
+"""The wiring of the webhook's door: two settings, the policy and the queue."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import UsageError
+from shared.settings import definitions as settings
+from shared.settings import environment as config
+from shared.wiring import policy, queues
+
+if TYPE_CHECKING:
+    from shared.deploy.webhook.event import DeployTarget
+    from shared.deploy.webhook.intake import Intake
+
+
+@cache
+def intake() -> Intake:
+    """What the door needs; without a secret it is made all the same, and stays closed."""
+    from shared.deploy.webhook.intake import Intake, committing
+
+    return Intake(secrets(), targets(), committing(queues()))
+
+
+def secrets() -> tuple[str, ...]:
+    """At most two, of which the older one is going. Raises UsageError, quoting none."""
+    found = config.environment().words(settings.WEBHOOK_SECRETS)
+    if len(found) > 2:
+        name = settings.WEBHOOK_SECRETS.name
+        raise UsageError(f"{name} has {len(found)} secrets", cure="Keep the new one and the one that goes.")
+    return found
+
+
+def targets() -> tuple[DeployTarget, ...]:
+    """What policy ships; empty if deploys are off."""
+    from shared.deploy.webhook.event import DeployTarget
+
+    deploy = policy().deploy
+    if not deploy.repository:
+        return ()
+    return (DeployTarget(deploy.repository, deploy.branch, deploy.environments[0]),)

@@ -1,0 +1,161 @@
+"""What is read from Azure's list of prices, and how often it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pytest
+import requests
+from aiohttp import web
+
+from local.azure_rm import AzureServer
+from local.server import Served
+from shared.adapters.azure_prices import AzurePrices, parse_machine
+from shared.cloud.prices import PriceKind
+from shared.kernel.errors import GroundcrewError, Refused, Unavailable
+
+
+@pytest.fixture
+def server() -> Iterator[AzureServer]:
+    """With the sample prices."""
+    with AzureServer() as running:
+        yield running
+
+
+def row(**changes: object) -> dict[str, object]:
+    """A row of the Retail Prices API on a machine, pay-as-you-go on Linux."""
+    plain: dict[str, object] = {
+        "currencyCode": "EUR",
+        "tierMinimumUnits": 0,
+        "retailPrice": Decimal("8760"),
+        "unitPrice": Decimal("1"),
+        "armRegionName": "westeurope",
+        "meterName": "D4ads v5",
+        "productName": "Virtual Machines Dadsv5 Series",
+        "skuName": "D4ads v5",
+        "unitOfMeasure": "1 Hour",
+        "type": "Consumption",
+        "isPrimaryMeterRegion": True,
+        "armSkuName": "Standard_D4ads_v5",
+    }
+    return plain | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "amount", "windows"),
+    [
+        ({}, PriceKind.PAY_AS_YOU_GO, "8760", False),
+        ({"productName": "Virtual Machines Dadsv5 Series Windows"}, PriceKind.PAY_AS_YOU_GO, "8760", True),
+        ({"meterName": "D4ads v5 Spot"}, PriceKind.SPOT, "8760", False),
+        ({"skuName": "D4ads v5 Low Priority"}, PriceKind.LOW_PRIORITY, "8760", False),
+        ({"type": "DevTestConsumption"}, PriceKind.DEV_TEST, "8760", False),
+        ({"type": "Reservation", "reservationTerm": "1 Year"}, PriceKind.RESERVATION, "1", False),
+        ({"type": "Reservation", "reservationTerm": "5 Years"}, PriceKind.RESERVATION, "0.2", False),
+    ],
+)
+def test_rows_that_look_alike_are_told_apart(
+    changes: dict[str, object], kind: PriceKind, amount: str, windows: bool
+) -> None:
+    [price] = parse_machine(row(**changes))
+
+    assert (price.kind, price.amount, price.windows, price.unit) == (kind, Decimal(amount), windows, "hour")
+
+
+def test_a_reservation_without_a_term_is_left_out_rather_than_guessed() -> None:
+    assert list(parse_machine(row(type="Reservation"))) == []
+
+
+def test_the_stand_in_s_price_arrives_to_the_last_digit(server: AzureServer) -> None:
+    with requests.Session() as session:
+        prices = AzurePrices(session, "EUR", url=server.prices_url).machine("Standard_D4ads_v5", "westeurope")
+
+    [price] = [p for p in prices if p.kind is PriceKind.PAY_AS_YOU_GO and not p.windows]
+    assert price.amount == Decimal("0.216")  # 0.2 USD in the sample, 1.2 for the region, 0.9 for the euro
+
+
+class Kept(dict[str, str]):
+    """A cache that never forgets."""
+
+    def read(self, key: str) -> str | None:
+        """See `PriceCache.read`."""
+        return self.get(key)
+
+    def write(self, key: str, text: str) -> None:
+        """See `PriceCache.write`."""
+        self[key] = text
+
+
+def test_prices_are_asked_for_once_and_remembered_exactly(server: AzureServer) -> None:
+    cache = Kept()
+    with requests.Session() as session:
+        prices = AzurePrices(session, "EUR", url=server.prices_url, cache=cache)
+        first = prices.machine("Standard_D4ads_v5", "westeurope")
+        again = prices.machine("Standard_D4ads_v5", "westeurope")
+        other = AzurePrices(session, "USD", url=server.prices_url, cache=cache)
+        dollars = other.machine("Standard_D4ads_v5", "westeurope")
+
+    assert first == again
+    assert dollars != first
+    assert len(server.requests("GET /api/retail/prices")) == 2
+
+
+def repeated(server: AzureServer) -> None:
+    """The same meters once more: of another region, and for bulk."""
+    wanted = [one for one in server.price_items if one["armSkuName"] == "Standard_D4ads_v5"]
+    server.price_items += [{**one, "isPrimaryMeterRegion": False, "retailPrice": 99.0} for one in wanted]
+    server.price_items += [{**one, "tierMinimumUnits": 1000.0, "retailPrice": 98.0} for one in wanted]
+
+
+def test_repetitions_of_a_meter_do_not_count(server: AzureServer) -> None:
+    with requests.Session() as session:
+        prices = AzurePrices(session, "USD", url=server.prices_url)
+        plain = prices.machine("Standard_D4ads_v5", "westeurope")
+        repeated(server)
+        assert prices.machine("Standard_D4ads_v5", "westeurope") == plain
+
+
+def serving(answer: Callable[[web.Request], web.StreamResponse]) -> Served:
+    """A server that answers everything in one way."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return answer(request)
+
+    def make() -> web.Application:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", handle)
+        return application
+
+    return Served(make)
+
+
+def redirected(request: web.Request) -> web.Response:
+    """Sends the caller to another address, where a good answer waits."""
+    if request.path == "/elsewhere":
+        return web.json_response({"Items": []})
+    return web.Response(status=302, headers={"Location": "/elsewhere"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (lambda _: web.Response(text="<html>busy</html>"), Unavailable),
+        (lambda _: web.json_response([1]), Unavailable),
+        (lambda _: web.Response(status=429), Unavailable),
+        (lambda r: redirected(r), Unavailable),
+        (lambda _: web.json_response({"Items": [], "NextPageLink": "http://169.254.169.254/"}), Refused),
+        (lambda r: web.json_response({"Items": [], "NextPageLink": str(r.url)}), Unavailable),
+    ],
+    ids=["html", "list", "throttled", "redirect", "another-host", "endless"],
+)
+def test_odd_answers_of_the_price_list_are_errors_and_lead_nowhere(
+    answer: Callable[[web.Request], web.StreamResponse], kind: type[GroundcrewError]
+) -> None:
+    with (
+        serving(answer) as server,
+        requests.Session() as session,
+        pytest.raises(GroundcrewError) as caught,
+    ):
+        AzurePrices(session, "EUR", url=server.url).machine("Standard_D4ads_v5", "westeurope")
+
+    assert type(caught.value) is kind

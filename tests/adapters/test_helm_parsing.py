@@ -1,0 +1,159 @@
+"""What Helm prints, in our words; and its record of a release, rewritten."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from shared.adapters.helm.parsing import (
+    failure,
+    missing,
+    parse_history,
+    parse_lint,
+    reason,
+    timed_out,
+    told,
+)
+from shared.adapters.helm.storage import rewritten
+from shared.kernel.errors import Conflict, Corrupt, Refused, Unavailable
+
+UNSEEN = "resource Secret/chat/web not ready. status: Unknown, message:"
+LINT = """\
+==> Linting /chart
+[INFO] Chart.yaml: icon is recommended
+[WARNING] templates/x.yaml: object name does not conform
+[ERROR] templates/: chat/templates/a.yaml:1:16
+  executing "chat/templates/a.yaml" at <.Values.x.y>:
+    nil pointer evaluating interface {}.y
+
+Error: 1 chart(s) linted, 1 chart(s) failed
+"""
+
+
+def test_errors_and_warnings_of_lint_are_found_with_what_belongs_to_them():
+    warning, error = parse_lint(LINT)
+    assert (warning.severity, warning.where, warning.message) == (
+        "warning",
+        "templates/x.yaml",
+        "object name does not conform",
+    )
+    assert (error.severity, error.where) == ("error", "templates/")
+    assert error.message.endswith("nil pointer evaluating interface {}.y")
+    assert error.message.startswith("chat/templates/a.yaml:1:16 executing")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('kubernetes cluster unreachable: Get "https://10.0.0.4:16443/version"', Unavailable),
+        ("Get https://x: dial tcp 10.0.0.4:16443: connect: connection refused", Unavailable),
+        ("net/http: TLS handshake timeout", Unavailable),
+        ("the server is currently unable to handle the request", Unavailable),
+        ('secrets is forbidden: User "x" cannot list resource "secrets"', Refused),
+        ("the server has asked for the client to provide credentials", Refused),
+        ("UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress", Conflict),
+        (
+            'UPGRADE FAILED: failed to create patch: Patch "https://10.0.0.4:16443/apis/apps/v1": EOF',
+            Unavailable,
+        ),
+        ('failed calling webhook "x": no endpoints available for service "x"', Unavailable),
+        (f"UPGRADE FAILED: {UNSEEN}", Unavailable),
+        (f"pre-upgrade hooks failed: {UNSEEN}", Unavailable),
+        (f"UPGRADE FAILED: {UNSEEN} context deadline exceeded", None),
+        (
+            f"UPGRADE FAILED: {UNSEEN} resource Deployment/chat/web not ready. status: Failed, message: x",
+            None,
+        ),
+        (f"has been rolled back due to rollback-on-failure being set: {UNSEEN}", None),
+        ("UPGRADE FAILED: context deadline exceeded", None),
+        ("UPGRADE FAILED: pre-upgrade hooks failed: job failed", None),
+    ],
+)
+def test_a_cluster_that_could_not_be_asked_is_told_from_a_release_that_failed(text, kind):
+    made = failure(f'level=WARN msg="upgrade failed"\nError: {text}\n')
+    assert made is None if kind is None else type(made) is kind
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            'level=DEBUG msg="Patched resource" namespace=n name=web gvk="apps/v1, Kind=Deployment"',
+            "Deployment web applied",
+        ),
+        (
+            'level=DEBUG msg="waiting for resource" name=web kind=Deployment actualStatus=InProgress',
+            "Deployment web: InProgress",
+        ),
+        ('level=DEBUG msg="rolling back" name=chat currentVersion=2 targetVersion=1', "rolling back"),
+        ('level=WARN msg="upgrade failed" error="password hunter22"', ""),
+        ("hunter22 without a form", ""),
+        ("", ""),
+    ],
+)
+def test_of_helms_log_only_known_lines_are_told(line, text):
+    assert told(line) == text
+
+
+def test_the_last_error_is_the_reason_and_the_log_is_not():
+    text = "level=DEBUG msg=x\nError: first\nlevel=WARN msg=y\nError: second\n  goes on\n"
+    assert reason(text) == "second goes on"
+    assert reason("") == "Helm failed without a word"
+    assert len(reason("Error: " + "x" * 9000)) == 2000
+
+
+def test_what_is_missing_and_what_was_too_slow_are_recognized():
+    assert missing("Error: release: not found")
+    assert missing("Error: release has no 77 version")
+    assert not missing("Error: chart not found")
+    assert timed_out("Error: UPGRADE FAILED: context deadline exceeded")
+    assert not timed_out("Error: UPGRADE FAILED: invalid")
+
+
+def test_a_history_is_sorted_by_revision_and_tells_the_time():
+    entries = [
+        {"revision": 2, "status": "deployed", "updated": "2026-03-02T08:00:00.123456789Z", "chart": "c-1"},
+        {"revision": 1, "status": "superseded", "updated": "", "chart": "c-1", "app_version": "8"},
+    ]
+    first, second = parse_history(json.dumps(entries))
+    assert (first.number, first.at, first.app_version) == (1, None, "8")
+    assert second.at is not None
+    assert second.at.utcoffset() is not None
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"revision": "x"}]', "{}x"])
+def test_a_history_that_cannot_be_read_is_corrupt(text):
+    with pytest.raises(Corrupt):
+        parse_history(text)
+
+
+def kept(content: object) -> str:
+    return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
+
+
+def test_a_release_is_rewritten_in_its_status_and_nothing_else():
+    release = {"name": "chat", "info": {"status": "pending-upgrade", "notes": "n"}, "config": {"ü": 1}}
+    data = rewritten(kept(release), "failed", "Interrupted")
+    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(data))))
+    assert content == {**release, "info": {"status": "failed", "description": "Interrupted", "notes": "n"}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "",
+        "x",
+        base64.b64encode(b"plain").decode(),
+        base64.b64encode(base64.b64encode(gzip.compress(b"{}")[:-4])).decode(),
+        kept([]),
+        kept({}),
+        kept({"info": 1}),
+    ],
+    ids=["empty", "no base64", "no gzip", "cut off", "a list", "no info", "info is a number"],
+)
+def test_a_record_that_is_no_release_is_corrupt(data):
+    with pytest.raises(Corrupt):
+        rewritten(data, "failed", "")

@@ -1,0 +1,212 @@
+"""The main job through the real host, Azurite and MongoDB's protocol, and the command line beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+import zstandard
+
+from local import compare
+from shared.backup import sets
+from shared.formats import age
+from shared.formats.agekeys import parse_identities
+from tests.support.archive import read_by_description
+
+
+def _names(server) -> list[str]:
+    return [n.name for n in server.namespaces() if n.db != "admin"]
+
+
+@pytest.fixture(scope="module")
+def sealed(app, wait) -> sets.SetInfo:
+    """Tonight's set, made by the timer's function and the queue's."""
+    app.trigger("nightly_backup")
+    # Not one that a test made by hand before.
+    return wait(lambda: [s for s in app.sealed() if s.klass != "manual"], "a sealed set")[0]
+
+
+def test_tonights_set_has_several_parts_and_lists_every_namespace(app, sealed) -> None:
+    shown = app.cli("backups", "show", sealed.id, "--json")
+    with app.source as source:
+        names = {n.name for n in source.namespaces()}
+    assert {f"{n['db']}.{n['collection']}" for n in shown["namespaces"]} == names
+    assert len(shown["parts"]) > 2
+    assert app.cli("backups", "list", "--json")[0]["set"] == sealed.id
+    assert sealed.id in app.cli("backups", "list")
+
+
+def test_stock_tools_open_a_part_and_a_reader_from_the_description_finds_the_documents(app, sealed) -> None:
+    shown = app.cli("backups", "show", sealed.id, "--json")
+    identities = parse_identities(app.stack.identity.read_text())
+    found: dict[str, int] = {}
+    for part in shown["parts"]:
+        stored = b"".join(app.backups.stream(sealed.folder + part["blob"]))
+        if age_command := shutil.which("age"):
+            argv = [age_command, "--decrypt", "--identity", str(app.stack.identity)]
+            compressed = subprocess.run(
+                argv, input=stored, capture_output=True, check=True, timeout=60
+            ).stdout
+        else:
+            compressed = b"".join(age.decrypt(iter([stored]), identities, name="part"))
+        archive = zstandard.ZstdDecompressor().decompressobj().decompress(compressed)
+        for (db, collection), documents in read_by_description(archive).items():
+            found[f"{db}.{collection}"] = found.get(f"{db}.{collection}", 0) + len(documents)
+    assert found.pop(".oplog") == shown["oplog"]["entries"]
+    assert found == {f"{n['db']}.{n['collection']}": n["documents"] for n in shown["namespaces"]}
+
+
+def test_verify_reads_every_document_and_is_content(app, sealed) -> None:
+    answer = app.cli("backups", "verify", sealed.id, "--identity", str(app.stack.identity), "--json")
+    assert (answer["problems"], answer["depth"], answer["trusted"]) == ([], "every document", True)
+
+
+def test_without_a_trusted_signer_every_verdict_says_so(app, sealed) -> None:
+    arguments = ("backups", "verify", sealed.id, "--no-chain")
+    answer = app.cli(*arguments, "--json", GROUNDCREW_TRUSTED_SIGNERS="")
+    assert (answer["problems"], answer["trusted"]) == ([], False)
+    told = app.cli(*arguments, GROUNDCREW_TRUSTED_SIGNERS="")
+    assert "1 sets verified (signer unknown): every stored byte" in told
+    assert "(signer unknown)" not in app.cli(*arguments)
+    shown = ("backups", "show", sealed.id)
+    assert app.cli(*shown, "--json", GROUNDCREW_TRUSTED_SIGNERS="")["trusted"] is False
+    assert "(signer unknown)" in app.cli(*shown, GROUNDCREW_TRUSTED_SIGNERS="")
+    assert app.cli(*shown, "--json")["trusted"] is True
+
+
+def test_the_restored_database_equals_the_source(app, sealed, target, read) -> None:
+    answer = app.cli(
+        "restore", sealed.id, "--to-uri", target.uri, "--identity", str(app.stack.identity), "--json"
+    )
+    assert (answer["good"], answer["trusted"]) == (True, True)
+    with app.source as source, read(target.uri) as restored:
+        found = compare.compare(source, restored)
+    assert not found.different
+    assert found.equal > 80
+    # A second time it is refused, since the target is no longer empty.
+    again = app.cli("restore", sealed.id, "--to-uri", target.uri, "-i", str(app.stack.identity), code=1)
+    assert "not empty" in again
+
+
+def test_one_collection_can_be_restored_alone_with_no_secret_among_the_arguments(
+    app, sealed, target, read, tmp_path: Path
+) -> None:
+    (tmp_path / "uri").write_text(target.uri)
+    (tmp_path / "storage").write_text(app.stack.settings["AzureWebJobsStorage"])
+    told = app.cli(
+        "restore", "latest", "--to-uri", f"@{tmp_path / 'uri'}", "--storage", f"@{tmp_path / 'storage'}",
+        "-i", str(app.stack.identity), "--only", "rocketchat.rocketchat_message",
+        AzureWebJobsStorage="", GROUNDCREW_TRUSTED_SIGNERS="",
+    )  # fmt: skip
+    assert "PROVEN (signer unknown): 1 of 1 namespaces equal" in told
+    with read(target.uri) as restored:
+        assert _names(restored) == ["rocketchat.rocketchat_message"]
+
+
+def test_the_source_is_refused_as_a_target(app, sealed) -> None:
+    told = app.cli(
+        "restore", "latest", "--to-uri", app.stack.mongodb_uri, "-i", str(app.stack.identity),
+        "--into-non-empty", code=1,
+    )  # fmt: skip
+    assert "the target is the database that was backed up" in told
+
+
+def test_a_dry_run_says_what_would_be_done(app, sealed, target, read) -> None:
+    arguments = ("restore", "latest", "--to-uri", target.uri, "--dry-run")
+    assert "is empty" in app.cli(*arguments)
+    with read(target.uri) as untouched:
+        assert _names(untouched) == []
+
+
+def test_a_laptop_makes_a_backup_without_the_host(app) -> None:
+    answer = app.cli("backups", "create", "--here", "--json")
+    assert answer["state"] == "sealed"
+    assert "/manual/" in answer["set"]
+
+
+def test_a_backup_can_be_asked_for_and_waited_for(app) -> None:
+    assert app.cli("backups", "create", "--wait", "--json")["state"] == "sealed"
+
+
+@pytest.fixture
+def doomed(app) -> Iterator[str]:
+    """Whatever set is begun by hand within the next two minutes has failed already; gives the reason."""
+    reason = "the oplog [of rs0] overflowed"
+    note = json.dumps({"at": "2026-03-01T01:00:00+00:00", "error": reason}).encode()
+    begin = datetime.now(UTC)
+    wheres = [f"sets/manual/{sets.new_id(begin + timedelta(seconds=s))}/" for s in range(120)]
+    for where in wheres:
+        app.backups.create(where + sets.FAILED, note)
+    yield reason
+    # Those that were begun stay: the host may still have their messages.
+    for where in wheres:
+        if [blob.name for blob in app.backups.list(where)] == [where + sets.FAILED]:
+            app.backups.delete(where + sets.FAILED)
+
+
+@pytest.mark.parametrize("how", ["--here", "--wait"])
+def test_a_set_that_fails_says_why_when_made_and_when_shown(app, doomed: str, how: str) -> None:
+    # The run's record says `running` for ever: only the folder knows that this set has failed.
+    answer = app.cli("backups", "create", how, "--json", code=1)
+    assert (answer["state"], answer["reason"]) == ("failed", doomed)
+    assert f"failed: {doomed}" in app.cli("backups", "create", how, code=1)
+    set_id = answer["set"].split("/")[2]
+    shown = app.cli("backups", "show", set_id, "--json")
+    assert (shown["state"], shown["reason"], shown["runs_unknown"]) == ("failed", doomed, "")
+    assert set_id in [run["id"] for run in shown["runs"]]
+
+
+def test_a_failed_set_is_shown_from_the_storage_that_is_named(app, doomed: str) -> None:
+    failed = next(s for s in sets.list_sets(app.backups) if s.state == "failed")
+    storage = app.stack.settings["AzureWebJobsStorage"]
+    elsewhere = {"AzureWebJobsStorage": "", "GROUNDCREW_BACKUP_STORAGE": "stelsewhere"}
+    told = app.cli("backups", "show", failed.id, "--storage", storage, **elsewhere)
+    assert f"It failed: {doomed}" in told
+    assert "How far it came is not known" not in told
+    # The settings' backups are there, but not the host's account with the run records.
+    elsewhere["GROUNDCREW_BACKUP_STORAGE"] = storage
+    told = app.cli("backups", "show", failed.id, **elsewhere)
+    assert f"It failed: {doomed}" in told
+    assert "How far it came is not known: AzureWebJobsStorage is not set" in told
+
+
+def test_a_tampered_blob_is_named_and_exits_with_one(app) -> None:
+    where = app.cli("backups", "create", "--here", "--json")["set"]
+    blob = next(b.name for b in app.backups.list(where) if b.name.endswith(".age"))
+    data, _ = app.backups.read(blob)
+    app.backups.replace(blob, data[:-1] + bytes([data[-1] ^ 1]), etag=None)
+    told = app.cli("backups", "verify", where.split("/")[2], "--no-chain", code=1)
+    assert blob in told
+
+
+def test_missing_settings_are_told_all_at_once_with_examples(app) -> None:
+    empty = dict.fromkeys(("MONGODB_URI", "GROUNDCREW_AGE_RECIPIENTS", "GROUNDCREW_SIGNING_KEY"), "")
+    told = app.cli("backups", "create", code=2, **empty)
+    assert all(name in told for name in empty)
+    assert "For example: mongodb://" in told
+
+
+def test_a_wrong_password_is_not_repeated(app) -> None:
+    uri = "mongodb://someone:hunter2hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=100"
+    told = app.cli("backups", "create", "--here", code=1, MONGODB_URI=uri)
+    assert "hunter2" not in told
+
+
+def test_health_tells_what_works_without_secrets(app, sealed) -> None:
+    answer = requests.get(f"{app.stack.host.url}/api/health", timeout=60)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    for secret in (app.stack.azurite.account_key, app.stack.settings["GROUNDCREW_SIGNING_KEY"]):
+        assert secret not in answer.text
+
+
+def test_tick_needs_a_key_and_finds_nothing_overdue(app, sealed) -> None:
+    url = f"{app.stack.host.url}/api/tick"
+    assert requests.post(url, timeout=60).status_code == 401
+    answer = requests.post(url, headers={"x-functions-key": app.stack.host.function_key("tick")}, timeout=60)
+    assert "nothing to do" in answer.json()["done"]["backup"]

@@ -1,0 +1,153 @@
+"""Processes die and disappear: the host, MongoDB, the whole stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.fakes.reporter import ListReporter
+from local.host.process import HostProcess
+from local.mongodb import MongoServer
+from local.rocketchat.seed import seed
+from local.stack import ROOT, Stack
+from shared.adapters.blobs import open_blobs
+from shared.adapters.clock import SystemClock
+from shared.backup import sets
+from shared.backup import verify as checking
+from shared.formats.agekeys import parse_identities
+from shared.records.runs import Run, Runs
+from shared.settings import environment as config
+
+
+class Night:
+    """A stack of its own, which a test may break."""
+
+    def __init__(self, stack: Stack, source: MongoServer) -> None:
+        self.stack, self.source = stack, source
+        account = config.storage(stack.settings["AzureWebJobsStorage"])
+        self.backups, self.state = open_blobs(account, "backups"), open_blobs(account, "groundcrew")
+
+    def begin(self) -> None:
+        url = f"{self.stack.host.url}/admin/functions/nightly_backup"
+        headers = {"x-functions-key": self.stack.host.master_key}
+        assert requests.post(url, json={"input": ""}, headers=headers, timeout=30).status_code == 202
+
+    def tick(self) -> None:
+        """What an outside heartbeat does; it fails while somebody else holds the lease."""
+        key = self.stack.host.function_key("tick")
+        requests.post(f"{self.stack.host.url}/api/tick", headers={"x-functions-key": key}, timeout=60)
+
+    def receipts(self) -> list[str]:
+        return [b.name for b in self.backups.list("sets/") if b.name.endswith(".receipt.json")]
+
+    def sealed(self) -> list[sets.SetInfo]:
+        return [s for s in sets.list_sets(self.backups) if s.state == "sealed"]
+
+    def runs(self) -> list[Run]:
+        return list(Runs(self.state, SystemClock()).all("backup"))
+
+    def verify(self) -> None:
+        for info in self.sealed():
+            manifest = sets.read_manifest(self.backups, info, ()).manifest
+            secrets = parse_identities(self.stack.identity.read_text())
+            checking.check_content(self.backups, manifest, secrets, ListReporter())
+
+
+@pytest.fixture
+def night(tmp_path: Path, policy: Path) -> Iterator[Night]:
+    with (
+        MongoServer(tmp_path / "source") as source,
+        Stack(
+            tmp_path / "stack", policy=policy, message_invisibility=2,
+            environment={"MONGODB_URI": source.uri, "AzureWebJobs.catch_up.Disabled": "1"},
+        ) as stack,
+    ):  # fmt: skip
+        seed(source.uri, megabytes="tiny", seed=3)
+        yield Night(stack, source)
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2], ids=lambda n: f"after {n} parts")
+def test_a_host_that_is_killed_seals_nothing_incomplete_and_the_next_one_finishes(
+    night: Night, wait, parts: int
+) -> None:
+    night.begin()
+    wait(lambda: len(night.receipts()) >= parts and sets.list_sets(night.backups), "so many parts")
+    night.stack.host.kill()
+    night.verify()
+    night.stack.start_host()
+    # Killed before its messages were sent, it is catch_up that goes on, once the dead one's lease is over.
+    wait(lambda: night.sealed() or night.tick(), "a sealed set")
+    night.verify()
+    assert len(night.sealed()) == 1
+
+
+def test_mongodb_gone_in_the_middle_is_recorded_and_the_queue_tries_again(night: Night, wait) -> None:
+    night.begin()
+    wait(night.receipts, "the first part")
+    night.source.kill()
+    failed = wait(lambda: [r for r in night.runs() if r.state == "failed"], "a failed part on the record")
+    assert "MongoDB" in failed[0].error
+    assert not night.sealed()
+    night.source.start()
+    wait(night.sealed, "a sealed set")
+    night.verify()
+
+
+def test_the_app_starts_without_any_setting_and_health_says_what_is_missing(app, tmp_path: Path) -> None:
+    settings = {name: "" for name in app.stack.settings if name != "AzureWebJobsStorage"}
+    settings |= {"AzureWebJobsStorage": app.stack.settings["AzureWebJobsStorage"]}
+    settings |= {
+        f"AzureWebJobs.{name}.Disabled": "1" for name in ("nightly_backup", "backup_part", "catch_up")
+    }
+    with HostProcess(ROOT, settings, tmp_path / "host") as host:
+        assert "backup_part" in host.functions
+        answer = requests.get(f"{host.url}/api/health", timeout=60)
+    assert answer.status_code == 503
+    found = answer.json()["checks"]["settings"]["found"]
+    assert "MONGODB_URI" in found
+    assert "GROUNDCREW_SIGNING_KEY" in found
+
+
+def test_make_up_says_where_everything_is_and_leaves_no_process_behind(tmp_path: Path, wait) -> None:
+    argv = [sys.executable, "-m", "local.stack", "--state", str(tmp_path / "up")]
+    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        lines = []
+        while not lines or "Ctrl-C" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], f"it ended: {lines}"
+        url = re.search(r"http://\S+/api/health", "".join(lines))
+        assert url is not None
+        assert requests.get(url[0], timeout=60).json()["checks"]["mongodb"]["ok"]
+        children = _descendants(process.pid)
+        assert len(children) >= 3
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        wait(lambda: not [pid for pid in children if Path(f"/proc/{pid}").exists()], "the end of all", 20)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+        process.stdout.close()
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes below one, from /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            child = int(stat.parent.name)
+            found += [child, *_descendants(child)]
+    return found

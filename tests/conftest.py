@@ -1,0 +1,77 @@
+"""What tests share: outside systems, started once and only if asked for; a phone; the order."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.azurite import Azurite
+from local.chromium import Phone, find_chromium
+from shared.settings.storage_account import StorageAccount
+
+WIDTH, HEIGHT = 390, 844
+# Begun first, so that both cores are busy to the end: these take longest (see `pytest --durations`).
+_LONG = ("/e2e/", "/contract/", "test_killed.py", "/local/rocketchat/", "test_weeks.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole files that take long come first; the order within a file stays."""
+    items.sort(
+        key=lambda item: next((i for i, part in enumerate(_LONG) if part in str(item.path)), len(_LONG))
+    )
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Phone]:
+    binary = find_chromium()
+    if binary is None:
+        pytest.skip("no chromium here: install Debian's package of that name")
+    with Phone(binary, tmp_path / "chromium", width=WIDTH, height=HEIGHT) as opened:
+        yield opened
+
+
+@pytest.fixture
+def check() -> Callable[[dict[str, Any]], None]:
+    """Nothing beyond the edges, text and targets large enough, colours apart; and its style was let in."""
+
+    def check(look: dict[str, Any]) -> None:
+        assert look["wide"] <= WIDTH
+        assert look["left"] >= 0
+        assert look["right"] <= WIDTH
+        assert look["smallest"] >= 14
+        assert look["contrast"] >= 4.5  # WCAG 2.2, 1.4.3
+        assert all(size >= 44 for size in look["targets"])  # WCAG 2.2, 2.5.5
+        assert look["radius"] in (None, "11.2px")  # .7rem: the policy's hash fits the style
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Microsoft's emulator of Azure Storage."""
+    with Azurite(tmp_path_factory.mktemp("azurite")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def storage(request: pytest.FixtureRequest) -> StorageAccount:
+    """The real account of GROUNDCREW_TEST_STORAGE (a connection string) if that is set, else Azurite."""
+    real = os.environ.get("GROUNDCREW_TEST_STORAGE")
+    return StorageAccount.by_connection_string(real or request.getfixturevalue("azurite").connection_string)
+
+
+@pytest.fixture
+def container(storage: StorageAccount) -> Iterator[str]:
+    """The name of a container made for one test."""
+    from azure.storage.blob import ContainerClient
+
+    name = f"test-{uuid.uuid4().hex[:20]}"
+    with ContainerClient.from_connection_string(storage.connection_string, name) as client:
+        client.create_container()
+        yield name
+        client.delete_container()

@@ -1,0 +1,169 @@
+"""The cost report: hours and money checked by hand, break-even net of the schedule, and a golden week."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.cloud.billing import hours
+from shared.cost.decide import report
+from shared.cost.model import Commitment, CostReport, MachineUse, Price, Prices, Run, Standing, hours_run
+from shared.cost.render import report_text
+from shared.policy import Cost
+from shared.policy.values import parse_window
+from shared.power.schedule import Calendar
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "cost"
+BERLIN = ZoneInfo("Europe/Berlin")
+MONDAY = datetime(2026, 3, 1, 23, tzinfo=UTC)  # midnight in Berlin
+WEEK = timedelta(days=7)
+MONTH_BEGAN, MONTH_ENDS = datetime(2026, 2, 28, 23, tzinfo=UTC), datetime(2026, 3, 31, 22, tzinfo=UTC)
+CALENDAR = Calendar(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),))
+SIZE = "Standard_D4ads_v5"
+PRICES = Prices(
+    machines={SIZE: Price(Decimal("0.222")), "Standard_D4as_v5": Price(Decimal("0.198"))},
+    commitments={
+        SIZE: (
+            Commitment("reservation", 1, Decimal("0.131")),
+            Commitment("reservation", 3, Decimal("0.0702")),
+            Commitment("savings plan", 1, Decimal("0.156")),
+        )
+    },
+    standing={
+        "Premium SSD P10": Price(Decimal("19.71"), "month"),
+        "Standard IPv4": Price(Decimal("0.005")),
+        "Snapshot LRS": Price(Decimal("0.05"), "month"),
+    },
+)
+THINGS = (
+    Standing("rocketchat-os", "disk", "Premium SSD P10"),
+    Standing("rocketchat-data-old", "disk", "Premium SSD P10", used=False),
+    Standing("rocketchat-ip", "address", "Standard IPv4"),
+    Standing("14 snapshots", "snapshot", "Snapshot LRS", Decimal(90)),
+)
+POLICY = Cost(currency="EUR", budget=150)
+
+
+def office_runs() -> tuple[Run, ...]:
+    """Monday to Friday 7 to 19 in Berlin, with an evening on Wednesday that nobody asked for."""
+    days = [MONDAY + timedelta(days=day, hours=7) for day in range(5)]
+    return tuple(Run(day, day + timedelta(hours=15 if index == 2 else 12)) for index, day in enumerate(days))
+
+
+def use(**changes: object) -> MachineUse:
+    made = MachineUse(
+        "rocketchat",
+        SIZE,
+        office_runs(),
+        scheduled=CALENDAR.up_time(MONDAY, MONDAY + WEEK),
+        planned=CALENDAR.up_time(MONDAY + WEEK, MONTH_ENDS),
+        year_ahead=CALENDAR.up_time(MONDAY + WEEK, MONDAY + WEEK + timedelta(days=365)),
+        alternatives=("Standard_D4as_v5",),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def week(*uses: MachineUse, prices: Prices = PRICES, policy: Cost = POLICY) -> CostReport:
+    return report(uses or (use(),), THINGS, prices, policy, MONDAY, MONDAY + WEEK, MONTH_BEGAN)
+
+
+def test_the_report_of_a_week_is_the_golden_one() -> None:
+    assert report_text(week(), BERLIN) == (GOLDEN / "week.txt").read_text(encoding="utf-8")
+
+
+def test_the_report_with_missing_prices_says_so_and_guesses_nothing() -> None:
+    partial = Prices(machines={}, standing={"Standard IPv4": Price(Decimal("0.005"))})
+    text = report_text(week(prices=partial), BERLIN)
+    assert text == (GOLDEN / "missing.txt").read_text(encoding="utf-8")
+
+
+def test_hours_and_money_of_the_week_add_up() -> None:
+    (machine,) = week().machines
+    assert (machine.hours, machine.hours_saved, machine.hours_beyond) == (63, 105, 3)
+    assert machine.cost == Decimal("13.986")
+    assert machine.saved == Decimal("23.31")
+    # 63 h so far and seventeen days of twelve hours to come: March 9 to 31.
+    assert machine.month_forecast == (63 + 17 * 12) * Decimal("0.222")
+
+
+def test_the_forecast_adds_what_is_paid_for_while_stopped() -> None:
+    made = week()
+    standing = 2 * Decimal("19.71") + Decimal("0.005") * 730 + Decimal("0.05") * 90
+    assert sum(filter(None, made.standing.values())) == standing
+    assert made.forecast == made.machines[0].month_forecast + standing  # type: ignore[operator]
+
+
+def test_one_missing_price_of_a_disk_takes_the_forecast_but_not_the_rest() -> None:
+    standing = dict(PRICES.standing)
+    del standing["Premium SSD P10"]
+    made = week(prices=replace(PRICES, standing=standing))
+    assert (made.forecast, made.missing) == (None, ("Premium SSD P10",))
+    assert made.standing == {"disk": None, "address": Decimal("3.65"), "snapshot": Decimal("4.5")}
+    assert made.machines[0].cost == Decimal("13.986")
+
+
+def test_a_missing_price_of_an_alternative_does_not_take_the_forecast() -> None:
+    made = week(use(alternatives=("Standard_X",)))
+    assert made.missing == ("Standard_X",)
+    assert made.forecast is not None
+
+
+@pytest.mark.parametrize("hourly", ["0.07", "0.0702", "0.0795", "0.131"])
+@pytest.mark.parametrize("weekly", [20, 50, 60, 100, 168])
+def test_a_commitment_is_worth_it_exactly_when_the_schedule_exceeds_its_break_even(
+    hourly: str, weekly: int
+) -> None:
+    year = timedelta(hours=weekly * 8760 / 168)
+    prices = replace(PRICES, commitments={SIZE: (Commitment("reservation", 1, Decimal(hourly)),)})
+    (offer,) = week(use(year_ahead=year), prices=prices).offers
+    as_you_go, committed = hours(year) * Decimal("0.222"), 8760 * Decimal(hourly)
+    assert offer.is_worth_it == (as_you_go > committed)
+    assert offer.is_worth_it == (offer.hours_a_week > offer.break_even)
+    assert abs(offer.monthly_difference * 12 - (as_you_go - committed)) < Decimal("0.001")
+
+
+def test_a_machine_that_always_runs_is_told_to_reserve_or_to_get_a_schedule() -> None:
+    always = use(runs=(Run(MONTH_BEGAN),), scheduled=WEEK, year_ahead=timedelta(days=365))
+    changes = [saving.change for saving in week(always).savings]
+    assert changes == [
+        "Take the reservation of 3 years for rocketchat",
+        "Give rocketchat a schedule, as Mon-Fri 07:00-19:00",
+        "Delete the disk rocketchat-data-old",
+    ]
+
+
+def test_nothing_is_advised_that_saves_nothing() -> None:
+    thrifty = use(runs=office_runs()[:2], alternatives=("Standard_D4ads_v5",))
+    made = report(
+        (thrifty,), THINGS[:1], replace(PRICES, commitments={}), POLICY, MONDAY, MONDAY + WEEK, MONTH_BEGAN
+    )
+    assert made.savings == ()
+
+
+def test_above_and_below_the_budget_are_told_apart() -> None:
+    assert "ABOVE the budget of 50.00" in report_text(week(policy=Cost(budget=50)))
+    assert "budget" not in report_text(week(policy=Cost()))
+
+
+spans = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300) | st.none()), max_size=8)
+
+
+@given(spans, st.integers(0, 200), st.integers(0, 200))
+@settings(max_examples=200, deadline=None)
+def test_hours_run_count_every_hour_once(
+    drawn: list[tuple[int, int | None]], begin: int, length: int
+) -> None:
+    moment = [MONDAY + timedelta(hours=hour) for hour in range(700)]
+    runs = [Run(moment[a], None if n is None else moment[a + n]) for a, n in drawn]
+    expected = sum(
+        any(a <= hour and (n is None or hour < a + n) for a, n in drawn)
+        for hour in range(begin, begin + length)
+    )
+    assert hours_run(runs, moment[begin], moment[begin + length]) == expected

@@ -1,0 +1,93 @@
+"""What a chart brings along, and which of its defaults are deployed."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+
+from shared.deploy.chart.subcharts import MOST_CHARTS, default_secrets, read_tree
+from shared.kernel.errors import Refused
+
+HEAD = "apiVersion: v2\nname: {name}\nversion: 1.0.0\n"
+TOP = (
+    HEAD.format(name="chat")
+    + """\
+dependencies:
+  - {name: mongodb, version: 1.x, condition: db.enabled, alias: db}
+"""
+).encode()
+VALUES = b"auth:\n  rootPassword: rocketchatroot\n  existingSecret: db\n"
+
+
+def packed(name: str = "mongodb", **files: bytes) -> bytes:
+    """As helm package does it."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for path, content in {"Chart.yaml": HEAD.format(name=name).encode(), **files}.items():
+            entry = tarfile.TarInfo(f"{name}/{path}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return data.getvalue()
+
+
+def found(files: dict[str, bytes], values: dict | None = None) -> list[str]:
+    return [str(one) for one in default_secrets(read_tree({"Chart.yaml": TOP, **files}), values or {})]
+
+
+FOLDER = {
+    "charts/mongodb/Chart.yaml": HEAD.format(name="mongodb").encode(),
+    "charts/mongodb/values.yaml": VALUES,
+}
+PACKED = {"charts/mongodb-1.0.0.tgz": packed(**{"values.yaml": VALUES})}
+
+
+@pytest.mark.parametrize("files", [FOLDER, PACKED], ids=["a folder", "packed"])
+def test_a_password_that_a_chart_brings_along_is_found_where_it_is_deployed(files):
+    (one,) = found(files)
+    assert "values.yaml: auth.rootPassword" in one
+    assert "line 2" in one
+    assert "rocketchatroot" not in one
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"db": {"auth": {"rootPassword": "ENC[AES256_GCM,data:x]"}}},
+        {"db": {"auth": {"rootPassword": None}}},
+        {"db": {"auth": "none"}},
+        {"db": {"enabled": False}},
+    ],
+    ids=["replaced", "removed", "all of it replaced", "not used"],
+)
+def test_a_default_that_is_not_deployed_harms_nobody(values):
+    assert found(PACKED, values) == []
+
+
+def test_by_its_own_name_a_chart_under_an_alias_gets_nothing():
+    assert len(found(PACKED, {"mongodb": {"auth": {"rootPassword": "x"}}})) == 1
+
+
+def test_what_nobody_declared_and_what_lies_deeper_is_read_too():
+    inner = packed(**{"charts/common/Chart.yaml": HEAD.format(name="common").encode(),
+                      "charts/common/values.yaml": b"token: abcdefgh\n"})  # fmt: skip
+    (one,) = found({"charts/anything.tgz": inner})
+    assert "charts/anything.tgz/charts/common/values.yaml: token" in one
+    assert found({"charts/anything.tgz": inner}, {"db": {"common": {"token": "x1"}}}) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"charts/mongodb-1.0.0.tgz": b"x"},
+        {"charts/mongodb-1.0.0.tgz": packed(**{"../../x": b"x"})},
+        {"charts/mongodb/Chart.yaml": b"- x"},
+        {"charts/mongodb/Chart.yaml": b"{}", "charts/mongodb/values.yaml": b"a: ["},
+        {f"charts/c{n}/Chart.yaml": b"{}" for n in range(MOST_CHARTS)},
+    ],
+    ids=["garbage", "a path that leaves", "no head", "no values", "too many"],
+)
+def test_a_chart_that_cannot_be_read_is_refused(files):
+    with pytest.raises(Refused):
+        found(files)

@@ -1,0 +1,67 @@
+"""The app in its host with GitHub, a cluster and a chat beside it, once for all tests of this folder.
+
+The cluster is the stand-in always, since the chat's own pages follow what it runs; a real one is asked by
+tests/contract/test_releases.py and tests/local/kubernetes/e2e.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local.deploy_demo import Site, ended
+from local.helm import ensure_helm
+from local.rocketchat.seed import seed
+from local.stack import ROOT, Stack
+from shared.deploy.records.deploys import Kept
+from shared.kernel.errors import GroundcrewError
+
+
+@dataclass
+class Place:
+    """The running app, and everything around it."""
+
+    stack: Stack
+    site: Site
+
+    @property
+    def door(self) -> str:
+        return f"{self.stack.host.url}/api/github/webhook"
+
+    def ship(self, version: str, greeting: str, **more: Any) -> Kept:
+        """Merge a change and see how its deploy ends."""
+        return ended(
+            self.stack, self.site.merge(self.stack.host.url, self.site.propose(version, greeting, **more))
+        )
+
+    def cli(self, *arguments: str, code: int = 0) -> Any:
+        """The command line's answer; `code` is the exit code it must have."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            env={**os.environ, **self.stack.settings}, cwd=ROOT, capture_output=True, text=True, timeout=90,
+        )  # fmt: skip
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        if "--json" not in arguments:
+            return done.stdout + done.stderr
+        return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    try:
+        ensure_helm()
+    except GroundcrewError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("deploy")
+    with Site(folder / "site") as site:
+        policy = site.policy((ROOT / "policy.yaml").read_text())
+        with Stack(folder / "stack", policy=policy, environment=dict(site.settings)) as stack:
+            seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+            yield Place(stack, site)

@@ -1,0 +1,293 @@
+"""From GitHub's signed webhook through the host to a new revision in the cluster, and back."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pymongo
+import pytest
+import requests
+
+from local.deploy_demo import NEVER, ended, records
+from local.github import webhooks
+from shared.adapters.blobs import open_blobs
+from shared.adapters.clock import SystemClock
+from shared.records.approvals import Approvals
+from shared.settings import environment as config
+
+# One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:
+    kept = place.ship("8.2.0", "hello")
+    assert kept.state.value == "done", kept
+    assert place.site.statuses(kept.record.sha)[-1] == "success"
+    assert place.site.chat.version() == "8.2.0"
+    (told,) = [m["text"] for m in place.site.people.messages if "is deployed" in m["text"]]
+    (made,) = [one for one in place.site.repository.deployments if one.sha == kept.record.sha]
+    (link,) = {status.log_url for status in made.statuses}
+    assert link == f"{place.stack.host.url}/api/deploys/{kept.record.key}"
+    assert f"Progress: {link}" in told
+    assert "lets people in" in requests.get(link, timeout=10).text
+
+
+def test_a_new_version_is_preceded_by_a_sealed_backup(place) -> None:
+    kept = place.ship("8.3.0", "hello again")
+    assert kept.state.value == "done", kept
+    shown = place.cli("backups", "show", kept.record.backup, "--json")
+    assert shown["set"] == kept.record.backup.rpartition("/")[2]
+    assert place.site.chat.version() == "8.3.0"
+
+
+def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
+    kept = place.ship("8.3.0", "goodbye", image="registry.invalid/never-pulls/rocket.chat")
+    assert kept.state.value == "rolled_back", kept
+    assert place.site.statuses(kept.record.sha)[-1] == "failure"
+    assert place.site.chat.version() == "8.3.0"
+    assert any("was rolled back" in message["text"] for message in place.site.people.messages)
+
+
+def test_a_redelivery_changes_nothing(place) -> None:
+    kept = place.ship("8.3.0", "once")
+    before = len(place.site.repository.deployments)
+    pull = place.site.repository.pulls[kept.record.pull]
+    payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
+    again = place.site.github.deliver(
+        place.door, "pull_request", payload, place.site.secret, delivery_id=kept.request.delivery
+    )
+    assert again.status == 202
+    later = place.ship("8.3.0", "twice")
+    assert later.state.value == "done"
+    assert len(place.site.repository.deployments) == before + 1
+
+
+@contextmanager
+def _slow(place) -> Iterator[None]:
+    """Pods that start meanwhile take ten seconds to get ready, so that Helm is still waiting for them."""
+    usual = place.site.cluster.behaviour.ready_seconds
+    place.site.cluster.behaviour.ready_seconds = 500.0
+    try:
+        yield
+    finally:
+        place.site.cluster.behaviour.ready_seconds = usual
+
+
+def _merged_and_waiting(place, greeting: str) -> str:
+    """The commit of a merge whose deploy is in the middle of Helm's wait."""
+    sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", greeting))
+    _until(lambda: "waiting" in _log(place, sha))
+    return sha
+
+
+def _log(place, sha: str) -> str:
+    return "\n".join(
+        line for kept in records(place.stack).all() if kept.record.sha == sha for line in kept.log
+    )
+
+
+def _until(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(place) -> None:
+    with _slow(place):
+        sha = _merged_and_waiting(place, "patience")
+        place.stack.host.kill()
+    place.stack.start_host()
+    # The dead worker's message stays hidden for minutes: another event of the same merge goes on.
+    pull = next(one for one in place.site.repository.pulls.values() if one.merge_commit_sha == sha)
+    payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
+    assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
+    kept = ended(place.stack, sha)
+    assert kept.state.value == "done", kept
+    assert kept.record.attempts == 2, kept.log
+
+
+def test_an_api_server_that_restarts_in_the_middle_of_helm_is_waited_for_or_all_is_undone(place) -> None:
+    before = place.site.greeting()
+    with _slow(place):
+        sha = _merged_and_waiting(place, "restart")
+        place.site.cluster.restart()
+    kept = ended(place.stack, sha)
+    # Cut off between two of its questions Helm 4 waits on; within one it gives up and goes back by itself.
+    greeting, status = {"done": ("restart", "success"), "rolled_back": (before, "failure")}[kept.state.value]
+    _until(lambda: place.site.greeting() == greeting)
+    assert place.site.statuses(sha)[-1] == status
+    assert place.site.chat.version() == "8.3.0"
+
+
+def test_an_api_server_that_stays_away_in_the_middle_of_helm_is_waited_for(place) -> None:
+    with _slow(place):
+        sha = _merged_and_waiting(place, "outage")
+        place.site.cluster.stop()
+        _until(lambda: "waits: the cluster does not answer" in _log(place, sha))
+        place.site.cluster.start()
+    kept = ended(place.stack, sha)
+    assert kept.state.value == "done", kept
+    assert kept.record.attempts == 2, kept.log
+    assert place.site.greeting() == "outage"
+    assert place.site.statuses(sha)[-1] == "success"
+
+
+def test_merges_that_come_at_once_are_shipped_in_order_and_the_later_one_stays(place) -> None:
+    url = place.stack.host.url
+    with _slow(place):
+        first = _merged_and_waiting(place, "first")
+        second, third = (place.site.merge(url, place.site.propose("8.3.0", text)) for text in ("2nd", "3rd"))
+    kept = {sha: ended(place.stack, sha) for sha in (first, second, third)}
+    assert (kept[first].state.value, kept[third].state.value) == ("done", "done")
+    # Whether the second is seen to be in the third before its own turn depends on who is faster.
+    assert kept[second].state.value == "superseded" or kept[second].updated < kept[third].updated
+    assert place.site.greeting() == "3rd"
+
+
+def test_a_merge_of_which_no_webhook_told_is_made_up_for_by_an_outside_heartbeat(place) -> None:
+    pull = place.site.propose("8.3.0", "silent")
+    sha = place.site.repository.merge(pull, by="grace")
+    pull.merged_at = datetime.now(UTC) - timedelta(hours=1)
+    key = place.stack.host.function_key("tick")
+    told = requests.post(
+        f"{place.stack.host.url}/api/tick", headers={"x-functions-key": key}, timeout=60
+    ).json()
+    assert "no webhook told" in told["done"]["deploys"]
+    assert ended(place.stack, sha).state.value == "done"
+
+
+def test_five_hundred_forged_webhooks_are_all_turned_away_by_the_running_host(place) -> None:
+    dice = random.Random(7)
+    pull = next(iter(place.site.repository.pulls.values()))
+    body = webhooks.encode(webhooks.pull_request(place.site.repository, pull, place.site.github.url))
+    good = webhooks.headers("pull_request", body, place.site.secret)
+    with requests.Session() as session:
+        for number in range(500):
+            forged, headers = _forge(dice, number, body, good)
+            answer = session.post(place.door, data=forged, headers=headers, timeout=10)
+            assert 400 <= answer.status_code < 500, f"{number}: {answer.status_code} {answer.text}"
+
+
+def _forge(dice, number: int, body: bytes, good: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    """A body or a signature that is off by something."""
+    headers = dict(good)
+    match number % 5:
+        case 0:  # one bit of the body
+            at = dice.randrange(len(body))
+            return body[:at] + bytes([body[at] ^ 1 << dice.randrange(8)]) + body[at + 1 :], headers
+        case 1:
+            headers["X-Hub-Signature-256"] = f"sha256={dice.randbytes(32).hex()}"
+        case 2:
+            headers.pop("X-Hub-Signature-256")
+        case 3:
+            headers["X-Hub-Signature-256"] = headers["X-Hub-Signature-256"].upper()
+        case 4:
+            return dice.randbytes(dice.randrange(2000)), headers
+    return body, headers
+
+
+def test_no_secret_is_in_logs_records_messages_or_comments(place) -> None:
+    needles = {
+        "webhook secret": place.site.secret,
+        "github token": place.site.github.token,
+        "cluster token": place.site.cluster.token,
+        "signing key": place.stack.settings["GROUNDCREW_SIGNING_KEY"],
+    }
+    said = (place.stack.state_dir / "host" / "host.log").read_text()
+    said += repr([place.site.people.messages, place.site.repository.comments])
+    said += repr([one.statuses for one in place.site.repository.deployments])
+    said += "".join(_all_blobs(place))
+    assert len(said) > 10_000
+    for name, needle in needles.items():
+        assert needle not in said, name
+
+
+def _all_blobs(place):
+    store = open_blobs(config.storage(place.stack.settings["AzureWebJobsStorage"]), "groundcrew")
+    for blob in store.list(""):
+        yield store.read(blob.name)[0].decode(errors="replace")
+
+
+def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
+    """Watches the process table while a deploy runs."""
+    sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "argv"))
+    seen: set[str] = set()
+    while not any(k.record.sha == sha and k.ended for k in records(place.stack).all()):
+        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        seen |= {line for line in listed.splitlines() if "helm" in line and "upgrade" in line}
+    assert seen, "no helm upgrade was seen"
+    for line in seen:
+        for needle in (place.site.cluster.token, place.site.github.token, place.site.secret):
+            assert needle not in line
+
+
+def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
+    kept = place.ship("8.3.0", "by command")
+    pull = place.site.propose("8.4.0", "planned")
+    sha = place.site.repository.merge(pull, by="grace")
+    plan = place.cli("deploy", "plan", sha, "--json")
+    assert plan["passed"], plan
+    assert "8.4.0" in plan["plan"]
+    assert place.site.chat.version() == "8.3.0", "a plan changes nothing"
+    done = place.cli("deploy", "run", sha, "--wait", "--json")
+    assert (done["state"], done["version_after"]) == ("done", "8.4.0")
+    shown = place.cli("deploy", "status", sha[:10], "--json")
+    assert shown["log"][-1].startswith("done")
+    history = place.cli("deploy", "history", "--json")
+    assert history["revisions"][-1]["status"] == "deployed"
+    assert {kept.record.sha, sha} <= {one["sha"] for one in history["deploys"]}
+    before = str(history["revisions"][-2]["revision"])
+    refused = place.cli("deploy", "rollback", before, code=1)
+    assert "Restore the backup" in refused
+    refused = place.cli("deploy", "rollback", before, "--restored", done["backup"], code=1)
+    assert "needs the approval of another person" in refused
+    assert place.site.chat.version() == "8.4.0"
+    assert place.cli("deploy", "drift", "--json")["drifts"] == []
+    assert "no such deploy" in place.cli("deploy", "status", "0123456", code=1)
+
+
+def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_two_people(place) -> None:
+    """The whole of docs/runbooks/restore-after-a-deploy.md."""
+    before = place.site.chat.version()
+    pull = place.site.propose("8.5.0", "migrates", image=NEVER)
+    sha = place.site.merge(place.stack.host.url, pull)
+    with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
+        _until(lambda: "waiting" in _log(place, sha))
+        mongodb.rocketchat.migrations.update_one({"_id": "control"}, {"$inc": {"version": 1}})
+        kept = ended(place.stack, sha)
+        assert kept.state.value == "restore_proposed", kept
+        backup, revision = kept.record.backup, str(kept.record.revision_before)
+        assert f"groundcrew deploy rollback {revision} --restored {backup}" in kept.proposal
+        assert place.site.statuses(sha)[-1] == "error"
+        assert any("a restore is proposed" in message["text"] for message in place.site.people.messages)
+
+        reverted = place.ship(before, "revert")
+        assert reverted.state.value == "failed", "an older version is not started on these data"
+        assert any("closed  version" in line for line in reverted.gates)
+        assert "may have migrated" in place.cli("deploy", "rollback", revision, code=1)
+        back = ("deploy", "rollback", revision, "--restored", backup)
+        assert "is not that of" in place.cli(*back, code=1)
+
+        for name in set(mongodb.list_database_names()) - {"admin", "config", "local"}:
+            mongodb.drop_database(name)
+    to = ("--to-uri", place.stack.mongodb_uri, "--identity", str(place.stack.identity))
+    place.cli("restore", backup, *to)
+    refused = place.cli(*back, code=1)
+    assert "needs the approval of another person" in refused
+    asked = re.search(r"deploy approve ([0-9a-f]{16})", refused)
+    assert asked
+    assert "own request" in place.cli("deploy", "approve", asked[1], code=1)
+    storage = config.storage(place.stack.settings["AzureWebJobsStorage"])
+    Approvals(open_blobs(storage, "groundcrew"), SystemClock()).approve(asked[1], by="grace")
+    assert "approved by grace" in place.cli(*back)
+    _until(lambda: place.site.chat.version() == before)
+    after = place.ship(before, "after the restore")
+    assert after.state.value == "done", after

@@ -1,0 +1,448 @@
+"""The chart's gates by themselves: versions before and after, data without a release, charts of any shape."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.chart import rocketchat
+from local.fakes.releases import MemoryReleases
+from shared.adapters import manifests as schemas
+from shared.deploy.deps import Decrypted, Server, Shipping
+from shared.deploy.gates.base import Gating
+from shared.deploy.gates.chart import ChartGates
+from shared.deploy.model import Finding, Gate
+from shared.deploy.ports.releases import ChartPackage, Revision
+from shared.deploy.records.deploys import Request
+from shared.formats.chartyaml import read_manifests
+from shared.kernel.errors import GroundcrewError, Refused, Unavailable
+from shared.kubernetes.manifest import Manifest
+
+A, B = (f"sha256:{letter * 64}" for letter in "ab")
+CHAT = "registry.example/rocket.chat"
+
+
+class Given(MemoryReleases):
+    """A release whose manifests are what a test says; `before` is None where there is no release."""
+
+    def __init__(self, before: Sequence[Manifest] | None, after: Sequence[Manifest]) -> None:
+        super().__init__()
+        self._before, self._after = before, after
+
+    def lint(self, package: ChartPackage) -> list[Finding]:  # noqa: ARG002
+        return []
+
+    def template(self, package: ChartPackage, **_options: Any) -> list[Manifest]:  # noqa: ARG002
+        return list(self._after)
+
+    def history(self) -> list[Revision]:
+        if self._before is None:
+            return []
+        at = datetime(2026, 11, 23, tzinfo=UTC)
+        return [Revision(1, "deployed", "rocketchat-6.27.0", "8.2.0", "Install complete", at)]
+
+    def manifests(self, revision: int = 0) -> list[Manifest]:  # noqa: ARG002
+        return list(self._before or ())
+
+
+def starts(image: str, *, kind: str = "Deployment", container: str = "rocketchat") -> dict[str, Any]:
+    pod = {"containers": [{"name": container, "image": image}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": f"rocketchat-{container}"},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
+BUNDLED = starts("bitnamilegacy/mongodb:8.0.13", kind="StatefulSet", container="mongodb")
+
+
+def ask(shipping: Shipping, sha: str, found: Gating | None = None) -> Gating:
+    found = found or Gating()
+    ChartGates(shipping, Request("acme/chat", sha, "production", 1, "d-1"), found).ask()
+    return found
+
+
+def asked(
+    world, files, before: Sequence[Manifest] | None, after: Sequence[Manifest], *, mark: str = "", **more: Any
+) -> Gating:
+    """What the gates say of manifests as they are given."""
+    sha = world.repository.commit(files())
+    shipping = replace(world.shipping(), releases=Given(before, after), **more)
+    return ask(shipping, sha, Gating(mark_version=mark))
+
+
+def gate(found: Gating, name: str) -> Gate:
+    (one,) = [one for one in found.report.gates if one.name == name]
+    return one
+
+
+# Versions
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "versions", "words"),
+    [
+        pytest.param("8.2.0", "8.3.0", ("8.2.0", "8.3.0"), "goes from 8.2.0 to 8.3.0", id="another tag"),
+        pytest.param("8.2.0", "8.2.0", ("8.2.0", "8.2.0"), "stays at 8.2.0", id="the same tag"),
+        pytest.param(f"8.2.0@{A}", f"8.3.0@{B}", ("8.2.0", "8.3.0"), "goes from", id="tags with digests"),
+        pytest.param(f"8.2.0@{A}", f"8.2.0@{B}", ("8.2.0", "8.2.0"), "stays at", id="built anew"),
+        pytest.param(f"@{A}", f"@{A}", ("", ""), "the image stays", id="the same digest"),
+        pytest.param(
+            f"@{A}", f"8.2.0@{A}", ("8.2.0", "8.2.0"), "stays at 8.2.0", id="a digest gets its name"
+        ),
+        pytest.param(f"8.2.0@{A}", f"@{A}", ("8.2.0", "8.2.0"), "stays at 8.2.0", id="a digest loses it"),
+    ],
+)
+def test_the_version_is_told_alike_on_both_sides(world, files, before, after, versions, words) -> None:
+    images = [f"{CHAT}{one}" if one.startswith("@") else f"{CHAT}:{one}" for one in (before, after)]
+    found = asked(world, files, [starts(images[0])], [starts(images[1])])
+    assert gate(found, "version").passed
+    assert words in gate(found, "version").reason
+    assert (found.version_before, found.version_after) == versions
+    assert found.revision_version == versions[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(f"{CHAT}@{A}", f"{CHAT}@{B}", id="digests"),
+        pytest.param(f"{CHAT}:8.2.0", f"{CHAT}@{B}", id="to a digest"),
+        pytest.param(f"{CHAT}@{A}", f"{CHAT}:8.3.0", id="from a digest"),
+        pytest.param(f"{CHAT}:latest", f"{CHAT}:latest", id="a tag that moves"),
+        pytest.param(f"{CHAT}:8.2.0", "registry.example/web:8.3.0", id="to what is not known"),
+        pytest.param(None, f"{CHAT}@{B}", id="a first install by digest"),
+    ],
+)
+def test_where_the_version_cannot_be_told_the_gate_is_closed_and_says_how_to(
+    world, files, before, after
+) -> None:
+    container = "web" if "web" in after else "rocketchat"
+    found = asked(world, files, [starts(before)] if before else None, [starts(after, container=container)])
+    closed = gate(found, "version")
+    assert not closed.passed
+    assert "tag" in closed.cure or "container" in closed.cure
+    assert [one.name for one in found.gates if "could not be judged" in one.reason] == []
+
+
+def test_an_image_of_ones_own_is_known_by_its_container_whatever_the_chart_says_its_version_is(
+    world, files
+) -> None:
+    found = asked(world, files, [starts("acme-chat:8.1.0")], [starts("acme-chat:8.2.0")])
+    assert (found.version_before, found.version_after) == ("8.1.0", "8.2.0")
+
+
+@pytest.mark.parametrize(
+    ("mark", "after", "passed", "before"),
+    [
+        ("8.3.0", "8.2.0", False, "8.3.0"),
+        ("8.3.0", "8.3.0", True, "8.3.0"),
+        ("8.3.0", "8.3.1", True, "8.3.0"),
+        ("8.1.0", "8.2.0", True, "8.2.0"),
+        ("", "8.2.0", True, "8.2.0"),
+    ],
+)
+def test_below_what_may_have_touched_the_data_nothing_is_deployed(
+    world, files, mark, after, passed, before
+) -> None:
+    found = asked(world, files, [starts(f"{CHAT}:8.2.0")], [starts(f"{CHAT}:{after}")], mark=mark)
+    assert gate(found, "version").passed is passed
+    assert (found.version_before, found.revision_version) == (before, "8.2.0")
+
+
+def test_the_mark_holds_without_a_release_and_for_the_same_image(world, files) -> None:
+    assert not gate(asked(world, files, None, [starts(f"{CHAT}:8.2.0")], mark="8.3.0"), "version").passed
+    image = [starts(f"{CHAT}@{A}")]
+    assert not gate(asked(world, files, image, image, mark="8.3.0"), "version").passed
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "passed"),
+    [
+        ("mongo:7.0.2", "mongo:8.0.13", True),
+        ("mongo:6.0.2", "mongo:8.0.13", False),
+        (f"mongo@{A}", f"mongo@{A}", True),
+        (f"mongo@{A}", f"mongo@{B}", False),
+    ],
+)
+def test_mongodb_goes_up_by_one_major_or_stays(world, files, before, after, passed) -> None:
+    chat = starts(f"{CHAT}:8.2.0")
+    sides = [[chat, starts(one, kind="StatefulSet", container="mongodb")] for one in (before, after)]
+    assert gate(asked(world, files, *sides), "mongodb upgrade").passed is passed
+
+
+# Data without a release
+
+
+def away() -> Server:
+    raise Unavailable("MongoDB does not answer")
+
+
+def test_without_a_release_data_that_is_there_is_told_and_mongodb_must_fit(world, files) -> None:
+    after = [starts(f"{CHAT}:8.2.0")]
+    found = asked(world, files, None, after)
+    assert found.had_data
+    assert gate(found, "mongodb").passed
+    assert "there is data of Rocket.Chat already" in found.text()
+    world.mongodb = "4.4.1"
+    assert "4.4.1" in gate(asked(world, files, None, after), "mongodb").reason
+
+
+def test_a_mongodb_without_data_is_no_data(world, files) -> None:
+    world.schema = None
+    assert not asked(world, files, None, [starts(f"{CHAT}:8.2.0")]).had_data
+
+
+def test_with_a_release_nobody_asks_for_data(world, files) -> None:
+    images = [starts(f"{CHAT}:8.2.0")]
+    assert not asked(world, files, images, images, server=away).had_data
+
+
+def test_a_mongodb_of_its_own_is_not_there_yet_at_the_first_install(world, files) -> None:
+    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], server=away)
+    assert gate(found, "mongodb").passed
+    assert not found.had_data
+    assert "volume" not in found.text()
+    world.cluster.add({"kind": "PersistentVolumeClaim", "metadata": {"name": "data-rocketchat-mongodb-0"}})
+    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], server=away)
+    assert "the volume of data-rocketchat-mongodb-0 from before is not backed up" in found.text()
+
+
+def test_a_mongodb_outside_that_does_not_answer_is_waited_for(world, files) -> None:
+    with pytest.raises(Unavailable, match="MongoDB does not answer"):
+        asked(world, files, None, [starts(f"{CHAT}:8.2.0")], server=away)
+
+
+# Secrets
+
+
+def test_a_password_that_is_written_into_a_secret_object_closes_the_gate(world, files) -> None:
+    secret = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"smtp-pass": "hunter22"}}
+    changed = files()
+    changed["values.yaml"] += b"smtp: {user: hunter22}\n"
+    sha = world.repository.commit(changed)
+    after = [starts(f"{CHAT}:8.2.0"), {**secret, "stringData": {"smtp-password": "hunter22"}}]
+    found = ask(replace(world.shipping(), releases=Given(None, after)), sha)
+    assert "values.yaml: smtp.user" in gate(found, "secrets in manifests").reason
+    assert "hunter22" not in repr(found.report)
+
+
+def test_the_charts_own_values_are_looked_at_even_if_others_replace_them(world, files) -> None:
+    world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
+    changed = {**files(), "production.yaml": files()["values.yaml"] + b"smtp: {password: null}\n"}
+    changed["values.yaml"] += b"smtp: {password: hunter22}\n"
+    sha = world.repository.commit(changed)
+    found = ask(replace(world.shipping(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    assert "values.yaml: smtp.password" in gate(found, "secrets in values").reason
+
+
+def test_an_encrypted_value_in_the_charts_own_values_is_never_deployed_as_it_is(world, files) -> None:
+    changed = files()
+    sealed = (
+        b"smtp: {password: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\nsops: {mac: 'ENC[AES256_GCM,x]'}\n"
+    )
+    changed["values.yaml"] += sealed
+    releases = Given(None, [starts(f"{CHAT}:8.2.0")])
+    found = ask(replace(world.shipping(), releases=releases), world.repository.commit(changed))
+    closed = gate(found, "secrets in values")
+    assert "smtp.password: it would be deployed as it is encrypted" in closed.reason
+    assert "sops" not in closed.reason
+    world.policy = world.policy.model_copy(update={"values": ("values.yaml",)})
+    world.decrypt = lambda text, _name: Decrypted(
+        text.replace("ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]", "x" * 9)
+    )
+    found = ask(replace(world.shipping(), releases=releases), world.repository.commit(changed))
+    assert gate(found, "secrets in values").passed
+
+
+def test_the_demo_chart_raises_no_alarm(world) -> None:
+    sha = world.repository.commit(rocketchat())
+    after = [starts(f"{CHAT}:8.2.0"), *read_manifests(DEMO_SECRETS)]
+    found = ask(replace(world.shipping(), releases=Given(None, after)), sha)
+    assert [one for one in found.report.gates if not one.passed] == []
+
+
+# As Helm renders them of local/chart.
+DEMO_SECRETS = """\
+apiVersion: v1
+kind: Secret
+metadata: {name: rocketchat-mongodb}
+type: Opaque
+stringData: {mongodb-root-password: ""}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: rocketchat-rocketchat}
+type: Opaque
+stringData:
+  mongo-uri: "mongodb://root:@rocketchat-mongodb:27017/rocketchat?replicaSet=rs0&authSource=admin"
+"""
+
+
+# Charts of any shape
+
+GOOD = starts(f"{CHAT}:8.2.0")
+GOOD["spec"]["template"]["spec"]["containers"][0] |= {
+    "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+    "envFrom": [{"secretRef": {"name": "s"}}],
+    "resources": {"requests": {"memory": "1Gi"}},
+}
+GOOD["spec"]["template"]["spec"]["volumes"] = [{"name": "v", "secret": {"secretName": "s"}}]
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "aHVudGVyMjI="}}
+HEAD = {
+    "apiVersion": "v2",
+    "name": "rocketchat",
+    "version": "6.27.0",
+    "appVersion": "8.2.0",
+    "dependencies": [
+        {
+            "name": "nats",
+            "version": "1.x",
+            "repository": "https://a.example",
+            "condition": "a.b",
+            "alias": "x",
+        }
+    ],
+}
+VALUES = {
+    "host": "chat.example.org",
+    "image": {"tag": "8.2.0"},
+    "extraEnv": [{"name": "A", "value": "b"}],
+    "microservices": {"enabled": True},
+    "persistence": {"enabled": True, "accessMode": "ReadWriteOnce"},
+    "mongodb": {"enabled": False, "image": {"repository": "x"}, "auth": {"enabled": True}},
+    "livenessProbe": {"path": "/livez"},
+    "smtp": {"existingSecret": "smtp"},
+    "fullnameOverride": "chat",
+}
+
+
+INNER = ("template", "containers", "env", "valueFrom", "secretKeyRef", "resources", "requests", "sops", "age")
+WORDS = st.sampled_from(
+    [*GOOD, *GOOD["spec"]["template"]["spec"], *SECRET, *HEAD, *HEAD["dependencies"][0], *VALUES, *INNER]
+)
+TEXTS = st.sampled_from(
+    ["", "Secret", "Deployment", "CronJob", "rocketchat", f"{CHAT}:8.2.0", "https://[x", "A=b", "yes", "*a"]
+) | st.text(st.characters(codec="utf-8"), max_size=12)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+SHAPES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, good: Mapping[str, Any]) -> Any:
+    """Something good in which one part is anything at all."""
+    made = copy.deepcopy(dict(good))
+    place: Any = made
+    while True:
+        key = draw(st.sampled_from(sorted(place)) if isinstance(place, dict) else st.just(0))
+        if not isinstance(place[key], dict | list) or not place[key] or draw(st.booleans()):
+            place[key] = draw(SHAPES)
+            return made
+        place = place[key]
+
+
+def of(good: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    return st.just(good) | spoiled(good) | SHAPES
+
+
+MANIFESTS = st.lists(
+    (of(GOOD) | of(SECRET) | of(BUNDLED)).filter(lambda one: isinstance(one, dict)), max_size=3
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(head=of(HEAD), values=of(VALUES), before=st.none() | MANIFESTS, after=MANIFESTS)
+def test_a_chart_of_any_shape_is_judged_and_never_raises(make_world, head, values, before, after) -> None:
+    world = make_world()
+    sha = world.repository.commit(
+        {"Chart.yaml": yaml.safe_dump(head).encode(), "values.yaml": yaml.safe_dump(values).encode()}
+    )
+    shipping = replace(world.shipping(), releases=Given(before, after), validate=schemas.validate)
+    try:
+        found = ask(shipping, sha)
+    except GroundcrewError as error:
+        assert not error.permanent
+        return
+    assert found.gates
+    assert found.text() is not None
+    odd = [one.name for one in found.report.gates if "could not be judged" in one.reason]
+    # Resources of another shape are refused by the schema; how much they ask for cannot be told.
+    assert set(odd) <= {"headroom"}
+
+
+@pytest.mark.parametrize("kind", [TypeError, KeyError, RecursionError])
+def test_what_nobody_thought_of_closes_its_gate_and_the_log_has_the_place_but_no_value(
+    world, files, kind, caplog
+) -> None:
+    value = "hunter" + "22"  # not as it would stand in the traceback's lines
+
+    def broken(_manifests: Sequence[Manifest], _version: str) -> list[Finding]:
+        raise kind(value)
+
+    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0")], validate=broken)
+    closed = gate(found, "schema")
+    assert (closed.passed, closed.reason) == (False, f"it could not be judged: {kind.__name__}")
+    assert "maintainers" in closed.cure
+    (record,) = [one for one in caplog.records if one.message == "deploy.gate_broken"]
+    assert record.levelno == logging.ERROR
+    assert "in broken" in caplog.text
+    assert value not in caplog.text + repr(record.__dict__)
+
+
+def test_a_cluster_that_says_no_closes_a_gate_and_one_that_says_nothing_is_asked_again(world, files) -> None:
+    sha = world.repository.commit(files())
+    world.releases.failures = [Refused("the namespace is not ours")]
+    found = ask(world.shipping(), sha)
+    assert not gate(found, "release").passed
+    world.releases.failures = [Unavailable("no answer")]
+    with pytest.raises(Unavailable):
+        ask(world.shipping(), sha)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        pytest.param({"values.yaml": b"host: a.b\nextraEnv: true\n"}, "values", id="extraEnv: true"),
+        pytest.param(
+            {"values.yaml": b"host: a.b\nfullnameOverride: [a]\n"}, "values", id="a list for a name"
+        ),
+        pytest.param({"values.yaml": b"x: !!int ''\n"}, "chart", id="no number"),
+        pytest.param({"Chart.yaml": b"name: x\ndependencies: [mongodb]\n"}, "chart", id="a word for a chart"),
+        pytest.param(
+            {"Chart.yaml": b"name: x\ndependencies: [{name: n, repository: 'https://[x'}]\n"},
+            "dependencies",
+            id="no address",
+        ),
+    ],
+)
+def test_what_once_broke_the_worker_is_a_finding_with_a_cure(world, files, change, name) -> None:
+    sha = world.repository.commit({**files(), **change})
+    found = ask(replace(world.shipping(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    closed = gate(found, name)
+    assert not closed.passed
+    assert closed.cure
+    assert "could not be judged" not in closed.reason
+
+
+def test_variables_that_are_no_pairs_are_for_the_schema_to_refuse(world, files) -> None:
+    odd = starts(f"{CHAT}:8.2.0")
+    odd["spec"]["template"]["spec"]["containers"][0]["env"] = ["A=b"]
+    found = asked(world, files, None, [odd], validate=schemas.validate)
+    assert "spec.template.spec.containers.0.env.0" in gate(found, "schema").reason
+    assert gate(found, "secrets there").passed

@@ -1,0 +1,186 @@
+"""What closes a gate: bad charts, bad archives, versions that do not fit, secrets in the open."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tarfile
+
+import pytest
+
+from local.github import Symlink
+from shared.deploy import job as deploy
+from shared.deploy.deps import Decrypted
+from shared.deploy.state_machine import State
+from shared.kernel.errors import Refused, Unavailable
+
+DEPENDENCY = b"""apiVersion: v2
+name: rocketchat
+version: 1.0.0
+appVersion: 8.2.0
+dependencies:
+  - {name: nats, version: 1.0.0, repository: "http://169.254.169.254/charts"}
+"""
+
+
+def closed(world, sha: str) -> dict[str, str]:
+    """The gates that are closed, with their reasons."""
+    lines = [line.split("  ", 1)[1] for line in world.kept(sha).gates if not line.startswith("passed")]
+    return {line.split(": ", 1)[0]: line for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("change", "gate", "words"),
+    [
+        pytest.param({"values.yaml": b"a: [1\n"}, "chart", "not readable as YAML", id="invalid YAML"),
+        pytest.param({"Chart.yaml": None}, "chart", "there is no chart", id="no chart"),
+        pytest.param({"templates/x.yaml": Symlink("/etc/passwd")}, "chart", "link", id="a symlink"),
+        pytest.param({"templates/x.yaml": b"a: {{ .no }}\n"}, "template", "nil pointer", id="no render"),
+        pytest.param({"Chart.yaml": DEPENDENCY}, "dependencies", "no way to get a chart", id="not by TLS"),
+        pytest.param({"values.yaml": b"host: a.b\nimage: {tag: '8.2.0'}\nsmtp: {password: hunter22}\n"},
+                     "secrets in values", "plain text", id="a password in values"),
+        pytest.param({"values.yaml": b"host: a.b\nimage: {tag: '10.0.0'}\nmongodb: {enabled: false}\n"},
+                     "version", "skips major", id="a skipped major"),
+        pytest.param({"values.yaml": b"host: a.b\nimage: {tag: '7.0.0'}\nmongodb: {enabled: false}\n"},
+                     "version", "goes back", id="back to an older version"),
+    ],
+)  # fmt: skip
+def test_a_bad_chart_closes_its_gate_and_nothing_is_applied(world, change, gate, words) -> None:
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(change)
+    world.work()
+    assert world.kept(sha).state is State.FAILED
+    assert words in closed(world, sha)[gate]
+    assert len(world.releases.history()) == 1
+    assert "hunter22" not in repr(world.people.told) + repr(world.kept(sha))
+
+
+def _archive(add) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        add(archive)
+    return data.getvalue()
+
+
+def _file(archive: tarfile.TarFile, name: str, size: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    archive.addfile(entry, io.BytesIO(b"\0" * size))
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        pytest.param(_archive(lambda a: _file(a, "top/../../etc/cron.d/x", 10)), id="a path that leaves"),
+        pytest.param(_archive(lambda a: [_file(a, f"top/{n}", 4 << 20) for n in range(20)]), id="a bomb"),
+        pytest.param(b"\x1f\x8b not really", id="garbage"),
+    ],
+)
+def test_an_archive_that_is_an_attack_is_refused(world, files, archive) -> None:
+    _, sha = world.merge(files(host="one.example.org"))
+    world.forge.tarball = lambda _sha: iter([archive])
+    world.work()
+    assert world.kept(sha).state is State.FAILED
+    assert "archive" in closed(world, sha)["chart"]
+    assert world.releases.history() == []
+
+
+def test_values_that_cannot_be_decrypted_close_the_gate(world, files) -> None:
+    def refuse(_text: str, name: str) -> Decrypted:
+        raise Refused(f"{name} is not encrypted to the key of this server")
+
+    world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
+    world.decrypt = refuse
+    _, sha = world.merge({**files(), "production.yaml": b"sops: {}\n"})
+    world.work()
+    assert "not encrypted to the key" in closed(world, sha)["chart"]
+
+
+def test_mongodb_that_the_new_version_does_not_work_with_closes_the_gate(world, files) -> None:
+    world.deployed_first("8.2.0")
+    world.mongodb = "6.0.5"
+    _, sha = world.merge(files("8.3.0"))
+    world.work()
+    assert "6.0.5" in closed(world, sha)["mongodb"]
+    assert world.backups == {}, "a deploy that is refused needs no backup"
+
+
+def test_a_node_without_room_closes_the_gate(world, files) -> None:
+    world.deployed_first("8.2.0")
+    full = {"type": "DiskPressure", "status": "True"}
+    node = {
+        "kind": "Node",
+        "metadata": {"name": "vm"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}, full],
+            "allocatable": {"memory": "16Gi", "ephemeral-storage": "100Gi"},
+        },
+    }
+    world.cluster.add(node)
+    _, sha = world.merge(files("8.3.0"))
+    world.work()
+    assert "disk" in closed(world, sha)["headroom"]
+
+
+def test_a_secret_that_pods_need_and_nobody_made_closes_the_gate(world, files) -> None:
+    needy = files(host="one.example.org")
+    variable = b"env: [{name: MONGO_URL, valueFrom: {secretKeyRef: {name: chat-db, key: uri}}}, {"
+    needy["templates/deployment.yaml"] = needy["templates/deployment.yaml"].replace(b"env: [{", variable)
+    _, sha = world.merge(needy)
+    world.work()
+    assert "there is no Secret chat-db" in closed(world, sha)["secrets there"]
+    secret = {"kind": "Secret", "metadata": {"name": "chat-db"}, "data": {"uri": "eA=="}}
+    world.cluster.add(secret)
+    world.send(sha, again="once-more", delivery="d-again")
+    world.work()
+    assert world.kept(sha).state is State.DONE
+
+
+def test_a_plan_changes_nothing_and_says_what_would(world, files) -> None:
+    world.deployed_first("8.2.0")
+    pull = world.propose(files("8.3.0"))
+    sha = world.repository.merge(pull, by="grace")
+    before = {blob.name: blob.etag for blob in world.state.list("")}
+    found = deploy.survey(world.shipping(), sha, "production").found
+    assert not found.report.passed, "nobody approved it"
+    assert "8.2.0" in found.text()
+    assert "8.3.0" in found.text()
+    assert {blob.name: blob.etag for blob in world.state.list("")} == before
+    assert world.queues.length(deploy.QUEUE) == 0
+    assert len(world.repository.deployments) == 1
+
+
+def test_a_deploy_by_hand_goes_through_the_same_gates(world, files) -> None:
+    pull = world.propose(files(host="one.example.org"))
+    sha = world.repository.merge(pull, by="ada")
+    deploy.request(world.shipping(), sha, "production")
+    world.work()
+    assert world.kept(sha).state is State.FAILED
+    assert "approvals" in closed(world, sha)
+
+
+def test_what_is_secret_in_the_values_is_said_nowhere(world, files, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "tZ9!correct-horse-battery"
+    world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
+    world.decrypt = lambda text, _name: Decrypted(text.replace("ENC[AES256_GCM,x]", secret), (secret,))
+    changed = files(host="one.example.org")
+    # The secret gets into an environment variable, and into the error of a template that fails with it.
+    changed["production.yaml"] = b"image: {tag: '8.2.0'}\nhost: ENC[AES256_GCM,x]\n"
+    _, good = world.merge(changed)
+    world.work()
+    world.releases.failures = [Unavailable("helm says", value=secret)]
+    broken = {
+        "templates/x.yaml": b"kind: X\nmetadata: {name: '{{ .Values.host }}'}\nspec: {{ .Values.nope }}\n"
+    }
+    _, bad = world.merge(broken)
+    world.work()
+    assert world.kept(good).state is State.DONE
+    assert world.kept(bad).state is State.FAILED
+    said = [repr(world.people.told), repr(world.repository.comments), caplog.text]
+    said += [repr(one.statuses) for one in world.repository.deployments]
+    said += [repr([record.__dict__ for record in caplog.records])]
+    kept = {blob.name: world.state.read(blob.name)[0].decode() for blob in world.state.list("")}
+    assert len(kept) > 4
+    for text in [*said, *kept.values()]:
+        assert secret not in text

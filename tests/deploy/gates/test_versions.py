@@ -1,0 +1,221 @@
+"""Do the versions fit, does the cluster have room, and whose turn is it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.deploy.gates.versions import (
+    Room,
+    app_version_gate,
+    chart_notes,
+    headroom_gate,
+    mongodb_gate,
+    mongodb_upgrade_gate,
+)
+from shared.deploy.ordering import Request, delivery_action, deploy_key, next_turn, on_branch, position
+from shared.kernel.versions import Version
+from shared.kubernetes.quantity import parse_quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("8.2.1", "8.2.1"),
+        ("v8.2", "8.2.0"),
+        ("8.2.1-debian-12-r0", "8.2.1"),
+        ("8.2.1-rc.1", "8.2.1"),
+        ("8.0.13+build", "8.0.13"),
+        ("8", None),
+        ("latest", None),
+        ("8.2.1 ", None),
+        ("8.2.1\n", None),
+        ("８.2.1", None),
+        ("", None),
+    ],
+)
+def test_a_version_is_read_or_not_at_all(text, version):
+    found = Version.parse(text)
+    assert (str(found) if found else None) == version
+
+
+@pytest.mark.parametrize(
+    ("compatible", "server", "passed", "pending"),
+    [
+        pytest.param(["8.0"], "8.0.13", True, False, id="fits"),
+        pytest.param(["8"], "8.2.0", True, False, id="a major is named"),
+        pytest.param(["5.0", "6.0", "7.0"], "8.0.1", False, False, id="too new"),
+        pytest.param(["8.0"], "7.0.5", False, False, id="too old"),
+        pytest.param([], "7.0.5", False, False, id="none"),
+        pytest.param(None, "8.0.1", False, True, id="could not be found out"),
+        pytest.param(["8.0"], "percona", False, False, id="no version"),
+    ],
+)
+def test_rocket_chat_must_work_with_the_mongodb_that_runs(compatible, server, passed, pending):
+    gate = mongodb_gate("8.2.0", compatible, server)
+    assert (gate.passed, gate.pending) == (passed, pending)
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "passed"),
+    [
+        ("7.0.5", "7.0.28", True),
+        ("7.0.28", "7.0.5", True),  # patch releases share one format
+        ("7.0.5", "8.0.1", True),
+        ("6.0.5", "8.0.1", False),
+        ("8.0.1", "7.0.5", False),
+        ("7.0.5", "9.0.0", False),
+        ("x", "8.0.0", False),
+    ],
+)
+def test_mongodb_goes_up_one_major_at_a_time(current, wanted, passed):
+    assert mongodb_upgrade_gate(current, wanted).passed is passed
+
+
+def test_the_way_over_a_skipped_major_is_named():
+    gate = mongodb_upgrade_gate("5.0.31", "8.0.1")
+    assert gate.reason == "from 5.0 to 8.0 skips 6.0, 7.0"
+    assert gate.cure.startswith("Deploy 6.0 first")
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "passed"),
+    [
+        ("", "8.2.0", True),
+        ("8.2.0", "8.2.0", True),
+        ("8.1.0", "8.2.0", True),
+        ("7.13.0", "8.2.0", True),
+        ("6.13.0", "8.2.0", False),
+        ("8.2.0", "8.1.9", False),
+        ("8.2.0", "latest", False),
+        ("develop", "8.2.0", False),
+    ],
+)
+def test_rocket_chat_skips_no_major_and_does_not_go_back(current, target, passed):
+    assert app_version_gate(current, target).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "notes"),
+    [("6.27.0", "7.0.0", 2), ("6.1.0", "6.27.0", 0), ("7.0.0", "7.1.0", 0), ("x", "7.0.0", 0)],
+)
+def test_what_changes_hands_between_charts_is_told(current, target, notes):
+    assert len(chart_notes(current, target)) == notes
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512Mi", 512 << 20),
+        ("1.5Gi", 1.5 * (1 << 30)),
+        ("300m", 0.3),
+        ("1e3", 1000),
+        (2, 2),
+        ("1k", 1000),
+        (".5", 0.5),
+    ],
+)
+def test_quantities_of_kubernetes(text, size):
+    assert parse_quantity(text) == pytest.approx(size)
+
+
+@pytest.mark.parametrize("text", ["", "Mi", "1 Gi", "1KiB", "nan", "1e999", True, None, "0x10"])
+def test_what_is_no_quantity_is_refused(text):
+    with pytest.raises(ValueError, match="not a quantity"):
+        parse_quantity(text)
+
+
+GIB = float(1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("have", "need", "passed", "pending"),
+    [
+        pytest.param(Room(4 * GIB, 20 * GIB), Room(2 * GIB, 5 * GIB), True, False, id="enough"),
+        pytest.param(
+            Room(2 * GIB, 20 * GIB), Room(1.9 * GIB, 5 * GIB), False, False, id="the reserve is touched"
+        ),
+        pytest.param(Room(4 * GIB, 4 * GIB), Room(2 * GIB, 5 * GIB), False, False, id="disk is short"),
+        pytest.param(Room(None, 20 * GIB), Room(2 * GIB, 5 * GIB), False, True, id="memory is unknown"),
+        pytest.param(Room(None, 1 * GIB), Room(2 * GIB, 5 * GIB), False, False, id="short wins over unknown"),
+        pytest.param(Room(0.0, 0.0), Room(0.0, 0.0), True, False, id="nothing is needed"),
+    ],
+)
+def test_there_must_be_room_for_the_new_pods(have, need, passed, pending):
+    gate = headroom_gate(have, need)
+    assert (gate.passed, gate.pending) == (passed, pending)
+
+
+def test_what_is_short_is_told_in_mebibytes():
+    gate = headroom_gate(Room(GIB, 50 * GIB), Room(2 * GIB, GIB))
+    assert gate.reason == "memory: needs 2,048 MiB, 1,024 MiB are free"
+
+
+def test_room_that_suffices_is_told_with_its_numbers():
+    gate = headroom_gate(Room(8.9 * GIB, 40 * GIB), Room(2 * GIB, GIB))
+    assert gate.reason == "memory 9,114 MiB and disk 40,960 MiB free suffice"
+
+
+@pytest.mark.parametrize(
+    ("have", "reason"),
+    [
+        pytest.param(
+            Room(4 * GIB, 4 * GIB), "memory 4,096 MiB and disk 4,096 MiB free suffice (a; b)", id="enough"
+        ),
+        pytest.param(Room(4 * GIB, GIB), "disk: needs 2,048 MiB, 1,024 MiB are free (a; b)", id="too little"),
+        pytest.param(Room(None, GIB * 4), "memory could not be measured", id="not measured"),
+    ],
+)
+def test_how_the_room_was_found_out_stands_behind_what_was_found(have, reason):
+    assert headroom_gate(have, Room(GIB, 2 * GIB), notes=("a", "b")).reason == reason
+
+
+# Order
+
+
+def test_a_deploy_has_one_name_whatever_announced_it():
+    key = deploy_key("Acme/Chat", "a" * 40, "production")
+    assert key == deploy_key("acme/chat", "a" * 40, "production")
+    assert key != deploy_key("acme/chat", "a" * 40, "Production")
+    assert key != deploy_key("acme/chat", "b" * 40, "production")
+    assert "/" not in key
+
+
+@pytest.mark.parametrize(
+    ("state", "action"), [(None, "process"), ("done", "drop"), ("failed", "resume"), ("running", "resume")]
+)
+def test_a_redelivery_resumes_what_was_not_completed(state, action):
+    assert delivery_action(state).action == action
+
+
+def test_of_two_merges_the_later_goes_and_brings_the_earlier_along():
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    first, second = Request("a" * 40, 7, noon), Request("b" * 40, 6, noon + timedelta(seconds=1))
+    for waiting in ([first, second], [second, first], [second, first, second]):
+        turn = next_turn(waiting)
+        assert (turn.now, turn.superseded) == (second, (first,))
+    assert next_turn([]).now is None
+
+
+@pytest.mark.parametrize(
+    ("relation", "action"),
+    [("ahead", "go"), ("identical", "done"), ("behind", "superseded"), ("diverged", "refused")],
+)
+def test_where_a_commit_stands_to_what_is_deployed(relation, action):
+    assert position(relation, deployed="a" * 40, wanted="b" * 40).action == action
+
+
+@pytest.mark.parametrize(
+    ("relation", "action"),
+    [("ahead", "go"), ("identical", "go"), ("behind", "refused"), ("diverged", "refused")],
+)
+def test_a_commit_must_still_be_on_its_branch(relation, action):
+    assert on_branch(relation, branch="main", wanted="b" * 40).action == action
+
+
+def test_an_unknown_relation_is_no_answer():
+    with pytest.raises(ValueError, match="sideways"):
+        position("sideways", deployed="a", wanted="b")
+    with pytest.raises(ValueError, match="sideways"):
+        on_branch("sideways", branch="main", wanted="b")

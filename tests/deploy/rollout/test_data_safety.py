@@ -1,0 +1,229 @@
+"""The data are never given to an older version: whatever failed before, whoever asks, whatever is unseen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared.deploy import job as deploy
+from shared.deploy.rollout import rollback as going_back
+from shared.deploy.state_machine import State
+from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
+from shared.notifications.ports import Severity
+from shared.records.approvals import Approvals
+
+MIGRATES = {"8.2.0": 300, "8.3.0": 301, "8.3.1": 301, "8.4.0": 302}
+
+
+def quiet(_line: str) -> None:
+    """Takes what Helm says."""
+
+
+@pytest.fixture
+def failed(world) -> str:
+    """8.2.0 ran well; 8.3.0 started, migrated, and never got ready: Helm calls 8.2.0 the good one."""
+    world.migrates = MIGRATES
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(world.broken("8.3.0"))
+    world.work()
+    kept = world.kept(sha)
+    assert (kept.state, world.schema) == (State.RESTORE_PROPOSED, 301)
+    world.people.told.clear()
+    return sha
+
+
+def test_a_revert_by_pull_request_is_refused(world, files, failed) -> None:
+    _, sha = world.merge(files("8.2.0", host="revert.example.org"))
+    world.work()
+    kept = world.kept(sha)
+    assert kept.state is State.FAILED
+    assert any(line.startswith("closed  version: goes back from 8.3.0 to 8.2.0") for line in kept.gates)
+    assert world.runs.endswith(":8.3.0")
+
+
+def test_going_back_by_hand_needs_the_restore_and_another_person(world, files, failed) -> None:
+    way = going_back.plan(world.shipping(), 1)
+    assert (way.crosses, way.version_now, way.version_then) == (True, "8.3.0", "8.2.0")
+    with pytest.raises(Refused, match=r"8\.2\.0 is not started on data that 8\.3\.0 may have migrated"):
+        going_back.go(world.shipping(), way, by="ada", say=quiet)
+    assert world.runs.endswith(":8.3.0")
+
+
+def test_a_fix_that_fails_as_well_proposes_the_first_backup_with_the_first_revision(
+    world, files, failed
+) -> None:
+    first = world.kept(failed).record
+    _, sha = world.merge(world.broken("8.3.1"))
+    world.work()
+    kept = world.kept(sha)
+    assert kept.state is State.RESTORE_PROPOSED, kept
+    assert kept.record.backup not in ("", first.backup), "it had a backup of its own, of migrated data"
+    assert f"groundcrew deploy rollback 1 --restored {first.backup}" in kept.proposal
+    assert world.runs.endswith(":8.3.1")
+    assert world.shipping().marks.read().version == "8.3.1"
+
+
+def test_a_fix_of_the_same_version_that_fails_does_not_go_back_either(world, files, failed) -> None:
+    _, sha = world.merge(world.broken("8.3.0", host="again.example.org"))
+    world.work()
+    assert world.kept(sha).state is State.RESTORE_PROPOSED
+    assert world.runs.endswith(":8.3.0")
+
+
+def test_a_fix_that_gets_well_takes_the_mark_away(world, files, failed) -> None:
+    _, sha = world.merge(files("8.3.1"))
+    world.work()
+    assert world.kept(sha).state is State.DONE
+    assert world.shipping().marks.read() is None
+    assert not going_back.plan(world.shipping(), world.releases.status().number).crosses
+
+
+def test_a_fix_that_helm_refuses_leaves_the_mark_as_it_was(world, files, failed) -> None:
+    before = world.shipping().marks.read()
+    _, sha = world.merge(files("8.3.1"))
+    world.work(most=1)
+    world.releases.failures = [Refused("Helm may not do that")] * 200
+    world.work(most=100)
+    assert "nothing was applied" in world.kept(sha).record.reason
+    assert world.shipping().marks.read() == before
+
+
+def test_after_the_restore_two_people_start_the_old_version_again(world, files, failed) -> None:
+    backup = world.kept(failed).record.backup
+    way = going_back.plan(world.shipping(), 1, restored=backup)
+    with pytest.raises(Refused, match="not that of"):
+        going_back.go(world.shipping(), way, by="ada", say=quiet)
+    world.migrates, world.schema = {}, 300  # the restore
+    with pytest.raises(Refused, match="another person") as asked:
+        going_back.go(world.shipping(), way, by="ada", say=quiet)
+    Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    assert "approved by grace" in going_back.go(world.shipping(), way, by="ada", say=quiet)
+    assert world.runs.endswith(":8.2.0")
+    assert world.shipping().marks.read() is None
+    _, sha = world.merge(files("8.2.0", host="after.example.org"))
+    world.work()
+    assert world.kept(sha).state is State.DONE, "8.2.0 may be deployed again"
+
+
+@pytest.mark.parametrize("state", ["open", "failed"])
+def test_a_backup_that_is_not_sealed_is_none_to_go_back_with(world, failed, state) -> None:
+    world.backups["manual/20261123T120000Z"] = state
+    with pytest.raises(Refused, match="no sealed backup"):
+        going_back.plan(world.shipping(), 1, restored="manual/20261123T120000Z")
+
+
+def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world, files) -> None:
+    world.deployed_first("8.2.0")
+    world.merge(files("8.3.0"))
+    world.work()
+    backup = next(iter(world.backups))
+    shipping = world.shipping()
+    way = going_back.plan(shipping, 1, restored=backup)
+    with pytest.raises(Refused, match="another person") as asked:
+        going_back.go(shipping, way, by="ada", say=quiet)
+    Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    with (
+        world.state.lease(shipping.lock, duration=timedelta(seconds=30)),
+        pytest.raises(Locked),
+    ):
+        going_back.go(shipping, way, by="ada", say=quiet)
+    assert "approved by grace" in going_back.go(shipping, way, by="ada", say=quiet)
+
+
+def test_a_way_back_that_was_planned_before_another_deploy_is_refused(world, files) -> None:
+    world.deployed_first("8.2.0")
+    world.merge(files("8.2.0", host="b.example.org"))
+    world.work()
+    way = going_back.plan(world.shipping(), 1)
+    assert not way.crosses
+    world.merge(files("8.3.0"))
+    world.work()
+    with pytest.raises(Refused, match="changed meanwhile"):
+        going_back.go(world.shipping(), way, by="ada", say=quiet)
+    assert world.runs.endswith(":8.3.0")
+
+
+def test_nobody_goes_back_in_the_middle_of_a_deploy(world, files) -> None:
+    world.deployed_first()
+    world.login = lambda: False
+    world.merge(files(host="b.example.org"))
+    world.work(most=1)
+    with pytest.raises(Locked, match="is smoke"):
+        going_back.go(world.shipping(), going_back.plan(world.shipping(), 1), by="ada", say=quiet)
+
+
+def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_deployed_again(
+    world, files
+) -> None:
+    first = world.deployed_first()
+    _, second = world.merge(files(host="b.example.org"))
+    world.work()
+    going_back.go(world.shipping(), going_back.plan(world.shipping(), 1), by="ada", say=quiet)
+    assert world.statuses(second)[-1] == "inactive"
+    assert world.shipping().ledger.read("production").sha == first
+    assert world.shipping().holds.in_force() == ()
+    deploy.request(world.shipping(), second, "production")
+    world.work()
+    assert world.kept(second).state is State.DONE
+    assert len(world.releases.history()) == 4
+
+
+def test_a_migration_that_begins_while_helm_goes_back_is_seen_after_it(world, files) -> None:
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(world.broken("8.3.0"))
+    world.readings = [300, 300, 301]  # before it was applied, when it failed, after the way back
+    world.work()
+    kept = world.kept(sha)
+    assert kept.state is State.RESTORE_PROPOSED, kept
+    assert "from 300 to 301" in kept.record.reason
+    assert world.people.told[-1].severity is Severity.CRITICAL
+
+
+def test_a_database_that_cannot_be_asked_for_long_counts_as_migrated(world, files) -> None:
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(world.broken("8.3.0"))
+    world.work(most=1)
+    world.finish_backups()
+    world.database_failures = [Unavailable("MongoDB does not answer")] * 400
+    world.database_failures.insert(0, Unavailable("not even the schema before"))
+    world.work(most=400)
+    assert world.kept(sha).state is not State.FAILED
+    world.database_failures = []
+    world.work()
+    assert world.kept(sha).state in (State.RESTORE_PROPOSED, State.ROLLED_BACK)
+
+
+def test_a_first_release_on_data_that_are_there_is_preceded_by_a_backup(world, files) -> None:
+    world.schema = 290
+    _, sha = world.merge(files("8.2.0", host="first.example.org"))
+    world.work()
+    kept = world.kept(sha)
+    assert kept.state is State.DONE
+    assert world.backups[kept.record.backup] == "sealed"
+
+
+def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_starting_anything(
+    world, files
+) -> None:
+    world.schema, world.migrates = 290, MIGRATES
+    _, sha = world.merge(world.broken("8.2.0"))
+    world.work()
+    kept = world.kept(sha)
+    assert kept.state is State.RESTORE_PROPOSED
+    assert f"groundcrew deploy rollback 0 --restored {kept.record.backup}" in kept.proposal
+    world.migrates, world.schema = {}, 290
+    way = going_back.plan(world.shipping(), 0, restored=kept.record.backup)
+    with pytest.raises(Refused, match="another person") as asked:
+        going_back.go(world.shipping(), way, by="ada", say=quiet)
+    Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    revisions = len(world.releases.history())
+    going_back.go(world.shipping(), way, by="ada", say=quiet)
+    assert len(world.releases.history()) == revisions
+    assert world.shipping().marks.read() is None
+
+
+def test_revision_0_means_nothing_where_something_was_deployed(world) -> None:
+    world.deployed_first()
+    with pytest.raises(NotFound):
+        going_back.plan(world.shipping(), 0)

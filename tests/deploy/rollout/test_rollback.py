@@ -1,0 +1,189 @@
+"""Going back by hand, and drift: who may, what is told, what is done."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from local.fakes.faults import Fault, Plan
+from shared.deploy import drift_job as drift
+from shared.deploy.ports.releases import ChartPackage
+from shared.deploy.rollout import rollback as going_back
+from shared.kernel.errors import Corrupt, Locked, NotFound, Refused
+from shared.records.approvals import Approvals
+
+HOUR = timedelta(hours=1)
+
+
+def quiet(_line: str) -> None:
+    """Takes what Helm says."""
+
+
+def test_going_back_within_a_version_needs_nobody_else(world, files) -> None:
+    world.deployed_first()
+    world.merge(files(host="two.example.org"))
+    world.work()
+    way = going_back.plan(world.shipping(), 1)
+    assert not way.crosses
+    told = going_back.go(world.shipping(), way, by="ada", say=quiet)
+    assert "by ada" in told
+    assert world.releases.status().description == "Rollback to 1"
+    assert any("went back to revision 1" in title for title in world.people.titles)
+
+
+def test_going_back_to_another_version_needs_a_restore_and_another_person(world, files) -> None:
+    world.deployed_first("8.2.0")
+    world.merge(files("8.3.0"))
+    world.work()
+    world.backups["manual/20261122T090000Z"] = "sealed"
+    shipping = world.shipping()
+    with pytest.raises(Refused, match="Restore the backup"):
+        going_back.go(shipping, going_back.plan(shipping, 1), by="ada", say=quiet)
+    way = going_back.plan(shipping, 1, restored="manual/20261123T090000Z")
+    with pytest.raises(Refused, match="another person") as asked:
+        going_back.go(shipping, way, by="ada", say=quiet)
+    approvals = Approvals(world.state, world.clock)
+    with pytest.raises(Refused, match="own request"):
+        approvals.approve(str(asked.value.value), by="ada")
+    approvals.approve(str(asked.value.value), by="grace")
+    other = going_back.plan(shipping, 1, restored="manual/20261122T090000Z")
+    with pytest.raises(Refused, match="another person"):
+        going_back.go(shipping, other, by="ada", say=quiet)
+    assert world.runs.endswith(":8.3.0")
+    assert "approved by grace" in going_back.go(shipping, way, by="ada", say=quiet)
+    assert world.runs.endswith(":8.2.0")
+    with pytest.raises(Refused, match="changed meanwhile"):
+        going_back.go(shipping, way, by="ada", say=quiet)
+
+
+def test_a_revision_there_is_not_is_named(world) -> None:
+    world.deployed_first()
+    with pytest.raises(NotFound, match="7"):
+        going_back.plan(world.shipping(), 7)
+
+
+def test_an_approval_ends_and_cannot_be_changed(world) -> None:
+    approvals = Approvals(world.state, world.clock)
+    asked = approvals.request("x", {"a": "1"}, by="ada", lasting=HOUR)
+    assert approvals.request("x", {"a": "1"}, by="ada", lasting=HOUR) == asked
+    name = f"approvals/{asked.id}.json"
+    data = world.state.read(name)[0]
+    world.state.replace(name, data.replace(b'"1"', b'"2"'), etag=None)
+    with pytest.raises(Corrupt, match="changed"):
+        approvals.approve(asked.id, by="grace")
+    world.state.replace(name, data, etag=None)
+    world.clock.advance(HOUR)
+    with pytest.raises(Refused, match="expired"):
+        approvals.approve(asked.id, by="grace")
+    assert approvals.use("x", {"a": "1"}) is None
+    with pytest.raises(NotFound):
+        approvals.approve("../holds/x", by="grace")
+
+
+def by_hand(world) -> None:
+    """Somebody changes the image with kubectl."""
+    world.cluster.live([])  # what runs is shown from here on
+    (live,) = world.releases.live
+    changed = json.loads(json.dumps(live))
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/rocket.chat:9.9.9"
+    fields = {
+        "f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"rocketchat"}': {"f:image": {}}}}}}
+    }
+    changed["metadata"]["managedFields"] = [
+        {"manager": "kubectl-edit", "operation": "Update", "time": "2026-11-23T08:00:00Z", "fieldsV1": fields}
+    ]
+    world.cluster.add(changed)
+
+
+def test_drift_is_told_with_who_did_it_and_not_every_day_anew(world) -> None:
+    world.deployed_first()
+    assert drift.daily(world.shipping()) == "revision 1: 0 fields are not as deployed"
+    by_hand(world)
+    assert "1 fields" in drift.daily(world.shipping())
+    assert "1 fields" in drift.daily(world.shipping())
+    (told,) = world.people.told
+    assert "kubectl-edit" in told.text
+    assert "9.9.9" in told.text
+    world.clock.advance(timedelta(days=1))
+    drift.daily(world.shipping())
+    assert len(world.people.told) == 2
+
+
+def test_drift_is_corrected_on_demand(world) -> None:
+    world.deployed_first()
+    by_hand(world)
+    found = drift.correct(world.shipping(), by="ada")
+    assert found.corrected == "corrected"
+    assert world.releases.status().description == "Rollback to 1"
+    assert drift.look(world.shipping()).drifts == ()
+
+
+def wants_correction(world) -> None:
+    world.policy = world.policy.model_copy(update={"correct_drift": True})
+
+
+def test_where_policy_wants_it_drift_is_taken_back_and_told_with_whose_change_it_was(world) -> None:
+    world.deployed_first()
+    wants_correction(world)
+    for day in (1, 2):
+        by_hand(world)
+        assert drift.daily(world.shipping()) == f"revision {day}: 1 fields are not as deployed; corrected"
+        assert world.people.told[-1].title == "rocketchat was changed by hand: 1 fields were taken back"
+        assert "kubectl-edit" in world.people.told[-1].text
+        world.clock.advance(timedelta(days=1))
+    assert drift.daily(world.shipping()) == "revision 3: 0 fields are not as deployed"
+    assert len(world.people.told) == 2
+    audited = b"".join(world.state.read(one.name)[0] for one in world.state.list("audit/"))
+    assert audited.count(b"deploy.drift") == 2
+
+
+def test_what_cannot_be_taken_back_is_told_and_not_tried_each_day_anew(world) -> None:
+    world.deployed_first()
+    wants_correction(world)
+    world.cluster.kept_away.add("rocketchat-rocketchat")
+    said = drift.daily(world.shipping())
+    assert "corrected, but for 1 of 1 fields" in said
+    assert "Not taken back" in world.people.told[-1].text
+    world.clock.advance(timedelta(days=1))
+    assert drift.daily(world.shipping()) == "revision 2: 1 fields are not as deployed"
+    assert world.releases.status().number == 2
+    assert "is not as deployed" in world.people.told[-1].title
+
+
+def test_a_release_that_failed_is_not_compared_and_not_applied_again(world, files) -> None:
+    world.deployed_first()
+    wants_correction(world)
+    broken = files("8.2.0")
+    template = broken["templates/deployment.yaml"].replace(b"registry.example", b"never-pulls.example")
+    package = ChartPackage({**broken, "templates/deployment.yaml": template})
+    world.releases.upgrade_install(package, timeout=HOUR, rollback_on_failure=False, say=quiet)
+    by_hand(world)
+    assert drift.daily(world.shipping()) == "revision 2 is failed: not compared"
+    assert drift.correct(world.shipping(), by="ada").skipped
+    assert world.releases.status().number == 2
+    assert world.people.told == []
+
+
+def test_a_correction_that_loses_its_lease_ends_there(world) -> None:
+    world.deployed_first()
+    by_hand(world)
+    plan = Plan(Fault(Locked("the lease is lost"), operation="state.lease.check"))
+    with pytest.raises(Locked):
+        drift.correct(world.shipping(plan), by="ada")
+    assert world.releases.status().status == "pending-rollback"
+
+
+def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(world) -> None:
+    world.deployed_first()
+    plan = Plan(Fault(Refused("the cluster does not allow it"), operation="cluster.live"))
+    with pytest.raises(Refused):
+        drift.look(world.shipping(plan))
+
+
+def test_no_drift_is_looked_for_in_the_middle_of_a_deploy(world) -> None:
+    world.deployed_first()
+    with world.state.lease(world.shipping().lock, duration=timedelta(seconds=30)):
+        assert "a deploy is at it" in drift.daily(world.shipping())
+    assert world.people.told == []

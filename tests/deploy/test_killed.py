@@ -1,0 +1,126 @@
+"""The worker may be killed at any step: a second one finishes the deploy, or undoes it, and says which."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from local.fakes.faults import Fault, Killed, Plan
+from shared.deploy.chart.fetch import fetch
+from shared.deploy.state_machine import State
+from shared.kernel.errors import Unavailable
+
+ENDS = {
+    "same version": State.DONE,
+    "new version": State.DONE,
+    "never healthy": State.ROLLED_BACK,
+    "migrated, then failed": State.RESTORE_PROPOSED,
+    "failed before it started": State.ROLLED_BACK,
+}
+
+
+def begin(make_world, files, story: str):
+    """A world in which a release runs and a change was merged; returns it with the commit."""
+    world = make_world()
+    world.deployed_first("8.2.0")
+    if story == "new version":
+        return world, world.merge(files("8.3.0"))[1]
+    if story == "same version":
+        return world, world.merge(files(host="new.example.org"))[1]
+    if story == "migrated, then failed":
+        world.migrates = {"8.2.0": 300, "8.3.0": 301}
+    version = "8.2.0" if story == "never healthy" else "8.3.0"
+    return world, world.merge(world.broken(version))[1]
+
+
+def steps_of(make_world, files, story: str) -> list[str]:
+    plan = Plan()
+    world, _ = begin(make_world, files, story)
+    world.work(plan)
+    return plan.steps
+
+
+def check(world, sha: str, story: str, where: str) -> None:
+    """Ended as it should, told, and nothing left behind."""
+    kept = world.kept(sha)
+    assert kept.state is ENDS[story], f"{where}: {kept}"
+    assert kept.told, where
+    assert world.shipping().holds.in_force() == (), where
+    assert world.shipping().deploys.open() == [], where
+    told = {State.DONE: "success", State.ROLLED_BACK: "failure", State.RESTORE_PROPOSED: "error"}
+    assert world.statuses(sha)[-1] == told[kept.state], where
+    assert len(world.people.told) == 1, where
+    mark = world.shipping().marks.read()
+    if story == "migrated, then failed":
+        assert world.runs.endswith(":8.3.0"), where
+        assert (mark.version, mark.old, mark.revision, mark.schema) == ("8.3.0", "8.2.0", 1, 300), where
+        assert world.backups[mark.backup] == "sealed", where
+        return
+    assert mark is None, where
+    assert world.releases.status().status == "deployed", where
+    assert "never-pulls" not in world.runs, where
+    if story == "new version":
+        assert world.runs.endswith(":8.3.0"), where
+        assert world.backups[kept.record.backup] == "sealed", where
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("story", ENDS)
+def test_killed_at_every_step_a_second_worker_finishes_or_undoes_it(
+    make_world, files, story: str, when
+) -> None:
+    steps = steps_of(make_world, files, story)
+    assert len(steps) > 60, "a deploy takes more steps than this, or the faults do not see them"
+    for number, name in enumerate(steps):
+        where = f"killed {when} step {number}: {name}"
+        world, sha = begin(make_world, files, story)
+        with pytest.raises(Killed):
+            world.work(Plan(Fault(Killed(), step=number, when=when)))
+            pytest.fail(f"survived: {where}")
+        world.die()
+        world.finish_backups()
+        world.work()
+        check(world, sha, story, where)
+
+
+def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_again(
+    make_world, files
+) -> None:
+    world, sha = begin(make_world, files, "same version")
+    with pytest.raises(Killed):
+        world.work(Plan(Fault(Killed(), operation="releases.upgrade_install")))
+    world.releases.leave_pending(fetch(world.shipping(), sha).package)
+    world.die()
+    world.work()
+    check(world, sha, "same version", "in the middle of the upgrade")
+    assert world.kept(sha).record.attempts == 2
+
+
+def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_try_again(
+    make_world, files
+) -> None:
+    world, sha = begin(make_world, files, "same version")
+    world.login = lambda: False  # well for Helm, but not for people: so it is not Helm that goes back
+    with pytest.raises(Killed):
+        world.work(Plan(Fault(Killed(), operation="releases.rollback")))
+    world.releases.leave_pending(fetch(world.shipping(), sha).package)
+    world.die()
+    world.work()
+    kept = world.kept(sha)
+    assert (kept.state, kept.record.attempts) == (State.ROLLED_BACK, 1)
+    assert world.releases.status().description == "Rollback to 1"
+
+
+@pytest.mark.parametrize("story", ["new version", "migrated, then failed"])
+def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_time(
+    make_world, files, story: str
+) -> None:
+    for number, name in enumerate(steps_of(make_world, files, story)):
+        world, sha = begin(make_world, files, story)
+        plan = Plan(Fault(Unavailable("it does not answer"), step=number))
+        for _ in range(5):  # the queue's own retries
+            with contextlib.suppress(Unavailable):
+                world.work(plan)
+            world.die()  # a lease whose release failed ends by itself
+        check(world, sha, story, f"failed at step {number}: {name}")

@@ -1,0 +1,219 @@
+"""The door: who gets in, what is made of it, and that nobody else does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+
+import pytest
+
+from local.fakes.queues import MemoryQueues
+from local.github import Repository, webhooks
+from shared.deploy.webhook import intake
+from shared.deploy.webhook.event import Accept, DeployTarget
+from shared.deploy.webhook.group_commit import GroupCommit
+from shared.deploy.webhook.signature import MAX_BODY_BYTES
+from shared.kernel.errors import Unavailable
+
+SECRET, OLDER = "the-newer-secret", "the-one-that-goes"
+TARGETS = (DeployTarget("acme/chat", "main", "production"),)
+
+
+@pytest.fixture
+def queues() -> MemoryQueues:
+    return MemoryQueues()
+
+
+@pytest.fixture
+def door(queues: MemoryQueues) -> intake.Intake:
+    return intake.Intake((SECRET, OLDER), TARGETS, intake.committing(queues))
+
+
+@pytest.fixture(scope="module")
+def merged() -> dict:
+    repository = Repository("acme/chat")
+    repository.commit({"values.yaml": b"a: 1\n"})
+    repository.branch("topic")
+    repository.commit({"values.yaml": b"a: 2\n"}, branch="topic")
+    pull = repository.open_pull("topic")
+    repository.merge(pull)
+    return webhooks.pull_request(repository, pull, "https://github.example")
+
+
+def knock(door: intake.Intake, event: str, payload: dict, secret: str = SECRET, **more) -> intake.Answer:
+    body = webhooks.encode(payload)
+    headers = {**webhooks.headers(event, body, secret), **more}
+    return asyncio.run(intake.receive_delivery(door, headers, body))
+
+
+@pytest.mark.parametrize("secret", [SECRET, OLDER], ids=["newer", "older"])
+def test_a_merge_signed_with_either_secret_is_put_on_the_queue(door, queues, merged, secret) -> None:
+    answer = knock(door, "pull_request", merged, secret)
+    assert answer.status == 202
+    (asked,) = intake.parse_message(queues.take(intake.QUEUE))
+    assert asked["sha"] == merged["pull_request"]["merge_commit_sha"]
+    assert (asked["repository"], asked["environment"]) == ("acme/chat", "production")
+    assert set(asked) == {"repository", "sha", "environment", "pull", "delivery"}
+
+
+def test_without_a_secret_the_door_is_closed_to_everybody(queues, merged) -> None:
+    for secrets in ((), ("",)):
+        door = intake.Intake(secrets, TARGETS, intake.committing(queues))
+        for signed in (SECRET, ""):
+            assert knock(door, "pull_request", merged, signed).status == 503
+    assert queues.length(intake.QUEUE) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        pytest.param({"action": "opened"}, 202, id="opened"),
+        pytest.param({"action": "closed", "merged": False}, 202, id="closed without a merge"),
+        pytest.param({"repository": "eve/chat"}, 403, id="another repository"),
+        pytest.param({"branch": "other"}, 202, id="another branch"),
+        pytest.param({"sha": "HEAD"}, 400, id="no commit"),
+        pytest.param({"sha": "../../etc"}, 400, id="a path for a commit"),
+    ],
+)
+def test_what_is_no_merge_of_ours_puts_nothing_on_the_queue(door, queues, merged, change, status) -> None:
+    payload = json.loads(json.dumps(merged))
+    payload["action"] = change.get("action", "closed")
+    pull = payload["pull_request"]
+    pull["merged"] = change.get("merged", True)
+    pull["base"]["ref"] = change.get("branch", "main")
+    pull["merge_commit_sha"] = change.get("sha", pull["merge_commit_sha"])
+    payload["repository"]["full_name"] = change.get("repository", "acme/chat")
+    assert knock(door, "pull_request", payload).status == status
+    assert queues.length(intake.QUEUE) == 0
+
+
+def test_a_ping_is_answered_and_a_push_is_passed_on_without_a_pull_request(door, queues, merged) -> None:
+    assert knock(door, "ping", {"zen": "x"}).status == 202
+    repository = Repository("acme/chat")
+    before = repository.commit({"a": b"1"})
+    after = repository.commit({"a": b"2"})
+    push = webhooks.push(repository, "main", before, after, "https://github.example")
+    assert knock(door, "push", push).status == 202
+    (asked,) = intake.parse_message(queues.take(intake.QUEUE))
+    assert (asked["sha"], asked["pull"]) == (after, 0)
+    assert knock(door, "push", {**push, "forced": True}).status == 403
+    assert knock(door, "push", {**push, "deleted": True, "after": "0" * 40}).status == 202
+    assert queues.length(intake.QUEUE) == 0
+
+
+def test_a_body_above_the_cap_is_turned_away_before_it_is_hashed_or_parsed(door, merged) -> None:
+    for told in (str(MAX_BODY_BYTES + 1), "9" * 40):
+        assert knock(door, "pull_request", merged, **{"Content-Length": told}).status == 413
+    body = b" " * (MAX_BODY_BYTES + 1)
+    headers = webhooks.headers("pull_request", body, SECRET)
+    assert asyncio.run(intake.receive_delivery(door, headers, body)).status == 413
+
+
+def test_a_queue_that_takes_nothing_is_told_as_a_failure(merged) -> None:
+    def refuse(_items) -> None:
+        raise Unavailable("the queue does not answer")
+
+    door = intake.Intake((SECRET,), TARGETS, GroupCommit(refuse))
+    assert knock(door, "pull_request", merged).status == 503
+
+
+def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(door, queues, merged) -> None:
+    dice, body = random.Random(20261123), webhooks.encode(merged)
+    good = webhooks.headers("pull_request", body, SECRET)
+    for number in range(10_000):
+        headers, fuzzed = dict(good), body
+        match number % 6:
+            case 0:  # one bit of the body, anywhere
+                at = dice.randrange(len(body))
+                fuzzed = body[:at] + bytes([body[at] ^ (1 << dice.randrange(8))]) + body[at + 1 :]
+            case 1:  # another secret
+                headers = webhooks.headers("pull_request", body, dice.randbytes(8).hex())
+            case 2:  # a cut or a longer body
+                cut = dice.randrange(len(body))
+                fuzzed = body[:cut] if number % 2 else body + dice.randbytes(1 + cut % 50)
+            case 3:  # a signature of another form
+                mac = headers["X-Hub-Signature-256"]
+                forms = [
+                    "",
+                    mac.upper(),
+                    mac[:-1],
+                    mac + "0",
+                    mac.removeprefix("sha256="),
+                    f" {mac}",
+                    f"{mac},{mac}",
+                ]
+                headers["X-Hub-Signature-256"] = dice.choice(forms)
+            case 4:  # only the old kind of signature
+                del headers["X-Hub-Signature-256"]
+            case 5:  # noise
+                fuzzed = dice.randbytes(dice.randrange(300))
+        verdict = intake.judge(door, headers, fuzzed)
+        assert not isinstance(verdict, Accept), number
+        assert 400 <= verdict.status < 500, (number, verdict)
+    assert isinstance(intake.judge(door, good, body), Accept), "the fuzz must start from what is accepted"
+    assert queues.length(intake.QUEUE) == 0
+
+
+def test_what_comes_together_is_written_together_and_nobody_is_told_before_it_is_stored() -> None:
+    written: list[list[str]] = []
+
+    async def crowd() -> None:
+        commit = GroupCommit(lambda items: written.append(list(items)), most=10)
+        await asyncio.gather(*(commit.put(str(number)) for number in range(25)))
+        assert sorted(int(item) for batch in written for item in batch) == list(range(25))
+
+    asyncio.run(crowd())
+    assert max(map(len, written)) <= 10
+    assert len(written) < 25
+
+
+def test_those_that_come_a_moment_later_are_written_together_with_the_first() -> None:
+    written: list[list[str]] = []
+
+    async def put() -> None:
+        commit = GroupCommit(lambda items: written.append(list(items)), linger=timedelta(milliseconds=50))
+        first = asyncio.create_task(commit.put("first"))
+        for _ in range(5):
+            await asyncio.sleep(0)  # the first one's write would have begun
+        await asyncio.gather(first, commit.put("later"))
+
+    asyncio.run(put())
+    assert written == [["first", "later"]]
+
+
+def test_a_full_write_waits_for_nobody() -> None:
+    written: list[list[str]] = []
+
+    async def put() -> None:
+        commit = GroupCommit(lambda items: written.append(list(items)), most=2, linger=timedelta(hours=1))
+        await asyncio.gather(commit.put("a"), commit.put("b"))
+
+    asyncio.run(put())
+    assert written == [["a", "b"]]
+
+
+def test_of_what_is_written_together_a_failure_is_everybodys() -> None:
+    def refuse(_items) -> None:
+        raise Unavailable("no")
+
+    async def crowd() -> list[object]:
+        commit = GroupCommit(refuse)
+        return await asyncio.gather(*(commit.put("x") for _ in range(5)), return_exceptions=True)
+
+    assert all(isinstance(one, Unavailable) for one in asyncio.run(crowd()))
+
+
+def test_requests_that_are_put_together_fit_whatever_their_length(queues) -> None:
+    longest = Accept("a" * 39 + "/" + "b" * 100, "0" * 64, "\u00e4" * 128, 10**9, "d" * 64)
+
+    async def crowd() -> None:
+        commit = intake.committing(queues)
+        await asyncio.gather(*(commit.put(intake.message(longest)) for _ in range(200)))
+
+    asyncio.run(crowd())
+    found = 0
+    while queues.length(intake.QUEUE):
+        found += len(intake.parse_message(queues.take(intake.QUEUE)))
+    assert found == 200

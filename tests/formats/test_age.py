@@ -1,0 +1,189 @@
+"""age as the specification has it: own round trips, other implementations, and everything malformed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyrage
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.formats import age
+from shared.formats.agekeys import generate_identity, parse_identities, parse_recipient
+from shared.kernel.errors import Corrupt, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+CHUNK = 64 * 1024
+EDGES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 17]
+KINDS = [pytest.param(False, id="classic"), pytest.param(True, id="post-quantum")]
+
+
+def encrypt(data: bytes, *recipients: str, step: int = 40_000) -> bytes:
+    out: list[bytes] = []
+    encryptor = age.Encryptor(out.append, [parse_recipient(r) for r in recipients])
+    for start in range(0, len(data), step):
+        encryptor.write(data[start : start + step])
+    encryptor.finish()
+    return b"".join(out)
+
+
+def decrypt(data: bytes, secret: str, step: int = 1_000_003) -> bytes:
+    pieces = (data[i : i + step] for i in range(0, len(data), step))
+    return b"".join(age.decrypt(pieces, parse_identities(secret), name="blob"))
+
+
+def typage(operation: str, key: str, data: bytes) -> bytes:
+    """age's own TypeScript implementation, which knows post-quantum recipients."""
+    node = shutil.which("node")
+    if node is None or not (ROOT / "node_modules/age-encryption").is_dir():
+        pytest.skip("needs Node and node_modules: make setup")
+    script = """
+        import * as age from "age-encryption";
+        import { readFileSync } from "node:fs";
+        const [operation, key] = process.argv.slice(1);
+        const data = new Uint8Array(readFileSync(0));
+        const party = operation === "encrypt" ? new age.Encrypter() : new age.Decrypter();
+        operation === "encrypt" ? party.addRecipient(key) : party.addIdentity(key);
+        process.stdout.write(await party[operation](data));
+    """
+    argv = [node, "--input-type=module", "-e", script, operation, key]
+    return subprocess.run(argv, input=data, capture_output=True, check=True, cwd=ROOT, timeout=60).stdout
+
+
+@pytest.mark.parametrize("post_quantum", KINDS)
+@pytest.mark.parametrize("size", EDGES)
+def test_every_length_around_a_chunk_comes_back(size: int, post_quantum: bool) -> None:
+    secret, recipient = generate_identity(post_quantum=post_quantum)
+    data = os.urandom(size)
+    assert decrypt(encrypt(data, recipient), secret) == data
+
+
+@given(data=st.binary(max_size=300), step=st.integers(1, 64), reads=st.integers(1, 64))
+def test_how_bytes_are_sliced_does_not_matter(data: bytes, step: int, reads: int) -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    assert decrypt(encrypt(data, recipient, step=step), secret, step=reads) == data
+
+
+@pytest.mark.parametrize("post_quantum", KINDS)
+def test_ages_own_implementation_reads_ours_and_we_read_its(post_quantum: bool) -> None:
+    secret, recipient = generate_identity(post_quantum=post_quantum)
+    data = os.urandom(2 * CHUNK + 5)
+    assert typage("decrypt", secret, encrypt(data, recipient)) == data
+    assert decrypt(typage("encrypt", recipient, data), secret) == data
+
+
+def test_rage_reads_ours_and_we_read_its() -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    data = os.urandom(CHUNK)
+    assert pyrage.decrypt(encrypt(data, recipient), [pyrage.x25519.Identity.from_str(secret)]) == data
+    theirs = pyrage.encrypt(data, [pyrage.x25519.Recipient.from_str(recipient)])
+    assert decrypt(theirs, secret) == data
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="needs the age command (Debian: age)")
+def test_the_age_command_reads_ours_and_we_read_its(tmp_path: Path) -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    key = tmp_path / "key"
+    key.write_text(secret + "\n")
+    data = os.urandom(CHUNK + 1)
+    argv = ["age", "--decrypt", "--identity", str(key)]
+    read = subprocess.run(argv, input=encrypt(data, recipient), capture_output=True, check=True, timeout=60)
+    assert read.stdout == data
+    argv = ["age", "--encrypt", "--recipient", recipient]
+    theirs = subprocess.run(argv, input=data, capture_output=True, check=True, timeout=60).stdout
+    assert decrypt(theirs, secret) == data
+
+
+def test_each_of_several_recipients_can_open_it_and_nobody_else() -> None:
+    owner, drill, stranger = (generate_identity(post_quantum=True) for _ in range(3))
+    sealed = encrypt(b"memory", owner[1], drill[1])
+    assert decrypt(sealed, owner[0]) == decrypt(sealed, drill[0]) == b"memory"
+    with pytest.raises(age.NotForUs, match="not encrypted to the key given"):
+        decrypt(sealed, stranger[0])
+
+
+def test_classic_and_post_quantum_recipients_are_not_mixed() -> None:
+    mixed = [generate_identity(post_quantum=kind)[1] for kind in (False, True)]
+    with pytest.raises(UsageError, match="mixed"):
+        encrypt(b"", *mixed)
+
+
+def test_nobody_to_encrypt_to_is_refused() -> None:
+    with pytest.raises(UsageError, match="no recipients"):
+        encrypt(b"")
+
+
+@pytest.mark.parametrize("size", [10, CHUNK, 2 * CHUNK + 9])
+def test_every_truncation_is_noticed(size: int) -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    sealed = encrypt(os.urandom(size), recipient)
+    for cut in {1, 15, 16, 17, 100, len(sealed) // 2, CHUNK + 16, len(sealed) - 3, len(sealed)}:
+        if cut <= len(sealed):
+            with pytest.raises(Corrupt, match="blob"):
+                decrypt(sealed[:-cut], secret)
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    sealed = encrypt(b"the company's memory", recipient)
+    for position in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[position] ^= 1
+        with pytest.raises(Corrupt):
+            decrypt(bytes(changed), secret)
+
+
+def test_swapped_chunks_are_noticed() -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    sealed = encrypt(os.urandom(3 * CHUNK), recipient)
+    body = len(sealed) - 3 * (CHUNK + 16)
+    one, two = sealed[body : body + CHUNK + 16], sealed[body + CHUNK + 16 : body + 2 * (CHUNK + 16)]
+    with pytest.raises(Corrupt, match="chunk 0"):
+        decrypt(sealed[:body] + two + one + sealed[body + 2 * (CHUNK + 16) :], secret)
+
+
+def test_bytes_behind_the_end_are_noticed() -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    with pytest.raises(Corrupt):
+        decrypt(encrypt(b"x", recipient) + b"y", secret)
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_refused_and_never_crashes(noise: bytes) -> None:
+    secret, _ = generate_identity(post_quantum=False)
+    for data in (noise, b"age-encryption.org/v1\n" + noise, b"age-encryption.org/v1\n-> X25519 " + noise):
+        with pytest.raises(Corrupt):
+            decrypt(data, secret)
+
+
+def test_a_secret_key_is_refused_as_a_recipient_and_not_repeated() -> None:
+    secret, _ = generate_identity(post_quantum=False)
+    with pytest.raises(UsageError, match="secret key") as caught:
+        parse_recipient(secret)
+    assert secret[-20:] not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "age1", "age1xyz", "ssh-ed25519 AAAA", "age1" + "q" * 58])
+def test_what_is_no_recipient_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_recipient(text)
+
+
+@given(
+    st.binary(min_size=1, max_size=80),
+    st.integers(0, 200),
+    st.sampled_from("qpzry9x8gf2tvdw0s3jn54khce6mua7l"),
+)
+def test_a_mistyped_letter_of_a_key_is_noticed(data: bytes, place: int, letter: str) -> None:
+    from shared.formats import bech32
+
+    text = bech32.encode("age", data)
+    assert bech32.decode(text) == ("age", data)
+    position = 4 + place % (len(text) - 4)
+    if text[position] != letter:
+        with pytest.raises(ValueError, match="checksum"):
+            bech32.decode(text[:position] + letter + text[position + 1 :])

@@ -1,0 +1,151 @@
+"""Raw BSON, one level deep: what is taken apart comes together again, whatever it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from typing import Any
+
+import bson
+import pytest
+from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.formats.elements import (
+    MAX_ARRAY,
+    NULL,
+    Element,
+    find,
+    join,
+    renumbered,
+    resized,
+    split,
+    text,
+)
+from shared.kernel.errors import Corrupt
+
+int64 = st.integers(-(2**63), 2**63 - 1)
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=8)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**31), 2**31 - 1),
+    int64.map(Int64),
+    st.floats(),
+    st.text(st.characters(blacklist_categories=["Cs"]), max_size=12),
+    st.builds(Binary, st.binary(max_size=12), st.sampled_from([0, 2, 3, 4, 5, 128, 255])),
+    st.binary(min_size=12, max_size=12).map(ObjectId),
+    int64.map(DatetimeMS),
+    st.builds(Regex, names, st.integers(0, 127)),
+    st.builds(Code, names),
+    st.builds(Code, names, st.dictionaries(names, int64.map(Int64), max_size=2)),
+    st.builds(Timestamp, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
+    st.integers(-(10**9), 10**9).map(lambda n: Decimal128(str(n))),
+    st.just(MinKey()),
+    st.just(MaxKey()),
+)
+values = st.recursive(
+    scalars,
+    lambda v: st.one_of(st.lists(v, max_size=4), st.dictionaries(names, v, max_size=4)),
+    max_leaves=12,
+)
+documents = st.dictionaries(names, values, max_size=6).map(bson.encode)
+
+
+def _string(value: bytes) -> bytes:
+    return struct.pack("<i", len(value) + 1) + value + b"\0"
+
+
+# Types that the driver reads but never writes.
+deprecated = st.one_of(
+    names.map(lambda n: Element(0x06, n.encode(), b"")),  # undefined
+    st.builds(lambda n, t: Element(0x0E, n.encode(), _string(t.encode())), names, names),  # symbol
+    st.builds(
+        lambda n, t, i: Element(0x0C, n.encode(), _string(t.encode()) + i),
+        names,
+        names,
+        st.binary(min_size=12, max_size=12),
+    ),  # DBPointer
+)
+
+
+@given(documents, st.lists(deprecated, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_every_document_is_the_join_of_its_elements(document: bytes, old: list[Element]) -> None:
+    elements = [*split(document), *old]
+    whole = join(elements)
+    assert list(split(whole)) == elements
+    assert join(split(whole)) == whole
+    assert join(split(document)) == document
+
+
+@given(st.dictionaries(names, values, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_names_come_in_their_order_and_values_end_where_the_next_begins(document: dict[str, Any]) -> None:
+    elements = list(split(bson.encode(document)))
+    assert [e.name.decode() for e in elements] == list(document)
+    for element, (name, value) in zip(elements, document.items(), strict=True):
+        assert join([element]) == bson.encode({name: value})
+        assert find(bson.encode(document), name.encode()) == element
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_noise_is_corrupt_or_a_document_and_nothing_else(noise: bytes) -> None:
+    framed = struct.pack("<i", len(noise) + 5) + noise + b"\0"
+    for candidate in (noise, framed):
+        try:
+            elements = list(split(candidate))
+        except Corrupt:
+            continue
+        assert join(elements) == candidate
+        assert all(isinstance(text(element), str) for element in elements)
+
+
+@given(documents, st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_flipped_byte_never_crashes_the_reader(document: bytes, data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(document) - 1))
+    changed = bytearray(document)
+    changed[position] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(Corrupt):
+        assert join(split(bytes(changed))) == bytes(changed)
+
+
+@pytest.mark.parametrize("cut", range(1, 30, 4))
+def test_a_document_cut_short_is_corrupt(cut: int) -> None:
+    document = bson.encode({"a": "text", "b": Code("x", {"s": 1}), "c": Regex("p", 2), "d": [1, 2]})
+    with pytest.raises(Corrupt):
+        list(split(document[:-cut]))
+    shorter = document[:-cut]
+    with pytest.raises(Corrupt):
+        list(split(struct.pack("<i", len(shorter)) + shorter[4:-1] + b"\x02"))
+
+
+def test_duplicate_names_are_all_kept_and_the_first_is_found() -> None:
+    twice = join([Element(0x10, b"a", b"\1\0\0\0"), Element(0x10, b"a", b"\2\0\0\0")])
+    assert [e.value[0] for e in split(twice)] == [1, 2]
+    found = find(twice, b"a")
+    assert found is not None
+    assert found.value[0] == 1
+    assert find(twice, b"b") is None
+
+
+def test_only_strings_have_text() -> None:
+    document = bson.encode({"s": "größer", "n": 5, "c": Code("x")})
+    assert [text(find(document, name)) for name in (b"s", b"n", b"c", b"none")] == ["größer", "", "", ""]
+
+
+def test_arrays_are_filled_up_with_null_and_renumbered() -> None:
+    items = list(split(bson.encode({"0": "a", "1": "b", "2": "c"})))
+    assert bson.decode(renumbered(resized(items, 2))) == {"0": "a", "1": "b"}
+    assert bson.decode(renumbered(resized(items[2:], 3))) == {"0": "c", "1": None, "2": None}
+    assert resized([], 1) == [Element(NULL, b"", b"")]
+
+
+@pytest.mark.parametrize("length", [-1, MAX_ARRAY + 1, 2**31 - 1])
+def test_an_array_of_a_length_no_server_makes_is_corrupt(length: int) -> None:
+    with pytest.raises(Corrupt):
+        resized([], length)

@@ -1,0 +1,36 @@
+"""Azurite as the embedded stack starts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import ContainerClient
+
+from local.azurite import Azurite
+from shared.kernel.errors import UsageError
+
+
+def test_a_persistent_one_keeps_its_data_and_knows_no_other_account(tmp_path: Path) -> None:
+    with Azurite(tmp_path, persistent=True) as first:
+        key = first.account_key
+        with ContainerClient.from_connection_string(first.connection_string, "kept") as container:
+            container.create_container()
+            container.upload_blob("name", b"content")
+    with Azurite(tmp_path, persistent=True, account_key=key) as second:
+        with ContainerClient.from_connection_string(second.connection_string, "kept") as container:
+            assert container.download_blob("name").readall() == b"content"
+        wrong = second.connection_string.replace(key, Azurite(tmp_path).account_key)
+        with (
+            ContainerClient.from_connection_string(wrong, "kept") as container,
+            pytest.raises(HttpResponseError),
+        ):
+            container.download_blob("name")
+        assert key not in (tmp_path / "azurite.log").read_text()
+
+
+def test_without_node_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match=r"Node is missing.*nodejs"):
+        Azurite(tmp_path).start()

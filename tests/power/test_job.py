@@ -1,0 +1,438 @@
+"""A week in the life of a machine: warned, stopped, started, held, woken, told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from local.fakes.faults import Fault, Plan
+from shared.cloud.machines import PowerState
+from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
+from shared.policy import load
+from shared.power import job as power
+from shared.power.attempts import Act
+from shared.power.model import State
+from shared.power.records import PowerRecords
+from shared.power.usage_ledger import Ledger
+
+DAY = timedelta(days=1)
+
+
+def test_a_working_day_from_off_to_healthy_to_warned_to_off(world, at) -> None:
+    world.add()
+    world.run(at("7:10"))
+    assert world.power is PowerState.RUNNING
+    assert world.notifications.titles == ["rocketchat is up after 5 min"]
+    world.run(at("18:45"))
+    warning = world.notifications.told[-1]
+    assert "stops at Mon 2026-03-02 19:00" in warning.title
+    assert "!ops power up rocketchat for 2h" in warning.cure
+    world.run(at("19:10"))
+    assert world.scripts == ["stop"]
+    assert world.power is PowerState.DEALLOCATED
+    calls = world.machines.calls
+    assert (calls["begin_start"], calls["begin_deallocate"], calls["state"]) == (1, 1, 0)
+
+
+def test_a_tick_for_an_idle_fleet_costs_one_listing_and_writes_nothing(world, at) -> None:
+    world.add()
+    world.run(at("7:10"))
+    for clock in ("12:00", "23:00"):
+        if clock == "23:00":
+            world.run(at("19:10"))
+        before = {blob.name: blob.etag for blob in world.state.list()}
+        calls = world.machines.calls.total()
+        world.clock.set(at(clock))
+        plan = Plan()
+        world.tick(plan)
+        assert world.machines.calls.total() == calls + 1
+        assert {blob.name: blob.etag for blob in world.state.list()} == before
+        assert not any(word in step for step in plan.steps for word in ("lease", "replace", "create"))
+
+
+def test_machines_by_tag_cost_a_second_listing_once_an_hour(make_world, at) -> None:
+    world = make_world(
+        "timezone: Europe/Berlin\npower: {machines: [{tag: groundcrew=chat, windows: [daily 07:00-19:00]}]}"
+    )
+    world.add()
+    world.run(at("7:45"))
+    assert world.power is PowerState.RUNNING
+    assert world.machines.calls["list"] == 1
+    world.run(at("8:00"))
+    assert world.machines.calls["list"] == 2
+
+
+def test_keep_it_up_moves_the_stop_and_the_order_is_on_the_audit_trail(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:45"))
+    world.run(at("18:50"))
+    power.order(world.job(), "rocketchat", "up until 22:00", by="ana")
+    world.run(at("21:35"))
+    assert world.power is PowerState.RUNNING
+    assert len(world.notifications.told) == 1
+    world.run(at("22:10"))
+    assert world.power is PowerState.DEALLOCATED
+    assert [n.title for n in world.notifications.told] == [
+        "rocketchat stops at Mon 2026-03-02 19:00",
+        "rocketchat stops at Mon 2026-03-02 22:00",
+    ]
+    assert any(b'"ana"' in world.state.read(blob.name)[0] for blob in world.state.list("audit/"))
+
+
+def test_orders_that_are_none_are_refused_and_so_are_unknown_machines(world) -> None:
+    world.add()
+    with pytest.raises(UsageError):
+        power.order(world.job(), "", "up for ever", by="ana")
+    with pytest.raises(NotFound, match="no such machine"):
+        power.order(world.job(), "rocketcat", "up for 2h", by="ana")
+    assert not list(world.state.list("overrides/"))
+
+
+def test_a_hold_keeps_it_up_and_its_end_lets_it_go(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    world.job().fleet.holds.put("deploy/1", "deploy 1", timedelta(hours=1))
+    world.run(at("19:35"))
+    assert world.power is PowerState.RUNNING
+    world.run(at("20:10"))
+    assert world.power is PowerState.DEALLOCATED
+
+
+def test_a_machine_stopped_from_inside_is_deallocated_without_a_script(world, at) -> None:
+    world.add(PowerState.STOPPED)
+    world.clock.set(at("20:00"))
+    world.run(at("20:05"))
+    assert world.power is PowerState.DEALLOCATED
+    assert world.scripts == []
+
+
+def test_a_guest_that_hangs_is_stopped_all_the_same(world, at) -> None:
+    def hangs(_id: str, _script: str) -> None:
+        raise TimeoutError
+
+    world.machines.on_command = hangs
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    outcomes = world.run(at("19:05"))
+    assert any("did not stop in time" in outcome.done for outcome in outcomes)
+    assert world.power is PowerState.DEALLOCATED
+
+
+def test_no_capacity_is_told_with_alternatives_and_retried_with_back_off_until_it_starts(world, at) -> None:
+    world.add()
+    world.machines.fail_start("AllocationFailed", times=3)
+    world.run(at("8:30"))
+    assert world.power is PowerState.RUNNING
+    assert world.machines.calls["begin_start"] == 4
+    alarm = world.notifications.told[0]
+    assert "AllocationFailed" in alarm.text
+    assert "Standard_D4as_v5" in alarm.cure
+    assert [notice.title for notice in world.notifications.told] == [
+        "rocketchat is not as it should be",
+        "rocketchat is up after 40 min",
+    ]
+
+
+def test_a_server_that_does_not_become_well_is_told_once_and_its_recovery_too(world, at) -> None:
+    world.health.well = lambda: False
+    world.add()
+    outcomes = world.run(at("7:40"))
+    assert "not well yet: no answer" in outcomes[-1].done
+    assert [n.severity.value for n in world.notifications.told] == ["critical"]
+    world.health.well = world.serves
+    world.run(at("7:50"))
+    assert world.notifications.titles[1:] == ["rocketchat is up after 40 min"]
+    looks = world.health.looks
+    world.run(at("8:30"))
+    assert world.health.looks == looks
+
+
+def test_a_machine_that_somebody_stopped_by_hand_is_left_alone_and_told(world, at) -> None:
+    world.add()
+    world.run(at("9:00"))
+    world.machines.set_power(world.id, PowerState.DEALLOCATED)
+    world.run(at("12:00"))
+    assert world.power is PowerState.DEALLOCATED
+    assert "left alone" in world.notifications.told[-1].text
+    assert world.machines.calls["begin_start"] == 1
+
+
+def test_a_machine_that_is_gone_is_told_and_the_tick_goes_on(make_world, at) -> None:
+    text = """
+timezone: Europe/Berlin
+power:
+  machines:
+    - {name: lost, windows: [daily 07:00-19:00]}
+    - {name: rocketchat, windows: [daily 07:00-19:00]}
+"""
+    world = make_world(text)
+    world.add()
+    world.clock.set(at("7:00"))
+    outcomes = power.tick(world.job())
+    assert [(o.machine, o.state) for o in outcomes] == [
+        ("lost", State.GONE),
+        ("rocketchat", State.DEALLOCATED),
+    ]
+    assert outcomes[1].done == "start begun"
+    assert "not found" in world.notifications.told[0].text
+
+
+def test_of_two_machines_of_one_name_neither_is_touched(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.machines.add("RocketChat", group="another", power=PowerState.RUNNING)
+    world.clock.set(at("23:00"))
+    world.run(at("23:59"))
+    assert world.machines.calls["begin_deallocate"] == 0
+    assert "several machines" in world.notifications.told[0].text
+
+
+def test_a_machine_whose_start_is_refused_does_not_keep_the_others_waiting(make_world, at) -> None:
+    world = make_world(
+        "timezone: Europe/Berlin\npower: {machines: [{tag: groundcrew=chat, windows: [daily 07:00-19:00]}]}"
+    )
+    for name in ("a", "b", "c"):
+        world.add(name=name)
+    world.clock.set(at("7:00"))
+    plan = Plan(Fault(Conflict("busy", value="Conflict"), operation="machines.begin_start", step=1))
+    outcomes = power.tick(world.job(plan))
+    assert [bool(outcome.error) for outcome in outcomes] == [False, True, False]
+    world.clock.advance(timedelta(minutes=5))
+    power.tick(world.job())
+    assert world.power is PowerState.RUNNING or world.machines.calls["begin_start"] == 3
+
+
+@pytest.mark.parametrize("ticks_lost", [1, 12, 288])
+def test_lost_ticks_are_made_up_by_the_first_that_comes(world, at, ticks_lost: int) -> None:
+    world.add()
+    world.tick()
+    world.clock.set(at("7:00") + ticks_lost * timedelta(minutes=5))
+    world.run(world.clock.now() + timedelta(minutes=10))
+    assert world.power is PowerState.RUNNING
+
+
+def test_two_ticks_at_once_start_once_and_warn_once(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    with world.state.lease("locks/power/rocketchat", duration=timedelta(seconds=60)):
+        assert world.tick().done == "another tick is at it"
+    for _ in range(2):
+        world.tick()
+    assert world.machines.calls["begin_start"] == 1
+    world.run(at("7:10"))
+    world.clock.set(at("18:40"))
+    for _ in range(3):
+        world.tick()
+    assert sum("stops at" in title for title in world.notifications.titles) == 1
+
+
+def test_a_tick_that_looked_before_another_acted_does_not_act_again(world, at) -> None:
+    """Both list the machine as off; the slower one decides anew under the lease."""
+    world.add()
+    world.clock.set(at("7:00"))
+    world.machines.start_takes = timedelta(minutes=4)
+    world.machines.lag = timedelta(minutes=3)  # so that the slower one's view is from before the start
+    assert world.tick().done == "start begun"
+    world.clock.advance(timedelta(minutes=1))
+    assert world.tick().decision.act is Act.WAIT
+    assert world.machines.calls["begin_start"] == 1
+
+
+def test_an_api_that_lies_for_a_minute_makes_nothing_flap(world, at) -> None:
+    world.machines.lag = timedelta(minutes=1)
+    world.add()
+    for day in range(2, 7):
+        world.clock.set(at("6:50", day))
+        world.run(at("7:20", day))
+        assert world.power is PowerState.RUNNING
+        world.clock.set(at("18:40", day))
+        world.run(at("19:20", day))
+        assert world.power is PowerState.DEALLOCATED
+    assert (world.machines.calls["begin_start"], world.machines.calls["begin_deallocate"]) == (5, 5)
+
+
+def test_a_storm_of_429_delays_and_changes_nothing_else(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    storm = Unavailable("List the states: throttled", value="TooManyRequests", cure="Wait 60 seconds")
+    for _ in range(6):
+        with pytest.raises(Unavailable, match="throttled"):
+            world.tick(Plan(Fault(storm, operation="machines.states")))
+        world.clock.advance(timedelta(minutes=5))
+    throttled = Unavailable("Start: throttled", value="TooManyRequests")
+    world.tick(Plan(Fault(throttled, operation="machines.begin_start")))
+    world.run(world.clock.now() + timedelta(minutes=15))
+    assert world.power is PowerState.RUNNING
+    assert world.machines.calls["begin_start"] == 1
+
+
+def test_a_start_whose_answer_was_lost_is_not_begun_again(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    lost = Fault(Unavailable("connection lost"), operation="machines.begin_start", when="after")
+    assert "connection lost" in world.tick(Plan(lost)).error
+    world.run(at("8:00"))
+    assert world.machines.calls["begin_start"] == 1
+    assert world.record.history[0].outcome == "done"
+
+
+def test_nobody_to_be_told_does_not_keep_it_running_all_night(world, at) -> None:
+    world.notifications.down = True
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    world.run(at("19:10"))
+    assert world.power is PowerState.DEALLOCATED
+
+
+def test_a_damaged_record_is_told_and_only_its_machine_is_left_alone(make_world, at) -> None:
+    world = make_world("timezone: Europe/Berlin\npower: {machines: [{name: other}, {name: rocketchat}]}")
+    world.add(PowerState.RUNNING, name="other")
+    world.add(PowerState.RUNNING)
+    world.state.create("power/machines/other.json", b"[]")
+    world.clock.set(at("20:00"))
+    for _ in range(6):
+        power.tick(world.job())
+        world.clock.advance(timedelta(minutes=5))
+    assert "power/machines/other.json" in world.notifications.told[0].text
+    assert world.power is PowerState.DEALLOCATED
+    assert world.machines.calls["begin_deallocate"] == 1
+
+
+def test_backups_that_cannot_be_listed_do_not_keep_machines_from_their_calendar(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    plan = Plan(Fault(Unavailable("no"), operation="backups.list", times=9))
+    assert world.tick(plan).done == "start begun"
+
+
+def test_an_order_by_hand_is_followed_within_the_tick_that_comes_with_it(world, at) -> None:
+    world.add()
+    world.clock.set(at("23:00"))
+    power.order(world.job(), "", "up for 2h", by="wake page")
+    assert world.tick().done == "start begun"
+
+
+def test_survey_changes_nothing(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    before = {blob.name: blob.etag for blob in world.state.list()}
+    (outcome,) = power.survey(world.job())
+    assert outcome.decision.act is Act.START
+    assert {blob.name: blob.etag for blob in world.state.list()} == before
+    assert world.machines.calls["begin_start"] == 0
+
+
+# Backups while it is off
+
+
+def night(make_world, at, when: str):
+    world = make_world(
+        f"timezone: Europe/Berlin\nbackup: {{when_vm_off: {when}}}\n"
+        "power: {machines: [{name: rocketchat, windows: ['Mon-Fri 07:00-19:00']}]}"
+    )
+    world.seal(at("2:00"))
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:30"))
+    return world
+
+
+def test_wake_starts_it_for_the_backup_and_puts_it_back(make_world, at) -> None:
+    world = night(make_world, at, "wake")
+    world.run(at("1:55", 3))
+    assert world.power is PowerState.DEALLOCATED
+    world.seals_at_once = False
+    told = len(world.notifications.told)
+    world.run(at("2:10", 3))
+    assert world.power is PowerState.RUNNING
+    assert world.asked_for_backup >= 1
+    world.job().fleet.holds.put("backup/x", "backup x", timedelta(hours=6))
+    asked = world.asked_for_backup
+    world.run(at("3:00", 3))
+    assert (world.power, world.asked_for_backup) == (PowerState.RUNNING, asked)
+    world.seal(at("2:10", 3))
+    world.job().fleet.holds.release("backup/x")
+    world.run(at("3:10", 3))
+    assert world.power is PowerState.DEALLOCATED
+    assert len(world.notifications.told) == told
+    world.run(at("6:55", 3))
+    assert (world.machines.calls["begin_start"], world.machines.calls["begin_deallocate"]) == (1, 2)
+
+
+def test_before_stop_makes_the_backup_first(make_world, at) -> None:
+    world = night(make_world, at, "before_stop")
+    world.run(at("6:50", 3))
+    assert world.asked_for_backup == 1
+    assert world.machines.calls["begin_start"] == 0
+    assert world.power is PowerState.DEALLOCATED
+    assert "A backup is made before" in world.notifications.told[0].text
+
+
+def test_skip_leaves_it_off_and_notes_that_once(make_world, at) -> None:
+    world = night(make_world, at, "skip")
+    world.run(at("6:50", 3))
+    assert (world.asked_for_backup, world.machines.calls["begin_start"]) == (0, 0)
+    assert world.notifications.titles.count("A backup was skipped") == 1
+
+
+def test_a_backup_that_cannot_be_begun_does_not_keep_it_up_for_ever(make_world, at) -> None:
+    world = night(make_world, at, "wake")
+    world.seals_at_once = False
+    world.run(at("10:00", 3) - timedelta(hours=3, minutes=10))
+    world.clock.set(at("2:00", 7))  # Saturday
+    outcomes = world.run(at("8:30", 7))
+    assert world.asked_for_backup > 1
+    assert world.power is PowerState.DEALLOCATED
+    assert outcomes[-1].decision.act is Act.NONE
+
+
+def test_without_any_backup_yet_it_is_woken_at_the_usual_time_and_not_at_every_tick(make_world, at) -> None:
+    world = make_world(
+        "timezone: Europe/Berlin\nbackup: {when_vm_off: wake}\npower: {machines: [{name: rocketchat}]}"
+    )
+    world.add()
+    world.seals_at_once = False
+    world.clock.set(at("1:30"))
+    world.run(at("9:00"))
+    assert world.machines.calls["begin_start"] == 1
+    assert world.power is PowerState.DEALLOCATED
+
+
+# The ledger
+
+
+def test_the_ledger_knows_the_hours_to_the_tick(world, at) -> None:
+    world.add()
+    world.clock.set(at("0:00"))
+    world.run(at("23:55"))
+    ledger = Ledger(world.state)
+    on, unknown = ledger.hours("rocketchat", at("0:00"), at("0:00", 3))
+    assert unknown == timedelta()
+    assert timedelta(hours=12) <= on <= timedelta(hours=12, minutes=10)
+
+
+def test_policy_for_aks_goes_through_its_own_switch_without_scripts(make_world, at) -> None:
+    machine = "{name: cluster, kind: aks, windows: ['daily 07:00-19:00']}"
+    text = f"timezone: Europe/Berlin\npower: {{machines: [{machine}]}}"
+    world = make_world()
+    world.policy = load(text)
+    world.id = world.machines.add("cluster", power=PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+
+    def job():
+        made = world.job()
+        made.fleet.__dict__["switches"] = {"aks": world.machines}
+        return made
+
+    while world.clock.now() < at("19:10"):
+        (outcome,) = power.tick(job())
+        world.clock.advance(timedelta(minutes=5))
+    assert outcome.machine == "cluster.aks"
+    assert world.power is PowerState.DEALLOCATED
+    assert world.scripts == []
+    assert PowerRecords(world.state).load("cluster.aks").history
+    for name in ("cluster", "Cluster.AKS"):
+        power.order(job(), name, "up for 2h", by="ana")
+    (outcome,) = power.tick(job(), only="Cluster")
+    assert outcome.done == "start begun"
+    assert power.tick(job(), only="another") == []
+    assert len(list(world.state.list("overrides/cluster.aks/"))) == 2

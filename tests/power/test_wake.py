@@ -1,0 +1,197 @@
+"""The page that wakes: who may, what it shows, what it refuses; looking at it changes nothing."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from datetime import timedelta
+from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from local.app_service import signed_in
+from local.fakes.faults import Fault, Plan
+from shared.cloud.machines import PowerState
+from shared.kernel.errors import Unavailable
+from shared.power import job as power
+from shared.power.wake import Request, Wake, answer
+from shared.power.wake_html import Card, render
+from shared.web.html import SECURITY_HEADERS, Page
+from shared.web.signin import APP_SERVICE, NOBODY
+
+
+def principal(name: str = "ana@example.org", id_: str = "1") -> dict[str, str]:
+    return {header.lower(): value for header, value in signed_in(name, id_).items()}
+
+
+def wake_over(world, plan: Plan | None = None, sign_in: str = APP_SERVICE) -> Wake:
+    def job():
+        return world.job(plan)
+
+    return Wake(
+        survey=lambda: power.survey(job()),
+        order=lambda machine, text, by: power.order(job(), machine, text, by=by),
+        tick=lambda: power.tick(job()),
+        state=world.state,
+        clock=world.clock,
+        zone=ZoneInfo("Europe/Berlin"),
+        sign_in=sign_in,
+    )
+
+
+def get(world, **headers: str) -> Page:
+    return answer(wake_over(world), Request("GET", principal() | headers))
+
+
+def token_in(page: Page) -> str:
+    found = re.search(r'name="token" value="([^"]+)"', page.body)
+    assert found, page.body
+    return found[1]
+
+
+def post(world, form: str, headers: dict[str, str] | None = None) -> Page:
+    return answer(wake_over(world), Request("POST", principal() | (headers or {}), form.encode()))
+
+
+@pytest.fixture
+def night(world, at):
+    world.add()
+    world.clock.set(at("23:00"))
+    return world
+
+
+def test_it_shows_state_and_when_it_will_be_up_and_looking_changes_nothing(night) -> None:
+    page = get(night)
+    assert page.status == 200
+    for text in ("rocketchat", "deallocated", "It will be up by itself on Tue 03 Mar at 07:00", "Start it"):
+        assert text in page.body
+    assert night.machines.calls["begin_start"] == 0
+    assert "http-equiv" not in page.body
+
+
+def test_the_button_starts_it_and_the_page_looks_again_until_it_is_well(night) -> None:
+    page = post(night, f"machine=rocketchat&hours=4&token={token_in(get(night))}")
+    assert (page.status, page.headers["Location"]) == (303, "wake")
+    assert night.machines.calls["begin_start"] == 1
+    starting = get(night)
+    assert "starting, asked for 0 s ago" in starting.body
+    assert 'http-equiv="refresh"' in starting.body
+    night.health.well = lambda: False
+    night.clock.advance(timedelta(minutes=3))
+    assert "running, not well yet" in get(night).body
+    night.health.well = night.serves
+    night.clock.advance(timedelta(minutes=1))
+    up = get(night)
+    assert "It runs until Tue 03:00." in up.body
+    assert "Keep it up" in up.body
+    assert night.notifications.titles == ["rocketchat is up after 4 min"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-ms-client-principal": "not base64"},
+        {"x-ms-client-principal": b64encode(b"[]").decode()},
+        {"x-ms-client-principal": b64encode(b'{"claims": [{"typ": "name"}]}').decode()},
+        {"x-ms-client-principal": b64encode(b'{"claims": [{"typ": "name", "val": "ana"}]}').decode()},
+        {"x-ms-client-principal-id": "1"},
+    ],
+    ids=["nobody", "no base64", "no object", "no value", "no id", "no principal"],
+)
+def test_whom_app_service_does_not_name_is_told_nothing(night, headers: dict[str, str]) -> None:
+    for method in ("GET", "POST"):
+        page = answer(wake_over(night), Request(method, headers, b"machine=rocketchat&hours=2"))
+        assert page.status == 401
+        assert "rocketchat" not in page.body
+
+
+def test_without_sign_in_it_is_closed_even_to_those_who_claim_a_name(night) -> None:
+    assert answer(wake_over(night, sign_in=""), Request("GET", principal())).status == 401
+    assert answer(wake_over(night, sign_in=NOBODY), Request("GET", {})).status == 200
+
+
+def test_a_token_is_of_one_person_and_of_two_hours_and_cannot_be_made(night) -> None:
+    token = token_in(get(night))
+    expires, _, signature = token.partition(".")
+    signatures = [f"{expires}.{text}" for text in ("", signature[:-1], "0" * 64)]
+    times = [f"{text}.{signature}" for text in ("", int(expires) + 1, "１", "9" * 40)]
+    forged = ["", ".", *signatures, *times]
+    for text in forged:
+        assert post(night, f"machine=rocketchat&hours=2&token={text}").status == 403
+    other = principal("bob@example.org", "2")
+    assert post(night, f"machine=rocketchat&hours=2&token={token}", other).status == 403
+    night.clock.advance(timedelta(hours=2))
+    assert post(night, f"machine=rocketchat&hours=2&token={token}").status == 403
+    assert night.machines.calls["begin_start"] == 0
+
+
+def test_a_request_from_another_site_is_refused_whatever_it_knows(night) -> None:
+    form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
+    assert post(night, form, {"sec-fetch-site": "cross-site"}).status == 403
+    assert post(night, form, {"sec-fetch-site": "same-origin"}).status == 303
+
+
+@pytest.mark.parametrize(
+    "fields", ["hours=2", "machine=rocketchat", "machine=rocketchat&hours=3", "machine=another&hours=2"]
+)
+def test_what_the_page_does_not_ask_for_is_refused(night, fields: str) -> None:
+    assert post(night, f"{fields}&token={token_in(get(night))}").status == 400
+    assert not list(night.state.list("overrides/"))
+
+
+def test_a_form_that_is_too_large_is_not_read(night) -> None:
+    token = token_in(get(night))
+    page = post(night, f"machine=rocketchat&hours=2&token={token}&more={'x' * 5000}")
+    assert page.status == 403
+
+
+def test_when_azure_does_not_answer_the_page_says_so_and_an_order_stays_on_record(night) -> None:
+    down = Plan(Fault(Unavailable("List the states", value="HTTP 503"), operation="machines.states", times=9))
+    page = answer(wake_over(night, down), Request("GET", principal()))
+    assert page.status == 503
+    assert "Azure cannot be asked now" in page.body
+    form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
+    broken = Plan(Fault(Unavailable("no"), operation="machines.states", times=9))
+    assert answer(wake_over(night, broken), Request("POST", principal(), form.encode())).status == 303
+    night.tick()
+    assert night.machines.calls["begin_start"] == 1
+
+
+class Outside(HTMLParser):
+    """Collects what a browser would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs) -> None:
+        names = dict(attrs)
+        if tag in ("script", "link", "img", "iframe", "object") or any(n.startswith("on") for n in names):
+            self.found.append(tag)
+        if names.get("src") or names.get("style"):
+            self.found.append(tag)
+
+
+def test_nothing_is_fetched_nothing_is_run_and_what_names_hold_is_only_text(night) -> None:
+    evil = "<img src=x onerror=alert(1)>\"'&"
+    card = Card(evil, evil, "up", (evil,), moving=True, button=evil)
+    body = render([card], who=evil, token=evil, note=evil)
+    parser = Outside()
+    parser.feed(body)
+    assert parser.found == []
+    assert "<img" not in body
+    policy = SECURITY_HEADERS["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert 'name="viewport"' in body
+
+
+def test_a_machine_stopped_by_order_says_until_when(night, at) -> None:
+    night.clock.set(at("10:00"))
+    night.machines.set_power(night.id, PowerState.DEALLOCATED)
+    power.order(night.job(), "", "off until 15:00", by="bob")
+    body = get(night).body
+    assert "order of bob: off until Mon 2026-03-02 15:00" in body
+    assert "It will be up by itself on Mon 02 Mar at 15:00" in body

@@ -1,0 +1,372 @@
+"""The restore: what it refuses before a byte is written, and what it says of what came out."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import bson
+import pytest
+
+from local.fakes.mongodb import MemoryDatabase
+from local.fakes.reporter import ListReporter
+from shared.backup import job as backup
+from shared.backup import sets
+from shared.backup import verify as checking
+from shared.formats.agekeys import generate_identity, parse_identities
+from shared.formats.backupset import load
+from shared.formats.manifest import Signer, check
+from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
+from shared.mongodb.model import InsertResult, Namespace
+from shared.restore import job as restore
+
+
+@pytest.fixture
+def sealed(world):
+    """A world with one good set, and the set's folder."""
+    backup.nightly(world.job())
+    world.work(world.job())
+    return world
+
+
+def parts_of(world) -> list[str]:
+    return [b.name for b in world.backups.list() if b.name.endswith(".age")]
+
+
+def rewrite(world, name: str, data: bytes) -> None:
+    world.backups.replace(name, data, etag=None)
+
+
+def flip(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+def manifest_name(world) -> str:
+    return world.sealed()[-1].folder + sets.MANIFEST
+
+
+def test_everything_comes_back_and_is_proven(sealed) -> None:
+    target = MemoryDatabase("target:27017")
+    outcome = sealed.restore(target)
+    assert outcome.good
+    assert [v.name for v in outcome.verdicts] == ["rocketchat.c0", "rocketchat.c1", "rocketchat.c2"]
+    assert target.contents() == sealed.database.contents()
+
+
+def test_a_dry_run_writes_nothing_and_says_why_it_may(sealed) -> None:
+    target = MemoryDatabase("target:27017")
+    outcome = sealed.restore(target, dry_run=True)
+    assert target.contents() == {}
+    assert outcome.plan.because[0] == "the target target:27017 is empty"
+    assert not outcome.good
+
+
+def test_only_what_was_asked_for_is_restored(sealed) -> None:
+    target = MemoryDatabase("target:27017")
+    assert sealed.restore(target, only=["rocketchat.c1"]).good
+    assert set(target.contents()) == {"rocketchat.c1"}
+
+
+def test_an_unknown_namespace_is_named(sealed) -> None:
+    with pytest.raises(UsageError, match=r"rocketchat\.cx"):
+        sealed.restore(MemoryDatabase("target:27017"), only=["rocketchat.cx"])
+
+
+def test_a_target_that_is_not_empty_is_refused_unless_asked_for(sealed) -> None:
+    target = MemoryDatabase("target:27017")
+    target.write("other", "things", {"_id": 1})
+    with pytest.raises(Refused, match="not empty"):
+        sealed.restore(target)
+    assert sealed.restore(target, into_non_empty=True).good
+    assert "other.things" in target.contents()
+
+
+def test_documents_are_never_mixed_even_if_asked_for(sealed) -> None:
+    target = MemoryDatabase("target:27017")
+    target.write("rocketchat", "c1", {"_id": "mine"})
+    before = target.contents()
+    with pytest.raises(Refused, match="mixed"):
+        sealed.restore(target, into_non_empty=True)
+    assert target.contents() == before
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["plain", "into-non-empty"])
+def test_the_source_itself_is_never_written_to(sealed, asked: bool) -> None:
+    before = sealed.database.contents()
+    with pytest.raises(Refused, match="the database that was backed up"):
+        sealed.restore(sealed.database, into_non_empty=asked)
+    assert sealed.database.contents() == before
+
+
+def test_the_source_that_was_emptied_may_be_restored_in_place(sealed) -> None:
+    wanted = sealed.database.contents()
+    for name in list(wanted):
+        sealed.database.drop(*name.split("."))
+    assert sealed.restore(sealed.database).good
+    assert sealed.database.contents() == wanted
+
+
+def damage(world, how: str) -> str:
+    """Damage the set and return the blob that must be named."""
+    part = parts_of(world)[0]
+    data = world.backups.read(part)[0]
+    if how == "a flipped bit in the middle":
+        rewrite(world, part, flip(data, len(data) // 2))
+    elif how == "a flipped bit at the end":
+        rewrite(world, part, flip(data, -1))
+    elif how == "cut short":
+        rewrite(world, part, data[:-40])
+    elif how == "longer":
+        rewrite(world, part, data + b"more")
+    elif how == "missing":
+        world.backups.delete(part)
+    elif how == "swapped with a part of another night":
+        world.clock.advance(timedelta(days=1))
+        world.database.write("rocketchat", "c0", {"_id": 77})
+        backup.nightly(world.job())
+        world.work(world.job())
+        other = next(name for name in parts_of(world) if name != part)
+        rewrite(world, part, world.backups.read(other)[0])
+    return part
+
+
+HARMS = [
+    "a flipped bit in the middle",
+    "a flipped bit at the end",
+    "cut short",
+    "longer",
+    "missing",
+    "swapped with a part of another night",
+]
+
+
+@pytest.mark.parametrize("how", HARMS)
+def test_a_damaged_part_is_named_and_nothing_is_written(sealed, how: str) -> None:
+    reference = sealed.sealed()[0].id
+    part = damage(sealed, how)
+    target = MemoryDatabase("target:27017")
+    with pytest.raises(Corrupt) as caught:
+        sealed.restore(target, reference)
+    assert part in str(caught.value)
+    assert target.contents() == {}
+
+
+@pytest.mark.parametrize("how", HARMS)
+def test_verify_names_a_damaged_part_without_any_key(sealed, how: str) -> None:
+    info = sealed.sealed()[0]
+    part = damage(sealed, how)
+    manifest = sets.read_manifest(sealed.backups, info, ()).manifest
+    with pytest.raises(Corrupt) as caught:
+        checking.check_stored(sealed.backups, manifest, manifest.parts, ListReporter())
+    assert part in str(caught.value)
+
+
+def test_a_wrong_key_is_named_before_anything_is_downloaded_whole(sealed) -> None:
+    stranger = parse_identities(generate_identity(post_quantum=False)[0])
+    target = MemoryDatabase("target:27017")
+    job = restore.Restore(sealed.backups, target, stranger, (), ListReporter())
+    with pytest.raises(Corrupt, match="not encrypted to the key given"):
+        restore.run(job, "latest")
+    assert target.contents() == {}
+
+
+def test_no_key_at_all_is_a_mistake_of_use(sealed) -> None:
+    job = restore.Restore(sealed.backups, MemoryDatabase("t:1"), (), (), ListReporter())
+    with pytest.raises(UsageError, match="no key"):
+        restore.run(job, "latest")
+
+
+def test_a_changed_manifest_is_noticed(sealed) -> None:
+    name = manifest_name(sealed)
+    blob = json.loads(sealed.backups.read(name)[0])
+    blob["namespaces"][0]["documents"] += 1
+    rewrite(sealed, name, json.dumps(blob).encode())
+    with pytest.raises(Corrupt, match="signature") as caught:
+        sealed.restore(MemoryDatabase("t:1"))
+    assert name in str(caught.value)
+
+
+def test_a_manifest_signed_by_somebody_else_is_refused(sealed) -> None:
+    name = manifest_name(sealed)
+    blob = sealed.backups.read(name)[0]
+    forged = Signer.generate().sign(check(blob, name="m", trusted=()).manifest)
+    rewrite(sealed, name, forged)
+    with pytest.raises(Refused, match="somebody else"):
+        sealed.restore(MemoryDatabase("t:1"))
+
+
+def test_a_manifest_of_another_set_is_refused(sealed) -> None:
+    first = manifest_name(sealed)
+    sealed.clock.advance(timedelta(days=1))
+    backup.nightly(sealed.job())
+    sealed.work(sealed.job())
+    rewrite(sealed, manifest_name(sealed), sealed.backups.read(first)[0])
+    with pytest.raises(Corrupt, match="manifest of another set"):
+        sealed.restore(MemoryDatabase("t:1"))
+
+
+def test_a_set_that_was_never_sealed_is_no_backup(world) -> None:
+    backup.nightly(world.job())
+    with pytest.raises(NotFound, match="never sealed"):
+        world.restore(MemoryDatabase("t:1"), sets.list_sets(world.backups)[0].id)
+    with pytest.raises(NotFound, match="there is no backup"):
+        world.restore(MemoryDatabase("t:1"))
+
+
+def test_the_chain_tells_a_replaced_manifest_from_an_expired_one(sealed) -> None:
+    for _ in range(2):
+        sealed.clock.advance(timedelta(days=1))
+        backup.nightly(sealed.job())
+        sealed.work(sealed.job())
+    first, second, third = sealed.sealed()
+    for blob in list(sealed.backups.list(first.folder)):
+        sealed.backups.delete(blob.name)
+    sealed.verify()  # an expired set leaves a link to nowhere, which is in order
+    name = second.folder + sets.MANIFEST
+    manifest = check(sealed.backups.read(name)[0], name=name, trusted=()).manifest
+    other = load(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
+    later = sealed.backups.read(third.folder + sets.MANIFEST)[0]
+    rewrite(sealed, name, sealed.job().signer.sign(other))
+    rewrite(sealed, third.folder + sets.MANIFEST, later)
+    problems = [f for f in checking.check_chain(sealed.backups, ()) if f.problem]
+    assert [f.blob for f in problems] == [third.folder]
+
+
+def _plain(manifest) -> dict[str, object]:
+    from shared.formats.backupset import to_json
+
+    return to_json(manifest)
+
+
+class Forgetful(MemoryDatabase):
+    """A target that does not keep what it is given."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("target:27017")
+        self._what = what
+
+    def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        if self._what == "loses a document":
+            documents = documents[:-1]
+        if self._what == "changes a document":
+            documents = [*documents[:-1], bson.encode({**bson.decode(documents[-1]), "msg": "x" * 14})]
+        if self._what == "refuses a document":
+            result = super().insert(db, collection, documents[:-1])
+            return InsertResult(result.inserted, ("document 7 of the batch: too odd (code 2)",))
+        return super().insert(db, collection, documents)
+
+    def create_indexes(self, db, collection, indexes) -> list[str]:
+        if self._what == "forgets an index":
+            return []
+        return super().create_indexes(db, collection, indexes)
+
+    def create(self, namespace: Namespace) -> None:
+        if self._what == "forgets an option":
+            namespace = Namespace(namespace.db, namespace.collection, namespace.kind)
+        super().create(namespace)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("loses a document", "documents instead of"),
+        ("changes a document", "instead of"),
+        ("refuses a document", "too odd"),
+        ("forgets an index", "index msg_1 is missing"),
+        ("forgets an option", "option capped is 'absent' instead of True"),
+    ],
+)
+def test_a_target_that_loses_anything_is_not_proven(world, what: str, told: str) -> None:
+    world.database.create(Namespace("rocketchat", "capped", options={"capped": True, "size": 4096}))
+    world.database.write("rocketchat", "capped", {"_id": 1, "msg": "0123456789abcd"})
+    world.database.create_indexes("rocketchat", "c0", [{"v": 2, "key": {"msg": 1}, "name": "msg_1"}])
+    backup.nightly(world.job())
+    world.work(world.job())
+    outcome = world.restore(Forgetful(what))
+    assert not outcome.good
+    assert told in str([v.because for v in outcome.verdicts])
+
+
+def test_a_file_without_its_chunks_is_not_proven(world) -> None:
+    world.database.write("rocketchat", "rocketchat_uploads.files", {"_id": "f", "length": 3, "chunkSize": 3})
+    world.database.write("rocketchat", "rocketchat_uploads.chunks", {"_id": 1, "files_id": "other", "n": 0})
+    backup.nightly(world.job())
+    world.work(world.job())
+    outcome = world.restore(MemoryDatabase("target:27017"))
+    assert "file f has no chunks" in str([v.because for v in outcome.verdicts])
+    assert not outcome.good
+
+
+def test_views_are_restored_as_views(world) -> None:
+    view = Namespace("rocketchat", "v", "view", options={"viewOn": "c0", "pipeline": []})
+    world.database.create(view)
+    backup.nightly(world.job())
+    world.work(world.job())
+    target = MemoryDatabase("target:27017")
+    assert world.restore(target).good
+    assert next(n for n in target.namespaces() if n.name == "rocketchat.v").options == view.options
+
+
+def test_every_phase_reports_until_it_is_done(sealed) -> None:
+    reporter = ListReporter()
+    job = restore.Restore(sealed.backups, MemoryDatabase("target:27017"), sealed.identities, (), reporter)
+    restore.run(job, "latest")
+    names = [name for name, _ in reporter.phases]
+    assert names[0] == "Checking stored bytes"
+    assert names.index("Verifying documents") < names.index("Replaying the oplog") < len(names) - 1
+    totals = [total for _, total in reporter.phases]
+    assert reporter.done == totals
+
+
+def test_what_policy_left_out_is_not_half_restored_from_the_oplog(world) -> None:
+    job = world.job()
+    job.__dict__["policy"] = job.policy.model_copy(update={"exclude": ("c1",)})
+    backup.nightly(job)
+    world.database.write("rocketchat", "c1", {"_id": "written during the dump"})
+    world.database.write("rocketchat", "born", {"_id": "during the dump too"})
+    world.work(job)
+    target = MemoryDatabase("target:27017")
+    assert world.restore(target).good
+    assert set(target.contents()) == {"rocketchat.c0", "rocketchat.c2", "rocketchat.born"}
+
+
+def test_the_chain_is_judged_whatever_the_order_of_the_listing(sealed) -> None:
+    for _ in range(2):
+        sealed.clock.advance(timedelta(days=1))
+        backup.nightly(sealed.job())
+        sealed.work(sealed.job())
+    _, second, third = sealed.sealed()
+    name = second.folder + sets.MANIFEST
+    manifest = check(sealed.backups.read(name)[0], name=name, trusted=()).manifest
+    other = load(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
+    rewrite(sealed, name, sealed.job().signer.sign(other))  # now the newest by its time
+    problems = [f for f in checking.check_chain(sealed.backups, ()) if f.problem]
+    assert [f.blob for f in problems] == [third.folder]
+
+
+def test_a_set_that_is_gone_before_its_time_is_missed(sealed) -> None:
+    for _ in range(2):
+        sealed.clock.advance(timedelta(days=1))
+        backup.nightly(sealed.job())
+        sealed.work(sealed.job())
+    _, second, third = sealed.sealed()
+    for blob in list(sealed.backups.list(second.folder)):
+        sealed.backups.delete(blob.name)
+    kept = {"daily": sealed.clock.now() - timedelta(days=14)}
+    problems = [f for f in checking.check_chain(sealed.backups, (), kept=kept) if f.problem]
+    assert [f.blob for f in problems] == [third.folder]
+    assert "gone before its time" in problems[0].problem
+
+
+def test_users_and_what_the_oplog_brought_are_not_said_to_be_compared(world) -> None:
+    world.database.write("admin", "system.users", {"_id": "rocketchat.rc"})
+    backup.nightly(world.job())
+    world.database.write("rocketchat", "born", {"_id": 1})
+    world.work(world.job())
+    outcome = world.restore(MemoryDatabase("target:27017"))
+    how = {v.name: v.how for v in outcome.verdicts}
+    assert how["admin.system.users"] == "restored"
+    assert how["rocketchat.c0"] == "compared"
+    assert how.get("rocketchat.born", "from the oplog") == "from the oplog"

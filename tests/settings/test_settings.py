@@ -1,0 +1,76 @@
+"""The app's own address: what the settings or the platform say, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.kernel.errors import UsageError
+from shared.settings.environment import BadSettings, Environment, all_or_nothing
+
+
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        pytest.param({}, "", id="nobody says"),
+        pytest.param(
+            {"GROUNDCREW_URL": "https://ops.example.org/"}, "https://ops.example.org", id="a slash at its end"
+        ),
+        pytest.param(
+            {"GROUNDCREW_URL": "https://OPS.example.org:8443"}, "https://ops.example.org:8443", id="a port"
+        ),
+        pytest.param(
+            {"GROUNDCREW_URL": "https://ops.example.org", "WEBSITE_HOSTNAME": "app.azurewebsites.net"},
+            "https://ops.example.org",
+            id="the setting before the platform",
+        ),
+        pytest.param(
+            {"WEBSITE_HOSTNAME": "app-x1.westeurope-01.azurewebsites.net"},
+            "https://app-x1.westeurope-01.azurewebsites.net",
+            id="the platform",
+        ),
+        pytest.param({"WEBSITE_HOSTNAME": "localhost:7071"}, "http://localhost:7071", id="core tools"),
+        pytest.param({"WEBSITE_HOSTNAME": "127.0.0.1:40123"}, "http://127.0.0.1:40123", id="our host"),
+        pytest.param({"WEBSITE_HOSTNAME": "[::1]:7071"}, "http://[::1]:7071", id="version 6"),
+        pytest.param({"GROUNDCREW_URL": "http://127.0.0.1:7071"}, "http://127.0.0.1:7071", id="loopback"),
+    ],
+)
+def test_the_app_knows_where_people_reach_it(values: dict[str, str], url: str) -> None:
+    assert Environment(values).url() == url
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param("http://ops.example.org", id="plain http"),
+        pytest.param("http://127.0.0.1.example.org", id="a name that looks like this machine"),
+        pytest.param("ftp://ops.example.org", id="another scheme"),
+        pytest.param("javascript:alert(1)", id="a script"),
+        pytest.param("ops.example.org", id="no scheme"),
+        pytest.param("https://", id="no host"),
+        pytest.param("https://ops.example.org/groundcrew", id="a path"),
+        pytest.param("https://ops.example.org?x=1", id="a query"),
+        pytest.param("https://ops.example.org#x", id="a fragment"),
+        pytest.param("https://ops.example.org:0", id="no port"),
+        pytest.param("https://ops.example.org:65536", id="a port too high"),
+        pytest.param("https://ops.example.org:٨٠", id="digits of another script"),
+        pytest.param("https://ops.example\n.org", id="a line break"),
+    ],
+)
+def test_an_address_that_cannot_be_linked_to_is_refused_by_name_with_an_example(given: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Environment({"GROUNDCREW_URL": given}).url()
+    assert "GROUNDCREW_URL" in str(caught.value)
+    assert "https://groundcrew.example.org" in caught.value.cure
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        Environment({"GROUNDCREW_URL": "https://ada:lovelace@ops.example.org"}).url()
+    assert "lovelace" not in str(caught.value)
+
+
+def test_it_is_told_together_with_other_mistakes() -> None:
+    env = Environment({"GROUNDCREW_URL": "x", "GROUNDCREW_WAKE_SIGN_IN": "anybody"})
+    with pytest.raises(BadSettings) as caught:
+        all_or_nothing(url=env.url, sign_in=env.wake_sign_in)
+    assert caught.value.public == ("settings are missing or wrong: GROUNDCREW_URL, GROUNDCREW_WAKE_SIGN_IN")

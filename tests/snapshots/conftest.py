@@ -1,0 +1,77 @@
+"""Disks, snapshots, a machine and a MongoDB in memory, under a clock that stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from local.fakes.blobs import MemoryBlobs
+from local.fakes.clock import ManualClock
+from local.fakes.compute import MemoryDisks, MemoryMachines
+from local.fakes.faults import Plan, faulty
+from local.fakes.freeze import MemoryFreezable
+from local.fakes.notifications import MemoryNotifications
+from shared.policy import load
+from shared.snapshots.freeze import Freezer
+from shared.snapshots.job import Snapshots
+
+TAG = {"groundcrew": "snapshot"}
+POLICY = (
+    "timezone: Europe/Berlin\nsnapshots: {disks: groundcrew=snapshot, keep: {daily: 14d, minimum: 2}, EXTRA}"
+)
+
+
+@dataclass
+class World:
+    """Everything outside of the job; `job(plan)` is the job with faults in all it touches."""
+
+    extra: str = "lock: auto"
+    limit: timedelta = timedelta(seconds=30)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(datetime(2026, 3, 2, 3, tzinfo=UTC)))
+
+    def __post_init__(self) -> None:
+        self.policy = load(POLICY.replace("EXTRA", self.extra))
+        self.machines, self.disks = MemoryMachines(self.clock), MemoryDisks(self.clock)
+        self.state = MemoryBlobs(self.clock)
+        self.mongodb = MemoryFreezable()
+        self.notifications = MemoryNotifications(self.clock)
+        self.vm = self.machines.add("rocketchat")
+
+    def add_disk(self, name: str, *, tagged: bool = True) -> str:
+        return self.disks.add_disk(name, tags=TAG if tagged else {}, attached_to=self.vm)
+
+    def job(self, plan: Plan | None = None) -> Snapshots:
+        plan = plan or Plan()
+        state = faulty(self.state, plan, "state")
+        server = faulty(self.mongodb, plan, "mongodb")
+        return Snapshots(
+            disks=faulty(self.disks, plan, "disks"),
+            machines=faulty(self.machines, plan, "machines"),
+            freezer=Freezer(lambda: server, state, self.clock, self.limit),
+            state=state,
+            clock=self.clock,
+            notifications=self.notifications,
+            policy=self.policy.snapshots,
+            zone=ZoneInfo("Europe/Berlin"),
+        )
+
+    def die(self) -> None:
+        """The process is gone: its leases end."""
+        self.state.holders_died()
+        self.clock.advance(timedelta(minutes=5))
+
+    def names(self) -> list[str]:
+        return sorted(snapshot.name for snapshot in self.disks.snapshots())
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def make_world() -> type[World]:
+    return World

@@ -1,0 +1,332 @@
+"""The job of snapshots: what it takes, how it locks, what it removes and what it never does."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from datetime import timedelta
+
+import pytest
+
+from local.fakes.faults import Fault, Killed, Plan
+from shared.cloud.machines import PowerState
+from shared.kernel.errors import Locked, Refused, Unavailable
+from shared.retention.decide import Kept
+from shared.snapshots import job as snapshots
+from shared.snapshots.freeze import Freezer
+from shared.snapshots.job import CONSISTENCY_TAG
+
+DAY = timedelta(days=1)
+OURS = {"groundcrew-owner": "groundcrew", "groundcrew-class": "daily"}
+
+
+def consistency(world) -> set[str]:
+    return {snapshot.tags[CONSISTENCY_TAG] for snapshot in world.disks.snapshots()}
+
+
+def test_a_chosen_disk_gets_one_a_day_with_owner_class_and_expiry(world) -> None:
+    world.add_disk("data")
+    world.add_disk("other", tagged=False)
+    for _ in range(3 * 24):
+        snapshots.tick(world.job())
+        world.clock.advance(timedelta(hours=1))
+    found = sorted(world.disks.snapshots(), key=lambda one: one.created)
+    assert [snapshot.created.hour for snapshot in found] == [3, 3, 3]
+    assert found[0].tags["groundcrew-owner"] == "groundcrew"
+    assert found[0].tags["groundcrew-class"] == "daily"
+    assert found[0].tags["groundcrew-expires"] == "2026-03-16T03:00Z"
+    assert found[0].name.startswith("data-")
+
+
+def test_a_tick_in_between_asks_azure_nothing(world) -> None:
+    world.add_disk("data")
+    snapshots.tick(world.job())
+    world.clock.advance(timedelta(minutes=5))
+    before = world.disks.calls.total()
+    assert "less than an hour ago" in snapshots.tick(world.job())
+    assert world.disks.calls.total() == before
+
+
+def test_planning_costs_two_listings_whatever_there_is(world) -> None:
+    disk = world.add_disk("data")
+    for day in range(400):
+        world.disks.add_snapshot(f"s{day}", disk, created=world.clock.now() - day * DAY, tags=OURS)
+    snapshots.survey(world.job())
+    assert dict(world.disks.calls) == {"list": 1, "snapshots": 1}
+
+
+def test_old_ones_go_with_a_reason_and_a_dry_run_says_the_same(world) -> None:
+    disk = world.add_disk("data")
+    for day in range(20):
+        world.disks.add_snapshot(f"s{day:02}", disk, created=world.clock.now() - day * DAY, tags=OURS)
+    plan = snapshots.survey(world.job())
+    would = sorted(d.item.name.rpartition("/")[2] for d in plan.decisions if not isinstance(d, Kept))
+    assert would == [f"s{day}" for day in range(14, 20)]
+    assert all("old, limit 14d" in " ".join(d.because) for d in plan.decisions if not isinstance(d, Kept))
+    assert sorted(snapshots.cycle(world.job()).removed) == would
+    assert len(list(world.state.list("audit/"))) == 1
+
+
+def test_never_the_newest_good_one_nor_anothers_nor_one_with_keep_until(world) -> None:
+    disk = world.add_disk("data", tagged=False)
+    old = world.clock.now() - 300 * DAY
+    world.disks.add_snapshot("newest", disk, created=old + DAY, tags=OURS)
+    world.disks.add_snapshot("second", disk, created=old, tags=OURS)
+    world.disks.add_snapshot("others", disk, created=old - DAY, tags={"owner": "somebody"})
+    world.disks.add_snapshot("kept", disk, created=old - DAY, tags={**OURS, "keep-until": "2027-01-01"})
+    world.disks.add_snapshot("unread", disk, created=old - DAY, tags={**OURS, "keep-until": "for ever"})
+    world.disks.add_snapshot("gone", disk, created=old - DAY, tags=OURS)
+    snapshots.cycle(world.job())
+    assert world.names() == ["kept", "newest", "others", "second", "unread"]
+
+
+def test_a_keep_until_written_between_plan_and_removal_still_counts(world) -> None:
+    disk = world.add_disk("data", tagged=False)
+    for day in (0, 1, 100):
+        created = world.clock.now() - day * DAY
+        identity = world.disks.add_snapshot(f"s{day}", disk, created=created, tags=OURS)
+    job = world.job()
+
+    class Late:
+        def __getattr__(self, name: str):
+            return getattr(world.disks, name)
+
+        def snapshots(self):
+            listed = list(world.disks.snapshots())
+            world.disks.set_tags(identity, {**OURS, "keep-until": "2027-01-01"})
+            return iter(listed)
+
+    job.__dict__["disks"] = Late()
+    outcome = snapshots.cycle(job)
+    assert "s100 was changed meanwhile and stays" in outcome.problems
+    assert "s100" in world.names()
+
+
+def test_one_disk_is_not_locked_and_several_are_by_auto(world) -> None:
+    world.add_disk("data")
+    snapshots.cycle(world.job())
+    assert (consistency(world), world.mongodb.locked_times) == ({"crash"}, 0)
+    world.add_disk("journal")
+    world.clock.advance(DAY)
+    snapshots.cycle(world.job())
+    assert world.mongodb.locked_times == 1
+    assert world.mongodb.count == 0
+    assert "locked" in consistency(world)
+    assert not list(world.state.list("holds/"))
+
+
+@pytest.mark.parametrize(("lock", "times"), [("always", 1), ("never", 0)])
+def test_policy_has_the_last_word_on_locking(make_world, lock: str, times: int) -> None:
+    world = make_world(f"lock: {lock}")
+    world.add_disk("data")
+    snapshots.cycle(world.job())
+    assert world.mongodb.locked_times == times
+
+
+def test_a_machine_that_is_off_is_not_locked_and_its_disk_is_taken_all_the_same(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    world.machines.set_power(world.vm, PowerState.DEALLOCATED)
+    world.mongodb.down = True
+    snapshots.cycle(world.job())
+    assert consistency(world) == {"off"}
+
+
+def test_a_mongodb_that_cannot_be_locked_means_no_snapshot_told_once_and_tried_again(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    world.mongodb.down = True
+    for _ in range(3):
+        snapshots.tick(world.job())
+        world.clock.advance(timedelta(minutes=5))
+    assert world.names() == []
+    assert world.notifications.titles == ["Snapshots are not as they should be"]
+    world.mongodb.down = False
+    snapshots.tick(world.job())
+    assert consistency(world) == {"locked"}
+
+
+def test_a_lock_of_somebody_else_is_never_taken_away(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    world.mongodb.lock()
+    for _ in range(2):
+        assert "locked by somebody else" in snapshots.tick(world.job())
+    assert world.mongodb.count == 1
+
+
+def test_one_disk_that_fails_does_not_keep_the_others_from_theirs(world) -> None:
+    for name in ("a", "b", "c"):
+        world.add_disk(name)
+    fault = Fault(
+        Refused("Snapshot of disk b", value="OperationNotAllowed"), operation="disks.create_snapshot", step=1
+    )
+    outcome = snapshots.cycle(world.job(Plan(fault)))
+    assert len(outcome.taken) == 2
+    assert "OperationNotAllowed" in outcome.problems[0]
+    assert world.mongodb.count == 0
+
+
+def test_disks_of_one_machine_are_taken_together_even_if_only_one_of_them_is_due(world) -> None:
+    world.add_disk("data")
+    snapshots.cycle(world.job())
+    world.clock.advance(timedelta(hours=5))
+    world.add_disk("journal")
+    for _ in range(3):
+        snapshots.cycle(world.job())
+        world.clock.advance(DAY)
+    moments = {}
+    for snapshot in world.disks.snapshots():
+        moments.setdefault(snapshot.created, set()).add(snapshot.tags[CONSISTENCY_TAG])
+    assert sorted(map(sorted, moments.values())) == [["crash"], ["locked"], ["locked"], ["locked"]]
+    assert len(world.names()) == 7
+
+
+def test_at_the_limit_of_azure_none_is_taken_and_that_is_told(make_world) -> None:
+    world = make_world("max_per_disk: 30")
+    disk = world.add_disk("data")
+    for day in range(30):
+        created = world.clock.now() - (day + 2) * DAY
+        world.disks.add_snapshot(f"others{day}", disk, created=created, tags={"owner": "somebody"})
+    outcome = snapshots.cycle(world.job())
+    assert outcome.taken == []
+    assert "the limit is 30" in outcome.problems[0]
+    assert world.notifications.titles == ["Snapshots are not as they should be"]
+
+
+def test_two_runs_at_once_take_one(world) -> None:
+    world.add_disk("data")
+    with world.state.lease("locks/snapshots", duration=timedelta(seconds=60)):
+        assert "another run" in snapshots.tick(world.job())
+        with pytest.raises(Locked):
+            snapshots.cycle(world.job())
+    snapshots.tick(world.job())
+    snapshots.cycle(world.job())
+    assert len(world.names()) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_step_mongodb_is_unlocked_by_the_next_tick_and_the_disks_are_taken(
+    make_world, when
+) -> None:
+    def fresh():
+        world = make_world("lock: always")
+        disk = world.add_disk("data")
+        world.add_disk("journal")
+        for day in (1, 2, 3, 40):
+            world.disks.add_snapshot(f"s{day}", disk, created=world.clock.now() - day * DAY, tags=OURS)
+        return world
+
+    plan = Plan()
+    snapshots.tick(fresh().job(plan))
+    assert len(plan.steps) > 30
+    for step in range(len(plan.steps)):
+        world = fresh()
+        plan = Plan(Fault(Killed(), step=step, when=when))
+        with pytest.raises(Killed):
+            snapshots.tick(world.job(plan))
+        told = f"killed {when} step {step}: {plan.steps[step]}"
+        world.die()
+        snapshots.tick(world.job())
+        assert world.mongodb.count == 0, told
+        world.clock.advance(timedelta(hours=1))
+        snapshots.tick(world.job())
+        taken = [s for s in world.disks.snapshots() if CONSISTENCY_TAG in s.tags]
+        assert len(taken) == 2, told
+        assert {s.name for s in world.disks.snapshots()} >= {"s1", "s2", "s3"}, told
+        assert "s40" not in world.names(), told
+        assert not any("locked.json" in blob.name for blob in world.state.list()), told
+
+
+def test_an_outside_system_that_fails_once_at_any_step_leaves_nothing_locked(make_world) -> None:
+    plan = Plan()
+    world = make_world("lock: always")
+    world.add_disk("data")
+    snapshots.tick(world.job(plan))
+    for step in range(len(plan.steps)):
+        world = make_world("lock: always")
+        world.add_disk("data")
+        broken = Plan(Fault(Unavailable("it does not answer"), step=step, when="after"))
+        with contextlib.suppress(Unavailable):
+            snapshots.tick(world.job(broken))
+        world.die()
+        for _ in range(14):
+            snapshots.tick(world.job())
+            world.clock.advance(timedelta(minutes=5))
+        told = f"failed at step {step}: {broken.steps[step]}"
+        assert world.mongodb.count == 0, told
+        assert len(world.names()) == 1, told
+
+
+def test_the_watchdog_unlocks_when_a_call_hangs_and_the_snapshot_says_so(make_world) -> None:
+    world = make_world("lock: always", timedelta(milliseconds=20))
+    world.add_disk("data")
+    job = world.job()
+
+    class Slow:
+        def __getattr__(self, name: str):
+            return getattr(world.disks, name)
+
+        def create_snapshot(self, *arguments, **options):
+            deadline = time.monotonic() + 10
+            while world.mongodb.count and time.monotonic() < deadline:
+                time.sleep(0.002)  # the call hangs until the watchdog has barked
+            return world.disks.create_snapshot(*arguments, **options)
+
+    job.__dict__["disks"] = Slow()
+    outcome = snapshots.cycle(job)
+    assert world.mongodb.count == 0
+    assert "lock of MongoDB was lost" in outcome.problems[0]
+    assert consistency(world) == {"crash"}
+
+
+def test_a_mongodb_that_dies_while_locked_is_seen_to_when_it_is_back(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    freezer: Freezer = world.job().freezer
+
+    def hold_and_lose() -> None:
+        with freezer.frozen():
+            world.mongodb.down = True
+
+    with pytest.raises(Unavailable, match="could not be unlocked"):
+        hold_and_lose()
+    with pytest.raises(Unavailable):
+        freezer.thaw_forgotten()
+    world.mongodb.down = False
+    assert "unlocked" in freezer.thaw_forgotten()
+    assert world.mongodb.count == 0
+    assert freezer.thaw_forgotten() == ""
+
+
+def test_a_lock_in_living_hands_is_left_alone(world) -> None:
+    freezer = world.job().freezer
+    with freezer.frozen():
+        assert world.job().freezer.thaw_forgotten() == ""
+        assert world.mongodb.count == 1
+    assert world.mongodb.count == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_for_months_the_newest_good_snapshot_of_a_disk_is_never_removed(
+    make_world, seed: int
+) -> None:
+    chance = random.Random(seed)
+    world = make_world(f"lock: never, every: {chance.choice(['6h', '24h', '48h'])}, max_per_disk: 80")
+    disks = [world.add_disk(f"d{number}") for number in range(3)]
+    world.disks.copy_takes = timedelta(minutes=40)
+    for _ in range(150):
+        world.clock.advance(timedelta(hours=chance.choice([1, 3, 7, 24, 24 * 9])))
+        before = list(world.disks.snapshots())
+        steps = Plan(Fault(Unavailable("no"), step=chance.randrange(60), times=chance.choice([0, 0, 1, 5])))
+        try:
+            snapshots.tick(world.job(steps))
+        except Unavailable:
+            world.state.holders_died()
+        after = {snapshot.id for snapshot in world.disks.snapshots()}
+        for disk in disks:
+            good = [one for one in before if one.disk == disk and one.complete_percent >= 100]
+            if good:
+                assert max(good, key=lambda one: one.created).id in after
+    assert len(world.names()) < 3 * 80

@@ -1,0 +1,114 @@
+"""A whole backup in memory: database, storage, queue, clock, keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from local.fakes.blobs import MemoryBlobs
+from local.fakes.clock import ManualClock
+from local.fakes.faults import Plan, faulty
+from local.fakes.mongodb import MemoryDatabase
+from local.fakes.queues import MemoryQueues
+from local.fakes.reporter import ListReporter
+from shared.backup import job as backup
+from shared.backup import sets
+from shared.backup import verify as checking
+from shared.formats.agekeys import Identity, generate_identity, parse_identities, parse_recipient
+from shared.formats.manifest import Signer
+from shared.policy import Backup as BackupPolicy
+from shared.restore import job as restore
+
+SECRET, RECIPIENT = generate_identity(post_quantum=False)
+SIGNER = Signer.generate()
+
+
+@dataclass
+class World:
+    """Everything outside of the job; `job(plan)` is the job with faults in all it touches."""
+
+    part_bytes: int = 1 << 20
+    clock: ManualClock = field(default_factory=lambda: ManualClock(datetime(2026, 11, 23, 1, tzinfo=UTC)))
+    database: MemoryDatabase = field(default_factory=MemoryDatabase)
+
+    def __post_init__(self) -> None:
+        self.backups, self.state = MemoryBlobs(self.clock), MemoryBlobs(self.clock)
+        self.queues = MemoryQueues(self.clock)
+
+    @property
+    def identities(self) -> list[Identity]:
+        return parse_identities(SECRET)
+
+    def seed(self, collections: int = 3, documents: int = 8) -> None:
+        for c in range(collections):
+            for d in range(documents):
+                self.database.write("rocketchat", f"c{c}", {"_id": d, "msg": f"message {c}/{d} — 猫"})
+
+    def job(self, plan: Plan | None = None) -> backup.Backup:
+        plan = plan or Plan()
+        policy = BackupPolicy().model_copy(update={"part_target": self.part_bytes})
+        return backup.Backup(
+            source=lambda: faulty(self.database, plan, "database"),
+            backups=faulty(self.backups, plan, "backups"),
+            state=faulty(self.state, plan, "state"),
+            queues=faulty(self.queues, plan, "queues"),
+            clock=self.clock,
+            recipients={RECIPIENT: parse_recipient(RECIPIENT)},
+            signer=SIGNER,
+            tool="groundcrew test",
+            zone=ZoneInfo("Europe/Berlin"),
+            policy=policy,
+            threads=0,
+        )
+
+    def work(self, job: backup.Backup, between: Callable[[], None] = lambda: None) -> list[str]:
+        """What the host does: one message after the other, gone only when its function has returned."""
+        done = []
+        while waiting := self.queues.visible(backup.QUEUE):
+            message = json.loads(waiting[0])
+            done.append(backup.run_part(job, message["set"], message["part"]))
+            self.queues.take(backup.QUEUE)
+            between()
+        return done
+
+    def die(self) -> None:
+        """The process is gone: its leases end, its message comes back."""
+        self.backups.holders_died()
+        self.state.holders_died()
+        self.clock.advance(timedelta(minutes=6))
+
+    def sealed(self) -> list[sets.SetInfo]:
+        return [s for s in sets.list_sets(self.backups) if s.state == "sealed"]
+
+    def verify(self) -> None:
+        """Every set that is listed as a backup must be whole, to the last document."""
+        for info in self.sealed():
+            manifest = sets.read_manifest(self.backups, info, [SIGNER.public()]).manifest
+            checking.check_content(self.backups, manifest, parse_identities(SECRET), ListReporter())
+        problems = [f for f in checking.check_chain(self.backups, [SIGNER.public()]) if f.problem]
+        assert not problems
+
+    def restore(
+        self, target: MemoryDatabase, reference: str = "latest", **options: object
+    ) -> restore.Outcome:
+        job = restore.Restore(
+            self.backups, target, parse_identities(SECRET), [SIGNER.public()], ListReporter()
+        )
+        return restore.run(job, reference, **options)
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.seed()
+    return made
+
+
+@pytest.fixture
+def make_world() -> type[World]:
+    return World

@@ -1,0 +1,165 @@
+"""A fleet in memory under a clock that stands still: machines, state, people, a server, a backup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from local.fakes.blobs import MemoryBlobs
+from local.fakes.clock import ManualClock
+from local.fakes.compute import MemoryMachines
+from local.fakes.faults import Plan, faulty
+from local.fakes.health import SwitchedHealth
+from local.fakes.notifications import MemoryNotifications
+from shared.backup.sets import MANIFEST, new_id
+from shared.cloud.machines import CommandResult, MachineState, PowerState
+from shared.policy import Policy, days_off, load
+from shared.power import job as power
+from shared.power.inventory import Fleet
+from shared.power.reconcile import Power
+from shared.power.records import Record
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TICK = timedelta(minutes=5)
+POLICY = """
+timezone: Europe/Berlin
+backup: {when_vm_off: WHEN}
+power:
+  machines:
+    - name: rocketchat
+      windows: [Mon-Fri 07:00-19:00]
+      alternatives: [Standard_D4as_v5]
+"""
+
+
+def berlin(clock: str, day: int = 2) -> datetime:
+    """A time on Berlin's clock on a day of March 2026; the 2nd is a Monday."""
+    hour, minute = map(int, clock.split(":"))
+    return datetime(2026, 3, day, hour, minute, tzinfo=BERLIN).astimezone(UTC)
+
+
+_load = lru_cache(load)  # worlds are made by the hundred
+
+
+@dataclass
+class World:
+    """Everything outside of the job; `job(plan)` is the job with faults in all it touches."""
+
+    policy_text: str = POLICY.replace("WHEN", "skip")
+    clock: ManualClock = field(default_factory=lambda: ManualClock(berlin("6:50")))
+
+    def __post_init__(self) -> None:
+        self.policy: Policy = _load(self.policy_text)
+        self.machines = MemoryMachines(self.clock)
+        self.machines.start_takes = self.machines.stop_takes = timedelta(minutes=2)
+        self.state, self.backups = MemoryBlobs(self.clock), MemoryBlobs(self.clock)
+        self.notifications = MemoryNotifications(self.clock)
+        self.health = SwitchedHealth(self.serves)
+        self.scripts: list[str] = []
+        self.services, self.stopped_at = True, self.clock.now()  # MicroK8s in the guest
+        self.asked_for_backup = 0
+        self.seals_at_once = True
+        self.machines.on_command = self._guest
+
+    def add(self, power_state: PowerState = PowerState.DEALLOCATED, name: str = "rocketchat") -> str:
+        self.id = self.machines.add(name, power=power_state, tags={"groundcrew": "chat"})
+        return self.id
+
+    def serves(self) -> bool:
+        """The services come up with the machine, and stay down when they were stopped since."""
+        return self.power is PowerState.RUNNING and (self.services or self.since > self.stopped_at)
+
+    def _guest(self, _machine: str, script: str) -> CommandResult:
+        self.scripts.append("stop" if script.endswith("stop") else "start")
+        self.services, self.stopped_at = script.endswith("start"), self.clock.now()
+        return CommandResult("", "", 0)
+
+    def begin_backup(self) -> str:
+        self.asked_for_backup += 1
+        if self.seals_at_once:
+            self.seal(self.clock.now())
+        return "began sets/daily/…"
+
+    def seal(self, begun: datetime) -> None:
+        """A set that was begun then and is sealed now."""
+        self.backups.create(f"sets/daily/{new_id(begun)}/{MANIFEST}", b"{}")
+
+    def truth(self) -> MachineState:
+        """What it is doing, whatever the views show; costs no call."""
+        lag, self.machines.lag = self.machines.lag, timedelta()
+        before = self.machines.calls.copy()
+        state = self.machines.state(self.id)
+        self.machines.lag, self.machines.calls = lag, before
+        return state
+
+    @property
+    def power(self) -> PowerState:
+        return self.truth().power
+
+    @property
+    def since(self) -> datetime:
+        since = self.truth().since
+        assert since is not None
+        return since
+
+    def job(self, plan: Plan | None = None, *, with_backups: bool = True) -> Power:
+        plan = plan or Plan()
+        machines = faulty(self.machines, plan, "machines")
+        fleet = Fleet(
+            {"vm": machines},
+            faulty(self.state, plan, "state"),
+            self.clock,
+            self.policy,
+            days_off(self.policy.power),
+            faulty(self.backups, plan, "backups") if with_backups else None,
+            datetime(2026, 1, 1, 1, 0, tzinfo=UTC).time(),
+        )
+        notifications = faulty(self.notifications, plan, "notifications")
+        probe = faulty(self.health, plan, "health")
+        return Power(fleet, machines, notifications, [probe], faulty(self, plan, "self").begin_backup)
+
+    def tick(self, plan: Plan | None = None) -> power.Outcome:
+        (outcome,) = power.tick(self.job(plan))
+        return outcome
+
+    def ticks(self, until: datetime) -> Iterator[tuple[datetime, power.Outcome]]:
+        """Tick every five minutes until then, both ends included."""
+        while True:
+            yield self.clock.now(), self.tick()
+            if self.clock.now() >= until:
+                return
+            self.clock.advance(TICK)
+
+    def run(self, until: datetime) -> list[power.Outcome]:
+        return [outcome for _, outcome in self.ticks(until)]
+
+    def die(self) -> None:
+        """The process is gone: its leases end."""
+        self.state.holders_died()
+        self.clock.advance(timedelta(minutes=1))
+
+    @property
+    def record(self) -> Record:
+        return self.job().fleet.records.load("rocketchat")
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.seal(berlin("2:00"))
+    return made
+
+
+@pytest.fixture
+def make_world() -> type[World]:
+    return World
+
+
+@pytest.fixture
+def at() -> Callable[..., datetime]:
+    return berlin
