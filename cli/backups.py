@@ -102,7 +102,7 @@ def _await(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> 
                 reporter.note(run.summary if run.state == "done" else f"{run.summary}: {run.error}")
                 return
             time.sleep(_POLL_SECONDS)
-    raise Unavailable(f"{set_id} was not sealed within {timeout} minutes", cure="See `backups show`.")
+    raise Unavailable(f"{set_id} was not sealed within {timeout} minutes", hint="See `backups show`.")
 
 
 def _show_parts(parts: Any, json_: bool) -> None:
@@ -240,7 +240,7 @@ def verify(
     sealed = [s for s in list_sets(store) if s.state == "sealed"]
     chosen = [find(store, reference)] if reference else sealed
     if not chosen:
-        raise NotFound("there is no backup to verify", cure="Make one: groundcrew backups create")
+        raise NotFound("there is no backup to verify", hint="Make one: groundcrew backups create")
     findings = checking.check_chain(store, accepted, kept=_kept()) if chain else []
     with bar(quiet=json_) as reporter:
         for info in chosen:

@@ -101,13 +101,13 @@ def _code(error: Exception) -> int:
 def _plain(error: Exception) -> dict[str, object]:
     plain: dict[str, object] = {"class": type(error).__name__, "message": str(error) or "aborted"}
     if isinstance(error, GroundcrewError):
-        plain |= {"cure": error.cure, "permanent": error.permanent}
+        plain |= {"hint": error.hint, "permanent": error.permanent}
     if isinstance(error, BadSettings):
         plain["faults"] = error.faults
     if isinstance(error, click.ClickException):
         plain["message"] = error.format_message()
     elif not isinstance(error, GroundcrewError | click.Abort):
-        plain |= {"message": f"unexpected: {_told(error)}", "cure": f"Run again with {DEBUG}."}
+        plain |= {"message": f"unexpected: {_told(error)}", "hint": f"Run again with {DEBUG}."}
     return plain
 
 
@@ -133,7 +133,7 @@ def given(option: str, text: str) -> str:
     else:
         return text
     if not text:
-        raise UsageError(f"{option}: nothing is in {where}", cure="One line is wanted there.")
+        raise UsageError(f"{option}: nothing is in {where}", hint="One line is wanted there.")
     return text
 
 

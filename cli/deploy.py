@@ -39,7 +39,7 @@ def plan(sha: str, environment: str, json_: bool) -> None:
     good = report.passed and found.standing == "go"
     if json_:
         gates = [
-            {"gate": g.name, "passed": g.passed, "pending": g.pending, "reason": g.reason, "cure": g.cure}
+            {"gate": g.name, "passed": g.passed, "pending": g.pending, "reason": g.reason, "hint": g.hint}
             for g in report.gates
         ]
         facts = {"sha": sha, "passed": good, "standing": found.standing}
@@ -99,7 +99,7 @@ def _await(key: str, timeout: int, *, quiet: bool) -> Kept:
                 return kept
             time.sleep(_POLL_SECONDS)
     raise Unavailable(
-        f"the deploy did not end within {timeout} minutes", cure="See groundcrew deploy status."
+        f"the deploy did not end within {timeout} minutes", hint="See groundcrew deploy status."
     )
 
 
@@ -112,7 +112,7 @@ def status(sha: str, json_: bool) -> None:
 
     found = [k for k in Deploys(wiring.state(), wiring.clock()).all() if k.record.sha.startswith(sha)]
     if not found:
-        raise NotFound("there is no such deploy", value=sha or None, cure="See groundcrew deploy history.")
+        raise NotFound("there is no such deploy", value=sha or None, hint="See groundcrew deploy history.")
     kept = found[-1]
     if json_:
         answer({**_plain(kept), "gates": kept.gates, "plan": kept.plan, "log": kept.log,
@@ -187,10 +187,10 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     where = environment or deps.policy.environments[0]
     closed = {one.name: one for one in job.survey(deps, sha, where).found.report.gates if not one.passed}
     if gate in gating.NEVER:
-        raise UsageError("that gate cannot be overridden", value=gate, cure="Mend it and merge again.")
+        raise UsageError("that gate cannot be overridden", value=gate, hint="Mend it and merge again.")
     if gate not in closed:
-        cure = f"Closed are: {', '.join(closed) or 'none'}."
-        raise UsageError("that gate is not closed", value=gate, cure=cure)
+        hint = f"Closed are: {', '.join(closed) or 'none'}."
+        raise UsageError("that gate is not closed", value=gate, hint=hint)
     arguments = gating.override(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
     asked = Approvals(deps.state, deps.clock).request(gating.OVERRIDE, arguments, by=who(), lasting=lasting)

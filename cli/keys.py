@@ -30,7 +30,7 @@ def generate(post_quantum: bool, signing: bool, output: Path | None, json_: bool
     key offline. Whoever has it reads every backup; without it nobody does.
     """
     if signing and post_quantum:
-        raise UsageError("--pq is for encryption keys", cure="Leave out --pq or --signing.")
+        raise UsageError("--pq is for encryption keys", hint="Leave out --pq or --signing.")
     path = output or Path(f"groundcrew.{'signkey' if signing else 'agekey'}")
     _refuse_checkout(path)
     secret, public = _signing() if signing else _encryption(post_quantum)
@@ -49,7 +49,7 @@ def _refuse_checkout(path: Path) -> None:
             raise UsageError(
                 f"{path} would lie in the app's own directory, from where keys get into git or the package",
                 value=above,
-                cure=f"Choose a place outside: --output ~/{path.name}",
+                hint=f"Choose a place outside: --output ~/{path.name}",
             )
 
 
@@ -71,8 +71,8 @@ def _write(path: Path, secret: str, public: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        cure = "Choose another with --output: a key that is lost cannot be made again."
-        raise UsageError(f"{path} is there already", cure=cure) from error
+        hint = "Choose another with --output: a key that is lost cannot be made again."
+        raise UsageError(f"{path} is there already", hint=hint) from error
     except OSError as error:
         raise UsageError(f"cannot write {path}", value=error.strerror) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -28,7 +28,7 @@ def check(file: Path | None, json_: bool) -> None:
     env = config.Environment({settings.POLICY.name: str(file)}) if file else config.environment()
     name = env.get(settings.POLICY)
     mistakes = find_mistakes(env.policy_text())
-    lines = [f"{name}:{m.line}:{m.column}: {m.path}: {m.problem}. {m.cure}" for m in mistakes]
+    lines = [f"{name}:{m.line}:{m.column}: {m.path}: {m.problem}. {m.hint}" for m in mistakes]
     text = "\n".join(lines) or f"{name}: no mistakes"
     answer({"file": name, "mistakes": [asdict(m) for m in mistakes]}, json_=json_, text=text)
     if mistakes:

@@ -113,7 +113,7 @@ def _order(
     from shared.power.overrides import parse_override
 
     if until and lasting:
-        raise UsageError("--until and --for exclude each other", cure="Give one of them.")
+        raise UsageError("--until and --for exclude each other", hint="Give one of them.")
     text = f"{what} until {until}" if until else f"{what} for {lasting}" if lasting else what
     deps = power_wiring.power()
     if dry_run:

@@ -116,13 +116,13 @@ def _job(
 def _target(text: str) -> str:
     uri = given("--to-uri", text)
     if not uri.startswith(_SCHEMES):
-        cure = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
-        raise UsageError("--to-uri: not a MongoDB URI", value="it begins otherwise", cure=cure)
+        hint = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
+        raise UsageError("--to-uri: not a MongoDB URI", value="it begins otherwise", hint=hint)
     return uri
 
 
 def _no_key() -> NoReturn:
-    raise UsageError("no key to decrypt with", cure="Give the key file: --identity FILE.")
+    raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
 
 
 def named_storage(storage: str) -> str:

@@ -124,8 +124,8 @@ class Azurite:
 def _node() -> str:
     node = shutil.which("node")
     if node is None:
-        cure = "Install Node 20 or newer (Debian: apt-get install nodejs npm)."
-        raise UsageError("Node is missing", cure=cure)
+        hint = "Install Node 20 or newer (Debian: apt-get install nodejs npm)."
+        raise UsageError("Node is missing", hint=hint)
     if not _SCRIPT.exists():
-        raise UsageError("Azurite is missing", value=_SCRIPT, cure="Run `make setup` (npm ci).")
+        raise UsageError("Azurite is missing", value=_SCRIPT, hint="Run `make setup` (npm ci).")
     return node

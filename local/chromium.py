@@ -151,7 +151,7 @@ class Phone:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 return int(self._port_file.read_text().splitlines()[0])
             time.sleep(0.05)
-        raise Unavailable("chromium did not come up", cure=self._child.tail())
+        raise Unavailable("chromium did not come up", hint=self._child.tail())
 
     async def _connect(self, port: int) -> None:
         self._session = aiohttp.ClientSession()

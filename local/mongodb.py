@@ -126,8 +126,8 @@ class MongoServer:
                     client.admin.command("hello")
                 except pymongo.errors.PyMongoError as error:
                     if child.returncode is not None or time.monotonic() > deadline:
-                        cure = f"The end of {self.log_path}:\n{child.tail()}"
-                        raise Unavailable("The embedded MongoDB does not answer", cure=cure) from error
+                        hint = f"The end of {self.log_path}:\n{child.tail()}"
+                        raise Unavailable("The embedded MongoDB does not answer", hint=hint) from error
                 else:
                     return
 

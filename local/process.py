@@ -83,7 +83,7 @@ class Child:
     @property
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise Unavailable(f"{self.name} was not started", cure="Call start() or use it in a with block.")
+            raise Unavailable(f"{self.name} was not started", hint="Call start() or use it in a with block.")
         return self._process
 
     def start(self) -> None:
@@ -156,7 +156,7 @@ class Child:
         returncode = self.stop()
         found = f"ended with {returncode}" if ended else f"silent for {seconds:g} s"
         return Unavailable(
-            f"{self.name} did not come up", value=found, cure=f"The end of {self.log}:\n{self.tail()}"
+            f"{self.name} did not come up", value=found, hint=f"The end of {self.log}:\n{self.tail()}"
         )
 
     def wait_for_announcement(self, *, seconds: float = 60) -> dict[str, object]:

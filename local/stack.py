@@ -132,8 +132,8 @@ def alone(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            cure = "Stop it, or take another with --state."
-            raise Locked(f"a stack is running on {state_dir} already", cure=cure) from error
+            hint = "Stop it, or take another with --state."
+            raise Locked(f"a stack is running on {state_dir} already", hint=hint) from error
         yield
 
 

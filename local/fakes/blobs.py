@@ -47,7 +47,7 @@ class MemoryBlobs:
         with self._lock:
             found = self._stored.get(check_blob_name(name))
             if etag and (found is None or found[1].etag != etag):
-                raise Conflict(f"blob {name} has changed", cure="Read it again and decide anew.")
+                raise Conflict(f"blob {name} has changed", hint="Read it again and decide anew.")
             self._refuse_if_leased(name)
             return self._put(name, data)
 
@@ -73,7 +73,7 @@ class MemoryBlobs:
                     raise
                 raise Conflict(f"blob {name} has changed", value="it is gone") from None
             if etag is not None and info.etag != etag:
-                raise Conflict(f"blob {name} has changed", cure="Read it again and decide anew.")
+                raise Conflict(f"blob {name} has changed", hint="Read it again and decide anew.")
             etag, total = info.etag, len(data)
             if data:
                 yield data[position : position + chunk_bytes]
@@ -130,7 +130,7 @@ class MemoryBlobs:
 
     def _refuse_if_leased(self, name: str) -> None:
         if self._holder(name) is not None:
-            raise Locked(f"blob {name} is leased", cure="Somebody else is at it; try again later.")
+            raise Locked(f"blob {name} is leased", hint="Somebody else is at it; try again later.")
 
     def _holder(self, name: str) -> str | None:
         grip = self._grips.get(name)
@@ -196,4 +196,4 @@ class _MemoryLease:
 
     def check(self) -> None:
         if not self._blobs._holds(self._name, self._holder):
-            raise Locked(f"the lease on blob {self._name} is lost", cure="Stop here; a later run goes on.")
+            raise Locked(f"the lease on blob {self._name} is lost", hint="Stop here; a later run goes on.")

@@ -261,7 +261,7 @@ class MemoryDisks:
         with self._lock:
             disk = self._disks.get(disk_id.lower())
             if disk is not None and disk.attached_to:
-                raise Refused(f"Delete disk {disk.name}", value="OperationNotAllowed", cure="Detach it first")
+                raise Refused(f"Delete disk {disk.name}", value="OperationNotAllowed", hint="Detach it first")
             self._disks.pop(disk_id.lower(), None)
 
     def _now(self, snapshot: Snapshot) -> Snapshot:

@@ -128,7 +128,7 @@ class MemoryForge:
             line.append(Brought(head, made.parents, _second(made.date), pulls))
             head = made.parents[0] if made.parents else ""
         if len(line) > MOST_BROUGHT:
-            raise Refused("more commits came than are looked at", value=len(line), cure="Deploy one between")
+            raise Refused("more commits came than are looked at", value=len(line), hint="Deploy one between")
         return line
 
     def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:

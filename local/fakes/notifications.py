@@ -22,8 +22,8 @@ class MemoryNotifications:
         self.down = False
         self.failure: GroundcrewError | None = None
 
-    def tell(self, notice: Notice) -> bool:
-        """See `Notifications.tell`; raises `Unavailable` while `down`, or the `failure` if there is one."""
+    def notify(self, notice: Notice) -> bool:
+        """See `Notifications.notify`; raises `Unavailable` while `down`, or the `failure` if there is one."""
         with self._lock:
             now, before = self._clock.now(), self._known.get(notice.key)
             fresh = before is not None and not (notice.again and now >= before + self._repeat_after)

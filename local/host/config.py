@@ -60,7 +60,7 @@ class AppSettings:
         def value(match: re.Match[str]) -> str:
             found = self._values.get(match[1])
             if found is None:
-                raise UsageError(f"The app setting {match[1]} is not set", cure=f"It is needed for {where}.")
+                raise UsageError(f"The app setting {match[1]} is not set", hint=f"It is needed for {where}.")
             return found
 
         return _REFERENCE.sub(value, text)
@@ -70,8 +70,8 @@ class AppSettings:
         name = name or "AzureWebJobsStorage"
         found = self._values.get(f"AzureWebJobs{name}") or self._values.get(name)
         if not found:
-            cure = "Set it to the connection string of a storage account, such as Azurite's."
-            raise UsageError(f"The app setting {name} is not set", cure=cure)
+            hint = "Set it to the connection string of a storage account, such as Azurite's."
+            raise UsageError(f"The app setting {name} is not set", hint=hint)
         return found
 
     def disabled(self, function: str) -> bool:
@@ -90,10 +90,10 @@ def add_local_settings(app_dir: Path, environ: MutableMapping[str, str]) -> None
     path = app_dir / "local.settings.json"
     settings = _read_json(path)
     if settings.get("IsEncrypted"):
-        raise UsageError(f"{path} is encrypted", cure="Decrypt it with `func settings decrypt`.")
+        raise UsageError(f"{path} is encrypted", hint="Decrypt it with `func settings decrypt`.")
     for name, value in settings.get("Values", {}).items():
         if not isinstance(value, str):
-            raise UsageError(f"{name} in {path} is not text", cure="Put the value in quotes.")
+            raise UsageError(f"{name} in {path} is not text", hint="Put the value in quotes.")
         environ.setdefault(name, value)
 
 

@@ -65,8 +65,8 @@ def check_served(functions: Iterable[Function]) -> None:
     """Raises `UsageError` naming every binding that is not served: the host starts with all or not at all."""
     problems = [problem for function in functions for problem in _problems(function)]
     if problems:
-        cure = "Run the app with the Azure Functions Core Tools, or leave these functions out."
-        raise UsageError("This host does not serve", value="; ".join(problems), cure=cure)
+        hint = "Run the app with the Azure Functions Core Tools, or leave these functions out."
+        raise UsageError("This host does not serve", value="; ".join(problems), hint=hint)
 
 
 def _problems(function: Function) -> list[str]:

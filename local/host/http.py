@@ -38,7 +38,7 @@ def build_routes(functions: list[Function], prefix: str) -> RouteTable[Function]
             whole = f"{prefix.strip('/')}/{template.strip('/')}".strip("/")
             if whole.split("/")[0].lower() in _BUILT_IN:
                 raise UsageError(
-                    f"The route {whole!r} of {function.name} is the host's own", cure="Rename it."
+                    f"The route {whole!r} of {function.name} is the host's own", hint="Rename it."
                 )
             table.add(template, function.trigger.properties.get("methods") or (), function)
     return table

@@ -125,5 +125,5 @@ def _number(text: str, field: _Field, word: str) -> int:
 def _bad(text: str, found: str) -> UsageError:
     return UsageError(
         f"The schedule {text!r} has {found}",
-        cure="Six NCRONTAB fields are taken, such as '0 30 2 * * 1-5'; `?`, `L`, `W` and `#` are not.",
+        hint="Six NCRONTAB fields are taken, such as '0 30 2 * * 1-5'; `?`, `L`, `W` and `#` are not.",
     )

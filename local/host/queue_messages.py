@@ -72,8 +72,8 @@ def output_bodies(function: Function, datum: Datum) -> list[bytes]:
         return [value]
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):
-        cure = "Set text, bytes or a list of texts."
-        raise UsageError(f"{function.name} wrote to a queue what is not served", value=datum.type, cure=cure)
+        hint = "Set text, bytes or a list of texts."
+        raise UsageError(f"{function.name} wrote to a queue what is not served", value=datum.type, hint=hint)
     return [text.encode() for text in texts]
 
 

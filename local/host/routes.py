@@ -199,7 +199,7 @@ def _matches(template: str, expression: str) -> Check:
 
 def _bad(template: str, found: str) -> UsageError:
     return UsageError(
-        f"The route {template!r} has {found}, which is not served", cure="See local/host/routes.py."
+        f"The route {template!r} has {found}, which is not served", hint="See local/host/routes.py."
     )
 
 

@@ -78,7 +78,7 @@ class Host:
         options = read_host_json(app_dir)
         add_local_settings(app_dir, self._environ)
         if "WEBSITE_TIME_ZONE" in self._environ:
-            log.warning("time_zone_ignored", extra={"cure": "Timers run in UTC, as on Flex Consumption."})
+            log.warning("time_zone_ignored", extra={"hint": "Timers run in UTC, as on Flex Consumption."})
         # Before the app is imported, which may ask where it is reached, as core tools do it.
         taken = _taken(self._arguments.port)
         self._environ["WEBSITE_HOSTNAME"] = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -192,8 +192,8 @@ def _taken(port: int) -> socket.socket:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        cure = "Stop what listens there, or choose another port with --port (0 for any)."
-        raise UsageError("The port is taken", value=port, cure=cure) from error
+        hint = "Stop what listens there, or choose another port with --port (0 for any)."
+        raise UsageError("The port is taken", value=port, hint=hint) from error
 
 
 async def _run_timer(invoker: Invoker, function: Function, trigger: Datum) -> None:

@@ -96,7 +96,7 @@ async def index(app_dir: Path) -> list[Function]:
 def _make_importable(app_dir: Path) -> None:
     if not (app_dir / "function_app.py").is_file():
         raise UsageError(
-            "There is no function_app.py", value=app_dir, cure="Name the app's directory with --app."
+            "There is no function_app.py", value=app_dir, hint="Name the app's directory with --app."
         )
     sys.path.insert(0, str(app_dir))
     os.chdir(app_dir)

@@ -108,8 +108,8 @@ def zipf_table(things: Sequence[T], *, flat: float = 2.7, power: float = 1.0) ->
     weights = [(rank + flat) ** -power for rank in range(len(things))]
     scale = (_SLOTS - len(things)) / sum(weights)
     table: list[T] = []
-    for thing, weight in zip(things, weights, strict=True):
-        table.extend([thing] * (1 + int(weight * scale)))
+    for message, weight in zip(things, weights, strict=True):
+        table.extend([message] * (1 + int(weight * scale)))
     return table + [things[0]] * (_SLOTS - len(table))
 
 

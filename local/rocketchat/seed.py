@@ -94,7 +94,7 @@ def seed(
     ) as client:
         target = client[database]
         if target.list_collection_names():
-            raise Refused("The database to seed is not empty", value=database, cure="Drop it or name another")
+            raise Refused("The database to seed is not empty", value=database, hint="Drop it or name another")
         _create_collections(target, report)
         batches = generate_batches(size, seed, now=now, largest=not tiny if largest is None else largest)
         _insert(target, batches, report)
@@ -107,15 +107,15 @@ def seed(
 
 
 def _megabytes(given: float | str) -> float:
-    cure = f"Give a number above 0 or one of {', '.join(SIZES)}"
+    hint = f"Give a number above 0 or one of {', '.join(SIZES)}"
     if isinstance(given, str) and given in SIZES:
         return SIZES[given]
     try:
         number = float(given)
     except ValueError as error:
-        raise UsageError("The size is not known", value=given, cure=cure) from error
+        raise UsageError("The size is not known", value=given, hint=hint) from error
     if not 0 < number < 1e6:
-        raise UsageError("The size is out of range", value=given, cure=cure)
+        raise UsageError("The size is out of range", value=given, hint=hint)
     return number
 
 

@@ -123,9 +123,9 @@ def permissions(world: World, seed: int) -> Iterator[Document]:
         "c-room p-room d-room user message file role team integration livechat-room statistics logs"
     )
     for action in ("view", "create", "edit", "delete", "manage", "pin", "archive", "export"):
-        for thing in things:
+        for message in things:
             roles = ["admin", *dice.some(["user", "owner", "moderator", "leader", "bot"], dice.below(4))]
-            yield {"_id": f"{action}-{thing}", "roles": roles, "_updatedAt": ms(world.start)}
+            yield {"_id": f"{action}-{message}", "roles": roles, "_updatedAt": ms(world.start)}
     for group in GROUPS:
         yield {
             "_id": f"change-setting-{group}",

@@ -71,12 +71,12 @@ class AksClusters:
             raise Refused("A listing's next page is on another host", value=urlsplit(url).netloc)
         return url or None
 
-    def _send(self, method: str, url: str, thing: str) -> Mapping[str, Any]:
+    def _send(self, method: str, url: str, message: str) -> Mapping[str, Any]:
         from azure.core.exceptions import HttpResponseError
         from azure.core.rest import HttpRequest
         from azure.mgmt.core.exceptions import ARMErrorFormat
 
-        with translated(thing, _CONFLICTS):
+        with translated(message, _CONFLICTS):
             response = self._client.send_request(HttpRequest(method, url))
             if response.status_code >= 300:
                 raise HttpResponseError(response=response, error_format=ARMErrorFormat)

@@ -6,18 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import (
-    PUBLIC_CLOUD,
-    ArmId,
-    Overdue,
-    compute_client,
-    moment,
-    tags_of,
-    translated,
-    waiting,
-)
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, Overdue, compute_client, tags_of, translated, waiting
 from shared.cloud.disks import Disk, Snapshot
 from shared.kernel.errors import AlreadyExists, NotFound, Unavailable, UsageError
+from shared.kernel.timestamps import parse_optional_timestamp
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -70,8 +62,8 @@ class AzureDisks:
     ) -> Snapshot:
         """See `Disks.create_snapshot`."""
         disk = ArmId.parse(disk_id, DISK)
-        thing = f"Snapshot {name} of disk {disk.name}"
-        with translated(thing):
+        message = f"Snapshot {name} of disk {disk.name}"
+        with translated(message):
             location = parse_disk(self._disks.get(disk.group, disk.name)).location
             # PUT is create-or-update: without this look a second call would quietly change the first one's.
             self._refuse_existing(self._snapshots, disk.group, name)
@@ -85,7 +77,7 @@ class AzureDisks:
             }
             polling = waiting(timeout, self._poll_every)
             begin = self._snapshots.begin_create_or_update
-            return parse_snapshot(_finished(thing, begin, disk.group, name, body, polling))
+            return parse_snapshot(_finished(message, begin, disk.group, name, body, polling))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """See `Disks.delete_snapshot`."""
@@ -109,8 +101,8 @@ class AzureDisks:
     ) -> Disk:
         """See `Disks.create_disk`."""
         source = ArmId.parse(snapshot_id, SNAPSHOT)
-        thing = f"Disk {name} of snapshot {source.name}"
-        with translated(thing):
+        message = f"Disk {name} of snapshot {source.name}"
+        with translated(message):
             location = parse_snapshot(self._snapshots.get(source.group, source.name)).location
             self._refuse_existing(self._disks, source.group, name)
             body = {
@@ -126,7 +118,7 @@ class AzureDisks:
             }
             polling = waiting(timeout, self._poll_every)
             begin = self._disks.begin_create_or_update
-            return parse_disk(_finished(thing, begin, source.group, name, body, polling))
+            return parse_disk(_finished(message, begin, source.group, name, body, polling))
 
     def delete_disk(self, disk_id: str) -> None:
         """See `Disks.delete_disk`."""
@@ -141,7 +133,7 @@ class AzureDisks:
                 operations.get(group, name)
         except NotFound:
             return
-        raise AlreadyExists("There is one of that name", value=name, cure="Choose another name")
+        raise AlreadyExists("There is one of that name", value=name, hint="Choose another name")
 
 
 def connect(
@@ -165,7 +157,7 @@ def parse_disk(disk: Mapping[str, Any]) -> Disk:
         tags_of(disk),
         str(properties.get("tier") or ""),
         str(disk.get("managedBy") or "").lower(),
-        moment(properties.get("timeCreated")),
+        parse_optional_timestamp(properties.get("timeCreated")),
         str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
         str(properties.get("provisioningState") or "").lower() == "succeeded",
     )
@@ -182,7 +174,7 @@ def parse_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
         identity.group,
         snapshot["location"],
         str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
-        moment(properties.get("timeCreated")) or _UNDATED,
+        parse_optional_timestamp(properties.get("timeCreated")) or _UNDATED,
         int(properties.get("diskSizeGB") or 0),
         tags_of(snapshot),
         bool(properties.get("incremental")),
@@ -191,9 +183,9 @@ def parse_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def _finished(thing: str, begin: Any, group: str, name: str, body: Mapping[str, Any], polling: Any) -> Any:
+def _finished(message: str, begin: Any, group: str, name: str, body: Mapping[str, Any], polling: Any) -> Any:
     try:
         return begin(group, name, body, polling=polling).result()
     except Overdue as error:
-        cure = "Azure is still at it: look again before another try"
-        raise Unavailable(f"{thing}: not done in time", value=name, cure=cure) from error
+        hint = "Azure is still at it: look again before another try"
+        raise Unavailable(f"{message}: not done in time", value=name, hint=hint) from error

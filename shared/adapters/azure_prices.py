@@ -105,7 +105,7 @@ class AzurePrices:
             page = self._get(url, query)
             yield from page.get("Items") or []
             url, query = self._same_host(page.get("NextPageLink")), None
-        raise Unavailable("Retail prices: the answer does not end", value=wanted, cure="Narrow the question")
+        raise Unavailable("Retail prices: the answer does not end", value=wanted, hint="Narrow the question")
 
     def _get(self, url: str, query: Mapping[str, str] | None) -> Mapping[str, Any]:
         import requests
@@ -116,16 +116,16 @@ class AzurePrices:
             )
             if answer.status_code == 400:
                 raise UsageError(
-                    "Retail prices: not understood", value=self._currency, cure="Check the currency's code"
+                    "Retail prices: not understood", value=self._currency, hint="Check the currency's code"
                 )
             if answer.status_code != 200:
                 raise Unavailable(
-                    "Retail prices", value=f"HTTP {answer.status_code}", cure="Tried again later"
+                    "Retail prices", value=f"HTTP {answer.status_code}", hint="Tried again later"
                 )
             page = answer.json(parse_float=Decimal)
         except (requests.RequestException, ValueError) as error:
             raise Unavailable(
-                "Retail prices", value=type(error).__name__, cure="Tried again later"
+                "Retail prices", value=type(error).__name__, hint="Tried again later"
             ) from error
         if not isinstance(page, dict):
             raise Unavailable("Retail prices: not the expected answer", value=type(page).__name__)

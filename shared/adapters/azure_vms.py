@@ -7,18 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import (
-    PUBLIC_CLOUD,
-    ArmId,
-    Overdue,
-    compute_client,
-    moment,
-    tags_of,
-    translated,
-    waiting,
-)
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, Overdue, compute_client, tags_of, translated, waiting
 from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
 from shared.kernel.errors import Unavailable
+from shared.kernel.timestamps import parse_optional_timestamp
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -77,9 +69,9 @@ class AzureMachines:
     def run_command(self, machine_id: str, script: str, *, timeout: timedelta) -> CommandResult:
         """See `Machines.run_command`."""
         machine = ArmId.parse(machine_id, KIND)
-        thing = f"Run a command in virtual machine {machine.name}"
+        message = f"Run a command in virtual machine {machine.name}"
         body: Any = {"commandId": "RunShellScript", "script": _wrapped(script)}
-        with translated(thing):
+        with translated(message):
             try:
                 poller = self._vms.begin_run_command(
                     machine.group,
@@ -89,8 +81,8 @@ class AzureMachines:
                 )
                 return parse_command(poller.result())
             except Overdue as error:
-                cure = "The script may still be running; the guest agent may hang"
-                raise Unavailable(f"{thing}: no end in sight", value=str(timeout), cure=cure) from error
+                hint = "The script may still be running; the guest agent may hang"
+                raise Unavailable(f"{message}: no end in sight", value=str(timeout), hint=hint) from error
 
 
 def connect(
@@ -138,7 +130,7 @@ def parse_view(machine_id: str, view: Mapping[str, Any]) -> MachineState:
             power = _POWER.get(label.lower(), PowerState.UNKNOWN)
         elif family.lower() == "provisioningstate":
             busy = label.lower() in _BUSY
-            since = moment(status.get("time"))
+            since = parse_optional_timestamp(status.get("time"))
             if label.lower() == "failed":
                 failure, detail = code or "Failed", str(status.get("message") or "")
     return MachineState(machine_id, power, busy, failure, detail, since)

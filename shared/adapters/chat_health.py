@@ -57,7 +57,7 @@ def connect(url: str) -> ChatHealth:
 
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
         raise UsageError(
-            "not the address of a chat", value=url, cure="It looks like https://chat.example.org"
+            "not the address of a chat", value=url, hint="It looks like https://chat.example.org"
         )
     return ChatHealth(requests.Session(), url)
 

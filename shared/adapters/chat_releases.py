@@ -64,7 +64,7 @@ def connect(url: str) -> ChatReleases:
 
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise UsageError("not an address", value=url, cure="It looks like https://releases.rocket.chat")
+        raise UsageError("not an address", value=url, hint="It looks like https://releases.rocket.chat")
     session = requests.Session()
     session.trust_env = False
     return ChatReleases(session, url)

@@ -88,6 +88,6 @@ def connect(url: str) -> ChatSmoke:
     import requests
 
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
-        cure = "It looks like https://chat.example.org"
-        raise UsageError("not the address of a chat", value=url, cure=cure)
+        hint = "It looks like https://chat.example.org"
+        raise UsageError("not the address of a chat", value=url, hint=hint)
     return ChatSmoke(requests.Session(), url)

@@ -57,7 +57,7 @@ class KubernetesCluster:
         """See `Cluster.version`."""
         found = re.match(r"v?(\d+\.\d+\.\d+)", str(self._get("/version").get("gitVersion")))
         if not found:
-            raise Unavailable("the cluster tells no version", cure="Is it a Kubernetes API?")
+            raise Unavailable("the cluster tells no version", hint="Is it a Kubernetes API?")
         return found[1]
 
     def workloads(self) -> list[Workload]:
@@ -176,7 +176,7 @@ class KubernetesCluster:
             if not token:
                 return
             asked["continue"] = token
-        raise Refused("the cluster lists more than is read", value=path, cure="Tidy the namespace up")
+        raise Refused("the cluster lists more than is read", value=path, hint="Tidy the namespace up")
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         import urllib3
@@ -201,7 +201,7 @@ class KubernetesCluster:
             raise failure(error.status, _said(error.body), path) from None
         except (urllib3.exceptions.HTTPError, ValueError, OSError, RecursionError) as error:
             raise Unavailable(
-                "the cluster does not answer", value=type(error).__name__, cure="Is the VM up?"
+                "the cluster does not answer", value=type(error).__name__, hint="Is the VM up?"
             ) from error
         if not isinstance(content, dict):
             raise Unavailable("the cluster's answer is not an object", value=path)
@@ -211,17 +211,17 @@ class KubernetesCluster:
 def failure(status: int, said: str, path: str) -> GroundcrewError:
     """The API's refusal in our words. `status` is 0 if there was no answer."""
     if status == 401:
-        return Refused("the cluster does not accept the kubeconfig", cure="Export it anew")
+        return Refused("the cluster does not accept the kubeconfig", hint="Export it anew")
     if status == 403:
-        cure = "Compare infra/chart/rbac.yaml with what the cluster has"
-        return Refused("the cluster does not allow it", value=said or path, cure=cure)
+        hint = "Compare infra/chart/rbac.yaml with what the cluster has"
+        return Refused("the cluster does not allow it", value=said or path, hint=hint)
     if status == 404:
         return NotFound("the cluster does not have it", value=path)
     if status in (409, 410):  # 410: the list was too old to be continued
         return Conflict("the cluster changed meanwhile", value=path)
     if 400 <= status < 500 and status != 429:
         return UsageError("the cluster does not understand", value=f"{path}: {said}")
-    return Unavailable("the cluster does not answer", value=f"HTTP {status}", cure="Is the VM up?")
+    return Unavailable("the cluster does not answer", value=f"HTTP {status}", hint="Is the VM up?")
 
 
 def _said(body: object) -> str:
@@ -254,6 +254,6 @@ def connect(kubeconfig: Secret, namespace: str, prometheus: str = "") -> Kuberne
         config.load_kube_config_from_dict(loaded, client_configuration=settings)
     except (config.ConfigException, yaml.YAMLError, TypeError, AttributeError, ValueError):
         # Not chained: the parsers quote the line, which may hold the token.
-        raise UsageError("the kubeconfig cannot be read", cure="Export it anew: microk8s config") from None
+        raise UsageError("the kubeconfig cannot be read", hint="Export it anew: microk8s config") from None
     settings.retries = False
     return KubernetesCluster(client.ApiClient(settings), namespace, prometheus)

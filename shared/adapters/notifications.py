@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from shared.kernel.errors import Unavailable, UsageError
 from shared.kernel.secret import Secret
-from shared.notifications.dedup import Notices
+from shared.notifications.dedup import NotificationDedup
 from shared.notifications.ports import Notice, Severity
 
 if TYPE_CHECKING:
-    from shared.policy import Notify
+    from shared.policy import NotifyPolicy
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,18 @@ _CURE = "Check the address in GROUNDCREW_NOTIFY_URLS and whether the service is 
 class RoutedNotifications:
     """Tells by policy: routes by severity, the fallback when all of them fail, each matter once."""
 
-    def __init__(self, routes: Mapping[str, Sequence[Send]], policy: Notify, notices: Notices) -> None:
-        self._routes, self._policy, self._notices = routes, policy, notices
+    def __init__(
+        self, routes: Mapping[str, Sequence[Send]], policy: NotifyPolicy, dedup: NotificationDedup
+    ) -> None:
+        self._routes, self._policy, self._dedup = routes, policy, dedup
 
-    def tell(self, notice: Notice) -> bool:
-        """See `Notifications.tell`."""
+    def notify(self, notice: Notice) -> bool:
+        """See `Notifications.notify`."""
         if not notice.key:
             self._send(notice)
             return True
         again = self._policy.repeat_after if notice.again else None
-        with self._notices.telling(notice.key, again_after=again) as wanted:
+        with self._dedup.claim(notice.key, repeat_after=again) as wanted:
             if wanted:
                 self._send(notice)
         return wanted
@@ -51,7 +53,7 @@ class RoutedNotifications:
             told = [fallback] if self._send_by(fallback, notice) else []
         if names and not told:
             asked = ", ".join(dict.fromkeys([*names, *([fallback] if fallback else [])]))
-            raise Unavailable("nobody could be told", value=asked, cure=_CURE)
+            raise Unavailable("nobody could be told", value=asked, hint=_CURE)
 
     def _send_by(self, name: str, notice: Notice) -> bool:
         """Whether one address of the route took it."""
@@ -68,15 +70,17 @@ class RoutedNotifications:
         return taken
 
 
-def connect(urls: Mapping[str, Sequence[Secret]], policy: Notify, notices: Notices) -> RoutedNotifications:
+def connect(
+    urls: Mapping[str, Sequence[Secret]], policy: NotifyPolicy, dedup: NotificationDedup
+) -> RoutedNotifications:
     """The routes behind apprise URLs. Raises UsageError naming the route of a URL apprise cannot read."""
     routes = {name: [_apprise(name, url) for url in found] for name, found in urls.items()}
-    return RoutedNotifications(routes, policy, notices)
+    return RoutedNotifications(routes, policy, dedup)
 
 
 def text_of(notice: Notice) -> str:
     """The body of a message: what happened, then what to do."""
-    return f"{notice.text}\n{notice.cure}" if notice.cure else notice.text
+    return f"{notice.text}\n{notice.hint}" if notice.hint else notice.text
 
 
 def _apprise(name: str, url: Secret) -> Send:
@@ -94,8 +98,8 @@ def _apprise(name: str, url: Secret) -> Send:
         Severity.CRITICAL: apprise.NotifyType.FAILURE,
     }
     if not apprise.Apprise(asset=asset).add(url.reveal()):
-        cure = "See https://appriseit.com/services/ for the form; a Rocket.Chat webhook is rockets://ID/TOKEN@HOST."
-        raise UsageError(f"the address of route {name} is not understood", cure=cure)
+        hint = "See https://appriseit.com/services/ for the form; a Rocket.Chat webhook is rockets://ID/TOKEN@HOST."
+        raise UsageError(f"the address of route {name} is not understood", hint=hint)
 
     def send(notice: Notice) -> None:
         # A new one each time: an old one would wait five seconds between two messages.
@@ -103,7 +107,7 @@ def _apprise(name: str, url: Secret) -> Send:
         service.add(url.reveal())
         title = f"{_SIGNS[notice.severity]} {notice.title}"
         if not service.notify(title=title, body=text_of(notice), notify_type=kinds[notice.severity]):
-            raise Unavailable(f"route {name} did not take the message", cure=_CURE)
+            raise Unavailable(f"route {name} did not take the message", hint=_CURE)
 
     return send
 
@@ -114,7 +118,7 @@ def parse_urls(text: str) -> dict[str, list[Secret]]:
     for number, word in enumerate(text.split(), start=1):
         name, equals, url = word.partition("=")
         if not equals or "://" in name or "://" not in url:
-            cure = "Write name=url, separated by white space: chat=rockets://ID/TOKEN@HOST"
-            raise UsageError(f"entry {number} is not of the form name=url", cure=cure)
+            hint = "Write name=url, separated by white space: chat=rockets://ID/TOKEN@HOST"
+            raise UsageError(f"entry {number} is not of the form name=url", hint=hint)
         found.setdefault(name, []).append(Secret(url))
     return found

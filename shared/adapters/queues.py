@@ -22,7 +22,7 @@ def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES)
     """The account's queues; nothing is sent before the first operation. Raises `UsageError`."""
     if account.sas_container:
         raise UsageError(
-            "the SAS is for a container", cure="Queues need a SAS for the account, or an identity."
+            "the SAS is for a container", hint="Queues need a SAS for the account, or an identity."
         )
     quiet_logs()
     with well_formed():

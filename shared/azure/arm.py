@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -67,7 +67,7 @@ class ArmId:
         found = _ID.fullmatch(text.lower().rstrip("/"))
         if found is None or (kind and found["kind"] != kind.lower()):
             example = f"/subscriptions/<id>/resourceGroups/<group>/providers/{kind or '<type>'}/<name>"
-            raise UsageError("Not the id of such a resource", value=text, cure=f"It looks like {example}")
+            raise UsageError("Not the id of such a resource", value=text, hint=f"It looks like {example}")
         return cls(found["subscription"], found["group"], found["kind"], found["name"])
 
     def __str__(self) -> str:
@@ -75,63 +75,57 @@ class ArmId:
         return f"{base}/providers/{self.kind}/{self.name}"
 
 
-def moment(text: object) -> datetime | None:
-    """A time as Azure writes it (up to seven digits of a second), aware; None if there is none."""
-    if not isinstance(text, str) or not text:
-        return None
-    parsed = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    return parsed if parsed.tzinfo else None
-
-
 @contextmanager
-def translated(thing: str, conflicts: frozenset[str] = frozenset()) -> Iterator[None]:
+def translated(message: str, conflicts: frozenset[str] = frozenset()) -> Iterator[None]:
     """Turn the SDK's exceptions into ours; `conflicts` are further codes that mean "busy" to this service."""
     from azure.core import exceptions
 
     try:
         yield
     except exceptions.HttpResponseError as error:
-        raise from_response(thing, error, conflicts) from error
+        raise from_response(message, error, conflicts) from error
     # OSError: a read timeout within a body comes as the bare exception of `requests`, which is one.
     # JSONDecodeError: listings pass it on when a proxy answers in HTML.
     except (exceptions.AzureError, exceptions.DeserializationError, json.JSONDecodeError, OSError) as error:
         raise Unavailable(
-            f"{thing}: no usable answer from Azure", value=type(error).__name__, cure="It is tried again"
+            f"{message}: no usable answer from Azure", value=type(error).__name__, hint="It is tried again"
         ) from error
 
 
 def from_response(
-    thing: str, error: HttpResponseError, conflicts: frozenset[str] = frozenset()
+    message: str, error: HttpResponseError, conflicts: frozenset[str] = frozenset()
 ) -> GroundcrewError:
     """Our error for an answer of Resource Manager, with its code as the value."""
     status = error.status_code or 0
     code = str(getattr(error.error, "code", "") or "") or (f"HTTP {status}" if status else "no answer")
     detail = str(getattr(error.error, "message", "") or "")
     if code in _CAPACITY:
-        return Unavailable(f"{thing}: no capacity", value=code, cure=detail)
+        return Unavailable(f"{message}: no capacity", value=code, hint=detail)
     if status == 429:
         wait = getattr(error.response, "headers", {}).get("Retry-After", "some")
-        return Unavailable(f"{thing}: throttled", value=code, cure=f"Wait {wait} seconds")
+        return Unavailable(f"{message}: throttled", value=code, hint=f"Wait {wait} seconds")
     if status in (401, 403):
-        cure = "Give the app's identity the role that infra/terraform defines for it"
-        return Refused(f"{thing}: not authorised", value=code, cure=cure)
+        hint = "Give the app's identity the role that infra/terraform defines for it"
+        return Refused(f"{message}: not authorised", value=code, hint=hint)
     if status == 404:
-        return NotFound(thing, value=code, cure="It was deleted, moved or renamed: set the new id in policy")
-    return _judged(thing, status, code, detail, conflicts)
+        return NotFound(
+            message, value=code, hint="It was deleted, moved or renamed: set the new id in policy"
+        )
+    return _judged(message, status, code, detail, conflicts)
 
 
-def _judged(thing: str, status: int, code: str, detail: str, conflicts: frozenset[str]) -> GroundcrewError:
+def _judged(message: str, status: int, code: str, detail: str, conflicts: frozenset[str]) -> GroundcrewError:
     if code in conflicts:
-        return Conflict(f"{thing}: busy", value=code, cure="It is tried again")
+        return Conflict(f"{message}: busy", value=code, hint="It is tried again")
     if code in _TAKEN:
-        return AlreadyExists(thing, value=code, cure="Choose another name")
+        return AlreadyExists(message, value=code, hint="Choose another name")
     if code in _NOT_ALLOWED:
-        return Refused(thing, value=code, cure=detail)
+        return Refused(message, value=code, hint=detail)
     if status in (409, 412):
-        return Conflict(f"{thing}: busy", value=code, cure="It is tried again")
+        return Conflict(f"{message}: busy", value=code, hint="It is tried again")
     if 400 <= status < 500:
-        return UsageError(thing, value=code, cure=detail)
-    return Unavailable(f"{thing}: Azure failed", value=code, cure="It is tried again")
+        return UsageError(message, value=code, hint=detail)
+    return Unavailable(f"{message}: Azure failed", value=code, hint="It is tried again")
 
 
 def compute_client(
@@ -169,7 +163,7 @@ def _options(base_url: str) -> dict[str, Any]:
     plain = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not plain:
         raise UsageError(
-            "Resource Manager's address is not https", value=base_url, cure=f"Use {PUBLIC_CLOUD}"
+            "Resource Manager's address is not https", value=base_url, hint=f"Use {PUBLIC_CLOUD}"
         )
     return {
         "retry_policy": _impatient_retries(),

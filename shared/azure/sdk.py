@@ -88,13 +88,13 @@ def well_formed() -> Iterator[None]:
     except ValueError:
         raise UsageError(
             "cannot make a client of the storage account's settings",
-            cure="Copy the connection string or URL whole; an identity needs https.",
+            hint="Copy the connection string or URL whole; an identity needs https.",
         ) from None
 
 
 @contextmanager
-def translated(thing: str) -> Iterator[None]:
-    """Turns what the SDK raises within into one of `shared.errors`, about `thing`."""
+def translated(message: str) -> Iterator[None]:
+    """Turns what the SDK raises within into one of `shared.errors`, about `message`."""
     from azure.core.exceptions import AzureError, DeserializationError
 
     try:
@@ -102,10 +102,10 @@ def translated(thing: str) -> Iterator[None]:
     # OSError: a read timeout within a body comes as the bare exception of `requests`, which is one.
     except (AzureError, DeserializationError, OSError) as error:
         # A connection error's text has the URL in it, and with a SAS the signature.
-        raise translate(error, thing) from (None if "sig=" in _texts(error) else error)
+        raise translate(error, message) from (None if "sig=" in _texts(error) else error)
 
 
-def translate(error: Exception, thing: str) -> GroundcrewError:
+def translate(error: Exception, message: str) -> GroundcrewError:
     """The one of our errors that says the same; what is no answer of the service is `Unavailable`.
 
     Codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
@@ -115,22 +115,22 @@ def translate(error: Exception, thing: str) -> GroundcrewError:
     # Not exported by the SDKs, so it is known by its name only: the key is no base64.
     if type(error).__name__ == "AzureSigningError":
         return Refused(
-            f"cannot sign a request for {thing}", value="the account's key is malformed", cure=_RIGHTS
+            f"cannot sign a request for {message}", value="the account's key is malformed", hint=_RIGHTS
         )
     if status in (401, 403) or code in _IMMUTABLE:
-        return Refused(f"no right to {thing}", value=value, cure=_RIGHTS)
+        return Refused(f"no right to {message}", value=value, hint=_RIGHTS)
     if code.startswith("Lease") and status in (409, 412):
-        return Locked(f"{thing} is leased", value=value, cure="Somebody else is at it; try again later.")
+        return Locked(f"{message} is leased", value=value, hint="Somebody else is at it; try again later.")
     if status == 404:
-        return _not_found(thing, value)
+        return _not_found(message, value)
     # The SDK raises for a queue that somebody made a moment ago, though the service answers with 204.
     if status == 409 or code in _EXISTS:
-        return _collision(thing, code, value)
+        return _collision(message, code, value)
     if status in (412, 416):
-        return Conflict(f"{thing} has changed", value=value, cure="Read it again and decide anew.")
+        return Conflict(f"{message} has changed", value=value, hint="Read it again and decide anew.")
     if status is not None and 400 <= status < 500 and status not in (408, 429):
-        return UsageError(f"the storage service does not take the request for {thing}", value=value)
-    return Unavailable(f"cannot reach {thing}", value=value, cure=_away(error))
+        return UsageError(f"the storage service does not take the request for {message}", value=value)
+    return Unavailable(f"cannot reach {message}", value=value, hint=_away(error))
 
 
 def _away(error: Exception) -> str:
@@ -142,21 +142,21 @@ def _away(error: Exception) -> str:
     return "Is the storage account up, and does its firewall let us through?"
 
 
-def _not_found(thing: str, value: str) -> NotFound:
+def _not_found(message: str, value: str) -> NotFound:
     if value in ("ContainerNotFound", "QueueNotFound"):
         return NotFound(
-            f"no place for {thing}", value=value, cure="Apply the Terraform, or correct the setting."
+            f"no place for {message}", value=value, hint="Apply the Terraform, or correct the setting."
         )
-    return NotFound(f"there is no {thing}", value=value)
+    return NotFound(f"there is no {message}", value=value)
 
 
-def _collision(thing: str, code: str, value: str) -> GroundcrewError:
+def _collision(message: str, code: str, value: str) -> GroundcrewError:
     if code in _EXISTS:
-        return AlreadyExists(f"there is already {thing}")
+        return AlreadyExists(f"there is already {message}")
     if code in _PASSING:
-        return Unavailable(f"{thing} is being made or deleted", value=value, cure="Try again in a minute.")
+        return Unavailable(f"{message} is being made or deleted", value=value, hint="Try again in a minute.")
     return Conflict(
-        f"{thing} is not in the state that was expected", value=value, cure="Read it again and decide anew."
+        f"{message} is not in the state that was expected", value=value, hint="Read it again and decide anew."
     )
 
 

@@ -27,7 +27,7 @@ from shared.kernel.errors import Inconsistent, UsageError
 from shared.mongodb.model import Namespace
 
 if TYPE_CHECKING:
-    from shared.policy import Backup as BackupPolicy
+    from shared.policy import BackupPolicy
 
 _HASH_MODULUS = 1 << 128
 _EARLY = timedelta(minutes=2)  # what a timer may be early by
@@ -65,12 +65,12 @@ def check_choice(taken: Sequence[Namespace], policy: BackupPolicy) -> None:
     """
     there = {namespace.db for namespace in taken}
     if missing := sorted(set(policy.databases) - there):
-        cure = f"There are: {', '.join(sorted(there)) or 'none'}. See backup.databases in policy.yaml."
-        raise UsageError("policy names a database that the server does not have", value=missing[0], cure=cure)
+        hint = f"There are: {', '.join(sorted(there)) or 'none'}. See backup.databases in policy.yaml."
+        raise UsageError("policy names a database that the server does not have", value=missing[0], hint=hint)
     if there <= {"admin"}:
         raise UsageError(
             "the server holds no database to back up",
-            cure="Is MONGODB_URI the right server, with all rights?",
+            hint="Is MONGODB_URI the right server, with all rights?",
         )
 
 

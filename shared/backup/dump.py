@@ -97,7 +97,7 @@ def check_window(source: SourceDatabase, start: Timestamp) -> None:
         raise Inconsistent(
             "the oplog overflowed during the dump",
             value=f"it begins at {oldest}, the dump at {start}",
-            cure="Enlarge it: db.adminCommand({replSetResizeOplog: 1, size: <MB>}).",
+            hint="Enlarge it: db.adminCommand({replSetResizeOplog: 1, size: <MB>}).",
         )
 
 

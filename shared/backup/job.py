@@ -69,7 +69,7 @@ def _take_up(backup: Backup, info: sets.SetInfo, now: datetime) -> str:
     try:
         if age < backup.patience:
             return resume(backup, info.folder)
-        late = Unavailable(f"{info.folder} was not finished in time", value=age, cure="See its parts' runs.")
+        late = Unavailable(f"{info.folder} was not finished in time", value=age, hint="See its parts' runs.")
         give_up(backup, info.klass, info.id, late)
     except GroundcrewError as error:
         log.exception("backup.resume_failed", extra={"set": info.folder})

@@ -23,7 +23,7 @@ from shared.records.holds import Holds
 from shared.records.runs import Runs
 
 if TYPE_CHECKING:
-    from shared.policy import Backup as BackupPolicy
+    from shared.policy import BackupPolicy
 
 log = logging.getLogger(__name__)
 

@@ -103,15 +103,15 @@ def find(blobs: Blobs, reference: str) -> SetInfo:
     sealed = [s for s in sets if s.state == "sealed"]
     if reference == "latest":
         if not sealed:
-            raise NotFound("there is no backup", cure="Make one: groundcrew backups create")
+            raise NotFound("there is no backup", hint="Make one: groundcrew backups create")
         return sealed[-1]
     fitting = [s for s in sets if reference.strip("/") in (s.id, f"{s.klass}/{s.id}", s.folder.strip("/"))]
     if len(fitting) > 1:
         choices = ", ".join(f"{s.klass}/{s.id}" for s in fitting)
-        raise UsageError(f"{reference} names several sets", value=choices, cure="Give class/id.")
+        raise UsageError(f"{reference} names several sets", value=choices, hint="Give class/id.")
     if not fitting:
         hint = ", ".join(s.id for s in sealed[-3:]) or "none"
-        raise NotFound("no such backup set", value=reference, cure=f"The newest are: {hint}.")
+        raise NotFound("no such backup set", value=reference, hint=f"The newest are: {hint}.")
     return fitting[0]
 
 
@@ -144,7 +144,7 @@ def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> Checke
         raise NotFound(
             f"{info.folder} was never sealed: it is no backup",
             value=info.state,
-            cure="`groundcrew backups list` shows the sets that are.",
+            hint="`groundcrew backups list` shows the sets that are.",
         )
     checked = check(blobs.read(name)[0], name=name, trusted=tuple(trusted))
     if (checked.manifest.klass, checked.manifest.set) != (info.klass, info.id):
@@ -176,7 +176,7 @@ def stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[b
     try:
         yield from blobs.stream(name, chunk_bytes=chunk_bytes)
     except NotFound as error:
-        raise Corrupt(f"{name} is missing", cure="The set cannot be restored whole.") from error
+        raise Corrupt(f"{name} is missing", hint="The set cannot be restored whole.") from error
 
 
 def pinned(blobs: Blobs, name: str, stored_bytes: int, sha256: str) -> Iterator[bytes]:

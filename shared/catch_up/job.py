@@ -26,7 +26,7 @@ def run(jobs: Mapping[str, Callable[[], str]]) -> Caught:
         try:
             caught.done[name] = job()
         except Locked as error:
-            caught.done[name] = f"left to whoever is at it: {error.thing}"
+            caught.done[name] = f"left to whoever is at it: {error.message}"
         except GroundcrewError as error:
             log.exception("catch_up.failed", extra={"job": name})
             caught.failed[name] = str(error)

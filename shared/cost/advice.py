@@ -59,10 +59,10 @@ def _commitments(offers: Sequence[BreakEven]) -> Iterator[Saving]:
 
 
 def _unused(standing: Sequence[Standing], prices: Prices) -> Iterator[Saving]:
-    for thing in standing:
-        cost = monthly_cost(thing, prices)
-        if not thing.used and cost is not None:
-            yield Saving(f"Delete the {thing.kind} {thing.name}", cost, "nothing uses it")
+    for message in standing:
+        cost = monthly_cost(message, prices)
+        if not message.used and cost is not None:
+            yield Saving(f"Delete the {message.kind} {message.name}", cost, "nothing uses it")
 
 
 def _beyond(machine: MachineCost, prices: Prices, period_hours: Decimal) -> Iterator[Saving]:

@@ -15,14 +15,14 @@ from shared.cost.advice import offers_for, savings_for
 from shared.cost.model import CostReport, MachineCost, MachineUse, Prices, Standing, hours_run, monthly_cost
 
 if TYPE_CHECKING:
-    from shared.policy import Cost
+    from shared.policy import CostPolicy
 
 
 def report(
     uses: Sequence[MachineUse],
     standing: Sequence[Standing],
     prices: Prices,
-    policy: Cost,
+    policy: CostPolicy,
     since: datetime,
     until: datetime,
     month_began: datetime,
@@ -32,7 +32,7 @@ def report(
     machines = tuple(_machine(use, prices, since, until, month_began) for use in uses)
     offers = tuple(offer for use in uses for offer in offers_for(use, prices))
     parts = [machine.month_forecast for machine in machines] + [
-        monthly_cost(thing, prices) for thing in standing
+        monthly_cost(message, prices) for message in standing
     ]
     known = [part for part in parts if part is not None]
     return CostReport(
@@ -51,16 +51,16 @@ def report(
 
 def _by_kind(standing: Sequence[Standing], prices: Prices) -> dict[str, Decimal | None]:
     kinds: dict[str, Decimal | None] = {}
-    for thing in standing:
-        cost, sum_ = monthly_cost(thing, prices), kinds.get(thing.kind, Decimal())
-        kinds[thing.kind] = None if cost is None or sum_ is None else sum_ + cost
+    for message in standing:
+        cost, sum_ = monthly_cost(message, prices), kinds.get(message.kind, Decimal())
+        kinds[message.kind] = None if cost is None or sum_ is None else sum_ + cost
     return kinds
 
 
 def _missing(uses: Sequence[MachineUse], standing: Sequence[Standing], prices: Prices) -> tuple[str, ...]:
     wanted = [use.size for use in uses if use.size not in prices.machines]
     wanted += [size for use in uses for size in use.alternatives if size not in prices.machines]
-    wanted += [thing.price for thing in standing if thing.price not in prices.standing]
+    wanted += [message.price for message in standing if message.price not in prices.standing]
     return tuple(sorted(set(wanted)))
 
 

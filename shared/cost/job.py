@@ -26,7 +26,7 @@ from shared.cost.price_cache import PriceCache
 from shared.cost.render import report_text
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Unavailable
-from shared.notifications.ports import Notice, Notifications, Severity
+from shared.notifications.ports import Notice, Notifier, Severity
 from shared.power.forecast import up_time
 from shared.power.inventory import Fleet, Target
 from shared.power.model import calendar_of
@@ -51,7 +51,7 @@ class Cost:
     addresses: Addresses
     prices: PriceList
     cache: PriceCache
-    notifications: Notifications
+    notifications: Notifier
 
     @property
     def zone(self) -> ZoneInfo:
@@ -80,7 +80,7 @@ def weekly(job: Cost) -> str:
     text = make(job, since, until).text(job.zone)
     first, *rest = text.splitlines()
     notice = Notice(Severity.INFO, first, "```\n" + "\n".join(rest).strip() + "\n```", key=name)
-    job.notifications.tell(notice)
+    job.notifications.notify(notice)
     try:
         job.fleet.state.create(name, text.encode())
     except AlreadyExists:
@@ -173,7 +173,9 @@ def _addresses(job: Cost, notes: list[str]) -> Iterator[Standing]:
         found = job.addresses.list()
     except GroundcrewError as error:
         log.warning("cost.no_addresses", extra={"error": str(error)})
-        notes.append(f"Public IP addresses could not be listed ({error.thing}): their price has to be added.")
+        notes.append(
+            f"Public IP addresses could not be listed ({error.message}): their price has to be added."
+        )
         return
     for address in found:
         if address.static and address.version == 4:

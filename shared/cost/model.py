@@ -165,7 +165,7 @@ def hours_run(runs: Iterable[Run], since: datetime, until: datetime) -> Decimal:
     return hours(total)
 
 
-def monthly_cost(thing: Standing, prices: Prices) -> Decimal | None:
+def monthly_cost(message: Standing, prices: Prices) -> Decimal | None:
     """What the thing costs a month, or None without a price."""
-    price = prices.standing.get(thing.price)
-    return None if price is None else price.monthly * thing.units
+    price = prices.standing.get(message.price)
+    return None if price is None else price.monthly * message.units

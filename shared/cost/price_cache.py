@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock
+from shared.kernel.timestamps import parse_timestamp
 
 FRESH = timedelta(days=7)
 
@@ -24,8 +25,8 @@ class PriceCache:
         """What was kept and is still fresh, else None."""
         name = _name(key)
         try:
-            plain = parse(self._blobs.read(name)[0], name)
-            at, text = moment(plain["at"]), str(plain["text"])
+            plain = decode_json(self._blobs.read(name)[0], name)
+            at, text = parse_timestamp(plain["at"]), str(plain["text"])
         except (NotFound, Corrupt, ValueError, TypeError, KeyError):
             return None
         if not self.accept_stale and self._clock.now() - at >= self._fresh:
@@ -36,7 +37,7 @@ class PriceCache:
     def write(self, key: str, text: str) -> None:
         """Keep it, as of now."""
         data = {"at": self._clock.now().isoformat(), "key": key, "text": text}
-        self._blobs.replace(_name(key), dump(data), etag=None)
+        self._blobs.replace(_name(key), encode_json(data), etag=None)
 
 
 def _name(key: str) -> str:

@@ -17,11 +17,11 @@ from shared.health.ports import Health
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.ports import Cluster
-from shared.notifications.ports import Notifications
+from shared.notifications.ports import Notifier
 from shared.records.holds import Holds
 
 if TYPE_CHECKING:
-    from shared.policy.deploy import Deploy as DeployPolicy
+    from shared.policy.deploy import DeployPolicy
 
 QUEUE = "deploys"
 MADE_BY = "Groundcrew deploys"  # how the descriptions of our deployments on the forge begin
@@ -71,7 +71,7 @@ class Shipping:
     queues: Queues
     clock: Clock
     policy: DeployPolicy
-    notifications: Notifications
+    notifications: Notifier
     backups: Backups
     server: Callable[[], Server]
     compatible: Callable[[str], Sequence[str] | None]

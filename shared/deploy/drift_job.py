@@ -80,7 +80,7 @@ def _live(
             refused[kind] = error
     if refused and not readable:
         raise next(iter(refused.values()))
-    unread = (f"{kind}: {error.value or error.thing}" for kind, error in refused.items())
+    unread = (f"{kind}: {error.value or error.message}" for kind, error in refused.items())
     return readable, live, tuple(unread)
 
 
@@ -96,7 +96,7 @@ def correct(shipping: Shipping, *, by: str) -> Found:
     with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
         found = look(shipping)
         if busy := _busy(shipping):
-            raise Locked(busy, cure="Let it end, then look again.")
+            raise Locked(busy, hint="Let it end, then look again.")
         return _corrected(shipping, found, lease, by=by) if found.drifts else found
 
 
@@ -166,21 +166,21 @@ def _keep(shipping: Shipping, digest: str) -> None:
 def _tell(shipping: Shipping, found: Found) -> None:
     release = shipping.policy.release
     if found.corrected.startswith(CORRECTED):
-        shipping.notifications.tell(_taken_back(release, found))
+        shipping.notifications.notify(_taken_back(release, found))
     elif found.drifts:
-        shipping.notifications.tell(_differs(release, found))
+        shipping.notifications.notify(_differs(release, found))
     if found.unread:
-        shipping.notifications.tell(_not_compared(release, found.unread))
+        shipping.notifications.notify(_not_compared(release, found.unread))
 
 
 def _differs(release: str, found: Found) -> Notice:
     lines = found.lines()
-    cure = "Bring it into the repository, or take it back: groundcrew deploy drift --correct"
+    hint = "Bring it into the repository, or take it back: groundcrew deploy drift --correct"
     return Notice(
         Severity.WARNING,
         f"{release} is not as deployed: {len(lines)} fields",
         "\n".join(filter(None, [_cut(lines), found.corrected])),
-        cure,
+        hint,
         key=f"drift/{_digest(found.drifts)}",
         again=True,
     )
@@ -197,9 +197,9 @@ def _taken_back(release: str, found: Found) -> Notice:
         if left
         else []
     )
-    cure = "Bring what is still wanted into the repository"
+    hint = "Bring what is still wanted into the repository"
     title = f"{release} was changed by hand: {len(back)} fields were taken back"
-    return Notice(Severity.WARNING, title, "\n".join([_cut(back), *rest]), cure)
+    return Notice(Severity.WARNING, title, "\n".join([_cut(back), *rest]), hint)
 
 
 def _not_compared(release: str, unread: Sequence[str]) -> Notice:

@@ -94,9 +94,9 @@ def _again(shipping: Shipping, kept: Kept, request: Request, wait: Wait) -> str:
 def _ours(shipping: Shipping, request: Request) -> Request:
     """Raises UsageError for another repository or environment than policy's."""
     if request.repository.lower() != shipping.repository.lower():
-        raise UsageError(f"{request.repository} is not deployed from here", cure="See deploy.repository.")
+        raise UsageError(f"{request.repository} is not deployed from here", hint="See deploy.repository.")
     if request.environment not in shipping.policy.environments:
-        raise UsageError(f"{request.environment} is none of policy's environments", cure="See policy.yaml.")
+        raise UsageError(f"{request.environment} is none of policy's environments", hint="See policy.yaml.")
     return request
 
 

@@ -108,7 +108,7 @@ class Gate:
     name: str
     passed: bool
     reason: str
-    cure: str = ""
+    hint: str = ""
     pending: bool = False
 
 
@@ -121,13 +121,13 @@ class Finding:
     where: str
     line: int
     message: str
-    cure: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         place = f"line {self.line}, {self.where}" if self.line else self.where
-        return f"{self.severity}: {place}: {self.message}. {self.cure}".rstrip()
+        return f"{self.severity}: {place}: {self.message}. {self.hint}".rstrip()
 
 
-def some(words: Sequence[str], between: str = ", ") -> str:
+def summarize(words: Sequence[str], between: str = ", ") -> str:
     """The first five, and how many more there are."""
     return between.join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")

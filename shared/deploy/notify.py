@@ -95,7 +95,7 @@ def tell_forge(shipping: Shipping, kept: Kept) -> None:
 def tell_people(shipping: Shipping, kept: Kept) -> None:
     """How it ended, to people and the audit trail. Raises if that must be told again."""
     record = kept.record
-    shipping.notifications.tell(notice(shipping, kept))
+    shipping.notifications.notify(notice(shipping, kept))
     Audit(shipping.state, shipping.clock).append(
         kept.by or "groundcrew", "deploy", f"{record.sha} to {record.environment}", record.state.value
     )
@@ -111,7 +111,7 @@ def _comment(shipping: Shipping, kept: Kept) -> None:
         return
     told = notice(shipping, kept)
     try:
-        shipping.forge.comment(pull, f"**{told.title}**\n\n{told.text}\n\n{told.cure}".strip())
+        shipping.forge.comment(pull, f"**{told.title}**\n\n{told.text}\n\n{told.hint}".strip())
     except GroundcrewError as error:
         log.warning("deploy.not_told", extra={"deploy": kept.record.key, "error": str(error)})
 
@@ -135,7 +135,7 @@ def notice(shipping: Shipping, kept: Kept) -> Notice:
     title = f"{policy.release} {record.sha[:7]} {_TITLES[record.state]} ({record.environment})"
     text = "\n".join(line for line in lines if line)
     severity = Severity.CRITICAL if record.unclear else _SEVERITY[record.state]
-    return Notice(severity, title, text, cure(kept), key=f"deploy/{record.key}/{record.state}")
+    return Notice(severity, title, text, hint(kept), key=f"deploy/{record.key}/{record.state}")
 
 
 def _progress_line(shipping: Shipping, kept: Kept) -> str:
@@ -143,7 +143,7 @@ def _progress_line(shipping: Shipping, kept: Kept) -> str:
     return f"Progress: {link}" if link else ""
 
 
-def cure(kept: Kept) -> str:
+def hint(kept: Kept) -> str:
     """What somebody has to do now; empty if nothing."""
     match kept.state:
         case State.RESTORE_PROPOSED:
@@ -164,7 +164,7 @@ def stuck(shipping: Shipping, kept: Kept, why: str) -> None:
     text = "\n".join(line for line in (why, _progress_line(shipping, kept)) if line)
     wait = "It goes on by itself when that answers again. Is the VM up? See groundcrew deploy status."
     try:
-        shipping.notifications.tell(
+        shipping.notifications.notify(
             Notice(Severity.CRITICAL, title, text, wait, key=f"deploy/{record.key}/stuck", again=True)
         )
     except GroundcrewError as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from shared.deploy.notify import cure
+from shared.deploy.notify import hint
 from shared.deploy.page_html import PATH, Entry, Gate, Story, render, render_list
 from shared.deploy.records.deploys import AGREED, KEY, Deploys, Kept
 from shared.deploy.state_machine import State
@@ -159,7 +159,7 @@ def _advice(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What to do, and the commands for it; what closed gates want is said by the gates."""
     if kept.state not in (State.ROLLED_BACK, State.RESTORE_PROPOSED) and not kept.record.unclear:
         return (), ()
-    advice, agreed, commands = cure(kept).rpartition(f"\n{AGREED}\n")
+    advice, agreed, commands = hint(kept).rpartition(f"\n{AGREED}\n")
     if not agreed:
         return tuple(commands.splitlines()), ()
     return (*advice.splitlines(), AGREED), tuple(commands.splitlines())

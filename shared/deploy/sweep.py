@@ -50,7 +50,7 @@ def _set_aside(shipping: Shipping) -> list[str]:
     if not count:
         return []
     text = f"{count} messages of the queue {QUEUE} failed too often and were set aside."
-    cure = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record go on by themselves."
+    hint = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record go on by themselves."
     title, key = "deploy requests were set aside", "deploy/poison"
-    shipping.notifications.tell(Notice(Severity.WARNING, title, text, cure, key=key, again=True))
+    shipping.notifications.notify(Notice(Severity.WARNING, title, text, hint, key=key, again=True))
     return [f"{count} messages lie aside"]

@@ -89,11 +89,11 @@ def check_recipients(recipients: Sequence[Recipient]) -> None:
     age refuses such a mix, since the file would only be as strong as the weaker kind.
     """
     if not recipients:
-        raise UsageError("no recipients to encrypt to", cure="Give at least one age1… public key.")
+        raise UsageError("no recipients to encrypt to", hint="Give at least one age1… public key.")
     if len({recipient.post_quantum for recipient in recipients}) > 1:
         raise UsageError(
             "classic and post-quantum recipients are mixed",
-            cure="Use only age1pq1… keys, or none: a file is as strong as its weakest recipient.",
+            hint="Use only age1pq1… keys, or none: a file is as strong as its weakest recipient.",
         )
 
 
@@ -116,7 +116,7 @@ def decrypt(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: st
             plain = opener(counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00"), sealed, None)
         except InvalidTag as error:
             raise Corrupt(
-                f"{name} does not authenticate", value=f"chunk {counter}", cure="It was changed or cut short."
+                f"{name} does not authenticate", value=f"chunk {counter}", hint="It was changed or cut short."
             ) from error
         counter += 1
         if plain:
@@ -148,7 +148,7 @@ def _open_header(source: _Source, identities: Sequence[Identity]) -> bytes:
         raise NotForUs(
             f"{source.name} is not encrypted to the key given",
             value=f"recipients of kind {kinds}",
-            cure="Give the identity whose recipient was in GROUNDCREW_AGE_RECIPIENTS when it was made.",
+            hint="Give the identity whose recipient was in GROUNDCREW_AGE_RECIPIENTS when it was made.",
         )
     if not hmac.compare_digest(mac, _header_mac(file_key, header)):
         raise Corrupt(f"the header of {source.name} was changed")
@@ -161,7 +161,7 @@ def _open_header(source: _Source, identities: Sequence[Identity]) -> bytes:
 def _read_header(source: _Source) -> tuple[bytes, list[Stanza], bytes]:
     """The bytes under the MAC, the stanzas, the MAC."""
     if source.take(len(_INTRO)) != _INTRO:
-        raise Corrupt(f"{source.name} is not an age file", cure="It was not made by Groundcrew.")
+        raise Corrupt(f"{source.name} is not an age file", hint="It was not made by Groundcrew.")
     header = bytearray(_INTRO)
     stanzas: list[Stanza] = []
     while True:

@@ -176,20 +176,20 @@ def parse_recipient(text: str) -> Recipient:
     except ValueError as error:
         _refuse_secret(text)
         raise UsageError(
-            "not an age recipient", value=f"{text[:12]}… ({error})", cure=_RECIPIENT_CURE
+            "not an age recipient", value=f"{text[:12]}… ({error})", hint=_RECIPIENT_CURE
         ) from error
     if prefix == "age" and len(data) == 32:
         return X25519Recipient(data)
     if prefix == "age1pq" and len(data) == _MLKEM_KEY_BYTES + 32:
         return HybridRecipient(data)
     _refuse_secret(text)
-    raise UsageError("not an age recipient we know", value=f"{text[:24]}…", cure=_RECIPIENT_CURE)
+    raise UsageError("not an age recipient we know", value=f"{text[:24]}…", hint=_RECIPIENT_CURE)
 
 
 def _refuse_secret(text: str) -> None:
     """Somebody pasted the key that must never be here; it is not repeated, mistyped or not."""
     if text.strip().upper().startswith("AGE-SECRET"):
-        raise UsageError("a secret key was given where a recipient belongs", cure=_RECIPIENT_CURE)
+        raise UsageError("a secret key was given where a recipient belongs", hint=_RECIPIENT_CURE)
 
 
 def parse_identities(text: str) -> list[Identity]:
@@ -205,12 +205,12 @@ def parse_identities(text: str) -> list[Identity]:
         try:
             prefix, data = bech32.decode(entry)
         except ValueError as error:
-            raise UsageError(f"line {number} is not an age identity", cure=_IDENTITY_CURE) from error
+            raise UsageError(f"line {number} is not an age identity", hint=_IDENTITY_CURE) from error
         if len(data) != 32 or prefix not in ("age-secret-key-", "age-secret-key-pq-"):
-            raise UsageError(f"line {number} is not an age identity we know", cure=_IDENTITY_CURE)
+            raise UsageError(f"line {number} is not an age identity we know", hint=_IDENTITY_CURE)
         found.append(HybridIdentity(data) if prefix == "age-secret-key-pq-" else X25519Identity(data))
     if not found:
-        raise UsageError("the key file holds no identity", cure=_IDENTITY_CURE)
+        raise UsageError("the key file holds no identity", hint=_IDENTITY_CURE)
     return found
 
 

@@ -55,7 +55,7 @@ class ArchiveReader:
         self._buffer = _Buffer(chunks, name)
         self._name = name
         if self._buffer.take(4) != MAGIC:
-            raise Corrupt(f"{name} holds no mongodump archive", cure="Its first bytes are of another format.")
+            raise Corrupt(f"{name} holds no mongodump archive", hint="Its first bytes are of another format.")
         self.header = self._read_header()
         self.prelude = self._read_prelude()
         self._waiting = {(e.db, e.blocks or e.collection): e for e in self.prelude}

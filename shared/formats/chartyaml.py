@@ -79,7 +79,7 @@ def read_values(text: str, name: str) -> ValuesFile:
     if not found:
         return ValuesFile({}, {})
     if len(found) > 1 or not isinstance(found[0][0], dict):
-        raise Refused(f"{name} is not one mapping of values", cure="Write key: value pairs")
+        raise Refused(f"{name} is not one mapping of values", hint="Write key: value pairs")
     return ValuesFile(*found[0])
 
 
@@ -87,7 +87,7 @@ def read_as_sops(text: str, name: str) -> Mapping[str, Any]:
     """The values of one file as SOPS reads it, to which `yes` is a text. Raises `Refused`."""
     found = _read(text, name, as_sops)
     if len(found) != 1 or not isinstance(found[0][0], dict):
-        raise Refused(f"{name} is not one mapping of values", cure="Write key: value pairs")
+        raise Refused(f"{name} is not one mapping of values", hint="Write key: value pairs")
     values: dict[str, Any] = found[0][0]
     return values
 
@@ -140,7 +140,7 @@ def _read(
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         problem = error.problem if isinstance(error, _Problem) else "it is malformed"
         raise Refused(
-            f"{name} is not readable as YAML", value=f"{where}: {problem}", cure="Mend it and merge again"
+            f"{name} is not readable as YAML", value=f"{where}: {problem}", hint="Mend it and merge again"
         ) from None
 
 

@@ -40,8 +40,8 @@ class Signer:
         try:
             return cls(_decode(text, _SECRET_PREFIX))
         except ValueError as error:
-            cure = f"Expected {_SECRET_PREFIX}…, as `groundcrew keys generate` prints it."
-            raise UsageError("not a signing key", cure=cure) from error
+            hint = f"Expected {_SECRET_PREFIX}…, as `groundcrew keys generate` prints it."
+            raise UsageError("not a signing key", hint=hint) from error
 
     def text(self) -> str:
         """The secret, for a vault."""
@@ -81,14 +81,14 @@ def check(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Checked:
         key = Ed25519PublicKey.from_public_bytes(_decode(signer, _PUBLIC_PREFIX))
         key.verify(signature, canonical(plain))
     except InvalidSignature as error:
-        raise Corrupt(f"the signature of {name} does not hold", cure="The manifest was changed.") from error
+        raise Corrupt(f"the signature of {name} does not hold", hint="The manifest was changed.") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise Corrupt(f"{name} is not a signed manifest", value=error) from error
     if trusted and signer not in trusted:
         raise Refused(
             f"{name} is signed by somebody else",
             value=signer,
-            cure="Give that signer by --signer or GROUNDCREW_TRUSTED_SIGNERS if you know whose it is.",
+            hint="Give that signer by --signer or GROUNDCREW_TRUSTED_SIGNERS if you know whose it is.",
         )
     del plain["signer"]
     return Checked(load(Manifest, plain, name=name), signer, hashlib.sha256(blob).hexdigest())

@@ -69,7 +69,7 @@ def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, 
     values = dict(read_as_sops(text, name))
     about = values.pop("sops", None)
     if not isinstance(about, Mapping):
-        raise Refused(f"{name} is not encrypted with SOPS", cure=_CURE)
+        raise Refused(f"{name} is not encrypted with SOPS", hint=_CURE)
     opened = _Opened(AESGCM(_data_key(about, name, identities)), name)
     plain = opened.tree(values, ())
     _check_mac(opened, about, plain)
@@ -80,7 +80,7 @@ def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, 
 def _refuse_sealed(values: Any, name: str) -> None:
     """Raises Refused if something is left that looks encrypted: Helm would take it for the value."""
     if any(isinstance(leaf, str) and leaf.lstrip().startswith(_MARK) for leaf in _leaves(values)):
-        raise Refused(f"{name} has an encrypted value that nothing here can decrypt", cure=_CURE)
+        raise Refused(f"{name} has an encrypted value that nothing here can decrypt", hint=_CURE)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -113,7 +113,7 @@ def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity
     raise Refused(
         f"{name} is not encrypted to the key of this server",
         value=f"{len(stanzas)} age recipients",
-        cure=_CURE,
+        hint=_CURE,
     )
 
 
@@ -176,7 +176,7 @@ def _check_mac(opened: _Opened, about: Mapping[str, Any], plain: Any) -> None:
     told = opened.open(match, str(about.get("lastmodified", ""))) if match else ""
     if not hmac.compare_digest(told.upper(), digest.hexdigest().upper()):
         raise Corrupt(
-            "a values file was changed after it was encrypted", value="its MAC does not match", cure=_CURE
+            "a values file was changed after it was encrypted", value="its MAC does not match", hint=_CURE
         )
 
 

@@ -184,5 +184,5 @@ class _Unpacked:
 
 
 def _refused(reason: str, value: object) -> Refused:
-    cure = "Look at what was merged; nothing was deployed"
-    return Refused(f"the archive of the repository is refused: {reason}", value=value, cure=cure)
+    hint = "Look at what was merged; nothing was deployed"
+    return Refused(f"the archive of the repository is refused: {reason}", value=value, hint=hint)

@@ -33,4 +33,4 @@ class NodeHealth:
 
 
 def _said(error: GroundcrewError) -> str:
-    return error.thing if error.value is None else f"{error.thing} ({error.value})"
+    return error.message if error.value is None else f"{error.message} ({error.value})"

@@ -10,23 +10,23 @@ from __future__ import annotations
 class GroundcrewError(Exception):
     """A failure told in one sentence, with a cure in another.
 
-    `thing` names what failed, `value` what was found there (never a secret), `cure` what to do.
+    `message` names what failed, `value` what was found there (never a secret), `hint` what to do.
     """
 
     permanent = False
 
-    def __init__(self, thing: str, *, value: object = None, cure: str = "") -> None:
-        self.thing, self.value, self.cure = thing, value, cure
+    def __init__(self, message: str, *, value: object = None, hint: str = "") -> None:
+        self.message, self.value, self.hint = message, value, hint
         super().__init__(self.__str__())
 
     @property
     def public(self) -> str:
         """What may be told to anybody: the thing, which names parts and settings of ours, and no value."""
-        return self.thing
+        return self.message
 
     def __str__(self) -> str:
-        text = self.thing if self.value is None else f"{self.thing}: {self.value}"
-        return f"{text}. {self.cure}" if self.cure else text
+        text = self.message if self.value is None else f"{self.message}: {self.value}"
+        return f"{text}. {self.hint}" if self.hint else text
 
 
 class UsageError(GroundcrewError):

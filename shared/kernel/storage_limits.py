@@ -28,7 +28,7 @@ def check_blob_name(name: str) -> str:
     """The name itself if it is one; raises `UsageError` saying what is wrong with it."""
     fault = _name_fault(name)
     if fault:
-        raise UsageError(f"blob name {fault}", value=ascii(name[:80]), cure=_NAME_CURE)
+        raise UsageError(f"blob name {fault}", value=ascii(name[:80]), hint=_NAME_CURE)
     return name
 
 
@@ -59,9 +59,9 @@ def check_message(queue: str, body: str, delay: timedelta) -> None:
         raise UsageError(
             f"a message for queue {queue} has a wrong size",
             value=f"{size} bytes",
-            cure=f"Send 1 to {MAX_MESSAGE_BYTES} bytes; put more into a blob and send its name.",
+            hint=f"Send 1 to {MAX_MESSAGE_BYTES} bytes; put more into a blob and send its name.",
         )
     if not timedelta() <= delay < LONGEST_DELAY:
         raise UsageError(
-            f"a message for queue {queue} cannot wait so long", value=delay, cure="Less than a week."
+            f"a message for queue {queue} cannot wait so long", value=delay, hint="Less than a week."
         )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from shared.kernel.timestamps import parse_optional_timestamp
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.node_disk import image_names, images_bytes
 from shared.kubernetes.quantity import parse_quantity
@@ -177,7 +178,7 @@ def parse_event(item: Manifest) -> ClusterEvent:
         f"{about.get('kind')}/{about.get('name')}",
         str(item.get("reason", "")),
         str(item.get("message", "")),
-        moment(at),
+        parse_optional_timestamp(at),
         int(item.get("count") or 1),
     )
 
@@ -246,14 +247,6 @@ def of_release(
         [one for one in workloads if (one.kind, one.name) in names],
         [one for one in pods if any(wanted and wanted.items() <= one.labels.items() for wanted in selectors)],
     )
-
-
-def moment(text: object) -> datetime | None:
-    """RFC 3339 as an aware datetime in UTC; None for anything else."""
-    try:
-        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
-    except ValueError:
-        return None
 
 
 def quantity(text: object) -> float:

@@ -25,19 +25,19 @@ class _Mark:
     told: bool
 
 
-class Notices:
+class NotificationDedup:
     """Remembers in the container `groundcrew`."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock = blobs, clock
 
     @contextmanager
-    def telling(self, key: str, *, again_after: timedelta | None) -> Iterator[bool]:
+    def claim(self, key: str, *, repeat_after: timedelta | None) -> Iterator[bool]:
         """Whether the matter is to be told, which happens inside the context.
 
-        If that raises, the matter counts as not told. `again_after` None means once and never again.
+        If that raises, the matter counts as not told. `repeat_after` None means once and never again.
         """
-        etag = self._claim(key, again_after)
+        etag = self._claim(key, repeat_after)
         if not etag:
             yield False
             return
@@ -52,7 +52,7 @@ class Notices:
         """The matter is over; when it comes back it is told again."""
         self._blobs.delete(_name(key))
 
-    def _claim(self, key: str, again_after: timedelta | None) -> str:
+    def _claim(self, key: str, repeat_after: timedelta | None) -> str:
         """The claim's etag; empty if there is nothing to tell."""
         now = self._clock.now()
         claim = _dump(_Mark(now, told=False))
@@ -64,7 +64,7 @@ class Notices:
             except AlreadyExists:
                 return ""
         mark = _parse(data)
-        if mark is not None and not _is_due(mark, again_after, now):
+        if mark is not None and not _is_due(mark, repeat_after, now):
             return ""
         try:
             return self._blobs.replace(_name(key), claim, etag=etag).etag
@@ -78,10 +78,10 @@ class Notices:
             return
 
 
-def _is_due(mark: _Mark, again_after: timedelta | None, now: datetime) -> bool:
+def _is_due(mark: _Mark, repeat_after: timedelta | None, now: datetime) -> bool:
     if not mark.told:
         return now >= mark.at + TELLING
-    return again_after is not None and now >= mark.at + again_after
+    return repeat_after is not None and now >= mark.at + repeat_after
 
 
 def _name(key: str) -> str:

@@ -26,15 +26,15 @@ class Notice:
     severity: Severity
     title: str
     text: str
-    cure: str = ""
+    hint: str = ""
     key: str = ""
     again: bool = False
 
 
-class Notifications(Protocol):
+class Notifier(Protocol):
     """Whoever policy names for a severity."""
 
-    def tell(self, notice: Notice) -> bool:
+    def notify(self, notice: Notice) -> bool:
         """Whether it was told now; False if it had been told before.
 
         Returns once one route took it; the fallback is asked only when all others failed. Raises

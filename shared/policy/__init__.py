@@ -13,29 +13,30 @@ if TYPE_CHECKING:
     from shared.policy.holidays import DayOff, days_off
     from shared.policy.yaml_lines import Mistake
 
-    from .backup import Backup, Retention
-    from .cost import Cost
-    from .deploy import Deploy
+    from .backup import BackupPolicy, Retention
+    from .cost import CostPolicy
+    from .deploy import DeployPolicy
     from .document import Policy, check, load, schema
-    from .notify import Notify, Routes
-    from .power import Holidays, Machine, Power, Vacation
-    from .snapshots import Snapshots
+    from .notify import NotifyPolicy, Routes
+    from .power import Holidays, MachinePolicy, PowerPolicy, Vacation
+    from .snapshots import SnapshotPolicy
 
 __all__ = [
-    "Backup", "Cost", "DayOff", "Deploy", "Holidays", "Machine", "Mistake", "Notify", "Policy", "Power",
-    "Retention", "Routes", "Snapshots", "Vacation", "check", "days_off", "load", "schema",
+    "BackupPolicy", "CostPolicy", "DayOff", "DeployPolicy", "Holidays", "MachinePolicy",
+    "Mistake", "NotifyPolicy", "Policy", "PowerPolicy", "Retention", "Routes", "SnapshotPolicy",
+    "Vacation", "check", "days_off", "load", "schema",
 ]  # fmt: skip
 
 _HOMES = {
-    "backup": ("Backup", "Retention"),
-    "cost": ("Cost",),
+    "backup": ("BackupPolicy", "Retention"),
+    "cost": ("CostPolicy",),
     "holidays": ("DayOff", "days_off"),
-    "deploy": ("Deploy",),
+    "deploy": ("DeployPolicy",),
     "document": ("Policy", "check", "load", "schema"),
     "yaml_lines": ("Mistake",),
-    "notify": ("Notify", "Routes"),
-    "power": ("Holidays", "Machine", "Power", "Vacation"),
-    "snapshots": ("Snapshots",),
+    "notify": ("NotifyPolicy", "Routes"),
+    "power": ("Holidays", "MachinePolicy", "PowerPolicy", "Vacation"),
+    "snapshots": ("SnapshotPolicy",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -86,11 +86,11 @@ class BackupRetention(Retention):
 def _databases(value: object) -> tuple[str, ...]:
     if value == "all":
         return ()
-    cure = "Write 'all' or a list like [rocketchat]"
+    hint = "Write 'all' or a list like [rocketchat]"
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
-        wrong("databases is neither 'all' nor a list of names", cure)
+        wrong("databases is neither 'all' nor a list of names", hint)
     if not value:
-        wrong("no database would be backed up", cure)
+        wrong("no database would be backed up", hint)
     return tuple(value)
 
 
@@ -116,7 +116,7 @@ def _may_be_excluded(pattern: str) -> str:
     return pattern
 
 
-class Backup(Section):
+class BackupPolicy(Section):
     """What a backup holds and how it is stored; when it runs is the timer's app setting."""
 
     databases: Annotated[

@@ -33,9 +33,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def wrong(problem: str, cure: str) -> NoReturn:
+def wrong(problem: str, hint: str) -> NoReturn:
     """Reject a value; the place in the file is added by whoever reads it."""
-    raise PydanticCustomError("policy", "{problem}", {"problem": problem, "cure": cure})
+    raise PydanticCustomError("policy", "{problem}", {"problem": problem, "hint": hint})
 
 
 def at_most(hours: int) -> AfterValidator:
@@ -49,12 +49,12 @@ def at_most(hours: int) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def from_text(parse: Callable[[str], T], cure: str) -> Callable[[object], T]:
+def from_text(parse: Callable[[str], T], hint: str) -> Callable[[object], T]:
     """A validator that takes a text and lets `parse` explain itself, or an already parsed value as it is."""
 
     def validate(value: object) -> T:
         if not isinstance(value, str):
-            wrong(f"'{value}' is not a text", cure)
+            wrong(f"'{value}' is not a text", hint)
         try:
             return parse(value)
         except ValueError as error:

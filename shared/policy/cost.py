@@ -7,7 +7,7 @@ from pydantic import Field
 from .base import Name, Section
 
 
-class Cost(Section):
+class CostPolicy(Section):
     """What the cost report reckons with."""
 
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the report")

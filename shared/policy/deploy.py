@@ -41,7 +41,7 @@ Label = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$")]
 Service = Annotated[str, StringConstraints(pattern=rf"^({_LABEL}/{_LABEL}:[a-z0-9-]{{1,15}})?$")]
 
 
-class Deploy(Section):
+class DeployPolicy(Section):
     """Which merges are shipped to which release, behind which gates."""
 
     repository: str | None = Field(

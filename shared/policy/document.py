@@ -16,13 +16,13 @@ from pydantic_core import ErrorDetails
 from shared.kernel.errors import UsageError
 from shared.policy.yaml_lines import Mistake, Path, dotted, read
 
-from .backup import Backup
+from .backup import BackupPolicy
 from .base import Section, Zone
-from .cost import Cost
-from .deploy import Deploy
-from .notify import Notify
-from .power import Power
-from .snapshots import Snapshots
+from .cost import CostPolicy
+from .deploy import DeployPolicy
+from .notify import NotifyPolicy
+from .power import PowerPolicy
+from .snapshots import SnapshotPolicy
 from .values import format_duration
 
 
@@ -30,12 +30,12 @@ class Policy(Section):
     """Everything the team decides, in one file under review."""
 
     timezone: Zone = Field(default="UTC", description="IANA zone of all local times")
-    backup: Backup = Field(default=Backup(), description="nightly backups")
-    power: Power = Field(default=Power(), description="when machines run")
-    snapshots: Snapshots = Field(default=Snapshots(), description="snapshots of disks")
-    cost: Cost = Field(default=Cost(), description="the cost report")
-    deploy: Deploy = Field(default=Deploy(), description="deploys by merge")
-    notify: Notify = Field(default=Notify(), description="who is told")
+    backup: BackupPolicy = Field(default=BackupPolicy(), description="nightly backups")
+    power: PowerPolicy = Field(default=PowerPolicy(), description="when machines run")
+    snapshots: SnapshotPolicy = Field(default=SnapshotPolicy(), description="snapshots of disks")
+    cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
+    deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")
+    notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is told")
 
 
 def check(text: str) -> list[Mistake]:
@@ -51,7 +51,7 @@ def load(text: str) -> Policy:
         raise UsageError(
             f"policy.yaml has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}",
             value=f"\n{lines}\n",
-            cure="See docs/policy.md, and try again with `groundcrew policy check`",
+            hint="See docs/policy.md, and try again with `groundcrew policy check`",
         )
     return policy
 
@@ -99,7 +99,7 @@ _KINDS = {
 def _explain(details: ErrorDetails) -> tuple[str, str]:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "policy":
-        return context["problem"], context["cure"]
+        return context["problem"], context["hint"]
     if kind in _KINDS:
         return _KINDS[kind]
     if kind == "extra_forbidden":

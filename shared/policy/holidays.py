@@ -7,13 +7,13 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .power import Power
+    from .power import PowerPolicy
 
 DayOff = Callable[[date], str]
 """The name of the holiday or vacation on a day; empty for an ordinary day."""
 
 
-def days_off(power: Power) -> DayOff:
+def days_off(power: PowerPolicy) -> DayOff:
     """The days on which machines stay off, with their names; years are computed as they are asked for."""
     spans = [(vacation.first, vacation.last, vacation.name) for vacation in power.vacations]
     public: DayOff = _public_holidays(power)
@@ -27,7 +27,7 @@ def days_off(power: Power) -> DayOff:
     return name_of
 
 
-def _public_holidays(power: Power) -> DayOff:
+def _public_holidays(power: PowerPolicy) -> DayOff:
     if power.holidays is None:
         return lambda _day: ""
     from holidays import country_holidays

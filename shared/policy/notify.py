@@ -19,7 +19,7 @@ class Routes(Section):
     info: tuple[RouteName, ...] = Field(default=("chat",), description=_ROUTES)
 
 
-class Notify(Section):
+class NotifyPolicy(Section):
     """Who is told."""
 
     routes: Routes = Field(default=Routes(), description="routes by severity")

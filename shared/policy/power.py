@@ -45,7 +45,7 @@ class Vacation(Section):
         return self
 
 
-class Machine(Section):
+class MachinePolicy(Section):
     """A VM or AKS cluster, named or found by a tag, and the local times at which it runs."""
 
     name: Name | None = Field(default=None, description="the resource's name; either this or tag")
@@ -84,10 +84,10 @@ class Machine(Section):
         return self.name or self.tag or ""
 
 
-class Power(Section):
+class PowerPolicy(Section):
     """When machines run, and how they are stopped."""
 
-    machines: tuple[Machine, ...] = Field(
+    machines: tuple[MachinePolicy, ...] = Field(
         default=(), description="the machines under schedule; others are left alone"
     )
     holidays: Holidays | None = Field(default=None, description="public holidays, on which machines stay off")
@@ -112,7 +112,7 @@ class Power(Section):
 
     @field_validator("machines")
     @classmethod
-    def _differ(cls, machines: tuple[Machine, ...]) -> tuple[Machine, ...]:
+    def _differ(cls, machines: tuple[MachinePolicy, ...]) -> tuple[MachinePolicy, ...]:
         seen: set[tuple[str, str]] = set()
         for machine in machines:
             if (machine.kind, machine.label.lower()) in seen:

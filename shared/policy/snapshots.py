@@ -14,7 +14,7 @@ from .base import Duration, Section, TagPair, wrong
 AZURE_SNAPSHOTS_PER_DISK = 500
 
 
-class Snapshots(Section):
+class SnapshotPolicy(Section):
     """Which disks are snapshotted, how often, and how long the snapshots are kept."""
 
     disks: TagPair | None = Field(

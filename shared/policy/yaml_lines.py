@@ -27,11 +27,11 @@ class Mistake:
     column: int
     path: str
     problem: str
-    cure: str
+    hint: str
 
     def __str__(self) -> str:
         where = f"line {self.line}, column {self.column}"
-        return f"{where}: {self.path + ': ' if self.path else ''}{self.problem}. {self.cure}"
+        return f"{where}: {self.path + ': ' if self.path else ''}{self.problem}. {self.hint}"
 
 
 @dataclass(slots=True)
@@ -103,8 +103,8 @@ def read(text: str) -> Document:
     return document
 
 
-def _broken(document: Document, place: Place, problem: str, cure: str, path: Path = ()) -> Document:
-    document.mistakes.append(Mistake(*place, dotted(path), problem, cure))
+def _broken(document: Document, place: Place, problem: str, hint: str, path: Path = ()) -> Document:
+    document.mistakes.append(Mistake(*place, dotted(path), problem, hint))
     return document
 
 
@@ -163,8 +163,8 @@ def _mapping(document: Document, node: yaml.MappingNode, path: Path) -> dict[str
         inner = (*path, key)
         if key in data:
             first = document.keys[inner][0]
-            cure = "Keep one of the two"
-            _broken(document, _place(key_node), f"this key stands already on line {first}", cure, inner)
+            hint = "Keep one of the two"
+            _broken(document, _place(key_node), f"this key stands already on line {first}", hint, inner)
             continue
         document.keys[inner] = _place(key_node)
         data[key] = _value(document, value_node, inner)

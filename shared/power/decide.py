@@ -18,7 +18,7 @@ from shared.power.overrides import Wish, wish
 from shared.records.hold import Hold
 
 if TYPE_CHECKING:
-    from shared.policy import Power
+    from shared.policy import PowerPolicy
 
 TICK = timedelta(minutes=5)
 # A warning says when the machine stops; an hour past that, people have to be warned anew.
@@ -29,7 +29,7 @@ BACKUP_PATIENCE = timedelta(hours=6)
 BACKUP_EARLY = timedelta(hours=2)
 
 
-def decide(situation: Situation, rules: Power, now: datetime, *, tick: timedelta = TICK) -> Decision:
+def decide(situation: Situation, rules: PowerPolicy, now: datetime, *, tick: timedelta = TICK) -> Decision:
     """What to do about the machine now. `tick` is how often this is asked; warnings come a tick early.
 
     Record the act as an `Attempt` before doing it, under a lock, so that two ticks at once do it once.
@@ -40,7 +40,7 @@ def decide(situation: Situation, rules: Power, now: datetime, *, tick: timedelta
 class _Case:
     """One decision in the making: the arguments, and what follows from them."""
 
-    def __init__(self, situation: Situation, rules: Power, now: datetime, tick: timedelta) -> None:
+    def __init__(self, situation: Situation, rules: PowerPolicy, now: datetime, tick: timedelta) -> None:
         self.given, self.rules, self.now, self.tick = situation, rules, now, tick
         self.wish: Wish = wish(situation.calendar, situation.orders, now)
 

@@ -39,7 +39,7 @@ def ahead(fleet: Fleet, machine: str, reach: timedelta) -> list[Span]:
         found += spans(rule.label, calendar, of(orders, key_of(rule.label, rule.kind)), now, now + reach)
     if machine and not found:
         names = ", ".join(rule.label for rule in fleet.policy.power.machines) or "none"
-        raise NotFound("no such machine under schedule", value=machine, cure=f"policy.yaml names: {names}.")
+        raise NotFound("no such machine under schedule", value=machine, hint=f"policy.yaml names: {names}.")
     return found
 
 

@@ -28,7 +28,7 @@ from shared.records.hold import Hold
 from shared.records.holds import Holds
 
 if TYPE_CHECKING:
-    from shared.policy import DayOff, Machine, Policy
+    from shared.policy import DayOff, MachinePolicy, Policy
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Target:
 
     key: str
     kind: str
-    rules: Machine
+    rules: MachinePolicy
     id: str = ""
     state: MachineState | None = None
     problem: str = ""  # why nothing is done about it
@@ -226,7 +226,7 @@ def _newest(history: tuple[Attempt, ...], act: Act) -> float:
 
 
 def _targets(
-    rules: Iterable[Machine],
+    rules: Iterable[MachinePolicy],
     states: Mapping[str, MachineState],
     tags: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Target]:
@@ -246,7 +246,7 @@ def _targets(
             yield Target(_key(state.name, rule.kind, group, keys), rule.kind, rule, state.id, state)
 
 
-def _fits(rule: Machine, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
+def _fits(rule: MachinePolicy, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
     if rule.name:
         return state.name == rule.name.lower()
     key, _, value = (rule.tag or "").partition("=")

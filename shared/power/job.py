@@ -17,7 +17,7 @@ from shared.power.inventory import Seen, Target, key_of, skipped_backup
 from shared.power.model import State
 from shared.power.override_store import EVERY
 from shared.power.overrides import Override, parse_override
-from shared.power.reconcile import Outcome, Power, Tending, is_woken_for_backup, outcome_of, tell
+from shared.power.reconcile import Outcome, Power, Tending, is_woken_for_backup, outcome_of, send_notice
 from shared.power.usage_ledger import Ledger
 from shared.records.audit import Audit
 
@@ -31,7 +31,7 @@ def survey(power: Power, *, machine: str = "") -> list[Outcome]:
     found = [seen for kind in power.fleet.kinds for seen in power.fleet.see(power.fleet.targets(kind))]
     chosen = [seen for seen in found if not machine or seen.target.is_called(machine)]
     if machine and not chosen:
-        raise NotFound("no such machine under schedule", value=machine, cure=_names(found))
+        raise NotFound("no such machine under schedule", value=machine, hint=_names(found))
     return [outcome_of(seen) for seen in chosen]
 
 
@@ -83,12 +83,12 @@ def _tend(power: Power, seen: Seen) -> Outcome:
     try:
         _note(power, seen.target)
         if seen.target.problem:
-            tell(power, notices.problem(seen.target.key, seen.target.problem))
+            send_notice(power, notices.problem(seen.target.key, seen.target.problem))
             return outcome_of(seen, error=seen.target.problem)
         if due := skipped_backup(seen, power.now):
-            tell(power, notices.backup_skipped(due, seen.calendar))
+            send_notice(power, notices.backup_skipped(due, seen.calendar))
         if seen.decision.alarm:
-            tell(power, notices.alarm(seen.target.key, seen.decision))
+            send_notice(power, notices.alarm(seen.target.key, seen.decision))
         if _is_idle(seen):
             return outcome_of(seen)
         with power.fleet.state.lease(f"locks/power/{seen.target.key}", duration=_LEASE) as lease:

@@ -14,7 +14,7 @@ from shared.power.schedule import Calendar
 from shared.records.hold import Hold
 
 if TYPE_CHECKING:
-    from shared.policy import DayOff, Machine
+    from shared.policy import DayOff, MachinePolicy
 
 
 class State(StrEnum):
@@ -76,7 +76,7 @@ class Decision:
         return f"{self.act}: {'; '.join(self.because)}"
 
 
-def calendar_of(machine: Machine, timezone: str, day_off: DayOff) -> Calendar:
+def calendar_of(machine: MachinePolicy, timezone: str, day_off: DayOff) -> Calendar:
     """The machine's windows in its own zone or, without one, in the policy's, less the days off."""
     zone = ZoneInfo(machine.timezone or timezone)
     return (

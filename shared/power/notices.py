@@ -28,16 +28,16 @@ def warning(machine: str, decision: Decision, calendar: Calendar) -> Notice:
 def alarm(machine: str, decision: Decision) -> Notice:
     """That something is not as it should be and may need a person."""
     because = "; ".join(decision.because)
-    cure = "See `groundcrew power status`; it is tried again with growing pauses."
+    hint = "See `groundcrew power status`; it is tried again with growing pauses."
     if any(code in because for code in NO_CAPACITY):
         sizes = ", ".join(decision.alternatives)
         resize = f"Azure has no capacity for this size now. Sizes that would do: {sizes}. " if sizes else ""
-        cure = f"{resize}Resize it (`az vm resize`) or wait: it is tried again with growing pauses."
+        hint = f"{resize}Resize it (`az vm resize`) or wait: it is tried again with growing pauses."
     return Notice(
         Severity.WARNING,
         f"{machine} is not as it should be",
         f"{because}.",
-        cure,
+        hint,
         key=f"power/{machine}/{decision.id}/alarm",
         again=True,
     )

@@ -10,9 +10,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock
+from shared.kernel.timestamps import parse_timestamp
 from shared.power.overrides import LONGEST, Override
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Overrides:
     def give(self, machine: str, order: Override) -> Override:
         """Put an order on record, for one machine or for `EVERY`; returns it with its id."""
         order = replace(order, id=f"{order.created:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
-        self._blobs.create(f"{_folder(machine)}{order.id}.json", dump(order))
+        self._blobs.create(f"{_folder(machine)}{order.id}.json", encode_json(order))
         log.info("power.order", extra={"machine": machine, "order": order.id, "by": order.by})
         return order
 
@@ -63,13 +64,13 @@ def _folder(machine: str) -> str:
 
 
 def _parse(data: bytes, name: str) -> Override:
-    plain = parse(data, name)
+    plain = decode_json(data, name)
     try:
         return Override(
             plain["up"] if plain["up"] is None else bool(plain["up"]),
-            moment(plain["start"]),
-            moment(plain["until"]),
-            moment(plain["created"]),
+            parse_timestamp(plain["start"]),
+            parse_timestamp(plain["until"]),
+            parse_timestamp(plain["created"]),
             str(plain["by"]),
             str(plain["id"]),
         )

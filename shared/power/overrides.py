@@ -130,19 +130,19 @@ def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> O
     """
     match = _ORDER.fullmatch(" ".join(text.lower().split())[:200])
     if not match:
-        raise UsageError("not an order", value=repr(text[:80]), cure=_CURE)
+        raise UsageError("not an order", value=repr(text[:80]), hint=_CURE)
     up = {"up": True, "on": True, "off": False, "down": False}.get(match["what"])
     if up is None:
         if match["end"]:
-            raise UsageError("'auto' takes no end", value=repr(text[:80]), cure="Write 'auto' alone")
+            raise UsageError("'auto' takes no end", value=repr(text[:80]), hint="Write 'auto' alone")
         return Override(None, now, now + LONGEST, now, by)
     if not match["end"]:
-        raise UsageError("an order needs an end", value=repr(text[:80]), cure=_CURE)
+        raise UsageError("an order needs an end", value=repr(text[:80]), hint=_CURE)
     until = _after(match["end"], now) if match["how"] == "for" else _moment(match["end"], zone, now)
     if until <= now:
-        raise UsageError("the order would end in the past", value=repr(text[:80]), cure="Give a later end")
+        raise UsageError("the order would end in the past", value=repr(text[:80]), hint="Give a later end")
     if until - now > LONGEST:
-        raise UsageError("an order lasts at most 31 days", value=repr(text[:80]), cure="Change policy.yaml")
+        raise UsageError("an order lasts at most 31 days", value=repr(text[:80]), hint="Change policy.yaml")
     return Override(up, now, until, now, by)
 
 
@@ -152,7 +152,7 @@ def _after(text: str, now: datetime) -> datetime:
         return now + parse_duration(spelled.replace(" ", ""))
     except (ValueError, OverflowError):
         raise UsageError(
-            "not a duration", value=repr(text[:40]), cure="Write 'for 90m', '2h' or '3d'"
+            "not a duration", value=repr(text[:40]), hint="Write 'for 90m', '2h' or '3d'"
         ) from None
 
 
@@ -162,7 +162,7 @@ def _moment(text: str, zone: tzinfo, now: datetime) -> datetime:
     day, again = _day(words[0], today)
     minutes = _minutes(" ".join(words if day is None else words[1:]))
     if minutes is None:
-        raise UsageError("not a time", value=repr(text[:40]), cure=_CURE)
+        raise UsageError("not a time", value=repr(text[:40]), hint=_CURE)
     until = end_of(day or today, minutes, zone)
     return until if until > now or not again else end_of((day or today) + again, minutes, zone)
 

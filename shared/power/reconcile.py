@@ -16,7 +16,7 @@ from shared.health.ports import Probe
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.ports import Lease
-from shared.notifications.ports import Notice, Notifications
+from shared.notifications.ports import Notice, Notifier
 from shared.power import notices
 from shared.power.attempts import NO_CAPACITY, Act, Attempt, last, remembered
 from shared.power.inventory import Fleet, Seen
@@ -38,7 +38,7 @@ class Power:
 
     fleet: Fleet
     guests: Machines | None  # for scripts inside virtual machines
-    notifications: Notifications
+    notifications: Notifier
     probes: Sequence[Probe] = ()
     begin_backup: Callable[[], str] | None = None
 
@@ -65,10 +65,10 @@ def outcome_of(seen: Seen, done: str = "", error: str = "") -> Outcome:
     return Outcome(seen.target.key, seen.target.power, seen.decision, done, error, seen.record.started)
 
 
-def tell(power: Power, notice: Notice) -> None:
+def send_notice(power: Power, notice: Notice) -> None:
     """People are told; nobody to be told does not keep a machine running, since the chat may be on it."""
     try:
-        power.notifications.tell(notice)
+        power.notifications.notify(notice)
     except GroundcrewError as error:
         log.warning("power.not_told", extra={"title": notice.title, "error": str(error)})
 
@@ -119,7 +119,7 @@ class Tending:
 
     def _warn(self) -> None:
         # Told before it is put on record: a death in between warns late, never not at all.
-        tell(self.power, notices.warning(self.target.key, self.decision, self.seen.calendar))
+        send_notice(self.power, notices.warning(self.target.key, self.decision, self.seen.calendar))
         self._remember(Act.WARN)
         self.done.append("warned")
 
@@ -195,7 +195,7 @@ class Tending:
         if all(look.well for look in looks):
             found = "; ".join(look.found for look in looks) or "it runs (its health is not looked at)"
             if not self.decision.id.startswith("wake@"):  # nobody wants to read that every night
-                tell(self.power, notices.healthy(self.target.key, started, took, found))
+                send_notice(self.power, notices.healthy(self.target.key, started, took, found))
             self._save(replace(self.record, started=None))
             self.done.append(f"well after {format_duration(took)}: {found}")
             log.info("power.healthy", extra={"machine": self.target.key, "seconds": took.total_seconds()})
@@ -203,7 +203,7 @@ class Tending:
         found = "; ".join(look.found for look in looks if not look.well)
         self.done.append(f"not well yet: {found}")
         if took > HEALTH_PATIENCE:
-            tell(self.power, notices.unwell(self.target.key, started, took, found))
+            send_notice(self.power, notices.unwell(self.target.key, started, took, found))
 
     def _is_settled(self) -> bool:
         """It is well, or has had its time: MongoDB may be well where the chat is not."""
@@ -228,4 +228,4 @@ def _outright(error: GroundcrewError) -> bool:
 
 
 def _error(error: GroundcrewError) -> str:
-    return f"{error.value}: {error.thing}"[:300] if error.value else str(error)[:300]
+    return f"{error.value}: {error.message}"[:300] if error.value else str(error)[:300]

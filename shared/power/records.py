@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_timestamp
 from shared.power.attempts import Act, Attempt
 
 
@@ -43,21 +44,21 @@ class PowerRecords:
 
     def save(self, machine: str, record: Record) -> None:
         """Write over what was there: the caller holds the lease `locks/power/<machine>`."""
-        self._blobs.replace(_name(machine), dump(record), etag=None)
+        self._blobs.replace(_name(machine), encode_json(record), etag=None)
 
     def fleet(self, kind: str) -> tuple[datetime, Mapping[str, Mapping[str, str]]] | None:
         """Tags by machine id as of a moment; None if they were never kept or cannot be read."""
         name = f"power/tags.{kind}.json"
         try:
-            plain = parse(self._blobs.read(name)[0], name)
-            return moment(plain["at"]), dict(plain["tags"])
+            plain = decode_json(self._blobs.read(name)[0], name)
+            return parse_timestamp(plain["at"]), dict(plain["tags"])
         except (NotFound, Corrupt, ValueError, TypeError, KeyError):
             return None
 
     def keep_fleet(self, kind: str, at: datetime, tags: Mapping[str, Mapping[str, str]]) -> None:
         """Keep tags by machine id: a listing of states has none."""
         plain = {"at": at.isoformat(), "tags": dict(tags)}
-        self._blobs.replace(f"power/tags.{kind}.json", dump(plain), etag=None)
+        self._blobs.replace(f"power/tags.{kind}.json", encode_json(plain), etag=None)
 
 
 def _name(machine: str) -> str:
@@ -65,15 +66,15 @@ def _name(machine: str) -> str:
 
 
 def _parse(data: bytes, name: str) -> Record:
-    plain = parse(data, name)
+    plain = decode_json(data, name)
     try:
         return Record(
             tuple(_attempt(entry) for entry in plain["history"]),
-            *(moment(plain[key]) if plain.get(key) else None for key in ("started", "quiesced")),
+            *(parse_timestamp(plain[key]) if plain.get(key) else None for key in ("started", "quiesced")),
         )
     except (ValueError, TypeError, KeyError) as error:
-        cure = f"Delete {name}: the next tick begins a new one."
-        raise Corrupt(f"{name} is not a record of power", value=error, cure=cure) from error
+        hint = f"Delete {name}: the next tick begins a new one."
+        raise Corrupt(f"{name} is not a record of power", value=error, hint=hint) from error
 
 
 def _attempt(plain: Mapping[str, Any]) -> Attempt:
@@ -81,5 +82,5 @@ def _attempt(plain: Mapping[str, Any]) -> Attempt:
     if outcome not in ("issued", "done", "failed"):
         raise ValueError(f"{outcome!r} is no outcome")
     return Attempt(
-        Act(plain["act"]), str(plain["decision"]), moment(plain["at"]), outcome, str(plain["error"])
+        Act(plain["act"]), str(plain["decision"]), parse_timestamp(plain["at"]), outcome, str(plain["error"])
     )

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, NotFound
 from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class Ledger:
                 return False
             credible = since is not None and last_at is not None and last_at < since <= now
             at = since if credible else now
-            data = dump({"machine": machine, "changes": [(str(a), o) for a, o in (*changes, (at, on))]})
+            data = encode_json(
+                {"machine": machine, "changes": [(str(a), o) for a, o in (*changes, (at, on))]}
+            )
             try:
                 if etag is None:
                     self._blobs.create(name, data)
@@ -63,7 +66,7 @@ class Ledger:
             except (AlreadyExists, Conflict):
                 continue
             return True
-        raise Conflict(f"{name} keeps changing", cure="It is tried again at the next tick.")
+        raise Conflict(f"{name} keeps changing", hint="It is tried again at the next tick.")
 
     def intervals(self, machine: str, since: datetime, until: datetime) -> list[Interval]:
         """The whole span without gaps: on, off, or not known; neighbours differ."""
@@ -91,7 +94,7 @@ class Ledger:
         except NotFound:
             return [], None
         try:
-            return [(moment(at), bool(on)) for at, on in parse(data, name)["changes"]], etag
+            return [(parse_timestamp(at), bool(on)) for at, on in decode_json(data, name)["changes"]], etag
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} is not a ledger", value=error) from error
 

@@ -66,7 +66,7 @@ def answer(wake: Wake, request: Request) -> Page:
             outcomes = wake.survey()
     except GroundcrewError as error:
         log.warning("wake.failed", extra={"error": str(error)})
-        body = render([], who=person.name, token="", note=f"Azure cannot be asked now: {error.thing}")
+        body = render([], who=person.name, token="", note=f"Azure cannot be asked now: {error.message}")
         return html(503, body)
     cards = [card_of(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
     return html(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))

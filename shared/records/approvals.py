@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused
 from shared.kernel.ports import Blobs, Clock
+from shared.kernel.timestamps import parse_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Approvals:
         expires = (self._clock.now() + lasting).replace(microsecond=0)
         made = Approval(_hash(action, arguments, by, expires), action, dict(arguments), by, expires)
         try:
-            self._blobs.create(_name(made.id), dump(made))
+            self._blobs.create(_name(made.id), encode_json(made))
         except AlreadyExists:  # asked, and perhaps agreed to, in this very second
             return self._read(_name(made.id))[0]
         return made
@@ -63,11 +64,11 @@ class Approvals:
             raise NotFound("no such request", value=identity[:40])
         found, etag = self._read(_name(identity))
         if found.requester == by:
-            raise Refused("one does not approve one's own request", value=by, cure="Ask somebody else.")
+            raise Refused("one does not approve one's own request", value=by, hint="Ask somebody else.")
         if self._clock.now() >= found.expires:
-            raise Refused("the request has expired", value=found.expires, cure="Ask again.")
+            raise Refused("the request has expired", value=found.expires, hint="Ask again.")
         agreed = replace(found, approver=by)
-        self._blobs.replace(_name(identity), dump(agreed), etag=etag)
+        self._blobs.replace(_name(identity), encode_json(agreed), etag=etag)
         return agreed
 
     def use(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
@@ -76,7 +77,7 @@ class Approvals:
             if one.approver and (one.action, dict(one.arguments)) == (action, dict(arguments)):
                 found, etag = self._read(_name(one.id))
                 try:
-                    self._blobs.replace(_name(one.id), dump(replace(found, used=True)), etag=etag)
+                    self._blobs.replace(_name(one.id), encode_json(replace(found, used=True)), etag=etag)
                 except Conflict:
                     continue
                 return one
@@ -104,9 +105,9 @@ class Approvals:
 
     def _read(self, name: str) -> tuple[Approval, str]:
         data, etag = self._blobs.read(name)
-        plain = parse(data, name)
+        plain = decode_json(data, name)
         try:
-            made = Approval(**{**plain, "expires": moment(plain["expires"])})
+            made = Approval(**{**plain, "expires": parse_timestamp(plain["expires"])})
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} is no approval", value=type(error).__name__) from error
         if (

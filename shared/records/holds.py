@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import BlobInfo, Blobs, Clock
+from shared.kernel.timestamps import parse_timestamp
 from shared.records.hold import Hold
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Holds:
         """
         now = self._clock.now()
         hold = Hold(what, now, now + lasting, needs_up)
-        self._blobs.replace(_name(name), dump(hold), etag=None)
+        self._blobs.replace(_name(name), encode_json(hold), etag=None)
         log.info("hold.put", extra={"hold": name, "until": hold.until.isoformat()})
         return hold
 
@@ -71,10 +72,13 @@ def _name(name: str) -> str:
 
 
 def _parse(data: bytes, name: str) -> Hold:
-    plain = parse(data, name)
+    plain = decode_json(data, name)
     try:
         return Hold(
-            str(plain["what"]), moment(plain["since"]), moment(plain["until"]), plain["needs_up"] is True
+            str(plain["what"]),
+            parse_timestamp(plain["since"]),
+            parse_timestamp(plain["until"]),
+            plain["needs_up"] is True,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{name} is not a hold", value=error) from error

@@ -51,7 +51,7 @@ def plan_restore(
     known = {held.name for held in manifest.namespaces}
     if unknown := sorted(set(only) - known):
         hint = ", ".join(sorted(known)[:8])
-        raise UsageError("not in this backup", value=", ".join(unknown), cure=f"It holds {hint}, …")
+        raise UsageError("not in this backup", value=", ".join(unknown), hint=f"It holds {hint}, …")
     wanted = [h for h in manifest.namespaces if not only or h.name in only]
     present = [n for n in there if n.name not in AUTH]
     because = [_safe(manifest, wanted, present, hosts, into_non_empty=into_non_empty)]
@@ -86,7 +86,7 @@ def _safe(
         raise Refused(
             "the target is the database that was backed up",
             value=f"{same[0]} is the very collection of the backup, on {', '.join(hosts)}",
-            cure="Restore elsewhere, or drop its databases yourself first if they shall be replaced.",
+            hint="Restore elsewhere, or drop its databases yourself first if they shall be replaced.",
         )
     if not present:
         return f"the target {', '.join(hosts)} is empty"
@@ -94,7 +94,7 @@ def _safe(
         raise Refused(
             "the target is not empty",
             value=f"{len(present)} namespaces, {present[0].name} among them",
-            cure="Give an empty one, or --into-non-empty to add to what is there. What a restore that broke"
+            hint="Give an empty one, or --into-non-empty to add to what is there. What a restore that broke"
             " off has left behind goes with db.dropDatabase().",
         )
     mixed = sorted({h.name for h in wanted} & {n.name for n in present})
@@ -102,7 +102,7 @@ def _safe(
         raise Refused(
             "the target has collections that would be mixed with the backup's",
             value=", ".join(mixed[:5]),
-            cure="Drop them first, or leave them out with --only.",
+            hint="Drop them first, or leave them out with --only.",
         )
     return f"the target holds {len(present)} other namespaces, and --into-non-empty was given"
 

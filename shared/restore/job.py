@@ -85,7 +85,7 @@ def run(
     )
     outcome = Outcome(manifest, checked.signer, plan)
     if not restore.identities and not dry_run:
-        raise UsageError("no key to decrypt with", cure="Give the key file: --identity FILE.")
+        raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
     if restore.identities:
         checking.check_key(restore.backups, manifest, plan.parts, restore.identities)
     if dry_run:

@@ -63,7 +63,7 @@ class Environment:
         if value:
             return value
         if setting.default is None:
-            raise UsageError(f"{setting.name} is not set", cure=f"For example: {setting.example}")
+            raise UsageError(f"{setting.name} is not set", hint=f"For example: {setting.example}")
         return setting.default
 
     def secret(self, setting: Setting) -> Secret:
@@ -99,8 +99,8 @@ class Environment:
         """Who vouches for people at the pages; empty for nobody. Raises UsageError."""
         given = self.get(WAKE_SIGN_IN)
         if given not in ("", "app-service", "none"):
-            cure = f"For example: {WAKE_SIGN_IN.example}"
-            raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=given, cure=cure)
+            hint = f"For example: {WAKE_SIGN_IN.example}"
+            raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=given, hint=hint)
         # App Service sets it where its authentication is on.
         platform = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
         return given or ("app-service" if platform else "")
@@ -111,8 +111,8 @@ class Environment:
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
-            cure = f"Set {POLICY.name} to the file's path."
-            raise UsageError("cannot read the policy", value=f"{path}: {error}", cure=cure) from error
+            hint = f"Set {POLICY.name} to the file's path."
+            raise UsageError("cannot read the policy", value=f"{path}: {error}", hint=hint) from error
 
 
 def environment() -> Environment:
@@ -179,7 +179,7 @@ def named(setting: Setting, parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except UsageError as error:
         example = f"For example: {setting.example}"
-        raise UsageError(f"{setting.name}: {error.thing}", value=error.value, cure=example) from error
+        raise UsageError(f"{setting.name}: {error.message}", value=error.value, hint=example) from error
 
 
 def table() -> str:

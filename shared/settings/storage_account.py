@@ -39,7 +39,7 @@ class StorageAccount:
         if not well_formed or not right or not (keys.get("accountname") or keys.get("blobendpoint")):
             raise UsageError(
                 "the storage connection string lacks the account, its key, or a proper address",
-                cure="Copy it whole: DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...",
+                hint="Copy it whole: DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...",
             )
         return cls(connection_string=text.strip())
 
@@ -55,7 +55,7 @@ class StorageAccount:
             raise UsageError(
                 "not a storage account's name",
                 value=repr(account),
-                cure="3 to 24 lowercase letters and digits.",
+                hint="3 to 24 lowercase letters and digits.",
             )
         url = f"https://{account}.blob.core.windows.net"
         return cls(blob_url=url, queue_url=_queue_url(url), client_id=client_id)
@@ -67,7 +67,7 @@ class StorageAccount:
         if parts.scheme not in ("https", "http") or not parts.netloc or "sig" not in parse_qs(parts.query):
             raise UsageError(
                 "not a SAS URL",
-                cure="It looks like https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=...&sig=...",
+                hint="It looks like https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=...&sig=...",
             )
         path = [segment for segment in parts.path.split("/") if segment]
         # An emulator carries the account in the path: https://host:port/account[/container].

@@ -18,7 +18,7 @@ from shared.policy.values import format_duration
 from shared.retention.decide import Decision, Item, Removed, class_due, plan_retention
 
 if TYPE_CHECKING:
-    from shared.policy import Retention, Snapshots
+    from shared.policy import Retention, SnapshotPolicy
 
 OWNER_TAG = "groundcrew-owner"
 CLASS_TAG = "groundcrew-class"
@@ -85,7 +85,7 @@ class SnapshotPlan:
 def plan_snapshots(
     disks: Iterable[Disk],
     snapshots: Iterable[Snapshot],
-    policy: Snapshots,
+    policy: SnapshotPolicy,
     now: datetime,
     *,
     zone: tzinfo = UTC,
@@ -143,7 +143,7 @@ def parse_keep_until(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _chosen(disk: Disk, policy: Snapshots) -> bool:
+def _chosen(disk: Disk, policy: SnapshotPolicy) -> bool:
     if policy.disks is None:
         return False
     key, _, value = policy.disks.partition("=")
@@ -151,7 +151,7 @@ def _chosen(disk: Disk, policy: Snapshots) -> bool:
     return any(name.lower() == key.lower() and held == value for name, held in disk.tags.items())
 
 
-def _item(snapshot: Snapshot, policy: Snapshots, owner: str) -> Item:
+def _item(snapshot: Snapshot, policy: SnapshotPolicy, owner: str) -> Item:
     tags = snapshot.tags
     written = tags.get(policy.keep_until_tag)
     keep_until = parse_keep_until(written) if written else None
@@ -172,7 +172,7 @@ def _newest_good(items: Iterable[Item], now: datetime) -> datetime | None:
     return max((item.taken for item in items if item.good and item.ours and item.taken <= now), default=None)
 
 
-def _enough(items: list[Item], found: list[Snapshot], policy: Snapshots, now: datetime) -> str:
+def _enough(items: list[Item], found: list[Snapshot], policy: SnapshotPolicy, now: datetime) -> str:
     """Why the disk needs none; empty if it does."""
     newest = _newest_good(items, now)
     if newest is not None and now - newest < policy.every:
@@ -183,14 +183,14 @@ def _enough(items: list[Item], found: list[Snapshot], policy: Snapshots, now: da
     return ""
 
 
-def _rules(policy: Snapshots, *, room: bool) -> Retention:
+def _rules(policy: SnapshotPolicy, *, room: bool) -> Retention:
     """The policy's, with Azure's limit per disk in view and room for one more where that is wanted."""
     limit = policy.max_per_disk - room
     own = policy.keep.maximum
     return policy.keep.model_copy(update={"maximum": limit if own is None else min(limit, own)})
 
 
-def _no_room(plan: tuple[Decision, ...], policy: Snapshots) -> str:
+def _no_room(plan: tuple[Decision, ...], policy: SnapshotPolicy) -> str:
     staying = sum(not isinstance(decision, Removed) for decision in plan)
     if staying < policy.max_per_disk:
         return ""
@@ -198,7 +198,7 @@ def _no_room(plan: tuple[Decision, ...], policy: Snapshots) -> str:
 
 
 def _create(
-    disk: Disk, items: list[Item], policy: Snapshots, now: datetime, zone: tzinfo, owner: str
+    disk: Disk, items: list[Item], policy: SnapshotPolicy, now: datetime, zone: tzinfo, owner: str
 ) -> Create:
     made_as, newest = class_due(items, policy.keep, zone, now), _newest_good(items, now)
     expires = now + policy.keep.ages[made_as]

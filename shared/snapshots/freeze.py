@@ -57,7 +57,7 @@ class Freezer:
         with self.state.lease("locks/freeze", duration=_LEASE):
             server = self.connect()
             if server.is_locked():
-                raise Locked("MongoDB is locked by somebody else", cure="db.fsyncUnlock() ends that.")
+                raise Locked("MongoDB is locked by somebody else", hint="db.fsyncUnlock() ends that.")
             mark = {"at": self.clock.now().isoformat()}
             self.state.replace(_MARK, json.dumps(mark).encode(), etag=None)
             try:
@@ -113,4 +113,4 @@ class Freezer:
                 server.unlock()
             except GroundcrewError as error:
                 failure = error
-        raise Unavailable("MongoDB could not be unlocked", cure="Run db.fsyncUnlock() on it.") from failure
+        raise Unavailable("MongoDB could not be unlocked", hint="Run db.fsyncUnlock() on it.") from failure

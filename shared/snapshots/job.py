@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from shared.cloud.disks import Disk, Disks, Snapshot
 from shared.cloud.machines import PowerSwitch
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFound
 from shared.kernel.ports import Blobs, Clock
-from shared.notifications.ports import Notice, Notifications, Severity
+from shared.kernel.timestamps import parse_timestamp
+from shared.notifications.ports import Notice, Notifier, Severity
 from shared.records.audit import Audit
 from shared.records.holds import Holds
 from shared.retention.decide import Kept, Removed
@@ -29,7 +30,7 @@ from shared.snapshots.decide import Create, SnapshotPlan
 from shared.snapshots.freeze import Freezer, Frozen
 
 if TYPE_CHECKING:
-    from shared.policy import Snapshots as SnapshotPolicy
+    from shared.policy import SnapshotPolicy
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Snapshots:
     freezer: Freezer
     state: Blobs
     clock: Clock
-    notifications: Notifications
+    notifications: Notifier
     policy: SnapshotPolicy
     zone: tzinfo
 
@@ -126,7 +127,7 @@ def cycle(job: Snapshots, *, take: bool = True, prune: bool = True) -> Outcome:
             outcome.problems += _checks(job).remove_forgotten(disks, lease.check)[1]
     _report(job, outcome)
     if take and prune and not outcome.problems:
-        job.state.replace(_NEXT, dump({"at": (job.clock.now() + _LOOK_EVERY).isoformat()}), etag=None)
+        job.state.replace(_NEXT, encode_json({"at": (job.clock.now() + _LOOK_EVERY).isoformat()}), etag=None)
     return outcome
 
 
@@ -150,7 +151,7 @@ def _checks(job: Snapshots) -> CheckDisks:
 def _next_look(state: Blobs) -> datetime:
     """When to look again; at once if that cannot be read."""
     try:
-        return moment(parse(state.read(_NEXT)[0], _NEXT)["at"])
+        return parse_timestamp(decode_json(state.read(_NEXT)[0], _NEXT)["at"])
     except (NotFound, GroundcrewError, ValueError, KeyError):
         return datetime.min.replace(tzinfo=UTC)
 
@@ -259,7 +260,7 @@ def _report(job: Snapshots, outcome: Outcome) -> None:
         names = ", ".join(outcome.removed)[:2000]
         trail.append(OWNER, "snapshots.remove", names, f"{len(outcome.removed)} removed")
     run = {"at": job.clock.now(), "taken": outcome.taken, "removed": len(outcome.removed)}
-    job.state.replace("snapshots/last.json", dump({**run, "problems": outcome.problems}), etag=None)
+    job.state.replace("snapshots/last.json", encode_json({**run, "problems": outcome.problems}), etag=None)
     if outcome.problems:
         text = "; ".join(outcome.problems)[:1500]
         _tell(job, Severity.WARNING, "Snapshots are not as they should be", text, key="snapshots/problems")
@@ -267,8 +268,8 @@ def _report(job: Snapshots, outcome: Outcome) -> None:
 
 def _tell(job: Snapshots, severity: Severity, title: str, text: str, *, key: str = "") -> None:
     try:
-        cure = "See `groundcrew snapshots list`."
-        job.notifications.tell(Notice(severity, title, text, cure, key=key, again=True))
+        hint = "See `groundcrew snapshots list`."
+        job.notifications.notify(Notice(severity, title, text, hint, key=key, again=True))
     except GroundcrewError as error:
         log.warning("snapshots.not_told", extra={"title": title, "error": str(error)})
 

@@ -45,7 +45,7 @@ def credential() -> TokenCredential:
     if urlsplit(env.get(settings.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
         name = settings.RESOURCE_MANAGER_TOKEN.name
         raise UsageError(
-            f"{name} is for a stand-in on this machine only", cure="Remove it: an identity signs in."
+            f"{name} is for a stand-in on this machine only", hint="Remove it: an identity signs in."
         )
     return _FixedToken(token.reveal())
 

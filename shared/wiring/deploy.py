@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from shared.deploy.ports.releases import Releases
     from shared.formats.agekeys import Identity
     from shared.health.ports import Health
-    from shared.notifications.ports import Notice, Notifications
-    from shared.policy.deploy import Deploy as DeployPolicy
+    from shared.notifications.ports import Notice, Notifier
+    from shared.policy.deploy import DeployPolicy
 
 
 @cache
@@ -75,20 +75,20 @@ def page() -> DeployPage:
 class _Nobody:
     """Where no address is set, nobody waits to be told."""
 
-    def tell(self, _notice: Notice) -> bool:
-        """See `Notifications.tell`."""
+    def notify(self, _notice: Notice) -> bool:
+        """See `Notifier.notify`."""
         return False
 
 
-def _people() -> Notifications:
+def _people() -> Notifier:
     return notifications() if config.environment().get(settings.NOTIFY) else _Nobody()
 
 
 def _rules() -> DeployPolicy:
     rules = policy().deploy
     if not rules.repository:
-        cure = "Set deploy.repository in policy.yaml to owner/name."
-        raise UsageError("deploys are off", cure=cure)
+        hint = "Set deploy.repository in policy.yaml to owner/name."
+        raise UsageError("deploys are off", hint=hint)
     return rules
 
 
@@ -112,7 +112,7 @@ def _credentials() -> AppKey | TokenSource:
         return AppKey(app, Secret(key))
     if not token:
         names = f"{settings.GITHUB_TOKEN.name} or {settings.GITHUB_APP.name}"
-        raise UsageError(f"neither {names} is set", cure="See docs/settings.md.")
+        raise UsageError(f"neither {names} is set", hint="See docs/settings.md.")
     return fixed_token(token)
 
 
@@ -149,7 +149,7 @@ def _identities() -> list[Identity]:
     words = config.environment().get(settings.SOPS_AGE_KEY).split()
     keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
     if len(keys) < len([word for word in words if not word.startswith("#")]):
-        raise UsageError(f"{settings.SOPS_AGE_KEY.name} has what is no age key", cure="See docs/settings.md.")
+        raise UsageError(f"{settings.SOPS_AGE_KEY.name} has what is no age key", hint="See docs/settings.md.")
     return [one for key in keys for one in config.named(settings.SOPS_AGE_KEY, parse_identities, key)]
 
 

@@ -35,5 +35,5 @@ def _newest_backup() -> str:
     sealed = [s for s in list_sets(backups()) if s.state == "sealed"]
     age = clock().now() - sealed[-1].created if sealed else None
     if age is None or age > policy().backup.alarm_after:
-        raise Unavailable("there is no recent backup", value=age, cure="See `groundcrew backups list`.")
+        raise Unavailable("there is no recent backup", value=age, hint="See `groundcrew backups list`.")
     return f"the newest is {age.total_seconds() / 3600:.1f} hours old"

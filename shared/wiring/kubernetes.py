@@ -24,7 +24,7 @@ def kubeconfig() -> Secret:
     given = config.environment().get(settings.KUBECONFIG)
     if not given:
         raise UsageError(
-            f"{settings.KUBECONFIG.name} is not set", cure=f"For example: {settings.KUBECONFIG.example}"
+            f"{settings.KUBECONFIG.name} is not set", hint=f"For example: {settings.KUBECONFIG.example}"
         )
     if "\n" in given or given.startswith("{"):
         return Secret(given)

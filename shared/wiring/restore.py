@@ -47,4 +47,4 @@ def read_identities(path: Path) -> list[Identity]:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"cannot read the key file {path}", value=error) from error
     except UsageError as error:
-        raise UsageError(f"{path}: {error.thing}", cure=error.cure) from error
+        raise UsageError(f"{path}: {error.message}", hint=error.hint) from error

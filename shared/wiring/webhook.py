@@ -28,7 +28,7 @@ def secrets() -> tuple[str, ...]:
     found = config.environment().words(settings.WEBHOOK_SECRETS)
     if len(found) > 2:
         name = settings.WEBHOOK_SECRETS.name
-        raise UsageError(f"{name} has {len(found)} secrets", cure="Keep the new one and the one that goes.")
+        raise UsageError(f"{name} has {len(found)} secrets", hint="Keep the new one and the one that goes.")
     return found
 
 

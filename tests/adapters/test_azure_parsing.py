@@ -8,9 +8,10 @@ import pytest
 
 from shared.adapters.azure_disks import parse_snapshot
 from shared.adapters.azure_vms import parse_command, parse_view
-from shared.azure.arm import ArmId, moment
+from shared.azure.arm import ArmId
 from shared.cloud.machines import CommandResult, PowerState
 from shared.kernel.errors import UsageError
+from shared.kernel.timestamps import parse_optional_timestamp
 
 MACHINE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/node"
 
@@ -61,9 +62,11 @@ def test_the_output_of_a_command_is_read_from_its_message(message: str, expected
 
 
 def test_a_time_is_read_with_azure_s_seven_digits() -> None:
-    assert moment("2026-03-29T01:30:00.1234567+00:00") == datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
-    assert moment("2026-03-29T01:30:00Z") == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-    assert moment(None) is None
+    assert parse_optional_timestamp("2026-03-29T01:30:00.1234567+00:00") == datetime(
+        2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC
+    )
+    assert parse_optional_timestamp("2026-03-29T01:30:00Z") == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert parse_optional_timestamp(None) is None
 
 
 def test_a_snapshot_without_a_time_never_looks_old() -> None:

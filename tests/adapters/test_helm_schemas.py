@@ -51,7 +51,7 @@ def packed(files: dict[str, bytes], top: str = "inner/") -> bytes:
 def test_a_schema_that_refers_to_another_document_is_refused_and_named(value):
     with pytest.raises(Refused, match=r"values\.schema\.json") as caught:
         without_fetching(schema(value))
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_an_answer_of_azure_becomes_one_of_our_errors_with_its_code_as_value(
 
     assert type(caught.value) is kind
     assert caught.value.value == code
-    assert "node" in caught.value.thing
+    assert "node" in caught.value.message
     assert caught.value.__cause__ is not None
 
 

@@ -43,7 +43,7 @@ def surprise(json_: bool) -> None:
 @crew.command()
 @as_json
 def refuse(json_: bool) -> None:
-    raise Refused("the target is not empty", value="3 documents", cure="Take another.")
+    raise Refused("the target is not empty", value="3 documents", hint="Take another.")
 
 
 @crew.command()

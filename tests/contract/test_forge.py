@@ -322,7 +322,7 @@ def test_a_line_that_is_longer_than_is_looked_at_is_refused_with_a_way_out(stage
     assert len(stage.forge.brought(base, tips[-2])) == MOST_BROUGHT
     with pytest.raises(Refused, match="more commits came") as caught:
         stage.forge.brought(base, tips[-1])
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 def test_commits_that_have_nothing_in_common_are_not_compared(stage):

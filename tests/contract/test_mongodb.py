@@ -157,7 +157,7 @@ def test_a_bad_uri_is_a_usage_error_that_does_not_repeat_the_password(bad: str) 
         with pytest.raises(UsageError) as caught:
             connect(bad)
         assert PASSWORD not in told(caught.value)
-        assert "mongodb://" in caught.value.cure
+        assert "mongodb://" in caught.value.hint
 
 
 def test_options_of_other_drivers_are_no_mistake(uri: str) -> None:

@@ -16,7 +16,7 @@ from shared.cloud.billing import hours
 from shared.cost.decide import report
 from shared.cost.model import Commitment, CostReport, MachineUse, Price, Prices, Run, Standing, hours_run
 from shared.cost.render import report_text
-from shared.policy import Cost
+from shared.policy import CostPolicy
 from shared.policy.values import parse_window
 from shared.power.schedule import Calendar
 
@@ -48,7 +48,7 @@ THINGS = (
     Standing("rocketchat-ip", "address", "Standard IPv4"),
     Standing("14 snapshots", "snapshot", "Snapshot LRS", Decimal(90)),
 )
-POLICY = Cost(currency="EUR", budget=150)
+POLICY = CostPolicy(currency="EUR", budget=150)
 
 
 def office_runs() -> tuple[Run, ...]:
@@ -70,7 +70,7 @@ def use(**changes: object) -> MachineUse:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def week(*uses: MachineUse, prices: Prices = PRICES, policy: Cost = POLICY) -> CostReport:
+def week(*uses: MachineUse, prices: Prices = PRICES, policy: CostPolicy = POLICY) -> CostReport:
     return report(uses or (use(),), THINGS, prices, policy, MONDAY, MONDAY + WEEK, MONTH_BEGAN)
 
 
@@ -148,8 +148,8 @@ def test_nothing_is_advised_that_saves_nothing() -> None:
 
 
 def test_above_and_below_the_budget_are_told_apart() -> None:
-    assert "ABOVE the budget of 50.00" in report_text(week(policy=Cost(budget=50)))
-    assert "budget" not in report_text(week(policy=Cost()))
+    assert "ABOVE the budget of 50.00" in report_text(week(policy=CostPolicy(budget=50)))
+    assert "budget" not in report_text(week(policy=CostPolicy()))
 
 
 spans = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300) | st.none()), max_size=8)

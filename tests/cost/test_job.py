@@ -110,7 +110,7 @@ def test_addresses_that_cannot_be_listed_are_said_and_the_report_is_made(job, er
     job.addresses.failure = error
     result = cost.make(job, *cost.last_week(job.fleet.clock.now(), job.zone))
     assert "address" not in result.report.standing
-    assert f"could not be listed ({error.thing})" in result.text(job.zone)
+    assert f"could not be listed ({error.message})" in result.text(job.zone)
 
 
 def test_a_week_is_told_once_and_made_up_on_the_day_after(job, world) -> None:

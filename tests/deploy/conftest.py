@@ -25,7 +25,7 @@ from shared.deploy.records.deploys import Kept
 from shared.deploy.state_machine import State
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
-from shared.policy.deploy import Deploy as DeployPolicy
+from shared.policy.deploy import DeployPolicy
 
 REPOSITORY = "acme/chat"
 IMAGE = "registry.example/rocket.chat"

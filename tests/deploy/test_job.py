@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shared.deploy import sweep
 from shared.deploy.state_machine import State
 from shared.kernel.errors import Unavailable
 from shared.notifications.ports import Severity
@@ -46,8 +47,8 @@ def test_closed_gates_are_reported_together_and_nothing_is_changed(world, files)
     assert len(world.releases.history()) == 1
     assert world.statuses(worse)[-1] == "failure"
     (told,) = world.people.told
-    assert "extraEnvFrom" in told.cure
-    assert "approve" in told.cure
+    assert "extraEnvFrom" in told.hint
+    assert "approve" in told.hint
 
 
 def test_a_change_of_version_is_preceded_by_a_backup(world, files) -> None:
@@ -125,7 +126,7 @@ def test_where_a_migration_may_have_run_no_old_version_is_started_and_a_restore_
     assert not any(one.description.startswith("Rollback") for one in world.releases.history())
     (told,) = world.people.told
     assert told.severity is Severity.CRITICAL
-    assert f"groundcrew restore {kept.record.backup}" in told.cure
+    assert f"groundcrew restore {kept.record.backup}" in told.hint
     assert world.statuses(sha)[-1] == "error"
 
 

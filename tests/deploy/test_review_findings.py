@@ -354,7 +354,7 @@ def test_a_killed_worker_right_after_the_end_leaves_it_settled_for_the_next(worl
     world.work(most=1)
     world.finish_backups()
     with pytest.raises(Killed):
-        world.work(Plan(Fault(Killed(), operation="people.tell", when="before")))
+        world.work(Plan(Fault(Killed(), operation="people.notify", when="before")))
     world.die()
     request = Request("acme/chat", sha, "production")
     assert world.shipping().deploys.load(request.key).state is State.DONE

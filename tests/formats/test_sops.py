@@ -214,7 +214,7 @@ SEALED = "ENC[AES256_GCM,data:aaaa,iv:bbbb,tag:cccc,type:str]"
 def test_an_encrypted_value_without_what_decrypts_it_is_refused_instead_of_deployed(text: str) -> None:
     with pytest.raises(Refused, match="encrypted value") as refused:
         sops.is_encrypted(text, "production.yaml")
-    assert "sops" in refused.value.cure
+    assert "sops" in refused.value.hint
     assert "aaaa" not in str(refused.value)
 
 

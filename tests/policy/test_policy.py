@@ -128,7 +128,7 @@ def test_every_line_that_a_tab_indents_is_told() -> None:
 def test_an_address_among_the_routes_is_a_mistake_that_does_not_repeat_it() -> None:
     (mistake,) = check("notify: {routes: {critical: ['https://hooks.example/secret-token']}}")
     assert "secret-token" not in str(mistake)
-    assert "app settings" in mistake.cure
+    assert "app settings" in mistake.hint
 
 
 def test_aliases_cannot_unfold_into_a_bomb() -> None:
@@ -271,7 +271,7 @@ def test_overlaps_are_found_as_if_every_minute_of_the_week_were_looked_at(
 @settings(max_examples=300, deadline=None)
 def test_no_text_makes_the_check_fail_otherwise_than_by_mistakes(text: str) -> None:
     mistakes = check(text)
-    assert all(mistake.line >= 1 and mistake.problem and mistake.cure for mistake in mistakes)
+    assert all(mistake.line >= 1 and mistake.problem and mistake.hint for mistake in mistakes)
     if not mistakes:
         assert isinstance(load(text), Policy)
 

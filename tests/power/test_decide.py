@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.kernel.errors import UsageError
-from shared.policy import Machine, Power
+from shared.policy import MachinePolicy, PowerPolicy
 from shared.policy.values import parse_window
 from shared.power.attempts import Act, Attempt, observed, remembered, verdict
 from shared.power.decide import decide
@@ -23,7 +23,7 @@ from shared.power.schedule import Calendar
 from shared.records.hold import Hold
 
 BERLIN = ZoneInfo("Europe/Berlin")
-RULES = Power()
+RULES = PowerPolicy()
 CALENDAR = Calendar(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),))
 NIGHT, DAY = Situation(State.DEALLOCATED, CALENDAR), Situation(State.RUNNING, CALENDAR)
 
@@ -350,8 +350,8 @@ def test_the_record_keeps_the_newest() -> None:
 
 def test_a_machine_has_its_own_zone_and_may_ignore_days_off() -> None:
     windows = (parse_window("daily 09:00-17:00"),)
-    plain = calendar_of(Machine(name="a", windows=windows), "Europe/Berlin", lambda _day: "holiday")
-    eager = Machine(name="a", windows=windows, timezone="Asia/Tokyo", on_days_off=True)
+    plain = calendar_of(MachinePolicy(name="a", windows=windows), "Europe/Berlin", lambda _day: "holiday")
+    eager = MachinePolicy(name="a", windows=windows, timezone="Asia/Tokyo", on_days_off=True)
     assert not plain.at(at("12:00")).up
     tokyo = calendar_of(eager, "Europe/Berlin", lambda _day: "holiday").at(at("1:00"))
     assert tokyo.up
@@ -420,7 +420,7 @@ def test_orders_are_understood_as_people_write_them(text: str, up: bool | None, 
 def test_what_is_no_order_is_a_usage_error_with_examples(text: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as caught:
         parse_override(text, BERLIN, at("13:00"))
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 def test_an_order_until_a_skipped_or_repeated_time_ends_at_the_jump_or_the_second_pass() -> None:

@@ -27,7 +27,7 @@ def test_a_working_day_from_off_to_healthy_to_warned_to_off(world, at) -> None:
     world.run(at("18:45"))
     warning = world.notifications.told[-1]
     assert "stops at Mon 2026-03-02 19:00" in warning.title
-    assert "!ops power up rocketchat for 2h" in warning.cure
+    assert "!ops power up rocketchat for 2h" in warning.hint
     world.run(at("19:10"))
     assert world.scripts == ["stop"]
     assert world.power is PowerState.DEALLOCATED
@@ -127,7 +127,7 @@ def test_no_capacity_is_told_with_alternatives_and_retried_with_back_off_until_i
     assert world.machines.calls["begin_start"] == 4
     alarm = world.notifications.told[0]
     assert "AllocationFailed" in alarm.text
-    assert "Standard_D4as_v5" in alarm.cure
+    assert "Standard_D4as_v5" in alarm.hint
     assert [notice.title for notice in world.notifications.told] == [
         "rocketchat is not as it should be",
         "rocketchat is up after 40 min",
@@ -254,7 +254,7 @@ def test_an_api_that_lies_for_a_minute_makes_nothing_flap(world, at) -> None:
 def test_a_storm_of_429_delays_and_changes_nothing_else(world, at) -> None:
     world.add()
     world.clock.set(at("7:00"))
-    storm = Unavailable("List the states: throttled", value="TooManyRequests", cure="Wait 60 seconds")
+    storm = Unavailable("List the states: throttled", value="TooManyRequests", hint="Wait 60 seconds")
     for _ in range(6):
         with pytest.raises(Unavailable, match="throttled"):
             world.tick(Plan(Fault(storm, operation="machines.states")))

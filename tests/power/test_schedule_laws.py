@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.kernel.errors import UsageError
-from shared.policy import Policy, Power, days_off, load
+from shared.policy import Policy, PowerPolicy, days_off, load
 from shared.policy.values import Window, parse_window
 from shared.power.attempts import Act, Attempt, observed, remembered
 from shared.power.decide import decide
@@ -251,7 +251,7 @@ class Machine:
     history: tuple[Attempt, ...] = ()
     acts: list[tuple[int, Act, str]] = field(default_factory=list)
 
-    def tick(self, situation: Situation, rules: Power, now: datetime, minute: int) -> None:
+    def tick(self, situation: Situation, rules: PowerPolicy, now: datetime, minute: int) -> None:
         decision = decide(situation, rules, now)
         if decision.act in (Act.NONE, Act.WAIT):
             return
@@ -454,6 +454,6 @@ def test_any_text_is_an_order_that_ends_within_a_month_or_a_usage_error(text: st
     try:
         order = parse_override(text, ZoneInfo("Europe/Berlin"), now)
     except UsageError as error:
-        assert error.cure
+        assert error.hint
         return
     assert now < order.until <= now + LONGEST

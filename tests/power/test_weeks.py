@@ -21,7 +21,7 @@ from shared.power.overrides import wish
 MINUTE = timedelta(minutes=1)
 CALM = 80 * MINUTE
 MACHINES = ["machines.states", "machines.begin_start", "machines.begin_deallocate", "machines.run_command"]
-STEPS = [*MACHINES, "state.replace", "state.lease.enter", "notifications.tell"]
+STEPS = [*MACHINES, "state.replace", "state.lease.enter", "notifications.notify"]
 
 
 class Luck:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.policy import Retention, Snapshots
+from shared.policy import Retention, SnapshotPolicy
 from shared.retention.decide import Item, Kept, Removed, class_due, plan_retention, removed, retention_text
 from shared.snapshots.decide import (
     CLASS_TAG,
@@ -272,7 +272,7 @@ def test_a_hundred_thousand_items_are_planned_in_well_under_a_second_of_cpu() ->
 
 # Snapshots
 
-POLICY = Snapshots(disks="groundcrew=snapshot", keep=Retention(minimum=2))
+POLICY = SnapshotPolicy(disks="groundcrew=snapshot", keep=Retention(minimum=2))
 DATA = Disk("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/data", "data")
 CHOSEN = replace(DATA, tags={"Groundcrew": "snapshot"})
 OURS = {OWNER_TAG: "groundcrew", CLASS_TAG: "daily"}
@@ -283,7 +283,7 @@ def snapshot(age: timedelta, **changes: object) -> Snapshot:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def plan(*found: Snapshot, policy: Snapshots = POLICY, now: datetime = NOW) -> SnapshotPlan:
+def plan(*found: Snapshot, policy: SnapshotPolicy = POLICY, now: datetime = NOW) -> SnapshotPlan:
     return plan_snapshots([CHOSEN], found, policy, now)
 
 
@@ -296,7 +296,7 @@ def test_a_chosen_disk_without_a_snapshot_gets_one_with_tags_that_say_whose_it_i
 def test_disks_without_the_tag_get_none() -> None:
     other = replace(DATA, tags={"groundcrew": "no"})
     assert plan_snapshots([DATA, other], [], POLICY, NOW) == SnapshotPlan((), (), ())
-    assert plan_snapshots([CHOSEN], [], Snapshots(), NOW).create == ()
+    assert plan_snapshots([CHOSEN], [], SnapshotPolicy(), NOW).create == ()
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_an_address_that_cannot_be_linked_to_is_refused_by_name_with_an_example(
     with pytest.raises(UsageError) as caught:
         Environment({"GROUNDCREW_URL": given}).url()
     assert "GROUNDCREW_URL" in str(caught.value)
-    assert "https://groundcrew.example.org" in caught.value.cure
+    assert "https://groundcrew.example.org" in caught.value.hint
 
 
 def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:

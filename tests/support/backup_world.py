@@ -21,7 +21,7 @@ from shared.backup import sets
 from shared.backup import verify as checking
 from shared.formats.agekeys import Identity, generate_identity, parse_identities, parse_recipient
 from shared.formats.manifest import Signer
-from shared.policy import Backup as BackupPolicy
+from shared.policy import BackupPolicy
 from shared.restore import job as restore
 
 SECRET, RECIPIENT = generate_identity(post_quantum=False)

@@ -94,7 +94,7 @@ def load(client: MongoClient[Document], database: str, seed: int) -> Live:
     recent = [(row["_id"], by_id[row["rid"]]) for row in found if row["rid"] in by_id]
     if messenger is None or not recent:
         raise UsageError(
-            "No Rocket.Chat to write to", value=database, cure="Seed it first: local.rocketchat.seed"
+            "No Rocket.Chat to write to", value=database, hint="Seed it first: local.rocketchat.seed"
         )
     live = Live(client, target, Dice(seed, "writer"), messenger, world)
     live.recent.extend(recent)

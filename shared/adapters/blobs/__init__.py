@@ -57,7 +57,7 @@ def _client(account: StorageAccount, container: str, retries: Retries) -> Contai
         raise UsageError(
             "the SAS is for another container",
             value=account.sas_container,
-            cure=f"Make one for {container}, or for the account.",
+            hint=f"Make one for {container}, or for the account.",
         )
     options = retries.options()
     with well_formed():

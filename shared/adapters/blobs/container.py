@@ -29,13 +29,13 @@ class AzureBlobs:
 
     def create(self, name: str, data: bytes) -> BlobInfo:
         """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
-        blob, thing, mark = self._blob(name), self._thing(name), new_mark()
+        blob, message, mark = self._blob(name), self._thing(name), new_mark()
         try:
-            with translated(thing):
+            with translated(message):
                 answer = blob.upload_blob(bytes(data), overwrite=False, metadata=dict(mark))
         except AlreadyExists:
             try:
-                ours = found_own(blob, thing, mark)
+                ours = found_own(blob, message, mark)
             except NotFound:
                 # Only uncommitted blocks of an upload that died: a commit gets past them.
                 return self._create_by_blocks(name, data)
@@ -53,16 +53,16 @@ class AzureBlobs:
         """Write over the version `etag`, or unconditionally if None. Raises `Conflict`, `Locked`."""
         from azure.core import MatchConditions
 
-        blob, thing, mark = self._blob(name), self._thing(name), new_mark()
+        blob, message, mark = self._blob(name), self._thing(name), new_mark()
         condition: dict[str, Any] = (
             {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         )
         try:
-            with translated(thing):
+            with translated(message):
                 answer = blob.upload_blob(bytes(data), overwrite=True, metadata=dict(mark), **condition)
         except Conflict as conflict:
             try:
-                ours = found_own(blob, thing, mark)
+                ours = found_own(blob, message, mark)
             except NotFound:
                 raise conflict from None
             if ours is None:
@@ -95,14 +95,14 @@ class AzureBlobs:
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), page by page."""
-        thing = f"container {self._container.container_name}"
+        message = f"container {self._container.container_name}"
         found = iter(
             self._container.list_blobs(
                 name_starts_with=prefix or None, results_per_page=self._tuning.list_page
             )
         )
         while True:
-            with translated(thing):
+            with translated(message):
                 blob = next(found, None)
             if blob is None:
                 return

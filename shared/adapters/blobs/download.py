@@ -19,10 +19,12 @@ _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 class Download:
     """One pass over one version of a blob: the one asked for, else the one that the first answer had."""
 
-    def __init__(self, blob: BlobClient, thing: str, etag: str | None, chunk_bytes: int, rounds: int) -> None:
+    def __init__(
+        self, blob: BlobClient, message: str, etag: str | None, chunk_bytes: int, rounds: int
+    ) -> None:
         if chunk_bytes < 1:
             raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
-        self._blob, self._thing, self._etag = blob, thing, etag
+        self._blob, self._thing, self._etag = blob, message, etag
         self._chunk_bytes, self._rounds = chunk_bytes, rounds
         self._total_bytes = 0
 
@@ -98,7 +100,7 @@ class Download:
         return b""
 
     def _changed(self, value: str) -> Conflict:
-        return Conflict(f"{self._thing} has changed", value=value, cure="Read it again and decide anew.")
+        return Conflict(f"{self._thing} has changed", value=value, hint="Read it again and decide anew.")
 
     def _condition(self) -> dict[str, Any]:
         from azure.core import MatchConditions

@@ -30,14 +30,14 @@ class HeldLease:
     def __init__(
         self,
         blob: BlobClient,
-        thing: str,
+        message: str,
         duration: timedelta,
         *,
         renewals: int = 3,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds = lease_seconds(duration)
-        self._blob, self._thing, self._monotonic = blob, thing, monotonic
+        self._blob, self._thing, self._monotonic = blob, message, monotonic
         self._period = self._seconds / renewals
         self._lease: BlobLeaseClient | None = None
         self._deadline = float("-inf")
@@ -75,7 +75,7 @@ class HeldLease:
             loss = "not renewed in time"
         if loss:
             raise Locked(
-                f"the lease on {self._thing} is lost", value=loss, cure="Stop here; a later run goes on."
+                f"the lease on {self._thing} is lost", value=loss, hint="Stop here; a later run goes on."
             )
 
     def renew(self) -> bool:
@@ -91,7 +91,7 @@ class HeldLease:
             _LOGGER.warning("lease_renewal_failed", extra={"thing": self._thing, "reason": str(error)})
             return False
         except GroundcrewError as error:
-            self._loss = str(error.value or error.thing)
+            self._loss = str(error.value or error.message)
             _LOGGER.warning("lease_lost", extra={"thing": self._thing, "reason": str(error)})
             return False
         self._deadline = began + self._seconds

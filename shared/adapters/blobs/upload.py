@@ -32,8 +32,8 @@ class BlockUpload:
     Azure forgets blocks that are never committed within a week, or when another upload of the name commits.
     """
 
-    def __init__(self, blob: BlobClient, thing: str, *, block_bytes: int, in_flight: int) -> None:
-        self._blob, self._thing = blob, thing
+    def __init__(self, blob: BlobClient, message: str, *, block_bytes: int, in_flight: int) -> None:
+        self._blob, self._thing = blob, message
         self._block_bytes, self._in_flight = block_bytes, in_flight
         self._token = secrets.token_hex(8)  # keeps apart the blocks of two uploads of one name
         self._buffer = io.BytesIO()
@@ -101,7 +101,7 @@ class BlockUpload:
             ours = found_own(self._blob, self._thing, mark)
         except NotFound:
             raise Unavailable(
-                f"the blocks of {self._thing} are gone", value=error.value, cure="Upload it anew."
+                f"the blocks of {self._thing} are gone", value=error.value, hint="Upload it anew."
             ) from error
         if ours is not None:
             return ours
@@ -112,7 +112,7 @@ class BlockUpload:
             raise UsageError(
                 f"{self._thing} is too large",
                 value=f"{self._written} bytes",
-                cure="Split it into more parts.",
+                hint="Split it into more parts.",
             )
         while len(self._staging) >= self._in_flight:
             self._await_oldest()

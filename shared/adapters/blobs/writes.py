@@ -24,9 +24,9 @@ def new_mark() -> dict[str, str]:
     return {_KEY: uuid.uuid4().hex}
 
 
-def found_own(blob: BlobClient, thing: str, mark: dict[str, str]) -> BlobInfo | None:
+def found_own(blob: BlobClient, message: str, mark: dict[str, str]) -> BlobInfo | None:
     """The blob as it is if it has this mark, None if it is another's. Raises `NotFound`, `Unavailable`."""
-    with translated(thing):
+    with translated(message):
         properties = blob.get_blob_properties()
     if (properties.metadata or {}).get(_KEY) != mark[_KEY]:
         return None

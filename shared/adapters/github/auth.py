@@ -16,7 +16,7 @@ from typing import Protocol
 from shared.kernel.errors import Unavailable, UsageError
 from shared.kernel.ports import Clock
 from shared.kernel.secret import Secret
-from shared.kubernetes.workloads import moment
+from shared.kernel.timestamps import parse_optional_timestamp
 
 _RENEW_BEFORE = timedelta(minutes=5)
 # GitHub takes at most ten minutes, and clocks differ: it advises to issue a minute in the past.
@@ -50,7 +50,7 @@ def fixed_token(token: Secret) -> TokenSource:
     """A personal or fine-grained token. Raises UsageError if it is empty or of several lines."""
     text = token.reveal()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise UsageError("the GitHub token is empty or malformed", cure="Set GROUNDCREW_GITHUB_TOKEN anew")
+        raise UsageError("the GitHub token is empty or malformed", hint="Set GROUNDCREW_GITHUB_TOKEN anew")
     return _Fixed(token)
 
 
@@ -97,8 +97,8 @@ def parse_installation_token(payload: object) -> tuple[Secret, datetime | None]:
     """The answer to `POST /app/installations/{id}/access_tokens`. Raises Unavailable."""
     token = payload.get("token") if isinstance(payload, dict) else None
     if not isinstance(token, str) or not token or not isinstance(payload, dict):
-        raise Unavailable("GitHub gave no token to the App", cure="Tried again later")
-    return Secret(token), moment(payload.get("expires_at"))
+        raise Unavailable("GitHub gave no token to the App", hint="Tried again later")
+    return Secret(token), parse_optional_timestamp(payload.get("expires_at"))
 
 
 def app_jwt(key: AppKey, now: datetime) -> str:
@@ -110,9 +110,9 @@ def app_jwt(key: AppKey, now: datetime) -> str:
         private = serialization.load_pem_private_key(key.private_key.reveal().encode(), password=None)
     except (ValueError, TypeError):
         # Not chained: the parser's error may quote the key.
-        raise UsageError("the App's private key cannot be read", cure=_KEY_CURE) from None
+        raise UsageError("the App's private key cannot be read", hint=_KEY_CURE) from None
     if not isinstance(private, rsa.RSAPrivateKey):
-        raise UsageError("the App's private key is no RSA key", cure=_KEY_CURE)
+        raise UsageError("the App's private key is no RSA key", hint=_KEY_CURE)
     issued, ends = int((now - _JWT_SKEW).timestamp()), int((now + _JWT_LIFETIME).timestamp())
     claims = {"iat": issued, "exp": ends, "iss": key.app_id}
     signed = ".".join(

@@ -40,7 +40,7 @@ class GitHubForge:
 
     def __init__(self, api: Api, repository: str) -> None:
         if not REPOSITORY.fullmatch(repository) or ".." in repository:
-            raise UsageError("not a repository", value=repository, cure="Write owner/name")
+            raise UsageError("not a repository", value=repository, hint="Write owner/name")
         self._api, self._at = api, f"/repos/{repository}"
         self._owner = repository.partition("/")[0]
 
@@ -73,8 +73,8 @@ class GitHubForge:
         """See `Forge.changed_files`."""
         found = [parsing.parse_file(one) for one in self._api.pages(f"{self._at}/pulls/{number:d}/files")]
         if len(found) >= MOST_FILES:
-            cure = "Split it: GitHub does not list more, so nobody can say what else it changes"
-            raise Refused("the pull request changes too many files", value=len(found), cure=cure)
+            hint = "Split it: GitHub does not list more, so nobody can say what else it changes"
+            raise Refused("the pull request changes too many files", value=len(found), hint=hint)
         return found
 
     def checks(self, sha: str) -> list[Check]:
@@ -149,7 +149,7 @@ class GitHubForge:
         line = own_line(self._compared(base, head), head)
         if len(line) > MOST_BROUGHT:
             raise Refused(
-                "more commits came than are looked at", value=len(line), cure=_IN_BETWEEN.format(MOST_BROUGHT)
+                "more commits came than are looked at", value=len(line), hint=_IN_BETWEEN.format(MOST_BROUGHT)
             )
         return [replace(one, pulls=tuple(self.pulls_of(one.sha))) for one in line]
 
@@ -166,8 +166,8 @@ class GitHubForge:
             if not isinstance(total, int):
                 raise Unavailable("GitHub: not the expected answer", value=path)
             if total > MOST_COMPARED:
-                cure = _IN_BETWEEN.format(MOST_BROUGHT)
-                raise Refused("more commits came than are looked at", value=total, cure=cure)
+                hint = _IN_BETWEEN.format(MOST_BROUGHT)
+                raise Refused("more commits came than are looked at", value=total, hint=hint)
             found |= {one.sha: one for one in map(parsing.parse_commit, item["commits"])}
             if len(found) >= total:
                 return found

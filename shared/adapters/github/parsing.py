@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from shared.deploy.model import Brought, ChangedFile, Check, Environment, PullRequest, RequiredCheck, Review
-from shared.kubernetes.workloads import moment
+from shared.kernel.timestamps import parse_optional_timestamp
 
 Json = Mapping[str, Any]
 
 
 def parse_pull(item: Json) -> PullRequest:
     """A pull request; lists of them leave out `merged_by`, and `merged` but for the time."""
-    at = moment(item["merged_at"]) if item.get("merged_at") else None
+    at = parse_optional_timestamp(item["merged_at"]) if item.get("merged_at") else None
     return PullRequest(
         number=int(item.get("number") or 0),
         author=parse_login(item.get("user")),
@@ -32,7 +32,9 @@ def parse_pull(item: Json) -> PullRequest:
 def parse_review(item: Json) -> Review:
     """A review."""
     state, commit = str(item.get("state") or "").upper(), str(item.get("commit_id") or "")
-    return Review(parse_login(item.get("user")), state, commit, moment(item.get("submitted_at")))
+    return Review(
+        parse_login(item.get("user")), state, commit, parse_optional_timestamp(item.get("submitted_at"))
+    )
 
 
 def parse_may_write(item: Json) -> bool:
@@ -50,7 +52,7 @@ def parse_commit(item: Json) -> Brought:
     """A commit of a list or a comparison, without pull requests."""
     committer = _part(_part(item, "commit"), "committer")
     parents = tuple(str(one.get("sha") or "") for one in item.get("parents") or ())
-    return Brought(str(item.get("sha") or ""), parents, moment(committer.get("date")))
+    return Brought(str(item.get("sha") or ""), parents, parse_optional_timestamp(committer.get("date")))
 
 
 def parse_check_run(item: Json) -> Check:

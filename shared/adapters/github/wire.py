@@ -66,7 +66,7 @@ class Api:
             if not link:
                 return
             url, asked = self._same_origin(urljoin(url, link)), None
-        raise Refused("GitHub: a list is longer than is read", value=path, cure="Make smaller changes")
+        raise Refused("GitHub: a list is longer than is read", value=path, hint="Make smaller changes")
 
     def archive(self, path: str, *, most_bytes: int) -> Iterator[bytes]:
         """The bytes behind the one redirect that is followed, to a host that is known to serve archives."""
@@ -110,8 +110,8 @@ class Api:
             content = _bounded(answer, path)
             self._check(answer, content, path)
             if answer.is_redirect:
-                cure = "Has the repository been renamed? Set its new name in policy.yaml"
-                raise Refused("GitHub: redirects are not followed", value=path, cure=cure)
+                hint = "Has the repository been renamed? Set its new name in policy.yaml"
+                raise Refused("GitHub: redirects are not followed", value=path, hint=hint)
             try:
                 return (json.loads(content) if content else None), answer.headers
             except ValueError as error:
@@ -179,14 +179,14 @@ class Api:
 def check_base(url: str) -> SplitResult:
     """The API's base URL: https, or plain http to this machine. Raises UsageError."""
     parts = urlsplit(url.rstrip("/"))
-    cure = "Write https://api.github.com, or https://HOST/api/v3 for a server of your own"
+    hint = "Write https://api.github.com, or https://HOST/api/v3 for a server of your own"
     if not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise UsageError("the URL of GitHub's API is malformed", value=parts.hostname, cure=cure)
+        raise UsageError("the URL of GitHub's API is malformed", value=parts.hostname, hint=hint)
     if parts.scheme == "https" and not _link_local(parts.hostname):
         return parts
     if parts.scheme == "http" and _loopback(parts.hostname):
         return parts
-    raise UsageError("the URL of GitHub's API is not allowed", value=parts.hostname, cure=cure)
+    raise UsageError("the URL of GitHub's API is not allowed", value=parts.hostname, hint=hint)
 
 
 def failure(status: int, headers: Headers, content: bytes, path: str, now: datetime) -> GroundcrewError:
@@ -197,18 +197,18 @@ def failure(status: int, headers: Headers, content: bytes, path: str, now: datet
         when = f"{path}, again in {int(wait.total_seconds())} s"
         return RateLimited("GitHub: too many requests", value=when, retry_after=wait)
     if status == 401:
-        return Refused("GitHub does not accept the token", value=path, cure="Renew it, or the App's key")
+        return Refused("GitHub does not accept the token", value=path, hint="Renew it, or the App's key")
     if status == 403:
         needed = lowered.get("x-accepted-github-permissions", "")
-        cure = f"Grant {needed[:200]}" if needed else "See which rights the token or the App has"
-        return Refused("GitHub: not allowed", value=f"{path}: {said}", cure=cure)
+        hint = f"Grant {needed[:200]}" if needed else "See which rights the token or the App has"
+        return Refused("GitHub: not allowed", value=f"{path}: {said}", hint=hint)
     # 422 "No commit found for SHA" is how a commit that is gone is told.
     if status in (404, 410, 451) or (status == 422 and "no commit found" in said.lower()):
-        return NotFound("GitHub: not found", value=path, cure="Does it exist, and may the token see it?")
+        return NotFound("GitHub: not found", value=path, hint="Does it exist, and may the token see it?")
     if status == 409:
         return Conflict("GitHub: conflict", value=f"{path}: {said}")
     if status >= 500 or status == 408:
-        return Unavailable("GitHub is not well", value=f"HTTP {status}", cure="Tried again later")
+        return Unavailable("GitHub is not well", value=f"HTTP {status}", hint="Tried again later")
     return UsageError("GitHub: not understood", value=f"{path}: HTTP {status}: {said}")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import Revision
 from shared.kernel.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable
-from shared.kubernetes.workloads import moment
+from shared.kernel.timestamps import parse_optional_timestamp
 
 _UNREACHABLE = (
     "cluster unreachable",
@@ -73,7 +73,7 @@ def _revision(entry: Mapping[str, Any]) -> Revision:
         str(entry.get("chart", "")),
         str(entry.get("app_version", "")),
         str(entry.get("description", "")),
-        moment(entry.get("updated")),
+        parse_optional_timestamp(entry.get("updated")),
     )
 
 
@@ -124,12 +124,12 @@ def failure(errors: str) -> GroundcrewError | None:
     text = reason(errors)
     lowered = text.lower()
     if any(one in lowered for one in _UNREACHABLE) or _lost_sight(text):
-        return Unavailable("the cluster does not answer Helm", value=text[:500], cure="Is the VM up?")
+        return Unavailable("the cluster does not answer Helm", value=text[:500], hint="Is the VM up?")
     if any(one in lowered for one in _NOT_ALLOWED):
-        cure = "Compare infra/chart/rbac.yaml with what the cluster has"
-        return Refused("Helm may not do that", value=text[:500], cure=cure)
+        hint = "Compare infra/chart/rbac.yaml with what the cluster has"
+        return Refused("Helm may not do that", value=text[:500], hint=hint)
     if "another operation" in lowered and "in progress" in lowered:
-        return Conflict("the release is in the middle of another operation", cure="It is repaired first")
+        return Conflict("the release is in the middle of another operation", hint="It is repaired first")
     return None
 
 
@@ -151,7 +151,7 @@ def missing(errors: str) -> bool:
 def not_found(release: str, revision: int) -> NotFound:
     """No such release, or no such revision of it."""
     what = f"{release} revision {revision}" if revision else release
-    return NotFound("Helm has no such release", value=what, cure="See groundcrew deploy history")
+    return NotFound("Helm has no such release", value=what, hint="See groundcrew deploy history")
 
 
 def newest(history: Sequence[Revision]) -> Revision | None:

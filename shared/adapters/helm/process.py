@@ -126,8 +126,8 @@ class Helm:
                 process_group=0,
             )
         except OSError as error:
-            cure = "Install Helm 4, or set GROUNDCREW_HELM to its path"
-            raise UsageError("Helm does not run", value=type(error).__name__, cure=cure) from error
+            hint = "Install Helm 4, or set GROUNDCREW_HELM to its path"
+            raise UsageError("Helm does not run", value=type(error).__name__, hint=hint) from error
         known = [*secrets, *self._credentials]
         return _follow(process, time.monotonic() + timeout.total_seconds(), known, say)
 
@@ -277,6 +277,6 @@ def find(binary: str = "") -> Path:
     """Helm's path, by name or from PATH. Raises UsageError."""
     found = shutil.which(binary or "helm")
     if not found:
-        cure = "Install Helm 4, or set GROUNDCREW_HELM to its path"
-        raise UsageError("Helm is not there", value=binary or "helm", cure=cure)
+        hint = "Install Helm 4, or set GROUNDCREW_HELM to its path"
+        raise UsageError("Helm is not there", value=binary or "helm", hint=hint)
     return Path(found).resolve()

@@ -73,7 +73,7 @@ class HelmReleases:
             )
             told = parsing.reason(result.errors).replace(str(space.folder), "")
         if result.code:
-            raise Refused("the chart does not render", value=told, cure="Mend it and merge again")
+            raise Refused("the chart does not render", value=told, hint="Mend it and merge again")
         return read_manifests(result.output)
 
     def upgrade_install(
@@ -168,7 +168,7 @@ class HelmReleases:
 
 def _puzzled(result: Result) -> GroundcrewError:
     text = parsing.reason(result.errors)[:500]
-    return Refused("Helm does not answer the question", value=text, cure="Run it by hand to see more")
+    return Refused("Helm does not answer the question", value=text, hint="Run it by hand to see more")
 
 
 def _applying(timeout: timedelta) -> list[str]:
@@ -190,7 +190,7 @@ def _teller(say: Say) -> Say:
     """
     last, since = "", time.monotonic()
 
-    def tell(line: str) -> None:
+    def report_progress(line: str) -> None:
         nonlocal last, since
         text = parsing.told(line)
         now = time.monotonic()
@@ -203,7 +203,7 @@ def _teller(say: Say) -> Say:
         since = now
         say(text)
 
-    return tell
+    return report_progress
 
 
 def _secrets(package: ChartPackage) -> list[str]:

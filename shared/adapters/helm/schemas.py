@@ -57,12 +57,12 @@ def _unpacked(data: bytes, name: str, left: int) -> dict[str, bytes]:
     try:
         files = read_files([data], ["."], limits=replace(_LIMITS, kept_bytes=max(0, left)))
     except (Refused, Corrupt) as error:
-        cure = "Pack it with helm package, or put the chart's folder there"
+        hint = "Pack it with helm package, or put the chart's folder there"
         raise Refused(
-            f"{name} is no archive of a chart as it is read here", value=error.thing, cure=cure
+            f"{name} is no archive of a chart as it is read here", value=error.message, hint=hint
         ) from error
     if "" in files:
-        raise Refused(f"{name} has a file beside the chart's folder", cure="Pack it with helm package")
+        raise Refused(f"{name} has a file beside the chart's folder", hint="Pack it with helm package")
     return files
 
 
@@ -88,14 +88,14 @@ def _check(data: bytes, name: str) -> None:
     try:
         json.loads(data.decode(), object_pairs_hook=look)
     except (ValueError, RecursionError) as error:
-        cure = "Mend it and merge again"
-        raise Refused(f"{name} is not JSON in UTF-8", value=type(error).__name__, cure=cure) from error
+        hint = "Mend it and merge again"
+        raise Refused(f"{name} is not JSON in UTF-8", value=type(error).__name__, hint=hint) from error
 
 
 def _look(key: str, value: str, name: str) -> None:
     if key in _REFERENCES and not value.startswith("#"):
-        cure = 'Copy what it names below $defs, and refer to it as "#/$defs/…"'
-        raise Refused(f"{name} refers to another document", value=f"{key}: {ascii(value)[:200]}", cure=cure)
+        hint = 'Copy what it names below $defs, and refer to it as "#/$defs/…"'
+        raise Refused(f"{name} refers to another document", value=f"{key}: {ascii(value)[:200]}", hint=hint)
     if key == "$schema" and not _DRAFT.fullmatch(value):
-        cure = 'Write "https://json-schema.org/draft/2020-12/schema"'
-        raise Refused(f"{name} names a schema to be fetched", value=ascii(value)[:200], cure=cure)
+        hint = 'Write "https://json-schema.org/draft/2020-12/schema"'
+        raise Refused(f"{name} names a schema to be fetched", value=ascii(value)[:200], hint=hint)

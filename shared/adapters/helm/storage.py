@@ -71,7 +71,7 @@ def _core(kubeconfig: Secret) -> Iterator[CoreV1Api]:
         settings.retries = False
     except (config.ConfigException, yaml.YAMLError, TypeError, AttributeError):
         # Not chained: the parser quotes the line, which may hold the token.
-        raise UsageError("the kubeconfig cannot be read", cure="Export it anew") from None
+        raise UsageError("the kubeconfig cannot be read", hint="Export it anew") from None
     with client.ApiClient(settings) as api:
         try:
             yield client.CoreV1Api(api)
@@ -87,6 +87,6 @@ def _translated(status: int, said: str) -> Exception:
         return Conflict("the release was changed meanwhile", value=said)
     if status in (401, 403):
         return Refused(
-            "the release's record may not be changed", value=said, cure="See infra/chart/rbac.yaml"
+            "the release's record may not be changed", value=said, hint="See infra/chart/rbac.yaml"
         )
     return Unavailable("the release's record could not be changed", value=f"HTTP {status}")

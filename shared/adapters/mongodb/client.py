@@ -71,10 +71,10 @@ def connect(uri: str) -> Client:
 
 def _client(uri: str) -> Client:
     own: dict[str, Any] = {name: ms for name, ms in _DEFAULTS.items() if name.lower() not in uri.lower()}
-    cure = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
+    hint = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
     if not uri.startswith(_SCHEMES):
         # The driver takes anything else for a host's name.
-        raise UsageError("not a MongoDB URI", value="it begins otherwise", cure=cure)
+        raise UsageError("not a MongoDB URI", value="it begins otherwise", hint=hint)
     try:
         # The driver only warns of an option whose value it does not understand, and goes on without: not
         # what somebody wants who wrote `tls=yes`. Options of other drivers are none of our business.
@@ -83,42 +83,42 @@ def _client(uri: str) -> Client:
             client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own, **_FROM_THE_PRIMARY)
     except (errors.PyMongoError, ValueError, TypeError) as error:
         # The text of the error may repeat the password of the URI.
-        raise UsageError("not a MongoDB URI", value=type(error).__name__, cure=cure) from None
+        raise UsageError("not a MongoDB URI", value=type(error).__name__, hint=hint) from None
     mistakes = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
     if wrong := [text for text in mistakes if not text.startswith("Unknown option")]:
         client.close()
-        raise UsageError("a MongoDB URI with a bad option", value=wrong[0].split(" ")[0], cure=cure)
+        raise UsageError("a MongoDB URI with a bad option", value=wrong[0].split(" ")[0], hint=hint)
     return client
 
 
 @contextmanager
-def translated(thing: str) -> Iterator[None]:
+def translated(message: str) -> Iterator[None]:
     """What the driver raises within comes out as one of our errors, saying what was being done."""
     try:
         yield
     except GroundcrewError:
         raise
     except errors.OperationFailure as error:
-        raise _failure(thing, error) from error
+        raise _failure(message, error) from error
     except (errors.PyMongoError, BSONError) as error:
-        cure = "Is MongoDB up, and does its own name for itself lead there? Else add directConnection=true."
-        raise Unavailable(f"{thing} failed", value=reason(error), cure=cure) from error
+        hint = "Is MongoDB up, and does its own name for itself lead there? Else add directConnection=true."
+        raise Unavailable(f"{message} failed", value=reason(error), hint=hint) from error
 
 
-def _failure(thing: str, error: errors.OperationFailure) -> GroundcrewError:
+def _failure(message: str, error: errors.OperationFailure) -> GroundcrewError:
     value = f"{reason(error)} (code {error.code})"
     if error.code in _NOT_ALLOWED:
-        cure = "Check the password, and grant the user the built-in role backup (or restore)."
-        return Refused(f"{thing} is not allowed", value=value, cure=cure)
+        hint = "Check the password, and grant the user the built-in role backup (or restore)."
+        return Refused(f"{message} is not allowed", value=value, hint=hint)
     if error.code in _GONE:
-        return Inconsistent(f"{thing} failed", value=value, cure="The collection was dropped meanwhile.")
+        return Inconsistent(f"{message} failed", value=value, hint="The collection was dropped meanwhile.")
     if error.code == COMMAND_NOT_FOUND:
-        return NotFound(f"{thing}: the server has no such command", value=value)
+        return NotFound(f"{message}: the server has no such command", value=value)
     if error.code == _WRITE_CONFLICT:
-        return Conflict(f"{thing} met another write", value=value)
+        return Conflict(f"{message} met another write", value=value)
     if error.code == _LOST:
-        return Unavailable(f"{thing} was overtaken by the trimming of the oplog", value=value)
-    return Unavailable(f"{thing} failed", value=value)
+        return Unavailable(f"{message} was overtaken by the trimming of the oplog", value=value)
+    return Unavailable(f"{message} failed", value=value)
 
 
 def reason(error: Exception) -> str:

@@ -42,10 +42,10 @@ class MongoFreezer:
                 answer = self._admin.command({"fsync": 1, "lock": True})
             except OperationFailure as error:
                 if error.code in _NEVER:
-                    raise Refused("MongoDB does not lock", value=reason(error), cure=_CURE) from error
+                    raise Refused("MongoDB does not lock", value=reason(error), hint=_CURE) from error
                 raise
         if parse_count(answer) < 1:
-            raise Refused("this server takes fsync but does not lock", cure=_CURE)
+            raise Refused("this server takes fsync but does not lock", hint=_CURE)
 
     def unlock(self) -> bool:
         """See `Freezable.unlock`."""

@@ -123,7 +123,7 @@ class Reader:
         if found is None or _uuid(found) != namespace.uuid:
             raise Inconsistent(
                 f"{namespace.name} was dropped, renamed or made anew while it was read",
-                cure="A new backup takes it as it is now.",
+                hint="A new backup takes it as it is now.",
             )
 
     def _stored_name(self, namespace: Namespace) -> str:
@@ -133,7 +133,7 @@ class Reader:
         if self._listed(namespace.db, buckets) is None:
             raise UsageError(
                 f"{namespace.name} is a time-series collection without readable buckets",
-                cure="Leave it out by backup.exclude in policy.yaml, and dump it with mongodump.",
+                hint="Leave it out by backup.exclude in policy.yaml, and dump it with mongodump.",
             )
         return buckets
 

@@ -55,8 +55,8 @@ class MongoSource(Reader):
         with translated("reading the oplog"):
             entry = next(oplog.find({}, {"ts": 1}).sort("$natural", direction).limit(1), None)
         if entry is None:
-            cure = "Make it a replica set of one: start mongod with --replSet rs0 and run rs.initiate()."
-            raise UsageError("MongoDB has no oplog, so no backup of it would be consistent", cure=cure)
+            hint = "Make it a replica set of one: start mongod with --replSet rs0 and run rs.initiate()."
+            raise UsageError("MongoDB has no oplog, so no backup of it would be consistent", hint=hint)
         return Timestamp(entry["ts"].time, entry["ts"].inc)
 
     def oldest_open_transaction(self) -> Timestamp | None:

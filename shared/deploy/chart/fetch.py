@@ -51,7 +51,7 @@ def fetch(shipping: Shipping, sha: str) -> Chart:
     files = below(found, policy.chart)
     if "Chart.yaml" not in files:
         raise NotFound(
-            "there is no chart", value=f"{policy.chart}/Chart.yaml", cure="See deploy.chart in policy.yaml"
+            "there is no chart", value=f"{policy.chart}/Chart.yaml", hint="See deploy.chart in policy.yaml"
         )
     raw = {name: _text(found, name) for name in policy.values}
     decrypted = [shipping.decrypt(text, name) for name, text in raw.items()]
@@ -110,8 +110,8 @@ def _plain_secrets(
 def _text(files: Mapping[str, bytes], name: str) -> str:
     data = files.get(name)
     if data is None:
-        raise NotFound("a values file is not there", value=name, cure="See deploy.values in policy.yaml")
+        raise NotFound("a values file is not there", value=name, hint="See deploy.values in policy.yaml")
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise Refused(f"{name} is not text in UTF-8", cure="Mend it and merge again") from None
+        raise Refused(f"{name} is not text in UTF-8", hint="Mend it and merge again") from None

@@ -54,8 +54,8 @@ class Chart:
 def read_chart(files: Mapping[str, bytes]) -> Chart:
     """The chart among its files. Raises Refused if there is none, or one that is not to be read."""
     if "Chart.yaml" not in files:
-        cure = "Set deploy.chart in policy.yaml to the chart's folder"
-        raise Refused("there is no Chart.yaml where the chart should be", cure=cure)
+        hint = "Set deploy.chart in policy.yaml to the chart's folder"
+        raise Refused("there is no Chart.yaml where the chart should be", hint=hint)
     read = _read(files, "Chart.yaml")
     locked = _locked(files)
     dependencies = []
@@ -78,8 +78,8 @@ def _read(files: Mapping[str, bytes], name: str) -> ValuesFile:
 def _listed(read: ValuesFile, name: str) -> list[Mapping[str, Any]]:
     listed = read.values.get("dependencies") or []
     if not isinstance(listed, list) or len(mappings(listed)) != len(listed):
-        cure = "Write - name: X, then version and repository on lines of their own"
-        raise Refused(f"the dependencies of {name} are not a list of charts", cure=cure)
+        hint = "Write - name: X, then version and repository on lines of their own"
+        raise Refused(f"the dependencies of {name} are not a list of charts", hint=hint)
     return mappings(listed)
 
 
@@ -124,10 +124,10 @@ def dependency_findings(chart: Chart, files: Mapping[str, bytes], hosts: Collect
     Chart.lock has them; each with its line."""
     return [
         Finding(
-            "dependency", "error", f"Chart.yaml: dependencies: {_shown(one.name)}", one.line, problem, cure
+            "dependency", "error", f"Chart.yaml: dependencies: {_shown(one.name)}", one.line, problem, hint
         )
         for one in chart.dependencies
-        for problem, cure in [next(_problems(one, files, hosts), ("", ""))]
+        for problem, hint in [next(_problems(one, files, hosts), ("", ""))]
         if problem
     ]
 
@@ -181,8 +181,8 @@ def _place_problems(repository: str, hosts: Collection[str]) -> Iterator[tuple[s
         yield f"{_shown(parts.scheme) or 'an alias'} is no way to get a chart", "Use https:// or oci://"
     # The netloc, not the host: a port or a user would be another place than the one that was allowed.
     elif parts.netloc.lower() not in hosts:
-        cure = "Add it to deploy.allowed_chart_hosts in policy.yaml, if it is to be trusted"
-        yield f"the host {_shown(parts.netloc)} is not allowed", cure
+        hint = "Add it to deploy.allowed_chart_hosts in policy.yaml, if it is to be trusted"
+        yield f"the host {_shown(parts.netloc)} is not allowed", hint
 
 
 def _shown(text: str) -> str:

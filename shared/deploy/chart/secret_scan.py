@@ -52,9 +52,9 @@ def values_secrets(
 
 def sealed_values(deployed: Mapping[str, Any]) -> list[Finding]:
     """Values that reach Helm encrypted, as those of a chart's own values.yaml do: nothing decrypts these."""
-    cure = "Name the file in deploy.values of policy.yaml, where it is decrypted"
+    hint = "Name the file in deploy.values of policy.yaml, where it is decrypted"
     return [
-        Finding("sealed-value", "error", dotted(path), 0, "it would be deployed as it is encrypted", cure)
+        Finding("sealed-value", "error", dotted(path), 0, "it would be deployed as it is encrypted", hint)
         for path, _, text in _literals(deployed)
         if path[0] != "sops" and text.lstrip().startswith("ENC[AES256_GCM")
     ]

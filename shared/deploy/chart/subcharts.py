@@ -71,8 +71,8 @@ def _unpacked(data: bytes, place: str) -> dict[str, bytes]:
         wanted = ("Chart.yaml", "Chart.lock", "values.yaml", "charts")
         return read_files([data], wanted, limits=_LIMITS)
     except (Corrupt, Refused) as error:
-        cure = "Pack it anew with helm dependency update"
-        raise Refused(f"{shown_name(place)} is no packed chart", value=error.thing, cure=cure) from error
+        hint = "Pack it anew with helm dependency update"
+        raise Refused(f"{shown_name(place)} is no packed chart", value=error.message, hint=hint) from error
 
 
 def default_secrets(tree: Tree, values: Mapping[str, Any]) -> Iterator[Finding]:

@@ -101,10 +101,10 @@ class Values:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
-    def finding(self, rule: str, severity: str, path: Path, message: str, cure: str) -> Finding:
+    def finding(self, rule: str, severity: str, path: Path, message: str, hint: str) -> Finding:
         """A finding at the path's line."""
         where = ".".join(str(part) for part in path)
-        return Finding(rule, severity, where, line_of(self.lines, path), message, cure)
+        return Finding(rule, severity, where, line_of(self.lines, path), message, hint)
 
 
 def lint_values(given: Values) -> list[Finding]:
@@ -117,8 +117,8 @@ def _ignored_keys(given: Values) -> Iterator[Finding]:
     known = KNOWN_KEYS | set(given.chart_keys) | TOOLS
     for key in given.values:
         if key not in known:
-            cure = IGNORED.get(key, "Remove it, or see in the chart's values.yaml how it is called")
-            yield given.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", cure)
+            hint = IGNORED.get(key, "Remove it, or see in the chart's values.yaml how it is called")
+            yield given.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", hint)
 
 
 def _texts(given: Values) -> Iterator[Finding]:
@@ -144,8 +144,8 @@ def _replicas_on_one_volume(given: Values) -> Iterator[Finding]:
     several = isinstance(replicas, int) and not isinstance(replicas, bool) and replicas > 1
     if several and given.get("persistence", "enabled") and mode in ("ReadWriteOnce", "ReadWriteOncePod"):
         message = f"{replicas} replicas on a {mode} volume: all but one hang in ContainerCreating"
-        cure = "Set replicaCount to 1, keep uploads in GridFS or S3, or use a ReadWriteMany volume"
-        yield given.finding("replicas-on-one-volume", "error", ("replicaCount",), message, cure)
+        hint = "Set replicaCount to 1, keep uploads in GridFS or S3, or use a ReadWriteMany volume"
+        yield given.finding("replicas-on-one-volume", "error", ("replicaCount",), message, hint)
 
 
 def _license(given: Values) -> Iterator[Finding]:
@@ -154,8 +154,8 @@ def _license(given: Values) -> Iterator[Finding]:
         return
     severity = "warning" if given.get("extraSecret") else "error"
     message = "microservices need a license"
-    cure = "Give ROCKETCHAT_LICENSE by extraSecret or extraEnv, or disable microservices"
-    yield given.finding("missing-license", severity, ("microservices", "enabled"), message, cure)
+    hint = "Give ROCKETCHAT_LICENSE by extraSecret or extraEnv, or disable microservices"
+    yield given.finding("missing-license", severity, ("microservices", "enabled"), message, hint)
 
 
 def _bundled_mongodb(given: Values) -> Iterator[Finding]:
@@ -169,9 +169,9 @@ def _bundled_mongodb(given: Values) -> Iterator[Finding]:
         )
     elif enabled is not False and (repository is None or str(repository).startswith("bitnami/")):
         message = "Bitnami's free images may be gone from the registry"
-        cure = "Set mongodb.image.repository to one you can pull (bitnamilegacy/mongodb), or bring your own"
+        hint = "Set mongodb.image.repository to one you can pull (bitnamilegacy/mongodb), or bring your own"
         path = ("mongodb", "image", "repository") if repository else ("mongodb",)
-        yield given.finding("bundled-bitnami", "warning", path, message, cure)
+        yield given.finding("bundled-bitnami", "warning", path, message, hint)
     if enabled is not False and given.get("mongodb", "auth", "enabled") is False:
         message, path = "MongoDB without passwords", ("mongodb", "auth", "enabled")
         yield given.finding("mongodb-open", "error", path, message, "Leave mongodb.auth.enabled on")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.kernel.timestamps import parse_optional_timestamp
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.objects import Leaf, Reference, is_secret, items, join, leaves, reference, shown
 from shared.kubernetes.quantity import parse_quantity
-from shared.kubernetes.workloads import moment
 
 # Who changes fields by itself: an autoscaler's replicas are written by kube-controller-manager, which in
 # MicroK8s is kubelite; the API server names the owners it does not know.
@@ -156,7 +156,7 @@ def _owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
         managed, key=lambda one: (not _is(_MACHINES, str(one.get("manager"))), str(one.get("time")))
     )
     for entry in entries:
-        owner = (str(entry.get("manager", "")), moment(entry.get("time")))
+        owner = (str(entry.get("manager", "")), parse_optional_timestamp(entry.get("time")))
         for path in _owned(entry.get("fieldsV1") or {}, item, ""):
             found[path] = owner
     return found

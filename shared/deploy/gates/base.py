@@ -57,7 +57,7 @@ class Gating:
         """All gates, without what must not be said."""
         secrets = self.chart.package.secrets if self.chart else ()
         clean = (
-            replace(g, reason=redact(g.reason, secrets), cure=redact(g.cure, secrets)) for g in self.gates
+            replace(g, reason=redact(g.reason, secrets), hint=redact(g.hint, secrets)) for g in self.gates
         )
         return core.Report(tuple(clean))
 
@@ -84,12 +84,12 @@ class Asking:
         except GroundcrewError as error:
             if not error.permanent:
                 raise
-            reason = error.thing if error.value is None else f"{error.thing}: {error.value}"
-            gate = Gate(name, False, reason, error.cure)
+            reason = error.message if error.value is None else f"{error.message}: {error.value}"
+            gate = Gate(name, False, reason, error.hint)
         except Exception as error:  # noqa: BLE001 - see above
             log_place("deploy.gate_broken", error, gate=name)
-            cure = "Mend the chart where it is unusual, or tell the maintainers, who find more in the log"
-            gate = Gate(name, False, f"it could not be judged: {type(error).__name__}", cure)
+            hint = "Mend the chart where it is unusual, or tell the maintainers, who find more in the log"
+            gate = Gate(name, False, f"it could not be judged: {type(error).__name__}", hint)
         if gate is not None:
             self.found.gates.append(gate)
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.deploy.gates.paths import matches
-from shared.deploy.model import Check, Environment, Finding, Gate, PullRequest, RequiredCheck, Review, some
+from shared.deploy.model import (
+    Check,
+    Environment,
+    Finding,
+    Gate,
+    PullRequest,
+    RequiredCheck,
+    Review,
+    summarize,
+)
 
 GREEN = frozenset({"success", "neutral", "skipped"})  # what satisfies a required check on GitHub
 RUNNING = frozenset({"pending", "queued", "in_progress", "waiting", "requested", "expected"})
@@ -46,7 +55,7 @@ class Report:
         """One line per gate, for the log, the chat and the plan."""
         return [
             f"{_word(gate)}  {gate.name}: {gate.reason}"
-            + (f". {gate.cure}" if gate.cure and not gate.passed else "")
+            + (f". {gate.hint}" if gate.hint and not gate.passed else "")
             for gate in self.gates
         ]
 
@@ -68,8 +77,8 @@ def together(gates: Mapping[int, Gate]) -> Gate:
     return Gate(
         first.name,
         not closed,
-        some([f"#{number}: {gate.reason}" for number, gate in told.items()], "; "),
-        some([f"#{number}: {gate.cure}" for number, gate in told.items() if gate.cure], "; "),
+        summarize([f"#{number}: {gate.reason}" for number, gate in told.items()], "; "),
+        summarize([f"#{number}: {gate.hint}" for number, gate in told.items() if gate.hint], "; "),
         pending=bool(closed) and not for_good,
     )
 
@@ -120,8 +129,8 @@ def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePol
         )
     reason = f"{len(count)} of {policy.approvals} approvals of {head}"
     unfit = _unfit(pull, standing, allowed)
-    cure = f"Let {' or '.join(sorted(allowed)) or 'another person'} approve commit {head}"
-    return Gate("approvals", False, "; ".join([reason, *unfit]), cure)
+    hint = f"Let {' or '.join(sorted(allowed)) or 'another person'} approve commit {head}"
+    return Gate("approvals", False, "; ".join([reason, *unfit]), hint)
 
 
 def _unfit(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) -> list[str]:
@@ -227,13 +236,13 @@ def environment_gate(
 def _unreviewed(environment: Environment, reviewers: Collection[str], merger: str) -> Gate:
     teams = environment.unread_teams
     who = ", ".join([*sorted(reviewers), *(f"team {team}" for team in sorted(teams))])
-    reason, cure = f"none of {environment.name}'s reviewers ({who}) approved", "Ask one of them"
+    reason, hint = f"none of {environment.name}'s reviewers ({who}) approved", "Ask one of them"
     if environment.prevent_self_review and merger in reviewers:
         reason += f"; {merger} merged it, and self-reviews are prevented"
     if teams:
         reason += f"; who is in {', '.join(sorted(teams))} cannot be read"
-        cure += ", or grant Groundcrew the organization's members (read), or name people beside the team"
-    return Gate("environment", False, reason, cure)
+        hint += ", or grant Groundcrew the organization's members (read), or name people beside the team"
+    return Gate("environment", False, reason, hint)
 
 
 def _admits(patterns: Iterable[str], branch: str) -> bool:

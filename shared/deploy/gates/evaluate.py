@@ -56,8 +56,8 @@ def _belongs(shipping: Shipping, found: Gating) -> None:
         mark = shipping.marks.read()
         versions = [shipping.ledger.read(one).version for one in shipping.policy.environments]
     except Corrupt as error:
-        cure = f"{error.cure} See {RUNBOOK}".strip()
-        found.gates.append(Gate("record", False, str(error.thing), cure))
+        hint = f"{error.hint} See {RUNBOOK}".strip()
+        found.gates.append(Gate("record", False, str(error.message), hint))
         return
     found.mark_version = reduce(newer, [*versions, mark.version if mark else ""])
 
@@ -95,6 +95,6 @@ def revision(shipping: Shipping, number: int) -> Revision:
     found = next((one for one in shipping.releases.history() if one.number == number), None)
     if found is None:
         raise NotFound(
-            "the release has no such revision", value=number, cure="See groundcrew deploy history."
+            "the release has no such revision", value=number, hint="See groundcrew deploy history."
         )
     return found

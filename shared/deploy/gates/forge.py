@@ -15,7 +15,7 @@ from shared.deploy.gates import decide as core
 from shared.deploy.gates import history as since
 from shared.deploy.gates.base import Asking, Gating
 from shared.deploy.gates.paths import Changes, Paths, changes_nothing, paths_gate, shipping, unexplained
-from shared.deploy.model import Brought, Environment, Gate, PullRequest, Review, some
+from shared.deploy.model import Brought, Environment, Gate, PullRequest, Review, summarize
 from shared.deploy.ordering import on_branch, position
 from shared.deploy.ports.forge import Protection
 from shared.deploy.records.deploys import Request
@@ -113,8 +113,8 @@ class ForgeGates(Asking):
         now, made = self.shipping.clock.now(), self._forge.commit(sha).committed_at
         # A merge queue's commit is old when it lands, so it also counts when it was first asked about.
         pending = since.may_lag(made, now) or since.may_lag(self.found.since, now)
-        cure = since.WAIT if pending else "Merge by a pull request"
-        return Gate("pull request", False, f"{sha[:7]} came without a pull request", cure, pending)
+        hint = since.WAIT if pending else "Merge by a pull request"
+        return Gate("pull request", False, f"{sha[:7]} came without a pull request", hint, pending)
 
     def _branch(self) -> Gate:
         branch, sha = self._branch_name, self.request.sha
@@ -122,8 +122,8 @@ class ForgeGates(Asking):
             self._forge.relation(sha, self._forge.branch_tip(branch)), branch=branch, wanted=sha
         )
         self._there = True
-        cure = "Merge it again: the branch was forced to another history"
-        return Gate("branch", verdict.action == "go", verdict.reason, cure)
+        hint = "Merge it again: the branch was forced to another history"
+        return Gate("branch", verdict.action == "go", verdict.reason, hint)
 
     def _order(self) -> Gate | None:
         """What is deployed already, and whether this comes after it."""
@@ -139,20 +139,20 @@ class ForgeGates(Asking):
         if self.request.again and deployed == sha:
             return Gate("order", True, "deployed once more, as asked")
         self.found.has_base = True
-        cure = f"Look at the branch's history, {since.override(sha, 'order')}"
+        hint = f"Look at the branch's history, {since.override(sha, 'order')}"
         try:
             relation = self._forge.relation(deployed, sha)
         except NotFound:
             if not self._there:
                 raise
             reason = f"{deployed[:7]}, which is deployed, is gone or has nothing in common with {sha[:7]}"
-            return Gate("order", False, f"{reason}: the history was rewritten", cure)
+            return Gate("order", False, f"{reason}: the history was rewritten", hint)
         verdict = position(relation, deployed=deployed, wanted=sha)
         if verdict.action in ("done", "superseded"):
             self.found.standing, self.found.standing_reason = verdict.action, verdict.reason
             return None
         self._deployed = deployed if verdict.action == "go" else ""
-        return Gate("order", verdict.action == "go", verdict.reason, cure)
+        return Gate("order", verdict.action == "go", verdict.reason, hint)
 
     def _told(self, environment: str) -> str:
         """What the forge says that we deployed, where our own record is gone; others deploy there, too."""
@@ -242,4 +242,4 @@ class ForgeGates(Asking):
         if compared is None:
             return "more files changed than GitHub tells, so none can be held against the pull requests"
         found = unexplained(compared, self._changes, self._paths)
-        return f"{some(found)} changed, though no pull request says so" if found else ""
+        return f"{summarize(found)} changed, though no pull request says so" if found else ""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.deploy.model import Brought, Gate, PullRequest, some
+from shared.deploy.model import Brought, Gate, PullRequest, summarize
 
 # "an async association index that lags for tens of seconds": a merge is listed a while after its push.
 INDEXED_AFTER = timedelta(minutes=2)
@@ -104,12 +104,14 @@ def history(
     alone = [commit for commit, found in zip(line, bringers, strict=True) if not found]
     if not alone:
         since = f"{len(line)} commit{'' if len(line) == 1 else 's'} since {deployed[:7]}"
-        return History(Gate("history", True, f"{since}, by {some([f'#{one}' for one in numbers])}"), numbers)
+        return History(
+            Gate("history", True, f"{since}, by {summarize([f'#{one}' for one in numbers])}"), numbers
+        )
     pending = may_lag(merged_at, now) or all(may_lag(commit.committed_at, now) for commit in alone)
-    shas = some([one.sha[:7] for one in alone])
+    shas = summarize([one.sha[:7] for one in alone])
     reason = f"{shas} came into {branch} otherwise than by merging a pull request"
-    cure = WAIT if pending else f"Let nobody push to the branch, {override(wanted, 'history')}"
-    return History(Gate("history", False, reason, cure, pending), numbers)
+    hint = WAIT if pending else f"Let nobody push to the branch, {override(wanted, 'history')}"
+    return History(Gate("history", False, reason, hint, pending), numbers)
 
 
 def _merged_as(line: Sequence[Brought], index: int, branch: str) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from shared.deploy.model import ChangedFile, Gate, some
+from shared.deploy.model import ChangedFile, Gate, summarize
 
 Changes = Mapping[int, Sequence[ChangedFile]]
 """What each pull request changes, by its number."""
@@ -33,11 +33,11 @@ def paths_gate(changes: Changes, paths: Paths) -> Gate:
         for number, changed in _paths(changes).items()
         if _watched(changed, paths)
     }
-    closed = [f"#{number} changes {some(found)}" for number, found in mixed.items() if found]
+    closed = [f"#{number} changes {summarize(found)}" for number, found in mixed.items() if found]
     if closed:
         return Gate("paths", False, "; ".join(closed), "Bring these in by a change of their own")
     watched = sorted({path for changed in _paths(changes).values() for path in _watched(changed, paths)})
-    return Gate("paths", True, f"changes {some(watched)}" if watched else paths.nothing)
+    return Gate("paths", True, f"changes {summarize(watched)}" if watched else paths.nothing)
 
 
 def changes_nothing(changes: Changes, paths: Paths) -> bool:

@@ -19,9 +19,9 @@ def mongodb_gate(target: str, compatible: Sequence[str] | None, server: str) -> 
     """The running MongoDB is one the target version works with; None when the list could not be had."""
     name = "mongodb"
     if compatible is None:
-        cure = f"See https://releases.rocket.chat/{target}/info, or try again"
+        hint = f"See https://releases.rocket.chat/{target}/info, or try again"
         return Gate(
-            name, False, f"which MongoDB {target} works with could not be found out", cure, pending=True
+            name, False, f"which MongoDB {target} works with could not be found out", hint, pending=True
         )
     version = Version.parse(server)
     if version is None:
@@ -29,8 +29,8 @@ def mongodb_gate(target: str, compatible: Sequence[str] | None, server: str) -> 
     if version.series in compatible or str(version.major) in compatible:
         return Gate(name, True, f"Rocket.Chat {target} works with MongoDB {version}")
     wanted = ", ".join(compatible) or "none"
-    cure = f"Bring MongoDB to {compatible[-1]} first, one major at a time" if compatible else ""
-    return Gate(name, False, f"Rocket.Chat {target} works with MongoDB {wanted}, not {version}", cure)
+    hint = f"Bring MongoDB to {compatible[-1]} first, one major at a time" if compatible else ""
+    return Gate(name, False, f"Rocket.Chat {target} works with MongoDB {wanted}, not {version}", hint)
 
 
 def mongodb_upgrade_gate(current: str, wanted: str) -> Gate:
@@ -46,12 +46,12 @@ def mongodb_upgrade_gate(current: str, wanted: str) -> Gate:
             name, False, f"MongoDB would go down from {old} to {new}", "Restore a backup into a new server"
         )
     if old.series not in MONGODB_MAJORS or new.series not in MONGODB_MAJORS:
-        cure = "Check MongoDB's release notes"
-        return Gate(name, False, f"{old.series} or {new.series} is not a known major", cure)
+        hint = "Check MongoDB's release notes"
+        return Gate(name, False, f"{old.series} or {new.series} is not a known major", hint)
     between = MONGODB_MAJORS[MONGODB_MAJORS.index(old.series) + 1 : MONGODB_MAJORS.index(new.series)]
     if between:
-        cure = f"Deploy {between[0]} first and set the feature compatibility version"
-        return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(between)}", cure)
+        hint = f"Deploy {between[0]} first and set the feature compatibility version"
+        return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(between)}", hint)
     return Gate(name, True, f"MongoDB goes from {old.series} to {new.series}, the next major")
 
 
@@ -71,11 +71,11 @@ def app_version_gate(current: str, target: str) -> Gate:
     if new == old:
         return Gate(name, True, f"stays at {new}")
     if new < old:
-        cure = "Use groundcrew deploy rollback, which pairs it with a restore and asks for approval"
-        return Gate(name, False, f"goes back from {old} to {new}: migrations are one-way", cure)
+        hint = "Use groundcrew deploy rollback, which pairs it with a restore and asks for approval"
+        return Gate(name, False, f"goes back from {old} to {new}: migrations are one-way", hint)
     if new.major > old.major + 1:
-        cure = f"Deploy the last {old.major + 1}.x first and let its migrations finish"
-        return Gate(name, False, f"from {old} to {new} skips major {old.major + 1}", cure)
+        hint = f"Deploy the last {old.major + 1}.x first and let its migrations finish"
+        return Gate(name, False, f"from {old} to {new} skips major {old.major + 1}", hint)
     return Gate(name, True, f"goes from {old} to {new}")
 
 
@@ -90,12 +90,12 @@ def newer(one: str, other: str) -> str:
 def unknown_version_gate(before: str, after: str, *, told_after: bool) -> Gate:
     """Closed: two images of Rocket.Chat, of which at least one does not say its version."""
     name = "version"
-    cure = "Name the version as the image's tag, with or without a digest: 8.2.1@sha256:…"
+    hint = "Name the version as the image's tag, with or without a digest: 8.2.1@sha256:…"
     if not after:
-        cure = "Call the container rocketchat, or the image rocket.chat"
-        return Gate(name, False, "nothing that starts Rocket.Chat was found", cure)
+        hint = "Call the container rocketchat, or the image rocket.chat"
+        return Gate(name, False, "nothing that starts Rocket.Chat was found", hint)
     if not told_after:
-        return Gate(name, False, f"which version {after} is cannot be told", cure)
+        return Gate(name, False, f"which version {after} is cannot be told", hint)
     told = f"which version {before} is, which runs now, cannot be told"
     return Gate(name, False, told, "Deploy that image first, with its version as the tag before its digest")
 
@@ -137,11 +137,11 @@ def headroom_gate(
             short.append(f"{what}: needs {_mebibytes(wanted)}, {_mebibytes(there)} are free")
     how = f" ({'; '.join(notes)})" if notes else ""
     if short:
-        cure = "Free some, lower the requests, or take a larger VM"
-        return Gate("headroom", False, "; ".join(short) + how, cure)
+        hint = "Free some, lower the requests, or take a larger VM"
+        return Gate("headroom", False, "; ".join(short) + how, hint)
     if unknown or have.memory_bytes is None or have.disk_bytes is None:
-        cure = "Check that the cluster answers"
-        return Gate("headroom", False, f"{' and '.join(unknown)} could not be measured", cure, pending=True)
+        hint = "Check that the cluster answers"
+        return Gate("headroom", False, f"{' and '.join(unknown)} could not be measured", hint, pending=True)
     memory, disk = _mebibytes(have.memory_bytes), _mebibytes(have.disk_bytes)
     return Gate("headroom", True, f"memory {memory} and disk {disk} free suffice{how}")
 

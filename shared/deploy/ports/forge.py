@@ -38,9 +38,9 @@ class RateLimited(Unavailable):
     """An outside system wants to be asked less; `retry_after` says when it may be asked again."""
 
     def __init__(
-        self, thing: str, *, value: object = None, cure: str = "", retry_after: timedelta = timedelta()
+        self, message: str, *, value: object = None, hint: str = "", retry_after: timedelta = timedelta()
     ) -> None:
-        super().__init__(thing, value=value, cure=cure)
+        super().__init__(message, value=value, hint=hint)
         self.retry_after = retry_after
 
 

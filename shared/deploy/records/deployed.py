@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_timestamp
 
 _MOST_KEPT = 50
 
@@ -51,12 +52,12 @@ class Ledger:
         """What is on record, nothing if there is no record. Raises Corrupt."""
         name = _name(environment)
         try:
-            plain = parse(self._blobs.read(name)[0], name)
+            plain = decode_json(self._blobs.read(name)[0], name)
         except NotFound:
             return Shipped()
         try:
             made = tuple((int(number), str(sha)) for number, sha in plain["made"])
-            at = moment(plain["at"]) if plain["at"] else None
+            at = parse_timestamp(plain["at"]) if plain["at"] else None
             words = str(plain["sha"]), int(plain["revision"]), str(plain["version"])
             return Shipped(*words, plain["went_back"] is True, at, made)
         except (ValueError, TypeError, KeyError) as error:
@@ -75,7 +76,7 @@ class Ledger:
             self._write(environment, before.back(target, revision, version, at))
 
     def _write(self, environment: str, shipped: Shipped) -> None:
-        self._blobs.replace(_name(environment), dump(replace(shipped)), etag=None)
+        self._blobs.replace(_name(environment), encode_json(replace(shipped)), etag=None)
 
 
 def _name(environment: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from shared.deploy.model import REPOSITORY, SHA
 from shared.deploy.ordering import delivery_action, deploy_key
 from shared.deploy.state_machine import Record, State, load
-from shared.kernel.codec import parse
+from shared.kernel.codec import decode_json
 from shared.kernel.errors import AlreadyExists, Corrupt, NotFound, UsageError
 from shared.kernel.ports import Blobs, Clock
 from shared.records.runs import Run, Runs
@@ -69,9 +69,9 @@ def parse_request(plain: Mapping[str, Any]) -> Request:
     except TypeError:
         good = False
     if not good or not (REPOSITORY.fullmatch(request.repository) and SHA.fullmatch(request.sha)):
-        raise UsageError("a message of the queue asks for no deploy", cure="It is set aside.")
+        raise UsageError("a message of the queue asks for no deploy", hint="It is set aside.")
     if not all(re.fullmatch(r"[0-9A-Za-z-]{0,64}", text) for text in (request.delivery, request.again)):
-        raise UsageError("a message of the queue has a malformed id", cure="It is set aside.")
+        raise UsageError("a message of the queue has a malformed id", hint="It is set aside.")
     return request
 
 
@@ -213,7 +213,7 @@ class Deploys:
 
     def _delivery_state(self, name: str) -> str:
         try:
-            return str(parse(self._blobs.read(name)[0], name).get("state"))
+            return str(decode_json(self._blobs.read(name)[0], name).get("state"))
         except (NotFound, Corrupt):
             return "unreadable"
 

@@ -6,9 +6,10 @@ Only the holder of the release's lease writes it.
 from __future__ import annotations
 
 from shared.deploy.watermark import Mark
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_timestamp
 
 
 class Marks:
@@ -23,16 +24,16 @@ class Marks:
             data = self._blobs.read(self._name)[0]
         except NotFound:
             return None
-        plain = parse(data, self._name)
+        plain = decode_json(data, self._name)
         try:
-            return Mark(**{**plain, "at": moment(plain["at"])})
+            return Mark(**{**plain, "at": parse_timestamp(plain["at"])})
         except (ValueError, TypeError, KeyError) as error:
-            cure = "See docs/runbooks/restore-after-a-deploy.md."
-            raise Corrupt(f"{self._name} is no mark", value=type(error).__name__, cure=cure) from error
+            hint = "See docs/runbooks/restore-after-a-deploy.md."
+            raise Corrupt(f"{self._name} is no mark", value=type(error).__name__, hint=hint) from error
 
     def set(self, mark: Mark) -> None:
         """From now on nothing older than its version is started."""
-        self._blobs.replace(self._name, dump(mark), etag=None)
+        self._blobs.replace(self._name, encode_json(mark), etag=None)
 
     def clear(self) -> None:
         """The data are those of what is deployed; clearing none is fine."""

@@ -69,9 +69,9 @@ def plan(shipping: Shipping, number: int, restored: str = "") -> Way:
     mark = shipping.marks.read()
     running = _running(shipping)
     if not number and (mark is None or mark.revision):
-        raise NotFound("the release has no such revision", value=0, cure="See groundcrew deploy history.")
+        raise NotFound("the release has no such revision", value=0, hint="See groundcrew deploy history.")
     if mark is None and running is None:
-        raise NotFound("nothing is deployed", cure="There is nothing to go back from.")
+        raise NotFound("nothing is deployed", hint="There is nothing to go back from.")
     target = revision(shipping, number) if number else None
     then = chat_version(shipping.releases.manifests(number)) if target else ""
     now = newer(mark.version if mark else "", running or "")
@@ -89,9 +89,9 @@ def _running(shipping: Shipping) -> str | None:
 def _pairs(shipping: Shipping, restored: str, mark: Mark | None) -> None:
     """Whether it is a backup, and the very one while a restore is proposed: later ones hold migrated data."""
     if shipping.backups.state(restored) != "sealed":
-        raise Refused("that is no sealed backup", value=restored, cure="See groundcrew backups list.")
+        raise Refused("that is no sealed backup", value=restored, hint="See groundcrew backups list.")
     if mark is not None and mark.backup and mark.backup != restored:
-        raise Refused("that backup does not belong to it", value=restored, cure=f"It is {mark.backup}.")
+        raise Refused("that backup does not belong to it", value=restored, hint=f"It is {mark.backup}.")
 
 
 def _schema_before(shipping: Shipping, version: str, mark: Mark | None) -> int | None:
@@ -127,10 +127,10 @@ def go(shipping: Shipping, way: Way, *, by: str, say: Callable[[str], None]) -> 
     subject = f"revision {way.arguments['revision']}"
     Audit(shipping.state, shipping.clock).append(by, ACTION, subject, "done" if done else "failed")
     if outcome is not None and not outcome.succeeded:
-        raise Unavailable("the way back failed", value=outcome.reason, cure="See groundcrew deploy history.")
+        raise Unavailable("the way back failed", value=outcome.reason, hint="See groundcrew deploy history.")
     told = f"{shipping.policy.release}: {way}"
     try:
-        shipping.notifications.tell(Notice(Severity.WARNING, told, who))
+        shipping.notifications.notify(Notice(Severity.WARNING, told, who))
     except GroundcrewError as error:
         log.warning("deploy.not_told", extra={"error": str(error)})
     return f"{told}, {who}"
@@ -142,7 +142,7 @@ def _restored(shipping: Shipping, way: Way) -> None:
         raise Refused(
             f"{way.version_then or 'another version'} is not started on data that {way.version_now} may have "
             "migrated",
-            cure="Restore the backup that was taken before, then give it with --restored CLASS/SET.",
+            hint="Restore the backup that was taken before, then give it with --restored CLASS/SET.",
         )
     if way.schema is None:
         return
@@ -151,7 +151,7 @@ def _restored(shipping: Shipping, way: Way) -> None:
         raise Refused(
             f"the database that MONGODB_URI names is not that of {way.restored}",
             value=f"schema {'unknown or locked' if there is None else there} instead of {way.schema}",
-            cure="Restore it, and let the chat and MONGODB_URI use it.",
+            hint="Restore it, and let the chat and MONGODB_URI use it.",
         )
 
 
@@ -159,9 +159,9 @@ def _still(shipping: Shipping, way: Way) -> None:
     """Nobody deployed since the way was planned, and no deploy is in the middle of it."""
     number = way.target.number if way.target else 0
     if plan(shipping, number, way.restored) != way:
-        raise Refused("the release changed meanwhile", cure="Look again: groundcrew deploy history.")
+        raise Refused("the release changed meanwhile", hint="Look again: groundcrew deploy history.")
     if busy := shipping.deploys.busy():
-        raise Locked(busy, cure="Let it end, then look again.")
+        raise Locked(busy, hint="Let it end, then look again.")
 
 
 def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]) -> Outcome | None:
@@ -169,7 +169,7 @@ def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]
     if way.target is None:
         return None
 
-    def tell(line: str) -> None:
+    def report_progress(line: str) -> None:
         lease.check()
         if line:
             say(line)
@@ -179,10 +179,12 @@ def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]
         age = shipping.clock.now() - (last.at or shipping.clock.now())
         if age < 4 * shipping.policy.helm_timeout:
             raise Locked(
-                f"revision {last.number} is {last.status}", cure="Somebody's Helm is at it: let it end."
+                f"revision {last.number} is {last.status}", hint="Somebody's Helm is at it: let it end."
             )
         shipping.releases.repair()
-    return shipping.releases.rollback(way.target.number, timeout=shipping.policy.helm_timeout, say=tell)
+    return shipping.releases.rollback(
+        way.target.number, timeout=shipping.policy.helm_timeout, say=report_progress
+    )
 
 
 def _note(shipping: Shipping, way: Way, outcome: Outcome | None) -> None:
@@ -216,5 +218,5 @@ def _agreed(shipping: Shipping, way: Way, by: str) -> str:
     raise Refused(
         f"going back from {way.version_now} to {way.version_then} needs the approval of another person",
         value=asked.id,
-        cure=f"Let them run: groundcrew deploy approve {asked.id}",
+        hint=f"Let them run: groundcrew deploy approve {asked.id}",
     )

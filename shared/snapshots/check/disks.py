@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.cloud.disks import Disk, Disks
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Blobs, Clock
+from shared.kernel.timestamps import parse_timestamp
 from shared.snapshots.check.decide import is_forgotten
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class CheckDisks:
 
     def note(self, name: str, until: datetime) -> None:
         """Before the disk is made: when it is to be looked for."""
-        self.state.replace(f"{_MARKS}{name}.json", dump({"until": until.isoformat()}), etag=None)
+        self.state.replace(f"{_MARKS}{name}.json", encode_json({"until": until.isoformat()}), etag=None)
 
     def forget(self, name: str) -> None:
         """The disk is gone."""
@@ -73,7 +74,7 @@ class CheckDisks:
     def _expired(self) -> Iterable[str]:
         for blob in self.state.list(_MARKS):
             try:
-                until = moment(parse(self.state.read(blob.name)[0], blob.name)["until"])
+                until = parse_timestamp(decode_json(self.state.read(blob.name)[0], blob.name)["until"])
             except (GroundcrewError, ValueError, TypeError, KeyError):
                 until = self.clock.now()  # better a look too many
             if until <= self.clock.now():

@@ -16,7 +16,7 @@ from decimal import Decimal
 from shared.cloud.disk_meters import meter_of
 from shared.cloud.disks import Disk, Disks, Snapshot
 from shared.cloud.prices import Prices
-from shared.kernel.codec import dump, moment, parse
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import (
     AlreadyExists,
     Conflict,
@@ -27,7 +27,8 @@ from shared.kernel.errors import (
     UsageError,
 )
 from shared.kernel.ports import Blobs, Clock
-from shared.notifications.ports import Notice, Notifications, Severity
+from shared.kernel.timestamps import parse_timestamp
+from shared.notifications.ports import Notice, Notifier, Severity
 from shared.records.audit import Audit
 from shared.records.runs import Runs
 from shared.snapshots.check import decide as core
@@ -50,7 +51,7 @@ class Checks:
     prices: Prices
     state: Blobs
     clock: Clock
-    notifications: Notifications
+    notifications: Notifier
     patience: timedelta = timedelta(minutes=15)
 
 
@@ -102,25 +103,25 @@ def weekly(job: Checks) -> str:
     if problems:
         _tell(job, "; ".join(problems)[:1500])
     again = now + (_AGAIN if problems else WEEK)
-    job.state.replace(_NEXT, dump({"at": again.isoformat()}), etag=None)
+    job.state.replace(_NEXT, encode_json({"at": again.isoformat()}), etag=None)
     return "; ".join([f"{proven} snapshots proven", *problems])
 
 
 def _next_check(state: Blobs) -> datetime:
     """When to check again; at once if that cannot be read."""
     try:
-        return moment(parse(state.read(_NEXT)[0], _NEXT)["at"])
+        return parse_timestamp(decode_json(state.read(_NEXT)[0], _NEXT)["at"])
     except (GroundcrewError, ValueError, TypeError, KeyError):
         return datetime.min.replace(tzinfo=UTC)
 
 
 def _tell(job: Checks, text: str) -> None:
-    cure = "Try `groundcrew snapshots check`."
+    hint = "Try `groundcrew snapshots check`."
     notice = Notice(
-        Severity.WARNING, "A snapshot was not proven", text, cure, key="snapshots/check", again=True
+        Severity.WARNING, "A snapshot was not proven", text, hint, key="snapshots/check", again=True
     )
     try:
-        job.notifications.tell(notice)
+        job.notifications.notify(notice)
     except GroundcrewError as error:
         log.warning("snapshots.not_told", extra={"title": notice.title, "error": str(error)})
 
@@ -139,16 +140,16 @@ def survey(job: Checks, name: str = "") -> list[Check]:
 def _named(found: Iterable[Snapshot], name: str) -> Snapshot:
     fitting = [one for one in found if name.lower() in (one.name.lower(), one.id)]
     if not fitting:
-        raise NotFound("there is no such snapshot", value=name, cure="See `groundcrew snapshots list`.")
+        raise NotFound("there is no such snapshot", value=name, hint="See `groundcrew snapshots list`.")
     if len(fitting) > 1:
-        raise UsageError("several snapshots have this name", value=name, cure="Give the one's whole id.")
+        raise UsageError("several snapshots have this name", value=name, hint="Give the one's whole id.")
     (snapshot,) = fitting
     if not _is_ours(snapshot):
-        cure = "Only what Groundcrew made is checked and marked."
-        raise Refused("the snapshot is not ours", value=snapshot.name, cure=cure)
+        hint = "Only what Groundcrew made is checked and marked."
+        raise Refused("the snapshot is not ours", value=snapshot.name, hint=hint)
     if not _is_whole(snapshot):
         copied = f"{snapshot.complete_percent:g} %"
-        raise Conflict(f"{snapshot.name} is still being copied", value=copied, cure="Try again later.")
+        raise Conflict(f"{snapshot.name} is still being copied", value=copied, hint="Try again later.")
     return snapshot
 
 
@@ -158,7 +159,7 @@ def _newest(job: Checks, found: Iterable[Snapshot]) -> list[Snapshot]:
         if _is_ours(one) and _is_whole(one) and one.created <= job.clock.now():
             newest[one.disk] = one
     if not newest:
-        raise NotFound("there is no good snapshot of ours", cure="Take one: `groundcrew snapshots run`.")
+        raise NotFound("there is no good snapshot of ours", hint="Take one: `groundcrew snapshots run`.")
     return [newest[disk] for disk in sorted(newest)]
 
 
@@ -176,7 +177,7 @@ def _priced(job: Checks, snapshot: Snapshot) -> Check:
     try:
         found = [price for price in job.prices.storage(region) if price.item == meter]
     except GroundcrewError as error:
-        return Check(snapshot, meter, missing=f"its price could not be had ({error.thing})")
+        return Check(snapshot, meter, missing=f"its price could not be had ({error.message})")
     if not found:
         return Check(snapshot, meter, missing=f"no price could be had for {meter} in {region}")
     return Check(snapshot, meter, core.most(found[0].amount), found[0].currency)

@@ -168,7 +168,7 @@ def test_a_name_that_is_none_is_told(name):
 
 def test_a_dependency_that_is_not_vendored_is_told_with_the_way_to_do_it():
     (found,) = dependency_findings(wrapper("https://rocketchat.github.io/helm-charts"), {}, HOSTS)
-    assert "helm dependency update" in found.cure
+    assert "helm dependency update" in found.hint
 
 
 @pytest.mark.parametrize(

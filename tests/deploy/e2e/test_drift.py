@@ -28,7 +28,7 @@ from shared.deploy.ports.releases import ChartPackage
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
-from shared.policy.deploy import Deploy as DeployPolicy
+from shared.policy.deploy import DeployPolicy
 
 NAMESPACE = RELEASE = "rocketchat"
 SECOND = timedelta(seconds=1)

@@ -23,14 +23,14 @@ from shared.deploy.ports.releases import ChartPackage, Outcome, Releases
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
 from shared.kubernetes.ports import Cluster
-from shared.policy.deploy import Deploy
+from shared.policy.deploy import DeployPolicy
 
 pytestmark = pytest.mark.timeout(300)
 
 
 RIGHTS = ROOT / "infra" / "chart" / "rbac.yaml"
 NAMESPACE = RELEASE = "rocketchat"
-PROMETHEUS = Deploy().prometheus
+PROMETHEUS = DeployPolicy().prometheus
 EVERYTHING = """\
 host: chat.example.org
 license: licensed

@@ -131,7 +131,7 @@ def test_where_the_version_cannot_be_told_the_gate_is_closed_and_says_how_to(
     found = asked(world, files, [starts(before)] if before else None, [starts(after, container=container)])
     closed = gate(found, "version")
     assert not closed.passed
-    assert "tag" in closed.cure or "container" in closed.cure
+    assert "tag" in closed.hint or "container" in closed.hint
     assert [one.name for one in found.gates if "could not be judged" in one.reason] == []
 
 
@@ -398,7 +398,7 @@ def test_what_nobody_thought_of_closes_its_gate_and_the_log_has_the_place_but_no
     found = asked(world, files, None, [starts(f"{CHAT}:8.2.0")], validate=broken)
     closed = gate(found, "schema")
     assert (closed.passed, closed.reason) == (False, f"it could not be judged: {kind.__name__}")
-    assert "maintainers" in closed.cure
+    assert "maintainers" in closed.hint
     (record,) = [one for one in caplog.records if one.message == "deploy.gate_broken"]
     assert record.levelno == logging.ERROR
     assert "in broken" in caplog.text
@@ -436,7 +436,7 @@ def test_what_once_broke_the_worker_is_a_finding_with_a_cure(world, files, chang
     found = ask(replace(world.shipping(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     closed = gate(found, name)
     assert not closed.passed
-    assert closed.cure
+    assert closed.hint
     assert "could not be judged" not in closed.reason
 
 

@@ -18,7 +18,7 @@ from shared.deploy.gates.decide import (
     together,
 )
 from shared.deploy.model import Check, Environment, Finding, Gate, PullRequest, RequiredCheck, Review
-from shared.policy.deploy import Deploy
+from shared.policy.deploy import DeployPolicy
 
 HEAD, OLD = "a" * 40, "b" * 40
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_an_environments_patterns_mean_what_they_mean_on_github(patterns, branch
 def test_approvals_count_of_others_and_of_the_head_commit(reviews, policy, passed):
     gate = approvals_gate(PULL, reviews, policy)
     assert gate.passed is passed
-    assert passed or gate.cure
+    assert passed or gate.hint
 
 
 def test_approvals_that_do_not_count_are_explained():
@@ -278,7 +278,7 @@ def test_it_is_said_why_a_reviewer_or_a_team_does_not_count():
         "none of production's reviewers (grace, team ops) approved; grace merged it, and self-reviews are"
         " prevented; who is in ops cannot be read"
     )
-    assert "members (read)" in gate.cure
+    assert "members (read)" in gate.hint
 
 
 @pytest.mark.parametrize(("minutes", "passed"), [(9, False), (10, True)])
@@ -332,7 +332,7 @@ SHUT = Gate("x", False, "no", "Mend it")
 def test_the_same_gate_of_several_pull_requests_is_as_closed_as_any(gates, passed, pending, said):
     gate = together(gates)
     assert (gate.name, gate.passed, gate.pending) == ("x", passed, pending)
-    assert ". ".join(filter(None, [gate.reason, gate.cure])) == said
+    assert ". ".join(filter(None, [gate.reason, gate.hint])) == said
 
 
 def test_a_report_waits_only_if_waiting_may_open_all():
@@ -346,21 +346,21 @@ def test_no_gate_at_all_opens_nothing():
 
 @pytest.mark.parametrize("login", ["octocat", "Mona-Lisa", "ada_acme", "renovate[bot]"])
 def test_a_login_may_be_an_approver_of_the_policy(login):
-    assert Deploy(approvers=(login,)).approvers == (login,)
+    assert DeployPolicy(approvers=(login,)).approvers == (login,)
 
 
 @pytest.mark.parametrize("approvers", [("@ada",), ("Ada L",), ("",), ("team/ops",)], ids=repr)
 def test_what_is_no_login_is_no_approver_of_the_policy(approvers):
     with pytest.raises(ValidationError, match="is not a GitHub login"):
-        Deploy(approvers=approvers)
+        DeployPolicy(approvers=approvers)
 
 
 def test_more_approvals_than_there_are_approvers_are_a_mistake_in_the_policy():
     with pytest.raises(ValidationError, match="can never be had"):
-        Deploy(approvals=2, approvers=("ada", "Ada"))
+        DeployPolicy(approvals=2, approvers=("ada", "Ada"))
 
 
 @pytest.mark.parametrize("path", ["/etc", "../x", "a\\b"])
 def test_a_forbidden_path_stays_in_the_repository(path):
     with pytest.raises(ValidationError):
-        Deploy(forbidden_paths=(path,))
+        DeployPolicy(forbidden_paths=(path,))

@@ -50,7 +50,7 @@ def test_a_commit_that_no_pull_request_brought_closes_the_gate_for_all_that_come
     assert not found.gate.passed
     assert not found.gate.pending
     assert found.gate.reason.startswith("aaaaaaa came into main otherwise")
-    assert f"override {'b' * 40} --gate history" in found.gate.cure
+    assert f"override {'b' * 40} --gate history" in found.gate.hint
     assert found.pulls == (8,), "what is known is asked about all the same"
 
 
@@ -119,7 +119,7 @@ def test_the_copies_of_a_rebase_lie_on_each_other(line):
 def test_what_is_not_listed_yet_is_waited_for_a_short_while(at, merged_at, pending):
     found = judged(commit(B, pull(3, B), parents=(A, TOPIC)), commit(A, at=at), merged_at=merged_at)
     assert (found.gate.passed, found.gate.pending) == (False, pending)
-    assert ("Wait" in found.gate.cure) is pending
+    assert ("Wait" in found.gate.hint) is pending
 
 
 def test_a_commit_without_a_date_does_not_lag():

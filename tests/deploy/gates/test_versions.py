@@ -76,7 +76,7 @@ def test_mongodb_goes_up_one_major_at_a_time(current, wanted, passed):
 def test_the_way_over_a_skipped_major_is_named():
     gate = mongodb_upgrade_gate("5.0.31", "8.0.1")
     assert gate.reason == "from 5.0 to 8.0 skips 6.0, 7.0"
-    assert gate.cure.startswith("Deploy 6.0 first")
+    assert gate.hint.startswith("Deploy 6.0 first")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
 from shared.adapters.azure_vms import AzureMachines, parse_view
-from shared.azure.arm import ArmId, compute_client, moment
+from shared.azure.arm import ArmId, compute_client
 from shared.cloud.machines import Machines, PowerState
 from shared.kernel.errors import GroundcrewError
+from shared.kernel.timestamps import parse_optional_timestamp
 
 START, STOP = timedelta(minutes=3), timedelta(minutes=5)
 STEPS = st.one_of(
@@ -104,9 +105,9 @@ def test_times_survive_whatever_number_of_digits(naive: datetime, tenths: int) -
     exact = naive.replace(tzinfo=UTC)
     text = f"{exact:%Y-%m-%dT%H:%M:%S}.{exact.microsecond:06d}{tenths}+00:00"
 
-    assert moment(text) == exact
+    assert parse_optional_timestamp(text) == exact
 
 
 @pytest.mark.parametrize("text", ["2026-01-01T00:00:00", "", None, 5])
 def test_a_time_without_a_zone_is_no_time(text: object) -> None:
-    assert moment(text) is None
+    assert parse_optional_timestamp(text) is None

@@ -1,0 +1,25 @@
+"""Timestamps in JSON: RFC 3339 as Kubernetes, GitHub and Azure write it, and as our own records do.
+
+All of them are read by `datetime.fromisoformat`, which since Python 3.11 takes `Z` and cuts what exceeds
+microseconds (Azure writes seven digits).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def parse_timestamp(value: object) -> datetime:
+    """An aware timestamp in UTC. Raises ValueError for anything else, a time without a zone included."""
+    parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+    if parsed is None or parsed.tzinfo is None:
+        raise ValueError(f"{value!r} is not a timestamp with a time zone")
+    return parsed.astimezone(UTC)
+
+
+def parse_optional_timestamp(value: object) -> datetime | None:
+    """An aware timestamp in UTC; None for what is absent or is none."""
+    try:
+        return parse_timestamp(value)
+    except (ValueError, OverflowError):  # a zone can push the years 1 and 9999 out of range
+        return None
