@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class MovableClock(Protocol):
-    """A `shared.ports.Clock` that can be pushed forward."""
+    """A `shared.kernel.ports.Clock` that can be pushed forward."""
 
     def now(self) -> datetime:
         """The simulated present, aware, in UTC."""

@@ -2,7 +2,7 @@
 
 The real `ComputeManagementClient` insists on https for bearer tokens. Over plain http each request must carry
 `enforce_https=False` in its options, pages and polls too, so a policy in `per_call_policies` has to set it:
-`shared.azure_arm.compute_client` does so for loopback addresses and no others.
+`shared.azure.arm.compute_client` does so for loopback addresses and no others.
 """
 
 from __future__ import annotations

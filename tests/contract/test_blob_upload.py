@@ -72,7 +72,7 @@ def test_three_blocks_are_in_flight_and_never_more(sink: tuple[Sink, str]) -> No
 WORKER = """
 import os, resource, sys
 from shared.adapters.blobs import open_blobs
-from shared.storage_account import StorageAccount
+from shared.settings.storage_account import StorageAccount
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 account = StorageAccount.by_connection_string(os.environ["SINK"])

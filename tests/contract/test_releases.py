@@ -658,7 +658,7 @@ from itertools import pairwise
 from pathlib import Path
 from shared.adapters.helm import connect
 from shared.ports_deploy import ChartPackage
-from shared.secret import Secret
+from shared.kernel.secret import Secret
 
 kubeconfig, namespace, helm, folder = sys.argv[1:]
 root = Path(folder)
