@@ -18,7 +18,7 @@ from bench.data import ROOT
 from local.deploy_demo import Site, ended, records
 from local.rocketchat.seed import seed
 from local.stack import Stack
-from shared.deploy.records.deploys import Kept, Request
+from shared.deploy.records.deploys import DeployRecord, DeployRequest
 
 EARLIER = 200
 MERGES = 5
@@ -42,28 +42,28 @@ def run() -> dict[str, dict[str, float]]:
     }
 
 
-def _merged(site: Site, stack: Stack, greeting: str) -> tuple[datetime, Kept]:
+def _merged(site: Site, stack: Stack, greeting: str) -> tuple[datetime, DeployRecord]:
     pull = site.propose("8.2.0", greeting)
     asked = datetime.now(UTC)
-    kept = ended(stack, site.merge(stack.host.url, pull))
-    if kept.state.value != "done":
-        raise SystemExit(f"the merge was not deployed: {kept.record.reason}")
-    return asked, kept
+    record = ended(stack, site.merge(stack.host.url, pull))
+    if record.state.value != "done":
+        raise SystemExit(f"the merge was not deployed: {record.progress.reason}")
+    return asked, record
 
 
 def _took(site: Site, stack: Stack, greeting: str) -> tuple[float, float]:
     """From when the message was taken up, and from the merge, to Helm's start."""
-    asked, kept = _merged(site, stack, greeting)
-    if kept.applied is None:
+    asked, record = _merged(site, stack, greeting)
+    if record.applied is None:
         raise SystemExit("Helm was not begun")
-    return (kept.applied - kept.started).total_seconds(), (kept.applied - asked).total_seconds()
+    return (record.applied - record.started).total_seconds(), (record.applied - asked).total_seconds()
 
 
-def _fill(stack: Stack, like: Kept) -> None:
+def _fill(stack: Stack, like: DeployRecord) -> None:
     """Earlier deploys, as long ended as they can be."""
     deploys = records(stack)
     for number in range(EARLIER):
         sha = f"{number:040x}"
-        request = Request(like.request.repository, sha, like.request.environment, pull=1)
-        record = replace(like.record, key=request.key, sha=sha)
-        deploys.save(replace(like, request=request, record=record))
+        request = DeployRequest(like.request.repository, sha, like.request.environment, pull=1)
+        progress = replace(like.progress, key=request.key, sha=sha)
+        deploys.save(replace(like, request=request, progress=progress))

@@ -13,7 +13,7 @@ from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
 
 if TYPE_CHECKING:
-    from shared.deploy.records.deploys import Kept
+    from shared.deploy.records.deploys import DeployRecord
 
 _POLL_SECONDS = 2.0
 
@@ -33,8 +33,8 @@ def plan(sha: str, environment: str, json_: bool) -> None:
     """Ask all gates about the commit SHA and show what its deploy would change. Changes nothing."""
     from shared.deploy import job
 
-    deps = deploy_wiring.shipping()
-    found = job.survey(deps, sha, environment or deps.policy.environments[0]).found
+    deps = deploy_wiring.deploy_deps()
+    found = job.preview_deploy(deps, sha, environment or deps.policy.environments[0]).found
     report = found.report
     good = report.passed and found.standing == "go"
     if json_:
@@ -68,35 +68,35 @@ def run(
     if dry_run:
         ctx.invoke(plan, sha=sha, environment=environment, json_=json_)
         return
-    deps = deploy_wiring.shipping()
-    asked = job.request(deps, sha, environment or deps.policy.environments[0])
+    deps = deploy_wiring.deploy_deps()
+    asked = job.request_deploy(deps, sha, environment or deps.policy.environments[0])
     if not wait:
         answer({"deploy": asked.key, "state": "queued"}, json_=json_, text=f"{asked.key}: queued")
         return
-    kept = _await(asked.key, timeout, quiet=json_)
-    answer(_plain(kept), json_=json_, text=f"{kept.state.value}: {kept.record.reason}")
-    if kept.state.value != "done":  # superseded: what runs is another commit
+    record = _await(asked.key, timeout, quiet=json_)
+    answer(_plain(record), json_=json_, text=f"{record.state.value}: {record.progress.reason}")
+    if record.state.value != "done":  # superseded: what runs is another commit
         raise SystemExit(1)
 
 
-def _await(key: str, timeout: int, *, quiet: bool) -> Kept:
-    from shared.deploy.records.deploys import Deploys
+def _await(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
+    from shared.deploy.records.deploys import DeployStore
 
-    deploys, said = Deploys(wiring.state(), wiring.clock()), 0
+    deploys, said = DeployStore(wiring.state(), wiring.clock()), 0
     deadline = time.monotonic() + timeout * 60
     with bar(quiet=quiet) as reporter:
         reporter.phase(f"Deploying {key[-40:][:7]}", 0)
         while time.monotonic() < deadline:
             try:
-                kept = deploys.load(key)
+                record = deploys.load(key)
             except NotFound:
                 time.sleep(_POLL_SECONDS)
                 continue
-            for line in kept.log[said:]:
+            for line in record.log[said:]:
                 reporter.note(line)
-            said = len(kept.log)
-            if kept.state.final:
-                return kept
+            said = len(record.log)
+            if record.state.final:
+                return record
             time.sleep(_POLL_SECONDS)
     raise Unavailable(
         f"the deploy did not end within {timeout} minutes", hint="See groundcrew deploy status."
@@ -108,18 +108,18 @@ def _await(key: str, timeout: int, *, quiet: bool) -> Kept:
 @as_json
 def status(sha: str, json_: bool) -> None:
     """Show the newest deploy, or that of the commit SHA: its gates, its plan, how far it is."""
-    from shared.deploy.records.deploys import Deploys
+    from shared.deploy.records.deploys import DeployStore
 
-    found = [k for k in Deploys(wiring.state(), wiring.clock()).all() if k.record.sha.startswith(sha)]
+    found = [k for k in DeployStore(wiring.state(), wiring.clock()).all() if k.progress.sha.startswith(sha)]
     if not found:
         raise NotFound("there is no such deploy", value=sha or None, hint="See groundcrew deploy history.")
-    kept = found[-1]
+    record = found[-1]
     if json_:
-        answer({**_plain(kept), "gates": kept.gates, "plan": kept.plan, "log": kept.log,
-                "proposal": kept.proposal}, json_=True)  # fmt: skip
+        answer({**_plain(record), "gates": record.gates, "plan": record.plan, "log": record.log,
+                "proposal": record.proposal}, json_=True)  # fmt: skip
         return
-    out.print(f"{kept.record.sha} to {kept.record.environment}: {kept.state.value}", markup=False)
-    for part in (kept.gates, (kept.plan,), kept.log, (kept.proposal,)):
+    out.print(f"{record.progress.sha} to {record.progress.environment}: {record.state.value}", markup=False)
+    for part in (record.gates, (record.plan,), record.log, (record.proposal,)):
         click.echo("\n".join(part))
 
 
@@ -127,24 +127,24 @@ def status(sha: str, json_: bool) -> None:
 @as_json
 def history(json_: bool) -> None:
     """List the release's revisions and the deploys on record."""
-    from shared.deploy.records.deploys import Deploys
+    from shared.deploy.records.deploys import DeployStore
 
-    revisions = deploy_wiring.releases().history()
-    kept = Deploys(wiring.state(), wiring.clock()).all()
+    revisions = deploy_wiring.connect_releases().history()
+    record = DeployStore(wiring.state(), wiring.clock()).all()
     if json_:
         rows = [{"revision": r.number, "status": r.status, "chart": r.chart, "app_version": r.app_version,
                  "description": r.description, "at": r.at} for r in revisions]  # fmt: skip
-        answer({"revisions": rows, "deploys": [_plain(one) for one in kept]}, json_=True)
+        answer({"revisions": rows, "deploys": [_plain(one) for one in record]}, json_=True)
         return
     cells = [(r.number, r.status, r.chart, r.app_version, r.description) for r in revisions]
     table("Revisions", ("revision", "status", "chart", "Rocket.Chat", "description"), cells)
     columns = ("begun (UTC)", "commit", "environment", "state", "by", "why")
-    table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_cells(k)) for k in kept])
+    table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_cells(k)) for k in record])
 
 
-def _cells(kept: Kept) -> tuple[str, ...]:
-    record = kept.record
-    return record.sha[:7], record.environment, kept.state.value, kept.by, record.reason
+def _cells(record: DeployRecord) -> tuple[str, ...]:
+    progress = record.progress
+    return progress.sha[:7], progress.environment, record.state.value, record.by, progress.reason
 
 
 @deploy.command()
@@ -160,15 +160,15 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
     """
     from shared.deploy.rollout import rollback as going_back
 
-    deps = deploy_wiring.shipping()
-    way = going_back.plan(deps, revision, restored)
+    deps = deploy_wiring.deploy_deps()
+    way = going_back.plan_rollback(deps, revision, restored)
     if dry_run:
         told = f"from Rocket.Chat {way.version_now} to {way.version_then}" + (
             ": needs a restore and an approval" if way.crosses else ""
         )
         answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
         return
-    done = going_back.go(deps, way, by=who(), say=err.print)
+    done = going_back.rollback(deps, way, by=who(), say=err.print)
     answer({**way.arguments, "done": done}, json_=json_, text=done)
 
 
@@ -183,9 +183,11 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     from shared.deploy.gates import evaluate as gating
     from shared.records.approvals import Approvals
 
-    deps = deploy_wiring.shipping()
+    deps = deploy_wiring.deploy_deps()
     where = environment or deps.policy.environments[0]
-    closed = {one.name: one for one in job.survey(deps, sha, where).found.report.gates if not one.passed}
+    closed = {
+        one.name: one for one in job.preview_deploy(deps, sha, where).found.report.gates if not one.passed
+    }
     if gate in gating.NEVER:
         raise UsageError("that gate cannot be overridden", value=gate, hint="Mend it and merge again.")
     if gate not in closed:
@@ -221,8 +223,8 @@ def drift(correct: bool, json_: bool) -> None:
     """Show where the cluster is not as deployed, and who made it so. Exit 1 if there is such a place."""
     from shared.deploy import drift_job as job
 
-    deps = deploy_wiring.shipping()
-    found = job.correct(deps, by=who()) if correct else job.look(deps)
+    deps = deploy_wiring.deploy_deps()
+    found = job.correct_drift(deps, by=who()) if correct else job.compare_release(deps)
     facts = {"revision": found.revision, "skipped": found.skipped, "corrected": found.corrected}
     unread = [f"not compared: {one}" for one in found.unread]
     text = "\n".join(
@@ -233,11 +235,12 @@ def drift(correct: bool, json_: bool) -> None:
         raise SystemExit(1)
 
 
-def _plain(kept: Kept) -> dict[str, Any]:
-    record = kept.record
+def _plain(record: DeployRecord) -> dict[str, Any]:
+    progress = record.progress
     return {
-        "deploy": record.key, "sha": record.sha, "environment": record.environment, "state": kept.state.value,
-        "reason": record.reason, "by": kept.by, "pull": record.pull, "backup": record.backup,
-        "version_before": record.version_before, "version_after": record.version_after,
-        "started": kept.started, "updated": kept.updated,
+        "deploy": progress.key, "sha": progress.sha, "environment": progress.environment,
+        "state": record.state.value, "reason": progress.reason, "by": record.by,
+        "pull": progress.pull, "backup": progress.backup,
+        "version_before": progress.version_before, "version_after": progress.version_after,
+        "started": record.started, "updated": record.updated,
     }  # fmt: skip

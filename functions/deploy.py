@@ -33,7 +33,7 @@ def deploy_run(message: func.QueueMessage) -> None:
     from shared.deploy.webhook import intake
     from shared.wiring import deploy as wiring
 
-    done = deploy.run(wiring.shipping(), intake.parse_message(message.get_body()))
+    done = deploy.handle_message(wiring.deploy_deps(), intake.parse_message(message.get_body()))
     log.info("deploy_run", extra={"done": done})
 
 
@@ -43,7 +43,10 @@ def drift_check(timer: func.TimerRequest) -> None:
     from shared.deploy import drift_job as drift
     from shared.wiring import deploy as wiring
 
-    log.info("drift_check", extra={"past_due": timer.past_due, "done": wiring.if_on(drift.daily)})
+    log.info(
+        "drift_check",
+        extra={"past_due": timer.past_due, "done": wiring.run_if_enabled(drift.run_daily_check)},
+    )
 
 
 # Anonymous for the platform, as the wake page is: the job asks who looks.
@@ -51,8 +54,8 @@ def drift_check(timer: func.TimerRequest) -> None:
 def deploy_page(req: func.HttpRequest) -> func.HttpResponse:
     """How one deploy goes, or the newest of them, for people who are signed in."""
     from shared.deploy import page as job
-    from shared.wiring.deploy import page as wiring
+    from shared.wiring.deploy import deploy_page as wiring
 
     headers = {name.lower(): value for name, value in req.headers.items()}
-    page = job.answer(wiring(), headers, req.route_params.get("key") or "")
+    page = job.render_page(wiring(), headers, req.route_params.get("key") or "")
     return func.HttpResponse(page.body, status_code=page.status, headers=dict(page.headers))

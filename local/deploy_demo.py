@@ -31,7 +31,7 @@ from local.stack import ROOT, Stack
 from local.surroundings import webhook
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
-from shared.deploy.records.deploys import Deploys, Kept
+from shared.deploy.records.deploys import DeployRecord, DeployStore
 from shared.kernel.errors import GroundcrewError
 from shared.settings import environment as config
 
@@ -213,19 +213,19 @@ def _secret() -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}
 
 
-def records(stack: Stack) -> Deploys:
+def records(stack: Stack) -> DeployStore:
     """The deploys on record in the stack's storage."""
     account = config.storage(stack.settings["AzureWebJobsStorage"])
-    return Deploys(open_blobs(account, "groundcrew"), SystemClock())
+    return DeployStore(open_blobs(account, "groundcrew"), SystemClock())
 
 
-def ended(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> Kept:
+def ended(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> DeployRecord:
     """The deploy of the commit, once it is over. Raises SystemExit if that takes too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        for kept in records(stack).all():
-            if kept.record.sha == sha and kept.ended:
-                return kept
+        for record in records(stack).all():
+            if record.progress.sha == sha and record.ended:
+                return record
         time.sleep(0.2)
     raise SystemExit(f"the deploy of {sha[:7]} did not end within {seconds} s:\n{stack.host.log_tail()}")
 
@@ -247,16 +247,16 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
     with step(
         "Merge a first release: signed webhook, gates, a backup of what is there, helm, smoke test"
     ) as found:
-        kept = _expect(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
-        found.append(f"{kept.record.reason}; GitHub says {site.statuses(kept.record.sha)[-1]}")
+        record = _expect(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
+        found.append(f"{record.progress.reason}; GitHub says {site.statuses(record.progress.sha)[-1]}")
     with step("Merge a new version: a backup first, then the upgrade") as found:
-        kept = _expect(stack, site, site.merge(url, site.propose("8.3.0", "hello again")), "done")
-        found.append(f"backup {kept.record.backup}; {kept.record.reason}")
+        record = _expect(stack, site, site.merge(url, site.propose("8.3.0", "hello again")), "done")
+        found.append(f"backup {record.progress.backup}; {record.progress.reason}")
     with step("Merge an image that never pulls") as found:
         bad = site.propose("8.3.0", "goodbye", image=NEVER)
-        kept = _expect(stack, site, site.merge(url, bad), "rolled_back")
+        record = _expect(stack, site, site.merge(url, bad), "rolled_back")
         told = str(site.people.messages[-1]["text"]).splitlines()[0]
-        found.append(f"the chat hears: {told}; GitHub says {site.statuses(kept.record.sha)[-1]}")
+        found.append(f"the chat hears: {told}; GitHub says {site.statuses(record.progress.sha)[-1]}")
         if site.chat.version() != "8.3.0":
             raise SystemExit(f"8.3.0 should serve again, not {site.chat.version() or 'nothing'}")
     with step("Forge a signature") as found:
@@ -267,12 +267,12 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
         found.append(f"answered with {forged.status}")
 
 
-def _expect(stack: Stack, site: Site, sha: str, state: str) -> Kept:
-    kept = ended(stack, sha)
-    if kept.state.value != state:
-        lines = [kept.record.reason, *kept.gates, *kept.log, *map(str, site.statuses(sha))]
-        raise SystemExit(f"{sha[:7]} is {kept.state.value}, not {state}:\n" + "\n".join(lines))
-    return kept
+def _expect(stack: Stack, site: Site, sha: str, state: str) -> DeployRecord:
+    record = ended(stack, sha)
+    if record.state.value != state:
+        lines = [record.progress.reason, *record.gates, *record.log, *map(str, site.statuses(sha))]
+        raise SystemExit(f"{sha[:7]} is {record.state.value}, not {state}:\n" + "\n".join(lines))
+    return record
 
 
 def demo(state: Path, step: Step) -> str:

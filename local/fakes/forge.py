@@ -10,7 +10,7 @@ from local.github.model import Check as Made
 from local.github.model import Deployment, Status, app_id
 from shared.deploy.model import (
     SHA,
-    Brought,
+    BranchCommit,
     ChangedFile,
     Check,
     Environment,
@@ -18,7 +18,12 @@ from shared.deploy.model import (
     RequiredCheck,
     Review,
 )
-from shared.deploy.ports.forge import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
+from shared.deploy.ports.forge import (
+    DEPLOYMENT_STATES,
+    MAX_BRANCH_COMMITS,
+    BranchProtection,
+    DeploymentRecord,
+)
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, UsageError
 
 
@@ -66,12 +71,12 @@ class MemoryForge:
         newest = {(one.name, one.app): _check(one) for one in found}
         return sorted(newest.values(), key=lambda one: (one.name, one.app))
 
-    def protection(self, branch: str) -> Protection:
+    def protection(self, branch: str) -> BranchProtection:
         """See `Forge.protection`."""
         self.branch_tip(branch)
         rule = self.repository.protections.get(branch)
         required = [RequiredCheck(name, app) for name, app in rule.required_checks.items()] if rule else []
-        return Protection(rule is not None, frozenset(required))
+        return BranchProtection(rule is not None, frozenset(required))
 
     def environment(self, name: str) -> Environment | None:
         """See `Forge.environment`."""
@@ -111,23 +116,23 @@ class MemoryForge:
             return "diverged" if behind else "ahead"
         return "behind" if behind else "identical"
 
-    def commit(self, sha: str) -> Brought:
+    def commit(self, sha: str) -> BranchCommit:
         """See `Forge.commit`."""
         self._commit(sha)
         made = self.repository.history.commits[sha]
-        return Brought(sha, made.parents, _second(made.date))
+        return BranchCommit(sha, made.parents, _second(made.date))
 
-    def brought(self, base: str, head: str) -> list[Brought]:
-        """See `Forge.brought`."""
+    def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
+        """See `Forge.first_parent_commits`."""
         self.relation(base, head)
         commits, line = self.repository.history.commits, []
         theirs = set(self.repository.history.ancestors(base))
         while head and head not in theirs:
             made = commits[head]
             pulls = tuple(_pull(one, whole=False) for one in self.repository.pulls_of(head))
-            line.append(Brought(head, made.parents, _second(made.date), pulls))
+            line.append(BranchCommit(head, made.parents, _second(made.date), pulls))
             head = made.parents[0] if made.parents else ""
-        if len(line) > MOST_BROUGHT:
+        if len(line) > MAX_BRANCH_COMMITS:
             raise Refused("more commits came than are looked at", value=len(line), hint="Deploy one between")
         return line
 

@@ -12,7 +12,7 @@ import yaml
 
 from local.fakes.clock import ManualClock
 from shared.deploy.model import Finding
-from shared.deploy.ports.releases import ChartPackage, Outcome, Repaired, Revision, Say
+from shared.deploy.ports.releases import ChartPackage, HelmResult, ProgressCallback, RepairResult, Revision
 from shared.deploy.state_machine import INTERRUPTED
 from shared.formats.chartyaml import merged, read_manifests, read_values
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused
@@ -79,8 +79,8 @@ class MemoryReleases:
         *,
         timeout: timedelta,  # noqa: ARG002 - here it is over at once
         rollback_on_failure: bool,
-        say: Say,
-    ) -> Outcome:
+        say: ProgressCallback,
+    ) -> HelmResult:
         """See `Releases.upgrade_install`."""
         self._begin()
         last = self.status()
@@ -89,7 +89,7 @@ class MemoryReleases:
         try:
             rendered = self._render(package)
         except Refused as error:
-            return Outcome(False, last, str(error))
+            return HelmResult(False, last, str(error))
         plain = tuple(one for one in rendered if not _is_hook(one))
         failure = _hook_failure(rendered, "pre-upgrade" if last else "pre-install")
         self._write(self._described(package), plain)
@@ -102,9 +102,9 @@ class MemoryReleases:
         self._failed(f'Upgrade "{self._release}"' if last else f'Release "{self._release}"', failure)
         if rollback_on_failure:
             self._way_back(say, first=last is None)
-        return Outcome(False, self.status(), failure, failure.endswith(_LATE))
+        return HelmResult(False, self.status(), failure, failure.endswith(_LATE))
 
-    def _way_back(self, say: Say, *, first: bool) -> None:
+    def _way_back(self, say: ProgressCallback, *, first: bool) -> None:
         """To the newest revision that was good; a first release is taken away again."""
         good = [one for one in self._kept if one.revision.status in ("deployed", "superseded")]
         if good:
@@ -113,7 +113,7 @@ class MemoryReleases:
             self._kept.clear()
             self._apply(())
 
-    def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:  # noqa: ARG002
+    def rollback(self, revision: int, *, timeout: timedelta, say: ProgressCallback) -> HelmResult:  # noqa: ARG002
         """See `Releases.rollback`."""
         self._begin()
         found = next((one for one in self._kept if one.revision.number == revision), None)
@@ -121,14 +121,14 @@ class MemoryReleases:
             raise NotFound("the fake has no such revision", value=revision)
         return self._back_to(found, say)
 
-    def repair(self) -> Repaired:
+    def repair(self) -> RepairResult:
         """See `Releases.repair`."""
         self._begin()
         last = self.status()
         if last is None or not last.pending:
-            return Repaired("nothing", last, "nothing is pending")
+            return RepairResult("nothing", last, "nothing is pending")
         marked = self._mark("failed", f"{INTERRUPTED}: it was left {last.status}")
-        return Repaired("marked", marked, f"revision {last.number} was left {last.status}")
+        return RepairResult("marked", marked, f"revision {last.number} was left {last.status}")
 
     def history(self) -> list[Revision]:
         """See `Releases.history`."""
@@ -191,14 +191,14 @@ class MemoryReleases:
     def _write(self, revision: Revision, manifests: Sequence[Manifest]) -> None:
         self._kept.append(_Kept(revision, tuple(manifests)))
 
-    def _deployed(self, description: str, instead: Revision | None = None) -> Outcome:
+    def _deployed(self, description: str, instead: Revision | None = None) -> HelmResult:
         """The newest revision is good and supersedes those that were; if none was, the one before it."""
         before = [one.revision.number for one in self._kept if one.revision.status == "deployed"]
         before = before or ([instead.number] if instead else [])
         for index, one in enumerate(self._kept):
             if one.revision.number in before:
                 self._kept[index] = replace(one, revision=replace(one.revision, status="superseded"))
-        return Outcome(True, self._mark("deployed", description))
+        return HelmResult(True, self._mark("deployed", description))
 
     def _failed(self, what: str, failure: str) -> Revision:
         """The newest revision is not good; the one before stays what it was."""
@@ -209,14 +209,14 @@ class MemoryReleases:
         self._kept[-1] = replace(self._kept[-1], revision=marked)
         return marked
 
-    def _back_to(self, kept: _Kept, say: Say) -> Outcome:
+    def _back_to(self, kept: _Kept, say: ProgressCallback) -> HelmResult:
         back = f"Rollback to {kept.revision.number}"
         made = replace(kept.revision, number=self._next(), status="pending-rollback", description=back)
         self._write(replace(made, at=self._now()), kept.manifests)
         _tell(say, "rolling back")
         self._apply(kept.manifests)
         if failure := _never_ready(kept.manifests):
-            return Outcome(False, self._failed(f'Release "{self._release}"', failure), failure, True)
+            return HelmResult(False, self._failed(f'Release "{self._release}"', failure), failure, True)
         return self._deployed(back)
 
     def _next(self) -> int:
@@ -235,7 +235,7 @@ def _filled(expression: str, context: Mapping[str, Any]) -> str:
     return str(value)
 
 
-def _tell(say: Say, line: str) -> None:
+def _tell(say: ProgressCallback, line: str) -> None:
     """Helm may be silent for minutes at any moment: an empty line is heard then."""
     say(line)
     say("")

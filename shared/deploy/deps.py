@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from shared.deploy.model import Finding
 from shared.deploy.ports.forge import Forge
 from shared.deploy.ports.releases import Releases
-from shared.deploy.records.deployed import Ledger
-from shared.deploy.records.deploys import Deploys
-from shared.deploy.records.watermarks import Marks
+from shared.deploy.records.deployed import DeployedLedger
+from shared.deploy.records.deploys import DeployStore
+from shared.deploy.records.watermarks import WatermarkStore
 from shared.health.ports import Health
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.kubernetes.manifest import Manifest
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from shared.policy.deploy import DeployPolicy
 
 QUEUE = "deploys"
-MADE_BY = "Groundcrew deploys"  # how the descriptions of our deployments on the forge begin
-LEASE = timedelta(seconds=30)
+DEPLOYMENT_PREFIX = "Groundcrew deploys"  # how the descriptions of our deployments on the forge begin
+LEASE_DURATION = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class DatabaseInfo:
     """The MongoDB behind the chat: its version, and Rocket.Chat's migration counter in it.
 
     `schema` is None if it could not be read or a migration holds the lock.
@@ -40,7 +40,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Decrypted:
+class DecryptedValues:
     """A values file as Helm is to get it, and the secrets in it, which nobody is to see."""
 
     text: str = field(repr=False)
@@ -48,7 +48,7 @@ class Decrypted:
 
 
 @dataclass(frozen=True)
-class Backups:
+class DeployBackups:
     """How a deploy gets its backup: `begin(reason)` gives a set's `class/id`, `state` of it `open`, `sealed`
     or `failed`."""
 
@@ -57,7 +57,7 @@ class Backups:
 
 
 @dataclass(frozen=True)
-class Shipping:
+class DeployDeps:
     """All that a deploy needs. `smoke` looks whether the server runs a version and lets people in;
     `compatible` tells the MongoDB versions of a release, None if that cannot be found out; `decrypt` takes a
     values file's text and name; `validate` checks manifests against a version of Kubernetes; `page` is where
@@ -72,11 +72,11 @@ class Shipping:
     clock: Clock
     policy: DeployPolicy
     notifications: Notifier
-    backups: Backups
-    server: Callable[[], Server]
+    backups: DeployBackups
+    server: Callable[[], DatabaseInfo]
     compatible: Callable[[str], Sequence[str] | None]
     smoke: Callable[[str], Health]
-    decrypt: Callable[[str, str], Decrypted]
+    decrypt: Callable[[str, str], DecryptedValues]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]
     page: str = ""
     # What must not be said, by commit: a worker that goes on with a deploy need not open its values again.
@@ -84,19 +84,19 @@ class Shipping:
     opened: set[str] = field(default_factory=set, compare=False)  # the commits whose values are known
 
     @property
-    def deploys(self) -> Deploys:
+    def deploys(self) -> DeployStore:
         """The deploys on record."""
-        return Deploys(self.state, self.clock)
+        return DeployStore(self.state, self.clock)
 
     @property
-    def marks(self) -> Marks:
+    def watermarks(self) -> WatermarkStore:
         """The newest version that may have touched the data."""
-        return Marks(self.state, self.policy.namespace, self.policy.release)
+        return WatermarkStore(self.state, self.policy.namespace, self.policy.release)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> DeployedLedger:
         """Which commit is deployed where."""
-        return Ledger(self.state)
+        return DeployedLedger(self.state)
 
     @property
     def holds(self) -> Holds:
@@ -114,7 +114,7 @@ class Shipping:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class RequeueAfter:
     """Nothing can be done now: come again after `delay`."""
 
     delay: timedelta

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.deploy.deps import LEASE, Shipping
+from shared.deploy.deps import LEASE_DURATION, DeployDeps
 from shared.deploy.diff.drift import Drift, drift
 from shared.kernel.errors import Locked, NotFound, Refused
 from shared.kernel.ports import Lease
@@ -27,7 +27,7 @@ CORRECTED = "corrected"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DriftReport:
     """What is not as deployed. `revision` 0: there is no release; `skipped` says why nobody looked; `unread`
     are kinds that may not be read, with the reason; `left` is what a correction did not take back."""
 
@@ -48,22 +48,24 @@ class Found:
         return tuple(one for one in self.drifts if one.by_hand and one.restorable)
 
 
-def look(shipping: Shipping) -> Found:
+def compare_release(deps: DeployDeps) -> DriftReport:
     """Compare. Changes nothing. Raises `Unavailable`, and `Refused` if nothing at all may be read."""
-    newest = shipping.releases.status()
+    newest = deps.releases.status()
     if newest is None:
-        return Found(0, skipped="there is no release")
+        return DriftReport(0, skipped="there is no release")
     if newest.status != "deployed":
         # What is live then may be of this revision or of the one before: neither is what should be there.
-        return Found(newest.number, skipped=f"revision {newest.number} is {newest.status}: not compared")
-    deployed, live, unread = _live(shipping, shipping.releases.manifests(newest.number))
-    found = drift(deployed, live, namespace=shipping.policy.namespace)
+        return DriftReport(
+            newest.number, skipped=f"revision {newest.number} is {newest.status}: not compared"
+        )
+    deployed, live, unread = _live(deps, deps.releases.manifests(newest.number))
+    found = drift(deployed, live, namespace=deps.policy.namespace)
     log.info("drift.looked", extra={"revision": newest.number, "drifts": len(found), "unread": len(unread)})
-    return Found(newest.number, tuple(found), unread=unread)
+    return DriftReport(newest.number, tuple(found), unread=unread)
 
 
 def _live(
-    shipping: Shipping, manifests: Sequence[Manifest]
+    deps: DeployDeps, manifests: Sequence[Manifest]
 ) -> tuple[list[Manifest], list[Manifest | None], tuple[str, ...]]:
     """The manifests that can be compared, the live object behind each, and the kinds that may not be read."""
     readable: list[Manifest] = []
@@ -74,7 +76,7 @@ def _live(
         if kind in refused:
             continue
         try:
-            live += shipping.cluster.live([manifest])
+            live += deps.cluster.live([manifest])
             readable.append(manifest)
         except Refused as error:
             refused[kind] = error
@@ -84,58 +86,58 @@ def _live(
     return readable, live, tuple(unread)
 
 
-def check(shipping: Shipping) -> Found:
+def check_drift(deps: DeployDeps) -> DriftReport:
     """Compare and tell; the same drift is told again after the time that policy sets."""
-    found = look(shipping)
-    _tell(shipping, found)
+    found = compare_release(deps)
+    _tell(deps, found)
     return found
 
 
-def correct(shipping: Shipping, *, by: str) -> Found:
+def correct_drift(deps: DeployDeps, *, by: str) -> DriftReport:
     """Apply the deployed manifests again, as a new revision. Raises Locked if a deploy is at it."""
-    with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
-        found = look(shipping)
-        if busy := _busy(shipping):
+    with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+        found = compare_release(deps)
+        if busy := _busy(deps):
             raise Locked(busy, hint="Let it end, then look again.")
-        return _corrected(shipping, found, lease, by=by) if found.drifts else found
+        return _corrected(deps, found, lease, by=by) if found.drifts else found
 
 
-def _busy(shipping: Shipping) -> str:
+def _busy(deps: DeployDeps) -> str:
     """Why the release is not to be touched now: a deploy is at it, or a restore is to be decided about."""
-    if shipping.marks.read() is not None:
+    if deps.watermarks.read() is not None:
         return "a restore is proposed"
-    return shipping.deploys.busy()
+    return deps.deploys.busy()
 
 
-def _corrected(shipping: Shipping, found: Found, lease: Lease, *, by: str) -> Found:
-    outcome = shipping.releases.rollback(
-        found.revision, timeout=shipping.policy.helm_timeout, say=lambda _line: lease.check()
+def _corrected(deps: DeployDeps, found: DriftReport, lease: Lease, *, by: str) -> DriftReport:
+    outcome = deps.releases.rollback(
+        found.revision, timeout=deps.policy.helm_timeout, say=lambda _line: lease.check()
     )
     if outcome.succeeded and outcome.revision is not None:
-        now, made = shipping.clock.now(), outcome.revision.number
-        for environment in shipping.policy.environments:
-            version = shipping.ledger.read(environment).version
-            shipping.ledger.went_back(environment, found.revision, made, version, now)
+        now, made = deps.clock.now(), outcome.revision.number
+        for environment in deps.policy.environments:
+            version = deps.ledger.read(environment).version
+            deps.ledger.went_back(environment, found.revision, made, version, now)
     left: tuple[Drift, ...] = ()
     word = f"not corrected: {outcome.reason}"
     if outcome.succeeded:
-        left = look(shipping).drifts
+        left = compare_release(deps).drifts
         word = f"corrected, but for {len(left)} of {len(found.drifts)} fields" if left else CORRECTED
-    Audit(shipping.state, shipping.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
+    Audit(deps.state, deps.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
     return replace(found, corrected=word, left=left)
 
 
-def daily(shipping: Shipping) -> str:
+def run_daily_check(deps: DeployDeps) -> str:
     """What the timer does; returns it in a sentence. A deploy under way is left alone."""
     try:
-        with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
-            found = look(shipping)
-            may = shipping.policy.correct_drift and not _busy(shipping)
-            if may and found.by_hand and _digest(found.by_hand) != _kept(shipping):
-                found = _corrected(shipping, found, lease, by=_OWNER)
+        with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+            found = compare_release(deps)
+            may = deps.policy.correct_drift and not _busy(deps)
+            if may and found.by_hand and _digest(found.by_hand) != _kept(deps):
+                found = _corrected(deps, found, lease, by=_OWNER)
                 # What applying did not take back, it will not take back tomorrow either: no revision a day.
-                _keep(shipping, _digest(replace(found, drifts=found.left).by_hand))
-            _tell(shipping, found)
+                _keep(deps, _digest(replace(found, drifts=found.left).by_hand))
+            _tell(deps, found)
     except Locked:
         return "a deploy is at it: looked tomorrow"
     fields = f"revision {found.revision}: {len(found.drifts)} fields are not as deployed"
@@ -147,33 +149,33 @@ def _digest(drifts: Sequence[Drift]) -> str:
     return hashlib.sha256("\n".join(map(str, drifts)).encode()).hexdigest()[:16]
 
 
-def _place(shipping: Shipping) -> str:
-    return f"deploys/drift/{shipping.policy.namespace}-{shipping.policy.release}"
+def _place(deps: DeployDeps) -> str:
+    return f"deploys/drift/{deps.policy.namespace}-{deps.policy.release}"
 
 
-def _kept(shipping: Shipping) -> str:
+def _kept(deps: DeployDeps) -> str:
     """The digest of what the last correction left."""
     try:
-        return shipping.state.read(_place(shipping))[0].decode()
+        return deps.state.read(_place(deps))[0].decode()
     except NotFound:
         return ""
 
 
-def _keep(shipping: Shipping, digest: str) -> None:
-    shipping.state.replace(_place(shipping), digest.encode(), etag=None)
+def _keep(deps: DeployDeps, digest: str) -> None:
+    deps.state.replace(_place(deps), digest.encode(), etag=None)
 
 
-def _tell(shipping: Shipping, found: Found) -> None:
-    release = shipping.policy.release
+def _tell(deps: DeployDeps, found: DriftReport) -> None:
+    release = deps.policy.release
     if found.corrected.startswith(CORRECTED):
-        shipping.notifications.notify(_taken_back(release, found))
+        deps.notifications.notify(_taken_back(release, found))
     elif found.drifts:
-        shipping.notifications.notify(_differs(release, found))
+        deps.notifications.notify(_differs(release, found))
     if found.unread:
-        shipping.notifications.notify(_not_compared(release, found.unread))
+        deps.notifications.notify(_not_compared(release, found.unread))
 
 
-def _differs(release: str, found: Found) -> Notice:
+def _differs(release: str, found: DriftReport) -> Notice:
     lines = found.lines()
     hint = "Bring it into the repository, or take it back: groundcrew deploy drift --correct"
     return Notice(
@@ -186,7 +188,7 @@ def _differs(release: str, found: Found) -> Notice:
     )
 
 
-def _taken_back(release: str, found: Found) -> Notice:
+def _taken_back(release: str, found: DriftReport) -> Notice:
     """Each time, since each time it is somebody's change that is gone."""
     left = [str(one) for one in found.left]
     # By the place: the time at which a field was changed may be another after the correction.

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from shared.deploy.deps import LEASE, QUEUE, Shipping, Wait
+from shared.deploy.deps import LEASE_DURATION, QUEUE, DeployDeps, RequeueAfter
 from shared.deploy.gates.evaluate import Gating, ask
-from shared.deploy.ordering import Request as Waiting
-from shared.deploy.ordering import next_turn
-from shared.deploy.records.deploys import Kept, Request, parse_request
-from shared.deploy.rollout.reconcile import Course, let_go
+from shared.deploy.ordering import QueuedDeploy, next_turn
+from shared.deploy.records.deploys import DeployRecord, DeployRequest, parse_request
+from shared.deploy.rollout.reconcile import DeployReconciler, close_deploy
 from shared.deploy.rollout.session import hold
-from shared.deploy.state_machine import State
+from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import GroundcrewError, Locked, UsageError
 from shared.kernel.ports import Lease
 
@@ -28,149 +27,151 @@ log = logging.getLogger(__name__)
 _ASK_AGAIN = timedelta(seconds=15)
 
 
-def run(shipping: Shipping, asked: Sequence[Mapping[str, Any]]) -> str:
+def handle_message(deps: DeployDeps, asked: Sequence[Mapping[str, Any]]) -> str:
     """Do what one message asks for; returns what was done, in a sentence.
 
     Requests that came together are parted, so that each is tried again by itself.
     """
     if len(asked) == 1:
-        return take(shipping, asked[0])
+        return handle_request(deps, asked[0])
     for one in asked:
-        shipping.queues.send(QUEUE, parse_request(one).dump())
+        deps.queues.send(QUEUE, parse_request(one).dump())
     return f"parted {len(asked)} requests that came together"
 
 
-def take(shipping: Shipping, asked: Mapping[str, Any]) -> str:
+def handle_request(deps: DeployDeps, asked: Mapping[str, Any]) -> str:
     """Begin a deploy or go on with it. Raises UsageError for what is no request of ours."""
-    request = _ours(shipping, parse_request(asked))
-    deploys = shipping.deploys
-    if deploys.seen(request):
+    request = _require_own_target(deps, parse_request(asked))
+    deploys = deps.deploys
+    if deploys.is_completed(request):
         return f"the delivery {request.delivery} was dealt with before"
-    kept = deploys.begin(request)
-    if _came_too_early(kept, request):
+    record = deploys.begin(request)
+    if _superseded_by_pull_event(record, request):
         request = replace(request, again=f"pull-{request.pull}")
-        kept = deploys.begin(request)
-    if kept.ended:
-        let_go(shipping, kept, request)
-        return f"{request.sha[:7]} was dealt with before: it is {kept.state}"
-    if 0 < request.turn < kept.turn:
+        record = deploys.begin(request)
+    if record.ended:
+        close_deploy(deps, record, request)
+        return f"{request.sha[:7]} was dealt with before: it is {record.state}"
+    if 0 < request.turn < record.turn:
         return f"{request.sha[:7]} goes on by a later message"
-    if not kept.state.final:
+    if not record.state.final:
         # Before the lease: while it waits for its turn the machine must not be stopped either.
-        hold(shipping, kept)
+        hold(deps, record)
     try:
-        with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
-            wait = _in_turn(shipping, request, lease)
-            kept = deploys.load(request.key)
+        with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+            wait = _run_in_order(deps, request, lease)
+            record = deploys.load(request.key)
             if wait is not None:
-                return _leave(shipping, kept, request, wait)
+                return _requeue_waiting(deps, record, request, wait)
     except Locked as error:
-        return _again(shipping, kept, request, Wait(_ASK_AGAIN, f"another deploy is at it ({error})"))
-    let_go(shipping, kept, request)
-    return f"{request.sha[:7]} is {kept.state}: {kept.record.reason}"
+        return _requeue(deps, record, request, RequeueAfter(_ASK_AGAIN, f"another deploy is at it ({error})"))
+    close_deploy(deps, record, request)
+    return f"{request.sha[:7]} is {record.state}: {record.progress.reason}"
 
 
-def _came_too_early(kept: Kept, request: Request) -> bool:
+def _superseded_by_pull_event(record: DeployRecord, request: DeployRequest) -> bool:
     """Whether a push was refused for having no pull request, which this event names."""
-    nameless = kept.request.pull == 0 and kept.record.pull == 0 and not kept.request.again
-    return bool(request.pull) and not request.again and nameless and kept.state is State.FAILED
+    nameless = record.request.pull == 0 and record.progress.pull == 0 and not record.request.again
+    return bool(request.pull) and not request.again and nameless and record.state is DeployState.FAILED
 
 
-def _leave(shipping: Shipping, kept: Kept, request: Request, wait: Wait) -> str:
+def _requeue_waiting(
+    deps: DeployDeps, record: DeployRecord, request: DeployRequest, wait: RequeueAfter
+) -> str:
     """Sent first and noted then: of two messages, should it come to that, the earlier one is dropped."""
-    turn = kept.turn + 1
-    told = _again(shipping, kept, replace(request, turn=turn), wait)
-    shipping.deploys.save(replace(kept, turn=turn))
+    turn = record.turn + 1
+    told = _requeue(deps, record, replace(request, turn=turn), wait)
+    deps.deploys.save(replace(record, turn=turn))
     return told
 
 
-def _again(shipping: Shipping, kept: Kept, request: Request, wait: Wait) -> str:
-    shipping.queues.send(QUEUE, request.dump(), delay=wait.delay)
+def _requeue(deps: DeployDeps, record: DeployRecord, request: DeployRequest, wait: RequeueAfter) -> str:
+    deps.queues.send(QUEUE, request.dump(), delay=wait.delay)
     seconds = wait.delay.total_seconds()
     log.info("deploy.waits", extra={"deploy": request.key, "seconds": seconds, "why": wait.why})
-    return f"{request.sha[:7]} is {kept.state} and {wait.why}"
+    return f"{request.sha[:7]} is {record.state} and {wait.why}"
 
 
-def _ours(shipping: Shipping, request: Request) -> Request:
+def _require_own_target(deps: DeployDeps, request: DeployRequest) -> DeployRequest:
     """Raises UsageError for another repository or environment than policy's."""
-    if request.repository.lower() != shipping.repository.lower():
+    if request.repository.lower() != deps.repository.lower():
         raise UsageError(f"{request.repository} is not deployed from here", hint="See deploy.repository.")
-    if request.environment not in shipping.policy.environments:
+    if request.environment not in deps.policy.environments:
         raise UsageError(f"{request.environment} is none of policy's environments", hint="See policy.yaml.")
     return request
 
 
-def _in_turn(shipping: Shipping, request: Request, lease: Lease) -> Wait | None:
+def _run_in_order(deps: DeployDeps, request: DeployRequest, lease: Lease) -> RequeueAfter | None:
     """First what is in the middle of it, then the latest merge, then this one."""
-    for other in shipping.deploys.open():
-        Course(shipping, other, lease).settle()  # whoever ended it may have died right then
-    for other in _before(shipping, request.key):
-        wait = Course(shipping, other, lease).go()
-        ended = shipping.deploys.load(other.record.key).state.final
-        if wait is not None and not ended and _touched(shipping, other):
-            return Wait(wait.delay, f"{other.record.sha[:7]} goes first: {wait.why}")
-    kept = shipping.deploys.load(request.key)
-    if request.pull and not kept.request.pull:  # a push told of the commit before its pull request did
-        named = replace(kept.request, pull=request.pull)
-        kept = shipping.deploys.save(replace(kept, request=named))
-    return None if kept.ended else Course(shipping, kept, lease).go()
+    for other in deps.deploys.open():
+        DeployReconciler(deps, other, lease).settle()  # whoever ended it may have died right then
+    for other in _predecessors(deps, request.key):
+        wait = DeployReconciler(deps, other, lease).go()
+        ended = deps.deploys.load(other.progress.key).state.final
+        if wait is not None and not ended and _has_started(deps, other):
+            return RequeueAfter(wait.delay, f"{other.progress.sha[:7]} goes first: {wait.why}")
+    record = deps.deploys.load(request.key)
+    if request.pull and not record.request.pull:  # a push told of the commit before its pull request did
+        named = replace(record.request, pull=request.pull)
+        record = deps.deploys.save(replace(record, request=named))
+    return None if record.ended else DeployReconciler(deps, record, lease).go()
 
 
-def _touched(shipping: Shipping, other: Kept) -> bool:
+def _has_started(deps: DeployDeps, other: DeployRecord) -> bool:
     """Whether the other deploy is past its gates: nothing else may happen to the release before it ends."""
-    state = shipping.deploys.load(other.record.key).state
+    state = deps.deploys.load(other.progress.key).state
     return state.busy or state.final
 
 
-def _before(shipping: Shipping, key: str) -> list[Kept]:
+def _predecessors(deps: DeployDeps, key: str) -> list[DeployRecord]:
     """What goes before the deploy of that key: those past their gates, and later merges that wait."""
-    open_ = [one for one in shipping.deploys.open() if not one.state.final]
-    busy = [one for one in open_ if one.state.busy and one.record.key != key]
-    mine = next((one for one in open_ if one.record.key == key), None)
+    open_ = [one for one in deps.deploys.open() if not one.state.final]
+    busy = [one for one in open_ if one.state.busy and one.progress.key != key]
+    mine = next((one for one in open_ if one.progress.key == key), None)
     if mine is None or mine.state.busy:
         return busy
-    waiting = {one.record.key: _merged(shipping, one) for one in open_ if one not in busy}
+    waiting = {one.progress.key: _with_merge_time(deps, one) for one in open_ if one not in busy}
     requests = {
-        Waiting(one.record.sha, one.record.pull, one.merged_at): one
+        QueuedDeploy(one.progress.sha, one.progress.pull, one.merged_at): one
         for one in waiting.values()
-        if one.merged_at and one.record.environment == mine.record.environment
+        if one.merged_at and one.progress.environment == mine.progress.environment
     }
     turn = next_turn(tuple(requests))
-    if turn.now is None or requests[turn.now].record.key == key:
+    if turn.now is None or requests[turn.now].progress.key == key:
         return busy
     return [*busy, requests[turn.now]]
 
 
-def _merged(shipping: Shipping, kept: Kept) -> Kept:
+def _with_merge_time(deps: DeployDeps, record: DeployRecord) -> DeployRecord:
     """With the time of its merge, which the order goes by; without it if the forge does not know."""
-    if kept.merged_at or not kept.request.pull:
-        return kept
+    if record.merged_at or not record.request.pull:
+        return record
     try:
-        return replace(kept, merged_at=shipping.forge.pull(kept.request.pull).merged_at)
+        return replace(record, merged_at=deps.forge.pull(record.request.pull).merged_at)
     except GroundcrewError as error:
-        log.warning("deploy.no_merge", extra={"deploy": kept.record.key, "error": str(error)})
-        return kept
+        log.warning("deploy.no_merge", extra={"deploy": record.progress.key, "error": str(error)})
+        return record
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeployPreview:
     """What a deploy would do: the gates, and what would change."""
 
-    request: Request
+    request: DeployRequest
     found: Gating
 
 
-def survey(shipping: Shipping, sha: str, environment: str, *, pull: int = 0) -> Plan:
+def preview_deploy(deps: DeployDeps, sha: str, environment: str, *, pull: int = 0) -> DeployPreview:
     """Ask all gates about a commit and plan its deploy. Changes nothing. Raises UsageError, Unavailable."""
-    plain = {"repository": shipping.repository, "sha": sha, "environment": environment, "pull": pull}
-    request = _ours(shipping, parse_request({**plain, "again": "plan"}))
-    return Plan(request, ask(shipping, request))
+    plain = {"repository": deps.repository, "sha": sha, "environment": environment, "pull": pull}
+    request = _require_own_target(deps, parse_request({**plain, "again": "plan"}))
+    return DeployPreview(request, ask(deps, request))
 
 
-def request(shipping: Shipping, sha: str, environment: str) -> Request:
+def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:
     """Ask for a deploy of a commit, also of one that was deployed or failed before. Raises UsageError."""
-    again = shipping.clock.now().strftime("%Y%m%dT%H%M%SZ")
-    plain = {"repository": shipping.repository, "sha": sha, "environment": environment, "again": again}
-    made = _ours(shipping, parse_request(plain))
-    shipping.queues.send(QUEUE, made.dump())
+    again = deps.clock.now().strftime("%Y%m%dT%H%M%SZ")
+    plain = {"repository": deps.repository, "sha": sha, "environment": environment, "again": again}
+    made = _require_own_target(deps, parse_request(plain))
+    deps.queues.send(QUEUE, made.dump())
     return made

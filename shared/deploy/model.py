@@ -64,7 +64,7 @@ class RequiredCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class BranchCommit:
     """A commit, and the pull requests that the forge lists for it, without who merged them.
 
     `committed_at` is what whoever made the commit wrote into it.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 
-from shared.deploy.deps import MADE_BY, Shipping
-from shared.deploy.records.deploys import Kept
-from shared.deploy.state_machine import State
+from shared.deploy.deps import DEPLOYMENT_PREFIX, DeployDeps
+from shared.deploy.records.deploys import DeployRecord
+from shared.deploy.state_machine import DeployState
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, UsageError
 from shared.notifications.ports import Notice, Severity
@@ -19,25 +19,25 @@ from shared.records.audit import Audit
 log = logging.getLogger(__name__)
 
 _FORGE = {
-    State.DONE: "success",
-    State.SUPERSEDED: "inactive",
-    State.FAILED: "failure",
-    State.ROLLED_BACK: "failure",
-    State.RESTORE_PROPOSED: "error",
+    DeployState.DONE: "success",
+    DeployState.SUPERSEDED: "inactive",
+    DeployState.FAILED: "failure",
+    DeployState.ROLLED_BACK: "failure",
+    DeployState.RESTORE_PROPOSED: "error",
 }
 _TITLES = {
-    State.DONE: "is deployed",
-    State.SUPERSEDED: "was superseded",
-    State.FAILED: "was not deployed",
-    State.ROLLED_BACK: "was rolled back",
-    State.RESTORE_PROPOSED: "failed, and a restore is proposed",
+    DeployState.DONE: "is deployed",
+    DeployState.SUPERSEDED: "was superseded",
+    DeployState.FAILED: "was not deployed",
+    DeployState.ROLLED_BACK: "was rolled back",
+    DeployState.RESTORE_PROPOSED: "failed, and a restore is proposed",
 }
 _SEVERITY = {
-    State.DONE: Severity.INFO,
-    State.SUPERSEDED: Severity.INFO,
-    State.FAILED: Severity.WARNING,
-    State.ROLLED_BACK: Severity.WARNING,
-    State.RESTORE_PROPOSED: Severity.CRITICAL,
+    DeployState.DONE: Severity.INFO,
+    DeployState.SUPERSEDED: Severity.INFO,
+    DeployState.FAILED: Severity.WARNING,
+    DeployState.ROLLED_BACK: Severity.WARNING,
+    DeployState.RESTORE_PROPOSED: Severity.CRITICAL,
 }
 _UNCLEAR = (
     "What runs may be neither the old nor the new release. Look: groundcrew deploy history. "
@@ -45,127 +45,130 @@ _UNCLEAR = (
 )
 
 
-def open_deployment(shipping: Shipping, kept: Kept) -> int:
+def open_deployment(deps: DeployDeps, record: DeployRecord) -> int:
     """The forge's deployment of this commit: one that a killed worker made, or a new one; 0 if refused."""
-    record = kept.record
-    if record.deployment:
-        return record.deployment
+    progress = record.progress
+    if progress.deployment:
+        return progress.deployment
     try:
-        known = shipping.forge.deployments(record.environment, sha=record.sha)
-        ours = [one for one in known if one.description.startswith(MADE_BY)]
+        known = deps.forge.deployments(progress.environment, sha=progress.sha)
+        ours = [one for one in known if one.description.startswith(DEPLOYMENT_PREFIX)]
         waiting = [one.id for one in ours if one.state in ("pending", "queued", "in_progress")]
-        made = waiting[0] if waiting else shipping.forge.create_deployment(
-            record.sha, record.environment, f"{MADE_BY} {record.sha[:7]}"
+        made = waiting[0] if waiting else deps.forge.create_deployment(
+            progress.sha, progress.environment, f"{DEPLOYMENT_PREFIX} {progress.sha[:7]}"
         )  # fmt: skip
-        link = shipping.link(record.key)
-        shipping.forge.set_deployment_status(made, "in_progress", "the gates are asked", link)
+        link = deps.link(progress.key)
+        deps.forge.set_deployment_status(made, "in_progress", "the gates are asked", link)
     except (NotFound, Refused) as error:
-        log.warning("deploy.no_deployment", extra={"deploy": record.key, "error": str(error)})
+        log.warning("deploy.no_deployment", extra={"deploy": progress.key, "error": str(error)})
         return 0
     return made
 
 
-def progress(shipping: Shipping, kept: Kept, text: str) -> None:
+def report_step(deps: DeployDeps, record: DeployRecord, text: str) -> None:
     """A new step, on the forge; its failure changes nothing."""
-    record, told = kept.record, f"{kept.state.value}: {text}"
-    log.info("deploy.step", extra={"deploy": record.key, "state": kept.state.value, "reason": text})
-    if not record.deployment:
+    progress, told = record.progress, f"{record.state.value}: {text}"
+    log.info("deploy.step", extra={"deploy": progress.key, "state": record.state.value, "reason": text})
+    if not progress.deployment:
         return
     try:
-        link = shipping.link(record.key)
-        shipping.forge.set_deployment_status(record.deployment, "in_progress", told, link)
+        link = deps.link(progress.key)
+        deps.forge.set_deployment_status(progress.deployment, "in_progress", told, link)
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
+        log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
 
 
-def tell_forge(shipping: Shipping, kept: Kept) -> None:
+def report_deployment_status(deps: DeployDeps, record: DeployRecord) -> None:
     """How it ended, to the forge and its readers. Raises if that must be told again."""
-    record = kept.record
-    if record.deployment:
-        state = _FORGE[record.state]
+    progress = record.progress
+    if progress.deployment:
+        state = _FORGE[progress.state]
         try:
-            link = shipping.link(record.key)
-            shipping.forge.set_deployment_status(record.deployment, state, record.reason or state, link)
+            link = deps.link(progress.key)
+            deps.forge.set_deployment_status(progress.deployment, state, progress.reason or state, link)
         except (NotFound, Refused, UsageError) as error:
-            log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
-    if record.state in (State.ROLLED_BACK, State.RESTORE_PROPOSED, State.FAILED):
-        _comment(shipping, kept)
+            log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
+    if progress.state in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED, DeployState.FAILED):
+        _comment(deps, record)
 
 
-def tell_people(shipping: Shipping, kept: Kept) -> None:
+def notify_people(deps: DeployDeps, record: DeployRecord) -> None:
     """How it ended, to people and the audit trail. Raises if that must be told again."""
-    record = kept.record
-    shipping.notifications.notify(notice(shipping, kept))
-    Audit(shipping.state, shipping.clock).append(
-        kept.by or "groundcrew", "deploy", f"{record.sha} to {record.environment}", record.state.value
+    progress = record.progress
+    deps.notifications.notify(build_notice(deps, record))
+    Audit(deps.state, deps.clock).append(
+        record.by or "groundcrew", "deploy", f"{progress.sha} to {progress.environment}", progress.state.value
     )
     log.info(
-        "deploy.ended", extra={"deploy": record.key, "state": record.state.value, "reason": record.reason}
+        "deploy.ended",
+        extra={"deploy": progress.key, "state": progress.state.value, "reason": progress.reason},
     )
 
 
-def _comment(shipping: Shipping, kept: Kept) -> None:
+def _comment(deps: DeployDeps, record: DeployRecord) -> None:
     """Under the pull request, where its author looks."""
-    pull = kept.record.pull
+    pull = record.progress.pull
     if not pull:
         return
-    told = notice(shipping, kept)
+    told = build_notice(deps, record)
     try:
-        shipping.forge.comment(pull, f"**{told.title}**\n\n{told.text}\n\n{told.hint}".strip())
+        deps.forge.comment(pull, f"**{told.title}**\n\n{told.text}\n\n{told.hint}".strip())
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": kept.record.key, "error": str(error)})
+        log.warning("deploy.not_told", extra={"deploy": record.progress.key, "error": str(error)})
 
 
-def notice(shipping: Shipping, kept: Kept) -> Notice:
+def build_notice(deps: DeployDeps, record: DeployRecord) -> Notice:
     """Who, what, how it ended, how long it took."""
-    record, policy = kept.record, shipping.policy
-    what = kept.title or record.sha[:7]
-    version = record.version_after or "it"
-    if record.changes_version:
-        version = f"{record.version_before or 'what was there'} → {record.version_after}"
+    progress, policy = record.progress, deps.policy
+    what = record.title or progress.sha[:7]
+    version = progress.version_after or "it"
+    if progress.changes_version:
+        version = f"{progress.version_before or 'what was there'} → {progress.version_after}"
     lines = [
-        f"{kept.title or 'A change'} (#{record.pull}) by {kept.by or 'somebody'}" if record.pull else what,
-        f"Rocket.Chat {version}, release {policy.release}, commit {record.sha[:7]}",
-        f"{record.reason}" if record.reason else "",
-        f"It took {format_duration(kept.took)}.",
+        f"{record.title or 'A change'} (#{progress.pull}) by {record.by or 'somebody'}"
+        if progress.pull
+        else what,
+        f"Rocket.Chat {version}, release {policy.release}, commit {progress.sha[:7]}",
+        f"{progress.reason}" if progress.reason else "",
+        f"It took {format_duration(record.took)}.",
     ]
-    if record.backup:
-        lines.append(f"The backup {record.backup} was taken before.")
-    lines.append(_progress_line(shipping, kept))
-    title = f"{policy.release} {record.sha[:7]} {_TITLES[record.state]} ({record.environment})"
+    if progress.backup:
+        lines.append(f"The backup {progress.backup} was taken before.")
+    lines.append(_progress_line(deps, record))
+    title = f"{policy.release} {progress.sha[:7]} {_TITLES[progress.state]} ({progress.environment})"
     text = "\n".join(line for line in lines if line)
-    severity = Severity.CRITICAL if record.unclear else _SEVERITY[record.state]
-    return Notice(severity, title, text, hint(kept), key=f"deploy/{record.key}/{record.state}")
+    severity = Severity.CRITICAL if progress.unclear else _SEVERITY[progress.state]
+    return Notice(severity, title, text, build_hint(record), key=f"deploy/{progress.key}/{progress.state}")
 
 
-def _progress_line(shipping: Shipping, kept: Kept) -> str:
-    link = shipping.link(kept.record.key)
+def _progress_line(deps: DeployDeps, record: DeployRecord) -> str:
+    link = deps.link(record.progress.key)
     return f"Progress: {link}" if link else ""
 
 
-def hint(kept: Kept) -> str:
+def build_hint(record: DeployRecord) -> str:
     """What somebody has to do now; empty if nothing."""
-    match kept.state:
-        case State.RESTORE_PROPOSED:
-            return kept.proposal
-        case State.FAILED if kept.record.unclear:
-            return _UNCLEAR.format(back=kept.record.revision_before)
-        case State.FAILED:
-            return "\n".join(line for line in kept.gates if not line.startswith("passed"))
-        case State.ROLLED_BACK:
+    match record.state:
+        case DeployState.RESTORE_PROPOSED:
+            return record.proposal
+        case DeployState.FAILED if record.progress.unclear:
+            return _UNCLEAR.format(back=record.progress.revision_before)
+        case DeployState.FAILED:
+            return "\n".join(line for line in record.gates if not line.startswith("passed"))
+        case DeployState.ROLLED_BACK:
             return "Mend it and merge again; what ran before runs again."
     return ""
 
 
-def stuck(shipping: Shipping, kept: Kept, why: str) -> None:
+def notify_stuck(deps: DeployDeps, record: DeployRecord, why: str) -> None:
     """A deploy in the middle of which an outside system went away for long."""
-    record = kept.record
-    title = f"the deploy of {record.sha[:7]} is stuck ({kept.state.value})"
-    text = "\n".join(line for line in (why, _progress_line(shipping, kept)) if line)
+    progress = record.progress
+    title = f"the deploy of {progress.sha[:7]} is stuck ({record.state.value})"
+    text = "\n".join(line for line in (why, _progress_line(deps, record)) if line)
     wait = "It goes on by itself when that answers again. Is the VM up? See groundcrew deploy status."
     try:
-        shipping.notifications.notify(
-            Notice(Severity.CRITICAL, title, text, wait, key=f"deploy/{record.key}/stuck", again=True)
+        deps.notifications.notify(
+            Notice(Severity.CRITICAL, title, text, wait, key=f"deploy/{progress.key}/stuck", again=True)
         )
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": record.key, "error": str(error)})
+        log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})

@@ -35,7 +35,7 @@ def delivery_action(state: str | None) -> Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class QueuedDeploy:
     """A deploy that waits for the lease of its release."""
 
     sha: str
@@ -47,11 +47,11 @@ class Request:
 class Turn:
     """Who goes now, and who need not go at all since a later one brings its changes too."""
 
-    now: Request | None
-    superseded: tuple[Request, ...] = ()
+    now: QueuedDeploy | None
+    superseded: tuple[QueuedDeploy, ...] = ()
 
 
-def next_turn(waiting: Sequence[Request]) -> Turn:
+def next_turn(waiting: Sequence[QueuedDeploy]) -> Turn:
     """The latest merge of those that wait goes, the earlier ones are in it.
 
     Of the same moment, the higher pull request is the later one.

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from shared.deploy.notify import hint
-from shared.deploy.page_html import PATH, Entry, Gate, Story, render, render_list
-from shared.deploy.records.deploys import AGREED, KEY, Deploys, Kept
-from shared.deploy.state_machine import State
+from shared.deploy.notify import build_hint
+from shared.deploy.page_html import PATH, DeployEntry, DeployView, GateRow, render, render_list
+from shared.deploy.records.deploys import AGREED, KEY, DeployRecord, DeployStore
+from shared.deploy.state_machine import DeployState
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
@@ -24,8 +24,8 @@ from shared.web.signin import Person, person_of, please_sign_in
 log = logging.getLogger(__name__)
 
 SHOWN = 20
-_KINDS = {State.DONE: "up", State.ROLLING_BACK: "bad"} | dict.fromkeys(
-    (State.FAILED, State.ROLLED_BACK, State.RESTORE_PROPOSED), "bad"
+_KINDS = {DeployState.DONE: "up", DeployState.ROLLING_BACK: "bad"} | dict.fromkeys(
+    (DeployState.FAILED, DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED), "bad"
 )
 
 
@@ -39,7 +39,7 @@ class DeployPage:
     sign_in: str = ""  # who vouches for people
 
 
-def answer(page: DeployPage, headers: Mapping[str, str], key: str = "") -> Page:
+def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> Page:
     """The deploy of that key, or the newest ones; names of headers are in lower case.
 
     Never raises what a person could do nothing about.
@@ -61,15 +61,15 @@ def answer(page: DeployPage, headers: Mapping[str, str], key: str = "") -> Page:
 
 def _one(page: DeployPage, person: Person, key: str) -> Page:
     try:
-        kept = Deploys(page.state, page.clock).load(key)
+        record = DeployStore(page.state, page.clock).load(key)
     except NotFound:
         return _not_found()
-    return html(200, render(story_of(kept, page.clock.now(), page.zone), who=person.name))
+    return html(200, render(build_view(record, page.clock.now(), page.zone), who=person.name))
 
 
 def _newest(page: DeployPage, person: Person) -> Page:
-    newest = reversed(Deploys(page.state, page.clock).all(SHOWN))
-    entries = [_entry(kept, page.clock.now(), page.zone) for kept in newest]
+    newest = reversed(DeployStore(page.state, page.clock).all(SHOWN))
+    entries = [_entry(record, page.clock.now(), page.zone) for record in newest]
     return html(200, render_list(entries, who=person.name))
 
 
@@ -77,89 +77,96 @@ def _not_found() -> Page:
     return html(404, refusal("Not found", "There is no such deploy on record.", link=(PATH, "All deploys")))
 
 
-def story_of(kept: Kept, now: datetime, zone: tzinfo) -> Story:
+def build_view(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployView:
     """All that is shown of a deploy."""
-    record = kept.record
-    advice, commands = _advice(kept)
-    gates = (line.partition("  ") for line in kept.gates)
-    entry = Entry(record.key, _title(kept), _headline(kept, now), _kind(kept), _reason(kept), _moves(kept))
-    return Story(
+    progress = record.progress
+    advice, commands = _advice(record)
+    gates = (line.partition("  ") for line in record.gates)
+    entry = DeployEntry(
+        progress.key, _title(record), _headline(record, now), _kind(record), _reason(record), _moves(record)
+    )
+    return DeployView(
         entry,
-        f"Deploy {record.sha[:7]} to {record.environment}",
-        tuple((name, value) for name, value in _facts(kept, now, zone) if value),
+        f"Deploy {progress.sha[:7]} to {progress.environment}",
+        tuple((name, value) for name, value in _facts(record, now, zone) if value),
         advice,
         commands,
-        tuple(Gate(word, text) for word, _, text in gates),
-        kept.log,
-        kept.plan.rstrip(),
+        tuple(GateRow(word, text) for word, _, text in gates),
+        record.log,
+        record.plan.rstrip(),
     )
 
 
-def _entry(kept: Kept, now: datetime, zone: tzinfo) -> Entry:
-    record = kept.record
-    took = _took(kept)
-    what = [_version(kept), record.environment, kept.by and f"by {kept.by}"]
-    begun = f"{record.sha[:7]}, begun {_at(kept.started, zone)}"
+def _entry(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployEntry:
+    progress = record.progress
+    took = _took(record)
+    what = [_version(record), progress.environment, record.by and f"by {record.by}"]
+    begun = f"{progress.sha[:7]}, begun {_at(record.started, zone)}"
     lines = (", ".join(word for word in what if word), f"{begun}, took {took}" if took else begun)
-    return Entry(record.key, _title(kept), _headline(kept, now), _kind(kept), lines, _moves(kept))
+    return DeployEntry(
+        progress.key, _title(record), _headline(record, now), _kind(record), lines, _moves(record)
+    )
 
 
-def _title(kept: Kept) -> str:
+def _title(record: DeployRecord) -> str:
     """As its author named it, who may have named a secret."""
-    pull = f"#{kept.record.pull}" if kept.record.pull else ""
-    return " ".join(filter(None, (pull, redact(kept.title)))) or f"Commit {kept.record.sha[:7]}"
+    pull = f"#{record.progress.pull}" if record.progress.pull else ""
+    return " ".join(filter(None, (pull, redact(record.title)))) or f"Commit {record.progress.sha[:7]}"
 
 
-def _headline(kept: Kept, now: datetime) -> str:
-    word = "smoke test" if kept.state is State.SMOKE else kept.state.value.replace("_", " ")
-    return word if kept.state.final else f"{word}, for {_span(now - kept.since)}"
+def _headline(record: DeployRecord, now: datetime) -> str:
+    word = "smoke test" if record.state is DeployState.SMOKE else record.state.value.replace("_", " ")
+    return word if record.state.final else f"{word}, for {_span(now - record.since)}"
 
 
-def _kind(kept: Kept) -> str:
-    return _KINDS.get(kept.state, "off")
+def _kind(record: DeployRecord) -> str:
+    return _KINDS.get(record.state, "off")
 
 
-def _moves(kept: Kept) -> bool:
-    return not kept.state.final
+def _moves(record: DeployRecord) -> bool:
+    return not record.state.final
 
 
-def _reason(kept: Kept) -> tuple[str, ...]:
-    return (kept.record.reason,) if kept.record.reason else ()
+def _reason(record: DeployRecord) -> tuple[str, ...]:
+    return (record.progress.reason,) if record.progress.reason else ()
 
 
-def _version(kept: Kept) -> str:
-    before, after = kept.record.version_before, kept.record.version_after
-    return f"{before or 'what was there'} → {after}" if kept.record.changes_version else after
+def _version(record: DeployRecord) -> str:
+    before, after = record.progress.version_before, record.progress.version_after
+    return f"{before or 'what was there'} → {after}" if record.progress.changes_version else after
 
 
-def _facts(kept: Kept, now: datetime, zone: tzinfo) -> list[tuple[str, str]]:
-    record, final = kept.record, kept.state.final
-    backup = record.backup or (f"{kept.backup_begun} (not sealed)" if kept.backup_begun else "")
-    away = kept.unwell if kept.unwell and not final else None
+def _facts(record: DeployRecord, now: datetime, zone: tzinfo) -> list[tuple[str, str]]:
+    progress, final = record.progress, record.state.final
+    backup = progress.backup or (f"{record.backup_begun} (not sealed)" if record.backup_begun else "")
+    away = record.unwell if record.unwell and not final else None
     return [
-        ("By", kept.by),
-        ("Rocket.Chat", _version(kept)),
-        ("Commit", record.sha),
-        ("Environment", record.environment),
-        ("Begun", _at(kept.started, zone)),
-        ("Ended" if final else "Since", _at(kept.since, zone)),
-        ("Took", _took(kept)),
-        ("Last word", "" if final else f"{_span(now - kept.updated)} ago"),
+        ("By", record.by),
+        ("Rocket.Chat", _version(record)),
+        ("Commit", progress.sha),
+        ("Environment", progress.environment),
+        ("Begun", _at(record.started, zone)),
+        ("Ended" if final else "Since", _at(record.since, zone)),
+        ("Took", _took(record)),
+        ("Last word", "" if final else f"{_span(now - record.updated)} ago"),
         ("No answer", f"since {_at(away, zone)}, see the progress" if away else ""),
         ("Backup", backup),
     ]
 
 
-def _took(kept: Kept) -> str:
+def _took(record: DeployRecord) -> str:
     """From the first message to the end, of what has ended; being told is not counted."""
-    return _span(kept.since - kept.started) if kept.state.final else ""
+    return _span(record.since - record.started) if record.state.final else ""
 
 
-def _advice(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _advice(record: DeployRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What to do, and the commands for it; what closed gates want is said by the gates."""
-    if kept.state not in (State.ROLLED_BACK, State.RESTORE_PROPOSED) and not kept.record.unclear:
+    if (
+        record.state not in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED)
+        and not record.progress.unclear
+    ):
         return (), ()
-    advice, agreed, commands = hint(kept).rpartition(f"\n{AGREED}\n")
+    advice, agreed, commands = build_hint(record).rpartition(f"\n{AGREED}\n")
     if not agreed:
         return tuple(commands.splitlines()), ()
     return (*advice.splitlines(), AGREED), tuple(commands.splitlines())

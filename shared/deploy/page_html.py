@@ -12,7 +12,7 @@ PATH = "/api/deploys"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DeployEntry:
     """A deploy in a few lines. `kind` is `up`, `off` or `bad`; `moving` makes the page look again."""
 
     key: str
@@ -24,7 +24,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateRow:
     """A gate's word (`passed`, `waits`, `closed`), and what it says."""
 
     word: str
@@ -32,20 +32,20 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class DeployView:
     """All that is shown of one deploy. `facts` are names and values, `advice` says when to run `commands`."""
 
-    entry: Entry
+    entry: DeployEntry
     subject: str  # what is deployed where
     facts: tuple[tuple[str, str], ...]
     advice: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[GateRow, ...] = ()
     log: tuple[str, ...] = ()  # the oldest line first
     plan: str = ""
 
 
-def render(story: Story, *, who: str) -> str:
+def render(story: DeployView, *, who: str) -> str:
     """The page of one deploy."""
     refresh = story.entry.moving
     parts = (_head(story), _proposal(story), _gates(story.gates), _log(story.log), _plan(story.plan))
@@ -53,19 +53,19 @@ def render(story: Story, *, who: str) -> str:
     return document(story.subject, "".join(parts) + link + foot(who, refresh=refresh), refresh=refresh)
 
 
-def render_list(entries: Sequence[Entry], *, who: str) -> str:
+def render_list(entries: Sequence[DeployEntry], *, who: str) -> str:
     """The page of the newest deploys, in the order given."""
     refresh = any(entry.moving for entry in entries)
     parts = [_entry(entry) for entry in entries] or ["<p>No deploy is on record.</p>"]
     return document("Deploys", "".join(parts) + foot(who, refresh=refresh), refresh=refresh)
 
 
-def _entry(entry: Entry) -> str:
+def _entry(entry: DeployEntry) -> str:
     link = f'<a href="{PATH}/{escape(entry.key)}">{escape(entry.title)}</a>'
     return f"<section>{_headline(entry)}<h2>{link}</h2>{_paragraphs(entry.lines)}</section>"
 
 
-def _headline(entry: Entry) -> str:
+def _headline(entry: DeployEntry) -> str:
     """Before the title, which may fill a phone."""
     return f'<p class="state {escape(entry.kind)}">{escape(entry.headline)}</p>'
 
@@ -74,14 +74,14 @@ def _paragraphs(lines: Iterable[str]) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
-def _head(story: Story) -> str:
+def _head(story: DeployView) -> str:
     entry = story.entry
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.facts)
     told = f"<h2>{escape(entry.title)}</h2>{_paragraphs(entry.lines)}"
     return f"<section>{_headline(entry)}{told}<dl>{facts}</dl></section>"
 
 
-def _proposal(story: Story) -> str:
+def _proposal(story: DeployView) -> str:
     if not (story.advice or story.commands):
         return ""
     # One block each, so that a tap selects one command.
@@ -89,7 +89,7 @@ def _proposal(story: Story) -> str:
     return f"<section><h2>What to do</h2>{_paragraphs(story.advice)}{commands}</section>"
 
 
-def _gates(gates: Sequence[Gate]) -> str:
+def _gates(gates: Sequence[GateRow]) -> str:
     """Those that are not open first; the open ones are folded away."""
     if not gates:
         return ""
@@ -99,7 +99,7 @@ def _gates(gates: Sequence[Gate]) -> str:
     return f"<section><h2>Gates</h2>{_items(shut)}{folded}</section>"
 
 
-def _items(gates: Iterable[Gate]) -> str:
+def _items(gates: Iterable[GateRow]) -> str:
     kinds = {"passed": "up", "waits": "off"}
     marked = (
         f'<li><span class="state {kinds.get(gate.word, "bad")}">{escape(gate.word)}</span> '

@@ -31,11 +31,11 @@ Action = Literal[
     "fail_unclear",
     "nothing",
 ]
-MOST_ATTEMPTS = 3  # how often a deploy is applied before it counts as failed
+MAX_ATTEMPTS = 3  # how often a deploy is applied before it counts as failed
 INTERRUPTED = "Interrupted"  # how a revision describes itself whose worker was killed, after the repair
 
 
-class State(StrEnum):
+class DeployState(StrEnum):
     """Where a deploy stands."""
 
     QUEUED = "queued"
@@ -59,31 +59,39 @@ class State(StrEnum):
     @property
     def busy(self) -> bool:
         """Whether it is past its gates and not at its end: nothing else may happen to the release."""
-        return not self.final and self not in (State.QUEUED, State.GATING)
+        return not self.final and self not in (DeployState.QUEUED, DeployState.GATING)
 
 
-_ENDS = frozenset({State.ROLLED_BACK, State.RESTORE_PROPOSED, State.FAILED})
-_FAILING = _ENDS | {State.ROLLING_BACK}
-_NEXT: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.GATING, State.SUPERSEDED, State.FAILED}),
-    State.GATING: frozenset({State.BACKING_UP, State.APPLYING, State.SUPERSEDED, State.DONE, State.FAILED}),
-    State.BACKING_UP: frozenset({State.APPLYING, State.SUPERSEDED, State.FAILED}),
-    State.APPLYING: _FAILING | {State.WATCHING},
-    State.WATCHING: _FAILING | {State.SMOKE},
-    State.SMOKE: _FAILING | {State.DONE},
-    State.ROLLING_BACK: _ENDS,
-    **{end: frozenset() for end in (*_ENDS, State.DONE, State.SUPERSEDED)},
+_ENDS = frozenset({DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED, DeployState.FAILED})
+_FAILING = _ENDS | {DeployState.ROLLING_BACK}
+_NEXT: dict[DeployState, frozenset[DeployState]] = {
+    DeployState.QUEUED: frozenset({DeployState.GATING, DeployState.SUPERSEDED, DeployState.FAILED}),
+    DeployState.GATING: frozenset(
+        {
+            DeployState.BACKING_UP,
+            DeployState.APPLYING,
+            DeployState.SUPERSEDED,
+            DeployState.DONE,
+            DeployState.FAILED,
+        }
+    ),
+    DeployState.BACKING_UP: frozenset({DeployState.APPLYING, DeployState.SUPERSEDED, DeployState.FAILED}),
+    DeployState.APPLYING: _FAILING | {DeployState.WATCHING},
+    DeployState.WATCHING: _FAILING | {DeployState.SMOKE},
+    DeployState.SMOKE: _FAILING | {DeployState.DONE},
+    DeployState.ROLLING_BACK: _ENDS,
+    **{end: frozenset() for end in (*_ENDS, DeployState.DONE, DeployState.SUPERSEDED)},
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DeployProgress:
     """What is kept of a deploy between its steps. Revisions count from 1; 0 is none yet."""
 
     key: str
     sha: str
     environment: str
-    state: State = State.QUEUED
+    state: DeployState = DeployState.QUEUED
     pull: int = 0
     version_before: str = ""  # Rocket.Chat's that the data belong to, empty on the first install
     version_after: str = ""
@@ -110,7 +118,7 @@ class Record:
         """Whether the revision to go back to is of another version than the data may be."""
         return bool(self.revision_version) and self.revision_version != self.version_before
 
-    def move(self, state: State, **changes: Any) -> Record:
+    def move(self, state: DeployState, **changes: Any) -> DeployProgress:
         """The record in another state. Raises ValueError for a way there is not."""
         if state is not self.state and state not in _NEXT[self.state]:
             raise ValueError(f"{self.state.value} -> {state.value}")
@@ -121,18 +129,18 @@ class Record:
         return {**asdict(self), "state": self.state.value}
 
 
-def load(plain: dict[str, Any]) -> Record:
+def parse_progress(plain: dict[str, Any]) -> DeployProgress:
     """The record that `plain` was made from; unknown fields of a newer version are dropped.
 
     Raises ValueError or TypeError for anything else.
     """
-    known = {field.name for field in fields(Record)}
-    kept = {key: value for key, value in plain.items() if key in known}
-    return Record(**{**kept, "state": State(kept.get("state", "queued"))})
+    known = {field.name for field in fields(DeployProgress)}
+    record = {key: value for key, value in plain.items() if key in known}
+    return DeployProgress(**{**record, "state": DeployState(record.get("state", "queued"))})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedRelease:
     """What is there now: the release's newest revision, how it describes itself, and the data's schema.
 
     `foreign` says that it is somebody else's operation, which this deploy must not touch.
@@ -156,132 +164,152 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class NextStep:
     """What to do next, and why."""
 
     action: Action
-    state: State
+    state: DeployState
     reason: str
 
 
-def given_up(record: Record, reason: str) -> Step:
+def abort_step(progress: DeployProgress, reason: str) -> NextStep:
     """What is to be said when what is there could not be seen for too long."""
-    if not record.attempts:
-        return Step("fail", State.FAILED, f"{reason}; nothing was applied")
-    if record.changes_version or record.way_back_is_older:
-        told = f"{reason}; nobody can tell whether {record.version_after} migrated the data"
-        return Step("propose_restore", State.RESTORE_PROPOSED, told)
-    return Step("fail_unclear", State.FAILED, f"{reason}; nobody can tell what runs now")
+    if not progress.attempts:
+        return NextStep("fail", DeployState.FAILED, f"{reason}; nothing was applied")
+    if progress.changes_version or progress.way_back_is_older:
+        told = f"{reason}; nobody can tell whether {progress.version_after} migrated the data"
+        return NextStep("propose_restore", DeployState.RESTORE_PROPOSED, told)
+    return NextStep("fail_unclear", DeployState.FAILED, f"{reason}; nobody can tell what runs now")
 
 
 @dataclass(frozen=True, slots=True)
-class Migrated:
+class MigrationRisk:
     """Whether a migration may have run on the data, and how one knows."""
 
     maybe: bool
     reason: str
 
 
-def migrated(record: Record, seen: Seen) -> Migrated:
+def assess_migration(progress: DeployProgress, observed: ObservedRelease) -> MigrationRisk:
     """What cannot be ruled out counts as run: a wrong yes costs a restore, a wrong no costs the data."""
-    if record.way_back_is_older:
-        old, new = record.revision_version, record.version_before
-        return Migrated(True, f"{new} may have migrated the data, and there is only {old} to go back to")
-    if not record.changes_version:
-        return Migrated(False, "the version stays the same")
-    if seen.revision <= record.revision_before and record.attempts == 0:
-        return Migrated(False, "nothing was applied")
-    if record.schema_before is not None:
-        if record.schema_before == seen.schema:
-            return Migrated(False, f"the schema is {seen.schema} as before")
-        there = "what cannot be read, or is locked" if seen.schema is None else seen.schema
-        return Migrated(True, f"the schema went from {record.schema_before} to {there}")
-    if seen.started is False:
-        return Migrated(False, "no pod of the new version ever ran")
-    return Migrated(True, f"{record.version_after} may have run, and nothing shows that it migrated nothing")
+    if progress.way_back_is_older:
+        old, new = progress.revision_version, progress.version_before
+        return MigrationRisk(True, f"{new} may have migrated the data, and there is only {old} to go back to")
+    if not progress.changes_version:
+        return MigrationRisk(False, "the version stays the same")
+    if observed.revision <= progress.revision_before and progress.attempts == 0:
+        return MigrationRisk(False, "nothing was applied")
+    if progress.schema_before is not None:
+        if progress.schema_before == observed.schema:
+            return MigrationRisk(False, f"the schema is {observed.schema} as before")
+        there = "what cannot be read, or is locked" if observed.schema is None else observed.schema
+        return MigrationRisk(True, f"the schema went from {progress.schema_before} to {there}")
+    if observed.started is False:
+        return MigrationRisk(False, "no pod of the new version ever ran")
+    return MigrationRisk(
+        True, f"{progress.version_after} may have run, and nothing shows that it migrated nothing"
+    )
 
 
-def _moved(record: Record, seen: Seen) -> bool:
-    return None not in (record.schema_before, seen.schema) and record.schema_before != seen.schema
+def _moved(progress: DeployProgress, observed: ObservedRelease) -> bool:
+    return None not in (progress.schema_before, observed.schema) and progress.schema_before != observed.schema
 
 
-def may_roll_back(record: Record) -> bool:
+def may_roll_back(progress: DeployProgress) -> bool:
     """Whether Helm may go back by itself: never between versions, since it would start the old one."""
-    return not record.changes_version and not record.way_back_is_older
+    return not progress.changes_version and not progress.way_back_is_older
 
 
-def next_step(record: Record, seen: Seen) -> Step:
+def next_step(progress: DeployProgress, observed: ObservedRelease) -> NextStep:
     """What a worker does that picks the deploy up, be it the first one or the heir of a killed one."""
-    if seen.foreign and not record.state.final:
-        return Step("await", record.state, f"revision {seen.revision} is somebody else's, {seen.status}")
-    match record.state:
-        case State.QUEUED | State.GATING:
-            return Step("gate", State.GATING, "the gates are asked anew each time")
-        case State.BACKING_UP:
-            if record.backup:
-                return Step("apply", State.APPLYING, f"the backup {record.backup} is sealed")
-            return Step("back_up", State.BACKING_UP, "no sealed backup is recorded")
-        case State.APPLYING:
-            return _resume_applying(record, seen)
-        case State.WATCHING | State.SMOKE:
-            return _resume_watching(record, seen)
-        case State.ROLLING_BACK:
-            return after_failure(record, seen, record.reason or "it did not get well")
-    return Step("nothing", record.state, f"it ended as {record.state.value}")
+    if observed.foreign and not progress.state.final:
+        return NextStep(
+            "await", progress.state, f"revision {observed.revision} is somebody else's, {observed.status}"
+        )
+    match progress.state:
+        case DeployState.QUEUED | DeployState.GATING:
+            return NextStep("gate", DeployState.GATING, "the gates are asked anew each time")
+        case DeployState.BACKING_UP:
+            if progress.backup:
+                return NextStep("apply", DeployState.APPLYING, f"the backup {progress.backup} is sealed")
+            return NextStep("back_up", DeployState.BACKING_UP, "no sealed backup is recorded")
+        case DeployState.APPLYING:
+            return _resume_applying(progress, observed)
+        case DeployState.WATCHING | DeployState.SMOKE:
+            return _resume_watching(progress, observed)
+        case DeployState.ROLLING_BACK:
+            return step_after_failure(progress, observed, progress.reason or "it did not get well")
+    return NextStep("nothing", progress.state, f"it ended as {progress.state.value}")
 
 
-def _resume_applying(record: Record, seen: Seen) -> Step:
-    ours = seen.revision > record.revision_before
-    if seen.pending:
-        return Step("repair", State.APPLYING, f"revision {seen.revision} was left {seen.status}")
-    if ours and not record.attempts:
-        reason = f"somebody else made revision {seen.revision} meanwhile: nothing was applied"
-        return Step("fail", State.FAILED, reason)
-    if ours and seen.status == "deployed" and not _went_back(seen):
-        return Step("watch", State.WATCHING, f"revision {seen.revision} is deployed")
-    if ours and not seen.description.startswith(INTERRUPTED):
-        return after_failure(record, seen, f"revision {seen.revision} is {seen.status}: {seen.description}")
-    if record.attempts >= MOST_ATTEMPTS:
-        return after_failure(record, seen, f"it was applied {record.attempts} times in vain")
-    if record.attempts:
-        return Step("apply", State.APPLYING, f"attempt {record.attempts + 1}: the last one was not finished")
-    return Step("apply", State.APPLYING, "nothing was applied yet")
+def _resume_applying(progress: DeployProgress, observed: ObservedRelease) -> NextStep:
+    ours = observed.revision > progress.revision_before
+    if observed.pending:
+        return NextStep(
+            "repair", DeployState.APPLYING, f"revision {observed.revision} was left {observed.status}"
+        )
+    if ours and not progress.attempts:
+        reason = f"somebody else made revision {observed.revision} meanwhile: nothing was applied"
+        return NextStep("fail", DeployState.FAILED, reason)
+    if ours and observed.status == "deployed" and not _went_back(observed):
+        return NextStep("watch", DeployState.WATCHING, f"revision {observed.revision} is deployed")
+    if ours and not observed.description.startswith(INTERRUPTED):
+        return step_after_failure(
+            progress, observed, f"revision {observed.revision} is {observed.status}: {observed.description}"
+        )
+    if progress.attempts >= MAX_ATTEMPTS:
+        return step_after_failure(progress, observed, f"it was applied {progress.attempts} times in vain")
+    if progress.attempts:
+        return NextStep(
+            "apply", DeployState.APPLYING, f"attempt {progress.attempts + 1}: the last one was not finished"
+        )
+    return NextStep("apply", DeployState.APPLYING, "nothing was applied yet")
 
 
-def _resume_watching(record: Record, seen: Seen) -> Step:
-    if seen.pending or seen.revision <= record.revision_before:
+def _resume_watching(progress: DeployProgress, observed: ObservedRelease) -> NextStep:
+    if observed.pending or observed.revision <= progress.revision_before:
         # Somebody else's hand: another operation runs, or the release was taken away.
-        return after_failure(record, seen, f"the release is at {seen.revision} {seen.status or 'gone'}")
-    if _went_back(seen) or seen.status != "deployed":
-        return after_failure(record, seen, f"revision {seen.revision} is {seen.status}: {seen.description}")
-    if record.revision_after and seen.revision > record.revision_after:
-        reason = f"somebody else made revision {seen.revision} while {record.revision_after} was watched"
-        return Step("fail_unclear", State.FAILED, reason)
-    if record.state is State.SMOKE:
-        return Step("smoke", State.SMOKE, "the release is healthy, the smoke test is to be done")
-    return Step("watch", State.WATCHING, "the release is applied, its health is to be seen")
+        return step_after_failure(
+            progress, observed, f"the release is at {observed.revision} {observed.status or 'gone'}"
+        )
+    if _went_back(observed) or observed.status != "deployed":
+        return step_after_failure(
+            progress, observed, f"revision {observed.revision} is {observed.status}: {observed.description}"
+        )
+    if progress.revision_after and observed.revision > progress.revision_after:
+        reason = (
+            f"somebody else made revision {observed.revision} while {progress.revision_after} was watched"
+        )
+        return NextStep("fail_unclear", DeployState.FAILED, reason)
+    if progress.state is DeployState.SMOKE:
+        return NextStep("smoke", DeployState.SMOKE, "the release is healthy, the smoke test is to be done")
+    return NextStep("watch", DeployState.WATCHING, "the release is applied, its health is to be seen")
 
 
-def _went_back(seen: Seen) -> bool:
+def _went_back(observed: ObservedRelease) -> bool:
     # Helm's own description: pkg/action/rollback.go, "Rollback to %d".
-    return seen.description.startswith("Rollback to ")
+    return observed.description.startswith("Rollback to ")
 
 
-def after_failure(record: Record, seen: Seen, reason: str) -> Step:
+def step_after_failure(progress: DeployProgress, observed: ObservedRelease, reason: str) -> NextStep:
     """What follows when the new release does not get well."""
-    verdict = migrated(record, seen)
-    if record.clean and _went_back(seen) and seen.status == "deployed":
+    verdict = assess_migration(progress, observed)
+    if progress.clean and _went_back(observed) and observed.status == "deployed":
         # The pods that showed it are gone: only the data themselves can show something else now.
-        verdict = Migrated(_moved(record, seen), verdict.reason)
+        verdict = MigrationRisk(_moved(progress, observed), verdict.reason)
     if verdict.maybe:
-        return Step("propose_restore", State.RESTORE_PROPOSED, f"{reason}; {verdict.reason}")
-    if _went_back(seen) and seen.status == "deployed":
-        return Step("nothing", State.ROLLED_BACK, f"{reason}; revision {seen.revision} is {seen.description}")
-    if not record.revision_before:
-        return Step("fail_first", State.FAILED, f"{reason}; there is nothing to go back to")
-    if seen.revision <= record.revision_before and not seen.pending:
-        return Step("fail", State.FAILED, f"{reason}; nothing was changed")
-    if record.ways_back >= MOST_ATTEMPTS:
-        reason = f"{reason}; going back failed {record.ways_back} times"
-        return Step("fail_unclear", State.FAILED, reason)
-    return Step("roll_back", State.ROLLING_BACK, f"{reason}; {verdict.reason}")
+        return NextStep("propose_restore", DeployState.RESTORE_PROPOSED, f"{reason}; {verdict.reason}")
+    if _went_back(observed) and observed.status == "deployed":
+        return NextStep(
+            "nothing",
+            DeployState.ROLLED_BACK,
+            f"{reason}; revision {observed.revision} is {observed.description}",
+        )
+    if not progress.revision_before:
+        return NextStep("fail_first", DeployState.FAILED, f"{reason}; there is nothing to go back to")
+    if observed.revision <= progress.revision_before and not observed.pending:
+        return NextStep("fail", DeployState.FAILED, f"{reason}; nothing was changed")
+    if progress.ways_back >= MAX_ATTEMPTS:
+        reason = f"{reason}; going back failed {progress.ways_back} times"
+        return NextStep("fail_unclear", DeployState.FAILED, reason)
+    return NextStep("roll_back", DeployState.ROLLING_BACK, f"{reason}; {verdict.reason}")

@@ -5,52 +5,52 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.deploy.deps import QUEUE, Shipping
-from shared.deploy.records.deploys import Request
+from shared.deploy.deps import QUEUE, DeployDeps
+from shared.deploy.records.deploys import DeployRequest
 from shared.notifications.ports import Notice, Severity
 
-FORGOTTEN = timedelta(minutes=15)  # a deploy nobody has touched for so long lost its message
+STALE_AFTER = timedelta(minutes=15)  # a deploy nobody has touched for so long lost its message
 
 
-def overdue(shipping: Shipping) -> str:
+def sweep_deploys(deps: DeployDeps) -> str:
     """What `catch_up` does: deploys that lost their message get another one, merges that nobody told of are
     made up for, and messages that were set aside are told."""
-    now = shipping.clock.now()
-    lost = [one for one in shipping.deploys.open() if now - one.updated > FORGOTTEN]
+    now = deps.clock.now()
+    lost = [one for one in deps.deploys.open() if now - one.updated > STALE_AFTER]
     for one in lost:
-        shipping.queues.send(QUEUE, replace(one.request, turn=0).dump())
+        deps.queues.send(QUEUE, replace(one.request, turn=0).dump())
     done = [f"took up {len(lost)} deploys again"] if lost else []
-    done += _missed(shipping) + _set_aside(shipping)
+    done += _recover_missed_webhook(deps) + _report_poison_queue(deps)
     return "; ".join(done) or "no deploy was forgotten"
 
 
-def _missed(shipping: Shipping) -> list[str]:
+def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     """GitHub does not repeat a webhook: a merge at the branch's tip that is not on record is asked for."""
-    policy, forge = shipping.policy, shipping.forge
+    policy, forge = deps.policy, deps.forge
     environment = policy.environments[0]
-    shipped = shipping.ledger.read(environment)
-    if not shipped.sha or shipped.went_back or shipping.marks.read() is not None:
+    shipped = deps.ledger.read(environment)
+    if not shipped.sha or shipped.went_back or deps.watermarks.read() is not None:
         return []  # nothing is known, or people decided otherwise, or have to first
     tip = forge.branch_tip(policy.branch)
-    known = {one.record.sha for one in shipping.deploys.all() if one.record.environment == environment}
+    known = {one.progress.sha for one in deps.deploys.all() if one.progress.environment == environment}
     if tip in known | {shipped.sha}:
         return []
     made = [one for one in forge.pulls_of(tip) if one.merged and one.merge_sha == tip]
-    late = [one for one in made if one.merged_at and shipping.clock.now() - one.merged_at > FORGOTTEN]
+    late = [one for one in made if one.merged_at and deps.clock.now() - one.merged_at > STALE_AFTER]
     if not late:
         return []
-    request = Request(shipping.repository, tip, environment, pull=late[0].number)
-    shipping.queues.send(QUEUE, request.dump())
+    request = DeployRequest(deps.repository, tip, environment, pull=late[0].number)
+    deps.queues.send(QUEUE, request.dump())
     return [f"made up for the merge of #{request.pull}, of which no webhook told"]
 
 
-def _set_aside(shipping: Shipping) -> list[str]:
+def _report_poison_queue(deps: DeployDeps) -> list[str]:
     """Messages that failed five times lie in the poison queue, where nobody looks."""
-    count = shipping.queues.length(f"{QUEUE}-poison")
+    count = deps.queues.length(f"{QUEUE}-poison")
     if not count:
         return []
     text = f"{count} messages of the queue {QUEUE} failed too often and were set aside."
     hint = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record go on by themselves."
     title, key = "deploy requests were set aside", "deploy/poison"
-    shipping.notifications.notify(Notice(Severity.WARNING, title, text, hint, key=key, again=True))
+    deps.notifications.notify(Notice(Severity.WARNING, title, text, hint, key=key, again=True))
     return [f"{count} messages lie aside"]

@@ -12,11 +12,11 @@ import shlex
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.deploy.state_machine import Record
+from shared.deploy.state_machine import DeployProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class VersionWatermark:
     """`version` may have touched the data. The pair to go back to, together and only together, is `backup`
     (class/id, empty if none was taken) and `revision` (0: nothing was deployed), which runs `old`."""
 
@@ -29,23 +29,25 @@ class Mark:
     at: datetime
 
 
-def raised(mark: Mark | None, record: Record, now: datetime) -> Mark:
+def raise_watermark(
+    watermark: VersionWatermark | None, progress: DeployProgress, now: datetime
+) -> VersionWatermark:
     """The mark as it must be before the deploy is applied: an earlier pair stays, since only it is whole."""
-    if mark is not None:
-        return replace(mark, version=record.version_after, deploy=record.key)
-    return Mark(
-        record.version_after,
-        record.revision_version,
-        record.revision_before,
-        record.backup,
-        record.schema_before,
-        record.key,
+    if watermark is not None:
+        return replace(watermark, version=progress.version_after, deploy=progress.key)
+    return VersionWatermark(
+        progress.version_after,
+        progress.revision_version,
+        progress.revision_before,
+        progress.backup,
+        progress.schema_before,
+        progress.key,
         now,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class RestoreProposal:
     """The paired restore: what to run, in this order, once two people agreed."""
 
     reason: str
@@ -56,28 +58,28 @@ class Proposal:
 RUNBOOK = "docs/runbooks/restore-after-a-deploy.md"
 
 
-def propose_restore(mark: Mark, reason: str, *, namespace: str) -> Proposal:
+def propose_restore(watermark: VersionWatermark, reason: str, *, namespace: str) -> RestoreProposal:
     """The data as they were, with the version that wrote them; the commands can be pasted as they are.
 
     RESTORE_URI names an empty MongoDB, which a restore insists on.
     """
-    old = mark.old or "what ran before"
-    backup, place = shlex.quote(mark.backup or "CLASS/SET"), shlex.quote(namespace)
+    old = watermark.old or "what ran before"
+    backup, place = shlex.quote(watermark.backup or "CLASS/SET"), shlex.quote(namespace)
     commands = (
         f"kubectl --namespace {place} scale deployment --all --replicas=0",
         f"groundcrew backups verify {backup}",
         f'groundcrew restore {backup} --to-uri "$RESTORE_URI" --dry-run',
         f'groundcrew restore {backup} --to-uri "$RESTORE_URI"',
-        f"groundcrew deploy rollback {mark.revision} --restored {backup}",
+        f"groundcrew deploy rollback {watermark.revision} --restored {backup}",
     )
     warnings = [f"before the last command the chat and MONGODB_URI must use the restored database: {RUNBOOK}"]
-    if mark.backup:
-        warnings.append(f"what was written since the backup {mark.backup} is lost")
+    if watermark.backup:
+        warnings.append(f"what was written since the backup {watermark.backup} is lost")
     else:
         warnings.append(
-            f"no backup was taken for this: CLASS/SET is the newest one from before {mark.at:%F %T} UTC"
+            f"no backup was taken for this: CLASS/SET is the newest one from before {watermark.at:%F %T} UTC"
         )
-    if not mark.revision:
+    if not watermark.revision:
         warnings.append("nothing was deployed before: deploy the version that wrote the restored data")
-    why = f"{old} is not started on data that {mark.version} may have migrated: {reason}"
-    return Proposal(why, commands, tuple(warnings))
+    why = f"{old} is not started on data that {watermark.version} may have migrated: {reason}"
+    return RestoreProposal(why, commands, tuple(warnings))

@@ -13,7 +13,7 @@ from shared.settings import environment as config
 from shared.snapshots import job as snapshots
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost as cost_wiring
-from shared.wiring.deploy import if_on
+from shared.wiring.deploy import run_if_enabled
 from shared.wiring.power import power as power_wiring
 from shared.wiring.snapshots import snapshots as snapshots_wiring
 
@@ -22,7 +22,7 @@ def jobs() -> dict[str, Callable[[], str]]:
     """The backup and forgotten deploys always; what is done in Azure where a subscription is named."""
     found: dict[str, Callable[[], str]] = {
         "backup": lambda: backup.overdue(backup_wiring()),
-        "deploys": lambda: if_on(sweep.overdue),
+        "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
     }
     if config.environment().values.get(settings.SUBSCRIPTION.name):
         found["power"] = _power

@@ -16,7 +16,7 @@ from shared.wiring.notifications import notifications
 if TYPE_CHECKING:
     from shared.adapters.github import AppKey
     from shared.adapters.github.auth import TokenSource
-    from shared.deploy.deps import Decrypted, Server, Shipping
+    from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployDeps
     from shared.deploy.page import DeployPage
     from shared.deploy.ports.forge import Forge
     from shared.deploy.ports.releases import Releases
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 @cache
-def shipping() -> Shipping:
+def deploy_deps() -> DeployDeps:
     """All that deploys need. Raises UsageError with every bad setting."""
     from shared.adapters import manifests
-    from shared.deploy.deps import Backups, Shipping
+    from shared.deploy.deps import DeployBackups, DeployDeps
 
     read = config.all_or_nothing(
-        forge=forge, releases=releases, cluster=cluster, state=state, queues=queues, smoke=_smoke,
-        compatible=_compatible, notifications=_people, identities=_identities, rules=_rules,
+        forge=connect_forge, releases=connect_releases, cluster=cluster, state=state, queues=queues,
+        smoke=_smoke, compatible=_compatible, notifications=_people, identities=_identities, rules=_rules,
         page=_page_address,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
-    return Shipping(
+    return DeployDeps(
         repository=rules.repository,
         clock=clock(),
         policy=rules,
-        backups=Backups(_begin_backup, _backup_state),
+        backups=DeployBackups(_begin_backup, _backup_state),
         server=_server,
         decrypt=partial(_decrypt, identities=identities),
         validate=manifests.validate,
@@ -58,7 +58,7 @@ def _page_address() -> str:
 
 
 @cache
-def page() -> DeployPage:
+def deploy_page() -> DeployPage:
     """What the page needs: the records and who may see them, not the settings that deploys need."""
     from zoneinfo import ZoneInfo
 
@@ -72,7 +72,7 @@ def page() -> DeployPage:
     )
 
 
-class _Nobody:
+class NullNotifier:
     """Where no address is set, nobody waits to be told."""
 
     def notify(self, _notice: Notice) -> bool:
@@ -81,7 +81,7 @@ class _Nobody:
 
 
 def _people() -> Notifier:
-    return notifications() if config.environment().get(settings.NOTIFY) else _Nobody()
+    return notifications() if config.environment().get(settings.NOTIFY) else NullNotifier()
 
 
 def _rules() -> DeployPolicy:
@@ -93,7 +93,7 @@ def _rules() -> DeployPolicy:
 
 
 @cache
-def forge() -> Forge:
+def connect_forge() -> Forge:
     """The chart's repository on GitHub. Raises UsageError."""
     from shared.adapters.github import connect
 
@@ -117,7 +117,7 @@ def _credentials() -> AppKey | TokenSource:
 
 
 @cache
-def releases() -> Releases:
+def connect_releases() -> Releases:
     """The release that policy names, by Helm. Raises UsageError."""
     from shared.adapters.helm import connect
 
@@ -153,22 +153,22 @@ def _identities() -> list[Identity]:
     return [one for key in keys for one in config.named(settings.SOPS_AGE_KEY, parse_identities, key)]
 
 
-def _decrypt(text: str, name: str, identities: list[Identity]) -> Decrypted:
-    from shared.deploy.deps import Decrypted
+def _decrypt(text: str, name: str, identities: list[Identity]) -> DecryptedValues:
+    from shared.deploy.deps import DecryptedValues
     from shared.formats import sops
 
     if not sops.is_encrypted(text, name):
-        return Decrypted(text)
-    return Decrypted(*sops.decrypt(text, name, identities))
+        return DecryptedValues(text)
+    return DecryptedValues(*sops.decrypt(text, name, identities))
 
 
-def _server() -> Server:
-    from shared.deploy.deps import Server
+def _server() -> DatabaseInfo:
+    from shared.deploy.deps import DatabaseInfo
     from shared.mongodb.schema_version import schema_of
     from shared.wiring.backup import backup
 
     source = backup().source()
-    return Server(source.server_version(), schema_of(source))
+    return DatabaseInfo(source.server_version(), schema_of(source))
 
 
 def _begin_backup(reason: str) -> str:
@@ -186,6 +186,6 @@ def _backup_state(reference: str) -> str:
     return find(backups(), reference).state
 
 
-def if_on(job: Callable[[Shipping], str]) -> str:
+def run_if_enabled(job: Callable[[DeployDeps], str]) -> str:
     """What a timer does where deploys may be off. Raises UsageError for bad settings where they are on."""
-    return job(shipping()) if policy().deploy.repository else "deploys are off"
+    return job(deploy_deps()) if policy().deploy.repository else "deploys are off"

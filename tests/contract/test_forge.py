@@ -17,7 +17,7 @@ from local.github import GitHubServer, Repository, Symlink
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import connect, fixed_token
 from shared.deploy.model import ChangedFile, Check, RequiredCheck
-from shared.deploy.ports.forge import MOST_BROUGHT, Forge
+from shared.deploy.ports.forge import MAX_BRANCH_COMMITS, Forge
 from shared.formats.tarball import read_files
 from shared.kernel.errors import NotFound, Refused, UsageError
 from shared.kernel.secret import Secret
@@ -261,12 +261,12 @@ def test_what_came_since_a_commit_is_one_commit_for_each_merge_the_newest_first(
     one, first = stage.merged({"a": b"1"}, method=method)
     pushed = stage.repository.commit({"b": b"1"})
     two, second = stage.merged({"c": b"1"}, method=method)
-    found = stage.forge.brought(base, second)
+    found = stage.forge.first_parent_commits(base, second)
     assert [commit.sha for commit in found] == [second, pushed, first]
     assert [[pull.number for pull in commit.pulls] for commit in found] == [[two], [], [one]]
     assert all(pull.merged and pull.merged_at for commit in found for pull in commit.pulls)
     assert {len(commit.parents) for commit in found} == ({1, 2} if method == "merge" else {1})
-    assert stage.forge.brought(second, second) == []
+    assert stage.forge.first_parent_commits(second, second) == []
 
 
 def test_a_rebase_brings_a_copy_of_each_commit_and_all_name_their_pull_request(stage):
@@ -276,7 +276,7 @@ def test_a_rebase_brings_a_copy_of_each_commit_and_all_name_their_pull_request(s
     pull = stage.repository.open_pull("topic")
     stage.repository.commit({"meanwhile": b"1"})
     sha = stage.repository.merge(pull, method="rebase")
-    found = stage.forge.brought(base, sha)
+    found = stage.forge.first_parent_commits(base, sha)
     assert [len(commit.parents) for commit in found] == [1, 1, 1, 1]
     assert [[one.merge_sha for one in commit.pulls] for commit in found] == [[sha], [sha], [sha], []]
     assert not {commit.sha for commit in found} & set(own)
@@ -292,7 +292,7 @@ def test_a_pull_request_whose_commits_come_in_by_another_is_merged_too(stage):
     outer = stage.repository.open_pull("second")
     base = stage.repository.branches["main"]
     sha = stage.repository.merge(outer, by="grace")
-    (found,) = stage.forge.brought(base, sha)
+    (found,) = stage.forge.first_parent_commits(base, sha)
     assert {one.number for one in found.pulls} == {inner.number, outer.number}
     assert all(one.merged and one.merge_sha == sha for one in found.pulls)
     assert stage.forge.pull(inner.number).merged_by == "grace"
@@ -303,7 +303,7 @@ def test_a_merge_that_is_not_indexed_yet_has_no_pull_requests_in_any_list(stage)
     number, sha = stage.merged({"a": b"1"})
     stage.repository.unindexed.add(sha)
     assert stage.forge.pulls_of(sha) == []
-    assert [one.pulls for one in stage.forge.brought(base, sha)] == [()]
+    assert [one.pulls for one in stage.forge.first_parent_commits(base, sha)] == [()]
     assert stage.forge.pull(number).merge_sha == sha
 
 
@@ -313,15 +313,15 @@ def test_more_commits_than_a_page_holds_are_all_there_to_find_the_line_in(stage)
     for number in range(130):
         stage.repository.commit({"a": str(number).encode()}, branch="topic")
     sha = stage.repository.merge(stage.repository.open_pull("topic"))
-    assert [commit.sha for commit in stage.forge.brought(base, sha)] == [sha]
+    assert [commit.sha for commit in stage.forge.first_parent_commits(base, sha)] == [sha]
 
 
 def test_a_line_that_is_longer_than_is_looked_at_is_refused_with_a_way_out(stage):
     base = stage.repository.branches["main"]
-    tips = [stage.repository.commit({"a": str(number).encode()}) for number in range(MOST_BROUGHT + 1)]
-    assert len(stage.forge.brought(base, tips[-2])) == MOST_BROUGHT
+    tips = [stage.repository.commit({"a": str(number).encode()}) for number in range(MAX_BRANCH_COMMITS + 1)]
+    assert len(stage.forge.first_parent_commits(base, tips[-2])) == MAX_BRANCH_COMMITS
     with pytest.raises(Refused, match="more commits came") as caught:
-        stage.forge.brought(base, tips[-1])
+        stage.forge.first_parent_commits(base, tips[-1])
     assert caught.value.hint
 
 
@@ -329,7 +329,7 @@ def test_commits_that_have_nothing_in_common_are_not_compared(stage):
     base = stage.repository.branches["main"]
     other = stage.repository.history.add((), {"a": b"1"}, "ada", "another history")
     with pytest.raises(NotFound):
-        stage.forge.brought(base, other)
+        stage.forge.first_parent_commits(base, other)
 
 
 def test_a_branch_has_a_tip_that_moves(stage):
@@ -395,7 +395,9 @@ def test_a_comment_stands_under_the_pull_request(stage):
         pytest.param(lambda forge: forge.changed_files(99), id="files"),
         pytest.param(lambda forge: forge.checks(GONE), id="checks"),
         pytest.param(lambda forge: forge.commit(GONE), id="commit"),
-        pytest.param(lambda forge: forge.brought(GONE, forge.branch_tip("main")), id="what came since"),
+        pytest.param(
+            lambda forge: forge.first_parent_commits(GONE, forge.branch_tip("main")), id="what came since"
+        ),
         pytest.param(lambda forge: forge.protection("nowhere"), id="protection"),
         pytest.param(lambda forge: forge.branch_tip("nowhere"), id="branch"),
         pytest.param(lambda forge: list(forge.tarball(GONE)), id="archive"),

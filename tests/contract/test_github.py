@@ -389,7 +389,7 @@ def test_commits_between_two_that_are_not_all_told_are_not_taken_for_all():
         return web.json_response({"total_commits": 2, "commits": known})
 
     with serving(few) as (forge, _served), pytest.raises(Unavailable, match="not tell all"):
-        forge.brought(SHA, SHA)
+        forge.first_parent_commits(SHA, SHA)
 
 
 @pytest.mark.parametrize("total", [None, "2", 1001], ids=["no number", "a text", "too many"])
@@ -399,7 +399,7 @@ def test_a_comparison_whose_size_is_not_told_or_too_large_is_given_up(total):
 
     kind = Refused if total == 1001 else Unavailable
     with serving(answer) as (forge, _served), pytest.raises(kind):
-        forge.brought(SHA, SHA)
+        forge.first_parent_commits(SHA, SHA)
 
 
 def test_a_pattern_for_tags_lets_no_branch_in():

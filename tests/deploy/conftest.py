@@ -20,9 +20,9 @@ from local.fakes.queues import MemoryQueues
 from local.fakes.releases import MemoryReleases
 from local.github import Pull, Repository
 from shared.deploy import job as deploy
-from shared.deploy.deps import Backups, Decrypted, Server, Shipping
-from shared.deploy.records.deploys import Kept
-from shared.deploy.state_machine import State
+from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployBackups, DeployDeps
+from shared.deploy.records.deploys import DeployRecord
+from shared.deploy.state_machine import DeployState
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.policy.deploy import DeployPolicy
@@ -116,7 +116,7 @@ def _pod(image: str, *, ready: bool) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """Everything outside of the job; `shipping(plan)` is what it needs, with faults in all of it."""
+    """Everything outside of the job; `deps(plan)` is what it needs, with faults in all of it."""
 
     clock: ManualClock = field(default_factory=lambda: ManualClock(datetime(2026, 11, 23, 9, tzinfo=UTC)))
     policy: DeployPolicy = field(default_factory=lambda: DeployPolicy(repository=REPOSITORY))
@@ -138,14 +138,14 @@ class World:
         self.backups: dict[str, str] = {}
         self.database_failures: list[GroundcrewError] = []
         self.readings: list[int] = []  # the schema, each time somebody looks
-        self.decrypt: Callable[[str, str], Decrypted] = lambda text, _name: Decrypted(text)
+        self.decrypt: Callable[[str, str], DecryptedValues] = lambda text, _name: DecryptedValues(text)
         self.smoke: Callable[[str], Health] = self._smoke
         self.compatible: dict[str, tuple[str, ...]] = {}
         self._topics = 0
 
-    def shipping(self, plan: Plan | None = None) -> Shipping:
+    def deps(self, plan: Plan | None = None) -> DeployDeps:
         plan = plan or Plan()
-        return Shipping(
+        return DeployDeps(
             repository=REPOSITORY,
             forge=faulty(self.forge, plan, "forge"),
             releases=faulty(self.releases, plan, "releases"),
@@ -155,7 +155,7 @@ class World:
             clock=self.clock,
             policy=self.policy,
             notifications=faulty(self.people, plan, "people"),
-            backups=faulty(Backups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
+            backups=faulty(DeployBackups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
             server=lambda: plan.run("server", self._server),
             compatible=lambda version: self.compatible.get(version, ("8.0",)),
             smoke=lambda version: plan.run("smoke", lambda: self.smoke(version)),
@@ -164,7 +164,7 @@ class World:
             page=self.page,
         )
 
-    def _server(self) -> Server:
+    def _server(self) -> DatabaseInfo:
         for manifest in self.releases.live:
             version = manifest["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
             self.schema = max(self.schema or 0, self.migrates.get(version, 0)) or None
@@ -172,7 +172,7 @@ class World:
             raise self.database_failures.pop(0)
         if self.readings:
             self.schema = self.readings.pop(0)
-        return Server(self.mongodb, self.schema)
+        return DatabaseInfo(self.mongodb, self.schema)
 
     def _begin_backup(self, _reason: str) -> str:
         name = f"manual/20261123T09000{len(self.backups)}Z"
@@ -222,14 +222,14 @@ class World:
 
     def work(self, plan: Plan | None = None, *, most: int = 60) -> list[str]:
         """Messages in turn, each gone only when its function has returned; the clock moves to the next."""
-        shipping, done = self.shipping(plan), []
+        deps, done = self.deps(plan), []
         while self.queues.length(deploy.QUEUE) and len(done) < most:
             waiting = self.queues.visible(deploy.QUEUE)
             if not waiting:
                 self.clock.advance(timedelta(seconds=5))
                 continue
             parsed = json.loads(waiting[0])
-            done.append(deploy.run(shipping, parsed if isinstance(parsed, list) else [parsed]))
+            done.append(deploy.handle_message(deps, parsed if isinstance(parsed, list) else [parsed]))
             self.queues.take(deploy.QUEUE)
             self.finish_backups()
             self.clock.advance(timedelta(seconds=1))
@@ -252,13 +252,13 @@ class World:
         _, sha = self.merge(chart_files(tag, host="chat.example.net"))
         self.work()
         self.schema = schema
-        assert self.kept(sha).state is State.DONE, self.kept(sha)
+        assert self.record(sha).state is DeployState.DONE, self.record(sha)
         self.people.told.clear()
         return sha
 
-    def kept(self, sha: str) -> Kept:
+    def record(self, sha: str) -> DeployRecord:
         """The newest deploy of the commit."""
-        return [one for one in self.shipping().deploys.all() if one.record.sha == sha][-1]
+        return [one for one in self.deps().deploys.all() if one.progress.sha == sha][-1]
 
     @property
     def runs(self) -> str:

@@ -8,15 +8,15 @@ import pytest
 
 from local.fakes.faults import Fault, Killed, Plan
 from shared.deploy.chart.fetch import fetch
-from shared.deploy.state_machine import State
+from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Unavailable
 
 ENDS = {
-    "same version": State.DONE,
-    "new version": State.DONE,
-    "never healthy": State.ROLLED_BACK,
-    "migrated, then failed": State.RESTORE_PROPOSED,
-    "failed before it started": State.ROLLED_BACK,
+    "same version": DeployState.DONE,
+    "new version": DeployState.DONE,
+    "never healthy": DeployState.ROLLED_BACK,
+    "migrated, then failed": DeployState.RESTORE_PROPOSED,
+    "failed before it started": DeployState.ROLLED_BACK,
 }
 
 
@@ -43,26 +43,35 @@ def steps_of(make_world, files, story: str) -> list[str]:
 
 def check(world, sha: str, story: str, where: str) -> None:
     """Ended as it should, told, and nothing left behind."""
-    kept = world.kept(sha)
-    assert kept.state is ENDS[story], f"{where}: {kept}"
-    assert kept.told, where
-    assert world.shipping().holds.in_force() == (), where
-    assert world.shipping().deploys.open() == [], where
-    told = {State.DONE: "success", State.ROLLED_BACK: "failure", State.RESTORE_PROPOSED: "error"}
-    assert world.statuses(sha)[-1] == told[kept.state], where
+    record = world.record(sha)
+    assert record.state is ENDS[story], f"{where}: {record}"
+    assert record.told, where
+    assert world.deps().holds.in_force() == (), where
+    assert world.deps().deploys.open() == [], where
+    told = {
+        DeployState.DONE: "success",
+        DeployState.ROLLED_BACK: "failure",
+        DeployState.RESTORE_PROPOSED: "error",
+    }
+    assert world.statuses(sha)[-1] == told[record.state], where
     assert len(world.people.told) == 1, where
-    mark = world.shipping().marks.read()
+    watermark = world.deps().watermarks.read()
     if story == "migrated, then failed":
         assert world.runs.endswith(":8.3.0"), where
-        assert (mark.version, mark.old, mark.revision, mark.schema) == ("8.3.0", "8.2.0", 1, 300), where
-        assert world.backups[mark.backup] == "sealed", where
+        assert (watermark.version, watermark.old, watermark.revision, watermark.schema) == (
+            "8.3.0",
+            "8.2.0",
+            1,
+            300,
+        ), where
+        assert world.backups[watermark.backup] == "sealed", where
         return
-    assert mark is None, where
+    assert watermark is None, where
     assert world.releases.status().status == "deployed", where
     assert "never-pulls" not in world.runs, where
     if story == "new version":
         assert world.runs.endswith(":8.3.0"), where
-        assert world.backups[kept.record.backup] == "sealed", where
+        assert world.backups[record.progress.backup] == "sealed", where
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -90,11 +99,11 @@ def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_
     world, sha = begin(make_world, files, "same version")
     with pytest.raises(Killed):
         world.work(Plan(Fault(Killed(), operation="releases.upgrade_install")))
-    world.releases.leave_pending(fetch(world.shipping(), sha).package)
+    world.releases.leave_pending(fetch(world.deps(), sha).package)
     world.die()
     world.work()
     check(world, sha, "same version", "in the middle of the upgrade")
-    assert world.kept(sha).record.attempts == 2
+    assert world.record(sha).progress.attempts == 2
 
 
 def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_try_again(
@@ -104,11 +113,11 @@ def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_tr
     world.login = lambda: False  # well for Helm, but not for people: so it is not Helm that goes back
     with pytest.raises(Killed):
         world.work(Plan(Fault(Killed(), operation="releases.rollback")))
-    world.releases.leave_pending(fetch(world.shipping(), sha).package)
+    world.releases.leave_pending(fetch(world.deps(), sha).package)
     world.die()
     world.work()
-    kept = world.kept(sha)
-    assert (kept.state, kept.record.attempts) == (State.ROLLED_BACK, 1)
+    record = world.record(sha)
+    assert (record.state, record.progress.attempts) == (DeployState.ROLLED_BACK, 1)
     assert world.releases.status().description == "Rollback to 1"
 
 

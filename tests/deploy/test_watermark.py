@@ -6,27 +6,27 @@ import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shared.deploy.state_machine import Record
-from shared.deploy.watermark import Mark, propose_restore, raised
+from shared.deploy.state_machine import DeployProgress
+from shared.deploy.watermark import VersionWatermark, propose_restore, raise_watermark
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
-NEW = Record(
+NEW = DeployProgress(
     "k", "a" * 40, "production",
     version_before="8.2.0", version_after="8.3.0", revision_before=4, revision_version="8.2.0",
     backup="daily/20260302T0200", schema_before=300,
 )  # fmt: skip
-MARK = Mark("8.3.0", "8.2.0", 4, "daily/20260302T0200", 300, "k", NOW)
+MARK = VersionWatermark("8.3.0", "8.2.0", 4, "daily/20260302T0200", 300, "k", NOW)
 
 
 def test_a_mark_pairs_the_backup_with_the_revision_that_wrote_it() -> None:
-    assert raised(None, NEW, NOW) == MARK
+    assert raise_watermark(None, NEW, NOW) == MARK
 
 
 def test_a_second_try_raises_the_mark_and_keeps_the_pair_of_the_first() -> None:
     later = replace(
         NEW, key="l", version_before="8.3.0", version_after="8.3.1", backup="x", schema_before=301
     )
-    assert raised(MARK, later, NOW) == replace(MARK, version="8.3.1", deploy="l")
+    assert raise_watermark(MARK, later, NOW) == replace(MARK, version="8.3.1", deploy="l")
 
 
 def test_the_paired_restore_is_proposed_with_commands_that_can_be_pasted() -> None:

@@ -12,8 +12,22 @@ from shared.adapters.github import parsing
 from shared.adapters.github.auth import AppKey, AppTokens, TokenSource, fixed_token, parse_installation_token
 from shared.adapters.github.wire import Api
 from shared.deploy.gates.history import own_line
-from shared.deploy.model import REPOSITORY, SHA, Brought, ChangedFile, Check, Environment, PullRequest, Review
-from shared.deploy.ports.forge import DEPLOYMENT_STATES, MOST_BROUGHT, DeploymentRecord, Protection
+from shared.deploy.model import (
+    REPOSITORY,
+    SHA,
+    BranchCommit,
+    ChangedFile,
+    Check,
+    Environment,
+    PullRequest,
+    Review,
+)
+from shared.deploy.ports.forge import (
+    DEPLOYMENT_STATES,
+    MAX_BRANCH_COMMITS,
+    BranchProtection,
+    DeploymentRecord,
+)
 from shared.kernel.errors import NotFound, Refused, Unavailable, UsageError
 from shared.kernel.ports import Clock
 from shared.kernel.secret import Secret
@@ -85,12 +99,12 @@ class GitHubForge:
         found = [*map(parsing.parse_check_run, runs), *map(parsing.parse_status, statuses)]
         return sorted(found, key=lambda one: (one.name, one.app, one.app_id))
 
-    def protection(self, branch: str) -> Protection:
+    def protection(self, branch: str) -> BranchProtection:
         """See `Forge.protection`."""
         item = self._api.get(f"{self._at}/branches/{_quoted(branch)}")
         rules = list(self._api.pages(f"{self._at}/rules/branches/{_quoted(branch)}"))
         required = parsing.parse_classic_checks(item) | parsing.parse_rule_checks(rules)
-        return Protection(item.get("protected") is True or bool(rules), required)
+        return BranchProtection(item.get("protected") is True or bool(rules), required)
 
     def environment(self, name: str) -> Environment | None:
         """See `Forge.environment`."""
@@ -139,34 +153,36 @@ class GitHubForge:
             raise Unavailable("GitHub: an unknown relation of two commits", value=status[:40])
         return status
 
-    def commit(self, sha: str) -> Brought:
+    def commit(self, sha: str) -> BranchCommit:
         """See `Forge.commit`."""
         item = self._api.get(f"{self._at}/git/commits/{_sha(sha)}")
         return parsing.parse_commit({**item, "commit": item})
 
-    def brought(self, base: str, head: str) -> list[Brought]:
-        """See `Forge.brought`."""
+    def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
+        """See `Forge.first_parent_commits`."""
         line = own_line(self._compared(base, head), head)
-        if len(line) > MOST_BROUGHT:
+        if len(line) > MAX_BRANCH_COMMITS:
             raise Refused(
-                "more commits came than are looked at", value=len(line), hint=_IN_BETWEEN.format(MOST_BROUGHT)
+                "more commits came than are looked at",
+                value=len(line),
+                hint=_IN_BETWEEN.format(MAX_BRANCH_COMMITS),
             )
         return [replace(one, pulls=tuple(self.pulls_of(one.sha))) for one in line]
 
-    def _compared(self, base: str, head: str) -> dict[str, Brought]:
+    def _compared(self, base: str, head: str) -> dict[str, BranchCommit]:
         """The commits of `head` that `base` does not have, by SHA.
 
         Page by page until all are there that the answer counts: one that is missing would end the line.
         https://docs.github.com/en/rest/commits/commits#compare-two-commits
         """
-        path, found = f"{self._at}/compare/{_sha(base)}...{_sha(head)}", dict[str, Brought]()
+        path, found = f"{self._at}/compare/{_sha(base)}...{_sha(head)}", dict[str, BranchCommit]()
         for page in range(1, MOST_COMPARED // 100 + 1):
             item = self._api.get(path, {"per_page": "100", "page": str(page)})
             total = item.get("total_commits")
             if not isinstance(total, int):
                 raise Unavailable("GitHub: not the expected answer", value=path)
             if total > MOST_COMPARED:
-                hint = _IN_BETWEEN.format(MOST_BROUGHT)
+                hint = _IN_BETWEEN.format(MAX_BRANCH_COMMITS)
                 raise Refused("more commits came than are looked at", value=total, hint=hint)
             found |= {one.sha: one for one in map(parsing.parse_commit, item["commits"])}
             if len(found) >= total:

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from shared.deploy.model import Brought, ChangedFile, Check, Environment, PullRequest, RequiredCheck, Review
+from shared.deploy.model import (
+    BranchCommit,
+    ChangedFile,
+    Check,
+    Environment,
+    PullRequest,
+    RequiredCheck,
+    Review,
+)
 from shared.kernel.timestamps import parse_optional_timestamp
 
 Json = Mapping[str, Any]
@@ -48,11 +56,11 @@ def parse_file(item: Json) -> ChangedFile:
     return ChangedFile(str(item.get("filename") or ""), str(item.get("status") or ""), previous)
 
 
-def parse_commit(item: Json) -> Brought:
+def parse_commit(item: Json) -> BranchCommit:
     """A commit of a list or a comparison, without pull requests."""
     committer = _part(_part(item, "commit"), "committer")
     parents = tuple(str(one.get("sha") or "") for one in item.get("parents") or ())
-    return Brought(str(item.get("sha") or ""), parents, parse_optional_timestamp(committer.get("date")))
+    return BranchCommit(str(item.get("sha") or ""), parents, parse_optional_timestamp(committer.get("date")))
 
 
 def parse_check_run(item: Json) -> Check:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from shared.adapters.helm.schemas import without_fetching
-from shared.deploy.ports.releases import ChartPackage, Say
+from shared.deploy.ports.releases import ChartPackage, ProgressCallback
 from shared.formats.chartyaml import read_values
 from shared.kernel.errors import Refused, UsageError
 from shared.kernel.redact import names_secret, redact
@@ -107,7 +107,7 @@ class Helm:
         *arguments: str,
         timeout: timedelta = timedelta(minutes=2),
         secrets: Sequence[str] = (),
-        say: Say | None = None,
+        say: ProgressCallback | None = None,
     ) -> Result:
         """Run to the end, or for `timeout`, then stop it: first kindly, then not.
 
@@ -179,7 +179,7 @@ def _environment(folder: Path) -> Mapping[str, str]:
 
 
 def _follow(
-    process: subprocess.Popen[bytes], deadline: float, secrets: Sequence[str], say: Say | None
+    process: subprocess.Popen[bytes], deadline: float, secrets: Sequence[str], say: ProgressCallback | None
 ) -> Result:
     """Read both pipes in threads of their own, and do all talking in this one."""
     lines: queue.Queue[str | None] = queue.Queue()
@@ -206,7 +206,10 @@ def _follow(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], lines: queue.Queue[str | None], deadline: float, say: Say | None
+    process: subprocess.Popen[bytes],
+    lines: queue.Queue[str | None],
+    deadline: float,
+    say: ProgressCallback | None,
 ) -> tuple[list[str], bool]:
     """What Helm logs until it ends, and whether it had to be told to."""
     told: list[str] = []
@@ -230,7 +233,7 @@ def _listen(
             _tell(process, say, line)
 
 
-def _tell(process: subprocess.Popen[bytes], say: Say, line: str) -> None:
+def _tell(process: subprocess.Popen[bytes], say: ProgressCallback, line: str) -> None:
     try:
         say(line)
     except BaseException:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from shared.adapters.helm import parsing, storage
 from shared.adapters.helm.process import Helm, Result, find
 from shared.deploy.model import Finding
-from shared.deploy.ports.releases import ChartPackage, Outcome, Repaired, Revision, Say
+from shared.deploy.ports.releases import ChartPackage, HelmResult, ProgressCallback, RepairResult, Revision
 from shared.deploy.state_machine import INTERRUPTED
 from shared.formats.chartyaml import read_manifests, read_values
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable, UsageError
@@ -77,8 +77,8 @@ class HelmReleases:
         return read_manifests(result.output)
 
     def upgrade_install(
-        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: Say
-    ) -> Outcome:
+        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: ProgressCallback
+    ) -> HelmResult:
         """See `Releases.upgrade_install`."""
         secrets, before = _secrets(package), self.status()
         # Without it Helm takes the values of the release before where it is given none.
@@ -93,7 +93,7 @@ class HelmReleases:
             result = self._helm.run(space, *arguments, timeout=limit, secrets=secrets, say=_teller(say))
         return self._outcome(result, before.number if before else 0, secrets)
 
-    def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
+    def rollback(self, revision: int, *, timeout: timedelta, say: ProgressCallback) -> HelmResult:
         """See `Releases.rollback`."""
         history = self.history()
         if revision not in [one.number for one in history]:
@@ -103,15 +103,15 @@ class HelmReleases:
             result = self._helm.run(space, *arguments, timeout=timeout * 3 + _SLACK, say=_teller(say))
         return self._outcome(result, history[-1].number)
 
-    def repair(self) -> Repaired:
+    def repair(self) -> RepairResult:
         """See `Releases.repair`."""
         found = self.status()
         if found is None or not found.pending:
-            return Repaired("nothing", found, f"the release is {found.status if found else 'not there'}")
+            return RepairResult("nothing", found, f"the release is {found.status if found else 'not there'}")
         description = f"{INTERRUPTED}: it was left {found.status}"
         storage.mark_failed(self._kubeconfig, self._namespace, self._release, found.number, description)
         why = f"revision {found.number} was left {found.status} and is marked as failed"
-        return Repaired("marked", self.status(), why)
+        return RepairResult("marked", self.status(), why)
 
     def history(self) -> list[Revision]:
         """See `Releases.history`."""
@@ -141,10 +141,10 @@ class HelmReleases:
             return None
         raise parsing.failure(result.errors) or _puzzled(result)
 
-    def _outcome(self, result: Result, before: int, secrets: Sequence[str] = ()) -> Outcome:
+    def _outcome(self, result: Result, before: int, secrets: Sequence[str] = ()) -> HelmResult:
         """How a run ended that began when `before` was the newest revision."""
         if not result.code:
-            return Outcome(True, self.status())
+            return HelmResult(True, self.status())
         raised = parsing.failure(result.errors)
         if isinstance(raised, Unavailable):
             self._interrupted(before)
@@ -152,7 +152,7 @@ class HelmReleases:
             raise raised
         # Helm's log tells of the wait, its error at the end perhaps only of the way back.
         late = result.killed or parsing.timed_out(result.errors)
-        return Outcome(False, self.status(), redact(parsing.reason(result.errors), secrets), late)
+        return HelmResult(False, self.status(), redact(parsing.reason(result.errors), secrets), late)
 
     def _interrupted(self, before: int) -> None:
         """Where the cluster was away for a moment, Helm may have written its own failure down.
@@ -182,7 +182,7 @@ def _applying(timeout: timedelta) -> list[str]:
     return [*forced, "--wait=watcher", "--timeout", f"{seconds}s", "--debug"]
 
 
-def _teller(say: Say) -> Say:
+def _teller(say: ProgressCallback) -> ProgressCallback:
     """Passes on what a line of the log amounts to, once, until something else happens.
 
     When there is nothing to pass on, an empty line says each second that Helm is still at it: Helm repeats

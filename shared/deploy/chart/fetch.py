@@ -14,7 +14,7 @@ from shared.deploy.chart.metadata import dependency_findings, rocketchat_version
 from shared.deploy.chart.secret_scan import sealed_values, values_secrets
 from shared.deploy.chart.subcharts import Tree, default_secrets, read_tree
 from shared.deploy.chart.values_lint import Values, lint_values
-from shared.deploy.deps import Decrypted, Shipping
+from shared.deploy.deps import DecryptedValues, DeployDeps
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import ChartPackage
 from shared.formats.chartyaml import ValuesFile, merged, read_values
@@ -40,26 +40,26 @@ class Chart:
     committed: Mapping[str, ValuesFile] = field(repr=False)
 
 
-def fetch(shipping: Shipping, sha: str) -> Chart:
+def fetch(deps: DeployDeps, sha: str) -> Chart:
     """The chart and its values at the commit.
 
     Raises `NotFound` for a commit or file that is not there, `Refused` and `Corrupt` for what must not be
     deployed or cannot be read, `Unavailable`.
     """
-    policy = shipping.policy
-    found = read_files(shipping.forge.tarball(sha), [policy.chart, *policy.values], sha=sha)
+    policy = deps.policy
+    found = read_files(deps.forge.tarball(sha), [policy.chart, *policy.values], sha=sha)
     files = below(found, policy.chart)
     if "Chart.yaml" not in files:
         raise NotFound(
             "there is no chart", value=f"{policy.chart}/Chart.yaml", hint="See deploy.chart in policy.yaml"
         )
     raw = {name: _text(found, name) for name in policy.values}
-    decrypted = [shipping.decrypt(text, name) for name, text in raw.items()]
-    return _chart(shipping, files, raw, decrypted)
+    decrypted = [deps.decrypt(text, name) for name, text in raw.items()]
+    return _chart(deps, files, raw, decrypted)
 
 
 def _chart(
-    shipping: Shipping, files: dict[str, bytes], raw: Mapping[str, str], decrypted: Sequence[Decrypted]
+    deps: DeployDeps, files: dict[str, bytes], raw: Mapping[str, str], decrypted: Sequence[DecryptedValues]
 ) -> Chart:
     tree = read_tree(files)
     given = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [tree.own]
@@ -67,7 +67,7 @@ def _chart(
     mine = merged([one.values for one in given])
     deployed = merged([tree.own.values, mine])
     version = rocketchat_version(tree.head, deployed)
-    judged = Values(mine, lines, shipping.policy.release, version, _known(tree))
+    judged = Values(mine, lines, deps.policy.release, version, _known(tree))
     # The chart's own values count as ours, whether or not others replace them: they are in the repository.
     committed = {"values.yaml": tree.own, **{name: read_values(text, name) for name, text in raw.items()}}
     package = ChartPackage(
@@ -78,9 +78,7 @@ def _chart(
         version,
         tree.head.version,
         {
-            "dependencies": partial(
-                dependency_findings, tree.head, files, shipping.policy.allowed_chart_hosts
-            ),
+            "dependencies": partial(dependency_findings, tree.head, files, deps.policy.allowed_chart_hosts),
             "values": partial(lint_values, judged),
             "secrets in values": partial(_plain_secrets, committed, tree, deployed),
         },

@@ -216,20 +216,20 @@ def _environment_variables(given: Values) -> Iterator[Finding]:
             "extra-env", "error", ("extraEnv",), message, "Write - name: X, then value: on its own line"
         )
         return
-    seen: set[str] = set()
+    observed: set[str] = set()
     for index, item in enumerate(extra or ()):
         name = item.get("name") if isinstance(item, Mapping) else None
         path: Path = ("extraEnv", index)
         if not isinstance(name, str):
             yield given.finding("extra-env", "error", path, "an entry without a name", "Give it one")
-        elif name in seen:
+        elif name in observed:
             yield given.finding(
                 "extra-env", "error", path, f"{name} is set twice, the last one wins", "Keep one"
             )
         elif not isinstance(item.get("value", ""), str):
             message = f"{name} is not a text, which Kubernetes refuses"
             yield given.finding("extra-env", "error", path, message, "Put the value in quotes")
-        seen.add(str(name))
+        observed.add(str(name))
 
 
 RULES: tuple[Callable[[Values], Iterator[Finding]], ...] = (

@@ -176,10 +176,10 @@ def _owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[str]:
             if key.startswith("f:") and name in value:
                 yield from _owned(below, value[name], join(path, name))
     elif isinstance(value, list):
-        for mark, item in items(value):
+        for watermark, item in items(value):
             for key, below in inner.items():
                 if _is_item(key, item):
-                    yield from _owned(below, item, f"{path}[{mark}]")
+                    yield from _owned(below, item, f"{path}[{watermark}]")
 
 
 def _is_item(key: str, item: object) -> bool:

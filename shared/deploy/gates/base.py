@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.deploy.chart.fetch import Chart
-from shared.deploy.deps import Shipping
+from shared.deploy.deps import DeployDeps
 from shared.deploy.diff.manifests import Plan
 from shared.deploy.gates import decide as core
 from shared.deploy.model import Gate, PullRequest
 from shared.deploy.ports.releases import Revision
-from shared.deploy.records.deploys import Request
+from shared.deploy.records.deploys import DeployRequest
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.redact import redact
 from shared.kubernetes.manifest import Manifest
@@ -70,8 +70,8 @@ class Gating:
 class Asking:
     """Asks gates into a `Gating`; what one needs of another may be missing."""
 
-    def __init__(self, shipping: Shipping, request: Request, found: Gating) -> None:
-        self.shipping, self.request, self.found = shipping, request, found
+    def __init__(self, deps: DeployDeps, request: DeployRequest, found: Gating) -> None:
+        self.deps, self.request, self.found = deps, request, found
 
     def _gate(self, name: str, ask: Callable[[], Gate | None]) -> None:
         """Ask one gate; a permanent failure to ask closes it, a transient one is raised.

@@ -38,7 +38,7 @@ class ChartGates(Asking):
         self._gate(name, lambda: core.findings_gate(name, check()))
 
     def _fetch(self) -> Gate:
-        self.found.chart = chart = fetch(self.shipping, self.request.sha)
+        self.found.chart = chart = fetch(self.deps, self.request.sha)
         return Gate("chart", True, f"chart {chart.version}, for Rocket.Chat {chart.app_version}")
 
     def render(self) -> None:
@@ -47,46 +47,46 @@ class ChartGates(Asking):
         self._gate("release", self._look)
         if chart is None or not self.found.kubernetes:
             return
-        self._findings("helm lint", lambda: self.shipping.releases.lint(chart.package))
+        self._findings("helm lint", lambda: self.deps.releases.lint(chart.package))
         self._gate("template", lambda: self._template(chart))
         after = self.found.after
         if after:
             self._gate("schema", lambda: self._valid(after))
             self._findings("secrets in manifests", lambda: _secrets(chart, after))
-            self._findings("secrets there", lambda: missing_secrets(self.shipping.cluster, after))
+            self._findings("secrets there", lambda: missing_secrets(self.deps.cluster, after))
             self._gate("plan", lambda: self._plan(chart, after))
 
     def _look(self) -> None:
         """What there is to go from; a gate only if it cannot be asked for."""
-        releases = self.shipping.releases
+        releases = self.deps.releases
         history = releases.history()
         self.found.newest, self.found.good = history[-1] if history else None, good_one(history)
         if self.found.good:
             self.found.before = releases.manifests(self.found.good.number)
-        self.found.kubernetes = self.shipping.cluster.version()
+        self.found.kubernetes = self.deps.cluster.version()
 
     def _template(self, chart: Chart) -> Gate:
         kubernetes = self.found.kubernetes
-        self.found.after = self.shipping.releases.template(chart.package, kube_version=kubernetes)
+        self.found.after = self.deps.releases.template(chart.package, kube_version=kubernetes)
         if not self.found.after:
             raise Refused("the chart renders to nothing")
         return Gate("template", True, f"{len(self.found.after)} manifests for Kubernetes {kubernetes}")
 
     def _valid(self, after: Sequence[Manifest]) -> Gate:
-        findings: Sequence[Finding] = self.shipping.validate(after, self.found.kubernetes)
+        findings: Sequence[Finding] = self.deps.validate(after, self.found.kubernetes)
         gate = core.findings_gate("schema", findings)
         warnings = [str(one) for one in findings if one.severity == "warning"]
         return replace(gate, reason="; ".join([gate.reason, *warnings])) if gate.passed else gate
 
     def _plan(self, chart: Chart, after: Sequence[Manifest]) -> None:
         """What would change; a gate only if that cannot be told."""
-        namespace, secrets = self.shipping.policy.namespace, chart.package.secrets
+        namespace, secrets = self.deps.policy.namespace, chart.package.secrets
         self.found.plan = diff(self.found.before, after, namespace=namespace, secrets=secrets)
 
     def versions(self) -> None:
         """Whether versions fit each other and the room suffices."""
         if self.found.chart is not None and self.found.after:
-            VersionGates(self.shipping, self.request, self.found).ask()
+            VersionGates(self.deps, self.request, self.found).ask()
 
 
 def _secrets(chart: Chart, after: Sequence[Manifest]) -> list[Finding]:

@@ -31,7 +31,7 @@ class VersionGates(Asking):
         self._gate("version", self._version)
         self._gate("mongodb", self._mongodb)
         self._gate("mongodb upgrade", self._mongodb_upgrade)
-        self._gate("headroom", lambda: headroom(self.shipping.cluster, found.before, found.after))
+        self._gate("headroom", lambda: headroom(self.deps.cluster, found.before, found.after))
 
     def _version(self) -> Gate:
         found = self.found
@@ -58,13 +58,13 @@ class VersionGates(Asking):
             return self._mongodb_at_first()
         if found.version_before == found.version_after:
             return Gate("mongodb", True, "Rocket.Chat's version stays")
-        return self._fits(self.shipping.server().version)
+        return self._fits(self.deps.server().version)
 
     def _mongodb_at_first(self) -> Gate | None:
         """Without a release there may be data all the same: of a cluster that is built anew, or outside."""
         found = self.found
         try:
-            server = self.shipping.server()
+            server = self.deps.server()
         except Unavailable:
             if not mongodb_image(found.after):
                 raise
@@ -77,12 +77,12 @@ class VersionGates(Asking):
 
     def _left(self) -> list[str]:
         """Volumes that a MongoDB of its own will find again, and that nothing can back up before."""
-        names = [claim.name for claim in self.shipping.cluster.claims() if "mongodb" in claim.name]
+        names = [claim.name for claim in self.deps.cluster.claims() if "mongodb" in claim.name]
         return [f"what is on the volume of {name} from before is not backed up" for name in names]
 
     def _fits(self, server: str) -> Gate | None:
         target = self.found.version_after
-        return mongodb_gate(target, self.shipping.compatible(target), server) if target else None
+        return mongodb_gate(target, self.deps.compatible(target), server) if target else None
 
     def _mongodb_upgrade(self) -> Gate | None:
         old, new = mongodb_image(self.found.before), mongodb_image(self.found.after)

@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from functools import reduce
 
-from shared.deploy.deps import Shipping
+from shared.deploy.deps import DeployDeps
 from shared.deploy.gates.base import Gating as Gating
 from shared.deploy.gates.chart import ChartGates
 from shared.deploy.gates.forge import ForgeGates
 from shared.deploy.gates.versions import newer
 from shared.deploy.model import Gate
 from shared.deploy.ports.releases import Revision
-from shared.deploy.records.deploys import Request
+from shared.deploy.records.deploys import DeployRequest
 from shared.deploy.watermark import RUNBOOK
 from shared.kernel.errors import Corrupt, NotFound
 from shared.records.approvals import Approvals
@@ -34,32 +34,32 @@ ALWAYS = (
 _NUMBERS = re.compile(r"\d[\d,.]*")
 
 
-def ask(shipping: Shipping, request: Request, *, since: datetime | None = None) -> Gating:
+def ask(deps: DeployDeps, request: DeployRequest, *, since: datetime | None = None) -> Gating:
     """All gates of a request. Raises `Unavailable` if an outside system does not answer.
 
     `since` is when the commit was first asked about.
     """
     found = Gating(since=since)
-    _belongs(shipping, found)
-    ForgeGates(shipping, request, found).ask()
-    ChartGates(shipping, request, found).ask()
+    _belongs(deps, found)
+    ForgeGates(deps, request, found).ask()
+    ChartGates(deps, request, found).ask()
     if found.standing == "go":
         found.gates += _not_asked(found)
     # As they are told, so that the reason that people agreed to is the one that they read.
-    found.gates = [_overridden(shipping, request, gate) for gate in found.report.gates]
+    found.gates = [_overridden(deps, request, gate) for gate in found.report.gates]
     return found
 
 
-def _belongs(shipping: Shipping, found: Gating) -> None:
+def _belongs(deps: DeployDeps, found: Gating) -> None:
     """Which version the data belong to, by our own record; a gate only if that cannot be read."""
     try:
-        mark = shipping.marks.read()
-        versions = [shipping.ledger.read(one).version for one in shipping.policy.environments]
+        watermark = deps.watermarks.read()
+        versions = [deps.ledger.read(one).version for one in deps.policy.environments]
     except Corrupt as error:
         hint = f"{error.hint} See {RUNBOOK}".strip()
         found.gates.append(Gate("record", False, str(error.message), hint))
         return
-    found.mark_version = reduce(newer, [*versions, mark.version if mark else ""])
+    found.mark_version = reduce(newer, [*versions, watermark.version if watermark else ""])
 
 
 def _not_asked(found: Gating) -> list[Gate]:
@@ -72,11 +72,11 @@ def _not_asked(found: Gating) -> list[Gate]:
     return [Gate(name, False, why, pending=pending) for name in wanted if name not in asked]
 
 
-def _overridden(shipping: Shipping, request: Request, gate: Gate) -> Gate:
+def _overridden(deps: DeployDeps, request: DeployRequest, gate: Gate) -> Gate:
     """A closed gate that two people agreed to pass for this commit, for this reason."""
     if gate.passed or gate.name in NEVER:
         return gate
-    approvals = Approvals(shipping.state, shipping.clock)
+    approvals = Approvals(deps.state, deps.clock)
     agreed = approvals.granted(OVERRIDE, override(request.sha, request.environment, gate))
     if agreed is None:
         return gate
@@ -90,9 +90,9 @@ def override(sha: str, environment: str, gate: Gate) -> dict[str, str]:
     return {"sha": sha, "environment": environment, "gate": gate.name, "reason": reason[:1000]}
 
 
-def revision(shipping: Shipping, number: int) -> Revision:
+def revision(deps: DeployDeps, number: int) -> Revision:
     """The revision of that number. Raises NotFound."""
-    found = next((one for one in shipping.releases.history() if one.number == number), None)
+    found = next((one for one in deps.releases.history() if one.number == number), None)
     if found is None:
         raise NotFound(
             "the release has no such revision", value=number, hint="See groundcrew deploy history."

@@ -10,15 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from shared.deploy.deps import MADE_BY, Shipping
+from shared.deploy.deps import DEPLOYMENT_PREFIX, DeployDeps
 from shared.deploy.gates import decide as core
 from shared.deploy.gates import history as since
 from shared.deploy.gates.base import Asking, Gating
-from shared.deploy.gates.paths import Changes, Paths, changes_nothing, paths_gate, shipping, unexplained
-from shared.deploy.model import Brought, Environment, Gate, PullRequest, Review, summarize
+from shared.deploy.gates.paths import (
+    Changes,
+    Paths,
+    changes_nothing,
+    paths_gate,
+    pulls_with_deployed_files,
+    unexplained,
+)
+from shared.deploy.model import BranchCommit, Environment, Gate, PullRequest, Review, summarize
 from shared.deploy.ordering import on_branch, position
-from shared.deploy.ports.forge import Protection
-from shared.deploy.records.deploys import Request
+from shared.deploy.ports.forge import BranchProtection
+from shared.deploy.records.deploys import DeployRequest
 from shared.kernel.errors import NotFound
 
 _WHERE = ("pull request", "branch", "order", "history")  # the gates that tell all that would be shipped
@@ -27,10 +34,10 @@ _WHERE = ("pull request", "branch", "order", "history")  # the gates that tell a
 class ForgeGates(Asking):
     """Asked first, since nothing of a commit that nobody agreed to is looked at more than must be."""
 
-    def __init__(self, shipping: Shipping, request: Request, found: Gating) -> None:
-        super().__init__(shipping, request, found)
-        policy = shipping.policy
-        self._forge, self._branch_name = shipping.forge, policy.branch
+    def __init__(self, deps: DeployDeps, request: DeployRequest, found: Gating) -> None:
+        super().__init__(deps, request, found)
+        policy = deps.policy
+        self._forge, self._branch_name = deps.forge, policy.branch
         self._policy = core.GatePolicy(
             approvals=policy.approvals,
             approvers=frozenset(policy.approvers),
@@ -71,7 +78,7 @@ class ForgeGates(Asking):
 
     def _ships(self, pull: PullRequest) -> bool:
         """Whether people had to agree to it: not to an earlier one that changes nothing that is deployed."""
-        return pull.number in self._own_pulls | shipping(self._changes, self._paths)
+        return pull.number in self._own_pulls | pulls_with_deployed_files(self._changes, self._paths)
 
     def _approvals(self, pull: PullRequest) -> Gate | None:
         if not self._ships(pull):
@@ -83,7 +90,7 @@ class ForgeGates(Asking):
 
         There may be several, since a pull request whose commits come in by another one counts as merged.
         """
-        sha, branch, now = self.request.sha, self._branch_name, self.shipping.clock.now()
+        sha, branch, now = self.request.sha, self._branch_name, self.deps.clock.now()
         named = self._forge.pull(self.request.pull) if self.request.pull else None
         if named is not None and not self._brought_it(named):
             reason = f"#{named.number} is not what brought {sha[:7]} into {branch}"
@@ -110,7 +117,7 @@ class ForgeGates(Asking):
     def _alone(self) -> Gate:
         """Nobody proposed it, or its pull request is not listed yet."""
         sha = self.request.sha
-        now, made = self.shipping.clock.now(), self._forge.commit(sha).committed_at
+        now, made = self.deps.clock.now(), self._forge.commit(sha).committed_at
         # A merge queue's commit is old when it lands, so it also counts when it was first asked about.
         pending = since.may_lag(made, now) or since.may_lag(self.found.since, now)
         hint = since.WAIT if pending else "Merge by a pull request"
@@ -128,7 +135,7 @@ class ForgeGates(Asking):
     def _order(self) -> Gate | None:
         """What is deployed already, and whether this comes after it."""
         environment, sha = self.request.environment, self.request.sha
-        shipped = self.shipping.ledger.read(environment)
+        shipped = self.deps.ledger.read(environment)
         if shipped.revision and not shipped.sha:
             self.found.has_base = True
             reason = f"revision {shipped.revision} is deployed, and of which commit that is nobody knows"
@@ -156,12 +163,12 @@ class ForgeGates(Asking):
 
     def _told(self, environment: str) -> str:
         """What the forge says that we deployed, where our own record is gone; others deploy there, too."""
-        if self.shipping.releases.status() is None:
+        if self.deps.releases.status() is None:
             return ""
         ours = [
             one.sha
             for one in self._forge.deployments(environment)
-            if one.state == "success" and one.description.startswith(MADE_BY)
+            if one.state == "success" and one.description.startswith(DEPLOYMENT_PREFIX)
         ]
         return ours[0] if ours else ""
 
@@ -170,20 +177,20 @@ class ForgeGates(Asking):
         if not self._deployed:
             return None
         branch, sha = self._branch_name, self.request.sha
-        line = self._forge.brought(self._deployed, sha)
+        line = self._forge.first_parent_commits(self._deployed, sha)
         if line and self.found.pull is not None:
             # Named by its own event, it may not be listed yet.
             line[0] = replace(line[0], pulls=(*line[0].pulls, *self._pulls.values()))
         verdict = since.history(
             line, deployed=self._deployed, wanted=sha, branch=branch, own=self._own(line),
             merged_at=self.found.pull.merged_at if self.found.pull else self.found.since,
-            now=self.shipping.clock.now(),
+            now=self.deps.clock.now(),
         )  # fmt: skip
         added = {number: self._forge.pull(number) for number in verdict.pulls if number not in self._pulls}
         self._pulls = added | self._pulls
         return verdict.gate
 
-    def _own(self, line: Sequence[Brought]) -> set[str]:
+    def _own(self, line: Sequence[BranchCommit]) -> set[str]:
         """Commits that look like a rebase's copies and are the pull request's own: they were pushed."""
         return {
             sha
@@ -197,7 +204,7 @@ class ForgeGates(Asking):
         return self._kept[pull.number]
 
     @cached_property
-    def _protection(self) -> Protection:
+    def _protection(self) -> BranchProtection:
         return self._forge.protection(self._branch_name)
 
     @cached_property
@@ -216,7 +223,7 @@ class ForgeGates(Asking):
             return None
         return core.environment_gate(
             self._settings, pull, self._reviews(pull),
-            branch_protected=self._protection.protected, now=self.shipping.clock.now(),
+            branch_protected=self._protection.protected, now=self.deps.clock.now(),
         )  # fmt: skip
 
     def _changed(self) -> Gate | None:

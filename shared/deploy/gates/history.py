@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.deploy.model import Brought, Gate, PullRequest, summarize
+from shared.deploy.model import BranchCommit, Gate, PullRequest, summarize
 
 # "an async association index that lags for tens of seconds": a merge is listed a while after its push.
 INDEXED_AFTER = timedelta(minutes=2)
@@ -30,16 +30,16 @@ def may_lag(at: datetime | None, now: datetime) -> bool:
     return at is not None and -_SKEW <= now - at < INDEXED_AFTER
 
 
-def own_line(commits: Mapping[str, Brought], head: str) -> list[Brought]:
+def own_line(commits: Mapping[str, BranchCommit], head: str) -> list[BranchCommit]:
     """The first parents from `head` on, as far as they are among `commits`; the newest first."""
-    line: list[Brought] = []
+    line: list[BranchCommit] = []
     while head in commits and len(line) < len(commits):
         line.append(commits[head])
         head = line[-1].parents[0] if line[-1].parents else ""
     return line
 
 
-def copies(line: Sequence[Brought], branch: str) -> list[tuple[str, PullRequest]]:
+def copies(line: Sequence[BranchCommit], branch: str) -> list[tuple[str, PullRequest]]:
     """Commits that a pull request may have brought by a rebase, which copies its commits onto the branch.
 
     Its `merge_sha` is the last copy, the others are right below it. Whoever asks has to make sure that a
@@ -54,7 +54,7 @@ def copies(line: Sequence[Brought], branch: str) -> list[tuple[str, PullRequest]
     ]
 
 
-def _rebased(line: Sequence[Brought], index: int, pull: PullRequest) -> bool:
+def _rebased(line: Sequence[BranchCommit], index: int, pull: PullRequest) -> bool:
     for above in reversed(line[: index + 1]):
         if len(above.parents) != 1 or pull.number not in {one.number for one in above.pulls}:
             return False
@@ -76,7 +76,7 @@ class History:
 
 
 def history(
-    line: Sequence[Brought],
+    line: Sequence[BranchCommit],
     *,
     deployed: str,
     wanted: str,
@@ -114,7 +114,7 @@ def history(
     return History(Gate("history", False, reason, hint, pending), numbers)
 
 
-def _merged_as(line: Sequence[Brought], index: int, branch: str) -> list[int]:
+def _merged_as(line: Sequence[BranchCommit], index: int, branch: str) -> list[int]:
     """The pull requests whose merge is the commit, unless it brings more than them.
 
     Pushed by hand, a commit that has an approved one among its ancestors counts as the merge of it, with

@@ -45,7 +45,7 @@ def changes_nothing(changes: Changes, paths: Paths) -> bool:
     return not any(_watched(changed, paths) for changed in _paths(changes).values())
 
 
-def shipping(changes: Changes, paths: Paths) -> set[int]:
+def pulls_with_deployed_files(changes: Changes, paths: Paths) -> set[int]:
     """The pull requests that change something of what is deployed."""
     return {number for number, changed in _paths(changes).items() if _watched(changed, paths)}
 

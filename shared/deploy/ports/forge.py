@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from shared.deploy.model import (
-    Brought,
+    BranchCommit,
     ChangedFile,
     Check,
     Environment,
@@ -31,7 +31,7 @@ to ask whether one may still go on.
 
 DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
 
-MOST_BROUGHT = 50  # commits of a branch's own line that are looked at, each with its pull requests
+MAX_BRANCH_COMMITS = 50  # commits of a branch's own line that are looked at, each with its pull requests
 
 
 class RateLimited(Unavailable):
@@ -45,7 +45,7 @@ class RateLimited(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
+class BranchProtection:
     """What a branch demands, by classic protection and rulesets together."""
 
     protected: bool
@@ -87,7 +87,7 @@ class Forge(Protocol):
         """The newest result of each check run and commit status. Raises `NotFound`."""
         ...
 
-    def protection(self, branch: str) -> Protection:
+    def protection(self, branch: str) -> BranchProtection:
         """What the branch demands. Raises `NotFound` if there is no such branch."""
         ...
 
@@ -103,15 +103,15 @@ class Forge(Protocol):
         """`ahead`, `identical`, `behind` or `diverged`: where `head` is, seen from `base`. `NotFound`."""
         ...
 
-    def commit(self, sha: str) -> Brought:
+    def commit(self, sha: str) -> BranchCommit:
         """One commit, without its pull requests. Raises `NotFound`."""
         ...
 
-    def brought(self, base: str, head: str) -> list[Brought]:
+    def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
         """The commits of `head`'s own line (first parents) that `base` does not have, the newest first.
 
         Each comes with its pull requests, as `pulls_of` lists them. Raises `NotFound` if one is not there or
-        they have nothing in common; `Refused` if the line has more than `MOST_BROUGHT` commits.
+        they have nothing in common; `Refused` if the line has more than `MAX_BRANCH_COMMITS` commits.
         """
         ...
 

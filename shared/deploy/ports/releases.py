@@ -12,7 +12,7 @@ from shared.deploy.model import (
 )
 from shared.kubernetes.manifest import Manifest
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class HelmResult:
     """How an upgrade or a rollback ended; `reason` is Helm's, redacted. `revision` is what is there now."""
 
     succeeded: bool
@@ -56,7 +56,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class RepairResult:
     """What was done to a release that was left pending: `marked` as failed, or `nothing`."""
 
     action: str
@@ -83,24 +83,24 @@ class Releases(Protocol):
         ...
 
     def upgrade_install(
-        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: Say
-    ) -> Outcome:
+        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: ProgressCallback
+    ) -> HelmResult:
         """Install or upgrade, and wait until everything is ready.
 
-        What was changed by hand in the meantime is taken back. A failure is an `Outcome`, rolled back if
+        What was changed by hand in the meantime is taken back. A failure is an `HelmResult`, rolled back if
         wanted; a release left pending is `Conflict`. What `say` raises ends the run at once, is raised on,
         and leaves the release as it was, or pending, to be repaired.
         """
         ...
 
-    def rollback(self, revision: int, *, timeout: timedelta, say: Say) -> Outcome:
+    def rollback(self, revision: int, *, timeout: timedelta, say: ProgressCallback) -> HelmResult:
         """Bring the manifests of an earlier revision back, and wait; `say` as for `upgrade_install`.
 
         What was changed by hand is taken back. Raises `NotFound`.
         """
         ...
 
-    def repair(self) -> Repaired:
+    def repair(self) -> RepairResult:
         """Make a release that was left `pending-*` fit to be upgraded again; call it only under the lease.
 
         The pending revision is marked as failed with a description that begins with `Interrupted`; no

@@ -17,7 +17,7 @@ _MOST_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
+class DeployedCommit:
     """The commit that is deployed, empty if that is not known, its revision (0: there is no record), and the
     version of Rocket.Chat that got well with it, which the data belong to also where the release is gone.
 
@@ -32,34 +32,36 @@ class Shipped:
     at: datetime | None = None
     made: tuple[tuple[int, str], ...] = ()
 
-    def then(self, sha: str, revision: int, version: str, at: datetime, *, back: bool = False) -> Shipped:
+    def then(
+        self, sha: str, revision: int, version: str, at: datetime, *, back: bool = False
+    ) -> DeployedCommit:
         """With another commit deployed."""
-        return Shipped(sha, revision, version, back, at, (*self.made, (revision, sha))[-_MOST_KEPT:])
+        return DeployedCommit(sha, revision, version, back, at, (*self.made, (revision, sha))[-_MOST_KEPT:])
 
-    def back(self, target: int, revision: int, version: str, at: datetime) -> Shipped:
+    def back(self, target: int, revision: int, version: str, at: datetime) -> DeployedCommit:
         """After going back to an earlier revision as a new one."""
         found = [sha for number, sha in self.made if number == target]
         return self.then(found[-1] if found else "", revision, version, at, back=True)
 
 
-class Ledger:
+class DeployedLedger:
     """`deploys/shipped/<environment>.json` in the container `groundcrew`."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def read(self, environment: str) -> Shipped:
+    def read(self, environment: str) -> DeployedCommit:
         """What is on record, nothing if there is no record. Raises Corrupt."""
         name = _name(environment)
         try:
             plain = decode_json(self._blobs.read(name)[0], name)
         except NotFound:
-            return Shipped()
+            return DeployedCommit()
         try:
             made = tuple((int(number), str(sha)) for number, sha in plain["made"])
             at = parse_timestamp(plain["at"]) if plain["at"] else None
             words = str(plain["sha"]), int(plain["revision"]), str(plain["version"])
-            return Shipped(*words, plain["went_back"] is True, at, made)
+            return DeployedCommit(*words, plain["went_back"] is True, at, made)
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} does not say what is deployed", value=type(error).__name__) from error
 
@@ -75,7 +77,7 @@ class Ledger:
         if before.revision and (before.at is None or before.at < at):
             self._write(environment, before.back(target, revision, version, at))
 
-    def _write(self, environment: str, shipped: Shipped) -> None:
+    def _write(self, environment: str, shipped: DeployedCommit) -> None:
         self._blobs.replace(_name(environment), encode_json(replace(shipped)), etag=None)
 
 

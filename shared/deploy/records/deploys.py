@@ -16,7 +16,7 @@ from typing import Any
 
 from shared.deploy.model import REPOSITORY, SHA
 from shared.deploy.ordering import delivery_action, deploy_key
-from shared.deploy.state_machine import Record, State, load
+from shared.deploy.state_machine import DeployProgress, DeployState, parse_progress
 from shared.kernel.codec import decode_json
 from shared.kernel.errors import AlreadyExists, Corrupt, NotFound, UsageError
 from shared.kernel.ports import Blobs, Clock
@@ -31,11 +31,12 @@ _OPEN = "deploys/open/"
 _LOG_LINES = 60
 _MOST_KEPT = 200
 _DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
-_FAILED = frozenset({State.FAILED, State.ROLLED_BACK, State.RESTORE_PROPOSED})
+_OLD_KEYS = {"record": "progress"}  # keys that earlier versions wrote
+_FAILED = frozenset({DeployState.FAILED, DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED})
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DeployRequest:
     """What was asked for. `pull` is 0 where it has to be found; `again` tells a repetition from the first;
     `turn` counts the messages by which a deploy that waits goes on, 0 in one that asks for it."""
 
@@ -58,11 +59,11 @@ class Request:
         return json.dumps(asdict(self))
 
 
-def parse_request(plain: Mapping[str, Any]) -> Request:
+def parse_request(plain: Mapping[str, Any]) -> DeployRequest:
     """A request out of a message. Raises UsageError for anything that is none."""
     try:
-        known = {name: plain[name] for name in Request.__dataclass_fields__ if name in plain}
-        request = Request(**known)
+        known = {name: plain[name] for name in DeployRequest.__dataclass_fields__ if name in plain}
+        request = DeployRequest(**known)
         texts = (request.repository, request.sha, request.environment, request.delivery, request.again)
         good = all(isinstance(text, str) for text in texts)
         good = good and type(request.pull) is int and type(request.turn) is int
@@ -76,7 +77,7 @@ def parse_request(plain: Mapping[str, Any]) -> Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DeployRecord:
     """A deploy between its steps: the core's record, and what else its story needs.
 
     `since` is when the present state began, or when what it waited for answered again; `unwell` since when an
@@ -86,8 +87,8 @@ class Kept:
     people and the forge know how it ended, `forge_told` that the forge does.
     """
 
-    request: Request
-    record: Record
+    request: DeployRequest
+    progress: DeployProgress
     started: datetime
     updated: datetime
     since: datetime
@@ -109,9 +110,9 @@ class Kept:
     log: tuple[str, ...] = ()
 
     @property
-    def state(self) -> State:
+    def state(self) -> DeployState:
         """Where it stands."""
-        return self.record.state
+        return self.progress.state
 
     @property
     def ended(self) -> bool:
@@ -123,22 +124,22 @@ class Kept:
         """From the first message to the last change."""
         return self.updated - self.started
 
-    def noted(self, line: str) -> Kept:
+    def noted(self, line: str) -> DeployRecord:
         """With one more line of progress; the oldest are dropped."""
         return replace(self, log=(*self.log, line)[-_LOG_LINES:])
 
 
-class Deploys:
+class DeployStore:
     """Reads and writes `runs/deploy/`, `deploys/` and `deliveries/` in the container `groundcrew`."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock, self._runs = blobs, clock, Runs(blobs, clock)
 
-    def begin(self, request: Request) -> Kept:
+    def begin(self, request: DeployRequest) -> DeployRecord:
         """The deploy asked for, put on record if nobody has yet."""
         now = self._clock.now()
-        record = Record(request.key, request.sha, request.environment, pull=request.pull)
-        fresh = Kept(replace(request, turn=0), record, now, now, now)
+        progress = DeployProgress(request.key, request.sha, request.environment, pull=request.pull)
+        fresh = DeployRecord(replace(request, turn=0), progress, now, now, now)
         try:
             self._blobs.create(_open(request.key), b"")
             self._blobs.create(_name(request.key), _dump(fresh))
@@ -146,7 +147,7 @@ class Deploys:
             return self._begun(request.key, fresh)
         return fresh
 
-    def _begun(self, key: str, fresh: Kept) -> Kept:
+    def _begun(self, key: str, fresh: DeployRecord) -> DeployRecord:
         """Somebody marked it as open before; if that one was killed right then, there is no record yet."""
         try:
             return self.load(key)
@@ -154,31 +155,31 @@ class Deploys:
             self._blobs.replace(_name(key), _dump(fresh), etag=None)
             return fresh
 
-    def load(self, key: str) -> Kept:
+    def load(self, key: str) -> DeployRecord:
         """Raises NotFound or Corrupt."""
         return _kept(self._runs.load(JOB, key))
 
-    def save(self, kept: Kept) -> Kept:
+    def save(self, record: DeployRecord) -> DeployRecord:
         """Write it over what was there; returns it with the time of the change."""
-        fresh = replace(kept, updated=self._clock.now())
+        fresh = replace(record, updated=self._clock.now())
         self._runs.save(_run(fresh))
         return fresh
 
-    def close(self, kept: Kept) -> None:
+    def close(self, record: DeployRecord) -> None:
         """It has ended, and everybody knows: it is open no longer."""
-        self._blobs.delete(_open(kept.record.key))
+        self._blobs.delete(_open(record.progress.key))
 
-    def open(self) -> list[Kept]:
+    def open(self) -> list[DeployRecord]:
         """The deploys that have not ended, the oldest begun first: what each message has to look at."""
         keys = [one.name.removeprefix(_OPEN).removesuffix(".json") for one in self._blobs.list(_OPEN)]
         return [one for one in self._readable(keys) if not one.ended]
 
-    def all(self, most: int = _MOST_KEPT) -> list[Kept]:
+    def all(self, most: int = _MOST_KEPT) -> list[DeployRecord]:
         """The deploys on record that were changed last, at most so many, the oldest begun first."""
         blobs = sorted(self._blobs.list(_name("").removesuffix(".json")), key=lambda one: one.last_modified)
         return self._readable(one.name.rpartition("/")[2].removesuffix(".json") for one in blobs[-most:])
 
-    def _readable(self, keys: Iterable[str]) -> list[Kept]:
+    def _readable(self, keys: Iterable[str]) -> list[DeployRecord]:
         """One that cannot be read keeps no other from being deployed or shown."""
         found = []
         for key in keys:
@@ -188,14 +189,14 @@ class Deploys:
                 continue
             except Corrupt as error:
                 log.error("deploy.unreadable", extra={"deploy": key, "error": str(error)})  # noqa: TRY400
-        return sorted(found, key=lambda one: (one.started, one.record.key))
+        return sorted(found, key=lambda one: (one.started, one.progress.key))
 
     def busy(self) -> str:
         """What keeps the release from being touched by anybody else, in a sentence; empty if nothing does."""
         found = [one for one in self.open() if one.state.busy]
-        return f"the deploy of {found[0].record.sha[:7]} is {found[0].state.value}" if found else ""
+        return f"the deploy of {found[0].progress.sha[:7]} is {found[0].state.value}" if found else ""
 
-    def seen(self, request: Request) -> bool:
+    def is_completed(self, request: DeployRequest) -> bool:
         """Whether the delivery was completed before; claims it if nobody has."""
         if not request.delivery:
             return False
@@ -206,7 +207,7 @@ class Deploys:
             return delivery_action(self._delivery_state(name)).action == "drop"
         return False
 
-    def complete(self, request: Request) -> None:
+    def complete(self, request: DeployRequest) -> None:
         """The delivery need not be looked at again."""
         if request.delivery:
             self._blobs.replace(_delivery(request.delivery), _claim("done", request.key), etag=None)
@@ -234,47 +235,49 @@ def _claim(state: str, key: str) -> bytes:
     return json.dumps({"state": state, "deploy": key}).encode()
 
 
-def _dump(kept: Kept) -> bytes:
-    return json.dumps(asdict(_run(kept)), default=lambda at: at.isoformat(), ensure_ascii=False).encode()
+def _dump(record: DeployRecord) -> bytes:
+    return json.dumps(asdict(_run(record)), default=lambda at: at.isoformat(), ensure_ascii=False).encode()
 
 
-def _run(kept: Kept) -> Run:
+def _run(record: DeployRecord) -> Run:
     """As any other run is shown; what only a deploy has is in its details."""
-    record = kept.record
+    progress = record.progress
     word = "running"
-    if kept.state.final:
-        word = {State.DONE: "done", State.SUPERSEDED: "skipped"}.get(kept.state, "failed")
-    details = {**asdict(kept), "record": record.plain()}
+    if record.state.final:
+        word = {DeployState.DONE: "done", DeployState.SUPERSEDED: "skipped"}.get(record.state, "failed")
+    details = {**asdict(record), "progress": progress.plain()}
     for name in ("started", "updated"):
         del details[name]
     return Run(
         JOB,
-        record.key,
+        progress.key,
         word,
-        kept.started,
-        kept.updated,
-        f"{record.sha[:7]} to {record.environment}: {kept.state.value}",
-        error=record.reason if kept.state in _FAILED else "",
+        record.started,
+        record.updated,
+        f"{progress.sha[:7]} to {progress.environment}: {record.state.value}",
+        error=progress.reason if record.state in _FAILED else "",
         details=json.loads(json.dumps(details, default=lambda at: at.isoformat())),
     )
 
 
-def _kept(run: Run) -> Kept:
-    plain = dict(run.details)
+def _kept(run: Run) -> DeployRecord:
+    plain = {_OLD_KEYS.get(name, name): value for name, value in run.details.items()}
     try:
         plain |= {name: _moment(plain.get(name)) for name in ("merged_at", "unwell", "blind", "applied")}
         plain |= {name: tuple(plain[name]) for name in ("gates", "log")}
         plain["since"] = datetime.fromisoformat(plain["since"])
-        plain["record"], plain["request"] = load(plain["record"]), _request(plain["request"])
-        known = {name: plain[name] for name in plain if name in Kept.__dataclass_fields__}
-        return Kept(started=run.started, updated=run.updated, **known)
+        plain["progress"], plain["request"] = parse_progress(plain["progress"]), _request(plain["request"])
+        known = {name: plain[name] for name in plain if name in DeployRecord.__dataclass_fields__}
+        return DeployRecord(started=run.started, updated=run.updated, **known)
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{_name(run.id)} is no record of a deploy", value=error) from error
 
 
-def _request(plain: Mapping[str, Any]) -> Request:
+def _request(plain: Mapping[str, Any]) -> DeployRequest:
     """Without what a newer version knows."""
-    return Request(**{name: plain[name] for name in Request.__dataclass_fields__ if name in plain})
+    return DeployRequest(
+        **{name: plain[name] for name in DeployRequest.__dataclass_fields__ if name in plain}
+    )
 
 
 def _moment(text: str | None) -> datetime | None:

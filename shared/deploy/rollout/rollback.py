@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.deploy.chart.fetch import chat_version
-from shared.deploy.deps import LEASE, Shipping
+from shared.deploy.deps import LEASE_DURATION, DeployDeps
 from shared.deploy.gates.base import good_one
 from shared.deploy.gates.evaluate import revision
 from shared.deploy.gates.versions import newer
-from shared.deploy.ports.releases import Outcome, Revision
+from shared.deploy.ports.releases import HelmResult, Revision
 from shared.deploy.rollout.session import HOLD
-from shared.deploy.watermark import Mark
+from shared.deploy.watermark import VersionWatermark
 from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Unavailable
 from shared.kernel.ports import Lease
 from shared.notifications.ports import Notice, Severity
@@ -27,7 +27,7 @@ _HOLD = "deploy/rollback"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RollbackPlan:
     """From where to where. `target` is None where nothing was deployed before; `restored` is the backup that
     was restored for it, `schema` Rocket.Chat's migration counter in that backup, None if it is not known."""
 
@@ -59,84 +59,84 @@ class Way:
         return f"went back to revision {self.target.number}, Rocket.Chat {version}"
 
 
-def plan(shipping: Shipping, number: int, restored: str = "") -> Way:
+def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> RollbackPlan:
     """What going back would mean.
 
     Raises NotFound for a revision or a backup there is not, Refused for a backup that does not belong to it.
 
     Number 0 starts nothing: it only says that the data were restored, where nothing was deployed before.
     """
-    mark = shipping.marks.read()
-    running = _running(shipping)
-    if not number and (mark is None or mark.revision):
+    watermark = deps.watermarks.read()
+    running = _running_version(deps)
+    if not number and (watermark is None or watermark.revision):
         raise NotFound("the release has no such revision", value=0, hint="See groundcrew deploy history.")
-    if mark is None and running is None:
+    if watermark is None and running is None:
         raise NotFound("nothing is deployed", hint="There is nothing to go back from.")
-    target = revision(shipping, number) if number else None
-    then = chat_version(shipping.releases.manifests(number)) if target else ""
-    now = newer(mark.version if mark else "", running or "")
+    target = revision(deps, number) if number else None
+    then = chat_version(deps.releases.manifests(number)) if target else ""
+    now = newer(watermark.version if watermark else "", running or "")
     if restored:
-        _pairs(shipping, restored, mark)
-    return Way(target, now, then, restored, _schema_before(shipping, now, mark))
+        _check_backup_matches(deps, restored, watermark)
+    return RollbackPlan(target, now, then, restored, _schema_before(deps, now, watermark))
 
 
-def _running(shipping: Shipping) -> str | None:
+def _running_version(deps: DeployDeps) -> str | None:
     """The version of the good revision; None if there is none, empty if its image does not tell."""
-    now = good_one(shipping.releases.history())
-    return chat_version(shipping.releases.manifests(now.number)) if now else None
+    now = good_one(deps.releases.history())
+    return chat_version(deps.releases.manifests(now.number)) if now else None
 
 
-def _pairs(shipping: Shipping, restored: str, mark: Mark | None) -> None:
+def _check_backup_matches(deps: DeployDeps, restored: str, watermark: VersionWatermark | None) -> None:
     """Whether it is a backup, and the very one while a restore is proposed: later ones hold migrated data."""
-    if shipping.backups.state(restored) != "sealed":
+    if deps.backups.state(restored) != "sealed":
         raise Refused("that is no sealed backup", value=restored, hint="See groundcrew backups list.")
-    if mark is not None and mark.backup and mark.backup != restored:
-        raise Refused("that backup does not belong to it", value=restored, hint=f"It is {mark.backup}.")
+    if watermark is not None and watermark.backup and watermark.backup != restored:
+        raise Refused("that backup does not belong to it", value=restored, hint=f"It is {watermark.backup}.")
 
 
-def _schema_before(shipping: Shipping, version: str, mark: Mark | None) -> int | None:
+def _schema_before(deps: DeployDeps, version: str, watermark: VersionWatermark | None) -> int | None:
     """Of the data before that version came, as its deploy noted it; None if that is not known."""
-    if mark is not None:
-        return mark.schema
-    applied = [one for one in shipping.deploys.all() if one.record.attempts and one.record.changes_version]
-    found = [one.record.schema_before for one in applied if one.record.version_after == version]
+    if watermark is not None:
+        return watermark.schema
+    applied = [one for one in deps.deploys.all() if one.progress.attempts and one.progress.changes_version]
+    found = [one.progress.schema_before for one in applied if one.progress.version_after == version]
     return found[-1] if found else None
 
 
-def go(shipping: Shipping, way: Way, *, by: str, say: Callable[[str], None]) -> str:
+def rollback(deps: DeployDeps, way: RollbackPlan, *, by: str, say: Callable[[str], None]) -> str:
     """Do it; returns what was done, in a sentence.
 
     Raises Refused without the restore or the approval that another version needs, naming how to get it, and
     if the release is not any more as it was when the way was planned; Locked if a deploy is at it.
     """
-    with shipping.state.lease(shipping.lock, duration=LEASE) as lease:
-        _still(shipping, way)
+    with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+        _check_unchanged(deps, way)
         if way.crosses:
-            _restored(shipping, way)
-        approver = _agreed(shipping, way, by) if way.crosses else ""
-        shipping.holds.put(_HOLD, f"going back by {by}", HOLD, needs_up=True)
+            _require_restored(deps, way)
+        approver = _require_approval(deps, way, by) if way.crosses else ""
+        deps.holds.put(_HOLD, f"going back by {by}", HOLD, needs_up=True)
         try:
-            outcome = _back(shipping, way, lease, say)
+            outcome = _run_helm_rollback(deps, way, lease, say)
             done = outcome is None or outcome.succeeded
             if done:
-                _note(shipping, way, outcome)
-                Approvals(shipping.state, shipping.clock).use(ACTION, way.arguments)
+                _record_rollback(deps, way, outcome)
+                Approvals(deps.state, deps.clock).use(ACTION, way.arguments)
         finally:
-            shipping.holds.release(_HOLD)
+            deps.holds.release(_HOLD)
     who = f"by {by}" + (f", approved by {approver}" if approver else "")
     subject = f"revision {way.arguments['revision']}"
-    Audit(shipping.state, shipping.clock).append(by, ACTION, subject, "done" if done else "failed")
+    Audit(deps.state, deps.clock).append(by, ACTION, subject, "done" if done else "failed")
     if outcome is not None and not outcome.succeeded:
         raise Unavailable("the way back failed", value=outcome.reason, hint="See groundcrew deploy history.")
-    told = f"{shipping.policy.release}: {way}"
+    told = f"{deps.policy.release}: {way}"
     try:
-        shipping.notifications.notify(Notice(Severity.WARNING, told, who))
+        deps.notifications.notify(Notice(Severity.WARNING, told, who))
     except GroundcrewError as error:
         log.warning("deploy.not_told", extra={"error": str(error)})
     return f"{told}, {who}"
 
 
-def _restored(shipping: Shipping, way: Way) -> None:
+def _require_restored(deps: DeployDeps, way: RollbackPlan) -> None:
     """Whether the data are really those of before. Without a way to tell it is left to the two people."""
     if not way.restored:
         raise Refused(
@@ -146,7 +146,7 @@ def _restored(shipping: Shipping, way: Way) -> None:
         )
     if way.schema is None:
         return
-    there = shipping.server().schema
+    there = deps.server().schema
     if there != way.schema:
         raise Refused(
             f"the database that MONGODB_URI names is not that of {way.restored}",
@@ -155,16 +155,18 @@ def _restored(shipping: Shipping, way: Way) -> None:
         )
 
 
-def _still(shipping: Shipping, way: Way) -> None:
+def _check_unchanged(deps: DeployDeps, way: RollbackPlan) -> None:
     """Nobody deployed since the way was planned, and no deploy is in the middle of it."""
     number = way.target.number if way.target else 0
-    if plan(shipping, number, way.restored) != way:
+    if plan_rollback(deps, number, way.restored) != way:
         raise Refused("the release changed meanwhile", hint="Look again: groundcrew deploy history.")
-    if busy := shipping.deploys.busy():
+    if busy := deps.deploys.busy():
         raise Locked(busy, hint="Let it end, then look again.")
 
 
-def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]) -> Outcome | None:
+def _run_helm_rollback(
+    deps: DeployDeps, way: RollbackPlan, lease: Lease, say: Callable[[str], None]
+) -> HelmResult | None:
     """Let Helm go back; None where nothing is to be started."""
     if way.target is None:
         return None
@@ -174,46 +176,44 @@ def _back(shipping: Shipping, way: Way, lease: Lease, say: Callable[[str], None]
         if line:
             say(line)
 
-    last = shipping.releases.status()
+    last = deps.releases.status()
     if last is not None and last.pending:
-        age = shipping.clock.now() - (last.at or shipping.clock.now())
-        if age < 4 * shipping.policy.helm_timeout:
+        age = deps.clock.now() - (last.at or deps.clock.now())
+        if age < 4 * deps.policy.helm_timeout:
             raise Locked(
                 f"revision {last.number} is {last.status}", hint="Somebody's Helm is at it: let it end."
             )
-        shipping.releases.repair()
-    return shipping.releases.rollback(
-        way.target.number, timeout=shipping.policy.helm_timeout, say=report_progress
-    )
+        deps.releases.repair()
+    return deps.releases.rollback(way.target.number, timeout=deps.policy.helm_timeout, say=report_progress)
 
 
-def _note(shipping: Shipping, way: Way, outcome: Outcome | None) -> None:
+def _record_rollback(deps: DeployDeps, way: RollbackPlan, outcome: HelmResult | None) -> None:
     """What is deployed now is another commit's, and the forge no longer says that the last one is."""
-    shipping.marks.clear()
+    deps.watermarks.clear()
     if way.target is None or outcome is None or outcome.revision is None:
         return
-    now = shipping.clock.now()
-    for environment in shipping.policy.environments:
-        before = shipping.ledger.read(environment)
+    now = deps.clock.now()
+    for environment in deps.policy.environments:
+        before = deps.ledger.read(environment)
         if not before.revision:
             continue
         made = outcome.revision.number
-        shipping.ledger.went_back(environment, way.target.number, made, way.version_then, now)
+        deps.ledger.went_back(environment, way.target.number, made, way.version_then, now)
         try:
-            for told in shipping.forge.deployments(environment, sha=before.sha) if before.sha else ():
+            for told in deps.forge.deployments(environment, sha=before.sha) if before.sha else ():
                 if told.state == "success":
-                    shipping.forge.set_deployment_status(told.id, "inactive", str(way))
+                    deps.forge.set_deployment_status(told.id, "inactive", str(way))
         except GroundcrewError as error:
             log.warning("deploy.not_told", extra={"error": str(error)})
 
 
-def _agreed(shipping: Shipping, way: Way, by: str) -> str:
+def _require_approval(deps: DeployDeps, way: RollbackPlan, by: str) -> str:
     """Who approved it."""
-    approvals = Approvals(shipping.state, shipping.clock)
+    approvals = Approvals(deps.state, deps.clock)
     found = approvals.granted(ACTION, way.arguments)
     if found is not None:
         return found.approver
-    lasting = shipping.policy.approval_timeout
+    lasting = deps.policy.approval_timeout
     asked = approvals.request(ACTION, way.arguments, by=by, lasting=lasting)
     raise Refused(
         f"going back from {way.version_now} to {way.version_then} needs the approval of another person",

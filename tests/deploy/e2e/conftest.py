@@ -20,7 +20,7 @@ from local.deploy_demo import Site, ended
 from local.helm import ensure_helm
 from local.rocketchat.seed import seed
 from local.stack import ROOT, Stack
-from shared.deploy.records.deploys import Kept
+from shared.deploy.records.deploys import DeployRecord
 from shared.kernel.errors import GroundcrewError
 
 
@@ -35,7 +35,7 @@ class Place:
     def door(self) -> str:
         return f"{self.stack.host.url}/api/github/webhook"
 
-    def ship(self, version: str, greeting: str, **more: Any) -> Kept:
+    def ship(self, version: str, greeting: str, **more: Any) -> DeployRecord:
         """Merge a change and see how its deploy ends."""
         return ended(
             self.stack, self.site.merge(self.stack.host.url, self.site.propose(version, greeting, **more))

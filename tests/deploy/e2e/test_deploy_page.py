@@ -19,9 +19,9 @@ from local.server import Served
 from local.stack import ROOT
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.clock import SystemClock
-from shared.deploy.records.deploys import AGREED, Deploys, Kept, Request
-from shared.deploy.state_machine import State
-from shared.deploy.watermark import propose_restore, raised
+from shared.deploy.records.deploys import AGREED, DeployRecord, DeployRequest, DeployStore
+from shared.deploy.state_machine import DeployState
+from shared.deploy.watermark import propose_restore, raise_watermark
 from shared.settings.storage_account import StorageAccount
 
 pytestmark = pytest.mark.timeout(240)
@@ -35,21 +35,23 @@ class Place:
     """The app in its host, the records that it shows, and its address behind App Service's sign-in."""
 
     host: HostProcess
-    deploys: Deploys
+    deploys: DeployStore
     url: str
 
-    def record(self, letter: str, state: State, *, before: str = "8.2.0", **more: Any) -> Kept:
+    def progress(
+        self, letter: str, state: DeployState, *, before: str = "8.2.0", **more: Any
+    ) -> DeployRecord:
         """A deploy with long texts in all of it."""
-        kept = self.deploys.begin(Request("acme/chat", letter * 40, "production", pull=12))
-        record = replace(
-            kept.record, state=state, reason=f"{LONG} is not ready", version_before=before,
+        record = self.deploys.begin(DeployRequest("acme/chat", letter * 40, "production", pull=12))
+        progress = replace(
+            record.progress, state=state, reason=f"{LONG} is not ready", version_before=before,
             version_after="8.3.0", revision_before=7, backup="manual/20261123T090000Z",
         )  # fmt: skip
         gates = (f"passed  template: {LONG}", f"closed  approvals: none. {LONG}", "waits  checks: lint")
         log = tuple(f"waiting for {number} {LONG}" for number in range(20))
         plan = f"~ change  Deployment\n    spec.image: {LONG}\n1 to change"
         told = {"by": "ada", "title": TITLE, "gates": gates, "log": log, "plan": plan, **more}
-        return self.deploys.save(replace(kept, record=record, **told))
+        return self.deploys.save(replace(record, progress=progress, **told))
 
     def get(self, path: str, **headers: str) -> requests.Response:
         return requests.get(f"{self.host.url}/api/deploys{path}", headers=headers, timeout=60)
@@ -70,22 +72,22 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         }
         host = stack.enter_context(HostProcess(ROOT, settings, folder / "host"))
         front = stack.enter_context(Served(lambda: app_service(host.url)))
-        deploys = Deploys(open_blobs(storage, "groundcrew"), SystemClock())
+        deploys = DeployStore(open_blobs(storage, "groundcrew"), SystemClock())
         yield Place(host, deploys, f"{front.url}/api/deploys")
 
 
 @pytest.fixture
 def worst(shown: Place) -> dict[str, str]:
     """The paths of pages that have to show most."""
-    running = shown.record("a", State.APPLYING)
-    rolled = shown.record("b", State.ROLLED_BACK, before="8.3.0")
-    restore = shown.record("c", State.RESTORE_PROPOSED)
-    mark = raised(None, restore.record, restore.started)
-    found = propose_restore(mark, f"{LONG} may have run", namespace="rocketchat")
+    running = shown.progress("a", DeployState.APPLYING)
+    rolled = shown.progress("b", DeployState.ROLLED_BACK, before="8.3.0")
+    restore = shown.progress("c", DeployState.RESTORE_PROPOSED)
+    watermark = raise_watermark(None, restore.progress, restore.started)
+    found = propose_restore(watermark, f"{LONG} may have run", namespace="rocketchat")
     told = "\n".join((found.reason, *found.warnings, AGREED, *found.commands))
     shown.deploys.save(replace(restore, proposal=told))
     one = {"running": running, "rolled back": rolled, "restore": restore}
-    paths = {name: f"/{kept.record.key}" for name, kept in one.items()}
+    paths = {name: f"/{record.progress.key}" for name, record in one.items()}
     return {**paths, "list": "", "missing": "/" + "0" * 16 + "-" + "0" * 40}
 
 
@@ -124,12 +126,12 @@ def test_a_command_is_taken_whole_by_one_tap(phone: Phone, shown: Place, worst: 
 def test_the_page_follows_a_deploy_to_its_end_and_then_rests(
     phone: Phone, shown: Place, tmp_path: Path
 ) -> None:
-    kept = shown.record("d", State.APPLYING)
+    record = shown.progress("d", DeployState.APPLYING)
     phone.open(shown.url)
-    phone.read(f"document.querySelector('a[href$=\"{kept.record.key}\"]').click()")
+    phone.read(f"document.querySelector('a[href$=\"{record.progress.key}\"]').click()")
     phone.wait_for("document.querySelector('.state').innerText.startsWith('applying, for')")
     phone.picture(tmp_path / "applying.png")
-    shown.deploys.save(replace(kept, record=replace(kept.record, state=State.ROLLED_BACK)))
+    shown.deploys.save(replace(record, progress=replace(record.progress, state=DeployState.ROLLED_BACK)))
     phone.wait_for("document.querySelector('.state').innerText == 'rolled back'")  # no tap: it looks again
     phone.picture(tmp_path / "rolled back.png")
     assert phone.read("document.querySelector('meta[http-equiv]')") is None

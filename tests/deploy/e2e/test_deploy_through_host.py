@@ -27,41 +27,41 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:
-    kept = place.ship("8.2.0", "hello")
-    assert kept.state.value == "done", kept
-    assert place.site.statuses(kept.record.sha)[-1] == "success"
+    record = place.ship("8.2.0", "hello")
+    assert record.state.value == "done", record
+    assert place.site.statuses(record.progress.sha)[-1] == "success"
     assert place.site.chat.version() == "8.2.0"
     (told,) = [m["text"] for m in place.site.people.messages if "is deployed" in m["text"]]
-    (made,) = [one for one in place.site.repository.deployments if one.sha == kept.record.sha]
+    (made,) = [one for one in place.site.repository.deployments if one.sha == record.progress.sha]
     (link,) = {status.log_url for status in made.statuses}
-    assert link == f"{place.stack.host.url}/api/deploys/{kept.record.key}"
+    assert link == f"{place.stack.host.url}/api/deploys/{record.progress.key}"
     assert f"Progress: {link}" in told
     assert "lets people in" in requests.get(link, timeout=10).text
 
 
 def test_a_new_version_is_preceded_by_a_sealed_backup(place) -> None:
-    kept = place.ship("8.3.0", "hello again")
-    assert kept.state.value == "done", kept
-    shown = place.cli("backups", "show", kept.record.backup, "--json")
-    assert shown["set"] == kept.record.backup.rpartition("/")[2]
+    record = place.ship("8.3.0", "hello again")
+    assert record.state.value == "done", record
+    shown = place.cli("backups", "show", record.progress.backup, "--json")
+    assert shown["set"] == record.progress.backup.rpartition("/")[2]
     assert place.site.chat.version() == "8.3.0"
 
 
 def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
-    kept = place.ship("8.3.0", "goodbye", image="registry.invalid/never-pulls/rocket.chat")
-    assert kept.state.value == "rolled_back", kept
-    assert place.site.statuses(kept.record.sha)[-1] == "failure"
+    record = place.ship("8.3.0", "goodbye", image="registry.invalid/never-pulls/rocket.chat")
+    assert record.state.value == "rolled_back", record
+    assert place.site.statuses(record.progress.sha)[-1] == "failure"
     assert place.site.chat.version() == "8.3.0"
     assert any("was rolled back" in message["text"] for message in place.site.people.messages)
 
 
 def test_a_redelivery_changes_nothing(place) -> None:
-    kept = place.ship("8.3.0", "once")
+    record = place.ship("8.3.0", "once")
     before = len(place.site.repository.deployments)
-    pull = place.site.repository.pulls[kept.record.pull]
+    pull = place.site.repository.pulls[record.progress.pull]
     payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
     again = place.site.github.deliver(
-        place.door, "pull_request", payload, place.site.secret, delivery_id=kept.request.delivery
+        place.door, "pull_request", payload, place.site.secret, delivery_id=record.request.delivery
     )
     assert again.status == 202
     later = place.ship("8.3.0", "twice")
@@ -89,7 +89,7 @@ def _merged_and_waiting(place, greeting: str) -> str:
 
 def _log(place, sha: str) -> str:
     return "\n".join(
-        line for kept in records(place.stack).all() if kept.record.sha == sha for line in kept.log
+        line for record in records(place.stack).all() if record.progress.sha == sha for line in record.log
     )
 
 
@@ -109,9 +109,9 @@ def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(
     pull = next(one for one in place.site.repository.pulls.values() if one.merge_commit_sha == sha)
     payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
     assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
-    kept = ended(place.stack, sha)
-    assert kept.state.value == "done", kept
-    assert kept.record.attempts == 2, kept.log
+    record = ended(place.stack, sha)
+    assert record.state.value == "done", record
+    assert record.progress.attempts == 2, record.log
 
 
 def test_an_api_server_that_restarts_in_the_middle_of_helm_is_waited_for_or_all_is_undone(place) -> None:
@@ -119,9 +119,11 @@ def test_an_api_server_that_restarts_in_the_middle_of_helm_is_waited_for_or_all_
     with _slow(place):
         sha = _merged_and_waiting(place, "restart")
         place.site.cluster.restart()
-    kept = ended(place.stack, sha)
+    record = ended(place.stack, sha)
     # Cut off between two of its questions Helm 4 waits on; within one it gives up and goes back by itself.
-    greeting, status = {"done": ("restart", "success"), "rolled_back": (before, "failure")}[kept.state.value]
+    greeting, status = {"done": ("restart", "success"), "rolled_back": (before, "failure")}[
+        record.state.value
+    ]
     _until(lambda: place.site.greeting() == greeting)
     assert place.site.statuses(sha)[-1] == status
     assert place.site.chat.version() == "8.3.0"
@@ -133,9 +135,9 @@ def test_an_api_server_that_stays_away_in_the_middle_of_helm_is_waited_for(place
         place.site.cluster.stop()
         _until(lambda: "waits: the cluster does not answer" in _log(place, sha))
         place.site.cluster.start()
-    kept = ended(place.stack, sha)
-    assert kept.state.value == "done", kept
-    assert kept.record.attempts == 2, kept.log
+    record = ended(place.stack, sha)
+    assert record.state.value == "done", record
+    assert record.progress.attempts == 2, record.log
     assert place.site.greeting() == "outage"
     assert place.site.statuses(sha)[-1] == "success"
 
@@ -145,10 +147,10 @@ def test_merges_that_come_at_once_are_shipped_in_order_and_the_later_one_stays(p
     with _slow(place):
         first = _merged_and_waiting(place, "first")
         second, third = (place.site.merge(url, place.site.propose("8.3.0", text)) for text in ("2nd", "3rd"))
-    kept = {sha: ended(place.stack, sha) for sha in (first, second, third)}
-    assert (kept[first].state.value, kept[third].state.value) == ("done", "done")
+    record = {sha: ended(place.stack, sha) for sha in (first, second, third)}
+    assert (record[first].state.value, record[third].state.value) == ("done", "done")
     # Whether the second is seen to be in the third before its own turn depends on who is faster.
-    assert kept[second].state.value == "superseded" or kept[second].updated < kept[third].updated
+    assert record[second].state.value == "superseded" or record[second].updated < record[third].updated
     assert place.site.greeting() == "3rd"
 
 
@@ -219,18 +221,18 @@ def _all_blobs(place):
 def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
     """Watches the process table while a deploy runs."""
     sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "argv"))
-    seen: set[str] = set()
-    while not any(k.record.sha == sha and k.ended for k in records(place.stack).all()):
+    observed: set[str] = set()
+    while not any(k.progress.sha == sha and k.ended for k in records(place.stack).all()):
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        seen |= {line for line in listed.splitlines() if "helm" in line and "upgrade" in line}
-    assert seen, "no helm upgrade was seen"
-    for line in seen:
+        observed |= {line for line in listed.splitlines() if "helm" in line and "upgrade" in line}
+    assert observed, "no helm upgrade was seen"
+    for line in observed:
         for needle in (place.site.cluster.token, place.site.github.token, place.site.secret):
             assert needle not in line
 
 
 def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
-    kept = place.ship("8.3.0", "by command")
+    record = place.ship("8.3.0", "by command")
     pull = place.site.propose("8.4.0", "planned")
     sha = place.site.repository.merge(pull, by="grace")
     plan = place.cli("deploy", "plan", sha, "--json")
@@ -243,7 +245,7 @@ def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
     assert shown["log"][-1].startswith("done")
     history = place.cli("deploy", "history", "--json")
     assert history["revisions"][-1]["status"] == "deployed"
-    assert {kept.record.sha, sha} <= {one["sha"] for one in history["deploys"]}
+    assert {record.progress.sha, sha} <= {one["sha"] for one in history["deploys"]}
     before = str(history["revisions"][-2]["revision"])
     refused = place.cli("deploy", "rollback", before, code=1)
     assert "Restore the backup" in refused
@@ -262,10 +264,10 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
         _until(lambda: "waiting" in _log(place, sha))
         mongodb.rocketchat.migrations.update_one({"_id": "control"}, {"$inc": {"version": 1}})
-        kept = ended(place.stack, sha)
-        assert kept.state.value == "restore_proposed", kept
-        backup, revision = kept.record.backup, str(kept.record.revision_before)
-        assert f"groundcrew deploy rollback {revision} --restored {backup}" in kept.proposal
+        record = ended(place.stack, sha)
+        assert record.state.value == "restore_proposed", record
+        backup, revision = record.progress.backup, str(record.progress.revision_before)
+        assert f"groundcrew deploy rollback {revision} --restored {backup}" in record.proposal
         assert place.site.statuses(sha)[-1] == "error"
         assert any("a restore is proposed" in message["text"] for message in place.site.people.messages)
 

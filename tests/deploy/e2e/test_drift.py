@@ -23,7 +23,7 @@ from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from shared.adapters import helm, kubernetes
 from shared.deploy import drift_job as drift
-from shared.deploy.deps import Backups, Decrypted, Server, Shipping
+from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployBackups, DeployDeps
 from shared.deploy.ports.releases import ChartPackage
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
@@ -32,7 +32,7 @@ from shared.policy.deploy import DeployPolicy
 
 NAMESPACE = RELEASE = "rocketchat"
 SECOND = timedelta(seconds=1)
-Make = Callable[..., Shipping]
+Make = Callable[..., DeployDeps]
 GOOD, OTHER = "registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.8"
 WEB = f"""
 apiVersion: v1
@@ -68,21 +68,19 @@ def people() -> MemoryNotifications:
 
 
 @pytest.fixture
-def shipping(
-    server: KubernetesServer, people: MemoryNotifications, tmp_path: Path
-) -> Callable[..., Shipping]:
+def deps(server: KubernetesServer, people: MemoryNotifications, tmp_path: Path) -> Callable[..., DeployDeps]:
     """What the job needs: a real Helm and the cluster, seen by the holder of a token; the rest in memory."""
     clock = ManualClock()
     state = MemoryBlobs(clock)
 
-    def make(token: str | None = None, **policy: Any) -> Shipping:
+    def make(token: str | None = None, **policy: Any) -> DeployDeps:
         kubeconfig = Secret(server.kubeconfig(tmp_path / "kubeconfig", token=token).read_text())
         admin = Secret(server.kubeconfig(tmp_path / "admin").read_text())
         try:
             releases = helm.connect(admin, RELEASE, NAMESPACE, binary=str(ensure_helm()))
         except GroundcrewError as error:
             pytest.skip(str(error))
-        return Shipping(
+        return DeployDeps(
             repository="acme/chat",
             forge=MemoryForge(Repository("acme/chat")),
             releases=releases,
@@ -92,11 +90,11 @@ def shipping(
             clock=clock,
             policy=DeployPolicy(**policy),
             notifications=people,
-            backups=Backups(lambda reason: reason, lambda _which: "sealed"),
-            server=lambda: Server("8.0.13", 300),
+            backups=DeployBackups(lambda reason: reason, lambda _which: "sealed"),
+            server=lambda: DatabaseInfo("8.0.13", 300),
             compatible=lambda _version: None,
             smoke=lambda _version: Health(True, "well"),
-            decrypt=lambda text, _name: Decrypted(text),
+            decrypt=lambda text, _name: DecryptedValues(text),
             validate=lambda _manifests, _version: [],
         )
 
@@ -119,12 +117,12 @@ def kubectl(server: KubernetesServer, tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-def deployed(job: Shipping) -> None:
+def deployed(job: DeployDeps) -> None:
     outcome = job.releases.upgrade_install(
         PACKAGE, timeout=job.policy.helm_timeout, rollback_on_failure=False, say=lambda _line: None
     )
     assert outcome.succeeded, outcome.reason
-    assert drift.look(job).drifts == ()
+    assert drift.compare_release(job).drifts == ()
 
 
 def by_hand(kubectl: Callable[..., str]) -> None:
@@ -134,13 +132,11 @@ def by_hand(kubectl: Callable[..., str]) -> None:
     kubectl("delete", "configmap", "web")
 
 
-def test_what_people_changed_is_told_and_stays_where_policy_does_not_say_more(
-    shipping, people, kubectl
-) -> None:
-    job = shipping()
+def test_what_people_changed_is_told_and_stays_where_policy_does_not_say_more(deps, people, kubectl) -> None:
+    job = deps()
     deployed(job)
     by_hand(kubectl)
-    assert drift.daily(job) == "revision 1: 5 fields are not as deployed"
+    assert drift.run_daily_check(job) == "revision 1: 5 fields are not as deployed"
     (told,) = people.told
     assert "ConfigMap rocketchat/web is gone" in told.text
     assert "spec.replicas: 1 -> 2 by kubectl at" in told.text
@@ -150,38 +146,40 @@ def test_what_people_changed_is_told_and_stays_where_policy_does_not_say_more(
 
 
 def test_where_policy_wants_it_what_was_changed_is_taken_back_once_and_what_was_added_is_told(
-    shipping, people, kubectl
+    deps, people, kubectl
 ) -> None:
-    job = shipping(correct_drift=True)
+    job = deps(correct_drift=True)
     deployed(job)
     by_hand(kubectl)
-    assert drift.daily(job).endswith("corrected, but for 2 of 5 fields")
+    assert drift.run_daily_check(job).endswith("corrected, but for 2 of 5 fields")
     (told,) = people.told
     assert told.title == "rocketchat was changed by hand: 3 fields were taken back"
     assert told.text.index("by kubectl-set at") < told.text.index("Not taken back") < told.text.index("DEBUG")
     found = json.loads(kubectl("get", "deployment", "web", "--output", "json"))["spec"]
     assert (found["replicas"], found["template"]["spec"]["containers"][0]["image"]) == (1, GOOD)
     assert "hello" in kubectl("get", "configmap", "web", "--output", "yaml")
-    assert drift.daily(job) == "revision 2: 2 fields are not as deployed", "nothing that could be taken back"
+    assert drift.run_daily_check(job) == "revision 2: 2 fields are not as deployed", (
+        "nothing that could be taken back"
+    )
     assert job.releases.status().number == 2
 
 
-def test_what_an_autoscaler_scaled_stays(server, shipping, people, tmp_path) -> None:
-    job = shipping(correct_drift=True)
+def test_what_an_autoscaler_scaled_stays(server, deps, people, tmp_path) -> None:
+    job = deps(correct_drift=True)
     deployed(job)
     with config.new_client_from_config(str(server.kubeconfig(tmp_path / "controller"))) as api:
         scaled = client.AppsV1Api(api).patch_namespaced_deployment_scale(
             "web", NAMESPACE, {"spec": {"replicas": 3}}, field_manager="kube-controller-manager"
         )
     assert scaled.spec.replicas == 3
-    assert drift.daily(job) == "revision 1: 0 fields are not as deployed"
+    assert drift.run_daily_check(job) == "revision 1: 0 fields are not as deployed"
     assert people.told == []
 
 
 def test_a_kind_that_may_not_be_read_is_told_as_not_compared_and_the_others_are(
-    server, shipping, people, kubectl
+    server, deps, people, kubectl
 ) -> None:
-    deployed(shipping())
+    deployed(deps())
     by_hand(kubectl)
     group = "rbac.authorization.k8s.io"
     server.add(
@@ -199,14 +197,14 @@ def test_a_kind_that_may_not_be_read_is_told_as_not_compared_and_the_others_are(
             "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}],
         },
     )
-    said = drift.daily(shipping(server.token_for("reader", NAMESPACE)))
+    said = drift.run_daily_check(deps(server.token_for("reader", NAMESPACE)))
     assert said.startswith("revision 1: 4 fields are not as deployed; not compared: ConfigMap: ")
     assert [one.key.partition("/")[2] for one in people.told][1:] == ["unread"]
     assert "ConfigMap" in people.told[-1].text
 
 
-def test_a_release_whose_upgrade_failed_is_not_compared(shipping, people, kubectl) -> None:
-    job = shipping(correct_drift=True)
+def test_a_release_whose_upgrade_failed_is_not_compared(deps, people, kubectl) -> None:
+    job = deps(correct_drift=True)
     deployed(job)
     text = WEB.replace(GOOD, "registry.invalid/never-pulls:1").encode()
     outcome = job.releases.upgrade_install(
@@ -217,6 +215,6 @@ def test_a_release_whose_upgrade_failed_is_not_compared(shipping, people, kubect
     )
     assert not outcome.succeeded
     kubectl("scale", "deployment/web", "--replicas=2")
-    assert drift.daily(job) == "revision 2 is failed: not compared"
-    assert drift.correct(job, by="ada").skipped
+    assert drift.run_daily_check(job) == "revision 2 is failed: not compared"
+    assert drift.correct_drift(job, by="ada").skipped
     assert [one.status for one in job.releases.history()] == ["deployed", "failed"]

@@ -19,7 +19,7 @@ from shared.adapters import helm, kubernetes
 from shared.deploy.diff.drift import drift
 from shared.deploy.gates.headroom import headroom
 from shared.deploy.gates.secret_refs import missing_secrets
-from shared.deploy.ports.releases import ChartPackage, Outcome, Releases
+from shared.deploy.ports.releases import ChartPackage, HelmResult, Releases
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
 from shared.kubernetes.ports import Cluster
@@ -98,7 +98,7 @@ def used(server: KubernetesServer) -> set[Right]:
     return found | made
 
 
-def ship(release: Releases, values: str, version: str, *, back: bool = True) -> Outcome:
+def ship(release: Releases, values: str, version: str, *, back: bool = True) -> HelmResult:
     package = ChartPackage(rocketchat(app_version=version), [values])
     return release.upgrade_install(package, timeout=TIMEOUT, rollback_on_failure=back, say=quiet)
 

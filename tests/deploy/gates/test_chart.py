@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from local.chart import rocketchat
 from local.fakes.releases import MemoryReleases
 from shared.adapters import manifests as schemas
-from shared.deploy.deps import Decrypted, Server, Shipping
+from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployDeps
 from shared.deploy.gates.base import Gating
 from shared.deploy.gates.chart import ChartGates
 from shared.deploy.model import Finding, Gate
 from shared.deploy.ports.releases import ChartPackage, Revision
-from shared.deploy.records.deploys import Request
+from shared.deploy.records.deploys import DeployRequest
 from shared.formats.chartyaml import read_manifests
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.kubernetes.manifest import Manifest
@@ -67,19 +67,25 @@ def starts(image: str, *, kind: str = "Deployment", container: str = "rocketchat
 BUNDLED = starts("bitnamilegacy/mongodb:8.0.13", kind="StatefulSet", container="mongodb")
 
 
-def ask(shipping: Shipping, sha: str, found: Gating | None = None) -> Gating:
+def ask(deps: DeployDeps, sha: str, found: Gating | None = None) -> Gating:
     found = found or Gating()
-    ChartGates(shipping, Request("acme/chat", sha, "production", 1, "d-1"), found).ask()
+    ChartGates(deps, DeployRequest("acme/chat", sha, "production", 1, "d-1"), found).ask()
     return found
 
 
 def asked(
-    world, files, before: Sequence[Manifest] | None, after: Sequence[Manifest], *, mark: str = "", **more: Any
+    world,
+    files,
+    before: Sequence[Manifest] | None,
+    after: Sequence[Manifest],
+    *,
+    watermark: str = "",
+    **more: Any,
 ) -> Gating:
     """What the gates say of manifests as they are given."""
     sha = world.repository.commit(files())
-    shipping = replace(world.shipping(), releases=Given(before, after), **more)
-    return ask(shipping, sha, Gating(mark_version=mark))
+    deps = replace(world.deps(), releases=Given(before, after), **more)
+    return ask(deps, sha, Gating(mark_version=watermark))
 
 
 def gate(found: Gating, name: str) -> Gate:
@@ -143,7 +149,7 @@ def test_an_image_of_ones_own_is_known_by_its_container_whatever_the_chart_says_
 
 
 @pytest.mark.parametrize(
-    ("mark", "after", "passed", "before"),
+    ("watermark", "after", "passed", "before"),
     [
         ("8.3.0", "8.2.0", False, "8.3.0"),
         ("8.3.0", "8.3.0", True, "8.3.0"),
@@ -153,17 +159,17 @@ def test_an_image_of_ones_own_is_known_by_its_container_whatever_the_chart_says_
     ],
 )
 def test_below_what_may_have_touched_the_data_nothing_is_deployed(
-    world, files, mark, after, passed, before
+    world, files, watermark, after, passed, before
 ) -> None:
-    found = asked(world, files, [starts(f"{CHAT}:8.2.0")], [starts(f"{CHAT}:{after}")], mark=mark)
+    found = asked(world, files, [starts(f"{CHAT}:8.2.0")], [starts(f"{CHAT}:{after}")], watermark=watermark)
     assert gate(found, "version").passed is passed
     assert (found.version_before, found.revision_version) == (before, "8.2.0")
 
 
 def test_the_mark_holds_without_a_release_and_for_the_same_image(world, files) -> None:
-    assert not gate(asked(world, files, None, [starts(f"{CHAT}:8.2.0")], mark="8.3.0"), "version").passed
+    assert not gate(asked(world, files, None, [starts(f"{CHAT}:8.2.0")], watermark="8.3.0"), "version").passed
     image = [starts(f"{CHAT}@{A}")]
-    assert not gate(asked(world, files, image, image, mark="8.3.0"), "version").passed
+    assert not gate(asked(world, files, image, image, watermark="8.3.0"), "version").passed
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,7 @@ def test_mongodb_goes_up_by_one_major_or_stays(world, files, before, after, pass
 # Data without a release
 
 
-def away() -> Server:
+def away() -> DatabaseInfo:
     raise Unavailable("MongoDB does not answer")
 
 
@@ -232,7 +238,7 @@ def test_a_password_that_is_written_into_a_secret_object_closes_the_gate(world, 
     changed["values.yaml"] += b"smtp: {user: hunter22}\n"
     sha = world.repository.commit(changed)
     after = [starts(f"{CHAT}:8.2.0"), {**secret, "stringData": {"smtp-password": "hunter22"}}]
-    found = ask(replace(world.shipping(), releases=Given(None, after)), sha)
+    found = ask(replace(world.deps(), releases=Given(None, after)), sha)
     assert "values.yaml: smtp.user" in gate(found, "secrets in manifests").reason
     assert "hunter22" not in repr(found.report)
 
@@ -242,7 +248,7 @@ def test_the_charts_own_values_are_looked_at_even_if_others_replace_them(world, 
     changed = {**files(), "production.yaml": files()["values.yaml"] + b"smtp: {password: null}\n"}
     changed["values.yaml"] += b"smtp: {password: hunter22}\n"
     sha = world.repository.commit(changed)
-    found = ask(replace(world.shipping(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    found = ask(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     assert "values.yaml: smtp.password" in gate(found, "secrets in values").reason
 
 
@@ -253,22 +259,22 @@ def test_an_encrypted_value_in_the_charts_own_values_is_never_deployed_as_it_is(
     )
     changed["values.yaml"] += sealed
     releases = Given(None, [starts(f"{CHAT}:8.2.0")])
-    found = ask(replace(world.shipping(), releases=releases), world.repository.commit(changed))
+    found = ask(replace(world.deps(), releases=releases), world.repository.commit(changed))
     closed = gate(found, "secrets in values")
     assert "smtp.password: it would be deployed as it is encrypted" in closed.reason
     assert "sops" not in closed.reason
     world.policy = world.policy.model_copy(update={"values": ("values.yaml",)})
-    world.decrypt = lambda text, _name: Decrypted(
+    world.decrypt = lambda text, _name: DecryptedValues(
         text.replace("ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]", "x" * 9)
     )
-    found = ask(replace(world.shipping(), releases=releases), world.repository.commit(changed))
+    found = ask(replace(world.deps(), releases=releases), world.repository.commit(changed))
     assert gate(found, "secrets in values").passed
 
 
 def test_the_demo_chart_raises_no_alarm(world) -> None:
     sha = world.repository.commit(rocketchat())
     after = [starts(f"{CHAT}:8.2.0"), *read_manifests(DEMO_SECRETS)]
-    found = ask(replace(world.shipping(), releases=Given(None, after)), sha)
+    found = ask(replace(world.deps(), releases=Given(None, after)), sha)
     assert [one for one in found.report.gates if not one.passed] == []
 
 
@@ -373,9 +379,9 @@ def test_a_chart_of_any_shape_is_judged_and_never_raises(make_world, head, value
     sha = world.repository.commit(
         {"Chart.yaml": yaml.safe_dump(head).encode(), "values.yaml": yaml.safe_dump(values).encode()}
     )
-    shipping = replace(world.shipping(), releases=Given(before, after), validate=schemas.validate)
+    deps = replace(world.deps(), releases=Given(before, after), validate=schemas.validate)
     try:
-        found = ask(shipping, sha)
+        found = ask(deps, sha)
     except GroundcrewError as error:
         assert not error.permanent
         return
@@ -399,20 +405,20 @@ def test_what_nobody_thought_of_closes_its_gate_and_the_log_has_the_place_but_no
     closed = gate(found, "schema")
     assert (closed.passed, closed.reason) == (False, f"it could not be judged: {kind.__name__}")
     assert "maintainers" in closed.hint
-    (record,) = [one for one in caplog.records if one.message == "deploy.gate_broken"]
-    assert record.levelno == logging.ERROR
+    (progress,) = [one for one in caplog.records if one.message == "deploy.gate_broken"]
+    assert progress.levelno == logging.ERROR
     assert "in broken" in caplog.text
-    assert value not in caplog.text + repr(record.__dict__)
+    assert value not in caplog.text + repr(progress.__dict__)
 
 
 def test_a_cluster_that_says_no_closes_a_gate_and_one_that_says_nothing_is_asked_again(world, files) -> None:
     sha = world.repository.commit(files())
     world.releases.failures = [Refused("the namespace is not ours")]
-    found = ask(world.shipping(), sha)
+    found = ask(world.deps(), sha)
     assert not gate(found, "release").passed
     world.releases.failures = [Unavailable("no answer")]
     with pytest.raises(Unavailable):
-        ask(world.shipping(), sha)
+        ask(world.deps(), sha)
 
 
 @pytest.mark.parametrize(
@@ -433,7 +439,7 @@ def test_a_cluster_that_says_no_closes_a_gate_and_one_that_says_nothing_is_asked
 )
 def test_what_once_broke_the_worker_is_a_finding_with_a_cure(world, files, change, name) -> None:
     sha = world.repository.commit({**files(), **change})
-    found = ask(replace(world.shipping(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    found = ask(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     closed = gate(found, name)
     assert not closed.passed
     assert closed.hint

@@ -10,8 +10,8 @@ import pytest
 
 from local.github import Symlink
 from shared.deploy import job as deploy
-from shared.deploy.deps import Decrypted
-from shared.deploy.state_machine import State
+from shared.deploy.deps import DecryptedValues
+from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Refused, Unavailable
 
 DEPENDENCY = b"""apiVersion: v2
@@ -25,7 +25,7 @@ dependencies:
 
 def closed(world, sha: str) -> dict[str, str]:
     """The gates that are closed, with their reasons."""
-    lines = [line.split("  ", 1)[1] for line in world.kept(sha).gates if not line.startswith("passed")]
+    lines = [line.split("  ", 1)[1] for line in world.record(sha).gates if not line.startswith("passed")]
     return {line.split(": ", 1)[0]: line for line in lines}
 
 
@@ -49,10 +49,10 @@ def test_a_bad_chart_closes_its_gate_and_nothing_is_applied(world, change, gate,
     world.deployed_first("8.2.0")
     _, sha = world.merge(change)
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     assert words in closed(world, sha)[gate]
     assert len(world.releases.history()) == 1
-    assert "hunter22" not in repr(world.people.told) + repr(world.kept(sha))
+    assert "hunter22" not in repr(world.people.told) + repr(world.record(sha))
 
 
 def _archive(add) -> bytes:
@@ -80,13 +80,13 @@ def test_an_archive_that_is_an_attack_is_refused(world, files, archive) -> None:
     _, sha = world.merge(files(host="one.example.org"))
     world.forge.tarball = lambda _sha: iter([archive])
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     assert "archive" in closed(world, sha)["chart"]
     assert world.releases.history() == []
 
 
 def test_values_that_cannot_be_decrypted_close_the_gate(world, files) -> None:
-    def refuse(_text: str, name: str) -> Decrypted:
+    def refuse(_text: str, name: str) -> DecryptedValues:
         raise Refused(f"{name} is not encrypted to the key of this server")
 
     world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
@@ -133,7 +133,7 @@ def test_a_secret_that_pods_need_and_nobody_made_closes_the_gate(world, files) -
     world.cluster.add(secret)
     world.send(sha, again="once-more", delivery="d-again")
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_a_plan_changes_nothing_and_says_what_would(world, files) -> None:
@@ -141,7 +141,7 @@ def test_a_plan_changes_nothing_and_says_what_would(world, files) -> None:
     pull = world.propose(files("8.3.0"))
     sha = world.repository.merge(pull, by="grace")
     before = {blob.name: blob.etag for blob in world.state.list("")}
-    found = deploy.survey(world.shipping(), sha, "production").found
+    found = deploy.preview_deploy(world.deps(), sha, "production").found
     assert not found.report.passed, "nobody approved it"
     assert "8.2.0" in found.text()
     assert "8.3.0" in found.text()
@@ -153,9 +153,9 @@ def test_a_plan_changes_nothing_and_says_what_would(world, files) -> None:
 def test_a_deploy_by_hand_goes_through_the_same_gates(world, files) -> None:
     pull = world.propose(files(host="one.example.org"))
     sha = world.repository.merge(pull, by="ada")
-    deploy.request(world.shipping(), sha, "production")
+    deploy.request_deploy(world.deps(), sha, "production")
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     assert "approvals" in closed(world, sha)
 
 
@@ -163,7 +163,7 @@ def test_what_is_secret_in_the_values_is_said_nowhere(world, files, caplog) -> N
     caplog.set_level(logging.DEBUG)
     secret = "tZ9!correct-horse-battery"
     world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
-    world.decrypt = lambda text, _name: Decrypted(text.replace("ENC[AES256_GCM,x]", secret), (secret,))
+    world.decrypt = lambda text, _name: DecryptedValues(text.replace("ENC[AES256_GCM,x]", secret), (secret,))
     changed = files(host="one.example.org")
     # The secret gets into an environment variable, and into the error of a template that fails with it.
     changed["production.yaml"] = b"image: {tag: '8.2.0'}\nhost: ENC[AES256_GCM,x]\n"
@@ -175,12 +175,12 @@ def test_what_is_secret_in_the_values_is_said_nowhere(world, files, caplog) -> N
     }
     _, bad = world.merge(broken)
     world.work()
-    assert world.kept(good).state is State.DONE
-    assert world.kept(bad).state is State.FAILED
+    assert world.record(good).state is DeployState.DONE
+    assert world.record(bad).state is DeployState.FAILED
     said = [repr(world.people.told), repr(world.repository.comments), caplog.text]
     said += [repr(one.statuses) for one in world.repository.deployments]
-    said += [repr([record.__dict__ for record in caplog.records])]
-    kept = {blob.name: world.state.read(blob.name)[0].decode() for blob in world.state.list("")}
-    assert len(kept) > 4
-    for text in [*said, *kept.values()]:
+    said += [repr([progress.__dict__ for progress in caplog.records])]
+    record = {blob.name: world.state.read(blob.name)[0].decode() for blob in world.state.list("")}
+    assert len(record) > 4
+    for text in [*said, *record.values()]:
         assert secret not in text

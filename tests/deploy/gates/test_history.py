@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.deploy.gates.history import History, copies, history, may_lag, own_line
-from shared.deploy.model import Brought, PullRequest
+from shared.deploy.model import BranchCommit, PullRequest
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 OLD = NOW - timedelta(hours=1)
@@ -19,11 +19,13 @@ def pull(number: int, merge_sha: str, head: str = TOPIC, branch: str = "main", *
     return PullRequest(number, "ada", head, branch, merged=merged, merge_sha=merge_sha)
 
 
-def commit(sha: str, *pulls: PullRequest, parents: tuple[str, ...] = (BASE,), at: datetime = OLD) -> Brought:
-    return Brought(sha, parents, at, pulls)
+def commit(
+    sha: str, *pulls: PullRequest, parents: tuple[str, ...] = (BASE,), at: datetime = OLD
+) -> BranchCommit:
+    return BranchCommit(sha, parents, at, pulls)
 
 
-def judged(*line: Brought, own=(), merged_at=None) -> History:
+def judged(*line: BranchCommit, own=(), merged_at=None) -> History:
     wanted = line[0].sha if line else C
     return history(line, deployed=BASE, wanted=wanted, branch="main", own=own, merged_at=merged_at, now=NOW)
 
@@ -35,7 +37,7 @@ def test_all_pull_requests_on_the_way_are_told_the_oldest_first():
 
 
 @pytest.mark.parametrize(
-    "brought",
+    "first_parent_commits",
     [
         pytest.param(commit(A), id="nothing"),
         pytest.param(commit(A, pull(3, A, branch="develop")), id="into another branch"),
@@ -45,8 +47,8 @@ def test_all_pull_requests_on_the_way_are_told_the_oldest_first():
         pytest.param(commit(A, pull(3, A), parents=(BASE, TOPIC, OTHER)), id="a merge of more than it"),
     ],
 )
-def test_a_commit_that_no_pull_request_brought_closes_the_gate_for_all_that_come_after(brought):
-    found = judged(commit(B, pull(8, B, OTHER), parents=(A, OTHER)), brought)
+def test_a_commit_that_no_pull_request_brought_closes_the_gate_for_all_that_come_after(first_parent_commits):
+    found = judged(commit(B, pull(8, B, OTHER), parents=(A, OTHER)), first_parent_commits)
     assert not found.gate.passed
     assert not found.gate.pending
     assert found.gate.reason.startswith("aaaaaaa came into main otherwise")

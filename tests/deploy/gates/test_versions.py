@@ -14,7 +14,7 @@ from shared.deploy.gates.versions import (
     mongodb_gate,
     mongodb_upgrade_gate,
 )
-from shared.deploy.ordering import Request, delivery_action, deploy_key, next_turn, on_branch, position
+from shared.deploy.ordering import QueuedDeploy, delivery_action, deploy_key, next_turn, on_branch, position
 from shared.kernel.versions import Version
 from shared.kubernetes.quantity import parse_quantity
 
@@ -191,7 +191,7 @@ def test_a_redelivery_resumes_what_was_not_completed(state, action):
 
 def test_of_two_merges_the_later_goes_and_brings_the_earlier_along():
     noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    first, second = Request("a" * 40, 7, noon), Request("b" * 40, 6, noon + timedelta(seconds=1))
+    first, second = QueuedDeploy("a" * 40, 7, noon), QueuedDeploy("b" * 40, 6, noon + timedelta(seconds=1))
     for waiting in ([first, second], [second, first], [second, first, second]):
         turn = next_turn(waiting)
         assert (turn.now, turn.superseded) == (second, (first,))

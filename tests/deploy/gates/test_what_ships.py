@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.deploy.state_machine import State
+from shared.deploy.state_machine import DeployState
 
 EVIL = b"template:\n    metadata: {labels: {app: chat}, annotations: {evil: yes}}"
 
@@ -30,7 +30,7 @@ def values(files, host: str) -> dict[str, bytes]:
 
 
 def closed(world, sha: str) -> list[str]:
-    return [line.split("  ", 1)[1] for line in world.kept(sha).gates if line.startswith("closed")]
+    return [line.split("  ", 1)[1] for line in world.record(sha).gates if line.startswith("closed")]
 
 
 def is_evil(world) -> bool:
@@ -43,14 +43,14 @@ def test_what_nobody_approved_does_not_ship_with_the_next_merge(world, files, ev
     world.work()
     _, good = world.merge(values(files, "two.example.org"))
     world.work()
-    assert world.kept(good).state is State.FAILED
+    assert world.record(good).state is DeployState.FAILED
     (line,) = closed(world, good)
     assert line.startswith(f"approvals: #{bad.number}: 0 of 1 approvals")
     assert not is_evil(world)
     world.repository.review(bad, "grace")
     world.send(good, again="approved-since", delivery="d-again")
     world.work()
-    assert world.kept(good).state is State.DONE
+    assert world.record(good).state is DeployState.DONE
 
 
 def test_what_was_pushed_past_pull_requests_does_not_ship_with_the_next_merge(world, files, evil) -> None:
@@ -59,7 +59,7 @@ def test_what_was_pushed_past_pull_requests_does_not_ship_with_the_next_merge(wo
     world.clock.advance(timedelta(minutes=3))
     _, good = world.merge(values(files, "two.example.org"))
     world.work()
-    assert world.kept(good).state is State.FAILED
+    assert world.record(good).state is DeployState.FAILED
     (line,) = closed(world, good)
     assert line.startswith(f"history: {direct[:7]} came into main otherwise")
     assert f"groundcrew deploy override {good} --gate history" in line
@@ -92,7 +92,7 @@ def test_a_harmless_pull_request_does_not_vouch_for_the_one_that_brings_it(world
     assert good.merge_commit_sha == sha, "it is merged indirectly"
     world.send(sha, good.number)
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     assert [line[: len(f"approvals: #{bad.number}")] for line in closed(world, sha)] == [
         f"approvals: #{bad.number}"
     ]
@@ -126,8 +126,8 @@ def test_merges_that_were_agreed_to_ship_together_whatever_the_method(world, fil
         sha = world.repository.merge(pull, by="grace", method=method)
     world.send(sha, pull.number)
     world.work()
-    assert world.kept(sha).state is State.DONE
-    assert any(line.startswith("passed  history: ") for line in world.kept(sha).gates)
+    assert world.record(sha).state is DeployState.DONE
+    assert any(line.startswith("passed  history: ") for line in world.record(sha).gates)
     assert "three.example.org" in str(world.releases.live)
 
 
@@ -136,16 +136,16 @@ def test_changes_elsewhere_end_quietly_and_ship_with_what_comes_after(world, fil
     world.deployed_first()
     docs, sha = world.merge({"docs/a.md": b"hello"}, approved=False)
     world.work()
-    kept = world.kept(sha)
-    assert (kept.state, kept.record.reason) == (
-        State.SUPERSEDED,
+    record = world.record(sha)
+    assert (record.state, record.progress.reason) == (
+        DeployState.SUPERSEDED,
         "nothing under templates/**, values.yaml changed",
     )
     assert len(world.releases.history()) == 1
     _, after = world.merge(values(files, "two.example.org"))
     world.work()
-    assert world.kept(after).state is State.DONE, "nobody had to agree to what is not deployed"
-    assert not any(f"#{docs.number}" in line for line in world.kept(after).gates if "approvals" in line)
+    assert world.record(after).state is DeployState.DONE, "nobody had to agree to what is not deployed"
+    assert not any(f"#{docs.number}" in line for line in world.record(after).gates if "approvals" in line)
 
 
 def test_changes_elsewhere_do_not_hide_an_earlier_change_that_did_not_ship(world, files) -> None:
@@ -155,7 +155,7 @@ def test_changes_elsewhere_do_not_hide_an_earlier_change_that_did_not_ship(world
     world.work()
     _, docs = world.merge({"docs/a.md": b"hello"})
     world.work()
-    assert world.kept(docs).state is State.FAILED
+    assert world.record(docs).state is DeployState.FAILED
     assert closed(world, docs)[0].startswith(f"approvals: #{refused.number}: ")
 
 
@@ -163,7 +163,7 @@ def test_with_nothing_deployed_yet_any_merge_is_the_first_one(world) -> None:
     world.policy = world.policy.model_copy(update={"paths": ("values.yaml",)})
     _, sha = world.merge({"docs/a.md": b"hello"})
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_what_is_asked_for_once_more_is_deployed_though_nothing_changed(world) -> None:
@@ -171,7 +171,7 @@ def test_what_is_asked_for_once_more_is_deployed_though_nothing_changed(world) -
     world.policy = world.policy.model_copy(update={"paths": ("elsewhere/**",)})
     world.send(sha, again="once-more", delivery="d-again")
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
     assert len(world.releases.history()) == 2
 
 
@@ -183,11 +183,13 @@ def test_a_push_that_github_does_not_list_yet_is_waited_for(world, files) -> Non
     world.repository.unindexed.add(sha)
     world.send(sha)
     world.work(most=1)
-    assert world.kept(sha).state is State.GATING
-    assert any(line.startswith("waits  pull request: ") and "Wait" in line for line in world.kept(sha).gates)
+    assert world.record(sha).state is DeployState.GATING
+    assert any(
+        line.startswith("waits  pull request: ") and "Wait" in line for line in world.record(sha).gates
+    )
     world.repository.unindexed.clear()
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_a_push_that_github_lists_nothing_for_is_closed_after_two_minutes(world, files) -> None:
@@ -196,7 +198,7 @@ def test_a_push_that_github_lists_nothing_for_is_closed_after_two_minutes(world,
     began = world.clock.now()
     world.send(pushed)
     world.work()
-    assert world.kept(pushed).state is State.FAILED
+    assert world.record(pushed).state is DeployState.FAILED
     assert timedelta(minutes=2) <= world.clock.now() - began < timedelta(minutes=4)
 
 
@@ -210,7 +212,7 @@ def test_another_pull_request_behind_the_same_commit_is_waited_for(world, files,
     world.repository.unindexed.add(sha)
     world.send(sha, good.number)
     world.work(most=1)
-    assert world.kept(sha).state is State.GATING
+    assert world.record(sha).state is DeployState.GATING
     world.repository.unindexed.clear()
     world.work()
     assert closed(world, sha)
@@ -222,8 +224,8 @@ def test_a_merge_that_github_never_lists_ships_by_what_its_pull_request_says(wor
     pull, sha = world.merge(values(files, "two.example.org"))
     world.repository.unindexed.add(sha)
     world.work()
-    assert world.kept(sha).state is State.DONE
-    assert world.kept(sha).record.pull == pull.number
+    assert world.record(sha).state is DeployState.DONE
+    assert world.record(sha).progress.pull == pull.number
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["collected", "another history"])
@@ -248,7 +250,7 @@ def test_only_the_approvers_of_the_policy_count_if_there_are_any(world, files) -
     world.repository.review(pull, "alan")
     world.send(sha, again="approved", delivery="d-again")
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_who_merges_does_not_review_the_environment_where_that_is_prevented(world, files) -> None:
@@ -266,7 +268,7 @@ def test_a_status_of_the_right_name_does_not_stand_for_the_check_of_an_app(world
     sha = world.repository.merge(pull, by="grace")
     world.send(sha, pull.number)
     world.work(most=1)
-    assert any("lint of app 15368 has not reported" in line for line in world.kept(sha).gates)
+    assert any("lint of app 15368 has not reported" in line for line in world.record(sha).gates)
     world.repository.check(pull.head_sha, "lint")
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE

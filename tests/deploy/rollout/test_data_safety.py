@@ -8,7 +8,7 @@ import pytest
 
 from shared.deploy import job as deploy
 from shared.deploy.rollout import rollback as going_back
-from shared.deploy.state_machine import State
+from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
 from shared.notifications.ports import Severity
 from shared.records.approvals import Approvals
@@ -27,8 +27,8 @@ def failed(world) -> str:
     world.deployed_first("8.2.0")
     _, sha = world.merge(world.broken("8.3.0"))
     world.work()
-    kept = world.kept(sha)
-    assert (kept.state, world.schema) == (State.RESTORE_PROPOSED, 301)
+    record = world.record(sha)
+    assert (record.state, world.schema) == (DeployState.RESTORE_PROPOSED, 301)
     world.people.told.clear()
     return sha
 
@@ -36,81 +36,81 @@ def failed(world) -> str:
 def test_a_revert_by_pull_request_is_refused(world, files, failed) -> None:
     _, sha = world.merge(files("8.2.0", host="revert.example.org"))
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.FAILED
-    assert any(line.startswith("closed  version: goes back from 8.3.0 to 8.2.0") for line in kept.gates)
+    record = world.record(sha)
+    assert record.state is DeployState.FAILED
+    assert any(line.startswith("closed  version: goes back from 8.3.0 to 8.2.0") for line in record.gates)
     assert world.runs.endswith(":8.3.0")
 
 
 def test_going_back_by_hand_needs_the_restore_and_another_person(world, files, failed) -> None:
-    way = going_back.plan(world.shipping(), 1)
+    way = going_back.plan_rollback(world.deps(), 1)
     assert (way.crosses, way.version_now, way.version_then) == (True, "8.3.0", "8.2.0")
     with pytest.raises(Refused, match=r"8\.2\.0 is not started on data that 8\.3\.0 may have migrated"):
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
     assert world.runs.endswith(":8.3.0")
 
 
 def test_a_fix_that_fails_as_well_proposes_the_first_backup_with_the_first_revision(
     world, files, failed
 ) -> None:
-    first = world.kept(failed).record
+    first = world.record(failed).progress
     _, sha = world.merge(world.broken("8.3.1"))
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.RESTORE_PROPOSED, kept
-    assert kept.record.backup not in ("", first.backup), "it had a backup of its own, of migrated data"
-    assert f"groundcrew deploy rollback 1 --restored {first.backup}" in kept.proposal
+    record = world.record(sha)
+    assert record.state is DeployState.RESTORE_PROPOSED, record
+    assert record.progress.backup not in ("", first.backup), "it had a backup of its own, of migrated data"
+    assert f"groundcrew deploy rollback 1 --restored {first.backup}" in record.proposal
     assert world.runs.endswith(":8.3.1")
-    assert world.shipping().marks.read().version == "8.3.1"
+    assert world.deps().watermarks.read().version == "8.3.1"
 
 
 def test_a_fix_of_the_same_version_that_fails_does_not_go_back_either(world, files, failed) -> None:
     _, sha = world.merge(world.broken("8.3.0", host="again.example.org"))
     world.work()
-    assert world.kept(sha).state is State.RESTORE_PROPOSED
+    assert world.record(sha).state is DeployState.RESTORE_PROPOSED
     assert world.runs.endswith(":8.3.0")
 
 
 def test_a_fix_that_gets_well_takes_the_mark_away(world, files, failed) -> None:
     _, sha = world.merge(files("8.3.1"))
     world.work()
-    assert world.kept(sha).state is State.DONE
-    assert world.shipping().marks.read() is None
-    assert not going_back.plan(world.shipping(), world.releases.status().number).crosses
+    assert world.record(sha).state is DeployState.DONE
+    assert world.deps().watermarks.read() is None
+    assert not going_back.plan_rollback(world.deps(), world.releases.status().number).crosses
 
 
 def test_a_fix_that_helm_refuses_leaves_the_mark_as_it_was(world, files, failed) -> None:
-    before = world.shipping().marks.read()
+    before = world.deps().watermarks.read()
     _, sha = world.merge(files("8.3.1"))
     world.work(most=1)
     world.releases.failures = [Refused("Helm may not do that")] * 200
     world.work(most=100)
-    assert "nothing was applied" in world.kept(sha).record.reason
-    assert world.shipping().marks.read() == before
+    assert "nothing was applied" in world.record(sha).progress.reason
+    assert world.deps().watermarks.read() == before
 
 
 def test_after_the_restore_two_people_start_the_old_version_again(world, files, failed) -> None:
-    backup = world.kept(failed).record.backup
-    way = going_back.plan(world.shipping(), 1, restored=backup)
+    backup = world.record(failed).progress.backup
+    way = going_back.plan_rollback(world.deps(), 1, restored=backup)
     with pytest.raises(Refused, match="not that of"):
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
     world.migrates, world.schema = {}, 300  # the restore
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
-    assert "approved by grace" in going_back.go(world.shipping(), way, by="ada", say=quiet)
+    assert "approved by grace" in going_back.rollback(world.deps(), way, by="ada", say=quiet)
     assert world.runs.endswith(":8.2.0")
-    assert world.shipping().marks.read() is None
+    assert world.deps().watermarks.read() is None
     _, sha = world.merge(files("8.2.0", host="after.example.org"))
     world.work()
-    assert world.kept(sha).state is State.DONE, "8.2.0 may be deployed again"
+    assert world.record(sha).state is DeployState.DONE, "8.2.0 may be deployed again"
 
 
 @pytest.mark.parametrize("state", ["open", "failed"])
 def test_a_backup_that_is_not_sealed_is_none_to_go_back_with(world, failed, state) -> None:
     world.backups["manual/20261123T120000Z"] = state
     with pytest.raises(Refused, match="no sealed backup"):
-        going_back.plan(world.shipping(), 1, restored="manual/20261123T120000Z")
+        going_back.plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
 
 
 def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world, files) -> None:
@@ -118,29 +118,29 @@ def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world
     world.merge(files("8.3.0"))
     world.work()
     backup = next(iter(world.backups))
-    shipping = world.shipping()
-    way = going_back.plan(shipping, 1, restored=backup)
+    deps = world.deps()
+    way = going_back.plan_rollback(deps, 1, restored=backup)
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.go(shipping, way, by="ada", say=quiet)
+        going_back.rollback(deps, way, by="ada", say=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     with (
-        world.state.lease(shipping.lock, duration=timedelta(seconds=30)),
+        world.state.lease(deps.lock, duration=timedelta(seconds=30)),
         pytest.raises(Locked),
     ):
-        going_back.go(shipping, way, by="ada", say=quiet)
-    assert "approved by grace" in going_back.go(shipping, way, by="ada", say=quiet)
+        going_back.rollback(deps, way, by="ada", say=quiet)
+    assert "approved by grace" in going_back.rollback(deps, way, by="ada", say=quiet)
 
 
 def test_a_way_back_that_was_planned_before_another_deploy_is_refused(world, files) -> None:
     world.deployed_first("8.2.0")
     world.merge(files("8.2.0", host="b.example.org"))
     world.work()
-    way = going_back.plan(world.shipping(), 1)
+    way = going_back.plan_rollback(world.deps(), 1)
     assert not way.crosses
     world.merge(files("8.3.0"))
     world.work()
     with pytest.raises(Refused, match="changed meanwhile"):
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
     assert world.runs.endswith(":8.3.0")
 
 
@@ -150,7 +150,7 @@ def test_nobody_goes_back_in_the_middle_of_a_deploy(world, files) -> None:
     world.merge(files(host="b.example.org"))
     world.work(most=1)
     with pytest.raises(Locked, match="is smoke"):
-        going_back.go(world.shipping(), going_back.plan(world.shipping(), 1), by="ada", say=quiet)
+        going_back.rollback(world.deps(), going_back.plan_rollback(world.deps(), 1), by="ada", say=quiet)
 
 
 def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_deployed_again(
@@ -159,13 +159,13 @@ def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_
     first = world.deployed_first()
     _, second = world.merge(files(host="b.example.org"))
     world.work()
-    going_back.go(world.shipping(), going_back.plan(world.shipping(), 1), by="ada", say=quiet)
+    going_back.rollback(world.deps(), going_back.plan_rollback(world.deps(), 1), by="ada", say=quiet)
     assert world.statuses(second)[-1] == "inactive"
-    assert world.shipping().ledger.read("production").sha == first
-    assert world.shipping().holds.in_force() == ()
-    deploy.request(world.shipping(), second, "production")
+    assert world.deps().ledger.read("production").sha == first
+    assert world.deps().holds.in_force() == ()
+    deploy.request_deploy(world.deps(), second, "production")
     world.work()
-    assert world.kept(second).state is State.DONE
+    assert world.record(second).state is DeployState.DONE
     assert len(world.releases.history()) == 4
 
 
@@ -174,9 +174,9 @@ def test_a_migration_that_begins_while_helm_goes_back_is_seen_after_it(world, fi
     _, sha = world.merge(world.broken("8.3.0"))
     world.readings = [300, 300, 301]  # before it was applied, when it failed, after the way back
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.RESTORE_PROPOSED, kept
-    assert "from 300 to 301" in kept.record.reason
+    record = world.record(sha)
+    assert record.state is DeployState.RESTORE_PROPOSED, record
+    assert "from 300 to 301" in record.progress.reason
     assert world.people.told[-1].severity is Severity.CRITICAL
 
 
@@ -188,19 +188,19 @@ def test_a_database_that_cannot_be_asked_for_long_counts_as_migrated(world, file
     world.database_failures = [Unavailable("MongoDB does not answer")] * 400
     world.database_failures.insert(0, Unavailable("not even the schema before"))
     world.work(most=400)
-    assert world.kept(sha).state is not State.FAILED
+    assert world.record(sha).state is not DeployState.FAILED
     world.database_failures = []
     world.work()
-    assert world.kept(sha).state in (State.RESTORE_PROPOSED, State.ROLLED_BACK)
+    assert world.record(sha).state in (DeployState.RESTORE_PROPOSED, DeployState.ROLLED_BACK)
 
 
 def test_a_first_release_on_data_that_are_there_is_preceded_by_a_backup(world, files) -> None:
     world.schema = 290
     _, sha = world.merge(files("8.2.0", host="first.example.org"))
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.DONE
-    assert world.backups[kept.record.backup] == "sealed"
+    record = world.record(sha)
+    assert record.state is DeployState.DONE
+    assert world.backups[record.progress.backup] == "sealed"
 
 
 def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_starting_anything(
@@ -209,21 +209,21 @@ def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_st
     world.schema, world.migrates = 290, MIGRATES
     _, sha = world.merge(world.broken("8.2.0"))
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.RESTORE_PROPOSED
-    assert f"groundcrew deploy rollback 0 --restored {kept.record.backup}" in kept.proposal
+    record = world.record(sha)
+    assert record.state is DeployState.RESTORE_PROPOSED
+    assert f"groundcrew deploy rollback 0 --restored {record.progress.backup}" in record.proposal
     world.migrates, world.schema = {}, 290
-    way = going_back.plan(world.shipping(), 0, restored=kept.record.backup)
+    way = going_back.plan_rollback(world.deps(), 0, restored=record.progress.backup)
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.go(world.shipping(), way, by="ada", say=quiet)
+        going_back.rollback(world.deps(), way, by="ada", say=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     revisions = len(world.releases.history())
-    going_back.go(world.shipping(), way, by="ada", say=quiet)
+    going_back.rollback(world.deps(), way, by="ada", say=quiet)
     assert len(world.releases.history()) == revisions
-    assert world.shipping().marks.read() is None
+    assert world.deps().watermarks.read() is None
 
 
 def test_revision_0_means_nothing_where_something_was_deployed(world) -> None:
     world.deployed_first()
     with pytest.raises(NotFound):
-        going_back.plan(world.shipping(), 0)
+        going_back.plan_rollback(world.deps(), 0)

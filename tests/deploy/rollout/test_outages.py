@@ -10,8 +10,8 @@ import pytest
 from local.fakes.faults import Fault, Plan
 from shared.deploy import job as deploy
 from shared.deploy import sweep
-from shared.deploy.rollout.session import Logbook
-from shared.deploy.state_machine import State
+from shared.deploy.rollout.session import DeploySession
+from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Locked, Refused, Unavailable, UsageError
 from shared.notifications.ports import Severity
 
@@ -45,9 +45,9 @@ def test_catch_up_asks_for_no_deploy_that_still_goes_on(world, files) -> None:
         world.clock.advance(5 * MINUTE)
         world.work(most=1)
         world.backups[next(iter(world.backups))] = "open"
-        assert sweep.overdue(world.shipping()) == "no deploy was forgotten"
+        assert sweep.sweep_deploys(world.deps()) == "no deploy was forgotten"
     assert waiting(world) == 1
-    assert world.kept(sha).state is State.BACKING_UP
+    assert world.record(sha).state is DeployState.BACKING_UP
 
 
 def test_an_older_message_that_comes_back_is_dropped(world, files) -> None:
@@ -61,26 +61,26 @@ def test_an_older_message_that_comes_back_is_dropped(world, files) -> None:
     world.work(most=1)
     world.queues.send(deploy.QUEUE, json.dumps(old))
     assert any("later message" in done for done in world.work())
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_a_merge_of_which_no_webhook_told_is_made_up_for(world, files) -> None:
     world.deployed_first()
     pull, sha = world.merge(files(host="silent.example.org"))
     world.queues.take(deploy.QUEUE)
-    assert "no deploy" in sweep.overdue(world.shipping()), "its webhook may be on its way"
-    world.clock.advance(sweep.FORGOTTEN + MINUTE)
-    pull.merged_at = world.clock.now() - sweep.FORGOTTEN - MINUTE
-    assert "no webhook told" in sweep.overdue(world.shipping())
+    assert "no deploy" in sweep.sweep_deploys(world.deps()), "its webhook may be on its way"
+    world.clock.advance(sweep.STALE_AFTER + MINUTE)
+    pull.merged_at = world.clock.now() - sweep.STALE_AFTER - MINUTE
+    assert "no webhook told" in sweep.sweep_deploys(world.deps())
     world.work()
-    assert world.kept(sha).state is State.DONE
-    assert "no deploy" in sweep.overdue(world.shipping())
+    assert world.record(sha).state is DeployState.DONE
+    assert "no deploy" in sweep.sweep_deploys(world.deps())
 
 
 def test_messages_that_were_set_aside_are_told(world) -> None:
     world.queues.send(f"{deploy.QUEUE}-poison", "x")
-    assert "1 messages lie aside" in sweep.overdue(world.shipping())
-    sweep.overdue(world.shipping())
+    assert "1 messages lie aside" in sweep.sweep_deploys(world.deps())
+    sweep.sweep_deploys(world.deps())
     (told,) = world.people.told
     assert told.severity is Severity.WARNING
 
@@ -91,13 +91,13 @@ def test_a_record_that_cannot_be_read_keeps_no_other_from_being_deployed(world, 
         world.state.create(name, b"no json")
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
-    assert world.kept(sha).state is State.DONE
-    assert len(world.shipping().deploys.all()) == 2
+    assert world.record(sha).state is DeployState.DONE
+    assert len(world.deps().deploys.all()) == 2
 
 
 def test_a_deploy_that_ended_is_open_no_longer(world) -> None:
     world.deployed_first()
-    assert world.shipping().deploys.open() == []
+    assert world.deps().deploys.open() == []
     assert list(world.state.list("deploys/open/")) == []
 
 
@@ -105,12 +105,12 @@ def test_a_push_that_came_first_is_helped_by_the_event_that_names_its_pull_reque
     pull = world.propose(files(host="one.example.org"))
     world.repository.review(pull, "grace")
     sha = world.repository.merge(pull, by="grace")
-    world.shipping().deploys.begin(deploy.parse_request(world.send(sha)))
+    world.deps().deploys.begin(deploy.parse_request(world.send(sha)))
     world.queues.take(deploy.QUEUE)
     world.send(sha, pull.number, delivery="d-2")
     world.work()
-    assert world.kept(sha).request.pull == pull.number
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).request.pull == pull.number
+    assert world.record(sha).state is DeployState.DONE
 
 
 # --- outages ---
@@ -119,16 +119,16 @@ def test_a_push_that_came_first_is_helped_by_the_event_that_names_its_pull_reque
 @pytest.mark.parametrize("error", [Unavailable("the storage does not answer"), UsageError("too long")])
 def test_progress_that_cannot_be_noted_does_not_stop_helm(world, files, error) -> None:
     sha = world.deployed_first()
-    shipping = world.shipping(Plan(Fault(error, operation="state.replace", times=99)))
-    with world.state.lease(shipping.lock, duration=timedelta(seconds=30)) as lease:
-        Logbook(shipping, world.kept(sha), lease).say("Deployment rocketchat: InProgress")
+    deps = world.deps(Plan(Fault(error, operation="state.replace", times=99)))
+    with world.state.lease(deps.lock, duration=timedelta(seconds=30)) as lease:
+        DeploySession(deps, world.record(sha), lease).say("Deployment rocketchat: InProgress")
 
 
 def test_whoever_lost_the_lease_stops_helm_even_if_there_is_nothing_to_say(world) -> None:
     sha = world.deployed_first()
-    shipping = world.shipping(Plan(Fault(Locked("the lease is lost"), operation="state.lease.check", step=1)))
-    with shipping.state.lease(shipping.lock, duration=timedelta(seconds=30)) as lease:
-        book = Logbook(shipping, world.kept(sha), lease)
+    deps = world.deps(Plan(Fault(Locked("the lease is lost"), operation="state.lease.check", step=1)))
+    with deps.state.lease(deps.lock, duration=timedelta(seconds=30)) as lease:
+        book = DeploySession(deps, world.record(sha), lease)
         book.say("")
         with pytest.raises(Locked):
             book.say("")
@@ -136,15 +136,15 @@ def test_whoever_lost_the_lease_stops_helm_even_if_there_is_nothing_to_say(world
 
 def test_the_machine_is_held_up_for_as_long_as_helm_takes(world) -> None:
     sha = world.deployed_first()
-    with world.state.lease(world.shipping().lock, duration=timedelta(seconds=30)) as lease:
-        book = Logbook(world.shipping(), world.kept(sha), lease)
-        assert world.shipping().holds.in_force() == ()
+    with world.state.lease(world.deps().lock, duration=timedelta(seconds=30)) as lease:
+        book = DeploySession(world.deps(), world.record(sha), lease)
+        assert world.deps().holds.in_force() == ()
         world.clock.advance(5 * MINUTE)
         book.say("")
-        assert world.shipping().holds.in_force() == (), "it is renewed every ten minutes only"
+        assert world.deps().holds.in_force() == (), "it is renewed every ten minutes only"
         world.clock.advance(6 * MINUTE)
         book.say("")
-        (hold,) = world.shipping().holds.in_force()
+        (hold,) = world.deps().holds.in_force()
         assert (hold.needs_up, hold.until - world.clock.now()) == (True, timedelta(hours=2))
 
 
@@ -154,14 +154,14 @@ def test_an_outage_does_not_count_as_time_in_which_the_release_should_have_got_w
     world.work(most=1)
     world.login = lambda: False  # its pods need a minute
     world.work(most=2)
-    assert world.kept(sha).state is State.SMOKE
+    assert world.record(sha).state is DeployState.SMOKE
     world.releases.failures = [Unavailable("the API does not answer")] * 60
     world.work(most=61)
     world.work(most=2)
-    assert world.kept(sha).state is State.SMOKE, world.kept(sha)
+    assert world.record(sha).state is DeployState.SMOKE, world.record(sha)
     world.login = lambda: True
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_an_api_server_that_refuses_while_it_starts_is_waited_for(world, files) -> None:
@@ -174,7 +174,7 @@ def test_an_api_server_that_refuses_while_it_starts_is_waited_for(world, files) 
     world.work(most=6)
     world.login = lambda: True
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_rights_that_are_gone_for_good_after_it_was_applied_end_in_a_proposal(world, files) -> None:
@@ -185,17 +185,17 @@ def test_rights_that_are_gone_for_good_after_it_was_applied_end_in_a_proposal(wo
     world.work(most=2)
     world.releases.failures = [Refused("the cluster does not allow it")] * 500
     world.work(most=120)
-    assert world.kept(sha).state is State.RESTORE_PROPOSED
-    assert world.shipping().marks.read().version == "8.3.0"
+    assert world.record(sha).state is DeployState.RESTORE_PROPOSED
+    assert world.deps().watermarks.read().version == "8.3.0"
 
 
 def test_people_who_can_never_be_told_do_not_keep_a_deploy_open(world, files) -> None:
     world.people.failure = UsageError("the route has no address")
     _, sha = world.merge(files(host="one.example.org"))
     world.work()
-    kept = world.kept(sha)
-    assert (kept.state, kept.told) == (State.DONE, True)
-    assert any("nobody could be told" in line for line in kept.log)
+    record = world.record(sha)
+    assert (record.state, record.told) == (DeployState.DONE, True)
+    assert any("nobody could be told" in line for line in record.log)
     assert waiting(world) == 0
 
 
@@ -224,19 +224,19 @@ def test_what_else_runs_in_the_namespace_is_no_reason_to_go_back(world, files) -
     )
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 def test_a_revision_that_somebody_made_meanwhile_is_not_taken_for_ones_own(world, files) -> None:
     world.deployed_first()
     _, sha = world.merge(files("8.3.0"))
     world.work(most=1)
-    package = deploy.survey(world.shipping(), sha, "production").found.chart.package
+    package = deploy.preview_deploy(world.deps(), sha, "production").found.chart.package
     world.releases.upgrade_install(package, timeout=MINUTE, rollback_on_failure=False, say=lambda _line: None)
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.FAILED
-    assert "somebody else made revision 2" in kept.record.reason
+    record = world.record(sha)
+    assert record.state is DeployState.FAILED
+    assert "somebody else made revision 2" in record.progress.reason
 
 
 def test_a_mistake_of_ours_ends_one_deploy_and_is_told(world, files) -> None:
@@ -244,12 +244,12 @@ def test_a_mistake_of_ours_ends_one_deploy_and_is_told(world, files) -> None:
     _, sha = world.merge(files(host="two.example.org"))
     plan = Plan(Fault(RuntimeError("a mistake"), operation="forge.branch_tip", times=50))
     world.work(plan)
-    kept = world.kept(sha)
-    assert (kept.state, kept.told) == (State.FAILED, True)
-    assert world.shipping().holds.in_force() == ()
+    record = world.record(sha)
+    assert (record.state, record.told) == (DeployState.FAILED, True)
+    assert world.deps().holds.in_force() == ()
     _, later = world.merge(files(host="three.example.org"))
     world.work()
-    assert world.kept(later).state is State.DONE
+    assert world.record(later).state is DeployState.DONE
 
 
 def test_an_environments_timer_may_take_longer_than_checks_may(world, files) -> None:
@@ -257,10 +257,10 @@ def test_an_environments_timer_may_take_longer_than_checks_may(world, files) -> 
     pull, sha = world.merge(files(host="two.example.org"))
     pull.merged_at = world.clock.now()
     world.work(most=15)
-    assert world.kept(sha).state is State.GATING
+    assert world.record(sha).state is DeployState.GATING
     world.clock.advance(60 * MINUTE)
     world.work()
-    assert world.kept(sha).state is State.DONE
+    assert world.record(sha).state is DeployState.DONE
 
 
 # --- overriding ---
@@ -273,22 +273,22 @@ def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> N
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"), approved=False)
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     approvals = Approvals(world.state, world.clock)
-    gates = deploy.survey(world.shipping(), sha, "production").found.report.gates
+    gates = deploy.preview_deploy(world.deps(), sha, "production").found.report.gates
     (gate,) = [one for one in gates if one.name == "approvals"]
     arguments = gating.override(sha, "production", gate)
     asked = approvals.request(gating.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
-    deploy.request(world.shipping(), sha, "production")
+    deploy.request_deploy(world.deps(), sha, "production")
     world.work()
-    assert world.kept(sha).state is State.FAILED, "asking is not enough"
+    assert world.record(sha).state is DeployState.FAILED, "asking is not enough"
     approvals.approve(asked.id, by="grace")
     world.clock.advance(MINUTE)
-    deploy.request(world.shipping(), sha, "production")
+    deploy.request_deploy(world.deps(), sha, "production")
     world.work()
-    kept = world.kept(sha)
-    assert kept.state is State.DONE
-    assert any("overridden by ada and grace" in line for line in kept.gates)
+    record = world.record(sha)
+    assert record.state is DeployState.DONE
+    assert any("overridden by ada and grace" in line for line in record.gates)
 
 
 def test_no_override_starts_an_older_version(world, files) -> None:
@@ -298,11 +298,11 @@ def test_no_override_starts_an_older_version(world, files) -> None:
     world.deployed_first("8.3.0")
     _, sha = world.merge(files("8.2.0"))
     approvals = Approvals(world.state, world.clock)
-    gates = deploy.survey(world.shipping(), sha, "production").found.report.gates
+    gates = deploy.preview_deploy(world.deps(), sha, "production").found.report.gates
     (gate,) = [one for one in gates if one.name == "version"]
     arguments = gating.override(sha, "production", gate)
     asked = approvals.request(gating.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")
     world.work()
-    assert world.kept(sha).state is State.FAILED
+    assert world.record(sha).state is DeployState.FAILED
     assert world.runs.endswith(":8.3.0")

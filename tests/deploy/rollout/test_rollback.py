@@ -25,9 +25,9 @@ def test_going_back_within_a_version_needs_nobody_else(world, files) -> None:
     world.deployed_first()
     world.merge(files(host="two.example.org"))
     world.work()
-    way = going_back.plan(world.shipping(), 1)
+    way = going_back.plan_rollback(world.deps(), 1)
     assert not way.crosses
-    told = going_back.go(world.shipping(), way, by="ada", say=quiet)
+    told = going_back.rollback(world.deps(), way, by="ada", say=quiet)
     assert "by ada" in told
     assert world.releases.status().description == "Rollback to 1"
     assert any("went back to revision 1" in title for title in world.people.titles)
@@ -38,30 +38,30 @@ def test_going_back_to_another_version_needs_a_restore_and_another_person(world,
     world.merge(files("8.3.0"))
     world.work()
     world.backups["manual/20261122T090000Z"] = "sealed"
-    shipping = world.shipping()
+    deps = world.deps()
     with pytest.raises(Refused, match="Restore the backup"):
-        going_back.go(shipping, going_back.plan(shipping, 1), by="ada", say=quiet)
-    way = going_back.plan(shipping, 1, restored="manual/20261123T090000Z")
+        going_back.rollback(deps, going_back.plan_rollback(deps, 1), by="ada", say=quiet)
+    way = going_back.plan_rollback(deps, 1, restored="manual/20261123T090000Z")
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.go(shipping, way, by="ada", say=quiet)
+        going_back.rollback(deps, way, by="ada", say=quiet)
     approvals = Approvals(world.state, world.clock)
     with pytest.raises(Refused, match="own request"):
         approvals.approve(str(asked.value.value), by="ada")
     approvals.approve(str(asked.value.value), by="grace")
-    other = going_back.plan(shipping, 1, restored="manual/20261122T090000Z")
+    other = going_back.plan_rollback(deps, 1, restored="manual/20261122T090000Z")
     with pytest.raises(Refused, match="another person"):
-        going_back.go(shipping, other, by="ada", say=quiet)
+        going_back.rollback(deps, other, by="ada", say=quiet)
     assert world.runs.endswith(":8.3.0")
-    assert "approved by grace" in going_back.go(shipping, way, by="ada", say=quiet)
+    assert "approved by grace" in going_back.rollback(deps, way, by="ada", say=quiet)
     assert world.runs.endswith(":8.2.0")
     with pytest.raises(Refused, match="changed meanwhile"):
-        going_back.go(shipping, way, by="ada", say=quiet)
+        going_back.rollback(deps, way, by="ada", say=quiet)
 
 
 def test_a_revision_there_is_not_is_named(world) -> None:
     world.deployed_first()
     with pytest.raises(NotFound, match="7"):
-        going_back.plan(world.shipping(), 7)
+        going_back.plan_rollback(world.deps(), 7)
 
 
 def test_an_approval_ends_and_cannot_be_changed(world) -> None:
@@ -99,25 +99,25 @@ def by_hand(world) -> None:
 
 def test_drift_is_told_with_who_did_it_and_not_every_day_anew(world) -> None:
     world.deployed_first()
-    assert drift.daily(world.shipping()) == "revision 1: 0 fields are not as deployed"
+    assert drift.run_daily_check(world.deps()) == "revision 1: 0 fields are not as deployed"
     by_hand(world)
-    assert "1 fields" in drift.daily(world.shipping())
-    assert "1 fields" in drift.daily(world.shipping())
+    assert "1 fields" in drift.run_daily_check(world.deps())
+    assert "1 fields" in drift.run_daily_check(world.deps())
     (told,) = world.people.told
     assert "kubectl-edit" in told.text
     assert "9.9.9" in told.text
     world.clock.advance(timedelta(days=1))
-    drift.daily(world.shipping())
+    drift.run_daily_check(world.deps())
     assert len(world.people.told) == 2
 
 
 def test_drift_is_corrected_on_demand(world) -> None:
     world.deployed_first()
     by_hand(world)
-    found = drift.correct(world.shipping(), by="ada")
+    found = drift.correct_drift(world.deps(), by="ada")
     assert found.corrected == "corrected"
     assert world.releases.status().description == "Rollback to 1"
-    assert drift.look(world.shipping()).drifts == ()
+    assert drift.compare_release(world.deps()).drifts == ()
 
 
 def wants_correction(world) -> None:
@@ -129,11 +129,13 @@ def test_where_policy_wants_it_drift_is_taken_back_and_told_with_whose_change_it
     wants_correction(world)
     for day in (1, 2):
         by_hand(world)
-        assert drift.daily(world.shipping()) == f"revision {day}: 1 fields are not as deployed; corrected"
+        assert (
+            drift.run_daily_check(world.deps()) == f"revision {day}: 1 fields are not as deployed; corrected"
+        )
         assert world.people.told[-1].title == "rocketchat was changed by hand: 1 fields were taken back"
         assert "kubectl-edit" in world.people.told[-1].text
         world.clock.advance(timedelta(days=1))
-    assert drift.daily(world.shipping()) == "revision 3: 0 fields are not as deployed"
+    assert drift.run_daily_check(world.deps()) == "revision 3: 0 fields are not as deployed"
     assert len(world.people.told) == 2
     audited = b"".join(world.state.read(one.name)[0] for one in world.state.list("audit/"))
     assert audited.count(b"deploy.drift") == 2
@@ -143,11 +145,11 @@ def test_what_cannot_be_taken_back_is_told_and_not_tried_each_day_anew(world) ->
     world.deployed_first()
     wants_correction(world)
     world.cluster.kept_away.add("rocketchat-rocketchat")
-    said = drift.daily(world.shipping())
+    said = drift.run_daily_check(world.deps())
     assert "corrected, but for 1 of 1 fields" in said
     assert "Not taken back" in world.people.told[-1].text
     world.clock.advance(timedelta(days=1))
-    assert drift.daily(world.shipping()) == "revision 2: 1 fields are not as deployed"
+    assert drift.run_daily_check(world.deps()) == "revision 2: 1 fields are not as deployed"
     assert world.releases.status().number == 2
     assert "is not as deployed" in world.people.told[-1].title
 
@@ -160,8 +162,8 @@ def test_a_release_that_failed_is_not_compared_and_not_applied_again(world, file
     package = ChartPackage({**broken, "templates/deployment.yaml": template})
     world.releases.upgrade_install(package, timeout=HOUR, rollback_on_failure=False, say=quiet)
     by_hand(world)
-    assert drift.daily(world.shipping()) == "revision 2 is failed: not compared"
-    assert drift.correct(world.shipping(), by="ada").skipped
+    assert drift.run_daily_check(world.deps()) == "revision 2 is failed: not compared"
+    assert drift.correct_drift(world.deps(), by="ada").skipped
     assert world.releases.status().number == 2
     assert world.people.told == []
 
@@ -171,7 +173,7 @@ def test_a_correction_that_loses_its_lease_ends_there(world) -> None:
     by_hand(world)
     plan = Plan(Fault(Locked("the lease is lost"), operation="state.lease.check"))
     with pytest.raises(Locked):
-        drift.correct(world.shipping(plan), by="ada")
+        drift.correct_drift(world.deps(plan), by="ada")
     assert world.releases.status().status == "pending-rollback"
 
 
@@ -179,11 +181,11 @@ def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(wo
     world.deployed_first()
     plan = Plan(Fault(Refused("the cluster does not allow it"), operation="cluster.live"))
     with pytest.raises(Refused):
-        drift.look(world.shipping(plan))
+        drift.compare_release(world.deps(plan))
 
 
 def test_no_drift_is_looked_for_in_the_middle_of_a_deploy(world) -> None:
     world.deployed_first()
-    with world.state.lease(world.shipping().lock, duration=timedelta(seconds=30)):
-        assert "a deploy is at it" in drift.daily(world.shipping())
+    with world.state.lease(world.deps().lock, duration=timedelta(seconds=30)):
+        assert "a deploy is at it" in drift.run_daily_check(world.deps())
     assert world.people.told == []
