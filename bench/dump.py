@@ -12,8 +12,8 @@ from typing import Any
 
 from bench.data import Data
 from shared.formats.agekeys import generate_identity, parse_recipient
-from shared.formats.archive import ArchiveWriter, Entry, Header
-from shared.formats.envelope import Sealer
+from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
+from shared.formats.envelope import PartWriter
 from shared.policy.backup import LEVELS
 
 ROUNDS = 5
@@ -22,8 +22,10 @@ SECRET, RECIPIENT = generate_identity(post_quantum=False)
 
 def archive(data: Data, write: Callable[[bytes], object]) -> None:
     """The whole data as one archive."""
-    header = Header("8.0.4", "groundcrew bench")
-    writer = ArchiveWriter(write, header, [Entry("rocketchat", name, "{}") for name in data.collections])
+    header = ArchiveHeader("8.0.4", "groundcrew bench")
+    writer = ArchiveWriter(
+        write, header, [PreludeEntry("rocketchat", name, "{}") for name in data.collections]
+    )
     for collection, batches in groupby(data.batches(), key=lambda pair: pair[0]):
         for _, batch in batches:
             writer.documents("rocketchat", collection, batch)
@@ -34,7 +36,7 @@ def archive(data: Data, write: Callable[[bytes], object]) -> None:
 def ours(data: Data, level: int, write: Callable[[bytes], object]) -> tuple[float, int]:
     """Seconds and stored bytes of our pipeline."""
     began = time.perf_counter()
-    sealer = Sealer(write, [parse_recipient(RECIPIENT)], level=level, threads=2)
+    sealer = PartWriter(write, [parse_recipient(RECIPIENT)], level=level, threads=2)
     archive(data, sealer.write)
     sealed = sealer.finish()
     return time.perf_counter() - began, sealed.stored_bytes

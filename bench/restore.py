@@ -9,7 +9,7 @@ from bench.dump import SECRET, ours
 from shared.formats.agekeys import parse_identities
 from shared.formats.archive_reader import ArchiveReader, Documents
 from shared.formats.documents import split
-from shared.formats.envelope import open_part
+from shared.formats.envelope import read_part
 from shared.policy.backup import LEVELS
 
 
@@ -18,7 +18,7 @@ def run(data: Data) -> dict[str, float]:
     stored: list[bytes] = []
     ours(data, LEVELS["fast"], stored.append)
     began, documents, size = time.perf_counter(), 0, 0
-    for event in ArchiveReader(open_part(iter(stored), parse_identities(SECRET), name="bench"), name="bench"):
+    for event in ArchiveReader(read_part(iter(stored), parse_identities(SECRET), name="bench"), name="bench"):
         if isinstance(event, Documents):
             inserted = list(split(event.batch))
             documents += len(inserted)

@@ -62,8 +62,8 @@ def main(share: float) -> None:
     from shared.adapters.blobs import create_container, open_blobs
     from shared.adapters.mongodb import source  # noqa: F401
     from shared.formats.agekeys import generate_identity, parse_recipient
-    from shared.formats.archive import ArchiveWriter, Entry, Header
-    from shared.formats.envelope import Sealer
+    from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
+    from shared.formats.envelope import PartWriter
     from shared.policy.backup import LEVELS
     from shared.settings import environment as config
 
@@ -74,8 +74,10 @@ def main(share: float) -> None:
     began = time.perf_counter()
     if share:
         recipient = parse_recipient(generate_identity(post_quantum=False)[1])
-        sealer = Sealer(upload.write, [recipient], level=LEVELS["fast"], threads=2)
-        writer = ArchiveWriter(sealer.write, Header("8.0.4", "bench"), [Entry("bench", "all", "{}")])
+        sealer = PartWriter(upload.write, [recipient], level=LEVELS["fast"], threads=2)
+        writer = ArchiveWriter(
+            sealer.write, ArchiveHeader("8.0.4", "bench"), [PreludeEntry("bench", "all", "{}")]
+        )
         size = 0
         for _, batch in data.batches(share * data.total_bytes / 1e6):
             size += writer.documents("bench", "all", batch).data_bytes

@@ -1,4 +1,4 @@
-"""`groundcrew backups`: make, list, show and verify backup sets."""
+"""`groundcrew backups`: create, list, show and verify backup sets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from shared.wiring import restore as restore_wiring
 if TYPE_CHECKING:
     from shared.backup.sets import SetInfo
     from shared.kernel.ports import Blobs
-    from shared.records.runs import Run
+    from shared.records.runs import RunRecord
 
 _POLL_SECONDS = 2.0
 
 
 @click.group()
 def backups() -> None:
-    """Make, list, show and verify backups."""
+    """Create, list, show and verify backups."""
 
 
 @backups.command()
@@ -40,19 +40,19 @@ def backups() -> None:
 @click.option("--dry-run", is_flag=True, help="Show the parts that would be made.")
 @as_json
 def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> None:
-    """Make a backup now, of the class `manual`."""
+    """Create a backup now, of the class `manual`."""
     from dataclasses import replace
 
     from shared.backup import job
-    from shared.formats.backupset import folder
+    from shared.formats.backupset import set_folder
 
     queues = InlineQueues()
     deps = replace(backup_wiring.backup(), queues=queues) if here else backup_wiring.backup()
     if dry_run:
-        _show_parts(job.survey(deps).parts, json_)
+        _show_parts(job.plan_set(deps).parts, json_)
         return
-    plan = job.create(deps, job.MANUAL, reason="asked for from the command line")
-    where = folder(plan.klass, plan.set)
+    plan = job.begin_set(deps, job.MANUAL, reason="manual: groundcrew backups create")
+    where = set_folder(plan.klass, plan.set)
     if here:
         with bar(quiet=json_) as reporter:
             reporter.phase(f"Dumping {len(plan.parts)} parts", len(plan.parts))
@@ -60,39 +60,39 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
                 job.run_part(deps, message["set"], message["part"])
                 reporter.advance(1)
     elif wait:
-        _await(deps.runs, plan.set, where, timeout, quiet=json_)
-    state, reason = _ending(where) if here or wait else ("queued", "")
-    told = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
-    answer(told, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
+        _wait_until_ended(deps.runs, plan.set, where, timeout, quiet=json_)
+    state, reason = _end_state(where) if here or wait else ("queued", "")
+    result = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
+    answer(result, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
     if (here or wait) and state != "sealed":
         raise SystemExit(1)
 
 
-def _ending(where: str) -> tuple[str, str]:
+def _end_state(where: str) -> tuple[str, str]:
     """How the set ended, as its folder says, and why if it failed."""
-    from shared.backup.sets import find
+    from shared.backup.sets import find_set
 
-    state = find(wiring.backups(), where).state
-    return state, _why(wiring.backups(), where) if state == "failed" else ""
+    state = find_set(wiring.backups(), where).state
+    return state, _failure_reason(wiring.backups(), where) if state == "failed" else ""
 
 
-def _why(store: Blobs, where: str) -> str:
+def _failure_reason(store: Blobs, where: str) -> str:
     """The reason in the set's `failed.json`."""
     from shared.backup.sets import FAILED
 
     try:
         return str(json.loads(store.read(where + FAILED)[0])["error"])
     except (ValueError, KeyError, TypeError):
-        return f"{where}{FAILED} is there, but cannot be understood"
+        return f"unknown: {where}{FAILED} cannot be parsed"
 
 
-def _await(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> None:
+def _wait_until_ended(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> None:
     deadline = time.monotonic() + timeout * 60
     with bar(quiet=quiet) as reporter:
         reporter.phase(f"Waiting for {set_id}", 0)
         while time.monotonic() < deadline:
-            # The folder is the truth; the record may be missing, or left by a worker that was killed.
-            if _ending(where)[0] != "open":
+            # The set's folder decides; the run record may be missing, or stale after a worker was killed.
+            if _end_state(where)[0] != "open":
                 return
             try:
                 run = runs.load("backup", set_id)
@@ -102,44 +102,47 @@ def _await(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> 
                 reporter.note(run.summary if run.state == "done" else f"{run.summary}: {run.error}")
                 return
             time.sleep(_POLL_SECONDS)
-    raise Unavailable(f"{set_id} was not sealed within {timeout} minutes", hint="See `backups show`.")
+    raise Unavailable(
+        f"timed out: {set_id} was not sealed within {timeout} minutes",
+        hint=f"See how far it is: groundcrew backups show {set_id}",
+    )
 
 
 def _show_parts(parts: Any, json_: bool) -> None:
-    rows = [(i, len(p.pieces), "yes" if p.oplog else "no", _names(p)) for i, p in enumerate(parts)]
+    rows = [(i, len(p.pieces), "yes" if p.oplog else "no", _list_names(p)) for i, p in enumerate(parts)]
     if json_:
         answer([{"part": r[0], "namespaces": [p.name for p in parts[r[0]].pieces]} for r in rows], json_=True)
     else:
         table("Would dump", ("part", "namespaces", "oplog", "which"), rows)
 
 
-def _names(part: Any) -> str:
+def _list_names(part: Any) -> str:
     names = [piece.name for piece in part.pieces]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @backups.command("list")
-@click.option("--all", "all_", is_flag=True, help="Unfinished and failed sets too; they are no backups.")
+@click.option("--all", "all_", is_flag=True, help="Open and failed sets too; these are not backups.")
 @storage_option
 @as_json
 def list_(all_: bool, storage: str, json_: bool) -> None:
-    """List the backups there are, oldest first."""
+    """List the backups, oldest first."""
     from shared.backup.sets import list_sets
 
-    found = [s for s in list_sets(open_storage(storage)) if all_ or s.state == "sealed"]
+    listed = [s for s in list_sets(open_storage(storage)) if all_ or s.state == "sealed"]
     if json_:
         rows = [
-            {"set": s.id, "class": s.klass, "state": s.state, "stored_bytes": s.stored_bytes} for s in found
+            {"set": s.id, "class": s.klass, "state": s.state, "stored_bytes": s.stored_bytes} for s in listed
         ]
         answer(rows, json_=True)
         return
     table(
         "Backups",
         ("set", "class", "state", "begun (UTC)", "stored"),
-        [(s.id, s.klass, s.state, f"{s.created:%Y-%m-%d %H:%M}", size(s.stored_bytes)) for s in found],
+        [(s.id, s.klass, s.state, f"{s.created:%Y-%m-%d %H:%M}", size(s.stored_bytes)) for s in listed],
     )
-    if not found:
-        out.print("There is no backup. Make one: groundcrew backups create")
+    if not listed:
+        out.print("No backups found. Create one: groundcrew backups create")
 
 
 @backups.command()
@@ -148,23 +151,23 @@ def list_(all_: bool, storage: str, json_: bool) -> None:
 @signer_option
 @as_json
 def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) -> None:
-    """Show what SET holds, and for an unfinished one how far it is."""
-    from shared.backup.sets import find, read_manifest
-    from shared.formats.backupset import to_json
+    """Show what SET holds, or for an unfinished one its progress."""
+    from shared.backup.sets import find_set, read_manifest
+    from shared.formats.backupset import record_to_json
 
     storage = given("--storage", storage)
     store, accepted = restore_wiring.backup_store(storage), restore_wiring.trusted(signers)
-    info = find(store, reference)
+    info = find_set(store, reference)
     if info.state != "sealed":
         _show_progress(store, info, storage, json_)
         return
     checked = read_manifest(store, info, accepted)
     manifest = checked.manifest
     if json_:
-        found = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
-        answer({**to_json(manifest), **found}, json_=True)
+        signature = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
+        answer({**record_to_json(manifest), **signature}, json_=True)
         return
-    out.print(f"{info.folder} sealed {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC because {manifest.reason}")
+    out.print(f"{info.folder} sealed {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC ({manifest.reason})")
     out.print(f"MongoDB {manifest.source.server_version} on {', '.join(manifest.source.hosts)}")
     out.print(f"oplog {manifest.oplog.start} to {manifest.oplog.end}, {manifest.oplog.entries} entries")
     out.print(f"signed by {checked.signer}{'' if accepted else UNKNOWN}")
@@ -179,33 +182,33 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
 def _show_progress(store: Blobs, info: SetInfo, storage: str, json_: bool) -> None:
     from dataclasses import asdict
 
-    reason = _why(store, info.folder) if info.state == "failed" else ""
+    reason = _failure_reason(store, info.folder) if info.state == "failed" else ""
     records, unknown = _records(info.id, storage)
     if json_:
-        told = {"set": info.id, "state": info.state, "reason": reason, "runs": [asdict(r) for r in records]}
-        answer({**told, "runs_unknown": unknown}, json_=True)
+        status = {"set": info.id, "state": info.state, "reason": reason, "runs": [asdict(r) for r in records]}
+        answer({**status, "runs_unknown": unknown}, json_=True)
         return
-    out.print(f"{info.folder} is {info.state}: it is no backup", markup=False)
+    out.print(f"{info.folder} is {info.state}: it is not a backup", markup=False)
     if reason:
-        out.print(f"It failed: {reason}", markup=False)
+        out.print(f"Failed: {reason}", markup=False)
     if unknown:
-        out.print(f"How far it came is not known: {unknown}", markup=False)
+        out.print(f"Progress unknown: {unknown}", markup=False)
     rows = [(r.id, r.state, f"{r.updated:%H:%M:%S}", size(r.done), r.error or r.summary) for r in records]
     if rows:
         table("Runs", ("run", "state", "updated", "done", "what"), rows)
 
 
-def _records(set_id: str, storage: str) -> tuple[list[Run], str]:
-    """The run records of a set, and why they cannot be read.
+def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
+    """The run records of a set, or why they cannot be read.
 
-    Of another account than the settings' they are looked for in that account: two installations may well
-    have begun a set in the same second.
+    With --storage they are read from that account too: two installations may have begun a set in the same
+    second.
     """
     from shared.records.runs import Runs
 
-    ours = storage in ("", config.environment().get(settings.BACKUP_STORAGE))
+    configured = storage in ("", config.environment().get(settings.BACKUP_STORAGE))
     try:
-        state = wiring.state() if ours else wiring.blobs(config.storage(storage), wiring.STATE)
+        state = wiring.state() if configured else wiring.blobs(config.storage(storage), wiring.STATE)
         return list(Runs(state, wiring.clock()).all("backup", set_id)), ""
     except GroundcrewError as error:
         return [], str(error)
@@ -213,7 +216,7 @@ def _records(set_id: str, storage: str) -> tuple[list[Run], str]:
 
 @backups.command()
 @click.argument("reference", metavar="[SET]", default="")
-@click.option("--chain/--no-chain", default=True, help="Check the chain of all manifests too.")
+@click.option("--chain/--no-chain", default=True, help="Verify the chain of all manifests too.")
 @storage_option
 @identity_option
 @signer_option
@@ -226,46 +229,43 @@ def verify(
     signers: tuple[str, ...],
     json_: bool,
 ) -> None:
-    """Check signatures, the chain and every stored byte; with --identity every document too.
+    """Verify signatures, the chain and every stored byte; with --identity every document too.
 
-    Without SET all sets are checked. Exit 1 names each blob that is not as it should be.
+    Without SET all sets are verified. Exits with 1 and names each blob that failed.
     """
-    from shared.backup import verify as checking
-    from shared.backup.sets import find, list_sets, read_manifest
+    from shared.backup.sets import find_set, list_sets, read_manifest
+    from shared.backup.verify import SetProblem, verify_chain, verify_content, verify_stored
 
     store, accepted = open_storage(storage), restore_wiring.trusted(signers)
     if not accepted:
-        err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifests")
+        err.print("[yellow]warning:[/] no --signer given: signatures are checked, but not who made them")
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
     sealed = [s for s in list_sets(store) if s.state == "sealed"]
-    chosen = [find(store, reference)] if reference else sealed
+    chosen = [find_set(store, reference)] if reference else sealed
     if not chosen:
-        raise NotFound("there is no backup to verify", hint="Make one: groundcrew backups create")
-    findings = checking.check_chain(store, accepted, kept=_kept()) if chain else []
+        raise NotFound("there is no backup to verify", hint="Create one: groundcrew backups create")
+    problems = verify_chain(store, accepted, retained_since=_retained_since()) if chain else []
     with bar(quiet=json_) as reporter:
         for info in chosen:
-            problem = ""
             try:
                 manifest = read_manifest(store, info, accepted).manifest
-                checking.check_stored(store, manifest, manifest.parts, reporter)
+                verify_stored(store, manifest, manifest.parts, reporter)
                 if secrets:
-                    checking.check_content(store, manifest, secrets, reporter)
+                    verify_content(store, manifest, secrets, reporter)
             except GroundcrewError as error:
-                problem = str(error)
-            findings.append(checking.Finding(info.folder, problem))
-    problems = list(dict.fromkeys(f.problem for f in findings if f.problem))
+                problems.append(SetProblem(info.folder, str(error)))
+    texts = list(dict.fromkeys(p.problem for p in problems))
     depth = "every document" if secrets else "every stored byte"
-    vouched = "" if accepted else UNKNOWN
-    good = f"{len(chosen)} sets verified{vouched}: {depth}" + (", and the chain" if chain else "")
-    text = "\n".join(problems) or good
-    told = {"verified": len(chosen), "depth": depth, "trusted": bool(accepted), "problems": problems}
-    answer(told, json_=json_, text=text)
+    unsigned = "" if accepted else UNKNOWN
+    success = f"{len(chosen)} sets verified{unsigned}: {depth}" + (", and the chain" if chain else "")
+    result = {"verified": len(chosen), "depth": depth, "trusted": bool(accepted), "problems": texts}
+    answer(result, json_=json_, text="\n".join(texts) or success)
     if problems:
         raise SystemExit(1)
 
 
-def _kept() -> dict[str, datetime]:
-    """From when on policy keeps the sets of each class; nothing is known of it without a policy."""
+def _retained_since() -> dict[str, datetime]:
+    """Since when policy keeps the sets of each class; empty without a policy."""
     try:
         ages = wiring.policy().backup.keep.ages
     except GroundcrewError:

@@ -206,11 +206,13 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
 def approve(identity: str, json_: bool) -> None:
     """Agree to what somebody else asked for; ID is bound to exactly that."""
     from shared.records.approvals import Approvals
-    from shared.records.audit import Audit
+    from shared.records.audit import AuditTrail
 
     by = who()
     agreed = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
-    Audit(wiring.state(), wiring.clock()).append(by, "approve", f"{agreed.action} {identity}", "approved")
+    AuditTrail(wiring.state(), wiring.clock()).append(
+        by, "approve", f"{agreed.action} {identity}", "approved"
+    )
     what = ", ".join(f"{key} {value}" for key, value in agreed.arguments.items())
     text = f"approved: {agreed.action} ({what}), asked for by {agreed.requester}"
     answer({"id": identity, "action": agreed.action, **agreed.arguments}, json_=json_, text=text)

@@ -109,15 +109,15 @@ def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
 
 
 def _show(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
-    from shared.retention.decide import Kept
+    from shared.retention.decide import Keep
 
     rows = [
         (
-            "keep" if isinstance(decision, Kept) else "remove",
+            "keep" if isinstance(decision, Keep) else "remove",
             decision.item.name.rpartition("/")[2],
-            decision.item.made_as,
+            decision.item.klass,
             f"{decision.item.taken:%Y-%m-%d %H:%MZ}",
-            ", ".join(decision.because),
+            ", ".join(decision.reasons),
         )
         for decision in plan.decisions
     ]

@@ -17,7 +17,9 @@ def nightly_backup(timer: func.TimerRequest) -> None:
     from shared.backup import job as backup
     from shared.wiring import backup as wiring
 
-    log.info("nightly_backup", extra={"past_due": timer.past_due, "done": backup.nightly(wiring.backup())})
+    log.info(
+        "nightly_backup", extra={"past_due": timer.past_due, "done": backup.run_nightly(wiring.backup())}
+    )
 
 
 @bp.queue_trigger(arg_name="message", queue_name="backup-parts", connection="AzureWebJobsStorage")

@@ -48,7 +48,7 @@ class Fault:
         return self.step <= number < self.step + self.times
 
 
-class Plan:
+class FaultPlan:
     """The faults to come and the steps that were begun, by name. Safe for threads.
 
     After a `Killed` every further step raises it too: a dead process cleans nothing up.
@@ -99,13 +99,13 @@ class Plan:
         return fault.error
 
 
-def faulty(inner: T, plan: Plan, name: str) -> T:
+def faulty(inner: T, plan: FaultPlan, name: str) -> T:
     """The same port with the plan in between; its operations are named `name.method`."""
     return cast(T, _Faulty(inner, plan, name))
 
 
 class _Faulty:
-    def __init__(self, inner: Any, plan: Plan, name: str) -> None:
+    def __init__(self, inner: Any, plan: FaultPlan, name: str) -> None:
         self._inner, self._plan, self._name = inner, plan, name
 
     def __getattr__(self, attribute: str) -> Any:
@@ -132,7 +132,7 @@ class _FaultyContext(_Faulty):
         return self._plan.run(f"{self._name}.exit", lambda: self._inner.__exit__(kind, error, trace))
 
 
-def _watched(answer: Any, plan: Plan, operation: str) -> Any:
+def _watched(answer: Any, plan: FaultPlan, operation: str) -> Any:
     if isinstance(answer, _PLAIN) or dataclasses.is_dataclass(answer):
         return answer
     if isinstance(answer, Iterator):
@@ -141,7 +141,7 @@ def _watched(answer: Any, plan: Plan, operation: str) -> Any:
     return wrapper(answer, plan, operation)
 
 
-def _items(iterator: Iterator[Any], plan: Plan, operation: str) -> Iterator[Any]:
+def _items(iterator: Iterator[Any], plan: FaultPlan, operation: str) -> Iterator[Any]:
     while True:
         item = plan.run(operation, lambda: next(iterator, _END))
         if item is _END:

@@ -12,17 +12,18 @@ from zoneinfo import ZoneInfo
 
 from shared.formats.backupset import (
     FORMAT,
-    Held,
-    Link,
+    BackupPlan,
+    ChainLink,
     Manifest,
+    NamespaceEntry,
     OplogSlice,
     Piece,
-    Plan,
     PlannedPart,
     Receipt,
-    Stored,
-    folder,
+    StoredPart,
+    set_folder,
 )
+from shared.kernel.durations import format_duration
 from shared.kernel.errors import Inconsistent, UsageError
 from shared.mongodb.model import Namespace
 
@@ -30,52 +31,58 @@ if TYPE_CHECKING:
     from shared.policy import BackupPolicy
 
 _HASH_MODULUS = 1 << 128
-_EARLY = timedelta(minutes=2)  # what a timer may be early by
-_PAUSES = (timedelta(hours=1), timedelta(hours=3), timedelta(hours=20))
+_TIMER_SKEW = timedelta(minutes=2)  # by how much a timer may fire early
+# After so many failures in a row; the last one waits for the next night.
+_RETRY_DELAYS = (timedelta(hours=1), timedelta(hours=3), timedelta(hours=20))
 
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
     """A namespace that is left out, and why."""
 
-    name: str
-    because: str
+    name: str  # db.collection
+    reason: str
 
 
-def choose(namespaces: Sequence[Namespace], policy: BackupPolicy) -> tuple[list[Namespace], list[Excluded]]:
-    """What is dumped, and what policy leaves out. What must never be left out, policy itself refuses.
+def select_namespaces(
+    namespaces: Sequence[Namespace], policy: BackupPolicy
+) -> tuple[list[Namespace], list[Excluded]]:
+    """The namespaces to dump, and those that policy excludes.
 
-    `admin` holds the users and is taken even when policy names the databases.
+    Policy itself refuses to exclude what must be kept. `admin` holds the users and is dumped even when
+    policy names the databases.
     """
-    taken, left = [], []
+    included, excluded = [], []
     for namespace in namespaces:
         if namespace.db != "admin" and not policy.includes(namespace.db):
-            left.append(Excluded(namespace.name, "policy: not in backup.databases"))
+            excluded.append(Excluded(namespace.name, "policy: not in backup.databases"))
         elif policy.excludes(namespace.collection):
-            left.append(Excluded(namespace.name, "policy: backup.exclude"))
+            excluded.append(Excluded(namespace.name, "policy: backup.exclude"))
         else:
-            taken.append(namespace)
-    return taken, left
+            included.append(namespace)
+    return included, excluded
 
 
-def check_choice(taken: Sequence[Namespace], policy: BackupPolicy) -> None:
-    """Raises UsageError if a database that policy names is not there, or if there is nothing to back up.
+def check_selection(included: Sequence[Namespace], policy: BackupPolicy) -> None:
+    """Raises UsageError if a database that policy names does not exist, or if there is nothing to back up.
 
-    An empty backup would be sealed, proven and worthless.
+    An empty backup would be sealed and verified without holding anything.
     """
-    there = {namespace.db for namespace in taken}
-    if missing := sorted(set(policy.databases) - there):
-        hint = f"There are: {', '.join(sorted(there)) or 'none'}. See backup.databases in policy.yaml."
-        raise UsageError("policy names a database that the server does not have", value=missing[0], hint=hint)
-    if there <= {"admin"}:
+    databases = {namespace.db for namespace in included}
+    if missing := sorted(set(policy.databases) - databases):
+        hint = f"There are: {', '.join(sorted(databases)) or 'none'}. See backup.databases in policy.yaml."
         raise UsageError(
-            "the server holds no database to back up",
-            hint="Is MONGODB_URI the right server, with all rights?",
+            "policy names a database that does not exist on the server", value=missing[0], hint=hint
+        )
+    if databases <= {"admin"}:
+        raise UsageError(
+            "the server has no database to back up",
+            hint="Check that MONGODB_URI names the right server, and a user with the role `backup`.",
         )
 
 
-def pieces_wanted(namespace: Namespace, part_bytes: int) -> int:
-    """Into how many ranges a collection is cut; 1 leaves it whole."""
+def count_pieces(namespace: Namespace, part_bytes: int) -> int:
+    """Into how many `_id` ranges a collection is split; 1 keeps it whole."""
     if namespace.kind != "collection" or namespace.options.get("capped"):
         return 1  # the order of a capped collection is its natural one, which a range would lose
     return max(1, -(-namespace.data_bytes // part_bytes))
@@ -94,26 +101,28 @@ def plan_parts(
     A database that fits in one part is one part with its oplog inside; otherwise the oplog is the last part.
     `namespaces` come in the order a restore wants (`admin.system.*` first) and keep it.
     """
-    whole = sum(n.data_bytes for n in namespaces)
-    if whole <= part_bytes and not any(cuts.values()):
-        return (PlannedPart(tuple(_piece(n, metadata) for n in namespaces), oplog=True, data_bytes=whole),)
+    total = sum(n.data_bytes for n in namespaces)
+    if total <= part_bytes and not any(cuts.values()):
+        return (PlannedPart(tuple(_piece(n, metadata) for n in namespaces), oplog=True, data_bytes=total),)
     parts: list[PlannedPart] = []
-    packed: list[Namespace] = []
+    batch: list[Namespace] = []
     for namespace in namespaces:
         if points := cuts.get(namespace.name):
-            share = namespace.data_bytes // (len(points) + 1)
-            parts += [PlannedPart((p,), data_bytes=share) for p in _ranges(namespace, points, metadata)]
+            range_bytes = namespace.data_bytes // (len(points) + 1)
+            parts += [
+                PlannedPart((p,), data_bytes=range_bytes) for p in _split_ranges(namespace, points, metadata)
+            ]
             continue
-        if packed and sum(n.data_bytes for n in packed) + namespace.data_bytes > part_bytes:
-            parts.append(_packed(packed, metadata))
-            packed = []
-        packed.append(namespace)
-    if packed:
-        parts.append(_packed(packed, metadata))
+        if batch and sum(n.data_bytes for n in batch) + namespace.data_bytes > part_bytes:
+            parts.append(_pack_part(batch, metadata))
+            batch = []
+        batch.append(namespace)
+    if batch:
+        parts.append(_pack_part(batch, metadata))
     return (*parts, PlannedPart((), oplog=True))
 
 
-def _packed(namespaces: Sequence[Namespace], metadata: Mapping[str, str]) -> PlannedPart:
+def _pack_part(namespaces: Sequence[Namespace], metadata: Mapping[str, str]) -> PlannedPart:
     size = sum(n.data_bytes for n in namespaces)
     return PlannedPart(tuple(_piece(n, metadata) for n in namespaces), data_bytes=size)
 
@@ -122,95 +131,92 @@ def _piece(n: Namespace, metadata: Mapping[str, str], lower: bytes = b"", upper:
     return Piece(n.db, n.collection, n.kind, n.uuid, metadata[n.name], lower.hex(), upper.hex())
 
 
-def _ranges(n: Namespace, points: Sequence[bytes], metadata: Mapping[str, str]) -> list[Piece]:
+def _split_ranges(n: Namespace, points: Sequence[bytes], metadata: Mapping[str, str]) -> list[Piece]:
     bounds = [b"", *points, b""]
     return [_piece(n, metadata, low, high) for low, high in pairwise(bounds)]
 
 
-def backup_class(begun: Iterable[tuple[str, datetime]], now: datetime, zone: ZoneInfo) -> str:
+def choose_class(others: Iterable[tuple[str, datetime]], now: datetime, zone: ZoneInfo) -> str:
     """`monthly`, `weekly` or `daily`: the first set of a calendar month, else of an ISO week, else of a day.
 
-    `begun` are the (class, creation) of the sets there are. Judged in the policy's zone, and by what is
-    there rather than by the weekday, so that a missed night does not cost a month its monthly set.
+    `others` are the (class, creation) of the existing sets. Decided in the policy's zone, and by which
+    sets exist rather than by the weekday, so that a missed night does not cost a month its monthly set.
     """
     local = now.astimezone(zone)
-    others = [(klass, at.astimezone(zone)) for klass, at in begun]
-    if not any(k == "monthly" and (at.year, at.month) == (local.year, local.month) for k, at in others):
+    existing = [(klass, at.astimezone(zone)) for klass, at in others]
+    if not any(k == "monthly" and (at.year, at.month) == (local.year, local.month) for k, at in existing):
         return "monthly"
     week = local.isocalendar()[:2]
-    if not any(k in ("monthly", "weekly") and at.isocalendar()[:2] == week for k, at in others):
+    if not any(k in ("monthly", "weekly") and at.isocalendar()[:2] == week for k, at in existing):
         return "weekly"
     return "daily"
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class NightlyDecision:
     """Whether a nightly set is to begin, and why (not)."""
 
     due: bool
-    because: str
+    reason: str
 
 
-def nightly_due(
+def decide_nightly(
     sets: Iterable[tuple[str, datetime, str]],
     now: datetime,
     *,
     at: time,
     grace: timedelta,
-    patience: timedelta,
-) -> Due:
+    timeout: timedelta,
+) -> NightlyDecision:
     """Whether a set is to begin: none was begun since `at` (UTC) was last due, `grace` ago at least.
 
     `sets` are (folder, creation, state) with state `sealed`, `open` or `failed`. A timer that fires twice,
-    or two minutes early, begins one set. A failed set, or one left open for longer than `patience`, is none;
-    after such failures the next one waits: an hour, three hours, then for the next night.
+    or two minutes early, begins one set. A failed set, or one that is open for longer than `timeout`, does
+    not count; after such failures the next attempt waits: an hour, three hours, then for the next night.
     """
-    slot = last_slot(at, now - grace + _EARLY) - _EARLY
+    slot = previous_slot(at, now - grace + _TIMER_SKEW) - _TIMER_SKEW
     failures: list[datetime] = []
-    for where, created, state in sorted(sets, key=lambda s: s[1], reverse=True):
+    for folder, created, state in sorted(sets, key=lambda s: s[1], reverse=True):
         age = now - created
-        if state == "failed" or (state == "open" and age >= patience):
+        if state == "failed" or (state == "open" and age >= timeout):
             failures.append(created)
             continue
         if created >= slot:
-            return Due(False, f"{where} was begun {_ago(age)} ago and is {state}")
+            return NightlyDecision(False, f"{folder} was begun {format_duration(age)} ago and is {state}")
         break
     if failures:
-        pause = _PAUSES[min(len(failures), len(_PAUSES)) - 1]
-        if now - failures[0] < pause:
-            told = f"{len(failures)} sets failed, the last one {_ago(now - failures[0])} ago"
-            return Due(False, f"{told}: the next is tried {_ago(pause)} after it")
-    return Due(True, f"no set was begun since {slot + _EARLY:%Y-%m-%d %H:%M} UTC")
+        delay = _RETRY_DELAYS[min(len(failures), len(_RETRY_DELAYS)) - 1]
+        if (age := now - failures[0]) < delay:
+            count = f"{len(failures)} failed sets, the last one {format_duration(age)} ago"
+            return NightlyDecision(False, f"{count}; next attempt {format_duration(delay)} after it")
+    return NightlyDecision(True, f"no set was begun since {slot + _TIMER_SKEW:%Y-%m-%d %H:%M} UTC")
 
 
-def last_slot(at: time, now: datetime) -> datetime:
-    """When that time of the day (UTC) was last."""
+def previous_slot(at: time, now: datetime) -> datetime:
+    """The last time at which that time of the day (UTC) was reached."""
     today = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
     return today if today <= now else today - timedelta(days=1)
 
 
-def _ago(age: timedelta) -> str:
-    hours, rest = divmod(int(age.total_seconds()), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min"
-
-
-def unfinished(plan: Plan, receipts: Mapping[int, Receipt]) -> list[int]:
-    """The parts to be done next. The oplog's own part waits for all others, since it ends the set."""
+def remaining_parts(plan: BackupPlan, receipts: Mapping[int, Receipt]) -> list[int]:
+    """The numbers of the parts to dump next; the oplog's own part comes last, as it ends the set."""
     missing = [i for i in range(len(plan.parts)) if i not in receipts]
-    early = [i for i in missing if plan.parts[i].pieces]
-    return early or missing
+    with_data = [i for i in missing if plan.parts[i].pieces]
+    return with_data or missing
 
 
-def assemble(plan: Plan, receipts: Mapping[int, Receipt], *, tool: str, previous: Link | None) -> Manifest:
-    """The manifest of a complete set: the same whoever computes it.
+def build_manifest(
+    plan: BackupPlan, receipts: Mapping[int, Receipt], *, tool: str, previous: ChainLink | None
+) -> Manifest:
+    """The manifest of a complete set, the same whichever worker builds it.
 
-    Raises Inconsistent naming what is missing or does not fit; nothing incomplete is ever sealed.
+    Raises Inconsistent naming what is missing or does not match; nothing incomplete is ever sealed.
     """
-    if missing := unfinished(plan, receipts):
+    if missing := remaining_parts(plan, receipts):
         raise Inconsistent(f"set {plan.set} is not complete", value=f"parts {missing} have no receipt")
     ordered = [receipts[i] for i in range(len(plan.parts))]
     for index, receipt in enumerate(ordered):
-        _fits(plan, index, receipt)
+        _check_receipt(plan, index, receipt)
     oplogs = [r.oplog for r in ordered if r.oplog]
     return Manifest(
         format=FORMAT,
@@ -223,31 +229,31 @@ def assemble(plan: Plan, receipts: Mapping[int, Receipt], *, tool: str, previous
         source=plan.source,
         recipients=plan.recipients,
         excluded=plan.excluded,
-        oplog=_only(plan, oplogs),
+        oplog=_single_oplog(plan, oplogs),
         parts=tuple(
-            Stored(r.blob, r.stored_bytes, r.plain_bytes, r.sha256, tuple(c.name for c in r.counts))
+            StoredPart(r.blob, r.stored_bytes, r.plain_bytes, r.sha256, tuple(c.name for c in r.counts))
             for r in ordered
         ),
-        namespaces=_held(plan, ordered),
+        namespaces=_sum_namespaces(plan, ordered),
         previous=previous,
     )
 
 
-def _fits(plan: Plan, index: int, receipt: Receipt) -> None:
-    planned = sorted(piece.name for piece in plan.parts[index].pieces)
-    found = sorted(count.name for count in receipt.counts)
-    if (receipt.set, receipt.part) != (plan.set, index) or planned != found:
-        where = folder(plan.klass, plan.set)
-        raise Inconsistent(f"the receipt of part {index} does not fit the plan of {where}")
+def _check_receipt(plan: BackupPlan, index: int, receipt: Receipt) -> None:
+    expected = sorted(piece.name for piece in plan.parts[index].pieces)
+    actual = sorted(count.name for count in receipt.counts)
+    if (receipt.set, receipt.part) != (plan.set, index) or expected != actual:
+        where = set_folder(plan.klass, plan.set)
+        raise Inconsistent(f"the receipt of part {index} does not match the plan of {where}")
 
 
-def _only(plan: Plan, oplogs: list[OplogSlice]) -> OplogSlice:
+def _single_oplog(plan: BackupPlan, oplogs: list[OplogSlice]) -> OplogSlice:
     if len(oplogs) != 1 or oplogs[0].start != plan.oplog_start:
         raise Inconsistent(f"set {plan.set} has no oplog that begins where the dump began")
     return oplogs[0]
 
 
-def _held(plan: Plan, receipts: Sequence[Receipt]) -> tuple[Held, ...]:
+def _sum_namespaces(plan: BackupPlan, receipts: Sequence[Receipt]) -> tuple[NamespaceEntry, ...]:
     """Each namespace once, with the sums over its ranges."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for count in (count for receipt in receipts for count in receipt.counts):
@@ -259,6 +265,8 @@ def _held(plan: Plan, receipts: Sequence[Receipt]) -> tuple[Held, ...]:
     for piece in (piece for part in plan.parts for piece in part.pieces):
         first.setdefault(piece.name, piece)
     return tuple(
-        Held(p.db, p.collection, p.kind, p.uuid, p.metadata, sums[n][0], sums[n][1], f"{sums[n][2]:032x}")
+        NamespaceEntry(
+            p.db, p.collection, p.kind, p.uuid, p.metadata, sums[n][0], sums[n][1], f"{sums[n][2]:032x}"
+        )
         for n, p in first.items()
     )

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from shared.formats import envelope
 from shared.formats.agekeys import Recipient
-from shared.formats.archive import OPLOG, ArchiveWriter, Entry, Header, buckets
+from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry, bucket_collection
 from shared.formats.backupset import (
     FORMAT,
-    Count,
+    BackupPlan,
+    NamespaceCount,
     OplogSlice,
     Piece,
-    Plan,
     PlannedPart,
     Receipt,
-    folder,
     part_name,
+    set_folder,
 )
 from shared.formats.documents import Tally, split
 from shared.kernel.errors import Inconsistent
@@ -30,7 +30,7 @@ from shared.records.runs import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DumpSettings:
     """How a part is written."""
 
     recipients: tuple[Recipient, ...]
@@ -43,8 +43,8 @@ def dump_part(
     source: SourceDatabase,
     blobs: Blobs,
     clock: Clock,
-    settings: Settings,
-    plan: Plan,
+    settings: DumpSettings,
+    plan: BackupPlan,
     index: int,
     progress: Progress,
 ) -> Receipt:
@@ -58,19 +58,19 @@ def dump_part(
     attempt = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     blob = part_name(index, attempt, envelope.SUFFIX)
     start = Timestamp.parse(plan.oplog_start)
-    check_window(source, start)
-    upload = blobs.upload(folder(plan.klass, plan.set) + blob)
+    check_oplog_window(source, start)
+    upload = blobs.upload(set_folder(plan.klass, plan.set) + blob)
     try:
-        sealer = envelope.Sealer(
+        part_writer = envelope.PartWriter(
             upload.write, settings.recipients, level=settings.level, threads=settings.threads
         )
-        header = Header(plan.source.server_version, settings.tool)
-        writer = ArchiveWriter(sealer.write, header, _prelude(plan, part))
-        dumping = _Dumping(source, writer, progress)
-        counts = tuple(dumping.piece(piece) for piece in part.pieces)
-        oplog = dumping.oplog(start) if part.oplog else None
+        header = ArchiveHeader(plan.source.server_version, settings.tool)
+        writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
+        dumper = _PartDumper(source, writer, progress)
+        counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
+        oplog = dumper.dump_oplog(start) if part.oplog else None
         writer.finish()
-        sealed = sealer.finish()
+        digest = part_writer.finish()
         upload.commit()
     except BaseException:
         upload.abort()
@@ -80,9 +80,9 @@ def dump_part(
         plan.set,
         index,
         blob,
-        sealed.stored_bytes,
-        sealed.plain_bytes,
-        sealed.sha256,
+        digest.stored_bytes,
+        digest.plain_bytes,
+        digest.sha256,
         counts,
         oplog,
         started,
@@ -90,7 +90,7 @@ def dump_part(
     )
 
 
-def check_window(source: SourceDatabase, start: Timestamp) -> None:
+def check_oplog_window(source: SourceDatabase, start: Timestamp) -> None:
     """Raises Inconsistent if the oplog no longer reaches back to the start of the dump."""
     oldest, _ = source.oplog_window()
     if oldest > start:
@@ -101,56 +101,58 @@ def check_window(source: SourceDatabase, start: Timestamp) -> None:
         )
 
 
-class _Dumping:
-    """The state of a dump in progress."""
+class _PartDumper:
+    """Copies one part from the source into its archive."""
 
     def __init__(self, source: SourceDatabase, writer: ArchiveWriter, progress: Progress) -> None:
         self._source, self._writer, self._progress = source, writer, progress
         self._total = Tally()
 
-    def piece(self, piece: Piece) -> Count:
+    def dump_piece(self, piece: Piece) -> NamespaceCount:
         namespace = Namespace(piece.db, piece.collection, piece.kind, piece.uuid)
         if piece.kind != "view":
             within = IdRange(bytes.fromhex(piece.lower) or None, bytes.fromhex(piece.upper) or None)
             self._copy(piece.db, piece.collection, self._source.batches(namespace, within))
         tally = self._writer.end(piece.db, piece.collection)
-        return Count(piece.db, piece.collection, tally.documents, tally.data_bytes, _hex(tally))
+        return NamespaceCount(
+            piece.db, piece.collection, tally.documents, tally.data_bytes, _hash_text(tally)
+        )
 
-    def oplog(self, start: Timestamp) -> OplogSlice:
+    def dump_oplog(self, start: Timestamp) -> OplogSlice:
         """From the start of the dump to the newest entry there is now, when all collections are in."""
         _, end = self._source.oplog_window()
-        self._copy(*OPLOG, self._without_hazards(self._source.oplog(start, end), start))
-        check_window(self._source, start)
+        self._copy(*OPLOG, self._check_entries(self._source.oplog(start, end), start))
+        check_oplog_window(self._source, start)
         tally = self._writer.end(*OPLOG)
-        return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hex(tally))
+        return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hash_text(tally))
 
     def _copy(self, db: str, collection: str, batches: Iterator[bytes]) -> None:
         for batch in batches:
             self._total += self._writer.documents(db, collection, batch)
             self._progress.advance(
-                self._total.data_bytes, documents=self._total.documents, at=f"{db}.{collection}"
+                self._total.data_bytes, documents=self._total.documents, namespace=f"{db}.{collection}"
             )
 
-    def _without_hazards(self, batches: Iterator[bytes], start: Timestamp) -> Iterator[bytes]:
+    def _check_entries(self, batches: Iterator[bytes], start: Timestamp) -> Iterator[bytes]:
         for batch in batches:
             entries = list(split(batch))
-            spoiling = [(entry, reason) for entry in entries if (reason := hazard(entry))]
-            for entry, reason in spoiling:
+            hazards = [(entry, reason) for entry in entries if (reason := hazard(entry))]
+            for entry, reason in hazards:
                 if timestamp(entry) != start:
                     raise Inconsistent(f"the dump cannot be made consistent: {reason}")
-            # What happened right at the start is in the catalogue that was read after it.
-            kept = [entry for entry in entries if entry not in {e for e, _ in spoiling}]
-            yield batch if len(kept) == len(entries) else b"".join(kept)
+            # An entry right at the start is covered by the catalogue, which was read after it.
+            replayable = [entry for entry in entries if entry not in {e for e, _ in hazards}]
+            yield batch if len(replayable) == len(entries) else b"".join(replayable)
 
 
-def _prelude(plan: Plan, part: PlannedPart) -> list[Entry]:
+def _build_prelude(plan: BackupPlan, part: PlannedPart) -> list[PreludeEntry]:
     version = plan.source.server_version
     entries = [
-        Entry(p.db, p.collection, p.metadata, p.kind, buckets(p.collection, p.kind, version))
+        PreludeEntry(p.db, p.collection, p.metadata, p.kind, bucket_collection(p.collection, p.kind, version))
         for p in part.pieces
     ]
-    return [*entries, Entry(*OPLOG, "", "")] if part.oplog else entries
+    return [*entries, PreludeEntry(*OPLOG, "", "")] if part.oplog else entries
 
 
-def _hex(tally: Tally) -> str:
+def _hash_text(tally: Tally) -> str:
     return f"{tally.content_hash:032x}"

@@ -1,8 +1,7 @@
 """The nightly backup: plan a set, dump its parts from queue messages, seal it when all are in.
 
 Every step may be killed and run again: blobs are created only if absent, a part's receipt says which
-attempt won, and the manifest is written last. How a part is dumped is in `shared.state.parts`, how a set
-ends in `shared.state.backing`.
+attempt won, and the manifest is written last. How a part is dumped is in `dump`, how a set ends in `seal`.
 """
 
 from __future__ import annotations
@@ -12,13 +11,29 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.backup import decide as core
-from shared.backup import dump as parts
 from shared.backup import sets
-from shared.backup.seal import JOB as JOB
-from shared.backup.seal import LEASE, ended, give_up, seal
-from shared.backup.seal import Backup as Backup
-from shared.formats.backupset import FORMAT, Plan, Receipt, Source, dump, folder, receipt_name
+from shared.backup.decide import (
+    check_selection,
+    choose_class,
+    count_pieces,
+    decide_nightly,
+    plan_parts,
+    remaining_parts,
+    select_namespaces,
+)
+from shared.backup.deps import JOB, LEASE, BackupDeps
+from shared.backup.dump import DumpSettings, dump_part
+from shared.backup.seal import ended_state, fail_set, seal_set
+from shared.formats.backupset import (
+    FORMAT,
+    BackupPlan,
+    BackupSource,
+    Receipt,
+    encode_record,
+    receipt_name,
+    set_folder,
+)
+from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, Locked, Unavailable
 from shared.mongodb.metadata import to_json
 
@@ -27,170 +42,173 @@ log = logging.getLogger(__name__)
 QUEUE = "backup-parts"
 MANUAL = "manual"  # the class of sets that people ask for
 GRACE = timedelta(hours=1)  # what catch_up leaves to the timer
-_ASK_AGAIN = timedelta(seconds=45)  # longer than the lease of one that died
-_AGAIN = "again, since "
+_REQUEUE_DELAY = timedelta(seconds=45)  # longer than the lease of one that died
+_RETRY = "retry: "
 
 
-def nightly(backup: Backup, *, grace: timedelta = timedelta()) -> str:
-    """Begin tonight's set, go on with unfinished ones; returns what was done, in a sentence.
+def run_nightly(deps: BackupDeps, *, grace: timedelta = timedelta()) -> str:
+    """Begin tonight's set, resume unfinished ones; returns what was done, in a sentence.
 
     Level-triggered: nothing begins if a set was begun since the timer was last due, or failed too recently.
     While the machine is off on purpose, nothing is done: power wakes it, or skips the night, as policy says.
     """
-    with backup.state.lease("locks/backup", duration=LEASE):
-        known = sets.list_sets(backup.backups)
-        now = backup.clock.now()
-        # A set whose messages are still about is being worked on; one without was forgotten by its queue.
-        idle = backup.queues.length(QUEUE) == 0
-        reach = now - 3 * backup.patience  # what is older is a sealed set of which the rest expires
-        unfinished = [s for s in known if s.state == "open" and idle and s.created > reach]
+    with deps.state.lease("locks/backup", duration=LEASE):
+        known = sets.list_sets(deps.backups)
+        now = deps.clock.now()
+        # A set with messages in the queue is being worked on; without any its messages were lost.
+        idle = deps.queues.length(QUEUE) == 0
+        oldest = now - 3 * deps.timeout  # an older one is what retention has left of a sealed set
+        unfinished = [s for s in known if s.state == "open" and idle and s.created > oldest]
         facts = [(s.folder, s.created, s.state) for s in known if s.klass != MANUAL]
-        due = core.nightly_due(facts, now, at=backup.daily_at, grace=grace, patience=backup.patience)
-        log.info("backup.due", extra={"due": due.due, "because": due.because})
-        if (due.due or unfinished) and (asleep := backup.asleep()):
-            return f"left to power: {asleep}"
-        done = [_take_up(backup, s, now) for s in unfinished]
-        if due.due:
-            begun = [(s.klass, s.created) for s in known if s.state != "failed"]
-            klass = core.backup_class(begun, now, backup.zone)
-            plan = create(backup, klass, reason=f"schedule: {due.because}")
-            done.append(f"began {folder(plan.klass, plan.set)} in {len(plan.parts)} parts")
-        return "; ".join(done) or f"nothing to do: {due.because}"
+        decision = decide_nightly(facts, now, at=deps.daily_at, grace=grace, timeout=deps.timeout)
+        log.info("backup.nightly_decided", extra={"due": decision.due, "reason": decision.reason})
+        if (decision.due or unfinished) and (offline := deps.offline_reason()):
+            return f"skipped: {offline}"
+        done = [_resume_or_fail(deps, s, now) for s in unfinished]
+        if decision.due:
+            others = [(s.klass, s.created) for s in known if s.state != "failed"]
+            klass = choose_class(others, now, deps.zone)
+            plan = begin_set(deps, klass, reason=f"schedule: {decision.reason}")
+            done.append(f"began {set_folder(plan.klass, plan.set)} in {len(plan.parts)} parts")
+        return "; ".join(done) or f"nothing to do: {decision.reason}"
 
 
-def overdue(backup: Backup) -> str:
-    """What `catch_up` does: begin a set if the timer missed its night, go on with forgotten ones."""
-    return nightly(backup, grace=GRACE)
+def run_overdue(deps: BackupDeps) -> str:
+    """What `catch_up` does: begin a set if the timer missed its night, resume unfinished ones."""
+    return run_nightly(deps, grace=GRACE)
 
 
-def _take_up(backup: Backup, info: sets.SetInfo, now: datetime) -> str:
-    """Go on with an unfinished set, or end it if it had its time; no set keeps the others from being made."""
+def _resume_or_fail(deps: BackupDeps, info: sets.SetInfo, now: datetime) -> str:
+    """Resume an unfinished set, or fail it after its timeout; a fault of one set does not stop the others."""
     age = now - info.created
     try:
-        if age < backup.patience:
-            return resume(backup, info.folder)
-        late = Unavailable(f"{info.folder} was not finished in time", value=age, hint="See its parts' runs.")
-        give_up(backup, info.klass, info.id, late)
+        if age < deps.timeout:
+            return resume_set(deps, info.folder)
+        late = Unavailable(
+            f"timed out: {info.folder} was not sealed within {format_duration(deps.timeout)}",
+            hint=f"See why its parts are missing: groundcrew backups show {info.klass}/{info.id}",
+        )
+        fail_set(deps, info.klass, info.id, late)
     except GroundcrewError as error:
         log.exception("backup.resume_failed", extra={"set": info.folder})
-        return f"could not go on with {info.folder}: {error}"
-    return f"gave up {info.folder}: {late}"
+        return f"could not resume {info.folder}: {error}"
+    return f"{info.folder} failed: {late}"
 
 
-def survey(backup: Backup, klass: str = MANUAL, reason: str = "") -> Plan:
-    """Look at the database and decide what a set made now would hold. Changes nothing."""
-    source = backup.source()
+def plan_set(deps: BackupDeps, klass: str = MANUAL, reason: str = "") -> BackupPlan:
+    """What a set made now would hold, read from the database's catalogue. Changes nothing."""
+    source = deps.connect()
     # Before the catalogue is read: what is created from here on is in the oplog.
     start = min(filter(None, (source.oldest_open_transaction(), source.oplog_window()[1])))
-    taken, left = core.choose(source.namespaces(), backup.policy)
-    core.check_choice(taken, backup.policy)
-    size = backup.policy.part_target
-    pieces = {n.name: core.pieces_wanted(n, size) for n in taken}
-    cuts = {n.name: source.split_points(n, pieces[n.name]) for n in taken if pieces[n.name] > 1}
-    now = backup.clock.now()
-    return Plan(
+    included, excluded = select_namespaces(source.namespaces(), deps.policy)
+    check_selection(included, deps.policy)
+    size = deps.policy.part_target
+    pieces = {n.name: count_pieces(n, size) for n in included}
+    cuts = {n.name: source.split_points(n, pieces[n.name]) for n in included if pieces[n.name] > 1}
+    now = deps.clock.now()
+    return BackupPlan(
         format=FORMAT,
-        set=sets.new_id(now),
+        set=sets.format_set_id(now),
         klass=klass,
         created=now,
         reason=reason,
-        source=Source(source.hosts(), source.server_version()),
+        source=BackupSource(source.hosts(), source.server_version()),
         oplog_start=str(start),
-        recipients=tuple(backup.recipients),
-        level=backup.policy.zstd_level,
-        excluded=tuple(e.name for e in left),
-        parts=core.plan_parts(taken, cuts, {n.name: to_json(n) for n in taken}, part_bytes=size),
+        recipients=tuple(deps.recipients),
+        level=deps.policy.zstd_level,
+        excluded=tuple(e.name for e in excluded),
+        parts=plan_parts(included, cuts, {n.name: to_json(n) for n in included}, part_bytes=size),
     )
 
 
-def create(backup: Backup, klass: str, *, reason: str) -> Plan:
+def begin_set(deps: BackupDeps, klass: str, *, reason: str) -> BackupPlan:
     """Plan a set and put its parts on the queue. Raises what the database or the storage refuses with."""
     try:
-        plan = _write_plan(backup, survey(backup, klass, reason))
+        plan = _write_plan(deps, plan_set(deps, klass, reason))
     except GroundcrewError as error:
-        run = sets.new_id(backup.clock.now())
-        backup.runs.end(JOB, run, "failed", f"no {klass} set was begun", str(error))
-        log.exception("backup.not_begun", extra={"because": reason})
+        run = sets.format_set_id(deps.clock.now())
+        deps.runs.end(JOB, run, "failed", f"could not begin a {klass} set", str(error))
+        log.exception("backup.begin_failed", extra={"class": klass, "run": run, "reason": reason})
         raise
-    where = folder(klass, plan.set)
+    where = set_folder(klass, plan.set)
     size = sum(part.data_bytes for part in plan.parts)
-    backup.runs.begin(JOB, plan.set, reason, total=size, unit="bytes")
+    deps.runs.begin(JOB, plan.set, reason, total=size, unit="bytes")
     log.info("backup.planned", extra={"set": where, "parts": len(plan.parts)})
-    resume(backup, where)
+    resume_set(deps, where)
     return plan
 
 
-def _write_plan(backup: Backup, plan: Plan) -> Plan:
+def _write_plan(deps: BackupDeps, plan: BackupPlan) -> BackupPlan:
     """Two sets of one class begun in the same second: the later one takes the next second's id."""
     while True:
         try:
-            backup.backups.create(folder(plan.klass, plan.set) + sets.PLAN, dump(plan))
+            deps.backups.create(set_folder(plan.klass, plan.set) + sets.PLAN, encode_record(plan))
         except AlreadyExists:
-            plan = replace(plan, set=sets.next_id(plan.set))
+            plan = replace(plan, set=sets.next_set_id(plan.set))
         else:
             return plan
 
 
-def resume(backup: Backup, where: str) -> str:
-    """Put the parts that lack a receipt on the queue, or seal if none does."""
-    plan = sets.read_plan(backup.backups, where)
-    receipts = sets.read_receipts(backup.backups, plan)
-    todo = core.unfinished(plan, receipts)
-    backup.hold(plan.set)
-    for index in todo:
-        backup.queues.send(QUEUE, json.dumps({"set": where, "part": index}))
-    if not todo:
-        return seal(backup, plan, receipts)
-    return f"put {len(todo)} of {len(plan.parts)} parts of {where} on the queue"
+def resume_set(deps: BackupDeps, where: str) -> str:
+    """Queue the parts that have no receipt; seal the set if all have one."""
+    plan = sets.read_plan(deps.backups, where)
+    receipts = sets.read_receipts(deps.backups, plan)
+    remaining = remaining_parts(plan, receipts)
+    deps.place_hold(plan.set)
+    for index in remaining:
+        deps.queues.send(QUEUE, json.dumps({"set": where, "part": index}))
+    if not remaining:
+        return seal_set(deps, plan, receipts)
+    return f"queued {len(remaining)} of {len(plan.parts)} parts of {where}"
 
 
-def run_part(backup: Backup, where: str, index: int) -> str:
-    """Do what one message asks for; returns what was done, in a sentence.
+def run_part(deps: BackupDeps, where: str, index: int) -> str:
+    """Dump the part that a queue message names; returns what was done, in a sentence.
 
-    A permanent failure ends the set, on the record, and begins a new one if that may help; any other is
-    raised, for the queue to try again.
+    A permanent error fails the set, on the record, and begins a new one if that may help; any other error
+    is raised, so that the queue delivers the message again.
     """
-    plan = sets.read_plan(backup.backups, where)
-    if state := ended(backup, plan):
+    plan = sets.read_plan(deps.backups, where)
+    if state := ended_state(deps, plan):
         return f"nothing to do: {where} is {state}"
-    backup.hold(plan.set)
+    deps.place_hold(plan.set)
     try:
-        return _part(backup, plan, where, index)
+        return _dump_once(deps, plan, where, index)
     except GroundcrewError as error:
         if not error.permanent:
             raise
-        return _begin_anew(backup, plan, where, error)
+        return _fail_and_retry(deps, plan, where, error)
 
 
-def _part(backup: Backup, plan: Plan, where: str, index: int) -> str:
-    receipts = sets.read_receipts(backup.backups, plan)
+def _dump_once(deps: BackupDeps, plan: BackupPlan, where: str, index: int) -> str:
+    receipts = sets.read_receipts(deps.backups, plan)
     if index not in receipts:
         try:
-            with backup.state.lease(f"locks/{where}{index}", duration=LEASE):
-                receipt = _dump(backup, plan, where, index)
+            with deps.state.lease(f"locks/{where}{index}", duration=LEASE):
+                receipt = _dump_and_receipt(deps, plan, where, index)
         except Locked:
-            backup.queues.send(QUEUE, json.dumps({"set": where, "part": index}), delay=_ASK_AGAIN)
-            return f"part {index} of {where} is being dumped by another worker: asked again soon"
-        receipts = sets.read_receipts(backup.backups, plan) | {index: receipt}
-    return _advance(backup, plan, where, receipts)
+            deps.queues.send(QUEUE, json.dumps({"set": where, "part": index}), delay=_REQUEUE_DELAY)
+            return f"requeued part {index} of {where}: another worker holds its lease"
+        receipts = sets.read_receipts(deps.backups, plan) | {index: receipt}
+    return _continue_set(deps, plan, where, receipts)
 
 
-def _begin_anew(backup: Backup, plan: Plan, where: str, error: GroundcrewError) -> str:
-    """End the set; a dump that only lost its consistency is begun anew, once."""
-    if not give_up(backup, plan.klass, plan.set, error):
+def _fail_and_retry(deps: BackupDeps, plan: BackupPlan, where: str, error: GroundcrewError) -> str:
+    """Fail the set; a dump that only lost its consistency is begun again, once."""
+    if not fail_set(deps, plan.klass, plan.set, error):
         return f"nothing to do: {where} is failed"
-    if isinstance(error, Inconsistent) and not plan.reason.startswith(_AGAIN):
-        fresh = create(backup, plan.klass, reason=f"{_AGAIN}{error}")
-        return f"gave up {where} ({error}) and began {folder(fresh.klass, fresh.set)}"
-    return f"gave up {where}: {error}"
+    if isinstance(error, Inconsistent) and not plan.reason.startswith(_RETRY):
+        retried = begin_set(deps, plan.klass, reason=f"{_RETRY}{error}")
+        return f"{where} failed ({error}); began {set_folder(retried.klass, retried.set)}"
+    return f"{where} failed: {error}"
 
 
-def _dump(backup: Backup, plan: Plan, where: str, index: int) -> Receipt:
+def _dump_and_receipt(deps: BackupDeps, plan: BackupPlan, where: str, index: int) -> Receipt:
     """Dump the part; the first receipt wins, whoever wrote it."""
-    if set(plan.recipients) != set(backup.recipients):
+    if set(plan.recipients) != set(deps.recipients):
         raise Inconsistent("the recipients were changed since the set was planned")
-    settings = parts.Settings(tuple(backup.recipients.values()), plan.level, backup.threads, backup.tool)
-    progress = backup.runs.begin(
+    settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool)
+    progress = deps.runs.begin(
         JOB,
         f"{plan.set}.part-{index:04d}",
         f"dumping part {index}",
@@ -198,16 +216,14 @@ def _dump(backup: Backup, plan: Plan, where: str, index: int) -> Receipt:
         unit="bytes",
     )
     try:
-        receipt = parts.dump_part(
-            backup.source(), backup.backups, backup.clock, settings, plan, index, progress
-        )
-        backup.backups.create(where + receipt_name(index), dump(receipt))
+        receipt = dump_part(deps.connect(), deps.backups, deps.clock, settings, plan, index, progress)
+        deps.backups.create(where + receipt_name(index), encode_record(receipt))
     except AlreadyExists:
-        progress.finish("skipped", f"another attempt at part {index} was faster")
-        return sets.read_receipts(backup.backups, plan)[index]
+        progress.finish("skipped", f"another attempt at part {index} finished first")
+        return sets.read_receipts(deps.backups, plan)[index]
     except Exception as error:
-        # Whatever it was, the record must not say that the part is still being dumped.
-        progress.finish("failed", f"part {index} was not dumped", str(error) or type(error).__name__)
+        # Whatever it was, the record must not go on saying that the part is being dumped.
+        progress.finish("failed", f"dump of part {index} failed", str(error) or type(error).__name__)
         log.warning("backup.part_failed", extra={"set": where, "part": index, "error": str(error)})
         raise
     progress.finish("done", f"dumped part {index}", stored_bytes=receipt.stored_bytes)
@@ -215,12 +231,12 @@ def _dump(backup: Backup, plan: Plan, where: str, index: int) -> Receipt:
     return receipt
 
 
-def _advance(backup: Backup, plan: Plan, where: str, receipts: dict[int, Receipt]) -> str:
-    """After a part: seal the set, or send the oplog's part if it is the only one left."""
-    todo = core.unfinished(plan, receipts)
-    if not todo:
-        return seal(backup, plan, receipts)
-    if not plan.parts[todo[0]].pieces:
-        backup.queues.send(QUEUE, json.dumps({"set": where, "part": todo[0]}))
-        return f"all collections of {where} are in: the oplog is next"
-    return f"{len(todo)} parts of {where} are still to come"
+def _continue_set(deps: BackupDeps, plan: BackupPlan, where: str, receipts: dict[int, Receipt]) -> str:
+    """After a part: seal the set, or queue the oplog's part if it is the only one that remains."""
+    remaining = remaining_parts(plan, receipts)
+    if not remaining:
+        return seal_set(deps, plan, receipts)
+    if not plan.parts[remaining[0]].pieces:
+        deps.queues.send(QUEUE, json.dumps({"set": where, "part": remaining[0]}))
+        return f"all collections of {where} are dumped; queued its oplog"
+    return f"{len(remaining)} parts of {where} remain"

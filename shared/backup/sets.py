@@ -1,4 +1,4 @@
-"""Backup sets as they lie in the container `backups`: finding, reading and checking them."""
+"""Backup sets in the container `backups`: listing, finding, reading and checking them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from shared.formats.backupset import Plan, Receipt, folder, load, receipt_name
-from shared.formats.manifest import Checked, check
+from shared.formats.backupset import BackupPlan, Receipt, decode_record, receipt_name, set_folder
+from shared.formats.manifest import VerifiedManifest, verify_manifest
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.kernel.ports import Blobs
 
@@ -20,30 +20,30 @@ MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
 CLASSES = ("daily", "weekly", "monthly", "manual")
 _LINK_CANDIDATES = 10  # sets sealed within one second of each other are listed in any order
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
-_PLACE = re.compile(rf"sets/({'|'.join(CLASSES)})/(\d{{8}}T\d{{6}}Z)/([^/]+)")
+_SET_BLOB = re.compile(rf"sets/({'|'.join(CLASSES)})/(\d{{8}}T\d{{6}}Z)/([^/]+)")
 
 
-def new_id(now: datetime) -> str:
+def format_set_id(now: datetime) -> str:
     """`20261123T010000Z`: sorts by time, and is unique since `plan.json` is created only if absent."""
     return now.strftime(_ID_FORMAT)
 
 
-def begun(set_id: str) -> datetime:
+def parse_set_id(set_id: str) -> datetime:
     """When a set was begun. Raises ValueError for what is no id."""
     return datetime.strptime(set_id, _ID_FORMAT).replace(tzinfo=UTC)
 
 
 def _is_id(text: str) -> bool:
     try:
-        begun(text)
+        parse_set_id(text)
     except ValueError:
         return False
     return True
 
 
-def next_id(set_id: str) -> str:
+def next_set_id(set_id: str) -> str:
     """The id of a second later."""
-    return new_id(begun(set_id) + timedelta(seconds=1))
+    return format_set_id(parse_set_id(set_id) + timedelta(seconds=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class SetInfo:
     @property
     def folder(self) -> str:
         """`sets/<class>/<id>/`."""
-        return folder(self.klass, self.id)
+        return set_folder(self.klass, self.id)
 
     @property
     def created(self) -> datetime:
         """When it was begun, from its id."""
-        return begun(self.id)
+        return parse_set_id(self.id)
 
     @property
     def state(self) -> str:
@@ -75,13 +75,13 @@ class SetInfo:
 
 
 def list_sets(blobs: Blobs) -> list[SetInfo]:
-    """All sets, oldest first; blobs that are not part of one are left alone."""
-    found: dict[tuple[str, str], list[tuple[str, int, datetime]]] = {}
+    """All sets, oldest first; blobs that belong to none are ignored."""
+    by_set: dict[tuple[str, str], list[tuple[str, int, datetime]]] = {}
     for blob in blobs.list("sets/"):
-        place = _PLACE.fullmatch(blob.name)
-        if place and _is_id(place[2]):
-            klass, set_id, file = place.groups()
-            found.setdefault((set_id, klass), []).append((file, blob.stored_bytes, blob.last_modified))
+        match = _SET_BLOB.fullmatch(blob.name)
+        if match and _is_id(match[2]):
+            klass, set_id, file = match.groups()
+            by_set.setdefault((set_id, klass), []).append((file, blob.stored_bytes, blob.last_modified))
     return [
         SetInfo(
             klass,
@@ -90,51 +90,51 @@ def list_sets(blobs: Blobs) -> list[SetInfo]:
             sum(size for _, size, _ in files),
             next((at for name, _, at in files if name == MANIFEST), None),
         )
-        for (set_id, klass), files in sorted(found.items())
+        for (set_id, klass), files in sorted(by_set.items())
     ]
 
 
-def find(blobs: Blobs, reference: str) -> SetInfo:
+def find_set(blobs: Blobs, reference: str) -> SetInfo:
     """The set named by its id, by `class/id`, or by `latest` (the newest sealed one).
 
-    Raises NotFound, with the newest ids as a hint, or UsageError for a reference that fits several.
+    Raises NotFound, with the newest ids as a hint, or UsageError for a reference that matches several.
     """
     sets = list_sets(blobs)
     sealed = [s for s in sets if s.state == "sealed"]
     if reference == "latest":
         if not sealed:
-            raise NotFound("there is no backup", hint="Make one: groundcrew backups create")
+            raise NotFound("there is no backup", hint="Create one: groundcrew backups create")
         return sealed[-1]
-    fitting = [s for s in sets if reference.strip("/") in (s.id, f"{s.klass}/{s.id}", s.folder.strip("/"))]
-    if len(fitting) > 1:
-        choices = ", ".join(f"{s.klass}/{s.id}" for s in fitting)
+    matching = [s for s in sets if reference.strip("/") in (s.id, f"{s.klass}/{s.id}", s.folder.strip("/"))]
+    if len(matching) > 1:
+        choices = ", ".join(f"{s.klass}/{s.id}" for s in matching)
         raise UsageError(f"{reference} names several sets", value=choices, hint="Give class/id.")
-    if not fitting:
+    if not matching:
         hint = ", ".join(s.id for s in sealed[-3:]) or "none"
         raise NotFound("no such backup set", value=reference, hint=f"The newest are: {hint}.")
-    return fitting[0]
+    return matching[0]
 
 
-def read_plan(blobs: Blobs, where: str) -> Plan:
+def read_plan(blobs: Blobs, where: str) -> BackupPlan:
     """`plan.json` of the set in the folder `where`."""
     name = where + PLAN
-    return load(Plan, blobs.read(name)[0], name=name)
+    return decode_record(BackupPlan, blobs.read(name)[0], name=name)
 
 
-def read_receipts(blobs: Blobs, plan: Plan) -> dict[int, Receipt]:
-    """The receipts there are, by part."""
-    where = folder(plan.klass, plan.set)
-    found: dict[int, Receipt] = {}
+def read_receipts(blobs: Blobs, plan: BackupPlan) -> dict[int, Receipt]:
+    """The receipts that exist, by the number of their part. Raises Corrupt."""
+    where = set_folder(plan.klass, plan.set)
+    receipts: dict[int, Receipt] = {}
     for index in range(len(plan.parts)):
         name = where + receipt_name(index)
         try:
-            found[index] = load(Receipt, blobs.read(name)[0], name=name)
+            receipts[index] = decode_record(Receipt, blobs.read(name)[0], name=name)
         except NotFound:
             continue
-    return found
+    return receipts
 
 
-def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> Checked:
+def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> VerifiedManifest:
     """The manifest of a sealed set, its signature checked, and that it belongs to this folder.
 
     Raises NotFound for a set that was never sealed, Corrupt, Refused.
@@ -142,54 +142,55 @@ def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> Checke
     name = info.folder + MANIFEST
     if info.state != "sealed":
         raise NotFound(
-            f"{info.folder} was never sealed: it is no backup",
+            f"{info.folder} was never sealed: it is not a backup",
             value=info.state,
             hint="`groundcrew backups list` shows the sets that are.",
         )
-    checked = check(blobs.read(name)[0], name=name, trusted=tuple(trusted))
+    checked = verify_manifest(blobs.read(name)[0], name=name, trusted=tuple(trusted))
     if (checked.manifest.klass, checked.manifest.set) != (info.klass, info.id):
         value = f"{checked.manifest.klass}/{checked.manifest.set}"
         raise Corrupt(f"{name} is the manifest of another set", value=value)
     return checked
 
 
-def newest_link(blobs: Blobs, trusted: Sequence[str], *, but: str) -> Checked | None:
-    """The sound manifest that nobody follows yet, to be named by the next one; `but` is the set being sealed.
+def chain_head(blobs: Blobs, trusted: Sequence[str], *, exclude: str) -> VerifiedManifest | None:
+    """The newest valid manifest that no other follows, to be named by the next one.
 
-    A damaged one is told and passed over: it must not keep tonight's backup from being one.
+    `exclude` is the id of the set being sealed. A damaged manifest is logged and skipped: it must not keep
+    tonight's set from being sealed.
     """
-    sealed = [s for s in list_sets(blobs) if s.sealed_at is not None and s.id != but]
+    sealed = [s for s in list_sets(blobs) if s.sealed_at is not None and s.id != exclude]
     newest = sorted(sealed, key=lambda s: (str(s.sealed_at), s.id))[-_LINK_CANDIDATES:]
-    found: list[Checked] = []
+    verified: list[VerifiedManifest] = []
     for info in newest:
         try:
-            found.append(read_manifest(blobs, info, trusted))
+            verified.append(read_manifest(blobs, info, trusted))
         except (Corrupt, Refused) as error:
-            log.exception("sets.manifest_damaged", extra={"set": info.folder, "error": str(error)})
-    followed = {(c.manifest.previous.klass, c.manifest.previous.set) for c in found if c.manifest.previous}
-    ends = [c for c in found if (c.manifest.klass, c.manifest.set) not in followed]
+            log.exception("backup.manifest_invalid", extra={"set": info.folder, "error": str(error)})
+    followed = {(c.manifest.previous.klass, c.manifest.previous.set) for c in verified if c.manifest.previous}
+    ends = [c for c in verified if (c.manifest.klass, c.manifest.set) not in followed]
     return ends[-1] if ends else None
 
 
-def stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
-    """The stored bytes of a part that must be there: raises Corrupt if it is not."""
+def stream_stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:
+    """The stored bytes of a part. Raises Corrupt if the blob does not exist."""
     try:
         yield from blobs.stream(name, chunk_bytes=chunk_bytes)
     except NotFound as error:
-        raise Corrupt(f"{name} is missing", hint="The set cannot be restored whole.") from error
+        raise Corrupt(f"{name} is missing", hint="The set cannot be restored completely.") from error
 
 
-def pinned(blobs: Blobs, name: str, stored_bytes: int, sha256: str) -> Iterator[bytes]:
-    """A part's stored bytes, hashed on their way; raises Corrupt at their end if they are not those.
+def stream_verified(blobs: Blobs, name: str, stored_bytes: int, sha256: str) -> Iterator[bytes]:
+    """A part's stored bytes, hashed as they pass; raises Corrupt at the end if the hash differs.
 
-    So the last bytes are given out before the check: consume it whole before you trust any of it.
+    The last bytes come out before the check, so read it to its end before trusting any of it.
     """
     digest, size = hashlib.sha256(), 0
-    for chunk in stored(blobs, name):
+    for chunk in stream_stored(blobs, name):
         digest.update(chunk)
         size += len(chunk)
         yield chunk
     if size != stored_bytes:
         raise Corrupt(f"{name} has the wrong length", value=f"{size} bytes instead of {stored_bytes}")
     if digest.hexdigest() != sha256:
-        raise Corrupt(f"{name} was changed", value="its SHA-256 is not the manifest's")
+        raise Corrupt(f"{name} was changed", value="its SHA-256 is not the one in the manifest")

@@ -17,7 +17,7 @@ from shared.kernel.errors import Locked, NotFound, Refused
 from shared.kernel.ports import Lease
 from shared.kubernetes.manifest import Manifest
 from shared.notifications.ports import Notice, Severity
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def _corrected(deps: DeployDeps, found: DriftReport, lease: Lease, *, by: str) -
     if outcome.succeeded:
         left = compare_release(deps).drifts
         word = f"corrected, but for {len(left)} of {len(found.drifts)} fields" if left else CORRECTED
-    Audit(deps.state, deps.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
+    AuditTrail(deps.state, deps.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
     return replace(found, corrected=word, left=left)
 
 

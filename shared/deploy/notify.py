@@ -14,7 +14,7 @@ from shared.deploy.state_machine import DeployState
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, UsageError
 from shared.notifications.ports import Notice, Severity
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def notify_people(deps: DeployDeps, record: DeployRecord) -> None:
     """How it ended, to people and the audit trail. Raises if that must be told again."""
     progress = record.progress
     deps.notifications.notify(build_notice(deps, record))
-    Audit(deps.state, deps.clock).append(
+    AuditTrail(deps.state, deps.clock).append(
         record.by or "groundcrew", "deploy", f"{progress.sha} to {progress.environment}", progress.state.value
     )
     log.info(

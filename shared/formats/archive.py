@@ -27,7 +27,7 @@ Write = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ArchiveHeader:
     """The archive's first document."""
 
     server_version: str  # X.Y.Z, or mongorestore aborts
@@ -36,7 +36,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PreludeEntry:
     """A namespace in the prelude.
 
     `metadata` is canonical Extended JSON of options, indexes and uuid; empty for the oplog. `blocks` is
@@ -57,9 +57,9 @@ class ArchiveWriter:
     ones and views too), then `finish`, which raises if one was forgotten.
     """
 
-    def __init__(self, write: Write, header: Header, prelude: Sequence[Entry]) -> None:
+    def __init__(self, write: Write, header: ArchiveHeader, prelude: Sequence[PreludeEntry]) -> None:
         self._write = write
-        self._open: dict[tuple[str, str], Entry] = {(e.db, e.collection): e for e in prelude}
+        self._open: dict[tuple[str, str], PreludeEntry] = {(e.db, e.collection): e for e in prelude}
         self._crc, self._tally = 0, Tally()
         self._current: tuple[str, str] | None = None
         write(b"".join((MAGIC, _header(header), *map(_prelude, prelude), TERMINATOR)))
@@ -88,7 +88,7 @@ class ArchiveWriter:
         if self._open:
             raise Corrupt("the archive lacks a namespace of its prelude", value=sorted(self._open))
 
-    def _switch(self, db: str, collection: str) -> Entry:
+    def _switch(self, db: str, collection: str) -> PreludeEntry:
         # One namespace at a time keeps the CRC and the tally in two variables.
         if self._current not in (None, (db, collection)):
             raise Corrupt("two namespaces of an archive are open at once", value=f"{db}.{collection}")
@@ -96,7 +96,7 @@ class ArchiveWriter:
         return self._open[db, collection]
 
 
-def buckets(collection: str, kind: str, server_version: str) -> str:
+def bucket_collection(collection: str, kind: str, server_version: str) -> str:
     """The name of the collection in the archive's blocks, if it differs from the prelude's.
 
     mongodump names a time-series collection itself in the prelude, and its buckets in the blocks, until
@@ -106,7 +106,7 @@ def buckets(collection: str, kind: str, server_version: str) -> str:
     return f"system.buckets.{collection}" if kind == "timeseries" and release < (8, 3) else ""
 
 
-def _header(header: Header) -> bytes:
+def _header(header: ArchiveHeader) -> bytes:
     return bson.encode(
         {
             "concurrent_collections": header.concurrent_collections,
@@ -117,7 +117,7 @@ def _header(header: Header) -> bytes:
     )
 
 
-def _prelude(entry: Entry) -> bytes:
+def _prelude(entry: PreludeEntry) -> bytes:
     return bson.encode(
         {
             "db": entry.db,
@@ -129,7 +129,7 @@ def _prelude(entry: Entry) -> bytes:
     )
 
 
-def _block(entry: Entry, *, ended: bool, crc: int) -> bytes:
+def _block(entry: PreludeEntry, *, ended: bool, crc: int) -> bytes:
     signed = struct.unpack("<q", struct.pack("<Q", crc))[0]
     return bson.encode(
         {

@@ -16,7 +16,14 @@ from bson.errors import BSONError
 from bson.int64 import Int64
 from fastcrc import crc64
 
-from shared.formats.archive import FORMAT_VERSION, MAGIC, TERMINATOR, Entry, Header, buckets
+from shared.formats.archive import (
+    FORMAT_VERSION,
+    MAGIC,
+    TERMINATOR,
+    ArchiveHeader,
+    PreludeEntry,
+    bucket_collection,
+)
 from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.kernel.errors import Corrupt
 
@@ -37,7 +44,7 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class NamespaceEnd:
     """The namespace is complete and its checksum agreed."""
 
     db: str
@@ -47,7 +54,7 @@ class Ended:
 class ArchiveReader:
     """Reads an archive from an iterator of byte strings.
 
-    `header` and `prelude` are read at once; iterate for `Documents` and `Ended`. Segments of several
+    `header` and `prelude` are read at once; iterate for `Documents` and `NamespaceEnd`. Segments of several
     namespaces may interleave. Collections in blocks are given as the prelude names them.
     """
 
@@ -63,14 +70,14 @@ class ArchiveReader:
             raise self._corrupt("the prelude names a namespace twice")
         self._crcs: dict[tuple[str, str], int] = {}
 
-    def __iter__(self) -> Iterator[Documents | Ended]:
+    def __iter__(self) -> Iterator[Documents | NamespaceEnd]:
         while not self._buffer.exhausted():
             yield from self._block()
         if self._waiting:
             db, collection = min(self._waiting)
             raise self._corrupt("the archive is cut short", f"{db}.{collection} did not end")
 
-    def _block(self) -> Iterator[Documents | Ended]:
+    def _block(self) -> Iterator[Documents | NamespaceEnd]:
         head = self._document("a block's header")
         if head.keys() != _BLOCK_KEYS:
             raise self._corrupt("a block's header has other fields than it should", sorted(head))
@@ -84,9 +91,9 @@ class ArchiveReader:
             yield from self._documents(key, entry)
             return
         self._end(key, head["CRC"])
-        yield Ended(entry.db, entry.collection)
+        yield NamespaceEnd(entry.db, entry.collection)
 
-    def _documents(self, key: tuple[str, str], entry: Entry) -> Iterator[Documents]:
+    def _documents(self, key: tuple[str, str], entry: PreludeEntry) -> Iterator[Documents]:
         while batch := self._buffer.documents():
             self._crcs[key] = crc64.xz(batch, self._crcs.get(key, 0))
             yield Documents(entry.db, entry.collection, batch)
@@ -98,22 +105,22 @@ class ArchiveReader:
             raise self._corrupt("the checksum does not match", ".".join(key))
         del self._waiting[key]
 
-    def _read_header(self) -> Header:
+    def _read_header(self) -> ArchiveHeader:
         document = self._document("the header")
         if document.get("version") != FORMAT_VERSION:
             raise self._corrupt("an archive of a version we do not know", document.get("version"))
         concurrent = document.get("concurrent_collections")
         if not isinstance(concurrent, int):
             raise self._corrupt("the header lacks concurrent_collections")
-        return Header(_text(document, "server_version"), _text(document, "tool_version"), concurrent)
+        return ArchiveHeader(_text(document, "server_version"), _text(document, "tool_version"), concurrent)
 
-    def _read_prelude(self) -> list[Entry]:
-        entries: list[Entry] = []
+    def _read_prelude(self) -> list[PreludeEntry]:
+        entries: list[PreludeEntry] = []
         while not self._buffer.terminated():
             d = self._document("the prelude")
             kind, db, collection = str(d.get("type") or "collection"), _text(d, "db"), _text(d, "collection")
-            blocks = buckets(collection, kind, self.header.server_version)
-            entries.append(Entry(db, collection, _text(d, "metadata"), kind, blocks))
+            blocks = bucket_collection(collection, kind, self.header.server_version)
+            entries.append(PreludeEntry(db, collection, _text(d, "metadata"), kind, blocks))
         return entries
 
     def _document(self, what: str) -> dict[str, Any]:

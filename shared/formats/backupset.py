@@ -23,22 +23,22 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True)
-def record(cls: type[T]) -> type[T]:
+def strict_record(cls: type[T]) -> type[T]:
     """A frozen dataclass whose JSON may have no other fields than its own."""
     made = dataclass(frozen=True, slots=True)(cls)
     made.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
     return made
 
 
-@record
-class Source:
+@strict_record
+class BackupSource:
     """The MongoDB that was dumped."""
 
     hosts: tuple[str, ...]
     server_version: str
 
 
-@record
+@strict_record
 class Piece:
     """A namespace, or a range of one, in a part.
 
@@ -60,7 +60,7 @@ class Piece:
         return f"{self.db}.{self.collection}"
 
 
-@record
+@strict_record
 class PlannedPart:
     """One archive to be made: some pieces, or the oplog, or both for a small database."""
 
@@ -69,8 +69,8 @@ class PlannedPart:
     data_bytes: int = 0  # about, uncompressed, for the progress
 
 
-@record
-class Plan:
+@strict_record
+class BackupPlan:
     """What a backup set shall hold, decided once."""
 
     format: int
@@ -78,7 +78,7 @@ class Plan:
     klass: str
     created: datetime
     reason: str
-    source: Source
+    source: BackupSource
     oplog_start: str  # "seconds.ordinal"
     recipients: tuple[str, ...]
     level: int  # of zstd
@@ -86,8 +86,8 @@ class Plan:
     parts: tuple[PlannedPart, ...]
 
 
-@record
-class Count:
+@strict_record
+class NamespaceCount:
     """What one part holds of a namespace."""
 
     db: str
@@ -102,7 +102,7 @@ class Count:
         return f"{self.db}.{self.collection}"
 
 
-@record
+@strict_record
 class OplogSlice:
     """The oplog entries start <= ts <= end, both inclusive."""
 
@@ -113,7 +113,7 @@ class OplogSlice:
     content_hash: str
 
 
-@record
+@strict_record
 class Receipt:
     """Which attempt at a part won, and what it is."""
 
@@ -124,14 +124,14 @@ class Receipt:
     stored_bytes: int
     plain_bytes: int
     sha256: str
-    counts: tuple[Count, ...]
+    counts: tuple[NamespaceCount, ...]
     oplog: OplogSlice | None
     started: datetime
     finished: datetime
 
 
-@record
-class Stored:
+@strict_record
+class StoredPart:
     """A part as the manifest names it."""
 
     blob: str
@@ -141,8 +141,8 @@ class Stored:
     namespaces: tuple[str, ...]
 
 
-@record
-class Held:
+@strict_record
+class NamespaceEntry:
     """A namespace of the set, over all its parts."""
 
     db: str
@@ -160,8 +160,8 @@ class Held:
         return f"{self.db}.{self.collection}"
 
 
-@record
-class Link:
+@strict_record
+class ChainLink:
     """The manifest before this one."""
 
     set: str
@@ -169,7 +169,7 @@ class Link:
     sha256: str
 
 
-@record
+@strict_record
 class Manifest:
     """What a backup set holds. Its existence is what makes the set a backup."""
 
@@ -180,33 +180,33 @@ class Manifest:
     sealed: datetime
     reason: str
     tool: str
-    source: Source
+    source: BackupSource
     recipients: tuple[str, ...]
     excluded: tuple[str, ...]
     oplog: OplogSlice
-    parts: tuple[Stored, ...]
-    namespaces: tuple[Held, ...]
-    previous: Link | None
+    parts: tuple[StoredPart, ...]
+    namespaces: tuple[NamespaceEntry, ...]
+    previous: ChainLink | None
 
 
-def to_json(value: Any) -> dict[str, Any]:
+def record_to_json(value: Any) -> dict[str, Any]:
     """A dataclass of this module as plain JSON values; `klass` is written `class`."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_iso))
     renamed: dict[str, Any] = _renamed(plain, "klass", "class")
     return renamed
 
 
-def dump(value: Any) -> bytes:
+def encode_record(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8; so `jq -cSj .` reproduces the bytes."""
-    return canonical(to_json(value))
+    return canonical_json(record_to_json(value))
 
 
-def canonical(plain: object) -> bytes:
-    """See `dump`."""
+def canonical_json(plain: object) -> bytes:
+    """See `encode_record`."""
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def load(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> T:
+def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> T:
     """Parse a document of this module strictly. Raises Corrupt naming the blob and the first bad field."""
     from pydantic import ValidationError
 
@@ -247,7 +247,7 @@ def _iso(value: object) -> str:
     raise TypeError(type(value).__name__)
 
 
-def folder(klass: str, set_id: str) -> str:
+def set_folder(klass: str, set_id: str) -> str:
     """Where a set lives in the container `backups`, with a slash at its end."""
     return f"sets/{klass}/{set_id}/"
 

@@ -27,15 +27,15 @@ _JOB_BYTES = _SLICE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """What came out of a `Sealer`."""
+class PartDigest:
+    """What came out of a `PartWriter`."""
 
     plain_bytes: int
     stored_bytes: int
     sha256: str  # of the stored bytes
 
 
-class Sealer:
+class PartWriter:
     """Compresses and encrypts what is written, and passes the stored bytes to `write`.
 
     With `threads` above 0, zstd compresses in that many threads of its own, beside the caller.
@@ -59,11 +59,11 @@ class Sealer:
             if compressed := self._compress.compress(view[start : start + _SLICE_BYTES]):
                 self._encryptor.write(compressed)
 
-    def finish(self) -> Sealed:
+    def finish(self) -> PartDigest:
         """Complete the stream; a part that was not finished does not open."""
         self._encryptor.write(self._compress.flush())
         self._encryptor.finish()
-        return Sealed(self._plain_bytes, self._stored_bytes, self._digest.hexdigest())
+        return PartDigest(self._plain_bytes, self._stored_bytes, self._digest.hexdigest())
 
     def _store(self, data: bytes) -> None:
         self._digest.update(data)
@@ -71,7 +71,7 @@ class Sealer:
         self._write(data)
 
 
-def open_part(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: str) -> Iterator[bytes]:
+def read_part(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: str) -> Iterator[bytes]:
     """The plain bytes of a part. Raises Corrupt naming the blob for a wrong key, damage or truncation."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_LIMIT)
     source = cast(IO[bytes], _Reader(age.decrypt(chunks, identities, name=name)))

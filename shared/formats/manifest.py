@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.formats.backupset import Manifest, canonical, load, to_json
+from shared.formats.backupset import Manifest, canonical_json, decode_record, record_to_json
 from shared.kernel.errors import Corrupt, Refused, UsageError
 
 _SECRET_PREFIX, _PUBLIC_PREFIX = "groundcrew-sign-secret-", "groundcrew-sign-"
@@ -54,13 +54,13 @@ class Signer:
 
     def sign(self, manifest: Manifest) -> bytes:
         """The manifest's blob."""
-        body = {**to_json(manifest), "signer": self.public()}
-        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(canonical(body))
-        return canonical({**body, "signature": base64.b64encode(signature).decode()})
+        body = {**record_to_json(manifest), "signer": self.public()}
+        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(canonical_json(body))
+        return canonical_json({**body, "signature": base64.b64encode(signature).decode()})
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class VerifiedManifest:
     """A manifest whose signature holds."""
 
     manifest: Manifest
@@ -68,7 +68,7 @@ class Checked:
     sha256: str  # of the blob, for the chain
 
 
-def check(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Checked:
+def verify_manifest(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> VerifiedManifest:
     """Parse a manifest and check its signature.
 
     `trusted` are the signers to accept; empty accepts any, and then the caller must say that nobody
@@ -79,7 +79,7 @@ def check(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Checked:
         signature = base64.b64decode(plain.pop("signature"), validate=True)
         signer = str(plain["signer"])
         key = Ed25519PublicKey.from_public_bytes(_decode(signer, _PUBLIC_PREFIX))
-        key.verify(signature, canonical(plain))
+        key.verify(signature, canonical_json(plain))
     except InvalidSignature as error:
         raise Corrupt(f"the signature of {name} does not hold", hint="The manifest was changed.") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -91,7 +91,9 @@ def check(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Checked:
             hint="Give that signer by --signer or GROUNDCREW_TRUSTED_SIGNERS if you know whose it is.",
         )
     del plain["signer"]
-    return Checked(load(Manifest, plain, name=name), signer, hashlib.sha256(blob).hexdigest())
+    return VerifiedManifest(
+        decode_record(Manifest, plain, name=name), signer, hashlib.sha256(blob).hexdigest()
+    )
 
 
 def _decode(text: str, prefix: str) -> bytes:

@@ -19,7 +19,7 @@ from shared.power.override_store import EVERY
 from shared.power.overrides import Override, parse_override
 from shared.power.reconcile import Outcome, Power, Tending, is_woken_for_backup, outcome_of, send_notice
 from shared.power.usage_ledger import Ledger
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def order(power: Power, machine: str, text: str, *, by: str) -> Override:
     given = parse_override(text, ZoneInfo(fleet.policy.timezone), power.now, by=by)
     key = known[machine.lower()] if machine else EVERY
     kept = fleet.orders.give(key, given)
-    Audit(fleet.state, fleet.clock).append(by, "power.order", key, text)
+    AuditTrail(fleet.state, fleet.clock).append(by, "power.order", key, text)
     return kept
 
 

@@ -22,7 +22,7 @@ from shared.power.attempts import NO_CAPACITY, Act, Attempt, last, remembered
 from shared.power.inventory import Fleet, Seen
 from shared.power.model import Decision, State
 from shared.power.records import Record
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Tending:
             self._save(replace(self.record, history=(*self.record.history[:-1], newest)))
             raise
         log.info("power.begun", extra=extra)
-        Audit(self.power.fleet.state, self.power.fleet.clock).append(
+        AuditTrail(self.power.fleet.state, self.power.fleet.clock).append(
             "groundcrew", f"power.{what}", self.target.key, because
         )
         self.done.append(f"{what} begun")

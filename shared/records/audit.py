@@ -30,7 +30,7 @@ class AuditEntry:
     previous: str  # SHA-256 of the entry before, empty for the first
 
 
-class Audit:
+class AuditTrail:
     """Appends to the trail and checks it."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:

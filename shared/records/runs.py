@@ -18,7 +18,7 @@ _EVERY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """One run of one job. `state` is `running`, `done`, `failed` or `skipped`."""
 
     job: str
@@ -43,11 +43,13 @@ class Runs:
     def begin(self, job: str, run_id: str, summary: str, *, total: int = 0, unit: str = "") -> Progress:
         """Record that a run began; the result reports on it."""
         now = self._clock.now()
-        run = Run(job, run_id, "running", now, now, summary, total=total, unit=unit)
+        run = RunRecord(job, run_id, "running", now, now, summary, total=total, unit=unit)
         self.save(run)
         return Progress(self, self._clock, run)
 
-    def end(self, job: str, run_id: str, state: str, summary: str, error: str = "", **details: object) -> Run:
+    def end(
+        self, job: str, run_id: str, state: str, summary: str, error: str = "", **details: object
+    ) -> RunRecord:
         """Record how a run ended that another worker may have begun."""
         try:
             run = self.load(job, run_id)
@@ -55,16 +57,16 @@ class Runs:
             run = self.begin(job, run_id, summary).run
         return Progress(self, self._clock, run).finish(state, summary, error, **details)
 
-    def save(self, run: Run) -> None:
+    def save(self, run: RunRecord) -> None:
         """Write the record over what was there."""
         data = json.dumps(asdict(run), default=lambda at: at.isoformat(), ensure_ascii=False)
         self._blobs.replace(_name(run.job, run.id), data.encode(), etag=None)
 
-    def load(self, job: str, run_id: str) -> Run:
+    def load(self, job: str, run_id: str) -> RunRecord:
         """Raises NotFound or Corrupt."""
         return _parse(self._blobs.read(_name(job, run_id))[0], _name(job, run_id))
 
-    def all(self, job: str, prefix: str = "") -> Iterator[Run]:
+    def all(self, job: str, prefix: str = "") -> Iterator[RunRecord]:
         """The job's records whose id begins so, in the order of their ids."""
         for blob in self._blobs.list(_name(job, prefix).removesuffix(".json")):
             yield _parse(self._blobs.read(blob.name)[0], blob.name)
@@ -73,7 +75,7 @@ class Runs:
 class Progress:
     """Reports on a run, at most every two seconds, so that reporting costs nothing."""
 
-    def __init__(self, runs: Runs, clock: Clock, run: Run) -> None:
+    def __init__(self, runs: Runs, clock: Clock, run: RunRecord) -> None:
         self._runs, self._clock, self.run = runs, clock, run
         self._saved = run.updated
 
@@ -86,7 +88,7 @@ class Progress:
             self._runs.save(self.run)
             log.info("run.progress", extra={"run": self.run.id, "done": done, "total": self.run.total})
 
-    def finish(self, state: str, summary: str, error: str = "", **details: object) -> Run:
+    def finish(self, state: str, summary: str, error: str = "", **details: object) -> RunRecord:
         """Note how the run ended."""
         merged = {**self.run.details, **details}
         now = self._clock.now()
@@ -99,10 +101,10 @@ def _name(job: str, run_id: str) -> str:
     return f"runs/{job}/{run_id}.json"
 
 
-def _parse(data: bytes, name: str) -> Run:
+def _parse(data: bytes, name: str) -> RunRecord:
     try:
         plain = json.loads(data)
         plain |= {key: datetime.fromisoformat(plain[key]) for key in ("started", "updated")}
-        return Run(**plain)
+        return RunRecord(**plain)
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{name} is not a run record", value=error) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.formats.backupset import Held, Manifest, Stored
+from shared.formats.backupset import Manifest, NamespaceEntry, StoredPart
 from shared.formats.documents import Tally
 from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
@@ -17,11 +17,11 @@ AUTH = ("admin.system.users", "admin.system.roles", "admin.system.version")
 class RestorePlan:
     """What will be written, from which parts, and why it may be."""
 
-    collections: tuple[Held, ...]
-    views: tuple[Held, ...]
-    users: tuple[Held, ...]
-    parts: tuple[Stored, ...]
-    oplog: Stored  # the part that holds it
+    collections: tuple[NamespaceEntry, ...]
+    views: tuple[NamespaceEntry, ...]
+    users: tuple[NamespaceEntry, ...]
+    parts: tuple[StoredPart, ...]
+    oplog: StoredPart  # the part that holds it
     because: tuple[str, ...]
 
     @property
@@ -74,7 +74,7 @@ def plan_restore(
 
 def _safe(
     manifest: Manifest,
-    wanted: Sequence[Held],
+    wanted: Sequence[NamespaceEntry],
     present: Sequence[Namespace],
     hosts: Sequence[str],
     *,
@@ -127,7 +127,7 @@ class Verdict:
         return not self.because
 
 
-def judge_documents(held: Held, found: Tally) -> list[str]:
+def judge_documents(held: NamespaceEntry, found: Tally) -> list[str]:
     """The differences between a namespace in the manifest and in the target, before the oplog's replay."""
     differences = []
     if found.documents != held.documents:

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.backup import sets
-from shared.backup import verify as checking
+from shared.backup import sets, verify
 from shared.formats.agekeys import Identity
 from shared.formats.archive import OPLOG
 from shared.formats.archive_reader import ArchiveReader, Documents
-from shared.formats.backupset import Held, Manifest, Stored, folder
+from shared.formats.backupset import Manifest, NamespaceEntry, StoredPart, set_folder
 from shared.formats.documents import Tally, split, tally
-from shared.formats.envelope import open_part
+from shared.formats.envelope import read_part
 from shared.kernel.errors import GroundcrewError, UsageError
 from shared.kernel.ports import Blobs, Reporter
 from shared.mongodb.metadata import from_json
@@ -76,7 +75,7 @@ def run(
     Raises Corrupt, Refused, NotFound or UsageError before a byte is written; afterwards differences are
     in the outcome, and only a failure of the outside systems raises.
     """
-    info = sets.find(restore.backups, reference)
+    info = sets.find_set(restore.backups, reference)
     checked = sets.read_manifest(restore.backups, info, restore.trusted)
     manifest = checked.manifest
     target = restore.target
@@ -87,10 +86,10 @@ def run(
     if not restore.identities and not dry_run:
         raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
     if restore.identities:
-        checking.check_key(restore.backups, manifest, plan.parts, restore.identities)
+        verify.verify_key(restore.backups, manifest, plan.parts, restore.identities)
     if dry_run:
         return outcome
-    checking.check_stored(restore.backups, manifest, plan.parts, restore.reporter)
+    verify.verify_stored(restore.backups, manifest, plan.parts, restore.reporter)
     log.info("restore.begin", extra={"set": info.folder, "namespaces": len(plan.wanted)})
     outcome.written = True
     _Restoring(restore, outcome).run()
@@ -147,10 +146,10 @@ class _Restoring:
             reasons = self._differences[f"{event.db}.{event.collection}"]
             reasons += [f"not inserted: {failure}" for failure in result.failures[: max(0, 5 - len(reasons))]]
 
-    def _events(self, part: Stored) -> Iterator[object]:
-        name = folder(self._manifest.klass, self._manifest.set) + part.blob
-        stored = sets.pinned(self._restore.backups, name, part.stored_bytes, part.sha256)
-        return iter(ArchiveReader(open_part(stored, self._restore.identities, name=name), name=name))
+    def _events(self, part: StoredPart) -> Iterator[object]:
+        name = set_folder(self._manifest.klass, self._manifest.set) + part.blob
+        stored = sets.stream_verified(self._restore.backups, name, part.stored_bytes, part.sha256)
+        return iter(ArchiveReader(read_part(stored, self._restore.identities, name=name), name=name))
 
     def _compare(self) -> None:
         """Read everything back and compare it with the manifest."""
@@ -189,7 +188,7 @@ class _Restoring:
             return name in self._plan.wanted
         return name not in self._manifest.excluded
 
-    def _oplog(self, part: Stored) -> Iterator[bytes]:
+    def _oplog(self, part: StoredPart) -> Iterator[bytes]:
         for event in self._events(part):
             if isinstance(event, Documents) and (event.db, event.collection) == OPLOG:
                 yield from split(event.batch)
@@ -224,7 +223,7 @@ class _Restoring:
 
     def _conclude(self) -> None:
         held = {h.name: h for h in self._manifest.namespaces}
-        empty = Held("", "", "", "", "", 0, 0, "")
+        empty = NamespaceEntry("", "", "", "", "", 0, 0, "")
         self._outcome.verdicts = [
             Verdict(
                 name,

@@ -23,41 +23,41 @@ _HOUR = timedelta(hours=1)
 
 
 class Item(NamedTuple):
-    """One backup set or snapshot. `good` means complete and undamaged, `proven` that it was restored.
+    """One backup set or snapshot. `complete` means sealed and undamaged, `proven` that it was restored.
 
     A named tuple, since there may be a hundred thousand and a frozen dataclass takes five times as long.
     """
 
     name: str
     taken: datetime
-    made_as: str = "daily"  # its class
-    good: bool = True
+    klass: str = "daily"
+    complete: bool = True
     proven: bool = False
-    ours: bool = True
+    managed: bool = True  # whether Groundcrew made it
     keep_until: datetime | None = None
-    keep_because: str = ""  # any other reason why it must stay
+    keep_reason: str = ""  # any other reason to keep it
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Stays, for each of these reasons."""
+class Keep:
+    """The item stays, for each of these reasons."""
 
     item: Item
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
-    """Goes, for these reasons."""
+class Remove:
+    """The item is removed, for these reasons."""
 
     item: Item
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
-Decision = Kept | Removed
+RetentionDecision = Keep | Remove
 
 
-def plan_retention(items: Iterable[Item], rules: Retention, now: datetime) -> tuple[Decision, ...]:
+def plan_retention(items: Iterable[Item], rules: Retention, now: datetime) -> tuple[RetentionDecision, ...]:
     """A decision on each item, newest first. Deterministic; costs one sort.
 
     Kept in any case are the newest good one, the newest proven one, the newest `rules.minimum` good ones,
@@ -71,27 +71,27 @@ def plan_retention(items: Iterable[Item], rules: Retention, now: datetime) -> tu
     limits = _limits(ordered, rules)
     young = [now - item.taken < limit for item, (limit, _) in zip(ordered, limits, strict=True)]
     crowded = _crowded_out(ordered, protections, young, limits, rules.maximum)
-    decisions: list[Decision] = []
+    decisions: list[RetentionDecision] = []
     for index, item in enumerate(ordered):
         protected, hours = protections[index], (now - item.taken) // _HOUR
-        reason = _age_reason(item.made_as if item.good else "not good", hours, limits[index][1])
+        reason = _age_reason(item.klass if item.complete else "incomplete", hours, limits[index][1])
         if index in crowded:
-            decisions.append(Removed(item, (*reason, f"more than {rules.maximum} of them")))
+            decisions.append(Remove(item, (*reason, f"more than {rules.maximum} items")))
         elif young[index]:
-            decisions.append(Kept(item, protected + reason))
+            decisions.append(Keep(item, protected + reason))
         elif protected:
-            decisions.append(Kept(item, protected))
+            decisions.append(Keep(item, protected))
         else:
-            decisions.append(Removed(item, reason))
+            decisions.append(Remove(item, reason))
     return tuple(decisions)
 
 
-def removed(decisions: Iterable[Decision]) -> tuple[Item, ...]:
+def removed_items(decisions: Iterable[RetentionDecision]) -> tuple[Item, ...]:
     """The items to remove."""
-    return tuple(decision.item for decision in decisions if isinstance(decision, Removed))
+    return tuple(decision.item for decision in decisions if isinstance(decision, Remove))
 
 
-def class_due(made: Iterable[Item], rules: Retention, zone: tzinfo, now: datetime) -> str:
+def choose_class(items: Iterable[Item], rules: Retention, zone: tzinfo, now: datetime) -> str:
     """The class the next item is made as: the longest-lived one whose period has no good item yet.
 
     Periods are the local month and ISO week. Level-triggered: when the first of the month fails, the next
@@ -99,54 +99,54 @@ def class_due(made: Iterable[Item], rules: Retention, zone: tzinfo, now: datetim
     """
     local = now.astimezone(zone)
     weekly = monthly = False
-    for item in made:
-        if item.good and item.ours and item.taken <= now and item.made_as in ("weekly", "monthly"):
+    for item in items:
+        if item.complete and item.managed and item.taken <= now and item.klass in ("weekly", "monthly"):
             when = item.taken.astimezone(zone)
             # A monthly one stands in for the weekly of its week, but not the other way round.
             weekly = weekly or when.isocalendar()[:2] == local.isocalendar()[:2]
             same_month = (when.year, when.month) == (local.year, local.month)
-            monthly = monthly or (same_month and item.made_as == "monthly")
+            monthly = monthly or (same_month and item.klass == "monthly")
     ages = rules.ages
     if "monthly" in ages and not monthly:
         return "monthly"
     return "weekly" if "weekly" in ages and not weekly else "daily"
 
 
-def retention_text(decisions: Sequence[Decision]) -> str:
+def retention_text(decisions: Sequence[RetentionDecision]) -> str:
     """One line per item, as the dry run and the log show it, and a line with the sums."""
     lines = []
     for decision in decisions:
-        mark = "keep  " if isinstance(decision, Kept) else "remove"
+        verb = "keep  " if isinstance(decision, Keep) else "remove"
         when = decision.item.taken.strftime("%Y-%m-%d %H:%MZ")
-        lines.append(f"{mark} {when} {decision.item.name}: {', '.join(decision.because)}")
-    gone = len(removed(decisions))
-    return "\n".join([*lines, f"{len(decisions) - gone} kept, {gone} removed"])
+        lines.append(f"{verb} {when} {decision.item.name}: {', '.join(decision.reasons)}")
+    count = len(removed_items(decisions))
+    return "\n".join([*lines, f"{len(decisions) - count} kept, {count} removed"])
 
 
 def _protections(ordered: list[Item], rules: Retention, now: datetime) -> list[tuple[str, ...]]:
-    reasons: list[tuple[str, ...]] = []
-    good = proven = 0
+    protections: list[tuple[str, ...]] = []
+    complete = proven = 0
     for item in ordered:
-        counts = item.good and item.ours and item.taken <= now
-        good, proven = good + counts, proven + (counts and item.proven)
-        why = [
-            "newest good" if counts and good == 1 else "",
+        counts = item.complete and item.managed and item.taken <= now
+        complete, proven = complete + counts, proven + (counts and item.proven)
+        reasons = [
+            "newest complete" if counts and complete == 1 else "",
             "newest proven" if counts and item.proven and proven == 1 else "",
-            f"one of the newest {rules.minimum}" if counts and 1 < good <= rules.minimum else "",
+            f"one of the newest {rules.minimum}" if counts and 1 < complete <= rules.minimum else "",
         ]
-        reasons.append(tuple(filter(None, (*why, *_in_any_case(item, now)))))
-    return reasons
+        protections.append(tuple(filter(None, (*reasons, *_in_any_case(item, now)))))
+    return protections
 
 
 def _in_any_case(item: Item, now: datetime) -> Iterator[str]:
-    if not item.ours:
-        yield "not ours"
+    if not item.managed:
+        yield "not made by Groundcrew"
     if item.taken > now:
         yield "dated in the future"
     if item.keep_until and item.keep_until > now:
         yield f"keep until {item.keep_until:%Y-%m-%d %H:%MZ}"
-    if item.keep_because:
-        yield item.keep_because
+    if item.keep_reason:
+        yield item.keep_reason
 
 
 def _limits(ordered: list[Item], rules: Retention) -> list[tuple[timedelta, str]]:
@@ -155,13 +155,13 @@ def _limits(ordered: list[Item], rules: Retention) -> list[tuple[timedelta, str]
     # A class that policy no longer has keeps its items as long as the longest-lived one does.
     longest = max(ages.values())
     failed = (rules.failed, format_duration(rules.failed))
-    return [ages.get(item.made_as, longest) if item.good else failed for item in ordered]
+    return [ages.get(item.klass, longest) if item.complete else failed for item in ordered]
 
 
 @lru_cache(maxsize=4096)
 def _age_reason(name: str, hours: int, limit: str) -> tuple[str]:
     if hours < 0:
-        return (f"{name}, yet to come, limit {limit}",)
+        return (f"{name}, dated in the future, limit {limit}",)
     return (f"{name}, {f'{hours // 24}d' if hours >= 48 else f'{hours}h'} old, limit {limit}",)
 
 
@@ -172,13 +172,13 @@ def _crowded_out(
     limits: list[tuple[timedelta, str]],
     maximum: int | None,
 ) -> frozenset[int]:
-    staying = sum(1 for why, keeps in zip(protections, young, strict=True) if why or keeps)
+    staying = sum(1 for reasons, is_young in zip(protections, young, strict=True) if reasons or is_young)
     if maximum is None or staying <= maximum:
         return frozenset()
 
     def expendable_first(index: int) -> tuple[bool, timedelta, datetime, str]:
         item = ordered[index]
-        return item.good, limits[index][0], item.taken, item.name
+        return item.complete, limits[index][0], item.taken, item.name
 
-    free = [index for index, keeps in enumerate(young) if keeps and not protections[index]]
+    free = [index for index, is_young in enumerate(young) if is_young and not protections[index]]
     return frozenset(sorted(free, key=expendable_first)[: staying - maximum])

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from shared.policy.values import format_duration
-from shared.retention.decide import Decision, Item, Removed, class_due, plan_retention
+from shared.retention.decide import Item, Remove, RetentionDecision, choose_class, plan_retention
 
 if TYPE_CHECKING:
     from shared.policy import Retention, SnapshotPolicy
@@ -79,7 +79,7 @@ class SnapshotPlan:
 
     create: tuple[Create, ...]
     passed: tuple[Pass, ...]
-    decisions: tuple[Decision, ...]
+    decisions: tuple[RetentionDecision, ...]
 
 
 def plan_snapshots(
@@ -101,7 +101,7 @@ def plan_snapshots(
         by_disk[snapshot.disk_id.lower()].append(snapshot)
     create: list[Create] = []
     passed: list[Pass] = []
-    decisions: list[Decision] = []
+    decisions: list[RetentionDecision] = []
     for disk in sorted((disk for disk in disks if _chosen(disk, policy)), key=lambda disk: disk.id.lower()):
         found = by_disk.pop(disk.id.lower(), [])
         items = [_item(snapshot, policy, owner) for snapshot in found]
@@ -169,7 +169,9 @@ def _item(snapshot: Snapshot, policy: SnapshotPolicy, owner: str) -> Item:
 
 
 def _newest_good(items: Iterable[Item], now: datetime) -> datetime | None:
-    return max((item.taken for item in items if item.good and item.ours and item.taken <= now), default=None)
+    return max(
+        (item.taken for item in items if item.complete and item.managed and item.taken <= now), default=None
+    )
 
 
 def _enough(items: list[Item], found: list[Snapshot], policy: SnapshotPolicy, now: datetime) -> str:
@@ -178,7 +180,12 @@ def _enough(items: list[Item], found: list[Snapshot], policy: SnapshotPolicy, no
     if newest is not None and now - newest < policy.every:
         return f"newest good snapshot is of {newest:%Y-%m-%d %H:%MZ}"
     for item, snapshot in zip(items, found, strict=True):
-        if item.ours and not item.good and snapshot.state != "Failed" and abs(now - item.taken) < UNDERWAY:
+        if (
+            item.managed
+            and not item.complete
+            and snapshot.state != "Failed"
+            and abs(now - item.taken) < UNDERWAY
+        ):
             return f"snapshot {snapshot.name} is under way"
     return ""
 
@@ -190,8 +197,8 @@ def _rules(policy: SnapshotPolicy, *, room: bool) -> Retention:
     return policy.keep.model_copy(update={"maximum": limit if own is None else min(limit, own)})
 
 
-def _no_room(plan: tuple[Decision, ...], policy: SnapshotPolicy) -> str:
-    staying = sum(not isinstance(decision, Removed) for decision in plan)
+def _no_room(plan: tuple[RetentionDecision, ...], policy: SnapshotPolicy) -> str:
+    staying = sum(not isinstance(decision, Remove) for decision in plan)
     if staying < policy.max_per_disk:
         return ""
     return f"{staying} snapshots must stay and the limit is {policy.max_per_disk}: none can be made"
@@ -200,7 +207,7 @@ def _no_room(plan: tuple[Decision, ...], policy: SnapshotPolicy) -> str:
 def _create(
     disk: Disk, items: list[Item], policy: SnapshotPolicy, now: datetime, zone: tzinfo, owner: str
 ) -> Create:
-    made_as, newest = class_due(items, policy.keep, zone, now), _newest_good(items, now)
+    made_as, newest = choose_class(items, policy.keep, zone, now), _newest_good(items, now)
     expires = now + policy.keep.ages[made_as]
     tags = {OWNER_TAG: owner, CLASS_TAG: made_as, EXPIRES_TAG: f"{expires.astimezone(UTC):%Y-%m-%dT%H:%MZ}"}
     if newest is None:

@@ -21,9 +21,9 @@ from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFoun
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.timestamps import parse_timestamp
 from shared.notifications.ports import Notice, Notifier, Severity
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
-from shared.retention.decide import Kept, Removed
+from shared.retention.decide import Keep, Remove
 from shared.snapshots import decide as core
 from shared.snapshots.check.disks import OWNER, CheckDisks
 from shared.snapshots.decide import Create, SnapshotPlan
@@ -70,7 +70,7 @@ class Outcome:
     note: str = ""
 
     def __str__(self) -> str:
-        kept = sum(isinstance(decision, Kept) for decision in self.plan.decisions)
+        kept = sum(isinstance(decision, Keep) for decision in self.plan.decisions)
         text = f"{len(self.taken)} taken, {len(self.removed)} removed, {kept} kept"
         return "; ".join(filter(None, (self.note, text, *self.problems)))
 
@@ -229,7 +229,7 @@ def _prune(
 ) -> None:
     """Remove what the plan lets go, one by one, each looked at once more."""
     for decision in plan.decisions:
-        if not isinstance(decision, Removed):
+        if not isinstance(decision, Remove):
             continue
         check()
         listed = found[decision.item.name]
@@ -244,7 +244,7 @@ def _prune(
             outcome.problems.append(str(error))
             continue
         outcome.removed.append(listed.name)
-        log.info("snapshots.removed", extra={"snapshot": listed.name, "because": decision.because})
+        log.info("snapshots.removed", extra={"snapshot": listed.name, "because": decision.reasons})
 
 
 def _may_still_go(job: Snapshots, listed: Snapshot) -> bool:
@@ -256,7 +256,7 @@ def _may_still_go(job: Snapshots, listed: Snapshot) -> bool:
 def _report(job: Snapshots, outcome: Outcome) -> None:
     """On record and, if something went wrong, told."""
     if outcome.removed:
-        trail = Audit(job.state, job.clock)
+        trail = AuditTrail(job.state, job.clock)
         names = ", ".join(outcome.removed)[:2000]
         trail.append(OWNER, "snapshots.remove", names, f"{len(outcome.removed)} removed")
     run = {"at": job.clock.now(), "taken": outcome.taken, "removed": len(outcome.removed)}

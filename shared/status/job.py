@@ -10,7 +10,7 @@ from shared.backup.sets import list_sets
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Blobs, Clock
 from shared.records.holds import Holds
-from shared.records.runs import Run, Runs
+from shared.records.runs import RunRecord, Runs
 
 JOBS = ("backup", "deploy", "snapshots")
 _RUNS_SHOWN = 3
@@ -53,7 +53,7 @@ def _backups(backups: Blobs, clock: Clock) -> dict[str, Any]:
 
 
 def _latest(runs: Runs, job: str) -> list[dict[str, Any]]:
-    newest: list[Run] = sorted(runs.all(job), key=lambda run: run.updated)[-_RUNS_SHOWN:]
+    newest: list[RunRecord] = sorted(runs.all(job), key=lambda run: run.updated)[-_RUNS_SHOWN:]
     return [
         {"id": r.id, "state": r.state, "updated": r.updated, "told": r.error or r.summary} for r in newest
     ]

@@ -12,15 +12,15 @@ from shared.settings import environment as config
 from shared.wiring import backups, clock, policy, queues, state, tool
 
 if TYPE_CHECKING:
-    from shared.backup.job import Backup
+    from shared.backup.deps import BackupDeps
     from shared.formats.agekeys import Recipient
 
 
 @cache
-def backup() -> Backup:
+def backup() -> BackupDeps:
     """All that the backup needs. Raises one UsageError that lists every bad setting."""
     from shared.adapters.mongodb import connect_source
-    from shared.backup.job import Backup
+    from shared.backup.deps import BackupDeps
     from shared.formats.manifest import Signer
 
     env = config.environment()
@@ -35,14 +35,14 @@ def backup() -> Backup:
     )
     mongodb, rules = read.pop("mongodb"), read.pop("policy")
     connect = cache(lambda: connect_source(mongodb.reveal(), databases=rules.backup.databases))
-    return Backup(
-        source=connect,
+    return BackupDeps(
+        connect=connect,
         clock=clock(),
         tool=tool(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
         daily_at=config.daily_time(config.schedule("nightly_backup")) or time(1),
-        asleep=_asleep if env.values.get(settings.SUBSCRIPTION.name) else _awake,
+        offline_reason=_offline_reason if env.values.get(settings.SUBSCRIPTION.name) else _never_offline,
         **read,
     )
 
@@ -57,11 +57,11 @@ def _recipients(text: str) -> dict[str, Recipient]:
     return found
 
 
-def _awake() -> str:
+def _never_offline() -> str:
     return ""
 
 
-def _asleep() -> str:
+def _offline_reason() -> str:
     """Why the machine is off on purpose; asked only where there is one to be asked about."""
     from shared.power.availability import asleep
     from shared.wiring.inventory import fleet

@@ -21,7 +21,7 @@ from shared.wiring.snapshots import snapshots as snapshots_wiring
 def jobs() -> dict[str, Callable[[], str]]:
     """The backup and forgotten deploys always; what is done in Azure where a subscription is named."""
     found: dict[str, Callable[[], str]] = {
-        "backup": lambda: backup.overdue(backup_wiring()),
+        "backup": lambda: backup.run_overdue(backup_wiring()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
     }
     if config.environment().values.get(settings.SUBSCRIPTION.name):

@@ -167,7 +167,7 @@ def _server() -> DatabaseInfo:
     from shared.mongodb.schema_version import schema_of
     from shared.wiring.backup import backup
 
-    source = backup().source()
+    source = backup().connect()
     return DatabaseInfo(source.server_version(), schema_of(source))
 
 
@@ -175,15 +175,15 @@ def _begin_backup(reason: str) -> str:
     from shared.backup import job
     from shared.wiring.backup import backup
 
-    plan = job.create(backup(), job.MANUAL, reason=reason)
+    plan = job.begin_set(backup(), job.MANUAL, reason=reason)
     return f"{plan.klass}/{plan.set}"
 
 
 def _backup_state(reference: str) -> str:
-    from shared.backup.sets import find
+    from shared.backup.sets import find_set
     from shared.wiring import backups
 
-    return find(backups(), reference).state
+    return find_set(backups(), reference).state
 
 
 def run_if_enabled(job: Callable[[DeployDeps], str]) -> str:

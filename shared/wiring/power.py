@@ -65,4 +65,4 @@ def _begin_backup() -> str:
     from shared.backup import job
     from shared.wiring.backup import backup
 
-    return job.nightly(backup())
+    return job.run_nightly(backup())

@@ -11,7 +11,7 @@ from shared.records.holds import Holds
 
 def test_the_machine_is_held_from_the_plan_until_the_set_is_sealed(world) -> None:
     holds = Holds(world.state, world.clock)
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     (hold,) = holds.in_force()
     assert hold.what.startswith("backup ")
     assert world.clock.now() < hold.until <= world.clock.now() + timedelta(hours=12)
@@ -24,7 +24,7 @@ def test_each_part_renews_the_hold(make_world) -> None:
     world = make_world(400)
     world.seed()
     holds = Holds(world.state, world.clock)
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     untils = []
 
     def meanwhile() -> None:
@@ -37,18 +37,18 @@ def test_each_part_renews_the_hold(make_world) -> None:
 
 
 def test_a_set_that_is_given_up_lets_go(world) -> None:
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.queues.take(backup.QUEUE)
     world.clock.advance(timedelta(hours=21))
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     assert Holds(world.state, world.clock).in_force() == ()
 
 
 def test_a_message_that_comes_again_after_the_sealing_takes_a_forgotten_hold_away(world) -> None:
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     info = world.sealed()[0]
-    world.job().hold(info.id)
+    world.job().place_hold(info.id)
     backup.run_part(world.job(), info.folder, 0)
     assert Holds(world.state, world.clock).in_force() == ()

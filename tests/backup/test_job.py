@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Plan
+from local.fakes.faults import Fault, FaultPlan
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup import job as backup
 from shared.backup import sets
 from shared.formats.agekeys import generate_identity, parse_recipient
 from shared.kernel.errors import Locked, Refused, Unavailable, UsageError
 from shared.mongodb.model import Namespace
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 
 
 def night(world) -> list[str]:
-    return [backup.nightly(world.job()), *world.work(world.job())]
+    return [backup.run_nightly(world.job()), *world.work(world.job())]
 
 
 def failed(world) -> list[sets.SetInfo]:
@@ -46,7 +46,7 @@ def test_a_larger_one_is_split_and_the_oplog_comes_last(make_world) -> None:
 
 def test_a_timer_that_fires_twice_begins_one_set(world) -> None:
     night(world)
-    assert "nothing to do" in backup.nightly(world.job())
+    assert "nothing to do" in backup.run_nightly(world.job())
     assert len(sets.list_sets(world.backups)) == 1
 
 
@@ -64,20 +64,20 @@ def test_the_next_night_gets_its_own_set_linked_to_the_one_before(world) -> None
 def test_a_missed_night_is_made_up_by_catch_up_and_a_good_one_is_left_alone(world) -> None:
     night(world)
     world.clock.advance(timedelta(hours=24))
-    assert "nothing to do" in backup.overdue(world.job())
+    assert "nothing to do" in backup.run_overdue(world.job())
     world.clock.advance(timedelta(hours=2))
-    assert "began" in backup.overdue(world.job())
+    assert "began" in backup.run_overdue(world.job())
 
 
 def test_two_at_once_do_not_both_begin_a_set(world) -> None:
     with world.state.lease("locks/backup", duration=timedelta(seconds=60)), pytest.raises(Locked):
-        backup.nightly(world.job())
+        backup.run_nightly(world.job())
     assert not sets.list_sets(world.backups)
 
 
 def test_a_part_in_another_workers_hands_is_asked_for_again_later(world) -> None:
     job = world.job()
-    backup.nightly(job)
+    backup.run_nightly(job)
     where = sets.list_sets(world.backups)[0].folder
     with world.state.lease(f"locks/{where}0", duration=timedelta(seconds=60)):
         assert "another worker" in backup.run_part(job, where, 0)
@@ -108,7 +108,7 @@ def test_writes_during_the_dump_are_in_the_restored_moment(make_world) -> None:
         world.database.delete("rocketchat", "c2", count)
         world.database.write("rocketchat", "born", {"_id": count})
 
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job(), between=meanwhile)
     target = MemoryDatabase("target:27017")
     outcome = world.restore(target)
@@ -122,7 +122,7 @@ def test_writes_during_the_dump_are_in_the_restored_moment(make_world) -> None:
 def test_an_overflown_oplog_ends_the_set_with_a_reason_and_begins_another(make_world) -> None:
     world = make_world(400)
     world.seed()
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.database.write("rocketchat", "c0", {"_id": 1000})
     world.database.trim_oplog()
     done = world.work(world.job(), between=lambda: world.clock.advance(timedelta(seconds=5)))
@@ -136,10 +136,10 @@ def test_a_renamed_collection_ends_the_set_with_a_reason_and_begins_another(make
     world = make_world(400)
     world.seed()
     world.database.create(Namespace("rocketchat", "old"))
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.database.rename("rocketchat", "c2", "renamed")
     done = world.work(world.job(), between=lambda: world.clock.advance(timedelta(seconds=5)))
-    assert any("gave up" in sentence for sentence in done)
+    assert any("; began sets/" in sentence for sentence in done)
     assert len(world.sealed()) == 1
     world.verify()
 
@@ -148,7 +148,7 @@ def test_a_database_that_keeps_spoiling_the_dump_is_given_up_after_the_second_tr
     world = make_world(400)
     world.seed()
     names = iter(range(100))
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
 
     def rename() -> None:
         world.clock.advance(timedelta(seconds=5))
@@ -161,12 +161,12 @@ def test_a_database_that_keeps_spoiling_the_dump_is_given_up_after_the_second_tr
     assert world.queues.length(backup.QUEUE) == 0
     run = world.job().runs.load(backup.JOB, failed(world)[-1].id)
     assert (run.state, bool(run.error)) == ("failed", True)
-    assert "gave up" in " ".join(done)
+    assert " failed: " in " ".join(done)
 
 
 def test_mongodb_gone_in_the_middle_is_raised_for_the_queue_and_recorded(world) -> None:
-    backup.nightly(world.job())
-    plan = Plan(Fault(Unavailable("MongoDB went away"), operation="database.batches.next", step=2))
+    backup.run_nightly(world.job())
+    plan = FaultPlan(Fault(Unavailable("MongoDB went away"), operation="database.batches.next", step=2))
     with pytest.raises(Unavailable, match="went away"):
         world.work(world.job(plan))
     part = next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id)
@@ -176,11 +176,11 @@ def test_mongodb_gone_in_the_middle_is_raised_for_the_queue_and_recorded(world) 
 
 
 def test_a_set_that_is_never_finished_is_ended_on_the_record(world) -> None:
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.queues.take(backup.QUEUE)
     world.clock.advance(timedelta(hours=21))
-    backup.nightly(world.job())
-    assert "not finished in time" in world.job().runs.load(backup.JOB, failed(world)[0].id).error
+    backup.run_nightly(world.job())
+    assert "timed out:" in world.job().runs.load(backup.JOB, failed(world)[0].id).error
 
 
 def test_a_damaged_manifest_does_not_keep_the_next_night_from_being_backed_up(world) -> None:
@@ -194,19 +194,19 @@ def test_a_damaged_manifest_does_not_keep_the_next_night_from_being_backed_up(wo
 
 
 def test_a_set_that_cannot_go_on_does_not_keep_others_from_being_begun(world) -> None:
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.queues.take(backup.QUEUE)
     open_set = sets.list_sets(world.backups)[0]
     world.backups.replace(open_set.folder + sets.PLAN, b"{}", etag=None)
     world.clock.advance(timedelta(hours=20, minutes=-1))
-    assert "could not go on" in backup.nightly(world.job())
+    assert "could not resume" in backup.run_nightly(world.job())
 
 
 def test_what_policy_leaves_out_is_named_in_the_manifest(world) -> None:
     job = world.job()
     policy = job.policy.model_copy(update={"exclude": ("c1",)})
     job.__dict__["policy"] = policy
-    backup.nightly(job)
+    backup.run_nightly(job)
     world.work(job)
     manifest = sets.read_manifest(world.backups, world.sealed()[0], ()).manifest
     assert manifest.excluded == ("rocketchat.c1",)
@@ -226,14 +226,14 @@ def test_while_the_machine_is_off_on_purpose_the_night_is_left_to_power_without_
     def refuse() -> MemoryDatabase:
         raise Unavailable("MongoDB", value="connection refused")
 
-    off = replace(world.job(), source=refuse, asleep=lambda: "rocketchat is off (no window)")
-    assert backup.nightly(off) == "left to power: rocketchat is off (no window)"
-    assert backup.overdue(off) == "left to power: rocketchat is off (no window)"
+    off = replace(world.job(), connect=refuse, offline_reason=lambda: "rocketchat is off (no window)")
+    assert backup.run_nightly(off) == "skipped: rocketchat is off (no window)"
+    assert backup.run_overdue(off) == "skipped: rocketchat is off (no window)"
     assert sets.list_sets(world.backups) == []
     assert list(world.state.list("holds/")) == []
     with pytest.raises(Unavailable):
-        backup.nightly(replace(off, asleep=lambda: ""))
-    assert "began" in backup.nightly(world.job())
+        backup.run_nightly(replace(off, offline_reason=lambda: ""))
+    assert "began" in backup.run_nightly(world.job())
 
 
 def test_an_unfinished_set_waits_for_the_machine_too_and_nobody_asks_when_nothing_is_due(world) -> None:
@@ -243,15 +243,15 @@ def test_an_unfinished_set_waits_for_the_machine_too_and_nobody_asks_when_nothin
         asked.append(1)
         return "it is off"
 
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     while world.queues.visible(backup.QUEUE):
         world.queues.take(backup.QUEUE)  # its message got lost
-    assert backup.nightly(replace(world.job(), asleep=asleep)) == "left to power: it is off"
+    assert backup.run_nightly(replace(world.job(), offline_reason=asleep)) == "skipped: it is off"
     assert world.queues.visible(backup.QUEUE) == []
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     assert len(world.sealed()) == 1
-    assert "nothing to do" in backup.nightly(replace(world.job(), asleep=asleep))
+    assert "nothing to do" in backup.run_nightly(replace(world.job(), offline_reason=asleep))
     assert len(asked) == 1
 
 
@@ -275,9 +275,9 @@ def test_what_remains_of_an_expiring_set_is_left_alone(world) -> None:
 def test_while_every_set_fails_they_are_tried_ever_less_often(world, hours: int, sets_begun: int) -> None:
     world.database.create(Namespace("rocketchat", "gone"))
     refused = Fault(Refused("storage says no"), operation="backups.upload.commit", times=1000)
-    job = world.job(Plan(refused))
+    job = world.job(FaultPlan(refused))
     for _ in range(hours * 4):
-        backup.overdue(job)
+        backup.run_overdue(job)
         world.work(job)
         world.clock.advance(timedelta(minutes=15))
     assert len(failed(world)) <= sets_begun
@@ -291,7 +291,7 @@ def test_nothing_to_back_up_is_a_failure_and_no_backup(make_world, names: tuple[
     job = world.job()
     job.__dict__["policy"] = job.policy.model_copy(update={"databases": names})
     with pytest.raises(UsageError, match="database"):
-        backup.nightly(job)
+        backup.run_nightly(job)
     assert not sets.list_sets(world.backups)
     assert [r.state for r in job.runs.all(backup.JOB)] == ["failed"]
 
@@ -299,7 +299,7 @@ def test_nothing_to_back_up_is_a_failure_and_no_backup(make_world, names: tuple[
 def test_a_part_that_vanished_after_its_receipt_keeps_the_set_from_being_sealed(make_world) -> None:
     world = make_world(400)
     world.seed()
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
 
     def lose() -> None:
         world.clock.advance(timedelta(seconds=5))
@@ -310,32 +310,32 @@ def test_a_part_that_vanished_after_its_receipt_keeps_the_set_from_being_sealed(
             world.backups.delete(parts[0])
 
     done = world.work(world.job(), between=lose)
-    assert any("is not there as it was written" in sentence for sentence in done)
+    assert any("is not stored as it was written" in sentence for sentence in done)
     world.verify()
     assert len(world.sealed()) == 1  # the one that was begun anew
 
 
 def test_a_seal_whose_worker_died_before_the_record_is_put_on_the_record_later(world) -> None:
-    plan = Plan(Fault(Unavailable("state is away"), operation="state.create", times=1))
-    backup.nightly(world.job())
+    plan = FaultPlan(Fault(Unavailable("state is away"), operation="state.create", times=1))
+    backup.run_nightly(world.job())
     with pytest.raises(Unavailable):
         world.work(world.job(plan))
     assert len(world.sealed()) == 1
     world.work(world.job())
     assert world.job().runs.load(backup.JOB, world.sealed()[0].id).state == "done"
-    assert len(list(Audit(world.state, world.clock).verify())) == 1
+    assert len(list(AuditTrail(world.state, world.clock).verify())) == 1
 
 
 def test_an_unexpected_failure_ends_the_parts_record(world) -> None:
-    backup.nightly(world.job())
-    plan = Plan(Fault(MemoryError("too much"), operation="database.batches.next"))
+    backup.run_nightly(world.job())
+    plan = FaultPlan(Fault(MemoryError("too much"), operation="database.batches.next"))
     with pytest.raises(MemoryError):
         world.work(world.job(plan))
     assert next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id).state == "failed"
 
 
 def test_recipients_that_changed_since_the_plan_begin_a_new_set(world) -> None:
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     _, fresh = generate_identity(post_quantum=False)
     job = world.job()
     job.__dict__["recipients"] = {fresh: parse_recipient(fresh)}
@@ -345,7 +345,7 @@ def test_recipients_that_changed_since_the_plan_begin_a_new_set(world) -> None:
 
 def test_after_a_missed_night_the_next_one_is_at_night_again(world) -> None:
     world.clock.advance(timedelta(hours=13))  # 14:00, catch_up makes it up
-    backup.overdue(world.job())
+    backup.run_overdue(world.job())
     world.work(world.job())
     world.clock.advance(timedelta(hours=11, seconds=1))  # 01:00
-    assert "began" in backup.nightly(world.job())
+    assert "began" in backup.run_nightly(world.job())

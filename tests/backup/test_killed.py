@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan
+from local.fakes.faults import Fault, FaultPlan, Killed
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup import job as backup
 from shared.kernel.errors import Unavailable
@@ -14,14 +14,14 @@ from shared.kernel.errors import Unavailable
 SIZES = [pytest.param(1 << 20, id="one part"), pytest.param(400, id="many parts")]
 
 
-def run_all(world, plan: Plan) -> None:
+def run_all(world, plan: FaultPlan) -> None:
     job = world.job(plan)
-    backup.nightly(job)
+    backup.run_nightly(job)
     world.work(job)
 
 
 def count_steps(make_world, part_bytes: int) -> int:
-    world, plan = make_world(part_bytes), Plan()
+    world, plan = make_world(part_bytes), FaultPlan()
     world.seed()
     run_all(world, plan)
     return len(plan.steps)
@@ -37,7 +37,7 @@ def test_killed_at_every_step_nothing_incomplete_is_listed_and_a_second_run_fini
     for step in range(steps):
         world = make_world(part_bytes)
         world.seed()
-        plan = Plan(Fault(Killed(), step=step, when=when))
+        plan = FaultPlan(Fault(Killed(), step=step, when=when))
         with pytest.raises(Killed):
             run_all(world, plan)
             pytest.fail(f"survived {when} step {step}: {plan.steps[step]}")
@@ -46,7 +46,7 @@ def test_killed_at_every_step_nothing_incomplete_is_listed_and_a_second_run_fini
         begun_before = len(world.sealed())
         # What is left on the queue comes back first; then the timer, or catch_up, sees to the rest.
         world.work(world.job())
-        backup.nightly(world.job())
+        backup.run_nightly(world.job())
         world.work(world.job())
         world.verify()
         assert len(world.sealed()) == 1, f"killed {when} step {step}: {begun_before} sealed before"
@@ -63,13 +63,13 @@ def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_a_retry(
         world = make_world(part_bytes)
         world.seed()
         with contextlib.suppress(Unavailable):
-            run_all(world, Plan(Fault(Unavailable("storage does not answer"), step=step)))
+            run_all(world, FaultPlan(Fault(Unavailable("storage does not answer"), step=step)))
         world.verify()
         world.die()
         for _ in range(3):  # the queue's own retries
             with contextlib.suppress(Unavailable):
                 world.work(world.job())
-        backup.nightly(world.job())
+        backup.run_nightly(world.job())
         world.work(world.job())
         world.verify()
         assert len(world.sealed()) == 1

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.fakes.blobs import MemoryBlobs
-from shared.backup.sets import pinned
+from shared.backup.sets import stream_verified
 from shared.formats.agekeys import generate_identity, parse_identities, parse_recipient
-from shared.formats.archive import ArchiveWriter, Entry, Header
+from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
 from shared.formats.archive_reader import ArchiveReader, Documents
 from shared.formats.documents import split
-from shared.formats.envelope import Sealer, open_part
+from shared.formats.envelope import PartWriter, read_part
 
 SECRET, RECIPIENT = generate_identity(post_quantum=False)
 
@@ -39,8 +39,10 @@ contents = st.dictionaries(
 def test_any_documents_survive_the_whole_way(held: dict[str, list[bytes]], level: int, threads: int) -> None:
     blobs = MemoryBlobs()
     upload = blobs.upload("part")
-    sealer = Sealer(upload.write, [parse_recipient(RECIPIENT)], level=level, threads=threads)
-    writer = ArchiveWriter(sealer.write, Header("8.0.4", "test"), [Entry("db", name, "{}") for name in held])
+    sealer = PartWriter(upload.write, [parse_recipient(RECIPIENT)], level=level, threads=threads)
+    writer = ArchiveWriter(
+        sealer.write, ArchiveHeader("8.0.4", "test"), [PreludeEntry("db", name, "{}") for name in held]
+    )
     for name, documents in held.items():
         for one in documents:
             writer.documents("db", name, one)
@@ -48,9 +50,9 @@ def test_any_documents_survive_the_whole_way(held: dict[str, list[bytes]], level
     writer.finish()
     sealed = sealer.finish()
     upload.commit()
-    stored = pinned(blobs, "part", sealed.stored_bytes, sealed.sha256)
+    stored = stream_verified(blobs, "part", sealed.stored_bytes, sealed.sha256)
     found: dict[str, list[bytes]] = defaultdict(list)
-    for event in ArchiveReader(open_part(stored, parse_identities(SECRET), name="part"), name="part"):
+    for event in ArchiveReader(read_part(stored, parse_identities(SECRET), name="part"), name="part"):
         if isinstance(event, Documents):
             found[event.collection] += split(event.batch)
     assert dict(found) == {name: documents for name, documents in held.items() if documents}

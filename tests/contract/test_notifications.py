@@ -13,7 +13,7 @@ import pytest
 from local.chat import ChatServer, Hook
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, Killed, Plan, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from local.fakes.notifications import MemoryNotifications
 from shared.adapters.notifications import RoutedNotifications, connect, parse_urls
 from shared.kernel.errors import Unavailable, UsageError
@@ -156,13 +156,13 @@ def test_a_route_without_an_address_falls_back_as_well(chat: ChatRig) -> None:
 def test_a_teller_killed_at_any_step_leaves_the_matter_told_at_least_once_and_at_most_twice(
     chat: ChatRig,
 ) -> None:
-    plan = Plan()
+    plan = FaultPlan()
     chat.over(faulty(chat.blobs, plan, "state")).notify(replace(WARNING, key="count"))
     assert len(plan.steps) == 3
     for step in range(len(plan.steps)):
         for when in ("before", "after"):
             notice = replace(WARNING, key=f"{when} {step}", title=f"killed {when} {step}")
-            broken = Plan(Fault(Killed(), step=step, when=when))  # type: ignore[arg-type]
+            broken = FaultPlan(Fault(Killed(), step=step, when=when))  # type: ignore[arg-type]
             with pytest.raises(Killed):
                 chat.over(faulty(chat.blobs, broken, "state")).notify(notice)
             chat.clock.advance(TELLING)

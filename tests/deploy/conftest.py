@@ -13,7 +13,7 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.cluster import MemoryCluster
-from local.fakes.faults import Plan, faulty
+from local.fakes.faults import FaultPlan, faulty
 from local.fakes.forge import MemoryForge
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.queues import MemoryQueues
@@ -143,8 +143,8 @@ class World:
         self.compatible: dict[str, tuple[str, ...]] = {}
         self._topics = 0
 
-    def deps(self, plan: Plan | None = None) -> DeployDeps:
-        plan = plan or Plan()
+    def deps(self, plan: FaultPlan | None = None) -> DeployDeps:
+        plan = plan or FaultPlan()
         return DeployDeps(
             repository=REPOSITORY,
             forge=faulty(self.forge, plan, "forge"),
@@ -220,7 +220,7 @@ class World:
 
     # -- what the host does ------------------------------------------------------------------------
 
-    def work(self, plan: Plan | None = None, *, most: int = 60) -> list[str]:
+    def work(self, plan: FaultPlan | None = None, *, most: int = 60) -> list[str]:
         """Messages in turn, each gone only when its function has returned; the clock moves to the next."""
         deps, done = self.deps(plan), []
         while self.queues.length(deploy.QUEUE) and len(done) < most:

@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan
+from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.deploy.chart.fetch import fetch
 from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Unavailable
@@ -35,7 +35,7 @@ def begin(make_world, files, story: str):
 
 
 def steps_of(make_world, files, story: str) -> list[str]:
-    plan = Plan()
+    plan = FaultPlan()
     world, _ = begin(make_world, files, story)
     world.work(plan)
     return plan.steps
@@ -85,7 +85,7 @@ def test_killed_at_every_step_a_second_worker_finishes_or_undoes_it(
         where = f"killed {when} step {number}: {name}"
         world, sha = begin(make_world, files, story)
         with pytest.raises(Killed):
-            world.work(Plan(Fault(Killed(), step=number, when=when)))
+            world.work(FaultPlan(Fault(Killed(), step=number, when=when)))
             pytest.fail(f"survived: {where}")
         world.die()
         world.finish_backups()
@@ -98,7 +98,7 @@ def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_
 ) -> None:
     world, sha = begin(make_world, files, "same version")
     with pytest.raises(Killed):
-        world.work(Plan(Fault(Killed(), operation="releases.upgrade_install")))
+        world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install")))
     world.releases.leave_pending(fetch(world.deps(), sha).package)
     world.die()
     world.work()
@@ -112,7 +112,7 @@ def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_tr
     world, sha = begin(make_world, files, "same version")
     world.login = lambda: False  # well for Helm, but not for people: so it is not Helm that goes back
     with pytest.raises(Killed):
-        world.work(Plan(Fault(Killed(), operation="releases.rollback")))
+        world.work(FaultPlan(Fault(Killed(), operation="releases.rollback")))
     world.releases.leave_pending(fetch(world.deps(), sha).package)
     world.die()
     world.work()
@@ -127,7 +127,7 @@ def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_time(
 ) -> None:
     for number, name in enumerate(steps_of(make_world, files, story)):
         world, sha = begin(make_world, files, story)
-        plan = Plan(Fault(Unavailable("it does not answer"), step=number))
+        plan = FaultPlan(Fault(Unavailable("it does not answer"), step=number))
         for _ in range(5):  # the queue's own retries
             with contextlib.suppress(Unavailable):
                 world.work(plan)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from local.app_service import signed_in
-from local.fakes.faults import Fault, Plan, faulty
+from local.fakes.faults import Fault, FaultPlan, faulty
 from shared.deploy.deps import DecryptedValues
 from shared.deploy.page import SHOWN, DeployPage, render_page
 from shared.deploy.records.deploys import KEY, DeployRequest
@@ -28,8 +28,10 @@ TAGS = {
 REFRESH = 'http-equiv="refresh"'
 
 
-def show(world, key: str = "", *, sign_in: str = APP_SERVICE, plan: Plan | None = None, **headers) -> Page:
-    state = faulty(world.state, plan or Plan(), "state")
+def show(
+    world, key: str = "", *, sign_in: str = APP_SERVICE, plan: FaultPlan | None = None, **headers
+) -> Page:
+    state = faulty(world.state, plan or FaultPlan(), "state")
     page = DeployPage(state, world.clock, ZoneInfo("Europe/Berlin"), sign_in)
     return render_page(page, ANA | headers, key)
 
@@ -233,7 +235,7 @@ def test_every_key_that_a_deploy_can_have_is_one(world) -> None:
     ("operation", "key"), [("state.list", ""), ("state.read", "8741c9f1f5cfba15-" + "a" * 40)]
 )
 def test_when_the_records_cannot_be_read_it_says_why(world, operation: str, key: str) -> None:
-    down = Plan(Fault(Unavailable("the storage does not answer", value="HTTP 503"), operation=operation))
+    down = FaultPlan(Fault(Unavailable("the storage does not answer", value="HTTP 503"), operation=operation))
     page = show(world, key, plan=down)
     assert page.status == 503
     assert "the storage does not answer: HTTP 503" in page.body
@@ -241,7 +243,7 @@ def test_when_the_records_cannot_be_read_it_says_why(world, operation: str, key:
 
 
 def test_a_container_that_is_not_there_yet_is_no_deploy_that_is_not_found(world) -> None:
-    missing = Plan(Fault(NotFound("the container is not there"), operation="state.list"))
+    missing = FaultPlan(Fault(NotFound("the container is not there"), operation="state.list"))
     assert show(world, plan=missing).status == 503
 
 

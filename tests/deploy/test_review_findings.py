@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan
+from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.deploy import drift_job as drift
 from shared.deploy import job as deploy
 from shared.deploy import sweep
@@ -56,13 +56,13 @@ def test_killed_at_every_step_of_a_fix_and_ill_afterwards_the_first_pair_is_prop
     make_world, files
 ) -> None:
     world, _, _ = fix_forward(make_world, files)
-    plan = Plan()
+    plan = FaultPlan()
     world.work(plan)
     assert len(plan.steps) > 30
     for number, name in enumerate(plan.steps):
         world, first, sha = fix_forward(make_world, files)
         with pytest.raises(Killed):
-            world.work(Plan(Fault(Killed(), step=number, when="after")))
+            world.work(FaultPlan(Fault(Killed(), step=number, when="after")))
             pytest.fail(f"survived {name}")
         world.die()
         world.login = lambda: False
@@ -86,7 +86,7 @@ def test_without_the_mark_no_backup_is_paired_with_an_older_revision(make_world,
     world.work(most=1)
     world.finish_backups()
     with pytest.raises(Killed):
-        world.work(Plan(Fault(Killed(), operation="releases.upgrade_install", when="after")))
+        world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install", when="after")))
     world.die()
     world.deps().watermarks.clear()  # by hand
     world.work()
@@ -186,7 +186,9 @@ def test_drift_corrects_nothing_while_a_restore_is_proposed_or_a_deploy_is_in_th
 def test_what_fails_again_and_again_after_a_good_look_is_not_tried_for_ever(world, files) -> None:
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"))
-    plan = Plan(Fault(Unavailable("the forge has no archive"), operation="forge.tarball", step=1, times=9999))
+    plan = FaultPlan(
+        Fault(Unavailable("the forge has no archive"), operation="forge.tarball", step=1, times=9999)
+    )
     began = world.clock.now()
     world.work(plan, most=9000)
     record = world.record(sha)
@@ -356,7 +358,7 @@ def test_a_killed_worker_right_after_the_end_leaves_it_settled_for_the_next(worl
     world.work(most=1)
     world.finish_backups()
     with pytest.raises(Killed):
-        world.work(Plan(Fault(Killed(), operation="people.notify", when="before")))
+        world.work(FaultPlan(Fault(Killed(), operation="people.notify", when="before")))
     world.die()
     request = DeployRequest("acme/chat", sha, "production")
     assert world.deps().deploys.load(request.key).state is DeployState.DONE

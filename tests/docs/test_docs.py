@@ -204,7 +204,7 @@ def manifest(reason: str) -> backupset.Manifest:
     """One that holds nothing, with a reason that JSON has to be careful with."""
     at = datetime(2026, 3, 1, 1, 0, 0, 250_000, tzinfo=UTC)
     oplog = backupset.OplogSlice("1.1", "2.1", 0, 0, "0" * 32)
-    source = backupset.Source(("10.0.0.4:27017",), "8.0.4")
+    source = backupset.BackupSource(("10.0.0.4:27017",), "8.0.4")
     plain = ("age1x",), (), oplog, (), (), None
     return backupset.Manifest(1, "20260301T010000Z", "daily", at, at, reason, "groundcrew 0", source, *plain)
 

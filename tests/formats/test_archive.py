@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.formats.archive import OPLOG, ArchiveWriter, Entry, Header
-from shared.formats.archive_reader import ArchiveReader, Documents, Ended
+from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry
+from shared.formats.archive_reader import ArchiveReader, Documents, NamespaceEnd
 from shared.formats.documents import MAX_DOCUMENT_BYTES, Tally, split, tally
 from shared.kernel.errors import Corrupt
 from tests.support.archive import crc64_xz, read_by_description
 
-HEADER = Header("8.2.11", "groundcrew test")
+HEADER = ArchiveHeader("8.2.11", "groundcrew test")
 Contents = dict[tuple[str, str], list[bytes]]
 
 
@@ -33,7 +33,7 @@ contents = st.dictionaries(st.tuples(names, names), st.lists(documents, max_size
 
 def write(held: Contents, *, batch: int = 3) -> bytes:
     out: list[bytes] = []
-    writer = ArchiveWriter(out.append, HEADER, [Entry(db, name, "{}") for db, name in held])
+    writer = ArchiveWriter(out.append, HEADER, [PreludeEntry(db, name, "{}") for db, name in held])
     for (db, name), found in held.items():
         for start in range(0, len(found), batch):
             writer.documents(db, name, b"".join(found[start : start + batch]))
@@ -49,7 +49,7 @@ def read(archive: bytes, step: int = 1 << 20) -> Contents:
         if isinstance(event, Documents):
             found[event.db, event.collection] += split(event.batch)
         else:
-            assert isinstance(event, Ended)
+            assert isinstance(event, NamespaceEnd)
             found[event.db, event.collection] += []
     return dict(found)
 
@@ -116,7 +116,11 @@ def test_noise_is_refused_and_never_crashes(noise: bytes, magic: bool) -> None:
 
 def blocks(*pieces: bytes) -> bytes:
     out: list[bytes] = []
-    ArchiveWriter(out.append, Header("8.0.0", "t", 2), [Entry("d", "a", "{}"), Entry("d", "b", "{}")])
+    ArchiveWriter(
+        out.append,
+        ArchiveHeader("8.0.0", "t", 2),
+        [PreludeEntry("d", "a", "{}"), PreludeEntry("d", "b", "{}")],
+    )
     return b"".join([*out, *pieces])
 
 
@@ -177,7 +181,7 @@ def test_a_document_of_sixteen_mebibytes_passes() -> None:
 
 def test_the_oplog_has_no_database_and_no_metadata() -> None:
     out: list[bytes] = []
-    writer = ArchiveWriter(out.append, HEADER, [Entry(*OPLOG, "", "")])
+    writer = ArchiveWriter(out.append, HEADER, [PreludeEntry(*OPLOG, "", "")])
     writer.documents(*OPLOG, document(b"entry"))
     writer.end(*OPLOG)
     writer.finish()
@@ -185,6 +189,6 @@ def test_the_oplog_has_no_database_and_no_metadata() -> None:
 
 
 def test_a_forgotten_namespace_does_not_pass_for_an_archive() -> None:
-    writer = ArchiveWriter(lambda _: None, HEADER, [Entry("d", "c", "{}")])
+    writer = ArchiveWriter(lambda _: None, HEADER, [PreludeEntry("d", "c", "{}")])
     with pytest.raises(Corrupt, match="lacks a namespace"):
         writer.finish()

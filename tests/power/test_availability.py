@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Plan
+from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
 from shared.power.availability import asleep
 
 
-def look(world, plan: Plan | None = None) -> str:
+def look(world, plan: FaultPlan | None = None) -> str:
     return asleep(world.job(plan).fleet)
 
 
@@ -53,7 +53,7 @@ def test_one_that_is_gone_or_cannot_be_asked_about_is_not_asleep(world, at) -> N
     world.add()
     assert look(world) != ""
     fault = Fault(Unavailable("Azure"), operation="machines.states")
-    assert look(world, Plan(fault)) == ""
+    assert look(world, FaultPlan(fault)) == ""
 
 
 def test_one_that_should_run_and_does_not_start_is_a_failure_and_not_sleep(world, at) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Plan
+from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
 from shared.policy import load
@@ -44,7 +44,7 @@ def test_a_tick_for_an_idle_fleet_costs_one_listing_and_writes_nothing(world, at
         before = {blob.name: blob.etag for blob in world.state.list()}
         calls = world.machines.calls.total()
         world.clock.set(at(clock))
-        plan = Plan()
+        plan = FaultPlan()
         world.tick(plan)
         assert world.machines.calls.total() == calls + 1
         assert {blob.name: blob.etag for blob in world.state.list()} == before
@@ -194,7 +194,7 @@ def test_a_machine_whose_start_is_refused_does_not_keep_the_others_waiting(make_
     for name in ("a", "b", "c"):
         world.add(name=name)
     world.clock.set(at("7:00"))
-    plan = Plan(Fault(Conflict("busy", value="Conflict"), operation="machines.begin_start", step=1))
+    plan = FaultPlan(Fault(Conflict("busy", value="Conflict"), operation="machines.begin_start", step=1))
     outcomes = power.tick(world.job(plan))
     assert [bool(outcome.error) for outcome in outcomes] == [False, True, False]
     world.clock.advance(timedelta(minutes=5))
@@ -257,10 +257,10 @@ def test_a_storm_of_429_delays_and_changes_nothing_else(world, at) -> None:
     storm = Unavailable("List the states: throttled", value="TooManyRequests", hint="Wait 60 seconds")
     for _ in range(6):
         with pytest.raises(Unavailable, match="throttled"):
-            world.tick(Plan(Fault(storm, operation="machines.states")))
+            world.tick(FaultPlan(Fault(storm, operation="machines.states")))
         world.clock.advance(timedelta(minutes=5))
     throttled = Unavailable("Start: throttled", value="TooManyRequests")
-    world.tick(Plan(Fault(throttled, operation="machines.begin_start")))
+    world.tick(FaultPlan(Fault(throttled, operation="machines.begin_start")))
     world.run(world.clock.now() + timedelta(minutes=15))
     assert world.power is PowerState.RUNNING
     assert world.machines.calls["begin_start"] == 1
@@ -270,7 +270,7 @@ def test_a_start_whose_answer_was_lost_is_not_begun_again(world, at) -> None:
     world.add()
     world.clock.set(at("7:00"))
     lost = Fault(Unavailable("connection lost"), operation="machines.begin_start", when="after")
-    assert "connection lost" in world.tick(Plan(lost)).error
+    assert "connection lost" in world.tick(FaultPlan(lost)).error
     world.run(at("8:00"))
     assert world.machines.calls["begin_start"] == 1
     assert world.record.history[0].outcome == "done"
@@ -301,7 +301,7 @@ def test_a_damaged_record_is_told_and_only_its_machine_is_left_alone(make_world,
 def test_backups_that_cannot_be_listed_do_not_keep_machines_from_their_calendar(world, at) -> None:
     world.add()
     world.clock.set(at("7:00"))
-    plan = Plan(Fault(Unavailable("no"), operation="backups.list", times=9))
+    plan = FaultPlan(Fault(Unavailable("no"), operation="backups.list", times=9))
     assert world.tick(plan).done == "start begun"
 
 

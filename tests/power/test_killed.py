@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan
+from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
 from shared.power import job as power
@@ -16,13 +16,13 @@ TICK = timedelta(minutes=5)
 
 
 def count_steps(make_world, at) -> int:
-    plan = Plan()
+    plan = FaultPlan()
     world = through_the_day(make_world, at, plan)
     assert world.power is PowerState.DEALLOCATED
     return len(plan.steps)
 
 
-def through_the_day(make_world, at, plan: Plan, survive: type[BaseException] = Killed):
+def through_the_day(make_world, at, plan: FaultPlan, survive: type[BaseException] = Killed):
     """Tick by tick; after a death or a failure the next tick is a new process's."""
     world = make_world()
     world.seal(at("2:00"))
@@ -54,7 +54,7 @@ def test_killed_at_every_step_of_a_day_nothing_is_done_twice_and_nothing_is_left
     steps = count_steps(make_world, at)
     assert steps > 100, "a day takes more steps than this, or the faults do not see them"
     for step in range(steps):
-        plan = Plan(Fault(Killed(), step=step, when=when))
+        plan = FaultPlan(Fault(Killed(), step=step, when=when))
         world = through_the_day(make_world, at, plan, Killed)
         told = f"killed {when} step {step}: {plan.steps[step]}"
         assert plan.dead, told
@@ -68,7 +68,7 @@ def test_killed_at_every_step_of_a_day_nothing_is_done_twice_and_nothing_is_left
 
 def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_a_retry(make_world, at) -> None:
     for step in range(count_steps(make_world, at)):
-        plan = Plan(Fault(Unavailable("it does not answer"), step=step))
+        plan = FaultPlan(Fault(Unavailable("it does not answer"), step=step))
         world = through_the_day(make_world, at, plan, Unavailable)
         told = f"failed at step {step}: {plan.steps[step]}"
         assert world.power is PowerState.DEALLOCATED, told
@@ -86,7 +86,7 @@ def test_killed_between_the_graceful_stop_and_the_deallocation_an_order_brings_t
     world.tick()
     world.clock.set(at("19:00"))
     with contextlib.suppress(Killed):
-        world.tick(Plan(Fault(Killed(), operation="machines.begin_deallocate")))
+        world.tick(FaultPlan(Fault(Killed(), operation="machines.begin_deallocate")))
     world.die()
     assert not world.serves()
     power.order(world.job(), "", "up for 2h", by="ana")

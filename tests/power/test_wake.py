@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from local.app_service import signed_in
-from local.fakes.faults import Fault, Plan
+from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
 from shared.power import job as power
@@ -25,7 +25,7 @@ def principal(name: str = "ana@example.org", id_: str = "1") -> dict[str, str]:
     return {header.lower(): value for header, value in signed_in(name, id_).items()}
 
 
-def wake_over(world, plan: Plan | None = None, sign_in: str = APP_SERVICE) -> Wake:
+def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) -> Wake:
     def job():
         return world.job(plan)
 
@@ -148,12 +148,14 @@ def test_a_form_that_is_too_large_is_not_read(night) -> None:
 
 
 def test_when_azure_does_not_answer_the_page_says_so_and_an_order_stays_on_record(night) -> None:
-    down = Plan(Fault(Unavailable("List the states", value="HTTP 503"), operation="machines.states", times=9))
+    down = FaultPlan(
+        Fault(Unavailable("List the states", value="HTTP 503"), operation="machines.states", times=9)
+    )
     page = answer(wake_over(night, down), Request("GET", principal()))
     assert page.status == 503
     assert "Azure cannot be asked now" in page.body
     form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
-    broken = Plan(Fault(Unavailable("no"), operation="machines.states", times=9))
+    broken = FaultPlan(Fault(Unavailable("no"), operation="machines.states", times=9))
     assert answer(wake_over(night, broken), Request("POST", principal(), form.encode())).status == 303
     night.tick()
     assert night.machines.calls["begin_start"] == 1

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan
+from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Conflict, GroundcrewError, Unavailable
 from shared.policy import days_off
@@ -66,7 +66,7 @@ class Luck:
             error, operation=self.chance.choice(STEPS), when=self.chance.choice(["before", "after"])
         )
         try:
-            self.world.tick(Plan(fault))
+            self.world.tick(FaultPlan(fault))
         except (GroundcrewError, Killed):
             pass
         finally:

@@ -11,11 +11,10 @@ import pytest
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.backup import job as backup
-from shared.backup import sets
-from shared.backup import verify as checking
+from shared.backup import sets, verify
 from shared.formats.agekeys import generate_identity, parse_identities
-from shared.formats.backupset import load
-from shared.formats.manifest import Signer, check
+from shared.formats.backupset import decode_record
+from shared.formats.manifest import Signer, verify_manifest
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.mongodb.model import InsertResult, Namespace
 from shared.restore import job as restore
@@ -24,7 +23,7 @@ from shared.restore import job as restore
 @pytest.fixture
 def sealed(world):
     """A world with one good set, and the set's folder."""
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     return world
 
@@ -125,7 +124,7 @@ def damage(world, how: str) -> str:
     elif how == "swapped with a part of another night":
         world.clock.advance(timedelta(days=1))
         world.database.write("rocketchat", "c0", {"_id": 77})
-        backup.nightly(world.job())
+        backup.run_nightly(world.job())
         world.work(world.job())
         other = next(name for name in parts_of(world) if name != part)
         rewrite(world, part, world.backups.read(other)[0])
@@ -159,7 +158,7 @@ def test_verify_names_a_damaged_part_without_any_key(sealed, how: str) -> None:
     part = damage(sealed, how)
     manifest = sets.read_manifest(sealed.backups, info, ()).manifest
     with pytest.raises(Corrupt) as caught:
-        checking.check_stored(sealed.backups, manifest, manifest.parts, ListReporter())
+        verify.verify_stored(sealed.backups, manifest, manifest.parts, ListReporter())
     assert part in str(caught.value)
 
 
@@ -191,7 +190,7 @@ def test_a_changed_manifest_is_noticed(sealed) -> None:
 def test_a_manifest_signed_by_somebody_else_is_refused(sealed) -> None:
     name = manifest_name(sealed)
     blob = sealed.backups.read(name)[0]
-    forged = Signer.generate().sign(check(blob, name="m", trusted=()).manifest)
+    forged = Signer.generate().sign(verify_manifest(blob, name="m", trusted=()).manifest)
     rewrite(sealed, name, forged)
     with pytest.raises(Refused, match="somebody else"):
         sealed.restore(MemoryDatabase("t:1"))
@@ -200,7 +199,7 @@ def test_a_manifest_signed_by_somebody_else_is_refused(sealed) -> None:
 def test_a_manifest_of_another_set_is_refused(sealed) -> None:
     first = manifest_name(sealed)
     sealed.clock.advance(timedelta(days=1))
-    backup.nightly(sealed.job())
+    backup.run_nightly(sealed.job())
     sealed.work(sealed.job())
     rewrite(sealed, manifest_name(sealed), sealed.backups.read(first)[0])
     with pytest.raises(Corrupt, match="manifest of another set"):
@@ -208,7 +207,7 @@ def test_a_manifest_of_another_set_is_refused(sealed) -> None:
 
 
 def test_a_set_that_was_never_sealed_is_no_backup(world) -> None:
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     with pytest.raises(NotFound, match="never sealed"):
         world.restore(MemoryDatabase("t:1"), sets.list_sets(world.backups)[0].id)
     with pytest.raises(NotFound, match="there is no backup"):
@@ -218,26 +217,26 @@ def test_a_set_that_was_never_sealed_is_no_backup(world) -> None:
 def test_the_chain_tells_a_replaced_manifest_from_an_expired_one(sealed) -> None:
     for _ in range(2):
         sealed.clock.advance(timedelta(days=1))
-        backup.nightly(sealed.job())
+        backup.run_nightly(sealed.job())
         sealed.work(sealed.job())
     first, second, third = sealed.sealed()
     for blob in list(sealed.backups.list(first.folder)):
         sealed.backups.delete(blob.name)
     sealed.verify()  # an expired set leaves a link to nowhere, which is in order
     name = second.folder + sets.MANIFEST
-    manifest = check(sealed.backups.read(name)[0], name=name, trusted=()).manifest
-    other = load(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
+    manifest = verify_manifest(sealed.backups.read(name)[0], name=name, trusted=()).manifest
+    other = decode_record(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
     later = sealed.backups.read(third.folder + sets.MANIFEST)[0]
     rewrite(sealed, name, sealed.job().signer.sign(other))
     rewrite(sealed, third.folder + sets.MANIFEST, later)
-    problems = [f for f in checking.check_chain(sealed.backups, ()) if f.problem]
-    assert [f.blob for f in problems] == [third.folder]
+    problems = verify.verify_chain(sealed.backups, ())
+    assert [p.folder for p in problems] == [third.folder]
 
 
 def _plain(manifest) -> dict[str, object]:
-    from shared.formats.backupset import to_json
+    from shared.formats.backupset import record_to_json
 
-    return to_json(manifest)
+    return record_to_json(manifest)
 
 
 class Forgetful(MemoryDatabase):
@@ -282,7 +281,7 @@ def test_a_target_that_loses_anything_is_not_proven(world, what: str, told: str)
     world.database.create(Namespace("rocketchat", "capped", options={"capped": True, "size": 4096}))
     world.database.write("rocketchat", "capped", {"_id": 1, "msg": "0123456789abcd"})
     world.database.create_indexes("rocketchat", "c0", [{"v": 2, "key": {"msg": 1}, "name": "msg_1"}])
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     outcome = world.restore(Forgetful(what))
     assert not outcome.good
@@ -292,7 +291,7 @@ def test_a_target_that_loses_anything_is_not_proven(world, what: str, told: str)
 def test_a_file_without_its_chunks_is_not_proven(world) -> None:
     world.database.write("rocketchat", "rocketchat_uploads.files", {"_id": "f", "length": 3, "chunkSize": 3})
     world.database.write("rocketchat", "rocketchat_uploads.chunks", {"_id": 1, "files_id": "other", "n": 0})
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     outcome = world.restore(MemoryDatabase("target:27017"))
     assert "file f has no chunks" in str([v.because for v in outcome.verdicts])
@@ -302,7 +301,7 @@ def test_a_file_without_its_chunks_is_not_proven(world) -> None:
 def test_views_are_restored_as_views(world) -> None:
     view = Namespace("rocketchat", "v", "view", options={"viewOn": "c0", "pipeline": []})
     world.database.create(view)
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.work(world.job())
     target = MemoryDatabase("target:27017")
     assert world.restore(target).good
@@ -314,7 +313,7 @@ def test_every_phase_reports_until_it_is_done(sealed) -> None:
     job = restore.Restore(sealed.backups, MemoryDatabase("target:27017"), sealed.identities, (), reporter)
     restore.run(job, "latest")
     names = [name for name, _ in reporter.phases]
-    assert names[0] == "Checking stored bytes"
+    assert names[0] == "Verifying stored bytes"
     assert names.index("Verifying documents") < names.index("Replaying the oplog") < len(names) - 1
     totals = [total for _, total in reporter.phases]
     assert reporter.done == totals
@@ -323,7 +322,7 @@ def test_every_phase_reports_until_it_is_done(sealed) -> None:
 def test_what_policy_left_out_is_not_half_restored_from_the_oplog(world) -> None:
     job = world.job()
     job.__dict__["policy"] = job.policy.model_copy(update={"exclude": ("c1",)})
-    backup.nightly(job)
+    backup.run_nightly(job)
     world.database.write("rocketchat", "c1", {"_id": "written during the dump"})
     world.database.write("rocketchat", "born", {"_id": "during the dump too"})
     world.work(job)
@@ -335,34 +334,34 @@ def test_what_policy_left_out_is_not_half_restored_from_the_oplog(world) -> None
 def test_the_chain_is_judged_whatever_the_order_of_the_listing(sealed) -> None:
     for _ in range(2):
         sealed.clock.advance(timedelta(days=1))
-        backup.nightly(sealed.job())
+        backup.run_nightly(sealed.job())
         sealed.work(sealed.job())
     _, second, third = sealed.sealed()
     name = second.folder + sets.MANIFEST
-    manifest = check(sealed.backups.read(name)[0], name=name, trusted=()).manifest
-    other = load(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
+    manifest = verify_manifest(sealed.backups.read(name)[0], name=name, trusted=()).manifest
+    other = decode_record(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
     rewrite(sealed, name, sealed.job().signer.sign(other))  # now the newest by its time
-    problems = [f for f in checking.check_chain(sealed.backups, ()) if f.problem]
-    assert [f.blob for f in problems] == [third.folder]
+    problems = verify.verify_chain(sealed.backups, ())
+    assert [p.folder for p in problems] == [third.folder]
 
 
 def test_a_set_that_is_gone_before_its_time_is_missed(sealed) -> None:
     for _ in range(2):
         sealed.clock.advance(timedelta(days=1))
-        backup.nightly(sealed.job())
+        backup.run_nightly(sealed.job())
         sealed.work(sealed.job())
     _, second, third = sealed.sealed()
     for blob in list(sealed.backups.list(second.folder)):
         sealed.backups.delete(blob.name)
     kept = {"daily": sealed.clock.now() - timedelta(days=14)}
-    problems = [f for f in checking.check_chain(sealed.backups, (), kept=kept) if f.problem]
-    assert [f.blob for f in problems] == [third.folder]
-    assert "gone before its time" in problems[0].problem
+    problems = verify.verify_chain(sealed.backups, (), retained_since=kept)
+    assert [p.folder for p in problems] == [third.folder]
+    assert "missing although policy still keeps it" in problems[0].problem
 
 
 def test_users_and_what_the_oplog_brought_are_not_said_to_be_compared(world) -> None:
     world.database.write("admin", "system.users", {"_id": "rocketchat.rc"})
-    backup.nightly(world.job())
+    backup.run_nightly(world.job())
     world.database.write("rocketchat", "born", {"_id": 1})
     world.work(world.job())
     outcome = world.restore(MemoryDatabase("target:27017"))

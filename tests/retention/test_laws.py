@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.policy import Retention, SnapshotPolicy
-from shared.retention.decide import Item, Kept, Removed, class_due, plan_retention, removed, retention_text
+from shared.retention.decide import (
+    Item,
+    Keep,
+    Remove,
+    choose_class,
+    plan_retention,
+    removed_items,
+    retention_text,
+)
 from shared.snapshots.decide import (
     CLASS_TAG,
     OWNER_TAG,
@@ -75,7 +83,7 @@ def newest(found: list[Item], now: datetime, *, proven: bool = False) -> Item | 
     """The newest good item of ours, found in another way than the plan finds it."""
     best = None
     for item in found:
-        if not (item.good and item.ours) or item.taken > now or (proven and not item.proven):
+        if not (item.complete and item.managed) or item.taken > now or (proven and not item.proven):
             continue
         if best is None or (item.taken, item.name) > (best.taken, best.name):
             best = item
@@ -87,7 +95,7 @@ def newest(found: list[Item], now: datetime, *, proven: bool = False) -> Item | 
 def test_each_item_gets_one_decision_with_a_reason_newest_first(found: list[Item], policy: Retention) -> None:
     decisions = plan_retention(found, policy, NOW)
     assert sorted(d.item.name for d in decisions) == sorted(item.name for item in found)
-    assert all(decision.because and all(decision.because) for decision in decisions)
+    assert all(decision.reasons and all(decision.reasons) for decision in decisions)
     taken = [decision.item.taken for decision in decisions]
     assert taken == sorted(taken, reverse=True)
 
@@ -95,12 +103,14 @@ def test_each_item_gets_one_decision_with_a_reason_newest_first(found: list[Item
 @given(many, rules)
 @settings(max_examples=300, deadline=None)
 def test_what_is_protected_is_never_removed(found: list[Item], policy: Retention) -> None:
-    gone = set(removed(plan_retention(found, policy, NOW)))
-    good = sorted((i for i in found if i.good and i.ours and i.taken <= NOW), key=lambda i: (i.taken, i.name))
+    gone = set(removed_items(plan_retention(found, policy, NOW)))
+    good = sorted(
+        (i for i in found if i.complete and i.managed and i.taken <= NOW), key=lambda i: (i.taken, i.name)
+    )
     assert not gone.intersection(good[-policy.minimum :])
     assert newest(found, NOW) not in gone
     assert newest(found, NOW, proven=True) not in gone
-    assert not [i for i in gone if not i.ours or i.taken > NOW or (i.keep_until and i.keep_until > NOW)]
+    assert not [i for i in gone if not i.managed or i.taken > NOW or (i.keep_until and i.keep_until > NOW)]
 
 
 @given(many, rules)
@@ -109,8 +119,8 @@ def test_without_a_maximum_nothing_within_its_age_is_removed(found: list[Item], 
     plain = policy.model_copy(update={"maximum": None})
     for decision in plan_retention(found, plain, NOW):
         item = decision.item
-        limit = policy.ages.get(item.made_as, max(policy.ages.values())) if item.good else policy.failed
-        if isinstance(decision, Removed):
+        limit = policy.ages.get(item.klass, max(policy.ages.values())) if item.complete else policy.failed
+        if isinstance(decision, Remove):
             assert NOW - item.taken >= limit
 
 
@@ -118,8 +128,8 @@ def test_without_a_maximum_nothing_within_its_age_is_removed(found: list[Item], 
 @settings(max_examples=200, deadline=None)
 def test_planning_again_after_the_removal_removes_nothing_more(found: list[Item], policy: Retention) -> None:
     decisions = plan_retention(found, policy, NOW)
-    left = [decision.item for decision in decisions if isinstance(decision, Kept)]
-    assert removed(plan_retention(left, policy, NOW)) == ()
+    left = [decision.item for decision in decisions if isinstance(decision, Keep)]
+    assert removed_items(plan_retention(left, policy, NOW)) == ()
 
 
 @given(many, rules, st.integers(0, 24 * 700))
@@ -128,8 +138,8 @@ def test_what_age_removes_it_removes_at_any_later_time(
     found: list[Item], policy: Retention, later: int
 ) -> None:
     plain = policy.model_copy(update={"maximum": None})
-    first = set(removed(plan_retention(found, plain, NOW)))
-    assert first <= set(removed(plan_retention(found, plain, NOW + timedelta(hours=later))))
+    first = set(removed_items(plan_retention(found, plain, NOW)))
+    assert first <= set(removed_items(plan_retention(found, plain, NOW + timedelta(hours=later))))
 
 
 @given(many, many, rules)
@@ -139,11 +149,11 @@ def test_added_entries_cannot_push_out_what_age_or_proof_protects(
 ) -> None:
     plain = policy.model_copy(update={"maximum": None})
     fakes = [item._replace(name=f"fake-{item.name}", proven=False) for item in fakes]
-    before = {d.item for d in plan_retention(found, plain, NOW) if isinstance(d, Kept)}
-    lost = before.intersection(removed(plan_retention([*found, *fakes], plain, NOW)))
+    before = {d.item for d in plan_retention(found, plain, NOW) if isinstance(d, Keep)}
+    lost = before.intersection(removed_items(plan_retention([*found, *fakes], plain, NOW)))
     # Only the protection by count can pass to newer entries; age and proof stay.
     for item in lost:
-        assert NOW - item.taken >= plain.ages.get(item.made_as, max(plain.ages.values()))
+        assert NOW - item.taken >= plain.ages.get(item.klass, max(plain.ages.values()))
     assert newest(found, NOW, proven=True) not in lost
 
 
@@ -152,8 +162,8 @@ def test_added_entries_cannot_push_out_what_age_or_proof_protects(
 def test_a_maximum_is_kept_unless_protection_forbids_it(found: list[Item], policy: Retention) -> None:
     if policy.maximum is None:
         return
-    kept = [d for d in plan_retention(found, policy, NOW) if isinstance(d, Kept)]
-    free = [d for d in kept if len(d.because) == 1 and " old, limit " in d.because[0]]
+    kept = [d for d in plan_retention(found, policy, NOW) if isinstance(d, Keep)]
+    free = [d for d in kept if len(d.reasons) == 1 and " old, limit " in d.reasons[0]]
     assert len(kept) <= policy.maximum or not free
 
 
@@ -183,7 +193,7 @@ def test_no_sequence_of_prunes_ever_removes_the_newest_good_one(sequence: list[t
                 there.append(item._replace(name=f"item-{serial}", taken=now - (NOW - item.taken)))
         else:
             assert isinstance(argument, Retention)
-            gone = list(removed(plan_retention(there, argument, now)))
+            gone = list(removed_items(plan_retention(there, argument, now)))
             gone = gone[: len(gone) // 2] if action == "half" else gone  # the process dies half-way
             best, proven = newest(there, now), newest(there, now, proven=True)
             there = [item for item in there if item not in gone]
@@ -197,12 +207,12 @@ def test_each_month_and_week_with_a_good_item_has_one_of_its_class(fates: list[b
     made: list[Item] = []
     for day, good in enumerate(fates):
         now = NOW + day * DAY
-        made.append(Item(str(day), now, class_due(made, GFS, ZoneInfo(zone), now), good))
-    local = [(item, item.taken.astimezone(ZoneInfo(zone))) for item in made if item.good]
+        made.append(Item(str(day), now, choose_class(made, GFS, ZoneInfo(zone), now), good))
+    local = [(item, item.taken.astimezone(ZoneInfo(zone))) for item in made if item.complete]
     months = {(when.year, when.month) for _, when in local}
-    assert [item.made_as for item, _ in local].count("monthly") == len(months)
+    assert [item.klass for item, _ in local].count("monthly") == len(months)
     weeks = {when.isocalendar()[:2] for _, when in local}
-    assert weeks == {when.isocalendar()[:2] for item, when in local if item.made_as != "daily"}
+    assert weeks == {when.isocalendar()[:2] for item, when in local if item.klass != "daily"}
 
 
 def test_of_too_many_the_failed_go_first_then_the_oldest_of_the_shortest_lived_class() -> None:
@@ -215,7 +225,7 @@ def test_of_too_many_the_failed_go_first_then_the_oldest_of_the_shortest_lived_c
     ]
     found = [Item(f"{made_as}-{age}-{good}", NOW - age * DAY, made_as, good) for made_as, age, good in ages]
     gone = [
-        {item.name for item in removed(plan_retention(found, GFS.model_copy(update=limits), NOW))}
+        {item.name for item in removed_items(plan_retention(found, GFS.model_copy(update=limits), NOW))}
         for limits in (
             {"maximum": 4, "minimum": 1},
             {"maximum": 3, "minimum": 1},
@@ -229,22 +239,23 @@ def test_of_too_many_the_failed_go_first_then_the_oldest_of_the_shortest_lived_c
 
 def test_a_class_that_policy_has_anew_is_due_at_once() -> None:
     week_old = [Item("w", NOW - DAY, "weekly")]
-    assert class_due(week_old, GFS, BERLIN, NOW) == "monthly"
+    assert choose_class(week_old, GFS, BERLIN, NOW) == "monthly"
     assert (
-        class_due(week_old, Retention(weekly=timedelta(weeks=8)), BERLIN, NOW - timedelta(hours=3)) == "daily"
+        choose_class(week_old, Retention(weekly=timedelta(weeks=8)), BERLIN, NOW - timedelta(hours=3))
+        == "daily"
     )
-    assert class_due([], Retention(), BERLIN, NOW) == "daily"
+    assert choose_class([], Retention(), BERLIN, NOW) == "daily"
 
 
 def year_of_items() -> list[Item]:
     made: list[Item] = []
     for day in range(366):
         taken = datetime(2025, 3, 1, 1, 30, tzinfo=UTC) + day * DAY
-        made_as = class_due(made, GFS, BERLIN, taken)
+        made_as = choose_class(made, GFS, BERLIN, taken)
         good, proven = day % 17 != 5, day % 30 == 10
         made.append(Item(f"{taken:%Y%m%d}", taken, made_as, good, good and proven))
     made[3] = made[3]._replace(keep_until=datetime(2026, 12, 31, tzinfo=UTC))
-    made[7] = made[7]._replace(ours=False)
+    made[7] = made[7]._replace(managed=False)
     made[9] = made[9]._replace(taken=datetime(2031, 1, 1, tzinfo=UTC), name="from-the-future")
     return made
 
@@ -267,7 +278,7 @@ def test_a_hundred_thousand_items_are_planned_in_well_under_a_second_of_cpu() ->
     assert (
         time.process_time() - began < 2
     )  # about 0.4 s on an idle machine; the limit allows for a loaded one
-    assert sum(isinstance(decision, Kept) for decision in decisions) == 5000
+    assert sum(isinstance(decision, Keep) for decision in decisions) == 5000
 
 
 # Snapshots
@@ -344,23 +355,23 @@ def test_others_snapshots_and_those_with_a_date_ahead_stay_with_the_reason() -> 
         snapshot(old, id="proven", tags={**OURS, PROVEN_TAG: "2025-12-02"}),
     ]
     decided = {d.item.name: d for d in plan(*found).decisions}
-    assert decided["foreign"].because == ("not ours",)
-    assert decided["dated"].because == ("keep until 2026-03-02 00:00Z",)
-    assert decided["unread"].because == ("keep-until 'after the audit' is no date",)
-    assert decided["proven"].because == ("newest proven",)
-    assert isinstance(decided["expired"], Removed)
+    assert decided["foreign"].reasons == ("not made by Groundcrew",)
+    assert decided["dated"].reasons == ("keep until 2026-03-02 00:00Z",)
+    assert decided["unread"].reasons == ("keep-until 'after the audit' is no date",)
+    assert decided["proven"].reasons == ("newest proven",)
+    assert isinstance(decided["expired"], Remove)
 
 
 def test_snapshots_of_a_deleted_disk_age_out_but_for_the_newest() -> None:
     found = [snapshot(age * DAY, id=str(age), disk_id="/gone") for age in (20, 30, 40)]
-    assert {d.item.name: type(d) for d in plan(*found).decisions} == {"20": Kept, "30": Kept, "40": Removed}
+    assert {d.item.name: type(d) for d in plan(*found).decisions} == {"20": Keep, "30": Keep, "40": Remove}
 
 
 def test_the_limit_per_disk_makes_room_or_says_that_there_is_none() -> None:
     policy = POLICY.model_copy(update={"max_per_disk": 5})
     mine = [snapshot(timedelta(hours=25 + n), id=f"m{n}") for n in range(5)]
     full = plan(*mine, policy=policy)
-    assert [item.name for item in removed(full.decisions)] == ["m4"]
+    assert [item.name for item in removed_items(full.decisions)] == ["m4"]
     assert len(full.create) == 1
     foreign = [snapshot(timedelta(hours=n), id=f"f{n}", tags={}) for n in range(5)]
     crowded = plan(*foreign, policy=policy)
@@ -395,4 +406,4 @@ def test_a_hundred_thousand_snapshots_are_planned_in_about_half_a_second() -> No
     made = plan_snapshots(disks, found, POLICY, NOW)
     assert time.process_time() - began < 2.5
     assert len(made.decisions) == 100_000
-    assert len(removed(made.decisions)) == 1000 * (100 - 56)
+    assert len(removed_items(made.decisions)) == 1000 * (100 - 56)

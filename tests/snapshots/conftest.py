@@ -11,7 +11,7 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryDisks, MemoryMachines
-from local.fakes.faults import Plan, faulty
+from local.fakes.faults import FaultPlan, faulty
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.policy import load
@@ -43,8 +43,8 @@ class World:
     def add_disk(self, name: str, *, tagged: bool = True) -> str:
         return self.disks.add_disk(name, tags=TAG if tagged else {}, attached_to=self.vm)
 
-    def job(self, plan: Plan | None = None) -> Snapshots:
-        plan = plan or Plan()
+    def job(self, plan: FaultPlan | None = None) -> Snapshots:
+        plan = plan or FaultPlan()
         state = faulty(self.state, plan, "state")
         server = faulty(self.mongodb, plan, "mongodb")
         return Snapshots(

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan
+from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Locked, Refused, Unavailable
-from shared.retention.decide import Kept
+from shared.retention.decide import Keep
 from shared.snapshots import job as snapshots
 from shared.snapshots.freeze import Freezer
 from shared.snapshots.job import CONSISTENCY_TAG
@@ -61,9 +61,9 @@ def test_old_ones_go_with_a_reason_and_a_dry_run_says_the_same(world) -> None:
     for day in range(20):
         world.disks.add_snapshot(f"s{day:02}", disk, created=world.clock.now() - day * DAY, tags=OURS)
     plan = snapshots.survey(world.job())
-    would = sorted(d.item.name.rpartition("/")[2] for d in plan.decisions if not isinstance(d, Kept))
+    would = sorted(d.item.name.rpartition("/")[2] for d in plan.decisions if not isinstance(d, Keep))
     assert would == [f"s{day}" for day in range(14, 20)]
-    assert all("old, limit 14d" in " ".join(d.because) for d in plan.decisions if not isinstance(d, Kept))
+    assert all("old, limit 14d" in " ".join(d.reasons) for d in plan.decisions if not isinstance(d, Keep))
     assert sorted(snapshots.cycle(world.job()).removed) == would
     assert len(list(world.state.list("audit/"))) == 1
 
@@ -162,7 +162,7 @@ def test_one_disk_that_fails_does_not_keep_the_others_from_theirs(world) -> None
     fault = Fault(
         Refused("Snapshot of disk b", value="OperationNotAllowed"), operation="disks.create_snapshot", step=1
     )
-    outcome = snapshots.cycle(world.job(Plan(fault)))
+    outcome = snapshots.cycle(world.job(FaultPlan(fault)))
     assert len(outcome.taken) == 2
     assert "OperationNotAllowed" in outcome.problems[0]
     assert world.mongodb.count == 0
@@ -218,12 +218,12 @@ def test_killed_at_every_step_mongodb_is_unlocked_by_the_next_tick_and_the_disks
             world.disks.add_snapshot(f"s{day}", disk, created=world.clock.now() - day * DAY, tags=OURS)
         return world
 
-    plan = Plan()
+    plan = FaultPlan()
     snapshots.tick(fresh().job(plan))
     assert len(plan.steps) > 30
     for step in range(len(plan.steps)):
         world = fresh()
-        plan = Plan(Fault(Killed(), step=step, when=when))
+        plan = FaultPlan(Fault(Killed(), step=step, when=when))
         with pytest.raises(Killed):
             snapshots.tick(world.job(plan))
         told = f"killed {when} step {step}: {plan.steps[step]}"
@@ -240,14 +240,14 @@ def test_killed_at_every_step_mongodb_is_unlocked_by_the_next_tick_and_the_disks
 
 
 def test_an_outside_system_that_fails_once_at_any_step_leaves_nothing_locked(make_world) -> None:
-    plan = Plan()
+    plan = FaultPlan()
     world = make_world("lock: always")
     world.add_disk("data")
     snapshots.tick(world.job(plan))
     for step in range(len(plan.steps)):
         world = make_world("lock: always")
         world.add_disk("data")
-        broken = Plan(Fault(Unavailable("it does not answer"), step=step, when="after"))
+        broken = FaultPlan(Fault(Unavailable("it does not answer"), step=step, when="after"))
         with contextlib.suppress(Unavailable):
             snapshots.tick(world.job(broken))
         world.die()
@@ -319,7 +319,9 @@ def test_whatever_happens_for_months_the_newest_good_snapshot_of_a_disk_is_never
     for _ in range(150):
         world.clock.advance(timedelta(hours=chance.choice([1, 3, 7, 24, 24 * 9])))
         before = list(world.disks.snapshots())
-        steps = Plan(Fault(Unavailable("no"), step=chance.randrange(60), times=chance.choice([0, 0, 1, 5])))
+        steps = FaultPlan(
+            Fault(Unavailable("no"), step=chance.randrange(60), times=chance.choice([0, 0, 1, 5]))
+        )
         try:
             snapshots.tick(world.job(steps))
         except Unavailable:

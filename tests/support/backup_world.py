@@ -12,13 +12,13 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Plan, faulty
+from local.fakes.faults import FaultPlan, faulty
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.queues import MemoryQueues
 from local.fakes.reporter import ListReporter
 from shared.backup import job as backup
-from shared.backup import sets
-from shared.backup import verify as checking
+from shared.backup import sets, verify
+from shared.backup.deps import BackupDeps
 from shared.formats.agekeys import Identity, generate_identity, parse_identities, parse_recipient
 from shared.formats.manifest import Signer
 from shared.policy import BackupPolicy
@@ -49,11 +49,11 @@ class World:
             for d in range(documents):
                 self.database.write("rocketchat", f"c{c}", {"_id": d, "msg": f"message {c}/{d} — 猫"})
 
-    def job(self, plan: Plan | None = None) -> backup.Backup:
-        plan = plan or Plan()
+    def job(self, plan: FaultPlan | None = None) -> BackupDeps:
+        plan = plan or FaultPlan()
         policy = BackupPolicy().model_copy(update={"part_target": self.part_bytes})
-        return backup.Backup(
-            source=lambda: faulty(self.database, plan, "database"),
+        return BackupDeps(
+            connect=lambda: faulty(self.database, plan, "database"),
             backups=faulty(self.backups, plan, "backups"),
             state=faulty(self.state, plan, "state"),
             queues=faulty(self.queues, plan, "queues"),
@@ -66,7 +66,7 @@ class World:
             threads=0,
         )
 
-    def work(self, job: backup.Backup, between: Callable[[], None] = lambda: None) -> list[str]:
+    def work(self, job: BackupDeps, between: Callable[[], None] = lambda: None) -> list[str]:
         """What the host does: one message after the other, gone only when its function has returned."""
         done = []
         while waiting := self.queues.visible(backup.QUEUE):
@@ -89,8 +89,8 @@ class World:
         """Every set that is listed as a backup must be whole, to the last document."""
         for info in self.sealed():
             manifest = sets.read_manifest(self.backups, info, [SIGNER.public()]).manifest
-            checking.check_content(self.backups, manifest, parse_identities(SECRET), ListReporter())
-        problems = [f for f in checking.check_chain(self.backups, [SIGNER.public()]) if f.problem]
+            verify.verify_content(self.backups, manifest, parse_identities(SECRET), ListReporter())
+        problems = verify.verify_chain(self.backups, [SIGNER.public()])
         assert not problems
 
     def restore(

@@ -13,10 +13,10 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
-from local.fakes.faults import Plan, faulty
+from local.fakes.faults import FaultPlan, faulty
 from local.fakes.health import SwitchedHealth
 from local.fakes.notifications import MemoryNotifications
-from shared.backup.sets import MANIFEST, new_id
+from shared.backup.sets import MANIFEST, format_set_id
 from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, load
 from shared.power import job as power
@@ -87,7 +87,7 @@ class World:
 
     def seal(self, begun: datetime) -> None:
         """A set that was begun then and is sealed now."""
-        self.backups.create(f"sets/daily/{new_id(begun)}/{MANIFEST}", b"{}")
+        self.backups.create(f"sets/daily/{format_set_id(begun)}/{MANIFEST}", b"{}")
 
     def truth(self) -> MachineState:
         """What it is doing, whatever the views show; costs no call."""
@@ -107,8 +107,8 @@ class World:
         assert since is not None
         return since
 
-    def job(self, plan: Plan | None = None, *, with_backups: bool = True) -> Power:
-        plan = plan or Plan()
+    def job(self, plan: FaultPlan | None = None, *, with_backups: bool = True) -> Power:
+        plan = plan or FaultPlan()
         machines = faulty(self.machines, plan, "machines")
         fleet = Fleet(
             {"vm": machines},
@@ -123,7 +123,7 @@ class World:
         probe = faulty(self.health, plan, "health")
         return Power(fleet, machines, notifications, [probe], faulty(self, plan, "self").begin_backup)
 
-    def tick(self, plan: Plan | None = None) -> power.Outcome:
+    def tick(self, plan: FaultPlan | None = None) -> power.Outcome:
         (outcome,) = power.tick(self.job(plan))
         return outcome
 

@@ -20,7 +20,7 @@ from shared.deploy.state_machine import DeployProgress, DeployState, parse_progr
 from shared.kernel.codec import decode_json
 from shared.kernel.errors import AlreadyExists, Corrupt, NotFound, UsageError
 from shared.kernel.ports import Blobs, Clock
-from shared.records.runs import Run, Runs
+from shared.records.runs import RunRecord, Runs
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ def _dump(record: DeployRecord) -> bytes:
     return json.dumps(asdict(_run(record)), default=lambda at: at.isoformat(), ensure_ascii=False).encode()
 
 
-def _run(record: DeployRecord) -> Run:
+def _run(record: DeployRecord) -> RunRecord:
     """As any other run is shown; what only a deploy has is in its details."""
     progress = record.progress
     word = "running"
@@ -248,7 +248,7 @@ def _run(record: DeployRecord) -> Run:
     details = {**asdict(record), "progress": progress.plain()}
     for name in ("started", "updated"):
         del details[name]
-    return Run(
+    return RunRecord(
         JOB,
         progress.key,
         word,
@@ -260,7 +260,7 @@ def _run(record: DeployRecord) -> Run:
     )
 
 
-def _kept(run: Run) -> DeployRecord:
+def _kept(run: RunRecord) -> DeployRecord:
     plain = {_OLD_KEYS.get(name, name): value for name, value in run.details.items()}
     try:
         plain |= {name: _moment(plain.get(name)) for name in ("merged_at", "unwell", "blind", "applied")}

@@ -18,7 +18,7 @@ from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Una
 from shared.kernel.ports import Lease
 from shared.notifications.ports import Notice, Severity
 from shared.records.approvals import Approvals
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def rollback(deps: DeployDeps, way: RollbackPlan, *, by: str, say: Callable[[str
             deps.holds.release(_HOLD)
     who = f"by {by}" + (f", approved by {approver}" if approver else "")
     subject = f"revision {way.arguments['revision']}"
-    Audit(deps.state, deps.clock).append(by, ACTION, subject, "done" if done else "failed")
+    AuditTrail(deps.state, deps.clock).append(by, ACTION, subject, "done" if done else "failed")
     if outcome is not None and not outcome.succeeded:
         raise Unavailable("the way back failed", value=outcome.reason, hint="See groundcrew deploy history.")
     told = f"{deps.policy.release}: {way}"

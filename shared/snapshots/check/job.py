@@ -29,7 +29,7 @@ from shared.kernel.errors import (
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.timestamps import parse_timestamp
 from shared.notifications.ports import Notice, Notifier, Severity
-from shared.records.audit import Audit
+from shared.records.audit import AuditTrail
 from shared.records.runs import Runs
 from shared.snapshots.check import decide as core
 from shared.snapshots.check.disks import OWNER, CheckDisks
@@ -199,7 +199,7 @@ def run(job: Checks, check: Check) -> Checked:
         details = {"size_gb": snapshot.size_gb, "seconds": took.total_seconds(), "proven": bool(proven)}
         state = "failed" if problems else "done"
         progress.finish(state, summary, "; ".join(problems), **details)
-        Audit(job.state, job.clock).append(OWNER, "snapshots.check", snapshot.name, summary)
+        AuditTrail(job.state, job.clock).append(OWNER, "snapshots.check", snapshot.name, summary)
         log.info("snapshots.checked", extra={"snapshot": snapshot.name, "problems": problems, **details})
         return Checked(snapshot.name, bool(proven), tuple(problems), took)
 

@@ -140,7 +140,7 @@ def doomed(app) -> Iterator[str]:
     reason = "the oplog [of rs0] overflowed"
     note = json.dumps({"at": "2026-03-01T01:00:00+00:00", "error": reason}).encode()
     begin = datetime.now(UTC)
-    wheres = [f"sets/manual/{sets.new_id(begin + timedelta(seconds=s))}/" for s in range(120)]
+    wheres = [f"sets/manual/{sets.format_set_id(begin + timedelta(seconds=s))}/" for s in range(120)]
     for where in wheres:
         app.backups.create(where + sets.FAILED, note)
     yield reason

@@ -23,7 +23,7 @@ from shared.adapters.clock import SystemClock
 from shared.backup import sets
 from shared.backup import verify as checking
 from shared.formats.agekeys import parse_identities
-from shared.records.runs import Run, Runs
+from shared.records.runs import RunRecord, Runs
 from shared.settings import environment as config
 
 
@@ -51,14 +51,14 @@ class Night:
     def sealed(self) -> list[sets.SetInfo]:
         return [s for s in sets.list_sets(self.backups) if s.state == "sealed"]
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunRecord]:
         return list(Runs(self.state, SystemClock()).all("backup"))
 
     def verify(self) -> None:
         for info in self.sealed():
             manifest = sets.read_manifest(self.backups, info, ()).manifest
             secrets = parse_identities(self.stack.identity.read_text())
-            checking.check_content(self.backups, manifest, secrets, ListReporter())
+            checking.verify_content(self.backups, manifest, secrets, ListReporter())
 
 
 @pytest.fixture

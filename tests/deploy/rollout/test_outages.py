@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Plan
+from local.fakes.faults import Fault, FaultPlan
 from shared.deploy import job as deploy
 from shared.deploy import sweep
 from shared.deploy.rollout.session import DeploySession
@@ -119,14 +119,14 @@ def test_a_push_that_came_first_is_helped_by_the_event_that_names_its_pull_reque
 @pytest.mark.parametrize("error", [Unavailable("the storage does not answer"), UsageError("too long")])
 def test_progress_that_cannot_be_noted_does_not_stop_helm(world, files, error) -> None:
     sha = world.deployed_first()
-    deps = world.deps(Plan(Fault(error, operation="state.replace", times=99)))
+    deps = world.deps(FaultPlan(Fault(error, operation="state.replace", times=99)))
     with world.state.lease(deps.lock, duration=timedelta(seconds=30)) as lease:
         DeploySession(deps, world.record(sha), lease).say("Deployment rocketchat: InProgress")
 
 
 def test_whoever_lost_the_lease_stops_helm_even_if_there_is_nothing_to_say(world) -> None:
     sha = world.deployed_first()
-    deps = world.deps(Plan(Fault(Locked("the lease is lost"), operation="state.lease.check", step=1)))
+    deps = world.deps(FaultPlan(Fault(Locked("the lease is lost"), operation="state.lease.check", step=1)))
     with deps.state.lease(deps.lock, duration=timedelta(seconds=30)) as lease:
         book = DeploySession(deps, world.record(sha), lease)
         book.say("")
@@ -242,7 +242,7 @@ def test_a_revision_that_somebody_made_meanwhile_is_not_taken_for_ones_own(world
 def test_a_mistake_of_ours_ends_one_deploy_and_is_told(world, files) -> None:
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"))
-    plan = Plan(Fault(RuntimeError("a mistake"), operation="forge.branch_tip", times=50))
+    plan = FaultPlan(Fault(RuntimeError("a mistake"), operation="forge.branch_tip", times=50))
     world.work(plan)
     record = world.record(sha)
     assert (record.state, record.told) == (DeployState.FAILED, True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.fakes.faults import Fault, Plan
+from local.fakes.faults import Fault, FaultPlan
 from shared.deploy import drift_job as drift
 from shared.deploy.ports.releases import ChartPackage
 from shared.deploy.rollout import rollback as going_back
@@ -171,7 +171,7 @@ def test_a_release_that_failed_is_not_compared_and_not_applied_again(world, file
 def test_a_correction_that_loses_its_lease_ends_there(world) -> None:
     world.deployed_first()
     by_hand(world)
-    plan = Plan(Fault(Locked("the lease is lost"), operation="state.lease.check"))
+    plan = FaultPlan(Fault(Locked("the lease is lost"), operation="state.lease.check"))
     with pytest.raises(Locked):
         drift.correct_drift(world.deps(plan), by="ada")
     assert world.releases.status().status == "pending-rollback"
@@ -179,7 +179,7 @@ def test_a_correction_that_loses_its_lease_ends_there(world) -> None:
 
 def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(world) -> None:
     world.deployed_first()
-    plan = Plan(Fault(Refused("the cluster does not allow it"), operation="cluster.live"))
+    plan = FaultPlan(Fault(Refused("the cluster does not allow it"), operation="cluster.live"))
     with pytest.raises(Refused):
         drift.compare_release(world.deps(plan))
 

@@ -8,12 +8,12 @@ from decimal import Decimal
 
 import pytest
 
-from local.fakes.faults import Fault, Killed, Plan, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from local.fakes.prices import MemoryPrices
 from shared.cloud.prices import Price, PriceKind
 from shared.kernel.errors import AlreadyExists, Conflict, Locked, NotFound, Refused, Unavailable
 from shared.records.runs import Runs
-from shared.retention.decide import Kept
+from shared.retention.decide import Keep
 from shared.snapshots import job as snapshots
 from shared.snapshots.check import job as snapshot_check
 from shared.snapshots.check.job import Checks
@@ -39,14 +39,14 @@ class Site:
             created = world.clock.now() - day * DAY
             world.disks.add_snapshot(f"s{day}", self.disk, created=created, tags={**OURS, "team": "chat"})
 
-    def job(self, plan: Plan | None = None, **more) -> Checks:
-        plan = plan or Plan()
+    def job(self, plan: FaultPlan | None = None, **more) -> Checks:
+        plan = plan or FaultPlan()
         disks = faulty(self.world.disks, plan, "disks")
         state = faulty(self.world.state, plan, "state")
         job = Checks(disks, self.prices, state, self.world.clock, self.world.notifications)
         return replace(job, **more)
 
-    def check(self, plan: Plan | None = None, name: str = "s0") -> snapshot_check.Checked:
+    def check(self, plan: FaultPlan | None = None, name: str = "s0") -> snapshot_check.Checked:
         job = self.job(plan)
         (planned,) = snapshot_check.survey(job, name)
         return snapshot_check.run(job, planned)
@@ -95,7 +95,7 @@ def test_a_price_that_is_missing_is_said_and_not_guessed(site, why: str) -> None
     site.prices = MemoryPrices()
     if why == "no answer":
         fault = Fault(Unavailable("Retail prices"), operation="prices.storage")
-        site.prices = faulty(site.prices, Plan(fault), "prices")
+        site.prices = faulty(site.prices, FaultPlan(fault), "prices")
     (check,) = snapshot_check.survey(site.job(), "s1")
     assert check.most is None
     assert "could be had" in check.missing or "could not be had" in check.missing
@@ -153,7 +153,7 @@ def test_a_disk_that_is_not_what_the_snapshot_promised_takes_the_proof_away(site
 
 def test_a_disk_that_azure_made_although_its_answer_was_lost_is_removed_and_nothing_is_proven(site) -> None:
     fault = Fault(Unavailable("no answer"), operation="disks.create_disk", when="after")
-    result = site.check(Plan(fault))
+    result = site.check(FaultPlan(fault))
     assert (result.proven, result.problems) == (False, ("no answer",))
     assert site.disks() == ["data"]
     assert PROVEN not in site.tags()
@@ -163,20 +163,20 @@ def test_a_failure_to_look_does_not_take_an_older_proof_away(site) -> None:
     site.check()
     site.world.clock.advance(DAY)
     fault = Fault(Unavailable("no answer"), operation="disks.create_disk")
-    assert not site.check(Plan(fault)).proven
+    assert not site.check(FaultPlan(fault)).proven
     assert site.tags()[PROVEN] == "2026-03-02T03:00Z"
 
 
 def test_a_disk_of_that_name_that_was_there_before_is_left_alone(site) -> None:
     fault = Fault(AlreadyExists("There is one of that name"), operation="disks.create_disk")
-    plan = Plan(fault)
+    plan = FaultPlan(fault)
     assert "There is one of that name" in site.check(plan).problems[0]
     assert plan.count("disks.delete_disk") == 0
 
 
 def test_a_disk_that_cannot_be_removed_is_told_and_removed_by_the_tick_after_its_time(site) -> None:
     fault = Fault(Conflict("Delete disk: busy"), operation="disks.delete_disk")
-    result = site.check(Plan(fault))
+    result = site.check(FaultPlan(fault))
     assert result.proven
     assert "is removed by its tag after 2 h" in result.problems[0]
     assert len(site.disks()) == 2
@@ -208,7 +208,7 @@ def test_the_newest_proven_one_is_never_removed(site) -> None:
     site.check(name="s1")
     site.world.clock.advance(300 * DAY)
     decisions = snapshots.survey(site.world.job()).decisions
-    kept = {d.item.name.rpartition("/")[2]: d.because for d in decisions if isinstance(d, Kept)}
+    kept = {d.item.name.rpartition("/")[2]: d.reasons for d in decisions if isinstance(d, Keep)}
     assert "newest proven" in kept["s1"]
     snapshots.cycle(site.world.job())
     site.world.disks.add_snapshot("young", site.disk, created=site.world.clock.now(), tags=OURS)
@@ -241,13 +241,13 @@ def test_two_checks_at_once_make_one_disk(site) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_every_step_no_disk_outlives_its_time_and_the_next_check_proves(make_world, when) -> None:
-    plan = Plan()
+    plan = FaultPlan()
     Site(make_world()).check(plan)
     assert len(plan.steps) > 12
     left = 0
     for step in range(len(plan.steps)):
         site = Site(make_world())
-        plan = Plan(Fault(Killed(), step=step, when=when))
+        plan = FaultPlan(Fault(Killed(), step=step, when=when))
         with pytest.raises(Killed):
             site.check(plan)
         told = f"killed {when} step {step}: {plan.steps[step]}"
@@ -264,12 +264,12 @@ def test_killed_at_every_step_no_disk_outlives_its_time_and_the_next_check_prove
 
 
 def test_any_call_that_fails_once_leaves_no_disk_behind(make_world) -> None:
-    plan = Plan()
+    plan = FaultPlan()
     Site(make_world()).check(plan)
     for step in range(len(plan.steps)):
         for when in ("before", "after"):
             site = Site(make_world())
-            broken = Plan(Fault(Unavailable("it does not answer"), step=step, when=when))
+            broken = FaultPlan(Fault(Unavailable("it does not answer"), step=step, when=when))
             try:
                 result = site.check(broken)
             except Unavailable:

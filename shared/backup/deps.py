@@ -1,0 +1,58 @@
+"""What the backup job needs: the outside systems as ports, and what policy and settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from shared.formats.agekeys import Recipient
+from shared.formats.manifest import Signer
+from shared.kernel.ports import Blobs, Clock, Queues
+from shared.mongodb.ports import SourceDatabase
+from shared.records.holds import Holds
+from shared.records.runs import Runs
+
+if TYPE_CHECKING:
+    from shared.policy import BackupPolicy
+
+JOB = "backup"
+LEASE = timedelta(seconds=30)
+# Renewed with each part; the machine is not stopped while a set is on its way.
+_HOLD = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class BackupDeps:
+    """The ports and the settings of the backup job."""
+
+    connect: Callable[[], SourceDatabase]  # connects when called, so that a refusal can be recorded
+    backups: Blobs  # the container of backup sets
+    state: Blobs  # the container of run records, locks, holds and the audit trail
+    queues: Queues
+    clock: Clock
+    recipients: dict[str, Recipient]  # by their text form
+    signer: Signer
+    tool: str  # what writes the archives, `groundcrew <version>`
+    zone: ZoneInfo  # in which weeks and months begin
+    policy: BackupPolicy
+    threads: int = 2  # of zstd, beside the caller
+    timeout: timedelta = timedelta(hours=20)  # a set that is not sealed by then has failed
+    daily_at: time = time(1)  # UTC, when the timer fires
+    # Why the database is out of reach on purpose; empty if it is not.
+    offline_reason: Callable[[], str] = lambda: ""
+
+    @property
+    def runs(self) -> Runs:
+        """The run records."""
+        return Runs(self.state, self.clock)
+
+    def place_hold(self, set_id: str) -> None:
+        """Keep the machine from being stopped while the set is being made."""
+        Holds(self.state, self.clock).put(f"backup/{set_id}", f"backup {set_id}", _HOLD)
+
+    def release_hold(self, set_id: str) -> None:
+        """The set is sealed or failed."""
+        Holds(self.state, self.clock).release(f"backup/{set_id}")
