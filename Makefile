@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test lint generate bench helm lock clean
+.PHONY: help setup packages demo up test lint generate bench real helm lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -47,7 +47,7 @@ up: setup ## Run the embedded stack until Ctrl-C; the host on port 7071 if it is
 # By file, since the tests of some go on where the one before ended. (Groups, which would say so in the tests, are not
 # seen by pytest-xdist 3.8 with pytest 9.2, which no longer takes the names that it gives to tests.)
 test: setup ## All tests, on both cores
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/real
 
 lint: setup ## Style, types, layers, and that what is generated is current
 	@$(BIN)/ruff check .
@@ -60,6 +60,11 @@ generate: setup ## Write docs/settings.md, docs/policy.md and the schema anew
 
 bench: setup ## Measure the figures of the issues into bench/results.json
 	@$(BIN)/python -m bench
+
+# Builds with Go, which nothing else needs; SLOW=1 adds kube-apiserver, OpenTofu and the like.
+real: setup ## Build real programs into .local/real, and run what only they can prove
+	@$(BIN)/python -m local.real $(if $(SLOW),--slow)
+	@$(BIN)/python -m pytest -q -rs tests/real
 
 helm: setup ## Bring the official Helm into bin/, checked, for deploying
 	@$(BIN)/python -m local.helm --into bin
