@@ -63,7 +63,7 @@ def _signing() -> tuple[str, str]:
     from shared.formats.manifest import Signer
 
     signer = Signer.generate()
-    return signer.text(), signer.public()
+    return signer.secret_text(), signer.public_text()
 
 
 def _write(path: Path, secret: str, public: str) -> None:

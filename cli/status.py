@@ -1,4 +1,4 @@
-"""`groundcrew status`: what `/api/status` tells, on a laptop."""
+"""`groundcrew status`: what `/api/status` answers, in a terminal."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from cli.console import answer, as_json
 @click.command()
 @as_json
 def status(json_: bool) -> None:
-    """Show the newest backup, what runs, what holds the machine up, and the last cost report."""
+    """Show the newest backup, runs, holds, machines and the last cost report."""
     from shared.wiring.status import status as gather
 
-    found = gather()
-    answer(found, json_=json_, text="\n".join(_lines(found)))
+    report = gather()
+    answer(report, json_=json_, text="\n".join(_format_lines(report)))
 
 
-def _lines(value: Any, indent: str = "") -> list[str]:
+def _format_lines(value: Any, indent: str = "") -> list[str]:
     if isinstance(value, dict):
         pairs = value.items()
-        return [line for key, item in pairs for line in _entry(str(key), item, indent)]
+        return [line for key, item in pairs for line in _format_entry(str(key), item, indent)]
     if isinstance(value, list):
-        return [line for item in value for line in _lines(item, indent)]
+        return [line for item in value for line in _format_lines(item, indent)]
     return [indent + line for line in str(value).splitlines()]
 
 
-def _entry(key: str, item: Any, indent: str) -> list[str]:
+def _format_entry(key: str, item: Any, indent: str) -> list[str]:
     if isinstance(item, dict | list) or "\n" in str(item):
-        return [f"{indent}{key}:", *_lines(item, indent + "  ")]
+        return [f"{indent}{key}:", *_format_lines(item, indent + "  ")]
     return [f"{indent}{key}: {item}"]

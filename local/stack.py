@@ -105,12 +105,12 @@ class Stack:
         """The keys of this stack, made at its first start."""
         signing = self.state_dir / "keys" / "signing.key"
         _secret_file(self.identity, lambda: generate_identity(post_quantum=False)[0])
-        _secret_file(signing, lambda: Signer.generate().text())
+        _secret_file(signing, lambda: Signer.generate().secret_text())
         signer = Signer.parse(signing.read_text())
         return {
             "GROUNDCREW_AGE_RECIPIENTS": parse_identities(self.identity.read_text())[0].recipient(),
-            "GROUNDCREW_SIGNING_KEY": signer.text(),
-            "GROUNDCREW_TRUSTED_SIGNERS": signer.public(),
+            "GROUNDCREW_SIGNING_KEY": signer.secret_text(),
+            "GROUNDCREW_TRUSTED_SIGNERS": signer.public_text(),
         }
 
     def _kept(self, name: str) -> str | None:

@@ -17,7 +17,7 @@ from shared.kernel.storage_limits import check_blob_name, lease_seconds
 
 
 @dataclass(slots=True)
-class _Grip:
+class _LeaseState:
     """Who has a lease; `until` is None while the holder lives and renews it."""
 
     holder: str
@@ -32,7 +32,7 @@ class MemoryBlobs:
         self._clock = clock or ManualClock()
         self._lock = threading.RLock()
         self._stored: dict[str, tuple[bytes, BlobInfo]] = {}
-        self._grips: dict[str, _Grip] = {}
+        self._leases: dict[str, _LeaseState] = {}
         self._versions = 0
 
     def create(self, name: str, data: bytes) -> BlobInfo:
@@ -45,8 +45,8 @@ class MemoryBlobs:
     def replace(self, name: str, data: bytes, *, etag: str | None) -> BlobInfo:
         """Write over the version `etag`, or unconditionally if None. Raises `Conflict`, `Locked`."""
         with self._lock:
-            found = self._stored.get(check_blob_name(name))
-            if etag and (found is None or found[1].etag != etag):
+            entry = self._stored.get(check_blob_name(name))
+            if etag and (entry is None or entry[1].etag != etag):
                 raise Conflict(f"blob {name} has changed", hint="Read it again and decide anew.")
             self._refuse_if_leased(name)
             return self._put(name, data)
@@ -86,8 +86,8 @@ class MemoryBlobs:
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), as they were when it began."""
         with self._lock:
-            found = sorted(name for name in self._stored if name.startswith(prefix))
-            infos = [self._stored[name][1] for name in found]
+            entry = sorted(name for name in self._stored if name.startswith(prefix))
+            infos = [self._stored[name][1] for name in entry]
         yield from infos
 
     def delete(self, name: str) -> None:
@@ -105,20 +105,20 @@ class MemoryBlobs:
     def holders_died(self) -> None:
         """All that hold leases now have died: nobody renews, so each lease ends after its duration."""
         with self._lock:
-            for grip in self._grips.values():
-                grip.until = self._clock.now() + grip.duration
+            for lease in self._leases.values():
+                lease.until = self._clock.now() + lease.duration
 
     def break_lease(self, name: str) -> None:
         """Take the lease away from whoever holds it, as an operator can."""
         with self._lock:
-            self._grips.pop(name, None)
+            self._leases.pop(name, None)
 
     def _get(self, name: str) -> tuple[bytes, BlobInfo]:
         with self._lock:
-            found = self._stored.get(check_blob_name(name))
-        if found is None:
+            entry = self._stored.get(check_blob_name(name))
+        if entry is None:
             raise NotFound(f"there is no blob {name}")
-        return found
+        return entry
 
     def _put(self, name: str, data: bytes | bytearray) -> BlobInfo:
         self._versions += 1
@@ -130,28 +130,28 @@ class MemoryBlobs:
 
     def _refuse_if_leased(self, name: str) -> None:
         if self._holder(name) is not None:
-            raise Locked(f"blob {name} is leased", hint="Somebody else is at it; try again later.")
+            raise Locked(f"blob {name} is leased", hint="Another process holds it; try again later.")
 
     def _holder(self, name: str) -> str | None:
-        grip = self._grips.get(name)
-        if grip is None or (grip.until is not None and self._clock.now() >= grip.until):
+        lease = self._leases.get(name)
+        if lease is None or (lease.until is not None and self._clock.now() >= lease.until):
             return None
-        return grip.holder
+        return lease.holder
 
     def _acquire(self, name: str, duration: timedelta) -> str:
         with self._lock:
             if name not in self._stored:
                 self._put(name, b"")
             self._refuse_if_leased(name)
-            self._grips[name] = _Grip(uuid.uuid4().hex, duration)
-            return self._grips[name].holder
+            self._leases[name] = _LeaseState(uuid.uuid4().hex, duration)
+            return self._leases[name].holder
 
     def _release(self, name: str, holder: str) -> None:
         with self._lock:
             if self._holder(name) == holder:
-                del self._grips[name]
+                del self._leases[name]
 
-    def _holds(self, name: str, holder: str) -> bool:
+    def _is_held_by(self, name: str, holder: str) -> bool:
         with self._lock:
             return self._holder(name) == holder
 
@@ -195,5 +195,8 @@ class _MemoryLease:
         self._blobs._release(self._name, self._holder)
 
     def check(self) -> None:
-        if not self._blobs._holds(self._name, self._holder):
-            raise Locked(f"the lease on blob {self._name} is lost", hint="Stop here; a later run goes on.")
+        if not self._blobs._is_held_by(self._name, self._holder):
+            raise Locked(
+                f"the lease on blob {self._name} is lost",
+                hint="The work stops here; the next run continues it.",
+            )

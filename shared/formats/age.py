@@ -62,11 +62,11 @@ class Encryptor:
             view = view[missing:]
             if not view:
                 return
-            out.append(self._next(bytes(self._held), last=False))
+            out.append(self._next_chunk(bytes(self._held), last=False))
             self._held.clear()
         position = 0
         while len(view) - position > _CHUNK:
-            out.append(self._next(view[position : position + _CHUNK], last=False))
+            out.append(self._next_chunk(view[position : position + _CHUNK], last=False))
             position += _CHUNK
         self._held += view[position:]
         if out:
@@ -74,10 +74,10 @@ class Encryptor:
 
     def finish(self) -> None:
         """Seal and pass on the last chunk. Nothing may be written afterwards."""
-        self._write(self._next(bytes(self._held), last=True))
+        self._write(self._next_chunk(bytes(self._held), last=True))
         self._held.clear()
 
-    def _next(self, chunk: bytes | memoryview, *, last: bool) -> bytes:
+    def _next_chunk(self, chunk: bytes | memoryview, *, last: bool) -> bytes:
         nonce = self._counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
         self._counter += 1
         return self._seal(nonce, chunk, None)
@@ -113,14 +113,14 @@ def decrypt(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: st
         if len(sealed) < _TAG or (last and counter and len(sealed) == _TAG):
             raise Corrupt(f"{name} is truncated", value=f"{len(sealed)} bytes in its last chunk")
         try:
-            plain = opener(counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00"), sealed, None)
+            chunk = opener(counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00"), sealed, None)
         except InvalidTag as error:
             raise Corrupt(
                 f"{name} does not authenticate", value=f"chunk {counter}", hint="It was changed or cut short."
             ) from error
         counter += 1
-        if plain:
-            yield plain
+        if chunk:
+            yield chunk
         if last:
             return
 
@@ -195,7 +195,7 @@ class _Source:
     def __init__(self, chunks: Iterator[bytes], name: str) -> None:
         self.name, self._chunks, self._held, self._position = name, chunks, b"", 0
 
-    def _more(self) -> bool:
+    def _read_more(self) -> bool:
         for chunk in self._chunks:
             if chunk:
                 self._held, self._position = self._held[self._position :] + chunk, 0
@@ -204,19 +204,19 @@ class _Source:
 
     def take(self, size: int) -> bytes:
         """`size` bytes, or fewer at the end."""
-        while len(self._held) - self._position < size and self._more():
+        while len(self._held) - self._position < size and self._read_more():
             pass
         start = self._position
         self._position = min(start + size, len(self._held))
         return self._held[start : self._position]
 
     def exhausted(self) -> bool:
-        return self._position == len(self._held) and not self._more()
+        return self._position == len(self._held) and not self._read_more()
 
     def line(self) -> bytes:
         """Up to and without the next newline."""
         while (end := self._held.find(b"\n", self._position)) < 0:
-            if len(self._held) - self._position > _HEADER_LIMIT or not self._more():
+            if len(self._held) - self._position > _HEADER_LIMIT or not self._read_more():
                 raise Corrupt(f"{self.name} is truncated", value="in its header")
         start, self._position = self._position, end + 1
         return self._held[start:end]

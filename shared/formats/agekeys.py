@@ -90,14 +90,14 @@ class X25519Identity:
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """Try every X25519 stanza."""
         private = X25519PrivateKey.from_private_bytes(self.secret)
-        ours = private.public_key().public_bytes_raw()
+        own_public = private.public_key().public_bytes_raw()
         for stanza in stanzas:
             share = _argument(stanza, "X25519", 32)
             if share is None:
                 continue
             try:
                 secret = private.exchange(X25519PublicKey.from_public_bytes(share))
-                opener = ChaCha20Poly1305(_x25519_key(secret, share, ours))
+                opener = ChaCha20Poly1305(_x25519_key(secret, share, own_public))
                 return opener.decrypt(_ZERO_NONCE, stanza.body, None)
             except (InvalidTag, ValueError):  # not ours, or a share of low order
                 continue
@@ -197,7 +197,7 @@ def parse_identities(text: str) -> list[Identity]:
 
     Raises UsageError, which never holds the secret.
     """
-    found: list[Identity] = []
+    identities: list[Identity] = []
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.strip()
         if not entry or entry.startswith("#"):
@@ -208,10 +208,10 @@ def parse_identities(text: str) -> list[Identity]:
             raise UsageError(f"line {number} is not an age identity", hint=_IDENTITY_CURE) from error
         if len(data) != 32 or prefix not in ("age-secret-key-", "age-secret-key-pq-"):
             raise UsageError(f"line {number} is not an age identity we know", hint=_IDENTITY_CURE)
-        found.append(HybridIdentity(data) if prefix == "age-secret-key-pq-" else X25519Identity(data))
-    if not found:
+        identities.append(HybridIdentity(data) if prefix == "age-secret-key-pq-" else X25519Identity(data))
+    if not identities:
         raise UsageError("the key file holds no identity", hint=_IDENTITY_CURE)
-    return found
+    return identities
 
 
 _RECIPIENT_CURE = "A recipient begins with age1 and is printed by `groundcrew keys generate`."

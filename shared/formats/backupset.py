@@ -25,9 +25,9 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def strict_record(cls: type[T]) -> type[T]:
     """A frozen dataclass whose JSON may have no other fields than its own."""
-    made = dataclass(frozen=True, slots=True)(cls)
-    made.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
-    return made
+    decorated = dataclass(frozen=True, slots=True)(cls)
+    decorated.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
+    return decorated
 
 
 @strict_record
@@ -191,8 +191,8 @@ class Manifest:
 
 def record_to_json(value: Any) -> dict[str, Any]:
     """A dataclass of this module as plain JSON values; `klass` is written `class`."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_iso))
-    renamed: dict[str, Any] = _renamed(plain, "klass", "class")
+    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_format_iso))
+    renamed: dict[str, Any] = _rename_key(fields, "klass", "class")
     return renamed
 
 
@@ -201,9 +201,9 @@ def encode_record(value: Any) -> bytes:
     return canonical_json(record_to_json(value))
 
 
-def canonical_json(plain: object) -> bytes:
+def canonical_json(fields: object) -> bytes:
     """See `encode_record`."""
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> T:
@@ -211,12 +211,12 @@ def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> 
     from pydantic import ValidationError
 
     try:
-        plain = json.loads(data) if isinstance(data, bytes) else data
-        if not isinstance(plain, dict):
+        fields = json.loads(data) if isinstance(data, bytes) else data
+        if not isinstance(fields, dict):
             raise Corrupt(f"{name} is not a JSON object")
-        if plain.get("format") != FORMAT:
-            raise Corrupt(f"{name} is of another format", value=plain.get("format"))
-        parsed: T = _adapter(cast("Any", kind)).validate_python(_renamed(plain, "class", "klass"))
+        if fields.get("format") != FORMAT:
+            raise Corrupt(f"{name} is of another format", value=fields.get("format"))
+        parsed: T = _adapter(cast("Any", kind)).validate_python(_rename_key(fields, "class", "klass"))
         return parsed
     except ValidationError as error:
         first = error.errors()[0]
@@ -233,15 +233,15 @@ def _adapter(kind: Any) -> Any:
     return TypeAdapter(kind)
 
 
-def _renamed(value: Any, old: str, new: str) -> Any:
+def _rename_key(value: Any, old: str, new: str) -> Any:
     if isinstance(value, dict):
-        return {(new if key == old else key): _renamed(item, old, new) for key, item in value.items()}
+        return {(new if key == old else key): _rename_key(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [_renamed(item, old, new) for item in value]
+        return [_rename_key(item, old, new) for item in value]
     return value
 
 
-def _iso(value: object) -> str:
+def _format_iso(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)

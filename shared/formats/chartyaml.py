@@ -75,27 +75,27 @@ class _Loader(yaml.SafeLoader):
 
 def read_values(text: str, name: str) -> ValuesFile:
     """One values file; an empty one has no values. Raises `Refused` naming the file and the line."""
-    found = _read(text, name)
-    if not found:
+    documents = _read_documents(text, name)
+    if not documents:
         return ValuesFile({}, {})
-    if len(found) > 1 or not isinstance(found[0][0], dict):
+    if len(documents) > 1 or not isinstance(documents[0][0], dict):
         raise Refused(f"{name} is not one mapping of values", hint="Write key: value pairs")
-    return ValuesFile(*found[0])
+    return ValuesFile(*documents[0])
 
 
 def read_as_sops(text: str, name: str) -> Mapping[str, Any]:
     """The values of one file as SOPS reads it, to which `yes` is a text. Raises `Refused`."""
-    found = _read(text, name, as_sops)
-    if len(found) != 1 or not isinstance(found[0][0], dict):
+    documents = _read_documents(text, name, as_sops)
+    if len(documents) != 1 or not isinstance(documents[0][0], dict):
         raise Refused(f"{name} is not one mapping of values", hint="Write key: value pairs")
-    values: dict[str, Any] = found[0][0]
+    values: dict[str, Any] = documents[0][0]
     return values
 
 
 def read_manifests(text: str, name: str = "the rendered chart") -> list[Mapping[str, Any]]:
     """The documents of a YAML stream that are not empty; lists are unfolded. Raises `Refused`."""
     manifests: list[Mapping[str, Any]] = []
-    for value, _lines in _read(text, name):
+    for value, _lines in _read_documents(text, name):
         if not isinstance(value, dict):
             raise Refused(f"{name} has a document that is no object", value=type(value).__name__)
         items = value.get("items") if str(value.get("kind", "")).endswith("List") else None
@@ -120,24 +120,24 @@ def merged(layers: list[Mapping[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _read(
+def _read_documents(
     text: str, name: str, resolve: Callable[[str], Scalar] = as_helm
 ) -> list[tuple[Any, dict[Path, int]]]:
     if len(text) > MAX_CHARACTERS:
         raise Refused(f"{name} is larger than allowed, in characters", value=MAX_CHARACTERS)
     try:
-        loader, found = _Loader(text), []
+        loader, documents = _Loader(text), []
         while loader.check_node():
             node = loader.get_node()
             reader = _Reader(resolve)
             value = reader.value(node, ()) if node is not None else None
             if value is not None:
-                found.append((value, reader.lines))
-        return found
+                documents.append((value, reader.lines))
+        return documents
     except (yaml.YAMLError, _Problem, RecursionError, ValueError) as error:
         # PyYAML's words quote an alias, a tag or the line, each of which may be somebody's secret.
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        position = getattr(error, "problem_mark", None)
+        where = f"line {position.line + 1}, column {position.column + 1}" if position else "the file"
         problem = error.problem if isinstance(error, _Problem) else "it is malformed"
         raise Refused(
             f"{name} is not readable as YAML", value=f"{where}: {problem}", hint="Mend it and merge again"
@@ -152,19 +152,19 @@ class _Reader:
         self._count = self._characters = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        self._tick()
+        self._count_node()
         if len(path) > MAX_DEPTH:
             raise _Problem("it is nested too deeply", node)
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            return self._read_scalar(node)
         if node.tag not in _PLAIN:
             raise _Problem("a tag that is not for plain data", node)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
+            return self._read_mapping(node, path)
         return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
 
-    def _scalar(self, node: yaml.ScalarNode) -> Scalar:
+    def _read_scalar(self, node: yaml.ScalarNode) -> Scalar:
         kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
         self._characters += len(text)  # a long text that many aliases repeat is as costly as many values
         if self._characters > MAX_UNFOLDED_CHARACTERS:
@@ -177,12 +177,12 @@ class _Reader:
             return base64.b64decode(text).decode(errors="replace")
         if kind not in _TAGS:
             raise _Problem("a tag that is not for plain data", node)
-        made = self._resolve(text)
-        if not isinstance(made, _TAGS[kind]) or (isinstance(made, bool) and kind != "bool"):
+        result = self._resolve(text)
+        if not isinstance(result, _TAGS[kind]) or (isinstance(result, bool) and kind != "bool"):
             raise _Problem("a value is not what its tag says", node)
-        return float(made) if kind == "float" and made is not None else made
+        return float(result) if kind == "float" and result is not None else result
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _read_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         own = set[str]()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -193,28 +193,28 @@ class _Reader:
                 # To SOPS it is a key like others, and what it brings in stands in the MAC where it does.
                 raise _Problem("a merge key in a file of SOPS is not served", key)
             own.add(key.value)
-        made: dict[str, Any] = {}
-        for key_node, value_node in self._pairs(node):
+        result: dict[str, Any] = {}
+        for key_node, value_node in self._merged_pairs(node):
             name = str(key_node.value)
             self.lines[*path, name] = key_node.start_mark.line + 1
-            made[name] = self.value(value_node, (*path, name))
-        return made
+            result[name] = self.value(value_node, (*path, name))
+        return result
 
-    def _pairs(self, node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    def _merged_pairs(self, node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         """Keys and values; what `<<` brings in comes first, so that the mapping's own win."""
-        self._tick()
+        self._count_node()
         if isinstance(node, yaml.SequenceNode):  # of several that are merged the first wins
             for item in reversed(node.value):
-                yield from self._pairs(item)
+                yield from self._merged_pairs(item)
         elif isinstance(node, yaml.MappingNode):
             for key, value in sorted(node.value, key=lambda pair: pair[0].tag != _MERGE):
                 if key.tag == _MERGE:
-                    yield from self._pairs(value)
+                    yield from self._merged_pairs(value)
                 else:
-                    self._tick()
+                    self._count_node()
                     yield key, value
 
-    def _tick(self) -> None:
+    def _count_node(self) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
             raise _Problem("it unfolds to more values than allowed")

@@ -40,31 +40,31 @@ _TIME = re.compile(
 
 def as_helm(text: str) -> Scalar:
     """The value of a plain scalar in a file that Helm reads; a date is a text."""
-    return _OLD_WORDS[text] if text in _OLD_WORDS else _value(text)
+    return _OLD_WORDS[text] if text in _OLD_WORDS else _parse_value(text)
 
 
 def as_sops(text: str) -> Scalar:
     """The value of a plain scalar in a file that SOPS reads; a time is its text as RFC 3339 has it."""
-    found = _time(text)
-    return _value(text) if found is None else found
+    timestamp = _parse_time(text)
+    return _parse_value(text) if timestamp is None else timestamp
 
 
-def _value(text: str) -> Scalar:
+def _parse_value(text: str) -> Scalar:
     if text in _WORDS:
         return _WORDS[text]
     if text[0] == ".":
-        return _float(text)
+        return _parse_float(text)
     if text[0] not in "+-0123456789":
         return text
-    plain = text.replace("_", "")
-    number = _int(plain)
+    digits = text.replace("_", "")
+    number = _parse_int(digits)
     if number is not None:
         return number
-    found = _float(plain)
-    return text if isinstance(found, str) else found
+    real = _parse_float(digits)
+    return text if isinstance(real, str) else real
 
 
-def _int(text: str) -> int | None:
+def _parse_int(text: str) -> int | None:
     other = _OTHER_BASE.fullmatch(text)
     if other:
         base = {"hex": 16, "two": 2, "eight": 8}[str(other.lastgroup)]
@@ -76,25 +76,25 @@ def _int(text: str) -> int | None:
     return number if _LEAST <= number <= _MOST else None
 
 
-def _float(text: str) -> str | float:
+def _parse_float(text: str) -> str | float:
     if not _FLOAT.fullmatch(text):
         return text
     number = float(text)
     return text if math.isinf(number) else number  # to Go, what is out of range is no number
 
 
-def _time(text: str) -> str | None:
+def _parse_time(text: str) -> str | None:
     """What time.Time's MarshalText makes of a timestamp; None if it is none to yaml.v3."""
-    found = _TIME.fullmatch(text)
-    if found is None or (found["mark"] and (found["mark"] == " ") == bool(found["zone"])):
+    match = _TIME.fullmatch(text)
+    if match is None or (match["mark"] and (match["mark"] == " ") == bool(match["zone"])):
         return None  # with a T there must be a zone, with a space there must be none
-    zone = found["zone"] or "Z"
-    numbers = [int(found[n] or 0) for n in (1, 2, 3, 5, 6, 7)]
+    zone = match["zone"] or "Z"
+    numbers = [int(match[n] or 0) for n in (1, 2, 3, 5, 6, 7)]
     try:
         when = datetime(*numbers)  # type: ignore[arg-type] # noqa: DTZ001 - checked and written, not compared
     except ValueError:
         return None
     if zone != "Z" and (int(zone[1:3]) > 24 or int(zone[4:]) >= 60):
         return None
-    part = (found["part"] or "")[:9].rstrip("0")
+    part = (match["part"] or "")[:9].rstrip("0")
     return when.isoformat() + (f".{part}" if part else "") + ("Z" if zone[1:] == "00:00" else zone)

@@ -35,26 +35,26 @@ class Signer:
         return cls(os.urandom(32))
 
     @classmethod
-    def parse(cls, text: str) -> Signer:
+    def parse(cls, secret_text: str) -> Signer:
         """Raises UsageError, without the secret."""
         try:
-            return cls(_decode(text, _SECRET_PREFIX))
+            return cls(_decode_key(secret_text, _SECRET_PREFIX))
         except ValueError as error:
             hint = f"Expected {_SECRET_PREFIX}…, as `groundcrew keys generate` prints it."
             raise UsageError("not a signing key", hint=hint) from error
 
-    def text(self) -> str:
+    def secret_text(self) -> str:
         """The secret, for a vault."""
         return _SECRET_PREFIX + base64.urlsafe_b64encode(self.seed).decode().rstrip("=")
 
-    def public(self) -> str:
+    def public_text(self) -> str:
         """What readers pin."""
         key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
         return _PUBLIC_PREFIX + base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")
 
     def sign(self, manifest: Manifest) -> bytes:
         """The manifest's blob."""
-        body = {**record_to_json(manifest), "signer": self.public()}
+        body = {**record_to_json(manifest), "signer": self.public_text()}
         signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(canonical_json(body))
         return canonical_json({**body, "signature": base64.b64encode(signature).decode()})
 
@@ -75,11 +75,11 @@ def verify_manifest(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Veri
     vouches for the signer. Raises Corrupt for a broken signature, Refused for an unknown signer.
     """
     try:
-        plain = json.loads(blob)
-        signature = base64.b64decode(plain.pop("signature"), validate=True)
-        signer = str(plain["signer"])
-        key = Ed25519PublicKey.from_public_bytes(_decode(signer, _PUBLIC_PREFIX))
-        key.verify(signature, canonical_json(plain))
+        fields = json.loads(blob)
+        signature = base64.b64decode(fields.pop("signature"), validate=True)
+        signer = str(fields["signer"])
+        key = Ed25519PublicKey.from_public_bytes(_decode_key(signer, _PUBLIC_PREFIX))
+        key.verify(signature, canonical_json(fields))
     except InvalidSignature as error:
         raise Corrupt(f"the signature of {name} does not hold", hint="The manifest was changed.") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -90,14 +90,14 @@ def verify_manifest(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Veri
             value=signer,
             hint="Give that signer by --signer or GROUNDCREW_TRUSTED_SIGNERS if you know whose it is.",
         )
-    del plain["signer"]
+    del fields["signer"]
     return VerifiedManifest(
-        decode_record(Manifest, plain, name=name), signer, hashlib.sha256(blob).hexdigest()
+        decode_record(Manifest, fields, name=name), signer, hashlib.sha256(blob).hexdigest()
     )
 
 
-def _decode(text: str, prefix: str) -> bytes:
-    body = text.strip()
+def _decode_key(secret_text: str, prefix: str) -> bytes:
+    body = secret_text.strip()
     if not body.startswith(prefix):
         raise ValueError(f"does not begin with {prefix}")
     try:

@@ -71,15 +71,15 @@ def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, 
     if not isinstance(about, Mapping):
         raise Refused(f"{name} is not encrypted with SOPS", hint=_CURE)
     opened = _Opened(AESGCM(_data_key(about, name, identities)), name)
-    plain = opened.tree(values, ())
-    _check_mac(opened, about, plain)
-    _refuse_sealed(plain, name)
-    return _dumped(plain), tuple(opened.secrets)
+    decrypted = opened.decrypt_tree(values, ())
+    _check_mac(opened, about, decrypted)
+    _refuse_sealed(decrypted, name)
+    return _dump_yaml(decrypted), tuple(opened.secrets)
 
 
 def _refuse_sealed(values: Any, name: str) -> None:
     """Raises Refused if something is left that looks encrypted: Helm would take it for the value."""
-    if any(isinstance(leaf, str) and leaf.lstrip().startswith(_MARK) for leaf in _leaves(values)):
+    if any(isinstance(leaf, str) and leaf.lstrip().startswith(_MARK) for leaf in _iterate_leaves(values)):
         raise Refused(f"{name} has an encrypted value that nothing here can decrypt", hint=_CURE)
 
 
@@ -92,19 +92,19 @@ _Dumper.add_representer(
 )
 
 
-def _dumped(plain: Any) -> str:
-    return yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+def _dump_yaml(decrypted: Any) -> str:
+    return yaml.dump(decrypted, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
 
 
 def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity]) -> bytes:
     listed = about.get("age")
     stanzas = listed if isinstance(listed, list) else []
     for stanza in stanzas:
-        found = _ARMOR.search(str(stanza.get("enc", ""))) if isinstance(stanza, Mapping) else None
-        if found is None:
+        armor = _ARMOR.search(str(stanza.get("enc", ""))) if isinstance(stanza, Mapping) else None
+        if armor is None:
             continue
         try:
-            sealed = base64.b64decode("".join(found[1].split()), validate=True)
+            sealed = base64.b64decode("".join(armor[1].split()), validate=True)
             key = b"".join(decrypt_age(iter([sealed]), identities, name=name))
         except (GroundcrewError, binascii.Error):
             continue  # another recipient's
@@ -125,24 +125,24 @@ class _Opened:
         self.secrets: list[str] = []
         self.values: list[Any] = []  # what was encrypted, in its order
 
-    def tree(self, value: Any, path: _Path) -> Any:
+    def decrypt_tree(self, value: Any, path: _Path) -> Any:
         if isinstance(value, Mapping):
-            return {key: self.tree(inner, (*path, str(key))) for key, inner in value.items()}
+            return {key: self.decrypt_tree(inner, (*path, str(key))) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.tree(inner, path) for inner in value]
+            return [self.decrypt_tree(inner, path) for inner in value]
         match = _VALUE.fullmatch(value) if isinstance(value, str) else None
-        return self._open(match, ":".join(path) + ":") if match else value
+        return self._decrypt_value(match, ":".join(path) + ":") if match else value
 
-    def _open(self, match: re.Match[str], additional: str) -> Any:
-        text = self.open(match, additional)
-        plain = _typed(text, match[4])
-        self.values.append(plain)
+    def _decrypt_value(self, match: re.Match[str], additional: str) -> Any:
+        text = self.decrypt_text(match, additional)
+        decrypted = _parse_typed(text, match[4])
+        self.values.append(decrypted)
         # SOPS encrypts every value unless told otherwise: masking each `true` would make plans unreadable.
         if text and match[4] != "bool":
             self.secrets.append(text)
-        return plain
+        return decrypted
 
-    def open(self, match: re.Match[str], additional: str) -> str:
+    def decrypt_text(self, match: re.Match[str], additional: str) -> str:
         """One value's text. Raises Corrupt."""
         try:
             data, nonce, tag = (base64.b64decode(match[n]) for n in (1, 2, 3))
@@ -153,7 +153,7 @@ class _Opened:
             ) from None
 
 
-def _typed(text: str, kind: str) -> Any:
+def _parse_typed(text: str, kind: str) -> Any:
     try:
         match kind:
             case "int":
@@ -167,42 +167,42 @@ def _typed(text: str, kind: str) -> Any:
     return text
 
 
-def _check_mac(opened: _Opened, about: Mapping[str, Any], plain: Any) -> None:
+def _check_mac(opened: _Opened, about: Mapping[str, Any], decrypted: Any) -> None:
     only = about.get("mac_only_encrypted") is True
     digest = hashlib.sha512(_ONLY_ENCRYPTED if only else b"")
-    for leaf in opened.values if only else _leaves(plain):
-        digest.update(_bytes(leaf))
+    for leaf in opened.values if only else _iterate_leaves(decrypted):
+        digest.update(_canonical_bytes(leaf))
     match = _VALUE.fullmatch(str(about.get("mac", "")))
-    told = opened.open(match, str(about.get("lastmodified", ""))) if match else ""
-    if not hmac.compare_digest(told.upper(), digest.hexdigest().upper()):
+    expected_mac = opened.decrypt_text(match, str(about.get("lastmodified", ""))) if match else ""
+    if not hmac.compare_digest(expected_mac.upper(), digest.hexdigest().upper()):
         raise Corrupt(
             "a values file was changed after it was encrypted", value="its MAC does not match", hint=_CURE
         )
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _iterate_leaves(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from _iterate_leaves(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _leaves(inner)
+            yield from _iterate_leaves(inner)
     else:
         yield value
 
 
-def _bytes(value: Any) -> bytes:
+def _canonical_bytes(value: Any) -> bytes:
     """As SOPS does it: booleans in title case, floats in full, null not at all."""
     if value is None:
         return b""
     if isinstance(value, bool):
         return b"True" if value else b"False"
     if isinstance(value, float):
-        return _float(value).encode()
+        return _canonical_float(value).encode()
     return str(value).encode(errors="surrogatepass")
 
 
-def _float(value: float) -> str:
+def _canonical_float(value: float) -> str:
     """Go's strconv.FormatFloat(value, 'f', -1, 64)."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")

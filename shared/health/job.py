@@ -1,4 +1,4 @@
-"""Whether Groundcrew could do its work now: settings, storage, MongoDB, and how old the newest backup is.
+"""Whether Groundcrew can do its work now: settings, storage, MongoDB, and the age of the newest backup.
 
 The answer is public, so it names what failed but never a value: no host, no account, no key.
 """
@@ -13,19 +13,19 @@ from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Clock
 
 
-def report(checks: Mapping[str, Callable[[], str]], clock: Clock) -> dict[str, Any]:
-    """Run every check; each returns a word on what it found, or raises. One failure hides no other."""
-    results = {name: _run(check) for name, check in checks.items()}
+def run_checks(checks: Mapping[str, Callable[[], str]], clock: Clock) -> dict[str, Any]:
+    """Run every check; each returns a short text, or raises. One failure hides no other."""
+    results = {name: _run_check(check) for name, check in checks.items()}
     healthy = all(result["ok"] for result in results.values())
     return {"status": "ok" if healthy else "failing", "at": clock.now().isoformat(), "checks": results}
 
 
-def _run(check: Callable[[], str]) -> dict[str, Any]:
-    begun = time.monotonic()
+def _run_check(check: Callable[[], str]) -> dict[str, Any]:
+    started = time.monotonic()
     try:
-        ok, found = True, check()
+        ok, message = True, check()
     except GroundcrewError as error:
-        ok, found = False, error.public
+        ok, message = False, error.public
     except Exception as error:  # noqa: BLE001 - a health check must answer; the class says enough in public
-        ok, found = False, f"failed unexpectedly ({type(error).__name__})"
-    return {"ok": ok, "found": found, "milliseconds": round((time.monotonic() - begun) * 1000)}
+        ok, message = False, f"failed unexpectedly ({type(error).__name__})"
+    return {"ok": ok, "message": message, "milliseconds": round((time.monotonic() - started) * 1000)}

@@ -1,7 +1,7 @@
-"""Two people for what cannot be undone: a request that another person has to agree to, under `approvals/`.
+"""Two-person approvals: a request that another person has to approve, as blobs under `approvals/`.
 
-A request's id is the hash of the action, its arguments, who asks and its end, so that what was agreed to is
-what is done, and nothing else.
+A request's id is the hash of the action, its arguments, the requester and its expiry, so that what was
+approved is what is done, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from shared.kernel.timestamps import parse_timestamp
 log = logging.getLogger(__name__)
 
 _PREFIX = "approvals/"
-_KEPT = timedelta(days=90)  # the audit trail keeps who agreed to what
+_RETENTION = timedelta(days=90)  # the audit trail keeps who approved what
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What is asked for, by whom, until when, and who agreed (empty: nobody yet)."""
+    """A request and, once given, its approval."""
 
-    id: str
-    action: str
-    arguments: Mapping[str, str]
+    id: str  # 16 hex digits, the hash of what follows down to `expires`
+    action: str  # what would be done, such as `rollback`
+    arguments: Mapping[str, str]  # to what, exactly
     requester: str
     expires: datetime
-    approver: str = ""
-    used: bool = False
+    approver: str = ""  # empty until somebody approves
+    used: bool = False  # an approval is good for one run
 
 
 class Approvals:
@@ -46,82 +46,97 @@ class Approvals:
         self._blobs, self._clock = blobs, clock
 
     def request(self, action: str, arguments: Mapping[str, str], *, by: str, lasting: timedelta) -> Approval:
-        """Ask; the same thing asked again while it waits is the same request."""
-        for one in self._open():
-            if (one.action, dict(one.arguments), one.requester) == (action, dict(arguments), by):
-                return one
+        """Create the request; the same one while it is pending is returned as it is."""
+        for approval in self._list_pending():
+            if (approval.action, dict(approval.arguments), approval.requester) == (
+                action,
+                dict(arguments),
+                by,
+            ):
+                return approval
         expires = (self._clock.now() + lasting).replace(microsecond=0)
-        made = Approval(_hash(action, arguments, by, expires), action, dict(arguments), by, expires)
+        approval = Approval(
+            _approval_id(action, arguments, by, expires), action, dict(arguments), by, expires
+        )
         try:
-            self._blobs.create(_name(made.id), encode_json(made))
-        except AlreadyExists:  # asked, and perhaps agreed to, in this very second
-            return self._read(_name(made.id))[0]
-        return made
+            self._blobs.create(_blob_name(approval.id), encode_json(approval))
+        except AlreadyExists:  # requested, and perhaps approved, in this very second
+            return self._read(_blob_name(approval.id))[0]
+        return approval
 
-    def approve(self, identity: str, *, by: str) -> Approval:
-        """Agree. Raises NotFound; Refused for the requester, too late, or a request that was changed."""
-        if not _ID.fullmatch(identity):
-            raise NotFound("no such request", value=identity[:40])
-        found, etag = self._read(_name(identity))
-        if found.requester == by:
-            raise Refused("one does not approve one's own request", value=by, hint="Ask somebody else.")
-        if self._clock.now() >= found.expires:
-            raise Refused("the request has expired", value=found.expires, hint="Ask again.")
-        agreed = replace(found, approver=by)
-        self._blobs.replace(_name(identity), encode_json(agreed), etag=etag)
-        return agreed
+    def approve(self, approval_id: str, *, by: str) -> Approval:
+        """Approve a request. Raises NotFound; Refused for its own requester or after its expiry; Corrupt."""
+        if not _ID.fullmatch(approval_id):
+            raise NotFound("there is no such request", value=approval_id[:40])
+        approval, etag = self._read(_blob_name(approval_id))
+        if approval.requester == by:
+            raise Refused(
+                "requester and approver must be different people", value=by, hint="Ask another person."
+            )
+        if self._clock.now() >= approval.expires:
+            raise Refused("the request has expired", value=approval.expires, hint="Request it again.")
+        approved = replace(approval, approver=by)
+        self._blobs.replace(_blob_name(approval_id), encode_json(approved), etag=etag)
+        return approved
 
     def use(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
-        """The approval of exactly this, which cannot be used a second time; None if there is none."""
-        for one in self._open():
-            if one.approver and (one.action, dict(one.arguments)) == (action, dict(arguments)):
-                found, etag = self._read(_name(one.id))
+        """Use up the approval of exactly this action; None if there is none."""
+        for approval in self._list_pending():
+            if approval.approver and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
+                current, etag = self._read(_blob_name(approval.id))
+                if current.used:  # by another run, since the listing
+                    continue
                 try:
-                    self._blobs.replace(_name(one.id), encode_json(replace(found, used=True)), etag=etag)
+                    self._blobs.replace(
+                        _blob_name(approval.id), encode_json(replace(current, used=True)), etag=etag
+                    )
                 except Conflict:
                     continue
-                return one
+                return approval
         return None
 
     def granted(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
-        """The approval of exactly this, which goes on to hold until its end; None if there is none."""
-        for one in self._open():
-            if one.approver and (one.action, dict(one.arguments)) == (action, dict(arguments)):
-                return one
+        """The approval of exactly this action, which stays valid until its expiry; None if there is none."""
+        for approval in self._list_pending():
+            if approval.approver and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
+                return approval
         return None
 
-    def _open(self) -> list[Approval]:
-        """What may still be agreed to or used. One that cannot be read is none."""
-        found = []
+    def _list_pending(self) -> list[Approval]:
+        """Requests that may still be approved or used. One that cannot be read is skipped and logged."""
+        readable: list[Approval] = []
         for blob in self._blobs.list(_PREFIX):
-            if self._clock.now() - blob.last_modified > _KEPT:
+            if self._clock.now() - blob.last_modified > _RETENTION:
                 self._blobs.delete(blob.name)
                 continue
             try:
-                found.append(self._read(blob.name)[0])
+                readable.append(self._read(blob.name)[0])
             except (Corrupt, NotFound) as error:
                 log.warning("approval.unreadable", extra={"blob": blob.name, "error": str(error)})
-        return [one for one in found if not one.used and self._clock.now() < one.expires]
+        return [
+            approval for approval in readable if not approval.used and self._clock.now() < approval.expires
+        ]
 
     def _read(self, name: str) -> tuple[Approval, str]:
         data, etag = self._blobs.read(name)
-        plain = decode_json(data, name)
+        fields = decode_json(data, name)
         try:
-            made = Approval(**{**plain, "expires": parse_timestamp(plain["expires"])})
+            approval = Approval(**{**fields, "expires": parse_timestamp(fields["expires"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise Corrupt(f"{name} is no approval", value=type(error).__name__) from error
+            raise Corrupt(f"{name} is not an approval", value=type(error).__name__) from error
         if (
-            made.id != _hash(made.action, made.arguments, made.requester, made.expires)
-            or _name(made.id) != name
+            approval.id
+            != _approval_id(approval.action, approval.arguments, approval.requester, approval.expires)
+            or _blob_name(approval.id) != name
         ):
-            raise Corrupt(f"{name} was changed after it was asked for")
-        return made, etag
+            raise Corrupt(f"{name} was changed after it was requested")
+        return approval, etag
 
 
-def _hash(action: str, arguments: Mapping[str, str], requester: str, expires: datetime) -> str:
-    bound = json.dumps([action, dict(sorted(arguments.items())), requester, expires.isoformat()])
-    return hashlib.sha256(bound.encode()).hexdigest()[:16]
+def _approval_id(action: str, arguments: Mapping[str, str], requester: str, expires: datetime) -> str:
+    hashed = json.dumps([action, dict(sorted(arguments.items())), requester, expires.isoformat()])
+    return hashlib.sha256(hashed.encode()).hexdigest()[:16]
 
 
-def _name(identity: str) -> str:
-    return f"{_PREFIX}{identity}.json"
+def _blob_name(approval_id: str) -> str:
+    return f"{_PREFIX}{approval_id}.json"

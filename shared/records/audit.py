@@ -21,27 +21,27 @@ _PREFIX = "audit/"
 class AuditEntry:
     """Who did what to what, and how it ended."""
 
-    number: int
-    at: str
-    actor: str
-    action: str
-    subject: str
+    number: int  # from 1, without gaps
+    at: str  # ISO 8601, UTC
+    actor: str  # a person, or `groundcrew` for a job
+    action: str  # `backup.seal`, `deploy.rollback`, …
+    subject: str  # what it was done to
     outcome: str
     previous: str  # SHA-256 of the entry before, empty for the first
 
 
 class AuditTrail:
-    """Appends to the trail and checks it."""
+    """Appends to the trail and verifies it."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock = blobs, clock
 
     def append(self, actor: str, action: str, subject: str, outcome: str) -> int:
-        """Add an entry behind the newest one; returns its number. Retries when another writer was faster."""
+        """Add an entry behind the newest one; returns its number. Retries when another writer came first."""
         while True:
             names = [blob.name for blob in self._blobs.list(_PREFIX)]
             previous = hashlib.sha256(self._blobs.read(names[-1])[0]).hexdigest() if names else ""
-            number = _number(names[-1]) + 1 if names else 1
+            number = _parse_number(names[-1]) + 1 if names else 1
             at = self._clock.now().isoformat()
             entry = {"number": number, "at": at, "actor": actor, "action": action}
             entry |= {"subject": subject, "outcome": outcome, "previous": previous}
@@ -57,11 +57,11 @@ class AuditTrail:
         for blob in self._blobs.list(_PREFIX):
             data = self._blobs.read(blob.name)[0]
             entry = AuditEntry(**json.loads(data))
-            if entry.previous != previous or entry.number != expected or _number(blob.name) != expected:
+            if entry.previous != previous or entry.number != expected or _parse_number(blob.name) != expected:
                 raise Corrupt(f"the audit trail is broken at {blob.name}")
             previous, expected = hashlib.sha256(data).hexdigest(), expected + 1
             yield entry
 
 
-def _number(name: str) -> int:
+def _parse_number(name: str) -> int:
     return int(name.removeprefix(_PREFIX).removesuffix(".json"))

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Work in flight that must not be interrupted, from `since` to `until` at the latest."""
+    """Work in progress that must not be interrupted."""
 
-    what: str
+    what: str  # for people, `backup 20261123T010000Z`
     since: datetime
-    until: datetime
+    until: datetime  # it ends by itself then
     needs_up: bool = False  # whether the machine is started for it, too

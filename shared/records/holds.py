@@ -1,8 +1,8 @@
 """Holds: work in flight that must not be interrupted by a stop, as blobs under `holds/`, each with an end.
 
-A hold ends by being released or by its own end, whichever is first; so one whose owner died costs hours,
-never a machine that runs for ever. A blob that cannot be read holds too, for a while: interrupting a backup
-is worse than paying for an evening.
+A hold ends by being released or at its own end, whichever comes first, so that one whose owner died costs
+hours, not a machine that runs for ever. A blob that cannot be read holds too, for a while: interrupting a
+backup is worse than paying for an evening.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from shared.records.hold import Hold
 log = logging.getLogger(__name__)
 
 _PREFIX = "holds/"
-_UNREADABLE = timedelta(hours=2)
-_KEPT = timedelta(days=1)
+_UNREADABLE_HOLD = timedelta(hours=2)
+_SWEEP_AFTER = timedelta(days=1)
 
 
 class Holds:
-    """The holds in the container `groundcrew`. They are for all machines: the chat lives on all of them."""
+    """The holds in the container `groundcrew`. They apply to all machines, since the chat lives on all."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock = blobs, clock
@@ -36,49 +36,49 @@ class Holds:
         """
         now = self._clock.now()
         hold = Hold(what, now, now + lasting, needs_up)
-        self._blobs.replace(_name(name), encode_json(hold), etag=None)
+        self._blobs.replace(_blob_name(name), encode_json(hold), etag=None)
         log.info("hold.put", extra={"hold": name, "until": hold.until.isoformat()})
         return hold
 
     def release(self, name: str) -> None:
-        """The work is done; releasing what is not held is fine."""
-        self._blobs.delete(_name(name))
+        """The work is done. Releasing a hold that does not exist is fine."""
+        self._blobs.delete(_blob_name(name))
 
     def in_force(self) -> tuple[Hold, ...]:
-        """The holds of this moment; those that ended a day ago are swept away."""
-        now, found = self._clock.now(), []
+        """The holds that apply now; those that ended more than a day ago are deleted."""
+        now, active = self._clock.now(), []
         for blob in self._blobs.list(_PREFIX):
-            hold = self._read(blob)
+            hold = self._read_hold(blob)
             if hold is None:
                 continue
             if hold.until > now:
-                found.append(hold)
-            elif now - hold.until > _KEPT:
+                active.append(hold)
+            elif now - hold.until > _SWEEP_AFTER:
                 self._blobs.delete(blob.name)
-        return tuple(found)
+        return tuple(active)
 
-    def _read(self, blob: BlobInfo) -> Hold | None:
+    def _read_hold(self, blob: BlobInfo) -> Hold | None:
         try:
-            return _parse(self._blobs.read(blob.name)[0], blob.name)
+            return _parse_hold(self._blobs.read(blob.name)[0], blob.name)
         except NotFound:
             return None
         except Corrupt as error:
             log.warning("hold.unreadable", extra={"blob": blob.name, "error": str(error)})
-            return Hold(f"unreadable {blob.name}", blob.last_modified, blob.last_modified + _UNREADABLE)
+            return Hold(f"unreadable {blob.name}", blob.last_modified, blob.last_modified + _UNREADABLE_HOLD)
 
 
-def _name(name: str) -> str:
+def _blob_name(name: str) -> str:
     return f"{_PREFIX}{name.strip('/')}.json"
 
 
-def _parse(data: bytes, name: str) -> Hold:
-    plain = decode_json(data, name)
+def _parse_hold(data: bytes, name: str) -> Hold:
+    fields = decode_json(data, name)
     try:
         return Hold(
-            str(plain["what"]),
-            parse_timestamp(plain["since"]),
-            parse_timestamp(plain["until"]),
-            plain["needs_up"] is True,
+            str(fields["what"]),
+            parse_timestamp(fields["since"]),
+            parse_timestamp(fields["until"]),
+            fields["needs_up"] is True,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{name} is not a hold", value=error) from error

@@ -14,24 +14,24 @@ from shared.kernel.ports import Blobs, Clock
 
 log = logging.getLogger(__name__)
 
-_EVERY = timedelta(seconds=2)
+_SAVE_INTERVAL = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run of one job. `state` is `running`, `done`, `failed` or `skipped`."""
+    """One run of one job."""
 
     job: str
     id: str
-    state: str
+    state: str  # `running`, `done`, `failed` or `skipped`
     started: datetime
-    updated: datetime
-    summary: str
-    done: int = 0
-    total: int = 0
-    unit: str = ""
-    error: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    updated: datetime  # when the record was last written
+    summary: str  # one sentence, for people
+    done: int = 0  # in `unit`
+    total: int = 0  # in `unit`; 0 if unknown
+    unit: str = ""  # `bytes`, or what else is counted
+    error: str = ""  # why it failed
+    details: dict[str, Any] = field(default_factory=dict)  # whatever else the job tells
 
 
 class Runs:
@@ -60,16 +60,16 @@ class Runs:
     def save(self, run: RunRecord) -> None:
         """Write the record over what was there."""
         data = json.dumps(asdict(run), default=lambda at: at.isoformat(), ensure_ascii=False)
-        self._blobs.replace(_name(run.job, run.id), data.encode(), etag=None)
+        self._blobs.replace(_blob_name(run.job, run.id), data.encode(), etag=None)
 
     def load(self, job: str, run_id: str) -> RunRecord:
         """Raises NotFound or Corrupt."""
-        return _parse(self._blobs.read(_name(job, run_id))[0], _name(job, run_id))
+        return _parse_run(self._blobs.read(_blob_name(job, run_id))[0], _blob_name(job, run_id))
 
     def all(self, job: str, prefix: str = "") -> Iterator[RunRecord]:
         """The job's records whose id begins so, in the order of their ids."""
-        for blob in self._blobs.list(_name(job, prefix).removesuffix(".json")):
-            yield _parse(self._blobs.read(blob.name)[0], blob.name)
+        for blob in self._blobs.list(_blob_name(job, prefix).removesuffix(".json")):
+            yield _parse_run(self._blobs.read(blob.name)[0], blob.name)
 
 
 class Progress:
@@ -83,7 +83,7 @@ class Progress:
         """Note how far the run is."""
         now = self._clock.now()
         self.run = replace(self.run, done=done, updated=now, details={**self.run.details, **details})
-        if now - self._saved >= _EVERY:
+        if now - self._saved >= _SAVE_INTERVAL:
             self._saved = now
             self._runs.save(self.run)
             log.info("run.progress", extra={"run": self.run.id, "done": done, "total": self.run.total})
@@ -97,14 +97,14 @@ class Progress:
         return self.run
 
 
-def _name(job: str, run_id: str) -> str:
+def _blob_name(job: str, run_id: str) -> str:
     return f"runs/{job}/{run_id}.json"
 
 
-def _parse(data: bytes, name: str) -> RunRecord:
+def _parse_run(data: bytes, name: str) -> RunRecord:
     try:
-        plain = json.loads(data)
-        plain |= {key: datetime.fromisoformat(plain[key]) for key in ("started", "updated")}
-        return RunRecord(**plain)
+        fields = json.loads(data)
+        fields |= {key: datetime.fromisoformat(fields[key]) for key in ("started", "updated")}
+        return RunRecord(**fields)
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{name} is not a run record", value=error) from error

@@ -1,4 +1,4 @@
-"""The wiring of backup and restore, and of what `/api/health` looks at."""
+"""The wiring of the backup job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def backup() -> BackupDeps:
     from shared.formats.manifest import Signer
 
     env = config.environment()
-    read = config.all_or_nothing(
+    values = config.all_or_nothing(
         backups=backups,
         state=state,
         queues=queues,
@@ -33,7 +33,7 @@ def backup() -> BackupDeps:
         signer=lambda: config.named(settings.SIGNING_KEY, Signer.parse, env.get(settings.SIGNING_KEY)),
         policy=policy,
     )
-    mongodb, rules = read.pop("mongodb"), read.pop("policy")
+    mongodb, rules = values.pop("mongodb"), values.pop("policy")
     connect = cache(lambda: connect_source(mongodb.reveal(), databases=rules.backup.databases))
     return BackupDeps(
         connect=connect,
@@ -43,18 +43,18 @@ def backup() -> BackupDeps:
         policy=rules.backup,
         daily_at=config.daily_time(config.schedule("nightly_backup")) or time(1),
         offline_reason=_offline_reason if env.values.get(settings.SUBSCRIPTION.name) else _never_offline,
-        **read,
+        **values,
     )
 
 
 def _recipients(text: str) -> dict[str, Recipient]:
-    """One at least, and of one kind."""
+    """The recipients by their text; at least one, all of one kind."""
     from shared.formats.age import check_recipients
     from shared.formats.agekeys import parse_recipient
 
-    found = {word: parse_recipient(word) for word in text.replace(",", " ").split()}
-    check_recipients(list(found.values()))
-    return found
+    recipients = {word: parse_recipient(word) for word in text.replace(",", " ").split()}
+    check_recipients(list(recipients.values()))
+    return recipients
 
 
 def _never_offline() -> str:
@@ -62,7 +62,7 @@ def _never_offline() -> str:
 
 
 def _offline_reason() -> str:
-    """Why the machine is off on purpose; asked only where there is one to be asked about."""
+    """Why the machine is off on purpose; empty without machines in the policy."""
     from shared.power.availability import asleep
     from shared.wiring.inventory import fleet
 

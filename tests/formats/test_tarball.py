@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.github import Repository, code
-from shared.formats.tarball import Limits, below, read_files
+from shared.formats.tarball import Limits, files_below, read_files
 from shared.kernel.errors import Corrupt, GroundcrewError, Refused
 
 TOP = "acme-chat-0123456"
@@ -24,7 +24,7 @@ SMALL = Limits(
     packed_bytes=1 << 20,
     unpacked_bytes=4 << 20,
     file_bytes=1 << 20,
-    kept_bytes=2 << 20,
+    total_bytes=2 << 20,
     ratio=50,
     ratio_from_bytes=256 << 10,
 )
@@ -86,8 +86,8 @@ def test_what_the_forge_makes_is_read_and_its_commit_is_checked():
 
 def test_files_below_a_folder_lose_its_name():
     files = {"chart/Chart.yaml": b"1", "chart/templates/a.yaml": b"2", "charts/x": b"3"}
-    assert below(files, "chart/") == {"Chart.yaml": b"1", "templates/a.yaml": b"2"}
-    assert below(files, ".") == files
+    assert files_below(files, "chart/") == {"Chart.yaml": b"1", "templates/a.yaml": b"2"}
+    assert files_below(files, ".") == files
 
 
 @pytest.mark.parametrize(

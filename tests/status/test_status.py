@@ -26,7 +26,7 @@ def test_it_tells_backups_runs_holds_and_the_last_cost_report() -> None:
     assert found["backups"]["newest"] == "sets/daily/20261123T010000Z/"
     assert (found["backups"]["age_hours"], found["backups"]["sealed"]) == (8.0, 1)
     assert found["backups"]["failed"] == ["sets/daily/20261122T010000Z/"]
-    assert found["runs"]["backup"][0]["told"] == "sealed it"
+    assert found["runs"]["backup"][0]["message"] == "sealed it"
     assert len(found["holds"]) == 1
     assert found["cost"] == "12,34 €"
     assert json.dumps(found, default=str)

@@ -88,16 +88,16 @@ class World:
     def verify(self) -> None:
         """Every set that is listed as a backup must be whole, to the last document."""
         for info in self.sealed():
-            manifest = sets.read_manifest(self.backups, info, [SIGNER.public()]).manifest
+            manifest = sets.read_manifest(self.backups, info, [SIGNER.public_text()]).manifest
             verify.verify_content(self.backups, manifest, parse_identities(SECRET), ListReporter())
-        problems = verify.verify_chain(self.backups, [SIGNER.public()])
+        problems = verify.verify_chain(self.backups, [SIGNER.public_text()])
         assert not problems
 
     def restore(
         self, target: MemoryDatabase, reference: str = "latest", **options: object
     ) -> restore.Outcome:
         job = restore.Restore(
-            self.backups, target, parse_identities(SECRET), [SIGNER.public()], ListReporter()
+            self.backups, target, parse_identities(SECRET), [SIGNER.public_text()], ListReporter()
         )
         return restore.run(job, reference, **options)
 

@@ -11,7 +11,7 @@ from shared.adapters.blobs.download import Download
 from shared.adapters.blobs.lease import HeldLease
 from shared.adapters.blobs.tuning import Tuning
 from shared.adapters.blobs.upload import BlockUpload
-from shared.adapters.blobs.writes import found_own, info, info_of_answer, new_mark
+from shared.adapters.blobs.writes import blob_info, blob_info_of_response, find_own_write, new_write_id
 from shared.azure.sdk import translated
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound
 from shared.kernel.ports import BlobInfo, BlobUpload, Lease
@@ -29,20 +29,20 @@ class AzureBlobs:
 
     def create(self, name: str, data: bytes) -> BlobInfo:
         """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
-        blob, message, mark = self._blob(name), self._thing(name), new_mark()
+        blob, message, write_id = self._blob(name), self._blob_label(name), new_write_id()
         try:
             with translated(message):
-                answer = blob.upload_blob(bytes(data), overwrite=False, metadata=dict(mark))
+                answer = blob.upload_blob(bytes(data), overwrite=False, metadata=dict(write_id))
         except AlreadyExists:
             try:
-                ours = found_own(blob, message, mark)
+                own = find_own_write(blob, message, write_id)
             except NotFound:
                 # Only uncommitted blocks of an upload that died: a commit gets past them.
                 return self._create_by_blocks(name, data)
-            if ours is None:
+            if own is None:
                 raise
-            return ours
-        return info_of_answer(name, len(data), answer)
+            return own
+        return blob_info_of_response(name, len(data), answer)
 
     def _create_by_blocks(self, name: str, data: bytes) -> BlobInfo:
         upload = self.upload(name)
@@ -53,26 +53,26 @@ class AzureBlobs:
         """Write over the version `etag`, or unconditionally if None. Raises `Conflict`, `Locked`."""
         from azure.core import MatchConditions
 
-        blob, message, mark = self._blob(name), self._thing(name), new_mark()
+        blob, message, write_id = self._blob(name), self._blob_label(name), new_write_id()
         condition: dict[str, Any] = (
             {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         )
         try:
             with translated(message):
-                answer = blob.upload_blob(bytes(data), overwrite=True, metadata=dict(mark), **condition)
+                answer = blob.upload_blob(bytes(data), overwrite=True, metadata=dict(write_id), **condition)
         except Conflict as conflict:
             try:
-                ours = found_own(blob, message, mark)
+                own = find_own_write(blob, message, write_id)
             except NotFound:
                 raise conflict from None
-            if ours is None:
+            if own is None:
                 raise
-            return ours
-        return info_of_answer(name, len(data), answer)
+            return own
+        return blob_info_of_response(name, len(data), answer)
 
     def read(self, name: str) -> tuple[bytes, str]:
         """The whole content and its etag, for small blobs. Raises `NotFound`."""
-        with translated(self._thing(name)):
+        with translated(self._blob_label(name)):
             answer = self._blob(name).download_blob()
             return answer.readall(), str(answer.properties.etag)
 
@@ -81,14 +81,14 @@ class AzureBlobs:
 
         Raises `NotFound`, or `Conflict` if it is not the version `etag` or changes meanwhile.
         """
-        download = Download(self._blob(name), self._thing(name), etag, chunk_bytes, self._tuning.rounds)
+        download = Download(self._blob(name), self._blob_label(name), etag, chunk_bytes, self._tuning.rounds)
         return download.chunks(read_ahead=self._tuning.read_ahead)
 
     def upload(self, name: str) -> BlobUpload:
         """Begin a blob of unknown size, to be created only if absent at commit."""
         return BlockUpload(
             self._blob(name),
-            self._thing(name),
+            self._blob_label(name),
             block_bytes=self._tuning.block_bytes,
             in_flight=self._tuning.blocks_in_flight,
         )
@@ -96,22 +96,22 @@ class AzureBlobs:
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), page by page."""
         message = f"container {self._container.container_name}"
-        found = iter(
+        items = iter(
             self._container.list_blobs(
                 name_starts_with=prefix or None, results_per_page=self._tuning.list_page
             )
         )
         while True:
             with translated(message):
-                blob = next(found, None)
+                blob = next(items, None)
             if blob is None:
                 return
-            yield info(blob.name, blob.size, blob.etag, blob.last_modified)
+            yield blob_info(blob.name, blob.size, blob.etag, blob.last_modified)
 
     def delete(self, name: str) -> None:
         """Remove the blob; a blob that is not there is fine. Raises `Locked` if it is leased."""
         try:
-            with translated(self._thing(name)):
+            with translated(self._blob_label(name)):
                 self._blob(name).delete_blob()
         except NotFound as error:
             if error.value == "ContainerNotFound":
@@ -123,11 +123,11 @@ class AzureBlobs:
         Raises `Locked` if somebody else holds it. A holder that dies loses it when `duration` is over.
         """
         return HeldLease(
-            self._blob(name), self._thing(name), duration, renewals=self._tuning.renewals_per_lease
+            self._blob(name), self._blob_label(name), duration, renewals=self._tuning.renewals_per_lease
         )
 
     def _blob(self, name: str) -> BlobClient:
         return self._container.get_blob_client(check_blob_name(name))
 
-    def _thing(self, name: str) -> str:
+    def _blob_label(self, name: str) -> str:
         return f"blob {self._container.container_name}/{name}"

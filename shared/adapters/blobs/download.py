@@ -24,33 +24,33 @@ class Download:
     ) -> None:
         if chunk_bytes < 1:
             raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
-        self._blob, self._thing, self._etag = blob, message, etag
+        self._blob, self._blob_label, self._etag = blob, message, etag
         self._chunk_bytes, self._rounds = chunk_bytes, rounds
         self._total_bytes = 0
 
     def chunks(self, *, read_ahead: bool) -> Iterator[bytes]:
         """The content in order. Raises `NotFound`, `Conflict`, `Unavailable`, when that chunk is due."""
-        data = self._chunk(0)
+        data = self._read_chunk(0)
         if len(data) == self._total_bytes:
             if data:
                 yield data
             return
-        yield from self._ahead(data) if read_ahead else self._in_turn(data)
+        yield from self._read_ahead(data) if read_ahead else self._in_turn(data)
 
     def _in_turn(self, data: bytes) -> Iterator[bytes]:
         position = len(data)
         yield data
         while position < self._total_bytes:
-            data = self._chunk(position)
+            data = self._read_chunk(position)
             position += len(data)
             yield data
 
-    def _ahead(self, data: bytes) -> Iterator[bytes]:
+    def _read_ahead(self, data: bytes) -> Iterator[bytes]:
         pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         try:
             position = len(data)
             while position < self._total_bytes:
-                following = pool.submit(self._chunk, position)
+                following = pool.submit(self._read_chunk, position)
                 yield data
                 data = following.result()
                 position += len(data)
@@ -59,7 +59,7 @@ class Download:
             # A consumer that stops early does not wait for the chunk under way.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _chunk(self, position: int) -> bytes:
+    def _read_chunk(self, position: int) -> bytes:
         """The bytes from `position` on, a chunk of them or what there is; asked for up to `rounds` times."""
         for _ in range(self._rounds - 1):
             try:
@@ -71,9 +71,9 @@ class Download:
 
     def _fetch(self, position: int) -> bytes:
         try:
-            with translated(self._thing):
+            with translated(self._blob_label):
                 answer = self._blob.download_blob(
-                    offset=position, length=self._chunk_bytes, **self._condition()
+                    offset=position, length=self._chunk_bytes, **self._match_condition()
                 )
                 data: bytes = answer.readall()
         except Conflict as error:
@@ -83,26 +83,26 @@ class Download:
         except NotFound as error:
             if self._etag is None or error.value == "ContainerNotFound":
                 raise
-            raise self._changed("it is gone") from error
+            raise self._changed_error("it is gone") from error
         self._etag = str(answer.properties.etag)
-        found = _TOTAL.fullmatch(answer.properties.content_range or "")
-        self._total_bytes = int(found[1]) if found else len(data)
+        content_range = _TOTAL.fullmatch(answer.properties.content_range or "")
+        self._total_bytes = int(content_range[1]) if content_range else len(data)
         if len(data) != min(self._chunk_bytes, self._total_bytes - position):
-            raise Unavailable(f"{self._thing} came short", value=f"{len(data)} bytes from {position}")
+            raise Unavailable(f"{self._blob_label} came short", value=f"{len(data)} bytes from {position}")
         return data
 
     def _fetch_empty(self) -> bytes:
         """Ask anew without a range, which an empty blob cannot satisfy, to learn whether it is one."""
-        with translated(self._thing):
-            answer = self._blob.download_blob(**self._condition())
+        with translated(self._blob_label):
+            answer = self._blob.download_blob(**self._match_condition())
         if answer.size:
-            raise self._changed("it was empty")
+            raise self._changed_error("it was empty")
         return b""
 
-    def _changed(self, value: str) -> Conflict:
-        return Conflict(f"{self._thing} has changed", value=value, hint="Read it again and decide anew.")
+    def _changed_error(self, value: str) -> Conflict:
+        return Conflict(f"{self._blob_label} has changed", value=value, hint="Read it again and decide anew.")
 
-    def _condition(self) -> dict[str, Any]:
+    def _match_condition(self) -> dict[str, Any]:
         from azure.core import MatchConditions
 
         return {"etag": self._etag, "match_condition": MatchConditions.IfNotModified} if self._etag else {}

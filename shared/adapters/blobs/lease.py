@@ -1,4 +1,4 @@
-"""Holds a finite lease on a blob: renewed by a thread, doubted as soon as a renewal could be late."""
+"""Holds a finite lease on a blob: renewed by a thread, treated as lost once a renewal is late."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class HeldLease:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds = lease_seconds(duration)
-        self._blob, self._thing, self._monotonic = blob, message, monotonic
+        self._blob, self._blob_label, self._monotonic = blob, message, monotonic
         self._period = self._seconds / renewals
         self._lease: BlobLeaseClient | None = None
         self._deadline = float("-inf")
         self._loss = "not held"
         self._released = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="renew-lease", daemon=True)
+        self._renewer = threading.Thread(target=self._renew_until_released, name="renew-lease", daemon=True)
 
     def __enter__(self) -> HeldLease:
         try:
@@ -51,22 +51,24 @@ class HeldLease:
         except NotFound:
             self._make_blob()
             self._acquire()
-        self._keeper.start()
+        self._renewer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._released.set()
-        self._keeper.join()
+        self._renewer.join()
         held, self._loss = not self._loss, "released"
         if held and self._lease is not None:
             try:
-                with translated(self._thing):
+                with translated(self._blob_label):
                     self._lease.release()
             except GroundcrewError as failure:
                 # It runs out by itself; the work is done, and must not fail for this.
-                _LOGGER.warning("lease_not_released", extra={"thing": self._thing, "reason": str(failure)})
+                _LOGGER.warning(
+                    "storage.lease_release_failed", extra={"lease": self._blob_label, "error": str(failure)}
+                )
 
     def check(self) -> None:
         """Raises `Locked` if the lease was lost, or could be, since no renewal came through in time."""
@@ -75,7 +77,9 @@ class HeldLease:
             loss = "not renewed in time"
         if loss:
             raise Locked(
-                f"the lease on {self._thing} is lost", value=loss, hint="Stop here; a later run goes on."
+                f"the lease on {self._blob_label} is lost",
+                value=loss,
+                hint="The work stops here; the next run continues it.",
             )
 
     def renew(self) -> bool:
@@ -84,15 +88,17 @@ class HeldLease:
             return False
         began = self._monotonic()
         try:
-            with translated(self._thing):
+            with translated(self._blob_label):
                 # No retries within: each round is short, and the next comes soon.
                 self._lease.renew(retry_total=0, connection_timeout=self._period, read_timeout=self._period)
         except Unavailable as error:
-            _LOGGER.warning("lease_renewal_failed", extra={"thing": self._thing, "reason": str(error)})
+            _LOGGER.warning(
+                "storage.lease_renewal_failed", extra={"lease": self._blob_label, "reason": str(error)}
+            )
             return False
         except GroundcrewError as error:
             self._loss = str(error.value or error.message)
-            _LOGGER.warning("lease_lost", extra={"thing": self._thing, "reason": str(error)})
+            _LOGGER.warning("storage.lease_lost", extra={"lease": self._blob_label, "reason": str(error)})
             return False
         self._deadline = began + self._seconds
         return True
@@ -103,18 +109,18 @@ class HeldLease:
         # It proposes an id of its own, so that a repeated request after a lost answer finds us as the holder.
         self._lease = BlobLeaseClient(self._blob)
         began = self._monotonic()
-        with translated(self._thing):
+        with translated(self._blob_label):
             self._lease.acquire(lease_duration=self._seconds)
         self._deadline, self._loss = began + self._seconds, ""
 
     def _make_blob(self) -> None:
         try:
-            with translated(self._thing):
+            with translated(self._blob_label):
                 self._blob.upload_blob(b"", overwrite=False)
         except AlreadyExists:
             return
 
-    def _keep(self) -> None:
+    def _renew_until_released(self) -> None:
         pause = self._period
         while not self._released.wait(pause) and not self._loss:
             pause = self._period if self.renew() else self._period / 4

@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from shared.adapters.blobs.writes import found_own, info_of_answer, new_mark
+from shared.adapters.blobs.writes import blob_info_of_response, find_own_write, new_write_id
 from shared.azure.sdk import translated
 from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound, Unavailable, UsageError
 from shared.kernel.ports import BlobInfo
@@ -33,7 +33,7 @@ class BlockUpload:
     """
 
     def __init__(self, blob: BlobClient, message: str, *, block_bytes: int, in_flight: int) -> None:
-        self._blob, self._thing = blob, message
+        self._blob, self._blob_label = blob, message
         self._block_bytes, self._in_flight = block_bytes, in_flight
         self._token = secrets.token_hex(8)  # keeps apart the blocks of two uploads of one name
         self._buffer = io.BytesIO()
@@ -49,10 +49,10 @@ class BlockUpload:
         self._check_open()
         view = memoryview(data).cast("B")
         while view:
-            room = block_size(len(self._ids), self._block_bytes) - self._buffer.tell()
-            self._buffer.write(view[:room])
-            self._written += min(room, len(view))
-            view = view[room:]
+            free = block_size(len(self._ids), self._block_bytes) - self._buffer.tell()
+            self._buffer.write(view[:free])
+            self._written += min(free, len(view))
+            view = view[free:]
             if self._buffer.tell() == block_size(len(self._ids), self._block_bytes):
                 self._send_block()
 
@@ -63,54 +63,54 @@ class BlockUpload:
             self._send_block()
         while self._staging:
             self._await_oldest()
-        mark = new_mark()
+        write_id = new_write_id()
         try:
-            found = self._commit(mark)
+            committed = self._commit(write_id)
         except GroundcrewError as error:
-            self._fail(error)
+            self._fail_upload(error)
             raise
-        self._end("committed")
-        return found
+        self._end_upload("committed")
+        return committed
 
     def abort(self) -> None:
         """Forget what was written. Safe after a failure, and after `commit`, when it does nothing."""
         if not self._ended:
-            self._end("aborted")
+            self._end_upload("aborted")
 
-    def _commit(self, mark: dict[str, str]) -> BlobInfo:
+    def _commit(self, write_id: dict[str, str]) -> BlobInfo:
         from azure.core import MatchConditions
         from azure.storage.blob import BlobBlock
 
         blocks = [BlobBlock(block_id) for block_id in self._ids]
         try:
-            with translated(self._thing):
+            with translated(self._blob_label):
                 answer = self._blob.commit_block_list(
-                    blocks, metadata=dict(mark), match_condition=MatchConditions.IfMissing
+                    blocks, metadata=dict(write_id), match_condition=MatchConditions.IfMissing
                 )
         except AlreadyExists as error:
-            return self._settle(error, mark)
+            return self._resolve_conflict(error, write_id)
         except UsageError as error:
             # Another upload of this name was committed, and the service forgot our blocks.
             if error.value != "InvalidBlockList":
                 raise
-            return self._settle(error, mark)
-        return info_of_answer(str(self._blob.blob_name), self._written, answer)
+            return self._resolve_conflict(error, write_id)
+        return blob_info_of_response(str(self._blob.blob_name), self._written, answer)
 
-    def _settle(self, error: GroundcrewError, mark: dict[str, str]) -> BlobInfo:
+    def _resolve_conflict(self, error: GroundcrewError, write_id: dict[str, str]) -> BlobInfo:
         try:
-            ours = found_own(self._blob, self._thing, mark)
+            own = find_own_write(self._blob, self._blob_label, write_id)
         except NotFound:
             raise Unavailable(
-                f"the blocks of {self._thing} are gone", value=error.value, hint="Upload it anew."
+                f"the blocks of {self._blob_label} are gone", value=error.value, hint="Upload it anew."
             ) from error
-        if ours is not None:
-            return ours
-        raise AlreadyExists(f"there is already {self._thing}") from error
+        if own is not None:
+            return own
+        raise AlreadyExists(f"there is already {self._blob_label}") from error
 
     def _send_block(self) -> None:
         if len(self._ids) == MAX_BLOCKS:
             raise UsageError(
-                f"{self._thing} is too large",
+                f"{self._blob_label} is too large",
                 value=f"{self._written} bytes",
                 hint="Split it into more parts.",
             )
@@ -122,30 +122,30 @@ class BlockUpload:
         self._ids.append(block_id)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="stage-block")
-        self._staging.append(self._pool.submit(self._stage, block_id, body))
+        self._staging.append(self._pool.submit(self._stage_block, block_id, body))
 
-    def _stage(self, block_id: str, body: bytes) -> None:
-        with translated(self._thing):
+    def _stage_block(self, block_id: str, body: bytes) -> None:
+        with translated(self._blob_label):
             self._blob.stage_block(block_id, body, length=len(body))
 
     def _await_oldest(self) -> None:
         try:
             self._staging.popleft().result()
         except GroundcrewError as error:
-            self._fail(error)
+            self._fail_upload(error)
             raise
 
     def _check_open(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._ended:
-            raise UsageError(f"the upload of {self._thing} is over", value=self._ended)
+            raise UsageError(f"the upload of {self._blob_label} is over", value=self._ended)
 
-    def _fail(self, error: GroundcrewError) -> None:
+    def _fail_upload(self, error: GroundcrewError) -> None:
         self._failure = error
-        self._end("failed")
+        self._end_upload("failed")
 
-    def _end(self, how: str) -> None:
+    def _end_upload(self, how: str) -> None:
         self._ended = how
         self._buffer = io.BytesIO()
         if self._pool is not None:

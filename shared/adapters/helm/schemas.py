@@ -33,7 +33,7 @@ def without_fetching(files: Mapping[str, bytes]) -> dict[str, bytes]:
     Archives of further charts are packed anew from what was read of them, so that Helm reads the same.
     Raises Refused.
     """
-    return _checked(files, "", _LIMITS.kept_bytes, 0)
+    return _checked(files, "", _LIMITS.total_bytes, 0)
 
 
 def _checked(files: Mapping[str, bytes], within: str, left: int, depth: int) -> dict[str, bytes]:
@@ -55,7 +55,7 @@ def _checked(files: Mapping[str, bytes], within: str, left: int, depth: int) -> 
 
 def _unpacked(data: bytes, name: str, left: int) -> dict[str, bytes]:
     try:
-        files = read_files([data], ["."], limits=replace(_LIMITS, kept_bytes=max(0, left)))
+        files = read_files([data], ["."], limits=replace(_LIMITS, total_bytes=max(0, left)))
     except (Refused, Corrupt) as error:
         hint = "Pack it with helm package, or put the chart's folder there"
         raise Refused(

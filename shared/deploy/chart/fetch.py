@@ -18,7 +18,7 @@ from shared.deploy.deps import DecryptedValues, DeployDeps
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import ChartPackage
 from shared.formats.chartyaml import ValuesFile, merged, read_values
-from shared.formats.tarball import below, read_files
+from shared.formats.tarball import files_below, read_files
 from shared.kernel.errors import NotFound, Refused
 from shared.kubernetes.images import chat_image as chat_image
 from shared.kubernetes.images import chat_version as chat_version
@@ -48,7 +48,7 @@ def fetch(deps: DeployDeps, sha: str) -> Chart:
     """
     policy = deps.policy
     found = read_files(deps.forge.tarball(sha), [policy.chart, *policy.values], sha=sha)
-    files = below(found, policy.chart)
+    files = files_below(found, policy.chart)
     if "Chart.yaml" not in files:
         raise NotFound(
             "there is no chart", value=f"{policy.chart}/Chart.yaml", hint="See deploy.chart in policy.yaml"

@@ -11,13 +11,13 @@ from shared.deploy.chart.metadata import Chart, Dependency, read_chart, uses
 from shared.deploy.chart.secret_scan import values_secrets
 from shared.deploy.model import Finding
 from shared.formats.chartyaml import ValuesFile, merged, read_values
-from shared.formats.tarball import Limits, below, read_files
+from shared.formats.tarball import Limits, files_below, read_files
 from shared.kernel.errors import Corrupt, Refused
 from shared.kubernetes.images import mapping
 from shared.kubernetes.objects import shown_name
 
 MOST_CHARTS = 50
-_LIMITS = Limits(entries=5_000, unpacked_bytes=64 << 20, kept_bytes=16 << 20)
+_LIMITS = Limits(entries=5_000, unpacked_bytes=64 << 20, total_bytes=16 << 20)
 _FOLDER = re.compile(r"(charts/[^/]+)/Chart\.yaml")
 _PACKED = re.compile(r"charts/[^/]+\.tgz")
 
@@ -61,7 +61,7 @@ def _inside(files: dict[str, bytes], place: str) -> Iterator[tuple[str, dict[str
     for path, data in files.items():
         folder = _FOLDER.fullmatch(path)
         if folder:
-            yield folder[1], below(files, folder[1])
+            yield folder[1], files_below(files, folder[1])
         elif _PACKED.fullmatch(path):
             yield path, _unpacked(data, f"{place}/{path}".removeprefix("/"))
 

@@ -111,7 +111,7 @@ def test_the_app_starts_without_any_setting_and_health_says_what_is_missing(app,
         assert "backup_part" in host.functions
         answer = requests.get(f"{host.url}/api/health", timeout=60)
     assert answer.status_code == 503
-    found = answer.json()["checks"]["settings"]["found"]
+    found = answer.json()["checks"]["settings"]["message"]
     assert "MONGODB_URI" in found
     assert "GROUNDCREW_SIGNING_KEY" in found
 

@@ -286,7 +286,7 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     assert "needs the approval of another person" in refused
     asked = re.search(r"deploy approve ([0-9a-f]{16})", refused)
     assert asked
-    assert "own request" in place.cli("deploy", "approve", asked[1], code=1)
+    assert "must be different people" in place.cli("deploy", "approve", asked[1], code=1)
     storage = config.storage(place.stack.settings["AzureWebJobsStorage"])
     Approvals(open_blobs(storage, "groundcrew"), SystemClock()).approve(asked[1], by="grace")
     assert "approved by grace" in place.cli(*back)

@@ -45,7 +45,7 @@ def test_going_back_to_another_version_needs_a_restore_and_another_person(world,
     with pytest.raises(Refused, match="another person") as asked:
         going_back.rollback(deps, way, by="ada", say=quiet)
     approvals = Approvals(world.state, world.clock)
-    with pytest.raises(Refused, match="own request"):
+    with pytest.raises(Refused, match="must be different people"):
         approvals.approve(str(asked.value.value), by="ada")
     approvals.approve(str(asked.value.value), by="grace")
     other = going_back.plan_rollback(deps, 1, restored="manual/20261122T090000Z")

@@ -136,7 +136,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             # On the machine that is off: nobody answers there.
             "MONGODB_URI": "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=500",
             "GROUNDCREW_AGE_RECIPIENTS": generate_identity(post_quantum=False)[1],
-            "GROUNDCREW_SIGNING_KEY": Signer.generate().text(),
+            "GROUNDCREW_SIGNING_KEY": Signer.generate().secret_text(),
         }
         host = stack.enter_context(HostProcess(ROOT, settings, tmp_path / "host", log_format="json"))
         yield Site(host, azure, chat, vm, storage, settings)
