@@ -20,7 +20,7 @@ class Data:
         self._index: list[tuple[str, int]] = json.loads(path.with_suffix(".json").read_text())
         self.total_bytes = sum(length for _, length in self._index)
 
-    def batches(self, megabytes: float = float("inf")) -> Iterator[tuple[str, bytes]]:
+    def read_batches(self, megabytes: float = float("inf")) -> Iterator[tuple[str, bytes]]:
         """(collection, concatenated raw documents), up to `megabytes`; batches of one follow each other."""
         with self.path.open("rb") as file:
             for collection, length in self._index:

@@ -26,7 +26,7 @@ def archive(data: Data, write: Callable[[bytes], object]) -> None:
     writer = ArchiveWriter(
         write, header, [PreludeEntry("rocketchat", name, "{}") for name in data.collections]
     )
-    for collection, batches in groupby(data.batches(), key=lambda pair: pair[0]):
+    for collection, batches in groupby(data.read_batches(), key=lambda pair: pair[0]):
         for _, batch in batches:
             writer.documents("rocketchat", collection, batch)
         writer.end("rocketchat", collection)

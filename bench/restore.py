@@ -7,8 +7,8 @@ import time
 from bench.data import Data
 from bench.dump import SECRET, ours
 from shared.formats.agekeys import parse_identities
-from shared.formats.archive_reader import ArchiveReader, Documents
-from shared.formats.documents import split
+from shared.formats.archive_reader import ArchiveReader, DocumentBatch
+from shared.formats.documents import split_documents
 from shared.formats.envelope import read_part
 from shared.policy.backup import LEVELS
 
@@ -19,8 +19,8 @@ def run(data: Data) -> dict[str, float]:
     ours(data, LEVELS["fast"], stored.append)
     began, documents, size = time.perf_counter(), 0, 0
     for event in ArchiveReader(read_part(iter(stored), parse_identities(SECRET), name="bench"), name="bench"):
-        if isinstance(event, Documents):
-            inserted = list(split(event.batch))
+        if isinstance(event, DocumentBatch):
+            inserted = list(split_documents(event.batch))
             documents += len(inserted)
             size += len(event.batch)
     seconds = time.perf_counter() - began

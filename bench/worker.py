@@ -79,7 +79,7 @@ def main(share: float) -> None:
             sealer.write, ArchiveHeader("8.0.4", "bench"), [PreludeEntry("bench", "all", "{}")]
         )
         size = 0
-        for _, batch in data.batches(share * data.total_bytes / 1e6):
+        for _, batch in data.read_batches(share * data.total_bytes / 1e6):
             size += writer.documents("bench", "all", batch).data_bytes
         writer.end("bench", "all")
         stored = sealer.finish().stored_bytes

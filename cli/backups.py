@@ -12,7 +12,7 @@ import click
 
 from cli.console import answer, as_json, bar, err, given, out, size, table
 from cli.inline import InlineQueues
-from cli.restore import UNKNOWN, identity_option, open_storage, signer_option, storage_option
+from cli.restore import SIGNER_UNKNOWN, identity_option, open_storage, signer_option, storage_option
 from shared import wiring
 from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
 from shared.settings import definitions as settings
@@ -156,7 +156,7 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     from shared.formats.backupset import record_to_json
 
     storage = given("--storage", storage)
-    store, accepted = restore_wiring.backup_store(storage), restore_wiring.trusted(signers)
+    store, accepted = restore_wiring.backup_store(storage), restore_wiring.trusted_signers(signers)
     info = find_set(store, reference)
     if info.state != "sealed":
         _show_progress(store, info, storage, json_)
@@ -170,7 +170,7 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     out.print(f"{info.folder} sealed {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC ({manifest.reason})")
     out.print(f"MongoDB {manifest.source.server_version} on {', '.join(manifest.source.hosts)}")
     out.print(f"oplog {manifest.oplog.start} to {manifest.oplog.end}, {manifest.oplog.entries} entries")
-    out.print(f"signed by {checked.signer}{'' if accepted else UNKNOWN}")
+    out.print(f"signed by {checked.signer}{'' if accepted else SIGNER_UNKNOWN}")
     rows = [
         (h.name, h.kind, h.documents, size(h.data_bytes), h.content_hash[:12]) for h in manifest.namespaces
     ]
@@ -236,7 +236,7 @@ def verify(
     from shared.backup.sets import find_set, list_sets, read_manifest
     from shared.backup.verify import SetProblem, verify_chain, verify_content, verify_stored
 
-    store, accepted = open_storage(storage), restore_wiring.trusted(signers)
+    store, accepted = open_storage(storage), restore_wiring.trusted_signers(signers)
     if not accepted:
         err.print("[yellow]warning:[/] no --signer given: signatures are checked, but not who made them")
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
@@ -256,7 +256,7 @@ def verify(
                 problems.append(SetProblem(info.folder, str(error)))
     texts = list(dict.fromkeys(p.problem for p in problems))
     depth = "every document" if secrets else "every stored byte"
-    unsigned = "" if accepted else UNKNOWN
+    unsigned = "" if accepted else SIGNER_UNKNOWN
     success = f"{len(chosen)} sets verified{unsigned}: {depth}" + (", and the chain" if chain else "")
     result = {"verified": len(chosen), "depth": depth, "trusted": bool(accepted), "problems": texts}
     answer(result, json_=json_, text="\n".join(texts) or success)

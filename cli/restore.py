@@ -12,8 +12,8 @@ import click
 
 from cli.console import answer, as_json, bar, err, given, out, size, table
 from shared.kernel.errors import UsageError
-from shared.restore.decide import Verdict
-from shared.restore.job import Outcome, Restore, run
+from shared.restore.decide import NamespaceVerdict
+from shared.restore.job import RestoreDeps, RestoreResult, restore_set
 from shared.settings.environment import all_or_nothing
 from shared.wiring import restore as wiring
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shared.kernel.ports import Blobs, Reporter
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
-UNKNOWN = " (signer unknown)"  # after every verdict that nobody vouches for
+SIGNER_UNKNOWN = " (signer unknown)"  # after every verdict that nobody vouches for
 
 storage_option = click.option(
     "--storage",
@@ -76,22 +76,22 @@ def restore(
     Every stored byte is checked before the first is written.
     """
     with bar(quiet=json_) as reporter:
-        job = _job(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
+        job = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
         if not job.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
-        outcome = run(job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty)
+        result = restore_set(job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty)
     trusted = bool(job.trusted)
     if json_:
-        answer(_plain(outcome, dry_run, trusted), json_=True)
+        answer(_result_json(result, dry_run, trusted), json_=True)
     elif dry_run:
-        _show_plan(outcome)
+        _print_plan(result)
     else:
-        _show(outcome, trusted)
-    if not dry_run and not outcome.good:
+        _print_result(result, trusted)
+    if not dry_run and not result.proven:
         raise SystemExit(1)
 
 
-def _job(
+def _build_deps(
     to_uri: str,
     storage: str,
     identities: Sequence[Path],
@@ -99,21 +99,23 @@ def _job(
     reporter: Reporter,
     *,
     needs_key: bool,
-) -> Restore:
+) -> RestoreDeps:
     """All that the restore needs. Raises one UsageError with all faults of target, storage and key files."""
     if needs_key and not identities:
-        files: dict[str, Callable[[], list[Identity]]] = {"no key": _no_key}
+        files: dict[str, Callable[[], list[Identity]]] = {"no key": _require_key}
     else:
         files = {f"key file {path}": partial(wiring.read_identities, path) for path in identities}
-    read = all_or_nothing(target=lambda: _target(to_uri), storage=lambda: named_storage(storage), **files)
-    job = wiring.restore(
+    read = all_or_nothing(
+        target=lambda: _parse_target(to_uri), storage=lambda: check_storage(storage), **files
+    )
+    job = wiring.build_restore_deps(
         read.pop("target"), storage=read.pop("storage"), identity_files=(), signers=signers, reporter=reporter
     )
     # Read once and handed over: a key file may be a pipe.
     return replace(job, identities=[identity for found in read.values() for identity in found])
 
 
-def _target(text: str) -> str:
+def _parse_target(text: str) -> str:
     uri = given("--to-uri", text)
     if not uri.startswith(_SCHEMES):
         hint = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
@@ -121,11 +123,11 @@ def _target(text: str) -> str:
     return uri
 
 
-def _no_key() -> NoReturn:
+def _require_key() -> NoReturn:
     raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
 
 
-def named_storage(storage: str) -> str:
+def check_storage(storage: str) -> str:
     """What `--storage` names, empty for the settings'; that it can be opened was tried. Raises UsageError."""
     text = given("--storage", storage)
     wiring.backup_store(text)
@@ -137,58 +139,58 @@ def open_storage(storage: str) -> Blobs:
     return wiring.backup_store(given("--storage", storage))
 
 
-def _plain(outcome: Outcome, dry_run: bool, trusted: bool) -> dict[str, object]:
+def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[str, object]:
     verdicts = [
         {
             "namespace": v.name,
-            "how": v.how,
+            "basis": v.basis,
             "equal": v.equal,
             "documents": v.documents,
-            "because": list(v.because),
+            "differences": list(v.differences),
         }
-        for v in outcome.verdicts
+        for v in result.verdicts
     ]
     return {
-        "set": f"{outcome.manifest.klass}/{outcome.manifest.set}",
-        "signer": outcome.signer,
+        "set": f"{result.manifest.klass}/{result.manifest.set}",
+        "signer": result.signer,
         "trusted": trusted,
         "dry_run": dry_run,
-        "plan": list(outcome.plan.because),
-        "good": outcome.good,
-        "replayed": outcome.replayed,
-        "problems": outcome.problems,
+        "plan": list(result.plan.reasons),
+        "proven": result.proven,
+        "replayed": result.replayed,
+        "problems": result.problems,
         "verdicts": verdicts,
     }
 
 
-def _show_plan(outcome: Outcome) -> None:
-    for reason in outcome.plan.because:
+def _print_plan(result: RestoreResult) -> None:
+    for reason in result.plan.reasons:
         out.print(f"- {reason}")
-    rows = [(h.name, h.kind, h.documents, size(h.data_bytes)) for h in outcome.manifest.namespaces]
+    rows = [(h.name, h.kind, h.documents, size(h.data_bytes)) for h in result.manifest.namespaces]
     table(
         "Would restore",
         ("namespace", "kind", "documents", "size"),
-        [r for r in rows if r[0] in outcome.plan.wanted],
+        [r for r in rows if r[0] in result.plan.selected],
     )
 
 
-def _word(verdict: Verdict) -> str:
+def _verdict_text(verdict: NamespaceVerdict) -> str:
     """`equal` only for what was compared."""
     if not verdict.equal:
-        return "; ".join(verdict.because)
-    return "equal" if verdict.how == "compared" else verdict.how
+        return "; ".join(verdict.differences)
+    return "equal" if verdict.basis == "compared" else verdict.basis
 
 
-def _show(outcome: Outcome, trusted: bool) -> None:
-    rows = [(v.name, v.documents, size(v.data_bytes), _word(v)) for v in outcome.verdicts]
-    table(f"Restored {outcome.manifest.set}", ("namespace", "documents", "size", "verdict"), rows)
-    for problem in outcome.problems:
+def _print_result(result: RestoreResult, trusted: bool) -> None:
+    rows = [(v.name, v.documents, size(v.data_bytes), _verdict_text(v)) for v in result.verdicts]
+    table(f"Restored {result.manifest.set}", ("namespace", "documents", "size", "verdict"), rows)
+    for problem in result.problems:
         out.print(f"[bold red]problem:[/] {problem}")
-    compared = [v for v in outcome.verdicts if v.how == "compared"]
+    compared = [v for v in result.verdicts if v.basis == "compared"]
     equal = sum(v.equal for v in compared)
-    verdict = "[bold green]PROVEN[/]" if outcome.good else "[bold red]NOT PROVEN[/]"
-    vouched = "" if trusted else UNKNOWN
+    verdict = "[bold green]PROVEN[/]" if result.proven else "[bold red]NOT PROVEN[/]"
+    vouched = "" if trusted else SIGNER_UNKNOWN
     out.print(
         f"{verdict}{vouched}: {equal} of {len(compared)} namespaces equal,"
-        f" {outcome.replayed} oplog entries replayed, signed by {outcome.signer}"
+        f" {result.replayed} oplog entries replayed, signed by {result.signer}"
     )

@@ -8,7 +8,7 @@ import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from shared.formats.documents import Tally, split, tally
+from shared.formats.documents import Tally, split_documents, tally_documents
 from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.ports import SourceDatabase, TargetDatabase
 
@@ -26,7 +26,7 @@ class Comparison:
     different: list[str] = field(default_factory=list)
 
 
-def compare(one: Database, other: Database) -> Comparison:
+def compare_databases(one: Database, other: Database) -> Comparison:
     """Compare all collections but the server's own.
 
     The embedded MongoDB's oplog does not say in which order one update added several fields, so a replay of
@@ -34,15 +34,17 @@ def compare(one: Database, other: Database) -> Comparison:
     an index made a collection, so one without documents may be on one side only.
     """
     found = Comparison()
-    ours, theirs = _collections(one), _collections(other)
+    ours, theirs = _list_collections(one), _list_collections(other)
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
-            lonely = _tally(one, ours[name]) if name in ours else _tally(other, theirs[name])
+            lonely = (
+                _tally_collection(one, ours[name]) if name in ours else _tally_collection(other, theirs[name])
+            )
             if lonely.documents:
                 found.different.append(f"{name} is on one side only, with {lonely.documents} documents")
-        elif _tally(one, ours[name]) == _tally(other, theirs[name]):
+        elif _tally_collection(one, ours[name]) == _tally_collection(other, theirs[name]):
             found.equal += 1
-        elif _sorted(one, ours[name]) == _sorted(other, theirs[name]):
+        elif _sorted_documents(one, ours[name]) == _sorted_documents(other, theirs[name]):
             found.equal += 1
             found.reordered += 1
         else:
@@ -50,27 +52,27 @@ def compare(one: Database, other: Database) -> Comparison:
     return found
 
 
-def some_text(uri: str) -> bytes:
+def sample_message_text(uri: str) -> bytes:
     """The text of a message, to be looked for where it must not be."""
     with pymongo.MongoClient[dict[str, object]](uri) as client:
         message = client.rocketchat.rocketchat_message.find_one({"msg": {"$regex": "^.{20}"}})
     return str(message["msg"])[:40].encode() if message else b"no message was found to look for"
 
 
-def _collections(database: Database) -> dict[str, Namespace]:
-    return {n.name: n for n in database.namespaces() if n.kind == "collection" and n.db != "admin"}
+def _list_collections(database: Database) -> dict[str, Namespace]:
+    return {n.name: n for n in database.list_namespaces() if n.kind == "collection" and n.db != "admin"}
 
 
-def _tally(database: Database, namespace: Namespace) -> Tally:
-    return sum((tally(batch) for batch in database.batches(namespace, IdRange())), Tally())
+def _tally_collection(database: Database, namespace: Namespace) -> Tally:
+    return sum((tally_documents(batch) for batch in database.read_batches(namespace, IdRange())), Tally())
 
 
-def _sorted(database: Database, namespace: Namespace) -> list[str]:
-    documents = (d for batch in database.batches(namespace, IdRange()) for d in split(batch))
-    return sorted(repr(_plain(bson.decode(document, _EXACT))) for document in documents)
+def _sorted_documents(database: Database, namespace: Namespace) -> list[str]:
+    documents = (d for batch in database.read_batches(namespace, IdRange()) for d in split_documents(batch))
+    return sorted(repr(_sort_fields(bson.decode(document, _EXACT))) for document in documents)
 
 
-def _plain(value: object) -> object:
+def _sort_fields(value: object) -> object:
     if isinstance(value, dict):
-        return sorted((key, _plain(item)) for key, item in value.items())
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return sorted((key, _sort_fields(item)) for key, item in value.items())
+    return [_sort_fields(item) for item in value] if isinstance(value, list) else value

@@ -32,7 +32,7 @@ from local.rocketchat.writer import Writer
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
 from shared.adapters.mongodb import connect_source, connect_target
-from shared.formats.documents import split
+from shared.formats.documents import split_documents
 from shared.mongodb.model import Timestamp
 from shared.settings import environment as config
 
@@ -123,7 +123,7 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
             found.append(f"{set_id}: {len(shown['parts'])} parts, {len(shown['namespaces'])} namespaces")
             found.append(f"{shown['oplog']['entries']} oplog entries, {writer.writes} writes meanwhile")
         with steps.step("Look at what is stored") as found:
-            found.append(look_at_ciphertext(stack, compare.some_text(stack.mongodb_uri)))
+            found.append(look_at_ciphertext(stack, compare.sample_message_text(stack.mongodb_uri)))
         with steps.step("Verify signature, chain and every document") as found:
             verified = groundcrew(stack, "backups", "verify", "--identity", str(stack.identity))
             found.append(f"{verified['verified']} set, {verified['depth']}, no problems")
@@ -131,7 +131,7 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
             answer = groundcrew(
                 stack, "restore", set_id, "--to-uri", target.uri, "--identity", str(stack.identity)
             )
-            compared = [v for v in answer["verdicts"] if v["how"] == "compared"]
+            compared = [v for v in answer["verdicts"] if v["basis"] == "compared"]
             equal = sum(v["equal"] for v in compared)
             found.append(f"{equal} of {len(compared)} namespaces equal to the manifest")
             found.append(f"{answer['replayed']} oplog entries replayed")
@@ -159,10 +159,12 @@ def _trigger(stack: Stack, function: str) -> None:
 
 def _prove(source_uri: str, target_uri: str, end: str) -> list[str]:
     source, target = connect_source(source_uri), connect_target(target_uri)
-    newest = source.oplog_window()[1]
-    entries = chain.from_iterable(split(batch) for batch in source.oplog(Timestamp.parse(end), newest))
-    replayed = target.replay(entries)
-    found = compare.compare(source, target)
+    newest = source.read_oplog_window()[1]
+    entries = chain.from_iterable(
+        split_documents(batch) for batch in source.read_oplog(Timestamp.parse(end), newest)
+    )
+    replayed = target.replay_oplog(entries)
+    found = compare.compare_databases(source, target)
     if found.different:
         raise SystemExit("not equal to the source:\n" + "\n".join(found.different))
     told = [f"{replayed.applied} later entries followed", f"{found.equal} namespaces equal to the source"]

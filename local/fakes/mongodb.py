@@ -9,11 +9,11 @@ from dataclasses import replace
 import bson
 
 from shared.formats.diff import apply_update
-from shared.formats.documents import split
-from shared.formats.elements import find
+from shared.formats.documents import split_documents
+from shared.formats.elements import find_element
 from shared.kernel.errors import AlreadyExists, Inconsistent
-from shared.mongodb.model import IdRange, InsertResult, Namespace, Replayed, Timestamp
-from shared.mongodb.oplog import index_change, operations
+from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
+from shared.mongodb.oplog import extract_index_change, unpack_operations
 
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 
@@ -35,15 +35,15 @@ class MemoryDatabase:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def server_version(self) -> str:
+    def read_server_version(self) -> str:
         """As given."""
         return self._version
 
-    def hosts(self) -> tuple[str, ...]:
+    def list_hosts(self) -> tuple[str, ...]:
         """As given."""
         return (self._host,)
 
-    def namespaces(self) -> list[Namespace]:
+    def list_namespaces(self) -> list[Namespace]:
         """The catalogue, with exact counts."""
         found = []
         for name, namespace in sorted(self._catalogue.items()):
@@ -52,13 +52,13 @@ class MemoryDatabase:
             found.append(replace(namespace, documents=len(held), data_bytes=size))
         return found
 
-    def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
+    def sample_split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
         """Exact quantiles."""
         keys = sorted(self._documents[namespace.name])
         chosen = [keys[len(keys) * i // pieces] for i in range(1, pieces)] if keys else []
         return list(dict.fromkeys(chosen))
 
-    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
         """In the order of the raw `_id`s, read as it goes, so that writes in between are seen or not."""
         cursor = within.lower or b""
         while True:
@@ -78,19 +78,19 @@ class MemoryDatabase:
         if found is None or (namespace.uuid and found.uuid != namespace.uuid):
             raise Inconsistent(f"{namespace.name} was dropped while it was read")
 
-    def oplog_window(self) -> tuple[Timestamp, Timestamp]:
+    def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
         """First and last."""
         return self._oplog[0][0], self._oplog[-1][0]
 
-    def oldest_open_transaction(self) -> Timestamp | None:
+    def find_oldest_open_transaction(self) -> Timestamp | None:
         """There are none."""
         return None
 
-    def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
+    def read_oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
         """One entry a batch."""
         yield from (entry for at, entry in list(self._oplog) if start <= at <= end)
 
-    def create(self, namespace: Namespace) -> None:
+    def create_collection(self, namespace: Namespace) -> None:
         """With a uuid of its own. Raises AlreadyExists."""
         if namespace.name in self._catalogue:
             raise AlreadyExists(f"{namespace.name} is there already")
@@ -99,13 +99,13 @@ class MemoryDatabase:
         self._catalogue[namespace.name] = replace(namespace, uuid=own, indexes=indexes)
         self._documents[namespace.name] = {}
 
-    def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+    def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Duplicates are refused one by one."""
         name, failures = f"{db}.{collection}", []
         if name not in self._catalogue:
-            self.create(Namespace(db, collection))
+            self.create_collection(Namespace(db, collection))
         for index, document in enumerate(documents):
-            if self._documents[name].setdefault(key_of(document), document) is not document:
+            if self._documents[name].setdefault(id_key(document), document) is not document:
                 failures.append(f"document {index} of the batch: E11000 duplicate key (code 11000)")
         return InsertResult(len(documents) - len(failures), tuple(failures))
 
@@ -120,46 +120,48 @@ class MemoryDatabase:
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
         """Put in place."""
-        return list(self.insert("admin", f"system.{kind}", documents).failures)
+        return list(self.insert_documents("admin", f"system.{kind}", documents).failures)
 
-    def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
+    def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Files without any chunk."""
         chunks = [bson.decode(d)["files_id"] for d in self._documents[f"{db}.{bucket}.chunks"].values()]
         files = [bson.decode(d)["_id"] for d in self._documents[f"{db}.{bucket}.files"].values()]
         return [f"file {file} has no chunks" for file in files if file not in chunks]
 
-    def replay(self, entries: Iterator[bytes], *, wanted: Callable[[str], bool] = lambda _: True) -> Replayed:
+    def replay_oplog(
+        self, entries: Iterator[bytes], *, selects: Callable[[str], bool] = lambda _: True
+    ) -> ReplayResult:
         """Operation by operation."""
         applied, skipped, changes = 0, 0, []
-        for operation in operations(entries):
-            if operation is None or not wanted(operation.name):
+        for operation in unpack_operations(entries):
+            if operation is None or not selects(operation.name):
                 skipped += 1
                 continue
             applied += 1
             if operation.op == "c":
-                if change := index_change(operation):
+                if change := extract_index_change(operation):
                     changes.append(change)
                 if operation.command == "drop":
                     self._catalogue.pop(operation.name, None)
                     self._documents.pop(operation.name, None)
                 continue
             held = self._documents.setdefault(operation.name, {})
-            key = key_of(operation.o2 or operation.o)
+            key = id_key(operation.o2 or operation.o)
             if operation.op == "i":
-                held[key_of(operation.o)] = operation.o
+                held[id_key(operation.o)] = operation.o
             elif operation.op == "d":
                 held.pop(key, None)
             elif key in held:
                 held[key] = apply_update(held[key], operation.o)
-        return Replayed(applied, skipped, tuple(changes))
+        return ReplayResult(applied, skipped, tuple(changes))
 
     def write(self, db: str, collection: str, document: dict[str, object]) -> None:
         """Insert or replace a document, with its entry in the oplog."""
         name, raw = f"{db}.{collection}", bson.encode(document)
         if name not in self._catalogue:
-            self.create(Namespace(db, collection))
-        op = "u" if key_of(raw) in self._documents[name] else "i"
-        self._documents[name][key_of(raw)] = raw
+            self.create_collection(Namespace(db, collection))
+        op = "u" if id_key(raw) in self._documents[name] else "i"
+        self._documents[name][id_key(raw)] = raw
         self._log({"op": op, "ns": name, "o": document, "o2": {"_id": document["_id"]}})
 
     def delete(self, db: str, collection: str, identity: object) -> None:
@@ -193,16 +195,16 @@ class MemoryDatabase:
         self._oplog.append((at, bson.encode({**entry, "ts": bson.Timestamp(at.seconds, at.ordinal)})))
 
 
-def key_of(document: bytes) -> bytes:
+def id_key(document: bytes) -> bytes:
     """`{_id: value}` as raw BSON, which is how this fake compares and orders `_id`s."""
-    identity = find(document, b"_id")
+    identity = find_element(document, b"_id")
     if identity is None:
         raise ValueError("a document without _id")
-    from shared.formats.elements import join
+    from shared.formats.elements import join_elements
 
-    return join([identity])
+    return join_elements([identity])
 
 
-def documents_of(batch: bytes) -> list[bytes]:
+def split_batch(batch: bytes) -> list[bytes]:
     """The documents of a batch."""
-    return list(split(batch))
+    return list(split_documents(batch))

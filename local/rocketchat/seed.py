@@ -29,7 +29,7 @@ from local.rocketchat.generate import generate_batches
 from local.rocketchat.indexes import index_models
 from local.rocketchat.oddities import every_type
 from local.rocketchat.world import NOW
-from shared.formats.documents import split
+from shared.formats.documents import split_documents
 from shared.kernel.errors import GroundcrewError, Refused, UsageError
 
 Document = dict[str, Any]
@@ -178,7 +178,7 @@ def _insert_batch(collection: Collection[Any], documents: list[RawBSONDocument],
 
 
 def _documents(batch: bytes) -> list[RawBSONDocument]:
-    return [RawBSONDocument(raw, RAW) for raw in split(batch)]
+    return [RawBSONDocument(raw, RAW) for raw in split_documents(batch)]
 
 
 def _note_changed_types(target: Database[Document], report: SeedReport) -> None:

@@ -20,11 +20,11 @@ from shared.formats.backupset import (
     part_name,
     set_folder,
 )
-from shared.formats.documents import Tally, split
+from shared.formats.documents import Tally, split_documents
 from shared.kernel.errors import Inconsistent
 from shared.kernel.ports import Blobs, Clock
 from shared.mongodb.model import IdRange, Namespace, Timestamp
-from shared.mongodb.oplog import hazard, timestamp
+from shared.mongodb.oplog import find_hazard, read_timestamp
 from shared.mongodb.ports import SourceDatabase
 from shared.records.runs import Progress
 
@@ -92,7 +92,7 @@ def dump_part(
 
 def check_oplog_window(source: SourceDatabase, start: Timestamp) -> None:
     """Raises Inconsistent if the oplog no longer reaches back to the start of the dump."""
-    oldest, _ = source.oplog_window()
+    oldest, _ = source.read_oplog_window()
     if oldest > start:
         raise Inconsistent(
             "the oplog overflowed during the dump",
@@ -112,7 +112,7 @@ class _PartDumper:
         namespace = Namespace(piece.db, piece.collection, piece.kind, piece.uuid)
         if piece.kind != "view":
             within = IdRange(bytes.fromhex(piece.lower) or None, bytes.fromhex(piece.upper) or None)
-            self._copy(piece.db, piece.collection, self._source.batches(namespace, within))
+            self._copy(piece.db, piece.collection, self._source.read_batches(namespace, within))
         tally = self._writer.end(piece.db, piece.collection)
         return NamespaceCount(
             piece.db, piece.collection, tally.documents, tally.data_bytes, _hash_text(tally)
@@ -120,8 +120,8 @@ class _PartDumper:
 
     def dump_oplog(self, start: Timestamp) -> OplogSlice:
         """From the start of the dump to the newest entry there is now, when all collections are in."""
-        _, end = self._source.oplog_window()
-        self._copy(*OPLOG, self._check_entries(self._source.oplog(start, end), start))
+        _, end = self._source.read_oplog_window()
+        self._copy(*OPLOG, self._check_entries(self._source.read_oplog(start, end), start))
         check_oplog_window(self._source, start)
         tally = self._writer.end(*OPLOG)
         return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hash_text(tally))
@@ -135,10 +135,10 @@ class _PartDumper:
 
     def _check_entries(self, batches: Iterator[bytes], start: Timestamp) -> Iterator[bytes]:
         for batch in batches:
-            entries = list(split(batch))
-            hazards = [(entry, reason) for entry in entries if (reason := hazard(entry))]
+            entries = list(split_documents(batch))
+            hazards = [(entry, reason) for entry in entries if (reason := find_hazard(entry))]
             for entry, reason in hazards:
-                if timestamp(entry) != start:
+                if read_timestamp(entry) != start:
                     raise Inconsistent(f"the dump cannot be made consistent: {reason}")
             # An entry right at the start is covered by the catalogue, which was read after it.
             replayable = [entry for entry in entries if entry not in {e for e, _ in hazards}]

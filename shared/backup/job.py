@@ -35,7 +35,7 @@ from shared.formats.backupset import (
 )
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, Locked, Unavailable
-from shared.mongodb.metadata import to_json
+from shared.mongodb.metadata import encode_metadata
 
 log = logging.getLogger(__name__)
 
@@ -99,12 +99,12 @@ def plan_set(deps: BackupDeps, klass: str = MANUAL, reason: str = "") -> BackupP
     """What a set made now would hold, read from the database's catalogue. Changes nothing."""
     source = deps.connect()
     # Before the catalogue is read: what is created from here on is in the oplog.
-    start = min(filter(None, (source.oldest_open_transaction(), source.oplog_window()[1])))
-    included, excluded = select_namespaces(source.namespaces(), deps.policy)
+    start = min(filter(None, (source.find_oldest_open_transaction(), source.read_oplog_window()[1])))
+    included, excluded = select_namespaces(source.list_namespaces(), deps.policy)
     check_selection(included, deps.policy)
     size = deps.policy.part_target
     pieces = {n.name: count_pieces(n, size) for n in included}
-    cuts = {n.name: source.split_points(n, pieces[n.name]) for n in included if pieces[n.name] > 1}
+    cuts = {n.name: source.sample_split_points(n, pieces[n.name]) for n in included if pieces[n.name] > 1}
     now = deps.clock.now()
     return BackupPlan(
         format=FORMAT,
@@ -112,12 +112,12 @@ def plan_set(deps: BackupDeps, klass: str = MANUAL, reason: str = "") -> BackupP
         klass=klass,
         created=now,
         reason=reason,
-        source=BackupSource(source.hosts(), source.server_version()),
+        source=BackupSource(source.list_hosts(), source.read_server_version()),
         oplog_start=str(start),
         recipients=tuple(deps.recipients),
         level=deps.policy.zstd_level,
         excluded=tuple(e.name for e in excluded),
-        parts=plan_parts(included, cuts, {n.name: to_json(n) for n in included}, part_bytes=size),
+        parts=plan_parts(included, cuts, {n.name: encode_metadata(n) for n in included}, part_bytes=size),
     )
 
 

@@ -11,9 +11,9 @@ from shared.backup.sets import list_sets, parse_set_id, read_manifest, stream_st
 from shared.formats import age
 from shared.formats.agekeys import Identity
 from shared.formats.archive import OPLOG
-from shared.formats.archive_reader import ArchiveReader, Documents
+from shared.formats.archive_reader import ArchiveReader, DocumentBatch
 from shared.formats.backupset import Manifest, StoredPart, set_folder
-from shared.formats.documents import Tally, tally
+from shared.formats.documents import Tally, tally_documents
 from shared.formats.envelope import read_part
 from shared.formats.manifest import VerifiedManifest
 from shared.kernel.errors import Corrupt, GroundcrewError
@@ -67,8 +67,8 @@ def verify_content(
         name = where + part.blob
         stream = stream_verified(blobs, name, part.stored_bytes, part.sha256)
         for event in ArchiveReader(read_part(stream, identities, name=name), name=name):
-            if isinstance(event, Documents):
-                sums[event.db, event.collection] += tally(event.batch)
+            if isinstance(event, DocumentBatch):
+                sums[event.db, event.collection] += tally_documents(event.batch)
                 reporter.advance(len(event.batch))
     log = manifest.oplog
     expected = {

@@ -15,7 +15,7 @@ import bson
 from bson.int64 import Int64
 from fastcrc import crc64
 
-from shared.formats.documents import Tally, tally
+from shared.formats.documents import Tally, tally_documents
 from shared.kernel.errors import Corrupt
 
 MAGIC = b"\x6d\xe2\x99\x81"
@@ -67,7 +67,7 @@ class ArchiveWriter:
     def documents(self, db: str, collection: str, batch: bytes) -> Tally:
         """Append a batch of whole documents; returns their tally. Raises Corrupt."""
         entry = self._switch(db, collection)
-        counted = tally(batch)
+        counted = tally_documents(batch)
         self._crc = crc64.xz(batch, self._crc)
         self._tally += counted
         self._write(_block(entry, ended=False, crc=0))

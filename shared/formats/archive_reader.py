@@ -28,14 +28,14 @@ from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.kernel.errors import Corrupt
 
 _BATCH_BYTES = 4 << 20
-_META_BYTES = 16 << 20  # a prelude's metadata may hold a long pipeline
+_MAX_METADATA_BYTES = 16 << 20  # a prelude's metadata may hold a long pipeline
 _LENGTH = struct.Struct("<i")
 _TERMINATOR_LENGTH = -1  # the four bytes of a terminator, read as a length
 _BLOCK_KEYS = {"db", "collection", "EOF", "CRC"}
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
+class DocumentBatch:
     """Some whole documents of a namespace, concatenated."""
 
     db: str
@@ -54,8 +54,8 @@ class NamespaceEnd:
 class ArchiveReader:
     """Reads an archive from an iterator of byte strings.
 
-    `header` and `prelude` are read at once; iterate for `Documents` and `NamespaceEnd`. Segments of several
-    namespaces may interleave. Collections in blocks are given as the prelude names them.
+    `header` and `prelude` are read at once; iterate for `DocumentBatch` and `NamespaceEnd`. Segments of
+    several namespaces may interleave. Collections in blocks are given as the prelude names them.
     """
 
     def __init__(self, chunks: Iterator[bytes], *, name: str) -> None:
@@ -70,18 +70,18 @@ class ArchiveReader:
             raise self._corrupt("the prelude names a namespace twice")
         self._crcs: dict[tuple[str, str], int] = {}
 
-    def __iter__(self) -> Iterator[Documents | NamespaceEnd]:
+    def __iter__(self) -> Iterator[DocumentBatch | NamespaceEnd]:
         while not self._buffer.exhausted():
             yield from self._block()
         if self._waiting:
             db, collection = min(self._waiting)
             raise self._corrupt("the archive is cut short", f"{db}.{collection} did not end")
 
-    def _block(self) -> Iterator[Documents | NamespaceEnd]:
+    def _block(self) -> Iterator[DocumentBatch | NamespaceEnd]:
         head = self._document("a block's header")
         if head.keys() != _BLOCK_KEYS:
             raise self._corrupt("a block's header has other fields than it should", sorted(head))
-        key = (_text(head, "db"), _text(head, "collection"))
+        key = (_require_string(head, "db"), _require_string(head, "collection"))
         entry = self._waiting.get(key)
         if entry is None:
             raise self._corrupt("a block of a namespace that the prelude lacks, or that ended", ".".join(key))
@@ -93,10 +93,10 @@ class ArchiveReader:
         self._end(key, head["CRC"])
         yield NamespaceEnd(entry.db, entry.collection)
 
-    def _documents(self, key: tuple[str, str], entry: PreludeEntry) -> Iterator[Documents]:
+    def _documents(self, key: tuple[str, str], entry: PreludeEntry) -> Iterator[DocumentBatch]:
         while batch := self._buffer.documents():
             self._crcs[key] = crc64.xz(batch, self._crcs.get(key, 0))
-            yield Documents(entry.db, entry.collection, batch)
+            yield DocumentBatch(entry.db, entry.collection, batch)
 
     def _end(self, key: tuple[str, str], signed: int) -> None:
         if self._buffer.take(4) != TERMINATOR:
@@ -112,19 +112,25 @@ class ArchiveReader:
         concurrent = document.get("concurrent_collections")
         if not isinstance(concurrent, int):
             raise self._corrupt("the header lacks concurrent_collections")
-        return ArchiveHeader(_text(document, "server_version"), _text(document, "tool_version"), concurrent)
+        return ArchiveHeader(
+            _require_string(document, "server_version"), _require_string(document, "tool_version"), concurrent
+        )
 
     def _read_prelude(self) -> list[PreludeEntry]:
         entries: list[PreludeEntry] = []
         while not self._buffer.terminated():
             d = self._document("the prelude")
-            kind, db, collection = str(d.get("type") or "collection"), _text(d, "db"), _text(d, "collection")
+            kind, db, collection = (
+                str(d.get("type") or "collection"),
+                _require_string(d, "db"),
+                _require_string(d, "collection"),
+            )
             blocks = bucket_collection(collection, kind, self.header.server_version)
-            entries.append(PreludeEntry(db, collection, _text(d, "metadata"), kind, blocks))
+            entries.append(PreludeEntry(db, collection, _require_string(d, "metadata"), kind, blocks))
         return entries
 
     def _document(self, what: str) -> dict[str, Any]:
-        raw = self._buffer.document(_META_BYTES)
+        raw = self._buffer.document(_MAX_METADATA_BYTES)
         try:
             return bson.decode(raw)
         except (BSONError, ValueError, OverflowError, RecursionError) as error:
@@ -134,7 +140,7 @@ class ArchiveReader:
         return Corrupt(f"{self._name}: {problem}", value=value)
 
 
-def _text(document: dict[str, Any], key: str) -> str:
+def _require_string(document: dict[str, Any], key: str) -> str:
     value = document.get(key)
     if not isinstance(value, str):
         raise Corrupt("an archive's document lacks a text", value=key)

@@ -20,11 +20,11 @@ from shared.formats.elements import (
     INT32,
     NULL,
     Element,
-    find,
-    join,
-    renumbered,
-    resized,
-    split,
+    find_element,
+    join_elements,
+    renumber_items,
+    resize_array,
+    split_elements,
 )
 from shared.kernel.errors import Corrupt
 
@@ -34,89 +34,89 @@ _INT32 = struct.Struct("<i")
 
 def apply_update(document: bytes, update: bytes) -> bytes:
     """The document after the oplog's update `o`. Raises Corrupt for a dialect we do not know."""
-    fields = list(split(update))
+    fields = list(split_elements(update))
     versioned = bool(fields) and fields[0].name == b"$v"
     changes = fields[1:] if versioned else fields
     if versioned and changes and changes[0].name == _DIFF:
         diff = changes[0].value
-        return dotted.apply_paths(document, diff) if dotted.is_dotted(diff) else _diff(document, diff)
+        return dotted.apply_paths(document, diff) if dotted.is_dotted(diff) else _apply_diff(document, diff)
     # Only a document's first field tells: names that begin with `$` may stand behind it.
     if changes and changes[0].name.startswith(b"$"):
         return dotted.apply_operators(document, changes)
-    return _replaced(document, changes)
+    return _replace_document(document, changes)
 
 
-def _replaced(document: bytes, fields: list[Element]) -> bytes:
+def _replace_document(document: bytes, fields: list[Element]) -> bytes:
     if any(field.name == b"_id" for field in fields):
-        return join(fields)
-    identity = find(document, b"_id")
-    return join([identity, *fields] if identity else fields)
+        return join_elements(fields)
+    identity = find_element(document, b"_id")
+    return join_elements([identity, *fields] if identity else fields)
 
 
-def _diff(document: bytes, diff: bytes) -> bytes:
+def _apply_diff(document: bytes, diff: bytes) -> bytes:
     """Sections apply to this level, `s<field>` to the one below; each field is named once."""
     gone: set[bytes] = set()
     updated: dict[bytes, Element] = {}
     inserted: dict[bytes, Element] = {}
     below: dict[bytes, bytes] = {}
-    for section in split(diff):
-        _documentary(section)
+    for section in split_elements(diff):
+        _require_document(section)
         if section.name == b"d":
-            gone |= {field.name for field in split(section.value)}
+            gone |= {field.name for field in split_elements(section.value)}
         elif section.name == b"u":
-            updated |= {field.name: field for field in split(section.value)}
+            updated |= {field.name: field for field in split_elements(section.value)}
         elif section.name == b"i":
-            inserted |= {field.name: field for field in split(section.value)}
+            inserted |= {field.name: field for field in split_elements(section.value)}
         elif section.name.startswith(_SUB):
             below[section.name[1:]] = section.value
         else:
-            raise _unknown(section)
+            raise _unknown_section(section)
     fields: list[Element] = []
-    for field in split(document):
+    for field in split_elements(document):
         if field.name in below:
-            fields.append(_below(field, below[field.name]))
+            fields.append(_apply_sub_diff(field, below[field.name]))
         elif field.name not in gone and field.name not in inserted:
             fields.append(updated.get(field.name, field))
     kept = {field.name for field in fields}
     new = [field for name, field in updated.items() if name not in kept]
-    return join([*fields, *new, *inserted.values()])
+    return join_elements([*fields, *new, *inserted.values()])
 
 
-def _below(element: Element, diff: bytes) -> Element:
-    of_array = find(diff, b"a") is not None
+def _apply_sub_diff(element: Element, diff: bytes) -> Element:
+    of_array = find_element(diff, b"a") is not None
     if element.type != (ARRAY if of_array else DOCUMENT):
         return Element(NULL, element.name, b"")
-    value = _array_diff(element.value, diff) if of_array else _diff(element.value, diff)
+    value = _apply_array_diff(element.value, diff) if of_array else _apply_diff(element.value, diff)
     return Element(element.type, element.name, value)
 
 
-def _array_diff(array: bytes, diff: bytes) -> bytes:
-    items = list(split(array))
-    for section in split(diff):
+def _apply_array_diff(array: bytes, diff: bytes) -> bytes:
+    items = list(split_elements(array))
+    for section in split_elements(diff):
         kind = section.name[:1]
         if section.name == b"a":
             continue
         if section.name == b"l":
             if section.type != INT32:
-                raise _unknown(section)
-            items = resized(items, _INT32.unpack(section.value)[0])
+                raise _unknown_section(section)
+            items = resize_array(items, _INT32.unpack(section.value)[0])
             continue
         if kind not in (b"u", _SUB) or not section.name[1:].isdigit():
-            raise _unknown(section)
+            raise _unknown_section(section)
         index = int(section.name[1:])
-        items = resized(items, max(len(items), index + 1))
+        items = resize_array(items, max(len(items), index + 1))
         if kind == _SUB:
-            _documentary(section)
-            items[index] = _below(items[index], section.value)
+            _require_document(section)
+            items[index] = _apply_sub_diff(items[index], section.value)
         else:
             items[index] = section
-    return renumbered(items)
+    return renumber_items(items)
 
 
-def _documentary(section: Element) -> None:
+def _require_document(section: Element) -> None:
     if section.type != DOCUMENT:
-        raise _unknown(section)
+        raise _unknown_section(section)
 
 
-def _unknown(section: Element) -> Corrupt:
+def _unknown_section(section: Element) -> Corrupt:
     return Corrupt("a diff of the oplog is in a dialect we do not know", value=section.name)

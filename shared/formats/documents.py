@@ -39,7 +39,7 @@ class Tally:
         )
 
 
-def tally(batch: bytes) -> Tally:
+def tally_documents(batch: bytes) -> Tally:
     """The tally of a batch of whole documents. Raises Corrupt if it is anything else."""
     # The hot loop of the dump: one pass, one slice and one digest per document.
     unpack, digest, view = _LENGTH.unpack_from, xxh3_128_intdigest, memoryview(batch)
@@ -57,7 +57,7 @@ def tally(batch: bytes) -> Tally:
     return Tally(count, end, total & _MASK)
 
 
-def split(batch: bytes) -> Iterator[bytes]:
+def split_documents(batch: bytes) -> Iterator[bytes]:
     """The documents of a batch, one by one. Raises Corrupt."""
     position, end = 0, len(batch)
     while position < end:

@@ -44,7 +44,7 @@ class Element(NamedTuple):
     value: bytes
 
 
-def split(document: bytes) -> Iterator[Element]:
+def split_elements(document: bytes) -> Iterator[Element]:
     """The elements in their order. Raises Corrupt."""
     end = len(document) - 1
     if len(document) < 5 or _LENGTH.unpack_from(document)[0] != len(document) or document[end]:
@@ -56,44 +56,44 @@ def split(document: bytes) -> Iterator[Element]:
         if name_end < 0:
             raise Corrupt("a BSON element has no name", value=f"at byte {position}")
         start = name_end + 1
-        following = start + _size(document, kind, start, end)
+        following = start + _value_size(document, kind, start, end)
         if following > end:
             raise Corrupt("a BSON element is longer than its document", value=f"at byte {position}")
         yield Element(kind, document[position + 1 : name_end], document[start:following])
         position = following
 
 
-def join(elements: Iterable[Element]) -> bytes:
-    """The document of these elements: the inverse of `split`."""
+def join_elements(elements: Iterable[Element]) -> bytes:
+    """The document of these elements: the inverse of `split_elements`."""
     body = b"".join(bytes([e.type]) + e.name + b"\0" + e.value for e in elements)
     return _LENGTH.pack(len(body) + 5) + body + b"\0"
 
 
-def find(document: bytes, name: bytes) -> Element | None:
+def find_element(document: bytes, name: bytes) -> Element | None:
     """The first element of that name. Raises Corrupt."""
-    return next((e for e in split(document) if e.name == name), None)
+    return next((e for e in split_elements(document) if e.name == name), None)
 
 
-def text(element: Element | None) -> str:
+def string_value(element: Element | None) -> str:
     """The value of a string element; empty if there is none."""
     if element is None or element.type != STRING:
         return ""
     return element.value[4:-1].decode("utf-8", "replace")
 
 
-def resized(items: list[Element], length: int) -> list[Element]:
+def resize_array(items: list[Element], length: int) -> list[Element]:
     """An array's items cut off or filled up with null. Raises Corrupt for a length no server would make."""
     if not 0 <= length <= max(MAX_ARRAY, len(items)):
         raise Corrupt("an array of the oplog has an impossible length", value=length)
     return items[:length] + [Element(NULL, b"", b"")] * (length - len(items))
 
 
-def renumbered(items: Iterable[Element]) -> bytes:
+def renumber_items(items: Iterable[Element]) -> bytes:
     """An array's document: the items under their positions as names."""
-    return join(Element(e.type, str(i).encode(), e.value) for i, e in enumerate(items))
+    return join_elements(Element(e.type, str(i).encode(), e.value) for i, e in enumerate(items))
 
 
-def _size(document: bytes, kind: int, start: int, end: int) -> int:
+def _value_size(document: bytes, kind: int, start: int, end: int) -> int:
     if kind in _FIXED:
         return _FIXED[kind]
     if kind == 0x0B:  # a regular expression: two texts, each ended by a zero

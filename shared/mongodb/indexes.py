@@ -10,40 +10,40 @@ from shared.mongodb.model import IndexChange
 
 _ID_INDEX: Mapping[str, object] = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
 _DROPS = ("dropIndexes", "dropIndex", "deleteIndexes", "deleteIndex")
-_INTERESTING = ("create", "drop", "dropDatabase", "createIndexes", "commitIndexBuild", "collMod", *_DROPS)
+_INDEX_AFFECTING = ("create", "drop", "dropDatabase", "createIndexes", "commitIndexBuild", "collMod", *_DROPS)
 # Options that a catalogue holds only while they are true.
 _ONLY_TRUE = ("hidden", "prepareUnique")
 # What the two dialects put beside an index's own fields.
 _NOT_OF_THE_INDEX = ("createIndexes", "indexBuildUUID", "ns", "entryFormat", "multikey")
 
 
-def index_change_of(command: str, name: str, body: bytes) -> IndexChange | None:
+def parse_index_change(command: str, name: str, body: bytes) -> IndexChange | None:
     """What the oplog's command about the collection `name` does to indexes, or None. Raises Corrupt.
 
     `db.` as the name stands for the whole database. The buckets of time-series collections have indexes of
     their own form, which clients cannot build: changes of those are not followed.
     """
-    if command not in _INTERESTING or ".system." in name:
+    if command not in _INDEX_AFFECTING or ".system." in name:
         return None
     if command in ("drop", "dropDatabase"):
-        return IndexChange(name, gone=True)
-    decoded = _decoded(body)
+        return IndexChange(name, collection_dropped=True)
+    decoded = _decode_command(body)
     if command == "create":
-        return _created(name, decoded)
+        return _parse_create(name, decoded)
     if command == "collMod":
-        return _modified(name, decoded)
+        return _parse_coll_mod(name, decoded)
     if command in _DROPS:
-        return _dropped(name, decoded.get("index", "*"))
+        return _parse_drop(name, decoded.get("index", "*"))
     # mongod flattens one index into the entry; a finished build and the other dialect carry a list.
     listed = decoded.get("indexes") or [decoded]
     if not isinstance(listed, list) or not all(
         isinstance(i, dict) and "name" in i and "key" in i for i in listed
     ):
         raise Corrupt(f"{command} of {name} in the oplog is malformed")
-    return IndexChange(name, created=tuple(map(_clean, listed)))
+    return IndexChange(name, created=tuple(map(_strip_foreign_fields, listed)))
 
 
-def _created(name: str, body: dict[str, Any]) -> IndexChange | None:
+def _parse_create(name: str, body: dict[str, Any]) -> IndexChange | None:
     if "viewOn" in body or "timeseries" in body:
         return None
     clustered = body.get("clusteredIndex")
@@ -51,10 +51,10 @@ def _created(name: str, body: dict[str, Any]) -> IndexChange | None:
         own: Mapping[str, object] = {**_ID_INDEX, **clustered, "clustered": True}
     else:
         own = body.get("idIndex") or _ID_INDEX
-    return IndexChange(name, created=(_clean(own),))
+    return IndexChange(name, created=(_strip_foreign_fields(own),))
 
 
-def _modified(name: str, body: dict[str, Any]) -> IndexChange | None:
+def _parse_coll_mod(name: str, body: dict[str, Any]) -> IndexChange | None:
     change = body.get("index")
     if not change:
         return None
@@ -64,7 +64,7 @@ def _modified(name: str, body: dict[str, Any]) -> IndexChange | None:
     return IndexChange(name, changed={change["name"]: options})
 
 
-def _dropped(name: str, index: object) -> IndexChange:
+def _parse_drop(name: str, index: object) -> IndexChange:
     listed = index if isinstance(index, list) else [index]
     names = tuple(one for one in listed if isinstance(one, str))
     if len(names) != len(listed):
@@ -72,7 +72,7 @@ def _dropped(name: str, index: object) -> IndexChange:
     return IndexChange(name, dropped=names)
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _decode_command(body: bytes) -> dict[str, Any]:
     import bson
     from bson.codec_options import CodecOptions, DatetimeConversion
     from bson.errors import BSONError
@@ -84,7 +84,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
         raise Corrupt("a command of the oplog is malformed", value=error) from error
 
 
-def final_indexes(
+def apply_index_changes(
     before: Mapping[str, Iterable[Mapping[str, object]]], changes: Iterable[IndexChange]
 ) -> dict[str, list[Mapping[str, object]]]:
     """The indexes to build: those of the catalogue as the oplog changed them, by collection.
@@ -93,18 +93,18 @@ def final_indexes(
     """
     found = {name: {str(index["name"]): index for index in indexes} for name, indexes in before.items()}
     for change in changes:
-        if change.gone:
+        if change.collection_dropped:
             whole = change.namespace.endswith(".")
             for name in [
                 n for n in found if n == change.namespace or (whole and n.startswith(change.namespace))
             ]:
                 del found[name]
             continue
-        _apply(found, change)
+        _apply_change(found, change)
     return {name: list(indexes.values()) for name, indexes in found.items()}
 
 
-def _apply(found: dict[str, dict[str, Mapping[str, object]]], change: IndexChange) -> None:
+def _apply_change(found: dict[str, dict[str, Mapping[str, object]]], change: IndexChange) -> None:
     indexes = found.get(change.namespace)
     if indexes is None:
         if not change.created:
@@ -113,25 +113,27 @@ def _apply(found: dict[str, dict[str, Mapping[str, object]]], change: IndexChang
         own = [i for i in change.created if i["name"] == "_id_" or i.get("clustered")]
         indexes = found[change.namespace] = {} if own else {"_id_": _ID_INDEX}
     for name in change.dropped:
-        for gone in [n for n in indexes if n == name or (name == "*" and not _own(indexes[n]))]:
-            del indexes[gone]
-    indexes |= {str(index["name"]): _clean(index) for index in change.created}
+        for collection_dropped in [
+            n for n in indexes if n == name or (name == "*" and not _is_builtin(indexes[n]))
+        ]:
+            del indexes[collection_dropped]
+    indexes |= {str(index["name"]): _strip_foreign_fields(index) for index in change.created}
     for name, options in change.changed.items():
         if name in indexes:
-            indexes[name] = _with_options(indexes[name], options)
+            indexes[name] = _merge_options(indexes[name], options)
 
 
-def _own(index: Mapping[str, object]) -> bool:
+def _is_builtin(index: Mapping[str, object]) -> bool:
     """Whether the index is the collection's own, which nobody drops."""
     return index["name"] == "_id_" or bool(index.get("clustered"))
 
 
-def _with_options(index: Mapping[str, object], options: Mapping[str, object]) -> Mapping[str, object]:
+def _merge_options(index: Mapping[str, object], options: Mapping[str, object]) -> Mapping[str, object]:
     merged = {**index, **options}
     if options.get("unique"):
         merged.pop("prepareUnique", None)  # what was prepared is done
     return {key: value for key, value in merged.items() if value or key not in _ONLY_TRUE}
 
 
-def _clean(index: Mapping[str, object]) -> Mapping[str, object]:
+def _strip_foreign_fields(index: Mapping[str, object]) -> Mapping[str, object]:
     return {key: value for key, value in index.items() if key not in _NOT_OF_THE_INDEX}

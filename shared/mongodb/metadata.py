@@ -33,7 +33,7 @@ _UNREADABLE = (
 )
 
 
-def to_json(namespace: Namespace) -> str:
+def encode_metadata(namespace: Namespace) -> str:
     """The text for the archive's prelude and the manifest."""
     metadata: dict[str, Any] = {}
     if namespace.options:
@@ -46,12 +46,12 @@ def to_json(namespace: Namespace) -> str:
     return dumps(metadata, json_options=_OPTIONS, separators=(",", ":"), ensure_ascii=False)
 
 
-def from_json(text: str) -> tuple[Mapping[str, object], tuple[Mapping[str, object], ...]]:
+def parse_metadata(text: str) -> tuple[Mapping[str, object], tuple[Mapping[str, object], ...]]:
     """Options and indexes, with the types they had. Raises Corrupt."""
     if not text:
         return {}, ()
     try:
-        metadata = json.loads(text, object_pairs_hook=_object)
+        metadata = json.loads(text, object_pairs_hook=_parse_object)
         indexes, options = metadata.get("indexes"), metadata.get("options")
         indexes = () if indexes is None else tuple(indexes)
         options = {} if options is None else options
@@ -62,7 +62,7 @@ def from_json(text: str) -> tuple[Mapping[str, object], tuple[Mapping[str, objec
     return options, indexes
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Any:
+def _parse_object(pairs: list[tuple[str, Any]]) -> Any:
     # Canonical text says `$regularExpression` for a value; `$regex` is an operator of a validator or a view,
     # which the driver would take for the value's older spelling.
     if pairs and pairs[0][0] in ("$regex", "$options"):

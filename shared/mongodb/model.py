@@ -67,18 +67,18 @@ class IndexChange:
     """What the oplog did to the indexes of a collection; indexes are built after the replay.
 
     `created` are whole specifications, `dropped` names (`*` for all but `_id_`), `changed` options by name.
-    `gone` means that the collection itself was dropped.
+    `collection_dropped` means that the collection itself was dropped.
     """
 
     namespace: str
     created: tuple[Mapping[str, object], ...] = ()
     dropped: tuple[str, ...] = ()
     changed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    gone: bool = False
+    collection_dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """What a replay did."""
 
     applied: int

@@ -13,14 +13,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from shared.formats.elements import ARRAY, BOOLEAN, DOCUMENT, TIMESTAMP, Element, find, join, split, text
+from shared.formats.elements import (
+    ARRAY,
+    BOOLEAN,
+    DOCUMENT,
+    TIMESTAMP,
+    Element,
+    find_element,
+    join_elements,
+    split_elements,
+    string_value,
+)
 from shared.kernel.errors import Corrupt
-from shared.mongodb.indexes import final_indexes as final_indexes
-from shared.mongodb.indexes import index_change_of
+from shared.mongodb.indexes import parse_index_change
 from shared.mongodb.model import IndexChange, Timestamp
 
 VIEWS, BUCKETS = "system.views", "system.buckets."
-_SPOILING = (
+_HAZARDOUS_COMMANDS = (
     "renameCollection",
     "importCollection",
     "reshardCollection",
@@ -67,7 +76,7 @@ class Operation:
     def subject(self) -> str:
         """The namespace that a user would say is changed: the view, the time-series collection."""
         if self.collection == VIEWS and self.op != "c":
-            return text(find(self.o2 or self.o, b"_id"))
+            return string_value(find_element(self.o2 or self.o, b"_id"))
         return f"{self.db}.{self.collection.removeprefix(BUCKETS)}"
 
 
@@ -82,37 +91,37 @@ class _Entry(NamedTuple):
     continues: bool  # a transaction that an earlier entry began
 
 
-def hazard(entry: bytes) -> str | None:
+def find_hazard(entry: bytes) -> str | None:
     """Why a dump whose window holds this entry is worthless, or None. Raises Corrupt."""
-    op, namespace = text(find(entry, b"op")), text(find(entry, b"ns"))
+    op, namespace = string_value(find_element(entry, b"op")), string_value(find_element(entry, b"ns"))
     if op == "n":
         return None
     if namespace == "admin.system.version":
         return "the server's version document was changed"
     if op != "c":
         return None
-    body = _parsed(entry, "").o
+    body = _parse_entry(entry, "").o
     command = _command_name(body)
     if command == "applyOps":
-        return next(filter(None, map(hazard, _listed(body, ""))), None)
-    subject = text(next(split(body), None))
-    if command in _SPOILING:
+        return next(filter(None, map(find_hazard, _apply_ops_entries(body, ""))), None)
+    subject = string_value(next(split_elements(body), None))
+    if command in _HAZARDOUS_COMMANDS:
         return f"{command} of {subject or namespace}"
     if command == "create" and namespace.startswith("config.") and "resharding" in subject.lower():
         return f"resharding, which made {subject}"
     return None
 
 
-def timestamp(entry: bytes) -> Timestamp:
+def read_timestamp(entry: bytes) -> Timestamp:
     """When the entry was written. Raises Corrupt."""
-    at = find(entry, b"ts")
+    at = find_element(entry, b"ts")
     if at is None or at.type != TIMESTAMP:
         raise Corrupt("an entry of the oplog has no time")
     ordinal, seconds = _TIMESTAMP.unpack(at.value)
     return Timestamp(seconds, ordinal)
 
 
-def operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
+def unpack_operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
     """The changes that raw entries amount to, in order; None for each entry that changes nothing.
 
     Transactions are unpacked when they are complete: their parts share `lsid` and `txnNumber`, all but the
@@ -121,39 +130,39 @@ def operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
     """
     waiting: dict[bytes, list[Operation]] = {}
     for raw in entries:
-        at = str(timestamp(raw))
-        found = _unfold(_parsed(raw, at), at, waiting)
+        at = str(read_timestamp(raw))
+        found = _expand_entry(_parse_entry(raw, at), at, waiting)
         yield from found
         if not found:
             yield None
 
 
-def without_indexes(operation: Operation) -> Operation | None:
+def strip_index_changes(operation: Operation) -> Operation | None:
     """What of a command is about something else than indexes, which are built at the end; None if nothing."""
     command = operation.command
     if command in INDEX_COMMANDS:
         return None
     if command != "collMod":
         return operation
-    rest = [element for element in split(operation.o) if element.name != b"index"]
-    return replace(operation, o=join(rest)) if len(rest) > 1 else None
+    rest = [element for element in split_elements(operation.o) if element.name != b"index"]
+    return replace(operation, o=join_elements(rest)) if len(rest) > 1 else None
 
 
-def index_change(operation: Operation) -> IndexChange | None:
+def extract_index_change(operation: Operation) -> IndexChange | None:
     """What a command does to indexes, or None if it is about something else. Raises Corrupt."""
-    return index_change_of(operation.command, operation.name, operation.o)
+    return parse_index_change(operation.command, operation.name, operation.o)
 
 
-def _unfold(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> list[Operation]:
-    if entry.op not in ("i", "u", "d", "c") or _skipped(entry.namespace):
+def _expand_entry(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> list[Operation]:
+    if entry.op not in ("i", "u", "d", "c") or _is_internal(entry.namespace):
         return []
     if entry.op != "c":
-        return [_write(entry, at)]
+        return [_write_operation(entry, at)]
     command = _command_name(entry.o)
     if command == "applyOps":
-        inner = list(_inner(entry.o, at))
+        inner = list(_expand_apply_ops(entry.o, at))
         torn = entry.continues and entry.transaction not in waiting
-        if _true(entry.o, b"partialTxn") or _true(entry.o, b"prepare"):
+        if _is_true(entry.o, b"partialTxn") or _is_true(entry.o, b"prepare"):
             if not torn:  # else its end will be told, unless it was aborted
                 waiting.setdefault(entry.transaction, []).extend(inner)
             return []
@@ -167,44 +176,44 @@ def _unfold(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> li
         if entry.transaction not in waiting:
             raise Corrupt("a transaction of the oplog is committed that was not prepared", value=at)
         return waiting.pop(entry.transaction)
-    return _commanded(entry, at)
+    return _command_operation(entry, at)
 
 
-def _inner(body: bytes, at: str) -> Iterator[Operation]:
-    for raw in _listed(body, at):
-        entry = _parsed(raw, at)
-        if entry.op not in ("i", "u", "d", "c") or _skipped(entry.namespace):
+def _expand_apply_ops(body: bytes, at: str) -> Iterator[Operation]:
+    for raw in _apply_ops_entries(body, at):
+        entry = _parse_entry(raw, at)
+        if entry.op not in ("i", "u", "d", "c") or _is_internal(entry.namespace):
             continue
         if entry.op != "c":
-            yield _write(entry, at)
+            yield _write_operation(entry, at)
         elif _command_name(entry.o) == "applyOps":
-            yield from _inner(entry.o, at)
+            yield from _expand_apply_ops(entry.o, at)
         else:
-            yield from _commanded(entry, at)
+            yield from _command_operation(entry, at)
 
 
-def _listed(body: bytes, at: str) -> Iterator[bytes]:
-    listed = find(body, b"applyOps")
+def _apply_ops_entries(body: bytes, at: str) -> Iterator[bytes]:
+    listed = find_element(body, b"applyOps")
     if listed is None or listed.type != ARRAY:
-        raise _malformed(at)
-    for element in split(listed.value):
+        raise _malformed_entry(at)
+    for element in split_elements(listed.value):
         if element.type != DOCUMENT:
-            raise _malformed(at)
+            raise _malformed_entry(at)
         yield element.value
 
 
-def _parsed(entry: bytes, at: str) -> _Entry:
-    fields: dict[bytes, Element] = {element.name: element for element in split(entry)}
-    op, namespace = text(fields.get(b"op")), text(fields.get(b"ns"))
+def _parse_entry(entry: bytes, at: str) -> _Entry:
+    fields: dict[bytes, Element] = {element.name: element for element in split_elements(entry)}
+    op, namespace = string_value(fields.get(b"op")), string_value(fields.get(b"ns"))
     documents = [fields.get(name) for name in (b"o", b"o2")]
     o, o2 = (e.value if e is not None and e.type == DOCUMENT else b"" for e in documents)
     if not o and op in ("i", "u", "d", "c"):
-        raise _malformed(at)
+        raise _malformed_entry(at)
     transaction = b"".join(fields[name].value for name in (b"lsid", b"txnNumber") if name in fields)
-    return _Entry(op, namespace, o, o2, transaction, op == "c" and _continues(fields))
+    return _Entry(op, namespace, o, o2, transaction, op == "c" and _is_continuation(fields))
 
 
-def _continues(fields: dict[bytes, Element]) -> bool:
+def _is_continuation(fields: dict[bytes, Element]) -> bool:
     """Whether `prevOpTime` leads to an earlier entry; in a transaction's first entry it is null.
 
     Retryable writes that share an entry (a `multiOpType` but 0) are linked the same way, yet each stands for
@@ -213,39 +222,39 @@ def _continues(fields: dict[bytes, Element]) -> bool:
     previous, kind = fields.get(b"prevOpTime"), fields.get(b"multiOpType")
     if previous is None or previous.type != DOCUMENT or (kind is not None and any(kind.value)):
         return False
-    at = find(previous.value, b"ts")
+    at = find_element(previous.value, b"ts")
     return at is not None and at.type == TIMESTAMP and any(at.value)
 
 
-def _write(entry: _Entry, at: str) -> Operation:
+def _write_operation(entry: _Entry, at: str) -> Operation:
     db, _, collection = entry.namespace.partition(".")
     return Operation(entry.op, db, collection, entry.o, entry.o2, at)
 
 
-def _commanded(entry: _Entry, at: str) -> list[Operation]:
+def _command_operation(entry: _Entry, at: str) -> list[Operation]:
     if _command_name(entry.o) in _IGNORED_COMMANDS:
         return []
     db = entry.namespace.partition(".")[0]
-    return [Operation("c", db, text(next(split(entry.o))), entry.o, b"", at)]
+    return [Operation("c", db, string_value(next(split_elements(entry.o))), entry.o, b"", at)]
 
 
 def _command_name(body: bytes) -> str:
-    first = next(split(body), None)
+    first = next(split_elements(body), None)
     if first is None:
-        raise _malformed("")
+        raise _malformed_entry("")
     return first.name.decode("utf-8", "replace")
 
 
-def _true(document: bytes, name: bytes) -> bool:
-    element = find(document, name)
+def _is_true(document: bytes, name: bytes) -> bool:
+    element = find_element(document, name)
     return element is not None and element.type == BOOLEAN and element.value == b"\x01"
 
 
-def _malformed(at: str) -> Corrupt:
+def _malformed_entry(at: str) -> Corrupt:
     return Corrupt("an entry of the oplog is malformed", value=at or None)
 
 
-def _skipped(namespace: str) -> bool:
+def _is_internal(namespace: str) -> bool:
     """What is not replayed: the server's own affairs. Users and roles are restored from the dump."""
     db = namespace.partition(".")[0]
     return (

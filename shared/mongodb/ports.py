@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from shared.mongodb.model import IdRange, InsertResult, Namespace, Replayed, Timestamp
+from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
 
 
 def _all(_: str) -> bool:
@@ -16,41 +16,41 @@ class SourceDatabase(Protocol):
     """MongoDB as a backup reads it: raw BSON, never decoded documents."""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         ...
 
-    def server_version(self) -> str:
+    def read_server_version(self) -> str:
         """`X.Y.Z`."""
         ...
 
-    def hosts(self) -> tuple[str, ...]:
+    def list_hosts(self) -> tuple[str, ...]:
         """The members' `host:port` in sorted order, as the server names itself."""
         ...
 
-    def namespaces(self) -> list[Namespace]:
+    def list_namespaces(self) -> list[Namespace]:
         """All that a backup would hold: what mongodump takes, sorted, `admin.system.*` first."""
         ...
 
-    def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
+    def sample_split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
         """At most `pieces - 1` BSON documents `{"_id": value}`, ascending, that cut it about evenly."""
         ...
 
-    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
         """Concatenated raw documents, at most about 16 MiB at a time.
 
         Raises `Inconsistent` if the collection is not (any longer) the one with that uuid, `Unavailable`.
         """
         ...
 
-    def oplog_window(self) -> tuple[Timestamp, Timestamp]:
+    def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
         """The oldest and the newest entry there are. Raises `UsageError` if the server has no oplog."""
         ...
 
-    def oldest_open_transaction(self) -> Timestamp | None:
+    def find_oldest_open_transaction(self) -> Timestamp | None:
         """Where the oldest prepared or running transaction began, for the start of a dump."""
         ...
 
-    def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
+    def read_oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
         """Concatenated raw entries with start <= ts <= end (both inclusive), in order."""
         ...
 
@@ -59,49 +59,51 @@ class TargetDatabase(Protocol):
     """MongoDB as a restore writes it and the verification reads it back."""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         ...
 
-    def server_version(self) -> str:
+    def read_server_version(self) -> str:
         """`X.Y.Z`."""
         ...
 
-    def hosts(self) -> tuple[str, ...]:
+    def list_hosts(self) -> tuple[str, ...]:
         """The members' `host:port` in sorted order."""
         ...
 
-    def namespaces(self) -> list[Namespace]:
+    def list_namespaces(self) -> list[Namespace]:
         """All that a backup of this server would hold."""
         ...
 
-    def create(self, namespace: Namespace) -> None:
+    def create_collection(self, namespace: Namespace) -> None:
         """Create the collection or view with its options, without indexes. `AlreadyExists`."""
         ...
 
-    def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
-        """Insert raw documents, unordered, without validation; failures are told one by one."""
+    def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """Insert raw documents, unordered, without validation; failures are listed one by one."""
         ...
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
-        """Build the indexes; returns a sentence for each that the server refused."""
+        """Build the indexes; returns a message for each that the server refused."""
         ...
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
-        """Put `admin.system.<kind>` (users, roles, version) in place; returns a sentence for each refusal."""
+        """Put `admin.system.<kind>` (users, roles, version) in place; returns a message for each refusal."""
         ...
 
-    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
         """As for the source."""
         ...
 
-    def replay(self, entries: Iterator[bytes], *, wanted: Callable[[str], bool] = _all) -> Replayed:
-        """Apply raw oplog entries in order, those of the namespaces (`db.collection`) that are wanted.
+    def replay_oplog(
+        self, entries: Iterator[bytes], *, selects: Callable[[str], bool] = _all
+    ) -> ReplayResult:
+        """Apply raw oplog entries in order, those of the namespaces (`db.collection`) that `selects` accepts.
 
         Indexes are left alone and their changes returned, to be built afterwards. Applying the same
         entries again changes nothing. Raises `Corrupt` naming the entry that failed.
         """
         ...
 
-    def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
-        """A sentence for each file of the bucket that lacks chunks or bytes."""
+    def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
+        """A message for each file of the bucket that lacks chunks or bytes."""
         ...

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from shared.formats.documents import split
+from shared.formats.documents import split_documents
 from shared.mongodb.model import IdRange
 from shared.mongodb.ports import SourceDatabase
 
 _COLLECTION = "migrations"
 
 
-def schema_of(source: SourceDatabase) -> int | None:
+def read_schema_version(source: SourceDatabase) -> int | None:
     """The version in `migrations`; None if there is no such document or a migration holds its lock."""
     import bson
 
-    for namespace in source.namespaces():
+    for namespace in source.list_namespaces():
         if namespace.collection != _COLLECTION or namespace.kind != "collection":
             continue
-        for batch in source.batches(namespace, IdRange()):
-            for raw in split(batch):
+        for batch in source.read_batches(namespace, IdRange()):
+            for raw in split_documents(batch):
                 found = bson.decode(raw)
                 if found.get("_id") == "control":
                     version = found.get("version")

@@ -1,4 +1,4 @@
-"""What a restore will do, what it refuses, and whether what came out is what went in. No I/O."""
+"""What a restore will do, what it refuses, and whether the restored data equals the backup. No I/O."""
 
 from __future__ import annotations
 
@@ -10,83 +10,83 @@ from shared.formats.documents import Tally
 from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
 
-AUTH = ("admin.system.users", "admin.system.roles", "admin.system.version")
+AUTH_NAMESPACES = ("admin.system.users", "admin.system.roles", "admin.system.version")
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What will be written, from which parts, and why it may be."""
+    """What will be written, from which parts, and why that is allowed."""
 
     collections: tuple[NamespaceEntry, ...]
     views: tuple[NamespaceEntry, ...]
     users: tuple[NamespaceEntry, ...]
     parts: tuple[StoredPart, ...]
     oplog: StoredPart  # the part that holds it
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
 
     @property
-    def wanted(self) -> frozenset[str]:
-        """The names of all that is restored."""
+    def selected(self) -> frozenset[str]:
+        """The names of all namespaces that are restored."""
         return frozenset(h.name for h in (*self.collections, *self.views, *self.users))
 
     @property
     def stored_bytes(self) -> int:
-        """What will be downloaded to be checked, and again to be restored."""
+        """Bytes that are downloaded to be checked, and again to be restored."""
         return sum(part.stored_bytes for part in self.parts)
 
 
 def plan_restore(
     manifest: Manifest,
     only: Collection[str],
-    there: Sequence[Namespace],
+    existing: Sequence[Namespace],
     hosts: Sequence[str],
     *,
     into_non_empty: bool,
 ) -> RestorePlan:
-    """Decide what to restore into a target that holds `there` and calls itself `hosts`.
+    """Decide what to restore into a target that holds `existing` and calls itself `hosts`.
 
     Raises Refused for the source itself, for a target that is not empty (unless asked for) and for a
-    collection that would be mixed with documents that are there; UsageError for unknown names in `only`.
+    collection that would be mixed with existing documents; UsageError for unknown names in `only`.
     """
-    known = {held.name for held in manifest.namespaces}
+    known = {entry.name for entry in manifest.namespaces}
     if unknown := sorted(set(only) - known):
         hint = ", ".join(sorted(known)[:8])
         raise UsageError("not in this backup", value=", ".join(unknown), hint=f"It holds {hint}, …")
-    wanted = [h for h in manifest.namespaces if not only or h.name in only]
-    present = [n for n in there if n.name not in AUTH]
-    because = [_safe(manifest, wanted, present, hosts, into_non_empty=into_non_empty)]
-    names = {h.name for h in wanted}
+    selected = [h for h in manifest.namespaces if not only or h.name in only]
+    present = [n for n in existing if n.name not in AUTH_NAMESPACES]
+    reasons = [_check_target(manifest, selected, present, hosts, into_non_empty=into_non_empty)]
+    names = {h.name for h in selected}
     oplog = manifest.parts[-1]
     parts = tuple(p for p in manifest.parts if p is oplog or names & set(p.namespaces))
-    because.append(
+    reasons.append(
         f"{len(names)} of {len(known)} namespaces from {len(parts)} of {len(manifest.parts)} parts"
     )
-    because.append(f"then the oplog from {manifest.oplog.start} to {manifest.oplog.end}")
+    reasons.append(f"then the oplog from {manifest.oplog.start} to {manifest.oplog.end}")
     return RestorePlan(
-        tuple(h for h in wanted if h.kind != "view" and h.name not in AUTH),
-        tuple(h for h in wanted if h.kind == "view"),
-        tuple(h for h in wanted if h.name in AUTH),
+        tuple(h for h in selected if h.kind != "view" and h.name not in AUTH_NAMESPACES),
+        tuple(h for h in selected if h.kind == "view"),
+        tuple(h for h in selected if h.name in AUTH_NAMESPACES),
         parts,
         oplog,
-        tuple(because),
+        tuple(reasons),
     )
 
 
-def _safe(
+def _check_target(
     manifest: Manifest,
-    wanted: Sequence[NamespaceEntry],
+    selected: Sequence[NamespaceEntry],
     present: Sequence[Namespace],
     hosts: Sequence[str],
     *,
     into_non_empty: bool,
 ) -> str:
-    """Why the target may be written to. A collection's uuid names it over all servers and times."""
-    alive = {h.uuid: h.name for h in manifest.namespaces if h.uuid}
-    if same := sorted(alive[n.uuid] for n in present if n.uuid in alive):
+    """Why the target may be written to. A collection's uuid is unique over all servers and times."""
+    source_uuids = {h.uuid: h.name for h in manifest.namespaces if h.uuid}
+    if same := sorted(source_uuids[n.uuid] for n in present if n.uuid in source_uuids):
         raise Refused(
             "the target is the database that was backed up",
-            value=f"{same[0]} is the very collection of the backup, on {', '.join(hosts)}",
-            hint="Restore elsewhere, or drop its databases yourself first if they shall be replaced.",
+            value=f"{same[0]} is the same collection as in the backup, on {', '.join(hosts)}",
+            hint="Restore elsewhere, or drop its databases yourself first if they are to be replaced.",
         )
     if not present:
         return f"the target {', '.join(hosts)} is empty"
@@ -94,85 +94,86 @@ def _safe(
         raise Refused(
             "the target is not empty",
             value=f"{len(present)} namespaces, {present[0].name} among them",
-            hint="Give an empty one, or --into-non-empty to add to what is there. What a restore that broke"
-            " off has left behind goes with db.dropDatabase().",
+            hint="Use an empty target, or --into-non-empty to add to what it holds. Remove the leftovers of"
+            " an interrupted restore with db.dropDatabase().",
         )
-    mixed = sorted({h.name for h in wanted} & {n.name for n in present})
+    mixed = sorted({h.name for h in selected} & {n.name for n in present})
     if mixed:
         raise Refused(
-            "the target has collections that would be mixed with the backup's",
+            "the target already has collections of the backup",
             value=", ".join(mixed[:5]),
-            hint="Drop them first, or leave them out with --only.",
+            hint="Drop them first, or leave them out with --only. Documents are never mixed.",
         )
     return f"the target holds {len(present)} other namespaces, and --into-non-empty was given"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a namespace came out as it went in; `because` holds every difference.
+class NamespaceVerdict:
+    """Whether a restored namespace equals the backup; `differences` holds every difference.
 
-    `how` says what was looked at: `compared` with the manifest, `restored` (users, whose hashes the server
-    keeps to itself), or `from the oplog` for what was born during the dump.
+    `basis` says what was looked at: `compared` with the manifest, `restored` (users, whose hashes the
+    server does not show), or `from the oplog` for what was created during the dump.
     """
 
     name: str
     documents: int
     data_bytes: int
-    because: tuple[str, ...] = ()
-    how: str = "compared"
+    differences: tuple[str, ...] = ()
+    basis: str = "compared"
 
     @property
     def equal(self) -> bool:
         """No difference was found."""
-        return not self.because
+        return not self.differences
 
 
-def judge_documents(held: NamespaceEntry, found: Tally) -> list[str]:
+def compare_documents(expected: NamespaceEntry, actual: Tally) -> list[str]:
     """The differences between a namespace in the manifest and in the target, before the oplog's replay."""
     differences = []
-    if found.documents != held.documents:
-        differences.append(f"{found.documents} documents instead of {held.documents}")
-    if found.data_bytes != held.data_bytes:
-        differences.append(f"{found.data_bytes} bytes instead of {held.data_bytes}")
-    if not differences and f"{found.content_hash:032x}" != held.content_hash:
+    if actual.documents != expected.documents:
+        differences.append(f"{actual.documents} documents instead of {expected.documents}")
+    if actual.data_bytes != expected.data_bytes:
+        differences.append(f"{actual.data_bytes} bytes instead of {expected.data_bytes}")
+    if not differences and f"{actual.content_hash:032x}" != expected.content_hash:
         differences.append("as many documents, with other content")
     return differences
 
 
-def judge_options(wanted: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
+def compare_options(expected: Mapping[str, object], actual: Mapping[str, object]) -> list[str]:
     """The differences in a collection's or view's options."""
     return [
-        f"option {key} is {found.get(key, 'absent')!r} instead of {wanted.get(key, 'absent')!r}"
-        for key in sorted({*wanted, *found})
-        if found.get(key) != wanted.get(key)
+        f"option {key} is {actual.get(key, 'absent')!r} instead of {expected.get(key, 'absent')!r}"
+        for key in sorted({*expected, *actual})
+        if actual.get(key) != expected.get(key)
     ]
 
 
-def judge_indexes(
-    wanted: Iterable[Mapping[str, object]], found: Iterable[Mapping[str, object]], refused: Iterable[str]
+def compare_indexes(
+    expected: Iterable[Mapping[str, object]], actual: Iterable[Mapping[str, object]], refused: Iterable[str]
 ) -> list[str]:
     """Missing, surplus and different indexes; `refused` are the server's own words."""
-    want, have = _by_name(wanted), _by_name(found)
+    expected_by_name, actual_by_name = _index_by_name(expected), _index_by_name(actual)
     differences = list(refused)
-    differences += [f"index {name} is missing" for name in sorted(want.keys() - have.keys())]
-    # Every collection has an index on _id; one that the oplog created brings no word of it.
-    surplus = have.keys() - want.keys() - {"_id_"}
+    missing = expected_by_name.keys() - actual_by_name.keys()
+    differences += [f"index {name} is missing" for name in sorted(missing)]
+    # Every collection has an index on _id; the oplog does not mention it when it creates a collection.
+    surplus = actual_by_name.keys() - expected_by_name.keys() - {"_id_"}
     differences += [f"index {name} is not in the backup" for name in sorted(surplus)]
-    for name in sorted(want.keys() & have.keys()):
-        if want[name] != have[name]:
-            differences.append(f"index {name} is {have[name]} instead of {want[name]}")
+    for name in sorted(expected_by_name.keys() & actual_by_name.keys()):
+        if expected_by_name[name] != actual_by_name[name]:
+            differences.append(f"index {name} is {actual_by_name[name]} instead of {expected_by_name[name]}")
     return differences
 
 
-# What a server decides by itself and may decide otherwise after a restore.
-_SERVERS_OWN = ("v", "ns", "background", "2dsphereIndexVersion", "textIndexVersion")
+# Fields that a server fills in by itself; another version may choose other values.
+_SERVER_CHOSEN = ("v", "ns", "background", "2dsphereIndexVersion", "textIndexVersion")
 
 
-def _by_name(indexes: Iterable[Mapping[str, object]]) -> dict[str, dict[str, object]]:
+def _index_by_name(indexes: Iterable[Mapping[str, object]]) -> dict[str, dict[str, object]]:
     result = {}
     for index in indexes:
-        spec = {key: value for key, value in index.items() if key not in _SERVERS_OWN}
-        # The order of an index's fields is part of what it is; a mapping's comparison would lose it.
+        spec = {key: value for key, value in index.items() if key not in _SERVER_CHOSEN}
+        # {a: 1, b: 1} and {b: 1, a: 1} are different indexes; comparing mappings would lose the order.
         key = spec.get("key")
         spec["key"] = list(key.items()) if isinstance(key, Mapping) else key
         result[str(index["name"])] = spec

@@ -164,11 +164,11 @@ def _decrypt(text: str, name: str, identities: list[Identity]) -> DecryptedValue
 
 def _server() -> DatabaseInfo:
     from shared.deploy.deps import DatabaseInfo
-    from shared.mongodb.schema_version import schema_of
+    from shared.mongodb.schema_version import read_schema_version
     from shared.wiring.backup import backup
 
     source = backup().connect()
-    return DatabaseInfo(source.server_version(), schema_of(source))
+    return DatabaseInfo(source.read_server_version(), read_schema_version(source))
 
 
 def _begin_backup(reason: str) -> str:

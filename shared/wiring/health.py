@@ -20,7 +20,7 @@ def health_checks() -> Mapping[str, Callable[[], str]]:
         "policy": lambda: f"time zone {policy().timezone}",
         "storage": lambda: _readable(state(), "locks/"),
         "backups": _newest_backup,
-        "mongodb": lambda: f"version {backup().connect().server_version()}",
+        "mongodb": lambda: f"version {backup().connect().read_server_version()}",
     }
 
 

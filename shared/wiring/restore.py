@@ -14,18 +14,20 @@ from shared.wiring import BACKUPS, backups, blobs
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
-    from shared.restore.job import Restore
+    from shared.restore.job import RestoreDeps
 
 
-def restore(
+def build_restore_deps(
     to_uri: str, *, storage: str, identity_files: Sequence[Path], signers: Sequence[str], reporter: Reporter
-) -> Restore:
+) -> RestoreDeps:
     """All that a restore needs; `storage` and `signers` come from the settings if empty."""
     from shared.adapters.mongodb import connect_target
-    from shared.restore.job import Restore
+    from shared.restore.job import RestoreDeps
 
     identities = [identity for path in identity_files for identity in read_identities(path)]
-    return Restore(backup_store(storage), connect_target(to_uri), identities, trusted(signers), reporter)
+    return RestoreDeps(
+        backup_store(storage), connect_target(to_uri), identities, trusted_signers(signers), reporter
+    )
 
 
 def backup_store(storage: str = "") -> Blobs:
@@ -33,7 +35,7 @@ def backup_store(storage: str = "") -> Blobs:
     return blobs(config.storage(storage), BACKUPS) if storage else backups()
 
 
-def trusted(signers: Sequence[str] = ()) -> tuple[str, ...]:
+def trusted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:
     """The signers whose manifests are accepted; empty means that nobody vouches for them."""
     return tuple(signers) or config.environment().words(settings.TRUSTED)
 

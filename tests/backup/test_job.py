@@ -112,10 +112,10 @@ def test_writes_during_the_dump_are_in_the_restored_moment(make_world) -> None:
     world.work(world.job(), between=meanwhile)
     target = MemoryDatabase("target:27017")
     outcome = world.restore(target)
-    assert outcome.good
+    assert outcome.proven
     end = outcome.manifest.oplog.end
     later = [e for at, e in world.database._oplog if str(at) > end]
-    target.replay(iter(later))
+    target.replay_oplog(iter(later))
     assert target.contents() == world.database.contents()
 
 
@@ -135,7 +135,7 @@ def test_an_overflown_oplog_ends_the_set_with_a_reason_and_begins_another(make_w
 def test_a_renamed_collection_ends_the_set_with_a_reason_and_begins_another(make_world) -> None:
     world = make_world(400)
     world.seed()
-    world.database.create(Namespace("rocketchat", "old"))
+    world.database.create_collection(Namespace("rocketchat", "old"))
     backup.run_nightly(world.job())
     world.database.rename("rocketchat", "c2", "renamed")
     done = world.work(world.job(), between=lambda: world.clock.advance(timedelta(seconds=5)))
@@ -166,7 +166,7 @@ def test_a_database_that_keeps_spoiling_the_dump_is_given_up_after_the_second_tr
 
 def test_mongodb_gone_in_the_middle_is_raised_for_the_queue_and_recorded(world) -> None:
     backup.run_nightly(world.job())
-    plan = FaultPlan(Fault(Unavailable("MongoDB went away"), operation="database.batches.next", step=2))
+    plan = FaultPlan(Fault(Unavailable("MongoDB went away"), operation="database.read_batches.next", step=2))
     with pytest.raises(Unavailable, match="went away"):
         world.work(world.job(plan))
     part = next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id)
@@ -273,7 +273,7 @@ def test_what_remains_of_an_expiring_set_is_left_alone(world) -> None:
     ("hours", "sets_begun"), [(3, 3), (24, 4)], ids=["in three hours three", "in a day four"]
 )
 def test_while_every_set_fails_they_are_tried_ever_less_often(world, hours: int, sets_begun: int) -> None:
-    world.database.create(Namespace("rocketchat", "gone"))
+    world.database.create_collection(Namespace("rocketchat", "gone"))
     refused = Fault(Refused("storage says no"), operation="backups.upload.commit", times=1000)
     job = world.job(FaultPlan(refused))
     for _ in range(hours * 4):
@@ -328,7 +328,7 @@ def test_a_seal_whose_worker_died_before_the_record_is_put_on_the_record_later(w
 
 def test_an_unexpected_failure_ends_the_parts_record(world) -> None:
     backup.run_nightly(world.job())
-    plan = FaultPlan(Fault(MemoryError("too much"), operation="database.batches.next"))
+    plan = FaultPlan(Fault(MemoryError("too much"), operation="database.read_batches.next"))
     with pytest.raises(MemoryError):
         world.work(world.job(plan))
     assert next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id).state == "failed"

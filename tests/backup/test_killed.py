@@ -51,7 +51,7 @@ def test_killed_at_every_step_nothing_incomplete_is_listed_and_a_second_run_fini
         world.verify()
         assert len(world.sealed()) == 1, f"killed {when} step {step}: {begun_before} sealed before"
         target = MemoryDatabase("target:27017")
-        assert world.restore(target).good
+        assert world.restore(target).proven
         assert target.contents() == world.database.contents()
 
 

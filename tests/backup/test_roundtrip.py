@@ -12,8 +12,8 @@ from local.fakes.blobs import MemoryBlobs
 from shared.backup.sets import stream_verified
 from shared.formats.agekeys import generate_identity, parse_identities, parse_recipient
 from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
-from shared.formats.archive_reader import ArchiveReader, Documents
-from shared.formats.documents import split
+from shared.formats.archive_reader import ArchiveReader, DocumentBatch
+from shared.formats.documents import split_documents
 from shared.formats.envelope import PartWriter, read_part
 
 SECRET, RECIPIENT = generate_identity(post_quantum=False)
@@ -53,6 +53,6 @@ def test_any_documents_survive_the_whole_way(held: dict[str, list[bytes]], level
     stored = stream_verified(blobs, "part", sealed.stored_bytes, sealed.sha256)
     found: dict[str, list[bytes]] = defaultdict(list)
     for event in ArchiveReader(read_part(stored, parse_identities(SECRET), name="part"), name="part"):
-        if isinstance(event, Documents):
-            found[event.collection] += split(event.batch)
+        if isinstance(event, DocumentBatch):
+            found[event.collection] += split_documents(event.batch)
     assert dict(found) == {name: documents for name, documents in held.items() if documents}

@@ -16,7 +16,7 @@ from local.fakes.clock import ManualClock
 from local.fakes.freeze import MemoryFreezable
 from local.mongodb import MongoServer
 from shared.adapters.mongodb import connect_freezer
-from shared.adapters.mongodb.freeze import parse_count
+from shared.adapters.mongodb.freeze import parse_lock_count
 from shared.kernel.errors import Refused
 from shared.mongodb.freeze_port import Freezable
 from shared.snapshots.freeze import Freezer
@@ -84,4 +84,4 @@ def test_a_server_without_the_lock_refuses_and_leaves_no_mark_behind(embedded: M
     ],
 )
 def test_only_a_count_is_a_lock(answer: dict[str, object], count: int) -> None:
-    assert parse_count(answer) == count
+    assert parse_lock_count(answer) == count

@@ -28,11 +28,11 @@ from local.mongodb import MongoServer
 from shared.adapters.mongodb import connect_source, connect_target
 from shared.adapters.mongodb.client import RAW
 from shared.adapters.mongodb.inserting import Inserter
-from shared.adapters.mongodb.reading import _dumped
-from shared.adapters.mongodb.source import MongoSource, _sayable
+from shared.adapters.mongodb.reading import _is_dumped
+from shared.adapters.mongodb.source import MongoSource, _round_trips
 from shared.adapters.mongodb.target import MongoTarget
-from shared.formats.documents import split
-from shared.formats.elements import Element, join
+from shared.formats.documents import split_documents
+from shared.formats.elements import Element, join_elements
 from shared.kernel.errors import AlreadyExists, Corrupt, Inconsistent, Refused, Unavailable, UsageError
 from shared.mongodb.model import IdRange, Namespace, Timestamp
 
@@ -94,11 +94,13 @@ def db(new_db: Callable[[], str]) -> str:
 
 
 def listed(reader: MongoSource | MongoTarget, db: str) -> dict[str, Namespace]:
-    return {n.collection: n for n in reader.namespaces() if n.db == db}
+    return {n.collection: n for n in reader.list_namespaces() if n.db == db}
 
 
 def contents(reader: MongoSource | MongoTarget, namespace: Namespace, within: IdRange = WHOLE) -> list[bytes]:
-    return [document for batch in reader.batches(namespace, within) for document in split(batch)]
+    return [
+        document for batch in reader.read_batches(namespace, within) for document in split_documents(batch)
+    ]
 
 
 def write(client: Client, db: str, collection: str, documents: list[bytes]) -> None:
@@ -187,7 +189,7 @@ def test_a_wrong_password_is_refused_and_not_told(tmp_path: Path) -> None:
         assert PASSWORD not in told(caught.value)
         nameless = connect_source(f"mongodb://{host}:{port}/?directConnection=true")
         with closing(nameless), pytest.raises(Refused):
-            nameless.namespaces()
+            nameless.list_namespaces()
 
 
 def test_a_server_without_an_oplog_cannot_be_backed_up_consistently(tmp_path: Path) -> None:
@@ -196,16 +198,16 @@ def test_a_server_without_an_oplog_cannot_be_backed_up_consistently(tmp_path: Pa
     ) as server:
         host, port = server.address
         with closing(connect_source(f"mongodb://{host}:{port}/?directConnection=true")) as alone:
-            assert alone.hosts()
+            assert alone.list_hosts()
             with pytest.raises(UsageError, match="no oplog"):
-                alone.oplog_window()
+                alone.read_oplog_window()
 
 
 def test_a_server_tells_who_it_is(source: MongoSource, target: MongoTarget, client: Client) -> None:
-    version = source.server_version()
+    version = source.read_server_version()
     assert [part.isdigit() for part in version.split(".")] == [True, True, True]
-    assert version == target.server_version()
-    assert source.hosts() == target.hosts() == tuple(sorted(client.admin.command("hello")["hosts"]))
+    assert version == target.read_server_version()
+    assert source.list_hosts() == target.list_hosts() == tuple(sorted(client.admin.command("hello")["hosts"]))
 
 
 # --- the catalogue ---
@@ -238,7 +240,7 @@ def test_a_server_tells_who_it_is(source: MongoSource, target: MongoTarget, clie
     ],
 )
 def test_what_mongodump_would_take_is_taken(db: str, collection: str, dumped: bool) -> None:
-    assert _dumped(db, collection) is dumped
+    assert _is_dumped(db, collection) is dumped
 
 
 def test_namespaces_come_sorted_with_their_kind_counts_and_indexes(
@@ -256,7 +258,7 @@ def test_namespaces_come_sorted_with_their_kind_counts_and_indexes(
     assert [dict(i)["name"] for i in full.indexes] == ["_id_"]
     assert (view.kind, view.uuid, view.indexes) == ("view", "", ())
     assert view.options["viewOn"] == "b.c"
-    everything = source.namespaces()
+    everything = source.list_namespaces()
     assert [n.name for n in everything if n.db == "local"] == []
     assert [n.db for n in everything if n.db == "admin"] == [n.db for n in everything][
         : sum(n.db == "admin" for n in everything)
@@ -268,7 +270,7 @@ def test_only_the_databases_that_were_asked_for_are_listed(uri: str, client: Cli
     for name in (wanted, other):
         client[name].c.insert_one({"_id": 1})
     some = connect_source(uri, databases=[wanted])
-    assert {n.db for n in some.namespaces()} - {"admin"} == {wanted}
+    assert {n.db for n in some.list_namespaces()} - {"admin"} == {wanted}
     some.close()
 
 
@@ -306,7 +308,9 @@ def test_options_and_indexes_of_a_source_are_those_of_the_target_made_from_it(
     before = listed(source, here)
     assert sorted(before) == sorted(OPTIONS)
     for namespace in before.values():
-        target.create(Namespace(there, namespace.collection, namespace.kind, options=namespace.options))
+        target.create_collection(
+            Namespace(there, namespace.collection, namespace.kind, options=namespace.options)
+        )
         if namespace.kind != "view":
             assert target.create_indexes(there, namespace.collection, list(namespace.indexes)) == []
     after = listed(target, there)
@@ -323,15 +327,17 @@ def test_what_is_there_is_not_made_again(target: MongoTarget, db: str) -> None:
         Namespace(db, "c", options={"validator": {"a": 1}}),
         Namespace(db, "v", "view", options={"viewOn": "c", "pipeline": []}),
     ):
-        target.create(namespace)
+        target.create_collection(namespace)
         with pytest.raises(AlreadyExists, match=namespace.name):
-            target.create(namespace)
+            target.create_collection(namespace)
 
 
 def test_an_index_that_is_refused_does_not_prevent_the_others_and_tells_no_content(
     target: MongoTarget, db: str
 ) -> None:
-    target.insert(db, "c", [bson.encode({"_id": n, "mail": "bob@example.org", "a": n}) for n in range(2)])
+    target.insert_documents(
+        db, "c", [bson.encode({"_id": n, "mail": "bob@example.org", "a": n}) for n in range(2)]
+    )
     unique = {"v": 2, "key": {"mail": 1}, "name": "mail_1", "unique": True}
     refusals = target.create_indexes(db, "c", [INDEXES[0], unique, INDEXES[3]])
     assert [r.split(" was refused")[0] for r in refusals] == ["index mail_1"]
@@ -377,7 +383,7 @@ def test_the_ranges_between_split_points_hold_every_document_once_whatever_the_t
     documents = [bson.encode({"_id": identity, "n": n}) for n, identity in enumerate(MIXED)]
     write(client, db, "mixed", documents)
     namespace = listed(source, db)["mixed"]
-    points = source.split_points(namespace, pieces)
+    points = source.sample_split_points(namespace, pieces)
     assert len(points) <= pieces - 1
     assert len(set(points)) == len(points)
     assert pieces == 1 or points, "a collection of many types was not split"
@@ -390,8 +396,8 @@ def test_the_ranges_between_split_points_hold_every_document_once_whatever_the_t
         assert bson.encode({"_id": RawBSONDocument(part[0], RAW)["_id"]}) == point, "inclusive"
 
 
-NOT_UTF8 = join([Element(0x02, b"_id", b"\x03\0\0\0\xff\xfe\0")])
-DEPRECATED = join([Element(0x0E, b"_id", b"\x02\0\0\0s\0")])
+NOT_UTF8 = join_elements([Element(0x02, b"_id", b"\x03\0\0\0\xff\xfe\0")])
+DEPRECATED = join_elements([Element(0x0E, b"_id", b"\x02\0\0\0s\0")])
 
 
 @pytest.mark.parametrize(
@@ -401,7 +407,7 @@ DEPRECATED = join([Element(0x0E, b"_id", b"\x02\0\0\0s\0")])
 def test_an_id_that_the_driver_would_not_send_as_it_came_is_no_split_point(
     bound: bytes, sayable: bool
 ) -> None:
-    assert _sayable(bound) is sayable
+    assert _round_trips(bound) is sayable
 
 
 def test_an_empty_collection_has_neither_documents_nor_split_points(
@@ -410,7 +416,7 @@ def test_an_empty_collection_has_neither_documents_nor_split_points(
     client[db].create_collection("empty")
     namespace = listed(source, db)["empty"]
     assert contents(source, namespace) == []
-    assert source.split_points(namespace, 4) == []
+    assert source.sample_split_points(namespace, 4) == []
 
 
 def odd_documents() -> list[bytes]:
@@ -425,13 +431,13 @@ def odd_documents() -> list[bytes]:
         bson.encode({"_id": 2, "ts": bson.Timestamp(0, 0), "in": {"ts": bson.Timestamp(0, 0)}}),
         bson.encode({"_id": 3, "nan": float("nan"), "zero": -0.0, "far": FAR}),
         bson.encode({"_id": 4, "old": Binary(b"abc", 2), "re": Regex("a/b", "imx"), "c": Code("x", {})}),
-        *([join([identity, *twice, symbol, undefined, pointer])] if REAL else []),
+        *([join_elements([identity, *twice, symbol, undefined, pointer])] if REAL else []),
     ]
 
 
 def test_documents_come_back_byte_for_byte(source: MongoSource, target: MongoTarget, db: str) -> None:
     documents = odd_documents()
-    result = target.insert(db, "odd", documents)
+    result = target.insert_documents(db, "odd", documents)
     assert (result.inserted, result.failures) == (len(documents), ())
     assert sorted(contents(source, listed(source, db)["odd"])) == sorted(documents)
 
@@ -443,28 +449,28 @@ def test_a_document_of_16_mib_comes_back_byte_for_byte(
     frame = len(bson.encode({"_id": 1, "data": b""}))
     large = bson.encode({"_id": 1, "data": bytes(16 * 1024 * 1024 - frame)})
     assert len(large) == 16 * 1024 * 1024
-    assert target.insert(db, "large", [small, large]).inserted == 2
-    batches = list(source.batches(listed(source, db)["large"], WHOLE))
+    assert target.insert_documents(db, "large", [small, large]).inserted == 2
+    batches = list(source.read_batches(listed(source, db)["large"], WHOLE))
     assert b"".join(batches) == small + large
     assert max(map(len, batches)) <= 17 << 20
 
 
 def test_the_messages_of_refused_documents_say_which_but_not_what(target: MongoTarget, db: str) -> None:
     first = [bson.encode({"_id": f"bob{n}@example.org"}) for n in range(3)]
-    assert target.insert(db, "c", first).inserted == 3
-    again = target.insert(db, "c", [bson.encode({"_id": "eve"}), *first])
+    assert target.insert_documents(db, "c", first).inserted == 3
+    again = target.insert_documents(db, "c", [bson.encode({"_id": "eve"}), *first])
     assert again.inserted == 1
     assert [f.split(" of ")[0] for f in again.failures] == ["document 1", "document 2", "document 3"]
     assert all("11000" in f and "bob" not in f for f in again.failures)
 
 
 def test_validation_does_not_stop_a_restore(target: MongoTarget, db: str) -> None:
-    target.create(Namespace(db, "c", options=OPTIONS["validated"]))
-    assert target.insert(db, "c", [bson.encode({"_id": 1})]).failures == ()
+    target.create_collection(Namespace(db, "c", options=OPTIONS["validated"]))
+    assert target.insert_documents(db, "c", [bson.encode({"_id": 1})]).failures == ()
 
 
 def test_nothing_to_insert_is_nothing_done(target: MongoTarget, db: str) -> None:
-    assert target.insert(db, "c", []).inserted == 0
+    assert target.insert_documents(db, "c", []).inserted == 0
 
 
 class OldServer:
@@ -496,7 +502,7 @@ def test_a_server_that_cannot_keep_empty_timestamps_gets_the_documents_all_the_s
 def test_documents_that_such_a_server_changes_are_told(target: MongoTarget) -> None:
     old = MongoTarget(OldServer())  # type: ignore[arg-type]
     documents = [bson.encode({"_id": n, "at": bson.Timestamp(0, n % 2)}) for n in range(3)]
-    result = old.insert("db", "c", documents)
+    result = old.insert_documents("db", "c", documents)
     assert result.inserted == 3
     assert [f.split(" of ")[0] for f in result.failures] == [
         "document 0",
@@ -524,7 +530,7 @@ def test_a_collection_that_is_no_longer_the_same_spoils_the_dump(
 ) -> None:
     client[db].c.insert_many([{"_id": n} for n in range(300)])
     namespace = listed(source, db)["c"]
-    reading = source.batches(namespace, WHOLE)
+    reading = source.read_batches(namespace, WHOLE)
     if midway:
         assert next(reading)
     happening(client, db)
@@ -533,7 +539,7 @@ def test_a_collection_that_is_no_longer_the_same_spoils_the_dump(
     assert midway or isinstance(caught.value, Inconsistent)
     # Whatever the cursor died of, the next attempt says why there is no point.
     with pytest.raises(Inconsistent, match="dropped"):
-        list(source.batches(namespace, WHOLE))
+        list(source.read_batches(namespace, WHOLE))
 
 
 class _Commands(monitoring.CommandListener):
@@ -565,7 +571,7 @@ def test_a_killed_cursor_is_worth_another_attempt(uri: str, client: Client, db: 
         source = MongoSource(watched)
         namespace = listed(source, db)["c"]
         cursors.ids.clear()
-        reading = source.batches(namespace, WHOLE)
+        reading = source.read_batches(namespace, WHOLE)
         assert next(reading)
         client[db].command({"killCursors": "c", "cursors": cursors.ids})
         with pytest.raises(Unavailable) as caught:
@@ -594,8 +600,8 @@ def test_a_source_reads_what_a_majority_has_from_cursors_that_do_not_idle_out(
         source = MongoSource(watched)
         namespace = listed(source, db)["c"]
         heard.said.clear()
-        list(source.batches(namespace, WHOLE))
-        list(source.oplog(*source.oplog_window()))
+        list(source.read_batches(namespace, WHOLE))
+        list(source.read_oplog(*source.read_oplog_window()))
     finds = [said for said in heard.said if "find" in said]
     assert {said["find"] for said in finds} == {"c", "oplog.rs"}
     assert [said["readConcern"]["level"] for said in finds] == ["majority"] * len(finds)
@@ -610,7 +616,7 @@ def test_reading_leaves_no_cursor_behind(uri: str, client: Client, db: str, end:
         source = MongoSource(watched)
         namespace = listed(source, db)["c"]
         cursors.ids.clear()
-        reading = source.batches(namespace, WHOLE)
+        reading = source.read_batches(namespace, WHOLE)
         assert next(reading)
         if end:
             list(reading)
@@ -624,27 +630,27 @@ def test_a_server_that_dies_midway_is_unavailable_for_readers_and_writers(tmp_pa
     with MongoServer(tmp_path / "dies", cache="64M", ttl_monitor=False) as server:
         uri = f"{server.uri}?serverSelectionTimeoutMS=50&directConnection=true"
         source, target = connect_source(uri), connect_target(uri)
-        target.insert("db", "c", [bson.encode({"_id": n}) for n in range(300)])
+        target.insert_documents("db", "c", [bson.encode({"_id": n}) for n in range(300)])
         namespace = listed(source, "db")["c"]
-        reading = source.batches(namespace, WHOLE)
+        reading = source.read_batches(namespace, WHOLE)
         assert next(reading)
-        start, end = source.oplog_window()
-        entries = [e for batch in source.oplog(start, end) for e in split(batch)]
+        start, end = source.read_oplog_window()
+        entries = [e for batch in source.read_oplog(start, end) for e in split_documents(batch)]
         server.kill()
         index = {"v": 2, "key": {"a": 1}, "name": "a_1"}
         attempts: list[Callable[[], object]] = [
             lambda: list(reading),
-            source.namespaces,
-            source.oplog_window,
-            source.oldest_open_transaction,
-            lambda: list(source.oplog(start, end)),
-            lambda: source.split_points(namespace, 2),
-            lambda: target.insert("db", "c", [bson.encode({"_id": 1})]),
-            lambda: target.create(Namespace("db", "d")),
+            source.list_namespaces,
+            source.read_oplog_window,
+            source.find_oldest_open_transaction,
+            lambda: list(source.read_oplog(start, end)),
+            lambda: source.sample_split_points(namespace, 2),
+            lambda: target.insert_documents("db", "c", [bson.encode({"_id": 1})]),
+            lambda: target.create_collection(Namespace("db", "d")),
             lambda: target.create_indexes("db", "c", [index]),
-            lambda: target.replay(iter(entries)),
+            lambda: target.replay_oplog(iter(entries)),
             lambda: target.restore_users("users", [bson.encode({"_id": "admin.u"})]),
-            lambda: target.gridfs_gaps("db", "fs"),
+            lambda: target.find_gridfs_gaps("db", "fs"),
         ]
         for attempt in attempts:
             with pytest.raises(Unavailable):
@@ -660,25 +666,27 @@ def test_the_oplog_is_read_between_two_entries_both_included(
     source: MongoSource, client: Client, db: str
 ) -> None:
     client[db].c.insert_one({"_id": 0})
-    _, start = source.oplog_window()
+    _, start = source.read_oplog_window()
     for n in range(1, 6):
         client[db].c.insert_one({"_id": n})
-    oldest, end = source.oplog_window()
+    oldest, end = source.read_oplog_window()
     assert oldest <= start < end
-    entries = [bson.decode(e) for batch in source.oplog(start, end) for e in split(batch)]
+    entries = [bson.decode(e) for batch in source.read_oplog(start, end) for e in split_documents(batch)]
     stamps = [Timestamp(e["ts"].time, e["ts"].inc) for e in entries]
     assert stamps == sorted(stamps)
     assert (stamps[0], stamps[-1]) == (start, end)
     mine = [e["o"]["_id"] for e in entries if e["ns"] == f"{db}.c" and e["op"] == "i"]
     assert mine[-5:] == [1, 2, 3, 4, 5]
-    inner = [bson.decode(e) for batch in source.oplog(stamps[1], stamps[-2]) for e in split(batch)]
+    inner = [
+        bson.decode(e) for batch in source.read_oplog(stamps[1], stamps[-2]) for e in split_documents(batch)
+    ]
     assert [e["ts"] for e in inner] == [e["ts"] for e in entries[1:-1]]
     after = Timestamp(end.seconds + 1000, 0)
-    assert list(source.oplog(after, after)) == []
+    assert list(source.read_oplog(after, after)) == []
 
 
 def test_without_open_transactions_there_is_no_oldest(source: MongoSource) -> None:
-    assert source.oldest_open_transaction() is None
+    assert source.find_oldest_open_transaction() is None
 
 
 # --- users and files ---
@@ -727,14 +735,14 @@ def test_files_that_lack_chunks_or_bytes_are_named(target: MongoTarget, client: 
         data = {"empty": b"", "exact": bytes(20)}.get(name, bytes(25))
         bucket.upload_from_stream_with_id(name, name, data)
     files, chunks = client[db]["up.files"], client[db]["up.chunks"]
-    assert target.gridfs_gaps(db, "up") == []
+    assert target.find_gridfs_gaps(db, "up") == []
     chunks.delete_many({"files_id": "gone"})
     chunks.update_one({"files_id": "short", "n": 2}, {"$set": {"data": b"1"}})
     chunks.update_one({"files_id": "holed", "n": 2}, {"$set": {"n": 3}})
     chunks.insert_one({"files_id": "twice", "n": 7, "data": b""})
     chunks.update_one({"files_id": "odd", "n": 0}, {"$set": {"data": "text"}})
     files.insert_one({"_id": "lengthless", "length": None, "chunkSize": 10})
-    gaps = target.gridfs_gaps(db, "up")
+    gaps = target.find_gridfs_gaps(db, "up")
     assert sorted(gap.split()[1] for gap in gaps) == ["gone", "holed", "lengthless", "odd", "short", "twice"]
     assert "file gone has 0 chunks with 0 bytes instead of 3 with 25" in gaps
 
@@ -780,7 +788,7 @@ def test_the_replay_of_writes_is_idempotent_and_meets_what_is_not_there(
     log.write("d", "c", {"_id": "not there"})
     log.write("d", "never", {"_id": 1})
     for _ in range(2):
-        replayed = target.replay(iter(log.entries))
+        replayed = target.replay_oplog(iter(log.entries))
         assert (replayed.applied, replayed.skipped, replayed.index_changes) == (9, 0, ())
         assert documents_of(client, db, "c") == {
             "1": {"_id": 1, "whole": True},
@@ -797,7 +805,7 @@ def test_every_kind_of_id_is_found_again(target: MongoTarget, client: Client, db
     for identity in ids:
         log.write("u", "c", {"$v": 2, "diff": {"u": {"v": 2}}}, {"_id": identity})
     log.write("d", "c", {"_id": ids[0]})
-    target.replay(iter(log.entries))
+    target.replay_oplog(iter(log.entries))
     found = contents(target, listed(target, db)["c"])
     assert sorted(found) == sorted(bson.encode({"_id": i, "v": 2}) for i in ids[1:])
 
@@ -808,8 +816,8 @@ def test_the_replay_leaves_every_document_byte_for_byte(target: MongoTarget, db:
     for document in documents:
         log.write("i", "c", RawBSONDocument(document, RAW))
         log.write("u", "c", {"$v": 2, "diff": {}}, {"_id": RawBSONDocument(document, RAW)["_id"]})
-    target.create(Namespace(db, "c"))
-    target.replay(iter(log.entries))
+    target.create_collection(Namespace(db, "c"))
+    target.replay_oplog(iter(log.entries))
     assert sorted(contents(target, listed(target, db)["c"])) == sorted(documents)
 
 
@@ -827,7 +835,7 @@ def test_collections_and_their_options_come_and_go(target: MongoTarget, client: 
     log.command({"collMod": "never", "validator": {}})
     log.command({"createIndexes": "mod", "v": 2, "key": {"a": 1}, "name": "a_1"})
     for _ in range(2):
-        replayed = target.replay(iter(log.entries))
+        replayed = target.replay_oplog(iter(log.entries))
         found = listed(target, db)
         assert sorted(found) == ["mod", "new"]
         assert found["new"].options["capped"] is True
@@ -842,7 +850,7 @@ def test_collections_and_their_options_come_and_go(target: MongoTarget, client: 
 
 def test_a_dropped_database_is_gone(target: MongoTarget, client: Client, db: str) -> None:
     client[db].c.insert_one({"_id": 1})
-    target.replay(iter(Oplog(db).command({"dropDatabase": 1}).entries))
+    target.replay_oplog(iter(Oplog(db).command({"dropDatabase": 1}).entries))
     assert listed(target, db) == {}
 
 
@@ -863,13 +871,13 @@ def test_views_are_made_changed_and_dropped_through_system_views(
     log.write("d", "system.views", {"_id": f"{db}.brief"})
     log.write("d", "system.views", {"_id": f"{db}.never"})
     for _ in range(2):
-        target.replay(iter(log.entries))
+        target.replay_oplog(iter(log.entries))
         found = listed(target, db)
         assert sorted(found) == ["c", "there", "v"]
         assert found["v"].options["pipeline"] == [{"$match": {"_id": {"$gt": 2}}}]
         assert found["there"].options["pipeline"] == [{"$limit": 1}]
         assert [d["_id"] for d in client[db].v.find()] == [3, 4]
-    only = target.replay(iter(log.entries), wanted=[f"{db}.v"].__contains__)
+    only = target.replay_oplog(iter(log.entries), selects=[f"{db}.v"].__contains__)
     assert (only.applied, only.skipped) == (2, len(log.entries) - 2)
 
 
@@ -886,13 +894,13 @@ def test_a_time_series_collection_is_made_and_dropped_by_its_own_name(target: Mo
     )
     unpack = [{"$_internalUnpackBucket": {"timeField": "t", "metaField": "m"}}]
     log.write("i", "system.views", {"_id": f"{db}.ts", "viewOn": "system.buckets.ts", "pipeline": unpack})
-    target.replay(iter(log.entries))
+    target.replay_oplog(iter(log.entries))
     (made,) = listed(target, db).values()
     assert made.collection == "ts"
     assert made.kind == "timeseries" or "timeseries" in made.options
     log.write("d", "system.views", {"_id": f"{db}.ts"})
     log.command({"drop": "system.buckets.ts"})
-    target.replay(iter(log.entries))
+    target.replay_oplog(iter(log.entries))
     assert listed(target, db) == {}
 
 
@@ -902,7 +910,7 @@ def test_only_the_wanted_namespaces_are_replayed(target: MongoTarget, client: Cl
     log.write("i", "a", {"_id": 1}).write("i", "b", {"_id": 1}).command({"drop": "b"})
     elsewhere.write("i", "a", {"_id": 1}).command({"dropDatabase": 1})
     client[db].b.insert_one({"_id": 5})
-    replayed = target.replay(iter([*log.entries, *elsewhere.entries]), wanted=[f"{db}.a"].__contains__)
+    replayed = target.replay_oplog(iter([*log.entries, *elsewhere.entries]), selects=[f"{db}.a"].__contains__)
     assert (replayed.applied, replayed.skipped) == (1, 4)
     assert sorted(listed(target, db)) == ["a", "b"]
     assert listed(target, other) == {}
@@ -920,17 +928,17 @@ def test_only_the_wanted_namespaces_are_replayed(target: MongoTarget, client: Cl
     ids=lambda o: next(iter(o)),
 )
 def test_a_command_that_cannot_be_replayed_is_corrupt_and_named(target: MongoTarget, db: str, o: Any) -> None:
-    target.insert(db, "c", [bson.encode({"_id": 1})])
+    target.insert_documents(db, "c", [bson.encode({"_id": 1})])
     with pytest.raises(Corrupt) as caught:
-        target.replay(iter(Oplog(db).write("i", "c", {"_id": 2}).command(o).entries))
+        target.replay_oplog(iter(Oplog(db).write("i", "c", {"_id": 2}).command(o).entries))
     assert next(iter(o)) in str(caught.value)
     assert "1700000000.2" in str(caught.value)
-    assert target.server_version(), "the server is still there"
+    assert target.read_server_version(), "the server is still there"
 
 
 def test_an_entry_that_names_no_document_is_corrupt(target: MongoTarget, db: str) -> None:
     with pytest.raises(Corrupt):
-        target.replay(iter(Oplog(db).write("d", "c", {"x": 1}).entries))
+        target.replay_oplog(iter(Oplog(db).write("d", "c", {"x": 1}).entries))
 
 
 def test_many_and_large_writes_go_in_batches(target: MongoTarget, client: Client, db: str) -> None:
@@ -939,7 +947,7 @@ def test_many_and_large_writes_go_in_batches(target: MongoTarget, client: Client
         log.write("i", "c", {"_id": n, "data": bytes(5 << 20)})
     for n in range(4, 1200):
         log.write("i", "c", {"_id": n})
-    assert target.replay(iter(log.entries)).applied == 1200
+    assert target.replay_oplog(iter(log.entries)).applied == 1200
     assert client[db].c.count_documents({}) == 1200
 
 
@@ -950,5 +958,5 @@ def test_an_update_of_a_large_document_is_replayed_like_that_of_a_small_one(
     for identity, filler in ((1, 10), (2, 5_000), (3, 500_000)):
         client[db].c.insert_one({"_id": identity, "x": "x" * filler, "a": {"b": 1}})
         log = Oplog(db).write("u", "c", {"$v": 2, "diff": {"sa": {"u": {"b": 2}}}}, {"_id": identity})
-        target.replay(iter(log.entries))
+        target.replay_oplog(iter(log.entries))
     assert [d["a"] for d in client[db].c.find().sort("_id", 1)] == [{"b": 2}] * 3

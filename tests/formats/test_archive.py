@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry
-from shared.formats.archive_reader import ArchiveReader, Documents, NamespaceEnd
-from shared.formats.documents import MAX_DOCUMENT_BYTES, Tally, split, tally
+from shared.formats.archive_reader import ArchiveReader, DocumentBatch, NamespaceEnd
+from shared.formats.documents import MAX_DOCUMENT_BYTES, Tally, split_documents, tally_documents
 from shared.kernel.errors import Corrupt
 from tests.support.archive import crc64_xz, read_by_description
 
@@ -46,8 +46,8 @@ def read(archive: bytes, step: int = 1 << 20) -> Contents:
     found: Contents = defaultdict(list)
     reader = ArchiveReader((archive[i : i + step] for i in range(0, len(archive), step)), name="blob")
     for event in reader:
-        if isinstance(event, Documents):
-            found[event.db, event.collection] += split(event.batch)
+        if isinstance(event, DocumentBatch):
+            found[event.db, event.collection] += split_documents(event.batch)
         else:
             assert isinstance(event, NamespaceEnd)
             found[event.db, event.collection] += []
@@ -66,9 +66,9 @@ def test_a_reader_written_from_the_description_finds_the_same(held: Contents) ->
 
 @given(st.lists(documents, max_size=20), st.randoms())
 def test_the_tally_does_not_depend_on_order_or_batches(found: list[bytes], chance: object) -> None:
-    whole = tally(b"".join(found))
+    whole = tally_documents(b"".join(found))
     chance.shuffle(found)  # type: ignore[attr-defined]
-    assert sum((tally(one) for one in found), Tally()) == whole
+    assert sum((tally_documents(one) for one in found), Tally()) == whole
 
 
 @given(st.lists(documents, min_size=1, max_size=6), st.integers(0), st.integers(0, 7))
@@ -77,13 +77,13 @@ def test_the_tally_notices_a_changed_bit(found: list[bytes], place: int, bit: in
     changed = bytearray(before)
     changed[place % len(before)] ^= 1 << bit
     with suppress(Corrupt):  # noticed even earlier
-        assert tally(bytes(changed)) != tally(before)
+        assert tally_documents(bytes(changed)) != tally_documents(before)
 
 
 @given(st.lists(documents, min_size=1, max_size=6), st.data())
 def test_the_tally_notices_a_lost_document(found: list[bytes], data: st.DataObject) -> None:
     lost = data.draw(st.integers(0, len(found) - 1))
-    assert tally(b"".join(found[:lost] + found[lost + 1 :])) != tally(b"".join(found))
+    assert tally_documents(b"".join(found[:lost] + found[lost + 1 :])) != tally_documents(b"".join(found))
 
 
 @given(contents, st.data())

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.formats.diff import apply_update
-from shared.formats.elements import Element, join, split
+from shared.formats.elements import Element, join_elements, split_elements
 from shared.kernel.errors import Corrupt
 
 NAMES = ("a", "b", "c", "0", "1", "")
@@ -167,18 +167,20 @@ def test_what_a_diff_does_not_touch_keeps_its_bytes() -> None:
         Element(0x10, b"twice", b"\1\0\0\0"),
         Element(0x10, b"twice", b"\2\0\0\0"),
     ]
-    inner = Element(0x03, b"s", join([*odd, *split(bson.encode({"n": 1}))]))
-    document = join([*split(bson.encode({"_id": 1})), *odd, inner, *split(bson.encode({"n": 1}))])
+    inner = Element(0x03, b"s", join_elements([*odd, *split_elements(bson.encode({"n": 1}))]))
+    document = join_elements(
+        [*split_elements(bson.encode({"_id": 1})), *odd, inner, *split_elements(bson.encode({"n": 1}))]
+    )
     for update in (
         {"$v": 2, "diff": {"u": {"n": 2}, "ss": {"u": {"n": 2}}}},
         {"$v": 2, "diff": {"updatedFields": {"n": 2, "s.n": 2}, "removedFields": [], "truncatedArrays": []}},
         {"$v": 1, "$set": {"n": 2, "s.n": 2}},
     ):
-        result = list(split(apply_update(document, bson.encode(update))))
+        result = list(split_elements(apply_update(document, bson.encode(update))))
         assert result[1:8] == odd
-        assert list(split(result[8].value))[:7] == odd
-        assert bson.decode(join(result[-1:])) == {"n": 2}
-        assert bson.decode(join(list(split(result[8].value))[-1:])) == {"n": 2}
+        assert list(split_elements(result[8].value))[:7] == odd
+        assert bson.decode(join_elements(result[-1:])) == {"n": 2}
+        assert bson.decode(join_elements(list(split_elements(result[8].value))[-1:])) == {"n": 2}
 
 
 # --- dotted paths: the embedded server, and servers before 5.0 ---

@@ -17,12 +17,12 @@ from shared.formats.elements import (
     MAX_ARRAY,
     NULL,
     Element,
-    find,
-    join,
-    renumbered,
-    resized,
-    split,
-    text,
+    find_element,
+    join_elements,
+    renumber_items,
+    resize_array,
+    split_elements,
+    string_value,
 )
 from shared.kernel.errors import Corrupt
 
@@ -74,21 +74,21 @@ deprecated = st.one_of(
 @given(documents, st.lists(deprecated, max_size=3))
 @settings(max_examples=150, deadline=None)
 def test_every_document_is_the_join_of_its_elements(document: bytes, old: list[Element]) -> None:
-    elements = [*split(document), *old]
-    whole = join(elements)
-    assert list(split(whole)) == elements
-    assert join(split(whole)) == whole
-    assert join(split(document)) == document
+    elements = [*split_elements(document), *old]
+    whole = join_elements(elements)
+    assert list(split_elements(whole)) == elements
+    assert join_elements(split_elements(whole)) == whole
+    assert join_elements(split_elements(document)) == document
 
 
 @given(st.dictionaries(names, values, max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_names_come_in_their_order_and_values_end_where_the_next_begins(document: dict[str, Any]) -> None:
-    elements = list(split(bson.encode(document)))
+    elements = list(split_elements(bson.encode(document)))
     assert [e.name.decode() for e in elements] == list(document)
     for element, (name, value) in zip(elements, document.items(), strict=True):
-        assert join([element]) == bson.encode({name: value})
-        assert find(bson.encode(document), name.encode()) == element
+        assert join_elements([element]) == bson.encode({name: value})
+        assert find_element(bson.encode(document), name.encode()) == element
 
 
 @given(st.binary(max_size=60))
@@ -97,11 +97,11 @@ def test_noise_is_corrupt_or_a_document_and_nothing_else(noise: bytes) -> None:
     framed = struct.pack("<i", len(noise) + 5) + noise + b"\0"
     for candidate in (noise, framed):
         try:
-            elements = list(split(candidate))
+            elements = list(split_elements(candidate))
         except Corrupt:
             continue
-        assert join(elements) == candidate
-        assert all(isinstance(text(element), str) for element in elements)
+        assert join_elements(elements) == candidate
+        assert all(isinstance(string_value(element), str) for element in elements)
 
 
 @given(documents, st.data())
@@ -111,41 +111,46 @@ def test_a_flipped_byte_never_crashes_the_reader(document: bytes, data: st.DataO
     changed = bytearray(document)
     changed[position] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(Corrupt):
-        assert join(split(bytes(changed))) == bytes(changed)
+        assert join_elements(split_elements(bytes(changed))) == bytes(changed)
 
 
 @pytest.mark.parametrize("cut", range(1, 30, 4))
 def test_a_document_cut_short_is_corrupt(cut: int) -> None:
     document = bson.encode({"a": "text", "b": Code("x", {"s": 1}), "c": Regex("p", 2), "d": [1, 2]})
     with pytest.raises(Corrupt):
-        list(split(document[:-cut]))
+        list(split_elements(document[:-cut]))
     shorter = document[:-cut]
     with pytest.raises(Corrupt):
-        list(split(struct.pack("<i", len(shorter)) + shorter[4:-1] + b"\x02"))
+        list(split_elements(struct.pack("<i", len(shorter)) + shorter[4:-1] + b"\x02"))
 
 
 def test_duplicate_names_are_all_kept_and_the_first_is_found() -> None:
-    twice = join([Element(0x10, b"a", b"\1\0\0\0"), Element(0x10, b"a", b"\2\0\0\0")])
-    assert [e.value[0] for e in split(twice)] == [1, 2]
-    found = find(twice, b"a")
+    twice = join_elements([Element(0x10, b"a", b"\1\0\0\0"), Element(0x10, b"a", b"\2\0\0\0")])
+    assert [e.value[0] for e in split_elements(twice)] == [1, 2]
+    found = find_element(twice, b"a")
     assert found is not None
     assert found.value[0] == 1
-    assert find(twice, b"b") is None
+    assert find_element(twice, b"b") is None
 
 
 def test_only_strings_have_text() -> None:
     document = bson.encode({"s": "größer", "n": 5, "c": Code("x")})
-    assert [text(find(document, name)) for name in (b"s", b"n", b"c", b"none")] == ["größer", "", "", ""]
+    assert [string_value(find_element(document, name)) for name in (b"s", b"n", b"c", b"none")] == [
+        "größer",
+        "",
+        "",
+        "",
+    ]
 
 
 def test_arrays_are_filled_up_with_null_and_renumbered() -> None:
-    items = list(split(bson.encode({"0": "a", "1": "b", "2": "c"})))
-    assert bson.decode(renumbered(resized(items, 2))) == {"0": "a", "1": "b"}
-    assert bson.decode(renumbered(resized(items[2:], 3))) == {"0": "c", "1": None, "2": None}
-    assert resized([], 1) == [Element(NULL, b"", b"")]
+    items = list(split_elements(bson.encode({"0": "a", "1": "b", "2": "c"})))
+    assert bson.decode(renumber_items(resize_array(items, 2))) == {"0": "a", "1": "b"}
+    assert bson.decode(renumber_items(resize_array(items[2:], 3))) == {"0": "c", "1": None, "2": None}
+    assert resize_array([], 1) == [Element(NULL, b"", b"")]
 
 
 @pytest.mark.parametrize("length", [-1, MAX_ARRAY + 1, 2**31 - 1])
 def test_an_array_of_a_length_no_server_makes_is_corrupt(length: int) -> None:
     with pytest.raises(Corrupt):
-        resized([], length)
+        resize_array([], length)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.kernel.errors import Corrupt
-from shared.mongodb.metadata import from_json, to_json
+from shared.mongodb.metadata import encode_metadata, parse_metadata
 from shared.mongodb.model import Namespace
 
 ID = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
@@ -60,14 +60,14 @@ def _same(left: object, right: object) -> bool:
 
 def test_options_and_indexes_come_back_with_their_types_and_their_order() -> None:
     namespace = Namespace("rocketchat", "m", "collection", "ab" * 16, OPTIONS, tuple(ROCKET_CHAT))
-    options, indexes = from_json(to_json(namespace))
+    options, indexes = parse_metadata(encode_metadata(namespace))
     assert _same(options, OPTIONS)
     assert _same(list(indexes), ROCKET_CHAT)
     assert list(indexes[2]["key"]) == ["rid", "ts", "editedAt"]  # type: ignore[call-overload]
 
 
 def test_the_text_is_what_mongorestore_reads() -> None:
-    told = json.loads(to_json(Namespace("db", "größe", "collection", "ab" * 16, {}, (ID,))))
+    told = json.loads(encode_metadata(Namespace("db", "größe", "collection", "ab" * 16, {}, (ID,))))
     assert list(told) == ["indexes", "uuid", "collectionName", "type"]
     assert told["uuid"] == "ab" * 16
     assert told["collectionName"] == "größe"
@@ -76,17 +76,17 @@ def test_the_text_is_what_mongorestore_reads() -> None:
 
 def test_a_view_has_an_empty_list_of_indexes_and_no_uuid() -> None:
     view = Namespace("db", "v", "view", options={"viewOn": "m", "pipeline": []})
-    told = json.loads(to_json(view))
+    told = json.loads(encode_metadata(view))
     assert told["indexes"] == []
     assert told["type"] == "view"
     assert "uuid" not in told
-    assert from_json(to_json(view)) == ({"viewOn": "m", "pipeline": []}, ())
+    assert parse_metadata(encode_metadata(view)) == ({"viewOn": "m", "pipeline": []}, ())
 
 
 def test_no_metadata_is_no_options_and_no_indexes() -> None:
-    assert from_json("") == ({}, ())
-    assert from_json("{}") == ({}, ())
-    assert from_json('{"indexes": null, "options": null}') == ({}, ())
+    assert parse_metadata("") == ({}, ())
+    assert parse_metadata("{}") == ({}, ())
+    assert parse_metadata('{"indexes": null, "options": null}') == ({}, ())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_no_metadata_is_no_options_and_no_indexes() -> None:
 )
 def test_malformed_metadata_is_corrupt(text: str) -> None:
     with pytest.raises(Corrupt):
-        from_json(text)
+        parse_metadata(text)
 
 
 @given(
@@ -125,7 +125,7 @@ def test_malformed_metadata_is_corrupt(text: str) -> None:
 @settings(max_examples=100, deadline=None)
 def test_noise_is_corrupt_or_metadata(text: str) -> None:
     try:
-        options, indexes = from_json(text)
+        options, indexes = parse_metadata(text)
     except Corrupt:
         return
     assert isinstance(options, dict)
@@ -135,5 +135,5 @@ def test_noise_is_corrupt_or_metadata(text: str) -> None:
 def test_keys_whose_order_matters_keep_it() -> None:
     ordered = SON([("z", 1), ("a", -1), ("m", "2d")])
     namespace = Namespace("db", "c", indexes=({"v": 2, "key": ordered, "name": "zam"},))
-    (index,) = from_json(to_json(namespace))[1]
+    (index,) = parse_metadata(encode_metadata(namespace))[1]
     assert list(index["key"].items()) == list(ordered.items())  # type: ignore[attr-defined]

@@ -10,17 +10,22 @@ from bson import Binary, Int64
 from bson.datetime_ms import DatetimeMS
 
 from shared.adapters.mongodb.inserting import has_empty_timestamp
-from shared.adapters.mongodb.replay import BATCH_BYTES, BATCH_OPERATIONS, apply_ops_entry, batches
+from shared.adapters.mongodb.replay import (
+    BATCH_BYTES,
+    BATCH_OPERATIONS,
+    build_apply_ops_entry,
+    group_operations,
+)
 from shared.kernel.errors import Corrupt
+from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.model import Timestamp
 from shared.mongodb.oplog import (
     Operation,
-    final_indexes,
-    hazard,
-    index_change,
-    operations,
-    timestamp,
-    without_indexes,
+    extract_index_change,
+    find_hazard,
+    read_timestamp,
+    strip_index_changes,
+    unpack_operations,
 )
 
 SESSION = {"id": Binary(b"s" * 16, 4), "uid": b"u" * 32}
@@ -65,7 +70,7 @@ def insert(identity: int) -> dict[str, Any]:
 def seen(*entries: bytes) -> list[Any]:
     """Each write as (op, name, its id), each command as its body, None as None."""
     result: list[Any] = []
-    for operation in operations(entries):
+    for operation in unpack_operations(entries):
         if operation is None:
             result.append(None)
         elif operation.op == "c":
@@ -77,7 +82,7 @@ def seen(*entries: bytes) -> list[Any]:
 
 
 def one(raw: bytes) -> Operation:
-    (operation,) = operations([raw])
+    (operation,) = unpack_operations([raw])
     assert operation is not None
     return operation
 
@@ -107,7 +112,7 @@ def one(raw: bytes) -> Operation:
     ],
 )
 def test_what_spoils_a_dump_is_named(raw: bytes, said: str) -> None:
-    assert said in (hazard(raw) or "")
+    assert said in (find_hazard(raw) or "")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_what_spoils_a_dump_is_named(raw: bytes, said: str) -> None:
     ],
 )
 def test_everything_else_leaves_a_dump_whole(raw: bytes) -> None:
-    assert hazard(raw) is None
+    assert find_hazard(raw) is None
 
 
 # --- operations ---
@@ -137,7 +142,7 @@ def test_writes_keep_their_bytes_and_say_when_they_happened() -> None:
     operation = one(entry("u", "db.a.b.c", o, at=3, o2=o2))
     assert (operation.db, operation.collection, operation.at) == ("db", "a.b.c", "1700000000.3")
     assert (operation.o, operation.o2) == (bson.encode(o), bson.encode(o2))
-    assert timestamp(entry("n", "", {}, at=3)) == Timestamp(1_700_000_000, 3)
+    assert read_timestamp(entry("n", "", {}, at=3)) == Timestamp(1_700_000_000, 3)
 
 
 @pytest.mark.parametrize(
@@ -315,13 +320,13 @@ ON = "db.c"
 
 
 def change(body: dict[str, Any]) -> Any:
-    return index_change(one(command("db", body)))
+    return extract_index_change(one(command("db", body)))
 
 
 def final(before: list[dict[str, Any]], *bodies: dict[str, Any]) -> Any:
     """The indexes of db.c at the end."""
     changes = [c for body in bodies if (c := change(body))]
-    return final_indexes({ON: before}, changes).get(ON)
+    return apply_index_changes({ON: before}, changes).get(ON)
 
 
 FLAT = {"createIndexes": "c", **A}
@@ -390,7 +395,7 @@ def test_the_indexes_at_the_end(before: Any, bodies: Any, after: Any) -> None:
 
 def test_a_database_that_is_dropped_takes_only_its_own_indexes() -> None:
     dropped = change({"dropDatabase": 1})
-    assert final_indexes({"db.c": [ID], "db2.c": [ID], "other.db.c": [ID]}, [dropped]).keys() == {
+    assert apply_index_changes({"db.c": [ID], "db2.c": [ID], "other.db.c": [ID]}, [dropped]).keys() == {
         "db2.c",
         "other.db.c",
     }
@@ -400,7 +405,7 @@ def test_a_clustered_collection_has_the_index_it_was_made_with() -> None:
     clustered = {"v": 2, "key": {"_id": 1}, "name": "mine", "unique": True}
     made = change({"create": "new", "clusteredIndex": clustered})
     every = change({"dropIndexes": "new", "index": "*"})
-    assert final_indexes({}, [made, every]) == {"db.new": [{**clustered, "clustered": True}]}
+    assert apply_index_changes({}, [made, every]) == {"db.new": [{**clustered, "clustered": True}]}
 
 
 @pytest.mark.parametrize(
@@ -457,7 +462,7 @@ def test_an_index_over_dates_that_python_cannot_hold_is_read() -> None:
     ],
 )
 def test_what_remains_of_a_command_without_its_indexes(body: dict[str, Any], rest: Any) -> None:
-    remains = without_indexes(one(command("db", body)))
+    remains = strip_index_changes(one(command("db", body)))
     assert (remains and bson.decode(remains.o)) == rest
 
 
@@ -466,17 +471,17 @@ def test_what_remains_of_a_command_without_its_indexes(body: dict[str, Any], res
 
 def test_apply_ops_is_given_neither_uuid_nor_time_nor_session() -> None:
     raw = entry("u", "db.c", {"$v": 2, "diff": {}}, o2={"_id": 1}, lsid=SESSION, txnNumber=Int64(1))
-    assert bson.decode(bson.encode(apply_ops_entry(one(raw)))) == {
+    assert bson.decode(bson.encode(build_apply_ops_entry(one(raw)))) == {
         "op": "u",
         "ns": "db.c",
         "o": {"$v": 2, "diff": {}},
         "o2": {"_id": 1},
     }
-    assert "o2" not in apply_ops_entry(one(entry("d", "db.c", {"_id": 1})))
+    assert "o2" not in build_apply_ops_entry(one(entry("d", "db.c", {"_id": 1})))
 
 
 def test_commands_go_to_the_command_namespace_of_their_database() -> None:
-    given = bson.decode(bson.encode(apply_ops_entry(one(command("db", {"drop": "c"})))))
+    given = bson.decode(bson.encode(build_apply_ops_entry(one(command("db", {"drop": "c"})))))
     assert given == {"op": "c", "ns": "db.$cmd", "o": {"drop": "c"}}
 
 
@@ -487,23 +492,23 @@ def _writes(sizes: list[int]) -> list[Operation]:
 def test_batches_stay_below_what_a_command_may_weigh() -> None:
     mib = 1 << 20
     sizes = [7 * mib, 2 * mib, 5 * mib, 16 * mib, 1, 16 * mib, mib]
-    found = list(batches(_writes(sizes)))
+    found = list(group_operations(_writes(sizes)))
     assert [[op.at for op in batch] for batch in found] == [["0"], ["1", "2"], ["3"], ["4"], ["5"], ["6"]]
     assert all(len(b) == 1 or sum(len(o.o) for o in b) <= BATCH_BYTES for b in found)
 
 
 def test_batches_hold_a_bounded_number_of_operations_and_lose_none() -> None:
     writes = _writes([1] * (2 * BATCH_OPERATIONS + 1))
-    found = list(batches(writes))
+    found = list(group_operations(writes))
     assert [len(b) for b in found] == [BATCH_OPERATIONS, BATCH_OPERATIONS, 1]
     assert [o for b in found for o in b] == writes
-    assert list(batches([])) == []
+    assert list(group_operations([])) == []
 
 
 def test_a_command_is_a_batch_of_its_own_in_its_place() -> None:
     drop = one(command("db", {"drop": "c"}))
     first, second, third = _writes([1, 1, 1])
-    found = list(batches([first, drop, drop, second, third]))
+    found = list(group_operations([first, drop, drop, second, third]))
     assert found == [[first], [drop], [drop], [second, third]]
 
 

@@ -31,10 +31,11 @@ from local.mongodb import MongoServer
 from shared.adapters.mongodb import connect_source, connect_target
 from shared.adapters.mongodb.source import MongoSource
 from shared.adapters.mongodb.target import MongoTarget
-from shared.formats.documents import split
+from shared.formats.documents import split_documents
 from shared.kernel.errors import Inconsistent
+from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.model import IdRange, Namespace
-from shared.mongodb.oplog import final_indexes, hazard
+from shared.mongodb.oplog import find_hazard
 
 Database = pymongo.database.Database[dict[str, Any]]
 Server = tuple[pymongo.MongoClient[dict[str, Any]], MongoSource, MongoTarget]
@@ -135,7 +136,7 @@ class Dump:
 
     def catalogue(self) -> None:
         """What there is to be dumped, as it is now."""
-        self.namespaces = [n for n in self._source.namespaces() if n.db == self._db]
+        self.namespaces = [n for n in self._source.list_namespaces() if n.db == self._db]
         self.documents = {n.collection: [] for n in self.namespaces}
 
     def read(self, name: str, low: int | None, high: int | None) -> None:
@@ -143,8 +144,8 @@ class Dump:
         bounds = (None if n is None else bson.encode({"_id": n}) for n in (low, high))
         for namespace in self.namespaces:
             if namespace.collection == name:
-                for batch in self._source.batches(namespace, IdRange(*bounds)):
-                    self.documents[name] += split(batch)
+                for batch in self._source.read_batches(namespace, IdRange(*bounds)):
+                    self.documents[name] += split_documents(batch)
 
 
 def unordered(value: Any) -> Any:
@@ -160,7 +161,7 @@ def contents(db: Database) -> dict[str, list[bytes]]:
 
 
 def indexes(reader: MongoTarget, db: str) -> dict[str, list[Any]]:
-    listed = [n for n in reader.namespaces() if n.db == db]
+    listed = [n for n in reader.list_namespaces() if n.db == db]
     found = {n.collection: sorted((dict(i) for i in n.indexes), key=str) for n in listed}
     return {name: some for name, some in found.items() if len(some) > 1}
 
@@ -182,7 +183,7 @@ def test_a_fuzzy_dump_and_its_oplog_are_the_source(
     try:
         for key, body in enumerate(before):
             db["a"].insert_one({"_id": key, **body})
-        _, start = source.oplog_window()
+        _, start = source.read_oplog_window()
         dump = Dump(source, here)
         pieces = list(itertools.pairwise([None, data.draw(identities), None]))
         reads = [(name, *piece) for name in COLLECTIONS for piece in pieces]
@@ -209,19 +210,21 @@ def test_a_fuzzy_dump_and_its_oplog_are_the_source(
 
 def restore(source: MongoSource, target: MongoTarget, start: Any, dump: Dump, here: str, there: str) -> None:
     """Insert the dump, replay the window twice, build the indexes, all under the other name."""
-    _, end = source.oplog_window()
-    entries = [entry for batch in source.oplog(start, end) for entry in split(batch)]
+    _, end = source.read_oplog_window()
+    entries = [entry for batch in source.read_oplog(start, end) for entry in split_documents(batch)]
     # The names are of the same length, so that raw entries stay BSON.
     window = [entry.replace(here.encode(), there.encode()) for entry in entries if here.encode() in entry]
-    assert not any(map(hazard, window))
+    assert not any(map(find_hazard, window))
     for namespace in dump.namespaces:
-        target.create(Namespace(there, namespace.collection, namespace.kind, options=namespace.options))
-        result = target.insert(there, namespace.collection, dump.documents[namespace.collection])
+        target.create_collection(
+            Namespace(there, namespace.collection, namespace.kind, options=namespace.options)
+        )
+        result = target.insert_documents(there, namespace.collection, dump.documents[namespace.collection])
         assert result.failures == ()
     catalogue = {f"{there}.{n.collection}": n.indexes for n in dump.namespaces}
-    first = target.replay(iter(window))
-    second = target.replay(iter(window))
+    first = target.replay_oplog(iter(window))
+    second = target.replay_oplog(iter(window))
     assert first == second
-    for name, wanted in final_indexes(catalogue, second.index_changes).items():
+    for name, wanted in apply_index_changes(catalogue, second.index_changes).items():
         db, _, collection = name.partition(".")
         assert target.create_indexes(db, collection, list(wanted)) == []

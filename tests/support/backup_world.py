@@ -95,11 +95,11 @@ class World:
 
     def restore(
         self, target: MemoryDatabase, reference: str = "latest", **options: object
-    ) -> restore.Outcome:
-        job = restore.Restore(
+    ) -> restore.RestoreResult:
+        job = restore.RestoreDeps(
             self.backups, target, parse_identities(SECRET), [SIGNER.public_text()], ListReporter()
         )
-        return restore.run(job, reference, **options)
+        return restore.restore_set(job, reference, **options)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Connecting, and turning the driver's exceptions into ours, so that none of them leaks.
+"""Connecting, and translating the driver's exceptions into ours: none of them leaks.
 
-What our errors say is the server's own first line, without what may be content of a document: a duplicate's
+Our errors quote the server's own first line, without what may be content of a document: a duplicate's
 key, the text of a failed validation, the password of a URI.
 """
 
@@ -36,32 +36,32 @@ EXACT: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeC
 # https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 UNAUTHORIZED, NAMESPACE_NOT_FOUND, INDEX_NOT_FOUND, NAMESPACE_EXISTS = 13, 26, 27, 48
 COMMAND_NOT_FOUND, UNKNOWN_FIELD, DUPLICATE_KEY = 59, 40415, 11000
-_NOT_ALLOWED = (11, UNAUTHORIZED, 18, 8000)  # UserNotFound, AuthenticationFailed, and Atlas's own
-_GONE = (NAMESPACE_NOT_FOUND, 175)  # QueryPlanKilled, which a drop or a rename does to a reader
-_LOST = 136  # CappedPositionLost: the oplog was trimmed under its reader
+_AUTH_FAILURES = (11, UNAUTHORIZED, 18, 8000)  # UserNotFound, AuthenticationFailed, and Atlas's own
+_DROPPED = (NAMESPACE_NOT_FOUND, 175)  # QueryPlanKilled, which a drop or a rename does to a reader
+_OPLOG_TRIMMED = 136  # CappedPositionLost: the oplog was trimmed under its reader
 _WRITE_CONFLICT = 112
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000}
 # Whatever a URI made for other purposes says: a secondary may lag behind the oplog's position at which the
 # dump begins, so that a write before it would be in neither, and what was just restored may not be there yet.
 # With directConnection=true the one member that is named is read, secondary or not, and nothing else.
-_FROM_THE_PRIMARY: dict[str, Any] = {
+_READ_FROM_PRIMARY: dict[str, Any] = {
     "readPreference": "primary",
     "readPreferenceTags": "",
     "maxStalenessSeconds": -1,
 }
 # What follows these in a server's message may be a document's content, or is noise.
-_CUT_AT = (", full error", ", Timeout:", " dup key", " (configured timeouts")
+_REDACT_AFTER = (", full error", ", Timeout:", " dup key", " (configured timeouts")
 
 
 def connect(uri: str) -> Client:
-    """A client that has spoken to the server once. Raises UsageError for a bad URI, else as `translated`.
+    """A client that has reached the server once. Raises UsageError for a bad URI, else as `translate_errors`.
 
     Waits ten seconds for the server unless the URI says otherwise.
     """
-    client = _client(uri)
+    client = _create_client(uri)
     try:
-        with translated("connecting to MongoDB"):
+        with translate_errors("connecting to MongoDB"):
             client.admin.command("ping")
     except BaseException:
         client.close()
@@ -69,7 +69,7 @@ def connect(uri: str) -> Client:
     return client
 
 
-def _client(uri: str) -> Client:
+def _create_client(uri: str) -> Client:
     own: dict[str, Any] = {name: ms for name, ms in _DEFAULTS.items() if name.lower() not in uri.lower()}
     hint = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
     if not uri.startswith(_SCHEMES):
@@ -78,13 +78,13 @@ def _client(uri: str) -> Client:
     try:
         # The driver only warns of an option whose value it does not understand, and goes on without: not
         # what somebody wants who wrote `tls=yes`. Options of other drivers are none of our business.
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own, **_FROM_THE_PRIMARY)
+            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own, **_READ_FROM_PRIMARY)
     except (errors.PyMongoError, ValueError, TypeError) as error:
         # The text of the error may repeat the password of the URI.
         raise UsageError("not a MongoDB URI", value=type(error).__name__, hint=hint) from None
-    mistakes = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
+    mistakes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     if wrong := [text for text in mistakes if not text.startswith("Unknown option")]:
         client.close()
         raise UsageError("a MongoDB URI with a bad option", value=wrong[0].split(" ")[0], hint=hint)
@@ -92,38 +92,38 @@ def _client(uri: str) -> Client:
 
 
 @contextmanager
-def translated(message: str) -> Iterator[None]:
+def translate_errors(message: str) -> Iterator[None]:
     """What the driver raises within comes out as one of our errors, saying what was being done."""
     try:
         yield
     except GroundcrewError:
         raise
     except errors.OperationFailure as error:
-        raise _failure(message, error) from error
+        raise _translate_failure(message, error) from error
     except (errors.PyMongoError, BSONError) as error:
         hint = "Is MongoDB up, and does its own name for itself lead there? Else add directConnection=true."
-        raise Unavailable(f"{message} failed", value=reason(error), hint=hint) from error
+        raise Unavailable(f"{message} failed", value=describe_error(error), hint=hint) from error
 
 
-def _failure(message: str, error: errors.OperationFailure) -> GroundcrewError:
-    value = f"{reason(error)} (code {error.code})"
-    if error.code in _NOT_ALLOWED:
+def _translate_failure(message: str, error: errors.OperationFailure) -> GroundcrewError:
+    value = f"{describe_error(error)} (code {error.code})"
+    if error.code in _AUTH_FAILURES:
         hint = "Check the password, and grant the user the built-in role backup (or restore)."
         return Refused(f"{message} is not allowed", value=value, hint=hint)
-    if error.code in _GONE:
+    if error.code in _DROPPED:
         return Inconsistent(f"{message} failed", value=value, hint="The collection was dropped meanwhile.")
     if error.code == COMMAND_NOT_FOUND:
         return NotFound(f"{message}: the server has no such command", value=value)
     if error.code == _WRITE_CONFLICT:
         return Conflict(f"{message} met another write", value=value)
-    if error.code == _LOST:
+    if error.code == _OPLOG_TRIMMED:
         return Unavailable(f"{message} was overtaken by the trimming of the oplog", value=value)
     return Unavailable(f"{message} failed", value=value)
 
 
-def reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """The first line of what a server or the driver said, without the content of documents."""
-    said = str(error)
-    for mark in _CUT_AT:
-        said = said.split(mark)[0]
-    return said.splitlines()[0][:200] if said else ""
+    message = str(error)
+    for marker in _REDACT_AFTER:
+        message = message.split(marker)[0]
+    return message.splitlines()[0][:200] if message else ""

@@ -14,15 +14,15 @@ from shared.adapters.mongodb.client import (
     UNAUTHORIZED,
     UNKNOWN_FIELD,
     Client,
-    reason,
-    translated,
+    describe_error,
+    translate_errors,
 )
 from shared.kernel.errors import Refused
 
-_NOT_LOCKED = 20  # IllegalOperation
+_ILLEGAL_OPERATION = 20  # IllegalOperation
 # FailedToParse, Unauthorized, InvalidOptions, unknown command or field: it did not lock, and never will.
-_NEVER = (9, UNAUTHORIZED, 72, COMMAND_NOT_FOUND, UNKNOWN_FIELD)
-_CURE = "Grant the role hostManager, or set snapshots.lock to never."
+_UNSUPPORTED = (9, UNAUTHORIZED, 72, COMMAND_NOT_FOUND, UNKNOWN_FIELD)
+_HINT = "Grant the role hostManager, or set snapshots.lock to never."
 
 
 class MongoFreezer:
@@ -37,36 +37,36 @@ class MongoFreezer:
 
     def lock(self) -> None:
         """See `Freezable.lock`."""
-        with translated("locking MongoDB"):
+        with translate_errors("locking MongoDB"):
             try:
                 answer = self._admin.command({"fsync": 1, "lock": True})
             except OperationFailure as error:
-                if error.code in _NEVER:
-                    raise Refused("MongoDB does not lock", value=reason(error), hint=_CURE) from error
+                if error.code in _UNSUPPORTED:
+                    raise Refused("MongoDB does not lock", value=describe_error(error), hint=_HINT) from error
                 raise
-        if parse_count(answer) < 1:
-            raise Refused("this server takes fsync but does not lock", hint=_CURE)
+        if parse_lock_count(answer) < 1:
+            raise Refused("this server takes fsync but does not lock", hint=_HINT)
 
     def unlock(self) -> bool:
         """See `Freezable.unlock`."""
-        with translated("unlocking MongoDB"):
+        with translate_errors("unlocking MongoDB"):
             try:
                 self._admin.command({"fsyncUnlock": 1})
             except OperationFailure as error:
-                if error.code in (_NOT_LOCKED, COMMAND_NOT_FOUND) or "not locked" in str(error):
+                if error.code in (_ILLEGAL_OPERATION, COMMAND_NOT_FOUND) or "not locked" in str(error):
                     return False
                 raise
         return True
 
     def is_locked(self) -> bool:
         """See `Freezable.is_locked`."""
-        with translated("asking MongoDB whether it is locked"):
+        with translate_errors("asking MongoDB whether it is locked"):
             # A filter that nothing passes: only the field beside the list is wanted.
             answer = self._admin.command({"currentOp": 1, "opid": -1})
         return bool(answer.get("fsyncLock"))
 
 
-def parse_count(answer: dict[str, Any]) -> int:
+def parse_lock_count(answer: dict[str, Any]) -> int:
     """How many locks the server holds after `fsync`; 0 from one that only flushed."""
     count = answer.get("lockCount", 0)
     return int(count) if isinstance(count, int | float) else 0

@@ -9,7 +9,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 
 from shared.adapters.mongodb.client import RAW, UNKNOWN_FIELD, Client
-from shared.formats.elements import TIMESTAMP, split
+from shared.formats.elements import TIMESTAMP, split_elements
 
 _EMPTY = bytes(8)
 
@@ -45,4 +45,6 @@ def has_empty_timestamp(document: bytes) -> bool:
     """Whether a server that does not keep empty timestamps would change the document. Raises Corrupt."""
     if _EMPTY not in document:
         return False
-    return any(e.type == TIMESTAMP and e.value == _EMPTY and e.name != b"_id" for e in split(document))
+    return any(
+        e.type == TIMESTAMP and e.value == _EMPTY and e.name != b"_id" for e in split_elements(document)
+    )

@@ -9,7 +9,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 from pymongo.read_concern import ReadConcern
 
-from shared.adapters.mongodb.client import EXACT, NAMESPACE_NOT_FOUND, RAW, Client, translated
+from shared.adapters.mongodb.client import EXACT, NAMESPACE_NOT_FOUND, RAW, Client, translate_errors
 from shared.kernel.errors import Inconsistent, UsageError
 from shared.mongodb.model import IdRange, Namespace
 
@@ -17,7 +17,7 @@ _AUTH = ("system.users", "system.roles", "system.version")
 # Of `config`, mongodump takes what describes a sharded cluster; a replica set has none of it.
 _CONFIG = ("chunks", "collections", "databases", "settings", "shards", "tags", "version")
 _ORDER = {name: place for place, name in enumerate(_AUTH)}
-_WHOLE = IdRange()
+_WHOLE_COLLECTION = IdRange()
 
 
 class Reader:
@@ -33,32 +33,32 @@ class Reader:
         """Close the connections."""
         self._client.close()
 
-    def server_version(self) -> str:
+    def read_server_version(self) -> str:
         """`X.Y.Z`, without what a build appends to it."""
-        with translated("asking the server's version"):
+        with translate_errors("asking the server's version"):
             info = self._client.admin.command("buildInfo")
         return ".".join(str(number) for number in info["versionArray"][:3])
 
-    def hosts(self) -> tuple[str, ...]:
+    def list_hosts(self) -> tuple[str, ...]:
         """The replica set's members, or the one address that was connected to."""
-        with translated("asking who the server is"):
+        with translate_errors("asking who the server is"):
             members = self._client.admin.command("hello").get("hosts")
             if not members:
                 members = [f"{host}:{port}" for host, port in self._client.nodes]
         return tuple(sorted(members))
 
-    def namespaces(self) -> list[Namespace]:
+    def list_namespaces(self) -> list[Namespace]:
         """What mongodump takes: `admin.system.*` first, then by name."""
-        with translated("reading the catalogue"):
+        with translate_errors("reading the catalogue"):
             names = set(self._client.list_database_names()) | {"admin"}
-            wanted = sorted(n for n in names if n != "local" and self._wants(n))
-            found = [n for db in wanted for n in self._of_database(db)]
+            wanted = sorted(n for n in names if n != "local" and self._selects_database(n))
+            found = [n for db in wanted for n in self._list_database(db)]
         return sorted(found, key=lambda n: (n.db != "admin", n.db, _ORDER.get(n.collection, 9), n.collection))
 
-    def _wants(self, db: str) -> bool:
+    def _selects_database(self, db: str) -> bool:
         return not self._databases or db == "admin" or db in self._databases
 
-    def _of_database(self, db: str) -> Iterator[Namespace]:
+    def _list_database(self, db: str) -> Iterator[Namespace]:
         database = self._client.get_database(db, codec_options=EXACT)
         listed = {info["name"]: info for info in database.list_collections()}
         for name in _AUTH if db == "admin" else ():
@@ -66,10 +66,10 @@ class Reader:
             if name not in listed and database[name].find_one({}, {"_id": 1}) is not None:
                 yield Namespace(db, name)
         for name, info in listed.items():
-            if _dumped(db, name) and (found := self._describe(db, info)) is not None:
+            if _is_dumped(db, name) and (found := self._describe_collection(db, info)) is not None:
                 yield found
 
-    def _describe(self, db: str, info: Mapping[str, Any]) -> Namespace | None:
+    def _describe_collection(self, db: str, info: Mapping[str, Any]) -> Namespace | None:
         """None for what was dropped since it was listed: there is nothing left to dump."""
         name, kind = info["name"], info.get("type") or "collection"
         options = info.get("options") or {}
@@ -87,17 +87,19 @@ class Reader:
             for index in database[name].list_indexes()
         )
         counts = (int(stats.get("count", 0)), int(stats.get("size", 0)))
-        return Namespace(db, name, kind, _uuid(info), options, indexes, *counts)
+        return Namespace(db, name, kind, _uuid_hex(info), options, indexes, *counts)
 
-    def batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
         """See the port. A whole collection comes in its natural order, a range in that of `_id`."""
-        self._still(namespace)
+        self._check_uuid(namespace)
         name = self._stored_name(namespace)
-        with translated(f"reading {namespace.name}"):
-            yield from self._raw(namespace.db, name, {}, within)
-        self._still(namespace)
+        with translate_errors(f"reading {namespace.name}"):
+            yield from self._read_raw(namespace.db, name, {}, within)
+        self._check_uuid(namespace)
 
-    def _raw(self, db: str, name: str, query: Mapping[str, Any], within: IdRange = _WHOLE) -> Iterator[bytes]:
+    def _read_raw(
+        self, db: str, name: str, query: Mapping[str, Any], within: IdRange = _WHOLE_COLLECTION
+    ) -> Iterator[bytes]:
         """Raw batches of a cursor that is closed however the reading ends.
 
         A reader may be held up for longer than the ten minutes a server keeps an idle cursor. Without that
@@ -109,18 +111,18 @@ class Reader:
             if within.lower or within.upper:
                 cursor = cursor.hint([("_id", 1)])
             if within.lower:
-                cursor = cursor.min([("_id", _value(within.lower))])
+                cursor = cursor.min([("_id", _bound_value(within.lower))])
             if within.upper:
-                cursor = cursor.max([("_id", _value(within.upper))])
+                cursor = cursor.max([("_id", _bound_value(within.upper))])
             with cursor:
                 yield from (batch for batch in cursor if batch)
 
-    def _still(self, namespace: Namespace) -> None:
+    def _check_uuid(self, namespace: Namespace) -> None:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""
         if not namespace.uuid:
             return
-        found = self._listed(namespace.db, namespace.collection)
-        if found is None or _uuid(found) != namespace.uuid:
+        found = self._find_listing(namespace.db, namespace.collection)
+        if found is None or _uuid_hex(found) != namespace.uuid:
             raise Inconsistent(
                 f"{namespace.name} was dropped, renamed or made anew while it was read",
                 hint="A new backup takes it as it is now.",
@@ -130,21 +132,21 @@ class Reader:
         if namespace.kind != "timeseries":
             return namespace.collection
         buckets = f"system.buckets.{namespace.collection}"
-        if self._listed(namespace.db, buckets) is None:
+        if self._find_listing(namespace.db, buckets) is None:
             raise UsageError(
                 f"{namespace.name} is a time-series collection without readable buckets",
                 hint="Leave it out by backup.exclude in policy.yaml, and dump it with mongodump.",
             )
         return buckets
 
-    def _listed(self, db: str, collection: str) -> Mapping[str, Any] | None:
+    def _find_listing(self, db: str, collection: str) -> Mapping[str, Any] | None:
         """What the catalogue says of the collection or view, if it is there."""
-        with translated(f"looking for {db}.{collection}"):
+        with translate_errors(f"looking for {db}.{collection}"):
             database = self._client.get_database(db, codec_options=EXACT)
             return next(database.list_collections(filter={"name": collection}), None)
 
 
-def _dumped(db: str, name: str) -> bool:
+def _is_dumped(db: str, name: str) -> bool:
     """mongodump's rules (mongo-tools, mongodump/prepare.go)."""
     if "$" in name or name.startswith("__mdb_internal") or (db == "admin" and name == "system.keys"):
         return False
@@ -155,11 +157,11 @@ def _dumped(db: str, name: str) -> bool:
     return True
 
 
-def _uuid(info: Mapping[str, Any]) -> str:
+def _uuid_hex(info: Mapping[str, Any]) -> str:
     """32 hex digits, empty for what has none: views and the faces of time-series collections."""
     uuid = info.get("info", {}).get("uuid")
     return bytes(uuid).hex() if uuid else ""
 
 
-def _value(bound: bytes) -> Any:
+def _bound_value(bound: bytes) -> Any:
     return RawBSONDocument(bound, RAW)["_id"]

@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp as BsonTimestamp
 from pymongo.read_concern import ReadConcern
 
-from shared.adapters.mongodb.client import EXACT, RAW, translated
+from shared.adapters.mongodb.client import EXACT, RAW, translate_errors
 from shared.adapters.mongodb.reading import Reader
 from shared.kernel.errors import UsageError
 from shared.mongodb.model import Namespace, Timestamp
@@ -28,7 +28,7 @@ class MongoSource(Reader):
 
     concern = ReadConcern("majority")
 
-    def split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
+    def sample_split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
         """Quantiles of a sample of `_id`s, sorted by the server, since types mix in its order only."""
         if pieces < 2:
             return []
@@ -39,30 +39,30 @@ class MongoSource(Reader):
         ]
         name = self._stored_name(namespace)
         collection: Any = self._client[namespace.db].get_collection(name, codec_options=RAW)
-        with translated(f"sampling {namespace.name}"):
+        with translate_errors(f"sampling {namespace.name}"):
             found = [bytes(document.raw) for document in collection.aggregate(pipeline, allowDiskUse=True)]
-        sampled = [document for document in found if _sayable(document)]
+        sampled = [document for document in found if _round_trips(document)]
         step = len(sampled) / pieces
         chosen = [sampled[int(step * i)] for i in range(1, pieces)] if sampled else []
         return list(dict.fromkeys(chosen))
 
-    def oplog_window(self) -> tuple[Timestamp, Timestamp]:
+    def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
         """The oldest and the newest entry. Raises UsageError for a server that is no replica set."""
-        return self._edge(1), self._edge(-1)
+        return self._oplog_edge(1), self._oplog_edge(-1)
 
-    def _edge(self, direction: int) -> Timestamp:
+    def _oplog_edge(self, direction: int) -> Timestamp:
         oplog = self._client.local.get_collection("oplog.rs", codec_options=EXACT, read_concern=self.concern)
-        with translated("reading the oplog"):
+        with translate_errors("reading the oplog"):
             entry = next(oplog.find({}, {"ts": 1}).sort("$natural", direction).limit(1), None)
         if entry is None:
             hint = "Make it a replica set of one: start mongod with --replSet rs0 and run rs.initiate()."
             raise UsageError("MongoDB has no oplog, so no backup of it would be consistent", hint=hint)
         return Timestamp(entry["ts"].time, entry["ts"].inc)
 
-    def oldest_open_transaction(self) -> Timestamp | None:
+    def find_oldest_open_transaction(self) -> Timestamp | None:
         """From `config.transactions`, which a user with the role `backup` may read."""
         rows = self._client.config.get_collection("transactions", codec_options=EXACT)
-        with translated("reading open transactions"):
+        with translate_errors("reading open transactions"):
             found = [
                 row["startOpTime"]["ts"]
                 for row in rows.find({"state": {"$in": ["prepared", "inProgress"]}})
@@ -71,14 +71,14 @@ class MongoSource(Reader):
         oldest = min(found, default=None)
         return Timestamp(oldest.time, oldest.inc) if oldest else None
 
-    def oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
+    def read_oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
         """Raw entries, both bounds inclusive, in order."""
-        bounds = {"$gte": _bson(start), "$lte": _bson(end)}
-        with translated("reading the oplog"):
-            yield from self._raw("local", "oplog.rs", {"ts": bounds})
+        bounds = {"$gte": _to_bson_timestamp(start), "$lte": _to_bson_timestamp(end)}
+        with translate_errors("reading the oplog"):
+            yield from self._read_raw("local", "oplog.rs", {"ts": bounds})
 
 
-def _sayable(bound: bytes) -> bool:
+def _round_trips(bound: bytes) -> bool:
     """Whether the driver sends this `_id` back as it came.
 
     Not so for a few deprecated types, nor for what it cannot decode: text that is not UTF-8.
@@ -89,5 +89,5 @@ def _sayable(bound: bytes) -> bool:
         return False
 
 
-def _bson(at: Timestamp) -> BsonTimestamp:
+def _to_bson_timestamp(at: Timestamp) -> BsonTimestamp:
     return BsonTimestamp(at.seconds, at.ordinal)

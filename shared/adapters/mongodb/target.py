@@ -13,16 +13,16 @@ from shared.adapters.mongodb.client import (
     NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
     Client,
-    reason,
-    translated,
+    describe_error,
+    translate_errors,
 )
 from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp
 from shared.adapters.mongodb.reading import Reader
-from shared.adapters.mongodb.replay import replay
+from shared.adapters.mongodb.replay import replay_entries
 from shared.kernel.errors import AlreadyExists
-from shared.mongodb.model import InsertResult, Namespace, Replayed
+from shared.mongodb.model import InsertResult, Namespace, ReplayResult
 
-_STAMPED = "the server replaced its empty timestamp by the present time"
+_TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present time"
 # A server takes at most 100,000 documents and 48,000,000 bytes at a time (maxWriteBatchSize and
 # maxMessageSizeBytes of `hello`, the same for every version).
 _DOCUMENTS_AT_ONCE, _BYTES_AT_ONCE = 100_000, 24 << 20
@@ -35,13 +35,13 @@ class MongoTarget(Reader):
         super().__init__(client)
         self._inserter = Inserter(client)
 
-    def create(self, namespace: Namespace) -> None:
+    def create_collection(self, namespace: Namespace) -> None:
         """Create the collection or view. Raises AlreadyExists."""
         options = {key: value for key, value in namespace.options.items() if key != "uuid"}
         database = self._client.get_database(namespace.db, codec_options=EXACT)
         # From 7.0 on a server is content if the collection is there with the same options.
-        there = self._listed(namespace.db, namespace.collection) is not None
-        with translated(f"creating {namespace.name}"):
+        there = self._find_listing(namespace.db, namespace.collection) is not None
+        with translate_errors(f"creating {namespace.name}"):
             try:
                 if not there:
                     database.command({"create": namespace.collection, **options})
@@ -50,20 +50,20 @@ class MongoTarget(Reader):
                     raise
                 there = True
         if there:
-            raise AlreadyExists(f"{namespace.name} is there already")
+            raise AlreadyExists(f"{namespace.name} already exists")
 
-    def insert(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
-        """Insert raw documents; what the server refuses is told without the documents' content."""
+    def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """Insert raw documents; failures name no content of documents."""
         inserted, failures, position = 0, [], 0
-        for some in _chunks(documents):
-            with translated(f"inserting into {db}.{collection}"):
-                answer = self._inserter.insert(db, collection, some)
+        for chunk in _split_batches(documents):
+            with translate_errors(f"inserting into {db}.{collection}"):
+                answer = self._inserter.insert(db, collection, chunk)
             inserted += int(answer["n"])
-            failures += [_refusal(position, error) for error in answer.get("writeErrors", [])]
+            failures += [_describe_write_error(position, error) for error in answer.get("writeErrors", [])]
             if not self._inserter.keeps_timestamps:
-                changed = (i for i, document in enumerate(some) if has_empty_timestamp(document))
-                failures += [f"document {position + i} of the batch: {_STAMPED}" for i in changed]
-            position += len(some)
+                changed = (i for i, document in enumerate(chunk) if has_empty_timestamp(document))
+                failures += [f"document {position + i} of the batch: {_TIMESTAMP_REPLACED}" for i in changed]
+            position += len(chunk)
         return InsertResult(inserted, tuple(failures))
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
@@ -73,18 +73,18 @@ class MongoTarget(Reader):
             for index in indexes
             if index["name"] != "_id_" and not index.get("clustered")
         ]
-        if not specs or self._build(db, collection, specs) is None:
+        if not specs or self._build_indexes(db, collection, specs) is None:
             return []
-        refusals = ((spec["name"], self._build(db, collection, [spec])) for spec in specs)
-        return [f"index {name} was refused: {reason}" for name, reason in refusals if reason]
+        refusals = ((spec["name"], self._build_indexes(db, collection, [spec])) for spec in specs)
+        return [f"index {name} was refused: {refusal}" for name, refusal in refusals if refusal]
 
-    def _build(self, db: str, collection: str, specs: list[dict[str, Any]]) -> str | None:
+    def _build_indexes(self, db: str, collection: str, specs: list[dict[str, Any]]) -> str | None:
         database = self._client.get_database(db, codec_options=EXACT)
-        with translated(f"building indexes of {db}.{collection}"):
+        with translate_errors(f"building indexes of {db}.{collection}"):
             try:
                 database.command({"createIndexes": collection, "indexes": specs})
             except errors.OperationFailure as error:
-                return f"{reason(error)} (code {error.code})"
+                return f"{describe_error(error)} (code {error.code})"
         return None
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
@@ -99,27 +99,27 @@ class MongoTarget(Reader):
         temporary = f"groundcrew_temp_{kind}"
         self._drop("admin", temporary)
         try:
-            refused = list(self.insert("admin", temporary, documents).failures)
-            return refused + self._merge(kind, temporary)
+            refused = list(self.insert_documents("admin", temporary, documents).failures)
+            return refused + self._merge_users(kind, temporary)
         finally:
             self._drop("admin", temporary)  # it holds what passwords are checked against
 
-    def _merge(self, kind: str, temporary: str) -> list[str]:
+    def _merge_users(self, kind: str, temporary: str) -> list[str]:
         """Undocumented, but what mongorestore does (mongorestore/metadata.go): what is there stays."""
         field = "tempUsersCollection" if kind == "users" else "tempRolesCollection"
         command = {"_mergeAuthzCollections": 1, field: f"admin.{temporary}", "drop": False, "db": ""}
-        with translated(f"merging {kind}"):
+        with translate_errors(f"merging {kind}"):
             try:
                 self._client.admin.command(command)
             except errors.OperationFailure as error:
-                return [f"{kind} were not restored: {reason(error)} (code {error.code})"]
+                return [f"{kind} were not restored: {describe_error(error)} (code {error.code})"]
         return []
 
     def _compare_version(self, documents: list[bytes]) -> list[str]:
         """From 8.1 on there is no such document (TOOLS-3782), and nothing to compare."""
         decoded = (bson.decode(document, EXACT) for document in documents)
         theirs = next((d for d in decoded if d.get("_id") == "authSchema"), {}).get("currentVersion")
-        with translated("reading the version of the server's users"):
+        with translate_errors("reading the version of the server's users"):
             found = self._client.admin["system.version"].find_one({"_id": "authSchema"})
         own = (found or {}).get("currentVersion")
         if theirs is None or own is None or theirs == own:
@@ -127,31 +127,33 @@ class MongoTarget(Reader):
         return [f"the backup's users are of schema {theirs}, the server's of {own}"]
 
     def _drop(self, db: str, collection: str) -> None:
-        with translated(f"dropping {db}.{collection}"):
+        with translate_errors(f"dropping {db}.{collection}"):
             try:
                 self._client[db].command({"drop": collection})
             except errors.OperationFailure as error:
                 if error.code != NAMESPACE_NOT_FOUND:
                     raise
 
-    def replay(self, entries: Iterator[bytes], *, wanted: Callable[[str], bool] = lambda _: True) -> Replayed:
-        """See the port; `replay` has the how."""
-        return replay(self._client, entries, wanted, self._inserter)
+    def replay_oplog(
+        self, entries: Iterator[bytes], *, selects: Callable[[str], bool] = lambda _: True
+    ) -> ReplayResult:
+        """See the port; `replay_entries` describes how."""
+        return replay_entries(self._client, entries, selects, self._inserter)
 
-    def gridfs_gaps(self, db: str, bucket: str) -> list[str]:
+    def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""
         database = self._client.get_database(db, codec_options=EXACT)
         bytes_of = {"$cond": [{"$eq": [{"$type": "$data"}, "binData"]}, {"$binarySize": "$data"}, 0]}
         group = {"_id": "$files_id", "n": {"$sum": 1}, "last": {"$max": "$n"}, "bytes": {"$sum": bytes_of}}
-        with translated(f"checking the files of {db}.{bucket}"):
+        with translate_errors(f"checking the files of {db}.{bucket}"):
             rows = database[f"{bucket}.chunks"].aggregate([{"$group": group}], allowDiskUse=True)
-            chunks = {_key(row["_id"]): row for row in rows}
+            chunks = {_type_key(row["_id"]): row for row in rows}
             files = database[f"{bucket}.files"].find({}, {"length": 1, "chunkSize": 1})
-            gaps = [_gap(file, chunks.get(_key(file["_id"]), {})) for file in files]
+            gaps = [_describe_gap(file, chunks.get(_type_key(file["_id"]), {})) for file in files]
         return [gap for gap in gaps if gap]
 
 
-def _gap(file: Mapping[str, Any], chunks: Mapping[str, Any]) -> str:
+def _describe_gap(file: Mapping[str, Any], chunks: Mapping[str, Any]) -> str:
     """What a file lacks: chunks are numbered from 0, all but the last as long as `chunkSize`."""
     length, size = file.get("length"), file.get("chunkSize")
     if not isinstance(length, int | float) or not isinstance(size, int | float) or size < 1:
@@ -163,11 +165,11 @@ def _gap(file: Mapping[str, Any], chunks: Mapping[str, Any]) -> str:
     return f"file {file['_id']} has {count} chunks with {held} bytes instead of {wanted} with {int(length)}"
 
 
-def _key(value: Any) -> str:
+def _type_key(value: Any) -> str:
     return f"{type(value).__name__}:{value}"
 
 
-def _chunks(documents: list[bytes]) -> Iterator[list[bytes]]:
+def _split_batches(documents: list[bytes]) -> Iterator[list[bytes]]:
     """As many documents at a time as the server takes."""
     some: list[bytes] = []
     held = 0
@@ -181,7 +183,7 @@ def _chunks(documents: list[bytes]) -> Iterator[list[bytes]]:
         yield some
 
 
-def _refusal(position: int, error: Mapping[str, Any]) -> str:
+def _describe_write_error(position: int, error: Mapping[str, Any]) -> str:
     # A duplicate's message goes on with the key's value.
     message = str(error.get("errmsg", "")).split(" dup key")[0][:160]
     index = position + int(error.get("index", 0))

@@ -21,7 +21,7 @@ from tests.support.archive import read_by_description
 
 
 def _names(server) -> list[str]:
-    return [n.name for n in server.namespaces() if n.db != "admin"]
+    return [n.name for n in server.list_namespaces() if n.db != "admin"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def sealed(app, wait) -> sets.SetInfo:
 def test_tonights_set_has_several_parts_and_lists_every_namespace(app, sealed) -> None:
     shown = app.cli("backups", "show", sealed.id, "--json")
     with app.source as source:
-        names = {n.name for n in source.namespaces()}
+        names = {n.name for n in source.list_namespaces()}
     assert {f"{n['db']}.{n['collection']}" for n in shown["namespaces"]} == names
     assert len(shown["parts"]) > 2
     assert app.cli("backups", "list", "--json")[0]["set"] == sealed.id
@@ -84,9 +84,9 @@ def test_the_restored_database_equals_the_source(app, sealed, target, read) -> N
     answer = app.cli(
         "restore", sealed.id, "--to-uri", target.uri, "--identity", str(app.stack.identity), "--json"
     )
-    assert (answer["good"], answer["trusted"]) == (True, True)
+    assert (answer["proven"], answer["trusted"]) == (True, True)
     with app.source as source, read(target.uri) as restored:
-        found = compare.compare(source, restored)
+        found = compare.compare_databases(source, restored)
     assert not found.different
     assert found.equal > 80
     # A second time it is refused, since the target is no longer empty.

@@ -26,7 +26,7 @@ from local.rocketchat.dice import ID_SIGNS, Dice, even_table, zipf_table
 from local.rocketchat.files import CHUNK_BYTES, KINDS, FileBytes
 from local.rocketchat.generate import generate_batches
 from local.rocketchat.world import NOW
-from shared.formats.documents import MAX_DOCUMENT_BYTES, tally
+from shared.formats.documents import MAX_DOCUMENT_BYTES, tally_documents
 
 ROOT = Path(__file__).resolve().parents[3]
 ANY_DATE = CodecOptions[dict[str, object]](datetime_conversion=DatetimeConversion.DATETIME_MS)
@@ -104,8 +104,8 @@ def test_the_smallest_size_is_within_a_fifth_as_its_fixed_part_weighs_more() -> 
 def test_batches_hold_whole_documents_are_bounded_and_keep_a_collection_together() -> None:
     names: list[str] = []
     for name, batch in generate_batches(3, batch_bytes=300_000):
-        assert tally(batch).data_bytes == len(batch)
-        assert len(batch) <= 300_000 or tally(batch).documents == 1
+        assert tally_documents(batch).data_bytes == len(batch)
+        assert len(batch) <= 300_000 or tally_documents(batch).documents == 1
         if not names or names[-1] != name:
             names.append(name)
     assert len(names) == len(set(names))

@@ -26,7 +26,7 @@ from local.mongodb import MongoServer, source
 from local.rocketchat import catalog
 from local.rocketchat.seed import SeedReport, seed
 from local.rocketchat.writer import WEIGHTS, Writer
-from shared.formats.documents import Tally, tally
+from shared.formats.documents import Tally, tally_documents
 from shared.kernel.errors import Refused, Unavailable, UsageError
 
 Document = dict[str, Any]
@@ -48,7 +48,7 @@ class Seeded:
         tallies: dict[str, Tally] = {}
         for name in self.database.list_collection_names(filter={"type": "collection"}):
             batches: Any = self.database[name].find_raw_batches()
-            tallies[name] = sum((tally(batch) for batch in batches if batch), Tally())
+            tallies[name] = sum((tally_documents(batch) for batch in batches if batch), Tally())
         return tallies
 
 
