@@ -16,7 +16,7 @@ from local.fakes.compute import MemoryDisks, MemoryMachines, resource_id
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.cloud.disks import Snapshot
-from shared.policy import days_off, load
+from shared.policy import days_off, parse_policy
 from shared.power.attempts import Act, Attempt, observed, remembered
 from shared.power.decide import decide
 from shared.power.model import Situation, State, calendar_of
@@ -46,7 +46,7 @@ def run() -> dict[str, Any]:
 
 def _year() -> tuple[float, int]:
     """Processor seconds, not the clock's: others share the machine."""
-    policy = load(_POLICY)
+    policy = parse_policy(_POLICY)
     calendar = calendar_of(policy.power.machines[0], policy.timezone, days_off(policy.power))
     now, state, history, starts = datetime(2026, 1, 1, tzinfo=UTC), State.DEALLOCATED, (), 0
     seen: tuple[Attempt, ...] = history
@@ -98,7 +98,7 @@ def _plan() -> tuple[float, int, int]:
         state=state,
         clock=clock,
         notifications=MemoryNotifications(clock),
-        policy=load(_POLICY).snapshots,
+        policy=parse_policy(_POLICY).snapshots,
         zone=ZoneInfo("Europe/Berlin"),
     )
     gc.collect()

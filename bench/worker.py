@@ -65,9 +65,9 @@ def main(share: float) -> None:
     from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
     from shared.formats.envelope import PartWriter
     from shared.policy.backup import LEVELS
-    from shared.settings import environment as config
+    from shared.settings.environment import parse_storage_account
 
-    account = config.storage(os.environ["BENCH_STORAGE"])
+    account = parse_storage_account(os.environ["BENCH_STORAGE"])
     create_container(account, CONTAINER)
     data = Data(Path(os.environ["BENCH_DATA"]))
     upload = open_blobs(account, CONTAINER).upload(f"part-{share}")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import answer, as_json, bar, err, given, out, size, table
+from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from cli.inline import InlineQueues
 from cli.restore import SIGNER_UNKNOWN, identity_option, open_storage, signer_option, storage_option
 from shared import wiring
 from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment, parse_storage_account
 from shared.wiring import backup as backup_wiring
 from shared.wiring import restore as restore_wiring
 
@@ -54,7 +54,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     plan = job.begin_set(deps, job.MANUAL, reason="manual: groundcrew backups create")
     where = set_folder(plan.klass, plan.set)
     if here:
-        with bar(quiet=json_) as reporter:
+        with progress_bar(quiet=json_) as reporter:
             reporter.phase(f"Dumping {len(plan.parts)} parts", len(plan.parts))
             for message in queues.drain(job.QUEUE):
                 job.run_part(deps, message["set"], message["part"])
@@ -63,7 +63,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
         _wait_until_ended(deps.runs, plan.set, where, timeout, quiet=json_)
     state, reason = _end_state(where) if here or wait else ("queued", "")
     result = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
-    answer(result, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
+    print_answer(result, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
     if (here or wait) and state != "sealed":
         raise SystemExit(1)
 
@@ -88,7 +88,7 @@ def _failure_reason(store: Blobs, where: str) -> str:
 
 def _wait_until_ended(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> None:
     deadline = time.monotonic() + timeout * 60
-    with bar(quiet=quiet) as reporter:
+    with progress_bar(quiet=quiet) as reporter:
         reporter.phase(f"Waiting for {set_id}", 0)
         while time.monotonic() < deadline:
             # The set's folder decides; the run record may be missing, or stale after a worker was killed.
@@ -111,9 +111,11 @@ def _wait_until_ended(runs: Any, set_id: str, where: str, timeout: int, *, quiet
 def _show_parts(parts: Any, json_: bool) -> None:
     rows = [(i, len(p.pieces), "yes" if p.oplog else "no", _list_names(p)) for i, p in enumerate(parts)]
     if json_:
-        answer([{"part": r[0], "namespaces": [p.name for p in parts[r[0]].pieces]} for r in rows], json_=True)
+        print_answer(
+            [{"part": r[0], "namespaces": [p.name for p in parts[r[0]].pieces]} for r in rows], json_=True
+        )
     else:
-        table("Would dump", ("part", "namespaces", "oplog", "which"), rows)
+        print_table("Would dump", ("part", "namespaces", "oplog", "which"), rows)
 
 
 def _list_names(part: Any) -> str:
@@ -134,12 +136,15 @@ def list_(all_: bool, storage: str, json_: bool) -> None:
         rows = [
             {"set": s.id, "class": s.klass, "state": s.state, "stored_bytes": s.stored_bytes} for s in listed
         ]
-        answer(rows, json_=True)
+        print_answer(rows, json_=True)
         return
-    table(
+    print_table(
         "Backups",
         ("set", "class", "state", "begun (UTC)", "stored"),
-        [(s.id, s.klass, s.state, f"{s.created:%Y-%m-%d %H:%M}", size(s.stored_bytes)) for s in listed],
+        [
+            (s.id, s.klass, s.state, f"{s.created:%Y-%m-%d %H:%M}", format_bytes(s.stored_bytes))
+            for s in listed
+        ],
     )
     if not listed:
         out.print("No backups found. Create one: groundcrew backups create")
@@ -155,7 +160,7 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     from shared.backup.sets import find_set, read_manifest
     from shared.formats.backupset import record_to_json
 
-    storage = given("--storage", storage)
+    storage = read_option("--storage", storage)
     store, accepted = restore_wiring.backup_store(storage), restore_wiring.trusted_signers(signers)
     info = find_set(store, reference)
     if info.state != "sealed":
@@ -165,18 +170,22 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     manifest = checked.manifest
     if json_:
         signature = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
-        answer({**record_to_json(manifest), **signature}, json_=True)
+        print_answer({**record_to_json(manifest), **signature}, json_=True)
         return
     out.print(f"{info.folder} sealed {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC ({manifest.reason})")
     out.print(f"MongoDB {manifest.source.server_version} on {', '.join(manifest.source.hosts)}")
     out.print(f"oplog {manifest.oplog.start} to {manifest.oplog.end}, {manifest.oplog.entries} entries")
     out.print(f"signed by {checked.signer}{'' if accepted else SIGNER_UNKNOWN}")
     rows = [
-        (h.name, h.kind, h.documents, size(h.data_bytes), h.content_hash[:12]) for h in manifest.namespaces
+        (h.name, h.kind, h.documents, format_bytes(h.data_bytes), h.content_hash[:12])
+        for h in manifest.namespaces
     ]
-    table("Namespaces", ("namespace", "kind", "documents", "size", "content hash"), rows)
-    parts = [(p.blob, size(p.plain_bytes), size(p.stored_bytes), p.sha256[:12]) for p in manifest.parts]
-    table("Parts", ("blob", "plain", "stored", "sha256"), parts)
+    print_table("Namespaces", ("namespace", "kind", "documents", "size", "content hash"), rows)
+    parts = [
+        (p.blob, format_bytes(p.plain_bytes), format_bytes(p.stored_bytes), p.sha256[:12])
+        for p in manifest.parts
+    ]
+    print_table("Parts", ("blob", "plain", "stored", "sha256"), parts)
 
 
 def _show_progress(store: Blobs, info: SetInfo, storage: str, json_: bool) -> None:
@@ -186,16 +195,18 @@ def _show_progress(store: Blobs, info: SetInfo, storage: str, json_: bool) -> No
     records, unknown = _records(info.id, storage)
     if json_:
         status = {"set": info.id, "state": info.state, "reason": reason, "runs": [asdict(r) for r in records]}
-        answer({**status, "runs_unknown": unknown}, json_=True)
+        print_answer({**status, "runs_unknown": unknown}, json_=True)
         return
     out.print(f"{info.folder} is {info.state}: it is not a backup", markup=False)
     if reason:
         out.print(f"Failed: {reason}", markup=False)
     if unknown:
         out.print(f"Progress unknown: {unknown}", markup=False)
-    rows = [(r.id, r.state, f"{r.updated:%H:%M:%S}", size(r.done), r.error or r.summary) for r in records]
+    rows = [
+        (r.id, r.state, f"{r.updated:%H:%M:%S}", format_bytes(r.done), r.error or r.summary) for r in records
+    ]
     if rows:
-        table("Runs", ("run", "state", "updated", "done", "what"), rows)
+        print_table("Runs", ("run", "state", "updated", "done", "what"), rows)
 
 
 def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
@@ -206,9 +217,9 @@ def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
     """
     from shared.records.runs import Runs
 
-    configured = storage in ("", config.environment().get(settings.BACKUP_STORAGE))
+    configured = storage in ("", environment().get(definitions.BACKUP_STORAGE))
     try:
-        state = wiring.state() if configured else wiring.blobs(config.storage(storage), wiring.STATE)
+        state = wiring.state() if configured else wiring.blobs(parse_storage_account(storage), wiring.STATE)
         return list(Runs(state, wiring.clock()).all("backup", set_id)), ""
     except GroundcrewError as error:
         return [], str(error)
@@ -245,7 +256,7 @@ def verify(
     if not chosen:
         raise NotFound("there is no backup to verify", hint="Create one: groundcrew backups create")
     problems = verify_chain(store, accepted, retained_since=_retained_since()) if chain else []
-    with bar(quiet=json_) as reporter:
+    with progress_bar(quiet=json_) as reporter:
         for info in chosen:
             try:
                 manifest = read_manifest(store, info, accepted).manifest
@@ -259,7 +270,7 @@ def verify(
     unsigned = "" if accepted else SIGNER_UNKNOWN
     success = f"{len(chosen)} sets verified{unsigned}: {depth}" + (", and the chain" if chain else "")
     result = {"verified": len(chosen), "depth": depth, "trusted": bool(accepted), "problems": texts}
-    answer(result, json_=json_, text="\n".join(texts) or success)
+    print_answer(result, json_=json_, text="\n".join(texts) or success)
     if problems:
         raise SystemExit(1)
 

@@ -31,7 +31,7 @@ DEBUG = "--debug"
 _NARROW = 60  # columns; a table on less is a heap of broken words
 
 
-def who() -> str:
+def current_user() -> str:
     """The account that runs this, whatever LOGNAME says: it is what two people are told apart by.
 
     Whoever may write to the storage could write an approval without asking us; this keeps honest people from
@@ -71,34 +71,34 @@ class Group(click.Group):
         except Exception as error:  # noqa: BLE001 - the last handler there is
             if debug:
                 click.echo(redact("".join(traceback.format_exception(error))), err=True)
-            _fail(error, json_="--json" in words)
+            _exit_with_error(error, json_="--json" in words)
         # With standalone_mode off click returns the code of --help and its like, else what the command does.
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(error: Exception, *, json_: bool) -> NoReturn:
-    code = _code(error)
+def _exit_with_error(error: Exception, *, json_: bool) -> NoReturn:
+    code = _exit_code(error)
     if json_:
-        answer({"error": _plain(error), "exit": code}, json_=True)
+        print_answer({"error": _error_fields(error), "exit": code}, json_=True)
     elif isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, click.Abort):
         err.print("Aborted!")
     elif isinstance(error, GroundcrewError):
-        err.print(f"[bold red]error:[/] {_escaped(error)}")
+        err.print(f"[bold red]error:[/] {_escape_markup(error)}")
     else:
-        err.print(f"[bold red]unexpected:[/] {_escaped(_told(error))}")
+        err.print(f"[bold red]unexpected:[/] {_escape_markup(_describe_unexpected(error))}")
         err.print(f"run again with {DEBUG} for the traceback")
     sys.exit(code)
 
 
-def _code(error: Exception) -> int:
+def _exit_code(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         return error.exit_code
     return 2 if isinstance(error, UsageError) else 1
 
 
-def _plain(error: Exception) -> dict[str, object]:
+def _error_fields(error: Exception) -> dict[str, object]:
     plain: dict[str, object] = {"class": type(error).__name__, "message": str(error) or "aborted"}
     if isinstance(error, GroundcrewError):
         plain |= {"hint": error.hint, "permanent": error.permanent}
@@ -107,16 +107,16 @@ def _plain(error: Exception) -> dict[str, object]:
     if isinstance(error, click.ClickException):
         plain["message"] = error.format_message()
     elif not isinstance(error, GroundcrewError | click.Abort):
-        plain |= {"message": f"unexpected: {_told(error)}", "hint": f"Run again with {DEBUG}."}
+        plain |= {"message": f"unexpected: {_describe_unexpected(error)}", "hint": f"Run again with {DEBUG}."}
     return plain
 
 
-def _told(error: Exception) -> str:
+def _describe_unexpected(error: Exception) -> str:
     # Nobody has looked at this text before: it may quote a URI or a connection string.
     return f"{type(error).__name__}: {redact(str(error))}"
 
 
-def given(option: str, text: str) -> str:
+def read_option(option: str, text: str) -> str:
     """What an option says: `-` is a line of standard input, `@FILE` a file's first line, all else itself.
 
     So a password need not stand in the arguments, which everybody on the machine sees. Raises UsageError.
@@ -137,14 +137,14 @@ def given(option: str, text: str) -> str:
     return text
 
 
-def _escaped(value: object) -> str:
+def _escape_markup(value: object) -> str:
     return str(value).replace("[", "\\[")
 
 
 as_json = click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
 
 
-def answer(value: Any, *, json_: bool, text: str = "") -> None:
+def print_answer(value: Any, *, json_: bool, text: str = "") -> None:
     """Print the answer: JSON, or a text for people."""
     if json_:
         # print and not rich, which would wrap and style
@@ -153,10 +153,10 @@ def answer(value: Any, *, json_: bool, text: str = "") -> None:
         click.echo(text or str(value))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table, numbers to the right; where there is no room for one, a `name: value` line per cell."""
     if out.width < _NARROW:
-        _lines(title, columns, rows)
+        _print_lines(title, columns, rows)
         return
     grid = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
@@ -166,23 +166,23 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
             column, justify="right" if numeric else "left", overflow="fold", no_wrap=column == "set"
         )
     for row in rows:
-        grid.add_row(*(_cell(cell) for cell in row))
+        grid.add_row(*(_format_cell(cell) for cell in row))
     out.print(grid)
 
 
-def _lines(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    out.print(f"[bold]{_escaped(title)}[/]")
+def _print_lines(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    out.print(f"[bold]{_escape_markup(title)}[/]")
     for row in rows:
         out.print()
         for column, cell in zip(columns, row, strict=True):
-            out.print(f"{column}: {_cell(cell)}" if column else _cell(cell))
+            out.print(f"{column}: {_format_cell(cell)}" if column else _format_cell(cell))
 
 
-def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else _escaped(value)
+def _format_cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else _escape_markup(value)
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """`1.5 MiB`."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -192,7 +192,7 @@ def size(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
-class Bar:
+class ProgressReporter:
     """A `Reporter` that draws a progress bar on standard error, or a line per phase without a terminal."""
 
     def __init__(self, progress: Progress | None) -> None:
@@ -216,14 +216,14 @@ class Bar:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        err.print(_escaped(text))
+        err.print(_escape_markup(text))
 
 
 @contextmanager
-def bar(*, quiet: bool = False) -> Iterator[Bar]:
+def progress_bar(*, quiet: bool = False) -> Iterator[ProgressReporter]:
     """A progress bar for a long command."""
     if quiet or not err.is_terminal:
-        yield Bar(None)
+        yield ProgressReporter(None)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -233,7 +233,7 @@ def bar(*, quiet: bool = False) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err) as progress:
-        made = Bar(progress)
+        made = ProgressReporter(progress)
         yield made
         made.phase("Done", 1)
         made.advance(1)

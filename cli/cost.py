@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from cli.console import answer, as_json
+from cli.console import as_json, print_answer
 from shared.wiring.cost import cost as wiring
 
 
@@ -26,4 +26,4 @@ def report(days: int | None, json_: bool) -> None:
     now = deps.fleet.clock.now()
     span = (now - timedelta(days=days), now) if days else job.last_week(now, deps.zone)
     result = job.make(deps, *span)
-    answer(job.plain(result), json_=json_, text=result.text(deps.zone).rstrip())
+    print_answer(job.plain(result), json_=json_, text=result.text(deps.zone).rstrip())

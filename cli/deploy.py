@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import answer, as_json, bar, err, out, table, who
+from cli.console import as_json, current_user, err, out, print_answer, print_table, progress_bar
 from shared import wiring
 from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
@@ -43,7 +43,7 @@ def plan(sha: str, environment: str, json_: bool) -> None:
             for g in report.gates
         ]
         facts = {"sha": sha, "passed": good, "standing": found.standing}
-        answer({**facts, "gates": gates, "plan": found.text()}, json_=True)
+        print_answer({**facts, "gates": gates, "plan": found.text()}, json_=True)
     else:
         click.echo("\n".join(report.lines()))
         click.echo(f"\n{found.standing_reason or found.text()}")
@@ -71,10 +71,10 @@ def run(
     deps = deploy_wiring.deploy_deps()
     asked = job.request_deploy(deps, sha, environment or deps.policy.environments[0])
     if not wait:
-        answer({"deploy": asked.key, "state": "queued"}, json_=json_, text=f"{asked.key}: queued")
+        print_answer({"deploy": asked.key, "state": "queued"}, json_=json_, text=f"{asked.key}: queued")
         return
     record = _await(asked.key, timeout, quiet=json_)
-    answer(_plain(record), json_=json_, text=f"{record.state.value}: {record.progress.reason}")
+    print_answer(_plain(record), json_=json_, text=f"{record.state.value}: {record.progress.reason}")
     if record.state.value != "done":  # superseded: what runs is another commit
         raise SystemExit(1)
 
@@ -84,7 +84,7 @@ def _await(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
 
     deploys, said = DeployStore(wiring.state(), wiring.clock()), 0
     deadline = time.monotonic() + timeout * 60
-    with bar(quiet=quiet) as reporter:
+    with progress_bar(quiet=quiet) as reporter:
         reporter.phase(f"Deploying {key[-40:][:7]}", 0)
         while time.monotonic() < deadline:
             try:
@@ -115,7 +115,7 @@ def status(sha: str, json_: bool) -> None:
         raise NotFound("there is no such deploy", value=sha or None, hint="See groundcrew deploy history.")
     record = found[-1]
     if json_:
-        answer({**_plain(record), "gates": record.gates, "plan": record.plan, "log": record.log,
+        print_answer({**_plain(record), "gates": record.gates, "plan": record.plan, "log": record.log,
                 "proposal": record.proposal}, json_=True)  # fmt: skip
         return
     out.print(f"{record.progress.sha} to {record.progress.environment}: {record.state.value}", markup=False)
@@ -134,12 +134,12 @@ def history(json_: bool) -> None:
     if json_:
         rows = [{"revision": r.number, "status": r.status, "chart": r.chart, "app_version": r.app_version,
                  "description": r.description, "at": r.at} for r in revisions]  # fmt: skip
-        answer({"revisions": rows, "deploys": [_plain(one) for one in record]}, json_=True)
+        print_answer({"revisions": rows, "deploys": [_plain(one) for one in record]}, json_=True)
         return
     cells = [(r.number, r.status, r.chart, r.app_version, r.description) for r in revisions]
-    table("Revisions", ("revision", "status", "chart", "Rocket.Chat", "description"), cells)
+    print_table("Revisions", ("revision", "status", "chart", "Rocket.Chat", "description"), cells)
     columns = ("begun (UTC)", "commit", "environment", "state", "by", "why")
-    table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_cells(k)) for k in record])
+    print_table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_cells(k)) for k in record])
 
 
 def _cells(record: DeployRecord) -> tuple[str, ...]:
@@ -166,10 +166,10 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
         told = f"from Rocket.Chat {way.version_now} to {way.version_then}" + (
             ": needs a restore and an approval" if way.crosses else ""
         )
-        answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
+        print_answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
         return
-    done = going_back.rollback(deps, way, by=who(), say=err.print)
-    answer({**way.arguments, "done": done}, json_=json_, text=done)
+    done = going_back.rollback(deps, way, by=current_user(), say=err.print)
+    print_answer({**way.arguments, "done": done}, json_=json_, text=done)
 
 
 @deploy.command()
@@ -195,9 +195,11 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
         raise UsageError("that gate is not closed", value=gate, hint=hint)
     arguments = gating.override(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
-    asked = Approvals(deps.state, deps.clock).request(gating.OVERRIDE, arguments, by=who(), lasting=lasting)
+    asked = Approvals(deps.state, deps.clock).request(
+        gating.OVERRIDE, arguments, by=current_user(), lasting=lasting
+    )
     text = f"asked; let another person run: groundcrew deploy approve {asked.id}"
-    answer({"id": asked.id, "expires": asked.expires, **arguments}, json_=json_, text=text)
+    print_answer({"id": asked.id, "expires": asked.expires, **arguments}, json_=json_, text=text)
 
 
 @deploy.command()
@@ -208,14 +210,14 @@ def approve(identity: str, json_: bool) -> None:
     from shared.records.approvals import Approvals
     from shared.records.audit import AuditTrail
 
-    by = who()
+    by = current_user()
     agreed = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
     AuditTrail(wiring.state(), wiring.clock()).append(
         by, "approve", f"{agreed.action} {identity}", "approved"
     )
     what = ", ".join(f"{key} {value}" for key, value in agreed.arguments.items())
     text = f"approved: {agreed.action} ({what}), asked for by {agreed.requester}"
-    answer({"id": identity, "action": agreed.action, **agreed.arguments}, json_=json_, text=text)
+    print_answer({"id": identity, "action": agreed.action, **agreed.arguments}, json_=json_, text=text)
 
 
 @deploy.command()
@@ -226,13 +228,13 @@ def drift(correct: bool, json_: bool) -> None:
     from shared.deploy import drift_job as job
 
     deps = deploy_wiring.deploy_deps()
-    found = job.correct_drift(deps, by=who()) if correct else job.compare_release(deps)
+    found = job.correct_drift(deps, by=current_user()) if correct else job.compare_release(deps)
     facts = {"revision": found.revision, "skipped": found.skipped, "corrected": found.corrected}
     unread = [f"not compared: {one}" for one in found.unread]
     text = "\n".join(
         [*found.lines(), *unread, found.skipped or found.corrected or f"{len(found.drifts)} fields differ"]
     )
-    answer({**facts, "drifts": found.lines(), "unread": list(found.unread)}, json_=json_, text=text)
+    print_answer({**facts, "drifts": found.lines(), "unread": list(found.unread)}, json_=json_, text=text)
     if found.drifts and found.corrected != job.CORRECTED:
         raise SystemExit(1)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-_MOMENT_SECONDS = 5.0
+_MAX_DELAY_SECONDS = 5.0
 
 
 class InlineQueues:
@@ -20,7 +20,7 @@ class InlineQueues:
 
     def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
         """Append; a delay means that another worker is at it, who is given a moment."""
-        time.sleep(min(delay.total_seconds(), _MOMENT_SECONDS))
+        time.sleep(min(delay.total_seconds(), _MAX_DELAY_SECONDS))
         self._messages[queue].append(body)
 
     def length(self, queue: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.console import answer, as_json
+from cli.console import as_json, print_answer
 from shared.kernel.errors import UsageError
 
 
@@ -38,7 +38,7 @@ def generate(post_quantum: bool, signing: bool, output: Path | None, json_: bool
     _write(path, secret, public)
     setting = "GROUNDCREW_TRUSTED_SIGNERS" if signing else "GROUNDCREW_AGE_RECIPIENTS"
     text = f"{public}\n\nThe secret is in {path}, readable by you alone. The line above goes into {setting}."
-    answer({"kind": kind, "public": public, "file": str(path)}, json_=json_, text=text)
+    print_answer({"kind": kind, "public": public, "file": str(path)}, json_=json_, text=text)
 
 
 def _refuse_checkout(path: Path) -> None:

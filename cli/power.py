@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.console import answer, as_json, err, out, table, who
+from cli.console import as_json, current_user, err, out, print_answer, print_table
 from shared import wiring
 from shared.kernel.errors import UsageError
 from shared.wiring import inventory as inventory_wiring
@@ -81,14 +81,14 @@ def plan(machine: str, days: int, json_: bool) -> None:
 
     rows = ahead(inventory_wiring.fleet(asks=False), machine, timedelta(days=days))
     if json_:
-        answer([{"machine": r.machine, "up": r.up, "since": r.since, "until": r.until, "because": r.because}
-                for r in rows], json_=True)  # fmt: skip
+        fields = ("machine", "up", "since", "until", "because")
+        print_answer([{name: getattr(row, name) for name in fields} for row in rows], json_=True)
         return
     zone = _zone()
     cells = [
         (r.machine, "up" if r.up else "off", _at(r.since, zone), _at(r.until, zone), r.because) for r in rows
     ]
-    table(f"The next {days} days", ("machine", "", "from", "to", "because"), cells)
+    print_table(f"The next {days} days", ("machine", "", "from", "to", "because"), cells)
 
 
 @power.command()
@@ -120,7 +120,7 @@ def _order(
         order = parse_override(text, _zone(), wiring.clock().now())
         outcomes = job.survey(deps, machine=machine)
     else:
-        order = job.order(deps, machine, text, by=who())
+        order = job.order(deps, machine, text, by=current_user())
         outcomes = job.tick(deps, only=machine)
     if not json_:
         err.print(_told(machine, order, dry_run))
@@ -138,7 +138,7 @@ def _told(machine: str, order: Override, dry_run: bool) -> str:
 def _show(outcomes: Sequence[Outcome], json_: bool) -> None:
     zone = _zone()
     if json_:
-        answer([_plain(outcome) for outcome in outcomes], json_=True)
+        print_answer([_plain(outcome) for outcome in outcomes], json_=True)
         return
     rows = [
         (
@@ -150,7 +150,7 @@ def _show(outcomes: Sequence[Outcome], json_: bool) -> None:
         )
         for o in outcomes
     ]
-    table("Machines", ("machine", "is", "should be", "decision", "done"), rows)
+    print_table("Machines", ("machine", "is", "should be", "decision", "done"), rows)
     if not outcomes:
         out.print("No machine is under schedule: policy.yaml names none under power.machines.")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from cli.console import answer, as_json, bar, err, given, out, size, table
+from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from shared.kernel.errors import UsageError
 from shared.restore.decide import NamespaceVerdict
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
@@ -75,14 +75,14 @@ def restore(
 
     Every stored byte is checked before the first is written.
     """
-    with bar(quiet=json_) as reporter:
+    with progress_bar(quiet=json_) as reporter:
         job = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
         if not job.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
         result = restore_set(job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty)
     trusted = bool(job.trusted)
     if json_:
-        answer(_result_json(result, dry_run, trusted), json_=True)
+        print_answer(_result_json(result, dry_run, trusted), json_=True)
     elif dry_run:
         _print_plan(result)
     else:
@@ -116,7 +116,7 @@ def _build_deps(
 
 
 def _parse_target(text: str) -> str:
-    uri = given("--to-uri", text)
+    uri = read_option("--to-uri", text)
     if not uri.startswith(_SCHEMES):
         hint = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
         raise UsageError("--to-uri: not a MongoDB URI", value="it begins otherwise", hint=hint)
@@ -129,14 +129,14 @@ def _require_key() -> NoReturn:
 
 def check_storage(storage: str) -> str:
     """What `--storage` names, empty for the settings'; that it can be opened was tried. Raises UsageError."""
-    text = given("--storage", storage)
+    text = read_option("--storage", storage)
     wiring.backup_store(text)
     return text
 
 
 def open_storage(storage: str) -> Blobs:
     """The container of backups that `--storage` names, or the settings'. Raises UsageError."""
-    return wiring.backup_store(given("--storage", storage))
+    return wiring.backup_store(read_option("--storage", storage))
 
 
 def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[str, object]:
@@ -166,8 +166,8 @@ def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[st
 def _print_plan(result: RestoreResult) -> None:
     for reason in result.plan.reasons:
         out.print(f"- {reason}")
-    rows = [(h.name, h.kind, h.documents, size(h.data_bytes)) for h in result.manifest.namespaces]
-    table(
+    rows = [(h.name, h.kind, h.documents, format_bytes(h.data_bytes)) for h in result.manifest.namespaces]
+    print_table(
         "Would restore",
         ("namespace", "kind", "documents", "size"),
         [r for r in rows if r[0] in result.plan.selected],
@@ -182,8 +182,8 @@ def _verdict_text(verdict: NamespaceVerdict) -> str:
 
 
 def _print_result(result: RestoreResult, trusted: bool) -> None:
-    rows = [(v.name, v.documents, size(v.data_bytes), _verdict_text(v)) for v in result.verdicts]
-    table(f"Restored {result.manifest.set}", ("namespace", "documents", "size", "verdict"), rows)
+    rows = [(v.name, v.documents, format_bytes(v.data_bytes), _verdict_text(v)) for v in result.verdicts]
+    print_table(f"Restored {result.manifest.set}", ("namespace", "documents", "size", "verdict"), rows)
     for problem in result.problems:
         out.print(f"[bold red]problem:[/] {problem}")
     compared = [v for v in result.verdicts if v.basis == "compared"]

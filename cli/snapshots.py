@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import answer, as_json, err, out, table
+from cli.console import as_json, err, out, print_answer, print_table
 from shared.wiring.snapshots import checks
 from shared.wiring.snapshots import snapshots as wiring
 
@@ -62,14 +62,14 @@ def check(name: str, yes: bool, json_: bool) -> None:
     plan = job.survey(deps, name)
     if not yes:
         text = "\n".join(f"would {one}" for one in plan) + "\nnothing was changed: --yes does it"
-        answer({"checks": [_planned(one) for one in plan], "done": False}, json_=json_, text=text)
+        print_answer({"checks": [_planned(one) for one in plan], "done": False}, json_=json_, text=text)
         return
     done = []
     for one in plan:
         err.print(str(one))
         done.append(job.run(deps, one))
     told = [_planned(one) | _checked(result) for one, result in zip(plan, done, strict=True)]
-    answer({"checks": told, "done": True}, json_=json_, text="\n".join(map(_sentence, done)))
+    print_answer({"checks": told, "done": True}, json_=json_, text="\n".join(map(_sentence, done)))
     if any(result.problems for result in done):
         raise SystemExit(1)
 
@@ -103,7 +103,7 @@ def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
         return
     outcome = job.cycle(wiring(), take=take)
     told = {"taken": outcome.taken, "removed": outcome.removed, "problems": outcome.problems}
-    answer(told, json_=json_, text=str(outcome))
+    print_answer(told, json_=json_, text=str(outcome))
     if outcome.problems:
         raise SystemExit(1)
 
@@ -122,10 +122,10 @@ def _show(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
         for decision in plan.decisions
     ]
     if json_:
-        answer(_plain(plan, rows, take), json_=True)
+        print_answer(_plain(plan, rows, take), json_=True)
         return
     if rows:
-        table("Snapshots", ("", "snapshot", "class", "taken", "because"), rows)
+        print_table("Snapshots", ("", "snapshot", "class", "taken", "because"), rows)
     for create in plan.create if take else ():
         out.print(f"would take {create.name} of {create.disk.name} ({create.made_as}): {create.because}")
     for passed in plan.passed if take else ():

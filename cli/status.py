@@ -1,4 +1,4 @@
-"""`groundcrew status`: what `/api/status` answers, in a terminal."""
+"""`groundcrew read_status`: what `/api/read_status` answers, in a terminal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from cli.console import answer, as_json
+from cli.console import as_json, print_answer
 
 
 @click.command()
 @as_json
 def status(json_: bool) -> None:
     """Show the newest backup, runs, holds, machines and the last cost report."""
-    from shared.wiring.status import status as gather
+    from shared.wiring.status import read_status as gather
 
     report = gather()
-    answer(report, json_=json_, text="\n".join(_format_lines(report)))
+    print_answer(report, json_=json_, text="\n".join(_format_lines(report)))
 
 
 def _format_lines(value: Any, indent: str = "") -> list[str]:

@@ -5,13 +5,13 @@ import logging
 
 import azure.functions as func
 
-from shared.settings import environment as config
+from shared.settings.environment import timer_schedule
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-@bp.timer_trigger(arg_name="timer", schedule=config.schedule("nightly_backup"))
+@bp.timer_trigger(arg_name="timer", schedule=timer_schedule("nightly_backup"))
 def nightly_backup(timer: func.TimerRequest) -> None:
     """Begin tonight's set and put its parts on the queue."""
     from shared.backup import job as backup

@@ -4,13 +4,13 @@ import logging
 
 import azure.functions as func
 
-from shared.settings import environment as config
+from shared.settings.environment import timer_schedule
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-@bp.timer_trigger(arg_name="timer", schedule=config.schedule("cost_report"))
+@bp.timer_trigger(arg_name="timer", schedule=timer_schedule("cost_report"))
 def cost_report(timer: func.TimerRequest) -> None:
     """Tell the report of the last week, if that has not been done."""
     from shared.cost import job as cost

@@ -5,7 +5,7 @@ import logging
 
 import azure.functions as func
 
-from shared.settings import environment as config
+from shared.settings.environment import timer_schedule
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def deploy_run(message: func.QueueMessage) -> None:
     log.info("deploy_run", extra={"done": done})
 
 
-@bp.timer_trigger(arg_name="timer", schedule=config.schedule("drift_check"))
+@bp.timer_trigger(arg_name="timer", schedule=timer_schedule("drift_check"))
 def drift_check(timer: func.TimerRequest) -> None:
     """Compare the cluster with what was deployed, and tell."""
     from shared.deploy import drift_job as drift

@@ -4,13 +4,13 @@ import logging
 
 import azure.functions as func
 
-from shared.settings import environment as config
+from shared.settings.environment import timer_schedule
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-@bp.timer_trigger(arg_name="timer", schedule=config.schedule("power_tick"))
+@bp.timer_trigger(arg_name="timer", schedule=timer_schedule("power_tick"))
 def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
     from shared.power import job as power

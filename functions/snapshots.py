@@ -4,13 +4,13 @@ import logging
 
 import azure.functions as func
 
-from shared.settings import environment as config
+from shared.settings.environment import timer_schedule
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-@bp.timer_trigger(arg_name="timer", schedule=config.schedule("snapshot_cycle"))
+@bp.timer_trigger(arg_name="timer", schedule=timer_schedule("snapshot_cycle"))
 def snapshot_cycle(timer: func.TimerRequest) -> None:
     """Unlock what was left locked; take what is due, remove what may go; once a week prove one."""
     from shared.snapshots import job as snapshots

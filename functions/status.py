@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from shared.settings import environment as config
+from shared.settings.environment import timer_schedule
 
 if TYPE_CHECKING:
-    from shared.catch_up.job import Caught
+    from shared.catch_up.job import CatchUpReport
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-@bp.timer_trigger(arg_name="timer", schedule=config.schedule("catch_up"))
+@bp.timer_trigger(arg_name="timer", schedule=timer_schedule("catch_up"))
 def catch_up(timer: func.TimerRequest) -> None:
     """Run what is overdue; a job that failed fails this function too, after the others had their turn."""
     caught = _catch_up()
@@ -37,14 +37,14 @@ def tick(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the plat
 @bp.route(route="status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
     """What is going on, for people: backups, runs, holds, machines, cost."""
-    from shared.wiring.status import status as gather
+    from shared.wiring.status import read_status as gather
 
     body = json.dumps(gather(), indent=1, default=str, ensure_ascii=False)
     return func.HttpResponse(body, mimetype="application/json")
 
 
-def _catch_up() -> Caught:
+def _catch_up() -> CatchUpReport:
     from shared.catch_up import job
-    from shared.wiring.catch_up import jobs
+    from shared.wiring.catch_up import overdue_jobs
 
-    return job.run(jobs())
+    return job.run_jobs(overdue_jobs())

@@ -14,7 +14,7 @@ _PASSED_ON = ("content-type", "sec-fetch-site", "origin")
 _PASSED_BACK = ("content-type", "content-security-policy", "cache-control", "location", "referrer-policy")
 
 
-def signed_in(name: str = "ana@example.org", id_: str = "1234") -> dict[str, str]:
+def principal_header(name: str = "ana@example.org", id_: str = "1234") -> dict[str, str]:
     """The header that it adds for somebody who is signed in."""
     claims = [{"typ": "oid", "val": id_}, {"typ": "preferred_username", "val": name}]
     principal = {"auth_typ": "aad", "claims": claims}
@@ -27,7 +27,7 @@ def app_service(behind: str) -> web.Application:
     async def forward(request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if name.lower() in _PASSED_ON}
         async with ClientSession() as session, session.request(
-            request.method, behind + request.path_qs, headers={**headers, **signed_in()},
+            request.method, behind + request.path_qs, headers={**headers, **principal_header()},
             data=await request.read(), allow_redirects=False,
         ) as answer:  # fmt: skip
             back = {name: value for name, value in answer.headers.items() if name.lower() in _PASSED_BACK}

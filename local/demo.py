@@ -34,7 +34,7 @@ from shared.adapters.blobs import open_blobs
 from shared.adapters.mongodb import connect_source, connect_target
 from shared.formats.documents import split_documents
 from shared.mongodb.model import Timestamp
-from shared.settings import environment as config
+from shared.settings.environment import parse_storage_account
 
 console = Console(highlight=False)
 MEGABYTES = 25
@@ -84,7 +84,7 @@ def groundcrew(stack: Stack, *arguments: str) -> Any:
 
 def wait_until_sealed(stack: Stack) -> str:
     """The id of the set, once it is sealed."""
-    store = open_blobs(config.storage(stack.settings["AzureWebJobsStorage"]), "backups")
+    store = open_blobs(parse_storage_account(stack.settings["AzureWebJobsStorage"]), "backups")
     deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
         for blob in store.list("sets/"):
@@ -96,7 +96,7 @@ def wait_until_sealed(stack: Stack) -> str:
 
 def look_at_ciphertext(stack: Stack, needle: bytes) -> str:
     """Read every stored part and look for plaintext; returns what the first bytes are."""
-    store = open_blobs(config.storage(stack.settings["AzureWebJobsStorage"]), "backups")
+    store = open_blobs(parse_storage_account(stack.settings["AzureWebJobsStorage"]), "backups")
     parts = [blob.name for blob in store.list("sets/") if blob.name.endswith(".age")]
     for name in parts:
         stored = b"".join(store.stream(name))

@@ -20,6 +20,7 @@ from typing import Self
 
 from aiohttp import web
 
+from local.azure_and_chat import add_webhook
 from local.chart import rocketchat
 from local.chat import ChatServer
 from local.github import GitHubServer, Pull, Repository, webhooks
@@ -28,12 +29,11 @@ from local.kubernetes import KubernetesServer
 from local.rocketchat.seed import seed
 from local.server import Served
 from local.stack import ROOT, Stack
-from local.surroundings import webhook
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
 from shared.deploy.records.deploys import DeployRecord, DeployStore
 from shared.kernel.errors import GroundcrewError
-from shared.settings import environment as config
+from shared.settings.environment import parse_storage_account
 
 REPOSITORY = "acme/chat"
 NAMESPACE = RELEASE = "rocketchat"
@@ -117,7 +117,7 @@ class Site:
         except BaseException:
             self._open.close()
             raise
-        self._notify = f"chat={webhook(self.people)}"
+        self._notify = f"chat={add_webhook(self.people)}"
         self._prepare()
         return self
 
@@ -215,7 +215,7 @@ def _secret() -> dict[str, object]:
 
 def records(stack: Stack) -> DeployStore:
     """The deploys on record in the stack's storage."""
-    account = config.storage(stack.settings["AzureWebJobsStorage"])
+    account = parse_storage_account(stack.settings["AzureWebJobsStorage"])
     return DeployStore(open_blobs(account, "groundcrew"), SystemClock())
 
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 STDIN_IS_PARENT = "GROUNDCREW_STDIN_IS_PARENT"
 """Set in a child's environment: the end of its standard input means that its parent is gone."""
 
-_KEPT_LINES = 500
+_MAX_LINES = 500
 _TAIL_BYTES = 8192
 
 # PR_SET_PDEATHSIG fires when the thread that forked ends, not the process: so one thread, which lives as
@@ -124,7 +124,7 @@ class Child:
 
     def _keep(self, line: str) -> None:
         with self._news:
-            if len(self._lines) < _KEPT_LINES:  # only the beginning is ever waited for
+            if len(self._lines) < _MAX_LINES:  # only the beginning is ever waited for
                 self._lines.append(line)
                 self._news.notify_all()
 

@@ -73,24 +73,24 @@ async def _stop(runner: web.AppRunner) -> None:
     """Stop serving, and leave no connection open: neither those that wait for the other side to say goodbye,
     nor those in the middle of their handshake, which the application has not heard of yet."""
     server = runner.server
-    held = _transports(server)
+    held = _open_transports(server)
     await runner.cleanup()
-    await _rounds()  # a task that was not begun would drop its connection without closing it
+    await _run_loop_rounds()  # a task that was not begun would drop its connection without closing it
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
-    for transport in [*held, *_transports(server)]:
+    for transport in [*held, *_open_transports(server)]:
         transport.abort()
-    await _rounds()
+    await _run_loop_rounds()
 
 
-def _transports(server: web.Server | None) -> list[asyncio.WriteTransport]:
+def _open_transports(server: web.Server | None) -> list[asyncio.WriteTransport]:
     found = [connection.transport for connection in server.connections] if server else []
     return [one for one in found if isinstance(one, asyncio.WriteTransport)]
 
 
-async def _rounds() -> None:
+async def _run_loop_rounds() -> None:
     """Let the event loop do what is due: it opens and closes sockets on its next rounds."""
     for _ in range(10):
         await asyncio.sleep(0)

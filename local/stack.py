@@ -21,10 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local.azure_and_chat import run_azure_and_chat
 from local.azurite import Azurite
 from local.host.process import HostProcess
 from local.mongodb import source
-from local.surroundings import surroundings
 from shared.adapters.blobs import create_container
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.manifest import Signer
@@ -66,7 +66,7 @@ class Stack:
 
     def _start(self) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self._open.enter_context(alone(self.state_dir))
+        self._open.enter_context(lock_state_dir(self.state_dir))
         self.azurite = self._open.enter_context(
             Azurite(self.state_dir, persistent=self.persistent, account_key=self._kept("azurite"))
         )
@@ -74,7 +74,7 @@ class Stack:
         account = StorageAccount.by_connection_string(self.azurite.connection_string)
         for container in CONTAINERS:
             create_container(account, container)
-        around = self._open.enter_context(surroundings()) if self.with_azure else {}
+        around = self._open.enter_context(run_azure_and_chat()) if self.with_azure else {}
         self.settings = {
             **around,
             "AzureWebJobsStorage": self.azurite.connection_string,
@@ -123,7 +123,7 @@ class Stack:
 
 
 @contextmanager
-def alone(state_dir: Path) -> Iterator[None]:
+def lock_state_dir(state_dir: Path) -> Iterator[None]:
     """Nobody else runs a stack on this directory meanwhile. Raises Locked.
 
     The system gives the lock back however the process ends, so that none is ever left behind.
@@ -150,7 +150,7 @@ def _secret_file(path: Path, make: Callable[[], str]) -> None:
         file.write(f"{make()}\n")
 
 
-def free_or(port: int) -> int:
+def free_port_or_any(port: int) -> int:
     """`port` if nothing listens there, else any free one (0)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -197,7 +197,7 @@ def main() -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    port = free_or(arguments.port)
+    port = free_port_or_any(arguments.port)
     try:
         with Stack(arguments.state, host_port=port, persistent=True, with_azure=True) as stack:
             _show(stack)

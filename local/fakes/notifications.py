@@ -32,7 +32,7 @@ class MemoryNotifications:
             if self.failure is not None:
                 raise self.failure
             if self.down:
-                raise Unavailable("nobody could be told")
+                raise Unavailable("all notification routes failed")
             self._known[notice.key] = now
             self.told.append(notice)
             return True

@@ -21,7 +21,7 @@ class TimerClock(Protocol):
         ...
 
 
-class SystemClock:
+class SystemTimerClock:
     """The machine's clock."""
 
     def now(self) -> datetime:

@@ -18,7 +18,7 @@ from local.host.functions import Function
 from local.host.invoker import Invoker
 from local.host.keys import Keys, Level, presented_key
 from local.host.routes import RouteTable
-from local.host.worker import Outcome
+from local.host.worker import InvocationResult
 from shared.kernel.errors import UsageError
 
 log = logging.getLogger("host")
@@ -74,7 +74,7 @@ class HttpTriggers:
         )
         return self._answer(function, outcome)
 
-    def _answer(self, function: Function, outcome: Outcome) -> web.Response:
+    def _answer(self, function: Function, outcome: InvocationResult) -> web.Response:
         if not outcome.ok:
             return web.Response(status=500)
         try:
@@ -109,7 +109,7 @@ def _trace_parent(headers: MultiMapping[str]) -> str:
     return given if _TRACE_PARENT.fullmatch(given) else ""
 
 
-def _response(function: Function, outcome: Outcome) -> web.Response:
+def _response(function: Function, outcome: InvocationResult) -> web.Response:
     names = {binding.name for binding in function.outputs("http")}
     datum = next((datum for name, datum in outcome.outputs if name in names), outcome.returned)
     if datum is None or datum.value is None:

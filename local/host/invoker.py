@@ -13,12 +13,12 @@ from dataclasses import replace
 from azure.functions.meta import Datum
 
 from local.host.functions import Function
-from local.host.worker import Outcome, call
+from local.host.worker import InvocationResult, call_function
 from shared.kernel.errors import GroundcrewError
 
 log = logging.getLogger("host")
 
-WriteOutputs = Callable[[Function, Outcome], Awaitable[None]]
+WriteOutputs = Callable[[Function, InvocationResult], Awaitable[None]]
 
 
 class Running:
@@ -68,21 +68,21 @@ class Invoker:
         *,
         reason: str,
         trace_parent: str = "",
-    ) -> Outcome:
+    ) -> InvocationResult:
         """Run the function and write its outputs. Never raises for what the function does."""
         invocation_id = str(uuid.uuid4())
         started = time.perf_counter()
         self.running.add(invocation_id, function.name)
         try:
             trace_parent = trace_parent or new_trace_parent()
-            outcome = await call(invocation_id, function, trigger, metadata or {}, trace_parent)
+            outcome = await call_function(invocation_id, function, trigger, metadata or {}, trace_parent)
             outcome = await self._with_outputs(function, outcome)
         finally:
             self.running.remove(invocation_id)
         _log(function, invocation_id, reason, time.perf_counter() - started, outcome)
         return outcome
 
-    async def _with_outputs(self, function: Function, outcome: Outcome) -> Outcome:
+    async def _with_outputs(self, function: Function, outcome: InvocationResult) -> InvocationResult:
         if not outcome.ok:
             return outcome
         try:
@@ -98,7 +98,9 @@ def new_trace_parent() -> str:
     return f"00-{random[:32]}-{random[32:]}-00"
 
 
-def _log(function: Function, invocation_id: str, reason: str, seconds: float, outcome: Outcome) -> None:
+def _log(
+    function: Function, invocation_id: str, reason: str, seconds: float, outcome: InvocationResult
+) -> None:
     facts: dict[str, object] = {
         "invocation_id": invocation_id,
         "function": function.name,

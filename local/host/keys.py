@@ -44,11 +44,11 @@ class Keys:
         accepted = [self.master]
         if level is Level.FUNCTION:
             accepted += [*self.host.values(), self.functions[function]]
-        return _among(presented, accepted)
+        return _matches_any(presented, accepted)
 
     def allow_system(self, extension: str, presented: str | None) -> bool:
         """Whether the presented key opens the webhook of that extension."""
-        return _among(presented, [self.master, self.system[extension]])
+        return _matches_any(presented, [self.master, self.system[extension]])
 
 
 def presented_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
@@ -79,7 +79,7 @@ def read_keys(path: Path) -> Keys:
     return Keys(kept["master"]["_master"], kept["host"], kept["system"], kept["functions"])
 
 
-def _among(presented: str | None, accepted: Iterable[str]) -> bool:
+def _matches_any(presented: str | None, accepted: Iterable[str]) -> bool:
     if presented is None:
         return False
     shown = presented.encode()

@@ -54,10 +54,10 @@ class Ncrontab:
         if len(words) == 5:
             words.insert(0, "0")
         if len(words) != 6:
-            raise _bad(text, f"{len(words)} fields")
+            raise _expression_error(text, f"{len(words)} fields")
         fields = tuple(_values(text, field, word) for field, word in zip(_FIELDS, words, strict=True))
         if not any(fields[3][0] <= _DAYS_IN_MONTH[month - 1] for month in fields[4]):
-            raise _bad(text, "a date that never occurs")
+            raise _expression_error(text, "a date that never occurs")
         return cls(text, fields)
 
     def matches(self, when: datetime) -> bool:
@@ -88,7 +88,7 @@ def _values(text: str, field: _Field, word: str) -> tuple[int, ...]:
     for part in word.split(","):
         match = _PART.fullmatch(part)
         if match is None:
-            raise _bad(text, f"{part!r} as {field.name}")
+            raise _expression_error(text, f"{part!r} as {field.name}")
         found.update(_range(text, field, part, match))
     return tuple(sorted(found))
 
@@ -106,7 +106,7 @@ def _range(text: str, field: _Field, part: str, match: re.Match[str]) -> range:
         # The platform silently swaps the ends of a range that runs backwards: hardly what was meant.
         backwards = low > high
     if step == 0 or backwards:
-        raise _bad(text, f"{part!r} as {field.name}")
+        raise _expression_error(text, f"{part!r} as {field.name}")
     return range(low, high + 1, step)
 
 
@@ -115,14 +115,14 @@ def _number(text: str, field: _Field, word: str) -> int:
         for index, name in enumerate(field.names):
             if name.startswith(word.lower()):
                 return field.low + index
-        raise _bad(text, f"{word!r} as {field.name}")
+        raise _expression_error(text, f"{word!r} as {field.name}")
     value = int(word)
     if not field.low <= value <= field.high:
-        raise _bad(text, f"{word} as {field.name}, which goes from {field.low} to {field.high}")
+        raise _expression_error(text, f"{word} as {field.name}, which goes from {field.low} to {field.high}")
     return value
 
 
-def _bad(text: str, found: str) -> UsageError:
+def _expression_error(text: str, found: str) -> UsageError:
     return UsageError(
         f"The schedule {text!r} has {found}",
         hint="Six NCRONTAB fields are taken, such as '0 30 2 * * 1-5'; `?`, `L`, `W` and `#` are not.",

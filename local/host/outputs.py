@@ -11,7 +11,7 @@ from local.host.config import AppSettings, QueueOptions
 from local.host.functions import Binding, Function
 from local.host.queue_client import HostQueue, QueueAccount
 from local.host.queue_messages import encode_body, output_bodies
-from local.host.worker import Outcome
+from local.host.worker import InvocationResult
 from shared.kernel.errors import Unavailable
 
 Accounts = Callable[[str], QueueAccount]
@@ -38,7 +38,7 @@ class QueueOutputs:
             for binding in function.outputs("queue")
         }
 
-    async def write(self, function: Function, outcome: Outcome) -> None:
+    async def write(self, function: Function, outcome: InvocationResult) -> None:
         """Send one invocation's messages. Raises `Unavailable`, or `UsageError` for a value not served."""
         values = [*outcome.outputs]
         if outcome.returned is not None:

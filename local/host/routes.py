@@ -23,7 +23,7 @@ _PARAMETER = re.compile(r"\{(?P<stars>\*{0,2})(?P<name>\w+)(?P<rest>[^{}]*|.*\(.
 _CONSTRAINT = re.compile(r"(?P<kind>\w+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
 
 
-def _parses(read: Callable[[str], object]) -> Check:
+def _is_parsable(read: Callable[[str], object]) -> Check:
     def check(text: str) -> bool:
         try:
             read(text)
@@ -47,12 +47,14 @@ _SIMPLE: dict[str, Check] = {
     "int": _integer(32),
     "long": _integer(64),
     "bool": lambda text: text.lower() in ("true", "false"),
-    "guid": lambda text: bool(re.fullmatch(r"[{(]?[0-9a-fA-F-]+[)}]?", text)) and _parses(uuid.UUID)(text),
+    "guid": lambda text: (
+        bool(re.fullmatch(r"[{(]?[0-9a-fA-F-]+[)}]?", text)) and _is_parsable(uuid.UUID)(text)
+    ),
     "alpha": lambda text: bool(re.fullmatch(r"[A-Za-z]*", text)),
     "decimal": lambda text: bool(re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)", text, re.ASCII)),
-    "double": _parses(float),
-    "float": _parses(float),
-    "datetime": _parses(datetime.fromisoformat),
+    "double": _is_parsable(float),
+    "float": _is_parsable(float),
+    "datetime": _is_parsable(datetime.fromisoformat),
     "required": bool,
 }
 _WITH_NUMBERS: dict[tuple[str, int], Callable[..., Check]] = {
@@ -97,9 +99,9 @@ class Route:
         segments = tuple(_segment(template, word) for word in words)
         names = [segment.name.lower() for segment in segments if segment.name]
         if len(set(names)) < len(names):
-            raise _bad(template, "a parameter twice")
+            raise _route_error(template, "a parameter twice")
         if any(segment.catch_all for segment in segments[:-1]):
-            raise _bad(template, "a catch-all parameter that is not the last segment")
+            raise _route_error(template, "a catch-all parameter that is not the last segment")
         return cls(template, segments)
 
     @property
@@ -149,18 +151,18 @@ def _split(template: str) -> list[str]:
 def _segment(template: str, word: str) -> _Segment:
     if "{" not in word and "}" not in word:
         if not word:
-            raise _bad(template, "an empty segment")
+            raise _route_error(template, "an empty segment")
         return _Segment(literal=word.lower())
     match = _PARAMETER.fullmatch(word)
     if match is None:
-        raise _bad(template, f"the segment {word!r}")
+        raise _route_error(template, f"the segment {word!r}")
     rest = match["rest"]
     optional = rest.endswith("?")
     constraints, equals, default = (
         rest.removesuffix("?").partition("=") if "(" not in rest else (rest, "", "")
     )
     if constraints and not constraints.startswith(":"):
-        raise _bad(template, f"the segment {word!r}")
+        raise _route_error(template, f"the segment {word!r}")
     return _Segment(
         name=match["name"],
         catch_all=bool(match["stars"]),
@@ -185,7 +187,7 @@ def _check(template: str, text: str) -> Check:
     numbers = [int(part) for part in (arguments or "").split(",") if re.fullmatch(r"\s*-?\d+\s*", part)]
     make = _WITH_NUMBERS.get((kind, len(numbers)))
     if make is None:
-        raise _bad(template, f"the constraint {text!r}")
+        raise _route_error(template, f"the constraint {text!r}")
     return make(*numbers)
 
 
@@ -193,11 +195,11 @@ def _matches(template: str, expression: str) -> Check:
     try:
         pattern = re.compile(expression, re.IGNORECASE)
     except re.error as error:
-        raise _bad(template, f"the regular expression {expression!r}") from error
+        raise _route_error(template, f"the regular expression {expression!r}") from error
     return lambda value: pattern.search(value) is not None
 
 
-def _bad(template: str, found: str) -> UsageError:
+def _route_error(template: str, found: str) -> UsageError:
     return UsageError(
         f"The route {template!r} has {found}, which is not served", hint="See local/host/routes.py."
     )

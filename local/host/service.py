@@ -17,7 +17,7 @@ from aiohttp import web
 from azure.functions.meta import Datum
 
 from local.host.admin import Admin
-from local.host.clock import SystemClock
+from local.host.clock import SystemTimerClock
 from local.host.config import AppSettings, HostOptions, add_local_settings, read_host_json
 from local.host.eventgrid import EventGridWebhook
 from local.host.front import FrontDoor
@@ -30,7 +30,7 @@ from local.host.queue_client import QueueAccount
 from local.host.queues import QueueListener
 from local.host.timer_store import BlobTimerStore
 from local.host.timers import TimerListener, timer_options
-from local.host.worker import index
+from local.host.worker import index_app
 from shared.kernel.errors import UsageError
 
 log = logging.getLogger("host")
@@ -80,9 +80,9 @@ class Host:
         if "WEBSITE_TIME_ZONE" in self._environ:
             log.warning("time_zone_ignored", extra={"hint": "Timers run in UTC, as on Flex Consumption."})
         # Before the app is imported, which may ask where it is reached, as core tools do it.
-        taken = _taken(self._arguments.port)
+        taken = _port_in_use_error(self._arguments.port)
         self._environ["WEBSITE_HOSTNAME"] = f"127.0.0.1:{taken.getsockname()[1]}"
-        self.functions = await index(app_dir)
+        self.functions = await index_app(app_dir)
         check_served(self.functions)
         outputs = QueueOutputs(self.functions, self._settings, self._account, options.queues)
         invoker = Invoker(self._running, outputs.write)
@@ -133,7 +133,7 @@ class Host:
         functions = [function for function in live if function.trigger.type == "timerTrigger"]
         if not functions:
             return []
-        clock = SystemClock()
+        clock = SystemTimerClock()
         connection = self._settings.connection(self._arguments.storage_setting)
         make_store = partial(BlobTimerStore, host_id=host_id, lease=options.lock_period)
         store = self._store = _connect(make_store, connection)
@@ -185,7 +185,7 @@ class Host:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-def _taken(port: int) -> socket.socket:
+def _port_in_use_error(port: int) -> socket.socket:
     """A listening socket; who connects before the app is served waits. Raises UsageError."""
     try:
         return socket.create_server(("127.0.0.1", port))

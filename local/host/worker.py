@@ -24,7 +24,7 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class InvocationResult:
     """What came of one call; `error` and `traceback` are empty if `ok`."""
 
     ok: bool
@@ -63,7 +63,7 @@ _PROTOS = SimpleNamespace(
 )
 
 
-async def index(app_dir: Path) -> list[Function]:
+async def index_app(app_dir: Path) -> list[Function]:
     """Import the app and list its functions; afterwards they can be called.
 
     Raises `UsageError` if the app cannot be imported or uses what only the real host has.
@@ -116,13 +116,13 @@ def _cannot_index(app_dir: Path, exception: Any) -> UsageError:
     return UsageError("The app cannot be indexed", value=f"{message}{where}")
 
 
-async def call(
+async def call_function(
     invocation_id: str,
     function: Function,
     trigger: Datum,
     metadata: Mapping[str, Datum],
     trace_parent: str,
-) -> Outcome:
+) -> InvocationResult:
     """Run the function to its end, a sync one in the pool, an async one here. Its errors are outcomes."""
     from azure_functions_runtime.native_invocation import invocation_request_native
 
@@ -132,11 +132,11 @@ async def call(
             invocation_id, function.id, inputs, metadata, trace_parent
         )
     except (SystemExit, KeyboardInterrupt) as stop:  # a function that calls sys.exit() must not end the host
-        return Outcome(ok=False, error=repr(stop))
-    return Outcome(ok, returned, _pairs(outputs), error or "", trace or "")
+        return InvocationResult(ok=False, error=repr(stop))
+    return InvocationResult(ok, returned, _datum_pairs(outputs), error or "", trace or "")
 
 
-def _pairs(outputs: Sequence[tuple[str, Datum]]) -> tuple[tuple[str, Datum], ...]:
+def _datum_pairs(outputs: Sequence[tuple[str, Datum]]) -> tuple[tuple[str, Datum], ...]:
     return tuple((name, datum) for name, datum in outputs)
 
 

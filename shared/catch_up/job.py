@@ -1,4 +1,4 @@
-"""Catching up: runs whatever is overdue by the ledger, one thing after the other; none hides another."""
+"""Runs every overdue job, one after the other. A failed job does not keep the others from running."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Caught:
-    """What was done and what failed, by job."""
+class CatchUpReport:
+    """What each job did, and what failed, by the name of the job."""
 
     done: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def run(jobs: Mapping[str, Callable[[], str]]) -> Caught:
-    """Run every job; each is level-triggered, so one that has nothing to do says so."""
-    caught = Caught()
+def run_jobs(jobs: Mapping[str, Callable[[], str]]) -> CatchUpReport:
+    """Run every job. Each is level-triggered: one that is not due does nothing and says so."""
+    report = CatchUpReport()
     for name, job in jobs.items():
         try:
-            caught.done[name] = job()
+            report.done[name] = job()
         except Locked as error:
-            caught.done[name] = f"left to whoever is at it: {error.message}"
+            report.done[name] = f"skipped: already running ({error.message})"
         except GroundcrewError as error:
             log.exception("catch_up.failed", extra={"job": name})
-            caught.failed[name] = str(error)
-    return caught
+            report.failed[name] = str(error)
+    return report

@@ -18,8 +18,8 @@ from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.redact import redact
-from shared.web.html import Page, html, refusal
-from shared.web.signin import Person, person_of, please_sign_in
+from shared.web.html import Page, html_page, render_refusal
+from shared.web.signin import Principal, authenticate, sign_in_required
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> 
     """
     known = KEY.fullmatch(key) is not None
     here = f"{PATH}/{key}" if known else PATH
-    person = person_of(page.sign_in, headers)
+    person = authenticate(page.sign_in, headers)
     if person is None:
-        return please_sign_in(page.sign_in, here)
+        return sign_in_required(page.sign_in, here)
     if key and not known:
         return _not_found()
     try:
@@ -56,25 +56,27 @@ def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> 
     except GroundcrewError as error:
         log.warning("deploy_page.failed", extra={"deploy": key, "error": str(error)})
         text = f"The records cannot be read now: {error}"
-        return html(503, refusal("Not to be seen now", text, link=(here, "Look again")))
+        return html_page(503, render_refusal("Not to be seen now", text, link=(here, "Look again")))
 
 
-def _one(page: DeployPage, person: Person, key: str) -> Page:
+def _one(page: DeployPage, person: Principal, key: str) -> Page:
     try:
         record = DeployStore(page.state, page.clock).load(key)
     except NotFound:
         return _not_found()
-    return html(200, render(build_view(record, page.clock.now(), page.zone), who=person.name))
+    return html_page(200, render(build_view(record, page.clock.now(), page.zone), who=person.name))
 
 
-def _newest(page: DeployPage, person: Person) -> Page:
+def _newest(page: DeployPage, person: Principal) -> Page:
     newest = reversed(DeployStore(page.state, page.clock).all(SHOWN))
     entries = [_entry(record, page.clock.now(), page.zone) for record in newest]
-    return html(200, render_list(entries, who=person.name))
+    return html_page(200, render_list(entries, who=person.name))
 
 
 def _not_found() -> Page:
-    return html(404, refusal("Not found", "There is no such deploy on record.", link=(PATH, "All deploys")))
+    return html_page(
+        404, render_refusal("Not found", "There is no such deploy on record.", link=(PATH, "All deploys"))
+    )
 
 
 def build_view(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployView:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from shared.web.html import document, foot
+from shared.web.html import render_document, render_footer
 
 PATH = "/api/deploys"
 
@@ -50,14 +50,16 @@ def render(story: DeployView, *, who: str) -> str:
     refresh = story.entry.moving
     parts = (_head(story), _proposal(story), _gates(story.gates), _log(story.log), _plan(story.plan))
     link = f'<nav><a href="{PATH}">All deploys</a></nav>'
-    return document(story.subject, "".join(parts) + link + foot(who, refresh=refresh), refresh=refresh)
+    return render_document(
+        story.subject, "".join(parts) + link + render_footer(who, refresh=refresh), refresh=refresh
+    )
 
 
 def render_list(entries: Sequence[DeployEntry], *, who: str) -> str:
     """The page of the newest deploys, in the order given."""
     refresh = any(entry.moving for entry in entries)
     parts = [_entry(entry) for entry in entries] or ["<p>No deploy is on record.</p>"]
-    return document("Deploys", "".join(parts) + foot(who, refresh=refresh), refresh=refresh)
+    return render_document("Deploys", "".join(parts) + render_footer(who, refresh=refresh), refresh=refresh)
 
 
 def _entry(entry: DeployEntry) -> str:

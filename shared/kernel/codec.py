@@ -1,4 +1,4 @@
-"""Dataclasses of plain values and aware moments as JSON in small blobs, and back."""
+"""Records (dataclasses of simple values and aware timestamps) as JSON in small blobs, and back."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from shared.kernel.errors import Corrupt
 
 
 def encode_json(value: Any) -> bytes:
-    """A dataclass, or a dict of them, as JSON; moments in ISO 8601."""
-    plain = asdict(value) if hasattr(value, "__dataclass_fields__") else value
-    return json.dumps(plain, default=_plain, ensure_ascii=False).encode()
+    """A dataclass, or a dict of them, as JSON; timestamps in ISO 8601."""
+    fields = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+    return json.dumps(fields, default=_encode_value, ensure_ascii=False).encode()
 
 
 def decode_json(data: bytes, name: str) -> dict[str, Any]:
     """The object in the blob of that name. Raises Corrupt."""
     try:
-        plain = json.loads(data)
+        record = json.loads(data)
     except ValueError as error:
         raise Corrupt(f"{name} is not JSON", value=error) from error
-    if not isinstance(plain, dict):
-        raise Corrupt(f"{name} is not an object", value=type(plain).__name__)
-    return plain
+    if not isinstance(record, dict):
+        raise Corrupt(f"{name} is not an object", value=type(record).__name__)
+    return record
 
 
-def _plain(value: object) -> object:
+def _encode_value(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,4 +1,4 @@
-"""Durations as people read them: the same length is told the same way everywhere."""
+"""Durations as people read them, in one format for every message, page and log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The few kinds of failure, each of which says what, with which value, and what to do about it.
+"""The few kinds of failure. Each one says what failed, with which value, and what to do about it.
 
 `permanent` decides retries once, for every caller: a permanent failure goes straight to the operator,
 any other is tried again by the queue or by the next tick.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 
 class GroundcrewError(Exception):
-    """A failure told in one sentence, with a cure in another.
+    """A failure as a message with a hint.
 
-    `message` names what failed, `value` what was found there (never a secret), `hint` what to do.
+    `message` names what failed, `value` the offending value (never a secret), `hint` what to do about it.
     """
 
     permanent = False
@@ -21,7 +21,7 @@ class GroundcrewError(Exception):
 
     @property
     def public(self) -> str:
-        """What may be told to anybody: the thing, which names parts and settings of ours, and no value."""
+        """What an anonymous caller may read: the message, without the value."""
         return self.message
 
     def __str__(self) -> str:
@@ -30,48 +30,48 @@ class GroundcrewError(Exception):
 
 
 class UsageError(GroundcrewError):
-    """The caller asked for something that cannot be: bad settings, policy or arguments (exit 2)."""
+    """Invalid settings, policy or arguments; the command line exits with 2."""
 
     permanent = True
 
 
 class Refused(GroundcrewError):
-    """A guard said no, on purpose: the target is not empty, the signature is wrong, approval is missing."""
+    """A guard refused: the target is not empty, the signature is invalid, an approval is missing."""
 
     permanent = True
 
 
 class Corrupt(GroundcrewError):
-    """Bytes are not what they should be: tampered, truncated, of another format. Names the blob."""
+    """Invalid bytes: tampered with, truncated, or of another format. Names the blob."""
 
     permanent = True
 
 
 class Inconsistent(GroundcrewError):
-    """What was gathered cannot be made whole (the oplog overflowed, a collection was renamed): start anew."""
+    """The data of this run cannot become consistent (oplog overflow, renamed collection): start anew."""
 
     permanent = True
 
 
 class Unavailable(GroundcrewError):
-    """An outside system did not do its part; trying again may help."""
+    """An outside system failed or did not answer; a retry may succeed."""
 
 
 class NotFound(GroundcrewError):
-    """The named thing is not there."""
+    """The named object does not exist."""
 
     permanent = True
 
 
 class AlreadyExists(GroundcrewError):
-    """A create-if-absent found that somebody had been there before: usually good news."""
+    """Create-if-absent found an existing object; often another worker has done the same work already."""
 
     permanent = True
 
 
 class Conflict(GroundcrewError):
-    """A conditional write lost against another writer; read again and decide anew."""
+    """A conditional write lost to another writer; read again, then decide again."""
 
 
 class Locked(GroundcrewError):
-    """Somebody else holds the lease."""
+    """Another holder has the lease."""

@@ -1,6 +1,6 @@
 """One Protocol for each outside system, in our words. Adapters and fakes pass the same contract suites.
 
-No SDK type crosses these lines, and every SDK exception is turned into one of `shared.errors`.
+No SDK type crosses these lines, and every SDK exception is turned into one of `shared.kernel.errors`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where jobs get the time from; core gets it as an argument."""
+    """Where jobs get the time from; decisions get it as an argument."""
 
     def now(self) -> datetime:
-        """The present as an aware datetime in UTC."""
+        """The current time as an aware datetime in UTC."""
         ...
 
 
@@ -34,7 +34,7 @@ class BlobUpload(Protocol):
     """A blob being written block by block; nothing is visible before `commit`."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append; the data is copied or sent before the call returns. Raises what befell an earlier block."""
+        """Append; the data is copied or sent on return. Raises the failure of an earlier block."""
         ...
 
     def commit(self) -> BlobInfo:
@@ -42,7 +42,7 @@ class BlobUpload(Protocol):
         ...
 
     def abort(self) -> None:
-        """Forget what was written. Safe after a failure, and after `commit`, when it does nothing."""
+        """Discard what was written. Safe after a failure, and after `commit`, when it does nothing."""
         ...
 
 
@@ -82,15 +82,15 @@ class Blobs(Protocol):
         ...
 
     def lease(self, name: str, *, duration: timedelta) -> AbstractContextManager[Lease]:
-        """Hold a finite lease (15–60 s, renewed while held) on the blob, which is made if absent.
+        """Hold a finite lease (15–60 s, renewed while held) on the blob, which is created if absent.
 
-        Raises `Locked` if somebody else holds it. A holder that dies loses it when `duration` is over.
+        Raises `Locked` if another holder has it. The lease of a holder that died ends after `duration`.
         """
         ...
 
 
 class Lease(Protocol):
-    """Proof of being alone, as long as `check` does not raise."""
+    """Exclusive access, as long as `check` does not raise."""
 
     def check(self) -> None:
         """Raises `Locked` if the lease was lost; call before each step that must not be done twice."""
@@ -101,28 +101,28 @@ class Queues(Protocol):
     """The queues of the storage account."""
 
     def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
-        """Append a message (at most 48 KiB of text), visible after `delay`; makes the queue if absent.
+        """Append a message (at most 48 KiB of text), visible after `delay`; creates the queue if absent.
 
         It may arrive twice. Raises `UsageError` for an empty or too long body.
         """
         ...
 
     def length(self, queue: str) -> int:
-        """About how many messages there are, visible or not; 0 if there is no such queue."""
+        """The approximate number of messages, visible or not; 0 if there is no such queue."""
         ...
 
 
 class Reporter(Protocol):
-    """Where a long job says how far it is: a progress bar, a log, a test's list."""
+    """Receives the progress of a long job: a progress bar, a log, a list in a test."""
 
     def phase(self, name: str, total: int) -> None:
         """A new phase begins; `total` is in the unit of `advance`, usually bytes."""
         ...
 
     def advance(self, amount: int) -> None:
-        """That much more is done."""
+        """Add `amount` to what is done in this phase."""
         ...
 
     def note(self, text: str) -> None:
-        """A sentence worth reading."""
+        """Show one line of text."""
         ...

@@ -1,7 +1,7 @@
 """Keeps secrets out of logs, records, messages and diffs.
 
-Two ways, both needed: known secrets are replaced wherever they turn up, in the encodings a tool's error
-may show them in; and what looks like a secret by its form or its name is masked without being known.
+Two ways, both needed: known secrets are replaced wherever they occur, in every encoding in which a tool's
+error may show them; and what looks like a secret by its form or its name is masked although it is unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 MASK = "**redacted**"
-SHORTEST = 4  # shorter ones would turn every other word into a mask
+MIN_SECRET_LENGTH = 4  # shorter ones would turn every other word into a mask
 
 _NAME = re.compile(
     r"passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|credential"
@@ -73,46 +73,46 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for a URL, JSON, HTML or a shell. Those below four characters are left alone: masking them would destroy
     the text and name their letters.
     """
-    shapes = {shape for secret in secrets for shape in _shapes(secret)}
+    variants = {variant for secret in secrets for variant in _secret_variants(secret)}
     # The longest first, so that a secret that begins with another leaves no tail.
-    for shape in sorted(shapes, key=len, reverse=True):
-        text = text.replace(shape, MASK)
+    for variant in sorted(variants, key=len, reverse=True):
+        text = text.replace(variant, MASK)
     return mask_forms(text)
 
 
-def _shapes(secret: str) -> Iterable[str]:
+def _secret_variants(secret: str) -> Iterable[str]:
     lines = [line.strip() for line in secret.splitlines()]
-    for plain in {secret, secret.strip(), *(line for line in lines if len(line) >= 16)}:
-        if len(plain) < SHORTEST:
+    for raw in {secret, secret.strip(), *(line for line in lines if len(line) >= 16)}:
+        if len(raw) < MIN_SECRET_LENGTH:
             continue
-        data = plain.encode(errors="surrogatepass")
-        yield plain
-        yield from _quoted(plain, data)
+        data = raw.encode(errors="surrogatepass")
+        yield raw
+        yield from _quoted_variants(raw, data)
         yield from (data.hex(), data.hex().upper())
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             encoded = encode(data).decode()
             yield from (encoded, encoded.rstrip("="))
-            yield from _inside(data, encode)
+            yield from _base64_variants(data, encode)
 
 
-def _quoted(plain: str, data: bytes) -> Iterable[str]:
+def _quoted_variants(raw: str, data: bytes) -> Iterable[str]:
     for safe in ("", "/"):
         url = quote(data, safe=safe)
-        yield from (url, url.replace("%20", "+"), re.sub("%[0-9A-F]{2}", lambda one: one[0].lower(), url))
-    ascii_only, escaped = json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]
+        yield from (url, url.replace("%20", "+"), re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), url))
+    ascii_only, escaped = json.dumps(raw)[1:-1], json.dumps(raw, ensure_ascii=False)[1:-1]
     yield from (ascii_only, escaped)
     # Go's JSON, which is what Helm and kubectl write, hides these three as well.
     for character in "<>&":
         escaped = escaped.replace(character, f"\\u{ord(character):04x}")
     yield escaped
-    yield from (html.escape(plain), html.escape(plain, quote=False), plain.replace("'", "'\\''"))
-    yield plain.replace("'", "''")  # YAML's single quotes
+    yield from (html.escape(raw), html.escape(raw, quote=False), raw.replace("'", "'\\''"))
+    yield raw.replace("'", "''")  # YAML's single quotes
 
 
-def _inside(data: bytes, encode: Callable[[bytes], bytes]) -> Iterable[str]:
-    """What stays the same of the base64 of any text that has the secret within it, at each alignment."""
+def _base64_variants(data: bytes, encode: Callable[[bytes], bytes]) -> Iterable[str]:
+    """The base64 of the secret inside a longer text, per alignment, without what depends on that text."""
     for shift, spoiled in ((0, 0), (1, 2), (2, 3)):
         whole = (shift + len(data)) * 8 // 6
         core = encode(b"\0" * shift + data).decode()[spoiled:whole]
-        if len(core) >= 2 * SHORTEST:
+        if len(core) >= 2 * MIN_SECRET_LENGTH:
             yield core

@@ -1,10 +1,10 @@
-"""A text that never shows itself: not in logs, tracebacks, reprs or f-strings."""
+"""A string that is never printed: not in logs, tracebacks, reprs or f-strings."""
 
 from __future__ import annotations
 
 
 class Secret:
-    """Holds a secret; only `reveal` gives it out, so that every use can be found."""
+    """Holds a secret. Only `reveal` returns it, so that a search for that name finds every use."""
 
     __slots__ = ("_text",)
 

@@ -14,7 +14,7 @@ from shared.kernel.errors import UsageError
 
 MAX_NAME_CHARACTERS = 1024
 _LAST = 0xFFFD  # U+FFFE and U+FFFF are no characters, and listings, which are XML, cannot hold them
-_NAME_CURE = "Use 1 to 1024 printable characters up to U+FFFD, and path segments that do not end in a dot."
+_NAME_HINT = "Use 1 to 1024 printable characters up to U+FFFD, and path segments that do not end in a dot."
 
 # https://learn.microsoft.com/rest/api/storageservices/lease-blob: finite leases last 15 to 60 s.
 SHORTEST_LEASE, LONGEST_LEASE = timedelta(seconds=15), timedelta(seconds=60)
@@ -28,7 +28,7 @@ def check_blob_name(name: str) -> str:
     """The name itself if it is one; raises `UsageError` saying what is wrong with it."""
     fault = _name_fault(name)
     if fault:
-        raise UsageError(f"blob name {fault}", value=ascii(name[:80]), hint=_NAME_CURE)
+        raise UsageError(f"blob name {fault}", value=ascii(name[:80]), hint=_NAME_HINT)
     return name
 
 

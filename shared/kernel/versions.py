@@ -21,7 +21,7 @@ class Version:
 
     @property
     def series(self) -> str:
-        """`major.minor`, which is how MongoDB's compatibility is told."""
+        """`major.minor`, by which MongoDB's compatibility is stated."""
         return f"{self.major}.{self.minor}"
 
     @classmethod

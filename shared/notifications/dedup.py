@@ -1,7 +1,8 @@
-"""What was told before: one small blob under `notices/` for each matter.
+"""Sends each notification once: a small blob under `notices/` for each key.
 
-A matter is claimed before it is told and marked afterwards, so that of two who want to tell it one does.
-A teller that died in between is followed by another after two minutes: told twice rather than never.
+A key is claimed before the notification is sent and marked as sent afterwards, so that of two senders one
+sends. If the sender died in between, the claim expires after two minutes and another sends: twice rather than
+never.
 """
 
 from __future__ import annotations
@@ -16,26 +17,28 @@ from hashlib import sha256
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound
 from shared.kernel.ports import Blobs, Clock
 
-TELLING = timedelta(minutes=2)
+CLAIM_TIMEOUT = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    at: datetime
-    told: bool
+class _Claim:
+    """The content of the blob."""
+
+    at: datetime  # when it was claimed or, once it was sent, when it was sent
+    sent: bool
 
 
 class NotificationDedup:
-    """Remembers in the container `groundcrew`."""
+    """Claims of notification keys, in the container `groundcrew`."""
 
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock = blobs, clock
 
     @contextmanager
     def claim(self, key: str, *, repeat_after: timedelta | None) -> Iterator[bool]:
-        """Whether the matter is to be told, which happens inside the context.
+        """Whether the caller is to send, inside the context.
 
-        If that raises, the matter counts as not told. `repeat_after` None means once and never again.
+        If the context raises, the key counts as not sent. `repeat_after` None means never again.
         """
         etag = self._claim(key, repeat_after)
         if not etag:
@@ -44,59 +47,60 @@ class NotificationDedup:
         try:
             yield True
         except Exception:
-            self._write(key, _Mark(self._clock.now() - TELLING, told=False), etag)
+            self._write(key, _Claim(self._clock.now() - CLAIM_TIMEOUT, sent=False), etag)
             raise
-        self._write(key, _Mark(self._clock.now(), told=True), etag)
+        self._write(key, _Claim(self._clock.now(), sent=True), etag)
 
     def forget(self, key: str) -> None:
-        """The matter is over; when it comes back it is told again."""
-        self._blobs.delete(_name(key))
+        """Clear the key, since its cause is over: the next occurrence is sent again."""
+        self._blobs.delete(_blob_name(key))
 
     def _claim(self, key: str, repeat_after: timedelta | None) -> str:
-        """The claim's etag; empty if there is nothing to tell."""
+        """The claim's etag; empty if there is nothing to send."""
         now = self._clock.now()
-        claim = _dump(_Mark(now, told=False))
+        claim = _encode_claim(_Claim(now, sent=False))
         try:
-            data, etag = self._blobs.read(_name(key))
+            data, etag = self._blobs.read(_blob_name(key))
         except NotFound:
             try:
-                return self._blobs.create(_name(key), claim).etag
+                return self._blobs.create(_blob_name(key), claim).etag
             except AlreadyExists:
                 return ""
-        mark = _parse(data)
-        if mark is not None and not _is_due(mark, repeat_after, now):
+        stored = _decode_claim(data)
+        if stored is not None and not _is_due(stored, repeat_after, now):
             return ""
         try:
-            return self._blobs.replace(_name(key), claim, etag=etag).etag
+            return self._blobs.replace(_blob_name(key), claim, etag=etag).etag
         except Conflict:
             return ""
 
-    def _write(self, key: str, mark: _Mark, etag: str) -> None:
+    def _write(self, key: str, claim: _Claim, etag: str) -> None:
         try:
-            self._blobs.replace(_name(key), _dump(mark), etag=etag)
-        except Conflict:  # it took so long that another teller took over
+            self._blobs.replace(_blob_name(key), _encode_claim(claim), etag=etag)
+        except Conflict:  # it took longer than CLAIM_TIMEOUT, and another sender took over
             return
 
 
-def _is_due(mark: _Mark, repeat_after: timedelta | None, now: datetime) -> bool:
-    if not mark.told:
-        return now >= mark.at + TELLING
-    return repeat_after is not None and now >= mark.at + repeat_after
+def _is_due(claim: _Claim, repeat_after: timedelta | None, now: datetime) -> bool:
+    if not claim.sent:
+        return now >= claim.at + CLAIM_TIMEOUT
+    return repeat_after is not None and now >= claim.at + repeat_after
 
 
-def _name(key: str) -> str:
-    # Keys hold names of machines and ids of decisions, which need not be fit for a blob's name.
+def _blob_name(key: str) -> str:
+    # Keys hold names of machines and decisions, which may not be valid in a blob's name.
     return f"notices/{sha256(key.encode()).hexdigest()[:40]}.json"
 
 
-def _dump(mark: _Mark) -> bytes:
-    return json.dumps({"at": mark.at.isoformat(), "told": mark.told}).encode()
+def _encode_claim(claim: _Claim) -> bytes:
+    return json.dumps({"at": claim.at.isoformat(), "sent": claim.sent}).encode()
 
 
-def _parse(data: bytes) -> _Mark | None:
-    """None for what cannot be read, which is then written over: telling twice beats silence."""
+def _decode_claim(data: bytes) -> _Claim | None:
+    """None if unreadable, in which case it is overwritten: better sent twice than not at all."""
     try:
-        plain = json.loads(data)
-        return _Mark(datetime.fromisoformat(plain["at"]), bool(plain["told"]))
+        record = json.loads(data)
+        sent = record["sent"] if "sent" in record else record["told"]  # `told` before version 0.2
+        return _Claim(datetime.fromisoformat(record["at"]), bool(sent))
     except (ValueError, TypeError, KeyError):
         return None

@@ -1,4 +1,4 @@
-"""Telling people: what a message says, and the port it goes through."""
+"""Notifications to people: the content, and the port that delivers them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Severity(StrEnum):
-    """How much it matters; policy says which routes hear of which."""
+    """How urgent it is; policy maps each severity to routes."""
 
     INFO = "info"
     WARNING = "warning"
@@ -17,10 +17,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One message. Texts are plain or Markdown, and never hold a secret.
+    """One notification. Texts are plain text or Markdown and never contain a secret.
 
-    Notices with the same `key` are one matter: it is told once or, with `again`, anew after the time that
-    policy sets, as long as somebody keeps saying it. Without a key every notice is told.
+    `key` deduplicates: notices with the same key are sent once or, with `again`, repeated after
+    `notify.repeat_after` for as long as they are raised. Without a key every notice is sent.
     """
 
     severity: Severity
@@ -32,13 +32,13 @@ class Notice:
 
 
 class Notifier(Protocol):
-    """Whoever policy names for a severity."""
+    """Delivers to the routes that policy names for the severity."""
 
     def notify(self, notice: Notice) -> bool:
-        """Whether it was told now; False if it had been told before.
+        """Send; True if it was sent now, False if it had been sent before.
 
-        Returns once one route took it; the fallback is asked only when all others failed. Raises
-        `Unavailable` if nobody could be told (it can be told again at once), `UsageError` for a route
-        without an address.
+        Delivered means that at least one route accepted it; the fallback is used only when all others
+        failed. Raises `Unavailable` if every route failed (it may be retried at once), `UsageError` for a
+        route without an address.
         """
         ...

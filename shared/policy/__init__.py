@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .backup import BackupPolicy, Retention
     from .cost import CostPolicy
     from .deploy import DeployPolicy
-    from .document import Policy, check, load, schema
+    from .document import Policy, find_mistakes, json_schema, parse_policy
     from .notify import NotifyPolicy, Routes
     from .power import Holidays, MachinePolicy, PowerPolicy, Vacation
     from .snapshots import SnapshotPolicy
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackupPolicy", "CostPolicy", "DayOff", "DeployPolicy", "Holidays", "MachinePolicy",
     "Mistake", "NotifyPolicy", "Policy", "PowerPolicy", "Retention", "Routes", "SnapshotPolicy",
-    "Vacation", "check", "days_off", "load", "schema",
+    "Vacation", "days_off", "find_mistakes", "json_schema", "parse_policy",
 ]  # fmt: skip
 
 _HOMES = {
@@ -32,7 +32,7 @@ _HOMES = {
     "cost": ("CostPolicy",),
     "holidays": ("DayOff", "days_off"),
     "deploy": ("DeployPolicy",),
-    "document": ("Policy", "check", "load", "schema"),
+    "document": ("Policy", "find_mistakes", "json_schema", "parse_policy"),
     "yaml_lines": ("Mistake",),
     "notify": ("NotifyPolicy", "Routes"),
     "power": ("Holidays", "MachinePolicy", "PowerPolicy", "Vacation"),

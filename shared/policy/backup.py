@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
-from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, wrong
-from .values import format_duration
+from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, reject
+from .values import format_policy_duration
 
 # Without these a restored server has lost its people, its messages or its files.
 PROTECTED = (
@@ -59,15 +59,17 @@ class Retention(Section):
         limits = list(self.ages.items())
         for (shorter, low), (longer, high) in pairwise(limits):
             if high <= low:
-                problem = f"{longer} is kept for {format_duration(high)}, no longer than {shorter}"
-                wrong(problem, f"Give {longer} more than {format_duration(low)}, or leave it out")
+                problem = f"{longer} is kept for {format_policy_duration(high)}, no longer than {shorter}"
+                reject(problem, f"Give {longer} more than {format_policy_duration(low)}, or leave it out")
         if self.daily < timedelta(days=1):
-            wrong(
-                f"daily is kept for {format_duration(self.daily)}: the next day there is none",
+            reject(
+                f"daily is kept for {format_policy_duration(self.daily)}: the next day there is none",
                 "Keep a day or more",
             )
         if self.maximum is not None and self.maximum < self.minimum:
-            wrong(f"maximum {self.maximum} is below minimum {self.minimum}", "Raise maximum or lower minimum")
+            reject(
+                f"maximum {self.maximum} is below minimum {self.minimum}", "Raise maximum or lower minimum"
+            )
         return self
 
 
@@ -88,15 +90,15 @@ def _databases(value: object) -> tuple[str, ...]:
         return ()
     hint = "Write 'all' or a list like [rocketchat]"
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
-        wrong("databases is neither 'all' nor a list of names", hint)
+        reject("databases is neither 'all' nor a list of names", hint)
     if not value:
-        wrong("no database would be backed up", hint)
+        reject("no database would be backed up", hint)
     return tuple(value)
 
 
 def _sensible_part(size: int) -> int:
     if not 1 << 20 <= size <= 64 << 30:
-        wrong("a part is from 1 MiB to 64 GiB", "Write 512 MiB, or another size between these")
+        reject("a part is from 1 MiB to 64 GiB", "Write 512 MiB, or another size between these")
     return size
 
 
@@ -104,12 +106,12 @@ def _may_be_excluded(pattern: str) -> str:
     _, _, rest = pattern.partition(".")
     for name in PROTECTED:
         if fnmatchcase(name, pattern) or name == rest:
-            wrong(
+            reject(
                 f"'{pattern}' would leave {name} out of the backup",
                 "Without it a restore is worth little; remove it",
             )
     if pattern.startswith("rocketchat_uploads"):
-        wrong(
+        reject(
             f"'{pattern}' would leave uploads out of the backup",
             "People's files are always backed up; remove it",
         )

@@ -33,52 +33,52 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def wrong(problem: str, hint: str) -> NoReturn:
+def reject(problem: str, hint: str) -> NoReturn:
     """Reject a value; the place in the file is added by whoever reads it."""
     raise PydanticCustomError("policy", "{problem}", {"problem": problem, "hint": hint})
 
 
-def at_most(hours: int) -> AfterValidator:
+def max_hours(hours: int) -> AfterValidator:
     """Reject durations above so many hours."""
 
     def validate(value: timedelta) -> timedelta:
         if value > timedelta(hours=hours):
-            wrong(f"is longer than {hours}h", f"Write {hours}h or less")
+            reject(f"is longer than {hours}h", f"Write {hours}h or less")
         return value
 
     return AfterValidator(validate)
 
 
-def from_text(parse: Callable[[str], T], hint: str) -> Callable[[object], T]:
+def text_validator(parse: Callable[[str], T], hint: str) -> Callable[[object], T]:
     """A validator that takes a text and lets `parse` explain itself, or an already parsed value as it is."""
 
     def validate(value: object) -> T:
         if not isinstance(value, str):
-            wrong(f"'{value}' is not a text", hint)
+            reject(f"'{value}' is not a text", hint)
         try:
             return parse(value)
         except ValueError as error:
-            wrong(error.args[0], error.args[1])
+            reject(error.args[0], error.args[1])
 
     return validate
 
 
-_DURATION_CURE = "Write a number and a unit: 90s, 30m, 36h, 14d, 2w, 1h30m"
+_DURATION_HINT = "Write a number and a unit: 90s, 30m, 36h, 14d, 2w, 1h30m"
 _DURATION_PATTERN = "^([0-9]{1,6}[smhdw]){1,5}$"
-_validate_duration = from_text(parse_duration, _DURATION_CURE)
+_validate_duration = text_validator(parse_duration, _DURATION_HINT)
 
 
 def _duration(value: object) -> timedelta:
     return value if isinstance(value, timedelta) else _validate_duration(value)
 
 
-def keeping(period: timedelta) -> Callable[[object], timedelta]:
+def age_validator(period: timedelta) -> Callable[[object], timedelta]:
     """A validator for how long a class is kept: a duration, or a count of the class's own periods."""
 
     def validate(value: object) -> timedelta:
         if isinstance(value, int) and not isinstance(value, bool):
             if not 0 < value <= 1000:
-                wrong(
+                reject(
                     f"{value} would keep nothing, or for ever",
                     "Write a count from 1 to 1000, or leave the key out",
                 )
@@ -100,15 +100,15 @@ def _age_schema(text: str) -> WithJsonSchema:
     )
 
 
-def _known_zone(name: str) -> str:
+def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):  # not found; a folder's name; a name that is no path
-        wrong(f"'{name}' is not an IANA time zone", _zone_cure(name))
+        reject(f"'{name}' is not an IANA time zone", _zone_hint(name))
     return name
 
 
-def _zone_cure(name: str) -> str:
+def _zone_hint(name: str) -> str:
     zones = {
         zone.lower(): zone for zone in available_timezones() if not zone.startswith(("posix/", "right/"))
     }
@@ -119,9 +119,9 @@ def _zone_cure(name: str) -> str:
     return f"Did you mean {zones[cities.get(near[0], near[0])]}?"
 
 
-def _one_line(text: str) -> str:
+def _check_one_line(text: str) -> str:
     if "://" in text or "\n" in text:
-        wrong(
+        reject(
             "this is not a name",
             "Addresses with their secrets belong into the app settings; name the route here",
         )
@@ -135,14 +135,14 @@ Duration = Annotated[
 ]
 """`30m`, `36h`, `14d`, `1h30m`."""
 
-DailyAge = Annotated[timedelta, PlainValidator(keeping(timedelta(days=1))), _age_schema("14d")]
-WeeklyAge = Annotated[timedelta, PlainValidator(keeping(timedelta(weeks=1))), _age_schema("8w")]
-MonthlyAge = Annotated[timedelta, PlainValidator(keeping(timedelta(days=31))), _age_schema("400d")]
+DailyAge = Annotated[timedelta, PlainValidator(age_validator(timedelta(days=1))), _age_schema("14d")]
+WeeklyAge = Annotated[timedelta, PlainValidator(age_validator(timedelta(weeks=1))), _age_schema("8w")]
+MonthlyAge = Annotated[timedelta, PlainValidator(age_validator(timedelta(days=31))), _age_schema("400d")]
 
 Size = Annotated[
     int,
     PlainValidator(
-        lambda value: value if type(value) is int else from_text(parse_size, "Write 512 MiB")(value)
+        lambda value: value if type(value) is int else text_validator(parse_size, "Write 512 MiB")(value)
     ),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6} ?([KMGT]i?B)$", "examples": ["512 MiB"]}),
 ]
@@ -151,16 +151,20 @@ Size = Annotated[
 WeeklyWindow = Annotated[
     Window,
     PlainValidator(
-        lambda v: v if isinstance(v, Window) else from_text(parse_window, "Write 'Mon-Fri 07:00-19:00'")(v)
+        lambda v: (
+            v if isinstance(v, Window) else text_validator(parse_window, "Write 'Mon-Fri 07:00-19:00'")(v)
+        )
     ),
     WithJsonSchema(
         {"type": "string", "examples": ["Mon-Fri 07:00-19:00", "Sat 22:00-02:00", "daily 00:00-24:00"]}
     ),
 ]
 
-Zone = Annotated[str, AfterValidator(_known_zone), Field(examples=["Europe/Berlin"])]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_one_line)]
-RouteName = Annotated[str, AfterValidator(_one_line), StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Zone = Annotated[str, AfterValidator(_check_zone), Field(examples=["Europe/Berlin"])]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_check_one_line)]
+RouteName = Annotated[
+    str, AfterValidator(_check_one_line), StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")
+]
 TagPair = Annotated[
     str, StringConstraints(pattern=r"^[^=\s][^=]{0,511}=.{0,256}$"), Field(examples=["groundcrew=chat"])
 ]

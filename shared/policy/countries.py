@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def check_country(country: str, subdivision: str | None) -> tuple[str, str] | None:
-    """Problem and cure when the `holidays` library does not know the place."""
+    """Problem and hint when the `holidays` library does not know the place."""
     from holidays import country_holidays
     from holidays.registry import COUNTRIES
 

@@ -9,27 +9,27 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from .base import Duration, Glob, Name, Section, wrong
+from .base import Duration, Glob, Name, Section, reject
 
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 
 
 def _host(host: str) -> str:
     if not _HOST.fullmatch(host):
-        wrong(f"'{host}' is not a host name", "Write only the host, as rocketchat.github.io")
+        reject(f"'{host}' is not a host name", "Write only the host, as rocketchat.github.io")
     return host
 
 
 def _inside(path: str) -> str:
     if path.startswith("/") or ".." in PurePosixPath(path).parts or "\\" in path:
-        wrong(f"'{path}' leaves the repository", "Write a path relative to the repository's root")
+        reject(f"'{path}' leaves the repository", "Write a path relative to the repository's root")
     return path
 
 
 def _login(name: str) -> str:
     # Letters, digits and hyphens; an underscore in names that an enterprise manages; [bot] for apps.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}(\[bot\])?", name):
-        wrong(f"'{name}' is not a GitHub login", "Write it as in the address of the profile, without @")
+        reject(f"'{name}' is not a GitHub login", "Write it as in the address of the profile, without @")
     return name
 
 
@@ -102,5 +102,5 @@ class DeployPolicy(Section):
     def _can_be_approved(self) -> Self:
         named = len({login.lower() for login in self.approvers})
         if 0 < named < self.approvals:
-            wrong(f"{self.approvals} approvals of {named} approvers can never be had", "Name more approvers")
+            reject(f"{self.approvals} approvals of {named} approvers can never be had", "Name more approvers")
         return self

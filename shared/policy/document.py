@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from shared.kernel.errors import UsageError
-from shared.policy.yaml_lines import Mistake, Path, dotted, read
+from shared.policy.yaml_lines import Mistake, Path, format_path, parse_yaml
 
 from .backup import BackupPolicy
 from .base import Section, Zone
@@ -23,7 +23,7 @@ from .deploy import DeployPolicy
 from .notify import NotifyPolicy
 from .power import PowerPolicy
 from .snapshots import SnapshotPolicy
-from .values import format_duration
+from .values import format_policy_duration
 
 
 class Policy(Section):
@@ -38,42 +38,42 @@ class Policy(Section):
     notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is told")
 
 
-def check(text: str) -> list[Mistake]:
+def find_mistakes(text: str) -> list[Mistake]:
     """Every mistake in the text of a policy.yaml, in the order of the lines; empty if it can be used."""
-    return _read(text)[1]
+    return _validate(text)[1]
 
 
-def load(text: str) -> Policy:
+def parse_policy(text: str) -> Policy:
     """The policy. Raises `UsageError` with all mistakes and their lines."""
-    policy, mistakes = _read(text)
+    policy, mistakes = _validate(text)
     if policy is None:
         lines = "\n".join(f"  {mistake}" for mistake in mistakes)
         raise UsageError(
             f"policy.yaml has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}",
             value=f"\n{lines}\n",
-            hint="See docs/policy.md, and try again with `groundcrew policy check`",
+            hint="See docs/policy.md, and try again with `groundcrew policy find_mistakes`",
         )
     return policy
 
 
-def _read(text: str) -> tuple[Policy | None, list[Mistake]]:
-    document = read(text)
+def _validate(text: str) -> tuple[Policy | None, list[Mistake]]:
+    document = parse_yaml(text)
     mistakes, policy = list(document.mistakes), None
     if document.data is not None:
         try:
             # As JSON, since strict means there: arrays are tuples, texts are dates, but "3" is no number.
             policy = Policy.model_validate_json(json.dumps(document.data))
         except ValidationError as error:
-            for details in _without_echoes(error.errors(include_url=False, include_input=False)):
+            for details in _drop_follow_up_errors(error.errors(include_url=False, include_input=False)):
                 path = details["loc"]
                 place = document.place(path, key=details["type"] == "extra_forbidden")
-                mistakes.append(Mistake(*place, dotted(path), *_explain(details)))
+                mistakes.append(Mistake(*place, format_path(path), *_explain(details)))
     # A value that could not be read is told once, not again for what stood in its stead.
     first = {(mistake.line, mistake.column, mistake.path): mistake for mistake in reversed(mistakes)}
     return (None if mistakes else policy), sorted(first.values())
 
 
-def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+def _drop_follow_up_errors(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Without lists that are too short only because their items were rejected."""
     paths = [details["loc"] for details in errors]
     return [
@@ -119,7 +119,7 @@ def _explain(details: ErrorDetails) -> tuple[str, str]:
 
 
 def _unknown_key(path: Path) -> tuple[str, str]:
-    key, section = str(path[-1]), _section_at(path[:-1])
+    key, section = str(path[-1]), _find_section(path[:-1])
     fields = list(section.model_fields) if section else []
     near = get_close_matches(key.lower(), fields, 1, 0.6)
     if key == "<<":
@@ -129,7 +129,7 @@ def _unknown_key(path: Path) -> tuple[str, str]:
     return f"unknown key '{key}'", f"Known here: {', '.join(fields)}"
 
 
-def _section_at(path: Path) -> type[BaseModel] | None:
+def _find_section(path: Path) -> type[BaseModel] | None:
     section: type[BaseModel] = Policy
     for step in path:
         if isinstance(step, int):
@@ -152,12 +152,12 @@ def _section_in(annotation: object) -> type[BaseModel] | None:
 class _Schema(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, timedelta):
-            return format_duration(dft)
+            return format_policy_duration(dft)
         # A section's default says nothing that its own keys do not say.
         return super().encode_default({} if isinstance(dft, BaseModel) else dft)
 
 
-def schema() -> dict[str, Any]:
+def json_schema() -> dict[str, Any]:
     """The JSON Schema of policy.yaml, as in docs/policy.schema.json."""
     made = Policy.model_json_schema(schema_generator=_Schema)
     return {

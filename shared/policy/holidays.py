@@ -18,13 +18,13 @@ def days_off(power: PowerPolicy) -> DayOff:
     spans = [(vacation.first, vacation.last, vacation.name) for vacation in power.vacations]
     public: DayOff = _public_holidays(power)
 
-    def name_of(day: date) -> str:
+    def holiday_name(day: date) -> str:
         for first, last, name in spans:
             if first <= day <= last:
                 return name
         return public(day)
 
-    return name_of
+    return holiday_name
 
 
 def _public_holidays(power: PowerPolicy) -> DayOff:

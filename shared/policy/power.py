@@ -9,8 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from shared.policy.countries import check_country
 
-from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, at_most, wrong
-from .values import Window, overlaps
+from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, max_hours, reject
+from .values import Window, find_overlaps
 
 
 class Holidays(Section):
@@ -25,7 +25,7 @@ class Holidays(Section):
     def _exists(self) -> Self:
         complaint = check_country(self.country, self.subdivision)
         if complaint:
-            wrong(*complaint)
+            reject(*complaint)
         return self
 
 
@@ -39,9 +39,9 @@ class Vacation(Section):
     @model_validator(mode="after")
     def _is_forward(self) -> Self:
         if self.last < self.first:
-            wrong(f"ends on {self.last}, before it begins on {self.first}", "Exchange first and last")
+            reject(f"ends on {self.last}, before it begins on {self.first}", "Exchange first and last")
         if self.last - self.first > timedelta(days=366):
-            wrong("is longer than a year", "Check the years, or remove the machine's windows")
+            reject("is longer than a year", "Check the years, or remove the machine's windows")
         return self
 
 
@@ -66,16 +66,16 @@ class MachinePolicy(Section):
     @field_validator("windows")
     @classmethod
     def _apart(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
-        pairs = overlaps(windows)
+        pairs = find_overlaps(windows)
         if pairs:
             texts = "; ".join(f"'{windows[left]}' and '{windows[right]}'" for left, right in pairs)
-            wrong(f"windows overlap: {texts}", "Join them, or move one")
+            reject(f"windows overlap: {texts}", "Join them, or move one")
         return windows
 
     @model_validator(mode="after")
     def _is_named(self) -> Self:
         if (self.name is None) == (self.tag is None):
-            wrong("a machine needs either a name or a tag", "Give one of the two")
+            reject("a machine needs either a name or a tag", "Give one of the two")
         return self
 
     @property
@@ -94,28 +94,28 @@ class PowerPolicy(Section):
     vacations: tuple[Vacation, ...] = Field(
         default=(), description="spans of days on which machines stay off"
     )
-    warning: Annotated[Duration, at_most(4)] = Field(
+    warning: Annotated[Duration, max_hours(4)] = Field(
         default=timedelta(minutes=15), description="how long before a stop the chat is warned"
     )
-    graceful_stop: Annotated[Duration, at_most(1)] = Field(
+    graceful_stop: Annotated[Duration, max_hours(1)] = Field(
         default=timedelta(minutes=5), description="time for `microk8s stop` before deallocation"
     )
-    min_up: Annotated[Duration, at_most(24)] = Field(
+    min_up: Annotated[Duration, max_hours(24)] = Field(
         default=timedelta(minutes=30), description="once started, a machine runs at least so long"
     )
-    max_hold: Annotated[Duration, at_most(48)] = Field(
+    max_hold: Annotated[Duration, max_hours(48)] = Field(
         default=timedelta(hours=12), description="longest time for which work in flight delays a stop"
     )
-    settle: Annotated[Duration, at_most(4)] = Field(
+    settle: Annotated[Duration, max_hours(4)] = Field(
         default=timedelta(minutes=15), description="after which a start or stop without effect has failed"
     )
 
     @field_validator("machines")
     @classmethod
-    def _differ(cls, machines: tuple[MachinePolicy, ...]) -> tuple[MachinePolicy, ...]:
+    def _check_unique_names(cls, machines: tuple[MachinePolicy, ...]) -> tuple[MachinePolicy, ...]:
         seen: set[tuple[str, str]] = set()
         for machine in machines:
             if (machine.kind, machine.label.lower()) in seen:
-                wrong(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
+                reject(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
             seen.add((machine.kind, machine.label.lower()))
         return machines

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .document import schema
+from .document import json_schema
 
 _HEAD = """# policy.yaml
 
 What the team decides, in one file under review. Every key has a default; unknown keys are mistakes.
-`groundcrew policy check` reports every mistake with its line and a cure. Editors that know the YAML
+`groundcrew policy check` reports every mistake with its line and a hint. Editors that know the YAML
 language server complete and check it by the schema beside this page. Secrets and addresses are app
 settings, never here.
 
@@ -31,44 +31,46 @@ Generated from `shared/policy`; do not edit.
 
 def schema_text() -> str:
     """The content of docs/policy.schema.json."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def reference_text() -> str:
     """The content of docs/policy.md."""
-    made = schema()
+    made = json_schema()
     lines = [_HEAD]
     top = {name: value for name, value in made["properties"].items() if "$ref" not in value}
-    lines += ["| key | kind | default | meaning |", "|---|---|---|---|", *_rows(made, top, ""), ""]
+    lines += ["| key | kind | default | meaning |", "|---|---|---|---|", *_table_rows(made, top, ""), ""]
     for name, value in made["properties"].items():
         if "$ref" in value:
-            target = _target(made, value)
+            target = _resolve_ref(made, value)
             lines += [f"## {name}", "", target["description"], ""]
             lines += ["| key | kind | default | meaning |", "|---|---|---|---|"]
-            lines += [*_rows(made, target["properties"], f"{name}.", target.get("required", ())), ""]
+            lines += [*_table_rows(made, target["properties"], f"{name}.", target.get("required", ())), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _target(made: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+def _resolve_ref(made: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = made["$defs"][value["$ref"].rpartition("/")[2]]
     return found
 
 
-def _rows(made: dict[str, Any], properties: dict[str, Any], prefix: str, required: Any = ()) -> list[str]:
+def _table_rows(
+    made: dict[str, Any], properties: dict[str, Any], prefix: str, required: Any = ()
+) -> list[str]:
     rows = []
     for name, value in properties.items():
-        section, many = _section(value)
+        section, many = _nested_section(value)
         path = f"{prefix}{name}{'[]' if many else ''}"
-        default = "required" if name in required else _default(value)
-        kind = "list" if many else "section" if section else _kind(value)
+        default = "required" if name in required else _format_default(value)
+        kind = "list" if many else "section" if section else _format_type(value)
         rows.append(f"| `{path}` | {kind} | {default} | {value.get('description', '')} |")
         if section:
-            target = _target(made, section)
-            rows += _rows(made, target["properties"], f"{path}.", target.get("required", ()))
+            target = _resolve_ref(made, section)
+            rows += _table_rows(made, target["properties"], f"{path}.", target.get("required", ()))
     return rows
 
 
-def _section(value: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
+def _nested_section(value: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
     if "$ref" in value:
         return value, False
     if "$ref" in value.get("items", {}):
@@ -79,21 +81,23 @@ def _section(value: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
     return None, False
 
 
-def _default(value: dict[str, Any]) -> str:
+def _format_default(value: dict[str, Any]) -> str:
     default = value.get("default")
     return "" if default in (None, {}, []) else f"`{json.dumps(default, ensure_ascii=False).strip(chr(34))}`"
 
 
-def _kind(value: dict[str, Any]) -> str:
+def _format_type(value: dict[str, Any]) -> str:
     if "enum" in value:
         return " \\| ".join(f"`{choice}`" for choice in value["enum"])
     if "const" in value:
         return f"`{value['const']}`"
     if "anyOf" in value:
-        kinds = dict.fromkeys(_kind(choice) for choice in value["anyOf"] if choice.get("type") != "null")
+        kinds = dict.fromkeys(
+            _format_type(choice) for choice in value["anyOf"] if choice.get("type") != "null"
+        )
         return " or ".join(kinds)
     if value.get("type") == "array":
-        return f"list of {_kind(value['items'])}"
+        return f"list of {_format_type(value['items'])}"
     if value.get("pattern", "").startswith("^([0-9]{1,6}[smhdw])"):
         return "duration"
     if value.get("format") == "date":

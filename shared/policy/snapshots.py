@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from .backup import Retention
-from .base import Duration, Section, TagPair, wrong
+from .base import Duration, Section, TagPair, reject
 
 # https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots#restrictions
 AZURE_SNAPSHOTS_PER_DISK = 500
@@ -47,11 +47,11 @@ class SnapshotPolicy(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.every < timedelta(hours=1):
-            wrong("every is shorter than an hour", "Write 1h or more; the oplog covers the time between")
+            reject("every is shorter than an hour", "Write 1h or more; the oplog covers the time between")
         if self.every > self.keep.daily:
-            wrong("a snapshot would be removed before the next is made", "Keep daily longer than every")
+            reject("a snapshot would be removed before the next is made", "Keep daily longer than every")
         if self.keep.daily / self.every > self.max_per_disk:
-            wrong(
+            reject(
                 f"{self.keep.daily // self.every} snapshots would exceed max_per_disk", "Snapshot less often"
             )
         return self

@@ -1,6 +1,6 @@
 """The small languages of policy.yaml: durations, sizes, weekly windows. Plain values, no library.
 
-Each parser raises `ValueError` whose two arguments are the problem and its cure.
+Each parser raises `ValueError` whose two arguments are the problem and the hint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SIZE_BYTES = {
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
 _WINDOW = re.compile(r"([A-Za-z*][A-Za-z,*-]*) +(\d{1,2}):(\d\d) *- *(\d{1,2}):(\d\d)", re.ASCII)
-_WINDOW_CURE = "Write it like 'Mon-Fri 07:00-19:00', 'Sat,Sun 22:00-02:00' or 'daily 00:00-24:00'"
+_WINDOW_HINT = "Write it like 'Mon-Fri 07:00-19:00', 'Sat,Sun 22:00-02:00' or 'daily 00:00-24:00'"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -38,7 +38,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def format_duration(duration: timedelta) -> str:
+def format_policy_duration(duration: timedelta) -> str:
     """A short text that `parse_duration` reads back, to the second: `14d`, `36h`, `90m`, `2d3h5m`."""
     rest, parts = int(duration.total_seconds()), []
     for unit, below in (("d", 0), ("h", 0), ("m", 4 * 3600)):
@@ -74,21 +74,21 @@ class Window:
     def __str__(self) -> str:
         days = "daily" if len(self.days) == 7 else ",".join(WEEKDAYS[day] for day in sorted(self.days))
         end = self.end if self.end <= DAY_MINUTES else self.end - DAY_MINUTES
-        return f"{days} {_clock(self.start)}-{_clock(end)}"
+        return f"{days} {_format_minutes(self.start)}-{_format_minutes(end)}"
 
 
 def parse_window(text: str) -> Window:
     """A window like `Mon-Fri 07:00-19:00`; one that ends before it begins runs over midnight."""
     match = _WINDOW.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"'{text}' is not a window", _WINDOW_CURE)
-    start, end = _minutes(match[2], match[3], text), _minutes(match[4], match[5], text)
+        raise ValueError(f"'{text}' is not a window", _WINDOW_HINT)
+    start, end = _parse_minutes(match[2], match[3], text), _parse_minutes(match[4], match[5], text)
     if start in (end, DAY_MINUTES):
         raise ValueError(f"'{text}' begins when it ends", "For a whole day write 00:00-24:00")
-    return Window(_days(match[1], text), start, end if end > start else end + DAY_MINUTES)
+    return Window(_parse_days(match[1], text), start, end if end > start else end + DAY_MINUTES)
 
 
-def overlaps(windows: tuple[Window, ...]) -> list[tuple[int, int]]:
+def find_overlaps(windows: tuple[Window, ...]) -> list[tuple[int, int]]:
     """Pairs of indices of windows that share a minute of the week; the later index last."""
     week = 7 * DAY_MINUTES
     spans = sorted(
@@ -107,30 +107,30 @@ def overlaps(windows: tuple[Window, ...]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _clock(minutes: int) -> str:
+def _format_minutes(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def _minutes(hours: str, minutes: str, text: str) -> int:
+def _parse_minutes(hours: str, minutes: str, text: str) -> int:
     total = int(hours) * 60 + int(minutes)
     if int(minutes) > 59 or total > DAY_MINUTES:
-        raise ValueError(f"'{text}' has a time that no clock shows", _WINDOW_CURE)
+        raise ValueError(f"'{text}' has a time that no clock shows", _WINDOW_HINT)
     return total
 
 
-def _days(text: str, whole: str) -> frozenset[int]:
+def _parse_days(text: str, whole: str) -> frozenset[int]:
     if text.lower() in ("daily", "*"):
         return frozenset(range(7))
     days: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        begin, end = _day(first, whole), _day(last if dash else first, whole)
+        begin, end = _parse_day(first, whole), _parse_day(last if dash else first, whole)
         days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
     return frozenset(days)
 
 
-def _day(name: str, whole: str) -> int:
+def _parse_day(name: str, whole: str) -> int:
     for index, day in enumerate(WEEKDAYS):
         if name.title() == day:
             return index
-    raise ValueError(f"'{whole}' has a weekday '{name}' that there is not", _WINDOW_CURE)
+    raise ValueError(f"'{whole}' has a weekday '{name}' that there is not", _WINDOW_HINT)

@@ -54,7 +54,7 @@ class Document:
         return 1, 1
 
 
-class _TooMuchError(yaml.YAMLError):
+class _TooLargeError(yaml.YAMLError):
     """Deeper or, with its aliases unfolded, longer than any policy."""
 
 
@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _TooMuchError
+            raise _TooLargeError
         try:
             return super().compose_node(parent, index)
         finally:
@@ -84,94 +84,100 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
-def read(text: str) -> Document:
+def parse_yaml(text: str) -> Document:
     """The document; when its form is broken, `data` is None and `mistakes` says why."""
     document = Document()
     if len(text) > MAX_CHARACTERS:
-        return _broken(document, (1, 1), "the file is larger than 256 KiB", "A policy is a page or two")
+        return _add_mistake(document, (1, 1), "the file is larger than 256 KiB", "A policy is a page or two")
     if not text.strip():
-        return _broken(document, (1, 1), "the file is empty", "Start from the policy.yaml of the repository")
+        return _add_mistake(
+            document, (1, 1), "the file is empty", "Start from the policy.yaml of the repository"
+        )
     try:
         node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):
-            return _broken(
+            return _add_mistake(
                 document, (1, 1), "the file is not a mapping", "Begin with 'timezone: Europe/Berlin'"
             )
-        document.data = _value(document, node, ())
+        document.data = _read_node(document, node, ())
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        return _unreadable(document, text, error)
+        return _explain_yaml_error(document, text, error)
     return document
 
 
-def _broken(document: Document, place: Place, problem: str, hint: str, path: Path = ()) -> Document:
-    document.mistakes.append(Mistake(*place, dotted(path), problem, hint))
+def _add_mistake(document: Document, place: Place, problem: str, hint: str, path: Path = ()) -> Document:
+    document.mistakes.append(Mistake(*place, format_path(path), problem, hint))
     return document
 
 
-def dotted(path: Path) -> str:
+def format_path(path: Path) -> str:
     """`('power', 'machines', 0, 'name')` as `power.machines[0].name`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def _unreadable(document: Document, text: str, error: Exception) -> Document:
+def _explain_yaml_error(document: Document, text: str, error: Exception) -> Document:
     tabs = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r" *\t\s*\S", line)]
     for number in tabs:
         column = text.splitlines()[number - 1].index("\t") + 1
-        _broken(document, (number, column), "a tab indents this line", "YAML takes spaces only")
+        _add_mistake(document, (number, column), "a tab indents this line", "YAML takes spaces only")
     mark = getattr(error, "problem_mark", None)
     place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    if isinstance(error, _TooMuchError | RecursionError):
+    if isinstance(error, _TooLargeError | RecursionError):
         problem = f"more than {MAX_DEPTH} levels or {MAX_VALUES} values, aliases unfolded"
-        return _broken(document, place, problem, "Write the few values of a policy out")
+        return _add_mistake(document, place, problem, "Write the few values of a policy out")
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        return _broken(document, (line, 1), "a character that YAML does not allow", "Remove or escape it")
+        return _add_mistake(
+            document, (line, 1), "a character that YAML does not allow", "Remove or escape it"
+        )
     if place[0] not in tabs:
         problem = getattr(error, "problem", None) or "not YAML"
-        _broken(
+        _add_mistake(
             document, place, f"not readable as YAML: {problem}", "Check quotes, colons and indentation here"
         )
     return document
 
 
-def _place(node: yaml.Node) -> Place:
+def _node_place(node: yaml.Node) -> Place:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def _value(document: Document, node: yaml.Node, path: Path) -> object:
-    document.values.setdefault(path, _place(node))
+def _read_node(document: Document, node: yaml.Node, path: Path) -> object:
+    document.values.setdefault(path, _node_place(node))
     document.nodes += 1
     if document.nodes > MAX_VALUES or len(path) > MAX_DEPTH:
-        raise _TooMuchError
+        raise _TooLargeError
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-        return _mapping(document, node, path)
+        return _read_mapping(document, node, path)
     if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-        return [_value(document, child, (*path, index)) for index, child in enumerate(node.value)]
+        return [_read_node(document, child, (*path, index)) for index, child in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
-        return _scalar(document, node, path)
-    _broken(document, _place(node), f"the tag {node.tag} is not allowed", "Remove it", path)
+        return _read_scalar(document, node, path)
+    _add_mistake(document, _node_place(node), f"the tag {node.tag} is not allowed", "Remove it", path)
     return None
 
 
-def _mapping(document: Document, node: yaml.MappingNode, path: Path) -> dict[str, object]:
+def _read_mapping(document: Document, node: yaml.MappingNode, path: Path) -> dict[str, object]:
     data: dict[str, object] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            _broken(document, _place(key_node), "a key is not plain text", "Write 'key: value'", path)
+            _add_mistake(
+                document, _node_place(key_node), "a key is not plain text", "Write 'key: value'", path
+            )
             continue
         key = str(key_node.value)
         inner = (*path, key)
         if key in data:
             first = document.keys[inner][0]
             hint = "Keep one of the two"
-            _broken(document, _place(key_node), f"this key stands already on line {first}", hint, inner)
+            _add_mistake(document, _node_place(key_node), f"this key is already on line {first}", hint, inner)
             continue
-        document.keys[inner] = _place(key_node)
-        data[key] = _value(document, value_node, inner)
+        document.keys[inner] = _node_place(key_node)
+        data[key] = _read_node(document, value_node, inner)
     return data
 
 
-def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> object:
+def _read_scalar(document: Document, node: yaml.ScalarNode, path: Path) -> object:
     kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
     try:
         text.encode()  # a lone surrogate from an escape is no text
@@ -187,9 +193,13 @@ def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> object:
             case "float":
                 return float(text)
     except (ValueError, KeyError):
-        _broken(
-            document, _place(node), f"not a value of the kind {kind}", "Remove the tag or the escape", path
+        _add_mistake(
+            document,
+            _node_place(node),
+            f"not a value of the kind {kind}",
+            "Remove the tag or the escape",
+            path,
         )
         return None
-    _broken(document, _place(node), f"the tag {node.tag} is not allowed", "Remove it", path)
+    _add_mistake(document, _node_place(node), f"the tag {node.tag} is not allowed", "Remove it", path)
     return None

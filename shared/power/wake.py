@@ -20,8 +20,8 @@ from shared.kernel.ports import Blobs, Clock
 from shared.power.model import State
 from shared.power.reconcile import Outcome
 from shared.power.wake_html import HOURS, Card, render
-from shared.web.html import SECURITY_HEADERS, Page, html, refusal
-from shared.web.signin import Person, person_of, please_sign_in
+from shared.web.html import SECURITY_HEADERS, Page, html_page, render_refusal
+from shared.web.signin import Principal, authenticate, sign_in_required
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ class Request:
 
 def answer(wake: Wake, request: Request) -> Page:
     """The page for GET, a start for POST. Never raises what a person could do nothing about."""
-    person = person_of(wake.sign_in, request.headers)
+    person = authenticate(wake.sign_in, request.headers)
     if person is None:
-        return please_sign_in(wake.sign_in, "/api/wake")
+        return sign_in_required(wake.sign_in, "/api/wake")
     if request.method == "POST":
         return _start(wake, request, person)
     try:
@@ -67,25 +67,25 @@ def answer(wake: Wake, request: Request) -> Page:
     except GroundcrewError as error:
         log.warning("wake.failed", extra={"error": str(error)})
         body = render([], who=person.name, token="", note=f"Azure cannot be asked now: {error.message}")
-        return html(503, body)
+        return html_page(503, body)
     cards = [card_of(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
-    return html(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))
+    return html_page(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))
 
 
-def _start(wake: Wake, request: Request, person: Person) -> Page:
+def _start(wake: Wake, request: Request, person: Principal) -> Page:
     form = _form(request.body)
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return html(403, refusal("Refused", "The request came from another site."))
+        return html_page(403, render_refusal("Refused", "The request came from another site."))
     if not _is_valid(wake, person, form.get("token", "")):
         link = ("wake", "Back to the page")
-        return html(403, refusal("Refused", "The page was too old. Please try again.", link=link))
+        return html_page(403, render_refusal("Refused", "The page was too old. Please try again.", link=link))
     hours, machine = form.get("hours", ""), form.get("machine", "")
     if hours not in map(str, HOURS) or not machine:
-        return html(400, refusal("Refused", "That is not what the page asks for."))
+        return html_page(400, render_refusal("Refused", "That is not what the page asks for."))
     try:
         wake.order(machine, f"up for {hours}h", person.name)
     except GroundcrewError as error:
-        return html(400, refusal("Refused", str(error)))
+        return html_page(400, render_refusal("Refused", str(error)))
     log.info("wake.ordered", extra={"machine": machine, "hours": hours, "by": person.name})
     try:
         wake.tick()
@@ -122,13 +122,13 @@ def _form(body: bytes) -> dict[str, str]:
     return {name: values[0] for name, values in found.items()}
 
 
-def _token(wake: Wake, person: Person, now: datetime) -> str:
+def _token(wake: Wake, person: Principal, now: datetime) -> str:
     """Signed with a key of our own and bound to the person and to a time: nothing another site can know."""
     expires = int((now + _TOKEN_LIFE).timestamp())
     return f"{expires}.{_signature(_key(wake.state), person, expires)}"
 
 
-def _is_valid(wake: Wake, person: Person, token: str) -> bool:
+def _is_valid(wake: Wake, person: Principal, token: str) -> bool:
     expires, _, signature = token.partition(".")
     if not (expires.isascii() and expires.isdigit() and len(expires) < 12):
         return False
@@ -138,7 +138,7 @@ def _is_valid(wake: Wake, person: Person, token: str) -> bool:
     return good and wake.clock.now() < datetime.fromtimestamp(int(expires), UTC)
 
 
-def _signature(key: bytes, person: Person, expires: int) -> str:
+def _signature(key: bytes, person: Principal, expires: int) -> str:
     return hmac.new(key, f"wake|{expires}|{person.id}".encode(), sha256).hexdigest()
 
 

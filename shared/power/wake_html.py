@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from shared.web.html import document, foot
+from shared.web.html import render_document, render_footer
 
 HOURS = (1, 2, 4, 8)
 
@@ -29,7 +29,9 @@ def render(cards: Sequence[Card], *, who: str, token: str, note: str = "") -> st
     parts = [_card(card, token) for card in cards] or ["<p>No machine is under schedule.</p>"]
     if note:
         parts.insert(0, f'<p class="state bad" role="alert">{escape(note)}</p>')
-    return document("Wake the chat", "".join(parts) + foot(who, refresh=refresh), refresh=refresh)
+    return render_document(
+        "Wake the chat", "".join(parts) + render_footer(who, refresh=refresh), refresh=refresh
+    )
 
 
 def _card(card: Card, token: str) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.policy.values import format_duration
+from shared.policy.values import format_policy_duration
 
 if TYPE_CHECKING:
     from shared.policy import Retention
@@ -151,10 +151,10 @@ def _in_any_case(item: Item, now: datetime) -> Iterator[str]:
 
 def _limits(ordered: list[Item], rules: Retention) -> list[tuple[timedelta, str]]:
     """How old each item may become, and the same as a text."""
-    ages = {name: (age, format_duration(age)) for name, age in rules.ages.items()}
+    ages = {name: (age, format_policy_duration(age)) for name, age in rules.ages.items()}
     # A class that policy no longer has keeps its items as long as the longest-lived one does.
     longest = max(ages.values())
-    failed = (rules.failed, format_duration(rules.failed))
+    failed = (rules.failed, format_policy_duration(rules.failed))
     return [ages.get(item.klass, longest) if item.complete else failed for item in ordered]
 
 

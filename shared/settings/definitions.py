@@ -1,11 +1,11 @@
-"""All settings: the names, what they are for, an example of each. Reading them is `shared.config`'s."""
+"""Every setting: its name, its purpose, an example. `shared.settings.environment` reads them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent  # where policy.yaml lies
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,14 @@ PRICES = Setting(
 )
 CHAT = Setting(
     "GROUNDCREW_CHAT",
-    "Rocket.Chat's address, to see whether it is well after a start. Empty looks at the machine only.",
+    "Rocket.Chat's address, to see whether it is healthy after a start. Empty looks at the machine only.",
     "https://chat.example.org",
     default="",
 )
 NOTIFY = Setting(
     "GROUNDCREW_NOTIFY_URLS",
     "The addresses of policy's routes: `name=url`, separated by white space, as apprise knows them. A name "
-    "may have several. Empty tells nobody.",
+    "may have several. Empty sends no notifications.",
     "chat=rockets://<id>/<token>@chat.example.org oncall=mailtos://<user>:<password>@example.org",
     default="",
     secret=True,

@@ -35,12 +35,12 @@ _ADDRESS = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def schedule(timer: str) -> str:
+def timer_schedule(timer: str) -> str:
     """The timer's NCRONTAB expression: `GROUNDCREW_SCHEDULE_<TIMER>` or the default."""
-    return os.environ.get(schedule_setting(timer)) or SCHEDULES[timer]
+    return os.environ.get(schedule_setting_name(timer)) or SCHEDULES[timer]
 
 
-def schedule_setting(timer: str) -> str:
+def schedule_setting_name(timer: str) -> str:
     """The name of the app setting that changes a timer's schedule."""
     return f"GROUNDCREW_SCHEDULE_{timer.upper()}"
 
@@ -79,12 +79,12 @@ class Environment:
         if account := self.values.get(f"{STORAGE.name}__accountName", "").strip():
             client_id = self.values.get(f"{STORAGE.name}__clientId", "").strip()
             return StorageAccount.by_identity(account, client_id=client_id)
-        return named(STORAGE, StorageAccount.by_connection_string, self.get(STORAGE))
+        return parse_setting(STORAGE, StorageAccount.by_connection_string, self.get(STORAGE))
 
     def backup_storage(self) -> StorageAccount:
         """Where backups lie."""
         text = self.get(BACKUP_STORAGE)
-        return named(BACKUP_STORAGE, storage, text) if text else self.host_storage()
+        return parse_setting(BACKUP_STORAGE, parse_storage_account, text) if text else self.host_storage()
 
     def url(self) -> str:
         """The app's own address, without a slash at its end; empty if none is known. Raises UsageError."""
@@ -93,7 +93,7 @@ class Environment:
             # App Service sets it to the app's default name, core tools to localhost and the port.
             host = re.sub(r":\d+$", "", platform.lower())
             given = f"{'http' if host in _LOOPBACK else 'https'}://{platform}"
-        return named(URL, address, given) if given else ""
+        return parse_setting(URL, parse_site_address, given) if given else ""
 
     def wake_sign_in(self) -> str:
         """Who vouches for people at the pages; empty for nobody. Raises UsageError."""
@@ -120,7 +120,7 @@ def environment() -> Environment:
     return Environment(os.environ)
 
 
-def storage(text: str) -> StorageAccount:
+def parse_storage_account(text: str) -> StorageAccount:
     """A storage account given as a name, a URL, a connection string or a SAS URL. Raises UsageError."""
     if "sig=" in text and text.startswith("http"):
         return StorageAccount.by_sas_url(text)
@@ -129,7 +129,7 @@ def storage(text: str) -> StorageAccount:
     return StorageAccount.by_identity(text)
 
 
-def address(text: str) -> str:
+def parse_site_address(text: str) -> str:
     """A site's address without a path or a slash at its end: https, or http on this machine.
 
     Raises UsageError.
@@ -173,7 +173,7 @@ def all_or_nothing(**readers: Callable[[], Any]) -> dict[str, Any]:
     return values
 
 
-def named(setting: Setting, parse: Callable[[str], T], text: str) -> T:
+def parse_setting(setting: Setting, parse: Callable[[str], T], text: str) -> T:
     """`parse(text)`, whose UsageError then names the setting and gives its example."""
     try:
         return parse(text)
@@ -182,7 +182,7 @@ def named(setting: Setting, parse: Callable[[str], T], text: str) -> T:
         raise UsageError(f"{setting.name}: {error.message}", value=error.value, hint=example) from error
 
 
-def table() -> str:
+def settings_table() -> str:
     """The reference of all settings, in Markdown: docs/settings.md is this text."""
     rows = ["| setting | what it is | default | example |", "|---|---|---|---|"]
     for s in SETTINGS:
@@ -191,7 +191,7 @@ def table() -> str:
         rows.append(f"| {name} | {s.purpose} | {default} | `{s.example}` |")
     for timer, expression in SCHEDULES.items():
         purpose = f"When the timer `{timer}` fires: NCRONTAB with seconds, in UTC."
-        rows.append(f"| `{schedule_setting(timer)}` | {purpose} | `{expression}` | `{expression}` |")
+        rows.append(f"| `{schedule_setting_name(timer)}` | {purpose} | `{expression}` | `{expression}` |")
     return "\n".join(rows) + "\n"
 
 

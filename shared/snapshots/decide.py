@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from shared.policy.values import format_duration
+from shared.policy.values import format_policy_duration
 from shared.retention.decide import Item, Remove, RetentionDecision, choose_class, plan_retention
 
 if TYPE_CHECKING:
@@ -213,5 +213,7 @@ def _create(
     if newest is None:
         because = "no good snapshot yet"
     else:
-        because = f"newest good is of {newest:%Y-%m-%d %H:%MZ}, due after {format_duration(policy.every)}"
+        because = (
+            f"newest good is of {newest:%Y-%m-%d %H:%MZ}, due after {format_policy_duration(policy.every)}"
+        )
     return Create(disk, snapshot_name(disk, now), made_as, tags, because)

@@ -16,7 +16,7 @@ JOBS = ("backup", "deploy", "snapshots")
 _RUNS_SHOWN = 3
 
 
-def report(
+def build_status(
     backups: Blobs, state: Blobs, clock: Clock, more: Mapping[str, Callable[[], Any]]
 ) -> dict[str, Any]:
     """Every section by itself: one that fails says why, and hides no other."""

@@ -1,6 +1,6 @@
-"""What all pages share: their frame and look, the headers they go with, and the page that says no.
+"""The frame of every page: layout, style, security headers, and the page for a refused request.
 
-Made for a phone, without scripts and without anything from elsewhere.
+Designed for a phone, without scripts and without external resources.
 """
 
 from __future__ import annotations
@@ -47,36 +47,36 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer."""
+    """An HTTP response."""
 
     status: int
     body: str
     headers: Mapping[str, str]
 
 
-def html(status: int, body: str) -> Page:
-    """An answer that is shown."""
+def html_page(status: int, body: str) -> Page:
+    """A response with an HTML body and the security headers."""
     return Page(status, body, {**SECURITY_HEADERS, "Content-Type": "text/html; charset=utf-8"})
 
 
-def document(title: str, body: str, *, refresh: bool = False) -> str:
-    """The whole document around a body that is HTML already; with `refresh` it is loaded again by itself."""
-    again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
+def render_document(title: str, body: str, *, refresh: bool = False) -> str:
+    """The document around a body of trusted HTML; with `refresh` the browser reloads it every 15 s."""
+    reload_tag = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1">{again}'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">{reload_tag}'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )
 
 
-def foot(who: str, *, refresh: bool) -> str:
-    """The last line: who looks, and whether the page looks again."""
-    again = " This page looks again by itself." if refresh else ""
-    return f"<small>Signed in as {escape(who)}.{again}</small>"
+def render_footer(who: str, *, refresh: bool) -> str:
+    """The last line: who is signed in, and whether the page reloads by itself."""
+    note = f" Reloads every {REFRESH_SECONDS} seconds." if refresh else ""
+    return f"<small>Signed in as {escape(who)}.{note}</small>"
 
 
-def refusal(title: str, text: str, *, link: tuple[str, str] | None = None) -> str:
-    """A page that says no, and where to go from there."""
-    more = f'<nav><a href="{escape(link[0])}">{escape(link[1])}</a></nav>' if link else ""
-    return document(title, f"<p>{escape(text)}</p>{more}")
+def render_refusal(title: str, text: str, *, link: tuple[str, str] | None = None) -> str:
+    """A page that refuses a request, with an optional link (address, text)."""
+    navigation = f'<nav><a href="{escape(link[0])}">{escape(link[1])}</a></nav>' if link else ""
+    return render_document(title, f"<p>{escape(text)}</p>{navigation}")

@@ -1,6 +1,6 @@
-"""Who looks at a page. The pages stand behind App Service authentication, which tells who asks in a header
-and strips what the outside puts there; so they are closed unless the settings or the platform say that
-authentication is on.
+"""Who is signed in at a page. The pages are behind App Service authentication, which names the principal in a
+request header and removes any such header of the client. So the pages are closed unless the settings or the
+platform say that authentication is on.
 
 https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
 """
@@ -13,28 +13,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from shared.web.html import Page, html, refusal
+from shared.web.html import Page, html_page, render_refusal
 
-APP_SERVICE, NOBODY = "app-service", "none"  # who vouches for the person
+APP_SERVICE, NO_SIGN_IN = "app-service", "none"  # values of GROUNDCREW_WAKE_SIGN_IN
 _ID_CLAIMS = ("http://schemas.microsoft.com/identity/claims/objectidentifier", "oid", "sub")
 _NAME_CLAIMS = ("preferred_username", "email", "name")
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Who asks: an id that does not change, and a name to show."""
+class Principal:
+    """A signed-in person: an id that does not change, and a display name."""
 
     id: str
     name: str
 
 
-def person_of(sign_in: str, headers: Mapping[str, str]) -> Person | None:
-    """Who App Service says it is; nobody if it says nothing that can be read.
+def authenticate(sign_in: str, headers: Mapping[str, str]) -> Principal | None:
+    """The principal that App Service names; None if it names none that can be read.
 
-    `sign_in` is APP_SERVICE, NOBODY (on this machine only), or closed; names of headers are in lower case.
+    `sign_in` is APP_SERVICE, NO_SIGN_IN (on this machine only), or closed; header names in lower case.
     """
-    if sign_in == NOBODY:
-        return Person("local", "somebody on this machine")
+    if sign_in == NO_SIGN_IN:
+        return Principal("local", "a user of this machine")
     if sign_in != APP_SERVICE:
         return None
     try:
@@ -44,14 +44,14 @@ def person_of(sign_in: str, headers: Mapping[str, str]) -> Person | None:
         return None
     id_ = _first(claims, _ID_CLAIMS) or headers.get("x-ms-client-principal-id", "")
     name = _first(claims, _NAME_CLAIMS) or headers.get("x-ms-client-principal-name", "") or id_
-    return Person(id_, name[:100]) if id_ else None
+    return Principal(id_, name[:100]) if id_ else None
 
 
-def please_sign_in(sign_in: str, back: str) -> Page:
-    """The answer to nobody; `back` is the path of the page that was asked for."""
+def sign_in_required(sign_in: str, return_path: str) -> Page:
+    """The 401 page; after the sign-in the browser returns to `return_path`."""
     text = "This page works only behind App Service authentication (setting GROUNDCREW_WAKE_SIGN_IN)."
-    link = (f"/.auth/login/aad?post_login_redirect_uri={quote(back)}", "Sign in")
-    return html(401, refusal("Please sign in", text, link=link if sign_in else None))
+    link = (f"/.auth/login/aad?post_login_redirect_uri={quote(return_path)}", "Sign in")
+    return html_page(401, render_refusal("Sign-in required", text, link=link if sign_in else None))
 
 
 def _first(claims: Mapping[str, str], names: Sequence[str]) -> str:

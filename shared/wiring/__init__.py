@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.settings import environment as config
+from shared.settings.environment import environment
 
 if TYPE_CHECKING:
     from shared.kernel.ports import Blobs, Clock, Queues
@@ -32,9 +32,9 @@ def clock() -> Clock:
 @cache
 def policy() -> Policy:
     """The policy file. Raises UsageError with every mistake in it."""
-    from shared.policy import load
+    from shared.policy import parse_policy
 
-    return load(config.environment().policy_text())
+    return parse_policy(environment().policy_text())
 
 
 @cache
@@ -48,13 +48,13 @@ def blobs(account: StorageAccount, container: str) -> Blobs:
 @cache
 def state() -> Blobs:
     """The container of run records, leases, holds and the audit trail."""
-    return blobs(config.environment().host_storage(), STATE)
+    return blobs(environment().host_storage(), STATE)
 
 
 @cache
 def backups() -> Blobs:
     """The container of backup sets, as the settings name it."""
-    return blobs(config.environment().backup_storage(), BACKUPS)
+    return blobs(environment().backup_storage(), BACKUPS)
 
 
 @cache
@@ -62,7 +62,7 @@ def queues() -> Queues:
     """The host's queues."""
     from shared.adapters.queues import open_queues
 
-    return open_queues(config.environment().host_storage())
+    return open_queues(environment().host_storage())
 
 
 def tool() -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, environment
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -36,14 +36,14 @@ class _FixedToken:
 @cache
 def credential() -> TokenCredential:
     """The app's identity, or a fixed token for the stand-in. Raises UsageError."""
-    env = config.environment()
-    token = env.secret(settings.RESOURCE_MANAGER_TOKEN)
+    env = environment()
+    token = env.secret(definitions.RESOURCE_MANAGER_TOKEN)
     if not token:
         from shared.azure.sdk import identity
 
         return identity()
-    if urlsplit(env.get(settings.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
-        name = settings.RESOURCE_MANAGER_TOKEN.name
+    if urlsplit(env.get(definitions.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
+        name = definitions.RESOURCE_MANAGER_TOKEN.name
         raise UsageError(
             f"{name} is for a stand-in on this machine only", hint="Remove it: an identity signs in."
         )
@@ -51,11 +51,11 @@ def credential() -> TokenCredential:
 
 
 def _place() -> dict[str, str]:
-    env = config.environment()
-    read = config.all_or_nothing(
-        subscription=partial(env.get, settings.SUBSCRIPTION),
-        group=partial(env.get, settings.RESOURCE_GROUP),
-        base_url=partial(env.get, settings.RESOURCE_MANAGER),
+    env = environment()
+    read = all_or_nothing(
+        subscription=partial(env.get, definitions.SUBSCRIPTION),
+        group=partial(env.get, definitions.RESOURCE_GROUP),
+        base_url=partial(env.get, definitions.RESOURCE_MANAGER),
     )
     return dict(read)
 

@@ -7,8 +7,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, daily_time, environment, parse_setting, timer_schedule
 from shared.wiring import backups, clock, policy, queues, state, tool
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ def backup() -> BackupDeps:
     from shared.backup.deps import BackupDeps
     from shared.formats.manifest import Signer
 
-    env = config.environment()
-    values = config.all_or_nothing(
+    env = environment()
+    values = all_or_nothing(
         backups=backups,
         state=state,
         queues=queues,
-        mongodb=partial(env.secret, settings.MONGODB),
-        recipients=lambda: config.named(settings.RECIPIENTS, _recipients, env.get(settings.RECIPIENTS)),
-        signer=lambda: config.named(settings.SIGNING_KEY, Signer.parse, env.get(settings.SIGNING_KEY)),
+        mongodb=partial(env.secret, definitions.MONGODB),
+        recipients=lambda: parse_setting(
+            definitions.RECIPIENTS, _recipients, env.get(definitions.RECIPIENTS)
+        ),
+        signer=lambda: parse_setting(definitions.SIGNING_KEY, Signer.parse, env.get(definitions.SIGNING_KEY)),
         policy=policy,
     )
     mongodb, rules = values.pop("mongodb"), values.pop("policy")
@@ -41,8 +43,8 @@ def backup() -> BackupDeps:
         tool=tool(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
-        daily_at=config.daily_time(config.schedule("nightly_backup")) or time(1),
-        offline_reason=_offline_reason if env.values.get(settings.SUBSCRIPTION.name) else _never_offline,
+        daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
+        offline_reason=_offline_reason if env.values.get(definitions.SUBSCRIPTION.name) else _never_offline,
         **values,
     )
 

@@ -8,8 +8,8 @@ from shared.backup import job as backup
 from shared.cost import job as cost
 from shared.deploy import sweep
 from shared.power import job as power
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment
 from shared.snapshots import job as snapshots
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost as cost_wiring
@@ -18,13 +18,13 @@ from shared.wiring.power import power as power_wiring
 from shared.wiring.snapshots import snapshots as snapshots_wiring
 
 
-def jobs() -> dict[str, Callable[[], str]]:
+def overdue_jobs() -> dict[str, Callable[[], str]]:
     """The backup and forgotten deploys always; what is done in Azure where a subscription is named."""
     found: dict[str, Callable[[], str]] = {
         "backup": lambda: backup.run_overdue(backup_wiring()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
     }
-    if config.environment().values.get(settings.SUBSCRIPTION.name):
+    if environment().values.get(definitions.SUBSCRIPTION.name):
         found["power"] = _power
         found["snapshots"] = lambda: str(snapshots.tick(snapshots_wiring()))
         found["cost"] = lambda: str(cost.weekly(cost_wiring()))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, environment
 from shared.wiring import azure, clock, policy, state
 from shared.wiring.inventory import fleet
-from shared.wiring.notifications import notifications
+from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.cloud.prices import Prices
@@ -22,11 +22,11 @@ def cost() -> Cost:
     """All that the report needs. Raises UsageError with every bad setting."""
     from shared.cost.job import Cost
 
-    read = config.all_or_nothing(
+    read = all_or_nothing(
         fleet=fleet,
         disks=azure.disks,
         addresses=azure.addresses,
-        notifications=notifications,
+        notifier=notifier,
         prices=prices,
     )
     return Cost(cache=price_cache(), **read)
@@ -37,7 +37,7 @@ def prices() -> Prices:
     """List prices in policy's currency. Raises UsageError."""
     from shared.adapters.azure_prices import connect
 
-    url = config.environment().get(settings.PRICES)
+    url = environment().get(definitions.PRICES)
     return connect(policy().cost.currency, url=url, cache=price_cache())
 
 

@@ -7,11 +7,11 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, environment, parse_setting
 from shared.wiring import clock, policy, queues, state
 from shared.wiring.kubernetes import cluster, kubeconfig
-from shared.wiring.notifications import notifications
+from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.adapters.github import AppKey
@@ -32,7 +32,7 @@ def deploy_deps() -> DeployDeps:
     from shared.adapters import manifests
     from shared.deploy.deps import DeployBackups, DeployDeps
 
-    read = config.all_or_nothing(
+    read = all_or_nothing(
         forge=connect_forge, releases=connect_releases, cluster=cluster, state=state, queues=queues,
         smoke=_smoke, compatible=_compatible, notifications=_people, identities=_identities, rules=_rules,
         page=_page_address,
@@ -53,7 +53,7 @@ def deploy_deps() -> DeployDeps:
 def _page_address() -> str:
     from shared.deploy.page_html import PATH
 
-    url = config.environment().url()
+    url = environment().url()
     return f"{url}{PATH}" if url else ""
 
 
@@ -68,12 +68,12 @@ def deploy_page() -> DeployPage:
         state=state(),
         clock=clock(),
         zone=ZoneInfo(policy().timezone),
-        sign_in=config.environment().wake_sign_in(),
+        sign_in=environment().wake_sign_in(),
     )
 
 
 class NullNotifier:
-    """Where no address is set, nobody waits to be told."""
+    """Where no notification address is set."""
 
     def notify(self, _notice: Notice) -> bool:
         """See `Notifier.notify`."""
@@ -81,7 +81,7 @@ class NullNotifier:
 
 
 def _people() -> Notifier:
-    return notifications() if config.environment().get(settings.NOTIFY) else NullNotifier()
+    return notifier() if environment().get(definitions.NOTIFY) else NullNotifier()
 
 
 def _rules() -> DeployPolicy:
@@ -97,21 +97,21 @@ def connect_forge() -> Forge:
     """The chart's repository on GitHub. Raises UsageError."""
     from shared.adapters.github import connect
 
-    env = config.environment()
-    return connect(str(_rules().repository), _credentials(), clock(), url=env.get(settings.GITHUB))
+    env = environment()
+    return connect(str(_rules().repository), _credentials(), clock(), url=env.get(definitions.GITHUB))
 
 
 def _credentials() -> AppKey | TokenSource:
     from shared.adapters.github import AppKey, fixed_token
     from shared.kernel.secret import Secret
 
-    env = config.environment()
-    token, app = env.secret(settings.GITHUB_TOKEN), env.get(settings.GITHUB_APP)
+    env = environment()
+    token, app = env.secret(definitions.GITHUB_TOKEN), env.get(definitions.GITHUB_APP)
     if app:
-        key = env.secret(settings.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
+        key = env.secret(definitions.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
         return AppKey(app, Secret(key))
     if not token:
-        names = f"{settings.GITHUB_TOKEN.name} or {settings.GITHUB_APP.name}"
+        names = f"{definitions.GITHUB_TOKEN.name} or {definitions.GITHUB_APP.name}"
         raise UsageError(f"neither {names} is set", hint="See docs/settings.md.")
     return fixed_token(token)
 
@@ -122,7 +122,7 @@ def connect_releases() -> Releases:
     from shared.adapters.helm import connect
 
     rules = policy().deploy
-    helm = config.environment().get(settings.HELM)
+    helm = environment().get(definitions.HELM)
     return connect(kubeconfig(), rules.release, rules.namespace, binary=helm)
 
 
@@ -130,27 +130,29 @@ def _smoke() -> Callable[[str], Health]:
     from shared.adapters.chat_smoke import connect
     from shared.health.ports import Health
 
-    url = config.environment().get(settings.CHAT)
+    url = environment().get(definitions.CHAT)
     if url:
-        return config.named(settings.CHAT, connect, url).look
-    return lambda _version: Health(True, f"{settings.CHAT.name} is not set: only the cluster was asked")
+        return parse_setting(definitions.CHAT, connect, url).look
+    return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
 
 
 def _compatible() -> Callable[[str], tuple[str, ...] | None]:
     from shared.adapters.chat_releases import connect
 
-    url = config.environment().get(settings.CHAT_RELEASES)
-    return config.named(settings.CHAT_RELEASES, connect, url).compatible
+    url = environment().get(definitions.CHAT_RELEASES)
+    return parse_setting(definitions.CHAT_RELEASES, connect, url).compatible
 
 
 def _identities() -> list[Identity]:
     from shared.formats.agekeys import parse_identities
 
-    words = config.environment().get(settings.SOPS_AGE_KEY).split()
+    words = environment().get(definitions.SOPS_AGE_KEY).split()
     keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
     if len(keys) < len([word for word in words if not word.startswith("#")]):
-        raise UsageError(f"{settings.SOPS_AGE_KEY.name} has what is no age key", hint="See docs/settings.md.")
-    return [one for key in keys for one in config.named(settings.SOPS_AGE_KEY, parse_identities, key)]
+        raise UsageError(
+            f"{definitions.SOPS_AGE_KEY.name} has what is no age key", hint="See docs/settings.md."
+        )
+    return [one for key in keys for one in parse_setting(definitions.SOPS_AGE_KEY, parse_identities, key)]
 
 
 def _decrypt(text: str, name: str, identities: list[Identity]) -> DecryptedValues:

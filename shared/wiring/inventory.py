@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.settings import environment as config
+from shared.settings.environment import all_or_nothing, daily_time, timer_schedule
 from shared.wiring import azure, backups, clock, policy, state
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ def fleet(*, asks: bool = True) -> Fleet:
     from shared.policy import days_off
     from shared.power.inventory import Fleet
 
-    read = config.all_or_nothing(
-        switches=_switches if asks else dict, state=state, policy=policy, backups=backups
-    )
-    at = config.daily_time(config.schedule("nightly_backup"))
+    read = all_or_nothing(switches=_switches if asks else dict, state=state, policy=policy, backups=backups)
+    at = daily_time(timer_schedule("nightly_backup"))
     return Fleet(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment
 from shared.wiring import policy
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def kubeconfig() -> Secret:
     """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
     from shared.kernel.secret import Secret
 
-    given = config.environment().get(settings.KUBECONFIG)
+    given = environment().get(definitions.KUBECONFIG)
     if not given:
         raise UsageError(
-            f"{settings.KUBECONFIG.name} is not set", hint=f"For example: {settings.KUBECONFIG.example}"
+            f"{definitions.KUBECONFIG.name} is not set", hint=f"For example: {definitions.KUBECONFIG.example}"
         )
     if "\n" in given or given.startswith("{"):
         return Secret(given)
@@ -32,7 +32,7 @@ def kubeconfig() -> Secret:
         return Secret(Path(given).read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"{settings.KUBECONFIG.name} names no readable file", value=type(error).__name__
+            f"{definitions.KUBECONFIG.name} names no readable file", value=type(error).__name__
         ) from None
 
 

@@ -1,12 +1,12 @@
-"""The wiring of messages to people."""
+"""The wiring of notifications."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment, parse_setting
 from shared.wiring import clock, policy, state
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 @cache
-def notifications() -> Notifier:
-    """Whoever policy names, at the addresses of the settings. Raises UsageError, quoting no address."""
-    from shared.adapters.notifications import connect, parse_urls
+def notifier() -> Notifier:
+    """The routes of policy at the addresses of the settings. Raises UsageError, quoting no address."""
+    from shared.adapters.apprise import connect, parse_urls
     from shared.notifications.dedup import NotificationDedup
 
-    urls = config.named(settings.NOTIFY, parse_urls, config.environment().get(settings.NOTIFY))
+    urls = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
     return connect(urls, policy().notify, NotificationDedup(state(), clock()))

@@ -6,11 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, environment, parse_setting
 from shared.wiring import azure, clock, policy, state
 from shared.wiring.inventory import fleet
-from shared.wiring.notifications import notifications
+from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.health.ports import Probe
@@ -23,24 +23,24 @@ def power() -> Power:
     """All that power needs. Raises UsageError with every bad setting."""
     from shared.power.reconcile import Power
 
-    read = config.all_or_nothing(fleet=fleet, notifications=notifications, probes=probes)
+    read = all_or_nothing(fleet=fleet, notifications=notifier, probes=probes)
     guests = azure.machines() if "vm" in read["fleet"].switches else None
     return Power(guests=guests, begin_backup=_begin_backup, **read)
 
 
 def probes() -> tuple[Probe, ...]:
     """How to see whether the server is well: its nodes and Rocket.Chat's own answer, as far as it is set."""
-    env = config.environment()
+    env = environment()
     found: list[Probe] = []
-    if env.get(settings.KUBECONFIG):
+    if env.get(definitions.KUBECONFIG):
         from shared.health.node_probe import NodeHealth
         from shared.wiring.kubernetes import cluster
 
         found.append(NodeHealth(cluster()))
-    if url := env.get(settings.CHAT):
+    if url := env.get(definitions.CHAT):
         from shared.adapters.chat_health import connect
 
-        found.append(config.named(settings.CHAT, connect, url))
+        found.append(parse_setting(definitions.CHAT, connect, url))
     return tuple(found)
 
 
@@ -57,7 +57,7 @@ def wake() -> Wake:
         state=state(),
         clock=clock(),
         zone=ZoneInfo(policy().timezone),
-        sign_in=config.environment().wake_sign_in(),
+        sign_in=environment().wake_sign_in(),
     )
 
 

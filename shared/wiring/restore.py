@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment, parse_storage_account
 from shared.wiring import BACKUPS, backups, blobs
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def build_restore_deps(
     to_uri: str, *, storage: str, identity_files: Sequence[Path], signers: Sequence[str], reporter: Reporter
 ) -> RestoreDeps:
-    """All that a restore needs; `storage` and `signers` come from the settings if empty."""
+    """All that a restore needs; `parse_storage_account` and `signers` come from the settings if empty."""
     from shared.adapters.mongodb import connect_target
     from shared.restore.job import RestoreDeps
 
@@ -32,12 +32,12 @@ def build_restore_deps(
 
 def backup_store(storage: str = "") -> Blobs:
     """The container of backups: the one named, or the settings'."""
-    return blobs(config.storage(storage), BACKUPS) if storage else backups()
+    return blobs(parse_storage_account(storage), BACKUPS) if storage else backups()
 
 
 def trusted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:
     """The signers whose manifests are accepted; empty means that nobody vouches for them."""
-    return tuple(signers) or config.environment().words(settings.TRUSTED)
+    return tuple(signers) or environment().words(definitions.TRUSTED)
 
 
 def read_identities(path: Path) -> list[Identity]:

@@ -6,10 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, environment
 from shared.wiring import azure, clock, policy, state
-from shared.wiring.notifications import notifications
+from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.mongodb.freeze_port import Freezable
@@ -23,8 +23,8 @@ def snapshots() -> Snapshots:
     from shared.snapshots.freeze import Freezer
     from shared.snapshots.job import Snapshots
 
-    read = config.all_or_nothing(
-        disks=azure.disks, machines=azure.machines, state=state, notifications=notifications, policy=policy
+    read = all_or_nothing(
+        disks=azure.disks, machines=azure.machines, state=state, notifications=notifier, policy=policy
     )
     rules = read.pop("policy")
     freezer = Freezer(_freezable, read["state"], clock())
@@ -39,7 +39,7 @@ def checks() -> Checks:
     from shared.snapshots.check.job import Checks
     from shared.wiring.cost import prices
 
-    read = config.all_or_nothing(disks=azure.disks, prices=prices, state=state, notifications=notifications)
+    read = all_or_nothing(disks=azure.disks, prices=prices, state=state, notifications=notifier)
     return Checks(clock=clock(), **read)
 
 
@@ -54,4 +54,4 @@ def weekly_check() -> str:
 def _freezable() -> Freezable:
     from shared.adapters.mongodb import connect_freezer
 
-    return connect_freezer(config.environment().secret(settings.MONGODB).reveal())
+    return connect_freezer(environment().secret(definitions.MONGODB).reveal())

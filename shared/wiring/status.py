@@ -1,23 +1,23 @@
-"""The wiring of `/api/status`."""
+"""The wiring of `/api/read_status`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment
 from shared.wiring import backups, clock, state
 
 
-def status() -> dict[str, Any]:
+def read_status() -> dict[str, Any]:
     """The status, with the machines where a subscription is named. Raises UsageError without any storage."""
-    from shared.status.job import report
+    from shared.status.job import build_status
 
     more: dict[str, Callable[[], Any]] = {}
-    if config.environment().values.get(settings.SUBSCRIPTION.name):
+    if environment().values.get(definitions.SUBSCRIPTION.name):
         more["machines"] = _machines
-    return report(backups(), state(), clock(), more)
+    return build_status(backups(), state(), clock(), more)
 
 
 def _machines() -> list[dict[str, str]]:

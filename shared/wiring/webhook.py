@@ -6,8 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import environment
 from shared.wiring import policy, queues
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ def intake() -> Intake:
     """What the door needs; without a secret it is made all the same, and stays closed."""
     from shared.deploy.webhook.intake import Intake, committing
 
-    return Intake(secrets(), targets(), committing(queues()))
+    return Intake(webhook_secrets(), deploy_targets(), committing(queues()))
 
 
-def secrets() -> tuple[str, ...]:
+def webhook_secrets() -> tuple[str, ...]:
     """At most two, of which the older one is going. Raises UsageError, quoting none."""
-    found = config.environment().words(settings.WEBHOOK_SECRETS)
-    if len(found) > 2:
-        name = settings.WEBHOOK_SECRETS.name
-        raise UsageError(f"{name} has {len(found)} secrets", hint="Keep the new one and the one that goes.")
-    return found
+    values = environment().words(definitions.WEBHOOK_SECRETS)
+    if len(values) > 2:
+        name = definitions.WEBHOOK_SECRETS.name
+        raise UsageError(f"{name} has {len(values)} secrets", hint="Keep the new one and the one that goes.")
+    return values
 
 
-def targets() -> tuple[DeployTarget, ...]:
+def deploy_targets() -> tuple[DeployTarget, ...]:
     """What policy ships; empty if deploys are off."""
     from shared.deploy.webhook.event import DeployTarget
 

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.console import Group, answer, as_json
+from cli.console import Group, as_json, print_answer
 from cli.main import main
 from shared.kernel.errors import Refused, UsageError
 
@@ -55,7 +55,7 @@ def misuse(json_: bool) -> None:
 @crew.command()
 @as_json
 def fail(json_: bool) -> None:
-    answer({"state": "failed"}, json_=json_)
+    print_answer({"state": "failed"}, json_=json_)
     raise SystemExit(1)
 
 
@@ -213,7 +213,10 @@ def test_the_help_warns_of_secrets_among_the_arguments() -> None:
     assert "GROUNDCREW_RESTORE_URI" in told
 
 
-TABLE = "from cli.console import table; table('Sets', ('set', 'n', ''), [('[a]', 1234, 'x'), ('b', 5, 'y')])"
+TABLE = (
+    "from cli.console import print_table;"
+    "print_table('Sets', ('set', 'n', ''), [('[a]', 1234, 'x'), ('b', 5, 'y')])"
+)
 
 
 @pytest.mark.parametrize(

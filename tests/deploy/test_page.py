@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local.app_service import signed_in
+from local.app_service import principal_header
 from local.fakes.faults import Fault, FaultPlan, faulty
 from shared.deploy.deps import DecryptedValues
 from shared.deploy.page import SHOWN, DeployPage, render_page
@@ -18,9 +18,9 @@ from shared.deploy.state_machine import DeployState
 from shared.health.ports import Health
 from shared.kernel.errors import NotFound, Unavailable
 from shared.web.html import Page
-from shared.web.signin import APP_SERVICE, NOBODY
+from shared.web.signin import APP_SERVICE, NO_SIGN_IN
 
-ANA = {name.lower(): value for name, value in signed_in().items()}
+ANA = {name.lower(): value for name, value in principal_header().items()}
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "section", "p", "span", "dl", "dt",
     "dd", "ul", "li", "details", "summary", "pre", "nav", "a", "small", "!doctype",
@@ -195,7 +195,7 @@ def test_whom_nobody_vouches_for_is_told_nothing(world, files, key: str) -> None
             assert page.status == 401
             assert "production" not in page.body
             assert "ada" not in page.body
-    assert show(world, sign_in=NOBODY).status == 200
+    assert show(world, sign_in=NO_SIGN_IN).status == 200
 
 
 def test_the_sign_in_leads_back_to_the_deploy_but_to_nothing_made_up(world) -> None:

@@ -19,8 +19,8 @@ from local.generate import GENERATED
 from local.helm import VARIABLE
 from shared.formats import backupset
 from shared.formats.manifest import Signer
-from shared.settings import definitions as settings
-from shared.settings import environment as config
+from shared.settings import definitions
+from shared.settings.environment import schedule_setting_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -163,8 +163,8 @@ def test_every_make_target_is_in_the_makefile(path: Path) -> None:
 
 @each_document
 def test_every_setting_is_one_that_something_reads(path: Path) -> None:
-    known = {setting.name for setting in settings.SETTINGS} | {VARIABLE}
-    known |= {config.schedule_setting(timer) for timer in settings.SCHEDULES}
+    known = {setting.name for setting in definitions.SETTINGS} | {VARIABLE}
+    known |= {schedule_setting_name(timer) for timer in definitions.SCHEDULES}
     named = set(re.findall(r"\bGROUNDCREW_[A-Z0-9_]*[A-Z0-9]", path.read_text()))
     for_tests = {name for name in named if name.startswith("GROUNDCREW_TEST_")}
     assert named - for_tests <= known

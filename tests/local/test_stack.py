@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT, alone
+from local.stack import ROOT, lock_state_dir
 from shared.kernel.errors import Locked
 
 
 def test_a_second_stack_on_the_same_directory_is_refused_in_one_line(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "local.stack", "--state", str(tmp_path), "--port", "0"]
-    with alone(tmp_path):
+    with lock_state_dir(tmp_path):
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
@@ -25,7 +25,7 @@ def test_a_second_stack_on_the_same_directory_is_refused_in_one_line(tmp_path: P
 
 
 def test_a_directory_is_free_again_when_its_stack_is_over(tmp_path: Path) -> None:
-    with alone(tmp_path), pytest.raises(Locked), alone(tmp_path):
+    with lock_state_dir(tmp_path), pytest.raises(Locked), lock_state_dir(tmp_path):
         pass
-    with alone(tmp_path):
+    with lock_state_dir(tmp_path):
         pass

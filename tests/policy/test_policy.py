@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.kernel.errors import UsageError
-from shared.policy import Policy, Retention, check, days_off, load, reference, schema
+from shared.policy import Policy, Retention, days_off, find_mistakes, json_schema, parse_policy, reference
 from shared.policy.values import (
     Window,
-    format_duration,
-    overlaps,
+    find_overlaps,
+    format_policy_duration,
     parse_duration,
     parse_size,
     parse_window,
@@ -30,8 +30,8 @@ SHIPPED = (ROOT / "policy.yaml").read_text(encoding="utf-8")
 
 
 def test_the_shipped_policy_has_no_mistakes_and_means_what_it_says() -> None:
-    policy = load(SHIPPED)
-    assert check(SHIPPED) == []
+    policy = parse_policy(SHIPPED)
+    assert find_mistakes(SHIPPED) == []
     assert policy.backup.part_target == 512 * 1024 * 1024
     assert policy.backup.alarm_after == timedelta(hours=36)
     assert policy.backup.includes("rocketchat")
@@ -45,7 +45,7 @@ def test_the_shipped_policy_satisfies_the_schema_as_an_editor_would_check_it() -
     data = yaml.load(SHIPPED, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
     as_yaml_1_2 = json.loads(json.dumps(yaml.safe_load(SHIPPED), default=str))
     assert data["timezone"] == "Europe/Berlin"
-    jsonschema.validate(as_yaml_1_2, schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(as_yaml_1_2, json_schema(), cls=jsonschema.Draft202012Validator)
     assert SHIPPED.startswith("# yaml-language-server: $schema=docs/policy.schema.json\n")
 
 
@@ -57,7 +57,7 @@ def test_the_schema_rejects_what_the_types_reject() -> None:
         {"deploy": 5},
     ):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, schema(), cls=jsonschema.Draft202012Validator)
+            jsonschema.validate(wrong, json_schema(), cls=jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ CASES = [part.split("\n", 1) for part in GOLDEN.removeprefix("=== ").split("\n==
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_a_mistake_is_told_with_its_place_and_a_cure(case: str) -> None:
     text, expected = case.split("\n===>\n")
-    assert "\n".join(map(str, check(text))) == expected.strip()
+    assert "\n".join(map(str, find_mistakes(text))) == expected.strip()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_mistake_is_told_with_its_place_and_a_cure(case: str) -> None:
     ids=["empty", "control character", "lone surrogate", "endless"],
 )
 def test_a_text_that_no_editor_would_write_is_a_mistake(text: str, line: int, problem: str) -> None:
-    (mistake,) = check(text)
+    (mistake,) = find_mistakes(text)
     assert mistake.line == line
     assert problem in mistake.problem
 
@@ -113,20 +113,20 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
     text = (
         "timezone: X\ntimezone: UTC\nbackup:\n  level: 99\n  exclude: [users]\ncosts: {}\ncost: {budget: 0}"
     )
-    mistakes = check(text)
+    mistakes = find_mistakes(text)
     assert [mistake.line for mistake in mistakes] == [1, 2, 4, 5, 6, 7]
     with pytest.raises(UsageError) as caught:
-        load(text)
+        parse_policy(text)
     assert all(str(mistake) in str(caught.value) for mistake in mistakes)
     assert caught.value.permanent
 
 
 def test_every_line_that_a_tab_indents_is_told() -> None:
-    assert [mistake.line for mistake in check("backup:\n\tlevel: 3\ncost:\n\tbudget: 5\n")] == [2, 4]
+    assert [mistake.line for mistake in find_mistakes("backup:\n\tlevel: 3\ncost:\n\tbudget: 5\n")] == [2, 4]
 
 
 def test_an_address_among_the_routes_is_a_mistake_that_does_not_repeat_it() -> None:
-    (mistake,) = check("notify: {routes: {critical: ['https://hooks.example/secret-token']}}")
+    (mistake,) = find_mistakes("notify: {routes: {critical: ['https://hooks.example/secret-token']}}")
     assert "secret-token" not in str(mistake)
     assert "app settings" in mistake.hint
 
@@ -134,7 +134,7 @@ def test_an_address_among_the_routes_is_a_mistake_that_does_not_repeat_it() -> N
 def test_aliases_cannot_unfold_into_a_bomb() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    (mistake,) = check("\n".join(lines))
+    (mistake,) = find_mistakes("\n".join(lines))
     assert "values, aliases unfolded" in mistake.problem
 
 
@@ -142,44 +142,44 @@ def test_aliases_cannot_unfold_into_a_bomb() -> None:
     "text", ["a: &a [*a]", "a: " + "[" * 5000, "a: " + "{a: " * 5000], ids=["loop", "lists", "maps"]
 )
 def test_endless_nesting_is_a_mistake_and_no_crash(text: str) -> None:
-    (mistake,) = check(text)
+    (mistake,) = find_mistakes(text)
     assert "levels" in mistake.problem
 
 
 def test_an_alias_may_repeat_a_list() -> None:
-    policy = load(
+    policy = parse_policy(
         "power:\n  machines:\n  - {name: a, windows: &w [Mon-Fri 07:00-19:00]}\n  - {name: b, windows: *w}"
     )
     assert policy.power.machines[0].windows == policy.power.machines[1].windows
 
 
 def test_norway_and_clock_times_are_texts_as_in_yaml_1_2() -> None:
-    policy = load("power: {holidays: {country: NO}, warning: 10m}\nnotify: {fallback: on}")
+    policy = parse_policy("power: {holidays: {country: NO}, warning: 10m}\nnotify: {fallback: on}")
     assert policy.power.holidays is not None
     assert policy.power.holidays.country == "NO"
     assert policy.notify.fallback == "on"
 
 
 def test_the_policy_cannot_be_changed() -> None:
-    policy = load("timezone: UTC")
+    policy = parse_policy("timezone: UTC")
     with pytest.raises(ValueError, match="frozen"):
         policy.timezone = "Europe/Berlin"  # type: ignore[misc]
-    assert hash(policy) == hash(load("timezone: UTC"))
+    assert hash(policy) == hash(parse_policy("timezone: UTC"))
 
 
 def test_counts_are_periods_of_their_class_and_null_leaves_a_class_out() -> None:
-    keep = load("backup: {keep: {daily: 7, weekly: 5, monthly: null}}").backup.keep
+    keep = parse_policy("backup: {keep: {daily: 7, weekly: 5, monthly: null}}").backup.keep
     assert keep.ages == {"daily": timedelta(days=7), "weekly": timedelta(days=35)}
     assert Retention().ages == {"daily": timedelta(days=14)}
 
 
 def test_compression_gives_a_level_unless_one_is_written() -> None:
-    assert load("backup: {compression: small}").backup.zstd_level == 5
-    assert load("backup: {compression: small, level: 15}").backup.zstd_level == 15
+    assert parse_policy("backup: {compression: small}").backup.zstd_level == 5
+    assert parse_policy("backup: {compression: small, level: 15}").backup.zstd_level == 15
 
 
 def test_excluded_collections_match_their_patterns_only() -> None:
-    backup = load("backup: {exclude: [rocketchat_sessions, 'rocketchat_avatars.*']}").backup
+    backup = parse_policy("backup: {exclude: [rocketchat_sessions, 'rocketchat_avatars.*']}").backup
     assert backup.excludes("rocketchat_sessions")
     assert backup.excludes("rocketchat_avatars.chunks")
     assert not backup.excludes("rocketchat_session")
@@ -189,7 +189,7 @@ def test_excluded_collections_match_their_patterns_only() -> None:
 def test_days_off_are_public_holidays_and_vacations_by_name() -> None:
     holidays = "holidays: {country: DE, subdivision: BY}"
     vacations = "vacations: [{first: 2026-08-03, last: 2026-08-07, name: trip}]"
-    name = days_off(load(f"power: {{{holidays}, {vacations}}}").power)
+    name = days_off(parse_policy(f"power: {{{holidays}, {vacations}}}").power)
     assert name(date(2026, 1, 6))  # Epiphany, in whatever language the machine speaks
     assert [name(date(2026, 8, day)) for day in (2, 3, 7, 8)] == ["", "trip", "trip", ""]
     assert days_off(Policy().power)(date(2026, 12, 25)) == ""
@@ -217,7 +217,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 @given(st.integers(1, 36525 * 86400))
 @settings(max_examples=100, deadline=None)
 def test_a_duration_survives_being_written(seconds: int) -> None:
-    assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+    assert parse_duration(format_policy_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1 KiB", 1024), ("2GB", 2_000_000_000), ("64 MiB", 1 << 26)])
@@ -264,16 +264,16 @@ def test_overlaps_are_found_as_if_every_minute_of_the_week_were_looked_at(
         minutes = {(day * 1440 + m) % 10080 for day in window.days for m in range(window.start, window.end)}
         clash = clash or any(minute in seen for minute in minutes)
         seen.update(dict.fromkeys(minutes, index))
-    assert bool(overlaps(tuple(given_windows))) == clash
+    assert bool(find_overlaps(tuple(given_windows))) == clash
 
 
 @given(st.text(max_size=200) | st.text(alphabet="timezonebackup: -[]{}&*!'\"\n\t#|>?0", max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_no_text_makes_the_check_fail_otherwise_than_by_mistakes(text: str) -> None:
-    mistakes = check(text)
+    mistakes = find_mistakes(text)
     assert all(mistake.line >= 1 and mistake.problem and mistake.hint for mistake in mistakes)
     if not mistakes:
-        assert isinstance(load(text), Policy)
+        assert isinstance(parse_policy(text), Policy)
 
 
 @given(st.data())
@@ -284,7 +284,7 @@ def test_a_shipped_policy_with_a_line_lost_or_moved_is_read_or_told(data: st.Dat
     if data.draw(st.booleans()):
         lines.insert(data.draw(st.integers(0, len(lines))), line)
     text = "\n".join(lines)
-    mistakes = check(text)
+    mistakes = find_mistakes(text)
     assert mistakes == sorted(mistakes)
     assert all(1 <= mistake.line <= len(lines) + 1 for mistake in mistakes)
 
@@ -305,4 +305,4 @@ def test_a_shipped_policy_with_a_line_lost_or_moved_is_read_or_told(data: st.Dat
     ],
 )
 def test_prometheus_is_named_by_namespace_service_and_port_or_not_at_all(text: str, right: bool) -> None:
-    assert (check(f'deploy: {{prometheus: "{text}"}}') == []) is right
+    assert (find_mistakes(f'deploy: {{prometheus: "{text}"}}') == []) is right

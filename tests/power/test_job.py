@@ -9,7 +9,7 @@ import pytest
 from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
-from shared.policy import load
+from shared.policy import parse_policy
 from shared.power import job as power
 from shared.power.attempts import Act
 from shared.power.model import State
@@ -414,7 +414,7 @@ def test_policy_for_aks_goes_through_its_own_switch_without_scripts(make_world, 
     machine = "{name: cluster, kind: aks, windows: ['daily 07:00-19:00']}"
     text = f"timezone: Europe/Berlin\npower: {{machines: [{machine}]}}"
     world = make_world()
-    world.policy = load(text)
+    world.policy = parse_policy(text)
     world.id = world.machines.add("cluster", power=PowerState.RUNNING)
     world.clock.set(at("18:40"))
 

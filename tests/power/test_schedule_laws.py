@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.kernel.errors import UsageError
-from shared.policy import Policy, PowerPolicy, days_off, load
+from shared.policy import Policy, PowerPolicy, days_off, parse_policy
 from shared.policy.values import Window, parse_window
 from shared.power.attempts import Act, Attempt, observed, remembered
 from shared.power.decide import decide
@@ -278,7 +278,7 @@ power:
 
 
 def year_of(zone: str, country: str, texts: tuple[str, ...]) -> tuple[Policy, Calendar, list[bool]]:
-    policy = load(HOLIDAYS.format(zone=zone, country=country))
+    policy = parse_policy(HOLIDAYS.format(zone=zone, country=country))
     off, parsed = days_off(policy.power), tuple(map(parse_window, texts))
     margin = 3 * DAY
     by_minute = painted(zone, YEAR - margin * MINUTE, MINUTES + 2 * margin, parsed, off)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local.app_service import signed_in
+from local.app_service import principal_header
 from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
@@ -18,11 +18,11 @@ from shared.power import job as power
 from shared.power.wake import Request, Wake, answer
 from shared.power.wake_html import Card, render
 from shared.web.html import SECURITY_HEADERS, Page
-from shared.web.signin import APP_SERVICE, NOBODY
+from shared.web.signin import APP_SERVICE, NO_SIGN_IN
 
 
 def principal(name: str = "ana@example.org", id_: str = "1") -> dict[str, str]:
-    return {header.lower(): value for header, value in signed_in(name, id_).items()}
+    return {header.lower(): value for header, value in principal_header(name, id_).items()}
 
 
 def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) -> Wake:
@@ -109,7 +109,7 @@ def test_whom_app_service_does_not_name_is_told_nothing(night, headers: dict[str
 
 def test_without_sign_in_it_is_closed_even_to_those_who_claim_a_name(night) -> None:
     assert answer(wake_over(night, sign_in=""), Request("GET", principal())).status == 401
-    assert answer(wake_over(night, sign_in=NOBODY), Request("GET", {})).status == 200
+    assert answer(wake_over(night, sign_in=NO_SIGN_IN), Request("GET", {})).status == 200
 
 
 def test_a_token_is_of_one_person_and_of_two_hours_and_cannot_be_made(night) -> None:

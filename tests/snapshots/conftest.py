@@ -14,7 +14,7 @@ from local.fakes.compute import MemoryDisks, MemoryMachines
 from local.fakes.faults import FaultPlan, faulty
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
-from shared.policy import load
+from shared.policy import parse_policy
 from shared.snapshots.freeze import Freezer
 from shared.snapshots.job import Snapshots
 
@@ -33,7 +33,7 @@ class World:
     clock: ManualClock = field(default_factory=lambda: ManualClock(datetime(2026, 3, 2, 3, tzinfo=UTC)))
 
     def __post_init__(self) -> None:
-        self.policy = load(POLICY.replace("EXTRA", self.extra))
+        self.policy = parse_policy(POLICY.replace("EXTRA", self.extra))
         self.machines, self.disks = MemoryMachines(self.clock), MemoryDisks(self.clock)
         self.state = MemoryBlobs(self.clock)
         self.mongodb = MemoryFreezable()

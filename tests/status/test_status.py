@@ -10,7 +10,7 @@ from local.fakes.clock import ManualClock
 from shared.kernel.errors import Unavailable
 from shared.records.holds import Holds
 from shared.records.runs import Runs
-from shared.status.job import report
+from shared.status.job import build_status
 
 
 def test_it_tells_backups_runs_holds_and_the_last_cost_report() -> None:
@@ -22,7 +22,7 @@ def test_it_tells_backups_runs_holds_and_the_last_cost_report() -> None:
     Holds(state, clock).put("deploy/1", "a deploy", timedelta(hours=1))
     state.create("cost/2026-11-09.txt", b"older")
     state.create("cost/2026-11-16.txt", "12,34 €".encode())
-    found = report(backups, state, clock, {})
+    found = build_status(backups, state, clock, {})
     assert found["backups"]["newest"] == "sets/daily/20261123T010000Z/"
     assert (found["backups"]["age_hours"], found["backups"]["sealed"]) == (8.0, 1)
     assert found["backups"]["failed"] == ["sets/daily/20261122T010000Z/"]
@@ -37,6 +37,6 @@ def test_a_section_that_cannot_be_told_says_why_and_hides_no_other() -> None:
         raise Unavailable("Azure does not answer")
 
     clock = ManualClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
-    found = report(MemoryBlobs(clock), MemoryBlobs(clock), clock, {"machines": fail})
+    found = build_status(MemoryBlobs(clock), MemoryBlobs(clock), clock, {"machines": fail})
     assert found["machines"] == {"error": "Azure does not answer"}
     assert found["backups"]["newest"] is None

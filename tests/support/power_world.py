@@ -18,7 +18,7 @@ from local.fakes.health import SwitchedHealth
 from local.fakes.notifications import MemoryNotifications
 from shared.backup.sets import MANIFEST, format_set_id
 from shared.cloud.machines import CommandResult, MachineState, PowerState
-from shared.policy import Policy, days_off, load
+from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
 from shared.power.inventory import Fleet
 from shared.power.reconcile import Power
@@ -43,7 +43,7 @@ def berlin(clock: str, day: int = 2) -> datetime:
     return datetime(2026, 3, day, hour, minute, tzinfo=BERLIN).astimezone(UTC)
 
 
-_load = lru_cache(load)  # worlds are made by the hundred
+_load = lru_cache(parse_policy)  # worlds are made by the hundred
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from shared.deploy.model import Finding
-from shared.kernel.redact import SHORTEST, holds_secret, names_secret
+from shared.kernel.redact import MIN_SECRET_LENGTH, holds_secret, names_secret
 from shared.kubernetes.images import mapping
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.objects import shown_name
@@ -120,7 +120,7 @@ def _copied(key: str, text: str, places: Mapping[str, tuple[str, str]]) -> str:
 
 def _written(key: str, raw: str, text: str, templates: Mapping[str, str]) -> str:
     """The template that has the text as it stands beside its key; empty if none has."""
-    if len(raw) < SHORTEST or not _is_plain_secret(key, text):
+    if len(raw) < MIN_SECRET_LENGTH or not _is_plain_secret(key, text):
         return ""
     pattern = re.compile(rf"{re.escape(key)}[\"']?\s*:\s*[\"']?{re.escape(raw)}(?![^\s\"',}}])")
     return next((shown_name(name) for name, whole in templates.items() if pattern.search(whole)), "")
@@ -132,7 +132,7 @@ def _places(committed: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, 
         text: (shown_name(f"{file}: {dotted(path)}"), name)
         for file, values in committed.items()
         for path, name, text in _literals(values)
-        if len(text) >= SHORTEST and path[0] != "sops" and _is_plain_secret("password", text)
+        if len(text) >= MIN_SECRET_LENGTH and path[0] != "sops" and _is_plain_secret("password", text)
     }
 
 

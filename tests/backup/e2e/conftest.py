@@ -23,7 +23,7 @@ from shared.adapters.mongodb import connect_source
 from shared.backup import sets
 from shared.kernel.ports import Blobs
 from shared.mongodb.ports import SourceDatabase
-from shared.settings import environment as config
+from shared.settings.environment import parse_storage_account
 
 SECONDS = 90
 
@@ -43,7 +43,7 @@ class App:
 
     @property
     def backups(self) -> Blobs:
-        return open_blobs(config.storage(self.stack.settings["AzureWebJobsStorage"]), "backups")
+        return open_blobs(parse_storage_account(self.stack.settings["AzureWebJobsStorage"]), "backups")
 
     @property
     def source(self) -> AbstractContextManager[SourceDatabase]:

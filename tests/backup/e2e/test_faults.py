@@ -24,7 +24,7 @@ from shared.backup import sets
 from shared.backup import verify as checking
 from shared.formats.agekeys import parse_identities
 from shared.records.runs import RunRecord, Runs
-from shared.settings import environment as config
+from shared.settings.environment import parse_storage_account
 
 
 class Night:
@@ -32,7 +32,7 @@ class Night:
 
     def __init__(self, stack: Stack, source: MongoServer) -> None:
         self.stack, self.source = stack, source
-        account = config.storage(stack.settings["AzureWebJobsStorage"])
+        account = parse_storage_account(stack.settings["AzureWebJobsStorage"])
         self.backups, self.state = open_blobs(account, "backups"), open_blobs(account, "groundcrew")
 
     def begin(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.app_service import app_service, signed_in
+from local.app_service import app_service, principal_header
 from local.azurite import Azurite
 from local.chromium import Phone
 from local.host.process import HostProcess
@@ -141,9 +141,9 @@ def test_the_page_follows_a_deploy_to_its_end_and_then_rests(
 def test_the_host_lets_in_only_those_whom_app_service_names(shown: Place, worst: dict[str, str]) -> None:
     for path in worst.values():
         assert shown.get(path).status_code == 401
-    assert shown.get(worst["missing"], **signed_in()).status_code == 404
-    assert shown.get("/..%2F..%2Faudit", **signed_in()).status_code == 404
-    page = shown.get(worst["running"], **signed_in())
+    assert shown.get(worst["missing"], **principal_header()).status_code == 404
+    assert shown.get("/..%2F..%2Faudit", **principal_header()).status_code == 404
+    page = shown.get(worst["running"], **principal_header())
     assert page.status_code == 200
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")

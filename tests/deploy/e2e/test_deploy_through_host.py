@@ -20,7 +20,7 @@ from local.github import webhooks
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
 from shared.records.approvals import Approvals
-from shared.settings import environment as config
+from shared.settings.environment import parse_storage_account
 
 # One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
 pytestmark = pytest.mark.timeout(300)
@@ -213,7 +213,7 @@ def test_no_secret_is_in_logs_records_messages_or_comments(place) -> None:
 
 
 def _all_blobs(place):
-    store = open_blobs(config.storage(place.stack.settings["AzureWebJobsStorage"]), "groundcrew")
+    store = open_blobs(parse_storage_account(place.stack.settings["AzureWebJobsStorage"]), "groundcrew")
     for blob in store.list(""):
         yield store.read(blob.name)[0].decode(errors="replace")
 
@@ -287,7 +287,7 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     asked = re.search(r"deploy approve ([0-9a-f]{16})", refused)
     assert asked
     assert "must be different people" in place.cli("deploy", "approve", asked[1], code=1)
-    storage = config.storage(place.stack.settings["AzureWebJobsStorage"])
+    storage = parse_storage_account(place.stack.settings["AzureWebJobsStorage"])
     Approvals(open_blobs(storage, "groundcrew"), SystemClock()).approve(asked[1], by="grace")
     assert "approved by grace" in place.cli(*back)
     _until(lambda: place.site.chat.version() == before)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from azure.functions.meta import Datum
 
-from local.host.clock import ManualClock, SystemClock
+from local.host.clock import ManualClock, SystemTimerClock
 from local.host.config import AppSettings
 from local.host.functions import Binding, Function
 from local.host.timer_store import MemoryTimerStore, ScheduleStatus
@@ -267,7 +267,7 @@ def test_a_schedule_whose_setting_is_missing_names_timer_and_setting() -> None:
 
 def test_the_machines_clock_does_not_return_before_the_moment() -> None:
     async def scenario() -> None:
-        clock = SystemClock()
+        clock = SystemTimerClock()
         moment = clock.now() + timedelta(milliseconds=30)
         await clock.sleep_until(moment)
         assert clock.now() >= moment

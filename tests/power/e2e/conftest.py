@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import requests
 
-from local.app_service import signed_in
+from local.app_service import principal_header
+from local.azure_and_chat import add_webhook, azure_settings, rocketchat_app
 from local.azure_rm import AzureServer
 from local.azure_rm.machines import Vm
 from local.azurite import Azurite
 from local.chat import ChatServer
 from local.host.process import HostProcess
 from local.server import Served
-from local.surroundings import azure_settings, rocketchat_on, webhook
 from shared.adapters.blobs import create_container, open_blobs
 from shared.formats.agekeys import generate_identity
 from shared.formats.manifest import Signer
@@ -72,7 +72,9 @@ class Site:
         return json.loads(open_blobs(self.storage, "groundcrew").read(name)[0])
 
     def get(self, **headers: str) -> requests.Response:
-        return requests.get(f"{self.host.url}/api/wake", headers={**signed_in(), **headers}, timeout=60)
+        return requests.get(
+            f"{self.host.url}/api/wake", headers={**principal_header(), **headers}, timeout=60
+        )
 
     def run(self, function: str) -> None:
         """What the timer would do now."""
@@ -86,7 +88,11 @@ class Site:
 
     def post(self, **form: str) -> requests.Response:
         return requests.post(
-            f"{self.host.url}/api/wake", data=form, headers=signed_in(), timeout=60, allow_redirects=False
+            f"{self.host.url}/api/wake",
+            data=form,
+            headers=principal_header(),
+            timeout=60,
+            allow_redirects=False,
         )
 
     def token(self) -> str:
@@ -123,13 +129,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
         azure.guest.commands["microk8s"] = "echo Stopped."
         vm = azure.add_vm("rocketchat")
         chat = stack.enter_context(ChatServer())
-        served = stack.enter_context(Served(rocketchat_on(vm)))
+        served = stack.enter_context(Served(rocketchat_app(vm)))
         (tmp_path / "policy.yaml").write_text(POLICY)
         settings = {
             "AzureWebJobsStorage": azurite.connection_string,
             **azure_settings(azure),
             "GROUNDCREW_CHAT": served.url,
-            "GROUNDCREW_NOTIFY_URLS": f"chat={webhook(chat)}",
+            "GROUNDCREW_NOTIFY_URLS": f"chat={add_webhook(chat)}",
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "GROUNDCREW_WAKE_SIGN_IN": "app-service",
             "GROUNDCREW_SCHEDULE_POWER_TICK": "*/2 * * * * *",

@@ -13,7 +13,7 @@ from local.app_service import app_service
 from local.chromium import Phone
 from local.server import Served
 from shared.power.wake_html import Card, render
-from shared.web.html import SECURITY_HEADERS, refusal
+from shared.web.html import SECURITY_HEADERS, render_refusal
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -36,7 +36,7 @@ def pages() -> dict[str, str]:
         "one": render(cards[:1], who="ana@example.org", token="1.a"),
         "many": render(cards, who=who, token="1.a", note=note),
         "none": render([], who=who, token=""),
-        "refused": refusal("Please sign in", "This page works only behind …", link=("/x", "Sign in")),
+        "refused": render_refusal("Sign-in required", "It works only behind …", link=("/x", "Sign in")),
     }
 
 
@@ -89,7 +89,7 @@ def test_a_tap_on_the_button_starts_the_machine(site, until, phone: Phone, check
         assert look["buttons"] == ["Start it"]
         assert "ana@example.org" in look["text"]
         phone.read("document.querySelector('button').click()")
-        phone.wait_for("document.body.innerText.includes('This page looks again by itself')")
+        phone.wait_for("document.body.innerText.includes('Reloads every 15 seconds')")
         check(phone.look())
         phone.picture(tmp_path / "starting.png")
         until(lambda: site.vm.power == "running", "the machine to run")

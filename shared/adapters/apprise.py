@@ -1,6 +1,6 @@
-"""`Notifications` over apprise, which knows some hundred and thirty services by URL.
+"""`Notifier` over apprise, which addresses some 130 services by URL.
 
-The URLs hold tokens, so they are secrets: apprise's own log is silenced, and errors name routes only.
+The URLs contain tokens, so they are secrets: apprise's own log is silenced, and errors name routes only.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Send = Callable[[Notice], None]
-"""Gives a notice to one address; raises `Unavailable`."""
+"""Sends a notice to one address; raises `Unavailable`."""
 
 _SIGNS = {Severity.INFO: "ℹ️", Severity.WARNING: "⚠️", Severity.CRITICAL: "🚨"}
-_CURE = "Check the address in GROUNDCREW_NOTIFY_URLS and whether the service is up."
+_HINT = "Check the address in GROUNDCREW_NOTIFY_URLS and whether the service is up."
 
 
-class RoutedNotifications:
-    """Tells by policy: routes by severity, the fallback when all of them fail, each matter once."""
+class RoutedNotifier:
+    """Routes by severity, the fallback when all of them fail, and each key once."""
 
     def __init__(
         self, routes: Mapping[str, Sequence[Send]], policy: NotifyPolicy, dedup: NotificationDedup
@@ -35,51 +35,54 @@ class RoutedNotifications:
         self._routes, self._policy, self._dedup = routes, policy, dedup
 
     def notify(self, notice: Notice) -> bool:
-        """See `Notifications.notify`."""
+        """See `Notifier.notify`."""
         if not notice.key:
             self._send(notice)
             return True
         again = self._policy.repeat_after if notice.again else None
-        with self._dedup.claim(notice.key, repeat_after=again) as wanted:
-            if wanted:
+        with self._dedup.claim(notice.key, repeat_after=again) as is_due:
+            if is_due:
                 self._send(notice)
-        return wanted
+        return is_due
 
     def _send(self, notice: Notice) -> None:
         names = getattr(self._policy.routes, notice.severity.value)
-        told = [name for name in names if self._send_by(name, notice)]
+        delivered = [name for name in names if self._send_by(name, notice)]
         fallback = self._policy.fallback
-        if not told and fallback and fallback not in names:
-            told = [fallback] if self._send_by(fallback, notice) else []
-        if names and not told:
-            asked = ", ".join(dict.fromkeys([*names, *([fallback] if fallback else [])]))
-            raise Unavailable("nobody could be told", value=asked, hint=_CURE)
+        if not delivered and fallback and fallback not in names:
+            delivered = [fallback] if self._send_by(fallback, notice) else []
+        if names and not delivered:
+            tried = ", ".join(dict.fromkeys([*names, *([fallback] if fallback else [])]))
+            raise Unavailable("all notification routes failed", value=tried, hint=_HINT)
 
     def _send_by(self, name: str, notice: Notice) -> bool:
-        """Whether one address of the route took it."""
+        """Whether at least one address of the route accepted it."""
         sends = self._routes.get(name, ())
         if not sends:
-            log.warning("notify.no_address", extra={"route": name, "title": notice.title})
-        taken = False
+            log.warning("notification.route_has_no_address", extra={"route": name, "title": notice.title})
+        accepted = False
         for send in sends:
             try:
                 send(notice)
-                taken = True
+                accepted = True
             except Unavailable as error:
-                log.warning("notify.failed", extra={"route": name, "error": str(error)})
-        return taken
+                log.warning(
+                    "notification.send_failed",
+                    extra={"route": name, "title": notice.title, "error": str(error)},
+                )
+        return accepted
 
 
 def connect(
     urls: Mapping[str, Sequence[Secret]], policy: NotifyPolicy, dedup: NotificationDedup
-) -> RoutedNotifications:
+) -> RoutedNotifier:
     """The routes behind apprise URLs. Raises UsageError naming the route of a URL apprise cannot read."""
-    routes = {name: [_apprise(name, url) for url in found] for name, found in urls.items()}
-    return RoutedNotifications(routes, policy, dedup)
+    routes = {name: [_apprise(name, url) for url in addresses] for name, addresses in urls.items()}
+    return RoutedNotifier(routes, policy, dedup)
 
 
-def text_of(notice: Notice) -> str:
-    """The body of a message: what happened, then what to do."""
+def format_body(notice: Notice) -> str:
+    """The body of a message: what happened, then the hint."""
     return f"{notice.text}\n{notice.hint}" if notice.hint else notice.text
 
 
@@ -88,7 +91,7 @@ def _apprise(name: str, url: Secret) -> Send:
 
     # Its warnings are for people at a terminal, its debug lines show payloads and addresses.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    # No pictures from its makers' site, and nothing kept on disk.
+    # No images from apprise's own site, and no files on disk.
     asset = apprise.AppriseAsset(
         app_id="Groundcrew", image_url_mask="", image_url_logo="", storage_mode="memory"
     )
@@ -106,19 +109,19 @@ def _apprise(name: str, url: Secret) -> Send:
         service = apprise.Apprise(asset=asset)
         service.add(url.reveal())
         title = f"{_SIGNS[notice.severity]} {notice.title}"
-        if not service.notify(title=title, body=text_of(notice), notify_type=kinds[notice.severity]):
-            raise Unavailable(f"route {name} did not take the message", hint=_CURE)
+        if not service.notify(title=title, body=format_body(notice), notify_type=kinds[notice.severity]):
+            raise Unavailable(f"route {name} did not accept the message", hint=_HINT)
 
     return send
 
 
 def parse_urls(text: str) -> dict[str, list[Secret]]:
     """`chat=rockets://… oncall=mailtos://…`: addresses by route; a route may have several. UsageError."""
-    found: dict[str, list[Secret]] = {}
+    routes: dict[str, list[Secret]] = {}
     for number, word in enumerate(text.split(), start=1):
         name, equals, url = word.partition("=")
         if not equals or "://" in name or "://" not in url:
             hint = "Write name=url, separated by white space: chat=rockets://ID/TOKEN@HOST"
             raise UsageError(f"entry {number} is not of the form name=url", hint=hint)
-        found.setdefault(name, []).append(Secret(url))
-    return found
+        routes.setdefault(name, []).append(Secret(url))
+    return routes

@@ -14,16 +14,16 @@ from local.server import Served
 
 
 @contextmanager
-def surroundings() -> Iterator[dict[str, str]]:
+def run_azure_and_chat() -> Iterator[dict[str, str]]:
     """A running VM `rocketchat` with Rocket.Chat on it; gives the settings by which the app finds it all."""
     with AzureServer() as azure, ChatServer() as chat:
         azure.guest.commands["microk8s"] = "echo Stopped."
         vm = azure.add_vm("rocketchat")
-        with Served(rocketchat_on(vm)) as served:
+        with Served(rocketchat_app(vm)) as served:
             yield {
                 **azure_settings(azure),
                 "GROUNDCREW_CHAT": served.url,
-                "GROUNDCREW_NOTIFY_URLS": f"chat={webhook(chat)} oncall={webhook(chat)}",
+                "GROUNDCREW_NOTIFY_URLS": f"chat={add_webhook(chat)} oncall={add_webhook(chat)}",
                 "GROUNDCREW_WAKE_SIGN_IN": "none",
             }
 
@@ -39,13 +39,13 @@ def azure_settings(azure: AzureServer) -> dict[str, str]:
     }
 
 
-def webhook(chat: ChatServer) -> str:
+def add_webhook(chat: ChatServer) -> str:
     """A new incoming webhook of the chat, as apprise knows it."""
     hook = chat.add_hook()
     return f"rocket://{hook.id}/{hook.token}@{chat.url.removeprefix('http://')}/?avatar=no"
 
 
-def rocketchat_on(vm: Vm) -> Callable[[], web.Application]:
+def rocketchat_app(vm: Vm) -> Callable[[], web.Application]:
     """Rocket.Chat on the machine: it answers while the machine runs."""
 
     async def answer(_: web.Request) -> web.Response:
