@@ -33,23 +33,25 @@ def compare_databases(one: Database, other: Database) -> Comparison:
     it may order them otherwise: such documents count as equal, and are counted. Nor does it say that building
     an index made a collection, so one without documents may be on one side only.
     """
-    found = Comparison()
-    ours, theirs = _list_collections(one), _list_collections(other)
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name not in ours or name not in theirs:
-            lonely = (
-                _tally_collection(one, ours[name]) if name in ours else _tally_collection(other, theirs[name])
+    result = Comparison()
+    first, second = _list_collections(one), _list_collections(other)
+    for name in sorted(first.keys() | second.keys()):
+        if name not in first or name not in second:
+            unmatched = (
+                _tally_collection(one, first[name])
+                if name in first
+                else _tally_collection(other, second[name])
             )
-            if lonely.documents:
-                found.different.append(f"{name} is on one side only, with {lonely.documents} documents")
-        elif _tally_collection(one, ours[name]) == _tally_collection(other, theirs[name]):
-            found.equal += 1
-        elif _sorted_documents(one, ours[name]) == _sorted_documents(other, theirs[name]):
-            found.equal += 1
-            found.reordered += 1
+            if unmatched.documents:
+                result.different.append(f"{name} is on one side only, with {unmatched.documents} documents")
+        elif _tally_collection(one, first[name]) == _tally_collection(other, second[name]):
+            result.equal += 1
+        elif _sorted_documents(one, first[name]) == _sorted_documents(other, second[name]):
+            result.equal += 1
+            result.reordered += 1
         else:
-            found.different.append(name)
-    return found
+            result.different.append(name)
+    return result
 
 
 def sample_message_text(uri: str) -> bytes:

@@ -45,12 +45,12 @@ class MemoryDatabase:
 
     def list_namespaces(self) -> list[Namespace]:
         """The catalogue, with exact counts."""
-        found = []
+        result = []
         for name, namespace in sorted(self._catalogue.items()):
-            held = self._documents[name].values()
-            size = sum(map(len, held))
-            found.append(replace(namespace, documents=len(held), data_bytes=size))
-        return found
+            documents = self._documents[name].values()
+            size = sum(map(len, documents))
+            result.append(replace(namespace, documents=len(documents), data_bytes=size))
+        return result
 
     def sample_split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:
         """Exact quantiles."""
@@ -62,7 +62,7 @@ class MemoryDatabase:
         """In the order of the raw `_id`s, read as it goes, so that writes in between are seen or not."""
         cursor = within.lower or b""
         while True:
-            self._still(namespace)
+            self._check_uuid(namespace)
             keys = sorted(
                 k
                 for k in self._documents[namespace.name]
@@ -73,9 +73,9 @@ class MemoryDatabase:
             yield b"".join(self._documents[namespace.name][k] for k in keys)
             cursor = keys[-1] + b"\0"
 
-    def _still(self, namespace: Namespace) -> None:
-        found = self._catalogue.get(namespace.name)
-        if found is None or (namespace.uuid and found.uuid != namespace.uuid):
+    def _check_uuid(self, namespace: Namespace) -> None:
+        current = self._catalogue.get(namespace.name)
+        if current is None or (namespace.uuid and current.uuid != namespace.uuid):
             raise Inconsistent(f"{namespace.name} was dropped while it was read")
 
     def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
@@ -93,10 +93,10 @@ class MemoryDatabase:
     def create_collection(self, namespace: Namespace) -> None:
         """With a uuid of its own. Raises AlreadyExists."""
         if namespace.name in self._catalogue:
-            raise AlreadyExists(f"{namespace.name} is there already")
-        own = "" if namespace.kind == "view" else uuid.uuid4().hex
+            raise AlreadyExists(f"{namespace.name} already exists")
+        collection_uuid = "" if namespace.kind == "view" else uuid.uuid4().hex
         indexes = () if namespace.kind == "view" else ({"v": 2, "key": {"_id": 1}, "name": "_id_"},)
-        self._catalogue[namespace.name] = replace(namespace, uuid=own, indexes=indexes)
+        self._catalogue[namespace.name] = replace(namespace, uuid=collection_uuid, indexes=indexes)
         self._documents[namespace.name] = {}
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
@@ -113,8 +113,8 @@ class MemoryDatabase:
         """All are taken, but text indexes, as by a server that lacks them."""
         name = f"{db}.{collection}"
         refused = [str(i["name"]) for i in indexes if "text" in str(i["key"])]
-        there = {str(i["name"]) for i in self._catalogue[name].indexes}
-        new = tuple(i for i in indexes if i["name"] not in {*refused, *there})
+        existing = {str(i["name"]) for i in self._catalogue[name].indexes}
+        new = tuple(i for i in indexes if i["name"] not in {*refused, *existing})
         self._catalogue[name] = replace(self._catalogue[name], indexes=(*self._catalogue[name].indexes, *new))
         return [f"index {n} was refused: no text indexes here" for n in refused]
 
@@ -145,14 +145,14 @@ class MemoryDatabase:
                     self._catalogue.pop(operation.name, None)
                     self._documents.pop(operation.name, None)
                 continue
-            held = self._documents.setdefault(operation.name, {})
+            documents = self._documents.setdefault(operation.name, {})
             key = id_key(operation.o2 or operation.o)
             if operation.op == "i":
-                held[id_key(operation.o)] = operation.o
+                documents[id_key(operation.o)] = operation.o
             elif operation.op == "d":
-                held.pop(key, None)
-            elif key in held:
-                held[key] = apply_update(held[key], operation.o)
+                documents.pop(key, None)
+            elif key in documents:
+                documents[key] = apply_update(documents[key], operation.o)
         return ReplayResult(applied, skipped, tuple(changes))
 
     def write(self, db: str, collection: str, document: dict[str, object]) -> None:
@@ -187,7 +187,7 @@ class MemoryDatabase:
 
     def contents(self) -> dict[str, set[bytes]]:
         """All documents by namespace, to be compared."""
-        return {name: set(held.values()) for name, held in self._documents.items()}
+        return {name: set(documents.values()) for name, documents in self._documents.items()}
 
     def _log(self, entry: dict[str, object]) -> None:
         self._clock += 1

@@ -61,7 +61,7 @@ class ArchiveReader:
     def __init__(self, chunks: Iterator[bytes], *, name: str) -> None:
         self._buffer = _Buffer(chunks, name)
         self._name = name
-        if self._buffer.take(4) != MAGIC:
+        if self._buffer.read_exact(4) != MAGIC:
             raise Corrupt(f"{name} holds no mongodump archive", hint="Its first bytes are of another format.")
         self.header = self._read_header()
         self.prelude = self._read_prelude()
@@ -71,14 +71,14 @@ class ArchiveReader:
         self._crcs: dict[tuple[str, str], int] = {}
 
     def __iter__(self) -> Iterator[DocumentBatch | NamespaceEnd]:
-        while not self._buffer.exhausted():
-            yield from self._block()
+        while not self._buffer.is_exhausted():
+            yield from self._read_block()
         if self._waiting:
             db, collection = min(self._waiting)
             raise self._corrupt("the archive is cut short", f"{db}.{collection} did not end")
 
-    def _block(self) -> Iterator[DocumentBatch | NamespaceEnd]:
-        head = self._document("a block's header")
+    def _read_block(self) -> Iterator[DocumentBatch | NamespaceEnd]:
+        head = self._decode_document("a block's header")
         if head.keys() != _BLOCK_KEYS:
             raise self._corrupt("a block's header has other fields than it should", sorted(head))
         key = (_require_string(head, "db"), _require_string(head, "collection"))
@@ -88,25 +88,25 @@ class ArchiveReader:
         if not isinstance(head["CRC"], Int64) or not isinstance(head["EOF"], bool):
             raise self._corrupt("a block's header has fields of the wrong type", ".".join(key))
         if not head["EOF"]:
-            yield from self._documents(key, entry)
+            yield from self._read_documents(key, entry)
             return
-        self._end(key, head["CRC"])
+        self._finish_namespace(key, head["CRC"])
         yield NamespaceEnd(entry.db, entry.collection)
 
-    def _documents(self, key: tuple[str, str], entry: PreludeEntry) -> Iterator[DocumentBatch]:
-        while batch := self._buffer.documents():
+    def _read_documents(self, key: tuple[str, str], entry: PreludeEntry) -> Iterator[DocumentBatch]:
+        while batch := self._buffer.read_documents():
             self._crcs[key] = crc64.xz(batch, self._crcs.get(key, 0))
             yield DocumentBatch(entry.db, entry.collection, batch)
 
-    def _end(self, key: tuple[str, str], signed: int) -> None:
-        if self._buffer.take(4) != TERMINATOR:
+    def _finish_namespace(self, key: tuple[str, str], signed: int) -> None:
+        if self._buffer.read_exact(4) != TERMINATOR:
             raise self._corrupt("the end of a namespace lacks its terminator", ".".join(key))
         if struct.unpack("<Q", struct.pack("<q", signed))[0] != self._crcs.pop(key, 0):
             raise self._corrupt("the checksum does not match", ".".join(key))
         del self._waiting[key]
 
     def _read_header(self) -> ArchiveHeader:
-        document = self._document("the header")
+        document = self._decode_document("the header")
         if document.get("version") != FORMAT_VERSION:
             raise self._corrupt("an archive of a version we do not know", document.get("version"))
         concurrent = document.get("concurrent_collections")
@@ -118,8 +118,8 @@ class ArchiveReader:
 
     def _read_prelude(self) -> list[PreludeEntry]:
         entries: list[PreludeEntry] = []
-        while not self._buffer.terminated():
-            d = self._document("the prelude")
+        while not self._buffer.skip_terminator():
+            d = self._decode_document("the prelude")
             kind, db, collection = (
                 str(d.get("type") or "collection"),
                 _require_string(d, "db"),
@@ -129,8 +129,8 @@ class ArchiveReader:
             entries.append(PreludeEntry(db, collection, _require_string(d, "metadata"), kind, blocks))
         return entries
 
-    def _document(self, what: str) -> dict[str, Any]:
-        raw = self._buffer.document(_MAX_METADATA_BYTES)
+    def _decode_document(self, what: str) -> dict[str, Any]:
+        raw = self._buffer.read_document(_MAX_METADATA_BYTES)
         try:
             return bson.decode(raw)
         except (BSONError, ValueError, OverflowError, RecursionError) as error:
@@ -154,7 +154,7 @@ class _Buffer:
         self._chunks, self._name = chunks, name
         self._held, self._position = b"", 0
 
-    def _ensure(self, size: int) -> bool:
+    def _fill(self, size: int) -> bool:
         """Hold at least `size` bytes, or all that is left: whether it sufficed."""
         missing = size - (len(self._held) - self._position)
         if missing <= 0:
@@ -166,42 +166,42 @@ class _Buffer:
         self._held, self._position = b"".join(pieces), 0
         return missing <= 0
 
-    def exhausted(self) -> bool:
-        return not self._ensure(1)
+    def is_exhausted(self) -> bool:
+        return not self._fill(1)
 
-    def take(self, size: int) -> bytes:
-        if not self._ensure(size):
+    def read_exact(self, size: int) -> bytes:
+        if not self._fill(size):
             raise Corrupt(f"{self._name} is cut short", value=f"{size} bytes were expected")
         start, self._position = self._position, self._position + size
         return self._held[start : self._position]
 
-    def terminated(self) -> bool:
+    def skip_terminator(self) -> bool:
         """Whether a terminator comes next; if so it is consumed."""
-        if not self._ensure(4):
+        if not self._fill(4):
             raise Corrupt(f"{self._name} is cut short", value="a terminator was expected")
         if _LENGTH.unpack_from(self._held, self._position)[0] != _TERMINATOR_LENGTH:
             return False
         self._position += 4
         return True
 
-    def _length(self, limit: int) -> int:
+    def _read_length(self, limit: int) -> int:
         size: int = _LENGTH.unpack_from(self._held, self._position)[0]
         if not 5 <= size <= limit:
             raise Corrupt(f"{self._name}: a document cannot have this length", value=size)
         return size
 
-    def document(self, limit: int) -> bytes:
+    def read_document(self, limit: int) -> bytes:
         """The next document, which must be there."""
-        if not self._ensure(4):
+        if not self._fill(4):
             raise Corrupt(f"{self._name} is cut short", value="a document was expected")
-        return self.take(self._length(limit))
+        return self.read_exact(self._read_length(limit))
 
-    def documents(self) -> bytes:
+    def read_documents(self) -> bytes:
         """Whole documents up to a batch's size; empty at the end of the block (terminator consumed)."""
-        if self.terminated():
+        if self.skip_terminator():
             return b""
-        first = self._length(MAX_DOCUMENT_BYTES)
-        if not self._ensure(max(first, _BATCH_BYTES)) and len(self._held) - self._position < first:
+        first = self._read_length(MAX_DOCUMENT_BYTES)
+        if not self._fill(max(first, _BATCH_BYTES)) and len(self._held) - self._position < first:
             raise Corrupt(f"{self._name} is cut short", value="in a document")
         start = end = self._position
         available = len(self._held)

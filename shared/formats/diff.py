@@ -55,14 +55,14 @@ def _replace_document(document: bytes, fields: list[Element]) -> bytes:
 
 def _apply_diff(document: bytes, diff: bytes) -> bytes:
     """Sections apply to this level, `s<field>` to the one below; each field is named once."""
-    gone: set[bytes] = set()
+    deleted: set[bytes] = set()
     updated: dict[bytes, Element] = {}
     inserted: dict[bytes, Element] = {}
     below: dict[bytes, bytes] = {}
     for section in split_elements(diff):
         _require_document(section)
         if section.name == b"d":
-            gone |= {field.name for field in split_elements(section.value)}
+            deleted |= {field.name for field in split_elements(section.value)}
         elif section.name == b"u":
             updated |= {field.name: field for field in split_elements(section.value)}
         elif section.name == b"i":
@@ -75,10 +75,10 @@ def _apply_diff(document: bytes, diff: bytes) -> bytes:
     for field in split_elements(document):
         if field.name in below:
             fields.append(_apply_sub_diff(field, below[field.name]))
-        elif field.name not in gone and field.name not in inserted:
+        elif field.name not in deleted and field.name not in inserted:
             fields.append(updated.get(field.name, field))
-    kept = {field.name for field in fields}
-    new = [field for name, field in updated.items() if name not in kept]
+    present = {field.name for field in fields}
+    new = [field for name, field in updated.items() if name not in present]
     return join_elements([*fields, *new, *inserted.values()])
 
 

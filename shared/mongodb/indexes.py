@@ -40,7 +40,7 @@ def parse_index_change(command: str, name: str, body: bytes) -> IndexChange | No
         isinstance(i, dict) and "name" in i and "key" in i for i in listed
     ):
         raise Corrupt(f"{command} of {name} in the oplog is malformed")
-    return IndexChange(name, created=tuple(map(_strip_foreign_fields, listed)))
+    return IndexChange(name, created=tuple(map(_clean_spec, listed)))
 
 
 def _parse_create(name: str, body: dict[str, Any]) -> IndexChange | None:
@@ -48,10 +48,10 @@ def _parse_create(name: str, body: dict[str, Any]) -> IndexChange | None:
         return None
     clustered = body.get("clusteredIndex")
     if isinstance(clustered, dict):
-        own: Mapping[str, object] = {**_ID_INDEX, **clustered, "clustered": True}
+        id_index: Mapping[str, object] = {**_ID_INDEX, **clustered, "clustered": True}
     else:
-        own = body.get("idIndex") or _ID_INDEX
-    return IndexChange(name, created=(_strip_foreign_fields(own),))
+        id_index = body.get("idIndex") or _ID_INDEX
+    return IndexChange(name, created=(_clean_spec(id_index),))
 
 
 def _parse_coll_mod(name: str, body: dict[str, Any]) -> IndexChange | None:
@@ -91,33 +91,33 @@ def apply_index_changes(
 
     The catalogue may have been read after some of the changes; applying them again does no harm.
     """
-    found = {name: {str(index["name"]): index for index in indexes} for name, indexes in before.items()}
+    catalogue = {name: {str(index["name"]): index for index in indexes} for name, indexes in before.items()}
     for change in changes:
         if change.collection_dropped:
             whole = change.namespace.endswith(".")
             for name in [
-                n for n in found if n == change.namespace or (whole and n.startswith(change.namespace))
+                n for n in catalogue if n == change.namespace or (whole and n.startswith(change.namespace))
             ]:
-                del found[name]
+                del catalogue[name]
             continue
-        _apply_change(found, change)
-    return {name: list(indexes.values()) for name, indexes in found.items()}
+        _apply_change(catalogue, change)
+    return {name: list(indexes.values()) for name, indexes in catalogue.items()}
 
 
-def _apply_change(found: dict[str, dict[str, Mapping[str, object]]], change: IndexChange) -> None:
-    indexes = found.get(change.namespace)
+def _apply_change(catalogue: dict[str, dict[str, Mapping[str, object]]], change: IndexChange) -> None:
+    indexes = catalogue.get(change.namespace)
     if indexes is None:
         if not change.created:
             return  # of a collection that is dropped later on
         # The embedded server does not log that a collection was made by an insert.
-        own = [i for i in change.created if i["name"] == "_id_" or i.get("clustered")]
-        indexes = found[change.namespace] = {} if own else {"_id_": _ID_INDEX}
+        id_index = [i for i in change.created if i["name"] == "_id_" or i.get("clustered")]
+        indexes = catalogue[change.namespace] = {} if id_index else {"_id_": _ID_INDEX}
     for name in change.dropped:
         for collection_dropped in [
             n for n in indexes if n == name or (name == "*" and not _is_builtin(indexes[n]))
         ]:
             del indexes[collection_dropped]
-    indexes |= {str(index["name"]): _strip_foreign_fields(index) for index in change.created}
+    indexes |= {str(index["name"]): _clean_spec(index) for index in change.created}
     for name, options in change.changed.items():
         if name in indexes:
             indexes[name] = _merge_options(indexes[name], options)
@@ -135,5 +135,5 @@ def _merge_options(index: Mapping[str, object], options: Mapping[str, object]) -
     return {key: value for key, value in merged.items() if value or key not in _ONLY_TRUE}
 
 
-def _strip_foreign_fields(index: Mapping[str, object]) -> Mapping[str, object]:
+def _clean_spec(index: Mapping[str, object]) -> Mapping[str, object]:
     return {key: value for key, value in index.items() if key not in _NOT_OF_THE_INDEX}

@@ -116,7 +116,7 @@ def read_timestamp(entry: bytes) -> Timestamp:
     """When the entry was written. Raises Corrupt."""
     at = find_element(entry, b"ts")
     if at is None or at.type != TIMESTAMP:
-        raise Corrupt("an entry of the oplog has no time")
+        raise Corrupt("an oplog entry has no timestamp")
     ordinal, seconds = _TIMESTAMP.unpack(at.value)
     return Timestamp(seconds, ordinal)
 
@@ -131,9 +131,9 @@ def unpack_operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
     waiting: dict[bytes, list[Operation]] = {}
     for raw in entries:
         at = str(read_timestamp(raw))
-        found = _expand_entry(_parse_entry(raw, at), at, waiting)
-        yield from found
-        if not found:
+        operations = _expand_entry(_parse_entry(raw, at), at, waiting)
+        yield from operations
+        if not operations:
             yield None
 
 
@@ -167,14 +167,14 @@ def _expand_entry(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]])
                 waiting.setdefault(entry.transaction, []).extend(inner)
             return []
         if torn:
-            raise Corrupt("a transaction of the oplog began before the first entry", value=at)
+            raise Corrupt("a transaction began before the first oplog entry", value=at)
         return waiting.pop(entry.transaction, []) + inner
     if command == "abortTransaction":
         waiting.pop(entry.transaction, None)
         return []
     if command == "commitTransaction":
         if entry.transaction not in waiting:
-            raise Corrupt("a transaction of the oplog is committed that was not prepared", value=at)
+            raise Corrupt("a transaction is committed that was never prepared", value=at)
         return waiting.pop(entry.transaction)
     return _command_operation(entry, at)
 
@@ -251,7 +251,7 @@ def _is_true(document: bytes, name: bytes) -> bool:
 
 
 def _malformed_entry(at: str) -> Corrupt:
-    return Corrupt("an entry of the oplog is malformed", value=at or None)
+    return Corrupt("an oplog entry is malformed", value=at or None)
 
 
 def _is_internal(namespace: str) -> bool:

@@ -18,9 +18,9 @@ def read_schema_version(source: SourceDatabase) -> int | None:
             continue
         for batch in source.read_batches(namespace, IdRange()):
             for raw in split_documents(batch):
-                found = bson.decode(raw)
-                if found.get("_id") == "control":
-                    version = found.get("version")
-                    locked = bool(found.get("locked"))
+                document = bson.decode(raw)
+                if document.get("_id") == "control":
+                    version = document.get("version")
+                    locked = bool(document.get("locked"))
                     return None if locked or not isinstance(version, int) else version
     return None

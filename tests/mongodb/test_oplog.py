@@ -242,7 +242,7 @@ def test_a_transaction_that_is_not_complete_at_the_end_never_happened() -> None:
 
 
 def test_a_commit_of_what_began_before_the_first_entry_is_corrupt() -> None:
-    with pytest.raises(Corrupt, match="not prepared"):
+    with pytest.raises(Corrupt, match="never prepared"):
         seen(ending("commitTransaction"))
 
 
@@ -252,7 +252,7 @@ NOTHING_BEFORE, BEFORE = bson.Timestamp(0, 0), bson.Timestamp(3, 1)
 def test_a_transaction_whose_first_part_is_before_the_first_entry_is_not_applied_in_part() -> None:
     torn = [linked([insert(2)], BEFORE, partial=True), linked([insert(3)], BEFORE, multiOpType=0)]
     for entries in (torn, torn[1:]):
-        with pytest.raises(Corrupt, match=r"began before the first entry: 1700000000\.1"):
+        with pytest.raises(Corrupt, match=r"began before the first oplog entry: 1700000000\.1"):
             seen(*entries)
 
 

@@ -70,7 +70,7 @@ def connect(uri: str) -> Client:
 
 
 def _create_client(uri: str) -> Client:
-    own: dict[str, Any] = {name: ms for name, ms in _DEFAULTS.items() if name.lower() not in uri.lower()}
+    defaults: dict[str, Any] = {name: ms for name, ms in _DEFAULTS.items() if name.lower() not in uri.lower()}
     hint = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
     if not uri.startswith(_SCHEMES):
         # The driver takes anything else for a host's name.
@@ -80,7 +80,7 @@ def _create_client(uri: str) -> Client:
         # what somebody wants who wrote `tls=yes`. Options of other drivers are none of our business.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **own, **_READ_FROM_PRIMARY)
+            client: Client = pymongo.MongoClient(uri, appname="groundcrew", **defaults, **_READ_FROM_PRIMARY)
     except (errors.PyMongoError, ValueError, TypeError) as error:
         # The text of the error may repeat the password of the URI.
         raise UsageError("not a MongoDB URI", value=type(error).__name__, hint=hint) from None

@@ -51,23 +51,25 @@ class Reader:
         """What mongodump takes: `admin.system.*` first, then by name."""
         with translate_errors("reading the catalogue"):
             names = set(self._client.list_database_names()) | {"admin"}
-            wanted = sorted(n for n in names if n != "local" and self._selects_database(n))
-            found = [n for db in wanted for n in self._list_database(db)]
-        return sorted(found, key=lambda n: (n.db != "admin", n.db, _ORDER.get(n.collection, 9), n.collection))
+            selected = sorted(n for n in names if n != "local" and self._selects_database(n))
+            listed = [n for db in selected for n in self._list_database(db)]
+        return sorted(
+            listed, key=lambda n: (n.db != "admin", n.db, _ORDER.get(n.collection, 9), n.collection)
+        )
 
     def _selects_database(self, db: str) -> bool:
         return not self._databases or db == "admin" or db in self._databases
 
     def _list_database(self, db: str) -> Iterator[Namespace]:
         database = self._client.get_database(db, codec_options=EXACT)
-        listed = {info["name"]: info for info in database.list_collections()}
+        listings = {info["name"]: info for info in database.list_collections()}
         for name in _AUTH if db == "admin" else ():
             # Not every server lists these or counts them, but all let them be read.
-            if name not in listed and database[name].find_one({}, {"_id": 1}) is not None:
+            if name not in listings and database[name].find_one({}, {"_id": 1}) is not None:
                 yield Namespace(db, name)
-        for name, info in listed.items():
-            if _is_dumped(db, name) and (found := self._describe_collection(db, info)) is not None:
-                yield found
+        for name, info in listings.items():
+            if _is_dumped(db, name) and (namespace := self._describe_collection(db, info)) is not None:
+                yield namespace
 
     def _describe_collection(self, db: str, info: Mapping[str, Any]) -> Namespace | None:
         """None for what was dropped since it was listed: there is nothing left to dump."""
@@ -121,8 +123,8 @@ class Reader:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""
         if not namespace.uuid:
             return
-        found = self._find_listing(namespace.db, namespace.collection)
-        if found is None or _uuid_hex(found) != namespace.uuid:
+        listed = self._find_listing(namespace.db, namespace.collection)
+        if listed is None or _uuid_hex(listed) != namespace.uuid:
             raise Inconsistent(
                 f"{namespace.name} was dropped, renamed or made anew while it was read",
                 hint="A new backup takes it as it is now.",
@@ -165,3 +167,9 @@ def _uuid_hex(info: Mapping[str, Any]) -> str:
 
 def _bound_value(bound: bytes) -> Any:
     return RawBSONDocument(bound, RAW)["_id"]
+
+
+def _dump_order(namespace: Namespace) -> tuple[bool, str, int, str]:
+    """mongodump's: `admin.system.*` first."""
+    rank = _ORDER.get(namespace.collection, 9)
+    return namespace.db != "admin", namespace.db, rank, namespace.collection

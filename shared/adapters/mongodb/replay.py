@@ -46,9 +46,9 @@ class _OperationFilter:
         self.applied = self.skipped = 0
         self.changes: list[IndexChange] = []
 
-    def select_operations(self, found: Iterable[Operation | None]) -> Iterator[Operation]:
+    def select_operations(self, operations: Iterable[Operation | None]) -> Iterator[Operation]:
         """What the server has to do."""
-        for operation in found:
+        for operation in operations:
             if operation is None or not self._selects(operation.subject):
                 self.skipped += 1
                 continue
@@ -59,18 +59,18 @@ class _OperationFilter:
                 yield rest
 
 
-def group_operations(found: Iterable[Operation]) -> Iterator[list[Operation]]:
+def group_operations(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
     """Runs of writes that fit into one command, and each command by itself, in order."""
     batch: list[Operation] = []
-    held = 0
-    for operation in found:
+    held_bytes = 0
+    for operation in operations:
         size = len(operation.o) + len(operation.o2) + len(operation.name) + _OVERHEAD_BYTES
-        full = len(batch) >= BATCH_OPERATIONS or held + size > BATCH_BYTES
+        full = len(batch) >= BATCH_OPERATIONS or held_bytes + size > BATCH_BYTES
         if batch and (full or operation.op == "c" or batch[0].op == "c"):
             yield batch
-            batch, held = [], 0
+            batch, held_bytes = [], 0
         batch.append(operation)
-        held += size
+        held_bytes += size
     if batch:
         yield batch
 

@@ -40,8 +40,8 @@ class MongoSource(Reader):
         name = self._stored_name(namespace)
         collection: Any = self._client[namespace.db].get_collection(name, codec_options=RAW)
         with translate_errors(f"sampling {namespace.name}"):
-            found = [bytes(document.raw) for document in collection.aggregate(pipeline, allowDiskUse=True)]
-        sampled = [document for document in found if _round_trips(document)]
+            samples = [bytes(document.raw) for document in collection.aggregate(pipeline, allowDiskUse=True)]
+        sampled = [document for document in samples if _round_trips(document)]
         step = len(sampled) / pieces
         chosen = [sampled[int(step * i)] for i in range(1, pieces)] if sampled else []
         return list(dict.fromkeys(chosen))
@@ -63,12 +63,12 @@ class MongoSource(Reader):
         """From `config.transactions`, which a user with the role `backup` may read."""
         rows = self._client.config.get_collection("transactions", codec_options=EXACT)
         with translate_errors("reading open transactions"):
-            found = [
+            starts = [
                 row["startOpTime"]["ts"]
                 for row in rows.find({"state": {"$in": ["prepared", "inProgress"]}})
                 if "startOpTime" in row
             ]
-        oldest = min(found, default=None)
+        oldest = min(starts, default=None)
         return Timestamp(oldest.time, oldest.inc) if oldest else None
 
     def read_oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:

@@ -40,16 +40,16 @@ class MongoTarget(Reader):
         options = {key: value for key, value in namespace.options.items() if key != "uuid"}
         database = self._client.get_database(namespace.db, codec_options=EXACT)
         # From 7.0 on a server is content if the collection is there with the same options.
-        there = self._find_listing(namespace.db, namespace.collection) is not None
+        exists = self._find_listing(namespace.db, namespace.collection) is not None
         with translate_errors(f"creating {namespace.name}"):
             try:
-                if not there:
+                if not exists:
                     database.command({"create": namespace.collection, **options})
             except errors.OperationFailure as error:
                 if error.code != NAMESPACE_EXISTS:
                     raise
-                there = True
-        if there:
+                exists = True
+        if exists:
             raise AlreadyExists(f"{namespace.name} already exists")
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
@@ -118,13 +118,13 @@ class MongoTarget(Reader):
     def _compare_version(self, documents: list[bytes]) -> list[str]:
         """From 8.1 on there is no such document (TOOLS-3782), and nothing to compare."""
         decoded = (bson.decode(document, EXACT) for document in documents)
-        theirs = next((d for d in decoded if d.get("_id") == "authSchema"), {}).get("currentVersion")
+        expected = next((d for d in decoded if d.get("_id") == "authSchema"), {}).get("currentVersion")
         with translate_errors("reading the version of the server's users"):
-            found = self._client.admin["system.version"].find_one({"_id": "authSchema"})
-        own = (found or {}).get("currentVersion")
-        if theirs is None or own is None or theirs == own:
+            document = self._client.admin["system.version"].find_one({"_id": "authSchema"})
+        actual = (document or {}).get("currentVersion")
+        if expected is None or actual is None or expected == actual:
             return []
-        return [f"the backup's users are of schema {theirs}, the server's of {own}"]
+        return [f"the backup's users are of schema {expected}, the server's of {actual}"]
 
     def _drop(self, db: str, collection: str) -> None:
         with translate_errors(f"dropping {db}.{collection}"):
@@ -158,11 +158,13 @@ def _describe_gap(file: Mapping[str, Any], chunks: Mapping[str, Any]) -> str:
     length, size = file.get("length"), file.get("chunkSize")
     if not isinstance(length, int | float) or not isinstance(size, int | float) or size < 1:
         return f"file {file['_id']} does not say how long it is"
-    wanted = -(-int(length) // int(size))
-    count, last, held = chunks.get("n", 0), chunks.get("last", -1), chunks.get("bytes", 0)
-    if (count, last, held) == (wanted, wanted - 1, length):
+    expected = -(-int(length) // int(size))
+    count, last, stored = chunks.get("n", 0), chunks.get("last", -1), chunks.get("bytes", 0)
+    if (count, last, stored) == (expected, expected - 1, length):
         return ""
-    return f"file {file['_id']} has {count} chunks with {held} bytes instead of {wanted} with {int(length)}"
+    return (
+        f"file {file['_id']} has {count} chunks with {stored} bytes instead of {expected} with {int(length)}"
+    )
 
 
 def _type_key(value: Any) -> str:
@@ -171,16 +173,16 @@ def _type_key(value: Any) -> str:
 
 def _split_batches(documents: list[bytes]) -> Iterator[list[bytes]]:
     """As many documents at a time as the server takes."""
-    some: list[bytes] = []
-    held = 0
+    chunk: list[bytes] = []
+    held_bytes = 0
     for document in documents:
-        if some and (len(some) >= _DOCUMENTS_AT_ONCE or held + len(document) > _BYTES_AT_ONCE):
-            yield some
-            some, held = [], 0
-        some.append(document)
-        held += len(document)
-    if some:
-        yield some
+        if chunk and (len(chunk) >= _DOCUMENTS_AT_ONCE or held_bytes + len(document) > _BYTES_AT_ONCE):
+            yield chunk
+            chunk, held_bytes = [], 0
+        chunk.append(document)
+        held_bytes += len(document)
+    if chunk:
+        yield chunk
 
 
 def _describe_write_error(position: int, error: Mapping[str, Any]) -> str:

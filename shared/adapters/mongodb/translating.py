@@ -73,9 +73,9 @@ class TranslatedWriter:
         query = _id_filter(operation, operation.o2 or operation.o)
         collection: Any = self._client[operation.db].get_collection(operation.collection, codec_options=RAW)
         with translate_errors(f"replaying an update of {operation.name}"):
-            found = collection.find_one(query)
-        if found is not None:
-            self._replace_document(operation, apply_update(bytes(found.raw), operation.o))
+            current = collection.find_one(query)
+        if current is not None:
+            self._replace_document(operation, apply_update(bytes(current.raw), operation.o))
 
     def _replace_document(self, operation: Operation, document: bytes) -> None:
         # Delete and insert, since only an insert leaves every document as it is, `$` in names included.
@@ -94,23 +94,23 @@ class TranslatedWriter:
         view = operation.subject.partition(".")[2]
         database = self._client.get_database(operation.db, codec_options=EXACT)
         with translate_errors(f"looking for the view {operation.subject}"):
-            there = next(database.list_collections(filter={"name": view, "type": "view"}), None)
+            listing = next(database.list_collections(filter={"name": view, "type": "view"}), None)
         if operation.op == "d":
-            if there is not None:
+            if listing is not None:
                 self._run_command(operation, {"drop": view})
             return
-        before = bson.encode(there["options"] if there is not None else {})
+        before = bson.encode(listing["options"] if listing is not None else {})
         defined = dict(RawBSONDocument(apply_update(before, operation.o), RAW).items())
         if str(defined.get("viewOn", BUCKETS)).startswith(BUCKETS):
             return  # the face of a time-series collection, which comes with the collection
-        if there is not None:
+        if listing is not None:
             self._run_command(operation, {"drop": view})
         defined.pop("_id", None)
         self._run_command(operation, {"create": view, **defined})
 
     def _replay_command(self, operation: Operation) -> None:
         if operation.command not in _REPLAYABLE_COMMANDS:
-            raise _not_replayable(operation, "Groundcrew knows no such command")
+            raise _not_replayable(operation, "unknown command")
         if operation.collection == VIEWS:
             return
         body: dict[str, Any] = dict(RawBSONDocument(operation.o, RAW).items())
@@ -139,7 +139,7 @@ class TranslatedWriter:
 def _not_replayable(operation: Operation, why: str) -> Corrupt:
     what = operation.command or {"i": "insert", "u": "update", "d": "delete"}[operation.op]
     value = f"{what} in {operation.subject} at {operation.at}: {why[:200]}"
-    return Corrupt("an entry of the oplog cannot be replayed", value=value)
+    return Corrupt("an oplog entry cannot be replayed", value=value)
 
 
 def _id_filter(operation: Operation, document: bytes) -> RawBSONDocument:
