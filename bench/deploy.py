@@ -18,7 +18,8 @@ from bench.data import ROOT
 from local.deploy_demo import Site, ended, records
 from local.rocketchat.seed import seed
 from local.stack import Stack
-from shared.deploy.records.deploys import DeployRecord, DeployRequest
+from shared.deploy.records.deploy_record import DeployRecord
+from shared.deploy.records.requests import DeployRequest
 
 EARLIER = 200
 MERGES = 5
@@ -54,9 +55,9 @@ def _merged(site: Site, stack: Stack, greeting: str) -> tuple[datetime, DeployRe
 def _took(site: Site, stack: Stack, greeting: str) -> tuple[float, float]:
     """From when the message was taken up, and from the merge, to Helm's start."""
     asked, record = _merged(site, stack, greeting)
-    if record.applied is None:
+    if record.applied_at is None:
         raise SystemExit("Helm was not begun")
-    return (record.applied - record.started).total_seconds(), (record.applied - asked).total_seconds()
+    return (record.applied_at - record.started).total_seconds(), (record.applied_at - asked).total_seconds()
 
 
 def _fill(stack: Stack, like: DeployRecord) -> None:

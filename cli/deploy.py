@@ -13,7 +13,7 @@ from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
 
 if TYPE_CHECKING:
-    from shared.deploy.records.deploys import DeployRecord
+    from shared.deploy.records.deploy_record import DeployRecord
 
 _POLL_SECONDS = 2.0
 
@@ -110,7 +110,9 @@ def status(sha: str, json_: bool) -> None:
     """Show the newest deploy, or that of the commit SHA: its gates, its plan, how far it is."""
     from shared.deploy.records.deploys import DeployStore
 
-    found = [k for k in DeployStore(wiring.state(), wiring.clock()).all() if k.progress.sha.startswith(sha)]
+    found = [
+        k for k in DeployStore(wiring.state(), wiring.clock()).list_recent() if k.progress.sha.startswith(sha)
+    ]
     if not found:
         raise NotFound("there is no such deploy", value=sha or None, hint="See groundcrew deploy history.")
     record = found[-1]
@@ -130,7 +132,7 @@ def history(json_: bool) -> None:
     from shared.deploy.records.deploys import DeployStore
 
     revisions = deploy_wiring.connect_releases().history()
-    record = DeployStore(wiring.state(), wiring.clock()).all()
+    record = DeployStore(wiring.state(), wiring.clock()).list_recent()
     if json_:
         rows = [{"revision": r.number, "status": r.status, "chart": r.chart, "app_version": r.app_version,
                  "description": r.description, "at": r.at} for r in revisions]  # fmt: skip
@@ -144,7 +146,7 @@ def history(json_: bool) -> None:
 
 def _cells(record: DeployRecord) -> tuple[str, ...]:
     progress = record.progress
-    return progress.sha[:7], progress.environment, record.state.value, record.by, progress.reason
+    return progress.sha[:7], progress.environment, record.state.value, record.author, progress.reason
 
 
 @deploy.command()
@@ -158,17 +160,17 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
     Revision 0 starts nothing: it says that the data are those of the backup again, where nothing was
     deployed before.
     """
-    from shared.deploy.rollout import rollback as going_back
+    from shared.deploy.rollout.rollback import plan_rollback, rollback
 
     deps = deploy_wiring.deploy_deps()
-    way = going_back.plan_rollback(deps, revision, restored)
+    way = plan_rollback(deps, revision, restored)
     if dry_run:
         told = f"from Rocket.Chat {way.version_now} to {way.version_then}" + (
             ": needs a restore and an approval" if way.crosses else ""
         )
         print_answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
         return
-    done = going_back.rollback(deps, way, by=current_user(), say=err.print)
+    done = rollback(deps, way, by=current_user(), on_progress=err.print)
     print_answer({**way.arguments, "done": done}, json_=json_, text=done)
 
 
@@ -243,7 +245,7 @@ def _plain(record: DeployRecord) -> dict[str, Any]:
     progress = record.progress
     return {
         "deploy": progress.key, "sha": progress.sha, "environment": progress.environment,
-        "state": record.state.value, "reason": progress.reason, "by": record.by,
+        "state": record.state.value, "reason": progress.reason, "by": record.author,
         "pull": progress.pull, "backup": progress.backup,
         "version_before": progress.version_before, "version_after": progress.version_after,
         "started": record.started, "updated": record.updated,

@@ -31,7 +31,8 @@ from local.server import Served
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
-from shared.deploy.records.deploys import DeployRecord, DeployStore
+from shared.deploy.records.deploy_record import DeployRecord
+from shared.deploy.records.deploys import DeployStore
 from shared.kernel.errors import GroundcrewError
 from shared.settings.environment import parse_storage_account
 
@@ -223,7 +224,7 @@ def ended(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> DeployRe
     """The deploy of the commit, once it is over. Raises SystemExit if that takes too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        for record in records(stack).all():
+        for record in records(stack).list_recent():
             if record.progress.sha == sha and record.ended:
                 return record
         time.sleep(0.2)

@@ -79,7 +79,7 @@ class MemoryReleases:
         *,
         timeout: timedelta,  # noqa: ARG002 - here it is over at once
         rollback_on_failure: bool,
-        say: ProgressCallback,
+        on_progress: ProgressCallback,
     ) -> HelmResult:
         """See `Releases.upgrade_install`."""
         self._begin()
@@ -93,7 +93,7 @@ class MemoryReleases:
         plain = tuple(one for one in rendered if not _is_hook(one))
         failure = _hook_failure(rendered, "pre-upgrade" if last else "pre-install")
         self._write(self._described(package), plain)
-        _tell(say, "applying")
+        _tell(on_progress, "applying")
         if not failure:
             self._apply(plain)
             failure = _never_ready(plain)
@@ -101,25 +101,25 @@ class MemoryReleases:
             return self._deployed(f"{'Upgrade' if last else 'Install'} complete", instead=last)
         self._failed(f'Upgrade "{self._release}"' if last else f'Release "{self._release}"', failure)
         if rollback_on_failure:
-            self._way_back(say, first=last is None)
+            self._way_back(on_progress, first=last is None)
         return HelmResult(False, self.status(), failure, failure.endswith(_LATE))
 
-    def _way_back(self, say: ProgressCallback, *, first: bool) -> None:
+    def _way_back(self, on_progress: ProgressCallback, *, first: bool) -> None:
         """To the newest revision that was good; a first release is taken away again."""
         good = [one for one in self._kept if one.revision.status in ("deployed", "superseded")]
         if good:
-            self._back_to(good[-1], say)
+            self._back_to(good[-1], on_progress)
         elif first:
             self._kept.clear()
             self._apply(())
 
-    def rollback(self, revision: int, *, timeout: timedelta, say: ProgressCallback) -> HelmResult:  # noqa: ARG002
+    def rollback(self, revision: int, *, timeout: timedelta, on_progress: ProgressCallback) -> HelmResult:  # noqa: ARG002
         """See `Releases.rollback`."""
         self._begin()
         found = next((one for one in self._kept if one.revision.number == revision), None)
         if found is None:
             raise NotFound("the fake has no such revision", value=revision)
-        return self._back_to(found, say)
+        return self._back_to(found, on_progress)
 
     def repair(self) -> RepairResult:
         """See `Releases.repair`."""
@@ -209,11 +209,11 @@ class MemoryReleases:
         self._kept[-1] = replace(self._kept[-1], revision=marked)
         return marked
 
-    def _back_to(self, kept: _Kept, say: ProgressCallback) -> HelmResult:
+    def _back_to(self, kept: _Kept, on_progress: ProgressCallback) -> HelmResult:
         back = f"Rollback to {kept.revision.number}"
         made = replace(kept.revision, number=self._next(), status="pending-rollback", description=back)
         self._write(replace(made, at=self._now()), kept.manifests)
-        _tell(say, "rolling back")
+        _tell(on_progress, "rolling back")
         self._apply(kept.manifests)
         if failure := _never_ready(kept.manifests):
             return HelmResult(False, self._failed(f'Release "{self._release}"', failure), failure, True)
@@ -235,10 +235,10 @@ def _filled(expression: str, context: Mapping[str, Any]) -> str:
     return str(value)
 
 
-def _tell(say: ProgressCallback, line: str) -> None:
+def _tell(on_progress: ProgressCallback, line: str) -> None:
     """Helm may be silent for minutes at any moment: an empty line is heard then."""
-    say(line)
-    say("")
+    on_progress(line)
+    on_progress("")
 
 
 def _hooks(manifest: Manifest) -> str:

@@ -1,8 +1,8 @@
-"""What deploys need of the world outside, and the words they share."""
+"""The ports and settings that deploys depend on, and the values that these give."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from shared.policy.deploy import DeployPolicy
 
 QUEUE = "deploys"
-DEPLOYMENT_PREFIX = "Groundcrew deploys"  # how the descriptions of our deployments on the forge begin
+DEPLOYMENT_PREFIX = "Groundcrew deploys"  # how the descriptions of our deployments on GitHub begin
 LEASE_DURATION = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
-    """The MongoDB behind the chat: its version, and Rocket.Chat's migration counter in it.
+    """The MongoDB behind Rocket.Chat.
 
-    `schema` is None if it could not be read or a migration holds the lock.
+    - `version`: the server's.
+    - `schema`: Rocket.Chat's migration counter; None if it could not be read or a migration holds the lock.
     """
 
     version: str
@@ -41,7 +42,7 @@ class DatabaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class DecryptedValues:
-    """A values file as Helm is to get it, and the secrets in it, which nobody is to see."""
+    """A values file as Helm gets it, and the secrets in it, which must not be shown."""
 
     text: str = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -49,19 +50,27 @@ class DecryptedValues:
 
 @dataclass(frozen=True)
 class DeployBackups:
-    """How a deploy gets its backup: `begin(reason)` gives a set's `class/id`, `state` of it `open`, `sealed`
-    or `failed`."""
+    """How a deploy takes its backup: `start(reason)` returns the set's class/id, `state` of it is `open`,
+    `sealed` or `failed`."""
 
-    begin: Callable[[str], str]
+    start: Callable[[str], str]
     state: Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class DeployDeps:
-    """All that a deploy needs. `smoke` looks whether the server runs a version and lets people in;
-    `compatible` tells the MongoDB versions of a release, None if that cannot be found out; `decrypt` takes a
-    values file's text and name; `validate` checks manifests against a version of Kubernetes; `page` is where
-    people see how it goes, empty if the app's address is not known."""
+    """What a deploy depends on.
+
+    - `state`: the blobs of the container `groundcrew`.
+    - `database`: asks the MongoDB behind Rocket.Chat.
+    - `compatible_mongodb`: the MongoDB versions that a Rocket.Chat supports; None if that is not known.
+    - `smoke_test`: whether the server runs a version and serves its login page.
+    - `decrypt`: takes a values file's text and name.
+    - `validate`: checks manifests against the schemas of a version of Kubernetes.
+    - `page_url`: where people follow deploys; empty if the app's address is not known.
+    - `secrets`: the secrets in a commit's values, by its SHA, so that a worker that continues a deploy
+      redacts them without decrypting again; `decrypted_commits` are those where they are complete.
+    """
 
     repository: str
     forge: Forge
@@ -73,15 +82,14 @@ class DeployDeps:
     policy: DeployPolicy
     notifications: Notifier
     backups: DeployBackups
-    server: Callable[[], DatabaseInfo]
-    compatible: Callable[[str], Sequence[str] | None]
-    smoke: Callable[[str], Health]
+    database: Callable[[], DatabaseInfo]
+    compatible_mongodb: Callable[[str], Sequence[str] | None]
+    smoke_test: Callable[[str], Health]
     decrypt: Callable[[str, str], DecryptedValues]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]
-    page: str = ""
-    # What must not be said, by commit: a worker that goes on with a deploy need not open its values again.
+    page_url: str = ""
     secrets: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
-    opened: set[str] = field(default_factory=set, compare=False)  # the commits whose values are known
+    decrypted_commits: set[str] = field(default_factory=set, compare=False)
 
     @property
     def deploys(self) -> DeployStore:
@@ -103,22 +111,19 @@ class DeployDeps:
         """What keeps the machine up."""
         return Holds(self.state, self.clock)
 
-    def link(self, key: str) -> str:
-        """Where people see how the deploy of that key goes; empty if that is not known."""
-        return f"{self.page}/{key}" if self.page else ""
-
     @property
-    def lock(self) -> str:
+    def lease_name(self) -> str:
         """The lease of the release: one deploy at a time."""
         return f"locks/deploys/{self.policy.namespace}-{self.policy.release}"
+
+    def page_link(self, key: str) -> str:
+        """The page of the deploy of that key; empty if the app's address is not known."""
+        return f"{self.page_url}/{key}" if self.page_url else ""
 
 
 @dataclass(frozen=True, slots=True)
 class RequeueAfter:
-    """Nothing can be done now: come again after `delay`."""
+    """Nothing can be done now: continue after `delay`. `reason` completes "waiting: "."""
 
     delay: timedelta
-    why: str
-
-
-Values = Mapping[str, object]
+    reason: str

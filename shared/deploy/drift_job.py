@@ -95,7 +95,7 @@ def check_drift(deps: DeployDeps) -> DriftReport:
 
 def correct_drift(deps: DeployDeps, *, by: str) -> DriftReport:
     """Apply the deployed manifests again, as a new revision. Raises Locked if a deploy is at it."""
-    with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+    with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
         found = compare_release(deps)
         if busy := _busy(deps):
             raise Locked(busy, hint="Let it end, then look again.")
@@ -106,18 +106,18 @@ def _busy(deps: DeployDeps) -> str:
     """Why the release is not to be touched now: a deploy is at it, or a restore is to be decided about."""
     if deps.watermarks.read() is not None:
         return "a restore is proposed"
-    return deps.deploys.busy()
+    return deps.deploys.busy_reason()
 
 
 def _corrected(deps: DeployDeps, found: DriftReport, lease: Lease, *, by: str) -> DriftReport:
     outcome = deps.releases.rollback(
-        found.revision, timeout=deps.policy.helm_timeout, say=lambda _line: lease.check()
+        found.revision, timeout=deps.policy.helm_timeout, on_progress=lambda _line: lease.check()
     )
     if outcome.succeeded and outcome.revision is not None:
         now, made = deps.clock.now(), outcome.revision.number
         for environment in deps.policy.environments:
             version = deps.ledger.read(environment).version
-            deps.ledger.went_back(environment, found.revision, made, version, now)
+            deps.ledger.record_rollback(environment, found.revision, made, version, now)
     left: tuple[Drift, ...] = ()
     word = f"not corrected: {outcome.reason}"
     if outcome.succeeded:
@@ -130,7 +130,7 @@ def _corrected(deps: DeployDeps, found: DriftReport, lease: Lease, *, by: str) -
 def run_daily_check(deps: DeployDeps) -> str:
     """What the timer does; returns it in a sentence. A deploy under way is left alone."""
     try:
-        with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+        with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
             found = compare_release(deps)
             may = deps.policy.correct_drift and not _busy(deps)
             if may and found.by_hand and _digest(found.by_hand) != _kept(deps):

@@ -15,10 +15,11 @@ from typing import Any
 from shared.deploy.deps import LEASE_DURATION, QUEUE, DeployDeps, RequeueAfter
 from shared.deploy.gates.evaluate import Gating, ask
 from shared.deploy.ordering import QueuedDeploy, next_turn
-from shared.deploy.records.deploys import DeployRecord, DeployRequest, parse_request
+from shared.deploy.progress import DeployState
+from shared.deploy.records.deploy_record import DeployRecord
+from shared.deploy.records.requests import DeployRequest, parse_request
 from shared.deploy.rollout.reconcile import DeployReconciler, close_deploy
-from shared.deploy.rollout.session import hold
-from shared.deploy.state_machine import DeployState
+from shared.deploy.rollout.session import put_hold
 from shared.kernel.errors import GroundcrewError, Locked, UsageError
 from shared.kernel.ports import Lease
 
@@ -35,7 +36,7 @@ def handle_message(deps: DeployDeps, asked: Sequence[Mapping[str, Any]]) -> str:
     if len(asked) == 1:
         return handle_request(deps, asked[0])
     for one in asked:
-        deps.queues.send(QUEUE, parse_request(one).dump())
+        deps.queues.send(QUEUE, parse_request(one).to_message())
     return f"parted {len(asked)} requests that came together"
 
 
@@ -45,20 +46,20 @@ def handle_request(deps: DeployDeps, asked: Mapping[str, Any]) -> str:
     deploys = deps.deploys
     if deploys.is_completed(request):
         return f"the delivery {request.delivery} was dealt with before"
-    record = deploys.begin(request)
+    record = deploys.create_or_load(request)
     if _superseded_by_pull_event(record, request):
-        request = replace(request, again=f"pull-{request.pull}")
-        record = deploys.begin(request)
+        request = replace(request, rerun=f"pull-{request.pull}")
+        record = deploys.create_or_load(request)
     if record.ended:
         close_deploy(deps, record, request)
         return f"{request.sha[:7]} was dealt with before: it is {record.state}"
-    if 0 < request.turn < record.turn:
+    if 0 < request.sequence < record.sequence:
         return f"{request.sha[:7]} goes on by a later message"
     if not record.state.final:
         # Before the lease: while it waits for its turn the machine must not be stopped either.
-        hold(deps, record)
+        put_hold(deps, record)
     try:
-        with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+        with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
             wait = _run_in_order(deps, request, lease)
             record = deploys.load(request.key)
             if wait is not None:
@@ -71,25 +72,25 @@ def handle_request(deps: DeployDeps, asked: Mapping[str, Any]) -> str:
 
 def _superseded_by_pull_event(record: DeployRecord, request: DeployRequest) -> bool:
     """Whether a push was refused for having no pull request, which this event names."""
-    nameless = record.request.pull == 0 and record.progress.pull == 0 and not record.request.again
-    return bool(request.pull) and not request.again and nameless and record.state is DeployState.FAILED
+    nameless = record.request.pull == 0 and record.progress.pull == 0 and not record.request.rerun
+    return bool(request.pull) and not request.rerun and nameless and record.state is DeployState.FAILED
 
 
 def _requeue_waiting(
     deps: DeployDeps, record: DeployRecord, request: DeployRequest, wait: RequeueAfter
 ) -> str:
     """Sent first and noted then: of two messages, should it come to that, the earlier one is dropped."""
-    turn = record.turn + 1
-    told = _requeue(deps, record, replace(request, turn=turn), wait)
-    deps.deploys.save(replace(record, turn=turn))
+    sequence = record.sequence + 1
+    told = _requeue(deps, record, replace(request, sequence=sequence), wait)
+    deps.deploys.save(replace(record, sequence=sequence))
     return told
 
 
 def _requeue(deps: DeployDeps, record: DeployRecord, request: DeployRequest, wait: RequeueAfter) -> str:
-    deps.queues.send(QUEUE, request.dump(), delay=wait.delay)
+    deps.queues.send(QUEUE, request.to_message(), delay=wait.delay)
     seconds = wait.delay.total_seconds()
-    log.info("deploy.waits", extra={"deploy": request.key, "seconds": seconds, "why": wait.why})
-    return f"{request.sha[:7]} is {record.state} and {wait.why}"
+    log.info("deploy.waits", extra={"deploy": request.key, "seconds": seconds, "why": wait.reason})
+    return f"{request.sha[:7]} is {record.state} and {wait.reason}"
 
 
 def _require_own_target(deps: DeployDeps, request: DeployRequest) -> DeployRequest:
@@ -103,18 +104,18 @@ def _require_own_target(deps: DeployDeps, request: DeployRequest) -> DeployReque
 
 def _run_in_order(deps: DeployDeps, request: DeployRequest, lease: Lease) -> RequeueAfter | None:
     """First what is in the middle of it, then the latest merge, then this one."""
-    for other in deps.deploys.open():
-        DeployReconciler(deps, other, lease).settle()  # whoever ended it may have died right then
+    for other in deps.deploys.list_open():
+        DeployReconciler(deps, other, lease).record_success()  # whoever ended it may have died right then
     for other in _predecessors(deps, request.key):
-        wait = DeployReconciler(deps, other, lease).go()
+        wait = DeployReconciler(deps, other, lease).reconcile()
         ended = deps.deploys.load(other.progress.key).state.final
         if wait is not None and not ended and _has_started(deps, other):
-            return RequeueAfter(wait.delay, f"{other.progress.sha[:7]} goes first: {wait.why}")
+            return RequeueAfter(wait.delay, f"{other.progress.sha[:7]} goes first: {wait.reason}")
     record = deps.deploys.load(request.key)
     if request.pull and not record.request.pull:  # a push told of the commit before its pull request did
         named = replace(record.request, pull=request.pull)
         record = deps.deploys.save(replace(record, request=named))
-    return None if record.ended else DeployReconciler(deps, record, lease).go()
+    return None if record.ended else DeployReconciler(deps, record, lease).reconcile()
 
 
 def _has_started(deps: DeployDeps, other: DeployRecord) -> bool:
@@ -125,7 +126,7 @@ def _has_started(deps: DeployDeps, other: DeployRecord) -> bool:
 
 def _predecessors(deps: DeployDeps, key: str) -> list[DeployRecord]:
     """What goes before the deploy of that key: those past their gates, and later merges that wait."""
-    open_ = [one for one in deps.deploys.open() if not one.state.final]
+    open_ = [one for one in deps.deploys.list_open() if not one.state.final]
     busy = [one for one in open_ if one.state.busy and one.progress.key != key]
     mine = next((one for one in open_ if one.progress.key == key), None)
     if mine is None or mine.state.busy:
@@ -164,14 +165,14 @@ class DeployPreview:
 def preview_deploy(deps: DeployDeps, sha: str, environment: str, *, pull: int = 0) -> DeployPreview:
     """Ask all gates about a commit and plan its deploy. Changes nothing. Raises UsageError, Unavailable."""
     plain = {"repository": deps.repository, "sha": sha, "environment": environment, "pull": pull}
-    request = _require_own_target(deps, parse_request({**plain, "again": "plan"}))
+    request = _require_own_target(deps, parse_request({**plain, "rerun": "plan"}))
     return DeployPreview(request, ask(deps, request))
 
 
 def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:
     """Ask for a deploy of a commit, also of one that was deployed or failed before. Raises UsageError."""
-    again = deps.clock.now().strftime("%Y%m%dT%H%M%SZ")
-    plain = {"repository": deps.repository, "sha": sha, "environment": environment, "again": again}
+    rerun = deps.clock.now().strftime("%Y%m%dT%H%M%SZ")
+    plain = {"repository": deps.repository, "sha": sha, "environment": environment, "rerun": rerun}
     made = _require_own_target(deps, parse_request(plain))
-    deps.queues.send(QUEUE, made.dump())
+    deps.queues.send(QUEUE, made.to_message())
     return made

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 
 from shared.deploy.deps import DEPLOYMENT_PREFIX, DeployDeps
-from shared.deploy.records.deploys import DeployRecord
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
+from shared.deploy.records.deploy_record import DeployRecord
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, UsageError
 from shared.notifications.ports import Notice, Severity
@@ -57,7 +57,7 @@ def open_deployment(deps: DeployDeps, record: DeployRecord) -> int:
         made = waiting[0] if waiting else deps.forge.create_deployment(
             progress.sha, progress.environment, f"{DEPLOYMENT_PREFIX} {progress.sha[:7]}"
         )  # fmt: skip
-        link = deps.link(progress.key)
+        link = deps.page_link(progress.key)
         deps.forge.set_deployment_status(made, "in_progress", "the gates are asked", link)
     except (NotFound, Refused) as error:
         log.warning("deploy.no_deployment", extra={"deploy": progress.key, "error": str(error)})
@@ -72,7 +72,7 @@ def report_step(deps: DeployDeps, record: DeployRecord, text: str) -> None:
     if not progress.deployment:
         return
     try:
-        link = deps.link(progress.key)
+        link = deps.page_link(progress.key)
         deps.forge.set_deployment_status(progress.deployment, "in_progress", told, link)
     except GroundcrewError as error:
         log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
@@ -84,7 +84,7 @@ def report_deployment_status(deps: DeployDeps, record: DeployRecord) -> None:
     if progress.deployment:
         state = _FORGE[progress.state]
         try:
-            link = deps.link(progress.key)
+            link = deps.page_link(progress.key)
             deps.forge.set_deployment_status(progress.deployment, state, progress.reason or state, link)
         except (NotFound, Refused, UsageError) as error:
             log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
@@ -97,7 +97,10 @@ def notify_people(deps: DeployDeps, record: DeployRecord) -> None:
     progress = record.progress
     deps.notifications.notify(build_notice(deps, record))
     AuditTrail(deps.state, deps.clock).append(
-        record.by or "groundcrew", "deploy", f"{progress.sha} to {progress.environment}", progress.state.value
+        record.author or "groundcrew",
+        "deploy",
+        f"{progress.sha} to {progress.environment}",
+        progress.state.value,
     )
     log.info(
         "deploy.ended",
@@ -125,24 +128,24 @@ def build_notice(deps: DeployDeps, record: DeployRecord) -> Notice:
     if progress.changes_version:
         version = f"{progress.version_before or 'what was there'} → {progress.version_after}"
     lines = [
-        f"{record.title or 'A change'} (#{progress.pull}) by {record.by or 'somebody'}"
+        f"{record.title or 'A change'} (#{progress.pull}) by {record.author or 'somebody'}"
         if progress.pull
         else what,
         f"Rocket.Chat {version}, release {policy.release}, commit {progress.sha[:7]}",
         f"{progress.reason}" if progress.reason else "",
-        f"It took {format_duration(record.took)}.",
+        f"It took {format_duration(record.duration)}.",
     ]
     if progress.backup:
         lines.append(f"The backup {progress.backup} was taken before.")
     lines.append(_progress_line(deps, record))
     title = f"{policy.release} {progress.sha[:7]} {_TITLES[progress.state]} ({progress.environment})"
     text = "\n".join(line for line in lines if line)
-    severity = Severity.CRITICAL if progress.unclear else _SEVERITY[progress.state]
+    severity = Severity.CRITICAL if progress.outcome_unknown else _SEVERITY[progress.state]
     return Notice(severity, title, text, build_hint(record), key=f"deploy/{progress.key}/{progress.state}")
 
 
 def _progress_line(deps: DeployDeps, record: DeployRecord) -> str:
-    link = deps.link(record.progress.key)
+    link = deps.page_link(record.progress.key)
     return f"Progress: {link}" if link else ""
 
 
@@ -151,7 +154,7 @@ def build_hint(record: DeployRecord) -> str:
     match record.state:
         case DeployState.RESTORE_PROPOSED:
             return record.proposal
-        case DeployState.FAILED if record.progress.unclear:
+        case DeployState.FAILED if record.progress.outcome_unknown:
             return _UNCLEAR.format(back=record.progress.revision_before)
         case DeployState.FAILED:
             return "\n".join(line for line in record.gates if not line.startswith("passed"))

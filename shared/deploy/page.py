@@ -12,8 +12,9 @@ from datetime import datetime, timedelta, tzinfo
 
 from shared.deploy.notify import build_hint
 from shared.deploy.page_html import PATH, DeployEntry, DeployView, GateRow, render, render_list
-from shared.deploy.records.deploys import AGREED, KEY, DeployRecord, DeployStore
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
+from shared.deploy.records.deploy_record import AGREED, DeployRecord
+from shared.deploy.records.deploys import KEY, DeployStore
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
@@ -68,7 +69,7 @@ def _one(page: DeployPage, person: Principal, key: str) -> Page:
 
 
 def _newest(page: DeployPage, person: Principal) -> Page:
-    newest = reversed(DeployStore(page.state, page.clock).all(SHOWN))
+    newest = reversed(DeployStore(page.state, page.clock).list_recent(SHOWN))
     entries = [_entry(record, page.clock.now(), page.zone) for record in newest]
     return html_page(200, render_list(entries, who=person.name))
 
@@ -102,7 +103,7 @@ def build_view(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployView:
 def _entry(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployEntry:
     progress = record.progress
     took = _took(record)
-    what = [_version(record), progress.environment, record.by and f"by {record.by}"]
+    what = [_version(record), progress.environment, record.author and f"by {record.author}"]
     begun = f"{progress.sha[:7]}, begun {_at(record.started, zone)}"
     lines = (", ".join(word for word in what if word), f"{begun}, took {took}" if took else begun)
     return DeployEntry(
@@ -118,7 +119,7 @@ def _title(record: DeployRecord) -> str:
 
 def _headline(record: DeployRecord, now: datetime) -> str:
     word = "smoke test" if record.state is DeployState.SMOKE else record.state.value.replace("_", " ")
-    return word if record.state.final else f"{word}, for {_span(now - record.since)}"
+    return word if record.state.final else f"{word}, for {_span(now - record.state_since)}"
 
 
 def _kind(record: DeployRecord) -> str:
@@ -140,15 +141,15 @@ def _version(record: DeployRecord) -> str:
 
 def _facts(record: DeployRecord, now: datetime, zone: tzinfo) -> list[tuple[str, str]]:
     progress, final = record.progress, record.state.final
-    backup = progress.backup or (f"{record.backup_begun} (not sealed)" if record.backup_begun else "")
-    away = record.unwell if record.unwell and not final else None
+    backup = progress.backup or (f"{record.backup_reference} (not sealed)" if record.backup_reference else "")
+    away = record.unavailable_since if record.unavailable_since and not final else None
     return [
-        ("By", record.by),
+        ("By", record.author),
         ("Rocket.Chat", _version(record)),
         ("Commit", progress.sha),
         ("Environment", progress.environment),
         ("Begun", _at(record.started, zone)),
-        ("Ended" if final else "Since", _at(record.since, zone)),
+        ("Ended" if final else "Since", _at(record.state_since, zone)),
         ("Took", _took(record)),
         ("Last word", "" if final else f"{_span(now - record.updated)} ago"),
         ("No answer", f"since {_at(away, zone)}, see the progress" if away else ""),
@@ -158,14 +159,14 @@ def _facts(record: DeployRecord, now: datetime, zone: tzinfo) -> list[tuple[str,
 
 def _took(record: DeployRecord) -> str:
     """From the first message to the end, of what has ended; being told is not counted."""
-    return _span(record.since - record.started) if record.state.final else ""
+    return _span(record.state_since - record.started) if record.state.final else ""
 
 
 def _advice(record: DeployRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What to do, and the commands for it; what closed gates want is said by the gates."""
     if (
         record.state not in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED)
-        and not record.progress.unclear
+        and not record.progress.outcome_unknown
     ):
         return (), ()
     advice, agreed, commands = build_hint(record).rpartition(f"\n{AGREED}\n")

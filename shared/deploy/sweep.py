@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.deploy.deps import QUEUE, DeployDeps
-from shared.deploy.records.deploys import DeployRequest
+from shared.deploy.records.requests import DeployRequest
 from shared.notifications.ports import Notice, Severity
 
 STALE_AFTER = timedelta(minutes=15)  # a deploy nobody has touched for so long lost its message
@@ -16,9 +16,9 @@ def sweep_deploys(deps: DeployDeps) -> str:
     """What `catch_up` does: deploys that lost their message get another one, merges that nobody told of are
     made up for, and messages that were set aside are told."""
     now = deps.clock.now()
-    lost = [one for one in deps.deploys.open() if now - one.updated > STALE_AFTER]
+    lost = [one for one in deps.deploys.list_open() if now - one.updated > STALE_AFTER]
     for one in lost:
-        deps.queues.send(QUEUE, replace(one.request, turn=0).dump())
+        deps.queues.send(QUEUE, replace(one.request, sequence=0).to_message())
     done = [f"took up {len(lost)} deploys again"] if lost else []
     done += _recover_missed_webhook(deps) + _report_poison_queue(deps)
     return "; ".join(done) or "no deploy was forgotten"
@@ -29,10 +29,12 @@ def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     policy, forge = deps.policy, deps.forge
     environment = policy.environments[0]
     shipped = deps.ledger.read(environment)
-    if not shipped.sha or shipped.went_back or deps.watermarks.read() is not None:
+    if not shipped.sha or shipped.rolled_back or deps.watermarks.read() is not None:
         return []  # nothing is known, or people decided otherwise, or have to first
     tip = forge.branch_tip(policy.branch)
-    known = {one.progress.sha for one in deps.deploys.all() if one.progress.environment == environment}
+    known = {
+        one.progress.sha for one in deps.deploys.list_recent() if one.progress.environment == environment
+    }
     if tip in known | {shipped.sha}:
         return []
     made = [one for one in forge.pulls_of(tip) if one.merged and one.merge_sha == tip]
@@ -40,7 +42,7 @@ def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     if not late:
         return []
     request = DeployRequest(deps.repository, tip, environment, pull=late[0].number)
-    deps.queues.send(QUEUE, request.dump())
+    deps.queues.send(QUEUE, request.to_message())
     return [f"made up for the merge of #{request.pull}, of which no webhook told"]
 
 

@@ -1,9 +1,9 @@
-"""The high-water mark of the data: the newest version that may have touched them, though it did not get well.
+"""The version watermark: the newest version that may have touched the data, though it never became healthy.
 
 Helm knows which revision succeeded, not which one started: after an upgrade that failed half way it calls
-the old version deployed, while the new one may have migrated the data. The mark is set before a version is
-applied and taken away when it is well, when it is proven that it never touched the data, or after the restore
-of the backup that was taken before. While it stands nothing older is started.
+the old version deployed, while the new one may have migrated the data. The watermark is set before a version
+is applied. It is cleared when that version is healthy, when it is proven that it never touched the data, or
+after the restore of the backup that was taken before. While it is set nothing older is started.
 """
 
 from __future__ import annotations
@@ -12,32 +12,43 @@ import shlex
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.deploy.state_machine import DeployProgress
+from shared.deploy.progress import DeployProgress
 
 
 @dataclass(frozen=True, slots=True)
 class VersionWatermark:
-    """`version` may have touched the data. The pair to go back to, together and only together, is `backup`
-    (class/id, empty if none was taken) and `revision` (0: nothing was deployed), which runs `old`."""
+    """The version that may have touched the data, and the pair to return to, together and only together.
+
+    - `version`: the newest Rocket.Chat that may have migrated the data.
+    - `previous_version`: what `revision` runs.
+    - `revision`: Helm's revision to return to; 0 if nothing was deployed.
+    - `backup`: class/id of the set that was taken before; empty if none was.
+    - `schema`: Rocket.Chat's migration counter in that backup; None if it is not known.
+    - `deploy`: the key of the deploy that set it last.
+    - `raised_at`: when it was set first, UTC.
+    """
 
     version: str
-    old: str
+    previous_version: str
     revision: int
     backup: str
-    schema: int | None  # Rocket.Chat's migration counter in the backup; None if it is not known
-    deploy: str  # the key of the deploy that set it
-    at: datetime
+    schema: int | None
+    deploy: str
+    raised_at: datetime
 
 
 def raise_watermark(
-    watermark: VersionWatermark | None, progress: DeployProgress, now: datetime
+    current: VersionWatermark | None, progress: DeployProgress, now: datetime
 ) -> VersionWatermark:
-    """The mark as it must be before the deploy is applied: an earlier pair stays, since only it is whole."""
-    if watermark is not None:
-        return replace(watermark, version=progress.version_after, deploy=progress.key)
+    """The watermark as it must be before the deploy is applied.
+
+    The pair of an earlier one stays: the data may have been migrated since, so only that pair is whole.
+    """
+    if current is not None:
+        return replace(current, version=progress.version_after, deploy=progress.key)
     return VersionWatermark(
         progress.version_after,
-        progress.revision_version,
+        progress.rollback_version,
         progress.revision_before,
         progress.backup,
         progress.schema_before,
@@ -63,7 +74,7 @@ def propose_restore(watermark: VersionWatermark, reason: str, *, namespace: str)
 
     RESTORE_URI names an empty MongoDB, which a restore insists on.
     """
-    old = watermark.old or "what ran before"
+    old = watermark.previous_version or "what ran before"
     backup, place = shlex.quote(watermark.backup or "CLASS/SET"), shlex.quote(namespace)
     commands = (
         f"kubectl --namespace {place} scale deployment --all --replicas=0",
@@ -77,7 +88,8 @@ def propose_restore(watermark: VersionWatermark, reason: str, *, namespace: str)
         warnings.append(f"what was written since the backup {watermark.backup} is lost")
     else:
         warnings.append(
-            f"no backup was taken for this: CLASS/SET is the newest one from before {watermark.at:%F %T} UTC"
+            "no backup was taken for this: CLASS/SET is the newest one from before "
+            f"{watermark.raised_at:%F %T} UTC"
         )
     if not watermark.revision:
         warnings.append("nothing was deployed before: deploy the version that wrote the restored data")

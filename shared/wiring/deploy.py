@@ -43,7 +43,7 @@ def deploy_deps() -> DeployDeps:
         clock=clock(),
         policy=rules,
         backups=DeployBackups(_begin_backup, _backup_state),
-        server=_server,
+        database=_server,
         decrypt=partial(_decrypt, identities=identities),
         validate=manifests.validate,
         **read,

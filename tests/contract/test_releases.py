@@ -125,14 +125,18 @@ class Stage:
 
     def deployed(self, chart: ChartPackage) -> int:
         """Install or upgrade, which must go well; the revision."""
-        outcome = self.releases.upgrade_install(chart, timeout=PATIENCE, rollback_on_failure=False, say=print)
+        outcome = self.releases.upgrade_install(
+            chart, timeout=PATIENCE, rollback_on_failure=False, on_progress=print
+        )
         assert outcome.succeeded, outcome.reason
         assert outcome.revision is not None
         return outcome.revision.number
 
     def failed(self, chart: ChartPackage, *, back: bool):
         """Install or upgrade, which must go wrong."""
-        outcome = self.releases.upgrade_install(chart, timeout=SHORT, rollback_on_failure=back, say=print)
+        outcome = self.releases.upgrade_install(
+            chart, timeout=SHORT, rollback_on_failure=back, on_progress=print
+        )
         assert not outcome.succeeded
         return outcome
 
@@ -337,7 +341,7 @@ def test_where_nothing_was_ever_good_there_is_no_way_back(stage):
 def test_a_rollback_to_what_never_starts_fails_and_leaves_what_was_good_named_so(stage):
     stage.deployed(package())
     stage.failed(package(image=NEVER), back=False)
-    outcome = stage.releases.rollback(2, timeout=SHORT, say=print)
+    outcome = stage.releases.rollback(2, timeout=SHORT, on_progress=print)
     assert (outcome.succeeded, outcome.timed_out, outcome.revision.number) == (False, True, 3)
     assert statuses(stage) == ["deployed", "failed", "failed"]
 
@@ -370,7 +374,7 @@ def test_a_hook_that_fails_without_a_way_back_changes_nothing_that_runs(stage):
 def test_a_rollback_brings_an_earlier_revision_back_as_a_new_one(stage):
     stage.deployed(package(greeting="one"))
     stage.deployed(package(greeting="two"))
-    outcome = stage.releases.rollback(1, timeout=PATIENCE, say=print)
+    outcome = stage.releases.rollback(1, timeout=PATIENCE, on_progress=print)
     assert outcome.succeeded, outcome.reason
     assert (outcome.revision.number, outcome.revision.description) == (3, "Rollback to 1")
     assert stage.releases.manifests(3) == stage.releases.manifests(1)
@@ -386,7 +390,7 @@ def test_an_upgrade_without_values_does_not_take_those_of_the_release_before(sta
 def test_a_rollback_to_what_was_never_there_is_not_found(stage):
     stage.deployed(package())
     with pytest.raises(NotFound):
-        stage.releases.rollback(9, timeout=PATIENCE, say=print)
+        stage.releases.rollback(9, timeout=PATIENCE, on_progress=print)
 
 
 def test_a_release_left_pending_is_a_conflict_until_it_is_repaired(stage):
@@ -396,7 +400,9 @@ def test_a_release_left_pending_is_a_conflict_until_it_is_repaired(stage):
     assert left is not None
     assert (left.number, left.status, left.pending) == (2, "pending-upgrade", True)
     with pytest.raises(Conflict):
-        stage.releases.upgrade_install(package(), timeout=PATIENCE, rollback_on_failure=False, say=print)
+        stage.releases.upgrade_install(
+            package(), timeout=PATIENCE, rollback_on_failure=False, on_progress=print
+        )
     done = stage.releases.repair()
     assert done.action == "marked"
     marked = stage.releases.status()
@@ -440,7 +446,9 @@ def test_a_template_that_does_not_render_is_refused_with_its_error(stage):
     broken = package(more={"templates/broken.yaml": b"kind: {{ .Values.not.there }}\n"})
     with pytest.raises(Refused, match="nil pointer"):
         stage.releases.template(broken, kube_version="1.31")
-    outcome = stage.releases.upgrade_install(broken, timeout=SHORT, rollback_on_failure=True, say=print)
+    outcome = stage.releases.upgrade_install(
+        broken, timeout=SHORT, rollback_on_failure=True, on_progress=print
+    )
     assert not outcome.succeeded
     assert stage.releases.history() == []
 
@@ -455,7 +463,9 @@ def test_lint_finds_what_does_not_render_and_passes_what_does(stage):
 
 def test_progress_is_told_while_it_happens(stage):
     told: list[str] = []
-    stage.releases.upgrade_install(package(), timeout=PATIENCE, rollback_on_failure=False, say=told.append)
+    stage.releases.upgrade_install(
+        package(), timeout=PATIENCE, rollback_on_failure=False, on_progress=told.append
+    )
     assert len(told) >= (1 if isinstance(stage.releases, MemoryReleases) else 3)
     if not isinstance(stage.releases, MemoryReleases):
         assert any(line.startswith("Deployment chat-web: ") for line in told)
@@ -472,7 +482,7 @@ def test_a_listener_that_objects_in_the_silence_ends_it_within_seconds_and_leave
 
     with pytest.raises(Locked):
         stage.releases.upgrade_install(
-            package(image=NEVER), timeout=PATIENCE, rollback_on_failure=True, say=lost
+            package(image=NEVER), timeout=PATIENCE, rollback_on_failure=True, on_progress=lost
         )
     heard.append(time.monotonic())
     assert max(later - earlier for earlier, later in pairwise(heard)) < HEARD.total_seconds()
@@ -492,7 +502,7 @@ def test_a_listener_that_objects_to_a_rollback_ends_it_and_leaves_it_pending(sta
             raise Locked("the lease was lost")
 
     with pytest.raises(Locked):
-        stage.releases.rollback(2, timeout=PATIENCE, say=lost)
+        stage.releases.rollback(2, timeout=PATIENCE, on_progress=lost)
     assert not _helms()
     assert statuses(stage) == ["deployed", "failed", "pending-rollback"]
 
@@ -521,7 +531,7 @@ def test_an_upgrade_takes_back_what_was_changed_by_hand(installed):
 
 def test_a_rollback_takes_back_what_was_changed_by_hand(installed):
     installed.changed_by_hand()
-    outcome = installed.releases.rollback(1, timeout=PATIENCE, say=print)
+    outcome = installed.releases.rollback(1, timeout=PATIENCE, on_progress=print)
     assert outcome.succeeded, outcome.reason
     assert installed.live() == (1, GOOD)
 
@@ -534,7 +544,7 @@ def test_the_way_back_of_an_upgrade_takes_back_what_was_changed_by_hand_meanwhil
             installed.changed_by_hand(hands.pop())
 
     outcome = installed.releases.upgrade_install(
-        package(image=NEVER), timeout=SHORT * 4, rollback_on_failure=True, say=meddle
+        package(image=NEVER), timeout=SHORT * 4, rollback_on_failure=True, on_progress=meddle
     )
     assert not hands, "nobody meddled"
     assert outcome.revision.description == "Rollback to 1", outcome.reason
@@ -563,7 +573,7 @@ def test_secrets_are_not_in_what_helm_says_of_a_failure(real):
     loud = ChartPackage(loud.files, loud.values, ("known-to-the-caller",))
     with pytest.raises(Refused) as caught:
         real.releases.template(loud, kube_version="1.31")
-    outcome = real.releases.upgrade_install(loud, timeout=SHORT, rollback_on_failure=False, say=print)
+    outcome = real.releases.upgrade_install(loud, timeout=SHORT, rollback_on_failure=False, on_progress=print)
     said = f"{caught.value} {outcome.reason} {real.releases.lint(loud)}"
     assert "no: **redacted** and **redacted**" in said
     assert PASSWORD not in said
@@ -590,7 +600,7 @@ def test_nothing_secret_is_in_argv_or_environment_and_no_file_is_readable_by_oth
             modes.update(one.stat().st_mode & 0o077 for one in [folder, *folder.glob("*.yaml")])
 
     real.releases.upgrade_install(
-        package(password=PASSWORD), timeout=PATIENCE, rollback_on_failure=False, say=look
+        package(password=PASSWORD), timeout=PATIENCE, rollback_on_failure=False, on_progress=look
     )
     assert any(b"upgrade" in one for one in seen)
     assert PASSWORD.encode() not in b"".join(seen)
@@ -606,7 +616,7 @@ def test_what_the_listener_raises_stops_helm_and_comes_through(real):
     real.deployed(package())
     with pytest.raises(Locked):
         real.releases.upgrade_install(
-            package(image=NEVER), timeout=PATIENCE, rollback_on_failure=False, say=lost
+            package(image=NEVER), timeout=PATIENCE, rollback_on_failure=False, on_progress=lost
         )
     assert not _helms()
 
@@ -645,7 +655,7 @@ def test_what_a_listener_ends_is_not_even_told_to_stop_and_takes_what_it_started
 
     before = time.monotonic()
     with helm.workspace() as space, pytest.raises(Locked):
-        helm.run(space, "upgrade", timeout=timedelta(minutes=1), say=lost)
+        helm.run(space, "upgrade", timeout=timedelta(minutes=1), on_progress=lost)
     assert time.monotonic() - before < HEARD.total_seconds()
     # Where nobody buries it, it stays in the table of processes.
     assert not started[0].exists() or started[0].read_text().rpartition(")")[2].split()[0] == "Z"
@@ -703,7 +713,7 @@ def test_a_cluster_that_is_not_there_is_unavailable(real):
     with pytest.raises(Unavailable):
         real.releases.history()
     with pytest.raises(Unavailable):
-        real.releases.upgrade_install(package(), timeout=SHORT, rollback_on_failure=False, say=print)
+        real.releases.upgrade_install(package(), timeout=SHORT, rollback_on_failure=False, on_progress=print)
 
 
 def test_a_cluster_that_restarts_as_helm_begins_to_wait_has_interrupted_it_and_not_refused_the_chart(real):
@@ -718,7 +728,7 @@ def test_a_cluster_that_restarts_as_helm_begins_to_wait_has_interrupted_it_and_n
 
     with pytest.raises(Unavailable):
         real.releases.upgrade_install(
-            package(image=OTHER), timeout=PATIENCE, rollback_on_failure=False, say=restart
+            package(image=OTHER), timeout=PATIENCE, rollback_on_failure=False, on_progress=restart
         )
     # Whether it could write down that it failed depends on how soon the cluster was back.
     real.releases.repair()

@@ -21,8 +21,8 @@ from local.fakes.releases import MemoryReleases
 from local.github import Pull, Repository
 from shared.deploy import job as deploy
 from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployBackups, DeployDeps
-from shared.deploy.records.deploys import DeployRecord
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
+from shared.deploy.records.deploy_record import DeployRecord
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.policy.deploy import DeployPolicy
@@ -156,12 +156,12 @@ class World:
             policy=self.policy,
             notifications=faulty(self.people, plan, "people"),
             backups=faulty(DeployBackups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
-            server=lambda: plan.run("server", self._server),
-            compatible=lambda version: self.compatible.get(version, ("8.0",)),
-            smoke=lambda version: plan.run("smoke", lambda: self.smoke(version)),
+            database=lambda: plan.run("server", self._server),
+            compatible_mongodb=lambda version: self.compatible.get(version, ("8.0",)),
+            smoke_test=lambda version: plan.run("smoke", lambda: self.smoke(version)),
             decrypt=lambda text, name: self.decrypt(text, name),
             validate=lambda _manifests, _version: [],
-            page=self.page,
+            page_url=self.page,
         )
 
     def _server(self) -> DatabaseInfo:
@@ -258,7 +258,7 @@ class World:
 
     def record(self, sha: str) -> DeployRecord:
         """The newest deploy of the commit."""
-        return [one for one in self.deps().deploys.all() if one.progress.sha == sha][-1]
+        return [one for one in self.deps().deploys.list_recent() if one.progress.sha == sha][-1]
 
     @property
     def runs(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.deploy import sweep
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
 from shared.kernel.errors import Unavailable
 from shared.notifications.ports import Severity
 
@@ -14,7 +14,7 @@ def test_a_merge_is_deployed_and_told_with_who_what_and_how_long(world, files) -
     _, sha = world.merge(files(host="chat.example.net"))
     world.work()
     record = world.record(sha)
-    assert (record.state, record.told) == (DeployState.DONE, True)
+    assert (record.state, record.notified) == (DeployState.DONE, True)
     assert world.runs.endswith(":8.2.0")
     assert world.statuses(sha) == ["in_progress", "success"]
     (told,) = world.people.told
@@ -139,7 +139,7 @@ def test_a_release_left_pending_by_a_killed_worker_is_repaired_first(world, file
     _, sha = world.merge(files(host="new.example.org"))
     world.releases.leave_pending(fetch(world.deps(), sha).package)
     world.work(most=2)
-    assert "somebody else's" in world.work(most=1)[0], "it may be a person's, at work this very moment"
+    assert "another Helm operation" in world.work(most=1)[0], "it may be a person's, at work this very moment"
     world.clock.advance(4 * world.policy.helm_timeout)
     world.work()
     assert world.record(sha).state is DeployState.DONE
@@ -167,7 +167,7 @@ def test_two_merges_at_once_the_later_is_deployed_and_the_earlier_is_in_it(world
     _, later = world.merge(files(host="two.example.org"))
     # Both are known before either has had its turn.
     for sha in (earlier, later):
-        world.deps().deploys.begin(_request(world, sha))
+        world.deps().deploys.create_or_load(_request(world, sha))
     world.work()
     assert world.record(later).state is DeployState.DONE
     assert world.record(earlier).state is DeployState.SUPERSEDED
@@ -182,14 +182,14 @@ def test_a_later_merge_that_is_refused_does_not_keep_the_earlier_one_from_being_
     _, earlier = world.merge(files(host="one.example.org"))
     _, later = world.merge(files(host="two.example.org"), approved=False)
     for sha in (earlier, later):
-        world.deps().deploys.begin(_request(world, sha))
+        world.deps().deploys.create_or_load(_request(world, sha))
     world.work()
     assert world.record(later).state is DeployState.FAILED
     assert world.record(earlier).state is DeployState.DONE
 
 
 def _request(world, sha):
-    from shared.deploy.records.deploys import DeployRequest
+    from shared.deploy.records.requests import DeployRequest
 
     pull = next(one.number for one in world.repository.pulls.values() if one.merge_commit_sha == sha)
     return DeployRequest("acme/chat", sha, "production", pull, f"d-{sha[:12]}")
@@ -274,7 +274,7 @@ def test_checks_that_never_end_are_not_waited_for_for_ever(world, files) -> None
     world.send(sha, pull.number)
     world.work()
     assert world.record(sha).state is DeployState.FAILED
-    assert world.record(sha).took >= world.policy.checks_timeout
+    assert world.record(sha).duration >= world.policy.checks_timeout
 
 
 def test_github_down_for_a_while_is_waited_out(world, files) -> None:
@@ -300,10 +300,10 @@ def test_a_deploy_nobody_could_be_told_of_is_told_later(world, files) -> None:
     _, sha = world.merge(files(host="one.example.org"))
     world.work(most=3)
     record = world.record(sha)
-    assert (record.state, record.told) == (DeployState.DONE, False)
+    assert (record.state, record.notified) == (DeployState.DONE, False)
     world.people.down = False
     world.work()
-    assert world.record(sha).told
+    assert world.record(sha).notified
     assert len(world.people.told) == 1
 
 
@@ -311,7 +311,7 @@ def test_a_deploy_that_lost_its_message_is_taken_up_again(world, files) -> None:
     from shared.deploy import job as deploy
 
     _, sha = world.merge(files(host="one.example.org"))
-    world.deps().deploys.begin(_request(world, sha))
+    world.deps().deploys.create_or_load(_request(world, sha))
     world.queues.take(deploy.QUEUE)
     assert "no deploy" in sweep.sweep_deploys(world.deps())
     world.clock.advance(sweep.STALE_AFTER + timedelta(seconds=1))

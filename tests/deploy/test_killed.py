@@ -8,7 +8,7 @@ import pytest
 
 from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.deploy.chart.fetch import fetch
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
 from shared.kernel.errors import Unavailable
 
 ENDS = {
@@ -45,9 +45,9 @@ def check(world, sha: str, story: str, where: str) -> None:
     """Ended as it should, told, and nothing left behind."""
     record = world.record(sha)
     assert record.state is ENDS[story], f"{where}: {record}"
-    assert record.told, where
+    assert record.notified, where
     assert world.deps().holds.in_force() == (), where
-    assert world.deps().deploys.open() == [], where
+    assert world.deps().deploys.list_open() == [], where
     told = {
         DeployState.DONE: "success",
         DeployState.ROLLED_BACK: "failure",
@@ -58,7 +58,7 @@ def check(world, sha: str, story: str, where: str) -> None:
     watermark = world.deps().watermarks.read()
     if story == "migrated, then failed":
         assert world.runs.endswith(":8.3.0"), where
-        assert (watermark.version, watermark.old, watermark.revision, watermark.schema) == (
+        assert (watermark.version, watermark.previous_version, watermark.revision, watermark.schema) == (
             "8.3.0",
             "8.2.0",
             1,

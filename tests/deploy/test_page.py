@@ -13,8 +13,9 @@ from local.app_service import principal_header
 from local.fakes.faults import Fault, FaultPlan, faulty
 from shared.deploy.deps import DecryptedValues
 from shared.deploy.page import SHOWN, DeployPage, render_page
-from shared.deploy.records.deploys import KEY, DeployRequest
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
+from shared.deploy.records.deploys import KEY
+from shared.deploy.records.requests import DeployRequest
 from shared.health.ports import Health
 from shared.kernel.errors import NotFound, Unavailable
 from shared.web.html import Page
@@ -98,7 +99,7 @@ def test_being_told_late_does_not_make_a_deploy_look_longer(world, files) -> Non
     world.clock.advance(timedelta(hours=1))
     world.people.down = False
     world.work()
-    assert world.record(sha).told
+    assert world.record(sha).notified
     assert "Took 0 s" in text(page_of(world, sha))
 
 
@@ -174,7 +175,7 @@ def test_the_list_has_the_newest_first_with_links_and_not_all(world, files) -> N
         world.work()
     body = show(world).body
     keys = re.findall(r'href="/api/deploys/([^"]+)"', body)
-    record = world.deps().deploys.all()
+    record = world.deps().deploys.list_recent()
     assert keys == [one.progress.key for one in reversed(record)][:SHOWN]
     assert all(show(world, key).status == 200 for key in keys)
     assert f"#{SHOWN + 2} Change {SHOWN + 2}" in text(body)
@@ -228,7 +229,7 @@ def test_what_is_no_key_or_of_no_deploy_is_not_found(world, key: str) -> None:
 def test_every_key_that_a_deploy_can_have_is_one(world) -> None:
     for sha in ("a" * 40, "b" * 64):
         for again in ("", "20261123T090000Z", "x" * 64):
-            assert KEY.fullmatch(DeployRequest("acme/chat", sha, "production", again=again).key)
+            assert KEY.fullmatch(DeployRequest("acme/chat", sha, "production", rerun=again).key)
 
 
 @pytest.mark.parametrize(

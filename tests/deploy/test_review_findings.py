@@ -12,10 +12,10 @@ from shared.deploy import drift_job as drift
 from shared.deploy import job as deploy
 from shared.deploy import sweep
 from shared.deploy.gates import evaluate as gating
-from shared.deploy.records.deploys import DeployRequest
-from shared.deploy.rollout import rollback as going_back
+from shared.deploy.progress import DeployState
+from shared.deploy.records.requests import DeployRequest
 from shared.deploy.rollout.reconcile import OUTAGE_TIMEOUT
-from shared.deploy.state_machine import DeployState
+from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
 from shared.records.approvals import Approvals
 
@@ -99,20 +99,20 @@ def test_without_the_mark_no_backup_is_paired_with_an_older_revision(make_world,
 def test_only_the_backup_of_before_is_taken_for_the_restored_one(world, failed) -> None:
     world.backups["manual/20261123T120000Z"] = "sealed"  # made after the migration, as the runbook says
     with pytest.raises(Refused, match="does not belong to it"):
-        going_back.plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
+        plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
 
 
 @pytest.mark.parametrize("schema", [301, None], ids=["migrated", "unknown or locked"])
 def test_data_that_are_not_those_of_before_are_refused(world, failed, schema) -> None:
-    way = going_back.plan_rollback(world.deps(), 1, restored=world.record(failed).progress.backup)
+    way = plan_rollback(world.deps(), 1, restored=world.record(failed).progress.backup)
     world.migrates, world.schema = {}, schema
     with pytest.raises(Refused, match="is not that of"):
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
 
 
 def test_revision_0_does_not_take_the_mark_of_another_pair_away(world, failed) -> None:
     with pytest.raises(NotFound):
-        going_back.plan_rollback(world.deps(), 0, restored=world.record(failed).progress.backup)
+        plan_rollback(world.deps(), 0, restored=world.record(failed).progress.backup)
 
 
 def test_the_way_back_starts_from_the_newest_version_that_ran(world, files, failed) -> None:
@@ -120,8 +120,8 @@ def test_the_way_back_starts_from_the_newest_version_that_ran(world, files, fail
     world.work()
     assert world.record(sha).state is DeployState.DONE
     watermark = replace(_mark(world), version="8.3.0")
-    world.deps().watermarks.set(watermark)
-    assert going_back.plan_rollback(world.deps(), 2).version_now == "8.3.1"
+    world.deps().watermarks.save(watermark)
+    assert plan_rollback(world.deps(), 2).version_now == "8.3.1"
 
 
 def _mark(world):
@@ -161,7 +161,7 @@ def test_a_way_back_by_hand_is_not_undone_by_catch_up(world, files) -> None:
     deploy.request_deploy(world.deps(), sha, "production")
     world.work()
     assert world.record(sha).state is DeployState.DONE
-    going_back.rollback(world.deps(), going_back.plan_rollback(world.deps(), 1), by="ada", say=quiet)
+    rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
     pull.merged_at = world.clock.now() - timedelta(hours=1)
     assert sweep.sweep_deploys(world.deps()) == "no deploy was forgotten"
 
@@ -218,7 +218,7 @@ def test_a_mark_that_cannot_be_read_closes_a_gate_and_is_told(world, files) -> N
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
     record = world.record(sha)
-    assert (record.state, record.told) == (DeployState.FAILED, True)
+    assert (record.state, record.notified) == (DeployState.FAILED, True)
     assert any(line.startswith("closed  record") for line in record.gates)
     assert world.deps().holds.in_force() == ()
 
@@ -322,7 +322,7 @@ def test_an_event_that_names_the_pull_request_goes_on_where_its_push_was_refused
 
 def test_after_an_unknown_revision_the_order_is_not_taken_for_granted(world, files) -> None:
     world.deployed_first()
-    world.deps().ledger.went_back("production", 77, 78, "8.2.0", world.clock.now() + MINUTE)
+    world.deps().ledger.record_rollback("production", 77, 78, "8.2.0", world.clock.now() + MINUTE)
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
     record = world.record(sha)
@@ -344,11 +344,11 @@ def test_a_foreign_helm_is_not_marked_as_failed_by_going_back(world, files) -> N
     world.deployed_first()
     world.merge(files(host="two.example.org"))
     world.work()
-    way = going_back.plan_rollback(world.deps(), 1)
+    way = plan_rollback(world.deps(), 1)
     found = deploy.preview_deploy(world.deps(), world.repository.branches["main"], "production").found
     world.releases.leave_pending(found.chart.package)
     with pytest.raises((Locked, Refused)):
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.releases.status().pending
 
 

@@ -9,22 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.deploy.progress import DeployProgress, DeployState, ObservedRelease, parse_progress
 from shared.deploy.state_machine import (
     INTERRUPTED,
     MAX_ATTEMPTS,
-    DeployProgress,
-    DeployState,
-    ObservedRelease,
     assess_migration,
     may_roll_back,
     next_step,
-    parse_progress,
     step_after_failure,
 )
 
 SAME = DeployProgress(
     "k", "a" * 40, "production",
-    version_before="8.2.0", version_after="8.2.0", revision_before=4, revision_version="8.2.0",
+    version_before="8.2.0", version_after="8.2.0", revision_before=4, rollback_version="8.2.0",
 )  # fmt: skip
 NEW = replace(SAME, version_after="8.3.0", backup="daily/20260302T0200", schema_before=300)
 OLDER = replace(NEW, version_before="8.2.5", version_after="8.2.5")  # 8.2.5 failed before, 8.2.0 is good
@@ -129,7 +126,7 @@ def at(progress: DeployProgress, state: DeployState, **changes) -> DeployProgres
         pytest.param(
             at(FIRST, DeployState.APPLYING, attempts=1),
             replace(FAILED, revision=1),
-            "fail_first",
+            "fail_first_release",
             DeployState.FAILED,
             id="a first install failed",
         ),
@@ -162,7 +159,11 @@ def at(progress: DeployProgress, state: DeployState, **changes) -> DeployProgres
             id="killed while watching",
         ),
         pytest.param(
-            at(SAME, DeployState.SMOKE), DEPLOYED, "smoke", DeployState.SMOKE, id="killed at the smoke test"
+            at(SAME, DeployState.SMOKE),
+            DEPLOYED,
+            "smoke_test",
+            DeployState.SMOKE,
+            id="killed in the smoke test",
         ),
         pytest.param(
             at(SAME, DeployState.WATCHING), BACK, "nothing", DeployState.ROLLED_BACK, id="somebody went back"
@@ -175,28 +176,28 @@ def at(progress: DeployProgress, state: DeployState, **changes) -> DeployProgres
             id="somebody took it away",
         ),
         pytest.param(
-            at(SAME, DeployState.ROLLING_BACK, ways_back=1),
+            at(SAME, DeployState.ROLLING_BACK, rollback_attempts=1),
             ObservedRelease(6, "pending-rollback", "Preparing rollback"),
             "roll_back",
             DeployState.ROLLING_BACK,
             id="killed while going back",
         ),
         pytest.param(
-            at(SAME, DeployState.ROLLING_BACK, ways_back=1),
+            at(SAME, DeployState.ROLLING_BACK, rollback_attempts=1),
             BACK,
             "nothing",
             DeployState.ROLLED_BACK,
             id="killed after going back",
         ),
         pytest.param(
-            at(SAME, DeployState.ROLLING_BACK, ways_back=MAX_ATTEMPTS),
+            at(SAME, DeployState.ROLLING_BACK, rollback_attempts=MAX_ATTEMPTS),
             FAILED,
-            "fail_unclear",
+            "fail_unknown",
             DeployState.FAILED,
             id="going back fails too",
         ),
         pytest.param(
-            at(NEW, DeployState.ROLLING_BACK, attempts=1, ways_back=1),
+            at(NEW, DeployState.ROLLING_BACK, attempts=1, rollback_attempts=1),
             replace(FAILED, schema=301),
             "propose_restore",
             DeployState.RESTORE_PROPOSED,
@@ -212,7 +213,7 @@ def at(progress: DeployProgress, state: DeployState, **changes) -> DeployProgres
         pytest.param(
             at(SAME, DeployState.APPLYING, attempts=1),
             replace(PENDING, foreign=True),
-            "await",
+            "wait",
             DeployState.APPLYING,
             id="somebody else's Helm is at it",
         ),
@@ -226,19 +227,26 @@ def at(progress: DeployProgress, state: DeployState, **changes) -> DeployProgres
         pytest.param(
             at(SAME, DeployState.WATCHING, revision_after=5),
             replace(DEPLOYED, revision=6),
-            "fail_unclear",
+            "fail_unknown",
             DeployState.FAILED,
             id="somebody else deployed while it was watched",
         ),
         pytest.param(
-            at(NEW, DeployState.ROLLING_BACK, attempts=1, ways_back=1, clean=True, schema_before=None),
+            at(
+                NEW,
+                DeployState.ROLLING_BACK,
+                attempts=1,
+                rollback_attempts=1,
+                data_unchanged=True,
+                schema_before=None,
+            ),
             BACK,
             "nothing",
             DeployState.ROLLED_BACK,
             id="it is back, and the pods that showed why are gone",
         ),
         pytest.param(
-            at(NEW, DeployState.ROLLING_BACK, attempts=1, ways_back=1, clean=True),
+            at(NEW, DeployState.ROLLING_BACK, attempts=1, rollback_attempts=1, data_unchanged=True),
             replace(BACK, schema=301),
             "propose_restore",
             DeployState.RESTORE_PROPOSED,
@@ -281,20 +289,22 @@ def test_what_is_next_follows_from_what_is_recorded_and_what_is_there(progress, 
         ),
         pytest.param(
             replace(NEW, attempts=1),
-            replace(FAILED, started=False),
+            replace(FAILED, new_version_started=False),
             True,
             id="no pod is seen, the data are locked",
         ),
         pytest.param(
             replace(NEW, attempts=1, schema_before=None),
-            replace(FAILED, started=False),
+            replace(FAILED, new_version_started=False),
             False,
             id="no pod ever ran, and nobody ever knew the schema",
         ),
-        pytest.param(replace(NEW, attempts=1), replace(FAILED, started=True), True, id="a pod ran"),
+        pytest.param(
+            replace(NEW, attempts=1), replace(FAILED, new_version_started=True), True, id="a pod ran"
+        ),
         pytest.param(
             replace(NEW, attempts=1),
-            replace(FAILED, started=False, schema=301),
+            replace(FAILED, new_version_started=False, schema=301),
             True,
             id="the schema moved though no pod is seen",
         ),
@@ -308,7 +318,7 @@ def test_what_is_next_follows_from_what_is_recorded_and_what_is_there(progress, 
 )
 def test_a_migration_that_cannot_be_ruled_out_counts_as_run(progress, observed, maybe):
     verdict = assess_migration(progress, observed)
-    assert verdict.maybe is maybe
+    assert verdict.possible is maybe
     assert verdict.reason
 
 
@@ -330,7 +340,7 @@ RECORDS = st.builds(
     backup=st.sampled_from(["", "daily/x"]),
     schema_before=st.sampled_from([None, 300]),
     attempts=st.integers(0, MAX_ATTEMPTS),
-    ways_back=st.integers(0, MAX_ATTEMPTS),
+    rollback_attempts=st.integers(0, MAX_ATTEMPTS),
 )
 SEEN = st.builds(
     ObservedRelease,
@@ -338,27 +348,27 @@ SEEN = st.builds(
     status=st.sampled_from(["", "deployed", "failed", "pending-upgrade", "pending-rollback", "superseded"]),
     description=st.sampled_from(["", "Upgrade complete", "Rollback to 2", f"{INTERRUPTED}: x"]),
     schema=st.sampled_from([None, 300, 301]),
-    started=st.sampled_from([None, True, False]),
+    new_version_started=st.sampled_from([None, True, False]),
 )
 
 
 @given(progress=RECORDS, observed=SEEN)
 def test_whatever_is_found_the_next_state_is_one_that_may_follow(progress, observed):
     step = next_step(progress, observed)
-    assert progress.move(step.state).state is step.state
+    assert progress.transition(step.state).state is step.state
 
 
 @given(progress=RECORDS, observed=SEEN)
 def test_the_old_version_is_never_started_where_a_migration_may_have_run(progress, observed):
     for step in (next_step(progress, observed), step_after_failure(progress, observed, "unhealthy")):
-        if assess_migration(progress, observed).maybe:
+        if assess_migration(progress, observed).possible:
             assert step.action != "roll_back"
 
 
 @given(progress=RECORDS, data=st.data())
 def test_a_deploy_comes_to_an_end_however_often_its_worker_is_killed(progress, data):
     """A world in which every action may be cut off before or after its effect."""
-    progress = replace(progress, state=DeployState.QUEUED, attempts=0, ways_back=0)
+    progress = replace(progress, state=DeployState.QUEUED, attempts=0, rollback_attempts=0)
     observed = ObservedRelease(progress.revision_before, "deployed" if progress.revision_before else "")
     for _ in range(200):
         step = next_step(progress, observed)
@@ -373,17 +383,17 @@ def _acted(
     progress: DeployProgress, observed: ObservedRelease, step, effect: str
 ) -> tuple[DeployProgress, ObservedRelease]:
     if step.state.final:  # an end is recorded after its work
-        return (progress if effect == "killed before" else progress.move(step.state)), observed
+        return (progress if effect == "killed before" else progress.transition(step.state)), observed
     changes = {
         "attempts": progress.attempts + (step.action == "apply"),
-        "ways_back": progress.ways_back + (step.action == "roll_back"),
+        "rollback_attempts": progress.rollback_attempts + (step.action == "roll_back"),
     }
-    progress = progress.move(step.state, **changes)
+    progress = progress.transition(step.state, **changes)
     if effect == "killed before":
         return progress, observed
     match step.action, effect:
         case "gate", _:
-            return progress.move(
+            return progress.transition(
                 DeployState.BACKING_UP if progress.changes_version else DeployState.APPLYING
             ), observed
         case "back_up", "done":
@@ -396,12 +406,12 @@ def _acted(
             )
         case "repair", _:
             return progress, replace(observed, status="failed", description=INTERRUPTED)
-        case "watch" | "smoke", "done":
-            return progress.move(
-                {"watch": DeployState.SMOKE, "smoke": DeployState.DONE}[step.action]
+        case "watch" | "smoke_test", "done":
+            return progress.transition(
+                {"watch": DeployState.SMOKE, "smoke_test": DeployState.DONE}[step.action]
             ), observed
-        case "watch" | "smoke", "fails":
-            return progress.move(step_after_failure(progress, observed, "unhealthy").state), observed
+        case "watch" | "smoke_test", "fails":
+            return progress.transition(step_after_failure(progress, observed, "unhealthy").state), observed
     return progress, observed
 
 
@@ -417,19 +427,19 @@ def _acted(
 )
 def test_there_are_ways_a_deploy_does_not_go(old, new):
     with pytest.raises(ValueError, match="->"):
-        at(SAME, old).move(new)
+        at(SAME, old).transition(new)
 
 
 @given(progress=RECORDS)
 def test_a_record_survives_being_written_down(progress):
-    assert parse_progress(json.loads(json.dumps(progress.plain()))) == progress
+    assert parse_progress(json.loads(json.dumps(progress.to_json()))) == progress
 
 
 def test_a_record_of_a_newer_version_can_still_be_read():
-    assert parse_progress({**NEW.plain(), "colour": "red"}) == NEW
+    assert parse_progress({**NEW.to_json(), "colour": "red"}) == NEW
 
 
-@pytest.mark.parametrize("plain", [{}, {"key": "k"}, {**SAME.plain(), "state": "dreaming"}])
-def test_what_is_no_record_is_refused(plain):
+@pytest.mark.parametrize("document", [{}, {"key": "k"}, {**SAME.to_json(), "state": "dreaming"}])
+def test_what_is_no_record_is_refused(document):
     with pytest.raises((ValueError, TypeError)):
-        parse_progress(plain)
+        parse_progress(document)

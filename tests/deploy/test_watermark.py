@@ -6,13 +6,13 @@ import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shared.deploy.state_machine import DeployProgress
+from shared.deploy.progress import DeployProgress
 from shared.deploy.watermark import VersionWatermark, propose_restore, raise_watermark
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 NEW = DeployProgress(
     "k", "a" * 40, "production",
-    version_before="8.2.0", version_after="8.3.0", revision_before=4, revision_version="8.2.0",
+    version_before="8.2.0", version_after="8.3.0", revision_before=4, rollback_version="8.2.0",
     backup="daily/20260302T0200", schema_before=300,
 )  # fmt: skip
 MARK = VersionWatermark("8.3.0", "8.2.0", 4, "daily/20260302T0200", 300, "k", NOW)
@@ -50,7 +50,9 @@ def test_without_a_backup_of_its_own_the_proposal_says_so() -> None:
 
 
 def test_where_nothing_was_deployed_before_it_says_what_to_deploy() -> None:
-    proposal = propose_restore(replace(MARK, revision=0, old=""), "it failed", namespace="rocketchat")
+    proposal = propose_restore(
+        replace(MARK, revision=0, previous_version=""), "it failed", namespace="rocketchat"
+    )
     assert proposal.commands[-1] == "groundcrew deploy rollback 0 --restored daily/20260302T0200"
     assert any("deploy the version that wrote" in warning for warning in proposal.warnings)
 

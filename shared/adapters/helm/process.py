@@ -107,12 +107,12 @@ class Helm:
         *arguments: str,
         timeout: timedelta = timedelta(minutes=2),
         secrets: Sequence[str] = (),
-        say: ProgressCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Result:
         """Run to the end, or for `timeout`, then stop it: first kindly, then not.
 
-        `say` gets each line of Helm's own log, and an empty one each second without any. What it raises
-        kills Helm at once and is raised on. Raises UsageError if there is no such binary.
+        `on_progress` gets each line of Helm's own log, and an empty one each second without any. What it
+        raises kills Helm at once and is raised on. Raises UsageError if there is no such binary.
         """
         argv = [*_guard(), str(self._binary), *arguments, "--namespace", self._namespace]
         try:
@@ -129,7 +129,7 @@ class Helm:
             hint = "Install Helm 4, or set GROUNDCREW_HELM to its path"
             raise UsageError("Helm does not run", value=type(error).__name__, hint=hint) from error
         known = [*secrets, *self._credentials]
-        return _follow(process, time.monotonic() + timeout.total_seconds(), known, say)
+        return _follow(process, time.monotonic() + timeout.total_seconds(), known, on_progress)
 
 
 def credentials(kubeconfig: Secret) -> list[str]:
@@ -179,7 +179,10 @@ def _environment(folder: Path) -> Mapping[str, str]:
 
 
 def _follow(
-    process: subprocess.Popen[bytes], deadline: float, secrets: Sequence[str], say: ProgressCallback | None
+    process: subprocess.Popen[bytes],
+    deadline: float,
+    secrets: Sequence[str],
+    on_progress: ProgressCallback | None,
 ) -> Result:
     """Read both pipes in threads of their own, and do all talking in this one."""
     lines: queue.Queue[str | None] = queue.Queue()
@@ -192,7 +195,7 @@ def _follow(
     for thread in threads:
         thread.start()
     try:
-        told, killed = _listen(process, lines, deadline, say)
+        told, killed = _listen(process, lines, deadline, on_progress)
     finally:
         _end(process)
         for thread in threads:
@@ -209,7 +212,7 @@ def _listen(
     process: subprocess.Popen[bytes],
     lines: queue.Queue[str | None],
     deadline: float,
-    say: ProgressCallback | None,
+    on_progress: ProgressCallback | None,
 ) -> tuple[list[str], bool]:
     """What Helm logs until it ends, and whether it had to be told to."""
     told: list[str] = []
@@ -229,13 +232,13 @@ def _listen(
             return told, stopped
         if line and not line.startswith("level=DEBUG"):
             told.append(line)
-        if say is not None:
-            _tell(process, say, line)
+        if on_progress is not None:
+            _tell(process, on_progress, line)
 
 
-def _tell(process: subprocess.Popen[bytes], say: ProgressCallback, line: str) -> None:
+def _tell(process: subprocess.Popen[bytes], on_progress: ProgressCallback, line: str) -> None:
     try:
-        say(line)
+        on_progress(line)
     except BaseException:
         # Who may not go on is no longer alone: the next one must not meet a Helm that tidies up.
         _signal(process, signal.SIGKILL)

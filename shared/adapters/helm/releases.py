@@ -77,7 +77,12 @@ class HelmReleases:
         return read_manifests(result.output)
 
     def upgrade_install(
-        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: ProgressCallback
+        self,
+        package: ChartPackage,
+        *,
+        timeout: timedelta,
+        rollback_on_failure: bool,
+        on_progress: ProgressCallback,
     ) -> HelmResult:
         """See `Releases.upgrade_install`."""
         secrets, before = _secrets(package), self.status()
@@ -90,17 +95,21 @@ class HelmReleases:
         with self._helm.workspace() as space:
             chart, values = space.chart(package)
             arguments = ("upgrade", self._release, str(chart), *values, *options)
-            result = self._helm.run(space, *arguments, timeout=limit, secrets=secrets, say=_teller(say))
+            result = self._helm.run(
+                space, *arguments, timeout=limit, secrets=secrets, on_progress=_teller(on_progress)
+            )
         return self._outcome(result, before.number if before else 0, secrets)
 
-    def rollback(self, revision: int, *, timeout: timedelta, say: ProgressCallback) -> HelmResult:
+    def rollback(self, revision: int, *, timeout: timedelta, on_progress: ProgressCallback) -> HelmResult:
         """See `Releases.rollback`."""
         history = self.history()
         if revision not in [one.number for one in history]:
             raise parsing.not_found(self._release, revision)
         with self._helm.workspace() as space:
             arguments = ("rollback", self._release, str(revision), *_applying(timeout))
-            result = self._helm.run(space, *arguments, timeout=timeout * 3 + _SLACK, say=_teller(say))
+            result = self._helm.run(
+                space, *arguments, timeout=timeout * 3 + _SLACK, on_progress=_teller(on_progress)
+            )
         return self._outcome(result, history[-1].number)
 
     def repair(self) -> RepairResult:
@@ -182,7 +191,7 @@ def _applying(timeout: timedelta) -> list[str]:
     return [*forced, "--wait=watcher", "--timeout", f"{seconds}s", "--debug"]
 
 
-def _teller(say: ProgressCallback) -> ProgressCallback:
+def _teller(on_progress: ProgressCallback) -> ProgressCallback:
     """Passes on what a line of the log amounts to, once, until something else happens.
 
     When there is nothing to pass on, an empty line says each second that Helm is still at it: Helm repeats
@@ -201,7 +210,7 @@ def _teller(say: ProgressCallback) -> ProgressCallback:
         else:
             last = text
         since = now
-        say(text)
+        on_progress(text)
 
     return report_progress
 

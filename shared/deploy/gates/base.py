@@ -13,7 +13,7 @@ from shared.deploy.diff.manifests import Plan
 from shared.deploy.gates import decide as core
 from shared.deploy.model import Gate, PullRequest
 from shared.deploy.ports.releases import Revision
-from shared.deploy.records.deploys import DeployRequest
+from shared.deploy.records.requests import DeployRequest
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.redact import redact
 from shared.kubernetes.manifest import Manifest
@@ -28,7 +28,7 @@ class Gating:
     `since` is told beforehand: when the commit was first asked about. So is `mark_version`: the newest
     version that the data may belong to, although it is not deployed. `has_base` is whether it is known what
     is deployed, so that all that came since must be asked about. `version_before` is what the data was last
-    touched by, as far as is known; `revision_version` what the good revision starts; `had_data` is whether
+    touched by, as far as is known; `rollback_version` what the good revision starts; `had_data` is whether
     there was data without a release.
     """
 
@@ -45,7 +45,7 @@ class Gating:
     good: Revision | None = None
     kubernetes: str = ""
     mark_version: str = ""
-    revision_version: str = ""
+    rollback_version: str = ""
     version_before: str = ""
     version_after: str = ""
     had_data: bool = False

@@ -36,15 +36,15 @@ class VersionGates(Asking):
     def _version(self) -> Gate:
         found = self.found
         found.version_after = chat_version(found.after)
-        found.revision_version = chat_version(found.before)
-        found.version_before = newer(found.mark_version, found.revision_version)
+        found.rollback_version = chat_version(found.before)
+        found.version_before = newer(found.mark_version, found.rollback_version)
         if found.good and found.chart:
             old = _CHART_VERSION.search(found.good.chart)
             found.notes += tuple(chart_notes(old[1] if old else "", found.chart.version))
         before, after = chat_image(found.before), chat_image(found.after)
-        if same_image(before, after) and found.version_before == found.revision_version:
+        if same_image(before, after) and found.version_before == found.rollback_version:
             # The same bytes: where only one side says which version that is, it holds for both.
-            found.revision_version = found.version_before = found.version_before or found.version_after
+            found.rollback_version = found.version_before = found.version_before or found.version_after
             found.version_after = found.version_after or found.version_before
             if not found.version_after:
                 return Gate("version", True, "the image stays, which names no version")
@@ -58,13 +58,13 @@ class VersionGates(Asking):
             return self._mongodb_at_first()
         if found.version_before == found.version_after:
             return Gate("mongodb", True, "Rocket.Chat's version stays")
-        return self._fits(self.deps.server().version)
+        return self._fits(self.deps.database().version)
 
     def _mongodb_at_first(self) -> Gate | None:
         """Without a release there may be data all the same: of a cluster that is built anew, or outside."""
         found = self.found
         try:
-            server = self.deps.server()
+            server = self.deps.database()
         except Unavailable:
             if not mongodb_image(found.after):
                 raise
@@ -82,7 +82,7 @@ class VersionGates(Asking):
 
     def _fits(self, server: str) -> Gate | None:
         target = self.found.version_after
-        return mongodb_gate(target, self.deps.compatible(target), server) if target else None
+        return mongodb_gate(target, self.deps.compatible_mongodb(target), server) if target else None
 
     def _mongodb_upgrade(self) -> Gate | None:
         old, new = mongodb_image(self.found.before), mongodb_image(self.found.after)

@@ -17,7 +17,7 @@ from shared.deploy.gates.forge import ForgeGates
 from shared.deploy.gates.versions import newer
 from shared.deploy.model import Gate
 from shared.deploy.ports.releases import Revision
-from shared.deploy.records.deploys import DeployRequest
+from shared.deploy.records.requests import DeployRequest
 from shared.deploy.watermark import RUNBOOK
 from shared.kernel.errors import Corrupt, NotFound
 from shared.records.approvals import Approvals

@@ -25,7 +25,7 @@ from shared.deploy.gates.paths import (
 from shared.deploy.model import BranchCommit, Environment, Gate, PullRequest, Review, summarize
 from shared.deploy.ordering import on_branch, position
 from shared.deploy.ports.forge import BranchProtection
-from shared.deploy.records.deploys import DeployRequest
+from shared.deploy.records.requests import DeployRequest
 from shared.kernel.errors import NotFound
 
 _WHERE = ("pull request", "branch", "order", "history")  # the gates that tell all that would be shipped
@@ -143,7 +143,7 @@ class ForgeGates(Asking):
         deployed = shipped.sha or self._told(environment)
         if not deployed:
             return Gate("order", True, "nothing is on record as deployed")
-        if self.request.again and deployed == sha:
+        if self.request.rerun and deployed == sha:
             return Gate("order", True, "deployed once more, as asked")
         self.found.has_base = True
         hint = f"Look at the branch's history, {since.override(sha, 'order')}"

@@ -83,18 +83,23 @@ class Releases(Protocol):
         ...
 
     def upgrade_install(
-        self, package: ChartPackage, *, timeout: timedelta, rollback_on_failure: bool, say: ProgressCallback
+        self,
+        package: ChartPackage,
+        *,
+        timeout: timedelta,
+        rollback_on_failure: bool,
+        on_progress: ProgressCallback,
     ) -> HelmResult:
         """Install or upgrade, and wait until everything is ready.
 
-        What was changed by hand in the meantime is taken back. A failure is an `HelmResult`, rolled back if
-        wanted; a release left pending is `Conflict`. What `say` raises ends the run at once, is raised on,
-        and leaves the release as it was, or pending, to be repaired.
+        What was changed by hand in the meantime is taken back. A failure is a `HelmResult`, rolled back if
+        wanted; a release left pending is `Conflict`. What `on_progress` raises ends the run at once, is
+        raised on, and leaves the release as it was, or pending, to be repaired.
         """
         ...
 
-    def rollback(self, revision: int, *, timeout: timedelta, say: ProgressCallback) -> HelmResult:
-        """Bring the manifests of an earlier revision back, and wait; `say` as for `upgrade_install`.
+    def rollback(self, revision: int, *, timeout: timedelta, on_progress: ProgressCallback) -> HelmResult:
+        """Bring the manifests of an earlier revision back, and wait; `on_progress` as for `upgrade_install`.
 
         What was changed by hand is taken back. Raises `NotFound`.
         """

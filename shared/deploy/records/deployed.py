@@ -1,47 +1,54 @@
 """What is deployed by our own record: which commit made which revision, by environment.
 
-Written before a deploy counts as done, so that no later one compares itself with what is gone.
+Written before a deploy counts as done, so that no later one compares itself with a commit that is gone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
 
-_MOST_KEPT = 50
+_MAX_HISTORY = 50
+_OLD_KEYS = {"went_back": "rolled_back", "at": "since", "made": "history"}  # keys that earlier versions wrote
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedCommit:
-    """The commit that is deployed, empty if that is not known, its revision (0: there is no record), and the
-    version of Rocket.Chat that got well with it, which the data belong to also where the release is gone.
+    """What an environment has deployed.
 
-    `made` has the commits of earlier revisions as pairs of revision and SHA, the oldest first; `went_back`
-    says that this was not a deploy but the way back from one.
+    - `sha`: the commit; empty if it is not known.
+    - `revision`: Helm's revision of it; 0 if there is no record.
+    - `version`: the Rocket.Chat that became healthy with it; the data belong to it, also once the release is
+      uninstalled.
+    - `rolled_back`: it was not deployed, but returned to.
+    - `since`: when it became healthy, UTC.
+    - `history`: revision and commit of the last 50 revisions that were deployed, the oldest first.
     """
 
     sha: str = ""
     revision: int = 0
     version: str = ""
-    went_back: bool = False
-    at: datetime | None = None
-    made: tuple[tuple[int, str], ...] = ()
+    rolled_back: bool = False
+    since: datetime | None = None
+    history: tuple[tuple[int, str], ...] = ()
 
-    def then(
-        self, sha: str, revision: int, version: str, at: datetime, *, back: bool = False
+    def with_deploy(
+        self, sha: str, revision: int, version: str, at: datetime, *, rolled_back: bool = False
     ) -> DeployedCommit:
         """With another commit deployed."""
-        return DeployedCommit(sha, revision, version, back, at, (*self.made, (revision, sha))[-_MOST_KEPT:])
+        history = (*self.history, (revision, sha))[-_MAX_HISTORY:]
+        return DeployedCommit(sha, revision, version, rolled_back, at, history)
 
-    def back(self, target: int, revision: int, version: str, at: datetime) -> DeployedCommit:
-        """After going back to an earlier revision as a new one."""
-        found = [sha for number, sha in self.made if number == target]
-        return self.then(found[-1] if found else "", revision, version, at, back=True)
+    def with_rollback(self, target: int, revision: int, version: str, at: datetime) -> DeployedCommit:
+        """After a rollback to the revision `target`, which Helm made a new one of."""
+        commits = [sha for number, sha in self.history if number == target]
+        return self.with_deploy(commits[-1] if commits else "", revision, version, at, rolled_back=True)
 
 
 class DeployedLedger:
@@ -52,35 +59,42 @@ class DeployedLedger:
 
     def read(self, environment: str) -> DeployedCommit:
         """What is on record, nothing if there is no record. Raises Corrupt."""
-        name = _name(environment)
+        name = _blob_name(environment)
         try:
-            plain = decode_json(self._blobs.read(name)[0], name)
+            document = decode_json(self._blobs.read(name)[0], name)
         except NotFound:
             return DeployedCommit()
         try:
-            made = tuple((int(number), str(sha)) for number, sha in plain["made"])
-            at = parse_timestamp(plain["at"]) if plain["at"] else None
-            words = str(plain["sha"]), int(plain["revision"]), str(plain["version"])
-            return DeployedCommit(*words, plain["went_back"] is True, at, made)
+            return _parse_deployed({_OLD_KEYS.get(key, key): value for key, value in document.items()})
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} does not say what is deployed", value=type(error).__name__) from error
 
-    def done(self, environment: str, sha: str, revision: int, version: str, at: datetime) -> None:
-        """A commit has been deployed and well since `at`; saying so twice, or late, is fine."""
+    def record_deploy(self, environment: str, sha: str, revision: int, version: str, at: datetime) -> None:
+        """A commit has been healthy since `at`; recording it again, or late, changes nothing."""
         before = self.read(environment)
-        if before.at is None or before.at < at:
-            self._write(environment, before.then(sha, revision, version, at))
+        if before.since is None or before.since < at:
+            self._write(environment, before.with_deploy(sha, revision, version, at))
 
-    def went_back(self, environment: str, target: int, revision: int, version: str, at: datetime) -> None:
+    def record_rollback(
+        self, environment: str, target: int, revision: int, version: str, at: datetime
+    ) -> None:
         """The release has been back at what `target` was since `at`, as a revision of its own."""
         before = self.read(environment)
-        if before.revision and (before.at is None or before.at < at):
-            self._write(environment, before.back(target, revision, version, at))
+        if before.revision and (before.since is None or before.since < at):
+            self._write(environment, before.with_rollback(target, revision, version, at))
 
-    def _write(self, environment: str, shipped: DeployedCommit) -> None:
-        self._blobs.replace(_name(environment), encode_json(replace(shipped)), etag=None)
+    def _write(self, environment: str, deployed: DeployedCommit) -> None:
+        self._blobs.replace(_blob_name(environment), encode_json(deployed), etag=None)
 
 
-def _name(environment: str) -> str:
+def _parse_deployed(document: dict[str, Any]) -> DeployedCommit:
+    """Raises ValueError, TypeError or KeyError."""
+    history = tuple((int(number), str(sha)) for number, sha in document["history"])
+    since = parse_timestamp(document["since"]) if document["since"] else None
+    commit = str(document["sha"]), int(document["revision"]), str(document["version"])
+    return DeployedCommit(*commit, document["rolled_back"] is True, since, history)
+
+
+def _blob_name(environment: str) -> str:
     safe = "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in environment)
     return f"deploys/shipped/{safe}.json"

@@ -1,262 +1,208 @@
-"""One deploy from gate to end, under the lease of its release: what is there decides what is next.
+"""Reconciles one deploy, under the lease of its release: what is observed decides what is next.
 
-Each step is on record before it is done and again after it, so that a worker that was killed is followed by
-one that finishes or undoes what it began. Whatever needs time is left and taken up again by a later message.
+Each step is recorded before it is done and again after it, so that a worker that was killed is followed by
+one that finishes or undoes what it began. Whatever needs time is requeued and continued by a later message.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.deploy import notify as telling
-from shared.deploy.chart.fetch import fetch
 from shared.deploy.deps import DeployDeps, RequeueAfter
 from shared.deploy.gates.base import log_place
-from shared.deploy.gates.evaluate import Gating, ask
+from shared.deploy.notify import notify_people, notify_stuck, report_deployment_status
 from shared.deploy.ports.forge import RateLimited
-from shared.deploy.records.deploys import DeployRecord, DeployRequest
-from shared.deploy.rollout.session import hold_name
-from shared.deploy.rollout.steps import POLL_INTERVAL, Rollout
-from shared.deploy.state_machine import DeployState, NextStep, ObservedRelease, abort_step, next_step
+from shared.deploy.progress import DeployState, ObservedRelease
+from shared.deploy.records.deploy_record import DeployRecord
+from shared.deploy.records.requests import DeployRequest
+from shared.deploy.rollout.endings import end_deploy, record_success
+from shared.deploy.rollout.observe import ReleaseObserver
+from shared.deploy.rollout.preparation import GATE_POLL_INTERVAL, Preparation, enter_gating
+from shared.deploy.rollout.session import DeploySession, hold_name
+from shared.deploy.rollout.steps import POLL_INTERVAL, ReleaseSteps, StepFailed, StepResult
+from shared.deploy.state_machine import NextStep, abort_step, next_step, step_after_failure
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, Locked, Refused
+from shared.kernel.ports import Lease
 
 log = logging.getLogger(__name__)
 
-_GATE_POLL_INTERVAL = timedelta(minutes=1)
 OUTAGE_TIMEOUT = timedelta(hours=6)  # how long an outside system may be away in the middle of a deploy
-REFUSAL_GRACE = timedelta(
-    minutes=10
-)  # how long one may refuse what it allowed before: it may only be starting
+REFUSAL_GRACE = timedelta(minutes=10)  # how long one may refuse what it allowed: it may be starting
 ALERT_AFTER = timedelta(minutes=30)
-SLOW_POLL_AFTER = timedelta(minutes=10)
 BACKUP_ALERT_AFTER = timedelta(hours=2)
 _MAX_STEPS = 30
 _MAX_INTERNAL_ERRORS = 3
-_EARLY = (DeployState.QUEUED, DeployState.GATING, DeployState.BACKING_UP)
+_BEFORE_HELM = (DeployState.QUEUED, DeployState.GATING, DeployState.BACKING_UP)
 
 
-class DeployReconciler(Rollout):
-    """One worker's part of one deploy."""
+class DeployReconciler:
+    """One worker's part of one deploy: its session, and the steps that it takes."""
 
-    def go(self) -> RequeueAfter | None:
-        """As far as it goes: to its end (None), or to where it must wait. Raises Locked without the lease."""
+    def __init__(self, deps: DeployDeps, record: DeployRecord, lease: Lease) -> None:
+        self._session = DeploySession(deps, record, lease)
+        self._preparation = Preparation(self._session)
+        self._observer = ReleaseObserver(self._session)
+        self._steps = ReleaseSteps(self._session, self._observer)
+
+    def reconcile(self) -> RequeueAfter | None:
+        """To the deploy's end (None), or to where it must wait. Raises Locked if the lease was lost."""
         for _ in range(_MAX_STEPS):
-            if self.record.state.final:
-                return self._end()
-            try:
-                wait = self._step()
-            except Locked:
-                raise
-            except GroundcrewError as error:
-                wait = self._failed(error)
-            except Exception as error:  # noqa: BLE001 - a mistake of ours must end this deploy, not all of them
-                wait = self._slipped(error)
-            else:
-                self._answered()
+            if self._session.state.final:
+                return self._finish()
+            wait = self._take_step()
             if wait is not None:
-                wait = self._bounded(wait)
+                wait = self._limit_wait(wait)
             if wait is not None:
-                return replace(wait, why=self.clean(wait.why))
-        return RequeueAfter(_GATE_POLL_INTERVAL, "it takes more steps than one worker should do")
+                return replace(wait, reason=self._session.redact(wait.reason))
+        return RequeueAfter(GATE_POLL_INTERVAL, "one worker took as many steps as it may")
 
-    def _step(self) -> RequeueAfter | None:
-        if self.record.state in (DeployState.QUEUED, DeployState.GATING):
-            return self._gate()
-        if self.record.state is DeployState.BACKING_UP and not self.record.progress.backup:
-            return self._back_up()
-        self._learn_secrets()
-        observed = self.look()
-        step = next_step(self.record.progress, observed)
-        actions: dict[str, Callable[[NextStep, ObservedRelease], RequeueAfter | None]] = {
-            "await": self.await_other,
-            "repair": self.repair,
-            "apply": self.apply,
-            "watch": self.watch,
-            "smoke": self.smoke,
-        }
-        if step.action in actions:
-            return actions[step.action](step, observed)
-        return self.finish(step, observed)
-
-    def _bounded(self, wait: RequeueAfter) -> RequeueAfter | None:
-        """Nothing is waited for without end, and people hear of it before."""
-        if not self.record.state.busy:
-            return wait
-        if self.waited() > OUTAGE_TIMEOUT:
-            return self._give_up(f"gave up after {format_duration(OUTAGE_TIMEOUT)}: {wait.why}")
-        if self.waited() > (
-            BACKUP_ALERT_AFTER if self.record.state is DeployState.BACKING_UP else ALERT_AFTER
-        ):
-            telling.notify_stuck(self.deps, self.record, self.clean(wait.why))
-        return wait
-
-    def _answered(self) -> None:
-        """What time it took to answer does not count against the deploy."""
-        if self.record.unwell:
-            self.save(replace(self.record, unwell=None, since=self.deps.clock.now()))
-
-    def _learn_secrets(self) -> None:
-        """Another worker opened the values: what is in them must not be said by this one either."""
-        if self.record.progress.sha in self.deps.opened:
-            return
+    def _take_step(self) -> RequeueAfter | None:
+        """One step, whatever it raises; only a lost lease is raised on."""
         try:
-            fetch(self.deps, self.record.progress.sha)
-        except GroundcrewError as error:  # what looks like a secret is masked all the same
-            log.warning("deploy.not_opened", extra={"deploy": self.record.progress.key, "error": str(error)})
-        else:
-            self.deps.opened.add(self.record.progress.sha)
-
-    def _gate(self) -> RequeueAfter | None:
-        if self.record.state is DeployState.QUEUED:
-            self.move(DeployState.GATING, "the gates are asked")
-        if not self.record.progress.deployment:
-            made = telling.open_deployment(self.deps, self.record)
-            self.save(replace(self.record, progress=replace(self.record.progress, deployment=made)))
-        found = ask(self.deps, self.record.request, since=self.record.started)
-        self._note(found)
-        if found.standing == "done":
-            self.move(DeployState.DONE, found.standing_reason)
-        elif found.standing == "superseded":
-            self.move(DeployState.SUPERSEDED, found.standing_reason)
-        elif found.report.pending:
-            return self._await_gates(found)
-        elif not found.report.passed:
-            closed = ", ".join(gate.name for gate in found.report.gates if not gate.passed)
-            self.move(DeployState.FAILED, f"closed gates: {closed}")
-        else:
-            self._passed(found)
-        return None
-
-    def _note(self, found: Gating) -> None:
-        """What the gates said, and who and what this is about."""
-        record, pull = self.record, found.pull
-        if pull is not None:
-            progress = replace(record.progress, pull=pull.number)
-            record = replace(
-                record, progress=progress, by=pull.author, title=pull.title, merged_at=pull.merged_at
-            )
-        self.save(replace(record, gates=tuple(found.report.lines()), plan=found.text()))
-
-    def _await_gates(self, found: Gating) -> RequeueAfter | None:
-        waiting = ", ".join(gate.name for gate in found.report.gates if not gate.passed)
-        # An environment's timer takes as long as its owners want.
-        timed = [gate.name for gate in found.report.gates if not gate.passed and gate.name != "environment"]
-        if timed and self.waited() > self.deps.policy.checks_timeout and not self.record.unwell:
-            self.move(DeployState.FAILED, f"waited in vain for: {waiting}")
-            return None
-        # What takes longer is looked at less often: each look costs the forge some requests.
-        return RequeueAfter(
-            _GATE_POLL_INTERVAL if self.waited() < SLOW_POLL_AFTER else _GATE_POLL_INTERVAL * 5,
-            f"waits for: {waiting}",
-        )
-
-    def _passed(self, found: Gating) -> None:
-        self.chart = found.chart
-        self.deps.opened.add(self.record.progress.sha)
-        progress = replace(
-            self.record.progress,
-            version_before=found.version_before,
-            version_after=found.version_after,
-            revision_before=found.good.number if found.good else 0,
-            revision_version=found.revision_version,
-            had_data=found.had_data,
-        )
-        newest = found.newest.number if found.newest else 0
-        self.record = replace(self.record, progress=progress, newest_before=newest)
-        if progress.changes_version:
-            old = progress.version_before or "what was there"
-            reason = f"a backup first: {old} → {progress.version_after} may migrate the data"
-            self.move(DeployState.BACKING_UP, reason)
-        else:
-            self.move(DeployState.APPLYING, "the gates are open")
-
-    def _back_up(self) -> RequeueAfter | None:
-        begun = self.record.backup_begun
-        if not begun:
-            begun = self.deps.backups.begin(f"deploy {self.record.progress.key}")
-            self.save(replace(self.record, backup_begun=begun).noted(f"backup {begun} begun"))
-        match self.deps.backups.state(begun):
-            case "sealed":
-                schema = self.deps.server().schema
-                reason = f"the backup {begun} is sealed"
-                self.move(DeployState.APPLYING, reason, backup=begun, schema_before=schema)
-                return None
-            case "open":
-                return RequeueAfter(POLL_INTERVAL, f"waits for the backup {begun}")
-        self.move(DeployState.FAILED, f"the backup {begun} failed: nothing was changed")
-        return None
-
-    def _failed(self, error: GroundcrewError) -> RequeueAfter | None:
-        """An outside system said no, or nothing."""
-        now = self.deps.clock.now()
-        since = self.record.unwell or now
-        begun = self.record.state not in _EARLY
-        flaps = begun and isinstance(error, Refused) and now - since <= REFUSAL_GRACE
-        if error.permanent and not flaps:
-            return self._refused(str(error))
-        self.save(replace(self.record, unwell=since).noted(f"waits: {error}"))
-        if now - since > ALERT_AFTER:
-            telling.notify_stuck(self.deps, self.record, self.clean(str(error)))
-        if now - since > OUTAGE_TIMEOUT:
-            return self._give_up(f"gave up: {error}")
-        delay = error.retry_after if isinstance(error, RateLimited) else POLL_INTERVAL
-        return RequeueAfter(max(delay, POLL_INTERVAL), str(error))
-
-    def _refused(self, reason: str) -> RequeueAfter | None:
-        """Trying again will not help: what was begun is undone, if anything was."""
-        if self.record.state in _EARLY or self.record.state is DeployState.ROLLING_BACK:
-            return self._give_up(reason)
-        try:
-            return self.after_failure(self.look(), reason)
+            wait = self._dispatch()
         except Locked:
             raise
         except GroundcrewError as error:
-            return self._give_up(f"{reason}; and what is there cannot be seen: {error}")
+            return self._handle_error(error)
+        except Exception as error:  # noqa: BLE001 - an error of ours must end this deploy, not all of them
+            return self._handle_internal_error(error)
+        session = self._session
+        if session.record.unavailable_since:  # the time of the outage does not count against the deploy
+            now = session.deps.clock.now()
+            session.save(replace(session.record, unavailable_since=None, state_since=now))
+        return wait
 
-    def _slipped(self, error: Exception) -> RequeueAfter | None:
-        """What nobody foresaw: tried again a few times, then told, so that no message goes round for ever."""
-        log_place("deploy.slipped", error, deploy=self.record.progress.key)
-        self.save(replace(self.record, slips=self.record.slips + 1))
-        if self.record.slips < _MAX_INTERNAL_ERRORS:
-            return RequeueAfter(_GATE_POLL_INTERVAL, f"a mistake in Groundcrew: {type(error).__name__}")
-        return self._give_up(f"a mistake in Groundcrew, see its log: {type(error).__name__}")
+    def _dispatch(self) -> RequeueAfter | None:
+        session = self._session
+        if session.state in (DeployState.QUEUED, DeployState.GATING):
+            return self._preparation.evaluate_gates()
+        if session.state is DeployState.BACKING_UP and not session.progress.backup:
+            return self._preparation.take_backup()
+        session.load_secrets()
+        observed = self._observer.observe()
+        return self._follow(next_step(session.progress, observed), observed)
 
-    def _give_up(self, reason: str) -> RequeueAfter | None:
-        """End it without having seen what is there."""
-        if self.record.state is DeployState.QUEUED:
-            self.move(DeployState.GATING, "the gates are asked")
-        return self.finish(abort_step(self.record.progress, reason), ObservedRelease())
+    def _follow(self, step: NextStep, observed: ObservedRelease) -> RequeueAfter | None:
+        """Do the step; after a failure also what follows from it, until it ends or must wait."""
+        result = self._run(step, observed)
+        while isinstance(result, StepFailed):
+            step = step_after_failure(self._session.progress, result.observed, result.reason)
+            result = self._run(step, result.observed)
+        return result
 
-    def _end(self) -> RequeueAfter | None:
-        """Let the machine go, then tell. What could not be told is told again later, but not for ever."""
-        self.deps.holds.release(hold_name(self.record))
-        self.settle()
-        if not self.record.told:
+    def _run(self, step: NextStep, observed: ObservedRelease) -> StepResult:
+        self._steps.chart = self._preparation.chart
+        match step.action:
+            case "wait":
+                return RequeueAfter(POLL_INTERVAL, step.reason)
+            case "repair":
+                return self._steps.repair(step.reason)
+            case "apply":
+                return self._steps.apply(step.reason)
+            case "watch":
+                return self._steps.watch(step.reason, observed)
+            case "smoke_test":
+                return self._steps.smoke_test(observed)
+            case "roll_back":
+                return self._steps.roll_back(step.reason, observed)
+        end_deploy(self._session, step, observed)
+        return None
+
+    def _limit_wait(self, wait: RequeueAfter) -> RequeueAfter | None:
+        """No wait is without end once the gates have passed, and people are notified before it."""
+        session = self._session
+        if not session.state.busy:
+            return wait
+        waited = session.time_in_state()
+        if waited > OUTAGE_TIMEOUT:
+            return self._abort(f"timed out after {format_duration(OUTAGE_TIMEOUT)}: {wait.reason}")
+        if waited > (BACKUP_ALERT_AFTER if session.state is DeployState.BACKING_UP else ALERT_AFTER):
+            notify_stuck(session.deps, session.record, session.redact(wait.reason))
+        return wait
+
+    def _handle_error(self, error: GroundcrewError) -> RequeueAfter | None:
+        """An outside system refused, or does not answer."""
+        session = self._session
+        now = session.deps.clock.now()
+        since = session.record.unavailable_since or now
+        starting = (
+            session.state not in _BEFORE_HELM and isinstance(error, Refused) and now - since <= REFUSAL_GRACE
+        )
+        if error.permanent and not starting:
+            return self._handle_permanent_error(str(error))
+        session.save(replace(session.record, unavailable_since=since).with_log_line(f"waiting: {error}"))
+        if now - since > ALERT_AFTER:
+            notify_stuck(session.deps, session.record, session.redact(str(error)))
+        if now - since > OUTAGE_TIMEOUT:
+            return self._abort(f"timed out after {format_duration(OUTAGE_TIMEOUT)}: {error}")
+        delay = error.retry_after if isinstance(error, RateLimited) else POLL_INTERVAL
+        return RequeueAfter(max(delay, POLL_INTERVAL), str(error))
+
+    def _handle_permanent_error(self, reason: str) -> RequeueAfter | None:
+        """Trying again will not help: what was begun is undone, if anything was."""
+        if self._session.state in _BEFORE_HELM or self._session.state is DeployState.ROLLING_BACK:
+            return self._abort(reason)
+        try:
+            observed = self._observer.observe()
+            step = step_after_failure(self._session.progress, observed, reason)
+            return self._follow(step, observed)
+        except Locked:
+            raise
+        except GroundcrewError as error:
+            return self._abort(f"{reason}; the release could not be observed: {error}")
+
+    def _handle_internal_error(self, error: Exception) -> RequeueAfter | None:
+        """An error that nobody foresaw: retried a few times, then the deploy ends, so that no message goes
+        round for ever."""
+        session = self._session
+        log_place("deploy.internal_error", error, deploy=session.progress.key)
+        session.save(replace(session.record, internal_errors=session.record.internal_errors + 1))
+        if session.record.internal_errors < _MAX_INTERNAL_ERRORS:
+            return RequeueAfter(GATE_POLL_INTERVAL, f"internal error: {type(error).__name__}")
+        return self._abort(f"internal error, see the log: {type(error).__name__}")
+
+    def _abort(self, reason: str) -> RequeueAfter | None:
+        """End it without having observed the release."""
+        enter_gating(self._session)
+        observed = ObservedRelease()
+        return self._follow(abort_step(self._session.progress, reason), observed)
+
+    def record_success(self) -> None:
+        """What a worker that was killed right after the end of this deploy may have left to do."""
+        record_success(self._session)
+
+    def _finish(self) -> RequeueAfter | None:
+        """Release the hold, then notify; a notification that fails is retried, but not for ever."""
+        session = self._session
+        session.deps.holds.release(hold_name(session.record))
+        record_success(session)
+        if not session.record.notified:
             try:
-                self._tell()
+                self._notify()
             except Locked:
                 raise
             except GroundcrewError as error:
-                if not error.permanent and self.waited() < OUTAGE_TIMEOUT:
-                    return RequeueAfter(_GATE_POLL_INTERVAL, f"nobody heard how it ended: {error}")
-                self.record = self.record.noted(f"nobody could be told how it ended: {error}")
-            self.save(replace(self.record, told=True))
-        close_deploy(self.deps, self.record, self.record.request)
+                failure = f"could not deliver the final notification: {error}"
+                if not error.permanent and session.time_in_state() < OUTAGE_TIMEOUT:
+                    return RequeueAfter(GATE_POLL_INTERVAL, failure)
+                session.record = session.record.with_log_line(failure)
+            session.save(replace(session.record, notified=True))
+        close_deploy(session.deps, session.record, session.record.request)
         return None
 
-    def _tell(self) -> None:
-        if not self.record.forge_told:
-            telling.report_deployment_status(self.deps, self.record)
-            self.save(replace(self.record, forge_told=True))
-        telling.notify_people(self.deps, self.record)
+    def _notify(self) -> None:
+        session = self._session
+        if not session.record.status_reported:
+            report_deployment_status(session.deps, session.record)
+            session.save(replace(session.record, status_reported=True))
+        notify_people(session.deps, session.record)
 
 
 def close_deploy(deps: DeployDeps, record: DeployRecord, request: DeployRequest) -> None:
     """After the end: the machine may stop, and neither deploy nor delivery need be looked at again."""
     deps.holds.release(hold_name(record))
-    deps.deploys.close(record)
-    deps.deploys.complete(request)
+    deps.deploys.mark_closed(record)
+    deps.deploys.complete_delivery(request)

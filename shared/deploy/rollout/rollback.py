@@ -12,7 +12,7 @@ from shared.deploy.gates.base import good_one
 from shared.deploy.gates.evaluate import revision
 from shared.deploy.gates.versions import newer
 from shared.deploy.ports.releases import HelmResult, Revision
-from shared.deploy.rollout.session import HOLD
+from shared.deploy.rollout.session import HOLD_DURATION
 from shared.deploy.watermark import VersionWatermark
 from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Unavailable
 from shared.kernel.ports import Lease
@@ -98,25 +98,27 @@ def _schema_before(deps: DeployDeps, version: str, watermark: VersionWatermark |
     """Of the data before that version came, as its deploy noted it; None if that is not known."""
     if watermark is not None:
         return watermark.schema
-    applied = [one for one in deps.deploys.all() if one.progress.attempts and one.progress.changes_version]
+    applied = [
+        one for one in deps.deploys.list_recent() if one.progress.attempts and one.progress.changes_version
+    ]
     found = [one.progress.schema_before for one in applied if one.progress.version_after == version]
     return found[-1] if found else None
 
 
-def rollback(deps: DeployDeps, way: RollbackPlan, *, by: str, say: Callable[[str], None]) -> str:
+def rollback(deps: DeployDeps, way: RollbackPlan, *, by: str, on_progress: Callable[[str], None]) -> str:
     """Do it; returns what was done, in a sentence.
 
     Raises Refused without the restore or the approval that another version needs, naming how to get it, and
     if the release is not any more as it was when the way was planned; Locked if a deploy is at it.
     """
-    with deps.state.lease(deps.lock, duration=LEASE_DURATION) as lease:
+    with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
         _check_unchanged(deps, way)
         if way.crosses:
             _require_restored(deps, way)
         approver = _require_approval(deps, way, by) if way.crosses else ""
-        deps.holds.put(_HOLD, f"going back by {by}", HOLD, needs_up=True)
+        deps.holds.put(_HOLD, f"going back by {by}", HOLD_DURATION, needs_up=True)
         try:
-            outcome = _run_helm_rollback(deps, way, lease, say)
+            outcome = _run_helm_rollback(deps, way, lease, on_progress)
             done = outcome is None or outcome.succeeded
             if done:
                 _record_rollback(deps, way, outcome)
@@ -146,7 +148,7 @@ def _require_restored(deps: DeployDeps, way: RollbackPlan) -> None:
         )
     if way.schema is None:
         return
-    there = deps.server().schema
+    there = deps.database().schema
     if there != way.schema:
         raise Refused(
             f"the database that MONGODB_URI names is not that of {way.restored}",
@@ -160,12 +162,12 @@ def _check_unchanged(deps: DeployDeps, way: RollbackPlan) -> None:
     number = way.target.number if way.target else 0
     if plan_rollback(deps, number, way.restored) != way:
         raise Refused("the release changed meanwhile", hint="Look again: groundcrew deploy history.")
-    if busy := deps.deploys.busy():
+    if busy := deps.deploys.busy_reason():
         raise Locked(busy, hint="Let it end, then look again.")
 
 
 def _run_helm_rollback(
-    deps: DeployDeps, way: RollbackPlan, lease: Lease, say: Callable[[str], None]
+    deps: DeployDeps, way: RollbackPlan, lease: Lease, on_progress: Callable[[str], None]
 ) -> HelmResult | None:
     """Let Helm go back; None where nothing is to be started."""
     if way.target is None:
@@ -174,7 +176,7 @@ def _run_helm_rollback(
     def report_progress(line: str) -> None:
         lease.check()
         if line:
-            say(line)
+            on_progress(line)
 
     last = deps.releases.status()
     if last is not None and last.pending:
@@ -184,7 +186,9 @@ def _run_helm_rollback(
                 f"revision {last.number} is {last.status}", hint="Somebody's Helm is at it: let it end."
             )
         deps.releases.repair()
-    return deps.releases.rollback(way.target.number, timeout=deps.policy.helm_timeout, say=report_progress)
+    return deps.releases.rollback(
+        way.target.number, timeout=deps.policy.helm_timeout, on_progress=report_progress
+    )
 
 
 def _record_rollback(deps: DeployDeps, way: RollbackPlan, outcome: HelmResult | None) -> None:
@@ -198,7 +202,7 @@ def _record_rollback(deps: DeployDeps, way: RollbackPlan, outcome: HelmResult | 
         if not before.revision:
             continue
         made = outcome.revision.number
-        deps.ledger.went_back(environment, way.target.number, made, way.version_then, now)
+        deps.ledger.record_rollback(environment, way.target.number, made, way.version_then, now)
         try:
             for told in deps.forge.deployments(environment, sha=before.sha) if before.sha else ():
                 if told.state == "success":

@@ -20,7 +20,7 @@ from local.deploy_demo import Site, ended
 from local.helm import ensure_helm
 from local.rocketchat.seed import seed
 from local.stack import ROOT, Stack
-from shared.deploy.records.deploys import DeployRecord
+from shared.deploy.records.deploy_record import DeployRecord
 from shared.kernel.errors import GroundcrewError
 
 

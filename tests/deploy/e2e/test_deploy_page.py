@@ -19,8 +19,10 @@ from local.server import Served
 from local.stack import ROOT
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.clock import SystemClock
-from shared.deploy.records.deploys import AGREED, DeployRecord, DeployRequest, DeployStore
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
+from shared.deploy.records.deploy_record import AGREED, DeployRecord
+from shared.deploy.records.deploys import DeployStore
+from shared.deploy.records.requests import DeployRequest
 from shared.deploy.watermark import propose_restore, raise_watermark
 from shared.settings.storage_account import StorageAccount
 
@@ -42,7 +44,7 @@ class Place:
         self, letter: str, state: DeployState, *, before: str = "8.2.0", **more: Any
     ) -> DeployRecord:
         """A deploy with long texts in all of it."""
-        record = self.deploys.begin(DeployRequest("acme/chat", letter * 40, "production", pull=12))
+        record = self.deploys.create_or_load(DeployRequest("acme/chat", letter * 40, "production", pull=12))
         progress = replace(
             record.progress, state=state, reason=f"{LONG} is not ready", version_before=before,
             version_after="8.3.0", revision_before=7, backup="manual/20261123T090000Z",

@@ -91,9 +91,9 @@ def deps(server: KubernetesServer, people: MemoryNotifications, tmp_path: Path) 
             policy=DeployPolicy(**policy),
             notifications=people,
             backups=DeployBackups(lambda reason: reason, lambda _which: "sealed"),
-            server=lambda: DatabaseInfo("8.0.13", 300),
-            compatible=lambda _version: None,
-            smoke=lambda _version: Health(True, "well"),
+            database=lambda: DatabaseInfo("8.0.13", 300),
+            compatible_mongodb=lambda _version: None,
+            smoke_test=lambda _version: Health(True, "well"),
             decrypt=lambda text, _name: DecryptedValues(text),
             validate=lambda _manifests, _version: [],
         )
@@ -119,7 +119,7 @@ def kubectl(server: KubernetesServer, tmp_path: Path) -> Callable[..., str]:
 
 def deployed(job: DeployDeps) -> None:
     outcome = job.releases.upgrade_install(
-        PACKAGE, timeout=job.policy.helm_timeout, rollback_on_failure=False, say=lambda _line: None
+        PACKAGE, timeout=job.policy.helm_timeout, rollback_on_failure=False, on_progress=lambda _line: None
     )
     assert outcome.succeeded, outcome.reason
     assert drift.compare_release(job).drifts == ()
@@ -211,7 +211,7 @@ def test_a_release_whose_upgrade_failed_is_not_compared(deps, people, kubectl) -
         ChartPackage({**PACKAGE.files, "templates/web.yaml": text}),
         timeout=SECOND,
         rollback_on_failure=False,
-        say=lambda _line: None,
+        on_progress=lambda _line: None,
     )
     assert not outcome.succeeded
     kubectl("scale", "deployment/web", "--replicas=2")

@@ -100,7 +100,7 @@ def used(server: KubernetesServer) -> set[Right]:
 
 def ship(release: Releases, values: str, version: str, *, back: bool = True) -> HelmResult:
     package = ChartPackage(rocketchat(app_version=version), [values])
-    return release.upgrade_install(package, timeout=TIMEOUT, rollback_on_failure=back, say=quiet)
+    return release.upgrade_install(package, timeout=TIMEOUT, rollback_on_failure=back, on_progress=quiet)
 
 
 def shipped(release: Releases, values: str, version: str) -> None:
@@ -131,7 +131,7 @@ def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, accou
     shipped(release, EVERYTHING, "8.2.1")
     assert not ship(release, EVERYTHING + NEVER, "8.2.1").succeeded
     assert not ship(release, EVERYTHING + NEVER, "8.2.2", back=False).succeeded
-    assert release.rollback(2, timeout=TIMEOUT, say=quiet).succeeded
+    assert release.rollback(2, timeout=TIMEOUT, on_progress=quiet).succeeded
     shipped(release, "host: chat.example.org\n", "8.2.1")  # what is no longer wanted is removed
     _leave_pending(server)
     assert release.repair().action == "marked"

@@ -22,7 +22,7 @@ from shared.deploy.gates.base import Gating
 from shared.deploy.gates.chart import ChartGates
 from shared.deploy.model import Finding, Gate
 from shared.deploy.ports.releases import ChartPackage, Revision
-from shared.deploy.records.deploys import DeployRequest
+from shared.deploy.records.requests import DeployRequest
 from shared.formats.chartyaml import read_manifests
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.kubernetes.manifest import Manifest
@@ -116,7 +116,7 @@ def test_the_version_is_told_alike_on_both_sides(world, files, before, after, ve
     assert gate(found, "version").passed
     assert words in gate(found, "version").reason
     assert (found.version_before, found.version_after) == versions
-    assert found.revision_version == versions[0]
+    assert found.rollback_version == versions[0]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_below_what_may_have_touched_the_data_nothing_is_deployed(
 ) -> None:
     found = asked(world, files, [starts(f"{CHAT}:8.2.0")], [starts(f"{CHAT}:{after}")], watermark=watermark)
     assert gate(found, "version").passed is passed
-    assert (found.version_before, found.revision_version) == (before, "8.2.0")
+    assert (found.version_before, found.rollback_version) == (before, "8.2.0")
 
 
 def test_the_mark_holds_without_a_release_and_for_the_same_image(world, files) -> None:
@@ -211,22 +211,22 @@ def test_a_mongodb_without_data_is_no_data(world, files) -> None:
 
 def test_with_a_release_nobody_asks_for_data(world, files) -> None:
     images = [starts(f"{CHAT}:8.2.0")]
-    assert not asked(world, files, images, images, server=away).had_data
+    assert not asked(world, files, images, images, database=away).had_data
 
 
 def test_a_mongodb_of_its_own_is_not_there_yet_at_the_first_install(world, files) -> None:
-    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], server=away)
+    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], database=away)
     assert gate(found, "mongodb").passed
     assert not found.had_data
     assert "volume" not in found.text()
     world.cluster.add({"kind": "PersistentVolumeClaim", "metadata": {"name": "data-rocketchat-mongodb-0"}})
-    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], server=away)
+    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], database=away)
     assert "the volume of data-rocketchat-mongodb-0 from before is not backed up" in found.text()
 
 
 def test_a_mongodb_outside_that_does_not_answer_is_waited_for(world, files) -> None:
     with pytest.raises(Unavailable, match="MongoDB does not answer"):
-        asked(world, files, None, [starts(f"{CHAT}:8.2.0")], server=away)
+        asked(world, files, None, [starts(f"{CHAT}:8.2.0")], database=away)
 
 
 # Secrets

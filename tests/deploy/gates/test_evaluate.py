@@ -11,7 +11,7 @@ import pytest
 from local.github import Symlink
 from shared.deploy import job as deploy
 from shared.deploy.deps import DecryptedValues
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
 from shared.kernel.errors import Refused, Unavailable
 
 DEPENDENCY = b"""apiVersion: v2

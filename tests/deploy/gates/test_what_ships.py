@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
 
 EVIL = b"template:\n    metadata: {labels: {app: chat}, annotations: {evil: yes}}"
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from shared.deploy import job as deploy
-from shared.deploy.rollout import rollback as going_back
-from shared.deploy.state_machine import DeployState
+from shared.deploy.progress import DeployState
+from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
 from shared.notifications.ports import Severity
 from shared.records.approvals import Approvals
@@ -43,10 +43,10 @@ def test_a_revert_by_pull_request_is_refused(world, files, failed) -> None:
 
 
 def test_going_back_by_hand_needs_the_restore_and_another_person(world, files, failed) -> None:
-    way = going_back.plan_rollback(world.deps(), 1)
+    way = plan_rollback(world.deps(), 1)
     assert (way.crosses, way.version_now, way.version_then) == (True, "8.3.0", "8.2.0")
     with pytest.raises(Refused, match=r"8\.2\.0 is not started on data that 8\.3\.0 may have migrated"):
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.3.0")
 
 
@@ -76,7 +76,7 @@ def test_a_fix_that_gets_well_takes_the_mark_away(world, files, failed) -> None:
     world.work()
     assert world.record(sha).state is DeployState.DONE
     assert world.deps().watermarks.read() is None
-    assert not going_back.plan_rollback(world.deps(), world.releases.status().number).crosses
+    assert not plan_rollback(world.deps(), world.releases.status().number).crosses
 
 
 def test_a_fix_that_helm_refuses_leaves_the_mark_as_it_was(world, files, failed) -> None:
@@ -91,14 +91,14 @@ def test_a_fix_that_helm_refuses_leaves_the_mark_as_it_was(world, files, failed)
 
 def test_after_the_restore_two_people_start_the_old_version_again(world, files, failed) -> None:
     backup = world.record(failed).progress.backup
-    way = going_back.plan_rollback(world.deps(), 1, restored=backup)
+    way = plan_rollback(world.deps(), 1, restored=backup)
     with pytest.raises(Refused, match="not that of"):
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
     world.migrates, world.schema = {}, 300  # the restore
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
-    assert "approved by grace" in going_back.rollback(world.deps(), way, by="ada", say=quiet)
+    assert "approved by grace" in rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.2.0")
     assert world.deps().watermarks.read() is None
     _, sha = world.merge(files("8.2.0", host="after.example.org"))
@@ -110,7 +110,7 @@ def test_after_the_restore_two_people_start_the_old_version_again(world, files, 
 def test_a_backup_that_is_not_sealed_is_none_to_go_back_with(world, failed, state) -> None:
     world.backups["manual/20261123T120000Z"] = state
     with pytest.raises(Refused, match="no sealed backup"):
-        going_back.plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
+        plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
 
 
 def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world, files) -> None:
@@ -119,28 +119,28 @@ def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world
     world.work()
     backup = next(iter(world.backups))
     deps = world.deps()
-    way = going_back.plan_rollback(deps, 1, restored=backup)
+    way = plan_rollback(deps, 1, restored=backup)
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.rollback(deps, way, by="ada", say=quiet)
+        rollback(deps, way, by="ada", on_progress=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     with (
-        world.state.lease(deps.lock, duration=timedelta(seconds=30)),
+        world.state.lease(deps.lease_name, duration=timedelta(seconds=30)),
         pytest.raises(Locked),
     ):
-        going_back.rollback(deps, way, by="ada", say=quiet)
-    assert "approved by grace" in going_back.rollback(deps, way, by="ada", say=quiet)
+        rollback(deps, way, by="ada", on_progress=quiet)
+    assert "approved by grace" in rollback(deps, way, by="ada", on_progress=quiet)
 
 
 def test_a_way_back_that_was_planned_before_another_deploy_is_refused(world, files) -> None:
     world.deployed_first("8.2.0")
     world.merge(files("8.2.0", host="b.example.org"))
     world.work()
-    way = going_back.plan_rollback(world.deps(), 1)
+    way = plan_rollback(world.deps(), 1)
     assert not way.crosses
     world.merge(files("8.3.0"))
     world.work()
     with pytest.raises(Refused, match="changed meanwhile"):
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.3.0")
 
 
@@ -150,7 +150,7 @@ def test_nobody_goes_back_in_the_middle_of_a_deploy(world, files) -> None:
     world.merge(files(host="b.example.org"))
     world.work(most=1)
     with pytest.raises(Locked, match="is smoke"):
-        going_back.rollback(world.deps(), going_back.plan_rollback(world.deps(), 1), by="ada", say=quiet)
+        rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
 
 
 def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_deployed_again(
@@ -159,7 +159,7 @@ def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_
     first = world.deployed_first()
     _, second = world.merge(files(host="b.example.org"))
     world.work()
-    going_back.rollback(world.deps(), going_back.plan_rollback(world.deps(), 1), by="ada", say=quiet)
+    rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
     assert world.statuses(second)[-1] == "inactive"
     assert world.deps().ledger.read("production").sha == first
     assert world.deps().holds.in_force() == ()
@@ -176,7 +176,7 @@ def test_a_migration_that_begins_while_helm_goes_back_is_seen_after_it(world, fi
     world.work()
     record = world.record(sha)
     assert record.state is DeployState.RESTORE_PROPOSED, record
-    assert "from 300 to 301" in record.progress.reason
+    assert "changed from 300 to 301" in record.progress.reason
     assert world.people.told[-1].severity is Severity.CRITICAL
 
 
@@ -213,12 +213,12 @@ def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_st
     assert record.state is DeployState.RESTORE_PROPOSED
     assert f"groundcrew deploy rollback 0 --restored {record.progress.backup}" in record.proposal
     world.migrates, world.schema = {}, 290
-    way = going_back.plan_rollback(world.deps(), 0, restored=record.progress.backup)
+    way = plan_rollback(world.deps(), 0, restored=record.progress.backup)
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.rollback(world.deps(), way, by="ada", say=quiet)
+        rollback(world.deps(), way, by="ada", on_progress=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     revisions = len(world.releases.history())
-    going_back.rollback(world.deps(), way, by="ada", say=quiet)
+    rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert len(world.releases.history()) == revisions
     assert world.deps().watermarks.read() is None
 
@@ -226,4 +226,4 @@ def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_st
 def test_revision_0_means_nothing_where_something_was_deployed(world) -> None:
     world.deployed_first()
     with pytest.raises(NotFound):
-        going_back.plan_rollback(world.deps(), 0)
+        plan_rollback(world.deps(), 0)

@@ -10,8 +10,8 @@ import pytest
 from local.fakes.faults import Fault, FaultPlan
 from shared.deploy import job as deploy
 from shared.deploy import sweep
+from shared.deploy.progress import DeployState
 from shared.deploy.rollout.session import DeploySession
-from shared.deploy.state_machine import DeployState
 from shared.kernel.errors import Locked, Refused, Unavailable, UsageError
 from shared.notifications.ports import Severity
 
@@ -92,12 +92,12 @@ def test_a_record_that_cannot_be_read_keeps_no_other_from_being_deployed(world, 
     _, sha = world.merge(files(host="two.example.org"))
     world.work()
     assert world.record(sha).state is DeployState.DONE
-    assert len(world.deps().deploys.all()) == 2
+    assert len(world.deps().deploys.list_recent()) == 2
 
 
 def test_a_deploy_that_ended_is_open_no_longer(world) -> None:
     world.deployed_first()
-    assert world.deps().deploys.open() == []
+    assert world.deps().deploys.list_open() == []
     assert list(world.state.list("deploys/open/")) == []
 
 
@@ -105,7 +105,7 @@ def test_a_push_that_came_first_is_helped_by_the_event_that_names_its_pull_reque
     pull = world.propose(files(host="one.example.org"))
     world.repository.review(pull, "grace")
     sha = world.repository.merge(pull, by="grace")
-    world.deps().deploys.begin(deploy.parse_request(world.send(sha)))
+    world.deps().deploys.create_or_load(deploy.parse_request(world.send(sha)))
     world.queues.take(deploy.QUEUE)
     world.send(sha, pull.number, delivery="d-2")
     world.work()
@@ -120,30 +120,30 @@ def test_a_push_that_came_first_is_helped_by_the_event_that_names_its_pull_reque
 def test_progress_that_cannot_be_noted_does_not_stop_helm(world, files, error) -> None:
     sha = world.deployed_first()
     deps = world.deps(FaultPlan(Fault(error, operation="state.replace", times=99)))
-    with world.state.lease(deps.lock, duration=timedelta(seconds=30)) as lease:
-        DeploySession(deps, world.record(sha), lease).say("Deployment rocketchat: InProgress")
+    with world.state.lease(deps.lease_name, duration=timedelta(seconds=30)) as lease:
+        DeploySession(deps, world.record(sha), lease).report_progress("Deployment rocketchat: InProgress")
 
 
 def test_whoever_lost_the_lease_stops_helm_even_if_there_is_nothing_to_say(world) -> None:
     sha = world.deployed_first()
     deps = world.deps(FaultPlan(Fault(Locked("the lease is lost"), operation="state.lease.check", step=1)))
-    with deps.state.lease(deps.lock, duration=timedelta(seconds=30)) as lease:
-        book = DeploySession(deps, world.record(sha), lease)
-        book.say("")
+    with deps.state.lease(deps.lease_name, duration=timedelta(seconds=30)) as lease:
+        session = DeploySession(deps, world.record(sha), lease)
+        session.report_progress("")
         with pytest.raises(Locked):
-            book.say("")
+            session.report_progress("")
 
 
 def test_the_machine_is_held_up_for_as_long_as_helm_takes(world) -> None:
     sha = world.deployed_first()
-    with world.state.lease(world.deps().lock, duration=timedelta(seconds=30)) as lease:
-        book = DeploySession(world.deps(), world.record(sha), lease)
+    with world.state.lease(world.deps().lease_name, duration=timedelta(seconds=30)) as lease:
+        session = DeploySession(world.deps(), world.record(sha), lease)
         assert world.deps().holds.in_force() == ()
         world.clock.advance(5 * MINUTE)
-        book.say("")
+        session.report_progress("")
         assert world.deps().holds.in_force() == (), "it is renewed every ten minutes only"
         world.clock.advance(6 * MINUTE)
-        book.say("")
+        session.report_progress("")
         (hold,) = world.deps().holds.in_force()
         assert (hold.needs_up, hold.until - world.clock.now()) == (True, timedelta(hours=2))
 
@@ -194,8 +194,8 @@ def test_people_who_can_never_be_told_do_not_keep_a_deploy_open(world, files) ->
     _, sha = world.merge(files(host="one.example.org"))
     world.work()
     record = world.record(sha)
-    assert (record.state, record.told) == (DeployState.DONE, True)
-    assert any("nobody could be told" in line for line in record.log)
+    assert (record.state, record.notified) == (DeployState.DONE, True)
+    assert any("could not deliver" in line for line in record.log)
     assert waiting(world) == 0
 
 
@@ -232,11 +232,13 @@ def test_a_revision_that_somebody_made_meanwhile_is_not_taken_for_ones_own(world
     _, sha = world.merge(files("8.3.0"))
     world.work(most=1)
     package = deploy.preview_deploy(world.deps(), sha, "production").found.chart.package
-    world.releases.upgrade_install(package, timeout=MINUTE, rollback_on_failure=False, say=lambda _line: None)
+    world.releases.upgrade_install(
+        package, timeout=MINUTE, rollback_on_failure=False, on_progress=lambda _line: None
+    )
     world.work()
     record = world.record(sha)
     assert record.state is DeployState.FAILED
-    assert "somebody else made revision 2" in record.progress.reason
+    assert "another client made revision 2" in record.progress.reason
 
 
 def test_a_mistake_of_ours_ends_one_deploy_and_is_told(world, files) -> None:
@@ -245,7 +247,7 @@ def test_a_mistake_of_ours_ends_one_deploy_and_is_told(world, files) -> None:
     plan = FaultPlan(Fault(RuntimeError("a mistake"), operation="forge.branch_tip", times=50))
     world.work(plan)
     record = world.record(sha)
-    assert (record.state, record.told) == (DeployState.FAILED, True)
+    assert (record.state, record.notified) == (DeployState.FAILED, True)
     assert world.deps().holds.in_force() == ()
     _, later = world.merge(files(host="three.example.org"))
     world.work()

@@ -10,7 +10,7 @@ import pytest
 from local.fakes.faults import Fault, FaultPlan
 from shared.deploy import drift_job as drift
 from shared.deploy.ports.releases import ChartPackage
-from shared.deploy.rollout import rollback as going_back
+from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused
 from shared.records.approvals import Approvals
 
@@ -25,9 +25,9 @@ def test_going_back_within_a_version_needs_nobody_else(world, files) -> None:
     world.deployed_first()
     world.merge(files(host="two.example.org"))
     world.work()
-    way = going_back.plan_rollback(world.deps(), 1)
+    way = plan_rollback(world.deps(), 1)
     assert not way.crosses
-    told = going_back.rollback(world.deps(), way, by="ada", say=quiet)
+    told = rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert "by ada" in told
     assert world.releases.status().description == "Rollback to 1"
     assert any("went back to revision 1" in title for title in world.people.titles)
@@ -40,28 +40,28 @@ def test_going_back_to_another_version_needs_a_restore_and_another_person(world,
     world.backups["manual/20261122T090000Z"] = "sealed"
     deps = world.deps()
     with pytest.raises(Refused, match="Restore the backup"):
-        going_back.rollback(deps, going_back.plan_rollback(deps, 1), by="ada", say=quiet)
-    way = going_back.plan_rollback(deps, 1, restored="manual/20261123T090000Z")
+        rollback(deps, plan_rollback(deps, 1), by="ada", on_progress=quiet)
+    way = plan_rollback(deps, 1, restored="manual/20261123T090000Z")
     with pytest.raises(Refused, match="another person") as asked:
-        going_back.rollback(deps, way, by="ada", say=quiet)
+        rollback(deps, way, by="ada", on_progress=quiet)
     approvals = Approvals(world.state, world.clock)
     with pytest.raises(Refused, match="must be different people"):
         approvals.approve(str(asked.value.value), by="ada")
     approvals.approve(str(asked.value.value), by="grace")
-    other = going_back.plan_rollback(deps, 1, restored="manual/20261122T090000Z")
+    other = plan_rollback(deps, 1, restored="manual/20261122T090000Z")
     with pytest.raises(Refused, match="another person"):
-        going_back.rollback(deps, other, by="ada", say=quiet)
+        rollback(deps, other, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.3.0")
-    assert "approved by grace" in going_back.rollback(deps, way, by="ada", say=quiet)
+    assert "approved by grace" in rollback(deps, way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.2.0")
     with pytest.raises(Refused, match="changed meanwhile"):
-        going_back.rollback(deps, way, by="ada", say=quiet)
+        rollback(deps, way, by="ada", on_progress=quiet)
 
 
 def test_a_revision_there_is_not_is_named(world) -> None:
     world.deployed_first()
     with pytest.raises(NotFound, match="7"):
-        going_back.plan_rollback(world.deps(), 7)
+        plan_rollback(world.deps(), 7)
 
 
 def test_an_approval_ends_and_cannot_be_changed(world) -> None:
@@ -160,7 +160,7 @@ def test_a_release_that_failed_is_not_compared_and_not_applied_again(world, file
     broken = files("8.2.0")
     template = broken["templates/deployment.yaml"].replace(b"registry.example", b"never-pulls.example")
     package = ChartPackage({**broken, "templates/deployment.yaml": template})
-    world.releases.upgrade_install(package, timeout=HOUR, rollback_on_failure=False, say=quiet)
+    world.releases.upgrade_install(package, timeout=HOUR, rollback_on_failure=False, on_progress=quiet)
     by_hand(world)
     assert drift.run_daily_check(world.deps()) == "revision 2 is failed: not compared"
     assert drift.correct_drift(world.deps(), by="ada").skipped
@@ -186,6 +186,6 @@ def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(wo
 
 def test_no_drift_is_looked_for_in_the_middle_of_a_deploy(world) -> None:
     world.deployed_first()
-    with world.state.lease(world.deps().lock, duration=timedelta(seconds=30)):
+    with world.state.lease(world.deps().lease_name, duration=timedelta(seconds=30)):
         assert "a deploy is at it" in drift.run_daily_check(world.deps())
     assert world.people.told == []

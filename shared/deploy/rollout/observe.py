@@ -1,0 +1,91 @@
+"""Observes the release that a deploy changes: its newest revision, the data's schema, pods and workloads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.deploy.ports.releases import Revision
+from shared.deploy.progress import ObservedRelease
+from shared.deploy.rollout.session import DeploySession
+from shared.kernel.errors import GroundcrewError, Unavailable
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.workloads import of_release, unhealthy
+
+log = logging.getLogger(__name__)
+
+SCHEMA_UNKNOWN_AFTER = timedelta(minutes=15)  # how long the database may be away before its schema is unknown
+_CLOCK_SKEW = timedelta(seconds=1)
+_HELM_START_WINDOW = timedelta(minutes=2)  # how soon after its start Helm writes the new revision
+
+
+class ReleaseObserver:
+    """What one session sees of its release."""
+
+    def __init__(self, session: DeploySession) -> None:
+        self._session = session
+        self._applied: tuple[int, Sequence[Manifest]] = (0, ())  # a revision, and what Helm applied for it
+
+    def observe(self) -> ObservedRelease:
+        """The release as it is now.
+
+        A revision that was there before the deploy, whatever became of it, counts as the deploy's start: the
+        last deployed one. Raises what the ports raise; `Unavailable` also while the schema cannot be read.
+        """
+        record, newest = self._session.record, self._session.deps.releases.status()
+        if newest is None:
+            return ObservedRelease()
+        if newest.number <= record.newest_revision_before and not newest.pending:
+            return ObservedRelease(record.progress.revision_before, "deployed")
+        observed = ObservedRelease(
+            newest.number, newest.status, newest.description, foreign=self._is_foreign(newest)
+        )
+        if not record.progress.changes_version:
+            return observed
+        return replace(
+            observed, schema=self._read_schema(), new_version_started=self._has_new_version_started()
+        )
+
+    def _is_foreign(self, newest: Revision) -> bool:
+        """Whether another client's operation is in progress: not ours, and not older than any may take."""
+        if not newest.pending or newest.at is None:
+            return False
+        applied_at, deps = self._session.record.applied_at, self._session.deps
+        ours = (
+            applied_at is not None
+            and applied_at - _CLOCK_SKEW <= newest.at <= applied_at + _HELM_START_WINDOW
+        )
+        # Hooks before and after, the wait, the rollback: each may take the timeout.
+        return not ours and deps.clock.now() - newest.at < 4 * deps.policy.helm_timeout
+
+    def _read_schema(self) -> int | None:
+        """Of the data; None if it is unknown. Raises Unavailable at first: it may only take a moment."""
+        session = self._session
+        try:
+            schema = session.deps.database().schema
+        except GroundcrewError as error:
+            now = session.deps.clock.now()
+            since = session.record.schema_unknown_since or now
+            session.record = replace(session.record, schema_unknown_since=since)  # written with the next save
+            if isinstance(error, Unavailable) and now - since < SCHEMA_UNKNOWN_AFTER:
+                raise
+            facts = {"deploy": session.progress.key, "error": str(error)}
+            log.warning("deploy.schema_unreadable", extra=facts)
+            return None
+        session.record = replace(session.record, schema_unknown_since=None)
+        return schema
+
+    def _has_new_version_started(self) -> bool | None:
+        """Whether a pod of the new version ever ran; None if there is no pod of it."""
+        tag = f":{self._session.progress.version_after}"
+        pods = [pod for pod in self._session.deps.cluster.pods() if any(tag in image for image in pod.images)]
+        return any(pod.started for pod in pods) if pods else None
+
+    def unhealthy_workloads(self, revision: int) -> list[str]:
+        """What of that revision is not healthy, one sentence each; other releases' workloads do not count."""
+        if self._applied[0] != revision:
+            self._applied = revision, self._session.deps.releases.manifests(revision)
+        cluster = self._session.deps.cluster
+        return unhealthy(*of_release(self._applied[1], cluster.workloads(), cluster.pods()))

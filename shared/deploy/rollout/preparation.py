@@ -1,0 +1,118 @@
+"""What a deploy does before it touches the release: evaluate the gates, take a backup if one is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.deploy.chart.fetch import Chart
+from shared.deploy.deps import RequeueAfter
+from shared.deploy.gates.evaluate import Gating, ask
+from shared.deploy.notify import open_deployment
+from shared.deploy.progress import DeployState
+from shared.deploy.rollout.session import DeploySession
+from shared.deploy.rollout.steps import POLL_INTERVAL
+
+GATE_POLL_INTERVAL = timedelta(minutes=1)
+SLOW_POLL_AFTER = timedelta(minutes=10)
+
+
+class Preparation:
+    """The steps of one session up to the first change. `chart` is set once the gates have passed."""
+
+    def __init__(self, session: DeploySession) -> None:
+        self._session = session
+        self.chart: Chart | None = None
+
+    def evaluate_gates(self) -> RequeueAfter | None:
+        """Evaluate all gates, and continue, wait or end as they say."""
+        session = self._session
+        enter_gating(session)
+        if not session.progress.deployment:
+            session.save_progress(deployment=open_deployment(session.deps, session.record))
+        gating = ask(session.deps, session.record.request, since=session.record.started)
+        self._save_gates(gating)
+        if gating.standing == "done":
+            session.transition(DeployState.DONE, gating.standing_reason)
+        elif gating.standing == "superseded":
+            session.transition(DeployState.SUPERSEDED, gating.standing_reason)
+        elif gating.report.pending:
+            return self._wait_for_gates(gating)
+        elif not gating.report.passed:
+            session.transition(DeployState.FAILED, f"closed gates: {', '.join(_closed_gates(gating))}")
+        else:
+            self._proceed(gating)
+        return None
+
+    def _save_gates(self, gating: Gating) -> None:
+        """What the gates said, and whose change this is."""
+        record, pull = self._session.record, gating.pull
+        if pull is not None:
+            progress = replace(record.progress, pull=pull.number)
+            record = replace(
+                record, progress=progress, author=pull.author, title=pull.title, merged_at=pull.merged_at
+            )
+        self._session.save(replace(record, gates=tuple(gating.report.lines()), plan=gating.text()))
+
+    def _wait_for_gates(self, gating: Gating) -> RequeueAfter | None:
+        session, closed = self._session, _closed_gates(gating)
+        waited = session.time_in_state()
+        # An environment's timer takes as long as its owners want, and an outage is no fault of the checks.
+        limited = any(name != "environment" for name in closed) and not session.record.unavailable_since
+        if limited and waited > session.deps.policy.checks_timeout:
+            session.transition(DeployState.FAILED, f"timed out waiting for: {', '.join(closed)}")
+            return None
+        # What takes longer is polled less often: each time costs some requests of GitHub's rate limit.
+        delay = GATE_POLL_INTERVAL if waited < SLOW_POLL_AFTER else GATE_POLL_INTERVAL * 5
+        return RequeueAfter(delay, f"waiting for: {', '.join(closed)}")
+
+    def _proceed(self, gating: Gating) -> None:
+        """All gates are open: note what this deploy starts from, and go on to the backup or to Helm."""
+        session = self._session
+        self.chart = gating.chart
+        session.mark_decrypted()
+        progress = replace(
+            session.progress,
+            version_before=gating.version_before,
+            version_after=gating.version_after,
+            revision_before=gating.good.number if gating.good else 0,
+            rollback_version=gating.rollback_version,
+            had_data=gating.had_data,
+        )
+        newest = gating.newest.number if gating.newest else 0
+        session.record = replace(session.record, progress=progress, newest_revision_before=newest)
+        if progress.changes_version:
+            before = progress.version_before or "an unknown version"
+            reason = f"backup first: {before} → {progress.version_after} may migrate the data"
+            session.transition(DeployState.BACKING_UP, reason)
+        else:
+            session.transition(DeployState.APPLYING, "all gates passed")
+
+    def take_backup(self) -> RequeueAfter | None:
+        """Start the backup or wait for it; once it is sealed the release may be changed."""
+        session = self._session
+        reference = session.record.backup_reference
+        if not reference:
+            reference = session.deps.backups.start(f"deploy {session.progress.key}")
+            started = replace(session.record, backup_reference=reference)
+            session.save(started.with_log_line(f"backup {reference} started"))
+        match session.deps.backups.state(reference):
+            case "sealed":
+                schema = session.deps.database().schema
+                reason = f"backup {reference} is sealed"
+                session.transition(DeployState.APPLYING, reason, backup=reference, schema_before=schema)
+                return None
+            case "open":
+                return RequeueAfter(POLL_INTERVAL, f"waiting for backup {reference}")
+        session.transition(DeployState.FAILED, f"backup {reference} failed; nothing was changed")
+        return None
+
+
+def enter_gating(session: DeploySession) -> None:
+    """From the queue to the gates, which is the only way to any end."""
+    if session.state is DeployState.QUEUED:
+        session.transition(DeployState.GATING, "evaluating gates")
+
+
+def _closed_gates(gating: Gating) -> list[str]:
+    return [gate.name for gate in gating.report.gates if not gate.passed]
