@@ -17,11 +17,11 @@ from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.cloud.disks import Snapshot
 from shared.policy import days_off, parse_policy
-from shared.power.attempts import Act, Attempt, observed, remembered
-from shared.power.decide import decide
-from shared.power.model import Situation, State, calendar_of
+from shared.power.attempts import Act, Attempt, append_attempt, reconcile_history
+from shared.power.decide import decide_power
+from shared.power.model import PowerStatus, Situation, schedule_for
 from shared.snapshots.freeze import Freezer
-from shared.snapshots.job import Snapshots, survey
+from shared.snapshots.job import SnapshotDeps, preview_cycle
 
 TICKS, TICK = 105_120, timedelta(minutes=5)
 SNAPSHOTS, DISKS = 100_000, 250
@@ -47,17 +47,21 @@ def run() -> dict[str, Any]:
 def _year() -> tuple[float, int]:
     """Processor seconds, not the clock's: others share the machine."""
     policy = parse_policy(_POLICY)
-    calendar = calendar_of(policy.power.machines[0], policy.timezone, days_off(policy.power))
-    now, state, history, starts = datetime(2026, 1, 1, tzinfo=UTC), State.DEALLOCATED, (), 0
+    schedule = schedule_for(policy.power.machines[0], policy.timezone, days_off(policy.power))
+    now, state, history, starts = datetime(2026, 1, 1, tzinfo=UTC), PowerStatus.DEALLOCATED, (), 0
     seen: tuple[Attempt, ...] = history
     began = time.process_time()
     for _ in range(TICKS):
-        seen = observed(seen, running=state is State.RUNNING, deallocated=state is State.DEALLOCATED)
-        decision = decide(Situation(state, calendar, history=seen), policy.power, now)
+        seen = reconcile_history(
+            seen, running=state is PowerStatus.RUNNING, deallocated=state is PowerStatus.DEALLOCATED
+        )
+        decision = decide_power(Situation(state, schedule, history=seen), policy.power, now)
         if decision.act in (Act.WARN, Act.START, Act.STOP):
-            seen = remembered(seen, Attempt(decision.act, decision.id, now))
+            seen = append_attempt(seen, Attempt(decision.act, decision.id, now))
             starts += decision.act is Act.START
-            state = {Act.START: State.RUNNING, Act.STOP: State.DEALLOCATED}.get(decision.act, state)
+            state = {Act.START: PowerStatus.RUNNING, Act.STOP: PowerStatus.DEALLOCATED}.get(
+                decision.act, state
+            )
         now += TICK
     return time.process_time() - began, starts
 
@@ -91,7 +95,7 @@ class _Many(MemoryDisks):
 def _plan() -> tuple[float, int, int]:
     clock = ManualClock()
     disks, state = _Many(clock), MemoryBlobs(clock)
-    job = Snapshots(
+    job = SnapshotDeps(
         disks=disks,
         machines=MemoryMachines(clock),
         freezer=Freezer(lambda: MemoryFreezable(), state, clock),
@@ -104,7 +108,7 @@ def _plan() -> tuple[float, int, int]:
     gc.collect()
     gc.freeze()  # the collector is not to walk what only the measurement made
     began = time.process_time()
-    plan = survey(job)
+    plan = preview_cycle(job)
     took = time.process_time() - began
     gc.unfreeze()
     removed = sum("Removed" in type(decision).__name__ for decision in plan.decisions)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from cli.console import as_json, print_answer
-from shared.wiring.cost import cost as wiring
+from shared.wiring.cost import cost_deps as wiring
 
 
 @click.group()
@@ -23,7 +23,7 @@ def report(days: int | None, json_: bool) -> None:
     from shared.cost import job
 
     deps = wiring()
-    now = deps.fleet.clock.now()
-    span = (now - timedelta(days=days), now) if days else job.last_week(now, deps.zone)
-    result = job.make(deps, *span)
-    print_answer(job.plain(result), json_=json_, text=result.text(deps.zone).rstrip())
+    now = deps.inventory.clock.now()
+    span = (now - timedelta(days=days), now) if days else job.last_full_week(now, deps.zone)
+    result = job.build_report(deps, *span)
+    print_answer(job.report_as_dict(result), json_=json_, text=result.text(deps.zone).rstrip())

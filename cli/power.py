@@ -17,7 +17,7 @@ from shared.wiring import power as power_wiring
 
 if TYPE_CHECKING:
     from shared.power.overrides import Override
-    from shared.power.reconcile import Outcome
+    from shared.power.reconcile import TickResult
 
 machine_argument = click.argument("machine", required=False, default="")
 until_option = click.option("--until", metavar="TIME", help="22:00, Monday 7:00, 2026-03-02 07:00.")
@@ -37,7 +37,7 @@ def status(machine: str, json_: bool) -> None:
     """Show what each machine does, what it should do, why, and until when."""
     from shared.power import job
 
-    _show(job.survey(power_wiring.power(), machine=machine), json_)
+    _print_results(job.preview_tick(power_wiring.power_deps(), machine=machine), json_)
 
 
 @power.command()
@@ -48,7 +48,7 @@ def status(machine: str, json_: bool) -> None:
 @as_json
 def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool) -> None:
     """Keep MACHINE (or all) up, starting it if it is off."""
-    _order(machine, "up", until, lasting, dry_run, json_)
+    _place_order(machine, "up", until, lasting, dry_run, json_)
 
 
 @power.command()
@@ -59,7 +59,7 @@ def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, json
 @as_json
 def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool) -> None:
     """Keep MACHINE (or all) off; people are warned before it stops."""
-    _order(machine, "off", until, lasting, dry_run, json_)
+    _place_order(machine, "off", until, lasting, dry_run, json_)
 
 
 @power.command()
@@ -68,7 +68,7 @@ def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, jso
 @as_json
 def auto(machine: str, dry_run: bool, json_: bool) -> None:
     """Give MACHINE (or all) back to the calendar."""
-    _order(machine, "auto", None, None, dry_run, json_)
+    _place_order(machine, "auto", None, None, dry_run, json_)
 
 
 @power.command()
@@ -77,18 +77,25 @@ def auto(machine: str, dry_run: bool, json_: bool) -> None:
 @as_json
 def plan(machine: str, days: int, json_: bool) -> None:
     """Show when MACHINE (or all) will be up in the days ahead, by calendar and orders."""
-    from shared.power.forecast import ahead
+    from shared.power.forecast import forecast_spans
 
-    rows = ahead(inventory_wiring.fleet(asks=False), machine, timedelta(days=days))
+    rows = forecast_spans(inventory_wiring.inventory(asks=False), machine, timedelta(days=days))
     if json_:
-        fields = ("machine", "up", "since", "until", "because")
+        fields = ("machine", "up", "since", "until", "reason")
         print_answer([{name: getattr(row, name) for name in fields} for row in rows], json_=True)
         return
-    zone = _zone()
+    zone = _policy_zone()
     cells = [
-        (r.machine, "up" if r.up else "off", _at(r.since, zone), _at(r.until, zone), r.because) for r in rows
+        (
+            r.machine,
+            "up" if r.up else "off",
+            _format_time(r.since, zone),
+            _format_time(r.until, zone),
+            r.reason,
+        )
+        for r in rows
     ]
-    print_table(f"The next {days} days", ("machine", "", "from", "to", "because"), cells)
+    print_table(f"The next {days} days", ("machine", "", "from", "to", "reason"), cells)
 
 
 @power.command()
@@ -99,14 +106,14 @@ def tick(machine: str, dry_run: bool, json_: bool) -> None:
     """Do now what the timer does: bring MACHINE (or all) closer to what it should be."""
     from shared.power import job
 
-    deps = power_wiring.power()
-    outcomes = job.survey(deps, machine=machine) if dry_run else job.tick(deps, only=machine)
-    _show(outcomes, json_)
+    deps = power_wiring.power_deps()
+    outcomes = job.preview_tick(deps, machine=machine) if dry_run else job.run_tick(deps, only=machine)
+    _print_results(outcomes, json_)
     if any(outcome.error for outcome in outcomes):
         raise SystemExit(1)
 
 
-def _order(
+def _place_order(
     machine: str, what: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool
 ) -> None:
     from shared.power import job
@@ -115,36 +122,36 @@ def _order(
     if until and lasting:
         raise UsageError("--until and --for exclude each other", hint="Give one of them.")
     text = f"{what} until {until}" if until else f"{what} for {lasting}" if lasting else what
-    deps = power_wiring.power()
+    deps = power_wiring.power_deps()
     if dry_run:
-        order = parse_override(text, _zone(), wiring.clock().now())
-        outcomes = job.survey(deps, machine=machine)
+        order = parse_override(text, _policy_zone(), wiring.clock().now())
+        outcomes = job.preview_tick(deps, machine=machine)
     else:
-        order = job.order(deps, machine, text, by=current_user())
-        outcomes = job.tick(deps, only=machine)
+        order = job.place_order(deps, machine, text, by=current_user())
+        outcomes = job.run_tick(deps, only=machine)
     if not json_:
-        err.print(_told(machine, order, dry_run))
-    _show(outcomes, json_)
+        err.print(_describe_order(machine, order, dry_run))
+    _print_results(outcomes, json_)
     if any(outcome.error for outcome in outcomes):
         raise SystemExit(1)
 
 
-def _told(machine: str, order: Override, dry_run: bool) -> str:
-    what = {True: "up", False: "off", None: "by the calendar again"}[order.up]
-    end = "" if order.up is None else f" until {_at(order.until, _zone())}"
+def _describe_order(machine: str, order: Override, dry_run: bool) -> str:
+    what = {True: "up", False: "off", None: "back on schedule"}[order.up]
+    end = "" if order.up is None else f" until {_format_time(order.until, _policy_zone())}"
     return f"{'Would order' if dry_run else 'Ordered'}: {machine or 'every machine'} {what}{end}"
 
 
-def _show(outcomes: Sequence[Outcome], json_: bool) -> None:
-    zone = _zone()
+def _print_results(outcomes: Sequence[TickResult], json_: bool) -> None:
+    zone = _policy_zone()
     if json_:
-        print_answer([_plain(outcome) for outcome in outcomes], json_=True)
+        print_answer([_result_as_dict(outcome) for outcome in outcomes], json_=True)
         return
     rows = [
         (
             o.machine,
             str(o.state),
-            f"{'up' if o.decision.wanted_up else 'off'} until {_at(o.decision.next_change, zone)}",
+            f"{'up' if o.decision.desired_up else 'off'} until {_format_time(o.decision.next_change, zone)}",
             str(o.decision),
             o.error or o.done,
         )
@@ -155,15 +162,15 @@ def _show(outcomes: Sequence[Outcome], json_: bool) -> None:
         out.print("No machine is under schedule: policy.yaml names none under power.machines.")
 
 
-def _plain(outcome: Outcome) -> dict[str, Any]:
+def _result_as_dict(outcome: TickResult) -> dict[str, Any]:
     decision = outcome.decision
     return {
         "machine": outcome.machine,
         "state": str(outcome.state),
-        "wanted": "up" if decision.wanted_up else "off",
+        "desired": "up" if decision.desired_up else "off",
         "act": str(decision.act),
         "id": decision.id,
-        "because": list(decision.because),
+        "reasons": list(decision.reasons),
         "next_change": decision.next_change and decision.next_change.isoformat(),
         "alarm": decision.alarm,
         "done": outcome.done,
@@ -171,9 +178,9 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _zone() -> tzinfo:
+def _policy_zone() -> tzinfo:
     return ZoneInfo(wiring.policy().timezone)
 
 
-def _at(moment: datetime | None, zone: tzinfo) -> str:
-    return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M}" if moment else "-"
+def _format_time(time: datetime | None, zone: tzinfo) -> str:
+    return f"{time.astimezone(zone):%a %Y-%m-%d %H:%M}" if time else "-"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.console import as_json, err, out, print_answer, print_table
-from shared.wiring.snapshots import checks
-from shared.wiring.snapshots import snapshots as wiring
+from shared.wiring.snapshots import check_deps
+from shared.wiring.snapshots import snapshot_deps as wiring
 
 if TYPE_CHECKING:
-    from shared.snapshots.check.job import Check, Checked
+    from shared.snapshots.check.job import CheckResult, SnapshotCheck
     from shared.snapshots.decide import SnapshotPlan
 
 dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done, with reasons.")
@@ -28,7 +28,7 @@ def list_(json_: bool) -> None:
     """List the snapshots there are with what becomes of each and why, and the disks that are due."""
     from shared.snapshots import job
 
-    _show(job.survey(wiring()), json_)
+    _print_plan(job.preview_cycle(wiring()), json_)
 
 
 @snapshots.command()
@@ -36,7 +36,7 @@ def list_(json_: bool) -> None:
 @as_json
 def run(dry_run: bool, json_: bool) -> None:
     """Take what is due and remove what may go."""
-    _cycle(dry_run, json_, take=True)
+    _run_cycle(dry_run, json_, take=True)
 
 
 @snapshots.command()
@@ -44,7 +44,7 @@ def run(dry_run: bool, json_: bool) -> None:
 @as_json
 def prune(dry_run: bool, json_: bool) -> None:
     """Remove what may go; the newest good one, others' and those with a keep-until never."""
-    _cycle(dry_run, json_, take=False)
+    _run_cycle(dry_run, json_, take=False)
 
 
 @snapshots.command()
@@ -58,23 +58,23 @@ def check(name: str, yes: bool, json_: bool) -> None:
     """
     from shared.snapshots.check import job
 
-    deps = checks()
-    plan = job.survey(deps, name)
+    deps = check_deps()
+    plan = job.preview_checks(deps, name)
     if not yes:
         text = "\n".join(f"would {one}" for one in plan) + "\nnothing was changed: --yes does it"
-        print_answer({"checks": [_planned(one) for one in plan], "done": False}, json_=json_, text=text)
+        print_answer({"checks": [_check_as_dict(one) for one in plan], "done": False}, json_=json_, text=text)
         return
     done = []
     for one in plan:
         err.print(str(one))
-        done.append(job.run(deps, one))
-    told = [_planned(one) | _checked(result) for one, result in zip(plan, done, strict=True)]
-    print_answer({"checks": told, "done": True}, json_=json_, text="\n".join(map(_sentence, done)))
+        done.append(job.run_check(deps, one))
+    rows = [_check_as_dict(one) | _result_as_dict(result) for one, result in zip(plan, done, strict=True)]
+    print_answer({"checks": rows, "done": True}, json_=json_, text="\n".join(map(_describe_result, done)))
     if any(result.problems for result in done):
         raise SystemExit(1)
 
 
-def _planned(check: Check) -> dict[str, Any]:
+def _check_as_dict(check: SnapshotCheck) -> dict[str, Any]:
     return {
         "snapshot": check.snapshot.name,
         "size_gb": check.snapshot.size_gb,
@@ -85,30 +85,30 @@ def _planned(check: Check) -> dict[str, Any]:
     }
 
 
-def _checked(result: Checked) -> dict[str, Any]:
+def _result_as_dict(result: CheckResult) -> dict[str, Any]:
     seconds = result.took.total_seconds()
     return {"proven": result.proven, "problems": list(result.problems), "seconds": seconds}
 
 
-def _sentence(result: Checked) -> str:
+def _describe_result(result: CheckResult) -> str:
     verdict = f"{result.snapshot} is {'proven' if result.proven else 'not proven'}"
     return "; ".join((f"{verdict}, in {result.took.total_seconds():.0f} s", *result.problems))
 
 
-def _cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
+def _run_cycle(dry_run: bool, json_: bool, *, take: bool) -> None:
     from shared.snapshots import job
 
     if dry_run:
-        _show(job.survey(wiring()), json_, take=take)
+        _print_plan(job.preview_cycle(wiring()), json_, take=take)
         return
-    outcome = job.cycle(wiring(), take=take)
-    told = {"taken": outcome.taken, "removed": outcome.removed, "problems": outcome.problems}
-    print_answer(told, json_=json_, text=str(outcome))
+    outcome = job.run_cycle(wiring(), take=take)
+    rows = {"taken": outcome.taken, "removed": outcome.removed, "problems": outcome.problems}
+    print_answer(rows, json_=json_, text=str(outcome))
     if outcome.problems:
         raise SystemExit(1)
 
 
-def _show(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
+def _print_plan(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
     from shared.retention.decide import Keep
 
     rows = [
@@ -122,25 +122,29 @@ def _show(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
         for decision in plan.decisions
     ]
     if json_:
-        print_answer(_plain(plan, rows, take), json_=True)
+        print_answer(_plan_as_dict(plan, rows, take), json_=True)
         return
     if rows:
-        print_table("Snapshots", ("", "snapshot", "class", "taken", "because"), rows)
+        print_table("Snapshots", ("", "snapshot", "class", "taken", "reasons"), rows)
     for create in plan.create if take else ():
-        out.print(f"would take {create.name} of {create.disk.name} ({create.made_as}): {create.because}")
-    for passed in plan.passed if take else ():
-        out.print(f"none of {passed.disk.name}: {passed.because}")
+        out.print(
+            f"would take {create.name} of {create.disk.name} ({create.retention_class}): {create.reason}"
+        )
+    for skipped in plan.skipped if take else ():
+        out.print(f"none of {skipped.disk.name}: {skipped.reason}")
     removed = sum(row[0] == "remove" for row in rows)
     out.print(f"{len(rows) - removed} kept, {removed} removed")
 
 
-def _plain(plan: SnapshotPlan, rows: list[tuple[str, str, str, str, str]], take: bool) -> dict[str, Any]:
-    names = ("decision", "snapshot", "class", "taken", "because")
+def _plan_as_dict(
+    plan: SnapshotPlan, rows: list[tuple[str, str, str, str, str]], take: bool
+) -> dict[str, Any]:
+    names = ("decision", "snapshot", "class", "taken", "reasons")
     return {
         "snapshots": [dict(zip(names, row, strict=True)) for row in rows],
         "take": [
-            {"snapshot": c.name, "disk": c.disk.id, "class": c.made_as, "because": c.because}
+            {"snapshot": c.name, "disk": c.disk.id, "class": c.retention_class, "reason": c.reason}
             for c in (plan.create if take else ())
         ],
-        "pass": [{"disk": p.disk.id, "because": p.because} for p in (plan.passed if take else ())],
+        "skip": [{"disk": p.disk.id, "reason": p.reason} for p in (plan.skipped if take else ())],
     }

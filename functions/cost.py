@@ -14,6 +14,6 @@ log = logging.getLogger(__name__)
 def cost_report(timer: func.TimerRequest) -> None:
     """Tell the report of the last week, if that has not been done."""
     from shared.cost import job as cost
-    from shared.wiring.cost import cost as wiring
+    from shared.wiring.cost import cost_deps as wiring
 
-    log.info("cost_report", extra={"past_due": timer.past_due, "done": cost.weekly(wiring())})
+    log.info("cost_report", extra={"past_due": timer.past_due, "done": cost.report_week(wiring())})

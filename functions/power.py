@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
     from shared.power import job as power
-    from shared.wiring.power import power as wiring
+    from shared.wiring.power import power_deps as wiring
 
-    for outcome in power.tick(wiring()):
+    for outcome in power.run_tick(wiring()):
         facts = {"machine": outcome.machine, "state": str(outcome.state), "decision": str(outcome.decision)}
         facts |= {"done": outcome.done, "error": outcome.error}
         log.info("power_tick", extra={**facts, "past_due": timer.past_due})
@@ -26,9 +26,9 @@ def power_tick(timer: func.TimerRequest) -> None:
 def on_vm_event(event: func.EventGridEvent) -> None:
     """A start or stop has ended: see to that machine now instead of at the next tick."""
     from shared.power import job as power
-    from shared.wiring.power import power as wiring
+    from shared.wiring.power import power_deps as wiring
 
-    done = [outcome.done for outcome in power.tick(wiring(), only=event.subject)]
+    done = [outcome.done for outcome in power.run_tick(wiring(), only=event.subject)]
     log.info("on_vm_event", extra={"event": event.event_type, "subject": event.subject, "done": done})
 
 
@@ -36,8 +36,8 @@ def on_vm_event(event: func.EventGridEvent) -> None:
 def wake(req: func.HttpRequest) -> func.HttpResponse:
     """The page that starts a machine, for people who are signed in."""
     from shared.power import wake as job
-    from shared.wiring.power import wake as wiring
+    from shared.wiring.power import wake_deps as wiring
 
     headers = {name.lower(): value for name, value in req.headers.items()}
-    page = job.answer(wiring(), job.Request(req.method, headers, req.get_body()))
+    page = job.handle_request(wiring(), job.HttpRequest(req.method, headers, req.get_body()))
     return func.HttpResponse(page.body, status_code=page.status, headers=dict(page.headers))

@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 def snapshot_cycle(timer: func.TimerRequest) -> None:
     """Unlock what was left locked; take what is due, remove what may go; once a week prove one."""
     from shared.snapshots import job as snapshots
-    from shared.wiring.snapshots import snapshots as wiring
-    from shared.wiring.snapshots import weekly_check
+    from shared.wiring.snapshots import run_weekly_check
+    from shared.wiring.snapshots import snapshot_deps as wiring
 
-    log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": snapshots.tick(wiring())})
-    if checked := weekly_check():
+    log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": snapshots.run_tick(wiring())})
+    if checked := run_weekly_check():
         log.info("snapshot_check", extra={"done": checked})

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from shared.azure.arm import PUBLIC_CLOUD, ArmId, rest_client, tags_of, translated
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, parse_tags, rest_client, translate_arm_errors
 from shared.cloud.machines import Machine, MachineState, PowerState
 from shared.kernel.errors import Refused
 
@@ -76,7 +76,7 @@ class AksClusters:
         from azure.core.rest import HttpRequest
         from azure.mgmt.core.exceptions import ARMErrorFormat
 
-        with translated(message, _CONFLICTS):
+        with translate_arm_errors(message, _CONFLICTS):
             response = self._client.send_request(HttpRequest(method, url))
             if response.status_code >= 300:
                 raise HttpResponseError(response=response, error_format=ARMErrorFormat)
@@ -95,7 +95,7 @@ def parse_cluster(cluster: Mapping[str, Any]) -> Machine:
     pools = (cluster.get("properties") or {}).get("agentPoolProfiles") or [{}]
     size = str(pools[0].get("vmSize") or "")
     return Machine(
-        str(identity), cluster["name"], identity.group, cluster["location"], size, tags_of(cluster)
+        str(identity), cluster["name"], identity.group, cluster["location"], size, parse_tags(cluster)
     )
 
 

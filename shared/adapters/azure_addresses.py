@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from shared.azure.arm import PUBLIC_CLOUD, ArmId, rest_client, tags_of, translated
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, parse_tags, rest_client, translate_arm_errors
 from shared.cloud.prices import Address
 from shared.kernel.errors import Refused
 
@@ -55,7 +55,7 @@ class AzureAddresses:
         from azure.core.rest import HttpRequest
         from azure.mgmt.core.exceptions import ARMErrorFormat
 
-        with translated("List the public IP addresses"):
+        with translate_arm_errors("List the public IP addresses"):
             response = self._client.send_request(HttpRequest("GET", url))
             if response.status_code >= 300:
                 raise HttpResponseError(response=response, error_format=ARMErrorFormat)
@@ -83,5 +83,5 @@ def parse_address(address: Mapping[str, Any]) -> Address:
         str(properties.get("publicIPAllocationMethod") or "").lower() == "static",
         6 if str(properties.get("publicIPAddressVersion") or "").lower() == "ipv6" else 4,
         any(properties.get(holder) for holder in _HOLDERS),
-        tags_of(address),
+        parse_tags(address),
     )

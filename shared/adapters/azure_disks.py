@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import PUBLIC_CLOUD, ArmId, Overdue, compute_client, tags_of, translated, waiting
+from shared.azure.arm import (
+    PUBLIC_CLOUD,
+    ArmId,
+    OperationTimeout,
+    bounded_polling,
+    compute_client,
+    parse_tags,
+    translate_arm_errors,
+)
 from shared.cloud.disks import Disk, Snapshot
 from shared.kernel.errors import AlreadyExists, NotFound, Unavailable, UsageError
 from shared.kernel.timestamps import parse_optional_timestamp
@@ -36,26 +44,26 @@ class AzureDisks:
 
     def list(self, tag: tuple[str, str] | None = None) -> list[Disk]:
         """See `Disks.list`. The API has no filter by tag."""
-        with translated("List the disks"):
-            found = self._disks.list_by_resource_group(self._group) if self._group else self._disks.list()
-            disks = sorted((parse_disk(disk) for disk in found), key=lambda disk: disk.id)
+        with translate_arm_errors("List the disks"):
+            pages = self._disks.list_by_resource_group(self._group) if self._group else self._disks.list()
+            disks = sorted((parse_disk(disk) for disk in pages), key=lambda disk: disk.id)
         return [disk for disk in disks if tag is None or disk.tags.get(tag[0]) == tag[1]]
 
     def snapshots(self) -> Iterator[Snapshot]:
         """See `Disks.snapshots`."""
-        with translated("List the snapshots"):
+        with translate_arm_errors("List the snapshots"):
             if self._group:
-                found = self._snapshots.list_by_resource_group(self._group)
+                pages = self._snapshots.list_by_resource_group(self._group)
             else:
-                found = self._snapshots.list()
-            for page in found.by_page():
+                pages = self._snapshots.list()
+            for page in pages.by_page():
                 yield from [parse_snapshot(one) for one in page]
 
     def snapshot(self, snapshot_id: str) -> Snapshot:
         """See `Disks.snapshot`."""
-        wanted = ArmId.parse(snapshot_id, SNAPSHOT)
-        with translated(f"Snapshot {wanted.name}"):
-            return parse_snapshot(self._snapshots.get(wanted.group, wanted.name))
+        target = ArmId.parse(snapshot_id, SNAPSHOT)
+        with translate_arm_errors(f"Snapshot {target.name}"):
+            return parse_snapshot(self._snapshots.get(target.group, target.name))
 
     def create_snapshot(
         self, disk_id: str, name: str, tags: Mapping[str, str], *, timeout: timedelta = timedelta(minutes=2)
@@ -63,7 +71,7 @@ class AzureDisks:
         """See `Disks.create_snapshot`."""
         disk = ArmId.parse(disk_id, DISK)
         message = f"Snapshot {name} of disk {disk.name}"
-        with translated(message):
+        with translate_arm_errors(message):
             location = parse_disk(self._disks.get(disk.group, disk.name)).location
             # PUT is create-or-update: without this look a second call would quietly change the first one's.
             self._refuse_existing(self._snapshots, disk.group, name)
@@ -75,25 +83,25 @@ class AzureDisks:
                     "incremental": True,
                 },
             }
-            polling = waiting(timeout, self._poll_every)
+            polling = bounded_polling(timeout, self._poll_every)
             begin = self._snapshots.begin_create_or_update
-            return parse_snapshot(_finished(message, begin, disk.group, name, body, polling))
+            return parse_snapshot(_wait_for_result(message, begin, disk.group, name, body, polling))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """See `Disks.delete_snapshot`."""
-        wanted = ArmId.parse(snapshot_id, SNAPSHOT)
-        with translated(f"Delete snapshot {wanted.name}"):
-            self._snapshots.begin_delete(wanted.group, wanted.name, polling=False)
+        target = ArmId.parse(snapshot_id, SNAPSHOT)
+        with translate_arm_errors(f"Delete snapshot {target.name}"):
+            self._snapshots.begin_delete(target.group, target.name, polling=False)
 
     def set_tags(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """See `Disks.set_tags`."""
-        wanted = ArmId.parse(resource_id)
+        target = ArmId.parse(resource_id)
         operations: dict[str, Any] = {DISK.lower(): self._disks, SNAPSHOT.lower(): self._snapshots}
-        if wanted.kind not in operations:
+        if target.kind not in operations:
             raise UsageError("Neither a disk nor a snapshot", value=resource_id)
-        with translated(f"Tag {wanted.name}"):
-            operations[wanted.kind].begin_update(
-                wanted.group, wanted.name, {"tags": dict(tags)}, polling=False
+        with translate_arm_errors(f"Tag {target.name}"):
+            operations[target.kind].begin_update(
+                target.group, target.name, {"tags": dict(tags)}, polling=False
             )
 
     def create_disk(
@@ -102,7 +110,7 @@ class AzureDisks:
         """See `Disks.create_disk`."""
         source = ArmId.parse(snapshot_id, SNAPSHOT)
         message = f"Disk {name} of snapshot {source.name}"
-        with translated(message):
+        with translate_arm_errors(message):
             location = parse_snapshot(self._snapshots.get(source.group, source.name)).location
             self._refuse_existing(self._disks, source.group, name)
             body = {
@@ -116,20 +124,20 @@ class AzureDisks:
                     "publicNetworkAccess": "Disabled",
                 },
             }
-            polling = waiting(timeout, self._poll_every)
+            polling = bounded_polling(timeout, self._poll_every)
             begin = self._disks.begin_create_or_update
-            return parse_disk(_finished(message, begin, source.group, name, body, polling))
+            return parse_disk(_wait_for_result(message, begin, source.group, name, body, polling))
 
     def delete_disk(self, disk_id: str) -> None:
         """See `Disks.delete_disk`."""
-        wanted = ArmId.parse(disk_id, DISK)
-        with translated(f"Delete disk {wanted.name}"):
-            self._disks.begin_delete(wanted.group, wanted.name, polling=False)
+        target = ArmId.parse(disk_id, DISK)
+        with translate_arm_errors(f"Delete disk {target.name}"):
+            self._disks.begin_delete(target.group, target.name, polling=False)
 
     @staticmethod
     def _refuse_existing(operations: Any, group: str, name: str) -> None:
         try:
-            with translated(name):
+            with translate_arm_errors(name):
                 operations.get(group, name)
         except NotFound:
             return
@@ -154,7 +162,7 @@ def parse_disk(disk: Mapping[str, Any]) -> Disk:
         disk["location"],
         str((disk.get("sku") or {}).get("name") or ""),
         int(properties.get("diskSizeGB") or 0),
-        tags_of(disk),
+        parse_tags(disk),
         str(properties.get("tier") or ""),
         str(disk.get("managedBy") or "").lower(),
         parse_optional_timestamp(properties.get("timeCreated")),
@@ -176,16 +184,18 @@ def parse_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
         str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
         parse_optional_timestamp(properties.get("timeCreated")) or _UNDATED,
         int(properties.get("diskSizeGB") or 0),
-        tags_of(snapshot),
+        parse_tags(snapshot),
         bool(properties.get("incremental")),
         str(properties.get("provisioningState") or "").lower() == "succeeded",
         100.0 if percent is None else float(percent),
     )
 
 
-def _finished(message: str, begin: Any, group: str, name: str, body: Mapping[str, Any], polling: Any) -> Any:
+def _wait_for_result(
+    message: str, begin: Any, group: str, name: str, body: Mapping[str, Any], polling: Any
+) -> Any:
     try:
         return begin(group, name, body, polling=polling).result()
-    except Overdue as error:
+    except OperationTimeout as error:
         hint = "Azure is still at it: look again before another try"
         raise Unavailable(f"{message}: not done in time", value=name, hint=hint) from error

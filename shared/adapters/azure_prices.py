@@ -30,7 +30,7 @@ _UNITS = {"1 Hour": "hour", "1/Month": "month", "1 GB/Month": "gb-month"}
 Row = Mapping[str, Any]
 
 
-class PriceCache(Protocol):
+class ResponseCache(Protocol):
     """Keeps answers by key; how long they are fresh is the cache's business."""
 
     def read(self, key: str) -> str | None:
@@ -51,7 +51,7 @@ class AzurePrices:
         currency: str,
         *,
         url: str = PUBLIC_URL,
-        cache: PriceCache | None = None,
+        cache: ResponseCache | None = None,
         timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         self._session, self._currency, self._url = session, currency, url
@@ -60,7 +60,7 @@ class AzurePrices:
     def machine(self, size: str, region: str) -> tuple[Price, ...]:
         """See `Prices.machine`."""
         rows = self._rows(serviceName="Virtual Machines", armRegionName=region, armSkuName=size)
-        return tuple(price for row in _primary(rows) for price in parse_machine(row))
+        return tuple(price for row in _primary_rows(rows) for price in parse_machine(row))
 
     def storage(self, region: str) -> tuple[Price, ...]:
         """See `Prices.storage`."""
@@ -73,31 +73,35 @@ class AzurePrices:
                 serviceName="Storage", armRegionName=region, productName="Standard HDD Managed Disks"
             ),
         ]
-        wanted = (row for row in _primary(rows) if row["meterName"].endswith((" Disk", " Snapshots")))
-        return tuple(price for row in wanted for price in parse_meter(row))
+        filter_text = (
+            row for row in _primary_rows(rows) if row["meterName"].endswith((" Disk", " Snapshots"))
+        )
+        return tuple(price for row in filter_text for price in parse_meter(row))
 
     def addresses(self, region: str) -> tuple[Price, ...]:
         """See `Prices.addresses`."""
         rows = self._rows(serviceName="Virtual Network", armRegionName=region, productName="IP Addresses")
-        return tuple(price for row in _primary(rows) for price in parse_meter(row))
+        return tuple(price for row in _primary_rows(rows) for price in parse_meter(row))
 
     def _rows(self, **terms: str) -> list[Row]:
-        wanted = " and ".join(f"{name} eq '{_quoted(value)}'" for name, value in sorted(terms.items()))
-        key = f"{self._currency}:{wanted}"
-        kept = None if self._cache is None else self._cache.read(key)
-        if kept is not None:
-            return list(json.loads(kept, parse_float=Decimal))
-        rows = list(self._pages(wanted))
+        filter_text = " and ".join(
+            f"{name} eq '{_quote_value(value)}'" for name, value in sorted(terms.items())
+        )
+        key = f"{self._currency}:{filter_text}"
+        cached = None if self._cache is None else self._cache.read(key)
+        if cached is not None:
+            return list(json.loads(cached, parse_float=Decimal))
+        rows = list(self._pages(filter_text))
         if self._cache is not None:
             self._cache.write(key, json.dumps(rows, default=str))
         return rows
 
-    def _pages(self, wanted: str) -> Iterator[Row]:
+    def _pages(self, filter_text: str) -> Iterator[Row]:
         url: str | None = self._url
         query: Mapping[str, str] | None = {
             "api-version": API_VERSION,
             "currencyCode": f"'{self._currency}'",
-            "$filter": wanted,
+            "$filter": filter_text,
         }
         for _ in range(_MOST_PAGES):
             if not url:
@@ -105,7 +109,9 @@ class AzurePrices:
             page = self._get(url, query)
             yield from page.get("Items") or []
             url, query = self._same_host(page.get("NextPageLink")), None
-        raise Unavailable("Retail prices: the answer does not end", value=wanted, hint="Narrow the question")
+        raise Unavailable(
+            "Retail prices: the answer does not end", value=filter_text, hint="Narrow the question"
+        )
 
     def _get(self, url: str, query: Mapping[str, str] | None) -> Mapping[str, Any]:
         import requests
@@ -137,7 +143,7 @@ class AzurePrices:
         return url or None
 
 
-def connect(currency: str, *, url: str = PUBLIC_URL, cache: PriceCache | None = None) -> AzurePrices:
+def connect(currency: str, *, url: str = PUBLIC_URL, cache: ResponseCache | None = None) -> AzurePrices:
     """Prices in `currency` (ISO 4217). Imports requests."""
     import requests
 
@@ -147,24 +153,26 @@ def connect(currency: str, *, url: str = PUBLIC_URL, cache: PriceCache | None = 
 def parse_machine(row: Row) -> Iterator[Price]:
     """The prices that a row on a machine tells: its own, and those of its savings plans."""
     windows = "windows" in str(row.get("productName", "")).lower()
-    size, kind = str(row["armSkuName"]), _kind(row)
-    years = _years(row.get("reservationTerm"))
+    size, kind = str(row["armSkuName"]), _price_kind(row)
+    years = _parse_years(row.get("reservationTerm"))
     if kind is PriceKind.RESERVATION and not years:
         return
     hours = Decimal(_HOURS_A_YEAR * years) if years else Decimal(1)
-    yield _price(row, size, kind, _amount(row) / hours, windows=windows, years=years)
+    yield _build_price(row, size, kind, _retail_amount(row) / hours, windows=windows, years=years)
     for plan in row.get("savingsPlan") or ():
-        if term := _years(plan.get("term")):
-            yield _price(row, size, PriceKind.SAVINGS_PLAN, _amount(plan), windows=windows, years=term)
+        if term := _parse_years(plan.get("term")):
+            yield _build_price(
+                row, size, PriceKind.SAVINGS_PLAN, _retail_amount(plan), windows=windows, years=term
+            )
 
 
 def parse_meter(row: Row) -> Iterator[Price]:
     """The price of a meter that is sold by use only; reservations of disks are left out."""
-    if _kind(row) is PriceKind.PAY_AS_YOU_GO:
-        yield _price(row, str(row["meterName"]), PriceKind.PAY_AS_YOU_GO, _amount(row))
+    if _price_kind(row) is PriceKind.PAY_AS_YOU_GO:
+        yield _build_price(row, str(row["meterName"]), PriceKind.PAY_AS_YOU_GO, _retail_amount(row))
 
 
-def _price(
+def _build_price(
     row: Row, item: str, kind: PriceKind, amount: Decimal, *, windows: bool = False, years: int = 0
 ) -> Price:
     unit = str(row.get("unitOfMeasure") or "")
@@ -172,7 +180,7 @@ def _price(
     return Price(item, region, currency, kind, amount, _UNITS.get(unit, unit), windows, years)
 
 
-def _kind(row: Row) -> PriceKind:
+def _price_kind(row: Row) -> PriceKind:
     label = f"{row.get('skuName', '')} {row.get('meterName', '')}".lower()
     if row.get("type") == "Reservation":
         return PriceKind.RESERVATION
@@ -183,22 +191,22 @@ def _kind(row: Row) -> PriceKind:
     return PriceKind.SPOT if "spot" in label.split() else PriceKind.PAY_AS_YOU_GO
 
 
-def _primary(rows: Iterable[Row]) -> Iterator[Row]:
+def _primary_rows(rows: Iterable[Row]) -> Iterator[Row]:
     """Rows of the region's own meters, from the first unit on; others repeat them or apply to bulk only."""
     for row in rows:
         if row.get("isPrimaryMeterRegion", True) and not Decimal(str(row.get("tierMinimumUnits") or 0)):
             yield row
 
 
-def _amount(row: Row) -> Decimal:
+def _retail_amount(row: Row) -> Decimal:
     # Not unitPrice: it is the price after the discount of a tier.
     return Decimal(str(row["retailPrice"]))
 
 
-def _years(term: object) -> int:
+def _parse_years(term: object) -> int:
     number = str(term or "").partition(" ")[0]
     return int(number) if number.isdigit() else 0
 
 
-def _quoted(value: str) -> str:
+def _quote_value(value: str) -> str:
     return value.replace("'", "''")

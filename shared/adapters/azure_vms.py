@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import PUBLIC_CLOUD, ArmId, Overdue, compute_client, tags_of, translated, waiting
+from shared.azure.arm import (
+    PUBLIC_CLOUD,
+    ArmId,
+    OperationTimeout,
+    bounded_polling,
+    compute_client,
+    parse_tags,
+    translate_arm_errors,
+)
 from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
 from shared.kernel.errors import Unavailable
 from shared.kernel.timestamps import parse_optional_timestamp
@@ -37,50 +45,50 @@ class AzureMachines:
 
     def list(self) -> list[Machine]:
         """See `PowerSwitch.list`."""
-        with translated("List the virtual machines"):
-            found = self._vms.list(self._group) if self._group else self._vms.list_all()
-            return sorted((parse_machine(vm) for vm in found), key=lambda machine: machine.id)
+        with translate_arm_errors("List the virtual machines"):
+            match = self._vms.list(self._group) if self._group else self._vms.list_all()
+            return sorted((parse_machine(vm) for vm in match), key=lambda machine: machine.id)
 
     def states(self) -> Mapping[str, MachineState]:
         """See `PowerSwitch.states`. One listing: `statusOnly` carries the power states, but no tags."""
-        with translated("List the states of the virtual machines"):
-            found = [parse_status(vm) for vm in self._vms.list_all(status_only="true")]
-        wanted = f"/resourcegroups/{self._group}/" if self._group else ""
-        return {state.id: state for state in found if wanted in state.id}
+        with translate_arm_errors("List the states of the virtual machines"):
+            match = [parse_status(vm) for vm in self._vms.list_all(status_only="true")]
+        group_path = f"/resourcegroups/{self._group}/" if self._group else ""
+        return {state.id: state for state in match if group_path in state.id}
 
     def state(self, machine_id: str) -> MachineState:
         """See `PowerSwitch.state`."""
         machine = ArmId.parse(machine_id, KIND)
-        with translated(f"State of virtual machine {machine.name}"):
+        with translate_arm_errors(f"State of virtual machine {machine.name}"):
             return parse_view(str(machine), self._vms.instance_view(machine.group, machine.name))
 
     def begin_start(self, machine_id: str) -> None:
         """See `PowerSwitch.begin_start`."""
         machine = ArmId.parse(machine_id, KIND)
-        with translated(f"Start virtual machine {machine.name}"):
+        with translate_arm_errors(f"Start virtual machine {machine.name}"):
             self._vms.begin_start(machine.group, machine.name, polling=False)
 
     def begin_deallocate(self, machine_id: str) -> None:
         """See `PowerSwitch.begin_deallocate`."""
         machine = ArmId.parse(machine_id, KIND)
-        with translated(f"Deallocate virtual machine {machine.name}"):
+        with translate_arm_errors(f"Deallocate virtual machine {machine.name}"):
             self._vms.begin_deallocate(machine.group, machine.name, polling=False)
 
     def run_command(self, machine_id: str, script: str, *, timeout: timedelta) -> CommandResult:
         """See `Machines.run_command`."""
         machine = ArmId.parse(machine_id, KIND)
         message = f"Run a command in virtual machine {machine.name}"
-        body: Any = {"commandId": "RunShellScript", "script": _wrapped(script)}
-        with translated(message):
+        body: Any = {"commandId": "RunShellScript", "script": _wrap_script(script)}
+        with translate_arm_errors(message):
             try:
                 poller = self._vms.begin_run_command(
                     machine.group,
                     machine.name,
                     body,
-                    polling=waiting(timeout, self._poll_every),
+                    polling=bounded_polling(timeout, self._poll_every),
                 )
                 return parse_command(poller.result())
-            except Overdue as error:
+            except OperationTimeout as error:
                 hint = "The script may still be running; the guest agent may hang"
                 raise Unavailable(f"{message}: no end in sight", value=str(timeout), hint=hint) from error
 
@@ -105,7 +113,7 @@ def parse_machine(vm: Mapping[str, Any]) -> Machine:
         identity.group,
         vm["location"],
         str((properties.get("hardwareProfile") or {}).get("vmSize") or ""),
-        tags_of(vm),
+        parse_tags(vm),
         tuple(vm.get("zones") or ()),
         tuple(one for one in ids if one),
     )
@@ -140,15 +148,15 @@ def parse_command(result: Mapping[str, Any]) -> CommandResult:
     """A `RunCommandResult`: on Linux one status whose message holds both streams."""
     statuses = result.get("value") or []
     message = "".join(str(status.get("message") or "") for status in statuses)
-    found = _MESSAGE.search(message)
-    stdout, stderr = (found["stdout"], found["stderr"]) if found else (message, "")
+    match = _MESSAGE.search(message)
+    stdout, stderr = (match["stdout"], match["stderr"]) if match else (message, "")
     text, marker, code = stdout.rpartition(_EXIT)
     if not marker or not code.strip().isdigit():
         return CommandResult(stdout, stderr, None)
     return CommandResult(text.removesuffix("\n"), stderr.removesuffix("\n"), int(code))
 
 
-def _wrapped(script: str) -> Sequence[str]:
+def _wrap_script(script: str) -> Sequence[str]:
     # A subshell, so that neither `exit` nor `set -e` keeps the marker from being printed.
     return ["(", *script.splitlines(), ")", f"printf '\\n{_EXIT}%d\\n' \"$?\""]
 

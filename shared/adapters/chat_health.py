@@ -64,8 +64,8 @@ def connect(url: str) -> ChatHealth:
 
 def parse_version(info: str) -> tuple[int, int] | None:
     """Major and minor of `/api/info`, which says `8.2` or, to administrators, `8.2.1`."""
-    found = re.search(r'"version"\s*:\s*"(\d{1,4})\.(\d{1,4})', info)
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.search(r'"version"\s*:\s*"(\d{1,4})\.(\d{1,4})', info)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def paths_for(version: tuple[int, int] | None) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PUBLIC_CLOUD = "https://management.azure.com"
 # Longer waits than this are left to the next tick: a function that sleeps is paid for.
-_PATIENCE_SECONDS = 20.0
+_MAX_RETRY_AFTER_SECONDS = 20.0
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
     r"/providers/(?P<kind>[^/]+/[^/]+)/(?P<name>[^/]+)"
@@ -64,11 +64,11 @@ class ArmId:
     @classmethod
     def parse(cls, text: str, kind: str = "") -> ArmId:
         """Read an id, of that kind if one is given. Raises `UsageError`."""
-        found = _ID.fullmatch(text.lower().rstrip("/"))
-        if found is None or (kind and found["kind"] != kind.lower()):
+        match = _ID.fullmatch(text.lower().rstrip("/"))
+        if match is None or (kind and match["kind"] != kind.lower()):
             example = f"/subscriptions/<id>/resourceGroups/<group>/providers/{kind or '<type>'}/<name>"
             raise UsageError("Not the id of such a resource", value=text, hint=f"It looks like {example}")
-        return cls(found["subscription"], found["group"], found["kind"], found["name"])
+        return cls(match["subscription"], match["group"], match["kind"], match["name"])
 
     def __str__(self) -> str:
         base = f"/subscriptions/{self.subscription}/resourcegroups/{self.group}"
@@ -76,7 +76,7 @@ class ArmId:
 
 
 @contextmanager
-def translated(message: str, conflicts: frozenset[str] = frozenset()) -> Iterator[None]:
+def translate_arm_errors(message: str, conflicts: frozenset[str] = frozenset()) -> Iterator[None]:
     """Turn the SDK's exceptions into ours; `conflicts` are further codes that mean "busy" to this service."""
     from azure.core import exceptions
 
@@ -111,10 +111,12 @@ def from_response(
         return NotFound(
             message, value=code, hint="It was deleted, moved or renamed: set the new id in policy"
         )
-    return _judged(message, status, code, detail, conflicts)
+    return _from_status(message, status, code, detail, conflicts)
 
 
-def _judged(message: str, status: int, code: str, detail: str, conflicts: frozenset[str]) -> GroundcrewError:
+def _from_status(
+    message: str, status: int, code: str, detail: str, conflicts: frozenset[str]
+) -> GroundcrewError:
     if code in conflicts:
         return Conflict(f"{message}: busy", value=code, hint="It is tried again")
     if code in _TAKEN:
@@ -137,7 +139,7 @@ def compute_client(
     """
     from azure.mgmt.compute import ComputeManagementClient
 
-    return ComputeManagementClient(credential, subscription, base_url, **_options(base_url))
+    return ComputeManagementClient(credential, subscription, base_url, **_client_options(base_url))
 
 
 def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) -> ARMPipelineClient[Any, Any]:
@@ -146,7 +148,7 @@ def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) ->
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
-    options = _options(base_url)
+    options = _client_options(base_url)
     scope = f"{PUBLIC_CLOUD}/.default"
     policies = [
         *options["per_call_policies"],
@@ -158,29 +160,29 @@ def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) ->
     return ARMPipelineClient(base_url=base_url, policies=policies)
 
 
-def _options(base_url: str) -> dict[str, Any]:
+def _client_options(base_url: str) -> dict[str, Any]:
     parts = urlsplit(base_url)
-    plain = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if parts.scheme != "https" and not plain:
+    loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme != "https" and not loopback:
         raise UsageError(
             "Resource Manager's address is not https", value=base_url, hint=f"Use {PUBLIC_CLOUD}"
         )
     return {
-        "retry_policy": _impatient_retries(),
-        "per_call_policies": [_plain_http()] if plain else [],
+        "retry_policy": _bounded_retries(),
+        "per_call_policies": [_allow_plain_http()] if loopback else [],
         "connection_timeout": 10,
         "read_timeout": 60,
     }
 
 
-def _impatient_retries() -> Any:
+def _bounded_retries() -> Any:
     from azure.core.pipeline.policies import RetryPolicy
 
     class Impatient(RetryPolicy):  # type: ignore[type-arg]
         """Retries three times, but gives up at once when told to wait longer than is worth it."""
 
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
-            if (self.get_retry_after(response) or 0.0) > _PATIENCE_SECONDS:
+            if (self.get_retry_after(response) or 0.0) > _MAX_RETRY_AFTER_SECONDS:
                 return False
             return bool(super().is_retry(settings, response))
 
@@ -192,7 +194,7 @@ def _impatient_retries() -> Any:
     return Impatient(retry_total=3, retry_backoff_factor=0.2, retry_backoff_max=5)
 
 
-def _plain_http() -> Any:
+def _allow_plain_http() -> Any:
     from azure.core.pipeline.policies import SansIOHTTPPolicy
 
     class PlainHttp(SansIOHTTPPolicy):  # type: ignore[type-arg]
@@ -204,12 +206,12 @@ def _plain_http() -> Any:
     return PlainHttp()
 
 
-class Overdue(Exception):
+class OperationTimeout(Exception):
     """A long operation was not done in time; it never leaves the adapters."""
 
 
-def waiting(timeout: timedelta, poll_every: timedelta) -> Any:
-    """A polling method that raises `Overdue` after `timeout`, where the SDK's own would poll for ever."""
+def bounded_polling(timeout: timedelta, poll_every: timedelta) -> Any:
+    """A polling method that raises `OperationTimeout` after `timeout`; the SDK's own would never give up."""
     from azure.mgmt.core.polling.arm_polling import ARMPolling
 
     deadline = time.monotonic() + timeout.total_seconds()
@@ -218,12 +220,12 @@ def waiting(timeout: timedelta, poll_every: timedelta) -> Any:
         def finished(self) -> bool:
             done = bool(super().finished())
             if not done and time.monotonic() > deadline:
-                raise Overdue
+                raise OperationTimeout
             return done
 
     return Bounded(poll_every.total_seconds())
 
 
-def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
+def parse_tags(resource: Mapping[str, Any]) -> dict[str, str]:
     """A resource's tags; Azure leaves them out when there are none."""
     return dict(resource.get("tags") or {})

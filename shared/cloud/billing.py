@@ -17,6 +17,6 @@ YEAR_HOURS = Decimal(8760)
 WEEK_HOURS = Decimal(168)
 
 
-def hours(span: timedelta) -> Decimal:
+def to_hours(span: timedelta) -> Decimal:
     """A span in hours, exactly."""
     return Decimal(span // timedelta(microseconds=1)) / Decimal(3_600_000_000)

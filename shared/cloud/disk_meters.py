@@ -19,16 +19,16 @@ _SIZES_GB = {
 _SMALLEST = {"P": 1, "E": 1, "S": 4}
 
 
-def meter_of(disk: Disk) -> str:
+def disk_meter_name(disk: Disk) -> str:
     """The meter's name, as `P10 LRS Disk`; for kinds that have no tiers a name that no price list has."""
     kind, _, redundancy = disk.sku.partition("_")
     letter = _LETTERS.get(kind)
     if letter is None or not redundancy:
         return f"{disk.sku or 'a disk of unknown kind'} ({disk.size_gb} GB)"
-    tier = disk.tier or _tier(letter, disk.size_gb)
+    tier = disk.tier or _smallest_tier(letter, disk.size_gb)
     return f"{tier} {redundancy} Disk"
 
 
-def _tier(letter: str, size_gb: int) -> str:
+def _smallest_tier(letter: str, size_gb: int) -> str:
     fitting = (n for n, most in _SIZES_GB.items() if n >= _SMALLEST[letter] and size_gb <= most)
     return f"{letter}{next(fitting, 80)}"

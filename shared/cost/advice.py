@@ -9,79 +9,83 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from shared.cloud.billing import MONTH_HOURS, WEEK_HOURS, YEAR_HOURS, hours
-from shared.cost.model import BreakEven, MachineCost, MachineUse, Prices, Saving, Standing, monthly_cost
+from shared.cloud.billing import MONTH_HOURS, WEEK_HOURS, YEAR_HOURS, to_hours
+from shared.cost.model import BreakEven, FixedCost, MachineCost, MachineUse, PriceBook, Saving, monthly_cost
 
-SHOWN = 3
+MAX_SAVINGS = 3
 # What to compare a machine without a schedule with: Monday to Friday, twelve hours.
 OFFICE_HOURS = Decimal(60)
 
 
-def offers_for(use: MachineUse, prices: Prices) -> Iterator[BreakEven]:
+def compare_commitments(use: MachineUse, prices: PriceBook) -> Iterator[BreakEven]:
     """Each commitment for the machine's size against the hours of its schedule in the year ahead."""
     price = prices.machines.get(use.size)
     if price is None or not price.amount:
         return
     weekly = use.weekly_hours
-    as_you_go = weekly / WEEK_HOURS * price.monthly
+    pay_as_you_go = weekly / WEEK_HOURS * price.monthly
     for commitment in prices.commitments.get(use.size, ()):
         break_even = WEEK_HOURS * commitment.hourly / price.amount
-        difference = as_you_go - commitment.hourly * MONTH_HOURS
+        difference = pay_as_you_go - commitment.hourly * MONTH_HOURS
         yield BreakEven(use.name, commitment, weekly, break_even, difference)
 
 
-def savings_for(
+def rank_savings(
     uses: Sequence[MachineUse],
     machines: Sequence[MachineCost],
-    standing: Sequence[Standing],
+    fixed_costs: Sequence[FixedCost],
     offers: Sequence[BreakEven],
-    prices: Prices,
+    prices: PriceBook,
     period_hours: Decimal,
 ) -> tuple[Saving, ...]:
     """The three changes that would save most a month, each taken by itself; fewer if there are fewer."""
-    found = [*_commitments(offers), *_unused(standing, prices)]
+    savings = [*_best_commitments(offers), *_unused_resources(fixed_costs, prices)]
     for use, machine in zip(uses, machines, strict=True):
-        found += [*_beyond(machine, prices, period_hours), *_schedule(use, prices), *_smaller(use, prices)]
-    worth = [saving for saving in found if saving.monthly > 0]
-    return tuple(sorted(worth, key=lambda saving: (-saving.monthly, saving.change))[:SHOWN])
+        savings += [
+            *_unscheduled_hours(machine, prices, period_hours),
+            *_missing_schedule(use, prices),
+            *_smaller_sizes(use, prices),
+        ]
+    worth = [saving for saving in savings if saving.monthly > 0]
+    return tuple(sorted(worth, key=lambda saving: (-saving.monthly, saving.change))[:MAX_SAVINGS])
 
 
-def _commitments(offers: Sequence[BreakEven]) -> Iterator[Saving]:
+def _best_commitments(offers: Sequence[BreakEven]) -> Iterator[Saving]:
     best: dict[str, BreakEven] = {}
     for offer in offers:
         known = best.get(offer.machine)
         if known is None or offer.monthly_difference > known.monthly_difference:
             best[offer.machine] = offer
     for name, offer in best.items():
-        because = f"{offer.hours_a_week:.0f} h a week against a break-even of {offer.break_even:.0f} h"
+        reason = f"{offer.hours_a_week:.0f} h a week against a break-even of {offer.break_even:.0f} h"
         change = f"Take the {offer.commitment} for {name}"
-        yield Saving(change, offer.monthly_difference, because)
+        yield Saving(change, offer.monthly_difference, reason)
 
 
-def _unused(standing: Sequence[Standing], prices: Prices) -> Iterator[Saving]:
-    for message in standing:
-        cost = monthly_cost(message, prices)
-        if not message.used and cost is not None:
-            yield Saving(f"Delete the {message.kind} {message.name}", cost, "nothing uses it")
+def _unused_resources(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> Iterator[Saving]:
+    for item in fixed_costs:
+        cost = monthly_cost(item, prices)
+        if not item.used and cost is not None:
+            yield Saving(f"Delete the {item.kind} {item.name}", cost, "nothing uses it")
 
 
-def _beyond(machine: MachineCost, prices: Prices, period_hours: Decimal) -> Iterator[Saving]:
+def _unscheduled_hours(machine: MachineCost, prices: PriceBook, period_hours: Decimal) -> Iterator[Saving]:
     price = prices.machines.get(machine.size)
-    if price is not None and machine.hours_beyond and period_hours:
-        a_month = machine.hours_beyond / period_hours * MONTH_HOURS
-        because = f"it ran {machine.hours_beyond:.1f} h that neither calendar nor order asked for"
-        yield Saving(f"Let {machine.name} stop when its schedule ends", a_month * price.amount, because)
+    if price is not None and machine.hours_unscheduled and period_hours:
+        a_month = machine.hours_unscheduled / period_hours * MONTH_HOURS
+        reason = f"it ran {machine.hours_unscheduled:.1f} h that neither calendar nor order asked for"
+        yield Saving(f"Let {machine.name} stop when its schedule ends", a_month * price.amount, reason)
 
 
-def _schedule(use: MachineUse, prices: Prices) -> Iterator[Saving]:
+def _missing_schedule(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
     price = prices.machines.get(use.size)
-    if price is not None and hours(use.year_ahead) >= YEAR_HOURS * Decimal("0.99"):
+    if price is not None and to_hours(use.year_ahead) >= YEAR_HOURS * Decimal("0.99"):
         share = (WEEK_HOURS - OFFICE_HOURS) / WEEK_HOURS
-        because = f"{OFFICE_HOURS} h a week instead of {WEEK_HOURS}"
-        yield Saving(f"Give {use.name} a schedule, as Mon-Fri 07:00-19:00", share * price.monthly, because)
+        reason = f"{OFFICE_HOURS} h a week instead of {WEEK_HOURS}"
+        yield Saving(f"Give {use.name} a schedule, as Mon-Fri 07:00-19:00", share * price.monthly, reason)
 
 
-def _smaller(use: MachineUse, prices: Prices) -> Iterator[Saving]:
+def _smaller_sizes(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
     price = prices.machines.get(use.size)
     offered = [(prices.machines[size].amount, size) for size in use.alternatives if size in prices.machines]
     if price is not None and offered:

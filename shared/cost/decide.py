@@ -10,29 +10,37 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from shared.cloud.billing import hours
-from shared.cost.advice import offers_for, savings_for
-from shared.cost.model import CostReport, MachineCost, MachineUse, Prices, Standing, hours_run, monthly_cost
+from shared.cloud.billing import to_hours
+from shared.cost.advice import compare_commitments, rank_savings
+from shared.cost.model import (
+    CostReport,
+    FixedCost,
+    MachineCost,
+    MachineUse,
+    PriceBook,
+    monthly_cost,
+    sum_hours_run,
+)
 
 if TYPE_CHECKING:
     from shared.policy import CostPolicy
 
 
-def report(
+def compute_report(
     uses: Sequence[MachineUse],
-    standing: Sequence[Standing],
-    prices: Prices,
+    fixed_costs: Sequence[FixedCost],
+    prices: PriceBook,
     policy: CostPolicy,
     since: datetime,
     until: datetime,
     month_began: datetime,
 ) -> CostReport:
     """The report from `since` to `until`, with a forecast of the month that began at `month_began`."""
-    missing = _missing(uses, standing, prices)
-    machines = tuple(_machine(use, prices, since, until, month_began) for use in uses)
-    offers = tuple(offer for use in uses for offer in offers_for(use, prices))
+    missing = _missing_prices(uses, fixed_costs, prices)
+    machines = tuple(_machine_cost(use, prices, since, until, month_began) for use in uses)
+    offers = tuple(offer for use in uses for offer in compare_commitments(use, prices))
     parts = [machine.month_forecast for machine in machines] + [
-        monthly_cost(message, prices) for message in standing
+        monthly_cost(item, prices) for item in fixed_costs
     ]
     known = [part for part in parts if part is not None]
     return CostReport(
@@ -40,40 +48,42 @@ def report(
         until=until,
         currency=policy.currency,
         machines=machines,
-        standing=_by_kind(standing, prices),
+        fixed_costs=_sum_by_kind(fixed_costs, prices),
         offers=offers,
-        savings=savings_for(uses, machines, standing, offers, prices, hours(until - since)),
+        savings=rank_savings(uses, machines, fixed_costs, offers, prices, to_hours(until - since)),
         forecast=sum(known, Decimal()) if len(known) == len(parts) else None,
         budget=None if policy.budget is None else Decimal(policy.budget),
         missing=missing,
     )
 
 
-def _by_kind(standing: Sequence[Standing], prices: Prices) -> dict[str, Decimal | None]:
+def _sum_by_kind(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> dict[str, Decimal | None]:
     kinds: dict[str, Decimal | None] = {}
-    for message in standing:
-        cost, sum_ = monthly_cost(message, prices), kinds.get(message.kind, Decimal())
-        kinds[message.kind] = None if cost is None or sum_ is None else sum_ + cost
+    for item in fixed_costs:
+        cost, sum_ = monthly_cost(item, prices), kinds.get(item.kind, Decimal())
+        kinds[item.kind] = None if cost is None or sum_ is None else sum_ + cost
     return kinds
 
 
-def _missing(uses: Sequence[MachineUse], standing: Sequence[Standing], prices: Prices) -> tuple[str, ...]:
-    wanted = [use.size for use in uses if use.size not in prices.machines]
-    wanted += [size for use in uses for size in use.alternatives if size not in prices.machines]
-    wanted += [message.price for message in standing if message.price not in prices.standing]
-    return tuple(sorted(set(wanted)))
+def _missing_prices(
+    uses: Sequence[MachineUse], fixed_costs: Sequence[FixedCost], prices: PriceBook
+) -> tuple[str, ...]:
+    sizes = [use.size for use in uses if use.size not in prices.machines]
+    sizes += [size for use in uses for size in use.alternatives if size not in prices.machines]
+    sizes += [item.price for item in fixed_costs if item.price not in prices.fixed_costs]
+    return tuple(sorted(set(sizes)))
 
 
-def _machine(
-    use: MachineUse, prices: Prices, since: datetime, until: datetime, month_began: datetime
+def _machine_cost(
+    use: MachineUse, prices: PriceBook, since: datetime, until: datetime, month_began: datetime
 ) -> MachineCost:
-    ran, whole = hours_run(use.runs, since, until), hours(until - since)
-    beyond = max(Decimal(), ran - hours(use.scheduled))
+    ran, whole = sum_hours_run(use.runs, since, until), to_hours(until - since)
+    unscheduled = max(Decimal(), ran - to_hours(use.scheduled))
     price = prices.machines.get(use.size)
     if price is None:
-        return MachineCost(use.name, use.size, ran, whole - ran, beyond, None, None, None)
-    forecast = (hours_run(use.runs, month_began, until) + hours(use.planned)) * price.amount
+        return MachineCost(use.name, use.size, ran, whole - ran, unscheduled, None, None, None)
+    forecast = (sum_hours_run(use.runs, month_began, until) + to_hours(use.planned)) * price.amount
     return MachineCost(
-        use.name, use.size, ran, whole - ran, beyond,
+        use.name, use.size, ran, whole - ran, unscheduled,
         ran * price.amount, (whole - ran) * price.amount, forecast,
     )  # fmt: skip

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from shared.cloud.billing import MONTH_HOURS, WEEK_HOURS, YEAR_HOURS, hours
+from shared.cloud.billing import MONTH_HOURS, WEEK_HOURS, YEAR_HOURS, to_hours
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class UsageSpan:
     """A span for which a machine was allocated, from the ledger; `until` is None while it runs."""
 
     since: datetime
@@ -24,7 +24,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class UnitPrice:
     """An amount of the report's currency per hour, month, or GB and month."""
 
     amount: Decimal
@@ -49,16 +49,16 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class PriceBook:
     """Pay-as-you-go by size, commitments by size, and the prices of what is paid for while stopped."""
 
-    machines: Mapping[str, Price] = field(default_factory=dict)
+    machines: Mapping[str, UnitPrice] = field(default_factory=dict)
     commitments: Mapping[str, Sequence[Commitment]] = field(default_factory=dict)
-    standing: Mapping[str, Price] = field(default_factory=dict)
+    fixed_costs: Mapping[str, UnitPrice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FixedCost:
     """Something that costs whether or not the machine runs. `units` of what `price` names, as GB.
 
     `used` is false for a disk attached to nothing or an address that nothing has.
@@ -83,7 +83,7 @@ class MachineUse:
 
     name: str
     size: str
-    runs: tuple[Run, ...]
+    runs: tuple[UsageSpan, ...]
     scheduled: timedelta
     planned: timedelta
     year_ahead: timedelta
@@ -92,7 +92,7 @@ class MachineUse:
     @property
     def weekly_hours(self) -> Decimal:
         """The hours of an average week of the year ahead, holidays and vacations taken off."""
-        return hours(self.year_ahead) / YEAR_HOURS * WEEK_HOURS
+        return to_hours(self.year_ahead) / YEAR_HOURS * WEEK_HOURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class MachineCost:
     size: str
     hours: Decimal
     hours_saved: Decimal
-    hours_beyond: Decimal  # run although neither calendar nor order wanted it
+    hours_unscheduled: Decimal  # run although neither calendar nor order wanted it
     cost: Decimal | None
     saved: Decimal | None
     month_forecast: Decimal | None
@@ -131,14 +131,14 @@ class Saving:
 
     change: str
     monthly: Decimal
-    because: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class CostReport:
     """The report of a period.
 
-    `standing` is a month's cost by kind, `forecast` the running month's. Both are None where a price they
+    `fixed_costs` is a month's cost by kind, `forecast` the running month's. Both are None where a price they
     need is missing, since a part would look like a low sum.
     """
 
@@ -146,7 +146,7 @@ class CostReport:
     until: datetime
     currency: str
     machines: tuple[MachineCost, ...]
-    standing: Mapping[str, Decimal | None]
+    fixed_costs: Mapping[str, Decimal | None]
     offers: tuple[BreakEven, ...]
     savings: tuple[Saving, ...]
     forecast: Decimal | None
@@ -154,7 +154,7 @@ class CostReport:
     missing: tuple[str, ...]
 
 
-def hours_run(runs: Iterable[Run], since: datetime, until: datetime) -> Decimal:
+def sum_hours_run(runs: Iterable[UsageSpan], since: datetime, until: datetime) -> Decimal:
     """The hours between the two moments in which it ran; overlapping entries of the ledger count once."""
     spans = sorted((max(run.since, since), min(run.until or until, until)) for run in runs)
     total, reach = timedelta(), since
@@ -162,10 +162,10 @@ def hours_run(runs: Iterable[Run], since: datetime, until: datetime) -> Decimal:
         if end > max(begin, reach):
             total += end - max(begin, reach)
             reach = end
-    return hours(total)
+    return to_hours(total)
 
 
-def monthly_cost(message: Standing, prices: Prices) -> Decimal | None:
+def monthly_cost(item: FixedCost, prices: PriceBook) -> Decimal | None:
     """What the thing costs a month, or None without a price."""
-    price = prices.standing.get(message.price)
-    return None if price is None else price.monthly * message.units
+    price = prices.fixed_costs.get(item.price)
+    return None if price is None else price.monthly * item.units

@@ -23,10 +23,10 @@ class PriceCache:
 
     def read(self, key: str) -> str | None:
         """What was kept and is still fresh, else None."""
-        name = _name(key)
+        name = _cache_name(key)
         try:
-            plain = decode_json(self._blobs.read(name)[0], name)
-            at, text = parse_timestamp(plain["at"]), str(plain["text"])
+            data = decode_json(self._blobs.read(name)[0], name)
+            at, text = parse_timestamp(data["at"]), str(data["text"])
         except (NotFound, Corrupt, ValueError, TypeError, KeyError):
             return None
         if not self.accept_stale and self._clock.now() - at >= self._fresh:
@@ -37,8 +37,8 @@ class PriceCache:
     def write(self, key: str, text: str) -> None:
         """Keep it, as of now."""
         data = {"at": self._clock.now().isoformat(), "key": key, "text": text}
-        self._blobs.replace(_name(key), encode_json(data), etag=None)
+        self._blobs.replace(_cache_name(key), encode_json(data), etag=None)
 
 
-def _name(key: str) -> str:
+def _cache_name(key: str) -> str:
     return f"prices/{sha256(key.encode()).hexdigest()[:40]}.json"

@@ -21,9 +21,9 @@ class NodeHealth:
             nodes = self.cluster.nodes()
         except Refused as error:
             # A right that is missing says nothing about the server.
-            return Health(True, f"its nodes were not looked at: {_said(error)}")
+            return Health(True, f"nodes were not checked: {_error_text(error)}")
         except GroundcrewError as error:
-            return Health(False, _said(error))
+            return Health(False, _error_text(error))
         waiting = [node.name for node in nodes if not node.ready]
         if waiting or not nodes:
             return Health(False, f"not ready: {', '.join(waiting)}" if waiting else "the cluster has no node")
@@ -32,5 +32,5 @@ class NodeHealth:
         return Health(True, "; ".join([f"{count} ready", *pressed]))
 
 
-def _said(error: GroundcrewError) -> str:
+def _error_text(error: GroundcrewError) -> str:
     return error.message if error.value is None else f"{error.message} ({error.value})"

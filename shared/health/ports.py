@@ -10,8 +10,8 @@ from typing import Protocol
 class Health:
     """What a look at the server found, in a few words without addresses."""
 
-    well: bool
-    found: str
+    healthy: bool
+    message: str
 
 
 class Probe(Protocol):

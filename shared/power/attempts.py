@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-FIRST_PAUSE = timedelta(minutes=5)
-LONGEST_PAUSE = timedelta(hours=1)
+FIRST_BACKOFF = timedelta(minutes=5)
+MAX_BACKOFF = timedelta(hours=1)
 
 # Error codes of Azure that mean: no such size here and now.
 # https://learn.microsoft.com/azure/virtual-machines/error-codes
@@ -43,45 +43,47 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RetryVerdict:
     """Whether an act may be done now; if not, from when on (None: not for this decision), and why."""
 
-    may: bool
-    because: str = ""
+    allowed: bool
+    reason: str = ""
     not_before: datetime | None = None
     failures: int = 0
     no_capacity: bool = False
 
 
-def verdict(history: Sequence[Attempt], act: Act, decision: str, settle: timedelta, now: datetime) -> Verdict:
+def retry_verdict(
+    history: Sequence[Attempt], act: Act, decision: str, settle: timedelta, now: datetime
+) -> RetryVerdict:
     """Whether the record allows the act. One without effect after `settle` counts as failed."""
-    mine = [attempt for attempt in history if attempt.act is act and attempt.decision == decision]
-    if not mine:
-        return Verdict(True)
-    newest = mine[-1]
+    attempts = [attempt for attempt in history if attempt.act is act and attempt.decision == decision]
+    if not attempts:
+        return RetryVerdict(True)
+    newest = attempts[-1]
     if newest.outcome == "done":
-        done = f"the {act} for this was done at {newest.at:%Y-%m-%d %H:%MZ} and undone by somebody else"
-        return Verdict(False, f"{done}: left alone until the next change or order")
+        done = f"{act} was done at {newest.at:%Y-%m-%d %H:%MZ}, then undone by somebody else"
+        return RetryVerdict(False, f"{done}; not repeated until the next change or order")
     if newest.outcome == "issued" and now < newest.at + settle:
-        why = f"the {act} was issued at {newest.at:%Y-%m-%d %H:%MZ} and has not shown yet"
-        return Verdict(False, why, newest.at + settle)
+        why = f"{act} requested at {newest.at:%Y-%m-%d %H:%MZ}, no effect yet"
+        return RetryVerdict(False, why, newest.at + settle)
     no_capacity = any(code in newest.error for code in NO_CAPACITY)
-    failures = len(mine)
-    told = newest.error or f"no effect within {settle}"
-    pause = min(FIRST_PAUSE * 2 ** min(failures - 1, 10), LONGEST_PAUSE)
+    failures = len(attempts)
+    error_text = newest.error or f"no effect within {settle}"
+    pause = min(FIRST_BACKOFF * 2 ** min(failures - 1, 10), MAX_BACKOFF)
     again = newest.at + (settle if newest.outcome == "issued" else timedelta()) + pause
-    why = f"the {act} failed {'once' if failures == 1 else f'{failures} times'}, last: {told}"
+    why = f"{act} failed {'once' if failures == 1 else f'{failures} times'}, last error: {error_text}"
     if now < again:
-        return Verdict(False, why, again, failures, no_capacity)
-    return Verdict(True, why, None, failures, no_capacity)
+        return RetryVerdict(False, why, again, failures, no_capacity)
+    return RetryVerdict(True, why, None, failures, no_capacity)
 
 
-def last(history: Sequence[Attempt], act: Act) -> Attempt | None:
+def last_attempt(history: Sequence[Attempt], act: Act) -> Attempt | None:
     """The newest attempt at the act, whatever became of it."""
     return next((attempt for attempt in reversed(history) if attempt.act is act), None)
 
 
-def observed(history: Sequence[Attempt], *, running: bool, deallocated: bool) -> tuple[Attempt, ...]:
+def reconcile_history(history: Sequence[Attempt], *, running: bool, deallocated: bool) -> tuple[Attempt, ...]:
     """The record after a look at the machine: an issued start that runs is done, likewise a stop.
 
     Only the newest start or stop is closed: what the view shows is no news of older ones.
@@ -97,6 +99,6 @@ def observed(history: Sequence[Attempt], *, running: bool, deallocated: bool) ->
     return tuple(changed)
 
 
-def remembered(history: Iterable[Attempt], attempt: Attempt, *, keep: int = 30) -> tuple[Attempt, ...]:
-    """The record with one more attempt, without the oldest beyond `keep`."""
-    return (*history, attempt)[-keep:]
+def append_attempt(history: Iterable[Attempt], attempt: Attempt, *, limit: int = 30) -> tuple[Attempt, ...]:
+    """The record with one more attempt, without the oldest beyond `limit`."""
+    return (*history, attempt)[-limit:]

@@ -5,33 +5,35 @@ from __future__ import annotations
 import logging
 
 from shared.kernel.errors import GroundcrewError
-from shared.power.inventory import Fleet, Seen
-from shared.power.model import State
+from shared.power.inventory import Inventory, ObservedMachine
+from shared.power.model import PowerStatus
 
 log = logging.getLogger(__name__)
 
-_OFF = (State.DEALLOCATING, State.DEALLOCATED)
+_OFF = (PowerStatus.DEALLOCATING, PowerStatus.DEALLOCATED)
 
 
-def asleep(fleet: Fleet) -> str:
+def offline_reason(inventory: Inventory) -> str:
     """Why the server cannot be reached, if all machines under schedule are off by power's own doing.
 
     Empty if one of them runs, is gone, fails to start or was shut down by somebody else, and if Azure cannot
     be asked: then a job that fails says what is wrong. One listing of states for each kind of machine.
     """
     try:
-        seen = [one for kind in fleet.kinds for one in fleet.see(fleet.targets(kind))]
+        machines = [
+            machine for kind in inventory.kinds for machine in inventory.observe(inventory.targets(kind))
+        ]
     except GroundcrewError as error:
-        log.warning("power.not_asked", extra={"error": str(error)})
+        log.warning("power.machines_unavailable", extra={"error": str(error)})
         return ""
-    reasons = [_reason(one) for one in seen]
+    reasons = [_machine_reason(machine) for machine in machines]
     return "; ".join(reasons) if all(reasons) else ""
 
 
-def _reason(seen: Seen) -> str:
-    target, decision = seen.target, seen.decision
+def _machine_reason(machines: ObservedMachine) -> str:
+    target, decision = machines.target, machines.decision
     if target.problem or decision.alarm:
         return ""
-    if target.power is State.STARTING or (target.power in _OFF and decision.wanted_up):
-        return f"{target.key} is being started ({'; '.join(decision.because)})"
-    return f"{target.key} is off ({'; '.join(decision.because)})" if target.power in _OFF else ""
+    if target.power is PowerStatus.STARTING or (target.power in _OFF and decision.desired_up):
+        return f"{target.key} is being started ({'; '.join(decision.reasons)})"
+    return f"{target.key} is off ({'; '.join(decision.reasons)})" if target.power in _OFF else ""

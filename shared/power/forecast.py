@@ -7,55 +7,59 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.kernel.errors import NotFound
-from shared.power.inventory import Fleet, key_of
-from shared.power.model import calendar_of
-from shared.power.override_store import of
-from shared.power.overrides import Override, wish
-from shared.power.schedule import Calendar
+from shared.power.inventory import Inventory, machine_key
+from shared.power.model import schedule_for
+from shared.power.override_store import for_machine
+from shared.power.overrides import Override, desired_state
+from shared.power.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ForecastSpan:
     """A span without a change."""
 
     machine: str
     up: bool
     since: datetime
     until: datetime
-    because: str
+    reason: str
 
 
-def ahead(fleet: Fleet, machine: str, reach: timedelta) -> list[Span]:
+def forecast_spans(inventory: Inventory, machine: str, reach: timedelta) -> list[ForecastSpan]:
     """The spans of one machine, or of all of policy's entries, from now on. Asks nothing of Azure.
 
     Raises `NotFound` for a machine that policy does not name.
     """
-    now, orders = fleet.clock.now(), fleet.orders.all()
-    found: list[Span] = []
-    for rule in fleet.policy.power.machines:
+    now, orders = inventory.clock.now(), inventory.orders.all()
+    rows: list[ForecastSpan] = []
+    for rule in inventory.policy.power.machines:
         if machine and rule.label.lower() != machine.lower():
             continue
-        calendar = calendar_of(rule, fleet.policy.timezone, fleet.day_off)
-        found += spans(rule.label, calendar, of(orders, key_of(rule.label, rule.kind)), now, now + reach)
-    if machine and not found:
-        names = ", ".join(rule.label for rule in fleet.policy.power.machines) or "none"
+        schedule = schedule_for(rule, inventory.policy.timezone, inventory.day_off)
+        rows += iter_spans(
+            rule.label, schedule, for_machine(orders, machine_key(rule.label, rule.kind)), now, now + reach
+        )
+    if machine and not rows:
+        names = ", ".join(rule.label for rule in inventory.policy.power.machines) or "none"
         raise NotFound("no such machine under schedule", value=machine, hint=f"policy.yaml names: {names}.")
-    return found
+    return rows
 
 
-def spans(
-    machine: str, calendar: Calendar, orders: tuple[Override, ...], since: datetime, until: datetime
-) -> Iterator[Span]:
+def iter_spans(
+    machine: str, schedule: Schedule, orders: tuple[Override, ...], since: datetime, until: datetime
+) -> Iterator[ForecastSpan]:
     """The spans between two moments, in order, without gaps."""
-    moment = since
-    while moment < until:
-        wanted = wish(calendar, orders, moment)
-        end = until if wanted.until is None else min(wanted.until, until)
-        yield Span(machine, wanted.up, moment, end, wanted.because)
-        moment = end
+    time = since
+    while time < until:
+        desired = desired_state(schedule, orders, time)
+        end = until if desired.until is None else min(desired.until, until)
+        yield ForecastSpan(machine, desired.up, time, end, desired.reason)
+        time = end
 
 
-def up_time(calendar: Calendar, orders: tuple[Override, ...], since: datetime, until: datetime) -> timedelta:
+def scheduled_up_time(
+    schedule: Schedule, orders: tuple[Override, ...], since: datetime, until: datetime
+) -> timedelta:
     """For how long calendar and orders want the machine up between two moments."""
-    parts = (span.until - span.since for span in spans("", calendar, orders, since, until) if span.up)
+    parts = (span.until - span.since for span in iter_spans("", schedule, orders, since, until) if span.up)
     return sum(parts, timedelta())

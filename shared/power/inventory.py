@@ -17,13 +17,13 @@ from shared.backup.sets import list_sets
 from shared.cloud.machines import MachineState, PowerState, PowerSwitch
 from shared.kernel.errors import Corrupt, GroundcrewError
 from shared.kernel.ports import Blobs, Clock
-from shared.power.attempts import Act, Attempt, observed
-from shared.power.decide import decide
-from shared.power.model import BackupNeed, Decision, Situation, State, calendar_of
-from shared.power.override_store import Overrides, of
+from shared.power.attempts import Act, Attempt, reconcile_history
+from shared.power.decide import decide_power
+from shared.power.model import BackupNeed, PowerDecision, PowerStatus, Situation, schedule_for
+from shared.power.override_store import OverrideStore, for_machine
 from shared.power.overrides import Override
-from shared.power.records import PowerRecords, Record
-from shared.power.schedule import Calendar
+from shared.power.records import PowerRecord, PowerRecords
+from shared.power.schedule import Schedule
 from shared.records.hold import Hold
 from shared.records.holds import Holds
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TAGS_FRESH = timedelta(hours=1)
-_SPACING = timedelta(hours=12)
-MANUAL = "manual"
+_TAGS_VALID_FOR = timedelta(hours=1)
+_MIN_BACKUP_SPACING = timedelta(hours=12)
+MANUAL_CLASS = "manual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +53,29 @@ class Target:
         return text.lower() in (self.key, self.id, (self.rules.name or self.key).lower())
 
     @property
-    def power(self) -> State:
-        """Its state as core knows it; GONE if it is not there."""
-        return State(self.state.power.value) if self.state else State.GONE
+    def power(self) -> PowerStatus:
+        """Its state as core knows it; MISSING if it is not there."""
+        return PowerStatus(self.state.power.value) if self.state else PowerStatus.MISSING
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedMachine:
     """A machine with all that a decision depends on, and the decision."""
 
     target: Target
-    stored: Record  # as it was read
-    record: Record  # after what the state shows
+    stored: PowerRecord  # as it was read
+    record: PowerRecord  # after what the state shows
     situation: Situation
-    decision: Decision
+    decision: PowerDecision
 
     @property
-    def calendar(self) -> Calendar:
+    def schedule(self) -> Schedule:
         """Its calendar."""
-        return self.situation.calendar
+        return self.situation.schedule
 
 
 @dataclass(frozen=True)
-class Fleet:
+class Inventory:
     """Looks; changes nothing but the kept tags."""
 
     switches: Mapping[str, PowerSwitch]  # by kind: "vm", "aks"
@@ -97,9 +97,9 @@ class Fleet:
         return Holds(self.state, self.clock)
 
     @property
-    def orders(self) -> Overrides:
+    def orders(self) -> OverrideStore:
         """Orders of people."""
-        return Overrides(self.state, self.clock)
+        return OverrideStore(self.state, self.clock)
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
@@ -111,40 +111,43 @@ class Fleet:
         states = self.switches[kind].states()
         rules = [machine for machine in self.policy.power.machines if machine.kind == kind]
         tags = self._tags(kind, states) if any(machine.tag for machine in rules) else {}
-        return list(_targets(rules, states, tags))
+        return list(_match_targets(rules, states, tags))
 
     def _tags(self, kind: str, states: Mapping[str, MachineState]) -> Mapping[str, Mapping[str, str]]:
-        now, kept = self.clock.now(), self.records.fleet(kind)
-        if kept and now - kept[0] < _TAGS_FRESH and states.keys() <= kept[1].keys():
-            return kept[1]
+        now, cached = self.clock.now(), self.records.load_tags(kind)
+        if cached and now - cached[0] < _TAGS_VALID_FOR and states.keys() <= cached[1].keys():
+            return cached[1]
         tags = {machine.id: dict(machine.tags) for machine in self.switches[kind].list()}
-        self.records.keep_fleet(kind, now, tags)
+        self.records.save_tags(kind, now, tags)
         return tags
 
-    def see(self, targets: Iterable[Target]) -> list[Seen]:
+    def observe(self, targets: Iterable[Target]) -> list[ObservedMachine]:
         """The machines with their decisions of this moment, after what their states show."""
-        now, found = self.clock.now(), list(targets)
+        now, target_list = self.clock.now(), list(targets)
         orders, holds = self.orders.all(), self.holds.in_force()
         need = self._backup_need(now)
-        return [self._seen(target, of(orders, target.key), holds, need, now) for target in found]
+        return [
+            self._observe_target(target, for_machine(orders, target.key), holds, need, now)
+            for target in target_list
+        ]
 
-    def _seen(
+    def _observe_target(
         self,
         target: Target,
         orders: tuple[Override, ...],
         holds: tuple[Hold, ...],
         need: BackupNeed | None,
         now: datetime,
-    ) -> Seen:
+    ) -> ObservedMachine:
         try:
             stored = self.records.load(target.key)
         except Corrupt as error:
             # Without its record nothing is known of what was done: better nothing than something twice.
-            stored, target = Record(), replace(target, problem=str(error))
-        record = observe(stored, target.state, now)
+            stored, target = PowerRecord(), replace(target, problem=str(error))
+        record = reconcile_record(stored, target.state, now)
         situation = Situation(
             target.power,
-            calendar_of(target.rules, self.policy.timezone, self.day_off),
+            schedule_for(target.rules, self.policy.timezone, self.day_off),
             orders,
             holds,
             record.history,
@@ -152,31 +155,33 @@ class Fleet:
             self.policy.backup.when_vm_off,
             target.rules.alternatives,
         )
-        return Seen(target, stored, record, situation, decide(situation, self.policy.power, now))
+        return ObservedMachine(
+            target, stored, record, situation, decide_power(situation, self.policy.power, now)
+        )
 
     def _backup_need(self, now: datetime) -> BackupNeed | None:
         """When the next nightly set is or was due; None where that cannot be known."""
         if self.backups is None:
             return None
         try:
-            nightly = [info for info in list_sets(self.backups) if info.klass != MANUAL]
+            nightly = [info for info in list_sets(self.backups) if info.klass != MANUAL_CLASS]
         except GroundcrewError as error:  # machines go on by their calendar
-            log.warning("power.backups_unknown", extra={"error": str(error)})
+            log.warning("power.backups_unreadable", extra={"error": str(error)})
             return None
         begun = max((info.created for info in nightly if info.state != "failed"), default=None)
-        good = max((info.sealed_at for info in nightly if info.sealed_at), default=None)
-        return BackupNeed(due_after(begun, self.backup_at, now), good)
+        newest_sealed = max((info.sealed_at for info in nightly if info.sealed_at), default=None)
+        return BackupNeed(next_backup_due(begun, self.backup_at, now), newest_sealed)
 
 
-def skipped_backup(seen: Seen, now: datetime) -> datetime | None:
+def skipped_backup_due(observed: ObservedMachine, now: datetime) -> datetime | None:
     """When the backup was due that is not made since the machine is off and policy does not wake it."""
-    need, off = seen.situation.backup, seen.target.power is State.DEALLOCATED
-    if need is None or not off or seen.situation.when_vm_off != "skip" or now < need.due:
+    need, off = observed.situation.backup, observed.target.power is PowerStatus.DEALLOCATED
+    if need is None or not off or observed.situation.when_vm_off != "skip" or now < need.due:
         return None
     return None if need.last_good is not None and need.last_good >= need.due else need.due
 
 
-def due_after(begun: datetime | None, at: time | None, now: datetime) -> datetime:
+def next_backup_due(begun: datetime | None, at: time | None, now: datetime) -> datetime:
     """When the backup after the one begun at a moment is due: at the same time each day, never drifting.
 
     One that was missed is due again at each day's time until there is one.
@@ -185,26 +190,26 @@ def due_after(begun: datetime | None, at: time | None, now: datetime) -> datetim
     latest = datetime.combine(now.date(), clock, now.tzinfo)
     latest -= timedelta(days=latest > now)
     due = latest
-    while begun is not None and due < begun + _SPACING:
+    while begun is not None and due < begun + _MIN_BACKUP_SPACING:
         due += timedelta(days=1)
     return due
 
 
-def observe(record: Record, state: MachineState | None, now: datetime) -> Record:
+def reconcile_record(record: PowerRecord, state: MachineState | None, now: datetime) -> PowerRecord:
     """The record after a look: attempts that led to something are closed, and what is over is forgotten."""
     if state is None:
         return record
     running, off = state.power is PowerState.RUNNING, state.power is PowerState.DEALLOCATED
-    history = _failed(observed(record.history, running=running, deallocated=off), state, now)
+    history = _record_failure(reconcile_history(record.history, running=running, deallocated=off), state, now)
     record = replace(record, history=history)
     if off and record.quiesced:
         record = replace(record, quiesced=None)
-    if record.started and not running and _newest(history, Act.STOP) > _newest(history, Act.START):
+    if record.started and not running and _newest_time(history, Act.STOP) > _newest_time(history, Act.START):
         record = replace(record, started=None)  # it is stopped again before it was well
     return record
 
 
-def _failed(history: tuple[Attempt, ...], state: MachineState, now: datetime) -> tuple[Attempt, ...]:
+def _record_failure(history: tuple[Attempt, ...], state: MachineState, now: datetime) -> tuple[Attempt, ...]:
     """Azure tells a failure of a start or stop afterwards, in the view, with the time it ended."""
     for index in range(len(history) - 1, -1, -1):
         attempt = history[index]
@@ -214,18 +219,18 @@ def _failed(history: tuple[Attempt, ...], state: MachineState, now: datetime) ->
         # Without a time it may be the failure of an older operation, shown by a view that lags.
         ended = state.since or (now if now - attempt.at > timedelta(minutes=3) else attempt.at)
         if over and ended > attempt.at:
-            told = f"{state.failure}: {state.detail}" if state.detail else state.failure
-            failed = replace(attempt, outcome="failed", error=told[:300])
+            detail = f"{state.failure}: {state.detail}" if state.detail else state.failure
+            failed = replace(attempt, outcome="failed", error=detail[:300])
             return (*history[:index], failed, *history[index + 1 :])
         break
     return history
 
 
-def _newest(history: tuple[Attempt, ...], act: Act) -> float:
+def _newest_time(history: tuple[Attempt, ...], act: Act) -> float:
     return max((attempt.at.timestamp() for attempt in history if attempt.act is act), default=0.0)
 
 
-def _targets(
+def _match_targets(
     rules: Iterable[MachinePolicy],
     states: Mapping[str, MachineState],
     tags: Mapping[str, Mapping[str, str]],
@@ -234,35 +239,37 @@ def _targets(
     taken: set[str] = set()
     keys: set[str] = set()
     for rule in rules:
-        fitting = [state for state in states.values() if _fits(rule, state, tags) and state.id not in taken]
-        if rule.name and len(fitting) != 1:
+        matching = [
+            state for state in states.values() if _matches_rule(rule, state, tags) and state.id not in taken
+        ]
+        if rule.name and len(matching) != 1:
             # Of two machines of one name, one may be somebody else's.
-            problem = "" if not fitting else "several machines have this name: set GROUNDCREW_RESOURCE_GROUP"
-            yield Target(_key(rule.name, rule.kind, "", keys), rule.kind, rule, problem=problem)
+            problem = "" if not matching else "several machines have this name: set GROUNDCREW_RESOURCE_GROUP"
+            yield Target(_unique_key(rule.name, rule.kind, "", keys), rule.kind, rule, problem=problem)
             continue
-        for state in sorted(fitting, key=lambda one: one.id):
+        for state in sorted(matching, key=lambda one: one.id):
             taken.add(state.id)
             group = state.id.partition("/resourcegroups/")[2].partition("/")[0]
-            yield Target(_key(state.name, rule.kind, group, keys), rule.kind, rule, state.id, state)
+            yield Target(_unique_key(state.name, rule.kind, group, keys), rule.kind, rule, state.id, state)
 
 
-def _fits(rule: MachinePolicy, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
+def _matches_rule(rule: MachinePolicy, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
     if rule.name:
         return state.name == rule.name.lower()
     key, _, value = (rule.tag or "").partition("=")
-    held = tags.get(state.id, {})
+    machine_tags = tags.get(state.id, {})
     # Azure's tag names are compared without case, their values with.
-    return any(name.lower() == key.lower() and text == value for name, text in held.items())
+    return any(name.lower() == key.lower() and text == value for name, text in machine_tags.items())
 
 
-def _key(name: str, kind: str, group: str, keys: set[str]) -> str:
-    key = key_of(name, kind)
+def _unique_key(name: str, kind: str, group: str, keys: set[str]) -> str:
+    key = machine_key(name, kind)
     if key in keys and group:
         key = f"{key}.{group}"
     keys.add(key)
     return key
 
 
-def key_of(name: str, kind: str) -> str:
+def machine_key(name: str, kind: str) -> str:
     """What state and messages call a machine: its name, and of a cluster its kind too."""
     return name.lower() if kind == "vm" else f"{name.lower()}.{kind}"

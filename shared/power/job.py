@@ -13,12 +13,19 @@ from zoneinfo import ZoneInfo
 from shared.kernel.errors import GroundcrewError, Locked, NotFound
 from shared.power import notices
 from shared.power.attempts import Act
-from shared.power.inventory import Seen, Target, key_of, skipped_backup
-from shared.power.model import State
-from shared.power.override_store import EVERY
+from shared.power.inventory import ObservedMachine, Target, machine_key, skipped_backup_due
+from shared.power.model import PowerStatus
+from shared.power.override_store import ALL_MACHINES
 from shared.power.overrides import Override, parse_override
-from shared.power.reconcile import Outcome, Power, Tending, is_woken_for_backup, outcome_of, send_notice
-from shared.power.usage_ledger import Ledger
+from shared.power.reconcile import (
+    MachineReconciler,
+    PowerDeps,
+    TickResult,
+    build_result,
+    is_woken_for_backup,
+    send_notice,
+)
+from shared.power.usage_ledger import UsageLedger
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
@@ -26,99 +33,113 @@ log = logging.getLogger(__name__)
 _LEASE = timedelta(seconds=60)
 
 
-def survey(power: Power, *, machine: str = "") -> list[Outcome]:
+def preview_tick(power: PowerDeps, *, machine: str = "") -> list[TickResult]:
     """What a tick would decide now. Changes nothing. Raises `NotFound` for a machine not under schedule."""
-    found = [seen for kind in power.fleet.kinds for seen in power.fleet.see(power.fleet.targets(kind))]
-    chosen = [seen for seen in found if not machine or seen.target.is_called(machine)]
-    if machine and not chosen:
-        raise NotFound("no such machine under schedule", value=machine, hint=_names(found))
-    return [outcome_of(seen) for seen in chosen]
+    observed_machines = [
+        observed
+        for kind in power.inventory.kinds
+        for observed in power.inventory.observe(power.inventory.targets(kind))
+    ]
+    selected = [
+        observed for observed in observed_machines if not machine or observed.target.is_called(machine)
+    ]
+    if machine and not selected:
+        raise NotFound("no such machine under schedule", value=machine, hint=_list_names(observed_machines))
+    return [build_result(observed) for observed in selected]
 
 
-def tick(power: Power, *, only: str = "") -> list[Outcome]:
+def run_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
     """Bring every machine, or only the one of that key or id, closer to what it should be.
 
     A machine that fails does not keep the others from being seen to. Raises the failure of a listing, after
     the other kinds were seen to.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[TickResult] = []
     failures: list[GroundcrewError] = []
-    for kind in power.fleet.kinds:
+    for kind in power.inventory.kinds:
         try:
-            seen = power.fleet.see(power.fleet.targets(kind))
+            observed = power.inventory.observe(power.inventory.targets(kind))
         except GroundcrewError as error:
             log.warning("power.listing_failed", extra={"kind": kind, "error": str(error)})
             failures.append(error)
             continue
-        outcomes += [_tend(power, one) for one in seen if not only or one.target.is_called(only)]
+        outcomes += [
+            _reconcile_machine(power, one) for one in observed if not only or one.target.is_called(only)
+        ]
     if failures:
         raise failures[0]
     return outcomes
 
 
-def order(power: Power, machine: str, text: str, *, by: str) -> Override:
+def place_order(power: PowerDeps, machine: str, text: str, *, by: str) -> Override:
     """Put an order on record: "up until 22:00", "off for 2h", "auto"; `machine` empty means all.
 
     Raises `UsageError` for what is no order, `NotFound` for a machine that policy does not name.
     """
-    fleet = power.fleet
-    named = [(rule.name, key_of(rule.name, rule.kind)) for rule in fleet.policy.power.machines if rule.name]
+    inventory = power.inventory
+    named = [
+        (rule.name, machine_key(rule.name, rule.kind))
+        for rule in inventory.policy.power.machines
+        if rule.name
+    ]
     known = {text.lower(): key for name, key in named for text in (name, key)}
     if machine and machine.lower() not in known:
-        known[machine.lower()] = survey(power, machine=machine)[0].machine
-    given = parse_override(text, ZoneInfo(fleet.policy.timezone), power.now, by=by)
-    key = known[machine.lower()] if machine else EVERY
-    kept = fleet.orders.give(key, given)
-    AuditTrail(fleet.state, fleet.clock).append(by, "power.order", key, text)
-    return kept
+        known[machine.lower()] = preview_tick(power, machine=machine)[0].machine
+    override = parse_override(text, ZoneInfo(inventory.policy.timezone), power.now, by=by)
+    key = known[machine.lower()] if machine else ALL_MACHINES
+    saved = inventory.orders.add(key, override)
+    AuditTrail(inventory.state, inventory.clock).append(by, "power.order_added", key, text)
+    return saved
 
 
-def _names(found: Sequence[Seen]) -> str:
-    names = ", ".join(seen.target.key for seen in found)
+def _list_names(observed_machines: Sequence[ObservedMachine]) -> str:
+    names = ", ".join(observed.target.key for observed in observed_machines)
     return f"There are: {names}." if names else "policy.yaml names none under power.machines."
 
 
-def _tend(power: Power, seen: Seen) -> Outcome:
+def _reconcile_machine(power: PowerDeps, observed: ObservedMachine) -> TickResult:
     """See to one machine; what it fails with is told in the outcome and tried again at the next tick."""
     try:
-        _note(power, seen.target)
-        if seen.target.problem:
-            send_notice(power, notices.problem(seen.target.key, seen.target.problem))
-            return outcome_of(seen, error=seen.target.problem)
-        if due := skipped_backup(seen, power.now):
-            send_notice(power, notices.backup_skipped(due, seen.calendar))
-        if seen.decision.alarm:
-            send_notice(power, notices.alarm(seen.target.key, seen.decision))
-        if _is_idle(seen):
-            return outcome_of(seen)
-        with power.fleet.state.lease(f"locks/power/{seen.target.key}", duration=_LEASE) as lease:
+        _record_usage(power, observed.target)
+        if observed.target.problem:
+            send_notice(power, notices.skipped_notice(observed.target.key, observed.target.problem))
+            return build_result(observed, error=observed.target.problem)
+        if due := skipped_backup_due(observed, power.now):
+            send_notice(power, notices.backup_skipped_notice(due, observed.schedule))
+        if observed.decision.alarm:
+            send_notice(power, notices.attention_notice(observed.target.key, observed.decision))
+        if _is_idle(observed):
+            return build_result(observed)
+        with power.inventory.state.lease(f"locks/power/{observed.target.key}", duration=_LEASE) as lease:
             # Somebody may have acted or ordered since: all but the state is read again.
-            (fresh,) = power.fleet.see([seen.target])
+            (fresh,) = power.inventory.observe([observed.target])
             if fresh.target.problem:
-                return outcome_of(fresh, error=fresh.target.problem)
-            return Tending(power, fresh, lease).do()
+                return build_result(fresh, error=fresh.target.problem)
+            return MachineReconciler(power, fresh, lease).reconcile()
     except Locked:
-        return outcome_of(seen, done="another tick is at it")
+        return build_result(observed, done="skipped: another tick is in progress")
     except GroundcrewError as error:
-        log.warning("power.failed", extra={"machine": seen.target.key, "error": str(error)})
-        return outcome_of(seen, error=str(error))
+        log.warning("power.reconcile_failed", extra={"machine": observed.target.key, "error": str(error)})
+        return build_result(observed, error=str(error))
 
 
-def _is_idle(seen: Seen) -> bool:
+def _is_idle(observed: ObservedMachine) -> bool:
     """Nothing to do, nothing to remember, nothing to wait for: the machine costs no lease."""
-    if seen.decision.act in (Act.WARN, Act.STOP, Act.START) or seen.decision.backup_first:
+    if observed.decision.act in (Act.WARN, Act.STOP, Act.START) or observed.decision.backup_first:
         return False
-    if seen.record.started or seen.record.quiesced or is_woken_for_backup(seen):
+    if observed.record.started or observed.record.quiesced or is_woken_for_backup(observed):
         return False
-    return seen.record == seen.stored
+    return observed.record == observed.stored
 
 
-def _note(power: Power, target: Target) -> None:
+def _record_usage(power: PowerDeps, target: Target) -> None:
     """The ledger: what is paid for. It must not keep a machine from being stopped."""
-    if target.state is None or target.power is State.UNKNOWN:
+    if target.state is None or target.power is PowerStatus.UNKNOWN:
         return
-    on = target.state.power.billed or target.power is State.STARTING
+    on = target.state.power.billed or target.power is PowerStatus.STARTING
     try:
-        Ledger(power.fleet.state).note(target.key, power.now, on=on, since=target.state.since)
+        UsageLedger(power.inventory.state).record_state(
+            target.key, power.now, on=on, since=target.state.since
+        )
     except GroundcrewError as error:
-        log.warning("power.ledger_failed", extra={"machine": target.key, "error": str(error)})
+        log.warning("power.ledger_write_failed", extra={"machine": target.key, "error": str(error)})

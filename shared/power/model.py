@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 from shared.power.attempts import Act, Attempt
 from shared.power.overrides import Override
-from shared.power.schedule import Calendar
+from shared.power.schedule import Schedule
 from shared.records.hold import Hold
 
 if TYPE_CHECKING:
     from shared.policy import DayOff, MachinePolicy
 
 
-class State(StrEnum):
+class PowerStatus(StrEnum):
     """What the instance view shows. STOPPED is stopped by its guest and still paid for."""
 
     RUNNING = "running"
@@ -27,7 +27,7 @@ class State(StrEnum):
     DEALLOCATING = "deallocating"
     DEALLOCATED = "deallocated"
     UNKNOWN = "unknown"
-    GONE = "gone"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class BackupNeed:
 class Situation:
     """All that a decision about one machine depends on, besides policy and the time."""
 
-    state: State
-    calendar: Calendar
+    state: PowerStatus
+    schedule: Schedule
     orders: tuple[Override, ...] = ()
     holds: tuple[Hold, ...] = ()
     history: tuple[Attempt, ...] = ()  # oldest first
@@ -53,18 +53,18 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PowerDecision:
     """What to do now, for which wish, and why; the reasons feed dry run, log and chat alike.
 
-    `wanted_up` is what should be, `next_change` when that changes by calendar and orders, `not_before` when
+    `desired_up` is what should be, `next_change` when that changes by calendar and orders, `not_before` when
     waiting ends at the earliest, `stop_at` the moment a warning announces, `backup_first` that a backup
     should run before the machine stops, `alarm` that somebody should look.
     """
 
     act: Act
     id: str
-    wanted_up: bool
-    because: tuple[str, ...]
+    desired_up: bool
+    reasons: tuple[str, ...]
     next_change: datetime | None = None
     not_before: datetime | None = None
     stop_at: datetime | None = None
@@ -73,12 +73,12 @@ class Decision:
     alternatives: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.act}: {'; '.join(self.because)}"
+        return f"{self.act}: {'; '.join(self.reasons)}"
 
 
-def calendar_of(machine: MachinePolicy, timezone: str, day_off: DayOff) -> Calendar:
+def schedule_for(machine: MachinePolicy, timezone: str, day_off: DayOff) -> Schedule:
     """The machine's windows in its own zone or, without one, in the policy's, less the days off."""
     zone = ZoneInfo(machine.timezone or timezone)
     return (
-        Calendar(zone, machine.windows) if machine.on_days_off else Calendar(zone, machine.windows, day_off)
+        Schedule(zone, machine.windows) if machine.on_days_off else Schedule(zone, machine.windows, day_off)
     )

@@ -7,47 +7,55 @@ from datetime import datetime, timedelta
 from shared.kernel.durations import format_duration
 from shared.notifications.ports import Notice, Severity
 from shared.power.attempts import NO_CAPACITY
-from shared.power.model import Decision
-from shared.power.schedule import Calendar
+from shared.power.model import PowerDecision
+from shared.power.schedule import Schedule
 
 
-def warning(machine: str, decision: Decision, calendar: Calendar) -> Notice:
+def stop_warning_notice(machine: str, decision: PowerDecision, schedule: Schedule) -> Notice:
     """That the machine is about to stop, and how to keep it."""
-    at = calendar.local(decision.stop_at) if decision.stop_at else "soon"
+    at = schedule.format_local(decision.stop_at) if decision.stop_at else "soon"
     chat, shell = f"`!ops power up {machine} for 2h`", f"`groundcrew power up {machine} --for 2h`"
     backup = " A backup is made before." if decision.backup_first else ""
     return Notice(
         Severity.WARNING,
         f"{machine} stops at {at}",
-        f"{'; '.join(decision.because)}.{backup}",
+        f"{'; '.join(decision.reasons)}.{backup}",
         f"To keep it up, write {chat} here, or run {shell}.",
         key=f"power/{machine}/{decision.id}/warn/{at}",
     )
 
 
-def alarm(machine: str, decision: Decision) -> Notice:
-    """That something is not as it should be and may need a person."""
-    because = "; ".join(decision.because)
+def attention_notice(machine: str, decision: PowerDecision) -> Notice:
+    """That something needs attention and may need a person."""
+    reasons = "; ".join(decision.reasons)
     hint = "See `groundcrew power status`; it is tried again with growing pauses."
-    if any(code in because for code in NO_CAPACITY):
+    if any(code in reasons for code in NO_CAPACITY):
         sizes = ", ".join(decision.alternatives)
         resize = f"Azure has no capacity for this size now. Sizes that would do: {sizes}. " if sizes else ""
         hint = f"{resize}Resize it (`az vm resize`) or wait: it is tried again with growing pauses."
     return Notice(
         Severity.WARNING,
-        f"{machine} is not as it should be",
-        f"{because}.",
+        f"{machine} needs attention: {_headline(decision)}",
+        f"{reasons}.",
         hint,
         key=f"power/{machine}/{decision.id}/alarm",
         again=True,
     )
 
 
-def problem(machine: str, text: str) -> Notice:
+def _headline(decision: PowerDecision) -> str:
+    """The problem in a word or two, for a title."""
+    if decision.id == "missing":
+        return "machine not found"
+    act = "start" if decision.desired_up else "stop"
+    return f"{act} failed" if f"{act} failed" in decision.reasons[-1] else f"{act} was undone"
+
+
+def skipped_notice(machine: str, text: str) -> Notice:
     """That nothing is done about the machine."""
     return Notice(
         Severity.WARNING,
-        f"{machine} is left alone",
+        f"{machine} is skipped",
         f"{text}.",
         "Correct policy.yaml or the setting.",
         key=f"power/{machine}/problem",
@@ -55,7 +63,7 @@ def problem(machine: str, text: str) -> Notice:
     )
 
 
-def healthy(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
+def started_notice(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
     """That it is up, and the time it took."""
     return Notice(
         Severity.INFO,
@@ -65,11 +73,11 @@ def healthy(machine: str, started: datetime, took: timedelta, found: str) -> Not
     )
 
 
-def unwell(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
+def unhealthy_notice(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
     """That it runs and the server on it does not become well."""
     return Notice(
         Severity.CRITICAL,
-        f"{machine} runs, but its server is not well after {format_duration(took)}",
+        f"{machine} is running, but its server is not healthy after {format_duration(took)}",
         f"{found}.",
         "Look at `microk8s status` and `microk8s kubectl get pods -A` on the machine.",
         key=f"power/{machine}/{started.isoformat()}/unwell",
@@ -77,8 +85,8 @@ def unwell(machine: str, started: datetime, took: timedelta, found: str) -> Noti
     )
 
 
-def backup_skipped(due: datetime, calendar: Calendar) -> Notice:
+def backup_skipped_notice(due: datetime, schedule: Schedule) -> Notice:
     """That a backup was left out on purpose."""
-    at = calendar.local(due)
+    at = schedule.format_local(due)
     text = f"The machine is off, and policy (`backup.when_vm_off`) does not start it for the one due at {at}."
     return Notice(Severity.INFO, "A backup was skipped", text, key=f"power/skipped/{due.isoformat()}")

@@ -13,9 +13,9 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from shared.kernel.errors import UsageError
 from shared.policy.values import DAY_MINUTES, parse_duration
-from shared.power.schedule import Calendar, end_of
+from shared.power.schedule import Schedule, resolve_end
 
-LONGEST = timedelta(days=31)
+MAX_DURATION = timedelta(days=31)
 
 _DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -37,7 +37,7 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredState:
     """What is wanted at a moment: up or off, since when by the same ruler, until when, and why.
 
     `since` and `until` are None where there is no change within 400 days.
@@ -46,69 +46,69 @@ class Wish:
     up: bool
     since: datetime | None
     until: datetime | None
-    because: str
+    reason: str
 
 
-def wish(calendar: Calendar, orders: Iterable[Override], now: datetime) -> Wish:
+def desired_state(schedule: Schedule, orders: Iterable[Override], now: datetime) -> DesiredState:
     """What calendar and orders want now. The cost does not depend on how far away the next change is."""
     ranked = sorted(
         (order for order in orders if order.start < order.until),
         key=lambda order: (order.created, order.id),
         reverse=True,
     )
-    segment = calendar.at(now)
+    segment = schedule.segment_at(now)
     if not ranked:
-        return Wish(segment.up, segment.since, segment.until, segment.because)
-    ruler = _ruler(ranked, now)
+        return DesiredState(segment.up, segment.since, segment.until, segment.reason)
+    ruler = _order_in_force(ranked, now)
     up = segment.up if ruler is None or ruler.up is None else ruler.up
-    return Wish(
-        up, _since(ranked, ruler, calendar, now), _next_change(ranked, calendar, now, up=up),
-        segment.because if ruler is None else _text(ruler, calendar),
+    return DesiredState(
+        up, _state_since(ranked, ruler, schedule, now), _next_change(ranked, schedule, now, up=up),
+        segment.reason if ruler is None else _describe_order(ruler, schedule),
     )  # fmt: skip
 
 
-def next_change(calendar: Calendar, orders: Iterable[Override], now: datetime) -> datetime | None:
+def next_change(schedule: Schedule, orders: Iterable[Override], now: datetime) -> datetime | None:
     """When the machine should next start or stop; None if not within 400 days."""
-    return wish(calendar, orders, now).until
+    return desired_state(schedule, orders, now).until
 
 
-def _ruler(ranked: list[Override], now: datetime) -> Override | None:
+def _order_in_force(ranked: list[Override], now: datetime) -> Override | None:
     return next((order for order in ranked if order.in_force(now)), None)
 
 
-def _since(
-    ranked: list[Override], ruler: Override | None, calendar: Calendar, now: datetime
+def _state_since(
+    ranked: list[Override], ruler: Override | None, schedule: Schedule, now: datetime
 ) -> datetime | None:
     above = ranked if ruler is None else ranked[: ranked.index(ruler)]
     begins = [order.until for order in above if order.until <= now]
     if ruler is not None:
         begins.append(ruler.start)
     if ruler is None or ruler.up is None:
-        since = calendar.at(now).since
+        since = schedule.segment_at(now).since
         begins += [since] if since else []
     return max(begins, default=None)
 
 
-def _next_change(ranked: list[Override], calendar: Calendar, now: datetime, *, up: bool) -> datetime | None:
-    moment = now
+def _next_change(ranked: list[Override], schedule: Schedule, now: datetime, *, up: bool) -> datetime | None:
+    time = now
     while True:
-        ruler = _ruler(ranked, moment)
-        edges = [edge for order in ranked for edge in (order.start, order.until) if edge > moment]
+        ruler = _order_in_force(ranked, time)
+        edges = [edge for order in ranked for edge in (order.start, order.until) if edge > time]
         if ruler is None or ruler.up is None:
-            until = calendar.at(moment).until
+            until = schedule.segment_at(time).until
             edges += [until] if until else []
         if not edges:
             return None
-        moment = min(edges)
-        ruler = _ruler(ranked, moment)
-        if up != (calendar.at(moment).up if ruler is None or ruler.up is None else ruler.up):
-            return moment
+        time = min(edges)
+        ruler = _order_in_force(ranked, time)
+        if up != (schedule.segment_at(time).up if ruler is None or ruler.up is None else ruler.up):
+            return time
 
 
-def _text(order: Override, calendar: Calendar) -> str:
-    what = {True: "up", False: "off", None: "by the calendar again"}[order.up]
+def _describe_order(order: Override, schedule: Schedule) -> str:
+    what = {True: "up", False: "off", None: "back on schedule"}[order.up]
     by = f" of {order.by}" if order.by else ""
-    end = "" if order.up is None else f" until {calendar.local(order.until)}"
+    end = "" if order.up is None else f" until {schedule.format_local(order.until)}"
     return f"order{by}: {what}{end}"
 
 
@@ -118,7 +118,7 @@ _ORDER = re.compile(
     re.ASCII,
 )
 _CLOCK = re.compile(r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))? ?(?P<half>am|pm)?", re.ASCII)
-_CURE = "Write 'up until 22:00', 'off until Monday 7:00', 'up for 2h', 'off until 2026-03-02 07:00' or 'auto'"
+_HINT = "Write 'up until 22:00', 'off until Monday 7:00', 'up for 2h', 'off until 2026-03-02 07:00' or 'auto'"
 
 
 def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> Override:
@@ -130,23 +130,25 @@ def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> O
     """
     match = _ORDER.fullmatch(" ".join(text.lower().split())[:200])
     if not match:
-        raise UsageError("not an order", value=repr(text[:80]), hint=_CURE)
+        raise UsageError("not an order", value=repr(text[:80]), hint=_HINT)
     up = {"up": True, "on": True, "off": False, "down": False}.get(match["what"])
     if up is None:
         if match["end"]:
             raise UsageError("'auto' takes no end", value=repr(text[:80]), hint="Write 'auto' alone")
-        return Override(None, now, now + LONGEST, now, by)
+        return Override(None, now, now + MAX_DURATION, now, by)
     if not match["end"]:
-        raise UsageError("an order needs an end", value=repr(text[:80]), hint=_CURE)
-    until = _after(match["end"], now) if match["how"] == "for" else _moment(match["end"], zone, now)
+        raise UsageError("an order needs an end", value=repr(text[:80]), hint=_HINT)
+    until = (
+        _end_of_duration(match["end"], now) if match["how"] == "for" else _parse_time(match["end"], zone, now)
+    )
     if until <= now:
         raise UsageError("the order would end in the past", value=repr(text[:80]), hint="Give a later end")
-    if until - now > LONGEST:
+    if until - now > MAX_DURATION:
         raise UsageError("an order lasts at most 31 days", value=repr(text[:80]), hint="Change policy.yaml")
     return Override(up, now, until, now, by)
 
 
-def _after(text: str, now: datetime) -> datetime:
+def _end_of_duration(text: str, now: datetime) -> datetime:
     spelled = re.sub(r" ?(minutes?|min|hours?|days?|weeks?)\b ?", lambda unit: unit[1][0], text)
     try:
         return now + parse_duration(spelled.replace(" ", ""))
@@ -156,18 +158,18 @@ def _after(text: str, now: datetime) -> datetime:
         ) from None
 
 
-def _moment(text: str, zone: tzinfo, now: datetime) -> datetime:
+def _parse_time(text: str, zone: tzinfo, now: datetime) -> datetime:
     words = re.sub(r"^([\d-]{10})t", r"\1 ", text).replace(" at ", " ").removeprefix("at ").split()
     today = now.astimezone(zone).date()
-    day, again = _day(words[0], today)
-    minutes = _minutes(" ".join(words if day is None else words[1:]))
+    day, again = _parse_day(words[0], today)
+    minutes = _parse_clock(" ".join(words if day is None else words[1:]))
     if minutes is None:
-        raise UsageError("not a time", value=repr(text[:40]), hint=_CURE)
-    until = end_of(day or today, minutes, zone)
-    return until if until > now or not again else end_of((day or today) + again, minutes, zone)
+        raise UsageError("not a time", value=repr(text[:40]), hint=_HINT)
+    until = resolve_end(day or today, minutes, zone)
+    return until if until > now or not again else resolve_end((day or today) + again, minutes, zone)
 
 
-def _day(word: str, today: date) -> tuple[date | None, timedelta | None]:
+def _parse_day(word: str, today: date) -> tuple[date | None, timedelta | None]:
     """The day that the word names, if it does, and after how long it comes again."""
     if word in ("today", "tomorrow"):
         return today + timedelta(days=word == "tomorrow"), None
@@ -182,7 +184,7 @@ def _day(word: str, today: date) -> tuple[date | None, timedelta | None]:
     return None, timedelta(days=1)
 
 
-def _minutes(text: str) -> int | None:
+def _parse_clock(text: str) -> int | None:
     """Minutes past midnight; 0 for no text, None for what is no time."""
     match = _CLOCK.fullmatch(text)
     if not match:

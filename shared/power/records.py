@@ -15,7 +15,7 @@ from shared.power.attempts import Act, Attempt
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PowerRecord:
     """The attempts, oldest first, and what is not over yet.
 
     `started` is when a start was asked for that has not led to a healthy server yet, `quiesced` when the
@@ -33,54 +33,58 @@ class PowerRecords:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def load(self, machine: str) -> Record:
+    def load(self, machine: str) -> PowerRecord:
         """The record; an empty one for a machine never dealt with. Raises Corrupt."""
-        name = _name(machine)
+        name = _record_name(machine)
         try:
             data = self._blobs.read(name)[0]
         except NotFound:
-            return Record()
-        return _parse(data, name)
+            return PowerRecord()
+        return _parse_record(data, name)
 
-    def save(self, machine: str, record: Record) -> None:
+    def save(self, machine: str, record: PowerRecord) -> None:
         """Write over what was there: the caller holds the lease `locks/power/<machine>`."""
-        self._blobs.replace(_name(machine), encode_json(record), etag=None)
+        self._blobs.replace(_record_name(machine), encode_json(record), etag=None)
 
-    def fleet(self, kind: str) -> tuple[datetime, Mapping[str, Mapping[str, str]]] | None:
+    def load_tags(self, kind: str) -> tuple[datetime, Mapping[str, Mapping[str, str]]] | None:
         """Tags by machine id as of a moment; None if they were never kept or cannot be read."""
         name = f"power/tags.{kind}.json"
         try:
-            plain = decode_json(self._blobs.read(name)[0], name)
-            return parse_timestamp(plain["at"]), dict(plain["tags"])
+            fields = decode_json(self._blobs.read(name)[0], name)
+            return parse_timestamp(fields["at"]), dict(fields["tags"])
         except (NotFound, Corrupt, ValueError, TypeError, KeyError):
             return None
 
-    def keep_fleet(self, kind: str, at: datetime, tags: Mapping[str, Mapping[str, str]]) -> None:
+    def save_tags(self, kind: str, at: datetime, tags: Mapping[str, Mapping[str, str]]) -> None:
         """Keep tags by machine id: a listing of states has none."""
-        plain = {"at": at.isoformat(), "tags": dict(tags)}
-        self._blobs.replace(f"power/tags.{kind}.json", encode_json(plain), etag=None)
+        data = {"at": at.isoformat(), "tags": dict(tags)}
+        self._blobs.replace(f"power/tags.{kind}.json", encode_json(data), etag=None)
 
 
-def _name(machine: str) -> str:
+def _record_name(machine: str) -> str:
     return f"power/machines/{machine.lower()}.json"
 
 
-def _parse(data: bytes, name: str) -> Record:
-    plain = decode_json(data, name)
+def _parse_record(data: bytes, name: str) -> PowerRecord:
+    fields = decode_json(data, name)
     try:
-        return Record(
-            tuple(_attempt(entry) for entry in plain["history"]),
-            *(parse_timestamp(plain[key]) if plain.get(key) else None for key in ("started", "quiesced")),
+        return PowerRecord(
+            tuple(_parse_attempt(entry) for entry in fields["history"]),
+            *(parse_timestamp(fields[key]) if fields.get(key) else None for key in ("started", "quiesced")),
         )
     except (ValueError, TypeError, KeyError) as error:
         hint = f"Delete {name}: the next tick begins a new one."
         raise Corrupt(f"{name} is not a record of power", value=error, hint=hint) from error
 
 
-def _attempt(plain: Mapping[str, Any]) -> Attempt:
-    outcome = plain["outcome"]
+def _parse_attempt(fields: Mapping[str, Any]) -> Attempt:
+    outcome = fields["outcome"]
     if outcome not in ("issued", "done", "failed"):
         raise ValueError(f"{outcome!r} is no outcome")
     return Attempt(
-        Act(plain["act"]), str(plain["decision"]), parse_timestamp(plain["at"]), outcome, str(plain["error"])
+        Act(fields["act"]),
+        str(fields["decision"]),
+        parse_timestamp(fields["at"]),
+        outcome,
+        str(fields["error"]),
     )

@@ -35,21 +35,21 @@ class Interval:
         return self.until - self.since
 
 
-class Ledger:
+class UsageLedger:
     """Reads and writes `ledger/<machine>/<year>-<month>.json`; months are in UTC."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def note(self, machine: str, now: datetime, *, on: bool, since: datetime | None = None) -> bool:
+    def record_state(self, machine: str, now: datetime, *, on: bool, since: datetime | None = None) -> bool:
         """What is seen now; whether that was news.
 
         `since` is when the machine came into this state, where that is known: it is believed if it lies
         between the change before and now, in the same month. Raises Conflict if others keep writing.
         """
-        name = _name(machine, now)
+        name = _month_blob(machine, now)
         for _ in range(_ATTEMPTS):
-            changes, etag = self._read(name)
+            changes, etag = self._read_changes(name)
             last_at, last_on = changes[-1] if changes else (None, None)
             if last_on is on or (last_at is not None and last_at >= now):
                 return False
@@ -68,27 +68,31 @@ class Ledger:
             return True
         raise Conflict(f"{name} keeps changing", hint="It is tried again at the next tick.")
 
-    def intervals(self, machine: str, since: datetime, until: datetime) -> list[Interval]:
+    def list_intervals(self, machine: str, since: datetime, until: datetime) -> list[Interval]:
         """The whole span without gaps: on, off, or not known; neighbours differ."""
-        changes = [one for month in _months(since, until) for one in self._read(_name(machine, month))[0]]
+        changes = [
+            one
+            for month in _iter_months(since, until)
+            for one in self._read_changes(_month_blob(machine, month))[0]
+        ]
         on: bool | None = None
-        begin, found = since, list[Interval]()
+        begin, intervals = since, list[Interval]()
         for at, now_on in changes:
             if at >= until:
                 break
             if now_on is not on and at > begin:
-                found.append(Interval(begin, at, on))
+                intervals.append(Interval(begin, at, on))
                 begin = at
             on = now_on
-        return [*found, Interval(begin, until, on)] if begin < until else found
+        return [*intervals, Interval(begin, until, on)] if begin < until else intervals
 
-    def hours(self, machine: str, since: datetime, until: datetime) -> tuple[timedelta, timedelta]:
+    def sum_hours(self, machine: str, since: datetime, until: datetime) -> tuple[timedelta, timedelta]:
         """For how long it was paid for, and for how long nobody knows."""
-        parts = self.intervals(machine, since, until)
+        parts = self.list_intervals(machine, since, until)
         on = sum((part.length for part in parts if part.on), timedelta())
         return on, sum((part.length for part in parts if part.on is None), timedelta())
 
-    def _read(self, name: str) -> tuple[list[tuple[datetime, bool]], str | None]:
+    def _read_changes(self, name: str) -> tuple[list[tuple[datetime, bool]], str | None]:
         try:
             data, etag = self._blobs.read(name)
         except NotFound:
@@ -99,11 +103,11 @@ class Ledger:
             raise Corrupt(f"{name} is not a ledger", value=error) from error
 
 
-def _name(machine: str, at: datetime) -> str:
+def _month_blob(machine: str, at: datetime) -> str:
     return f"ledger/{machine.lower()}/{at:%Y-%m}.json"
 
 
-def _months(since: datetime, until: datetime) -> Iterator[datetime]:
+def _iter_months(since: datetime, until: datetime) -> Iterator[datetime]:
     """A moment in each month from the one before `since` (what was then may still be) to `until`."""
     month = (since.replace(day=1) - timedelta(days=1)).replace(day=1)
     while month <= until:

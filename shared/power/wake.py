@@ -1,6 +1,6 @@
 """Waking a machine from a page, for when the chat is off and cannot be asked.
 
-Who may is said in `shared.state.people`.
+Who may sign in is decided in `shared.web.signin`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from urllib.parse import parse_qs
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
-from shared.power.model import State
-from shared.power.reconcile import Outcome
-from shared.power.wake_html import HOURS, Card, render
+from shared.power.model import PowerStatus
+from shared.power.reconcile import TickResult
+from shared.power.wake_html import HOURS, Card, render_page
 from shared.web.html import SECURITY_HEADERS, Page, html_page, render_refusal
 from shared.web.signin import Principal, authenticate, sign_in_required
 
@@ -31,10 +31,10 @@ _TOKEN_LIFE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class Wake:
+class WakeDeps:
     """What the page needs; the three calls are power's own."""
 
-    survey: Callable[[], Sequence[Outcome]]
+    survey: Callable[[], Sequence[TickResult]]
     order: Callable[[str, str, str], object]  # machine, text, by
     tick: Callable[[], object]
     state: Blobs
@@ -44,7 +44,7 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """A request; names of headers are in lower case."""
 
     method: str
@@ -52,28 +52,30 @@ class Request:
     body: bytes = b""
 
 
-def answer(wake: Wake, request: Request) -> Page:
+def handle_request(wake: WakeDeps, request: HttpRequest) -> Page:
     """The page for GET, a start for POST. Never raises what a person could do nothing about."""
     person = authenticate(wake.sign_in, request.headers)
     if person is None:
         return sign_in_required(wake.sign_in, "/api/wake")
     if request.method == "POST":
-        return _start(wake, request, person)
+        return _handle_start(wake, request, person)
     try:
         outcomes = wake.survey()
         if any(outcome.started for outcome in outcomes):
             wake.tick()  # somebody watches: no need to wait for the timer
             outcomes = wake.survey()
     except GroundcrewError as error:
-        log.warning("wake.failed", extra={"error": str(error)})
-        body = render([], who=person.name, token="", note=f"Azure cannot be asked now: {error.message}")
+        log.warning("wake.machines_unavailable", extra={"error": str(error)})
+        body = render_page([], who=person.name, token="", note=f"Azure is not available: {error.message}")
         return html_page(503, body)
-    cards = [card_of(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
-    return html_page(200, render(cards, who=person.name, token=_token(wake, person, wake.clock.now())))
+    cards = [build_card(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
+    return html_page(
+        200, render_page(cards, who=person.name, token=_issue_token(wake, person, wake.clock.now()))
+    )
 
 
-def _start(wake: Wake, request: Request, person: Principal) -> Page:
-    form = _form(request.body)
+def _handle_start(wake: WakeDeps, request: HttpRequest, person: Principal) -> Page:
+    form = _parse_form(request.body)
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return html_page(403, render_refusal("Refused", "The request came from another site."))
     if not _is_valid(wake, person, form.get("token", "")):
@@ -86,7 +88,7 @@ def _start(wake: Wake, request: Request, person: Principal) -> Page:
         wake.order(machine, f"up for {hours}h", person.name)
     except GroundcrewError as error:
         return html_page(400, render_refusal("Refused", str(error)))
-    log.info("wake.ordered", extra={"machine": machine, "hours": hours, "by": person.name})
+    log.info("wake.order_placed", extra={"machine": machine, "hours": hours, "by": person.name})
     try:
         wake.tick()
     except GroundcrewError as error:  # the order is on record: the next tick follows it
@@ -94,55 +96,55 @@ def _start(wake: Wake, request: Request, person: Principal) -> Page:
     return Page(303, "", {**SECURITY_HEADERS, "Location": "wake"})
 
 
-def card_of(outcome: Outcome, now: datetime, zone: tzinfo) -> Card:
+def build_card(outcome: TickResult, now: datetime, zone: tzinfo) -> Card:
     """What is shown of a machine."""
     state, decision = outcome.state, outcome.decision
-    lines = list(decision.because)
-    if state is State.GONE:
+    lines = list(decision.reasons)
+    if state is PowerStatus.MISSING:
         return Card(outcome.machine, "not found", "bad", tuple(lines))
     change = decision.next_change.astimezone(zone) if decision.next_change else None
-    if state is State.RUNNING and outcome.started is None:
-        lines += [f"It runs until {change:%a %H:%M}."] if change and decision.wanted_up else []
+    if state is PowerStatus.RUNNING and outcome.started is None:
+        lines += [f"It runs until {change:%a %H:%M}."] if change and decision.desired_up else []
         return Card(outcome.machine, "up", "up", tuple(lines), button="Keep it up")
-    if outcome.started is not None or state is State.STARTING:
+    if outcome.started is not None or state is PowerStatus.STARTING:
         since = f", asked for {format_duration(now - outcome.started)} ago" if outcome.started else ""
-        headline = "running, not well yet" if state is State.RUNNING else "starting"
+        headline = "running, not healthy yet" if state is PowerStatus.RUNNING else "starting"
         return Card(outcome.machine, headline + since, "off", tuple(lines), moving=True)
-    if decision.wanted_up:
+    if decision.desired_up:
         return Card(outcome.machine, "about to start", "off", tuple(lines), moving=True)
     lines += [f"It will be up by itself on {change:%a %d %b at %H:%M}."] if change else []
-    moving = state in (State.STOPPING, State.DEALLOCATING)
+    moving = state in (PowerStatus.STOPPING, PowerStatus.DEALLOCATING)
     return Card(outcome.machine, state.value, "off", tuple(lines), moving, "Start it")
 
 
-def _form(body: bytes) -> dict[str, str]:
+def _parse_form(body: bytes) -> dict[str, str]:
     if len(body) > FORM_BYTES:
         return {}
-    found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
-    return {name: values[0] for name, values in found.items()}
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    return {name: values[0] for name, values in fields.items()}
 
 
-def _token(wake: Wake, person: Principal, now: datetime) -> str:
+def _issue_token(wake: WakeDeps, person: Principal, now: datetime) -> str:
     """Signed with a key of our own and bound to the person and to a time: nothing another site can know."""
     expires = int((now + _TOKEN_LIFE).timestamp())
-    return f"{expires}.{_signature(_key(wake.state), person, expires)}"
+    return f"{expires}.{_sign_token(_load_key(wake.state), person, expires)}"
 
 
-def _is_valid(wake: Wake, person: Principal, token: str) -> bool:
+def _is_valid(wake: WakeDeps, person: Principal, token: str) -> bool:
     expires, _, signature = token.partition(".")
     if not (expires.isascii() and expires.isdigit() and len(expires) < 12):
         return False
-    good = hmac.compare_digest(
-        signature.encode(), _signature(_key(wake.state), person, int(expires)).encode()
+    matches = hmac.compare_digest(
+        signature.encode(), _sign_token(_load_key(wake.state), person, int(expires)).encode()
     )
-    return good and wake.clock.now() < datetime.fromtimestamp(int(expires), UTC)
+    return matches and wake.clock.now() < datetime.fromtimestamp(int(expires), UTC)
 
 
-def _signature(key: bytes, person: Principal, expires: int) -> str:
+def _sign_token(key: bytes, person: Principal, expires: int) -> str:
     return hmac.new(key, f"wake|{expires}|{person.id}".encode(), sha256).hexdigest()
 
 
-def _key(state: Blobs) -> bytes:
+def _load_key(state: Blobs) -> bytes:
     """Made at the first use; whoever can read the state can do worse than wake a machine."""
     try:
         return state.read(_KEY)[0]
@@ -151,5 +153,5 @@ def _key(state: Blobs) -> bytes:
     try:
         state.create(_KEY, secrets.token_bytes(32))
     except AlreadyExists:
-        log.info("wake.key_made_elsewhere")
+        log.info("wake.key_exists", extra={"blob": _KEY})
     return state.read(_KEY)[0]

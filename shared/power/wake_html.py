@@ -23,10 +23,10 @@ class Card:
     button: str = ""  # its text; empty for none
 
 
-def render(cards: Sequence[Card], *, who: str, token: str, note: str = "") -> str:
+def render_page(cards: Sequence[Card], *, who: str, token: str, note: str = "") -> str:
     """The page for a signed-in person."""
     refresh = any(card.moving for card in cards)
-    parts = [_card(card, token) for card in cards] or ["<p>No machine is under schedule.</p>"]
+    parts = [_render_card(card, token) for card in cards] or ["<p>No machine is under schedule.</p>"]
     if note:
         parts.insert(0, f'<p class="state bad" role="alert">{escape(note)}</p>')
     return render_document(
@@ -34,14 +34,14 @@ def render(cards: Sequence[Card], *, who: str, token: str, note: str = "") -> st
     )
 
 
-def _card(card: Card, token: str) -> str:
+def _render_card(card: Card, token: str) -> str:
     lines = "".join(f"<p>{escape(line)}</p>" for line in card.lines)
     headline = f'<p class="state {escape(card.kind)}">{escape(card.headline)}</p>'
-    form = _form(card, token) if card.button else ""
+    form = _render_form(card, token) if card.button else ""
     return f"<section><h2>{escape(card.machine)}</h2>{headline}{lines}{form}</section>"
 
 
-def _form(card: Card, token: str) -> str:
+def _render_form(card: Card, token: str) -> str:
     options = "".join(
         f'<option value="{hours}"{" selected" if hours == 2 else ""}>{hours} h</option>' for hours in HOURS
     )

@@ -26,11 +26,11 @@ EXPIRES_TAG = "groundcrew-expires"
 PROVEN_TAG = "groundcrew-proven"
 
 # A snapshot that has not become good after this time is taken for failed, and another is made.
-UNDERWAY = timedelta(hours=2)
+PENDING_TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class SourceDisk:
     """A managed disk. `id` is its resource id; Azure compares those without case."""
 
     id: str
@@ -39,7 +39,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class DiskSnapshot:
     """A snapshot as Azure lists it: `taken` is the server's creation time, never a tag's.
 
     `complete` is false while the background copy runs (`completionPercent` below 100).
@@ -55,36 +55,37 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class SnapshotRequest:
     """A snapshot to be made: of which disk, under which name, with which tags, and why."""
 
-    disk: Disk
+    disk: SourceDisk
     name: str
-    made_as: str
+    retention_class: str
     tags: Mapping[str, str]
-    because: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """A chosen disk that gets none now, and why."""
+class Skip:
+    """A selected disk that gets no snapshot now, and why."""
 
-    disk: Disk
-    because: str
+    disk: SourceDisk
+    reason: str
+    limit_reached: bool = False  # more must be kept than `max_per_disk` allows: somebody has to act
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPlan:
     """What to make, what not, and the decision on each snapshot there is (`Item.name` is the id)."""
 
-    create: tuple[Create, ...]
-    passed: tuple[Pass, ...]
+    create: tuple[SnapshotRequest, ...]
+    skipped: tuple[Skip, ...]
     decisions: tuple[RetentionDecision, ...]
 
 
 def plan_snapshots(
-    disks: Iterable[Disk],
-    snapshots: Iterable[Snapshot],
+    disks: Iterable[SourceDisk],
+    snapshots: Iterable[DiskSnapshot],
     policy: SnapshotPolicy,
     now: datetime,
     *,
@@ -96,40 +97,42 @@ def plan_snapshots(
     Ours are the snapshots tagged with `owner`; others are never removed, but count against the limit per
     disk. Where that limit is reached and nothing may go, no snapshot is made, and the reason says so.
     """
-    by_disk: defaultdict[str, list[Snapshot]] = defaultdict(list)
+    by_disk: defaultdict[str, list[DiskSnapshot]] = defaultdict(list)
     for snapshot in snapshots:
         by_disk[snapshot.disk_id.lower()].append(snapshot)
-    create: list[Create] = []
-    passed: list[Pass] = []
+    create: list[SnapshotRequest] = []
+    skipped: list[Skip] = []
     decisions: list[RetentionDecision] = []
-    for disk in sorted((disk for disk in disks if _chosen(disk, policy)), key=lambda disk: disk.id.lower()):
-        found = by_disk.pop(disk.id.lower(), [])
-        items = [_item(snapshot, policy, owner) for snapshot in found]
-        enough = _enough(items, found, policy, now)
-        plan = plan_retention(items, _rules(policy, room=not enough), now)
+    for disk in sorted(
+        (disk for disk in disks if _is_selected(disk, policy)), key=lambda disk: disk.id.lower()
+    ):
+        existing = by_disk.pop(disk.id.lower(), [])
+        items = [_retention_item(snapshot, policy, owner) for snapshot in existing]
+        not_due = _skip_reason(items, existing, policy, now)
+        plan = plan_retention(items, _effective_retention(policy, reserve_slot=not not_due), now)
         decisions += plan
-        enough = enough or _no_room(plan, policy)
-        if enough:
-            passed.append(Pass(disk, enough))
+        if not_due:
+            skipped.append(Skip(disk, not_due))
+        elif full := _limit_reason(plan, policy):
+            skipped.append(Skip(disk, full, limit_reached=True))
         else:
-            create.append(_create(disk, items, policy, now, zone, owner))
-    for _, found in sorted(
-        by_disk.items()
-    ):  # disks that are gone or no longer chosen are pruned all the same
-        items = [_item(snapshot, policy, owner) for snapshot in found]
-        decisions += plan_retention(items, _rules(policy, room=False), now)
-    return SnapshotPlan(tuple(create), tuple(passed), tuple(decisions))
+            create.append(_build_request(disk, items, policy, now, zone, owner))
+    # Snapshots of disks that were deleted or are no longer selected are pruned all the same.
+    for _, existing in sorted(by_disk.items()):
+        items = [_retention_item(snapshot, policy, owner) for snapshot in existing]
+        decisions += plan_retention(items, _effective_retention(policy, reserve_slot=False), now)
+    return SnapshotPlan(tuple(create), tuple(skipped), tuple(decisions))
 
 
-def snapshot_name(disk: Disk, now: datetime) -> str:
+def snapshot_name(disk: SourceDisk, now: datetime) -> str:
     """A valid name (80 characters of letters, digits, `_`, `.`, `-`) that sorts by time.
 
     https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftcompute
     """
     stem = re.sub(r"[^A-Za-z0-9_.-]", "-", disk.name).lstrip("_.-")[:48] or "disk"
     # The names of two disks may differ only in what was cut off, or in their resource group.
-    mark = sha256(disk.id.lower().encode()).hexdigest()[:8]
-    return f"{stem}-{mark}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    digest = sha256(disk.id.lower().encode()).hexdigest()[:8]
+    return f"{stem}-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def parse_keep_until(text: str) -> datetime | None:
@@ -137,13 +140,13 @@ def parse_keep_until(text: str) -> datetime | None:
     try:
         if len(text) == len("2026-01-01"):
             return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
-        moment = datetime.fromisoformat(text)
+        until = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return until if until.tzinfo else until.replace(tzinfo=UTC)
 
 
-def _chosen(disk: Disk, policy: SnapshotPolicy) -> bool:
+def _is_selected(disk: SourceDisk, policy: SnapshotPolicy) -> bool:
     if policy.disks is None:
         return False
     key, _, value = policy.disks.partition("=")
@@ -151,10 +154,10 @@ def _chosen(disk: Disk, policy: SnapshotPolicy) -> bool:
     return any(name.lower() == key.lower() and held == value for name, held in disk.tags.items())
 
 
-def _item(snapshot: Snapshot, policy: SnapshotPolicy, owner: str) -> Item:
+def _retention_item(snapshot: DiskSnapshot, policy: SnapshotPolicy, owner: str) -> Item:
     tags = snapshot.tags
-    written = tags.get(policy.keep_until_tag)
-    keep_until = parse_keep_until(written) if written else None
+    tag_value = tags.get(policy.keep_until_tag)
+    keep_until = parse_keep_until(tag_value) if tag_value else None
     return Item(
         snapshot.id,
         snapshot.taken,
@@ -164,56 +167,62 @@ def _item(snapshot: Snapshot, policy: SnapshotPolicy, owner: str) -> Item:
         tags.get(OWNER_TAG) == owner,
         keep_until,
         # A date that nobody can read was meant to protect.
-        f"{policy.keep_until_tag} '{written[:40]}' is no date" if written and not keep_until else "",
+        f"{policy.keep_until_tag} '{tag_value[:40]}' is no date" if tag_value and not keep_until else "",
     )
 
 
-def _newest_good(items: Iterable[Item], now: datetime) -> datetime | None:
+def _newest_good_time(items: Iterable[Item], now: datetime) -> datetime | None:
     return max(
         (item.taken for item in items if item.complete and item.managed and item.taken <= now), default=None
     )
 
 
-def _enough(items: list[Item], found: list[Snapshot], policy: SnapshotPolicy, now: datetime) -> str:
+def _skip_reason(
+    items: list[Item], existing: list[DiskSnapshot], policy: SnapshotPolicy, now: datetime
+) -> str:
     """Why the disk needs none; empty if it does."""
-    newest = _newest_good(items, now)
+    newest = _newest_good_time(items, now)
     if newest is not None and now - newest < policy.every:
-        return f"newest good snapshot is of {newest:%Y-%m-%d %H:%MZ}"
-    for item, snapshot in zip(items, found, strict=True):
+        return f"newest good snapshot is from {newest:%Y-%m-%d %H:%MZ}"
+    for item, snapshot in zip(items, existing, strict=True):
         if (
             item.managed
             and not item.complete
             and snapshot.state != "Failed"
-            and abs(now - item.taken) < UNDERWAY
+            and abs(now - item.taken) < PENDING_TIMEOUT
         ):
             return f"snapshot {snapshot.name} is under way"
     return ""
 
 
-def _rules(policy: SnapshotPolicy, *, room: bool) -> Retention:
+def _effective_retention(policy: SnapshotPolicy, *, reserve_slot: bool) -> Retention:
     """The policy's, with Azure's limit per disk in view and room for one more where that is wanted."""
-    limit = policy.max_per_disk - room
+    limit = policy.max_per_disk - reserve_slot
     own = policy.keep.maximum
     return policy.keep.model_copy(update={"maximum": limit if own is None else min(limit, own)})
 
 
-def _no_room(plan: tuple[RetentionDecision, ...], policy: SnapshotPolicy) -> str:
+def _limit_reason(plan: tuple[RetentionDecision, ...], policy: SnapshotPolicy) -> str:
     staying = sum(not isinstance(decision, Remove) for decision in plan)
     if staying < policy.max_per_disk:
         return ""
-    return f"{staying} snapshots must stay and the limit is {policy.max_per_disk}: none can be made"
+    return f"{staying} snapshots must be kept and the limit is {policy.max_per_disk}: none can be taken"
 
 
-def _create(
-    disk: Disk, items: list[Item], policy: SnapshotPolicy, now: datetime, zone: tzinfo, owner: str
-) -> Create:
-    made_as, newest = choose_class(items, policy.keep, zone, now), _newest_good(items, now)
-    expires = now + policy.keep.ages[made_as]
-    tags = {OWNER_TAG: owner, CLASS_TAG: made_as, EXPIRES_TAG: f"{expires.astimezone(UTC):%Y-%m-%dT%H:%MZ}"}
+def _build_request(
+    disk: SourceDisk, items: list[Item], policy: SnapshotPolicy, now: datetime, zone: tzinfo, owner: str
+) -> SnapshotRequest:
+    retention_class, newest = choose_class(items, policy.keep, zone, now), _newest_good_time(items, now)
+    expires = now + policy.keep.ages[retention_class]
+    tags = {
+        OWNER_TAG: owner,
+        CLASS_TAG: retention_class,
+        EXPIRES_TAG: f"{expires.astimezone(UTC):%Y-%m-%dT%H:%MZ}",
+    }
     if newest is None:
-        because = "no good snapshot yet"
+        reason = "no good snapshot yet"
     else:
-        because = (
-            f"newest good is of {newest:%Y-%m-%d %H:%MZ}, due after {format_policy_duration(policy.every)}"
+        reason = (
+            f"newest good is from {newest:%Y-%m-%d %H:%MZ}, due after {format_policy_duration(policy.every)}"
         )
-    return Create(disk, snapshot_name(disk, now), made_as, tags, because)
+    return SnapshotRequest(disk, snapshot_name(disk, now), retention_class, tags, reason)

@@ -21,12 +21,12 @@ from shared.mongodb.freeze_port import Freezable
 
 log = logging.getLogger(__name__)
 
-_MARK = "snapshots/locked.json"
+_LOCK_RECORD = "snapshots/locked.json"
 _LEASE = timedelta(seconds=60)
-_TRIES = 5
+_UNLOCK_ATTEMPTS = 5
 
 
-class Frozen:
+class FreezeLock:
     """A lock that is held, as far as is known."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Frozen:
         """Whether the watchdog had to end it: what was copied since may not be one moment's."""
         return self._lost.is_set()
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         """The watchdog's word."""
         self._lost.set()
 
@@ -52,63 +52,63 @@ class Freezer:
     limit: timedelta = timedelta(seconds=90)
 
     @contextmanager
-    def frozen(self) -> Iterator[Frozen]:
+    def freeze(self) -> Iterator[FreezeLock]:
         """MongoDB locked. Raises `Locked` if anybody's lock is held already, `Refused`, `Unavailable`."""
         with self.state.lease("locks/freeze", duration=_LEASE):
             server = self.connect()
             if server.is_locked():
                 raise Locked("MongoDB is locked by somebody else", hint="db.fsyncUnlock() ends that.")
-            mark = {"at": self.clock.now().isoformat()}
-            self.state.replace(_MARK, json.dumps(mark).encode(), etag=None)
+            record = {"at": self.clock.now().isoformat()}
+            self.state.replace(_LOCK_RECORD, json.dumps(record).encode(), etag=None)
             try:
                 server.lock()
             except GroundcrewError as error:
                 if error.permanent:
-                    self.state.delete(_MARK)
+                    self.state.delete(_LOCK_RECORD)
                 # Otherwise the mark stays: the lock may be taken after its answer was given up.
                 raise
-            held = Frozen()
-            watchdog = threading.Timer(self.limit.total_seconds(), self._bark, (server, held))
+            lock = FreezeLock()
+            watchdog = threading.Timer(self.limit.total_seconds(), self._on_watchdog_timeout, (server, lock))
             watchdog.daemon = True
             watchdog.start()
             try:
-                yield held
+                yield lock
             finally:
                 watchdog.cancel()
-                self._thaw(server)
+                self._unlock(server)
 
-    def thaw_forgotten(self) -> str:
+    def unlock_stale(self) -> str:
         """Unlock what somebody who died left locked; what was done, or nothing.
 
         Raises `Unavailable` if MongoDB cannot be asked: then it is tried again at the next tick.
         """
         try:
-            mark, _ = self.state.read(_MARK)
+            record, _ = self.state.read(_LOCK_RECORD)
         except NotFound:
             return ""
         try:
             with self.state.lease("locks/freeze", duration=_LEASE):
-                self._thaw(self.connect())
+                self._unlock(self.connect())
         except Locked:
             return ""  # it is held by somebody alive
-        log.warning("freeze.forgotten", extra={"mark": mark.decode("utf-8", "replace")[:100]})
+        log.warning("freeze.stale_lock_released", extra={"mark": record.decode("utf-8", "replace")[:100]})
         return "unlocked MongoDB, which a run that died had left locked"
 
-    def _bark(self, server: Freezable, held: Frozen) -> None:
-        held.lose()
-        log.error("freeze.watchdog", extra={"seconds": self.limit.total_seconds()})
+    def _on_watchdog_timeout(self, server: Freezable, lock: FreezeLock) -> None:
+        lock.mark_lost()
+        log.error("freeze.watchdog_timeout", extra={"seconds": self.limit.total_seconds()})
         try:
             server.unlock()
         except GroundcrewError as error:
-            log.error("freeze.watchdog_failed", extra={"error": str(error)})  # noqa: TRY400
+            log.error("freeze.watchdog_unlock_failed", extra={"error": str(error)})  # noqa: TRY400
 
-    def _thaw(self, server: Freezable) -> None:
+    def _unlock(self, server: Freezable) -> None:
         """Unlock until the server says that it is unlocked, then remove the mark."""
         failure: GroundcrewError | None = None
-        for _ in range(_TRIES):
+        for _ in range(_UNLOCK_ATTEMPTS):
             try:
                 if not server.is_locked():
-                    self.state.delete(_MARK)
+                    self.state.delete(_LOCK_RECORD)
                     return
                 server.unlock()
             except GroundcrewError as error:

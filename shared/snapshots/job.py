@@ -25,9 +25,9 @@ from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from shared.retention.decide import Keep, Remove
 from shared.snapshots import decide as core
-from shared.snapshots.check.disks import OWNER, CheckDisks
-from shared.snapshots.decide import Create, SnapshotPlan
-from shared.snapshots.freeze import Freezer, Frozen
+from shared.snapshots.check.disks import OWNER, TestDiskReaper
+from shared.snapshots.decide import SnapshotPlan, SnapshotRequest
+from shared.snapshots.freeze import FreezeLock, Freezer
 
 if TYPE_CHECKING:
     from shared.policy import SnapshotPolicy
@@ -36,17 +36,17 @@ log = logging.getLogger(__name__)
 
 CONSISTENCY_TAG = "groundcrew-consistency"
 LOCKED, CRASH, OFF = "locked", "crash", "off"
-_NEXT = "snapshots/next.json"
-_LOOK_EVERY = timedelta(hours=1)
+_NEXT_RUN = "snapshots/next.json"
+_RUN_INTERVAL = timedelta(hours=1)
 _LEASE = timedelta(seconds=60)
 _HOLD = timedelta(minutes=15)
-_CALL = timedelta(seconds=45)
+_CALL_TIMEOUT = timedelta(seconds=45)
 # So young a snapshot counts as taken with the others.
-_TOGETHER = timedelta(minutes=30)
+_SAME_SET_WITHIN = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
-class Snapshots:
+class SnapshotDeps:
     """What the job needs. `machines` says whether the machine a disk belongs to is off."""
 
     disks: Disks
@@ -60,7 +60,7 @@ class Snapshots:
 
 
 @dataclass
-class Outcome:
+class SnapshotResult:
     """What was done: names of snapshots taken and removed, and a sentence for each failure."""
 
     plan: SnapshotPlan
@@ -70,128 +70,131 @@ class Outcome:
     note: str = ""
 
     def __str__(self) -> str:
-        kept = sum(isinstance(decision, Keep) for decision in self.plan.decisions)
-        text = f"{len(self.taken)} taken, {len(self.removed)} removed, {kept} kept"
+        keep_count = sum(isinstance(decision, Keep) for decision in self.plan.decisions)
+        text = f"{len(self.taken)} taken, {len(self.removed)} removed, {keep_count} kept"
         return "; ".join(filter(None, (self.note, text, *self.problems)))
 
 
-def survey(job: Snapshots) -> SnapshotPlan:
+def preview_cycle(job: SnapshotDeps) -> SnapshotPlan:
     """What would be taken, kept and removed now, with reasons. Changes nothing; one call per page."""
-    return _plan(job, job.disks.list(), job.disks.snapshots())
+    return _build_plan(job, job.disks.list(), job.disks.snapshots())
 
 
-def _plan(job: Snapshots, disks: Iterable[Disk], found: Iterable[Snapshot]) -> SnapshotPlan:
-    chosen = (core.Disk(disk.id, disk.name, disk.tags) for disk in disks)
+def _build_plan(job: SnapshotDeps, disks: Iterable[Disk], existing: Iterable[Snapshot]) -> SnapshotPlan:
+    chosen = (core.SourceDisk(disk.id, disk.name, disk.tags) for disk in disks)
     return core.plan_snapshots(
-        chosen, map(_as_core, found), job.policy, job.clock.now(), zone=job.zone, owner=OWNER
+        chosen, map(_to_disk_snapshot, existing), job.policy, job.clock.now(), zone=job.zone, owner=OWNER
     )
 
 
-def tick(job: Snapshots) -> str:
+def run_tick(job: SnapshotDeps) -> str:
     """What the timer does every few minutes: see that MongoDB is not left locked, and look once an hour.
 
     Returns what was done, in a sentence. Raises what kept it from looking at all.
     """
     try:
-        note = job.freezer.thaw_forgotten()
+        note = job.freezer.unlock_stale()
     except GroundcrewError as error:
-        _tell(job, Severity.CRITICAL, "MongoDB may be locked", f"{error}.", key="snapshots/locked")
+        _send_notice(job, Severity.CRITICAL, "MongoDB may be locked", f"{error}.", key="snapshots/locked")
         raise
     if note:
-        _tell(job, Severity.CRITICAL, "MongoDB was left locked", f"{note}.")
+        _send_notice(job, Severity.CRITICAL, "MongoDB was left locked", f"{note}.")
     now = job.clock.now()
-    if now < _next_look(job.state) and not _checks(job).is_due():
-        return note or "nothing to do: looked less than an hour ago"
+    if now < _next_run_time(job.state) and not _test_disk_reaper(job).is_due():
+        return note or "nothing to do: last run less than an hour ago"
     try:
-        outcome = cycle(job)
+        outcome = run_cycle(job)
     except Locked:
-        return note or "nothing to do: another run is at it"
+        return note or "skipped: another run is in progress"
     outcome.note = note
     return str(outcome)
 
 
-def cycle(job: Snapshots, *, take: bool = True, prune: bool = True) -> Outcome:
+def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> SnapshotResult:
     """Take what is due and remove what may go. Raises `Locked` if another run is at it."""
     with job.state.lease("locks/snapshots", duration=_LEASE) as lease:
         disks = job.disks.list()
-        found = {snapshot.id: snapshot for snapshot in job.disks.snapshots()}
-        plan = _plan(job, disks, found.values())
-        outcome = Outcome(plan)
+        existing = {snapshot.id: snapshot for snapshot in job.disks.snapshots()}
+        plan = _build_plan(job, disks, existing.values())
+        outcome = SnapshotResult(plan)
         if take:
-            due = [*plan.create, *_along(job, disks, found.values(), plan)]
-            _Taking(job, {disk.id: disk for disk in disks}, outcome).all(due)
-            full = (passed for passed in plan.passed if "must stay" in passed.because)
-            outcome.problems += [f"{passed.disk.name}: {passed.because}" for passed in full]
+            due = [*plan.create, *_companion_disks(job, disks, existing.values(), plan)]
+            _SnapshotTaker(job, {disk.id: disk for disk in disks}, outcome).take_all(due)
+            outcome.problems += [f"{s.disk.name}: {s.reason}" for s in plan.skipped if s.limit_reached]
         if prune:
-            _prune(job, plan, found, outcome, lease.check)
-            outcome.problems += _checks(job).remove_forgotten(disks, lease.check)[1]
-    _report(job, outcome)
+            _prune_snapshots(job, plan, existing, outcome, lease.check)
+            outcome.problems += _test_disk_reaper(job).remove_expired(disks, lease.check)[1]
+    _record_result(job, outcome)
     if take and prune and not outcome.problems:
-        job.state.replace(_NEXT, encode_json({"at": (job.clock.now() + _LOOK_EVERY).isoformat()}), etag=None)
+        job.state.replace(
+            _NEXT_RUN, encode_json({"at": (job.clock.now() + _RUN_INTERVAL).isoformat()}), etag=None
+        )
     return outcome
 
 
-def _along(
-    job: Snapshots, disks: Iterable[Disk], found: Iterable[Snapshot], plan: SnapshotPlan
-) -> Sequence[Create]:
+def _companion_disks(
+    job: SnapshotDeps, disks: Iterable[Disk], existing: Iterable[Snapshot], plan: SnapshotPlan
+) -> Sequence[SnapshotRequest]:
     """Disks that are not due but belong to the machine of one that is: a moment is of all or none."""
     if job.policy.lock == "never":
         return ()
     due = {create.disk.id for create in plan.create}
     machines = {disk.attached_to for disk in disks if disk.id in due and disk.attached_to}
-    beside = [disk for disk in disks if disk.attached_to in machines and disk.id not in due]
-    soon = job.policy.model_copy(update={"every": _TOGETHER})
-    return _plan(replace(job, policy=soon), beside, found).create if beside else ()
+    companions = [disk for disk in disks if disk.attached_to in machines and disk.id not in due]
+    soon = job.policy.model_copy(update={"every": _SAME_SET_WITHIN})
+    return _build_plan(replace(job, policy=soon), companions, existing).create if companions else ()
 
 
-def _checks(job: Snapshots) -> CheckDisks:
-    return CheckDisks(job.disks, job.state, job.clock)
+def _test_disk_reaper(job: SnapshotDeps) -> TestDiskReaper:
+    return TestDiskReaper(job.disks, job.state, job.clock)
 
 
-def _next_look(state: Blobs) -> datetime:
+def _next_run_time(state: Blobs) -> datetime:
     """When to look again; at once if that cannot be read."""
     try:
-        return parse_timestamp(decode_json(state.read(_NEXT)[0], _NEXT)["at"])
+        return parse_timestamp(decode_json(state.read(_NEXT_RUN)[0], _NEXT_RUN)["at"])
     except (NotFound, GroundcrewError, ValueError, KeyError):
         return datetime.min.replace(tzinfo=UTC)
 
 
-class _Taking:
+class _SnapshotTaker:
     """Takes snapshots, machine by machine, with MongoDB locked where policy says so."""
 
-    def __init__(self, job: Snapshots, disks: dict[str, Disk], outcome: Outcome) -> None:
+    def __init__(self, job: SnapshotDeps, disks: dict[str, Disk], outcome: SnapshotResult) -> None:
         self.job, self.disks, self.outcome = job, disks, outcome
 
-    def all(self, creates: Sequence[Create]) -> None:
+    def take_all(self, creates: Sequence[SnapshotRequest]) -> None:
         """A machine whose disks cannot be taken does not keep the others from theirs."""
-        ordered = sorted(creates, key=self._machine)
-        for machine, group in groupby(ordered, key=self._machine):
+        ordered = sorted(creates, key=self._machine_of)
+        for machine, group in groupby(ordered, key=self._machine_of):
             try:
-                self._of_one_machine(machine, list(group))
+                self._take_machine(machine, list(group))
             except GroundcrewError as error:
                 self.outcome.problems.append(str(error))
 
-    def _machine(self, create: Create) -> str:
+    def _machine_of(self, create: SnapshotRequest) -> str:
         return self.disks[create.disk.id].attached_to
 
-    def _of_one_machine(self, machine: str, creates: list[Create]) -> None:
-        how = self._how(machine, creates)
+    def _take_machine(self, machine: str, creates: list[SnapshotRequest]) -> None:
+        consistency = self._choose_consistency(machine, creates)
         holds = Holds(self.job.state, self.job.clock)
         holds.put("snapshots", "snapshots of disks", _HOLD)
         try:
-            with self.job.freezer.frozen() if how == LOCKED else nullcontext() as frozen:
-                made = [self._take(create, how) for create in creates]
-            if isinstance(frozen, Frozen) and frozen.lost:
-                self._mark_inconsistent([snapshot for snapshot in made if snapshot])
+            with self.job.freezer.freeze() if consistency == LOCKED else nullcontext() as lock:
+                created = [self._take_snapshot(create, consistency) for create in creates]
+            if isinstance(lock, FreezeLock) and lock.lost:
+                self._mark_crash_consistent([snapshot for snapshot in created if snapshot])
         finally:
             holds.release("snapshots")
 
-    def _how(self, machine: str, creates: list[Create]) -> str:
+    def _choose_consistency(self, machine: str, creates: list[SnapshotRequest]) -> str:
         """Whether to lock: policy says so, or several disks would be copied at several moments."""
-        wanted = self.job.policy.lock == "always" or (self.job.policy.lock == "auto" and len(creates) > 1)
+        lock_required = self.job.policy.lock == "always" or (
+            self.job.policy.lock == "auto" and len(creates) > 1
+        )
         if not machine:
             return OFF
-        if not wanted:
+        if not lock_required:
             return CRASH
         try:
             state = self.job.machines.state(machine)
@@ -200,31 +203,35 @@ class _Taking:
         # What is off writes nothing, and cannot be asked either.
         return LOCKED if state.power.billed or state.power.moving else OFF
 
-    def _take(self, create: Create, how: str) -> Snapshot | None:
-        tags = {**create.tags, CONSISTENCY_TAG: how}
+    def _take_snapshot(self, create: SnapshotRequest, consistency: str) -> Snapshot | None:
+        tags = {**create.tags, CONSISTENCY_TAG: consistency}
         try:
-            made = self.job.disks.create_snapshot(create.disk.id, create.name, tags, timeout=_CALL)
+            created = self.job.disks.create_snapshot(create.disk.id, create.name, tags, timeout=_CALL_TIMEOUT)
         except AlreadyExists:
             return None  # another run of the same second, or an answer that got lost
         except GroundcrewError as error:
             self.outcome.problems.append(str(error))
             return None
-        self.outcome.taken.append(made.name)
-        log.info("snapshots.taken", extra={"snapshot": made.name, "how": how, "because": create.because})
-        return made
+        self.outcome.taken.append(created.name)
+        log.info(
+            "snapshots.taken", extra={"snapshot": created.name, "how": consistency, "reason": create.reason}
+        )
+        return created
 
-    def _mark_inconsistent(self, made: Sequence[Snapshot]) -> None:
-        for snapshot in made:
+    def _mark_crash_consistent(self, created: Sequence[Snapshot]) -> None:
+        for snapshot in created:
             self.job.disks.set_tags(snapshot.id, {**snapshot.tags, CONSISTENCY_TAG: CRASH})
-        names = ", ".join(snapshot.name for snapshot in made)
-        self.outcome.problems.append(f"the lock of MongoDB was lost while these were taken: {names}")
+        names = ", ".join(snapshot.name for snapshot in created)
+        self.outcome.problems.append(
+            f"the MongoDB lock was released by the watchdog while these were taken: {names}"
+        )
 
 
-def _prune(
-    job: Snapshots,
+def _prune_snapshots(
+    job: SnapshotDeps,
     plan: SnapshotPlan,
-    found: dict[str, Snapshot],
-    outcome: Outcome,
+    existing: dict[str, Snapshot],
+    outcome: SnapshotResult,
     check: Callable[[], None],
 ) -> None:
     """Remove what the plan lets go, one by one, each looked at once more."""
@@ -232,9 +239,9 @@ def _prune(
         if not isinstance(decision, Remove):
             continue
         check()
-        listed = found[decision.item.name]
+        listed = existing[decision.item.name]
         try:
-            if not _may_still_go(job, listed):
+            if not _is_unchanged(job, listed):
                 outcome.problems.append(f"{listed.name} was changed meanwhile and stays")
                 continue
             job.disks.delete_snapshot(listed.id)
@@ -244,16 +251,16 @@ def _prune(
             outcome.problems.append(str(error))
             continue
         outcome.removed.append(listed.name)
-        log.info("snapshots.removed", extra={"snapshot": listed.name, "because": decision.reasons})
+        log.info("snapshots.removed", extra={"snapshot": listed.name, "reasons": decision.reasons})
 
 
-def _may_still_go(job: Snapshots, listed: Snapshot) -> bool:
+def _is_unchanged(job: SnapshotDeps, listed: Snapshot) -> bool:
     """Whether nothing was written on it since the listing, as a date until which to keep it."""
     fresh = job.disks.snapshot(listed.id)
     return (fresh.created, fresh.tags) == (listed.created, listed.tags)
 
 
-def _report(job: Snapshots, outcome: Outcome) -> None:
+def _record_result(job: SnapshotDeps, outcome: SnapshotResult) -> None:
     """On record and, if something went wrong, told."""
     if outcome.removed:
         trail = AuditTrail(job.state, job.clock)
@@ -263,19 +270,19 @@ def _report(job: Snapshots, outcome: Outcome) -> None:
     job.state.replace("snapshots/last.json", encode_json({**run, "problems": outcome.problems}), etag=None)
     if outcome.problems:
         text = "; ".join(outcome.problems)[:1500]
-        _tell(job, Severity.WARNING, "Snapshots are not as they should be", text, key="snapshots/problems")
+        _send_notice(job, Severity.WARNING, "Snapshots need attention", text, key="snapshots/problems")
 
 
-def _tell(job: Snapshots, severity: Severity, title: str, text: str, *, key: str = "") -> None:
+def _send_notice(job: SnapshotDeps, severity: Severity, title: str, text: str, *, key: str = "") -> None:
     try:
         hint = "See `groundcrew snapshots list`."
         job.notifications.notify(Notice(severity, title, text, hint, key=key, again=True))
     except GroundcrewError as error:
-        log.warning("snapshots.not_told", extra={"title": title, "error": str(error)})
+        log.warning("snapshots.notification_failed", extra={"title": title, "error": str(error)})
 
 
-def _as_core(snapshot: Snapshot) -> core.Snapshot:
-    return core.Snapshot(
+def _to_disk_snapshot(snapshot: Snapshot) -> core.DiskSnapshot:
+    return core.DiskSnapshot(
         snapshot.id,
         snapshot.name,
         snapshot.disk,

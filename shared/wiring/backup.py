@@ -65,7 +65,7 @@ def _never_offline() -> str:
 
 def _offline_reason() -> str:
     """Why the machine is off on purpose; empty without machines in the policy."""
-    from shared.power.availability import asleep
-    from shared.wiring.inventory import fleet
+    from shared.power.availability import offline_reason
+    from shared.wiring.inventory import inventory
 
-    return asleep(fleet()) if policy().power.machines else ""
+    return offline_reason(inventory()) if policy().power.machines else ""

@@ -12,10 +12,10 @@ from shared.settings import definitions
 from shared.settings.environment import environment
 from shared.snapshots import job as snapshots
 from shared.wiring.backup import backup as backup_wiring
-from shared.wiring.cost import cost as cost_wiring
+from shared.wiring.cost import cost_deps as cost_wiring
 from shared.wiring.deploy import run_if_enabled
-from shared.wiring.power import power as power_wiring
-from shared.wiring.snapshots import snapshots as snapshots_wiring
+from shared.wiring.power import power_deps as power_wiring
+from shared.wiring.snapshots import snapshot_deps as snapshots_wiring
 
 
 def overdue_jobs() -> dict[str, Callable[[], str]]:
@@ -26,11 +26,11 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     }
     if environment().values.get(definitions.SUBSCRIPTION.name):
         found["power"] = _power
-        found["snapshots"] = lambda: str(snapshots.tick(snapshots_wiring()))
-        found["cost"] = lambda: str(cost.weekly(cost_wiring()))
+        found["snapshots"] = lambda: str(snapshots.run_tick(snapshots_wiring()))
+        found["cost"] = lambda: str(cost.report_week(cost_wiring()))
     return found
 
 
 def _power() -> str:
-    outcomes = power.tick(power_wiring())
+    outcomes = power.run_tick(power_wiring())
     return "; ".join(f"{o.machine}: {o.error or o.done}" for o in outcomes) or "no machines"

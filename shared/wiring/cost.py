@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, environment
 from shared.wiring import azure, clock, policy, state
-from shared.wiring.inventory import fleet
+from shared.wiring.inventory import inventory
 from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.cloud.prices import Prices
-    from shared.cost.job import Cost
+    from shared.cost.job import CostDeps
     from shared.cost.price_cache import PriceCache
 
 
 @cache
-def cost() -> Cost:
+def cost_deps() -> CostDeps:
     """All that the report needs. Raises UsageError with every bad setting."""
-    from shared.cost.job import Cost
+    from shared.cost.job import CostDeps
 
     read = all_or_nothing(
-        fleet=fleet,
+        inventory=inventory,
         disks=azure.disks,
         addresses=azure.addresses,
         notifier=notifier,
-        prices=prices,
+        prices=list_prices,
     )
-    return Cost(cache=price_cache(), **read)
+    return CostDeps(cache=price_cache(), **read)
 
 
 @cache
-def prices() -> Prices:
+def list_prices() -> Prices:
     """List prices in policy's currency. Raises UsageError."""
     from shared.adapters.azure_prices import connect
 

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.cloud.machines import PowerSwitch
-    from shared.power.inventory import Fleet
+    from shared.power.inventory import Inventory
 
 
 @cache
-def fleet(*, asks: bool = True) -> Fleet:
+def inventory(*, asks: bool = True) -> Inventory:
     """What power sees; only the kinds of machine that policy names are asked for, and none without `asks`."""
     from shared.policy import days_off
-    from shared.power.inventory import Fleet
+    from shared.power.inventory import Inventory
 
     read = all_or_nothing(switches=_switches if asks else dict, state=state, policy=policy, backups=backups)
     at = daily_time(timer_schedule("nightly_backup"))
-    return Fleet(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
+    return Inventory(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 
 
 def _switches() -> Mapping[str, PowerSwitch]:

@@ -9,26 +9,26 @@ from zoneinfo import ZoneInfo
 from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, environment, parse_setting
 from shared.wiring import azure, clock, policy, state
-from shared.wiring.inventory import fleet
+from shared.wiring.inventory import inventory
 from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.health.ports import Probe
-    from shared.power.reconcile import Power
-    from shared.power.wake import Wake
+    from shared.power.reconcile import PowerDeps
+    from shared.power.wake import WakeDeps
 
 
 @cache
-def power() -> Power:
+def power_deps() -> PowerDeps:
     """All that power needs. Raises UsageError with every bad setting."""
-    from shared.power.reconcile import Power
+    from shared.power.reconcile import PowerDeps
 
-    read = all_or_nothing(fleet=fleet, notifications=notifier, probes=probes)
-    guests = azure.machines() if "vm" in read["fleet"].switches else None
-    return Power(guests=guests, begin_backup=_begin_backup, **read)
+    read = all_or_nothing(inventory=inventory, notifications=notifier, probes=health_probes)
+    guests = azure.machines() if "vm" in read["inventory"].switches else None
+    return PowerDeps(guests=guests, begin_backup=_begin_backup, **read)
 
 
-def probes() -> tuple[Probe, ...]:
+def health_probes() -> tuple[Probe, ...]:
     """How to see whether the server is well: its nodes and Rocket.Chat's own answer, as far as it is set."""
     env = environment()
     found: list[Probe] = []
@@ -45,15 +45,15 @@ def probes() -> tuple[Probe, ...]:
 
 
 @cache
-def wake() -> Wake:
+def wake_deps() -> WakeDeps:
     """What the wake page needs."""
     from shared.power import job
-    from shared.power.wake import Wake
+    from shared.power.wake import WakeDeps
 
-    return Wake(
-        survey=lambda: job.survey(power()),
-        order=lambda machine, text, by: job.order(power(), machine, text, by=by),
-        tick=lambda: job.tick(power()),
+    return WakeDeps(
+        survey=lambda: job.preview_tick(power_deps()),
+        order=lambda machine, text, by: job.place_order(power_deps(), machine, text, by=by),
+        tick=lambda: job.run_tick(power_deps()),
         state=state(),
         clock=clock(),
         zone=ZoneInfo(policy().timezone),

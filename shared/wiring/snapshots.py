@@ -13,41 +13,41 @@ from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.mongodb.freeze_port import Freezable
-    from shared.snapshots.check.job import Checks
-    from shared.snapshots.job import Snapshots
+    from shared.snapshots.check.job import CheckDeps
+    from shared.snapshots.job import SnapshotDeps
 
 
 @cache
-def snapshots() -> Snapshots:
+def snapshot_deps() -> SnapshotDeps:
     """All that the job needs; MongoDB is connected to only if it is to be locked. Raises UsageError."""
     from shared.snapshots.freeze import Freezer
-    from shared.snapshots.job import Snapshots
+    from shared.snapshots.job import SnapshotDeps
 
     read = all_or_nothing(
         disks=azure.disks, machines=azure.machines, state=state, notifications=notifier, policy=policy
     )
     rules = read.pop("policy")
     freezer = Freezer(_freezable, read["state"], clock())
-    return Snapshots(
+    return SnapshotDeps(
         clock=clock(), freezer=freezer, policy=rules.snapshots, zone=ZoneInfo(rules.timezone), **read
     )
 
 
 @cache
-def checks() -> Checks:
+def check_deps() -> CheckDeps:
     """All that the check of snapshots needs. Raises UsageError."""
-    from shared.snapshots.check.job import Checks
-    from shared.wiring.cost import prices
+    from shared.snapshots.check.job import CheckDeps
+    from shared.wiring.cost import list_prices
 
-    read = all_or_nothing(disks=azure.disks, prices=prices, state=state, notifications=notifier)
-    return Checks(clock=clock(), **read)
+    read = all_or_nothing(disks=azure.disks, prices=list_prices, state=state, notifications=notifier)
+    return CheckDeps(clock=clock(), **read)
 
 
-def weekly_check() -> str:
+def run_weekly_check() -> str:
     """The check of the week, if policy wants one; what was done, or nothing."""
     from shared.snapshots.check import job as snapshot_check
 
-    return snapshot_check.weekly(checks()) if policy().snapshots.check == "weekly" else ""
+    return snapshot_check.run_weekly_check(check_deps()) if policy().snapshots.check == "weekly" else ""
 
 
 @cache

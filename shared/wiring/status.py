@@ -21,9 +21,10 @@ def read_status() -> dict[str, Any]:
 
 
 def _machines() -> list[dict[str, str]]:
-    from shared.power.job import survey
-    from shared.wiring.power import power
+    from shared.power.job import preview_tick
+    from shared.wiring.power import power_deps
 
     return [
-        {"machine": o.machine, "state": str(o.state), "decision": str(o.decision)} for o in survey(power())
+        {"machine": o.machine, "state": str(o.state), "decision": str(o.decision)}
+        for o in preview_tick(power_deps())
     ]

@@ -66,9 +66,9 @@ def test_a_server_without_the_lock_refuses_and_leaves_no_mark_behind(embedded: M
     clock = ManualClock()
     blobs = MemoryBlobs(clock)
     freezer = Freezer(lambda: server, blobs, clock, timedelta(seconds=5))
-    with pytest.raises(Refused, match="does not lock"), freezer.frozen():
+    with pytest.raises(Refused, match="does not lock"), freezer.freeze():
         pytest.fail("it said that it is locked")
-    assert freezer.thaw_forgotten() == ""
+    assert freezer.unlock_stale() == ""
     assert not server.unlock()
     assert not server.is_locked()
     server.close()

@@ -12,23 +12,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.cloud.billing import hours
-from shared.cost.decide import report
-from shared.cost.model import Commitment, CostReport, MachineUse, Price, Prices, Run, Standing, hours_run
-from shared.cost.render import report_text
+from shared.cloud.billing import to_hours
+from shared.cost.decide import compute_report
+from shared.cost.model import (
+    Commitment,
+    CostReport,
+    FixedCost,
+    MachineUse,
+    PriceBook,
+    UnitPrice,
+    UsageSpan,
+    sum_hours_run,
+)
+from shared.cost.render import render_report
 from shared.policy import CostPolicy
 from shared.policy.values import parse_window
-from shared.power.schedule import Calendar
+from shared.power.schedule import Schedule
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cost"
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 3, 1, 23, tzinfo=UTC)  # midnight in Berlin
 WEEK = timedelta(days=7)
 MONTH_BEGAN, MONTH_ENDS = datetime(2026, 2, 28, 23, tzinfo=UTC), datetime(2026, 3, 31, 22, tzinfo=UTC)
-CALENDAR = Calendar(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),))
+CALENDAR = Schedule(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),))
 SIZE = "Standard_D4ads_v5"
-PRICES = Prices(
-    machines={SIZE: Price(Decimal("0.222")), "Standard_D4as_v5": Price(Decimal("0.198"))},
+PRICES = PriceBook(
+    machines={SIZE: UnitPrice(Decimal("0.222")), "Standard_D4as_v5": UnitPrice(Decimal("0.198"))},
     commitments={
         SIZE: (
             Commitment("reservation", 1, Decimal("0.131")),
@@ -36,25 +45,27 @@ PRICES = Prices(
             Commitment("savings plan", 1, Decimal("0.156")),
         )
     },
-    standing={
-        "Premium SSD P10": Price(Decimal("19.71"), "month"),
-        "Standard IPv4": Price(Decimal("0.005")),
-        "Snapshot LRS": Price(Decimal("0.05"), "month"),
+    fixed_costs={
+        "Premium SSD P10": UnitPrice(Decimal("19.71"), "month"),
+        "Standard IPv4": UnitPrice(Decimal("0.005")),
+        "Snapshot LRS": UnitPrice(Decimal("0.05"), "month"),
     },
 )
 THINGS = (
-    Standing("rocketchat-os", "disk", "Premium SSD P10"),
-    Standing("rocketchat-data-old", "disk", "Premium SSD P10", used=False),
-    Standing("rocketchat-ip", "address", "Standard IPv4"),
-    Standing("14 snapshots", "snapshot", "Snapshot LRS", Decimal(90)),
+    FixedCost("rocketchat-os", "disk", "Premium SSD P10"),
+    FixedCost("rocketchat-data-old", "disk", "Premium SSD P10", used=False),
+    FixedCost("rocketchat-ip", "address", "Standard IPv4"),
+    FixedCost("14 snapshots", "snapshot", "Snapshot LRS", Decimal(90)),
 )
 POLICY = CostPolicy(currency="EUR", budget=150)
 
 
-def office_runs() -> tuple[Run, ...]:
+def office_runs() -> tuple[UsageSpan, ...]:
     """Monday to Friday 7 to 19 in Berlin, with an evening on Wednesday that nobody asked for."""
     days = [MONDAY + timedelta(days=day, hours=7) for day in range(5)]
-    return tuple(Run(day, day + timedelta(hours=15 if index == 2 else 12)) for index, day in enumerate(days))
+    return tuple(
+        UsageSpan(day, day + timedelta(hours=15 if index == 2 else 12)) for index, day in enumerate(days)
+    )
 
 
 def use(**changes: object) -> MachineUse:
@@ -70,23 +81,23 @@ def use(**changes: object) -> MachineUse:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def week(*uses: MachineUse, prices: Prices = PRICES, policy: CostPolicy = POLICY) -> CostReport:
-    return report(uses or (use(),), THINGS, prices, policy, MONDAY, MONDAY + WEEK, MONTH_BEGAN)
+def week(*uses: MachineUse, prices: PriceBook = PRICES, policy: CostPolicy = POLICY) -> CostReport:
+    return compute_report(uses or (use(),), THINGS, prices, policy, MONDAY, MONDAY + WEEK, MONTH_BEGAN)
 
 
 def test_the_report_of_a_week_is_the_golden_one() -> None:
-    assert report_text(week(), BERLIN) == (GOLDEN / "week.txt").read_text(encoding="utf-8")
+    assert render_report(week(), BERLIN) == (GOLDEN / "week.txt").read_text(encoding="utf-8")
 
 
 def test_the_report_with_missing_prices_says_so_and_guesses_nothing() -> None:
-    partial = Prices(machines={}, standing={"Standard IPv4": Price(Decimal("0.005"))})
-    text = report_text(week(prices=partial), BERLIN)
+    partial = PriceBook(machines={}, fixed_costs={"Standard IPv4": UnitPrice(Decimal("0.005"))})
+    text = render_report(week(prices=partial), BERLIN)
     assert text == (GOLDEN / "missing.txt").read_text(encoding="utf-8")
 
 
 def test_hours_and_money_of_the_week_add_up() -> None:
     (machine,) = week().machines
-    assert (machine.hours, machine.hours_saved, machine.hours_beyond) == (63, 105, 3)
+    assert (machine.hours, machine.hours_saved, machine.hours_unscheduled) == (63, 105, 3)
     assert machine.cost == Decimal("13.986")
     assert machine.saved == Decimal("23.31")
     # 63 h so far and seventeen days of twelve hours to come: March 9 to 31.
@@ -95,17 +106,17 @@ def test_hours_and_money_of_the_week_add_up() -> None:
 
 def test_the_forecast_adds_what_is_paid_for_while_stopped() -> None:
     made = week()
-    standing = 2 * Decimal("19.71") + Decimal("0.005") * 730 + Decimal("0.05") * 90
-    assert sum(filter(None, made.standing.values())) == standing
-    assert made.forecast == made.machines[0].month_forecast + standing  # type: ignore[operator]
+    fixed_costs = 2 * Decimal("19.71") + Decimal("0.005") * 730 + Decimal("0.05") * 90
+    assert sum(filter(None, made.fixed_costs.values())) == fixed_costs
+    assert made.forecast == made.machines[0].month_forecast + fixed_costs  # type: ignore[operator]
 
 
 def test_one_missing_price_of_a_disk_takes_the_forecast_but_not_the_rest() -> None:
-    standing = dict(PRICES.standing)
-    del standing["Premium SSD P10"]
-    made = week(prices=replace(PRICES, standing=standing))
+    fixed_costs = dict(PRICES.fixed_costs)
+    del fixed_costs["Premium SSD P10"]
+    made = week(prices=replace(PRICES, fixed_costs=fixed_costs))
     assert (made.forecast, made.missing) == (None, ("Premium SSD P10",))
-    assert made.standing == {"disk": None, "address": Decimal("3.65"), "snapshot": Decimal("4.5")}
+    assert made.fixed_costs == {"disk": None, "address": Decimal("3.65"), "snapshot": Decimal("4.5")}
     assert made.machines[0].cost == Decimal("13.986")
 
 
@@ -123,14 +134,14 @@ def test_a_commitment_is_worth_it_exactly_when_the_schedule_exceeds_its_break_ev
     year = timedelta(hours=weekly * 8760 / 168)
     prices = replace(PRICES, commitments={SIZE: (Commitment("reservation", 1, Decimal(hourly)),)})
     (offer,) = week(use(year_ahead=year), prices=prices).offers
-    as_you_go, committed = hours(year) * Decimal("0.222"), 8760 * Decimal(hourly)
+    as_you_go, committed = to_hours(year) * Decimal("0.222"), 8760 * Decimal(hourly)
     assert offer.is_worth_it == (as_you_go > committed)
     assert offer.is_worth_it == (offer.hours_a_week > offer.break_even)
     assert abs(offer.monthly_difference * 12 - (as_you_go - committed)) < Decimal("0.001")
 
 
 def test_a_machine_that_always_runs_is_told_to_reserve_or_to_get_a_schedule() -> None:
-    always = use(runs=(Run(MONTH_BEGAN),), scheduled=WEEK, year_ahead=timedelta(days=365))
+    always = use(runs=(UsageSpan(MONTH_BEGAN),), scheduled=WEEK, year_ahead=timedelta(days=365))
     changes = [saving.change for saving in week(always).savings]
     assert changes == [
         "Take the reservation of 3 years for rocketchat",
@@ -141,15 +152,15 @@ def test_a_machine_that_always_runs_is_told_to_reserve_or_to_get_a_schedule() ->
 
 def test_nothing_is_advised_that_saves_nothing() -> None:
     thrifty = use(runs=office_runs()[:2], alternatives=("Standard_D4ads_v5",))
-    made = report(
+    made = compute_report(
         (thrifty,), THINGS[:1], replace(PRICES, commitments={}), POLICY, MONDAY, MONDAY + WEEK, MONTH_BEGAN
     )
     assert made.savings == ()
 
 
 def test_above_and_below_the_budget_are_told_apart() -> None:
-    assert "ABOVE the budget of 50.00" in report_text(week(policy=CostPolicy(budget=50)))
-    assert "budget" not in report_text(week(policy=CostPolicy()))
+    assert "ABOVE the budget of 50.00" in render_report(week(policy=CostPolicy(budget=50)))
+    assert "budget" not in render_report(week(policy=CostPolicy()))
 
 
 spans = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300) | st.none()), max_size=8)
@@ -161,9 +172,9 @@ def test_hours_run_count_every_hour_once(
     drawn: list[tuple[int, int | None]], begin: int, length: int
 ) -> None:
     moment = [MONDAY + timedelta(hours=hour) for hour in range(700)]
-    runs = [Run(moment[a], None if n is None else moment[a + n]) for a, n in drawn]
+    runs = [UsageSpan(moment[a], None if n is None else moment[a + n]) for a, n in drawn]
     expected = sum(
         any(a <= hour and (n is None or hour < a + n) for a, n in drawn)
         for hour in range(begin, begin + length)
     )
-    assert hours_run(runs, moment[begin], moment[begin + length]) == expected
+    assert sum_hours_run(runs, moment[begin], moment[begin + length]) == expected

@@ -9,7 +9,7 @@ import pytest
 
 from local.fakes.compute import MemoryAddresses, MemoryDisks
 from local.fakes.prices import MemoryPrices
-from shared.cloud.disk_meters import meter_of
+from shared.cloud.disk_meters import disk_meter_name
 from shared.cloud.disks import Disk
 from shared.cloud.prices import Price, PriceKind
 from shared.cost import job as cost
@@ -53,7 +53,7 @@ def job(world, at):
     return make_job(world, MemoryPrices(PRICES))
 
 
-def make_job(world, prices) -> cost.Cost:
+def make_job(world, prices) -> cost.CostDeps:
     disks = MemoryDisks(world.clock)
     disk = disks.add_disk("data", attached_to=world.id)
     disks.add_disk("forgotten")
@@ -62,17 +62,17 @@ def make_job(world, prices) -> cost.Cost:
     cache = PriceCache(world.state, world.clock)
     addresses = MemoryAddresses()
     addresses.add("chat-ip", used=True)
-    return cost.Cost(world.job().fleet, disks, addresses, prices, cache, world.notifications)
+    return cost.CostDeps(world.job().inventory, disks, addresses, prices, cache, world.notifications)
 
 
 def test_the_report_of_a_week_to_the_cent(job, at) -> None:
-    result = cost.make(job, *cost.last_week(job.fleet.clock.now(), job.zone))
+    result = cost.build_report(job, *cost.last_full_week(job.inventory.clock.now(), job.zone))
     (machine,) = result.report.machines
     # Five days from 7:00 to 19:00, and the minutes until a tick saw the end.
     assert Decimal(60) <= machine.hours <= Decimal("60.5")
     assert machine.hours + machine.hours_saved == 168
     assert machine.cost == machine.hours * Decimal("0.20")
-    assert result.report.standing == {
+    assert result.report.fixed_costs == {
         "disk": Decimal(40),
         "snapshot": Decimal("6.40"),
         "address": Decimal("3.650"),
@@ -98,9 +98,9 @@ def test_an_address_counts_if_it_is_kept_while_nothing_runs(job) -> None:
     job.addresses.add("old-ip", sku="Basic")
     job.addresses.add("dynamic-ip", static=False, used=True)
     job.addresses.add("v6-ip", version=6, used=True)
-    result = cost.make(job, *cost.last_week(job.fleet.clock.now(), job.zone))
+    result = cost.build_report(job, *cost.last_full_week(job.inventory.clock.now(), job.zone))
     assert result.report.missing == ("Basic IPv4 Static Public IP",)
-    assert result.report.standing["address"] is None
+    assert result.report.fixed_costs["address"] is None
     assert any("forgotten-ip" in saving.change for saving in result.report.savings)
     assert not any("chat-ip" in saving.change for saving in result.report.savings)
 
@@ -108,18 +108,18 @@ def test_an_address_counts_if_it_is_kept_while_nothing_runs(job) -> None:
 @pytest.mark.parametrize("error", [Refused("no right to list"), Unavailable("no answer")], ids=["403", "503"])
 def test_addresses_that_cannot_be_listed_are_said_and_the_report_is_made(job, error) -> None:
     job.addresses.failure = error
-    result = cost.make(job, *cost.last_week(job.fleet.clock.now(), job.zone))
-    assert "address" not in result.report.standing
+    result = cost.build_report(job, *cost.last_full_week(job.inventory.clock.now(), job.zone))
+    assert "address" not in result.report.fixed_costs
     assert f"could not be listed ({error.message})" in result.text(job.zone)
 
 
 def test_a_week_is_told_once_and_made_up_on_the_day_after(job, world) -> None:
-    assert "told" in cost.weekly(job)
+    assert "sent report" in cost.report_week(job)
     for _ in range(6):
         world.clock.advance(timedelta(hours=20))
-        assert "nothing to do" in cost.weekly(job)
+        assert "nothing to do" in cost.report_week(job)
     world.clock.advance(timedelta(days=3))  # the timer missed the Monday
-    assert "told" in cost.weekly(job)
+    assert "sent report" in cost.report_week(job)
     titles = [title for title in world.notifications.titles if title.startswith("Cost of")]
     assert titles == [
         "Cost of Mon 2026-03-02 to Sun 2026-03-08, in EUR",
@@ -130,14 +130,14 @@ def test_a_week_is_told_once_and_made_up_on_the_day_after(job, world) -> None:
 def test_a_report_that_nobody_could_be_told_is_told_later(job, world) -> None:
     world.notifications.down = True
     with pytest.raises(Unavailable):
-        cost.weekly(job)
+        cost.report_week(job)
     world.notifications.down = False
-    assert "told" in cost.weekly(job)
+    assert "sent report" in cost.report_week(job)
 
 
 def test_missing_prices_are_said_and_nothing_is_guessed(job, world) -> None:
     job = make_job(world, MemoryPrices([p for p in PRICES if "D4ads" not in p.item]))
-    result = cost.make(job, *cost.last_week(world.clock.now(), job.zone))
+    result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
     assert result.report.missing == (SIZE,)
     assert (result.report.machines[0].cost, result.report.forecast) == (None, None)
     assert result.report.machines[0].hours > 0
@@ -167,17 +167,17 @@ class Down:
 
 
 def test_prices_that_cannot_be_had_now_are_old_ones_with_their_age_or_none(job, world) -> None:
-    span = cost.last_week(world.clock.now(), job.zone)
+    span = cost.last_full_week(world.clock.now(), job.zone)
     job.__dict__["prices"] = Down(job.cache)
-    assert SIZE in cost.make(job, *span).report.missing
+    assert SIZE in cost.build_report(job, *span).report.missing
     job.__dict__["prices"] = Down(job.cache, up=True)
-    assert not cost.make(job, *span).report.missing
+    assert not cost.build_report(job, *span).report.missing
     job.__dict__["prices"] = Down(job.cache)
     world.clock.advance(timedelta(days=6))
-    assert not cost.make(job, *span).report.missing
-    assert not any("Prices are of" in note for note in cost.make(job, *span).notes)
+    assert not cost.build_report(job, *span).report.missing
+    assert not any("Prices are of" in note for note in cost.build_report(job, *span).notes)
     world.clock.advance(timedelta(days=2))
-    late = cost.make(job, *span)
+    late = cost.build_report(job, *span)
     assert not late.report.missing
     assert "Prices are of 2026-03-09: newer ones could not be had." in late.notes
 
@@ -188,7 +188,7 @@ def test_hours_that_nobody_saw_are_said(world, at) -> None:
     world.tick()
     world.clock.set(at("8:00", 9))
     job = make_job(world, MemoryPrices(PRICES))
-    result = cost.make(job, *cost.last_week(world.clock.now(), job.zone))
+    result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
     assert any("the ledger knows nothing for 3 d 12 h" in note for note in result.notes)
 
 
@@ -205,4 +205,4 @@ def test_hours_that_nobody_saw_are_said(world, at) -> None:
     ],
 )
 def test_a_disk_is_billed_by_its_tier(sku: str, size_gb: int, tier: str, meter: str) -> None:
-    assert meter_of(Disk("id", "d", "g", "westeurope", sku, size_gb, tier=tier)) == meter
+    assert disk_meter_name(Disk("id", "d", "g", "westeurope", sku, size_gb, tier=tier)) == meter

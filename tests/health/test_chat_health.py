@@ -55,8 +55,8 @@ def test_the_paths_follow_the_version(chat: Chat, url: str, version: str, asked:
     chat.answers = dict.fromkeys(asked, (200, "ok"))
     chat.answers["/api/info"] = (200, f'{{"success": true, "version": "{version}"}}')
     health = connect(url + "/").check()
-    assert (health.well, chat.asked) == (True, ["/api/info", *asked])
-    assert ".".join(version.split(".")[:2]) in health.found
+    assert (health.healthy, chat.asked) == (True, ["/api/info", *asked])
+    assert ".".join(version.split(".")[:2]) in health.message
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def test_a_server_that_is_not_ready_is_unwell_and_the_path_is_named(
     chat.answers = {"/api/info": (200, '{"version": "8.2"}'), "/livez": (200, ""), "/readyz": (200, "")}
     chat.answers[path] = answer
     health = connect(url).check()
-    assert not health.well
-    assert health.found == f"{path} answers {answer[0]}"
+    assert not health.healthy
+    assert health.message == f"{path} answers {answer[0]}"
 
 
 def test_a_server_that_is_not_there_is_unwell_and_nothing_is_raised() -> None:
     with Served(Chat().application) as served:
         gone = served.url
     health = connect(gone).check()
-    assert not health.well
-    assert "127.0.0.1" not in health.found
+    assert not health.healthy
+    assert "127.0.0.1" not in health.message
 
 
 def test_an_unknown_version_is_asked_the_newer_way() -> None:

@@ -48,27 +48,27 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 
 def test_a_ready_node_is_well(stage: Stage) -> None:
     look = stage.probe.check()
-    assert (look.well, look.found) == (True, "the node is ready")
+    assert (look.healthy, look.message) == (True, "the node is ready")
 
 
 @pytest.mark.parametrize("ready", ["False", "Unknown"])
 def test_one_node_of_several_that_is_not_ready_is_named_and_unwell(stage: Stage, ready: str) -> None:
     stage.put(node("second", "True"))
-    assert stage.probe.check().found == "2 nodes are ready"
+    assert stage.probe.check().message == "2 nodes are ready"
     stage.put(node("third", ready))
     look = stage.probe.check()
-    assert (look.well, look.found) == (False, "not ready: third")
+    assert (look.healthy, look.message) == (False, "not ready: third")
 
 
 def test_a_node_under_pressure_is_ready_and_that_is_told(stage: Stage) -> None:
     stage.put(node("second", "True", "DiskPressure"))
     look = stage.probe.check()
-    assert (look.well, look.found) == (True, "2 nodes are ready; second has DiskPressure")
+    assert (look.healthy, look.message) == (True, "2 nodes are ready; second has DiskPressure")
 
 
 def test_no_node_at_all_is_unwell() -> None:
     look = NodeHealth(MemoryCluster(NAMESPACE)).check()
-    assert (look.well, look.found) == (False, "the cluster has no node")
+    assert (look.healthy, look.message) == (False, "the cluster has no node")
 
 
 def test_a_cluster_that_does_not_answer_is_unwell_and_nothing_is_raised(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_a_cluster_that_does_not_answer_is_unwell_and_nothing_is_raised(tmp_path
         kubeconfig = server.kubeconfig(tmp_path / "kubeconfig").read_text()
         address = server.url
     look = NodeHealth(connect(Secret(kubeconfig), NAMESPACE)).check()
-    assert not look.well
-    assert "does not answer" in look.found
-    assert address not in look.found
+    assert not look.healthy
+    assert "does not answer" in look.message
+    assert address not in look.message
 
 
 def test_a_right_that_is_missing_does_not_make_the_server_unwell_and_is_told(tmp_path: Path) -> None:
@@ -86,13 +86,13 @@ def test_a_right_that_is_missing_does_not_make_the_server_unwell_and_is_told(tmp
         token = server.token_for("nobody", NAMESPACE)
         kubeconfig = server.kubeconfig(tmp_path / "kubeconfig", token=token).read_text()
         look = NodeHealth(connect(Secret(kubeconfig), NAMESPACE)).check()
-    assert look.well
-    assert "were not looked at" in look.found
-    assert token not in look.found
+    assert look.healthy
+    assert "were not checked" in look.message
+    assert token not in look.message
 
 
 @pytest.mark.parametrize("error", [Refused("no right"), Unavailable("no answer")], ids=["refused", "away"])
 def test_the_fake_and_the_adapter_agree_on_what_a_failure_means(error: Exception) -> None:
     fake = MemoryCluster(NAMESPACE)
     fake.failures.append(error)
-    assert NodeHealth(fake).check().well is isinstance(error, Refused)
+    assert NodeHealth(fake).check().healthy is isinstance(error, Refused)

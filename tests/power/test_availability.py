@@ -9,11 +9,11 @@ import pytest
 from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
-from shared.power.availability import asleep
+from shared.power.availability import offline_reason
 
 
 def look(world, plan: FaultPlan | None = None) -> str:
-    return asleep(world.job(plan).fleet)
+    return offline_reason(world.job(plan).inventory)
 
 
 def test_a_machine_that_is_off_by_its_calendar_is_asleep_and_the_reason_is_told(world, at) -> None:

@@ -15,17 +15,17 @@ import pytest
 from shared.kernel.errors import UsageError
 from shared.policy import MachinePolicy, PowerPolicy
 from shared.policy.values import parse_window
-from shared.power.attempts import Act, Attempt, observed, remembered, verdict
-from shared.power.decide import decide
-from shared.power.model import BackupNeed, Decision, Situation, State, calendar_of
+from shared.power.attempts import Act, Attempt, append_attempt, reconcile_history, retry_verdict
+from shared.power.decide import decide_power
+from shared.power.model import BackupNeed, PowerDecision, PowerStatus, Situation, schedule_for
 from shared.power.overrides import Override, parse_override
-from shared.power.schedule import Calendar
+from shared.power.schedule import Schedule
 from shared.records.hold import Hold
 
 BERLIN = ZoneInfo("Europe/Berlin")
 RULES = PowerPolicy()
-CALENDAR = Calendar(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),))
-NIGHT, DAY = Situation(State.DEALLOCATED, CALENDAR), Situation(State.RUNNING, CALENDAR)
+CALENDAR = Schedule(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),))
+NIGHT, DAY = Situation(PowerStatus.DEALLOCATED, CALENDAR), Situation(PowerStatus.RUNNING, CALENDAR)
 
 
 def at(clock: str, day: int = 2) -> datetime:
@@ -43,28 +43,28 @@ WARNED = attempt(Act.WARN, "off@2026-03-02T18:00:00Z", at("18:40"))
 
 
 def test_at_the_start_of_a_window_it_is_started_with_the_reason() -> None:
-    decision = decide(NIGHT, RULES, at("7:00"))
+    decision = decide_power(NIGHT, RULES, at("7:00"))
     assert decision.act is Act.START
     assert decision.id == "up@2026-03-02T06:00:00Z"
-    assert decision.wanted_up
+    assert decision.desired_up
     assert decision.next_change == at("19:00")
-    assert str(decision) == "start: calendar: up since Mon 2026-03-02 07:00 until Mon 2026-03-02 19:00"
+    assert str(decision) == "start: schedule: up since Mon 2026-03-02 07:00 until Mon 2026-03-02 19:00"
 
 
 def test_a_missed_start_is_made_up_hours_later_and_a_start_on_record_is_not_repeated() -> None:
-    assert decide(NIGHT, RULES, at("11:37")).act is Act.START
-    again = decide(replace(NIGHT, history=(replace(STARTED, outcome="issued"),)), RULES, at("7:00"))
+    assert decide_power(NIGHT, RULES, at("11:37")).act is Act.START
+    again = decide_power(replace(NIGHT, history=(replace(STARTED, outcome="issued"),)), RULES, at("7:00"))
     assert again.act is Act.WAIT
     assert again.not_before == at("7:15")
 
 
 def test_a_start_without_effect_is_tried_again_after_settling_and_a_pause() -> None:
     situation = replace(NIGHT, history=(replace(STARTED, outcome="issued"),))
-    assert decide(situation, RULES, at("7:19")).act is Act.WAIT
-    retried = decide(situation, RULES, at("7:20"))
+    assert decide_power(situation, RULES, at("7:19")).act is Act.WAIT
+    retried = decide_power(situation, RULES, at("7:20"))
     assert retried.act is Act.START
     assert retried.alarm
-    assert "no effect within 0:15:00" in retried.because[-1]
+    assert "no effect within 0:15:00" in retried.reasons[-1]
 
 
 def test_lack_of_capacity_is_told_with_alternatives_and_retried_with_growing_pauses() -> None:
@@ -73,15 +73,15 @@ def test_lack_of_capacity_is_told_with_alternatives_and_retried_with_growing_pau
     now, starts = at("7:00"), []
     while now < at("14:00"):
         situation = replace(NIGHT, history=history, alternatives=("Standard_D4as_v5",))
-        decision = decide(situation, RULES, now)
+        decision = decide_power(situation, RULES, now)
         if decision.act is Act.START:
             starts.append(now)
-            history = remembered(history, attempt(Act.START, id_, now, "failed", error))
+            history = append_attempt(history, attempt(Act.START, id_, now, "failed", error))
         else:
             assert decision.act is Act.WAIT
             assert decision.alarm
             assert decision.alternatives == ("Standard_D4as_v5",)
-            assert error in decision.because[-1]
+            assert error in decision.reasons[-1]
         now += timedelta(minutes=5)
     pauses = [(later - earlier) // timedelta(minutes=1) for earlier, later in pairwise(starts)]
     assert pauses == [5, 10, 20, 40, 60, 60, 60, 60, 60]
@@ -89,58 +89,60 @@ def test_lack_of_capacity_is_told_with_alternatives_and_retried_with_growing_pau
 
 def test_other_failures_name_no_alternatives() -> None:
     failed = attempt(Act.START, STARTED.decision, at("7:00"), "failed", "Conflict")
-    decision = decide(replace(NIGHT, history=(failed,), alternatives=("X",)), RULES, at("7:05"))
+    decision = decide_power(replace(NIGHT, history=(failed,), alternatives=("X",)), RULES, at("7:05"))
     assert (decision.act, decision.alternatives) == (Act.START, ())
 
 
 def test_a_machine_that_others_stopped_is_left_alone_until_somebody_orders_it_up() -> None:
     stopped = replace(NIGHT, history=(STARTED,))
-    decision = decide(stopped, RULES, at("12:00"))
+    decision = decide_power(stopped, RULES, at("12:00"))
     assert (decision.act, decision.alarm) == (Act.NONE, True)
-    assert "undone by somebody else" in decision.because[-1]
+    assert "undone by somebody else" in decision.reasons[-1]
     order = parse_override("up until 15:00", BERLIN, at("12:01"))
-    ordered = decide(replace(stopped, orders=(order,)), RULES, at("12:05"))
+    ordered = decide_power(replace(stopped, orders=(order,)), RULES, at("12:05"))
     assert (ordered.act, ordered.id) == (Act.START, "up@2026-03-02T11:01:00Z")
 
 
 def test_a_machine_that_others_started_at_night_is_stopped_once_at_most() -> None:
     stop = attempt(Act.STOP, "off@2026-03-02T18:00:00Z", at("19:00"), "done")
-    decision = decide(replace(DAY, history=(STARTED, WARNED, stop)), RULES, at("23:00"))
+    decision = decide_power(replace(DAY, history=(STARTED, WARNED, stop)), RULES, at("23:00"))
     assert (decision.act, decision.alarm) == (Act.NONE, True)
 
 
-@pytest.mark.parametrize("state", [State.RUNNING, State.DEALLOCATED, State.STARTING, State.DEALLOCATING])
-def test_a_view_that_lies_for_a_minute_starts_and_stops_nothing_twice(state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [PowerStatus.RUNNING, PowerStatus.DEALLOCATED, PowerStatus.STARTING, PowerStatus.DEALLOCATING]
+)
+def test_a_view_that_lies_for_a_minute_starts_and_stops_nothing_twice(state: PowerStatus) -> None:
     morning = replace(NIGHT, state=state, history=(replace(STARTED, outcome="issued"),))
-    assert decide(morning, RULES, at("7:01")).act in (Act.NONE, Act.WAIT)
+    assert decide_power(morning, RULES, at("7:01")).act in (Act.NONE, Act.WAIT)
     stop = attempt(Act.STOP, "off@2026-03-02T18:00:00Z", at("19:00"))
     evening = replace(NIGHT, state=state, history=(STARTED, WARNED, stop))
-    assert decide(evening, RULES, at("19:01")).act in (Act.NONE, Act.WAIT)
+    assert decide_power(evening, RULES, at("19:01")).act in (Act.NONE, Act.WAIT)
 
 
 @pytest.mark.parametrize(
     ("state", "clock", "act"),
     [
-        (State.UNKNOWN, "12:00", Act.WAIT),
-        (State.UNKNOWN, "23:00", Act.WAIT),
-        (State.STARTING, "7:05", Act.NONE),
-        (State.STOPPING, "7:05", Act.WAIT),
-        (State.DEALLOCATING, "7:05", Act.WAIT),
-        (State.STOPPED, "7:05", Act.START),
-        (State.STARTING, "23:00", Act.WAIT),
-        (State.DEALLOCATING, "23:00", Act.NONE),
-        (State.STOPPED, "23:00", Act.STOP),
-        (State.DEALLOCATED, "23:00", Act.NONE),
-        (State.RUNNING, "12:00", Act.NONE),
-        (State.RUNNING, "23:00", Act.WARN),
+        (PowerStatus.UNKNOWN, "12:00", Act.WAIT),
+        (PowerStatus.UNKNOWN, "23:00", Act.WAIT),
+        (PowerStatus.STARTING, "7:05", Act.NONE),
+        (PowerStatus.STOPPING, "7:05", Act.WAIT),
+        (PowerStatus.DEALLOCATING, "7:05", Act.WAIT),
+        (PowerStatus.STOPPED, "7:05", Act.START),
+        (PowerStatus.STARTING, "23:00", Act.WAIT),
+        (PowerStatus.DEALLOCATING, "23:00", Act.NONE),
+        (PowerStatus.STOPPED, "23:00", Act.STOP),
+        (PowerStatus.DEALLOCATED, "23:00", Act.NONE),
+        (PowerStatus.RUNNING, "12:00", Act.NONE),
+        (PowerStatus.RUNNING, "23:00", Act.WARN),
     ],
 )
-def test_each_state_has_its_answer(state: State, clock: str, act: Act) -> None:
-    assert decide(replace(NIGHT, state=state), RULES, at(clock)).act is act
+def test_each_state_has_its_answer(state: PowerStatus, clock: str, act: Act) -> None:
+    assert decide_power(replace(NIGHT, state=state), RULES, at(clock)).act is act
 
 
 def test_a_machine_that_is_gone_is_told_and_nothing_is_done() -> None:
-    decision = decide(replace(DAY, state=State.GONE), RULES, at("19:00"))
+    decision = decide_power(replace(DAY, state=PowerStatus.MISSING), RULES, at("19:00"))
     assert (decision.act, decision.alarm) == (Act.NONE, True)
     assert "deleted or renamed" in str(decision)
 
@@ -149,45 +151,45 @@ def test_a_machine_that_is_gone_is_told_and_nothing_is_done() -> None:
 
 
 def test_it_is_warned_a_tick_early_and_stopped_to_the_minute() -> None:
-    early = decide(replace(DAY, history=(STARTED,)), RULES, at("18:39"))
-    warning = decide(replace(DAY, history=(STARTED,)), RULES, at("18:40"))
+    early = decide_power(replace(DAY, history=(STARTED,)), RULES, at("18:39"))
+    warning = decide_power(replace(DAY, history=(STARTED,)), RULES, at("18:40"))
     assert (early.act, warning.act) == (Act.NONE, Act.WARN)
     assert (warning.id, warning.stop_at) == (WARNED.decision, at("19:00"))
     warned = replace(DAY, history=(STARTED, WARNED))
-    assert decide(warned, RULES, at("18:55")).act is Act.NONE
-    assert decide(warned, RULES, at("19:00")).act is Act.STOP
+    assert decide_power(warned, RULES, at("18:55")).act is Act.NONE
+    assert decide_power(warned, RULES, at("19:00")).act is Act.STOP
 
 
 def test_without_a_warning_it_is_not_stopped_but_warned_first() -> None:
     late = replace(DAY, history=(STARTED,))
-    warning = decide(late, RULES, at("19:30"))
+    warning = decide_power(late, RULES, at("19:30"))
     assert (warning.act, warning.stop_at) == (Act.WARN, at("19:45"))
     warned = replace(DAY, history=(STARTED, replace(WARNED, at=at("19:30"))))
-    waiting = decide(warned, RULES, at("19:40"))
+    waiting = decide_power(warned, RULES, at("19:40"))
     assert (waiting.act, waiting.not_before) == (Act.WAIT, at("19:45"))
-    assert decide(warned, RULES, at("19:45")).act is Act.STOP
+    assert decide_power(warned, RULES, at("19:45")).act is Act.STOP
 
 
 def test_a_warning_of_hours_ago_does_not_count() -> None:
     warned = replace(DAY, history=(STARTED, WARNED))
-    assert decide(warned, RULES, at("20:00")).act is Act.STOP
-    assert decide(warned, RULES, at("20:01")).act is Act.WARN
+    assert decide_power(warned, RULES, at("20:00")).act is Act.STOP
+    assert decide_power(warned, RULES, at("20:01")).act is Act.WARN
 
 
 def test_an_order_after_the_warning_keeps_it_up_and_is_warned_of_in_its_turn() -> None:
     order = parse_override("keep it up until 22:00", BERLIN, at("18:50"), by="maria")
     kept = replace(DAY, history=(STARTED, WARNED), orders=(order,))
-    decision = decide(kept, RULES, at("19:00"))
+    decision = decide_power(kept, RULES, at("19:00"))
     assert (decision.act, decision.next_change) == (Act.NONE, at("22:00"))
-    assert decision.because == ("order of maria: up until Mon 2026-03-02 22:00",)
-    assert decide(kept, RULES, at("21:40")).id == "off@2026-03-02T21:00:00Z"
+    assert decision.reasons == ("order of maria: up until Mon 2026-03-02 22:00",)
+    assert decide_power(kept, RULES, at("21:40")).id == "off@2026-03-02T21:00:00Z"
 
 
 def test_a_stop_that_failed_is_tried_again_and_told() -> None:
     failed = attempt(Act.STOP, "off@2026-03-02T18:00:00Z", at("19:00"), "failed", "TooManyRequests")
     situation = replace(DAY, history=(STARTED, WARNED, failed))
-    assert decide(situation, RULES, at("19:04")).act is Act.WAIT
-    again = decide(situation, RULES, at("19:05"))
+    assert decide_power(situation, RULES, at("19:04")).act is Act.WAIT
+    again = decide_power(situation, RULES, at("19:05"))
     assert (again.act, again.alarm) == (Act.STOP, True)
 
 
@@ -195,8 +197,8 @@ def test_a_machine_just_started_runs_for_a_while() -> None:
     order = Override(True, at("20:00"), at("20:10"), at("20:00"))
     start = attempt(Act.START, "up@2026-03-02T19:00:00Z", at("20:00"), "done")
     situation = replace(DAY, orders=(order,), history=(start,))
-    assert decide(situation, RULES, at("20:05")).act is Act.NONE  # not yet time to warn of 20:30
-    waiting = decide(situation, RULES, at("20:10"))
+    assert decide_power(situation, RULES, at("20:05")).act is Act.NONE  # not yet time to warn of 20:30
+    waiting = decide_power(situation, RULES, at("20:10"))
     assert waiting.act is Act.WARN
     assert waiting.stop_at == at("20:30")
 
@@ -209,40 +211,40 @@ def test_work_in_flight_is_not_interrupted_by_calendar_or_order() -> None:
     off = parse_override("off for 3h", BERLIN, at("18:00"))
     for orders in ((), (off,)):
         held = replace(DAY, holds=holds, orders=orders, history=(STARTED, WARNED))
-        decision = decide(held, RULES, at("19:00"))
+        decision = decide_power(held, RULES, at("19:00"))
         assert (decision.act, decision.not_before) == (Act.WAIT, at("21:00"))
         assert "deploy until Mon 2026-03-02 21:00" in str(decision)
 
 
 def test_no_warning_is_given_while_a_hold_outlasts_the_window() -> None:
     held = replace(DAY, history=(STARTED,), holds=(Hold("drill", at("18:00"), at("19:01")),))
-    assert decide(held, RULES, at("18:45")).act is Act.NONE
+    assert decide_power(held, RULES, at("18:45")).act is Act.NONE
     ending = replace(held, holds=(Hold("drill", at("18:00"), at("19:00")),))
-    assert decide(ending, RULES, at("18:45")).act is Act.WARN
+    assert decide_power(ending, RULES, at("18:45")).act is Act.WARN
 
 
 def test_a_hold_whose_holder_died_ends_by_itself_and_at_the_latest_after_the_longest_hold() -> None:
     dead = replace(DAY, history=(STARTED,), holds=(Hold("backup", at("12:00"), at("12:00", 30)),))
-    assert decide(dead, RULES, at("23:59")).act is Act.WAIT
-    assert decide(dead, RULES, at("0:00", 3)).act is Act.WARN
+    assert decide_power(dead, RULES, at("23:59")).act is Act.WAIT
+    assert decide_power(dead, RULES, at("0:00", 3)).act is Act.WARN
 
 
 def test_a_hold_that_has_not_begun_holds_nothing() -> None:
     later = replace(DAY, history=(STARTED, WARNED), holds=(Hold("drill", at("19:01"), at("20:00")),))
-    assert decide(later, RULES, at("19:00")).act is Act.STOP
+    assert decide_power(later, RULES, at("19:00")).act is Act.STOP
 
 
 def test_a_hold_that_needs_the_machine_starts_it_and_afterwards_it_is_stopped_again() -> None:
     hold = Hold("deploy", at("22:00"), at("23:00"), needs_up=True)
-    decision = decide(replace(NIGHT, holds=(hold,)), RULES, at("22:00"))
+    decision = decide_power(replace(NIGHT, holds=(hold,)), RULES, at("22:00"))
     assert (decision.act, decision.id) == (Act.START, "wake@2026-03-02T21:00:00Z")
     assert "needed by deploy" in str(decision)
     woken = attempt(Act.START, decision.id, at("22:00"), "done")
     running = replace(DAY, history=(woken,))
-    assert decide(replace(running, holds=(hold,)), RULES, at("22:30")).act is Act.NONE
-    after = decide(running, RULES, at("22:40"))
+    assert decide_power(replace(running, holds=(hold,)), RULES, at("22:30")).act is Act.NONE
+    after = decide_power(running, RULES, at("22:40"))
     assert after.act is Act.STOP
-    assert "woken for work that is done" in str(after)
+    assert "started for work that is done" in str(after)
 
 
 # Backups while off
@@ -252,11 +254,13 @@ def run_night(situation: Situation, backup_minutes: int | None) -> list[tuple[st
     """Ticks from 18:00 to 8:00 with an obedient machine; a backup runs when it may and holds the machine."""
     now, done, running_since = at("18:00"), list[tuple[str, Act]](), None
     while now < at("8:00", 3):
-        decision = decide(situation, RULES, now)
+        decision = decide_power(situation, RULES, now)
         if decision.act in (Act.START, Act.STOP, Act.WARN):
             done.append((f"{now.astimezone(BERLIN):%H:%M}", decision.act))
-            history = remembered(situation.history, attempt(decision.act, decision.id, now, "done"))
-            state = {Act.START: State.RUNNING, Act.STOP: State.DEALLOCATED}.get(decision.act, situation.state)
+            history = append_attempt(situation.history, attempt(decision.act, decision.id, now, "done"))
+            state = {Act.START: PowerStatus.RUNNING, Act.STOP: PowerStatus.DEALLOCATED}.get(
+                decision.act, situation.state
+            )
             situation = replace(situation, history=history, state=state)
         situation, running_since = backup_step(situation, decision, running_since, backup_minutes, now)
         now += timedelta(minutes=5)
@@ -264,7 +268,7 @@ def run_night(situation: Situation, backup_minutes: int | None) -> list[tuple[st
 
 
 def backup_step(
-    situation: Situation, decision: Decision, since: datetime | None, minutes: int | None, now: datetime
+    situation: Situation, decision: PowerDecision, since: datetime | None, minutes: int | None, now: datetime
 ) -> tuple[Situation, datetime | None]:
     need = situation.backup
     assert need is not None
@@ -274,7 +278,7 @@ def backup_step(
     if (
         since is None
         and minutes is not None
-        and situation.state is State.RUNNING
+        and situation.state is PowerStatus.RUNNING
         and (due or decision.backup_first)
     ):
         return replace(situation, holds=(Hold("backup", now, now + timedelta(hours=4)),)), now
@@ -313,15 +317,15 @@ def test_before_the_stop_it_waits_for_the_backup_but_not_for_ever() -> None:
 def test_a_backup_that_is_due_by_day_does_not_delay_the_stop() -> None:
     tomorrow = BackupNeed(at("9:00", 3))
     situation = replace(DAY, history=(STARTED, WARNED), backup=tomorrow, when_vm_off="before_stop")
-    assert decide(situation, RULES, at("19:00")).act is Act.STOP
+    assert decide_power(situation, RULES, at("19:00")).act is Act.STOP
 
 
 def test_policy_skip_says_that_the_backup_is_skipped() -> None:
     situation = replace(NIGHT, backup=BackupNeed(at("2:00", 3), at("2:00")), when_vm_off="skip")
-    assert "skipped" not in str(decide(situation, RULES, at("1:00", 3)))
-    decision = decide(situation, RULES, at("3:00", 3))
+    assert "skipped" not in str(decide_power(situation, RULES, at("1:00", 3)))
+    decision = decide_power(situation, RULES, at("3:00", 3))
     assert decision.act is Act.NONE
-    assert "the backup due at Tue 2026-03-03 02:00 is skipped" in str(decision)
+    assert "backup due at Tue 2026-03-03 02:00 skipped" in str(decision)
 
 
 # The record
@@ -330,30 +334,32 @@ def test_policy_skip_says_that_the_backup_is_skipped() -> None:
 def test_only_the_newest_start_or_stop_is_closed_by_what_the_view_shows() -> None:
     issued = replace(STARTED, outcome="issued")
     stop = attempt(Act.STOP, "off@x", at("19:00"))
-    assert observed((issued, WARNED), running=True, deallocated=False)[0].outcome == "done"
-    stale = observed((issued, WARNED, stop), running=True, deallocated=False)
+    assert reconcile_history((issued, WARNED), running=True, deallocated=False)[0].outcome == "done"
+    stale = reconcile_history((issued, WARNED, stop), running=True, deallocated=False)
     assert [one.outcome for one in stale] == ["issued", "issued", "issued"]
-    assert observed((issued, stop), running=False, deallocated=True)[1].outcome == "done"
+    assert reconcile_history((issued, stop), running=False, deallocated=True)[1].outcome == "done"
 
 
 def test_attempts_for_other_decisions_do_not_count() -> None:
-    assert verdict((STARTED,), Act.START, "up@later", timedelta(minutes=15), at("7:01")).may
-    assert verdict((STARTED,), Act.STOP, STARTED.decision, timedelta(minutes=15), at("7:01")).may
+    assert retry_verdict((STARTED,), Act.START, "up@later", timedelta(minutes=15), at("7:01")).allowed
+    assert retry_verdict((STARTED,), Act.STOP, STARTED.decision, timedelta(minutes=15), at("7:01")).allowed
 
 
 def test_the_record_keeps_the_newest() -> None:
     history: tuple[Attempt, ...] = ()
     for minute in range(50):
-        history = remembered(history, replace(STARTED, at=at("7:00") + timedelta(minutes=minute)), keep=3)
+        history = append_attempt(
+            history, replace(STARTED, at=at("7:00") + timedelta(minutes=minute)), limit=3
+        )
     assert [one.at.minute for one in history] == [47, 48, 49]
 
 
 def test_a_machine_has_its_own_zone_and_may_ignore_days_off() -> None:
     windows = (parse_window("daily 09:00-17:00"),)
-    plain = calendar_of(MachinePolicy(name="a", windows=windows), "Europe/Berlin", lambda _day: "holiday")
+    plain = schedule_for(MachinePolicy(name="a", windows=windows), "Europe/Berlin", lambda _day: "holiday")
     eager = MachinePolicy(name="a", windows=windows, timezone="Asia/Tokyo", on_days_off=True)
-    assert not plain.at(at("12:00")).up
-    tokyo = calendar_of(eager, "Europe/Berlin", lambda _day: "holiday").at(at("1:00"))
+    assert not plain.segment_at(at("12:00")).up
+    tokyo = schedule_for(eager, "Europe/Berlin", lambda _day: "holiday").segment_at(at("1:00"))
     assert tokyo.up
     assert tokyo.since == at("1:00")
 
@@ -434,5 +440,5 @@ def test_auto_gives_the_machine_back_to_the_calendar() -> None:
     off = parse_override("off until 18:00", BERLIN, at("9:00"))
     auto = parse_override("auto", BERLIN, at("10:00"))
     situation = replace(NIGHT, orders=(off, auto))
-    assert decide(replace(situation, orders=(off,)), RULES, at("10:00")).act is Act.NONE
-    assert decide(situation, RULES, at("10:00")).act is Act.START
+    assert decide_power(replace(situation, orders=(off,)), RULES, at("10:00")).act is Act.NONE
+    assert decide_power(situation, RULES, at("10:00")).act is Act.START

@@ -12,9 +12,9 @@ from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
 from shared.policy import parse_policy
 from shared.power import job as power
 from shared.power.attempts import Act
-from shared.power.model import State
+from shared.power.model import PowerStatus
 from shared.power.records import PowerRecords
-from shared.power.usage_ledger import Ledger
+from shared.power.usage_ledger import UsageLedger
 
 DAY = timedelta(days=1)
 
@@ -67,7 +67,7 @@ def test_keep_it_up_moves_the_stop_and_the_order_is_on_the_audit_trail(world, at
     world.add(PowerState.RUNNING)
     world.clock.set(at("18:45"))
     world.run(at("18:50"))
-    power.order(world.job(), "rocketchat", "up until 22:00", by="ana")
+    power.place_order(world.job(), "rocketchat", "up until 22:00", by="ana")
     world.run(at("21:35"))
     assert world.power is PowerState.RUNNING
     assert len(world.notifications.told) == 1
@@ -83,16 +83,16 @@ def test_keep_it_up_moves_the_stop_and_the_order_is_on_the_audit_trail(world, at
 def test_orders_that_are_none_are_refused_and_so_are_unknown_machines(world) -> None:
     world.add()
     with pytest.raises(UsageError):
-        power.order(world.job(), "", "up for ever", by="ana")
+        power.place_order(world.job(), "", "up for ever", by="ana")
     with pytest.raises(NotFound, match="no such machine"):
-        power.order(world.job(), "rocketcat", "up for 2h", by="ana")
+        power.place_order(world.job(), "rocketcat", "up for 2h", by="ana")
     assert not list(world.state.list("overrides/"))
 
 
 def test_a_hold_keeps_it_up_and_its_end_lets_it_go(world, at) -> None:
     world.add(PowerState.RUNNING)
     world.clock.set(at("18:40"))
-    world.job().fleet.holds.put("deploy/1", "deploy 1", timedelta(hours=1))
+    world.job().inventory.holds.put("deploy/1", "deploy 1", timedelta(hours=1))
     world.run(at("19:35"))
     assert world.power is PowerState.RUNNING
     world.run(at("20:10"))
@@ -129,7 +129,7 @@ def test_no_capacity_is_told_with_alternatives_and_retried_with_back_off_until_i
     assert "AllocationFailed" in alarm.text
     assert "Standard_D4as_v5" in alarm.hint
     assert [notice.title for notice in world.notifications.told] == [
-        "rocketchat is not as it should be",
+        "rocketchat needs attention: start failed",
         "rocketchat is up after 40 min",
     ]
 
@@ -138,7 +138,7 @@ def test_a_server_that_does_not_become_well_is_told_once_and_its_recovery_too(wo
     world.health.well = lambda: False
     world.add()
     outcomes = world.run(at("7:40"))
-    assert "not well yet: no answer" in outcomes[-1].done
+    assert "not healthy yet: no answer" in outcomes[-1].done
     assert [n.severity.value for n in world.notifications.told] == ["critical"]
     world.health.well = world.serves
     world.run(at("7:50"))
@@ -154,7 +154,7 @@ def test_a_machine_that_somebody_stopped_by_hand_is_left_alone_and_told(world, a
     world.machines.set_power(world.id, PowerState.DEALLOCATED)
     world.run(at("12:00"))
     assert world.power is PowerState.DEALLOCATED
-    assert "left alone" in world.notifications.told[-1].text
+    assert "not repeated" in world.notifications.told[-1].text
     assert world.machines.calls["begin_start"] == 1
 
 
@@ -169,10 +169,10 @@ power:
     world = make_world(text)
     world.add()
     world.clock.set(at("7:00"))
-    outcomes = power.tick(world.job())
+    outcomes = power.run_tick(world.job())
     assert [(o.machine, o.state) for o in outcomes] == [
-        ("lost", State.GONE),
-        ("rocketchat", State.DEALLOCATED),
+        ("lost", PowerStatus.MISSING),
+        ("rocketchat", PowerStatus.DEALLOCATED),
     ]
     assert outcomes[1].done == "start begun"
     assert "not found" in world.notifications.told[0].text
@@ -195,10 +195,10 @@ def test_a_machine_whose_start_is_refused_does_not_keep_the_others_waiting(make_
         world.add(name=name)
     world.clock.set(at("7:00"))
     plan = FaultPlan(Fault(Conflict("busy", value="Conflict"), operation="machines.begin_start", step=1))
-    outcomes = power.tick(world.job(plan))
+    outcomes = power.run_tick(world.job(plan))
     assert [bool(outcome.error) for outcome in outcomes] == [False, True, False]
     world.clock.advance(timedelta(minutes=5))
-    power.tick(world.job())
+    power.run_tick(world.job())
     assert world.power is PowerState.RUNNING or world.machines.calls["begin_start"] == 3
 
 
@@ -215,7 +215,7 @@ def test_two_ticks_at_once_start_once_and_warn_once(world, at) -> None:
     world.add()
     world.clock.set(at("7:00"))
     with world.state.lease("locks/power/rocketchat", duration=timedelta(seconds=60)):
-        assert world.tick().done == "another tick is at it"
+        assert world.tick().done == "skipped: another tick is in progress"
     for _ in range(2):
         world.tick()
     assert world.machines.calls["begin_start"] == 1
@@ -291,7 +291,7 @@ def test_a_damaged_record_is_told_and_only_its_machine_is_left_alone(make_world,
     world.state.create("power/machines/other.json", b"[]")
     world.clock.set(at("20:00"))
     for _ in range(6):
-        power.tick(world.job())
+        power.run_tick(world.job())
         world.clock.advance(timedelta(minutes=5))
     assert "power/machines/other.json" in world.notifications.told[0].text
     assert world.power is PowerState.DEALLOCATED
@@ -308,7 +308,7 @@ def test_backups_that_cannot_be_listed_do_not_keep_machines_from_their_calendar(
 def test_an_order_by_hand_is_followed_within_the_tick_that_comes_with_it(world, at) -> None:
     world.add()
     world.clock.set(at("23:00"))
-    power.order(world.job(), "", "up for 2h", by="wake page")
+    power.place_order(world.job(), "", "up for 2h", by="wake page")
     assert world.tick().done == "start begun"
 
 
@@ -316,7 +316,7 @@ def test_survey_changes_nothing(world, at) -> None:
     world.add()
     world.clock.set(at("7:00"))
     before = {blob.name: blob.etag for blob in world.state.list()}
-    (outcome,) = power.survey(world.job())
+    (outcome,) = power.preview_tick(world.job())
     assert outcome.decision.act is Act.START
     assert {blob.name: blob.etag for blob in world.state.list()} == before
     assert world.machines.calls["begin_start"] == 0
@@ -345,12 +345,12 @@ def test_wake_starts_it_for_the_backup_and_puts_it_back(make_world, at) -> None:
     world.run(at("2:10", 3))
     assert world.power is PowerState.RUNNING
     assert world.asked_for_backup >= 1
-    world.job().fleet.holds.put("backup/x", "backup x", timedelta(hours=6))
+    world.job().inventory.holds.put("backup/x", "backup x", timedelta(hours=6))
     asked = world.asked_for_backup
     world.run(at("3:00", 3))
     assert (world.power, world.asked_for_backup) == (PowerState.RUNNING, asked)
     world.seal(at("2:10", 3))
-    world.job().fleet.holds.release("backup/x")
+    world.job().inventory.holds.release("backup/x")
     world.run(at("3:10", 3))
     assert world.power is PowerState.DEALLOCATED
     assert len(world.notifications.told) == told
@@ -404,8 +404,8 @@ def test_the_ledger_knows_the_hours_to_the_tick(world, at) -> None:
     world.add()
     world.clock.set(at("0:00"))
     world.run(at("23:55"))
-    ledger = Ledger(world.state)
-    on, unknown = ledger.hours("rocketchat", at("0:00"), at("0:00", 3))
+    ledger = UsageLedger(world.state)
+    on, unknown = ledger.sum_hours("rocketchat", at("0:00"), at("0:00", 3))
     assert unknown == timedelta()
     assert timedelta(hours=12) <= on <= timedelta(hours=12, minutes=10)
 
@@ -420,19 +420,19 @@ def test_policy_for_aks_goes_through_its_own_switch_without_scripts(make_world, 
 
     def job():
         made = world.job()
-        made.fleet.__dict__["switches"] = {"aks": world.machines}
+        made.inventory.__dict__["switches"] = {"aks": world.machines}
         return made
 
     while world.clock.now() < at("19:10"):
-        (outcome,) = power.tick(job())
+        (outcome,) = power.run_tick(job())
         world.clock.advance(timedelta(minutes=5))
     assert outcome.machine == "cluster.aks"
     assert world.power is PowerState.DEALLOCATED
     assert world.scripts == []
     assert PowerRecords(world.state).load("cluster.aks").history
     for name in ("cluster", "Cluster.AKS"):
-        power.order(job(), name, "up for 2h", by="ana")
-    (outcome,) = power.tick(job(), only="Cluster")
+        power.place_order(job(), name, "up for 2h", by="ana")
+    (outcome,) = power.run_tick(job(), only="Cluster")
     assert outcome.done == "start begun"
-    assert power.tick(job(), only="another") == []
+    assert power.run_tick(job(), only="another") == []
     assert len(list(world.state.list("overrides/cluster.aks/"))) == 2

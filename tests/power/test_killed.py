@@ -89,7 +89,7 @@ def test_killed_between_the_graceful_stop_and_the_deallocation_an_order_brings_t
         world.tick(FaultPlan(Fault(Killed(), operation="machines.begin_deallocate")))
     world.die()
     assert not world.serves()
-    power.order(world.job(), "", "up for 2h", by="ana")
+    power.place_order(world.job(), "", "up for 2h", by="ana")
     world.run(at("19:40"))
     assert world.serves()
     assert world.scripts == ["stop", "start"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from shared.kernel.errors import Corrupt
-from shared.power.inventory import due_after
-from shared.power.override_store import EVERY, Overrides, of
+from shared.power.inventory import next_backup_due
+from shared.power.override_store import ALL_MACHINES, OverrideStore, for_machine
 from shared.power.overrides import Override
-from shared.power.usage_ledger import Ledger
+from shared.power.usage_ledger import UsageLedger
 from shared.records.holds import Holds
 from shared.settings.environment import daily_time
 
@@ -33,11 +33,11 @@ def test_the_ledger_gives_back_what_was_seen_hour_by_hour(
     looks: list[tuple[int, bool, int]], since: int, length: int
 ) -> None:
     """Looks at growing times over months, each written once, twice or three times."""
-    ledger, seen, hour = Ledger(MemoryBlobs()), dict[int, bool](), 0
+    ledger, seen, hour = UsageLedger(MemoryBlobs()), dict[int, bool](), 0
     for gap, on, again in looks:
         hour += gap
         for _ in range(1 + again):
-            ledger.note("vm", START + hour * HOUR, on=on)
+            ledger.record_state("vm", START + hour * HOUR, on=on)
         seen[hour] = on
     begin, end = START + since * HOUR, START + (since + length) * HOUR
     # The ledger looks one month back: what was seen before that counts as not known.
@@ -49,35 +49,35 @@ def test_the_ledger_gives_back_what_was_seen_hour_by_hour(
             state = seen[at]
         if at >= since:
             expected[state] += HOUR
-    parts = ledger.intervals("vm", begin, end)
+    parts = ledger.list_intervals("vm", begin, end)
     assert parts[0].since == begin
     assert parts[-1].until == end
     assert all(a.until == b.since and a.on is not b.on for a, b in pairwise(parts))
     assert {on: sum((p.length for p in parts if p.on is on), timedelta()) for on in expected} == expected
-    assert ledger.hours("vm", begin, end) == (expected[True], expected[None])
+    assert ledger.sum_hours("vm", begin, end) == (expected[True], expected[None])
 
 
 def test_azures_own_time_of_the_change_counts_if_it_can_be_believed() -> None:
-    ledger = Ledger(MemoryBlobs())
-    ledger.note("vm", START, on=True)
-    ledger.note("vm", START + 5 * HOUR, on=False, since=START + 3 * HOUR)
-    ledger.note("vm", START + 9 * HOUR, on=True, since=START + 99 * HOUR)
-    ledger.note("vm", START + 12 * HOUR, on=False, since=START + HOUR)
-    assert ledger.hours("vm", START, START + 20 * HOUR)[0] == 6 * HOUR
+    ledger = UsageLedger(MemoryBlobs())
+    ledger.record_state("vm", START, on=True)
+    ledger.record_state("vm", START + 5 * HOUR, on=False, since=START + 3 * HOUR)
+    ledger.record_state("vm", START + 9 * HOUR, on=True, since=START + 99 * HOUR)
+    ledger.record_state("vm", START + 12 * HOUR, on=False, since=START + HOUR)
+    assert ledger.sum_hours("vm", START, START + 20 * HOUR)[0] == 6 * HOUR
 
 
 def test_a_look_that_comes_late_changes_no_history() -> None:
-    ledger = Ledger(MemoryBlobs())
-    ledger.note("vm", START + HOUR, on=True)
-    assert not ledger.note("vm", START, on=False)
-    assert ledger.hours("vm", START, START + 2 * HOUR) == (HOUR, HOUR)
+    ledger = UsageLedger(MemoryBlobs())
+    ledger.record_state("vm", START + HOUR, on=True)
+    assert not ledger.record_state("vm", START, on=False)
+    assert ledger.sum_hours("vm", START, START + 2 * HOUR) == (HOUR, HOUR)
 
 
 def test_a_damaged_ledger_is_named() -> None:
     blobs = MemoryBlobs()
     blobs.create("ledger/vm/2026-01.json", b'{"changes": [["yesterday", true]]}')
     with pytest.raises(Corrupt, match=r"ledger/vm/2026-01\.json"):
-        Ledger(blobs).note("vm", START, on=True)
+        UsageLedger(blobs).record_state("vm", START, on=True)
 
 
 def test_a_hold_ends_by_release_or_by_itself_and_is_swept_away_in_the_end() -> None:
@@ -114,14 +114,14 @@ def test_a_hold_that_cannot_be_read_holds_for_a_while_and_not_for_ever() -> None
 def test_orders_are_by_machine_or_for_all_and_one_that_cannot_be_read_is_left_out() -> None:
     clock = ManualClock(START)
     blobs = MemoryBlobs(clock)
-    orders = Overrides(blobs, clock)
-    for machine in ("Chat", EVERY, "other"):
-        given = orders.give(machine, Override(True, START, START + HOUR, START, "ana"))
+    orders = OverrideStore(blobs, clock)
+    for machine in ("Chat", ALL_MACHINES, "other"):
+        given = orders.add(machine, Override(True, START, START + HOUR, START, "ana"))
         assert given.id
     blobs.create("overrides/chat/odd.json", b"{}")
     found = orders.all()
-    assert [order.by for order in of(found, "chat")] == ["ana", "ana"]
-    assert len(of(found, "another")) == 1
+    assert [order.by for order in for_machine(found, "chat")] == ["ana", "ana"]
+    assert len(for_machine(found, "another")) == 1
     clock.advance(timedelta(days=33))
     orders.all()
     assert [blob.name for blob in blobs.list("overrides/")] == ["overrides/chat/odd.json"]
@@ -152,7 +152,7 @@ def test_the_next_backup_is_due_at_the_time_of_each_day_and_never_drifts(begun, 
     def utc(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
-    assert due_after(begun and utc(begun), time(1), utc(now)) == utc(due)
+    assert next_backup_due(begun and utc(begun), time(1), utc(now)) == utc(due)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from shared.kernel.errors import UsageError
 from shared.policy import Policy, PowerPolicy, days_off, parse_policy
 from shared.policy.values import Window, parse_window
-from shared.power.attempts import Act, Attempt, observed, remembered
-from shared.power.decide import decide
-from shared.power.model import Situation, State
-from shared.power.overrides import LONGEST, Override, next_change, parse_override, wish
-from shared.power.schedule import Calendar
+from shared.power.attempts import Act, Attempt, append_attempt, reconcile_history
+from shared.power.decide import decide_power
+from shared.power.model import PowerStatus, Situation
+from shared.power.overrides import MAX_DURATION, Override, desired_state, next_change, parse_override
+from shared.power.schedule import Schedule
 from shared.records.hold import Hold
 
 MINUTE = timedelta(minutes=1)
@@ -67,12 +67,12 @@ def painted(
     return up
 
 
-def walked(calendar: Calendar, start: datetime, minutes: int) -> list[bool]:
+def walked(schedule: Schedule, start: datetime, minutes: int) -> list[bool]:
     """The same as the calendar says it, from segment to segment."""
     up: list[bool] = []
     moment, end = start, start + minutes * MINUTE
     while moment < end:
-        segment = calendar.at(moment)
+        segment = schedule.segment_at(moment)
         until = min(segment.until or end, end)
         assert until > moment
         up += [segment.up] * ((until - moment) // MINUTE)
@@ -118,14 +118,14 @@ def test_windows_hold_minute_by_minute_when_clocks_change(
 
     start, minutes = middle - timedelta(days=6), 12 * DAY
     inner = slice(3 * DAY, 9 * DAY)
-    calendar = Calendar(ZoneInfo(zone), given_windows, day_off)
+    schedule = Schedule(ZoneInfo(zone), given_windows, day_off)
     expected = painted(zone, start, minutes, given_windows, day_off)[inner]
-    assert walked(calendar, start + timedelta(days=3), 6 * DAY) == expected
+    assert walked(schedule, start + timedelta(days=3), 6 * DAY) == expected
     # The segment does not depend on what was asked before.
-    fresh = Calendar(ZoneInfo(zone), given_windows, day_off)
+    fresh = Schedule(ZoneInfo(zone), given_windows, day_off)
     at = middle + timedelta(minutes=17)
-    assert fresh.at(at) == calendar.at(at)
-    total = calendar.up_time(start + timedelta(days=3), start + timedelta(days=9))
+    assert fresh.segment_at(at) == schedule.segment_at(at)
+    total = schedule.up_time(start + timedelta(days=3), start + timedelta(days=9))
     assert total == sum(expected) * MINUTE
 
 
@@ -142,13 +142,13 @@ def test_windows_hold_minute_by_minute_when_clocks_change(
 def test_a_window_in_the_skipped_hour_begins_and_ends_at_the_jump(
     window: str, day: int, begin: str, end: str
 ) -> None:
-    calendar = Calendar(ZoneInfo("Europe/Berlin"), (parse_window(window),))
+    schedule = Schedule(ZoneInfo("Europe/Berlin"), (parse_window(window),))
     noon = datetime(2026, 3, day, 12, tzinfo=UTC)
     if not begin:
         midnight = noon.replace(hour=0)
-        assert calendar.up_time(midnight, noon) == timedelta()
+        assert schedule.up_time(midnight, noon) == timedelta()
         return
-    segment = calendar.at(datetime.fromisoformat(f"2026-03-{day:02}T{begin}Z"))
+    segment = schedule.segment_at(datetime.fromisoformat(f"2026-03-{day:02}T{begin}Z"))
     assert segment.up
     assert segment.since == datetime.fromisoformat(f"2026-03-{day:02}T{begin}Z")
     assert segment.until is not None
@@ -166,9 +166,9 @@ def test_a_window_in_the_skipped_hour_begins_and_ends_at_the_jump(
     ids=["begins at the first pass", "ends at the second", "ends as it begins", "lasts both passes"],
 )
 def test_a_window_in_the_repeated_hour_is_not_interrupted(window: str, begin: str, end: str) -> None:
-    calendar = Calendar(ZoneInfo("Europe/Berlin"), (parse_window(window),))
+    schedule = Schedule(ZoneInfo("Europe/Berlin"), (parse_window(window),))
     start = datetime(2026, 10, 25 if begin < "12" else 24, int(begin[:2]), int(begin[3:]), tzinfo=UTC)
-    segment = calendar.at(start)
+    segment = schedule.segment_at(start)
     assert (segment.up, segment.since) == (True, start)
     assert segment.until is not None
     assert f"{segment.until:%d %H:%M}" == f"25 {end}"
@@ -177,12 +177,12 @@ def test_a_window_in_the_repeated_hour_is_not_interrupted(window: str, begin: st
 def test_windows_that_touch_are_one_and_one_without_end_says_so() -> None:
     now = datetime(2026, 3, 4, 12, tzinfo=UTC)
     touching = (parse_window("Mon-Fri 00:00-24:00"), parse_window("Sat 00:00-12:00"))
-    segment = Calendar(ZoneInfo("UTC"), touching).at(now)
+    segment = Schedule(ZoneInfo("UTC"), touching).segment_at(now)
     assert segment.since == datetime(2026, 3, 2, tzinfo=UTC)
     assert segment.until == datetime(2026, 3, 7, 12, tzinfo=UTC)
-    always = Calendar(ZoneInfo("Europe/Berlin"), (parse_window("daily 00:00-24:00"),)).at(now)
+    always = Schedule(ZoneInfo("Europe/Berlin"), (parse_window("daily 00:00-24:00"),)).segment_at(now)
     assert (always.up, always.since, always.until) == (True, None, None)
-    never = Calendar(ZoneInfo("Europe/Berlin"), ()).at(now)
+    never = Schedule(ZoneInfo("Europe/Berlin"), ()).segment_at(now)
     assert (never.up, never.since, never.until) == (False, None, None)
 
 
@@ -190,12 +190,12 @@ def test_a_night_before_a_holiday_runs_its_course_and_the_reason_names_the_holid
     def day_off(day: date) -> str:
         return "Long weekend" if day == date(2026, 3, 3) else ""
 
-    calendar = Calendar(ZoneInfo("UTC"), (parse_window("daily 22:00-06:00"),), day_off)
-    night = calendar.at(datetime(2026, 3, 3, 3, tzinfo=UTC))
+    schedule = Schedule(ZoneInfo("UTC"), (parse_window("daily 22:00-06:00"),), day_off)
+    night = schedule.segment_at(datetime(2026, 3, 3, 3, tzinfo=UTC))
     assert (night.up, night.until) == (True, datetime(2026, 3, 3, 6, tzinfo=UTC))
-    day = calendar.at(datetime(2026, 3, 3, 12, tzinfo=UTC))
+    day = schedule.segment_at(datetime(2026, 3, 3, 12, tzinfo=UTC))
     assert (day.up, day.until) == (False, datetime(2026, 3, 4, 22, tzinfo=UTC))
-    assert "Long weekend" in day.because
+    assert "Long weekend" in day.reason
 
 
 # Orders
@@ -210,7 +210,7 @@ spans = st.tuples(st.integers(0, 5 * DAY), st.integers(1, 2 * DAY), st.sampled_f
 def test_the_newest_order_in_force_rules_and_the_next_change_is_the_next_change(
     drawn: list[tuple[int, int, bool | None]], chance: random.Random
 ) -> None:
-    calendar = Calendar(ZoneInfo("Europe/Berlin"), OFFICE)
+    schedule = Schedule(ZoneInfo("Europe/Berlin"), OFFICE)
     base = painted("Europe/Berlin", START - timedelta(days=3), 14 * DAY, OFFICE, lambda _: "")
     by_minute = base[3 * DAY : 11 * DAY]
     orders = [
@@ -225,9 +225,9 @@ def test_the_newest_order_in_force_rules_and_the_next_change_is_the_next_change(
     chance.shuffle(shuffled)
     for minute in chance.sample(range(6 * DAY), 60):
         now = START + minute * MINUTE
-        wanted = wish(calendar, shuffled, now)
+        wanted = desired_state(schedule, shuffled, now)
         assert wanted.up == expected[minute]
-        assert wanted.until == next_change(calendar, orders, now)
+        assert wanted.until == next_change(schedule, orders, now)
         following = next((m for m in range(minute, 8 * DAY) if expected[m] != expected[minute]), None)
         if following is not None:
             assert wanted.until == START + following * MINUTE
@@ -252,19 +252,19 @@ class Machine:
     acts: list[tuple[int, Act, str]] = field(default_factory=list)
 
     def tick(self, situation: Situation, rules: PowerPolicy, now: datetime, minute: int) -> None:
-        decision = decide(situation, rules, now)
+        decision = decide_power(situation, rules, now)
         if decision.act in (Act.NONE, Act.WAIT):
             return
         self.acts.append((minute, decision.act, decision.id))
-        self.history = remembered(self.history, Attempt(decision.act, decision.id, now))
+        self.history = append_attempt(self.history, Attempt(decision.act, decision.id, now))
         self.up = {Act.START: True, Act.STOP: False}.get(decision.act, self.up)
 
     def situation(
-        self, calendar: Calendar, orders: tuple[Override, ...], holds: tuple[Hold, ...]
+        self, schedule: Schedule, orders: tuple[Override, ...], holds: tuple[Hold, ...]
     ) -> Situation:
-        state = State.RUNNING if self.up else State.DEALLOCATED
-        self.history = observed(self.history, running=self.up, deallocated=not self.up)
-        return Situation(state, calendar, orders, holds, self.history)
+        state = PowerStatus.RUNNING if self.up else PowerStatus.DEALLOCATED
+        self.history = reconcile_history(self.history, running=self.up, deallocated=not self.up)
+        return Situation(state, schedule, orders, holds, self.history)
 
 
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -277,12 +277,12 @@ power:
 """
 
 
-def year_of(zone: str, country: str, texts: tuple[str, ...]) -> tuple[Policy, Calendar, list[bool]]:
+def year_of(zone: str, country: str, texts: tuple[str, ...]) -> tuple[Policy, Schedule, list[bool]]:
     policy = parse_policy(HOLIDAYS.format(zone=zone, country=country))
     off, parsed = days_off(policy.power), tuple(map(parse_window, texts))
     margin = 3 * DAY
     by_minute = painted(zone, YEAR - margin * MINUTE, MINUTES + 2 * margin, parsed, off)
-    return policy, Calendar(ZoneInfo(zone), parsed, off), by_minute[margin:]
+    return policy, Schedule(ZoneInfo(zone), parsed, off), by_minute[margin:]
 
 
 @pytest.mark.parametrize(
@@ -296,11 +296,11 @@ def year_of(zone: str, country: str, texts: tuple[str, ...]) -> tuple[Policy, Ca
 def test_in_a_year_of_ticks_the_machine_is_up_exactly_when_it_should_be(
     zone: str, country: str, texts: tuple[str, ...]
 ) -> None:
-    policy, calendar, wanted = year_of(zone, country, texts)
+    policy, schedule, wanted = year_of(zone, country, texts)
     machine, wrong = Machine(), []
     began = time.process_time()
     for minute in range(0, MINUTES, 5):
-        machine.tick(machine.situation(calendar, (), ()), policy.power, YEAR + minute * MINUTE, minute)
+        machine.tick(machine.situation(schedule, (), ()), policy.power, YEAR + minute * MINUTE, minute)
         if machine.up != wanted[minute]:
             wrong.append(minute)
     assert time.process_time() - began < 10  # 1.5 s on an idle machine
@@ -399,7 +399,7 @@ class Oracle:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_year_with_orders_holds_lost_and_doubled_ticks_goes_as_brute_force_says(seed: int) -> None:
     chance = random.Random(seed)
-    policy, calendar, base = year_of("Europe/Berlin", "DE", ("Mon-Fri 07:00-19:00", "Sat 22:00-02:30"))
+    policy, schedule, base = year_of("Europe/Berlin", "DE", ("Mon-Fri 07:00-19:00", "Sat 22:00-02:30"))
     rules = policy.power
     oracle = Oracle(base, rules.warning // MINUTE, rules.min_up // MINUTE)
     pending, orders = random_orders(chance), list[Override]()
@@ -418,7 +418,7 @@ def test_a_year_with_orders_holds_lost_and_doubled_ticks_goes_as_brute_force_say
             holds.append(Hold("backup", now, now + length * MINUTE))
             oracle.holds.append((tick.minute, tick.minute + length))
         for _ in range(2 if tick.doubled else 1):
-            situation = machine.situation(calendar, tuple(orders), tuple(holds))
+            situation = machine.situation(schedule, tuple(orders), tuple(holds))
             before = machine.up
             machine.tick(situation, rules, now, tick.minute)
             act = oracle.tick(tick.minute)
@@ -456,4 +456,4 @@ def test_any_text_is_an_order_that_ends_within_a_month_or_a_usage_error(text: st
     except UsageError as error:
         assert error.hint
         return
-    assert now < order.until <= now + LONGEST
+    assert now < order.until <= now + MAX_DURATION

@@ -15,8 +15,8 @@ from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
 from shared.power import job as power
-from shared.power.wake import Request, Wake, answer
-from shared.power.wake_html import Card, render
+from shared.power.wake import HttpRequest, WakeDeps, handle_request
+from shared.power.wake_html import Card, render_page
 from shared.web.html import SECURITY_HEADERS, Page
 from shared.web.signin import APP_SERVICE, NO_SIGN_IN
 
@@ -25,14 +25,14 @@ def principal(name: str = "ana@example.org", id_: str = "1") -> dict[str, str]:
     return {header.lower(): value for header, value in principal_header(name, id_).items()}
 
 
-def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) -> Wake:
+def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) -> WakeDeps:
     def job():
         return world.job(plan)
 
-    return Wake(
-        survey=lambda: power.survey(job()),
-        order=lambda machine, text, by: power.order(job(), machine, text, by=by),
-        tick=lambda: power.tick(job()),
+    return WakeDeps(
+        survey=lambda: power.preview_tick(job()),
+        order=lambda machine, text, by: power.place_order(job(), machine, text, by=by),
+        tick=lambda: power.run_tick(job()),
         state=world.state,
         clock=world.clock,
         zone=ZoneInfo("Europe/Berlin"),
@@ -41,7 +41,7 @@ def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) 
 
 
 def get(world, **headers: str) -> Page:
-    return answer(wake_over(world), Request("GET", principal() | headers))
+    return handle_request(wake_over(world), HttpRequest("GET", principal() | headers))
 
 
 def token_in(page: Page) -> str:
@@ -51,7 +51,7 @@ def token_in(page: Page) -> str:
 
 
 def post(world, form: str, headers: dict[str, str] | None = None) -> Page:
-    return answer(wake_over(world), Request("POST", principal() | (headers or {}), form.encode()))
+    return handle_request(wake_over(world), HttpRequest("POST", principal() | (headers or {}), form.encode()))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_button_starts_it_and_the_page_looks_again_until_it_is_well(night) -
     assert 'http-equiv="refresh"' in starting.body
     night.health.well = lambda: False
     night.clock.advance(timedelta(minutes=3))
-    assert "running, not well yet" in get(night).body
+    assert "running, not healthy yet" in get(night).body
     night.health.well = night.serves
     night.clock.advance(timedelta(minutes=1))
     up = get(night)
@@ -102,14 +102,14 @@ def test_the_button_starts_it_and_the_page_looks_again_until_it_is_well(night) -
 )
 def test_whom_app_service_does_not_name_is_told_nothing(night, headers: dict[str, str]) -> None:
     for method in ("GET", "POST"):
-        page = answer(wake_over(night), Request(method, headers, b"machine=rocketchat&hours=2"))
+        page = handle_request(wake_over(night), HttpRequest(method, headers, b"machine=rocketchat&hours=2"))
         assert page.status == 401
         assert "rocketchat" not in page.body
 
 
 def test_without_sign_in_it_is_closed_even_to_those_who_claim_a_name(night) -> None:
-    assert answer(wake_over(night, sign_in=""), Request("GET", principal())).status == 401
-    assert answer(wake_over(night, sign_in=NO_SIGN_IN), Request("GET", {})).status == 200
+    assert handle_request(wake_over(night, sign_in=""), HttpRequest("GET", principal())).status == 401
+    assert handle_request(wake_over(night, sign_in=NO_SIGN_IN), HttpRequest("GET", {})).status == 200
 
 
 def test_a_token_is_of_one_person_and_of_two_hours_and_cannot_be_made(night) -> None:
@@ -151,12 +151,15 @@ def test_when_azure_does_not_answer_the_page_says_so_and_an_order_stays_on_recor
     down = FaultPlan(
         Fault(Unavailable("List the states", value="HTTP 503"), operation="machines.states", times=9)
     )
-    page = answer(wake_over(night, down), Request("GET", principal()))
+    page = handle_request(wake_over(night, down), HttpRequest("GET", principal()))
     assert page.status == 503
-    assert "Azure cannot be asked now" in page.body
+    assert "Azure is not available" in page.body
     form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
     broken = FaultPlan(Fault(Unavailable("no"), operation="machines.states", times=9))
-    assert answer(wake_over(night, broken), Request("POST", principal(), form.encode())).status == 303
+    assert (
+        handle_request(wake_over(night, broken), HttpRequest("POST", principal(), form.encode())).status
+        == 303
+    )
     night.tick()
     assert night.machines.calls["begin_start"] == 1
 
@@ -179,7 +182,7 @@ class Outside(HTMLParser):
 def test_nothing_is_fetched_nothing_is_run_and_what_names_hold_is_only_text(night) -> None:
     evil = "<img src=x onerror=alert(1)>\"'&"
     card = Card(evil, evil, "up", (evil,), moving=True, button=evil)
-    body = render([card], who=evil, token=evil, note=evil)
+    body = render_page([card], who=evil, token=evil, note=evil)
     parser = Outside()
     parser.feed(body)
     assert parser.found == []
@@ -193,7 +196,7 @@ def test_nothing_is_fetched_nothing_is_run_and_what_names_hold_is_only_text(nigh
 def test_a_machine_stopped_by_order_says_until_when(night, at) -> None:
     night.clock.set(at("10:00"))
     night.machines.set_power(night.id, PowerState.DEALLOCATED)
-    power.order(night.job(), "", "off until 15:00", by="bob")
+    power.place_order(night.job(), "", "off until 15:00", by="bob")
     body = get(night).body
     assert "order of bob: off until Mon 2026-03-02 15:00" in body
     assert "It will be up by itself on Mon 02 Mar at 15:00" in body

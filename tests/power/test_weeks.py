@@ -14,9 +14,9 @@ from shared.kernel.errors import Conflict, GroundcrewError, Unavailable
 from shared.policy import days_off
 from shared.power import job as power
 from shared.power.attempts import Act
-from shared.power.model import calendar_of
-from shared.power.override_store import of
-from shared.power.overrides import wish
+from shared.power.model import schedule_for
+from shared.power.override_store import for_machine
+from shared.power.overrides import desired_state
 
 MINUTE = timedelta(minutes=1)
 CALM = 80 * MINUTE
@@ -50,7 +50,9 @@ class Luck:
 
     def _bad_luck(self) -> None:
         if self.chance.random() < 0.1:
-            self.world.job().fleet.holds.put("deploy/1", "deploy 1", self.chance.choice([10, 30]) * MINUTE)
+            self.world.job().inventory.holds.put(
+                "deploy/1", "deploy 1", self.chance.choice([10, 30]) * MINUTE
+            )
         if self.chance.random() < 0.1 and not self.world.machines._failures:
             self.world.machines.fail_start()
 
@@ -81,14 +83,14 @@ def test_when_it_was_calm_for_a_while_it_is_what_it_should_be_whatever_went_befo
     world.seal(at("2:00"))
     world.add()
     world.machines.lag = MINUTE
-    calendar = calendar_of(world.policy.power.machines[0], "Europe/Berlin", days_off(world.policy.power))
+    schedule = schedule_for(world.policy.power.machines[0], "Europe/Berlin", days_off(world.policy.power))
     luck, wanted, checked = Luck(world, chance), None, Counter[bool]()
     while world.clock.now() < at("0:00", 14):
         if chance.random() < 0.005:
             text = chance.choice(["up for 90m", "off for 3h", "up for 10h", "auto", "off for 20m"])
-            power.order(world.job(), "", text, by="ana")
+            power.place_order(world.job(), "", text, by="ana")
         now = luck.step()
-        up = wish(calendar, of(world.job().fleet.orders.all(), "rocketchat"), now).up
+        up = desired_state(schedule, for_machine(world.job().inventory.orders.all(), "rocketchat"), now).up
         if up is not wanted or world.machines._failures:
             luck.disturbed, wanted = now, up
         if now - luck.disturbed > CALM:
@@ -107,7 +109,7 @@ def test_without_faults_there_is_one_start_and_one_stop_for_each_decision(make_w
     while world.clock.now() < at("0:00", 14):
         luck.storm_until = world.clock.now()
         if chance.random() < 0.01:
-            power.order(world.job(), "", chance.choice(["up for 90m", "off for 3h", "auto"]), by="ana")
+            power.place_order(world.job(), "", chance.choice(["up for 90m", "off for 3h", "auto"]), by="ana")
         luck.step()
     assert set(luck.acts.values()) == {1}
     assert len(luck.acts) > 20

@@ -27,9 +27,9 @@ from shared.snapshots.decide import (
     CLASS_TAG,
     OWNER_TAG,
     PROVEN_TAG,
-    Disk,
-    Snapshot,
+    DiskSnapshot,
     SnapshotPlan,
+    SourceDisk,
     parse_keep_until,
     plan_snapshots,
     snapshot_name,
@@ -284,24 +284,24 @@ def test_a_hundred_thousand_items_are_planned_in_well_under_a_second_of_cpu() ->
 # Snapshots
 
 POLICY = SnapshotPolicy(disks="groundcrew=snapshot", keep=Retention(minimum=2))
-DATA = Disk("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/data", "data")
+DATA = SourceDisk("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/data", "data")
 CHOSEN = replace(DATA, tags={"Groundcrew": "snapshot"})
 OURS = {OWNER_TAG: "groundcrew", CLASS_TAG: "daily"}
 
 
-def snapshot(age: timedelta, **changes: object) -> Snapshot:
-    made = Snapshot(f"/snapshots/{age}", f"snap-{age}", DATA.id.upper(), NOW - age, tags=OURS)
+def snapshot(age: timedelta, **changes: object) -> DiskSnapshot:
+    made = DiskSnapshot(f"/snapshots/{age}", f"snap-{age}", DATA.id.upper(), NOW - age, tags=OURS)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def plan(*found: Snapshot, policy: SnapshotPolicy = POLICY, now: datetime = NOW) -> SnapshotPlan:
+def plan(*found: DiskSnapshot, policy: SnapshotPolicy = POLICY, now: datetime = NOW) -> SnapshotPlan:
     return plan_snapshots([CHOSEN], found, policy, now)
 
 
 def test_a_chosen_disk_without_a_snapshot_gets_one_with_tags_that_say_whose_it_is() -> None:
     (made,) = plan().create
     assert made.tags == {**OURS, "groundcrew-expires": "2026-03-15T02:00Z"}
-    assert made.because == "no good snapshot yet"
+    assert made.reason == "no good snapshot yet"
 
 
 def test_disks_without_the_tag_get_none() -> None:
@@ -338,7 +338,7 @@ def test_disks_without_the_tag_get_none() -> None:
     ],
 )
 def test_a_snapshot_is_made_when_the_newest_good_one_of_ours_is_too_old(
-    found: list[Snapshot], made: int
+    found: list[DiskSnapshot], made: int
 ) -> None:
     assert len(plan(*found).create) == made
 
@@ -376,13 +376,13 @@ def test_the_limit_per_disk_makes_room_or_says_that_there_is_none() -> None:
     foreign = [snapshot(timedelta(hours=n), id=f"f{n}", tags={}) for n in range(5)]
     crowded = plan(*foreign, policy=policy)
     assert crowded.create == ()
-    assert crowded.passed[0].because == "5 snapshots must stay and the limit is 5: none can be made"
+    assert crowded.skipped[0].reason == "5 snapshots must be kept and the limit is 5: none can be taken"
 
 
 @given(st.text(max_size=120), st.text(max_size=20))
 @settings(max_examples=200, deadline=None)
 def test_names_are_valid_in_azure_and_differ_between_disks(name: str, other: str) -> None:
-    disk = Disk(f"/disks/{name}", name)
+    disk = SourceDisk(f"/disks/{name}", name)
     made = snapshot_name(disk, NOW)
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,78}[A-Za-z0-9_]", made)
     if disk.id.lower() != f"/disks/{other}".lower():
@@ -397,9 +397,11 @@ def test_any_text_is_a_moment_or_none(text: str) -> None:
 
 
 def test_a_hundred_thousand_snapshots_are_planned_in_about_half_a_second() -> None:
-    disks = [Disk(f"/disks/{n}", f"d{n}", {"groundcrew": "snapshot"}) for n in range(1000)]
+    disks = [SourceDisk(f"/disks/{n}", f"d{n}", {"groundcrew": "snapshot"}) for n in range(1000)]
     found = [
-        Snapshot(f"/s/{n}", f"s{n}", disks[n % 1000].id, NOW - timedelta(hours=6 * (n // 1000)), tags=OURS)
+        DiskSnapshot(
+            f"/s/{n}", f"s{n}", disks[n % 1000].id, NOW - timedelta(hours=6 * (n // 1000)), tags=OURS
+        )
         for n in range(100_000)
     ]
     began = time.process_time()

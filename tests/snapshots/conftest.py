@@ -16,7 +16,7 @@ from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.policy import parse_policy
 from shared.snapshots.freeze import Freezer
-from shared.snapshots.job import Snapshots
+from shared.snapshots.job import SnapshotDeps
 
 TAG = {"groundcrew": "snapshot"}
 POLICY = (
@@ -43,11 +43,11 @@ class World:
     def add_disk(self, name: str, *, tagged: bool = True) -> str:
         return self.disks.add_disk(name, tags=TAG if tagged else {}, attached_to=self.vm)
 
-    def job(self, plan: FaultPlan | None = None) -> Snapshots:
+    def job(self, plan: FaultPlan | None = None) -> SnapshotDeps:
         plan = plan or FaultPlan()
         state = faulty(self.state, plan, "state")
         server = faulty(self.mongodb, plan, "mongodb")
-        return Snapshots(
+        return SnapshotDeps(
             disks=faulty(self.disks, plan, "disks"),
             machines=faulty(self.machines, plan, "machines"),
             freezer=Freezer(lambda: server, state, self.clock, self.limit),

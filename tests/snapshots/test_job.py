@@ -29,7 +29,7 @@ def test_a_chosen_disk_gets_one_a_day_with_owner_class_and_expiry(world) -> None
     world.add_disk("data")
     world.add_disk("other", tagged=False)
     for _ in range(3 * 24):
-        snapshots.tick(world.job())
+        snapshots.run_tick(world.job())
         world.clock.advance(timedelta(hours=1))
     found = sorted(world.disks.snapshots(), key=lambda one: one.created)
     assert [snapshot.created.hour for snapshot in found] == [3, 3, 3]
@@ -41,10 +41,10 @@ def test_a_chosen_disk_gets_one_a_day_with_owner_class_and_expiry(world) -> None
 
 def test_a_tick_in_between_asks_azure_nothing(world) -> None:
     world.add_disk("data")
-    snapshots.tick(world.job())
+    snapshots.run_tick(world.job())
     world.clock.advance(timedelta(minutes=5))
     before = world.disks.calls.total()
-    assert "less than an hour ago" in snapshots.tick(world.job())
+    assert "less than an hour ago" in snapshots.run_tick(world.job())
     assert world.disks.calls.total() == before
 
 
@@ -52,7 +52,7 @@ def test_planning_costs_two_listings_whatever_there_is(world) -> None:
     disk = world.add_disk("data")
     for day in range(400):
         world.disks.add_snapshot(f"s{day}", disk, created=world.clock.now() - day * DAY, tags=OURS)
-    snapshots.survey(world.job())
+    snapshots.preview_cycle(world.job())
     assert dict(world.disks.calls) == {"list": 1, "snapshots": 1}
 
 
@@ -60,11 +60,11 @@ def test_old_ones_go_with_a_reason_and_a_dry_run_says_the_same(world) -> None:
     disk = world.add_disk("data")
     for day in range(20):
         world.disks.add_snapshot(f"s{day:02}", disk, created=world.clock.now() - day * DAY, tags=OURS)
-    plan = snapshots.survey(world.job())
+    plan = snapshots.preview_cycle(world.job())
     would = sorted(d.item.name.rpartition("/")[2] for d in plan.decisions if not isinstance(d, Keep))
     assert would == [f"s{day}" for day in range(14, 20)]
     assert all("old, limit 14d" in " ".join(d.reasons) for d in plan.decisions if not isinstance(d, Keep))
-    assert sorted(snapshots.cycle(world.job()).removed) == would
+    assert sorted(snapshots.run_cycle(world.job()).removed) == would
     assert len(list(world.state.list("audit/"))) == 1
 
 
@@ -77,7 +77,7 @@ def test_never_the_newest_good_one_nor_anothers_nor_one_with_keep_until(world) -
     world.disks.add_snapshot("kept", disk, created=old - DAY, tags={**OURS, "keep-until": "2027-01-01"})
     world.disks.add_snapshot("unread", disk, created=old - DAY, tags={**OURS, "keep-until": "for ever"})
     world.disks.add_snapshot("gone", disk, created=old - DAY, tags=OURS)
-    snapshots.cycle(world.job())
+    snapshots.run_cycle(world.job())
     assert world.names() == ["kept", "newest", "others", "second", "unread"]
 
 
@@ -98,18 +98,18 @@ def test_a_keep_until_written_between_plan_and_removal_still_counts(world) -> No
             return iter(listed)
 
     job.__dict__["disks"] = Late()
-    outcome = snapshots.cycle(job)
+    outcome = snapshots.run_cycle(job)
     assert "s100 was changed meanwhile and stays" in outcome.problems
     assert "s100" in world.names()
 
 
 def test_one_disk_is_not_locked_and_several_are_by_auto(world) -> None:
     world.add_disk("data")
-    snapshots.cycle(world.job())
+    snapshots.run_cycle(world.job())
     assert (consistency(world), world.mongodb.locked_times) == ({"crash"}, 0)
     world.add_disk("journal")
     world.clock.advance(DAY)
-    snapshots.cycle(world.job())
+    snapshots.run_cycle(world.job())
     assert world.mongodb.locked_times == 1
     assert world.mongodb.count == 0
     assert "locked" in consistency(world)
@@ -120,7 +120,7 @@ def test_one_disk_is_not_locked_and_several_are_by_auto(world) -> None:
 def test_policy_has_the_last_word_on_locking(make_world, lock: str, times: int) -> None:
     world = make_world(f"lock: {lock}")
     world.add_disk("data")
-    snapshots.cycle(world.job())
+    snapshots.run_cycle(world.job())
     assert world.mongodb.locked_times == times
 
 
@@ -129,7 +129,7 @@ def test_a_machine_that_is_off_is_not_locked_and_its_disk_is_taken_all_the_same(
     world.add_disk("data")
     world.machines.set_power(world.vm, PowerState.DEALLOCATED)
     world.mongodb.down = True
-    snapshots.cycle(world.job())
+    snapshots.run_cycle(world.job())
     assert consistency(world) == {"off"}
 
 
@@ -138,12 +138,12 @@ def test_a_mongodb_that_cannot_be_locked_means_no_snapshot_told_once_and_tried_a
     world.add_disk("data")
     world.mongodb.down = True
     for _ in range(3):
-        snapshots.tick(world.job())
+        snapshots.run_tick(world.job())
         world.clock.advance(timedelta(minutes=5))
     assert world.names() == []
-    assert world.notifications.titles == ["Snapshots are not as they should be"]
+    assert world.notifications.titles == ["Snapshots need attention"]
     world.mongodb.down = False
-    snapshots.tick(world.job())
+    snapshots.run_tick(world.job())
     assert consistency(world) == {"locked"}
 
 
@@ -152,7 +152,7 @@ def test_a_lock_of_somebody_else_is_never_taken_away(make_world) -> None:
     world.add_disk("data")
     world.mongodb.lock()
     for _ in range(2):
-        assert "locked by somebody else" in snapshots.tick(world.job())
+        assert "locked by somebody else" in snapshots.run_tick(world.job())
     assert world.mongodb.count == 1
 
 
@@ -162,7 +162,7 @@ def test_one_disk_that_fails_does_not_keep_the_others_from_theirs(world) -> None
     fault = Fault(
         Refused("Snapshot of disk b", value="OperationNotAllowed"), operation="disks.create_snapshot", step=1
     )
-    outcome = snapshots.cycle(world.job(FaultPlan(fault)))
+    outcome = snapshots.run_cycle(world.job(FaultPlan(fault)))
     assert len(outcome.taken) == 2
     assert "OperationNotAllowed" in outcome.problems[0]
     assert world.mongodb.count == 0
@@ -170,11 +170,11 @@ def test_one_disk_that_fails_does_not_keep_the_others_from_theirs(world) -> None
 
 def test_disks_of_one_machine_are_taken_together_even_if_only_one_of_them_is_due(world) -> None:
     world.add_disk("data")
-    snapshots.cycle(world.job())
+    snapshots.run_cycle(world.job())
     world.clock.advance(timedelta(hours=5))
     world.add_disk("journal")
     for _ in range(3):
-        snapshots.cycle(world.job())
+        snapshots.run_cycle(world.job())
         world.clock.advance(DAY)
     moments = {}
     for snapshot in world.disks.snapshots():
@@ -189,20 +189,20 @@ def test_at_the_limit_of_azure_none_is_taken_and_that_is_told(make_world) -> Non
     for day in range(30):
         created = world.clock.now() - (day + 2) * DAY
         world.disks.add_snapshot(f"others{day}", disk, created=created, tags={"owner": "somebody"})
-    outcome = snapshots.cycle(world.job())
+    outcome = snapshots.run_cycle(world.job())
     assert outcome.taken == []
     assert "the limit is 30" in outcome.problems[0]
-    assert world.notifications.titles == ["Snapshots are not as they should be"]
+    assert world.notifications.titles == ["Snapshots need attention"]
 
 
 def test_two_runs_at_once_take_one(world) -> None:
     world.add_disk("data")
     with world.state.lease("locks/snapshots", duration=timedelta(seconds=60)):
-        assert "another run" in snapshots.tick(world.job())
+        assert "another run" in snapshots.run_tick(world.job())
         with pytest.raises(Locked):
-            snapshots.cycle(world.job())
-    snapshots.tick(world.job())
-    snapshots.cycle(world.job())
+            snapshots.run_cycle(world.job())
+    snapshots.run_tick(world.job())
+    snapshots.run_cycle(world.job())
     assert len(world.names()) == 1
 
 
@@ -219,19 +219,19 @@ def test_killed_at_every_step_mongodb_is_unlocked_by_the_next_tick_and_the_disks
         return world
 
     plan = FaultPlan()
-    snapshots.tick(fresh().job(plan))
+    snapshots.run_tick(fresh().job(plan))
     assert len(plan.steps) > 30
     for step in range(len(plan.steps)):
         world = fresh()
         plan = FaultPlan(Fault(Killed(), step=step, when=when))
         with pytest.raises(Killed):
-            snapshots.tick(world.job(plan))
+            snapshots.run_tick(world.job(plan))
         told = f"killed {when} step {step}: {plan.steps[step]}"
         world.die()
-        snapshots.tick(world.job())
+        snapshots.run_tick(world.job())
         assert world.mongodb.count == 0, told
         world.clock.advance(timedelta(hours=1))
-        snapshots.tick(world.job())
+        snapshots.run_tick(world.job())
         taken = [s for s in world.disks.snapshots() if CONSISTENCY_TAG in s.tags]
         assert len(taken) == 2, told
         assert {s.name for s in world.disks.snapshots()} >= {"s1", "s2", "s3"}, told
@@ -243,16 +243,16 @@ def test_an_outside_system_that_fails_once_at_any_step_leaves_nothing_locked(mak
     plan = FaultPlan()
     world = make_world("lock: always")
     world.add_disk("data")
-    snapshots.tick(world.job(plan))
+    snapshots.run_tick(world.job(plan))
     for step in range(len(plan.steps)):
         world = make_world("lock: always")
         world.add_disk("data")
         broken = FaultPlan(Fault(Unavailable("it does not answer"), step=step, when="after"))
         with contextlib.suppress(Unavailable):
-            snapshots.tick(world.job(broken))
+            snapshots.run_tick(world.job(broken))
         world.die()
         for _ in range(14):
-            snapshots.tick(world.job())
+            snapshots.run_tick(world.job())
             world.clock.advance(timedelta(minutes=5))
         told = f"failed at step {step}: {broken.steps[step]}"
         assert world.mongodb.count == 0, told
@@ -275,9 +275,9 @@ def test_the_watchdog_unlocks_when_a_call_hangs_and_the_snapshot_says_so(make_wo
             return world.disks.create_snapshot(*arguments, **options)
 
     job.__dict__["disks"] = Slow()
-    outcome = snapshots.cycle(job)
+    outcome = snapshots.run_cycle(job)
     assert world.mongodb.count == 0
-    assert "lock of MongoDB was lost" in outcome.problems[0]
+    assert "MongoDB lock was released" in outcome.problems[0]
     assert consistency(world) == {"crash"}
 
 
@@ -287,23 +287,23 @@ def test_a_mongodb_that_dies_while_locked_is_seen_to_when_it_is_back(make_world)
     freezer: Freezer = world.job().freezer
 
     def hold_and_lose() -> None:
-        with freezer.frozen():
+        with freezer.freeze():
             world.mongodb.down = True
 
     with pytest.raises(Unavailable, match="could not be unlocked"):
         hold_and_lose()
     with pytest.raises(Unavailable):
-        freezer.thaw_forgotten()
+        freezer.unlock_stale()
     world.mongodb.down = False
-    assert "unlocked" in freezer.thaw_forgotten()
+    assert "unlocked" in freezer.unlock_stale()
     assert world.mongodb.count == 0
-    assert freezer.thaw_forgotten() == ""
+    assert freezer.unlock_stale() == ""
 
 
 def test_a_lock_in_living_hands_is_left_alone(world) -> None:
     freezer = world.job().freezer
-    with freezer.frozen():
-        assert world.job().freezer.thaw_forgotten() == ""
+    with freezer.freeze():
+        assert world.job().freezer.unlock_stale() == ""
         assert world.mongodb.count == 1
     assert world.mongodb.count == 0
 
@@ -323,7 +323,7 @@ def test_whatever_happens_for_months_the_newest_good_snapshot_of_a_disk_is_never
             Fault(Unavailable("no"), step=chance.randrange(60), times=chance.choice([0, 0, 1, 5]))
         )
         try:
-            snapshots.tick(world.job(steps))
+            snapshots.run_tick(world.job(steps))
         except Unavailable:
             world.state.holders_died()
         after = {snapshot.id for snapshot in world.disks.snapshots()}

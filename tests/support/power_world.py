@@ -20,9 +20,9 @@ from shared.backup.sets import MANIFEST, format_set_id
 from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
-from shared.power.inventory import Fleet
-from shared.power.reconcile import Power
-from shared.power.records import Record
+from shared.power.inventory import Inventory
+from shared.power.reconcile import PowerDeps, TickResult
+from shared.power.records import PowerRecord
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TICK = timedelta(minutes=5)
@@ -107,10 +107,10 @@ class World:
         assert since is not None
         return since
 
-    def job(self, plan: FaultPlan | None = None, *, with_backups: bool = True) -> Power:
+    def job(self, plan: FaultPlan | None = None, *, with_backups: bool = True) -> PowerDeps:
         plan = plan or FaultPlan()
         machines = faulty(self.machines, plan, "machines")
-        fleet = Fleet(
+        inventory = Inventory(
             {"vm": machines},
             faulty(self.state, plan, "state"),
             self.clock,
@@ -121,13 +121,13 @@ class World:
         )
         notifications = faulty(self.notifications, plan, "notifications")
         probe = faulty(self.health, plan, "health")
-        return Power(fleet, machines, notifications, [probe], faulty(self, plan, "self").begin_backup)
+        return PowerDeps(inventory, machines, notifications, [probe], faulty(self, plan, "self").begin_backup)
 
-    def tick(self, plan: FaultPlan | None = None) -> power.Outcome:
-        (outcome,) = power.tick(self.job(plan))
+    def tick(self, plan: FaultPlan | None = None) -> TickResult:
+        (outcome,) = power.run_tick(self.job(plan))
         return outcome
 
-    def ticks(self, until: datetime) -> Iterator[tuple[datetime, power.Outcome]]:
+    def ticks(self, until: datetime) -> Iterator[tuple[datetime, TickResult]]:
         """Tick every five minutes until then, both ends included."""
         while True:
             yield self.clock.now(), self.tick()
@@ -135,7 +135,7 @@ class World:
                 return
             self.clock.advance(TICK)
 
-    def run(self, until: datetime) -> list[power.Outcome]:
+    def run(self, until: datetime) -> list[TickResult]:
         return [outcome for _, outcome in self.ticks(until)]
 
     def die(self) -> None:
@@ -144,8 +144,8 @@ class World:
         self.clock.advance(timedelta(minutes=1))
 
     @property
-    def record(self) -> Record:
-        return self.job().fleet.records.load("rocketchat")
+    def record(self) -> PowerRecord:
+        return self.job().inventory.records.load("rocketchat")
 
 
 @pytest.fixture

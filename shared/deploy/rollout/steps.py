@@ -90,12 +90,12 @@ class ReleaseSteps:
     def smoke_test(self, observed: ObservedRelease) -> StepResult:
         """Until the server says its version and serves its login page, or had its time."""
         health = self._session.deps.smoke_test(self._session.progress.version_after)
-        if health.well:
-            self._session.transition(DeployState.DONE, f"{health.found}; revision {observed.revision}")
+        if health.healthy:
+            self._session.transition(DeployState.DONE, f"{health.message}; revision {observed.revision}")
             return None
         if self._within_grace():
-            return RequeueAfter(POLL_INTERVAL, health.found)
-        return StepFailed(observed, f"smoke test failed: {health.found}")
+            return RequeueAfter(POLL_INTERVAL, health.message)
+        return StepFailed(observed, f"smoke test failed: {health.message}")
 
     def _within_grace(self) -> bool:
         """Whether it may still become healthy: an outage that has just ended took none of its time."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
-from shared.cloud.billing import MONTH_HOURS, hours
+from shared.cloud.billing import MONTH_HOURS, to_hours
 from shared.snapshots.decide import EXPIRES_TAG, OWNER_TAG, PROVEN_TAG, parse_keep_until
 
 CHECK_TAG = "groundcrew-check"  # on the disk; its value is the snapshot's name
@@ -20,18 +20,18 @@ LIFETIME = timedelta(hours=2)  # after which a disk that was forgotten is remove
 _MINUTE = "%Y-%m-%dT%H:%MZ"
 
 
-def disk_name(snapshot_id: str, now: datetime) -> str:
+def test_disk_name(snapshot_id: str, now: datetime) -> str:
     """The name of the disk of a check that begins now."""
-    mark = sha256(snapshot_id.lower().encode()).hexdigest()[:8]
-    return f"check-{mark}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    digest = sha256(snapshot_id.lower().encode()).hexdigest()[:8]
+    return f"check-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def disk_id(snapshot_id: str, name: str) -> str:
+def test_disk_id(snapshot_id: str, name: str) -> str:
     """The id of the disk of that name beside the snapshot, for when no answer told it."""
     return f"{snapshot_id.lower().rpartition('/snapshots/')[0]}/disks/{name.lower()}"
 
 
-def disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, str]:
+def test_disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, str]:
     """What the disk carries from its first moment on, so that it can be removed without further knowledge."""
     return {
         OWNER_TAG: owner,
@@ -40,7 +40,7 @@ def disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, str]:
     }
 
 
-def is_forgotten(tags: Mapping[str, str], attached_to: str, now: datetime, *, owner: str) -> bool:
+def is_expired_test_disk(tags: Mapping[str, str], attached_to: str, now: datetime, *, owner: str) -> bool:
     """Whether a disk was made for a check that is over; one that somebody attached is in use."""
     if attached_to or CHECK_TAG not in tags or tags.get(OWNER_TAG) != owner:
         return False
@@ -48,24 +48,24 @@ def is_forgotten(tags: Mapping[str, str], attached_to: str, now: datetime, *, ow
     return expires is not None and expires <= now
 
 
-def tags_after(tags: Mapping[str, str], now: datetime, *, proven: bool) -> dict[str, str]:
+def snapshot_tags_after(tags: Mapping[str, str], now: datetime, *, proven: bool) -> dict[str, str]:
     """The snapshot's tags after the check: proven since now, or not proven any more."""
-    kept = {name: value for name, value in tags.items() if name != PROVEN_TAG}
-    return {**kept, PROVEN_TAG: now.astimezone(UTC).strftime(_MINUTE)} if proven else kept
+    other_tags = {name: value for name, value in tags.items() if name != PROVEN_TAG}
+    return {**other_tags, PROVEN_TAG: now.astimezone(UTC).strftime(_MINUTE)} if proven else other_tags
 
 
-def faults(
-    *, size_gb: int, wanted_gb: int, source: str, wanted_source: str, provisioned: bool
+def find_disk_faults(
+    *, size_gb: int, expected_gb: int, source: str, expected_source: str, provisioned: bool
 ) -> Iterator[str]:
     """A sentence for each way in which the disk is not what the snapshot promised."""
     if not provisioned:
         yield "the disk was not provisioned"
-    if size_gb != wanted_gb:
-        yield f"the disk has {size_gb} GB instead of {wanted_gb} GB"
-    if source.lower() != wanted_source.lower():
+    if size_gb != expected_gb:
+        yield f"the disk has {size_gb} GB instead of {expected_gb} GB"
+    if source.lower() != expected_source.lower():
         yield f"the disk was made of {source or 'nothing'}"
 
 
-def most(monthly: Decimal) -> Decimal:
+def max_cost(monthly: Decimal) -> Decimal:
     """What the disk costs at most, by its price for a month of 730 hours."""
-    return monthly * hours(LIFETIME) / MONTH_HOURS
+    return monthly * to_hours(LIFETIME) / MONTH_HOURS

@@ -16,35 +16,35 @@ from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.timestamps import parse_timestamp
-from shared.snapshots.check.decide import is_forgotten
+from shared.snapshots.check.decide import is_expired_test_disk
 
 log = logging.getLogger(__name__)
 
 OWNER = "groundcrew"
-_MARKS = "snapshots/checks/"
+_RECORDS = "snapshots/checks/"
 
 
 @dataclass(frozen=True)
-class CheckDisks:
+class TestDiskReaper:
     """The marks, and the removal of what was forgotten."""
 
     disks: Disks
     state: Blobs
     clock: Clock
 
-    def note(self, name: str, until: datetime) -> None:
+    def register(self, name: str, until: datetime) -> None:
         """Before the disk is made: when it is to be looked for."""
-        self.state.replace(f"{_MARKS}{name}.json", encode_json({"until": until.isoformat()}), etag=None)
+        self.state.replace(f"{_RECORDS}{name}.json", encode_json({"until": until.isoformat()}), etag=None)
 
-    def forget(self, name: str) -> None:
+    def unregister(self, name: str) -> None:
         """The disk is gone."""
-        self.state.delete(f"{_MARKS}{name}.json")
+        self.state.delete(f"{_RECORDS}{name}.json")
 
     def is_due(self) -> bool:
         """Whether a check should be over by now whose disk may still be there. Asks Azure nothing."""
-        return any(self._expired())
+        return any(self._expired_records())
 
-    def remove_forgotten(
+    def remove_expired(
         self, disks: Iterable[Disk], check: Callable[[], None] = lambda: None
     ) -> tuple[list[str], list[str]]:
         """Remove those of the listed disks whose time is over: names, and a sentence for each failure.
@@ -54,9 +54,9 @@ class CheckDisks:
         now = self.clock.now()
         removed: list[str] = []
         problems: list[str] = []
-        marks = list(self._expired())
+        expired = list(self._expired_records())
         for disk in disks:
-            if not is_forgotten(disk.tags, disk.attached_to, now, owner=OWNER):
+            if not is_expired_test_disk(disk.tags, disk.attached_to, now, owner=OWNER):
                 continue
             check()
             try:
@@ -65,14 +65,14 @@ class CheckDisks:
                 problems.append(str(error))
                 continue
             removed.append(disk.name)
-            log.warning("snapshots.check_forgotten", extra={"disk": disk.name})
+            log.warning("snapshots.test_disk_removed", extra={"disk": disk.name})
         if not problems:
-            for mark in marks:
-                self.state.delete(mark)
+            for record_name in expired:
+                self.state.delete(record_name)
         return removed, problems
 
-    def _expired(self) -> Iterable[str]:
-        for blob in self.state.list(_MARKS):
+    def _expired_records(self) -> Iterable[str]:
+        for blob in self.state.list(_RECORDS):
             try:
                 until = parse_timestamp(decode_json(self.state.read(blob.name)[0], blob.name)["until"])
             except (GroundcrewError, ValueError, TypeError, KeyError):

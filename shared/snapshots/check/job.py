@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from shared.cloud.disk_meters import meter_of
+from shared.cloud.disk_meters import disk_meter_name
 from shared.cloud.disks import Disk, Disks, Snapshot
 from shared.cloud.prices import Prices
 from shared.kernel.codec import decode_json, encode_json
@@ -32,7 +32,7 @@ from shared.notifications.ports import Notice, Notifier, Severity
 from shared.records.audit import AuditTrail
 from shared.records.runs import Runs
 from shared.snapshots.check import decide as core
-from shared.snapshots.check.disks import OWNER, CheckDisks
+from shared.snapshots.check.disks import OWNER, TestDiskReaper
 from shared.snapshots.decide import OWNER_TAG
 
 log = logging.getLogger(__name__)
@@ -40,24 +40,24 @@ log = logging.getLogger(__name__)
 JOB = "snapshot_check"
 _LEASE = timedelta(seconds=60)
 _NEXT = "snapshots/next-check.json"
-WEEK, _AGAIN = timedelta(days=7), timedelta(days=1)
+CHECK_INTERVAL, _RETRY_INTERVAL = timedelta(days=7), timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Checks:
-    """What the job needs. `patience` is how long the making of a disk may take."""
+class CheckDeps:
+    """What the job needs. `timeout` is how long the making of a disk may take."""
 
     disks: Disks
     prices: Prices
     state: Blobs
     clock: Clock
     notifications: Notifier
-    patience: timedelta = timedelta(minutes=15)
+    timeout: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """A check to come. `most` is what it costs at most, None if `missing` says why that is not known."""
+class SnapshotCheck:
+    """A check to come. `max_cost` is what it costs at most, None if `missing` says why that is not known."""
 
     snapshot: Snapshot
     meter: str
@@ -72,7 +72,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """What came of it: whether the snapshot is proven, a sentence for each problem, and how long it took."""
 
     snapshot: str
@@ -81,33 +81,33 @@ class Checked:
     took: timedelta
 
 
-def weekly(job: Checks) -> str:
+def run_weekly_check(job: CheckDeps) -> str:
     """Check each disk's newest good snapshot if that was not done for a week; what was done, in a sentence.
 
     Level-triggered. What went wrong is told, and tried again a day later.
     """
     now = job.clock.now()
-    if now < _next_check(job.state):
+    if now < _next_check_time(job.state):
         return "nothing to check: done less than a week ago"
     problems: list[str] = []
     proven = 0
     try:
-        for check in survey(job):
-            result = run(job, check)
+        for check in preview_checks(job):
+            result = run_check(job, check)
             proven += result.proven
             problems += [f"{result.snapshot}: {problem}" for problem in result.problems]
     except Locked:
-        return "nothing to check: another check is being made"
+        return "skipped: another check is in progress"
     except NotFound as error:
         problems.append(str(error))
     if problems:
-        _tell(job, "; ".join(problems)[:1500])
-    again = now + (_AGAIN if problems else WEEK)
+        _send_notice(job, "; ".join(problems)[:1500])
+    again = now + (_RETRY_INTERVAL if problems else CHECK_INTERVAL)
     job.state.replace(_NEXT, encode_json({"at": again.isoformat()}), etag=None)
     return "; ".join([f"{proven} snapshots proven", *problems])
 
 
-def _next_check(state: Blobs) -> datetime:
+def _next_check_time(state: Blobs) -> datetime:
     """When to check again; at once if that cannot be read."""
     try:
         return parse_timestamp(decode_json(state.read(_NEXT)[0], _NEXT)["at"])
@@ -115,75 +115,73 @@ def _next_check(state: Blobs) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _tell(job: Checks, text: str) -> None:
+def _send_notice(job: CheckDeps, text: str) -> None:
     hint = "Try `groundcrew snapshots check`."
-    notice = Notice(
-        Severity.WARNING, "A snapshot was not proven", text, hint, key="snapshots/check", again=True
-    )
+    notice = Notice(Severity.WARNING, "Snapshot check failed", text, hint, key="snapshots/check", again=True)
     try:
         job.notifications.notify(notice)
     except GroundcrewError as error:
-        log.warning("snapshots.not_told", extra={"title": notice.title, "error": str(error)})
+        log.warning("snapshots.check_notification_failed", extra={"title": notice.title, "error": str(error)})
 
 
-def survey(job: Checks, name: str = "") -> list[Check]:
+def preview_checks(job: CheckDeps, name: str = "") -> list[SnapshotCheck]:
     """The checks that would be made: of the snapshot of that name, or of each disk's newest good one.
 
     Changes nothing. Raises `NotFound`, `Refused` for a snapshot that is not ours, `Conflict` while it is
     being copied.
     """
-    found = list(job.disks.snapshots())
-    chosen = [_named(found, name)] if name else _newest(job, found)
-    return [_priced(job, snapshot) for snapshot in chosen]
+    snapshots = list(job.disks.snapshots())
+    chosen = [_find_by_name(snapshots, name)] if name else _newest_per_disk(job, snapshots)
+    return [_price_check(job, snapshot) for snapshot in chosen]
 
 
-def _named(found: Iterable[Snapshot], name: str) -> Snapshot:
-    fitting = [one for one in found if name.lower() in (one.name.lower(), one.id)]
-    if not fitting:
+def _find_by_name(snapshots: Iterable[Snapshot], name: str) -> Snapshot:
+    matching = [one for one in snapshots if name.lower() in (one.name.lower(), one.id)]
+    if not matching:
         raise NotFound("there is no such snapshot", value=name, hint="See `groundcrew snapshots list`.")
-    if len(fitting) > 1:
+    if len(matching) > 1:
         raise UsageError("several snapshots have this name", value=name, hint="Give the one's whole id.")
-    (snapshot,) = fitting
-    if not _is_ours(snapshot):
+    (snapshot,) = matching
+    if not _is_own_snapshot(snapshot):
         hint = "Only what Groundcrew made is checked and marked."
         raise Refused("the snapshot is not ours", value=snapshot.name, hint=hint)
-    if not _is_whole(snapshot):
+    if not _is_complete(snapshot):
         copied = f"{snapshot.complete_percent:g} %"
         raise Conflict(f"{snapshot.name} is still being copied", value=copied, hint="Try again later.")
     return snapshot
 
 
-def _newest(job: Checks, found: Iterable[Snapshot]) -> list[Snapshot]:
+def _newest_per_disk(job: CheckDeps, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     newest: dict[str, Snapshot] = {}
-    for one in sorted(found, key=lambda one: (one.created, one.name)):
-        if _is_ours(one) and _is_whole(one) and one.created <= job.clock.now():
+    for one in sorted(snapshots, key=lambda one: (one.created, one.name)):
+        if _is_own_snapshot(one) and _is_complete(one) and one.created <= job.clock.now():
             newest[one.disk] = one
     if not newest:
         raise NotFound("there is no good snapshot of ours", hint="Take one: `groundcrew snapshots run`.")
     return [newest[disk] for disk in sorted(newest)]
 
 
-def _is_ours(snapshot: Snapshot) -> bool:
+def _is_own_snapshot(snapshot: Snapshot) -> bool:
     return snapshot.tags.get(OWNER_TAG) == OWNER
 
 
-def _is_whole(snapshot: Snapshot) -> bool:
+def _is_complete(snapshot: Snapshot) -> bool:
     return snapshot.provisioned and snapshot.complete_percent >= 100
 
 
-def _priced(job: Checks, snapshot: Snapshot) -> Check:
+def _price_check(job: CheckDeps, snapshot: Snapshot) -> SnapshotCheck:
     region = snapshot.location
-    meter = meter_of(Disk("", "", "", region, core.SKU, snapshot.size_gb))
+    meter = disk_meter_name(Disk("", "", "", region, core.SKU, snapshot.size_gb))
     try:
-        found = [price for price in job.prices.storage(region) if price.item == meter]
+        snapshots = [price for price in job.prices.storage(region) if price.item == meter]
     except GroundcrewError as error:
-        return Check(snapshot, meter, missing=f"its price could not be had ({error.message})")
-    if not found:
-        return Check(snapshot, meter, missing=f"no price could be had for {meter} in {region}")
-    return Check(snapshot, meter, core.most(found[0].amount), found[0].currency)
+        return SnapshotCheck(snapshot, meter, missing=f"its price could not be had ({error.message})")
+    if not snapshots:
+        return SnapshotCheck(snapshot, meter, missing=f"no price could be had for {meter} in {region}")
+    return SnapshotCheck(snapshot, meter, core.max_cost(snapshots[0].amount), snapshots[0].currency)
 
 
-def run(job: Checks, check: Check) -> Checked:
+def run_check(job: CheckDeps, check: SnapshotCheck) -> CheckResult:
     """Make the disk, look at it and remove it, whatever happens; record what came of it.
 
     Raises `Locked` if another check is being made.
@@ -192,64 +190,66 @@ def run(job: Checks, check: Check) -> Checked:
         snapshot, begun = check.snapshot, job.clock.now()
         run_id = f"{begun:%Y%m%dT%H%M%SZ}-{snapshot.name}"
         progress = Runs(job.state, job.clock).begin(JOB, run_id, f"checking {snapshot.name}")
-        proven, problems = _checked(job, snapshot)
-        problems += _marked(job, snapshot, proven=proven) if proven is not None else []
+        proven, problems = _make_and_inspect_disk(job, snapshot)
+        problems += _tag_snapshot(job, snapshot, proven=proven) if proven is not None else []
         took = job.clock.now() - begun
         summary = f"{snapshot.name} is {'proven' if proven else 'not proven'}"
         details = {"size_gb": snapshot.size_gb, "seconds": took.total_seconds(), "proven": bool(proven)}
         state = "failed" if problems else "done"
         progress.finish(state, summary, "; ".join(problems), **details)
         AuditTrail(job.state, job.clock).append(OWNER, "snapshots.check", snapshot.name, summary)
-        log.info("snapshots.checked", extra={"snapshot": snapshot.name, "problems": problems, **details})
-        return Checked(snapshot.name, bool(proven), tuple(problems), took)
+        log.info(
+            "snapshots.check_recorded", extra={"snapshot": snapshot.name, "problems": problems, **details}
+        )
+        return CheckResult(snapshot.name, bool(proven), tuple(problems), took)
 
 
-def _checked(job: Checks, snapshot: Snapshot) -> tuple[bool | None, list[str]]:
+def _make_and_inspect_disk(job: CheckDeps, snapshot: Snapshot) -> tuple[bool | None, list[str]]:
     """Whether a whole disk came of it, None if that could not be found out; and what went wrong."""
     now = job.clock.now()
-    name = core.disk_name(snapshot.id, now)
-    kept = CheckDisks(job.disks, job.state, job.clock)
-    kept.note(name, now + core.LIFETIME)
+    name = core.test_disk_name(snapshot.id, now)
+    reaper = TestDiskReaper(job.disks, job.state, job.clock)
+    reaper.register(name, now + core.LIFETIME)
     problems: list[str] = []
     proven = None
-    foreign = False
+    name_taken = False
     try:
-        tags = core.disk_tags(snapshot.name, now, owner=OWNER)
-        disk = job.disks.create_disk(snapshot.id, name, core.SKU, tags, timeout=job.patience)
-        problems += core.faults(
+        tags = core.test_disk_tags(snapshot.name, now, owner=OWNER)
+        disk = job.disks.create_disk(snapshot.id, name, core.SKU, tags, timeout=job.timeout)
+        problems += core.find_disk_faults(
             size_gb=disk.size_gb,
-            wanted_gb=snapshot.size_gb,
+            expected_gb=snapshot.size_gb,
             source=disk.source,
-            wanted_source=snapshot.id,
+            expected_source=snapshot.id,
             provisioned=disk.provisioned,
         )
         proven = not problems
     except AlreadyExists as error:
-        foreign = True  # who knows whose it is: its tags will tell the next tick
+        name_taken = True  # who knows whose it is: its tags will tell the next tick
         problems.append(str(error))
     except GroundcrewError as error:
         problems.append(str(error))
     finally:
         # Also after a failure: Azure may have made the disk all the same.
-        problems += [] if foreign else _removed(job, snapshot, name, kept)
+        problems += [] if name_taken else _remove_disk(job, snapshot, name, reaper)
     return proven, problems
 
 
-def _removed(job: Checks, snapshot: Snapshot, name: str, kept: CheckDisks) -> list[str]:
+def _remove_disk(job: CheckDeps, snapshot: Snapshot, name: str, reaper: TestDiskReaper) -> list[str]:
     try:
-        job.disks.delete_disk(core.disk_id(snapshot.id, name))
-        kept.forget(name)
+        job.disks.delete_disk(core.test_disk_id(snapshot.id, name))
+        reaper.unregister(name)
     except GroundcrewError as error:
         time = core.LIFETIME // timedelta(hours=1)
         return [f"the disk {name} is still there and is removed by its tag after {time} h ({error})"]
     return []
 
 
-def _marked(job: Checks, snapshot: Snapshot, *, proven: bool) -> list[str]:
+def _tag_snapshot(job: CheckDeps, snapshot: Snapshot, *, proven: bool) -> list[str]:
     """Write the result on the snapshot, beside what somebody may have written there meanwhile."""
     try:
         fresh = job.disks.snapshot(snapshot.id)
-        tags = core.tags_after(fresh.tags, job.clock.now(), proven=proven)
+        tags = core.snapshot_tags_after(fresh.tags, job.clock.now(), proven=proven)
         if tags != fresh.tags:
             job.disks.set_tags(snapshot.id, tags)
     except GroundcrewError as error:

@@ -35,8 +35,8 @@ def test_it_is_warned_of_stopped_woken_by_the_page_and_well_again(site, until) -
     assert "Rocket.Chat 8.2 is ready" in told[0]
 
     (shown,) = site.cli("power", "status")
-    assert (shown["state"], shown["wanted"], shown["act"]) == ("running", "up", "none")
-    assert "order of ana@example.org: up until" in shown["because"][0]
+    assert (shown["state"], shown["desired"], shown["act"]) == ("running", "up", "none")
+    assert "order of ana@example.org: up until" in shown["reasons"][0]
     assert "rocketchat" in site.say("power", "status")
     assert {span["up"] for span in site.cli("power", "plan", "--days", "2")} == {True, False}
     record = site.blob("power/machines/rocketchat.json")
@@ -77,9 +77,9 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     until(lambda: len(site.azure.world.listing(Snapshot, "rocketchat")) == 2, "the snapshot")
     shown = site.cli("snapshots", "run", "--dry-run")
     assert shown["take"] == []
-    assert "newest good snapshot is of" in shown["pass"][0]["because"]
+    assert "newest good snapshot is from" in shown["skip"][0]["reason"]
     by_name = {row["snapshot"]: row for row in shown["snapshots"]}
-    assert "not ours" in by_name.pop("others")["because"]
+    assert "not ours" in by_name.pop("others")["reasons"]
     (name,) = by_name
     listed = site.azure.world.listing(Snapshot, "rocketchat")
     (taken,) = [snapshot for snapshot in listed if snapshot.name.lower() == name.lower()]
@@ -108,8 +108,8 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     (machine,) = report["machines"]
     assert machine["machine"] == "rocketchat"
     assert float(machine["cost"]) > 0
-    assert report["standing"]["disk"] is not None
-    assert float(report["standing"]["address"]) > 0
+    assert report["fixed_costs"]["disk"] is not None
+    assert float(report["fixed_costs"]["address"]) > 0
     assert report["missing"] == []
     assert any("the ledger knows nothing" in note for note in report["notes"])
     assert "2 kept, 0 removed" in site.say("snapshots", "list")

@@ -12,7 +12,7 @@ from aiohttp import web
 from local.app_service import app_service
 from local.chromium import Phone
 from local.server import Served
-from shared.power.wake_html import Card, render
+from shared.power.wake_html import Card, render_page
 from shared.web.html import SECURITY_HEADERS, render_refusal
 
 pytestmark = pytest.mark.timeout(240)
@@ -27,15 +27,15 @@ def pages() -> dict[str, str]:
     by_itself = ("It will be up by itself on Mon 09 Mar at 07:00.",)
     cards = [
         Card("rocketchat", "deallocated", "off", by_itself, False, "Start it"),
-        Card("vm-" + "long-name-" * 7, "running, not well yet, asked for 4 min ago", "bad", because, True),
+        Card("vm-" + "long-name-" * 7, "running, not healthy yet, asked for 4 min ago", "bad", because, True),
         Card("rocketchat-staging.aks", "up", "up", ("calendar: on until 19:00",), False, "Keep it up"),
     ]  # fmt: skip
     who = "somebody.with.a.very.long.address.that.has.no.end@department.subsidiary.example.org"
-    note = "Azure cannot be asked now: List the machines: not authorised"
+    note = "Azure is not available: List the machines: not authorised"
     return {
-        "one": render(cards[:1], who="ana@example.org", token="1.a"),
-        "many": render(cards, who=who, token="1.a", note=note),
-        "none": render([], who=who, token=""),
+        "one": render_page(cards[:1], who="ana@example.org", token="1.a"),
+        "many": render_page(cards, who=who, token="1.a", note=note),
+        "none": render_page([], who=who, token=""),
         "refused": render_refusal("Sign-in required", "It works only behind …", link=("/x", "Sign in")),
     }
 

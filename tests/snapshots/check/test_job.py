@@ -16,7 +16,7 @@ from shared.records.runs import Runs
 from shared.retention.decide import Keep
 from shared.snapshots import job as snapshots
 from shared.snapshots.check import job as snapshot_check
-from shared.snapshots.check.job import Checks
+from shared.snapshots.check.job import CheckDeps
 
 DAY = timedelta(days=1)
 OURS = {"groundcrew-owner": "groundcrew", "groundcrew-class": "daily"}
@@ -39,17 +39,17 @@ class Site:
             created = world.clock.now() - day * DAY
             world.disks.add_snapshot(f"s{day}", self.disk, created=created, tags={**OURS, "team": "chat"})
 
-    def job(self, plan: FaultPlan | None = None, **more) -> Checks:
+    def job(self, plan: FaultPlan | None = None, **more) -> CheckDeps:
         plan = plan or FaultPlan()
         disks = faulty(self.world.disks, plan, "disks")
         state = faulty(self.world.state, plan, "state")
-        job = Checks(disks, self.prices, state, self.world.clock, self.world.notifications)
+        job = CheckDeps(disks, self.prices, state, self.world.clock, self.world.notifications)
         return replace(job, **more)
 
-    def check(self, plan: FaultPlan | None = None, name: str = "s0") -> snapshot_check.Checked:
+    def check(self, plan: FaultPlan | None = None, name: str = "s0") -> snapshot_check.CheckResult:
         job = self.job(plan)
-        (planned,) = snapshot_check.survey(job, name)
-        return snapshot_check.run(job, planned)
+        (planned,) = snapshot_check.preview_checks(job, name)
+        return snapshot_check.run_check(job, planned)
 
     def tags(self, name: str = "s0") -> dict[str, str]:
         return {one.name: dict(one.tags) for one in self.world.disks.snapshots()}[name]
@@ -82,7 +82,7 @@ def test_the_plan_names_the_newest_good_one_of_each_disk_and_what_it_costs_at_mo
     site.world.disks.add_snapshot("j0", journal, created=site.world.clock.now(), tags=OURS)
     site.world.disks.add_snapshot("others", journal, created=site.world.clock.now(), tags={})
     before = site.tags()
-    plan = snapshot_check.survey(site.job())
+    plan = snapshot_check.preview_checks(site.job())
     assert [check.snapshot.name for check in plan] == ["s0", "j0"]
     # 7.30 a month of 730 hours, for the two hours after which a forgotten disk is removed
     assert {check.most for check in plan} == {Decimal("0.02")}
@@ -96,7 +96,7 @@ def test_a_price_that_is_missing_is_said_and_not_guessed(site, why: str) -> None
     if why == "no answer":
         fault = Fault(Unavailable("Retail prices"), operation="prices.storage")
         site.prices = faulty(site.prices, FaultPlan(fault), "prices")
-    (check,) = snapshot_check.survey(site.job(), "s1")
+    (check,) = snapshot_check.preview_checks(site.job(), "s1")
     assert check.most is None
     assert "could be had" in check.missing or "could not be had" in check.missing
     assert check.missing in str(check)
@@ -122,7 +122,7 @@ def test_while_it_is_looked_at_the_disk_says_whose_it_is_and_when_it_may_go(site
             self.inner.delete_disk(disk_id)
 
     job = site.job(disks=Watching(site.world.disks))
-    snapshot_check.run(job, snapshot_check.survey(job, "s0")[0])
+    snapshot_check.run_check(job, snapshot_check.preview_checks(job, "s0")[0])
     assert seen == {
         "groundcrew-owner": "groundcrew",
         "groundcrew-check": "s0",
@@ -143,7 +143,7 @@ def test_while_it_is_looked_at_the_disk_says_whose_it_is_and_when_it_may_go(site
 def test_a_disk_that_is_not_what_the_snapshot_promised_takes_the_proof_away(site, changes, said) -> None:
     site.check()
     job = site.job(disks=Changed(site.world.disks, **changes))
-    result = snapshot_check.run(job, snapshot_check.survey(job, "s0")[0])
+    result = snapshot_check.run_check(job, snapshot_check.preview_checks(job, "s0")[0])
     assert not result.proven
     assert said in result.problems[0]
     assert PROVEN not in site.tags()
@@ -180,14 +180,14 @@ def test_a_disk_that_cannot_be_removed_is_told_and_removed_by_the_tick_after_its
     assert result.proven
     assert "is removed by its tag after 2 h" in result.problems[0]
     assert len(site.disks()) == 2
-    snapshots.tick(site.world.job())
+    snapshots.run_tick(site.world.job())
     assert len(site.disks()) == 2, "its time is not over"
     site.world.clock.advance(timedelta(hours=1))
-    snapshots.tick(site.world.job())
+    snapshots.run_tick(site.world.job())
     site.world.clock.advance(timedelta(minutes=55))
-    assert "less than an hour ago" in snapshots.tick(site.world.job())
+    assert "less than an hour ago" in snapshots.run_tick(site.world.job())
     site.world.clock.advance(timedelta(minutes=5))
-    snapshots.tick(site.world.job())
+    snapshots.run_tick(site.world.job())
     assert (site.disks(), site.marks()) == (["data"], [])
 
 
@@ -199,7 +199,7 @@ def test_a_check_disk_that_somebody_attached_or_that_is_not_ours_is_never_remove
     site.world.disks.add_disk("undated", tags={**old, "groundcrew-expires": "soon"})
     site.world.disks.add_disk("young", tags={**old, "groundcrew-expires": "2026-03-02T03:01Z"})
     site.world.disks.add_disk("forgotten", tags=expired)
-    outcome = snapshots.cycle(site.world.job())
+    outcome = snapshots.run_cycle(site.world.job())
     assert site.disks() == ["data", "in-use", "others", "undated", "young"]
     assert outcome.problems == []
 
@@ -207,35 +207,35 @@ def test_a_check_disk_that_somebody_attached_or_that_is_not_ours_is_never_remove
 def test_the_newest_proven_one_is_never_removed(site) -> None:
     site.check(name="s1")
     site.world.clock.advance(300 * DAY)
-    decisions = snapshots.survey(site.world.job()).decisions
+    decisions = snapshots.preview_cycle(site.world.job()).decisions
     kept = {d.item.name.rpartition("/")[2]: d.reasons for d in decisions if isinstance(d, Keep)}
     assert "newest proven" in kept["s1"]
-    snapshots.cycle(site.world.job())
+    snapshots.run_cycle(site.world.job())
     site.world.disks.add_snapshot("young", site.disk, created=site.world.clock.now(), tags=OURS)
-    snapshots.cycle(site.world.job())
+    snapshots.run_cycle(site.world.job())
     assert "s1" in site.world.names()
 
 
 def test_what_cannot_be_checked_is_refused_with_its_reason(site) -> None:
     site.world.disks.add_snapshot("others", site.disk, created=site.world.clock.now(), tags={})
     with pytest.raises(NotFound, match="no such snapshot: s9"):
-        snapshot_check.survey(site.job(), "s9")
+        snapshot_check.preview_checks(site.job(), "s9")
     with pytest.raises(Refused, match="not ours: others"):
-        snapshot_check.survey(site.job(), "others")
+        snapshot_check.preview_checks(site.job(), "others")
     site.world.disks.copy_takes = 4 * DAY
     with pytest.raises(Conflict, match="still being copied"):
-        snapshot_check.survey(site.job(), "s1")
+        snapshot_check.preview_checks(site.job(), "s1")
     with pytest.raises(NotFound, match="no good snapshot"):
-        snapshot_check.survey(site.job())
+        snapshot_check.preview_checks(site.job())
 
 
 def test_two_checks_at_once_make_one_disk(site) -> None:
-    (check,) = snapshot_check.survey(site.job(), "s0")
+    (check,) = snapshot_check.preview_checks(site.job(), "s0")
     with (
         site.world.state.lease("locks/snapshot-check", duration=timedelta(seconds=60)),
         pytest.raises(Locked),
     ):
-        snapshot_check.run(site.job(), check)
+        snapshot_check.run_check(site.job(), check)
     assert site.disks() == ["data"]
 
 
@@ -255,7 +255,7 @@ def test_killed_at_every_step_no_disk_outlives_its_time_and_the_next_check_prove
         left += len(site.disks()) - 1
         site.world.die()
         site.world.clock.advance(timedelta(hours=2))
-        snapshots.tick(site.world.job())
+        snapshots.run_tick(site.world.job())
         assert site.disks() == ["data"], told
         assert site.marks() == [], told
         assert site.check().proven, told
@@ -278,13 +278,13 @@ def test_any_call_that_fails_once_leaves_no_disk_behind(make_world) -> None:
             assert result is None or result.problems, told
             site.world.die()
             site.world.clock.advance(timedelta(hours=2))
-            snapshots.tick(site.world.job())
+            snapshots.run_tick(site.world.job())
             assert (site.disks(), site.marks()) == (["data"], []), told
 
 
 def test_once_a_week_however_often_it_is_asked(site) -> None:
     for _ in range(15 * 24):
-        snapshot_check.weekly(site.job())
+        snapshot_check.run_weekly_check(site.job())
         site.world.clock.advance(timedelta(hours=1))
     assert [run.started.day for run in site.runs()] == [2, 9, 16]
     assert site.world.notifications.told == []
@@ -293,27 +293,27 @@ def test_once_a_week_however_often_it_is_asked(site) -> None:
 def test_what_was_not_proven_is_told_and_tried_again_once_a_day(site) -> None:
     disks = Changed(site.world.disks, size_gb=1)
     for _ in range(30):
-        snapshot_check.weekly(site.job(disks=disks))
+        snapshot_check.run_weekly_check(site.job(disks=disks))
         site.world.clock.advance(timedelta(hours=1))
     assert [run.started.day for run in site.runs()] == [2, 3]
-    assert site.world.notifications.titles == ["A snapshot was not proven"] * 2
+    assert site.world.notifications.titles == ["Snapshot check failed"] * 2
     assert "s0: the disk has 1 GB instead of 128 GB" in site.world.notifications.told[0].text
     site.world.clock.advance(DAY)
-    assert snapshot_check.weekly(site.job()) == "1 snapshots proven"
+    assert snapshot_check.run_weekly_check(site.job()) == "1 snapshots proven"
 
 
 def test_no_snapshot_to_check_is_told_too(make_world) -> None:
     site = Site(make_world())
     for one in list(site.world.disks.snapshots()):
         site.world.disks.delete_snapshot(one.id)
-    assert "no good snapshot of ours" in snapshot_check.weekly(site.job())
-    assert site.world.notifications.titles == ["A snapshot was not proven"]
+    assert "no good snapshot of ours" in snapshot_check.run_weekly_check(site.job())
+    assert site.world.notifications.titles == ["Snapshot check failed"]
 
 
 def test_a_week_is_not_lost_when_nobody_can_be_told_or_another_check_is_being_made(site) -> None:
     with site.world.state.lease("locks/snapshot-check", duration=timedelta(seconds=60)):
-        assert "another check" in snapshot_check.weekly(site.job())
+        assert "another check" in snapshot_check.run_weekly_check(site.job())
     site.world.notifications.down = True
-    assert "GB" in snapshot_check.weekly(site.job(disks=Changed(site.world.disks, size_gb=1)))
+    assert "GB" in snapshot_check.run_weekly_check(site.job(disks=Changed(site.world.disks, size_gb=1)))
     site.world.clock.advance(DAY)
-    assert snapshot_check.weekly(site.job()) == "1 snapshots proven"
+    assert snapshot_check.run_weekly_check(site.job()) == "1 snapshots proven"
