@@ -34,19 +34,19 @@ def plan(sha: str, environment: str, json_: bool) -> None:
     from shared.deploy import job
 
     deps = deploy_wiring.deploy_deps()
-    found = job.preview_deploy(deps, sha, environment or deps.policy.environments[0]).found
-    report = found.report
-    good = report.passed and found.standing == "go"
+    results = job.preview_deploy(deps, sha, environment or deps.policy.environments[0]).results
+    report = results.report
+    good = report.passed and results.commit.decision == "go"
     if json_:
         gates = [
             {"gate": g.name, "passed": g.passed, "pending": g.pending, "reason": g.reason, "hint": g.hint}
             for g in report.gates
         ]
-        facts = {"sha": sha, "passed": good, "standing": found.standing}
-        print_answer({**facts, "gates": gates, "plan": found.text()}, json_=True)
+        facts = {"sha": sha, "passed": good, "decision": results.commit.decision}
+        print_answer({**facts, "gates": gates, "plan": results.plan}, json_=True)
     else:
         click.echo("\n".join(report.lines()))
-        click.echo(f"\n{found.standing_reason or found.text()}")
+        click.echo(f"\n{results.commit.reason or results.plan}")
     if not good:
         raise SystemExit(1)
 
@@ -182,23 +182,23 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
 def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     """Ask another person to let the commit SHA pass a closed gate, for the reason it has now; then run it."""
     from shared.deploy import job
-    from shared.deploy.gates import evaluate as gating
+    from shared.deploy.gates import evaluate
     from shared.records.approvals import Approvals
 
     deps = deploy_wiring.deploy_deps()
     where = environment or deps.policy.environments[0]
     closed = {
-        one.name: one for one in job.preview_deploy(deps, sha, where).found.report.gates if not one.passed
+        one.name: one for one in job.preview_deploy(deps, sha, where).results.report.gates if not one.passed
     }
-    if gate in gating.NEVER:
+    if gate in evaluate.NOT_OVERRIDABLE:
         raise UsageError("that gate cannot be overridden", value=gate, hint="Mend it and merge again.")
     if gate not in closed:
         hint = f"Closed are: {', '.join(closed) or 'none'}."
         raise UsageError("that gate is not closed", value=gate, hint=hint)
-    arguments = gating.override(sha, where, closed[gate])
+    arguments = evaluate.override_arguments(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
     asked = Approvals(deps.state, deps.clock).request(
-        gating.OVERRIDE, arguments, by=current_user(), lasting=lasting
+        evaluate.OVERRIDE, arguments, by=current_user(), lasting=lasting
     )
     text = f"asked; let another person run: groundcrew deploy approve {asked.id}"
     print_answer({"id": asked.id, "expires": asked.expires, **arguments}, json_=json_, text=text)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.node_disk import QUERY, free_disk
+from shared.kubernetes.node_disk import QUERY, parse_free_disk
 from shared.kubernetes.workloads import (
     Claim,
     ClusterEvent,
@@ -28,8 +28,8 @@ from shared.kubernetes.workloads import (
     parse_event,
     parse_node,
     parse_pod,
+    parse_quantity_or_zero,
     parse_workload,
-    quantity,
     sorted_events,
 )
 
@@ -103,7 +103,7 @@ class KubernetesCluster:
             found = list(self._list("/apis/metrics.k8s.io/v1beta1/nodes"))
         except (NotFound, Refused, Unavailable):
             return {}  # no metrics server, or none that may be asked: the node's own answer will tell
-        return {item["metadata"]["name"]: quantity(item["usage"]["memory"]) for item in found}
+        return {item["metadata"]["name"]: parse_quantity_or_zero(item["usage"]["memory"]) for item in found}
 
     def _disk_free(self, nodes: Sequence[Json]) -> dict[str, float]:
         """Of Prometheus, through the API server, which is the one way into the cluster that the app has.
@@ -120,7 +120,7 @@ class KubernetesCluster:
             # Absent, not up yet, not to be asked, or odd: the disk is estimated, and the gate says so.
             _LOG.info("kubernetes.disk_not_measured", extra={"reason": str(error)})
             return {}
-        found = free_disk(answer, nodes)
+        found = parse_free_disk(answer, nodes)
         if not found:
             _LOG.info("kubernetes.disk_not_measured", extra={"reason": "Prometheus has no sample of a node"})
         return found

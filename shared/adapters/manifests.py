@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from shared.deploy.model import Finding
-from shared.kubernetes.images import mapping
+from shared.kubernetes.images import as_mapping
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.objects import shown_name
+from shared.kubernetes.objects import printable_name
 
 # The schemas' files are named by these.
 _NAMED = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(?:/[A-Za-z0-9]+)?", re.ASCII)
@@ -41,7 +41,7 @@ def _one(manifest: Manifest, version: str) -> Iterator[Finding]:
     import jsonschema
     from kubernetes_validate import utils
 
-    where = shown_name(f"{manifest.get('kind')}/{mapping(manifest.get('metadata')).get('name')}")
+    where = printable_name(f"{manifest.get('kind')}/{as_mapping(manifest.get('metadata')).get('name')}")
     named = (manifest.get("kind"), manifest.get("apiVersion"))
     if not all(isinstance(one, str) and _NAMED.fullmatch(one) for one in named):
         yield Finding("schema", "error", where, 0, "it lacks apiVersion or kind", _CURE)
@@ -53,18 +53,18 @@ def _one(manifest: Manifest, version: str) -> Iterator[Finding]:
     except jsonschema.ValidationError as error:
         # Not the validator's own sentence, which quotes the value.
         path = ".".join(map(str, error.absolute_path)) or "the object"
-        yield Finding("schema", "error", f"{where}: {shown_name(path)}", 0, _complaint(error), _CURE)
+        yield Finding("schema", "error", f"{where}: {printable_name(path)}", 0, _complaint(error), _CURE)
 
 
 def _complaint(error: object) -> str:
     rule, instance = getattr(error, "validator", ""), getattr(error, "instance", None)
     if rule == "additionalProperties" and isinstance(instance, dict):
         allowed = set((getattr(error, "schema", None) or {}).get("properties") or ())
-        unknown = ", ".join(sorted(shown_name(str(key)) for key in instance if key not in allowed))
+        unknown = ", ".join(sorted(printable_name(str(key)) for key in instance if key not in allowed))
         return f"unknown field {unknown}"
     if rule == "type":
         return f"it is not of the type {getattr(error, 'validator_value', '')}"
     if rule == "required":
-        missing = [key for key in getattr(error, "validator_value", ()) if key not in mapping(instance)]
+        missing = [key for key in getattr(error, "validator_value", ()) if key not in as_mapping(instance)]
         return f"it lacks {', '.join(missing)}"
     return f"it breaks the rule {rule}"

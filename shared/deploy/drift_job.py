@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.deploy.deps import LEASE_DURATION, DeployDeps
-from shared.deploy.diff.drift import Drift, drift
+from shared.deploy.diff.drift import Drift, find_drift
 from shared.kernel.errors import Locked, NotFound, Refused
 from shared.kernel.ports import Lease
 from shared.kubernetes.manifest import Manifest
@@ -59,7 +59,7 @@ def compare_release(deps: DeployDeps) -> DriftReport:
             newest.number, skipped=f"revision {newest.number} is {newest.status}: not compared"
         )
     deployed, live, unread = _live(deps, deps.releases.manifests(newest.number))
-    found = drift(deployed, live, namespace=deps.policy.namespace)
+    found = find_drift(deployed, live, namespace=deps.policy.namespace)
     log.info("drift.looked", extra={"revision": newest.number, "drifts": len(found), "unread": len(unread)})
     return DriftReport(newest.number, tuple(found), unread=unread)
 

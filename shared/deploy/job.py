@@ -13,8 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from shared.deploy.deps import LEASE_DURATION, QUEUE, DeployDeps, RequeueAfter
-from shared.deploy.gates.evaluate import Gating, ask
-from shared.deploy.ordering import QueuedDeploy, next_turn
+from shared.deploy.gates.evaluate import evaluate_gates
+from shared.deploy.gates.results import GateResults
+from shared.deploy.ordering import QueuedDeploy, select_next_deploy
 from shared.deploy.progress import DeployState
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.deploy.records.requests import DeployRequest, parse_request
@@ -137,7 +138,7 @@ def _predecessors(deps: DeployDeps, key: str) -> list[DeployRecord]:
         for one in waiting.values()
         if one.merged_at and one.progress.environment == mine.progress.environment
     }
-    turn = next_turn(tuple(requests))
+    turn = select_next_deploy(tuple(requests))
     if turn.now is None or requests[turn.now].progress.key == key:
         return busy
     return [*busy, requests[turn.now]]
@@ -159,14 +160,14 @@ class DeployPreview:
     """What a deploy would do: the gates, and what would change."""
 
     request: DeployRequest
-    found: Gating
+    results: GateResults
 
 
 def preview_deploy(deps: DeployDeps, sha: str, environment: str, *, pull: int = 0) -> DeployPreview:
     """Ask all gates about a commit and plan its deploy. Changes nothing. Raises UsageError, Unavailable."""
     plain = {"repository": deps.repository, "sha": sha, "environment": environment, "pull": pull}
     request = _require_own_target(deps, parse_request({**plain, "rerun": "plan"}))
-    return DeployPreview(request, ask(deps, request))
+    return DeployPreview(request, evaluate_gates(deps, request))
 
 
 def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:

@@ -18,20 +18,20 @@ def deploy_key(repository: str, sha: str, environment: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliveryDecision:
     """What to do with a delivery: `process`, `resume` or `drop`."""
 
     action: str
     reason: str
 
 
-def delivery_action(state: str | None) -> Delivery:
+def decide_delivery(state: str | None) -> DeliveryDecision:
     """A redelivery reuses its id: drop what was completed, resume what failed or was left lying."""
     if state is None:
-        return Delivery("process", "first seen")
+        return DeliveryDecision("process", "first seen")
     if state == "done":
-        return Delivery("drop", "this delivery was completed before")
-    return Delivery("resume", f"an earlier try was left as {state}")
+        return DeliveryDecision("drop", "this delivery was completed before")
+    return DeliveryDecision("resume", f"an earlier try was left as {state}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,57 +44,57 @@ class QueuedDeploy:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class NextDeploy:
     """Who goes now, and who need not go at all since a later one brings its changes too."""
 
     now: QueuedDeploy | None
     superseded: tuple[QueuedDeploy, ...] = ()
 
 
-def next_turn(waiting: Sequence[QueuedDeploy]) -> Turn:
+def select_next_deploy(waiting: Sequence[QueuedDeploy]) -> NextDeploy:
     """The latest merge of those that wait goes, the earlier ones are in it.
 
     Of the same moment, the higher pull request is the later one.
     """
     ordered = sorted(set(waiting), key=lambda one: (one.merged_at, one.pull, one.sha))
-    return Turn(ordered[-1], tuple(ordered[:-1])) if ordered else Turn(None)
+    return NextDeploy(ordered[-1], tuple(ordered[:-1])) if ordered else NextDeploy(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class Ancestry:
     """Where a commit stands to what is deployed or to its branch: `go`, `done`, `superseded`, `refused`."""
 
     action: str
     reason: str
 
 
-def position(relation: str, *, deployed: str, wanted: str) -> Position:
+def compare_to_deployed(relation: str, *, deployed: str, target: str) -> Ancestry:
     """`relation` of the wanted commit to the deployed one, in the words of GitHub's comparison.
 
     Raises ValueError for another word.
     """
-    old, new = deployed[:7], wanted[:7]
+    old, new = deployed[:7], target[:7]
     match relation:
         case "ahead":
-            return Position("go", f"{new} builds on {old}")
+            return Ancestry("go", f"{new} builds on {old}")
         case "identical":
-            return Position("done", f"{new} is what is deployed")
+            return Ancestry("done", f"{new} is what is deployed")
         case "behind":
-            return Position("superseded", f"{old}, which is deployed, has {new} in it already")
+            return Ancestry("superseded", f"{old}, which is deployed, has {new} in it already")
         case "diverged":
-            return Position(
+            return Ancestry(
                 "refused", f"{new} does not build on {old}: the branch was forced to another history"
             )
     raise ValueError(relation)
 
 
-def on_branch(relation: str, *, branch: str, wanted: str) -> Position:
+def check_on_branch(relation: str, *, branch: str, target: str) -> Ancestry:
     """`relation` of the branch's tip to the wanted commit: it must still be on the branch.
 
     Raises ValueError for another word than GitHub's.
     """
     if relation in ("ahead", "identical"):
-        return Position("go", f"{wanted[:7]} is on {branch}")
+        return Ancestry("go", f"{target[:7]} is on {branch}")
     if relation in ("behind", "diverged"):
-        return Position("refused", f"{wanted[:7]} is not on {branch} any more")
+        return Ancestry("refused", f"{target[:7]} is not on {branch} any more")
     raise ValueError(relation)

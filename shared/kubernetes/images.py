@@ -41,86 +41,86 @@ class Image:
         return self.tag if Version.parse(self.tag) else ""
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def as_mapping(value: object) -> Mapping[str, Any]:
     """The value if it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def mappings(value: object) -> list[Mapping[str, Any]]:
+def as_mappings(value: object) -> list[Mapping[str, Any]]:
     """The mappings in a list; none if it is no list."""
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
 
 
-def pod_of(manifest: Manifest) -> Mapping[str, Any]:
+def find_pod_spec(manifest: Manifest) -> Mapping[str, Any]:
     """The spec of the pods that an object starts, CronJobs and bare Pods included; empty if none."""
-    spec = mapping(manifest.get("spec"))
+    spec = as_mapping(manifest.get("spec"))
     if manifest.get("kind") == "Pod":
         return spec
     if manifest.get("kind") == "CronJob":
-        spec = mapping(mapping(spec.get("jobTemplate")).get("spec"))
-    return mapping(mapping(spec.get("template")).get("spec"))
+        spec = as_mapping(as_mapping(spec.get("jobTemplate")).get("spec"))
+    return as_mapping(as_mapping(spec.get("template")).get("spec"))
 
 
-def containers(manifest: Manifest) -> list[Mapping[str, Any]]:
+def list_containers(manifest: Manifest) -> list[Mapping[str, Any]]:
     """All containers of an object's pods, those that run first in front."""
-    pod = pod_of(manifest)
-    return [*mappings(pod.get("initContainers")), *mappings(pod.get("containers"))]
+    pod = find_pod_spec(manifest)
+    return [*as_mappings(pod.get("initContainers")), *as_mappings(pod.get("containers"))]
 
 
-def images(manifests: Sequence[Manifest]) -> Iterator[str]:
+def list_images(manifests: Sequence[Manifest]) -> Iterator[str]:
     """The images of all containers, of Jobs and CronJobs too."""
     for manifest in manifests:
-        for container in containers(manifest):
+        for container in list_containers(manifest):
             yield str(container.get("image") or "")
 
 
-def chat_image(manifests: Sequence[Manifest]) -> str:
+def find_chat_image(manifests: Sequence[Manifest]) -> str:
     """The image of Rocket.Chat that the manifests start, several joined by commas; empty if there is none."""
-    return ", ".join(sorted({image.text for image in _chat(manifests)}))
+    return ", ".join(sorted({image.text for image in _chat_images(manifests)}))
 
 
-def chat_version(manifests: Sequence[Manifest]) -> str:
+def find_chat_version(manifests: Sequence[Manifest]) -> str:
     """The version of Rocket.Chat that the manifests start; empty if it cannot be told for certain.
 
     It is told by the images' tags alone. The label app.kubernetes.io/version and the chart's appVersion say
     what the chart was made for, and stay what they are when another digest is put in.
     """
-    versions = {image.version for image in _chat(manifests)}
+    versions = {image.version for image in _chat_images(manifests)}
     return versions.pop() if len(versions) == 1 else ""
 
 
-def same_image(before: str, after: str) -> bool:
+def is_same_image(before: str, after: str) -> bool:
     """Whether two images are the same bytes for certain: by digest, or by a tag that is a version."""
-    old, new = _bytes(before), _bytes(after)
+    old, new = _image_identities(before), _image_identities(after)
     return old == new and "" not in old
 
 
-def _bytes(joined: str) -> set[str]:
+def _image_identities(joined: str) -> set[str]:
     """What each of the images is told by; empty for one that may be another tomorrow."""
     parsed = [Image.parse(text) for text in joined.split(", ")]
     return {image.digest or (image.text if image.version else "") for image in parsed}
 
 
-def mongodb_image(manifests: Sequence[Manifest]) -> str:
+def find_mongodb_image(manifests: Sequence[Manifest]) -> str:
     """The image of the MongoDB that the manifests start; empty if they start none."""
-    return next((image.text for image in _running(manifests) if image.name in _MONGODB), "")
+    return next((image.text for image in _running_images(manifests) if image.name in _MONGODB), "")
 
 
-def mongodb_version(manifests: Sequence[Manifest]) -> str:
+def find_mongodb_version(manifests: Sequence[Manifest]) -> str:
     """The tag of the MongoDB that the manifests start; empty if they start none."""
-    return Image.parse(mongodb_image(manifests)).tag
+    return Image.parse(find_mongodb_image(manifests)).tag
 
 
-def _chat(manifests: Sequence[Manifest]) -> list[Image]:
+def _chat_images(manifests: Sequence[Manifest]) -> list[Image]:
     """By the image's name; a team that builds its own is known by the name of the container."""
-    found = [image for image in map(Image.parse, images(manifests)) if image.name in _CHAT]
-    return found or list(_running(manifests, container="rocketchat"))
+    found = [image for image in map(Image.parse, list_images(manifests)) if image.name in _CHAT]
+    return found or list(_running_images(manifests, container="rocketchat"))
 
 
-def _running(manifests: Sequence[Manifest], container: str = "") -> Iterator[Image]:
+def _running_images(manifests: Sequence[Manifest], container: str = "") -> Iterator[Image]:
     """The images of what keeps running, of containers of that name if one is given."""
     for manifest in manifests:
         if manifest.get("kind") in ("Deployment", "StatefulSet"):
-            for one in mappings(pod_of(manifest).get("containers")):
+            for one in as_mappings(find_pod_spec(manifest).get("containers")):
                 if not container or one.get("name") == container:
                     yield Image.parse(str(one.get("image") or ""))

@@ -25,49 +25,55 @@ DATA_FOLDERS = (
 )
 
 
-def _above(folder: str) -> list[str]:
+def _ancestors(folder: str) -> list[str]:
     """The folder and all above it, the longest first: one of them is where its filesystem is mounted."""
     parts = folder.strip("/").split("/")
     return ["/" + "/".join(parts[:length]) for length in range(len(parts), -1, -1)]
 
 
-_PLACES = sorted({place for folder in DATA_FOLDERS for place in _above(folder)})
+_MOUNTPOINTS = sorted({place for folder in DATA_FOLDERS for place in _ancestors(folder)})
 # Only what is looked at, so that a node with a thousand mounts answers as shortly as any.
-QUERY = 'node_filesystem_avail_bytes{mountpoint=~"' + "|".join(_PLACES) + '"}'
+QUERY = 'node_filesystem_avail_bytes{mountpoint=~"' + "|".join(_MOUNTPOINTS) + '"}'
 
 
-def free_disk(answer: object, nodes: Iterable[Manifest]) -> dict[str, float]:
+def parse_free_disk(answer: object, nodes: Iterable[Manifest]) -> dict[str, float]:
     """Free bytes by node, out of Prometheus' answer to `QUERY`; a node that is not in there was not measured.
 
     https://prometheus.io/docs/prometheus/latest/querying/api/#instant-vectors
     """
-    samples = list(_samples(answer))
-    found = {name: _free(samples, name, _addresses(item)) for item in nodes if (name := _name(item))}
+    samples = list(_parse_samples(answer))
+    found = {
+        name: _node_free_bytes(samples, name, _node_addresses(item))
+        for item in nodes
+        if (name := _node_name(item))
+    }
     return {name: size for name, size in found.items() if math.isfinite(size) and size >= 0}
 
 
-def _free(samples: Iterable[tuple[Mapping[str, Any], float]], name: str, addresses: frozenset[str]) -> float:
+def _node_free_bytes(
+    samples: Iterable[tuple[Mapping[str, Any], float]], name: str, addresses: frozenset[str]
+) -> float:
     mounted: dict[str, list[float]] = {}
     for labels, size in samples:
-        if _is_of(labels, name, addresses):
+        if _is_sample_of(labels, name, addresses):
             mounted.setdefault(str(labels.get("mountpoint")), []).append(size)
-    sizes = mounted.get(_place(mounted), [math.nan])
+    sizes = mounted.get(_data_mountpoint(mounted), [math.nan])
     # After a restart the old exporter's sample can be there beside the new one's for five minutes: the lesser
     # counts. A value that makes no sense spoils the others, rather than that another disk is taken for this.
     return math.nan if any(map(math.isnan, sizes)) else min(sizes)
 
 
-def _place(mounted: Iterable[str]) -> str:
+def _data_mountpoint(mounted: Iterable[str]) -> str:
     """Where the first of the folders that is not on the root's filesystem is mounted; else the root."""
     known = set(mounted)
     for folder in DATA_FOLDERS:
-        nearest = next((place for place in _above(folder) if place in known), "/")
+        nearest = next((place for place in _ancestors(folder) if place in known), "/")
         if nearest != "/":
             return nearest
     return "/"
 
 
-def _is_of(labels: Mapping[str, Any], name: str, addresses: frozenset[str]) -> bool:
+def _is_sample_of(labels: Mapping[str, Any], name: str, addresses: frozenset[str]) -> bool:
     """kube-prometheus-stack's node-exporter listens on the node's own address; some add a `node` label."""
     if labels.get("node"):
         return bool(labels["node"] == name)
@@ -75,17 +81,17 @@ def _is_of(labels: Mapping[str, Any], name: str, addresses: frozenset[str]) -> b
     return host.removeprefix("[").removesuffix("]") in addresses
 
 
-def _samples(answer: object) -> Iterator[tuple[Mapping[str, Any], float]]:
+def _parse_samples(answer: object) -> Iterator[tuple[Mapping[str, Any], float]]:
     """Labels and value of each sample of an instant vector; NaN for a value that is no number of bytes."""
     data = answer.get("data") if isinstance(answer, Mapping) and answer.get("status") == "success" else None
     result = data.get("result") if isinstance(data, Mapping) and data.get("resultType") == "vector" else None
-    for sample in _listed(result):
+    for sample in _list_mappings(result):
         labels, value = sample.get("metric"), sample.get("value")
         if isinstance(labels, Mapping):
-            yield labels, _number(value[1] if isinstance(value, list) and len(value) == 2 else None)
+            yield labels, _parse_number(value[1] if isinstance(value, list) and len(value) == 2 else None)
 
 
-def _number(text: object) -> float:
+def _parse_number(text: object) -> float:
     """Prometheus writes numbers as texts: `"8.5e+10"`, and `"NaN"` and `"+Inf"` too."""
     try:
         size = float(text) if isinstance(text, str) else math.nan
@@ -94,21 +100,21 @@ def _number(text: object) -> float:
     return size if math.isfinite(size) else math.nan
 
 
-def _name(item: Manifest) -> str:
+def _node_name(item: Manifest) -> str:
     meta = item.get("metadata")
     return str(meta.get("name") or "") if isinstance(meta, Mapping) else ""
 
 
-def _addresses(item: Manifest) -> frozenset[str]:
+def _node_addresses(item: Manifest) -> frozenset[str]:
     """A node has one internal address, or one of each family."""
     status = item.get("status")
-    listed = _listed(status.get("addresses") if isinstance(status, Mapping) else None)
+    listed = _list_mappings(status.get("addresses") if isinstance(status, Mapping) else None)
     return frozenset(
         str(one["address"]) for one in listed if one.get("type") == "InternalIP" and one.get("address")
     )
 
 
-def image_name(text: str) -> str:
+def normalize_image_name(text: str) -> str:
     """One spelling of an image for all that mean it: `mongo` is `docker.io/library/mongo:latest`.
 
     With a digest the tag says nothing. https://github.com/distribution/reference
@@ -126,15 +132,15 @@ def image_name(text: str) -> str:
     return f"{host}/{folder}{slash}{last}" + (f"@{digest}" if digest else f":{tag or 'latest'}")
 
 
-def image_names(listed: object) -> frozenset[str]:
-    """All names of the images in a node's `status.images`, spelled as `image_name` does.
+def list_image_names(listed: object) -> frozenset[str]:
+    """All names of the images in a node's `status.images`, spelled as `normalize_image_name` does.
 
     The kubelet lists the fifty largest, with five names each; a further one will be taken for missing:
     https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/ (nodeStatusMaxImages)
     """
-    lists = (one.get("names") for one in _listed(listed))
+    lists = (one.get("names") for one in _list_mappings(listed))
     return frozenset(
-        image_name(name)
+        normalize_image_name(name)
         for names in lists
         if isinstance(names, list)
         for name in names
@@ -142,14 +148,14 @@ def image_names(listed: object) -> frozenset[str]:
     )
 
 
-def images_bytes(listed: object) -> float:
+def sum_image_bytes(listed: object) -> float:
     """What a node's images take at least: containerd tells their packed size, and keeps them unpacked, too.
 
     https://github.com/containerd/containerd/issues/9261
     """
-    sizes = (one.get("sizeBytes") for one in _listed(listed))
+    sizes = (one.get("sizeBytes") for one in _list_mappings(listed))
     return float(sum(size for size in sizes if type(size) is int and size > 0))
 
 
-def _listed(items: object) -> Iterator[Mapping[str, Any]]:
+def _list_mappings(items: object) -> Iterator[Mapping[str, Any]]:
     return (one for one in (items if isinstance(items, list) else ()) if isinstance(one, Mapping))

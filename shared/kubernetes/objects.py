@@ -15,7 +15,7 @@ from typing import Any
 from shared.kernel.redact import MASK, holds_secret, mask_forms, names_secret, redact
 from shared.kubernetes.manifest import Manifest
 
-SHOWN_CHARACTERS = 160
+MAX_VALUE_CHARACTERS = 160
 _ARGUMENT = re.compile(r"--?([A-Za-z][\w-]*)[= ]")
 # What tells the items of a list apart, for kinds that have no name: ports, mounts, hosts of an Ingress.
 _KEYS = ("name", "mountPath", "containerPort", "port", "host", "path", "key", "ip")
@@ -32,7 +32,7 @@ class Reference:
 
     def __str__(self) -> str:
         place = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return f"{shown_name(self.kind)} {shown_name(place)}"
+        return f"{printable_name(self.kind)} {printable_name(place)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +44,39 @@ class Leaf:
     value: Any
 
 
-def reference(manifest: Manifest, namespace: str = "") -> Reference:
+def object_reference(manifest: Manifest, namespace: str = "") -> Reference:
     """The object a manifest describes; `namespace` is where it goes if it does not say."""
-    meta = _mapping(manifest.get("metadata"))
+    meta = _as_mapping(manifest.get("metadata"))
     group = str(manifest.get("apiVersion", "")).rpartition("/")[0]
     place = str(meta.get("namespace") or namespace)
     return Reference(str(manifest.get("kind", "")), place, str(meta.get("name", "")), group)
 
 
-def leaves(value: object, path: str = "", name: str = "") -> Iterator[Leaf]:
+def walk_leaves(value: object, path: str = "", name: str = "") -> Iterator[Leaf]:
     """All values with their paths; an empty object or list is a value, null is none."""
     if isinstance(value, Mapping) and value:
         pair = value.get("name") if "value" in value else None
         for key, inner in value.items():
             named = str(pair) if key == "value" and isinstance(pair, str) else str(key)
-            yield from leaves(inner, join(path, str(key)), named)
+            yield from walk_leaves(inner, join_path(path, str(key)), named)
     elif isinstance(value, list | tuple) and value:
-        for key, inner in items(value):
-            yield from leaves(inner, f"{path}[{key}]", name)
+        for key, inner in keyed_items(value):
+            yield from walk_leaves(inner, f"{path}[{key}]", name)
     elif value is not None:
         yield Leaf(path, name, value)
 
 
-def items(value: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+def keyed_items(value: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """The items of a list with what tells them apart: a key all of them have, else their position."""
     for key in _KEYS:
         found = [item.get(key) for item in value if isinstance(item, Mapping)]
         if len(found) == len(value) and None not in found and len(set(map(str, found))) == len(found):
-            yield from ((shown_name(str(mark)), item) for mark, item in zip(found, value, strict=True))
+            yield from ((printable_name(str(mark)), item) for mark, item in zip(found, value, strict=True))
             return
     yield from ((str(index), item) for index, item in enumerate(value))
 
 
-def is_secret(kind: str, leaf: Leaf) -> bool:
+def is_secret_leaf(kind: str, leaf: Leaf) -> bool:
     """Whether the value must not be shown: all of a Secret's data, and what has a secret's name or form."""
     if kind == "Secret" and leaf.path.startswith(("data.", "stringData.", "data[", "stringData[")):
         return True
@@ -91,27 +91,27 @@ def is_secret(kind: str, leaf: Leaf) -> bool:
     return leaf.path.rpartition(".")[2] not in ("name", "key") and names_secret(leaf.name)
 
 
-def shown(value: object, *, secret: bool, secrets: Sequence[str] = ()) -> str:
+def format_value(value: object, *, secret: bool, secrets: Sequence[str] = ()) -> str:
     """A value on one line as JSON, masked and cut; control characters cannot reach a terminal."""
     if secret:
         return MASK
     text = redact(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str), secrets)
     text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 1]}…"
 
 
-def shown_name(text: str) -> str:
+def printable_name(text: str) -> str:
     """A name as it may be shown: printable, and not a secret itself."""
     return mask_forms("".join(one if one.isprintable() else ascii(one)[1:-1] for one in text))
 
 
-def join(path: str, key: str) -> str:
+def join_path(path: str, key: str) -> str:
     """The path of a key below a path; labels and files, which have dots in their names, go in brackets."""
-    text = shown_name(key)
+    text = printable_name(key)
     if "." in text or "/" in text:
         return f"{path}[{text}]"
     return f"{path}.{text}" if path else text
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.kernel.timestamps import parse_optional_timestamp
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.node_disk import image_names, images_bytes
+from shared.kubernetes.node_disk import list_image_names, sum_image_bytes
 from shared.kubernetes.quantity import parse_quantity
 
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff and the kubelet's other words for
@@ -113,22 +113,24 @@ class Node:
 
 def parse_workload(item: Manifest) -> Workload:
     """A Deployment or StatefulSet as the API has it."""
-    spec, status = _part(item, "spec"), _part(item, "status")
+    spec, status = _mapping_at(item, "spec"), _mapping_at(item, "status")
     wanted = spec.get("replicas", 1)
-    seen = int(status.get("observedGeneration") or 0) >= int(_part(item, "metadata").get("generation") or 0)
+    seen = int(status.get("observedGeneration") or 0) >= int(
+        _mapping_at(item, "metadata").get("generation") or 0
+    )
     return Workload(
         str(item.get("kind", "")),
-        str(_part(item, "metadata").get("name", "")),
+        str(_mapping_at(item, "metadata").get("name", "")),
         1 if wanted is None else int(wanted),
         int(status.get("readyReplicas") or 0),
         int(status.get("updatedReplicas") or 0),
         seen,
-        _images(_part(_part(spec, "template"), "spec")),
-        _failure(status),
+        _container_images(_mapping_at(_mapping_at(spec, "template"), "spec")),
+        _rollout_failure(status),
     )
 
 
-def _failure(status: Mapping[str, Any]) -> str:
+def _rollout_failure(status: Mapping[str, Any]) -> str:
     for condition in status.get("conditions") or ():
         kind, state, reason = (str(condition.get(key, "")) for key in ("type", "status", "reason"))
         if (kind == "Progressing" and state == "False") or (kind == "ReplicaFailure" and state == "True"):
@@ -138,7 +140,7 @@ def _failure(status: Mapping[str, Any]) -> str:
 
 def parse_pod(item: Manifest) -> Pod:
     """A Pod as the API has it."""
-    meta, spec, status = _part(item, "metadata"), _part(item, "spec"), _part(item, "status")
+    meta, spec, status = _mapping_at(item, "metadata"), _mapping_at(item, "spec"), _mapping_at(item, "status")
     statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     main = status.get("containerStatuses") or ()
     ready = any(
@@ -148,30 +150,30 @@ def parse_pod(item: Manifest) -> Pod:
         str(meta.get("name", "")),
         str(status.get("phase", "Pending")),
         ready,
-        _images(spec),
+        _container_images(spec),
         sum(int(one.get("restartCount") or 0) for one in statuses),
-        next(filter(None, map(_stuck, statuses)), ""),
-        any(_ran(one) for one in main),
+        next(filter(None, map(_waiting_reason, statuses)), ""),
+        any(_has_run(one) for one in main),
         dict(meta.get("labels") or {}),
     )
 
 
-def _stuck(status: Mapping[str, Any]) -> str:
-    waiting = _part(_part(status, "state"), "waiting")
+def _waiting_reason(status: Mapping[str, Any]) -> str:
+    waiting = _mapping_at(_mapping_at(status, "state"), "waiting")
     reason = str(waiting.get("reason", ""))
     if reason not in STUCK:
         return ""
     return f"{status.get('name')}: {reason}: {waiting.get('message', '')}".rstrip(": ")
 
 
-def _ran(status: Mapping[str, Any]) -> bool:
-    states = (*_part(status, "state"), *_part(status, "lastState"))
+def _has_run(status: Mapping[str, Any]) -> bool:
+    states = (*_mapping_at(status, "state"), *_mapping_at(status, "lastState"))
     return bool(status.get("restartCount")) or "running" in states or "terminated" in states
 
 
 def parse_event(item: Manifest) -> ClusterEvent:
     """An Event of the core API."""
-    about = _part(item, "involvedObject")
+    about = _mapping_at(item, "involvedObject")
     at = item.get("lastTimestamp") or item.get("eventTime") or item.get("firstTimestamp")
     return ClusterEvent(
         str(item.get("type", "")),
@@ -190,14 +192,14 @@ def sorted_events(events: Iterable[ClusterEvent]) -> list[ClusterEvent]:
 
 def parse_claim(item: Manifest) -> Claim:
     """A PersistentVolumeClaim."""
-    spec, status = _part(item, "spec"), _part(item, "status")
-    given = _part(status, "capacity").get("storage")
-    size = given or _part(_part(spec, "resources"), "requests").get("storage") or 0
+    spec, status = _mapping_at(item, "spec"), _mapping_at(item, "status")
+    given = _mapping_at(status, "capacity").get("storage")
+    size = given or _mapping_at(_mapping_at(spec, "resources"), "requests").get("storage") or 0
     return Claim(
-        str(_part(item, "metadata").get("name", "")),
+        str(_mapping_at(item, "metadata").get("name", "")),
         str(status.get("phase", "Pending")),
         tuple(map(str, spec.get("accessModes") or ())),
-        quantity(size),
+        parse_quantity_or_zero(size),
     )
 
 
@@ -205,26 +207,26 @@ def parse_node(
     item: Manifest, metrics: Mapping[str, float], disks: Mapping[str, float] | None = None
 ) -> Node:
     """A Node; `metrics` is the memory in use, `disks` the free disk: in bytes by node, where measured."""
-    name, status = str(_part(item, "metadata").get("name", "")), _part(item, "status")
+    name, status = str(_mapping_at(item, "metadata").get("name", "")), _mapping_at(item, "status")
     states = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}
-    room = _part(status, "allocatable")
+    room = _mapping_at(status, "allocatable")
     pressures = tuple(
         sorted(kind for kind, state in states.items() if str(kind).endswith("Pressure") and state == "True")
     )
     return Node(
         name,
         states.get("Ready") == "True",
-        quantity(room.get("memory", 0)),
+        parse_quantity_or_zero(room.get("memory", 0)),
         metrics.get(name),
-        quantity(room.get("ephemeral-storage", 0)),
+        parse_quantity_or_zero(room.get("ephemeral-storage", 0)),
         pressures,
         (disks or {}).get(name),
-        image_names(status.get("images")),
-        images_bytes(status.get("images")),
+        list_image_names(status.get("images")),
+        sum_image_bytes(status.get("images")),
     )
 
 
-def unhealthy(workloads: Iterable[Workload], pods: Iterable[Pod]) -> list[str]:
+def describe_unhealthy(workloads: Iterable[Workload], pods: Iterable[Pod]) -> list[str]:
     """A sentence for each thing that keeps a release from being healthy, in a stable order."""
     told = [
         f"{one.kind} {one.name}: {one.failure or f'{one.ready} of {one.wanted} ready, {one.updated} updated'}"
@@ -236,20 +238,22 @@ def unhealthy(workloads: Iterable[Workload], pods: Iterable[Pod]) -> list[str]:
     ]
 
 
-def of_release(
+def select_of_release(
     manifests: Iterable[Manifest], workloads: Iterable[Workload], pods: Iterable[Pod]
 ) -> tuple[list[Workload], list[Pod]]:
     """What of a namespace belongs to the manifests: workloads by their name, pods by the selectors."""
     mine = [one for one in manifests if one.get("kind") in ("Deployment", "StatefulSet")]
-    names = {(one["kind"], _part(one, "metadata").get("name")) for one in mine}
-    selectors = [_part(_part(_part(one, "spec"), "selector"), "matchLabels") for one in mine]
+    names = {(one["kind"], _mapping_at(one, "metadata").get("name")) for one in mine}
+    selectors = [
+        _mapping_at(_mapping_at(_mapping_at(one, "spec"), "selector"), "matchLabels") for one in mine
+    ]
     return (
         [one for one in workloads if (one.kind, one.name) in names],
         [one for one in pods if any(wanted and wanted.items() <= one.labels.items() for wanted in selectors)],
     )
 
 
-def quantity(text: object) -> float:
+def parse_quantity_or_zero(text: object) -> float:
     """A Kubernetes quantity in base units; 0 for what is none."""
     try:
         return parse_quantity(text)
@@ -257,11 +261,11 @@ def quantity(text: object) -> float:
         return 0.0
 
 
-def _images(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def _container_images(spec: Mapping[str, Any]) -> tuple[str, ...]:
     containers: Sequence[Mapping[str, Any]] = spec.get("containers") or ()
     return tuple(str(one.get("image", "")) for one in containers)
 
 
-def _part(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _mapping_at(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = item.get(name)
     return part if isinstance(part, Mapping) else {}

@@ -12,15 +12,15 @@ from shared.wiring import policy, queues
 
 if TYPE_CHECKING:
     from shared.deploy.webhook.event import DeployTarget
-    from shared.deploy.webhook.intake import Intake
+    from shared.deploy.webhook.intake import WebhookIntake
 
 
 @cache
-def intake() -> Intake:
+def intake() -> WebhookIntake:
     """What the door needs; without a secret it is made all the same, and stays closed."""
-    from shared.deploy.webhook.intake import Intake, committing
+    from shared.deploy.webhook.intake import WebhookIntake, make_group_commit
 
-    return Intake(webhook_secrets(), deploy_targets(), committing(queues()))
+    return WebhookIntake(webhook_secrets(), deploy_targets(), make_group_commit(queues()))
 
 
 def webhook_secrets() -> tuple[str, ...]:

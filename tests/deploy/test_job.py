@@ -133,11 +133,11 @@ def test_where_a_migration_may_have_run_no_old_version_is_started_and_a_restore_
 
 
 def test_a_release_left_pending_by_a_killed_worker_is_repaired_first(world, files) -> None:
-    from shared.deploy.chart.fetch import fetch
+    from shared.deploy.chart.fetch import fetch_chart
 
     world.deployed_first()
     _, sha = world.merge(files(host="new.example.org"))
-    world.releases.leave_pending(fetch(world.deps(), sha).package)
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
     world.work(most=2)
     assert "another Helm operation" in world.work(most=1)[0], "it may be a person's, at work this very moment"
     world.clock.advance(4 * world.policy.helm_timeout)

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from local.fakes.faults import Fault, FaultPlan, Killed
-from shared.deploy.chart.fetch import fetch
+from shared.deploy.chart.fetch import fetch_chart
 from shared.deploy.progress import DeployState
 from shared.kernel.errors import Unavailable
 
@@ -99,7 +99,7 @@ def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_
     world, sha = begin(make_world, files, "same version")
     with pytest.raises(Killed):
         world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install")))
-    world.releases.leave_pending(fetch(world.deps(), sha).package)
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
     world.die()
     world.work()
     check(world, sha, "same version", "in the middle of the upgrade")
@@ -113,7 +113,7 @@ def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_tr
     world.login = lambda: False  # well for Helm, but not for people: so it is not Helm that goes back
     with pytest.raises(Killed):
         world.work(FaultPlan(Fault(Killed(), operation="releases.rollback")))
-    world.releases.leave_pending(fetch(world.deps(), sha).package)
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
     world.die()
     world.work()
     record = world.record(sha)

@@ -11,7 +11,7 @@ from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.deploy import drift_job as drift
 from shared.deploy import job as deploy
 from shared.deploy import sweep
-from shared.deploy.gates import evaluate as gating
+from shared.deploy.gates import evaluate
 from shared.deploy.progress import DeployState
 from shared.deploy.records.requests import DeployRequest
 from shared.deploy.rollout.reconcile import OUTAGE_TIMEOUT
@@ -257,11 +257,11 @@ def test_an_override_does_not_hold_for_another_reason(world, files) -> None:
 
 
 def _override(world, sha: str, name: str) -> None:
-    gates = deploy.preview_deploy(world.deps(), sha, "production").found.report.gates
+    gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == name and not one.passed]
     approvals = Approvals(world.state, world.clock)
-    bound = gating.override(sha, "production", gate)
-    asked = approvals.request(gating.OVERRIDE, bound, by="ada", lasting=timedelta(hours=8))
+    bound = evaluate.override_arguments(sha, "production", gate)
+    asked = approvals.request(evaluate.OVERRIDE, bound, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")
     world.clock.advance(MINUTE)
 
@@ -293,7 +293,7 @@ def test_what_a_hand_made_merge_adds_is_not_vouched_for_by_its_pull_request(worl
     world.send(sha, pull.number)
     world.work()
     assert world.record(sha).state is DeployState.FAILED
-    assert any("though no pull request says so" in line for line in world.record(sha).gates)
+    assert any("but in no pull request" in line for line in world.record(sha).gates)
 
 
 def test_values_are_watched_whatever_the_paths_say(world, files) -> None:
@@ -345,8 +345,8 @@ def test_a_foreign_helm_is_not_marked_as_failed_by_going_back(world, files) -> N
     world.merge(files(host="two.example.org"))
     world.work()
     way = plan_rollback(world.deps(), 1)
-    found = deploy.preview_deploy(world.deps(), world.repository.branches["main"], "production").found
-    world.releases.leave_pending(found.chart.package)
+    found = deploy.preview_deploy(world.deps(), world.repository.branches["main"], "production").results
+    world.releases.leave_pending(found.chart.chart.package)
     with pytest.raises((Locked, Refused)):
         rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.releases.status().pending

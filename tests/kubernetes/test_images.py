@@ -8,12 +8,12 @@ import pytest
 
 from shared.kubernetes.images import (
     Image,
-    chat_image,
-    chat_version,
-    images,
-    mongodb_image,
-    mongodb_version,
-    same_image,
+    find_chat_image,
+    find_chat_version,
+    find_mongodb_image,
+    find_mongodb_version,
+    is_same_image,
+    list_images,
 )
 
 A, B = (f"sha256:{letter * 64}" for letter in "ab")
@@ -69,16 +69,16 @@ def test_the_parts_of_a_reference_to_an_image(text, name, tag, digest):
     ],
 )
 def test_the_version_is_the_tag_of_all_images_of_rocketchat_or_cannot_be_told(manifests, version):
-    assert chat_version(manifests) == version
+    assert find_chat_version(manifests) == version
 
 
 def test_a_label_is_no_version_since_it_stays_when_the_digest_changes():
     labelled = {**workload(f"{CHAT}@{A}"), "metadata": {"labels": {"app.kubernetes.io/version": "8.2.0"}}}
-    assert chat_version([labelled]) == ""
+    assert find_chat_version([labelled]) == ""
 
 
 def test_several_images_of_rocketchat_are_told_together():
-    assert chat_image([workload(f"{CHAT}:2"), workload(f"{CHAT}:1"), workload(f"{CHAT}:1")]) == (
+    assert find_chat_image([workload(f"{CHAT}:2"), workload(f"{CHAT}:1"), workload(f"{CHAT}:1")]) == (
         f"{CHAT}:1, {CHAT}:2"
     )
 
@@ -100,7 +100,7 @@ def test_several_images_of_rocketchat_are_told_together():
     ],
 )
 def test_images_are_the_same_by_digest_or_by_a_version(before, after, same):
-    assert same_image(before, after) is same
+    assert is_same_image(before, after) is same
 
 
 def test_mongodb_is_the_one_that_keeps_running():
@@ -108,16 +108,16 @@ def test_mongodb_is_the_one_that_keeps_running():
         workload("mongo:6", kind="CronJob"),
         workload(f"bitnamilegacy/mongodb:8.0.13@{A}", kind="StatefulSet"),
     ]
-    assert mongodb_image(manifests).startswith("bitnamilegacy/")
-    assert mongodb_version(manifests) == "8.0.13"
-    assert mongodb_image([workload("bitnami/mongodb-exporter:1.0.0")]) == ""
+    assert find_mongodb_image(manifests).startswith("bitnamilegacy/")
+    assert find_mongodb_version(manifests) == "8.0.13"
+    assert find_mongodb_image([workload("bitnami/mongodb-exporter:1.0.0")]) == ""
 
 
 @pytest.mark.parametrize("shape", [None, "x", 1, [], ["x"], {"a": 1}, [{"image": ["x"]}, None]], ids=repr)
 def test_manifests_of_another_shape_start_nothing_that_is_known(shape):
     for spec in (shape, {"template": shape}, {"template": {"spec": shape}}):
-        assert chat_version([{"kind": "Deployment", "spec": spec}]) == ""
+        assert find_chat_version([{"kind": "Deployment", "spec": spec}]) == ""
     for pod in ({"containers": shape}, {"initContainers": shape}):
         manifest = {"kind": "Deployment", "spec": {"template": {"spec": pod}}}
-        assert all(isinstance(image, str) for image in images([manifest]))
-        assert mongodb_version([manifest]) == ""
+        assert all(isinstance(image, str) for image in list_images([manifest]))
+        assert find_mongodb_version([manifest]) == ""

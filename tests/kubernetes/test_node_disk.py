@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from shared.kubernetes.node_disk import QUERY, free_disk, image_name, image_names, images_bytes
+from shared.kubernetes.node_disk import (
+    QUERY,
+    list_image_names,
+    normalize_image_name,
+    parse_free_disk,
+    sum_image_bytes,
+)
 
 VM = {
     "metadata": {"name": "vm"},
@@ -62,7 +68,7 @@ def answer(*samples: object) -> dict[str, Any]:
     ],
 )
 def test_the_disk_on_which_images_lie_is_the_one_that_counts(mounted, free):
-    assert free_disk(answer(*(sample(*one) for one in mounted.items())), [VM]) == {"vm": free}
+    assert parse_free_disk(answer(*(sample(*one) for one in mounted.items())), [VM]) == {"vm": free}
 
 
 @pytest.mark.parametrize(
@@ -80,22 +86,22 @@ def test_the_disk_on_which_images_lie_is_the_one_that_counts(mounted, free):
     ],
 )
 def test_a_sample_belongs_to_the_node_that_it_names(labels, found):
-    assert set(free_disk(answer(sample("/", "5", **labels)), [VM, OTHER])) == found
+    assert set(parse_free_disk(answer(sample("/", "5", **labels)), [VM, OTHER])) == found
 
 
 def test_each_node_has_its_own_disk():
     both = answer(sample("/", "5"), sample("/", "6", "10.0.0.5:9100"), sample("/run", "7"))
-    assert free_disk(both, [VM, OTHER]) == {"vm": 5, "other": 6}
+    assert parse_free_disk(both, [VM, OTHER]) == {"vm": 5, "other": 6}
 
 
 def test_of_two_samples_of_one_filesystem_the_lesser_counts():
-    assert free_disk(answer(sample("/", "6"), sample("/", "5"), sample("/", "7")), [VM]) == {"vm": 5}
+    assert parse_free_disk(answer(sample("/", "6"), sample("/", "5"), sample("/", "7")), [VM]) == {"vm": 5}
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "-1", "", "many", "5 GiB", 5, None, [], True, {}])
 def test_a_value_that_is_no_size_is_not_measured_and_no_other_disk_stands_in_for_it(value):
     there = answer(sample("/", "5"), sample("/var/snap", value), sample("/var/snap", "6"))
-    assert free_disk(there, [VM]) == {}
+    assert parse_free_disk(there, [VM]) == {}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_a_value_that_is_no_size_is_not_measured_and_no_other_disk_stands_in_for
     ],
 )
 def test_an_answer_that_does_not_look_as_it_should_measures_nothing(said):
-    assert free_disk(said, [VM]) == {}
+    assert parse_free_disk(said, [VM]) == {}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_an_answer_that_does_not_look_as_it_should_measures_nothing(said):
     ],
 )
 def test_a_node_without_name_or_address_is_not_measured(node):
-    assert free_disk(answer(sample("/", "5"), sample("/", "5", instance=":9100")), [node]) == {}
+    assert parse_free_disk(answer(sample("/", "5"), sample("/", "5", instance=":9100")), [node]) == {}
 
 
 def test_only_places_where_images_can_lie_are_asked_for():
@@ -186,8 +192,8 @@ DIGEST = "sha256:" + "a" * 64
     ],
 )
 def test_an_image_has_one_name_however_it_is_spelled(text, name):
-    assert image_name(text) == name
-    assert image_name(name) == name
+    assert normalize_image_name(text) == name
+    assert normalize_image_name(name) == name
 
 
 def test_the_images_of_a_node_are_known_by_all_their_names_and_have_a_size():
@@ -195,12 +201,12 @@ def test_the_images_of_a_node_are_known_by_all_their_names_and_have_a_size():
         {"names": [f"docker.io/library/mongo@{DIGEST}", "docker.io/library/mongo:8.0"], "sizeBytes": 300},
         {"names": ["rocketchat/rocket.chat:8.2.0"], "sizeBytes": 400},
     ]
-    assert image_names(listed) == {
+    assert list_image_names(listed) == {
         f"docker.io/library/mongo@{DIGEST}",
         "docker.io/library/mongo:8.0",
         "docker.io/rocketchat/rocket.chat:8.2.0",
     }
-    assert images_bytes(listed) == 700
+    assert sum_image_bytes(listed) == 700
 
 
 @pytest.mark.parametrize(
@@ -217,5 +223,5 @@ def test_the_images_of_a_node_are_known_by_all_their_names_and_have_a_size():
     ],
 )
 def test_what_is_no_list_of_images_is_an_empty_one(listed):
-    assert image_names(listed) == frozenset()
-    assert images_bytes(listed) == 0
+    assert list_image_names(listed) == frozenset()
+    assert sum_image_bytes(listed) == 0

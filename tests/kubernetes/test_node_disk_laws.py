@@ -7,7 +7,12 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.kubernetes.node_disk import free_disk, image_name, image_names, images_bytes
+from shared.kubernetes.node_disk import (
+    list_image_names,
+    normalize_image_name,
+    parse_free_disk,
+    sum_image_bytes,
+)
 from shared.kubernetes.workloads import parse_node
 
 OUTER = ["status", "success", "data", "resultType", "vector", "result", "metadata", "name", "addresses"]
@@ -57,7 +62,7 @@ NODE = {
 
 @given(ANSWER | JSON)
 def test_an_answer_of_any_shape_yields_sizes_of_known_nodes_or_nothing(answer):
-    found = free_disk(answer, [NODE])
+    found = parse_free_disk(answer, [NODE])
     assert set(found) <= {"vm"}
     assert all(isinstance(size, float) and math.isfinite(size) and size >= 0 for size in found.values())
 
@@ -69,16 +74,16 @@ def test_sizes_that_make_sense_are_found(sizes):
         for size in sizes
     ]
     answer = {"status": "success", "data": {"resultType": "vector", "result": samples}}
-    assert free_disk(answer, [NODE]) == {"vm": float(min(sizes))}
+    assert parse_free_disk(answer, [NODE]) == {"vm": float(min(sizes))}
 
 
 @given(JSON)
 def test_a_list_of_images_of_any_shape_yields_names_and_a_size(listed):
-    assert all(isinstance(name, str) for name in image_names(listed))
-    assert images_bytes(listed) >= 0
-    assert parse_node({"status": {"images": listed}}, {}).images == image_names(listed)
+    assert all(isinstance(name, str) for name in list_image_names(listed))
+    assert sum_image_bytes(listed) >= 0
+    assert parse_node({"status": {"images": listed}}, {}).images == list_image_names(listed)
 
 
 @given(st.text(max_size=40))
 def test_the_one_name_of_an_image_is_its_own_name(text):
-    assert image_name(image_name(text)) == image_name(text)
+    assert normalize_image_name(normalize_image_name(text)) == normalize_image_name(text)

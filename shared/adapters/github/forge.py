@@ -11,7 +11,7 @@ from urllib.parse import quote
 from shared.adapters.github import parsing
 from shared.adapters.github.auth import AppKey, AppTokens, TokenSource, fixed_token, parse_installation_token
 from shared.adapters.github.wire import Api
-from shared.deploy.gates.history import own_line
+from shared.deploy.gates.history import walk_first_parents
 from shared.deploy.model import (
     REPOSITORY,
     SHA,
@@ -160,7 +160,7 @@ class GitHubForge:
 
     def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
         """See `Forge.first_parent_commits`."""
-        line = own_line(self._compared(base, head), head)
+        line = walk_first_parents(self._compared(base, head), head)
         if len(line) > MAX_BRANCH_COMMITS:
             raise Refused(
                 "more commits came than are looked at",

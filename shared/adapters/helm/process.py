@@ -27,7 +27,7 @@ from shared.formats.chartyaml import read_values
 from shared.kernel.errors import Refused, UsageError
 from shared.kernel.redact import names_secret, redact
 from shared.kernel.secret import Secret
-from shared.kubernetes.objects import leaves
+from shared.kubernetes.objects import walk_leaves
 
 _MOST_OUTPUT_BYTES = 32 << 20
 _MOST_ERROR_LINES = 400
@@ -135,7 +135,9 @@ class Helm:
 def credentials(kubeconfig: Secret) -> list[str]:
     """What of a kubeconfig must not be said. Raises Refused if it is no YAML."""
     values = read_values(kubeconfig.reveal(), "the kubeconfig").values
-    named = [leaf for leaf in leaves(values) if names_secret(leaf.name) or leaf.name == "client-key-data"]
+    named = [
+        leaf for leaf in walk_leaves(values) if names_secret(leaf.name) or leaf.name == "client-key-data"
+    ]
     return [str(leaf.value) for leaf in named]
 
 

@@ -18,7 +18,7 @@ from shared.kernel.errors import GroundcrewError, Refused, Unavailable, UsageErr
 from shared.kernel.redact import names_secret, redact
 from shared.kernel.secret import Secret
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.objects import leaves
+from shared.kubernetes.objects import walk_leaves
 
 # https://helm.sh/docs/chart_template_guide/ and RFC 1123: what Helm takes for a release and a namespace.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", re.ASCII)
@@ -223,7 +223,7 @@ def _secrets(package: ChartPackage) -> list[str]:
             values = read_values(text, f"values {number}").values
         except Refused:
             continue  # Helm will say what is wrong with it
-        found += [str(leaf.value) for leaf in leaves(values) if names_secret(leaf.name)]
+        found += [str(leaf.value) for leaf in walk_leaves(values) if names_secret(leaf.name)]
     return found
 
 

@@ -10,23 +10,20 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any
 
-from shared.deploy.chart.metadata import dependency_findings, rocketchat_version
-from shared.deploy.chart.secret_scan import sealed_values, values_secrets
-from shared.deploy.chart.subcharts import Tree, default_secrets, read_tree
-from shared.deploy.chart.values_lint import Values, lint_values
+from shared.deploy.chart.metadata import check_dependencies, likely_chat_version
+from shared.deploy.chart.secret_scan import find_sealed_values, find_values_secrets
+from shared.deploy.chart.subcharts import ChartTree, find_default_secrets, read_chart_tree
+from shared.deploy.chart.values_lint import ChartValues, lint_values
 from shared.deploy.deps import DecryptedValues, DeployDeps
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import ChartPackage
 from shared.formats.chartyaml import ValuesFile, merged, read_values
 from shared.formats.tarball import files_below, read_files
 from shared.kernel.errors import NotFound, Refused
-from shared.kubernetes.images import chat_image as chat_image
-from shared.kubernetes.images import chat_version as chat_version
-from shared.kubernetes.images import images as images
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class LoadedChart:
     """A chart as it is to be deployed.
 
     `checks` find what is wrong with it by reading it, by gate; `committed` are all values in the repository,
@@ -40,7 +37,7 @@ class Chart:
     committed: Mapping[str, ValuesFile] = field(repr=False)
 
 
-def fetch(deps: DeployDeps, sha: str) -> Chart:
+def fetch_chart(deps: DeployDeps, sha: str) -> LoadedChart:
     """The chart and its values at the commit.
 
     Raises `NotFound` for a commit or file that is not there, `Refused` and `Corrupt` for what must not be
@@ -53,59 +50,59 @@ def fetch(deps: DeployDeps, sha: str) -> Chart:
         raise NotFound(
             "there is no chart", value=f"{policy.chart}/Chart.yaml", hint="See deploy.chart in policy.yaml"
         )
-    raw = {name: _text(found, name) for name in policy.values}
+    raw = {name: _read_text(found, name) for name in policy.values}
     decrypted = [deps.decrypt(text, name) for name, text in raw.items()]
-    return _chart(deps, files, raw, decrypted)
+    return _load_chart(deps, files, raw, decrypted)
 
 
-def _chart(
+def _load_chart(
     deps: DeployDeps, files: dict[str, bytes], raw: Mapping[str, str], decrypted: Sequence[DecryptedValues]
-) -> Chart:
-    tree = read_tree(files)
+) -> LoadedChart:
+    tree = read_chart_tree(files)
     given = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [tree.own]
     lines = reduce(lambda all_, one: {**all_, **one.lines}, given, dict[Any, int]())
     mine = merged([one.values for one in given])
     deployed = merged([tree.own.values, mine])
-    version = rocketchat_version(tree.head, deployed)
-    judged = Values(mine, lines, deps.policy.release, version, _known(tree))
+    version = likely_chat_version(tree.head, deployed)
+    judged = ChartValues(mine, lines, deps.policy.release, version, _known_keys(tree))
     # The chart's own values count as ours, whether or not others replace them: they are in the repository.
     committed = {"values.yaml": tree.own, **{name: read_values(text, name) for name, text in raw.items()}}
     package = ChartPackage(
         files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
     )
-    return Chart(
+    return LoadedChart(
         package,
         version,
         tree.head.version,
         {
-            "dependencies": partial(dependency_findings, tree.head, files, deps.policy.allowed_chart_hosts),
+            "dependencies": partial(check_dependencies, tree.head, files, deps.policy.allowed_chart_hosts),
             "values": partial(lint_values, judged),
-            "secrets in values": partial(_plain_secrets, committed, tree, deployed),
+            "secrets in values": partial(_check_plain_secrets, committed, tree, deployed),
         },
         {**{one.values_name: one.own for one in tree.all()}, **committed},
     )
 
 
-def _known(tree: Tree) -> frozenset[str]:
+def _known_keys(tree: ChartTree) -> frozenset[str]:
     """The topmost keys that mean something to the chart: its own, and those of what it brings along."""
-    brought = [one.head.name for one in tree.below]
+    first_parent_commits = [one.head.name for one in tree.below]
     for one in tree.head.dependencies:
-        brought += [one.key, *(condition.partition(".")[0] for condition in one.conditions)]
-    return frozenset([*tree.own.values, *brought, "tags"])
+        first_parent_commits += [one.key, *(condition.partition(".")[0] for condition in one.conditions)]
+    return frozenset([*tree.own.values, *first_parent_commits, "tags"])
 
 
-def _plain_secrets(
-    committed: Mapping[str, ValuesFile], tree: Tree, deployed: Mapping[str, Any]
+def _check_plain_secrets(
+    committed: Mapping[str, ValuesFile], tree: ChartTree, deployed: Mapping[str, Any]
 ) -> list[Finding]:
     ours = [
         finding
         for name, file in committed.items()
-        for finding in values_secrets(file.values, file.lines, file=name)
+        for finding in find_values_secrets(file.values, file.lines, file=name)
     ]
-    return [*ours, *sealed_values(deployed), *default_secrets(tree, deployed)]
+    return [*ours, *find_sealed_values(deployed), *find_default_secrets(tree, deployed)]
 
 
-def _text(files: Mapping[str, bytes], name: str) -> str:
+def _read_text(files: Mapping[str, bytes], name: str) -> str:
     data = files.get(name)
     if data is None:
         raise NotFound("a values file is not there", value=name, hint="See deploy.values in policy.yaml")

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 from shared.deploy.model import Finding
 from shared.formats.chartyaml import ValuesFile, read_values
 from shared.kernel.errors import Refused
-from shared.kubernetes.images import mapping, mappings
-from shared.kubernetes.objects import shown_name
+from shared.kubernetes.images import as_mapping, as_mappings
+from shared.kubernetes.objects import printable_name
 
 # https://semver.org; what `helm package` puts between a chart's name and `.tgz`.
 _SEMVER = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]*)?", re.ASCII)
@@ -42,7 +42,7 @@ class Dependency:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class ChartMetadata:
     """The head of a Chart.yaml."""
 
     name: str
@@ -51,49 +51,51 @@ class Chart:
     dependencies: tuple[Dependency, ...] = ()
 
 
-def read_chart(files: Mapping[str, bytes]) -> Chart:
+def read_chart_metadata(files: Mapping[str, bytes]) -> ChartMetadata:
     """The chart among its files. Raises Refused if there is none, or one that is not to be read."""
     if "Chart.yaml" not in files:
         hint = "Set deploy.chart in policy.yaml to the chart's folder"
         raise Refused("there is no Chart.yaml where the chart should be", hint=hint)
-    read = _read(files, "Chart.yaml")
-    locked = _locked(files)
+    read = _read_yaml(files, "Chart.yaml")
+    locked = _locked_versions(files)
     dependencies = []
-    for index, item in enumerate(_listed(read, "Chart.yaml")):
-        name, key = _text(item.get("name")), _text(item.get("alias"))
-        conditions = tuple(one.strip() for one in _text(item.get("condition")).split(",") if one.strip())
-        where, line = _text(item.get("repository")), read.lines.get(("dependencies", index), 0)
-        version = _text(item.get("version"))
+    for index, item in enumerate(_dependency_items(read, "Chart.yaml")):
+        name, key = _scalar_text(item.get("name")), _scalar_text(item.get("alias"))
+        conditions = tuple(
+            one.strip() for one in _scalar_text(item.get("condition")).split(",") if one.strip()
+        )
+        where, line = _scalar_text(item.get("repository")), read.lines.get(("dependencies", index), 0)
+        version = _scalar_text(item.get("version"))
         dependencies.append(
             Dependency(name, version, where, line, key or name, conditions, locked.get(name, ""))
         )
-    name, version, app = (_text(read.values.get(key)) for key in ("name", "version", "appVersion"))
-    return Chart(name, version, app, tuple(dependencies))
+    name, version, app = (_scalar_text(read.values.get(key)) for key in ("name", "version", "appVersion"))
+    return ChartMetadata(name, version, app, tuple(dependencies))
 
 
-def _read(files: Mapping[str, bytes], name: str) -> ValuesFile:
+def _read_yaml(files: Mapping[str, bytes], name: str) -> ValuesFile:
     return read_values(files[name].decode("utf-8", "replace"), name)
 
 
-def _listed(read: ValuesFile, name: str) -> list[Mapping[str, Any]]:
+def _dependency_items(read: ValuesFile, name: str) -> list[Mapping[str, Any]]:
     listed = read.values.get("dependencies") or []
-    if not isinstance(listed, list) or len(mappings(listed)) != len(listed):
+    if not isinstance(listed, list) or len(as_mappings(listed)) != len(listed):
         hint = "Write - name: X, then version and repository on lines of their own"
         raise Refused(f"the dependencies of {name} are not a list of charts", hint=hint)
-    return mappings(listed)
+    return as_mappings(listed)
 
 
-def _locked(files: Mapping[str, bytes]) -> dict[str, str]:
+def _locked_versions(files: Mapping[str, bytes]) -> dict[str, str]:
     """The versions that Chart.lock names; where a chart is there twice under aliases, none."""
     if "Chart.lock" not in files:
         return {}
     found: dict[str, set[str]] = {}
-    for item in _listed(_read(files, "Chart.lock"), "Chart.lock"):
-        found.setdefault(_text(item.get("name")), set()).add(_text(item.get("version")))
+    for item in _dependency_items(_read_yaml(files, "Chart.lock"), "Chart.lock"):
+        found.setdefault(_scalar_text(item.get("name")), set()).add(_scalar_text(item.get("version")))
     return {name: versions.pop() for name, versions in found.items() if len(versions) == 1}
 
 
-def uses(dependency: Dependency, values: Mapping[str, Any]) -> bool:
+def is_enabled(dependency: Dependency, values: Mapping[str, Any]) -> bool:
     """Whether the values leave it enabled; the first of its conditions that is there decides.
 
     https://helm.sh/docs/topics/charts/#tags-and-condition-fields-in-dependencies
@@ -101,53 +103,55 @@ def uses(dependency: Dependency, values: Mapping[str, Any]) -> bool:
     for condition in dependency.conditions:
         found: Any = values
         for part in condition.split("."):
-            found = mapping(found).get(part)
+            found = as_mapping(found).get(part)
         if isinstance(found, bool):
             return found
     return True
 
 
-def rocketchat_version(chart: Chart, values: Mapping[str, Any]) -> str:
+def likely_chat_version(chart: ChartMetadata, values: Mapping[str, Any]) -> str:
     """What a deploy is likely to start: `image.tag` of the chart or of the one it wraps, else `appVersion`.
 
     Good enough to judge values by; what starts indeed is told by what the chart renders to.
     """
     for place in (values, values.get("rocketchat")):
-        tag = _text(mapping(mapping(place).get("image")).get("tag"))
+        tag = _scalar_text(as_mapping(as_mapping(place).get("image")).get("tag"))
         if tag:
             return tag.partition("@")[0]
     return chart.app_version
 
 
-def dependency_findings(chart: Chart, files: Mapping[str, bytes], hosts: Collection[str]) -> list[Finding]:
+def check_dependencies(
+    chart: ChartMetadata, files: Mapping[str, bytes], hosts: Collection[str]
+) -> list[Finding]:
     """Dependencies from hosts that are not allowed, by ways that have no host, or not in `charts/` once, as
     Chart.lock has them; each with its line."""
     return [
         Finding(
-            "dependency", "error", f"Chart.yaml: dependencies: {_shown(one.name)}", one.line, problem, hint
+            "dependency", "error", f"Chart.yaml: dependencies: {_shorten(one.name)}", one.line, problem, hint
         )
         for one in chart.dependencies
-        for problem, hint in [next(_problems(one, files, hosts), ("", ""))]
+        for problem, hint in [next(_dependency_problems(one, files, hosts), ("", ""))]
         if problem
     ]
 
 
-def _problems(
+def _dependency_problems(
     one: Dependency, files: Mapping[str, bytes], hosts: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     if not _NAME.fullmatch(one.name):
         yield "its name is not that of a chart", "Name it as its own Chart.yaml does"
-    yield from _place_problems(one.repository, hosts)
-    there = vendored(one.name, files)
+    yield from _repository_problems(one.repository, hosts)
+    there = vendored_versions(one.name, files)
     if not there:
         yield "it is not in the chart's charts/ folder", _UPDATE
     elif len(there) > 1:
         yield f"it is in charts/ {len(there)} times", "Leave the one that is meant"
     elif one.locked and "" not in there and one.locked.removeprefix("v") not in there:
-        yield f"charts/ has {_shown(there[0])} of it, Chart.lock says {_shown(one.locked)}", _UPDATE
+        yield f"charts/ has {_shorten(there[0])} of it, Chart.lock says {_shorten(one.locked)}", _UPDATE
 
 
-def vendored(name: str, files: Mapping[str, bytes]) -> list[str]:
+def vendored_versions(name: str, files: Mapping[str, bytes]) -> list[str]:
     """The versions of a chart in `charts/`, as folders and as archives; empty for one that says none."""
     found = []
     for path in files:
@@ -161,10 +165,10 @@ def vendored(name: str, files: Mapping[str, bytes]) -> list[str]:
 
 
 def _folder_version(files: Mapping[str, bytes], path: str) -> str:
-    return _text(_read(files, path).values.get("version")).removeprefix("v")
+    return _scalar_text(_read_yaml(files, path).values.get("version")).removeprefix("v")
 
 
-def _place_problems(repository: str, hosts: Collection[str]) -> Iterator[tuple[str, str]]:
+def _repository_problems(repository: str, hosts: Collection[str]) -> Iterator[tuple[str, str]]:
     if not repository:
         return  # a folder below charts/, which is part of what was reviewed
     try:
@@ -178,17 +182,17 @@ def _place_problems(repository: str, hosts: Collection[str]) -> Iterator[tuple[s
         if path.startswith("/") or path.split("/")[0] == "..":
             yield "a folder outside of the chart is not deployed", "Move it into charts/"
     elif parts.scheme not in ("https", "oci"):
-        yield f"{_shown(parts.scheme) or 'an alias'} is no way to get a chart", "Use https:// or oci://"
+        yield f"{_shorten(parts.scheme) or 'an alias'} is no way to get a chart", "Use https:// or oci://"
     # The netloc, not the host: a port or a user would be another place than the one that was allowed.
     elif parts.netloc.lower() not in hosts:
         hint = "Add it to deploy.allowed_chart_hosts in policy.yaml, if it is to be trusted"
-        yield f"the host {_shown(parts.netloc)} is not allowed", hint
+        yield f"the host {_shorten(parts.netloc)} is not allowed", hint
 
 
-def _shown(text: str) -> str:
-    return shown_name(text)[:80]
+def _shorten(text: str) -> str:
+    return printable_name(text)[:80]
 
 
-def _text(value: object) -> str:
+def _scalar_text(value: object) -> str:
     """A scalar as text; empty for what is none."""
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

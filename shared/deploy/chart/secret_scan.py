@@ -14,18 +14,18 @@ from urllib.parse import unquote
 
 from shared.deploy.model import Finding
 from shared.kernel.redact import MIN_SECRET_LENGTH, holds_secret, names_secret
-from shared.kubernetes.images import mapping
+from shared.kubernetes.images import as_mapping
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.objects import shown_name
+from shared.kubernetes.objects import printable_name
 
 Path = tuple[str | int, ...]
 _HARMLESS = re.compile(r"\s*|ENC\[AES256_GCM,.*\]|\{\{.*\}\}|\$\{.*\}|\$\(.*\)", re.DOTALL)
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _ARGUMENT = re.compile(r"--?([A-Za-z][\w-]*)=(.+)", re.DOTALL)
-CURE = "Put it into a Kubernetes Secret and name that, or encrypt the file with SOPS"
+HINT = "Put it into a Kubernetes Secret and name that, or encrypt the file with SOPS"
 
 
-def values_secrets(
+def find_values_secrets(
     values: Mapping[str, Any],
     lines: Mapping[Path, int],
     *,
@@ -37,53 +37,55 @@ def values_secrets(
     With `deployed`, the values that came of it, those that others replaced are left out.
     """
     found = []
-    for path, name, text in _literals(values):
-        if deployed is not None and _at(deployed, path) != _at(values, path):
+    for path, name, text in _walk_literals(values):
+        if deployed is not None and _value_at(deployed, path) != _value_at(values, path):
             continue
         if path[0] != "sops" and _is_plain_secret(name, text):
-            where = f"{file}: {dotted(path)}"
+            where = f"{file}: {format_path(path)}"
             found.append(
                 Finding(
-                    "plaintext-secret", "error", where, line_of(lines, path), "a secret in plain text", CURE
+                    "plaintext-secret", "error", where, find_line(lines, path), "a secret in plain text", HINT
                 )
             )
     return sorted(found, key=lambda one: (one.line, one.where))
 
 
-def sealed_values(deployed: Mapping[str, Any]) -> list[Finding]:
+def find_sealed_values(deployed: Mapping[str, Any]) -> list[Finding]:
     """Values that reach Helm encrypted, as those of a chart's own values.yaml do: nothing decrypts these."""
     hint = "Name the file in deploy.values of policy.yaml, where it is decrypted"
     return [
-        Finding("sealed-value", "error", dotted(path), 0, "it would be deployed as it is encrypted", hint)
-        for path, _, text in _literals(deployed)
+        Finding(
+            "sealed-value", "error", format_path(path), 0, "it would be deployed as it is encrypted", hint
+        )
+        for path, _, text in _walk_literals(deployed)
         if path[0] != "sops" and text.lstrip().startswith("ENC[AES256_GCM")
     ]
 
 
-def manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
+def find_manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
     """Plaintext secrets outside of Secret objects: in variables, ConfigMaps, arguments, annotations."""
     found = []
     for manifest in manifests:
         if manifest.get("kind") == "Secret":
             continue  # where secrets belong; the plan masks them
-        label = _label(manifest)
-        for path, name, text in _literals(manifest):
+        label = _object_label(manifest)
+        for path, name, text in _walk_literals(manifest):
             argument = _ARGUMENT.fullmatch(text)
             if _is_plain_secret(name, text) or (argument and _is_plain_secret(argument[1], argument[2])):
                 found.append(
                     Finding(
                         "plaintext-secret",
                         "error",
-                        f"{label}: {dotted(path)}",
+                        f"{label}: {format_path(path)}",
                         0,
                         "a secret in plain text",
-                        CURE,
+                        HINT,
                     )
                 )
     return sorted(found, key=lambda one: one.where)
 
 
-def copied_secrets(
+def find_copied_secrets(
     manifests: Sequence[Manifest],
     committed: Mapping[str, Mapping[str, Any]],
     *,
@@ -96,20 +98,23 @@ def copied_secrets(
     what was decrypted. What a template makes up at random, or puts together, cannot be known; of an address
     the password is looked at.
     """
-    places = _places(committed)
+    places = _index_values(committed)
     found = []
     for manifest in manifests:
-        for key, raw, text in _held(manifest) if manifest.get("kind") == "Secret" else ():
+        for key, raw, text in _decode_secret(manifest) if manifest.get("kind") == "Secret" else ():
             if text in secrets:
                 continue
-            where = _copied(key, text, places) or _written(key, raw, text, templates or {})
+            where = _find_in_values(key, text, places) or _find_in_templates(key, raw, text, templates or {})
             if where:
-                label, told = f"{_label(manifest)}: {shown_name(key)}", f"{where} has it in plain text"
-                found.append(Finding("plaintext-secret", "error", label, 0, told, CURE))
+                label, told = (
+                    f"{_object_label(manifest)}: {printable_name(key)}",
+                    f"{where} has it in plain text",
+                )
+                found.append(Finding("plaintext-secret", "error", label, 0, told, HINT))
     return sorted(found, key=lambda one: one.where)
 
 
-def _copied(key: str, text: str, places: Mapping[str, tuple[str, str]]) -> str:
+def _find_in_values(key: str, text: str, places: Mapping[str, tuple[str, str]]) -> str:
     """Where among the values the text, or the password in it, stands; empty if nowhere."""
     where, name = places.get(text, ("", ""))
     if where and (names_secret(key) or names_secret(name) or holds_secret(text)):
@@ -118,40 +123,40 @@ def _copied(key: str, text: str, places: Mapping[str, tuple[str, str]]) -> str:
     return next(filter(None, passwords), "")
 
 
-def _written(key: str, raw: str, text: str, templates: Mapping[str, str]) -> str:
+def _find_in_templates(key: str, raw: str, text: str, templates: Mapping[str, str]) -> str:
     """The template that has the text as it stands beside its key; empty if none has."""
     if len(raw) < MIN_SECRET_LENGTH or not _is_plain_secret(key, text):
         return ""
     pattern = re.compile(rf"{re.escape(key)}[\"']?\s*:\s*[\"']?{re.escape(raw)}(?![^\s\"',}}])")
-    return next((shown_name(name) for name, whole in templates.items() if pattern.search(whole)), "")
+    return next((printable_name(name) for name, whole in templates.items() if pattern.search(whole)), "")
 
 
-def _places(committed: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+def _index_values(committed: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Where each text stands, and what it goes by there."""
     return {
-        text: (shown_name(f"{file}: {dotted(path)}"), name)
+        text: (printable_name(f"{file}: {format_path(path)}"), name)
         for file, values in committed.items()
-        for path, name, text in _literals(values)
+        for path, name, text in _walk_literals(values)
         if len(text) >= MIN_SECRET_LENGTH and path[0] != "sops" and _is_plain_secret("password", text)
     }
 
 
-def _held(secret: Manifest) -> Iterator[tuple[str, str, str]]:
+def _decode_secret(secret: Manifest) -> Iterator[tuple[str, str, str]]:
     """The keys of a Secret with what stands there and what it means; bytes that are no text are left out."""
-    for key, value in mapping(secret.get("stringData")).items():
+    for key, value in as_mapping(secret.get("stringData")).items():
         yield str(key), str(value), str(value)
-    for key, value in mapping(secret.get("data")).items():
+    for key, value in as_mapping(secret.get("data")).items():
         try:
             yield str(key), str(value), base64.b64decode(str(value), validate=True).decode()
         except (binascii.Error, ValueError):
             continue
 
 
-def _label(manifest: Manifest) -> str:
-    return shown_name(f"{manifest.get('kind')}/{mapping(manifest.get('metadata')).get('name')}")
+def _object_label(manifest: Manifest) -> str:
+    return printable_name(f"{manifest.get('kind')}/{as_mapping(manifest.get('metadata')).get('name')}")
 
 
-def _at(values: Any, path: Path) -> Any:
+def _value_at(values: Any, path: Path) -> Any:
     for part in path:
         if isinstance(values, Mapping):
             values = values.get(str(part))
@@ -170,29 +175,29 @@ def _is_plain_secret(name: str, text: str) -> bool:
     )
 
 
-def _literals(value: object, path: Path = (), name: str = "") -> Iterator[tuple[Path, str, str]]:
+def _walk_literals(value: object, path: Path = (), name: str = "") -> Iterator[tuple[Path, str, str]]:
     """Every text with its path and the name it goes by: its key, or the `name` of a name-value pair."""
     if isinstance(value, Mapping):
         pair = value.get("name") if "value" in value else None
         for key, inner in value.items():
             named = str(pair) if key == "value" and isinstance(pair, str) else str(key)
-            yield from _literals(inner, (*path, str(key)), named)
+            yield from _walk_literals(inner, (*path, str(key)), named)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _literals(inner, (*path, index), name)
+            yield from _walk_literals(inner, (*path, index), name)
     elif isinstance(value, bytes):
         yield path, name, value.decode(errors="replace")
     elif isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         yield path, name, str(value)
 
 
-def dotted(path: Path) -> str:
+def format_path(path: Path) -> str:
     """`a.b[0].c`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
-def line_of(lines: Mapping[Path, int], path: Path) -> int:
+def find_line(lines: Mapping[Path, int], path: Path) -> int:
     """The line of the path or of the nearest thing around it; 0 if nothing is known."""
     while path:
         if path in lines:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.deploy.chart.metadata import Chart, Dependency, read_chart, uses
-from shared.deploy.chart.secret_scan import values_secrets
+from shared.deploy.chart.metadata import ChartMetadata, Dependency, is_enabled, read_chart_metadata
+from shared.deploy.chart.secret_scan import find_values_secrets
 from shared.deploy.model import Finding
 from shared.formats.chartyaml import ValuesFile, merged, read_values
 from shared.formats.tarball import Limits, files_below, read_files
 from shared.kernel.errors import Corrupt, Refused
-from shared.kubernetes.images import mapping
-from shared.kubernetes.objects import shown_name
+from shared.kubernetes.images import as_mapping
+from shared.kubernetes.objects import printable_name
 
 MOST_CHARTS = 50
 _LIMITS = Limits(entries=5_000, unpacked_bytes=64 << 20, total_bytes=16 << 20)
@@ -23,59 +23,64 @@ _PACKED = re.compile(r"charts/[^/]+\.tgz")
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class ChartTree:
     """A chart with its own values and the charts below it; `place` is its path, empty for the topmost."""
 
     place: str
-    head: Chart
+    head: ChartMetadata
     own: ValuesFile = field(repr=False)
-    below: tuple[Tree, ...] = ()
+    below: tuple[ChartTree, ...] = ()
 
     @property
     def values_name(self) -> str:
         """The path of its values."""
         return f"{self.place}/values.yaml".removeprefix("/")
 
-    def all(self) -> Iterator[Tree]:
+    def all(self) -> Iterator[ChartTree]:
         """It and everything below it."""
         yield self
         for one in self.below:
             yield from one.all()
 
 
-def read_tree(files: Mapping[str, bytes]) -> Tree:
+def read_chart_tree(files: Mapping[str, bytes]) -> ChartTree:
     """The chart that the files are. Raises `Refused` if it, or one it brings along, cannot be read."""
-    return _tree(dict(files), "", iter(range(MOST_CHARTS)))
+    return _read_subtree(dict(files), "", iter(range(MOST_CHARTS)))
 
 
-def _tree(files: dict[str, bytes], place: str, left: Iterator[int]) -> Tree:
+def _read_subtree(files: dict[str, bytes], place: str, left: Iterator[int]) -> ChartTree:
     if next(left, None) is None:
         raise Refused("the chart brings along more charts than allowed", value=MOST_CHARTS)
     name = f"{place}/values.yaml".removeprefix("/")
     text = files.get("values.yaml", b"").decode("utf-8", "replace")
-    inner = [_tree(found, f"{place}/{path}".removeprefix("/"), left) for path, found in _inside(files, place)]
-    return Tree(place, read_chart(files), read_values(text, name), tuple(inner))
+    inner = [
+        _read_subtree(found, f"{place}/{path}".removeprefix("/"), left)
+        for path, found in _find_subcharts(files, place)
+    ]
+    return ChartTree(place, read_chart_metadata(files), read_values(text, name), tuple(inner))
 
 
-def _inside(files: dict[str, bytes], place: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _find_subcharts(files: dict[str, bytes], place: str) -> Iterator[tuple[str, dict[str, bytes]]]:
     for path, data in files.items():
         folder = _FOLDER.fullmatch(path)
         if folder:
             yield folder[1], files_below(files, folder[1])
         elif _PACKED.fullmatch(path):
-            yield path, _unpacked(data, f"{place}/{path}".removeprefix("/"))
+            yield path, _unpack_chart(data, f"{place}/{path}".removeprefix("/"))
 
 
-def _unpacked(data: bytes, place: str) -> dict[str, bytes]:
+def _unpack_chart(data: bytes, place: str) -> dict[str, bytes]:
     try:
         wanted = ("Chart.yaml", "Chart.lock", "values.yaml", "charts")
         return read_files([data], wanted, limits=_LIMITS)
     except (Corrupt, Refused) as error:
         hint = "Pack it anew with helm dependency update"
-        raise Refused(f"{shown_name(place)} is no packed chart", value=error.message, hint=hint) from error
+        raise Refused(
+            f"{printable_name(place)} is no packed chart", value=error.message, hint=hint
+        ) from error
 
 
-def default_secrets(tree: Tree, values: Mapping[str, Any]) -> Iterator[Finding]:
+def find_default_secrets(tree: ChartTree, values: Mapping[str, Any]) -> Iterator[Finding]:
     """Secrets in plain text that the charts below bring as defaults, where they are what is deployed.
 
     Those that the values replace are the world's knowledge, not ours, and harm nobody.
@@ -84,9 +89,9 @@ def default_secrets(tree: Tree, values: Mapping[str, Any]) -> Iterator[Finding]:
         name = one.head.name
         named = [found for found in tree.head.dependencies if found.name == name]
         for dependency in named or [Dependency(name, "", "", 0, name)]:
-            if uses(dependency, values):
-                deployed = merged([one.own.values, mapping(values.get(dependency.key))])
-                yield from values_secrets(
+            if is_enabled(dependency, values):
+                deployed = merged([one.own.values, as_mapping(values.get(dependency.key))])
+                yield from find_values_secrets(
                     one.own.values, one.own.lines, file=one.values_name, deployed=deployed
                 )
-                yield from default_secrets(one, deployed)
+                yield from find_default_secrets(one, deployed)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.deploy.chart.secret_scan import Path, line_of
+from shared.deploy.chart.secret_scan import Path, find_line
 from shared.deploy.model import Finding
 from shared.kernel.versions import Version
-from shared.kubernetes.images import Image, mappings
+from shared.kubernetes.images import Image, as_mappings
 
 # The chart's documented keys, some of which its values.yaml has only as comments.
 KNOWN_KEYS = frozenset(
@@ -85,7 +85,7 @@ TOOLS = frozenset({"sops"})  # metadata of the encryption, not a value
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class ChartValues:
     """The values a deploy gives to the chart, decrypted, and what is needed to judge them."""
 
     values: Mapping[str, Any]
@@ -104,16 +104,16 @@ class Values:
     def finding(self, rule: str, severity: str, path: Path, message: str, hint: str) -> Finding:
         """A finding at the path's line."""
         where = ".".join(str(part) for part in path)
-        return Finding(rule, severity, where, line_of(self.lines, path), message, hint)
+        return Finding(rule, severity, where, find_line(self.lines, path), message, hint)
 
 
-def lint_values(given: Values) -> list[Finding]:
+def lint_values(given: ChartValues) -> list[Finding]:
     """Everything that is wrong, in the order of the lines."""
     found = [finding for rule in RULES for finding in rule(given)]
     return sorted(found, key=lambda one: (one.line, one.where, one.rule))
 
 
-def _ignored_keys(given: Values) -> Iterator[Finding]:
+def _check_ignored_keys(given: ChartValues) -> Iterator[Finding]:
     known = KNOWN_KEYS | set(given.chart_keys) | TOOLS
     for key in given.values:
         if key not in known:
@@ -121,7 +121,7 @@ def _ignored_keys(given: Values) -> Iterator[Finding]:
             yield given.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", hint)
 
 
-def _texts(given: Values) -> Iterator[Finding]:
+def _check_texts(given: ChartValues) -> Iterator[Finding]:
     for key in _TEXTS:
         value = given.get(key)
         if value is not None and not isinstance(value, str):
@@ -129,7 +129,7 @@ def _texts(given: Values) -> Iterator[Finding]:
             yield given.finding("not-a-text", "error", (key,), message, "Write it on one line, in quotes")
 
 
-def _self_named_secret(given: Values) -> Iterator[Finding]:
+def _check_self_named_secret(given: ChartValues) -> Iterator[Finding]:
     for path in (("existingMongodbSecret",), ("extraSecret",), ("smtp", "existingSecret")):
         name = given.get(*path)
         own = (f"{given.release}-rocketchat", given.get("fullnameOverride"))
@@ -138,7 +138,7 @@ def _self_named_secret(given: Values) -> Iterator[Finding]:
             yield given.finding("self-named-secret", "error", path, message, "Name a Secret of your own")
 
 
-def _replicas_on_one_volume(given: Values) -> Iterator[Finding]:
+def _check_replicas_on_one_volume(given: ChartValues) -> Iterator[Finding]:
     replicas = given.get("replicaCount")
     mode = given.get("persistence", "accessMode") or "ReadWriteOnce"
     several = isinstance(replicas, int) and not isinstance(replicas, bool) and replicas > 1
@@ -148,8 +148,8 @@ def _replicas_on_one_volume(given: Values) -> Iterator[Finding]:
         yield given.finding("replicas-on-one-volume", "error", ("replicaCount",), message, hint)
 
 
-def _license(given: Values) -> Iterator[Finding]:
-    names = [item.get("name") for item in mappings(given.get("extraEnv"))]
+def _check_license(given: ChartValues) -> Iterator[Finding]:
+    names = [item.get("name") for item in as_mappings(given.get("extraEnv"))]
     if not given.get("microservices", "enabled") or given.get("license") or "ROCKETCHAT_LICENSE" in names:
         return
     severity = "warning" if given.get("extraSecret") else "error"
@@ -158,7 +158,7 @@ def _license(given: Values) -> Iterator[Finding]:
     yield given.finding("missing-license", severity, ("microservices", "enabled"), message, hint)
 
 
-def _bundled_mongodb(given: Values) -> Iterator[Finding]:
+def _check_bundled_mongodb(given: ChartValues) -> Iterator[Finding]:
     external = given.get("existingMongodbSecret") or given.get("externalMongodbUrl")
     repository = given.get("mongodb", "image", "repository")
     enabled = given.get("mongodb", "enabled")
@@ -177,7 +177,7 @@ def _bundled_mongodb(given: Values) -> Iterator[Finding]:
         yield given.finding("mongodb-open", "error", path, message, "Leave mongodb.auth.enabled on")
 
 
-def _probe_paths(given: Values) -> Iterator[Finding]:
+def _check_probe_paths(given: ChartValues) -> Iterator[Finding]:
     version = Version.parse(given.app_version)
     if version is None:
         return
@@ -191,7 +191,7 @@ def _probe_paths(given: Values) -> Iterator[Finding]:
             yield given.finding("probe-path", "warning", (probe, "path"), message, f"Use {new}")
 
 
-def _image_tag(given: Values) -> Iterator[Finding]:
+def _check_image_tag(given: ChartValues) -> Iterator[Finding]:
     tag = given.get("image", "tag")
     if tag in (None, ""):  # the chart takes its appVersion
         return
@@ -202,13 +202,13 @@ def _image_tag(given: Values) -> Iterator[Finding]:
         )
 
 
-def _host(given: Values) -> Iterator[Finding]:
+def _check_host(given: ChartValues) -> Iterator[Finding]:
     if not given.get("host"):
         message = "without host there is no ROOT_URL: links, uploads and sign-in break"
         yield given.finding("no-host", "warning", ("host",), message, "Set host to the server's name")
 
 
-def _environment_variables(given: Values) -> Iterator[Finding]:
+def _check_environment_variables(given: ChartValues) -> Iterator[Finding]:
     extra = given.get("extraEnv")
     if extra is not None and not isinstance(extra, list):
         message = "extraEnv is not a list of name and value"
@@ -232,15 +232,15 @@ def _environment_variables(given: Values) -> Iterator[Finding]:
         observed.add(str(name))
 
 
-RULES: tuple[Callable[[Values], Iterator[Finding]], ...] = (
-    _ignored_keys,
-    _texts,
-    _self_named_secret,
-    _replicas_on_one_volume,
-    _license,
-    _bundled_mongodb,
-    _probe_paths,
-    _image_tag,
-    _host,
-    _environment_variables,
+RULES: tuple[Callable[[ChartValues], Iterator[Finding]], ...] = (
+    _check_ignored_keys,
+    _check_texts,
+    _check_self_named_secret,
+    _check_replicas_on_one_volume,
+    _check_license,
+    _check_bundled_mongodb,
+    _check_probe_paths,
+    _check_image_tag,
+    _check_host,
+    _check_environment_variables,
 )

@@ -15,7 +15,16 @@ from typing import Any
 
 from shared.kernel.timestamps import parse_optional_timestamp
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.objects import Leaf, Reference, is_secret, items, join, leaves, reference, shown
+from shared.kubernetes.objects import (
+    Leaf,
+    Reference,
+    format_value,
+    is_secret_leaf,
+    join_path,
+    keyed_items,
+    object_reference,
+    walk_leaves,
+)
 from shared.kubernetes.quantity import parse_quantity
 
 # Who changes fields by itself: an autoscaler's replicas are written by kube-controller-manager, which in
@@ -55,7 +64,7 @@ class Drift:
         return f"{self.subject}: {self.path}: {change}{who}{when}"
 
 
-def drift(
+def find_drift(
     deployed: Sequence[Manifest],
     live: Sequence[Manifest | None],
     *,
@@ -65,54 +74,64 @@ def drift(
     """Each deployed manifest against its live object (None: not there), in a stable order."""
     found: list[Drift] = []
     for manifest, there in zip(deployed, live, strict=True):
-        subject = reference(manifest, namespace)
+        subject = object_reference(manifest, namespace)
         if there is None:
             found.append(Drift(subject, "", "deployed", ""))
         else:
-            found += _changed(subject, manifest, there, secrets)
-            found += _added(subject, manifest, there, secrets)
+            found += _find_changed(subject, manifest, there, secrets)
+            found += _find_added(subject, manifest, there, secrets)
     return sorted(found, key=lambda one: (one.subject, one.path))
 
 
-def _changed(
+def _find_changed(
     subject: Reference, manifest: Manifest, there: Manifest, secrets: Sequence[str]
 ) -> Iterator[Drift]:
-    have = {leaf.path: leaf for leaf in leaves(there)}
-    owners = _owners(there)
-    for leaf in leaves(_normal(manifest)):
+    have = {leaf.path: leaf for leaf in walk_leaves(there)}
+    owners = _field_owners(there)
+    for leaf in walk_leaves(_normalize_secret(manifest)):
         now = have.get(leaf.path)
-        if _same(leaf, now) or leaf.path in ("apiVersion", "metadata.namespace") or _is_untold(leaf.path):
+        if (
+            _is_same_value(leaf, now)
+            or leaf.path in ("apiVersion", "metadata.namespace")
+            or _is_ignored_path(leaf.path)
+        ):
             continue
-        secret = is_secret(subject.kind, leaf)
+        secret = is_secret_leaf(subject.kind, leaf)
         manager, at = owners.get(leaf.path, ("", None))
-        if _is(_CONTROLLERS, manager):
+        if _is_manager_of(_CONTROLLERS, manager):
             continue  # an autoscaler scales, a controller injects: that is their work
         yield Drift(
             subject,
             leaf.path,
-            shown(leaf.value, secret=secret, secrets=secrets),
-            shown(now.value, secret=secret, secrets=secrets) if now else "",
-            "" if _is(_MACHINES, manager) else manager,
-            None if _is(_MACHINES, manager) else at,
-            by_hand=not _is(_MACHINES, manager),
+            format_value(leaf.value, secret=secret, secrets=secrets),
+            format_value(now.value, secret=secret, secrets=secrets) if now else "",
+            "" if _is_manager_of(_MACHINES, manager) else manager,
+            None if _is_manager_of(_MACHINES, manager) else at,
+            by_hand=not _is_manager_of(_MACHINES, manager),
         )
 
 
-def _added(
+def _find_added(
     subject: Reference, manifest: Manifest, there: Manifest, secrets: Sequence[str]
 ) -> Iterator[Drift]:
-    known = {leaf.path for leaf in leaves(_normal(manifest))}
-    have = {leaf.path: leaf for leaf in leaves(there)}
-    for path, (manager, at) in _owners(there).items():
+    known = {leaf.path for leaf in walk_leaves(_normalize_secret(manifest))}
+    have = {leaf.path: leaf for leaf in walk_leaves(there)}
+    for path, (manager, at) in _field_owners(there).items():
         leaf = have.get(path)
         # A field that exists but is not deployed tells only of a person if a person's tool owns it.
-        if leaf is None or path in known or not manager or _is(_MACHINES, manager) or _is_untold(path):
+        if (
+            leaf is None
+            or path in known
+            or not manager
+            or _is_manager_of(_MACHINES, manager)
+            or _is_ignored_path(path)
+        ):
             continue
-        value = shown(leaf.value, secret=is_secret(subject.kind, leaf), secrets=secrets)
+        value = format_value(leaf.value, secret=is_secret_leaf(subject.kind, leaf), secrets=secrets)
         yield Drift(subject, path, "", value, manager, at)
 
 
-def _normal(manifest: Manifest) -> Manifest:
+def _normalize_secret(manifest: Manifest) -> Manifest:
     """A Secret's `stringData` as the server keeps it."""
     texts = manifest.get("stringData")
     if not isinstance(texts, Mapping):
@@ -122,7 +141,7 @@ def _normal(manifest: Manifest) -> Manifest:
     return {**rest, "data": {**(manifest.get("data") or {}), **encoded}}
 
 
-def _same(wanted: Leaf, now: Leaf | None) -> bool:
+def _is_same_value(wanted: Leaf, now: Leaf | None) -> bool:
     if now is None:
         return wanted.value in ("", {}, [])  # the server drops what is empty
     if wanted.value == now.value or str(wanted.value) == str(now.value):
@@ -135,11 +154,11 @@ def _same(wanted: Leaf, now: Leaf | None) -> bool:
         return False
 
 
-def _is(machines: tuple[str, ...], manager: str) -> bool:
+def _is_manager_of(machines: tuple[str, ...], manager: str) -> bool:
     return manager.lower().startswith(machines)
 
 
-def _is_untold(path: str) -> bool:
+def _is_ignored_path(path: str) -> bool:
     """What is the cluster's own; and kubectl's notes, as of when it restarted something."""
     return (
         path.startswith(("metadata.managedFields", "status.", "status["))
@@ -148,41 +167,42 @@ def _is_untold(path: str) -> bool:
     )
 
 
-def _owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
-    """Who owns each field, by the path `leaves` gives it; a person before a machine, the later before."""
+def _field_owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
+    """Who owns each field, by its path: a person before a machine, the later before the earlier."""
     managed = (item.get("metadata") or {}).get("managedFields") or ()
     found: dict[str, tuple[str, datetime | None]] = {}
     entries = sorted(
-        managed, key=lambda one: (not _is(_MACHINES, str(one.get("manager"))), str(one.get("time")))
+        managed,
+        key=lambda one: (not _is_manager_of(_MACHINES, str(one.get("manager"))), str(one.get("time"))),
     )
     for entry in entries:
         owner = (str(entry.get("manager", "")), parse_optional_timestamp(entry.get("time")))
-        for path in _owned(entry.get("fieldsV1") or {}, item, ""):
+        for path in _walk_owned(entry.get("fieldsV1") or {}, item, ""):
             found[path] = owner
     return found
 
 
-def _owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[str]:
+def _walk_owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[str]:
     """The paths of a fieldsV1 tree, walked beside the live object that gives list items their names."""
     # A child in a form nobody knows is as if all below were owned.
     inner = {key: below if isinstance(below, Mapping) else {} for key, below in tree.items() if key != "."}
     if not inner:
         # Owned as a whole: every value below it.
-        yield from (leaf.path for leaf in leaves(value, path))
+        yield from (leaf.path for leaf in walk_leaves(value, path))
         return
     if isinstance(value, Mapping):
         for key, below in inner.items():
             name = key.removeprefix("f:")
             if key.startswith("f:") and name in value:
-                yield from _owned(below, value[name], join(path, name))
+                yield from _walk_owned(below, value[name], join_path(path, name))
     elif isinstance(value, list):
-        for watermark, item in items(value):
+        for label, item in keyed_items(value):
             for key, below in inner.items():
-                if _is_item(key, item):
-                    yield from _owned(below, item, f"{path}[{watermark}]")
+                if _matches_item(key, item):
+                    yield from _walk_owned(below, item, f"{path}[{label}]")
 
 
-def _is_item(key: str, item: object) -> bool:
+def _matches_item(key: str, item: object) -> bool:
     kind, _, text = key.partition(":")
     try:
         wanted = json.loads(text)

@@ -10,9 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.kernel.redact import redact
-from shared.kubernetes.images import mapping
+from shared.kubernetes.images import as_mapping
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.objects import Leaf, Reference, is_secret, leaves, reference, shown
+from shared.kubernetes.objects import (
+    Leaf,
+    Reference,
+    format_value,
+    is_secret_leaf,
+    object_reference,
+    walk_leaves,
+)
 
 _SIGNS = {"create": "+", "change": "~", "remove": "-"}
 _MOST_TEXT_LINES = 40
@@ -51,7 +58,7 @@ class FieldChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ObjectChange:
     """What happens to one object: `create`, `change` or `remove`."""
 
     action: str
@@ -61,10 +68,10 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ManifestDiff:
     """Everything that will change, in a stable order."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ObjectChange, ...]
     unchanged: int
 
     @property
@@ -74,64 +81,64 @@ class Plan:
 
     def text(self) -> str:
         """The whole plan; ends with a newline."""
-        told = [line for change in self.changes for line in _lines(change)]
+        told = [line for change in self.changes for line in _change_lines(change)]
         counts = [
             f"{sum(change.action == action for change in self.changes)} to {action}" for action in _SIGNS
         ]
         return "\n".join([*told, f"{', '.join(counts)}, {self.unchanged} unchanged", ""])
 
 
-def diff(
+def diff_manifests(
     before: Sequence[Manifest], after: Sequence[Manifest], *, namespace: str = "", secrets: Sequence[str] = ()
-) -> Plan:
+) -> ManifestDiff:
     """Compare two renderings of a chart; `secrets` are masked wherever else they turn up."""
-    old = {reference(one, namespace): one for one in before}
-    new = {reference(one, namespace): one for one in after}
+    old = {object_reference(one, namespace): one for one in before}
+    new = {object_reference(one, namespace): one for one in after}
     changes, unchanged = [], 0
     for subject in sorted(old.keys() | new.keys()):
-        change = _change(subject, old.get(subject), new.get(subject), secrets)
+        change = _compare_object(subject, old.get(subject), new.get(subject), secrets)
         if change is None:
             unchanged += 1
         else:
             changes.append(change)
-    return Plan(tuple(changes), unchanged)
+    return ManifestDiff(tuple(changes), unchanged)
 
 
-def _change(
+def _compare_object(
     subject: Reference, old: Manifest | None, new: Manifest | None, secrets: Sequence[str]
-) -> Change | None:
+) -> ObjectChange | None:
     if new is None:
-        return Change("remove", subject, (), tuple(_removal_warnings(subject, old or {})))
+        return ObjectChange("remove", subject, (), tuple(_removal_warnings(subject, old or {})))
     if old is None:
-        return Change("create", subject)
-    was, will = _values(old), _values(new)
+        return ObjectChange("create", subject)
+    was, will = _leaves_by_path(old), _leaves_by_path(new)
     fields = tuple(
-        _field(subject.kind, was.get(path), will.get(path), secrets)
+        _compare_field(subject.kind, was.get(path), will.get(path), secrets)
         for path in sorted(was.keys() | will.keys())
-        if _differ(was.get(path), will.get(path))
+        if _leaf_differs(was.get(path), will.get(path))
     )
     if not fields:
         return None
-    return Change("change", subject, fields, tuple(_change_warnings(subject, fields, was, will)))
+    return ObjectChange("change", subject, fields, tuple(_change_warnings(subject, fields, was, will)))
 
 
-def _values(manifest: Manifest) -> dict[str, Leaf]:
+def _leaves_by_path(manifest: Manifest) -> dict[str, Leaf]:
     content = {key: value for key, value in manifest.items() if key != "status"}
-    return {leaf.path: leaf for leaf in leaves(content)}
+    return {leaf.path: leaf for leaf in walk_leaves(content)}
 
 
-def _differ(old: Leaf | None, new: Leaf | None) -> bool:
+def _leaf_differs(old: Leaf | None, new: Leaf | None) -> bool:
     if old is None or new is None:
         return True
     # In Python 1 equals True, in Kubernetes it does not.
     return old.value != new.value or type(old.value) is not type(new.value)
 
 
-def _field(kind: str, old: Leaf | None, new: Leaf | None, secrets: Sequence[str]) -> FieldChange:
+def _compare_field(kind: str, old: Leaf | None, new: Leaf | None, secrets: Sequence[str]) -> FieldChange:
     path = (old or new or Leaf("", "", None)).path
-    secret = any(is_secret(kind, leaf) for leaf in (old, new) if leaf is not None)
-    before = shown(old.value, secret=secret, secrets=secrets) if old else ""
-    after = shown(new.value, secret=secret, secrets=secrets) if new else ""
+    secret = any(is_secret_leaf(kind, leaf) for leaf in (old, new) if leaf is not None)
+    before = format_value(old.value, secret=secret, secrets=secrets) if old else ""
+    after = format_value(new.value, secret=secret, secrets=secrets) if new else ""
     lines = () if secret or not (old and new) else _text_lines(old.value, new.value, secrets)
     return FieldChange(redact(path, secrets), before, after, lines)
 
@@ -143,7 +150,7 @@ def _text_lines(old: object, new: object, secrets: Sequence[str]) -> tuple[str, 
     # Redacted before it is split: a key of several lines has its form only as a whole.
     before, after = redact(old, secrets).splitlines(), redact(new, secrets).splitlines()
     told = [
-        f"{line[0]} {shown(line[1:], secret=False, secrets=secrets)[1:-1]}"
+        f"{line[0]} {format_value(line[1:], secret=False, secrets=secrets)[1:-1]}"
         for line in list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
         if line[0] in "+-"
     ]
@@ -152,7 +159,7 @@ def _text_lines(old: object, new: object, secrets: Sequence[str]) -> tuple[str, 
 
 
 def _removal_warnings(subject: Reference, old: Manifest) -> Iterator[str]:
-    annotations = mapping(mapping(old.get("metadata")).get("annotations"))
+    annotations = as_mapping(as_mapping(old.get("metadata")).get("annotations"))
     if annotations.get("helm.sh/resource-policy") == "keep":
         return
     if subject.kind in ("PersistentVolumeClaim", "PersistentVolume"):
@@ -167,28 +174,29 @@ def _change_warnings(
     subject: Reference, fields: Sequence[FieldChange], was: Mapping[str, Leaf], will: Mapping[str, Leaf]
 ) -> Iterator[str]:
     paths = [field.path for field in fields]
-    fixed = [path for path in paths if _immutable(subject.kind, path)]
+    fixed = [path for path in paths if _is_immutable(subject.kind, path)]
     if fixed:
         yield f"cannot be changed in place: {', '.join(fixed)}"
     if any(path.startswith("spec.template.") for path in paths) and subject.kind != "Job":
         yield "its pods are replaced"
     if subject.kind == "Secret" and any(
-        path.startswith(("data.", "stringData.")) and was.get(path) and _empty(will.get(path)) for path in was
+        path.startswith(("data.", "stringData.")) and was.get(path) and _is_empty(will.get(path))
+        for path in was
     ):
         yield "a value becomes empty or goes"
 
 
-def _empty(leaf: Leaf | None) -> bool:
+def _is_empty(leaf: Leaf | None) -> bool:
     return leaf is None or leaf.value in ("", None)
 
 
-def _immutable(kind: str, path: str) -> bool:
+def _is_immutable(kind: str, path: str) -> bool:
     if kind == "StatefulSet":
         return path.startswith("spec.") and not path.removeprefix("spec.").startswith(_CHANGEABLE)
     return path.startswith(_IMMUTABLE.get(kind, ()) or ("\0",))
 
 
-def _lines(change: Change) -> Iterator[str]:
+def _change_lines(change: ObjectChange) -> Iterator[str]:
     yield f"{_SIGNS[change.action]} {change.action:<6}  {change.subject}"
     yield from (f"    ! {warning}" for warning in change.warnings)
     for field in change.fields:

@@ -1,106 +1,73 @@
-"""What the gates of a deploy found out, and how one of them is asked."""
+"""Evaluates gates one by one: one that cannot be evaluated is closed, and does not end the deploy."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from typing import TypeVar
 
-from shared.deploy.chart.fetch import Chart
-from shared.deploy.deps import DeployDeps
-from shared.deploy.diff.manifests import Plan
-from shared.deploy.gates import decide as core
-from shared.deploy.model import Gate, PullRequest
+from shared.deploy.gates.decide import findings_gate
+from shared.deploy.model import Finding, Gate
 from shared.deploy.ports.releases import Revision
-from shared.deploy.records.requests import DeployRequest
 from shared.kernel.errors import GroundcrewError
-from shared.kernel.redact import redact
-from shared.kubernetes.manifest import Manifest
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
-@dataclass
-class Gating:
-    """What came out. `standing` is `go`, or why nothing is to be deployed: `done`, `superseded`.
+class GateRunner:
+    """Evaluates gates and collects them in order; what else a check learns is returned to its caller."""
 
-    `since` is told beforehand: when the commit was first asked about. So is `mark_version`: the newest
-    version that the data may belong to, although it is not deployed. `has_base` is whether it is known what
-    is deployed, so that all that came since must be asked about. `version_before` is what the data was last
-    touched by, as far as is known; `rollback_version` what the good revision starts; `had_data` is whether
-    there was data without a release.
-    """
-
-    gates: list[Gate] = field(default_factory=list)
-    standing: str = "go"
-    standing_reason: str = ""
-    since: datetime | None = None
-    has_base: bool = False
-    pull: PullRequest | None = None
-    chart: Chart | None = None
-    before: Sequence[Manifest] = ()
-    after: Sequence[Manifest] = ()
-    newest: Revision | None = None
-    good: Revision | None = None
-    kubernetes: str = ""
-    mark_version: str = ""
-    rollback_version: str = ""
-    version_before: str = ""
-    version_after: str = ""
-    had_data: bool = False
-    plan: Plan | None = None
-    notes: tuple[str, ...] = ()
+    def __init__(self, gates: Sequence[Gate] = ()) -> None:
+        self._gates = list(gates)
 
     @property
-    def report(self) -> core.Report:
-        """All gates, without what must not be said."""
-        secrets = self.chart.package.secrets if self.chart else ()
-        clean = (
-            replace(g, reason=redact(g.reason, secrets), hint=redact(g.hint, secrets)) for g in self.gates
-        )
-        return core.Report(tuple(clean))
+    def gates(self) -> tuple[Gate, ...]:
+        """The gates so far."""
+        return tuple(self._gates)
 
-    def text(self) -> str:
-        """The plan for people; empty if there is none."""
-        told = [f"note: {note}" for note in self.notes] + ([self.plan.text()] if self.plan else [])
-        return redact("\n".join(told), self.chart.package.secrets if self.chart else ())
+    def is_open(self, names: Sequence[str]) -> bool:
+        """Whether none of these gates is closed."""
+        return all(gate.passed for gate in self._gates if gate.name in names)
 
+    def run(self, name: str, check: Callable[[], Gate | None]) -> None:
+        """Evaluate a gate that tells nothing beside itself; None adds no gate."""
+        self.evaluate(name, lambda: (check(), None))
 
-class Asking:
-    """Asks gates into a `Gating`; what one needs of another may be missing."""
+    def check_findings(self, name: str, check: Callable[[], Sequence[Finding]]) -> None:
+        """Evaluate a gate that is closed by errors among findings."""
+        self.run(name, lambda: findings_gate(name, check()))
 
-    def __init__(self, deps: DeployDeps, request: DeployRequest, found: Gating) -> None:
-        self.deps, self.request, self.found = deps, request, found
+    def evaluate(self, name: str, check: Callable[[], tuple[Gate | None, T]]) -> T | None:
+        """Evaluate a gate; the value that the check returned beside it, None if it could not be evaluated.
 
-    def _gate(self, name: str, ask: Callable[[], Gate | None]) -> None:
-        """Ask one gate; a permanent failure to ask closes it, a transient one is raised.
-
-        So does what nobody thought of: the message of a deploy that raises is delivered until it is poison,
-        and then nobody is told, while the machine is kept up for it.
+        A permanent error closes the gate, a transient one is raised. An unforeseen exception closes it too:
+        the message of a deploy that raises is redelivered until it is poison, nobody is notified, and the
+        machine is kept up all the while.
         """
         try:
-            gate = ask()
+            gate, value = check()
         except GroundcrewError as error:
             if not error.permanent:
                 raise
             reason = error.message if error.value is None else f"{error.message}: {error.value}"
-            gate = Gate(name, False, reason, error.hint)
-        except Exception as error:  # noqa: BLE001 - see above
-            log_place("deploy.gate_broken", error, gate=name)
-            hint = "Mend the chart where it is unusual, or tell the maintainers, who find more in the log"
-            gate = Gate(name, False, f"it could not be judged: {type(error).__name__}", hint)
+            gate, value = Gate(name, False, reason, error.hint), None
+        except Exception as error:  # noqa: BLE001 - see the docstring
+            log_exception_place("deploy.gate_broken", error, gate=name)
+            hint = "Fix what is unusual in the chart, or report it to the maintainers with the log"
+            gate, value = Gate(name, False, f"internal error: {type(error).__name__}", hint), None
         if gate is not None:
-            self.found.gates.append(gate)
+            self._gates.append(gate)
+        return value
 
 
-def log_place(event: str, error: Exception, **facts: str) -> None:
-    """Where something unforeseen happened, without its words, which may quote a value of the chart."""
+def log_exception_place(event: str, error: Exception, **facts: str) -> None:
+    """Log where an unforeseen exception was raised; not its text, which may quote a value of the chart."""
     silent = RuntimeError(type(error).__name__)
     log.error(event, extra=facts, exc_info=(RuntimeError, silent, error.__traceback__))
 
 
-def good_one(history: Sequence[Revision]) -> Revision | None:
-    """The newest revision that was deployed once: what runs, or what there is to go back to."""
-    good = [one for one in history if one.status in ("deployed", "superseded")]
-    return good[-1] if good else None
+def last_deployed_revision(history: Sequence[Revision]) -> Revision | None:
+    """The newest revision that was deployed: what runs, or what a rollback returns to. None if none was."""
+    deployed = [revision for revision in history if revision.status in ("deployed", "superseded")]
+    return deployed[-1] if deployed else None

@@ -1,95 +1,88 @@
-"""The gates that the chart answers: what it is, what it makes of the cluster, whether versions fit."""
+"""The gates that the chart answers: whether it can be read, what it renders to, what that would change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.deploy.chart.fetch import Chart, fetch
-from shared.deploy.chart.secret_scan import copied_secrets, manifest_secrets
-from shared.deploy.diff.manifests import diff
-from shared.deploy.gates import decide as core
-from shared.deploy.gates.base import Asking, good_one
-from shared.deploy.gates.compatibility import VersionGates
-from shared.deploy.gates.secret_refs import missing_secrets
+from shared.deploy.chart.fetch import LoadedChart, fetch_chart
+from shared.deploy.chart.secret_scan import find_copied_secrets, find_manifest_secrets
+from shared.deploy.deps import DeployDeps
+from shared.deploy.diff.manifests import ManifestDiff, diff_manifests
+from shared.deploy.gates.base import GateRunner, last_deployed_revision
+from shared.deploy.gates.decide import findings_gate
+from shared.deploy.gates.results import ChartGates, CurrentRelease
+from shared.deploy.gates.secret_refs import find_missing_secrets
 from shared.deploy.model import Finding, Gate
 from shared.kernel.errors import Refused
 from shared.kubernetes.manifest import Manifest
 
 
-class ChartGates(Asking):
-    """Asked after those of the forge. All that looks at a chart does so within a gate."""
-
-    def ask(self) -> None:
-        """Read, render, compare."""
-        self.read_chart()
-        self.render()
-        self.versions()
-
-    def read_chart(self) -> None:
-        """What is in the repository."""
-        self._gate("chart", self._fetch)
-        chart = self.found.chart
-        if chart is not None:
-            for name, check in chart.checks.items():
-                self._findings(name, check)
-
-    def _findings(self, name: str, check: Callable[[], Sequence[Finding]]) -> None:
-        self._gate(name, lambda: core.findings_gate(name, check()))
-
-    def _fetch(self) -> Gate:
-        self.found.chart = chart = fetch(self.deps, self.request.sha)
-        return Gate("chart", True, f"chart {chart.version}, for Rocket.Chat {chart.app_version}")
-
-    def render(self) -> None:
-        """What Helm makes of it, against the cluster's own version, and what it would change."""
-        chart = self.found.chart
-        self._gate("release", self._look)
-        if chart is None or not self.found.kubernetes:
-            return
-        self._findings("helm lint", lambda: self.deps.releases.lint(chart.package))
-        self._gate("template", lambda: self._template(chart))
-        after = self.found.after
-        if after:
-            self._gate("schema", lambda: self._valid(after))
-            self._findings("secrets in manifests", lambda: _secrets(chart, after))
-            self._findings("secrets there", lambda: missing_secrets(self.deps.cluster, after))
-            self._gate("plan", lambda: self._plan(chart, after))
-
-    def _look(self) -> None:
-        """What there is to go from; a gate only if it cannot be asked for."""
-        releases = self.deps.releases
-        history = releases.history()
-        self.found.newest, self.found.good = history[-1] if history else None, good_one(history)
-        if self.found.good:
-            self.found.before = releases.manifests(self.found.good.number)
-        self.found.kubernetes = self.deps.cluster.version()
-
-    def _template(self, chart: Chart) -> Gate:
-        kubernetes = self.found.kubernetes
-        self.found.after = self.deps.releases.template(chart.package, kube_version=kubernetes)
-        if not self.found.after:
-            raise Refused("the chart renders to nothing")
-        return Gate("template", True, f"{len(self.found.after)} manifests for Kubernetes {kubernetes}")
-
-    def _valid(self, after: Sequence[Manifest]) -> Gate:
-        findings: Sequence[Finding] = self.deps.validate(after, self.found.kubernetes)
-        gate = core.findings_gate("schema", findings)
-        warnings = [str(one) for one in findings if one.severity == "warning"]
-        return replace(gate, reason="; ".join([gate.reason, *warnings])) if gate.passed else gate
-
-    def _plan(self, chart: Chart, after: Sequence[Manifest]) -> None:
-        """What would change; a gate only if that cannot be told."""
-        namespace, secrets = self.deps.policy.namespace, chart.package.secrets
-        self.found.plan = diff(self.found.before, after, namespace=namespace, secrets=secrets)
-
-    def versions(self) -> None:
-        """Whether versions fit each other and the room suffices."""
-        if self.found.chart is not None and self.found.after:
-            VersionGates(self.deps, self.request, self.found).ask()
+def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
+    """The gates of the chart at a commit. Raises `Unavailable`."""
+    runner = GateRunner()
+    chart = runner.evaluate("chart", lambda: _read_chart(deps, sha))
+    if chart is not None:
+        for name, check in chart.checks.items():
+            runner.check_findings(name, check)
+    release = runner.evaluate("release", lambda: (None, read_release(deps)))
+    if chart is None or release is None:
+        return ChartGates(runner.gates, chart, release)
+    runner.check_findings("helm lint", lambda: deps.releases.lint(chart.package))
+    manifests = runner.evaluate("template", lambda: _render(deps, chart, release)) or ()
+    diff = _evaluate_manifests(runner, deps, chart, release, manifests) if manifests else None
+    return ChartGates(runner.gates, chart, release, manifests, diff)
 
 
-def _secrets(chart: Chart, after: Sequence[Manifest]) -> list[Finding]:
+def read_release(deps: DeployDeps) -> CurrentRelease:
+    """The release as it is now. Raises what the ports raise."""
+    history = deps.releases.history()
+    deployed = last_deployed_revision(history)
+    manifests = deps.releases.manifests(deployed.number) if deployed else ()
+    newest = history[-1] if history else None
+    return CurrentRelease(newest, deployed, manifests, deps.cluster.version())
+
+
+def _read_chart(deps: DeployDeps, sha: str) -> tuple[Gate, LoadedChart]:
+    chart = fetch_chart(deps, sha)
+    return Gate("chart", True, f"chart {chart.version}, for Rocket.Chat {chart.app_version}"), chart
+
+
+def _render(deps: DeployDeps, chart: LoadedChart, release: CurrentRelease) -> tuple[Gate, Sequence[Manifest]]:
+    manifests = deps.releases.template(chart.package, kube_version=release.kubernetes)
+    if not manifests:
+        raise Refused("the chart renders to nothing")
+    reason = f"{len(manifests)} manifests for Kubernetes {release.kubernetes}"
+    return Gate("template", True, reason), manifests
+
+
+def _evaluate_manifests(
+    runner: GateRunner,
+    deps: DeployDeps,
+    chart: LoadedChart,
+    release: CurrentRelease,
+    manifests: Sequence[Manifest],
+) -> ManifestDiff | None:
+    """The gates of the rendered manifests; the diff against the release, None if it could not be made."""
+    runner.run("schema", lambda: _check_schemas(deps, manifests, release.kubernetes))
+    runner.check_findings("secrets in manifests", lambda: _find_secrets(chart, manifests))
+    runner.check_findings("secrets there", lambda: find_missing_secrets(deps.cluster, manifests))
+
+    def diff() -> tuple[None, ManifestDiff]:
+        namespace, secrets = deps.policy.namespace, chart.package.secrets
+        return None, diff_manifests(release.manifests, manifests, namespace=namespace, secrets=secrets)
+
+    return runner.evaluate("plan", diff)
+
+
+def _check_schemas(deps: DeployDeps, manifests: Sequence[Manifest], kubernetes: str) -> Gate:
+    findings: Sequence[Finding] = deps.validate(manifests, kubernetes)
+    gate = findings_gate("schema", findings)
+    warnings = [str(finding) for finding in findings if finding.severity == "warning"]
+    return replace(gate, reason="; ".join([gate.reason, *warnings])) if gate.passed else gate
+
+
+def _find_secrets(chart: LoadedChart, manifests: Sequence[Manifest]) -> list[Finding]:
     committed = {name: file.values for name, file in chart.committed.items()}
     templates = {
         name: data.decode("utf-8", "replace")
@@ -98,6 +91,6 @@ def _secrets(chart: Chart, after: Sequence[Manifest]) -> list[Finding]:
     }
     secrets = chart.package.secrets
     return [
-        *manifest_secrets(after),
-        *copied_secrets(after, committed, templates=templates, secrets=secrets),
+        *find_manifest_secrets(manifests),
+        *find_copied_secrets(manifests, committed, templates=templates, secrets=secrets),
     ]

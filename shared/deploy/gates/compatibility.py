@@ -1,93 +1,141 @@
-"""The gates of versions: does Rocket.Chat's fit what the data has seen, does MongoDB fit, is there room."""
+"""The gates of versions: does Rocket.Chat's fit the data, does MongoDB's fit, is there headroom."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from shared.deploy.gates.base import Asking
-from shared.deploy.gates.headroom import headroom
+from shared.deploy.deps import DeployDeps
+from shared.deploy.gates.base import GateRunner
+from shared.deploy.gates.headroom import evaluate_headroom
+from shared.deploy.gates.results import ChartGates, VersionGates
 from shared.deploy.gates.versions import (
     app_version_gate,
     chart_notes,
     mongodb_gate,
     mongodb_upgrade_gate,
-    newer,
+    newer_version,
     unknown_version_gate,
 )
 from shared.deploy.model import Gate
 from shared.kernel.errors import Unavailable
-from shared.kubernetes.images import chat_image, chat_version, mongodb_image, mongodb_version, same_image
+from shared.kubernetes.images import (
+    find_chat_image,
+    find_chat_version,
+    find_mongodb_image,
+    find_mongodb_version,
+    is_same_image,
+)
+from shared.kubernetes.manifest import Manifest
 
 # As in the label helm.sh/chart: name-version, where both may have dashes.
 _CHART_VERSION = re.compile(r"-(v?\d+\.\d.*)")
 
 
-class VersionGates(Asking):
-    """Asked of what the chart renders to, against what the release and the data have now."""
+@dataclass(frozen=True, slots=True)
+class ChatVersions:
+    """Versions of Rocket.Chat, empty if unknown: of the deployed revision, of the data, of the chart."""
 
-    def ask(self) -> None:
-        """All of them."""
-        found = self.found
-        self._gate("version", self._version)
-        self._gate("mongodb", self._mongodb)
-        self._gate("mongodb upgrade", self._mongodb_upgrade)
-        self._gate("headroom", lambda: headroom(self.deps.cluster, found.before, found.after))
+    deployed: str = ""
+    data: str = ""
+    target: str = ""
 
-    def _version(self) -> Gate:
-        found = self.found
-        found.version_after = chat_version(found.after)
-        found.rollback_version = chat_version(found.before)
-        found.version_before = newer(found.mark_version, found.rollback_version)
-        if found.good and found.chart:
-            old = _CHART_VERSION.search(found.good.chart)
-            found.notes += tuple(chart_notes(old[1] if old else "", found.chart.version))
-        before, after = chat_image(found.before), chat_image(found.after)
-        if same_image(before, after) and found.version_before == found.rollback_version:
-            # The same bytes: where only one side says which version that is, it holds for both.
-            found.rollback_version = found.version_before = found.version_before or found.version_after
-            found.version_after = found.version_after or found.version_before
-            if not found.version_after:
-                return Gate("version", True, "the image stays, which names no version")
-        elif not found.version_after or (before and not found.version_before):
-            return unknown_version_gate(before, after, told_after=bool(found.version_after))
-        return app_version_gate(found.version_before, found.version_after)
 
-    def _mongodb(self) -> Gate | None:
-        found = self.found
-        if not chat_image(found.before):
-            return self._mongodb_at_first()
-        if found.version_before == found.version_after:
-            return Gate("mongodb", True, "Rocket.Chat's version stays")
-        return self._fits(self.deps.database().version)
+@dataclass(frozen=True, slots=True)
+class MongoDBCheck:
+    """What the check of MongoDB learnt: whether there is data without a release, and notes for the plan."""
 
-    def _mongodb_at_first(self) -> Gate | None:
-        """Without a release there may be data all the same: of a cluster that is built anew, or outside."""
-        found = self.found
-        try:
-            server = self.deps.database()
-        except Unavailable:
-            if not mongodb_image(found.after):
-                raise
-            found.notes += tuple(self._left())
-            return Gate("mongodb", True, "first install, with a MongoDB of its own that is not there yet")
-        found.had_data = server.schema is not None
-        if found.had_data:
-            found.notes += ("there is data of Rocket.Chat already, though no release",)
-        return self._fits(server.version)
+    had_data: bool = False
+    notes: tuple[str, ...] = ()
 
-    def _left(self) -> list[str]:
-        """Volumes that a MongoDB of its own will find again, and that nothing can back up before."""
-        names = [claim.name for claim in self.deps.cluster.claims() if "mongodb" in claim.name]
-        return [f"what is on the volume of {name} from before is not backed up" for name in names]
 
-    def _fits(self, server: str) -> Gate | None:
-        target = self.found.version_after
-        return mongodb_gate(target, self.deps.compatible_mongodb(target), server) if target else None
+def evaluate_versions(deps: DeployDeps, chart: ChartGates, watermark: str) -> VersionGates:
+    """The gates of what the chart renders to, against what the release and the data have now.
 
-    def _mongodb_upgrade(self) -> Gate | None:
-        old, new = mongodb_image(self.found.before), mongodb_image(self.found.after)
-        if not old or not new:
-            return None
-        if same_image(old, new):
-            return Gate("mongodb upgrade", True, "MongoDB's image stays")
-        return mongodb_upgrade_gate(mongodb_version(self.found.before), mongodb_version(self.found.after))
+    `watermark` is the newest version on record that may have migrated the data. Raises `Unavailable`.
+    """
+    runner = GateRunner()
+    before, after = chart.release.manifests if chart.release else (), chart.manifests
+    versions = runner.evaluate("version", lambda: compare_versions(before, after, watermark))
+    versions = versions or ChatVersions()
+    mongodb = runner.evaluate("mongodb", lambda: _check_mongodb(deps, before, after, versions))
+    mongodb = mongodb or MongoDBCheck()
+    runner.run("mongodb upgrade", lambda: _check_mongodb_upgrade(before, after))
+    runner.run("headroom", lambda: evaluate_headroom(deps.cluster, before, after))
+    notes = (*_chart_notes(chart), *mongodb.notes)
+    return VersionGates(
+        runner.gates, versions.deployed, versions.data, versions.target, mongodb.had_data, notes
+    )
+
+
+def compare_versions(
+    before: Sequence[Manifest], after: Sequence[Manifest], watermark: str
+) -> tuple[Gate, ChatVersions]:
+    """The gate of Rocket.Chat's version, and the versions; where only one side of the same image names its
+    version, it holds for both."""
+    deployed = find_chat_version(before)
+    versions = ChatVersions(deployed, newer_version(watermark, deployed), find_chat_version(after))
+    old, new = find_chat_image(before), find_chat_image(after)
+    if is_same_image(old, new) and versions.data == deployed:
+        data, target = versions.data or versions.target, versions.target or versions.data
+        versions = ChatVersions(data, data, target)
+        if not target:
+            return Gate("version", True, "the image does not change, and names no version"), versions
+    elif not versions.target or (old and not versions.data):
+        return unknown_version_gate(old, new, target_known=bool(versions.target)), versions
+    return app_version_gate(versions.data, versions.target), versions
+
+
+def _chart_notes(chart: ChartGates) -> list[str]:
+    deployed = chart.release.deployed if chart.release else None
+    if deployed is None or chart.chart is None:
+        return []
+    version = _CHART_VERSION.search(deployed.chart)
+    return chart_notes(version[1] if version else "", chart.chart.version)
+
+
+def _check_mongodb(
+    deps: DeployDeps, before: Sequence[Manifest], after: Sequence[Manifest], versions: ChatVersions
+) -> tuple[Gate | None, MongoDBCheck]:
+    if not find_chat_image(before):
+        return _check_mongodb_on_install(deps, after, versions.target)
+    if versions.data == versions.target:
+        return Gate("mongodb", True, "Rocket.Chat's version does not change"), MongoDBCheck()
+    return _check_compatible(deps, versions.target, deps.database().version), MongoDBCheck()
+
+
+def _check_mongodb_on_install(
+    deps: DeployDeps, after: Sequence[Manifest], target: str
+) -> tuple[Gate | None, MongoDBCheck]:
+    """Without a release there may be data all the same: of a cluster that is rebuilt, or outside of it."""
+    try:
+        server = deps.database()
+    except Unavailable:
+        if not find_mongodb_image(after):
+            raise
+        reason = "first install, with the chart's own MongoDB, which does not run yet"
+        return Gate("mongodb", True, reason), MongoDBCheck(notes=_volume_notes(deps))
+    had_data = server.schema is not None
+    note = "there is data of Rocket.Chat already, though no release"
+    checked = MongoDBCheck(had_data, (note,) if had_data else ())
+    return _check_compatible(deps, target, server.version), checked
+
+
+def _volume_notes(deps: DeployDeps) -> tuple[str, ...]:
+    """A note for each volume that the chart's own MongoDB finds again: no backup can cover it before."""
+    names = [claim.name for claim in deps.cluster.claims() if "mongodb" in claim.name]
+    return tuple(f"what is on the volume of {name} from before is not backed up" for name in names)
+
+
+def _check_compatible(deps: DeployDeps, target: str, server: str) -> Gate | None:
+    return mongodb_gate(target, deps.compatible_mongodb(target), server) if target else None
+
+
+def _check_mongodb_upgrade(before: Sequence[Manifest], after: Sequence[Manifest]) -> Gate | None:
+    old, new = find_mongodb_image(before), find_mongodb_image(after)
+    if not old or not new:
+        return None
+    if is_same_image(old, new):
+        return Gate("mongodb upgrade", True, "MongoDB's image does not change")
+    return mongodb_upgrade_gate(find_mongodb_version(before), find_mongodb_version(after))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.deploy.gates.paths import matches
+from shared.deploy.gates.paths import matches_any
 from shared.deploy.model import (
     Check,
     Environment,
@@ -36,7 +36,7 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class GateReport:
     """All gates of one deploy."""
 
     gates: tuple[Gate, ...]
@@ -54,19 +54,19 @@ class Report:
     def lines(self) -> list[str]:
         """One line per gate, for the log, the chat and the plan."""
         return [
-            f"{_word(gate)}  {gate.name}: {gate.reason}"
+            f"{_status_word(gate)}  {gate.name}: {gate.reason}"
             + (f". {gate.hint}" if gate.hint and not gate.passed else "")
             for gate in self.gates
         ]
 
 
-def _word(gate: Gate) -> str:
+def _status_word(gate: Gate) -> str:
     if gate.passed:
         return "passed"
     return "waits" if gate.pending else "closed"
 
 
-def together(gates: Mapping[int, Gate]) -> Gate:
+def combine_gates(gates: Mapping[int, Gate]) -> Gate:
     """The same gate of several pull requests, by their numbers, as one: closed if any is, open if all are."""
     closed = {number: gate for number, gate in gates.items() if not gate.passed}
     for_good = {number: gate for number, gate in closed.items() if not gate.pending}
@@ -83,7 +83,7 @@ def together(gates: Mapping[int, Gate]) -> Gate:
     )
 
 
-def standing_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
+def effective_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
     """The review that counts of each reviewer, by lower-case login.
 
     The latest one does; comments do not take an earlier verdict back, a dismissal does.
@@ -95,11 +95,11 @@ def standing_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
     return standing
 
 
-def approvers_of(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
+def find_approvers(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
     """Lower-case logins that approve the head commit: not the author, not of an earlier commit."""
     return {
         login
-        for login, review in standing_reviews(reviews).items()
+        for login, review in effective_reviews(reviews).items()
         if review.state == "APPROVED" and review.commit == pull.head_sha and login != pull.author.lower()
     }
 
@@ -107,10 +107,10 @@ def approvers_of(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
 def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePolicy) -> Gate:
     """Enough approvals of the head commit by those who may give them, none of whom asks for changes."""
     allowed = {login.lower() for login in policy.approvers}
-    standing = standing_reviews(reviews)
+    standing = effective_reviews(reviews)
     count = {
         login
-        for login in approvers_of(pull, reviews)
+        for login in find_approvers(pull, reviews)
         if (login in allowed if allowed else standing[login].may_write and not login.endswith("[bot]"))
     }
     against = sorted(
@@ -128,12 +128,12 @@ def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePol
             f"{head} is approved by {', '.join(sorted(count)) or 'nobody, as policy allows'}",
         )
     reason = f"{len(count)} of {policy.approvals} approvals of {head}"
-    unfit = _unfit(pull, standing, allowed)
+    unfit = _uncounted_reasons(pull, standing, allowed)
     hint = f"Let {' or '.join(sorted(allowed)) or 'another person'} approve commit {head}"
     return Gate("approvals", False, "; ".join([reason, *unfit]), hint)
 
 
-def _unfit(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) -> list[str]:
+def _uncounted_reasons(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) -> list[str]:
     """Why approvals that one may see on the page do not count."""
     reasons = []
     for login, review in sorted(standing.items()):
@@ -162,7 +162,7 @@ def checks_gate(required: Collection[RequiredCheck], checks: Sequence[Check], po
     wanted = [*required, *(RequiredCheck(name) for name in policy.required_checks if name not in demanded)]
     wanted = wanted or [RequiredCheck(name) for name in {check.name for check in checks}]
     results = {
-        _named(one): [
+        _check_label(one): [
             check.state.lower()
             for check in checks
             if check.name == one.name and one.app_id in (None, check.app_id)
@@ -188,7 +188,7 @@ def checks_gate(required: Collection[RequiredCheck], checks: Sequence[Check], po
     )
 
 
-def _named(check: RequiredCheck) -> str:
+def _check_label(check: RequiredCheck) -> str:
     return check.name if check.app_id is None else f"{check.name} of app {check.app_id}"
 
 
@@ -216,24 +216,24 @@ def environment_gate(
         return Gate(
             "environment", False, f"{name} takes protected branches only; {branch} is not", "Protect it"
         )
-    if environment.branches is not None and not _admits(environment.branches, branch):
+    if environment.branches is not None and not _admits_branch(environment.branches, branch):
         wanted = ", ".join(environment.branches) or "none"
         return Gate("environment", False, f"{name} takes {wanted}, not {branch}", "Allow the branch there")
     reviewers = {login.lower() for login in environment.reviewers}
-    approved, merger = approvers_of(pull, reviews) & reviewers, pull.merged_by.lower()
+    approved, merger = find_approvers(pull, reviews) & reviewers, pull.merged_by.lower()
     if environment.prevent_self_review:
         approved.discard(merger)
     elif merger in reviewers:
         approved.add(merger)
     if not approved and (reviewers or environment.unread_teams):
-        return _unreviewed(environment, reviewers, merger)
+        return _unreviewed_gate(environment, reviewers, merger)
     if environment.wait and (pull.merged_at is None or now < pull.merged_at + environment.wait):
         minutes = int(environment.wait.total_seconds() // 60)
         return Gate("environment", False, f"{name} waits {minutes} minutes after a merge", pending=True)
     return Gate("environment", True, f"{name} admits {branch}")
 
 
-def _unreviewed(environment: Environment, reviewers: Collection[str], merger: str) -> Gate:
+def _unreviewed_gate(environment: Environment, reviewers: Collection[str], merger: str) -> Gate:
     teams = environment.unread_teams
     who = ", ".join([*sorted(reviewers), *(f"team {team}" for team in sorted(teams))])
     reason, hint = f"none of {environment.name}'s reviewers ({who}) approved", "Ask one of them"
@@ -245,9 +245,9 @@ def _unreviewed(environment: Environment, reviewers: Collection[str], merger: st
     return Gate("environment", False, reason, hint)
 
 
-def _admits(patterns: Iterable[str], branch: str) -> bool:
+def _admits_branch(patterns: Iterable[str], branch: str) -> bool:
     """By GitHub's rules for environments (Ruby's fnmatch for paths): no `*` crosses a slash but `**/`."""
-    return matches(branch, [re.sub(r"\*{2,}(?!/)", "*", pattern) for pattern in patterns])
+    return matches_any(branch, [re.sub(r"\*{2,}(?!/)", "*", pattern) for pattern in patterns])
 
 
 def findings_gate(name: str, findings: Sequence[Finding]) -> Gate:

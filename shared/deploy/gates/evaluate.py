@@ -1,20 +1,25 @@
-"""Asks all gates of a deploy, so that one reads at once everything there is to do. Changes nothing.
+"""Evaluates all gates of a deploy, so that one report names everything there is to do. Changes nothing.
 
-What the forge says is asked in `gating_forge`, what the chart is and makes of the cluster in `gating_chart`.
+The forge's gates are in `lineage` and `reviews`, the chart's in `chart`, those of versions in
+`compatibility`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
 
 from shared.deploy.deps import DeployDeps
-from shared.deploy.gates.base import Gating as Gating
-from shared.deploy.gates.chart import ChartGates
-from shared.deploy.gates.forge import ForgeGates
-from shared.deploy.gates.versions import newer
+from shared.deploy.gates.base import GateRunner
+from shared.deploy.gates.chart import evaluate_chart
+from shared.deploy.gates.compatibility import evaluate_versions
+from shared.deploy.gates.lineage import ForgeReader, evaluate_lineage
+from shared.deploy.gates.results import CommitGates, GateResults, VersionGates, redact_gates, secrets_of
+from shared.deploy.gates.reviews import evaluate_reviews
+from shared.deploy.gates.versions import newer_version
 from shared.deploy.model import Gate
 from shared.deploy.ports.releases import Revision
 from shared.deploy.records.requests import DeployRequest
@@ -24,9 +29,9 @@ from shared.records.approvals import Approvals
 
 OVERRIDE = "deploy.override"
 # Without these there is nothing to deploy, and an older version is only started after a restore.
-NEVER = frozenset({"chart", "record", "release", "template", "version"})
-# What must have been asked before anything is applied, whatever else was.
-ALWAYS = (
+NOT_OVERRIDABLE = frozenset({"chart", "record", "release", "template", "version"})
+# The gates that must have been evaluated before anything is applied.
+REQUIRED = (
     *("pull request", "branch", "order", "approvals", "checks", "environment", "paths"),
     *("chart", "values", "secrets in values", "helm lint", "template", "schema"),
     *("secrets in manifests", "secrets there", "version", "headroom"),
@@ -34,67 +39,91 @@ ALWAYS = (
 _NUMBERS = re.compile(r"\d[\d,.]*")
 
 
-def ask(deps: DeployDeps, request: DeployRequest, *, since: datetime | None = None) -> Gating:
+def evaluate_gates(deps: DeployDeps, request: DeployRequest, *, since: datetime | None = None) -> GateResults:
     """All gates of a request. Raises `Unavailable` if an outside system does not answer.
 
-    `since` is when the commit was first asked about.
+    `since` is when the commit was first evaluated: what is new may not be listed by the forge yet.
     """
-    found = Gating(since=since)
-    _belongs(deps, found)
-    ForgeGates(deps, request, found).ask()
-    ChartGates(deps, request, found).ask()
-    if found.standing == "go":
-        found.gates += _not_asked(found)
-    # As they are told, so that the reason that people agreed to is the one that they read.
-    found.gates = [_overridden(deps, request, gate) for gate in found.report.gates]
-    return found
+    watermark_gates, watermark = _load_version_watermark(deps)
+    commit = evaluate_commit(deps, request, since=since)
+    chart = evaluate_chart(deps, request.sha)
+    versions = evaluate_versions(deps, chart, watermark) if chart.manifests else VersionGates()
+    gates = [*watermark_gates, *commit.gates, *chart.gates, *versions.gates]
+    if commit.decision == "go":
+        gates += _missing_gates(gates, has_base=commit.has_base)
+    # Redacted first, so that the reason that an override is bound to is the one that people read.
+    redacted = redact_gates(gates, secrets_of(chart.chart))
+    final = tuple(_apply_override(deps, request, gate) for gate in redacted)
+    return GateResults(final, commit, chart, versions)
 
 
-def _belongs(deps: DeployDeps, found: Gating) -> None:
-    """Which version the data belong to, by our own record; a gate only if that cannot be read."""
+def evaluate_commit(
+    deps: DeployDeps, request: DeployRequest, *, since: datetime | None = None
+) -> CommitGates:
+    """The gates that the forge answers. Raises `Unavailable`."""
+    runner, forge = GateRunner(), ForgeReader(deps, request)
+    lineage = evaluate_lineage(runner, forge, since=since)
+    decision, reason = lineage.decision, lineage.reason
+    if lineage.pulls:
+        unchanged = evaluate_reviews(runner, forge, lineage)
+        decision, reason = ("superseded", unchanged) if unchanged else (decision, reason)
+    return CommitGates(runner.gates, lineage.pull, lineage.has_base, decision, reason)
+
+
+def _load_version_watermark(deps: DeployDeps) -> tuple[list[Gate], str]:
+    """The newest version of Rocket.Chat that may have migrated the data, by our own records.
+
+    A closed gate if a record cannot be read.
+    """
     try:
         watermark = deps.watermarks.read()
-        versions = [deps.ledger.read(one).version for one in deps.policy.environments]
+        versions = [deps.ledger.read(environment).version for environment in deps.policy.environments]
     except Corrupt as error:
         hint = f"{error.hint} See {RUNBOOK}".strip()
-        found.gates.append(Gate("record", False, str(error.message), hint))
-        return
-    found.mark_version = reduce(newer, [*versions, watermark.version if watermark else ""])
+        return [Gate("record", False, str(error.message), hint)], ""
+    return [], reduce(newer_version, [*versions, watermark.version if watermark else ""])
 
 
-def _not_asked(found: Gating) -> list[Gate]:
-    """A gate that needs another's answer is closed as long as it was not asked itself."""
-    asked = {gate.name for gate in found.gates}
-    wanted = (*ALWAYS[:3], "history", *ALWAYS[3:]) if found.has_base else ALWAYS
-    closed = next((gate for gate in found.gates if not gate.passed), None)
-    why = f"not asked, since {closed.name} is closed" if closed else "not asked"
+def _missing_gates(gates: Sequence[Gate], *, has_base: bool) -> list[Gate]:
+    """A closed gate for each required one that was not evaluated, as another one could not say what it needs.
+
+    They are pending if the first closed gate is.
+    """
+    evaluated = {gate.name for gate in gates}
+    required = (*REQUIRED[:3], "history", *REQUIRED[3:]) if has_base else REQUIRED
+    closed = next((gate for gate in gates if not gate.passed), None)
+    reason = f"not evaluated: {closed.name} is closed" if closed else "not evaluated"
     pending = closed is not None and closed.pending
-    return [Gate(name, False, why, pending=pending) for name in wanted if name not in asked]
+    return [Gate(name, False, reason, pending=pending) for name in required if name not in evaluated]
 
 
-def _overridden(deps: DeployDeps, request: DeployRequest, gate: Gate) -> Gate:
-    """A closed gate that two people agreed to pass for this commit, for this reason."""
-    if gate.passed or gate.name in NEVER:
+def _apply_override(deps: DeployDeps, request: DeployRequest, gate: Gate) -> Gate:
+    """The gate, open if two people agreed to override it for this commit and this reason."""
+    if gate.passed or gate.name in NOT_OVERRIDABLE:
         return gate
     approvals = Approvals(deps.state, deps.clock)
-    agreed = approvals.granted(OVERRIDE, override(request.sha, request.environment, gate))
-    if agreed is None:
+    approval = approvals.granted(OVERRIDE, override_arguments(request.sha, request.environment, gate))
+    if approval is None:
         return gate
-    who = f"overridden by {agreed.requester} and {agreed.approver}"
-    return replace(gate, passed=True, pending=False, reason=f"{who}: {gate.reason}")
+    reason = f"overridden by {approval.requester} and {approval.approver}: {gate.reason}"
+    return replace(gate, passed=True, pending=False, reason=reason)
 
 
-def override(sha: str, environment: str, gate: Gate) -> dict[str, str]:
-    """What an approval to pass a closed gate is bound to: its reason, too, but for what is measured anew."""
+def override_arguments(sha: str, environment: str, gate: Gate) -> dict[str, str]:
+    """What an approval to override a closed gate is bound to.
+
+    The reason is part of it; the figures of `headroom` are not, as they are measured anew each time.
+    """
     reason = _NUMBERS.sub("…", gate.reason) if gate.name == "headroom" else gate.reason
     return {"sha": sha, "environment": environment, "gate": gate.name, "reason": reason[:1000]}
 
 
-def revision(deps: DeployDeps, number: int) -> Revision:
-    """The revision of that number. Raises NotFound."""
-    found = next((one for one in deps.releases.history() if one.number == number), None)
-    if found is None:
+def find_revision(deps: DeployDeps, number: int) -> Revision:
+    """The release's revision of that number. Raises NotFound."""
+    history = deps.releases.history()
+    revision = next((revision for revision in history if revision.number == number), None)
+    if revision is None:
         raise NotFound(
             "the release has no such revision", value=number, hint="See groundcrew deploy history."
         )
-    return found
+    return revision

@@ -79,7 +79,7 @@ def app_version_gate(current: str, target: str) -> Gate:
     return Gate(name, True, f"goes from {old} to {new}")
 
 
-def newer(one: str, other: str) -> str:
+def newer_version(one: str, other: str) -> str:
     """The newer of two versions, of which either may be empty or none."""
     first, second = Version.parse(one), Version.parse(other)
     if first is None or second is None:
@@ -87,14 +87,14 @@ def newer(one: str, other: str) -> str:
     return other if second > first else one
 
 
-def unknown_version_gate(before: str, after: str, *, told_after: bool) -> Gate:
+def unknown_version_gate(before: str, after: str, *, target_known: bool) -> Gate:
     """Closed: two images of Rocket.Chat, of which at least one does not say its version."""
     name = "version"
     hint = "Name the version as the image's tag, with or without a digest: 8.2.1@sha256:…"
     if not after:
         hint = "Call the container rocketchat, or the image rocket.chat"
         return Gate(name, False, "nothing that starts Rocket.Chat was found", hint)
-    if not told_after:
+    if not target_known:
         return Gate(name, False, f"which version {after} is cannot be told", hint)
     told = f"which version {before} is, which runs now, cannot be told"
     return Gate(name, False, told, "Deploy that image first, with its version as the tag before its digest")
@@ -112,7 +112,7 @@ def chart_notes(current: str, target: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Headroom:
     """What the node and the disk have left, or what a deploy takes; None where it is not known."""
 
     memory_bytes: float | None
@@ -120,7 +120,7 @@ class Room:
 
 
 def headroom_gate(
-    have: Room, need: Room, *, notes: Sequence[str] = (), reserve_fraction: float = 0.1
+    have: Headroom, need: Headroom, *, notes: Sequence[str] = (), reserve_fraction: float = 0.1
 ) -> Gate:
     """Memory for the pods that start before the old ones stop, disk for the images that are to be pulled.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.deploy.model import SHA
-from shared.deploy.ordering import delivery_action
+from shared.deploy.ordering import decide_delivery
 from shared.deploy.progress import DeployProgress
 from shared.deploy.records.deploy_record import JOB, DeployRecord, from_run, to_bytes, to_run
 from shared.deploy.records.requests import DeployRequest
@@ -106,7 +106,7 @@ class DeployStore:
         try:
             self._blobs.create(name, _delivery_claim("begun", request.key))
         except AlreadyExists:
-            return delivery_action(self._read_delivery(name)).action == "drop"
+            return decide_delivery(self._read_delivery(name)).action == "drop"
         return False
 
     def complete_delivery(self, request: DeployRequest) -> None:

@@ -12,7 +12,7 @@ from shared.deploy.progress import ObservedRelease
 from shared.deploy.rollout.session import DeploySession
 from shared.kernel.errors import GroundcrewError, Unavailable
 from shared.kubernetes.manifest import Manifest
-from shared.kubernetes.workloads import of_release, unhealthy
+from shared.kubernetes.workloads import describe_unhealthy, select_of_release
 
 log = logging.getLogger(__name__)
 
@@ -88,4 +88,4 @@ class ReleaseObserver:
         if self._applied[0] != revision:
             self._applied = revision, self._session.deps.releases.manifests(revision)
         cluster = self._session.deps.cluster
-        return unhealthy(*of_release(self._applied[1], cluster.workloads(), cluster.pods()))
+        return describe_unhealthy(*select_of_release(self._applied[1], cluster.workloads(), cluster.pods()))

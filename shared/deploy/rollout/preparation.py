@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.deploy.chart.fetch import Chart
+from shared.deploy.chart.fetch import LoadedChart
 from shared.deploy.deps import RequeueAfter
-from shared.deploy.gates.evaluate import Gating, ask
+from shared.deploy.gates.evaluate import evaluate_gates
+from shared.deploy.gates.results import GateResults
 from shared.deploy.notify import open_deployment
 from shared.deploy.progress import DeployState
 from shared.deploy.rollout.session import DeploySession
@@ -22,7 +23,7 @@ class Preparation:
 
     def __init__(self, session: DeploySession) -> None:
         self._session = session
-        self.chart: Chart | None = None
+        self.chart: LoadedChart | None = None
 
     def evaluate_gates(self) -> RequeueAfter | None:
         """Evaluate all gates, and continue, wait or end as they say."""
@@ -30,32 +31,32 @@ class Preparation:
         enter_gating(session)
         if not session.progress.deployment:
             session.save_progress(deployment=open_deployment(session.deps, session.record))
-        gating = ask(session.deps, session.record.request, since=session.record.started)
-        self._save_gates(gating)
-        if gating.standing == "done":
-            session.transition(DeployState.DONE, gating.standing_reason)
-        elif gating.standing == "superseded":
-            session.transition(DeployState.SUPERSEDED, gating.standing_reason)
-        elif gating.report.pending:
-            return self._wait_for_gates(gating)
-        elif not gating.report.passed:
-            session.transition(DeployState.FAILED, f"closed gates: {', '.join(_closed_gates(gating))}")
+        results = evaluate_gates(session.deps, session.record.request, since=session.record.started)
+        self._save_gates(results)
+        if results.commit.decision == "done":
+            session.transition(DeployState.DONE, results.commit.reason)
+        elif results.commit.decision == "superseded":
+            session.transition(DeployState.SUPERSEDED, results.commit.reason)
+        elif results.report.pending:
+            return self._wait_for_gates(results)
+        elif not results.report.passed:
+            session.transition(DeployState.FAILED, f"closed gates: {', '.join(_closed_gates(results))}")
         else:
-            self._proceed(gating)
+            self._proceed(results)
         return None
 
-    def _save_gates(self, gating: Gating) -> None:
+    def _save_gates(self, results: GateResults) -> None:
         """What the gates said, and whose change this is."""
-        record, pull = self._session.record, gating.pull
+        record, pull = self._session.record, results.commit.pull
         if pull is not None:
             progress = replace(record.progress, pull=pull.number)
             record = replace(
                 record, progress=progress, author=pull.author, title=pull.title, merged_at=pull.merged_at
             )
-        self._session.save(replace(record, gates=tuple(gating.report.lines()), plan=gating.text()))
+        self._session.save(replace(record, gates=tuple(results.report.lines()), plan=results.plan))
 
-    def _wait_for_gates(self, gating: Gating) -> RequeueAfter | None:
-        session, closed = self._session, _closed_gates(gating)
+    def _wait_for_gates(self, results: GateResults) -> RequeueAfter | None:
+        session, closed = self._session, _closed_gates(results)
         waited = session.time_in_state()
         # An environment's timer takes as long as its owners want, and an outage is no fault of the checks.
         limited = any(name != "environment" for name in closed) and not session.record.unavailable_since
@@ -66,20 +67,21 @@ class Preparation:
         delay = GATE_POLL_INTERVAL if waited < SLOW_POLL_AFTER else GATE_POLL_INTERVAL * 5
         return RequeueAfter(delay, f"waiting for: {', '.join(closed)}")
 
-    def _proceed(self, gating: Gating) -> None:
+    def _proceed(self, results: GateResults) -> None:
         """All gates are open: note what this deploy starts from, and go on to the backup or to Helm."""
         session = self._session
-        self.chart = gating.chart
+        self.chart, release = results.chart.chart, results.chart.release
+        deployed = release.deployed if release else None
         session.mark_decrypted()
         progress = replace(
             session.progress,
-            version_before=gating.version_before,
-            version_after=gating.version_after,
-            revision_before=gating.good.number if gating.good else 0,
-            rollback_version=gating.rollback_version,
-            had_data=gating.had_data,
+            version_before=results.versions.data,
+            version_after=results.versions.target,
+            revision_before=deployed.number if deployed else 0,
+            rollback_version=results.versions.deployed,
+            had_data=results.versions.had_data,
         )
-        newest = gating.newest.number if gating.newest else 0
+        newest = release.newest.number if release and release.newest else 0
         session.record = replace(session.record, progress=progress, newest_revision_before=newest)
         if progress.changes_version:
             before = progress.version_before or "an unknown version"
@@ -114,5 +116,5 @@ def enter_gating(session: DeploySession) -> None:
         session.transition(DeployState.GATING, "evaluating gates")
 
 
-def _closed_gates(gating: Gating) -> list[str]:
-    return [gate.name for gate in gating.report.gates if not gate.passed]
+def _closed_gates(results: GateResults) -> list[str]:
+    return [gate.name for gate in results.report.gates if not gate.passed]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.deploy.deps import DeployDeps, RequeueAfter
-from shared.deploy.gates.base import log_place
+from shared.deploy.gates.base import log_exception_place
 from shared.deploy.notify import notify_people, notify_stuck, report_deployment_status
 from shared.deploy.ports.forge import RateLimited
 from shared.deploy.progress import DeployState, ObservedRelease
@@ -158,7 +158,7 @@ class DeployReconciler:
         """An error that nobody foresaw: retried a few times, then the deploy ends, so that no message goes
         round for ever."""
         session = self._session
-        log_place("deploy.internal_error", error, deploy=session.progress.key)
+        log_exception_place("deploy.internal_error", error, deploy=session.progress.key)
         session.save(replace(session.record, internal_errors=session.record.internal_errors + 1))
         if session.record.internal_errors < _MAX_INTERNAL_ERRORS:
             return RequeueAfter(GATE_POLL_INTERVAL, f"internal error: {type(error).__name__}")

@@ -6,16 +6,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.deploy.chart.fetch import chat_version
 from shared.deploy.deps import LEASE_DURATION, DeployDeps
-from shared.deploy.gates.base import good_one
-from shared.deploy.gates.evaluate import revision
-from shared.deploy.gates.versions import newer
+from shared.deploy.gates.base import last_deployed_revision
+from shared.deploy.gates.evaluate import find_revision
+from shared.deploy.gates.versions import newer_version
 from shared.deploy.ports.releases import HelmResult, Revision
 from shared.deploy.rollout.session import HOLD_DURATION
 from shared.deploy.watermark import VersionWatermark
 from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Unavailable
 from shared.kernel.ports import Lease
+from shared.kubernetes.images import find_chat_version
 from shared.notifications.ports import Notice, Severity
 from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
@@ -72,9 +72,9 @@ def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> Rollback
         raise NotFound("the release has no such revision", value=0, hint="See groundcrew deploy history.")
     if watermark is None and running is None:
         raise NotFound("nothing is deployed", hint="There is nothing to go back from.")
-    target = revision(deps, number) if number else None
-    then = chat_version(deps.releases.manifests(number)) if target else ""
-    now = newer(watermark.version if watermark else "", running or "")
+    target = find_revision(deps, number) if number else None
+    then = find_chat_version(deps.releases.manifests(number)) if target else ""
+    now = newer_version(watermark.version if watermark else "", running or "")
     if restored:
         _check_backup_matches(deps, restored, watermark)
     return RollbackPlan(target, now, then, restored, _schema_before(deps, now, watermark))
@@ -82,8 +82,8 @@ def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> Rollback
 
 def _running_version(deps: DeployDeps) -> str | None:
     """The version of the good revision; None if there is none, empty if its image does not tell."""
-    now = good_one(deps.releases.history())
-    return chat_version(deps.releases.manifests(now.number)) if now else None
+    now = last_deployed_revision(deps.releases.history())
+    return find_chat_version(deps.releases.manifests(now.number)) if now else None
 
 
 def _check_backup_matches(deps: DeployDeps, restored: str, watermark: VersionWatermark | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from shared.deploy.chart.fetch import fetch
+from shared.deploy.chart.fetch import fetch_chart
 from shared.deploy.deps import DecryptedValues, DeployDeps
 from shared.deploy.notify import report_step
 from shared.deploy.progress import DeployProgress, DeployState
@@ -56,7 +56,7 @@ class DeploySession:
         if self.progress.sha in self.deps.decrypted_commits:
             return
         try:
-            fetch(self.deps, self.progress.sha)
+            fetch_chart(self.deps, self.progress.sha)
         except GroundcrewError as error:  # what looks like a secret is redacted all the same
             facts = {"deploy": self.progress.key, "error": str(error)}
             log.warning("deploy.values_not_decrypted", extra=facts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.deploy.chart.fetch import Chart, fetch
+from shared.deploy.chart.fetch import LoadedChart, fetch_chart
 from shared.deploy.deps import RequeueAfter
 from shared.deploy.progress import DeployState, ObservedRelease
 from shared.deploy.rollout.observe import ReleaseObserver
@@ -38,7 +38,7 @@ class ReleaseSteps:
 
     def __init__(self, session: DeploySession, observer: ReleaseObserver) -> None:
         self._session, self._observer = session, observer
-        self.chart: Chart | None = None
+        self.chart: LoadedChart | None = None
 
     def repair(self, reason: str) -> StepResult:
         """Make a release that was left pending fit to be upgraded again."""
@@ -50,7 +50,7 @@ class ReleaseSteps:
         """Let Helm install or upgrade; between versions it must not roll back by itself."""
         session = self._session
         deps, progress, now = session.deps, session.progress, session.deps.clock.now()
-        chart = self.chart or fetch(deps, progress.sha)
+        chart = self.chart or fetch_chart(deps, progress.sha)
         # Before Helm starts anything: a worker that is killed right then must not leave the old version free
         # to be started on data that the new one migrated.
         if progress.version_after != progress.rollback_version or progress.rollback_is_downgrade:

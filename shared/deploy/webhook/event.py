@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.deploy.model import REPOSITORY, SHA
-from shared.deploy.webhook.signature import MAX_BODY_BYTES, header, verify_signature
+from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header, verify_signature
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
@@ -77,24 +77,24 @@ class _Malformed(Exception):
     """The payload lacks what the event's description promises."""
 
 
-def receive(
+def read_delivery(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], targets: Sequence[DeployTarget]
 ) -> Accept | Ignore | Reject:
     """The whole intake: size, signature, then content, in this order."""
     if len(body) > MAX_BODY_BYTES:
         return Reject(f"the body is larger than {MAX_BODY_BYTES} bytes", 413)
-    verdict = verify_signature(body, header(headers, "X-Hub-Signature-256"), secrets)
+    verdict = verify_signature(body, find_header(headers, "X-Hub-Signature-256"), secrets)
     if not verdict.accepted:
         return Reject(verdict.reason, 401)
-    return merge_event(body, headers, targets)
+    return read_event(body, headers, targets)
 
 
-def merge_event(
+def read_event(
     payload: bytes | Mapping[str, Any], headers: Mapping[str, str], targets: Sequence[DeployTarget]
 ) -> Accept | Ignore | Reject:
     """Read a verified event; raises nothing, whatever the bytes."""
-    delivery = header(headers, "X-GitHub-Delivery") or ""
-    event = header(headers, "X-GitHub-Event") or ""
+    delivery = find_header(headers, "X-GitHub-Delivery") or ""
+    event = find_header(headers, "X-GitHub-Event") or ""
     if not _DELIVERY.fullmatch(delivery):
         return Reject("X-GitHub-Delivery is missing or malformed")
     if event == "ping":
@@ -102,64 +102,67 @@ def merge_event(
     if event not in ("pull_request", "push"):
         return Ignore(f"events of the kind {event[:40]!r} are not deploys")
     try:
-        parsed = _parse(payload)
-        repository = _text(_part(parsed, "repository"), "full_name", REPOSITORY)
+        parsed = _parse_payload(payload)
+        repository = _require_text(_require_mapping(parsed, "repository"), "full_name", REPOSITORY)
         known = [target for target in targets if target.repository.lower() == repository.lower()]
         if not known:
             return Reject(f"{repository} is not deployed from here", 403)
-        read = _pull_request if event == "pull_request" else _push
+        read = _read_pull_request if event == "pull_request" else _read_push
         return read(parsed, known, delivery)
     except _Malformed as error:
         return Reject(str(error))
 
 
-def _pull_request(
+def _read_pull_request(
     payload: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
 ) -> Accept | Ignore | Reject:
-    pull = _part(payload, "pull_request")
+    pull = _require_mapping(payload, "pull_request")
     if payload.get("action") != "closed":
-        return Ignore(f"the pull request was not closed but {_said(payload.get('action'))}")
+        return Ignore(f"the pull request was not closed but {_quote_value(payload.get('action'))}")
     if pull.get("merged") is not True:
         return Ignore("the pull request was closed without being merged")
-    base = _part(pull, "base")
-    if _text(_part(base, "repo"), "full_name", REPOSITORY).lower() != known[0].repository.lower():
+    base = _require_mapping(pull, "base")
+    if (
+        _require_text(_require_mapping(base, "repo"), "full_name", REPOSITORY).lower()
+        != known[0].repository.lower()
+    ):
         return Reject("the pull request's base is in another repository", 403)
     target = next((target for target in known if target.branch == base.get("ref")), None)
     if target is None:
-        return Ignore(f"merges into {_said(base.get('ref'))} are not deployed")
+        return Ignore(f"merges into {_quote_value(base.get('ref'))} are not deployed")
     number = pull.get("number")
     if type(number) is not int or number < 1:
         raise _Malformed("pull_request.number is missing or malformed")
-    sha = _text(pull, "merge_commit_sha", SHA)
+    sha = _require_text(pull, "merge_commit_sha", SHA)
     return Accept(target.repository, sha, target.environment, number, delivery)
 
 
-def _push(
+def _read_push(
     payload: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
 ) -> Accept | Ignore | Reject:
     target = next((target for target in known if payload.get("ref") == f"refs/heads/{target.branch}"), None)
     if target is None:
-        return Ignore(f"pushes to {_said(payload.get('ref'))} are not deployed")
+        return Ignore(f"pushes to {_quote_value(payload.get('ref'))} are not deployed")
     if payload.get("deleted") is not False:
         return Ignore(f"the branch {target.branch} was deleted")
     if payload.get("forced") is not False:
         return Reject(f"a forced push to {target.branch} has no review behind it", 403)
-    return Accept(target.repository, _text(payload, "after", SHA), target.environment, 0, delivery)
+    return Accept(target.repository, _require_text(payload, "after", SHA), target.environment, 0, delivery)
 
 
-def _said(value: object) -> str:
+def _quote_value(value: object) -> str:
     """A text of the payload as an answer may quote it: short, on one line, and certain to be encodable."""
     return ascii(value)[1:-1][:80] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
-def _parse(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+def _parse_payload(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     """What is looked at of the event: of 25 KB that GitHub sends, a dozen fields are made into objects."""
     from pydantic_core import ValidationError
 
     if isinstance(payload, Mapping):
         return payload
     try:
-        parsed: Mapping[str, Any] = _reader().validate_json(payload)
+        parsed: Mapping[str, Any] = _payload_validator().validate_json(payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -171,7 +174,7 @@ def _parse(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 @cache
-def _reader() -> SchemaValidator:
+def _payload_validator() -> SchemaValidator:
     from pydantic_core import SchemaValidator
     from pydantic_core import core_schema as schema
 
@@ -183,14 +186,14 @@ def _reader() -> SchemaValidator:
     return SchemaValidator(made(_READ))
 
 
-def _part(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _require_mapping(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = payload.get(name)
     if not isinstance(part, Mapping):
         raise _Malformed(f"{name} is missing or malformed")
     return part
 
 
-def _text(payload: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+def _require_text(payload: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
     value = payload.get(name)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise _Malformed(f"{name} is missing or malformed")

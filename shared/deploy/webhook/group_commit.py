@@ -50,14 +50,14 @@ class GroupCommit:
                 try:
                     await asyncio.to_thread(self._write, [item for item, _ in batch])
                 except Exception as error:  # noqa: BLE001 - handed to those who wait
-                    _end(batch, error)
+                    _resolve_futures(batch, error)
                 else:
-                    _end(batch, None)
+                    _resolve_futures(batch, None)
         finally:
             self._busy -= 1
 
 
-def _end(batch: Sequence[tuple[str, asyncio.Future[None]]], error: Exception | None) -> None:
+def _resolve_futures(batch: Sequence[tuple[str, asyncio.Future[None]]], error: Exception | None) -> None:
     for _, stored in batch:
         if stored.done():  # whoever asked has hung up
             continue

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from shared.deploy.webhook.event import Accept, DeployTarget, Reject, receive
+from shared.deploy.webhook.event import Accept, DeployTarget, Reject, read_delivery
 from shared.deploy.webhook.group_commit import GroupCommit
-from shared.deploy.webhook.signature import MAX_BODY_BYTES, header
+from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Queues
 from shared.kernel.storage_limits import MAX_MESSAGE_BYTES
@@ -27,7 +27,7 @@ _MOST_TOGETHER = 90
 
 
 @dataclass(frozen=True)
-class Intake:
+class WebhookIntake:
     """Who may knock, and for what. Without a secret nobody may."""
 
     secrets: tuple[str, ...] = field(repr=False)
@@ -36,14 +36,14 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookAnswer:
     """What GitHub is told: nothing but the status if a request was accepted, which is the common case."""
 
     status: int
     text: str
 
 
-def committing(queues: Queues) -> GroupCommit:
+def make_group_commit(queues: Queues) -> GroupCommit:
     """What puts requests on the queue, those that come together as one message."""
 
     def write(items: Sequence[str]) -> None:
@@ -54,33 +54,35 @@ def committing(queues: Queues) -> GroupCommit:
     return GroupCommit(write, most=_MOST_TOGETHER, linger=_LINGER)
 
 
-async def receive_delivery(intake: Intake, headers: Mapping[str, str], body: bytes) -> Answer:
+async def receive_delivery(intake: WebhookIntake, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
     """Decide about one delivery, and put it on the queue; 503 if that took nothing."""
-    verdict = judge(intake, headers, body)
-    if isinstance(verdict, Answer):
+    verdict = evaluate_delivery(intake, headers, body)
+    if isinstance(verdict, WebhookAnswer):
         return verdict
     try:
-        await intake.commit.put(message(verdict))
+        await intake.commit.put(build_message(verdict))
     except GroundcrewError as error:
-        return Answer(503, f"not accepted: {error}")
-    return Answer(202, "")
+        return WebhookAnswer(503, f"not accepted: {error}")
+    return WebhookAnswer(202, "")
 
 
-def judge(intake: Intake, headers: Mapping[str, str], body: bytes) -> Accept | Answer:
+def evaluate_delivery(
+    intake: WebhookIntake, headers: Mapping[str, str], body: bytes
+) -> Accept | WebhookAnswer:
     """What is asked for, or the answer that ends it; raises nothing, whatever the bytes."""
     if not any(intake.secrets):
-        return Answer(503, "no webhook secret is set: the door is closed")
+        return WebhookAnswer(503, "no webhook secret is set: the door is closed")
     # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
-    told = header(headers, "Content-Length") or ""
+    told = find_header(headers, "Content-Length") or ""
     if len(told) > 18 or (told.isascii() and told.isdigit() and int(told) > MAX_BODY_BYTES):
-        return Answer(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    verdict = receive(body, headers, intake.secrets, intake.targets)
+        return WebhookAnswer(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    verdict = read_delivery(body, headers, intake.secrets, intake.targets)
     if isinstance(verdict, Reject):
-        return Answer(verdict.status, verdict.reason)
-    return verdict if isinstance(verdict, Accept) else Answer(202, f"nothing to do: {verdict.reason}")
+        return WebhookAnswer(verdict.status, verdict.reason)
+    return verdict if isinstance(verdict, Accept) else WebhookAnswer(202, f"nothing to do: {verdict.reason}")
 
 
-def message(accepted: Accept) -> str:
+def build_message(accepted: Accept) -> str:
     """What `deploy_run` is given: a repository, a commit, and which event spoke of it."""
     asked = {
         "repository": accepted.repository,

@@ -16,14 +16,14 @@ _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SignatureVerdict:
     """Whether to go on, and why not."""
 
     accepted: bool
     reason: str
 
 
-def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) -> Verdict:
+def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) -> SignatureVerdict:
     """Compare `X-Hub-Signature-256` with the body's signature under each secret, in constant time.
 
     Two secrets are valid while one is being exchanged for the other. With none the door is closed: a
@@ -31,17 +31,17 @@ def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) ->
     """
     keys = [secret.encode() for secret in secrets if secret]
     if not keys:
-        return Verdict(False, "no webhook secret is set")
+        return SignatureVerdict(False, "no webhook secret is set")
     match = _SIGNATURE.fullmatch(header or "")
     if match is None:
-        return Verdict(False, "the signature is malformed" if header else "there is no signature")
+        return SignatureVerdict(False, "the signature is malformed" if header else "there is no signature")
     given = bytes.fromhex(match[1])
     # Every key is tried, whichever fits, so that the time tells nothing about which one did.
     fits = [hmac.compare_digest(hmac.digest(key, body, "sha256"), given) for key in keys]
-    return Verdict(any(fits), "" if any(fits) else "the signature does not match")
+    return SignatureVerdict(any(fits), "" if any(fits) else "the signature does not match")
 
 
-def header(headers: Mapping[str, str], name: str) -> str | None:
+def find_header(headers: Mapping[str, str], name: str) -> str | None:
     """A header's value, whatever the case of its name."""
     if name in headers:
         return headers[name]

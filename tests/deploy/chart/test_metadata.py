@@ -5,23 +5,29 @@ from __future__ import annotations
 import pytest
 
 from local.chart import rocketchat
-from shared.deploy.chart.metadata import Chart, dependency_findings, read_chart, rocketchat_version, uses
+from shared.deploy.chart.metadata import (
+    ChartMetadata,
+    check_dependencies,
+    is_enabled,
+    likely_chat_version,
+    read_chart_metadata,
+)
 from shared.kernel.errors import Refused
 
 HOSTS = frozenset({"rocketchat.github.io"})
 VENDORED = {"charts/rocketchat-6.27.0.tgz": b""}
 
 
-def wrapper(repository: str) -> Chart:
+def wrapper(repository: str) -> ChartMetadata:
     text = (
         "apiVersion: v2\nname: chat\nversion: 1.0.0\ndependencies:\n"
         f"  - name: rocketchat\n    version: 6.27.0\n    repository: {repository}\n"
     )
-    return read_chart({"Chart.yaml": text.encode()})
+    return read_chart_metadata({"Chart.yaml": text.encode()})
 
 
 def test_the_stand_in_of_the_chart_says_its_versions():
-    chart = read_chart(rocketchat(app_version="8.3.0", version="6.28.0"))
+    chart = read_chart_metadata(rocketchat(app_version="8.3.0", version="6.28.0"))
     assert (chart.name, chart.version, chart.app_version) == ("rocketchat", "6.28.0", "8.3.0")
 
 
@@ -39,7 +45,7 @@ def test_the_stand_in_of_the_chart_says_its_versions():
     ],
 )
 def test_the_version_that_will_start_is_the_tag_or_the_charts(values, version):
-    assert rocketchat_version(Chart("rocketchat", "6.27.0", "8.2.0"), values) == version
+    assert likely_chat_version(ChartMetadata("rocketchat", "6.27.0", "8.2.0"), values) == version
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_the_version_that_will_start_is_the_tag_or_the_charts(values, version):
     ],
 )
 def test_dependencies_come_from_allowed_hosts_only(repository, problem):
-    found = dependency_findings(wrapper(repository), VENDORED, HOSTS)
+    found = check_dependencies(wrapper(repository), VENDORED, HOSTS)
     assert [one.line for one in found] == ([5] if problem else [])
     assert all(problem in one.message for one in found)
 
@@ -94,7 +100,7 @@ generated: "2026-11-23T09:00:00Z"
 
 def ranged(files: dict[str, bytes], wanted: str = "13.x.x") -> list[str]:
     all_files = {"Chart.yaml": RANGE.format(range=wanted).encode(), **files}
-    return [one.message for one in dependency_findings(read_chart(all_files), all_files, HOSTS)]
+    return [one.message for one in check_dependencies(read_chart_metadata(all_files), all_files, HOSTS)]
 
 
 @pytest.mark.parametrize("wanted", ["13.x.x", "^13.1", ">=13 <14", "~13.18", "13.18.5", "*"])
@@ -154,20 +160,20 @@ def test_a_chart_that_is_brought_along_twice_under_aliases_may_be_of_two_version
 )
 def test_the_first_condition_that_is_there_says_whether_it_is_used(values, used):
     text = RANGE.format(range="*") + "    condition: mongodb.enabled, database.own\n    alias: db\n"
-    (found,) = read_chart({"Chart.yaml": text.encode()}).dependencies
+    (found,) = read_chart_metadata({"Chart.yaml": text.encode()}).dependencies
     assert found.key == "db"
-    assert uses(found, values) is used
+    assert is_enabled(found, values) is used
 
 
 @pytest.mark.parametrize("name", ["../x", "[a]", "''", "a/b", "x" * 200])
 def test_a_name_that_is_none_is_told(name):
     text = RANGE.format(range="*").replace("name: mongodb", f"name: {name}")
-    found = dependency_findings(read_chart({"Chart.yaml": text.encode()}), {}, HOSTS)
+    found = check_dependencies(read_chart_metadata({"Chart.yaml": text.encode()}), {}, HOSTS)
     assert ["its name" in one.message for one in found] == [True]
 
 
 def test_a_dependency_that_is_not_vendored_is_told_with_the_way_to_do_it():
-    (found,) = dependency_findings(wrapper("https://rocketchat.github.io/helm-charts"), {}, HOSTS)
+    (found,) = check_dependencies(wrapper("https://rocketchat.github.io/helm-charts"), {}, HOSTS)
     assert "helm dependency update" in found.hint
 
 
@@ -178,7 +184,7 @@ def test_a_dependency_that_is_not_vendored_is_told_with_the_way_to_do_it():
 )
 def test_a_folder_without_a_readable_chart_is_refused(files):
     with pytest.raises(Refused):
-        read_chart(files)
+        read_chart_metadata(files)
 
 
 def test_a_lock_that_is_none_is_refused_by_its_name():

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from shared.deploy.chart.subcharts import MOST_CHARTS, default_secrets, read_tree
+from shared.deploy.chart.subcharts import MOST_CHARTS, find_default_secrets, read_chart_tree
 from shared.kernel.errors import Refused
 
 HEAD = "apiVersion: v2\nname: {name}\nversion: 1.0.0\n"
@@ -33,7 +33,9 @@ def packed(name: str = "mongodb", **files: bytes) -> bytes:
 
 
 def found(files: dict[str, bytes], values: dict | None = None) -> list[str]:
-    return [str(one) for one in default_secrets(read_tree({"Chart.yaml": TOP, **files}), values or {})]
+    return [
+        str(one) for one in find_default_secrets(read_chart_tree({"Chart.yaml": TOP, **files}), values or {})
+    ]
 
 
 FOLDER = {

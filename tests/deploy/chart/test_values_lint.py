@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from local.chart import rocketchat
-from shared.deploy.chart.secret_scan import copied_secrets, manifest_secrets, values_secrets
-from shared.deploy.chart.values_lint import Values, lint_values
+from shared.deploy.chart.secret_scan import find_copied_secrets, find_manifest_secrets, find_values_secrets
+from shared.deploy.chart.values_lint import ChartValues, lint_values
 from shared.formats.chartyaml import merged, read_manifests, read_values
 from shared.kernel.errors import Refused
 
@@ -22,7 +22,7 @@ mongodb:
 
 def lint(text: str, *, version: str = "8.2.0") -> list[tuple[str, str, int]]:
     file = read_values(text, "values.yaml")
-    found = lint_values(Values(file.values, file.lines, "rocketchat", version))
+    found = lint_values(ChartValues(file.values, file.lines, "rocketchat", version))
     return [(one.rule, one.severity, one.line) for one in found]
 
 
@@ -32,7 +32,7 @@ def test_good_values_have_no_findings():
 
 def test_the_charts_own_keys_are_all_known():
     own = read_values(rocketchat()["values.yaml"].decode(), "values.yaml")
-    found = lint_values(Values(own.values, own.lines, "rocketchat", "8.2.0"))
+    found = lint_values(ChartValues(own.values, own.lines, "rocketchat", "8.2.0"))
     assert not [one for one in found if one.rule == "ignored-key"]
 
 
@@ -164,7 +164,7 @@ sops:
 
 def test_plaintext_secrets_in_values_are_found_and_not_shown():
     file = read_values(SECRETS, "prod.yaml")
-    found = values_secrets(file.values, file.lines, file="prod.yaml")
+    found = find_values_secrets(file.values, file.lines, file="prod.yaml")
     assert [(one.line, one.where) for one in found] == [
         (3, "prod.yaml: mongodb.auth.rootPassword"),
         (6, "prod.yaml: mongodb.auth.passwords[0]"),
@@ -199,7 +199,7 @@ spec:
 
 
 def test_plaintext_secrets_outside_of_secret_objects_are_found():
-    found = manifest_secrets(read_manifests(MANIFESTS))
+    found = find_manifest_secrets(read_manifests(MANIFESTS))
     assert [one.where for one in found] == [
         "ConfigMap/settings: data.smtp-password",
         "Deployment/web: spec.containers[0].args[0]",
@@ -233,7 +233,7 @@ TEMPLATES = {"templates/token.yaml": 'stringData:\n  api-token: "straight-from-i
 
 
 def test_what_a_secret_holds_must_not_stand_in_plain_text_in_the_repository():
-    found = copied_secrets(read_manifests(COPIED), COMMITTED, templates=TEMPLATES, secrets=["from-sops"])
+    found = find_copied_secrets(read_manifests(COPIED), COMMITTED, templates=TEMPLATES, secrets=["from-sops"])
     assert [(one.where, one.message) for one in found] == [
         ("Secret/database: mongo-uri", "production.yaml: mongodb.pw has it in plain text"),
         ("Secret/smtp: smtp-password", "values.yaml: smtp.pass has it in plain text"),
@@ -245,8 +245,8 @@ def test_what_a_secret_holds_must_not_stand_in_plain_text_in_the_repository():
 @pytest.mark.parametrize("shape", [[], "x", 1, None, {"a": []}], ids=repr)
 def test_a_secret_of_another_shape_holds_nothing(shape):
     manifests = [{"kind": "Secret", "metadata": shape, "data": shape, "stringData": shape}]
-    assert copied_secrets(manifests, COMMITTED) == []
-    assert manifest_secrets(manifests) == []
+    assert find_copied_secrets(manifests, COMMITTED) == []
+    assert find_manifest_secrets(manifests) == []
 
 
 # The YAML itself

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.deploy.diff.drift import drift
-from shared.kubernetes.workloads import Node, Pod, Workload, parse_node, parse_pod, unhealthy
+from shared.deploy.diff.drift import find_drift
+from shared.kubernetes.workloads import Node, Pod, Workload, describe_unhealthy, parse_node, parse_pod
 
 DEPLOYED: dict[str, Any] = {
     "apiVersion": "apps/v1",
@@ -68,7 +68,7 @@ def live(*changes: tuple[str, Any], managed: list[dict[str, Any]] | None = None)
 
 
 def told(there: dict[str, Any] | None, deployed: dict[str, Any] = DEPLOYED) -> list[str]:
-    return [str(one) for one in drift([deployed], [there], namespace="chat")]
+    return [str(one) for one in find_drift([deployed], [there], namespace="chat")]
 
 
 CONTAINER = "spec.template.spec.containers.0"
@@ -156,7 +156,7 @@ def test_a_status_and_a_restart_are_no_drift():
 
 def test_of_each_drift_it_is_known_whether_it_was_a_hand_and_whether_applying_takes_it_back():
     def one(*changes, managed):
-        (found,) = drift([DEPLOYED], [live(*changes, managed=managed)], namespace="chat")
+        (found,) = find_drift([DEPLOYED], [live(*changes, managed=managed)], namespace="chat")
         return found.by_hand, found.restorable
 
     helm = owned({"f:spec": {"f:replicas": {}}}, "helm")
@@ -226,7 +226,7 @@ def test_what_keeps_a_release_from_being_healthy_is_said_in_a_stable_order():
         Workload("Deployment", "old", 1, 1, 1, False),
     ]
     pods = [Pod("web-2", "Pending", False, (), stuck="web: ErrImagePull"), Pod("web-1", "Running", True, ())]
-    assert unhealthy(workloads, pods) == [
+    assert describe_unhealthy(workloads, pods) == [
         "Deployment api: ProgressDeadlineExceeded: too slow",
         "Deployment old: 1 of 1 ready, 1 updated",
         "Deployment web: 1 of 2 ready, 2 updated",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.deploy.diff.manifests import diff
+from shared.deploy.diff.manifests import diff_manifests
 from shared.formats.chartyaml import read_manifests
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "deploy"
@@ -124,7 +124,7 @@ spec: {replicas: 1}
 
 
 def plan(before: str = BEFORE, after: str = AFTER, **rest: Any):
-    return diff(read_manifests(before), read_manifests(after), namespace="rocketchat", **rest)
+    return diff_manifests(read_manifests(before), read_manifests(after), namespace="rocketchat", **rest)
 
 
 def test_the_plan_reads_as_it_always_did():
@@ -163,7 +163,7 @@ def test_the_order_of_the_manifests_changes_nothing(seed):
     before, after = read_manifests(BEFORE), read_manifests(AFTER)
     dice.shuffle(before)
     dice.shuffle(after)
-    assert diff(before, after, namespace="rocketchat") == plan()
+    assert diff_manifests(before, after, namespace="rocketchat") == plan()
 
 
 def test_nothing_changes_where_nothing_changed():
@@ -211,8 +211,8 @@ def test_any_two_objects_can_be_compared_and_only_equal_ones_have_no_difference(
     def item(spec):
         return {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": spec}
 
-    assert diff([item(old)], [item(old)]).changes == ()
-    text = diff([item(old)], [item(new)]).text()
+    assert diff_manifests([item(old)], [item(old)]).changes == ()
+    text = diff_manifests([item(old)], [item(new)]).text()
     assert all(one.isprintable() or one == "\n" for one in text)
 
 

@@ -16,9 +16,9 @@ from local.kubernetes import KubernetesServer
 from local.kubernetes.addons import prometheus
 from local.stack import ROOT
 from shared.adapters import helm, kubernetes
-from shared.deploy.diff.drift import drift
-from shared.deploy.gates.headroom import headroom
-from shared.deploy.gates.secret_refs import missing_secrets
+from shared.deploy.diff.drift import find_drift
+from shared.deploy.gates.headroom import evaluate_headroom
+from shared.deploy.gates.secret_refs import find_missing_secrets
 from shared.deploy.ports.releases import ChartPackage, HelmResult, Releases
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
@@ -114,11 +114,11 @@ def look(release: Releases, cluster: Cluster) -> None:
     cluster.workloads()
     cluster.pods()
     applied = release.manifests()
-    assert missing_secrets(cluster, applied) == []
-    room = headroom(cluster, [], applied)
+    assert find_missing_secrets(cluster, applied) == []
+    room = evaluate_headroom(cluster, [], applied)
     assert room.passed
     assert "(" not in room.reason, "memory and disk are measured"
-    assert drift(applied, cluster.live(applied), namespace=NAMESPACE) == []
+    assert find_drift(applied, cluster.live(applied), namespace=NAMESPACE) == []
 
 
 def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, account, release) -> None:

@@ -18,11 +18,11 @@ from local.chart import rocketchat
 from local.fakes.releases import MemoryReleases
 from shared.adapters import manifests as schemas
 from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployDeps
-from shared.deploy.gates.base import Gating
-from shared.deploy.gates.chart import ChartGates
+from shared.deploy.gates.chart import evaluate_chart
+from shared.deploy.gates.compatibility import evaluate_versions
+from shared.deploy.gates.results import CommitGates, GateResults, VersionGates, redact_gates, secrets_of
 from shared.deploy.model import Finding, Gate
 from shared.deploy.ports.releases import ChartPackage, Revision
-from shared.deploy.records.requests import DeployRequest
 from shared.formats.chartyaml import read_manifests
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.kubernetes.manifest import Manifest
@@ -67,13 +67,14 @@ def starts(image: str, *, kind: str = "Deployment", container: str = "rocketchat
 BUNDLED = starts("bitnamilegacy/mongodb:8.0.13", kind="StatefulSet", container="mongodb")
 
 
-def ask(deps: DeployDeps, sha: str, found: Gating | None = None) -> Gating:
-    found = found or Gating()
-    ChartGates(deps, DeployRequest("acme/chat", sha, "production", 1, "d-1"), found).ask()
-    return found
+def evaluate(deps: DeployDeps, sha: str, *, watermark: str = "") -> GateResults:
+    chart = evaluate_chart(deps, sha)
+    versions = evaluate_versions(deps, chart, watermark) if chart.manifests else VersionGates()
+    gates = redact_gates([*chart.gates, *versions.gates], secrets_of(chart.chart))
+    return GateResults(tuple(gates), CommitGates(), chart, versions)
 
 
-def asked(
+def evaluate_manifests(
     world,
     files,
     before: Sequence[Manifest] | None,
@@ -81,14 +82,14 @@ def asked(
     *,
     watermark: str = "",
     **more: Any,
-) -> Gating:
+) -> GateResults:
     """What the gates say of manifests as they are given."""
     sha = world.repository.commit(files())
     deps = replace(world.deps(), releases=Given(before, after), **more)
-    return ask(deps, sha, Gating(mark_version=watermark))
+    return evaluate(deps, sha, watermark=watermark)
 
 
-def gate(found: Gating, name: str) -> Gate:
+def gate(found: GateResults, name: str) -> Gate:
     (one,) = [one for one in found.report.gates if one.name == name]
     return one
 
@@ -103,7 +104,7 @@ def gate(found: Gating, name: str) -> Gate:
         pytest.param("8.2.0", "8.2.0", ("8.2.0", "8.2.0"), "stays at 8.2.0", id="the same tag"),
         pytest.param(f"8.2.0@{A}", f"8.3.0@{B}", ("8.2.0", "8.3.0"), "goes from", id="tags with digests"),
         pytest.param(f"8.2.0@{A}", f"8.2.0@{B}", ("8.2.0", "8.2.0"), "stays at", id="built anew"),
-        pytest.param(f"@{A}", f"@{A}", ("", ""), "the image stays", id="the same digest"),
+        pytest.param(f"@{A}", f"@{A}", ("", ""), "the image does not change", id="the same digest"),
         pytest.param(
             f"@{A}", f"8.2.0@{A}", ("8.2.0", "8.2.0"), "stays at 8.2.0", id="a digest gets its name"
         ),
@@ -112,11 +113,11 @@ def gate(found: Gating, name: str) -> Gate:
 )
 def test_the_version_is_told_alike_on_both_sides(world, files, before, after, versions, words) -> None:
     images = [f"{CHAT}{one}" if one.startswith("@") else f"{CHAT}:{one}" for one in (before, after)]
-    found = asked(world, files, [starts(images[0])], [starts(images[1])])
+    found = evaluate_manifests(world, files, [starts(images[0])], [starts(images[1])])
     assert gate(found, "version").passed
     assert words in gate(found, "version").reason
-    assert (found.version_before, found.version_after) == versions
-    assert found.rollback_version == versions[0]
+    assert (found.versions.data, found.versions.target) == versions
+    assert found.versions.deployed == versions[0]
 
 
 @pytest.mark.parametrize(
@@ -134,18 +135,20 @@ def test_where_the_version_cannot_be_told_the_gate_is_closed_and_says_how_to(
     world, files, before, after
 ) -> None:
     container = "web" if "web" in after else "rocketchat"
-    found = asked(world, files, [starts(before)] if before else None, [starts(after, container=container)])
+    found = evaluate_manifests(
+        world, files, [starts(before)] if before else None, [starts(after, container=container)]
+    )
     closed = gate(found, "version")
     assert not closed.passed
     assert "tag" in closed.hint or "container" in closed.hint
-    assert [one.name for one in found.gates if "could not be judged" in one.reason] == []
+    assert [one.name for one in found.gates if "internal error" in one.reason] == []
 
 
 def test_an_image_of_ones_own_is_known_by_its_container_whatever_the_chart_says_its_version_is(
     world, files
 ) -> None:
-    found = asked(world, files, [starts("acme-chat:8.1.0")], [starts("acme-chat:8.2.0")])
-    assert (found.version_before, found.version_after) == ("8.1.0", "8.2.0")
+    found = evaluate_manifests(world, files, [starts("acme-chat:8.1.0")], [starts("acme-chat:8.2.0")])
+    assert (found.versions.data, found.versions.target) == ("8.1.0", "8.2.0")
 
 
 @pytest.mark.parametrize(
@@ -161,15 +164,19 @@ def test_an_image_of_ones_own_is_known_by_its_container_whatever_the_chart_says_
 def test_below_what_may_have_touched_the_data_nothing_is_deployed(
     world, files, watermark, after, passed, before
 ) -> None:
-    found = asked(world, files, [starts(f"{CHAT}:8.2.0")], [starts(f"{CHAT}:{after}")], watermark=watermark)
+    found = evaluate_manifests(
+        world, files, [starts(f"{CHAT}:8.2.0")], [starts(f"{CHAT}:{after}")], watermark=watermark
+    )
     assert gate(found, "version").passed is passed
-    assert (found.version_before, found.rollback_version) == (before, "8.2.0")
+    assert (found.versions.data, found.versions.deployed) == (before, "8.2.0")
 
 
 def test_the_mark_holds_without_a_release_and_for_the_same_image(world, files) -> None:
-    assert not gate(asked(world, files, None, [starts(f"{CHAT}:8.2.0")], watermark="8.3.0"), "version").passed
+    assert not gate(
+        evaluate_manifests(world, files, None, [starts(f"{CHAT}:8.2.0")], watermark="8.3.0"), "version"
+    ).passed
     image = [starts(f"{CHAT}@{A}")]
-    assert not gate(asked(world, files, image, image, watermark="8.3.0"), "version").passed
+    assert not gate(evaluate_manifests(world, files, image, image, watermark="8.3.0"), "version").passed
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def test_the_mark_holds_without_a_release_and_for_the_same_image(world, files) -
 def test_mongodb_goes_up_by_one_major_or_stays(world, files, before, after, passed) -> None:
     chat = starts(f"{CHAT}:8.2.0")
     sides = [[chat, starts(one, kind="StatefulSet", container="mongodb")] for one in (before, after)]
-    assert gate(asked(world, files, *sides), "mongodb upgrade").passed is passed
+    assert gate(evaluate_manifests(world, files, *sides), "mongodb upgrade").passed is passed
 
 
 # Data without a release
@@ -196,37 +203,37 @@ def away() -> DatabaseInfo:
 
 def test_without_a_release_data_that_is_there_is_told_and_mongodb_must_fit(world, files) -> None:
     after = [starts(f"{CHAT}:8.2.0")]
-    found = asked(world, files, None, after)
-    assert found.had_data
+    found = evaluate_manifests(world, files, None, after)
+    assert found.versions.had_data
     assert gate(found, "mongodb").passed
-    assert "there is data of Rocket.Chat already" in found.text()
+    assert "there is data of Rocket.Chat already" in found.plan
     world.mongodb = "4.4.1"
-    assert "4.4.1" in gate(asked(world, files, None, after), "mongodb").reason
+    assert "4.4.1" in gate(evaluate_manifests(world, files, None, after), "mongodb").reason
 
 
 def test_a_mongodb_without_data_is_no_data(world, files) -> None:
     world.schema = None
-    assert not asked(world, files, None, [starts(f"{CHAT}:8.2.0")]).had_data
+    assert not evaluate_manifests(world, files, None, [starts(f"{CHAT}:8.2.0")]).versions.had_data
 
 
 def test_with_a_release_nobody_asks_for_data(world, files) -> None:
     images = [starts(f"{CHAT}:8.2.0")]
-    assert not asked(world, files, images, images, database=away).had_data
+    assert not evaluate_manifests(world, files, images, images, database=away).versions.had_data
 
 
 def test_a_mongodb_of_its_own_is_not_there_yet_at_the_first_install(world, files) -> None:
-    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], database=away)
+    found = evaluate_manifests(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], database=away)
     assert gate(found, "mongodb").passed
-    assert not found.had_data
-    assert "volume" not in found.text()
+    assert not found.versions.had_data
+    assert "volume" not in found.plan
     world.cluster.add({"kind": "PersistentVolumeClaim", "metadata": {"name": "data-rocketchat-mongodb-0"}})
-    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], database=away)
-    assert "the volume of data-rocketchat-mongodb-0 from before is not backed up" in found.text()
+    found = evaluate_manifests(world, files, None, [starts(f"{CHAT}:8.2.0"), BUNDLED], database=away)
+    assert "the volume of data-rocketchat-mongodb-0 from before is not backed up" in found.plan
 
 
 def test_a_mongodb_outside_that_does_not_answer_is_waited_for(world, files) -> None:
     with pytest.raises(Unavailable, match="MongoDB does not answer"):
-        asked(world, files, None, [starts(f"{CHAT}:8.2.0")], database=away)
+        evaluate_manifests(world, files, None, [starts(f"{CHAT}:8.2.0")], database=away)
 
 
 # Secrets
@@ -238,7 +245,7 @@ def test_a_password_that_is_written_into_a_secret_object_closes_the_gate(world, 
     changed["values.yaml"] += b"smtp: {user: hunter22}\n"
     sha = world.repository.commit(changed)
     after = [starts(f"{CHAT}:8.2.0"), {**secret, "stringData": {"smtp-password": "hunter22"}}]
-    found = ask(replace(world.deps(), releases=Given(None, after)), sha)
+    found = evaluate(replace(world.deps(), releases=Given(None, after)), sha)
     assert "values.yaml: smtp.user" in gate(found, "secrets in manifests").reason
     assert "hunter22" not in repr(found.report)
 
@@ -248,7 +255,7 @@ def test_the_charts_own_values_are_looked_at_even_if_others_replace_them(world, 
     changed = {**files(), "production.yaml": files()["values.yaml"] + b"smtp: {password: null}\n"}
     changed["values.yaml"] += b"smtp: {password: hunter22}\n"
     sha = world.repository.commit(changed)
-    found = ask(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    found = evaluate(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     assert "values.yaml: smtp.password" in gate(found, "secrets in values").reason
 
 
@@ -259,7 +266,7 @@ def test_an_encrypted_value_in_the_charts_own_values_is_never_deployed_as_it_is(
     )
     changed["values.yaml"] += sealed
     releases = Given(None, [starts(f"{CHAT}:8.2.0")])
-    found = ask(replace(world.deps(), releases=releases), world.repository.commit(changed))
+    found = evaluate(replace(world.deps(), releases=releases), world.repository.commit(changed))
     closed = gate(found, "secrets in values")
     assert "smtp.password: it would be deployed as it is encrypted" in closed.reason
     assert "sops" not in closed.reason
@@ -267,14 +274,14 @@ def test_an_encrypted_value_in_the_charts_own_values_is_never_deployed_as_it_is(
     world.decrypt = lambda text, _name: DecryptedValues(
         text.replace("ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]", "x" * 9)
     )
-    found = ask(replace(world.deps(), releases=releases), world.repository.commit(changed))
+    found = evaluate(replace(world.deps(), releases=releases), world.repository.commit(changed))
     assert gate(found, "secrets in values").passed
 
 
 def test_the_demo_chart_raises_no_alarm(world) -> None:
     sha = world.repository.commit(rocketchat())
     after = [starts(f"{CHAT}:8.2.0"), *read_manifests(DEMO_SECRETS)]
-    found = ask(replace(world.deps(), releases=Given(None, after)), sha)
+    found = evaluate(replace(world.deps(), releases=Given(None, after)), sha)
     assert [one for one in found.report.gates if not one.passed] == []
 
 
@@ -381,13 +388,13 @@ def test_a_chart_of_any_shape_is_judged_and_never_raises(make_world, head, value
     )
     deps = replace(world.deps(), releases=Given(before, after), validate=schemas.validate)
     try:
-        found = ask(deps, sha)
+        found = evaluate(deps, sha)
     except GroundcrewError as error:
         assert not error.permanent
         return
     assert found.gates
-    assert found.text() is not None
-    odd = [one.name for one in found.report.gates if "could not be judged" in one.reason]
+    assert found.plan is not None
+    odd = [one.name for one in found.report.gates if "internal error" in one.reason]
     # Resources of another shape are refused by the schema; how much they ask for cannot be told.
     assert set(odd) <= {"headroom"}
 
@@ -401,9 +408,9 @@ def test_what_nobody_thought_of_closes_its_gate_and_the_log_has_the_place_but_no
     def broken(_manifests: Sequence[Manifest], _version: str) -> list[Finding]:
         raise kind(value)
 
-    found = asked(world, files, None, [starts(f"{CHAT}:8.2.0")], validate=broken)
+    found = evaluate_manifests(world, files, None, [starts(f"{CHAT}:8.2.0")], validate=broken)
     closed = gate(found, "schema")
-    assert (closed.passed, closed.reason) == (False, f"it could not be judged: {kind.__name__}")
+    assert (closed.passed, closed.reason) == (False, f"internal error: {kind.__name__}")
     assert "maintainers" in closed.hint
     (progress,) = [one for one in caplog.records if one.message == "deploy.gate_broken"]
     assert progress.levelno == logging.ERROR
@@ -414,11 +421,11 @@ def test_what_nobody_thought_of_closes_its_gate_and_the_log_has_the_place_but_no
 def test_a_cluster_that_says_no_closes_a_gate_and_one_that_says_nothing_is_asked_again(world, files) -> None:
     sha = world.repository.commit(files())
     world.releases.failures = [Refused("the namespace is not ours")]
-    found = ask(world.deps(), sha)
+    found = evaluate(world.deps(), sha)
     assert not gate(found, "release").passed
     world.releases.failures = [Unavailable("no answer")]
     with pytest.raises(Unavailable):
-        ask(world.deps(), sha)
+        evaluate(world.deps(), sha)
 
 
 @pytest.mark.parametrize(
@@ -439,16 +446,16 @@ def test_a_cluster_that_says_no_closes_a_gate_and_one_that_says_nothing_is_asked
 )
 def test_what_once_broke_the_worker_is_a_finding_with_a_cure(world, files, change, name) -> None:
     sha = world.repository.commit({**files(), **change})
-    found = ask(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    found = evaluate(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     closed = gate(found, name)
     assert not closed.passed
     assert closed.hint
-    assert "could not be judged" not in closed.reason
+    assert "internal error" not in closed.reason
 
 
 def test_variables_that_are_no_pairs_are_for_the_schema_to_refuse(world, files) -> None:
     odd = starts(f"{CHAT}:8.2.0")
     odd["spec"]["template"]["spec"]["containers"][0]["env"] = ["A=b"]
-    found = asked(world, files, None, [odd], validate=schemas.validate)
+    found = evaluate_manifests(world, files, None, [odd], validate=schemas.validate)
     assert "spec.template.spec.containers.0.env.0" in gate(found, "schema").reason
     assert gate(found, "secrets there").passed

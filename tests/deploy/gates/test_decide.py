@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from shared.deploy.gates.decide import (
     GatePolicy,
-    Report,
+    GateReport,
     approvals_gate,
     checks_gate,
+    combine_gates,
     environment_gate,
     findings_gate,
-    together,
 )
 from shared.deploy.model import Check, Environment, Finding, Gate, PullRequest, RequiredCheck, Review
 from shared.policy.deploy import DeployPolicy
@@ -299,7 +299,7 @@ def test_errors_among_findings_close_the_gate_and_warnings_do_not():
 
 
 def test_all_gates_are_reported_together():
-    report = Report(
+    report = GateReport(
         (
             Gate("approvals", False, "0 of 1", "Ask"),
             Gate("checks", False, "lint still runs", "Wait", pending=True),
@@ -330,18 +330,18 @@ SHUT = Gate("x", False, "no", "Mend it")
     ],
 )
 def test_the_same_gate_of_several_pull_requests_is_as_closed_as_any(gates, passed, pending, said):
-    gate = together(gates)
+    gate = combine_gates(gates)
     assert (gate.name, gate.passed, gate.pending) == ("x", passed, pending)
     assert ". ".join(filter(None, [gate.reason, gate.hint])) == said
 
 
 def test_a_report_waits_only_if_waiting_may_open_all():
-    assert Report((Gate("a", True, ""), Gate("b", False, "", pending=True))).pending
-    assert not Report((Gate("a", True, ""),)).pending
+    assert GateReport((Gate("a", True, ""), Gate("b", False, "", pending=True))).pending
+    assert not GateReport((Gate("a", True, ""),)).pending
 
 
 def test_no_gate_at_all_opens_nothing():
-    assert not Report(()).passed
+    assert not GateReport(()).passed
 
 
 @pytest.mark.parametrize("login", ["octocat", "Mona-Lisa", "ada_acme", "renovate[bot]"])

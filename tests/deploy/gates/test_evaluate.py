@@ -141,10 +141,10 @@ def test_a_plan_changes_nothing_and_says_what_would(world, files) -> None:
     pull = world.propose(files("8.3.0"))
     sha = world.repository.merge(pull, by="grace")
     before = {blob.name: blob.etag for blob in world.state.list("")}
-    found = deploy.preview_deploy(world.deps(), sha, "production").found
+    found = deploy.preview_deploy(world.deps(), sha, "production").results
     assert not found.report.passed, "nobody approved it"
-    assert "8.2.0" in found.text()
-    assert "8.3.0" in found.text()
+    assert "8.2.0" in found.plan
+    assert "8.3.0" in found.plan
     assert {blob.name: blob.etag for blob in world.state.list("")} == before
     assert world.queues.length(deploy.QUEUE) == 0
     assert len(world.repository.deployments) == 1

@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.deploy.gates.history import History, copies, history, may_lag, own_line
+from shared.deploy.gates.history import (
+    HistoryResult,
+    evaluate_history,
+    find_rebased_copies,
+    may_be_unindexed,
+    walk_first_parents,
+)
 from shared.deploy.model import BranchCommit, PullRequest
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -25,9 +31,11 @@ def commit(
     return BranchCommit(sha, parents, at, pulls)
 
 
-def judged(*line: BranchCommit, own=(), merged_at=None) -> History:
+def judged(*line: BranchCommit, own=(), merged_at=None) -> HistoryResult:
     wanted = line[0].sha if line else C
-    return history(line, deployed=BASE, wanted=wanted, branch="main", own=own, merged_at=merged_at, now=NOW)
+    return evaluate_history(
+        line, deployed=BASE, target=wanted, branch="main", pushed=own, merged_at=merged_at, now=NOW
+    )
 
 
 def test_all_pull_requests_on_the_way_are_told_the_oldest_first():
@@ -51,7 +59,7 @@ def test_a_commit_that_no_pull_request_brought_closes_the_gate_for_all_that_come
     found = judged(commit(B, pull(8, B, OTHER), parents=(A, OTHER)), first_parent_commits)
     assert not found.gate.passed
     assert not found.gate.pending
-    assert found.gate.reason.startswith("aaaaaaa came into main otherwise")
+    assert found.gate.reason.startswith("aaaaaaa came into main without the merge")
     assert f"override {'b' * 40} --gate history" in found.gate.hint
     assert found.pulls == (8,), "what is known is asked about all the same"
 
@@ -79,7 +87,7 @@ REBASED = (
 
 
 def test_a_rebase_brings_several_commits_by_one_pull_request():
-    assert [sha for sha, _ in copies(REBASED, "main")] == [B, A]
+    assert [sha for sha, _ in find_rebased_copies(REBASED, "main")] == [B, A]
     assert judged(*REBASED).gate.passed
     assert judged(*REBASED).pulls == (3,)
 
@@ -103,7 +111,7 @@ def test_a_commit_of_its_own_is_no_copy_but_was_pushed():
     ],
 )
 def test_the_copies_of_a_rebase_lie_on_each_other(line):
-    assert not copies(line, "main")
+    assert not find_rebased_copies(line, "main")
     assert not judged(*line).gate.passed
 
 
@@ -125,17 +133,17 @@ def test_what_is_not_listed_yet_is_waited_for_a_short_while(at, merged_at, pendi
 
 
 def test_a_commit_without_a_date_does_not_lag():
-    assert not may_lag(None, NOW)
+    assert not may_be_unindexed(None, NOW)
 
 
 @pytest.mark.parametrize("line", [(), (commit(A, pull(3, A)),)], ids=["nothing", "another commit"])
 def test_a_line_that_is_not_that_of_the_wanted_commit_opens_nothing(line):
-    found = history(line, deployed=BASE, wanted=C, branch="main", own=(), merged_at=None, now=NOW)
+    found = evaluate_history(line, deployed=BASE, target=C, branch="main", pushed=(), merged_at=None, now=NOW)
     assert not found.gate.passed
 
 
 def test_the_own_line_goes_by_first_parents_until_what_is_known_ends():
     known = [commit(C, parents=(B, TOPIC)), commit(TOPIC, parents=(OTHER,)), commit(B, parents=(BASE,))]
-    assert [one.sha for one in own_line({one.sha: one for one in known}, C)] == [C, B]
-    assert own_line({}, C) == []
-    assert len(own_line({A: commit(A, parents=(A,))}, A)) == 1
+    assert [one.sha for one in walk_first_parents({one.sha: one for one in known}, C)] == [C, B]
+    assert walk_first_parents({}, C) == []
+    assert len(walk_first_parents({A: commit(A, parents=(A,))}, A)) == 1

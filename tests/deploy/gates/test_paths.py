@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.deploy.gates.paths import Paths, changes_nothing, matches, paths_gate
+from shared.deploy.gates.paths import DeployPaths, changes_nothing_deployed, matches_any, paths_gate
 from shared.deploy.model import ChangedFile
 
-PATHS = Paths(watched=("chart/**",), forbidden=(".github/**", "chart/secret/**"))
+PATHS = DeployPaths(watched=("chart/**",), forbidden=(".github/**", "chart/secret/**"))
 VALUES, DOCS = ChangedFile("chart/values.yaml", "modified"), ChangedFile("docs/a.md", "modified")
 WORKFLOW = ChangedFile(".github/workflows/x.yml", "added")
 
@@ -30,7 +30,7 @@ WORKFLOW = ChangedFile(".github/workflows/x.yml", "added")
     ],
 )
 def test_patterns_of_paths(path, pattern, fits):
-    assert matches(path, [pattern]) is fits
+    assert matches_any(path, [pattern]) is fits
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_each_pull_request_is_looked_at_by_itself_and_named():
     ],
 )
 def test_changes_elsewhere_ship_nothing(changes, nothing):
-    assert changes_nothing(changes, PATHS) is nothing
-    assert not changes_nothing(changes, Paths()) or changes == {7: []}
+    assert changes_nothing_deployed(changes, PATHS) is nothing
+    assert not changes_nothing_deployed(changes, DeployPaths()) or changes == {7: []}

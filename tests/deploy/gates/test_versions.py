@@ -7,14 +7,21 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.deploy.gates.versions import (
-    Room,
+    Headroom,
     app_version_gate,
     chart_notes,
     headroom_gate,
     mongodb_gate,
     mongodb_upgrade_gate,
 )
-from shared.deploy.ordering import QueuedDeploy, delivery_action, deploy_key, next_turn, on_branch, position
+from shared.deploy.ordering import (
+    QueuedDeploy,
+    check_on_branch,
+    compare_to_deployed,
+    decide_delivery,
+    deploy_key,
+    select_next_deploy,
+)
 from shared.kernel.versions import Version
 from shared.kubernetes.quantity import parse_quantity
 
@@ -132,14 +139,24 @@ GIB = float(1 << 30)
 @pytest.mark.parametrize(
     ("have", "need", "passed", "pending"),
     [
-        pytest.param(Room(4 * GIB, 20 * GIB), Room(2 * GIB, 5 * GIB), True, False, id="enough"),
+        pytest.param(Headroom(4 * GIB, 20 * GIB), Headroom(2 * GIB, 5 * GIB), True, False, id="enough"),
         pytest.param(
-            Room(2 * GIB, 20 * GIB), Room(1.9 * GIB, 5 * GIB), False, False, id="the reserve is touched"
+            Headroom(2 * GIB, 20 * GIB),
+            Headroom(1.9 * GIB, 5 * GIB),
+            False,
+            False,
+            id="the reserve is touched",
         ),
-        pytest.param(Room(4 * GIB, 4 * GIB), Room(2 * GIB, 5 * GIB), False, False, id="disk is short"),
-        pytest.param(Room(None, 20 * GIB), Room(2 * GIB, 5 * GIB), False, True, id="memory is unknown"),
-        pytest.param(Room(None, 1 * GIB), Room(2 * GIB, 5 * GIB), False, False, id="short wins over unknown"),
-        pytest.param(Room(0.0, 0.0), Room(0.0, 0.0), True, False, id="nothing is needed"),
+        pytest.param(
+            Headroom(4 * GIB, 4 * GIB), Headroom(2 * GIB, 5 * GIB), False, False, id="disk is short"
+        ),
+        pytest.param(
+            Headroom(None, 20 * GIB), Headroom(2 * GIB, 5 * GIB), False, True, id="memory is unknown"
+        ),
+        pytest.param(
+            Headroom(None, 1 * GIB), Headroom(2 * GIB, 5 * GIB), False, False, id="short wins over unknown"
+        ),
+        pytest.param(Headroom(0.0, 0.0), Headroom(0.0, 0.0), True, False, id="nothing is needed"),
     ],
 )
 def test_there_must_be_room_for_the_new_pods(have, need, passed, pending):
@@ -148,12 +165,12 @@ def test_there_must_be_room_for_the_new_pods(have, need, passed, pending):
 
 
 def test_what_is_short_is_told_in_mebibytes():
-    gate = headroom_gate(Room(GIB, 50 * GIB), Room(2 * GIB, GIB))
+    gate = headroom_gate(Headroom(GIB, 50 * GIB), Headroom(2 * GIB, GIB))
     assert gate.reason == "memory: needs 2,048 MiB, 1,024 MiB are free"
 
 
 def test_room_that_suffices_is_told_with_its_numbers():
-    gate = headroom_gate(Room(8.9 * GIB, 40 * GIB), Room(2 * GIB, GIB))
+    gate = headroom_gate(Headroom(8.9 * GIB, 40 * GIB), Headroom(2 * GIB, GIB))
     assert gate.reason == "memory 9,114 MiB and disk 40,960 MiB free suffice"
 
 
@@ -161,14 +178,16 @@ def test_room_that_suffices_is_told_with_its_numbers():
     ("have", "reason"),
     [
         pytest.param(
-            Room(4 * GIB, 4 * GIB), "memory 4,096 MiB and disk 4,096 MiB free suffice (a; b)", id="enough"
+            Headroom(4 * GIB, 4 * GIB), "memory 4,096 MiB and disk 4,096 MiB free suffice (a; b)", id="enough"
         ),
-        pytest.param(Room(4 * GIB, GIB), "disk: needs 2,048 MiB, 1,024 MiB are free (a; b)", id="too little"),
-        pytest.param(Room(None, GIB * 4), "memory could not be measured", id="not measured"),
+        pytest.param(
+            Headroom(4 * GIB, GIB), "disk: needs 2,048 MiB, 1,024 MiB are free (a; b)", id="too little"
+        ),
+        pytest.param(Headroom(None, GIB * 4), "memory could not be measured", id="not measured"),
     ],
 )
 def test_how_the_room_was_found_out_stands_behind_what_was_found(have, reason):
-    assert headroom_gate(have, Room(GIB, 2 * GIB), notes=("a", "b")).reason == reason
+    assert headroom_gate(have, Headroom(GIB, 2 * GIB), notes=("a", "b")).reason == reason
 
 
 # Order
@@ -186,16 +205,16 @@ def test_a_deploy_has_one_name_whatever_announced_it():
     ("state", "action"), [(None, "process"), ("done", "drop"), ("failed", "resume"), ("running", "resume")]
 )
 def test_a_redelivery_resumes_what_was_not_completed(state, action):
-    assert delivery_action(state).action == action
+    assert decide_delivery(state).action == action
 
 
 def test_of_two_merges_the_later_goes_and_brings_the_earlier_along():
     noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
     first, second = QueuedDeploy("a" * 40, 7, noon), QueuedDeploy("b" * 40, 6, noon + timedelta(seconds=1))
     for waiting in ([first, second], [second, first], [second, first, second]):
-        turn = next_turn(waiting)
+        turn = select_next_deploy(waiting)
         assert (turn.now, turn.superseded) == (second, (first,))
-    assert next_turn([]).now is None
+    assert select_next_deploy([]).now is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +222,7 @@ def test_of_two_merges_the_later_goes_and_brings_the_earlier_along():
     [("ahead", "go"), ("identical", "done"), ("behind", "superseded"), ("diverged", "refused")],
 )
 def test_where_a_commit_stands_to_what_is_deployed(relation, action):
-    assert position(relation, deployed="a" * 40, wanted="b" * 40).action == action
+    assert compare_to_deployed(relation, deployed="a" * 40, target="b" * 40).action == action
 
 
 @pytest.mark.parametrize(
@@ -211,11 +230,11 @@ def test_where_a_commit_stands_to_what_is_deployed(relation, action):
     [("ahead", "go"), ("identical", "go"), ("behind", "refused"), ("diverged", "refused")],
 )
 def test_a_commit_must_still_be_on_its_branch(relation, action):
-    assert on_branch(relation, branch="main", wanted="b" * 40).action == action
+    assert check_on_branch(relation, branch="main", target="b" * 40).action == action
 
 
 def test_an_unknown_relation_is_no_answer():
     with pytest.raises(ValueError, match="sideways"):
-        position("sideways", deployed="a", wanted="b")
+        compare_to_deployed("sideways", deployed="a", target="b")
     with pytest.raises(ValueError, match="sideways"):
-        on_branch("sideways", branch="main", wanted="b")
+        check_on_branch("sideways", branch="main", target="b")

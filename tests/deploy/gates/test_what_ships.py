@@ -61,7 +61,7 @@ def test_what_was_pushed_past_pull_requests_does_not_ship_with_the_next_merge(wo
     world.work()
     assert world.record(good).state is DeployState.FAILED
     (line,) = closed(world, good)
-    assert line.startswith(f"history: {direct[:7]} came into main otherwise")
+    assert line.startswith(f"history: {direct[:7]} came into main without the merge")
     assert f"groundcrew deploy override {good} --gate history" in line
     assert not is_evil(world)
 
@@ -238,7 +238,7 @@ def test_a_history_that_was_rewritten_needs_two_people(world, files, gone) -> No
     _, sha = world.merge(values(files, "two.example.org"))
     world.work()
     line = next(one for one in closed(world, sha) if one.startswith("order"))
-    assert line.startswith(f"order: {deployed[:7]}, which is deployed, is gone or has nothing in common")
+    assert line.startswith(f"order: {deployed[:7]}, which is deployed, no longer exists or shares no history")
     assert f"let two people override it: groundcrew deploy override {sha} --gate order" in line
 
 

@@ -231,7 +231,7 @@ def test_a_revision_that_somebody_made_meanwhile_is_not_taken_for_ones_own(world
     world.deployed_first()
     _, sha = world.merge(files("8.3.0"))
     world.work(most=1)
-    package = deploy.preview_deploy(world.deps(), sha, "production").found.chart.package
+    package = deploy.preview_deploy(world.deps(), sha, "production").results.chart.chart.package
     world.releases.upgrade_install(
         package, timeout=MINUTE, rollback_on_failure=False, on_progress=lambda _line: None
     )
@@ -269,7 +269,7 @@ def test_an_environments_timer_may_take_longer_than_checks_may(world, files) -> 
 
 
 def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> None:
-    from shared.deploy.gates import evaluate as gating
+    from shared.deploy.gates import evaluate
     from shared.records.approvals import Approvals
 
     world.deployed_first()
@@ -277,10 +277,10 @@ def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> N
     world.work()
     assert world.record(sha).state is DeployState.FAILED
     approvals = Approvals(world.state, world.clock)
-    gates = deploy.preview_deploy(world.deps(), sha, "production").found.report.gates
+    gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == "approvals"]
-    arguments = gating.override(sha, "production", gate)
-    asked = approvals.request(gating.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
+    arguments = evaluate.override_arguments(sha, "production", gate)
+    asked = approvals.request(evaluate.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     deploy.request_deploy(world.deps(), sha, "production")
     world.work()
     assert world.record(sha).state is DeployState.FAILED, "asking is not enough"
@@ -294,16 +294,16 @@ def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> N
 
 
 def test_no_override_starts_an_older_version(world, files) -> None:
-    from shared.deploy.gates import evaluate as gating
+    from shared.deploy.gates import evaluate
     from shared.records.approvals import Approvals
 
     world.deployed_first("8.3.0")
     _, sha = world.merge(files("8.2.0"))
     approvals = Approvals(world.state, world.clock)
-    gates = deploy.preview_deploy(world.deps(), sha, "production").found.report.gates
+    gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == "version"]
-    arguments = gating.override(sha, "production", gate)
-    asked = approvals.request(gating.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
+    arguments = evaluate.override_arguments(sha, "production", gate)
+    asked = approvals.request(evaluate.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")
     world.work()
     assert world.record(sha).state is DeployState.FAILED

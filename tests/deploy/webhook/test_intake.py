@@ -27,8 +27,8 @@ def queues() -> MemoryQueues:
 
 
 @pytest.fixture
-def door(queues: MemoryQueues) -> intake.Intake:
-    return intake.Intake((SECRET, OLDER), TARGETS, intake.committing(queues))
+def door(queues: MemoryQueues) -> intake.WebhookIntake:
+    return intake.WebhookIntake((SECRET, OLDER), TARGETS, intake.make_group_commit(queues))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,9 @@ def merged() -> dict:
     return webhooks.pull_request(repository, pull, "https://github.example")
 
 
-def knock(door: intake.Intake, event: str, payload: dict, secret: str = SECRET, **more) -> intake.Answer:
+def knock(
+    door: intake.WebhookIntake, event: str, payload: dict, secret: str = SECRET, **more
+) -> intake.WebhookAnswer:
     body = webhooks.encode(payload)
     headers = {**webhooks.headers(event, body, secret), **more}
     return asyncio.run(intake.receive_delivery(door, headers, body))
@@ -60,7 +62,7 @@ def test_a_merge_signed_with_either_secret_is_put_on_the_queue(door, queues, mer
 
 def test_without_a_secret_the_door_is_closed_to_everybody(queues, merged) -> None:
     for secrets in ((), ("",)):
-        door = intake.Intake(secrets, TARGETS, intake.committing(queues))
+        door = intake.WebhookIntake(secrets, TARGETS, intake.make_group_commit(queues))
         for signed in (SECRET, ""):
             assert knock(door, "pull_request", merged, signed).status == 503
     assert queues.length(intake.QUEUE) == 0
@@ -115,7 +117,7 @@ def test_a_queue_that_takes_nothing_is_told_as_a_failure(merged) -> None:
     def refuse(_items) -> None:
         raise Unavailable("the queue does not answer")
 
-    door = intake.Intake((SECRET,), TARGETS, GroupCommit(refuse))
+    door = intake.WebhookIntake((SECRET,), TARGETS, GroupCommit(refuse))
     assert knock(door, "pull_request", merged).status == 503
 
 
@@ -149,10 +151,12 @@ def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(door, queues, merged)
                 del headers["X-Hub-Signature-256"]
             case 5:  # noise
                 fuzzed = dice.randbytes(dice.randrange(300))
-        verdict = intake.judge(door, headers, fuzzed)
+        verdict = intake.evaluate_delivery(door, headers, fuzzed)
         assert not isinstance(verdict, Accept), number
         assert 400 <= verdict.status < 500, (number, verdict)
-    assert isinstance(intake.judge(door, good, body), Accept), "the fuzz must start from what is accepted"
+    assert isinstance(intake.evaluate_delivery(door, good, body), Accept), (
+        "the fuzz must start from what is accepted"
+    )
     assert queues.length(intake.QUEUE) == 0
 
 
@@ -209,8 +213,8 @@ def test_requests_that_are_put_together_fit_whatever_their_length(queues) -> Non
     longest = Accept("a" * 39 + "/" + "b" * 100, "0" * 64, "\u00e4" * 128, 10**9, "d" * 64)
 
     async def crowd() -> None:
-        commit = intake.committing(queues)
-        await asyncio.gather(*(commit.put(intake.message(longest)) for _ in range(200)))
+        commit = intake.make_group_commit(queues)
+        await asyncio.gather(*(commit.put(intake.build_message(longest)) for _ in range(200)))
 
     asyncio.run(crowd())
     found = 0

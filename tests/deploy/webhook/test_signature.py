@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from local.github import Repository, webhooks
-from shared.deploy.webhook.event import Accept, DeployTarget, Ignore, Reject, receive
-from shared.deploy.webhook.signature import MAX_BODY_BYTES, header, verify_signature
+from shared.deploy.webhook.event import Accept, DeployTarget, Ignore, Reject, read_delivery
+from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header, verify_signature
 
 SECRET = "correct horse battery staple"
 TARGETS = (
@@ -56,7 +56,7 @@ def changed(payload: dict[str, Any], path: str, value: object) -> dict[str, Any]
 
 def asked(payload: object, event: str = "pull_request", *, secret: str = SECRET, delivery: str = "d-1"):
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return receive(body, webhooks.headers(event, body, secret, delivery), [SECRET], TARGETS)
+    return read_delivery(body, webhooks.headers(event, body, secret, delivery), [SECRET], TARGETS)
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -107,8 +107,8 @@ def test_a_malformed_signature_is_refused(given):
 
 
 def test_headers_are_found_whatever_their_case():
-    assert header({"x-github-EVENT": "ping"}, "X-GitHub-Event") == "ping"
-    assert header({}, "X-GitHub-Event") is None
+    assert find_header({"x-github-EVENT": "ping"}, "X-GitHub-Event") == "ping"
+    assert find_header({}, "X-GitHub-Event") is None
 
 
 def test_a_merge_is_accepted_with_the_merge_commit_and_not_the_head():
@@ -216,7 +216,7 @@ def test_a_signed_body_that_is_no_event_is_rejected_and_never_raises(body):
 
 def test_the_size_is_judged_before_the_signature():
     body = b"x" * (MAX_BODY_BYTES + 1)
-    answer = receive(body, webhooks.headers("ping", body, SECRET), [SECRET], TARGETS)
+    answer = read_delivery(body, webhooks.headers("ping", body, SECRET), [SECRET], TARGETS)
     assert isinstance(answer, Reject)
     assert answer.status == 413
 
@@ -233,11 +233,11 @@ def test_none_of_ten_thousand_mutated_deliveries_is_accepted():
     dice, payload = random.Random(20260101), merge()
     body = webhooks.encode(payload)
     sent = webhooks.headers("pull_request", body, SECRET, "d-1")
-    assert isinstance(receive(body, sent, [SECRET], TARGETS), Accept)
+    assert isinstance(read_delivery(body, sent, [SECRET], TARGETS), Accept)
     started, accepted = time.monotonic(), []
     for number in range(MUTATIONS):
         forged_body, forged = _mutated(dice, body, sent)
-        answer = receive(forged_body, forged, [SECRET], TARGETS)
+        answer = read_delivery(forged_body, forged, [SECRET], TARGETS)
         if isinstance(answer, Accept):
             accepted.append((number, answer))
     assert accepted == []

@@ -16,14 +16,14 @@ from local.kubernetes import KubernetesServer
 from local.kubernetes.registry import Write
 from shared.adapters.helm import HelmReleases, connect
 from shared.adapters.kubernetes import connect as connect_cluster
-from shared.deploy.chart.secret_scan import manifest_secrets
-from shared.deploy.diff.drift import drift
-from shared.deploy.diff.manifests import diff
+from shared.deploy.chart.secret_scan import find_manifest_secrets
+from shared.deploy.diff.drift import find_drift
+from shared.deploy.diff.manifests import diff_manifests
 from shared.deploy.ports.releases import ChartPackage
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
 from shared.kubernetes.ports import Cluster
-from shared.kubernetes.workloads import unhealthy
+from shared.kubernetes.workloads import describe_unhealthy
 
 NAMESPACE = "rocketchat"
 PATIENCE = timedelta(seconds=30)
@@ -69,7 +69,7 @@ def test_all_of_it_comes_up_and_nothing_has_drifted(releases, cluster):
     done = upgrade(releases, package(microservices={"enabled": True}, **options))
     assert done.succeeded, done.reason
     workloads = cluster.workloads()
-    assert unhealthy(workloads, cluster.pods()) == []
+    assert describe_unhealthy(workloads, cluster.pods()) == []
     names = sorted(one.name.removeprefix("rocketchat-") for one in workloads if one.kind == "Deployment")
     assert names == MICROSERVICES
     assert [one.name for one in workloads if one.kind == "StatefulSet"] == [
@@ -78,16 +78,16 @@ def test_all_of_it_comes_up_and_nothing_has_drifted(releases, cluster):
     ]
     assert {one.name for one in cluster.claims()} == {"rocketchat-rocketchat", "data-rocketchat-mongodb-0"}
     manifests = releases.manifests()
-    assert drift(manifests, cluster.live(manifests), namespace=NAMESPACE) == []
+    assert find_drift(manifests, cluster.live(manifests), namespace=NAMESPACE) == []
 
 
 def test_a_new_version_is_one_line_of_the_plan_for_each_image_and_shows_no_secret(releases):
     old = releases.template(package("8.2.0"), kube_version="1.31")
     new = releases.template(package("8.3.0"), kube_version="1.31")
-    text = diff(old, new, namespace=NAMESPACE).text()
+    text = diff_manifests(old, new, namespace=NAMESPACE).text()
     assert ':8.2.0" -> "registry.rocket.chat/rocketchat/rocket.chat:8.3.0"' in text
     assert "hunter22" not in text
-    assert manifest_secrets(new) == []
+    assert find_manifest_secrets(new) == []
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["with a way back", "without"])
@@ -125,7 +125,7 @@ def test_a_change_by_hand_is_drift_and_the_hand_is_named(releases, cluster, serv
         resource, NAMESPACE, "rocketchat-rocketchat", scaled, Write("kubectl-edit", "Strict")
     )
     manifests = releases.manifests()
-    (found,) = drift(manifests, cluster.live(manifests), namespace=NAMESPACE)
+    (found,) = find_drift(manifests, cluster.live(manifests), namespace=NAMESPACE)
     assert (found.path, found.deployed, found.live, found.manager) == (
         "spec.replicas",
         "1",
