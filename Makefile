@@ -1,7 +1,8 @@
 # Everything a newcomer needs: `make demo`, `make test`. Installs into .venv, node_modules and .local only.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-# The newest Python that runs here and that the worker library and MongoDB's stand-in have wheels for.
+# The newest Python from 3.11 to 3.13 that runs here and can make a virtual environment: 3.11 is the oldest that the
+# code is written for (Debian 12's own is enough), 3.13 the newest that MongoDB's stand-in has wheels for.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
@@ -16,16 +17,20 @@ help: ## This list
 
 .venv/.ready: requirements-bootstrap.txt requirements-dev.txt requirements-worker.txt
 	@test -n "$(PYTHON)" || { echo "missing: Python 3.11 to 3.13 with venv (Debian: apt-get install python3 python3-venv)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || { echo "creating .venv with $$($(PYTHON) -V)"; $(PYTHON) -m venv .venv; }
+	@echo "installing uv (1 of 3)"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt \
-		|| { echo "uv could not install; trying pip"; $(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt; }
+	@echo "installing Python packages (2 of 3)"
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements-dev.txt \
+		|| { echo "uv failed; installing with pip"; $(BIN)/python -m pip install --require-hashes -r requirements-dev.txt; }
+	@echo "installing Microsoft's worker library (3 of 3)"
 	@$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python --require-hashes -r requirements-worker.txt
 	@touch $@
 
 node_modules/.ready: package-lock.json
 	@command -v npm >/dev/null || { echo "missing: Node 20 or newer with npm (Debian: apt-get install nodejs npm)"; exit 1; }
-	@npm ci --silent
+	@echo "installing Azurite from npm"
+	@npm ci --no-audit --no-fund
 	@touch $@
 
 setup: .venv/.ready node_modules/.ready ## Install what the project needs into .venv and node_modules

@@ -30,7 +30,7 @@ from local.azure_rm.fleet import SUBSCRIPTION, Fleet
 from local.azure_rm.replies import ArmError, Json, Reply
 from local.azure_rm.vm_actions import Guest
 from local.azure_rm.world import World
-from local.server import Served
+from local.server import Served, abort_connection
 
 _MAX_BODY_BYTES = 1 << 20
 
@@ -188,7 +188,7 @@ class AzureServer(Fleet):
         self.log.append(Logged(call.method, call.path, call.query, call.body, 0 if lost else reply.status))
         self._wake.set()
         if lost and request.transport is not None:
-            request.transport.abort()
+            abort_connection(request.transport)
         return _response(reply)
 
     def _reply(self, call: Call, authorization: str, *, valid_json: bool) -> Reply:

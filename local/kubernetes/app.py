@@ -23,6 +23,7 @@ from local.kubernetes.handlers import Answer, Call, dispatch
 from local.kubernetes.requests import Request, Target, parse
 from local.kubernetes.resources import Resource
 from local.kubernetes.watch import Signal, Watch
+from local.server import abort_connection
 
 # What the API server itself takes: 3 MiB.
 _MOST_BYTES = 3 << 20
@@ -58,7 +59,7 @@ class Api:
     async def _drop(self, _: web.Application) -> None:
         """Cut all connections off, as a server that goes down does."""
         for transport in list(self._open):
-            transport.abort()
+            abort_connection(transport)
         for _round in range(10):
             await asyncio.sleep(0)  # the event loop closes them on its next rounds, before it ends
 

@@ -667,7 +667,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from shared.adapters.helm import connect
-from shared.ports_deploy import ChartPackage
+from shared.deploy.ports.releases import ChartPackage
 from shared.kernel.secret import Secret
 
 kubeconfig, namespace, helm, folder = sys.argv[1:]
