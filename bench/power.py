@@ -20,8 +20,9 @@ from shared.policy import days_off, parse_policy
 from shared.power.attempts import Act, Attempt, append_attempt, reconcile_history
 from shared.power.decide import decide_power
 from shared.power.model import PowerStatus, Situation, schedule_for
+from shared.snapshots.deps import SnapshotDeps
 from shared.snapshots.freeze import Freezer
-from shared.snapshots.job import SnapshotDeps, preview_cycle
+from shared.snapshots.job import preview_cycle
 
 TICKS, TICK = 105_120, timedelta(minutes=5)
 SNAPSHOTS, DISKS = 100_000, 250

@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.sdk import Retries, identity, quiet_logs, translated, well_formed
+from shared.azure.sdk import Retries, hide_bad_settings, identity, quiet_sdk_logs, translate_sdk_errors
 from shared.kernel.errors import AlreadyExists, NotFound, UsageError
 from shared.kernel.storage_limits import check_message
 
@@ -24,8 +24,8 @@ def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES)
         raise UsageError(
             "the SAS is for a container", hint="Queues need a SAS for the account, or an identity."
         )
-    quiet_logs()
-    with well_formed():
+    quiet_sdk_logs()
+    with hide_bad_settings():
         return AzureQueues(_service(account, retries.options()))
 
 
@@ -63,20 +63,20 @@ class AzureQueues:
     def length(self, queue: str) -> int:
         """About how many messages wait, visible or not; 0 if there is no such queue."""
         try:
-            with translated(f"queue {queue}"):
+            with translate_sdk_errors(f"queue {queue}"):
                 return int(self._client(queue).get_queue_properties().approximate_message_count or 0)
         except NotFound:
             return 0
 
     def _send(self, queue: str, body: str, delay: timedelta) -> None:
-        with translated(f"queue {queue}"):
+        with translate_sdk_errors(f"queue {queue}"):
             self._client(queue).send_message(
                 body, visibility_timeout=math.ceil(delay.total_seconds()), time_to_live=-1
             )
 
     def _create(self, queue: str) -> None:
         try:
-            with translated(f"queue {queue}"):
+            with translate_sdk_errors(f"queue {queue}"):
                 self._client(queue).create_queue()
         except AlreadyExists:
             return

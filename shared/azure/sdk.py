@@ -73,7 +73,7 @@ def identity(client_id: str = "") -> TokenCredential:
     return DefaultAzureCredential(managed_identity_client_id=client_id or None)
 
 
-def quiet_logs() -> None:
+def quiet_sdk_logs() -> None:
     """Keep the SDKs from logging every request; an operator who sets another level keeps it."""
     logger = logging.getLogger("azure")
     if logger.level == logging.NOTSET:
@@ -81,7 +81,7 @@ def quiet_logs() -> None:
 
 
 @contextmanager
-def well_formed() -> Iterator[None]:
+def hide_bad_settings() -> Iterator[None]:
     """Turns what the SDK says of settings it cannot read into a `UsageError`, without quoting them."""
     try:
         yield
@@ -93,7 +93,7 @@ def well_formed() -> Iterator[None]:
 
 
 @contextmanager
-def translated(message: str) -> Iterator[None]:
+def translate_sdk_errors(message: str) -> Iterator[None]:
     """Turns what the SDK raises within into one of `shared.errors`, about `message`."""
     from azure.core.exceptions import AzureError, DeserializationError
 
@@ -102,16 +102,16 @@ def translated(message: str) -> Iterator[None]:
     # OSError: a read timeout within a body comes as the bare exception of `requests`, which is one.
     except (AzureError, DeserializationError, OSError) as error:
         # A connection error's text has the URL in it, and with a SAS the signature.
-        raise translate(error, message) from (None if "sig=" in _texts(error) else error)
+        raise to_groundcrew_error(error, message) from (None if "sig=" in _all_texts(error) else error)
 
 
-def translate(error: Exception, message: str) -> GroundcrewError:
+def to_groundcrew_error(error: Exception, message: str) -> GroundcrewError:
     """The one of our errors that says the same; what is no answer of the service is `Unavailable`.
 
     Codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
     """
-    status, code = _status(error), _code(error)
-    value = code or (f"HTTP {status}" if status else _root(error))
+    status, code = _status_code(error), _error_code(error)
+    value = code or (f"HTTP {status}" if status else _root_cause_name(error))
     # Not exported by the SDKs, so it is known by its name only: the key is no base64.
     if type(error).__name__ == "AzureSigningError":
         return Refused(
@@ -122,18 +122,18 @@ def translate(error: Exception, message: str) -> GroundcrewError:
     if code.startswith("Lease") and status in (409, 412):
         return Locked(f"{message} is leased", value=value, hint="Somebody else is at it; try again later.")
     if status == 404:
-        return _not_found(message, value)
+        return _missing_error(message, value)
     # The SDK raises for a queue that somebody made a moment ago, though the service answers with 204.
     if status == 409 or code in _EXISTS:
-        return _collision(message, code, value)
+        return _conflict_error(message, code, value)
     if status in (412, 416):
         return Conflict(f"{message} has changed", value=value, hint="Read it again and decide anew.")
     if status is not None and 400 <= status < 500 and status not in (408, 429):
         return UsageError(f"the storage service does not take the request for {message}", value=value)
-    return Unavailable(f"cannot reach {message}", value=value, hint=_away(error))
+    return Unavailable(f"cannot reach {message}", value=value, hint=_unreachable_hint(error))
 
 
-def _away(error: Exception) -> str:
+def _unreachable_hint(error: Exception) -> str:
     from azure.core.exceptions import ClientAuthenticationError
 
     if isinstance(error, ClientAuthenticationError):
@@ -142,7 +142,7 @@ def _away(error: Exception) -> str:
     return "Is the storage account up, and does its firewall let us through?"
 
 
-def _not_found(message: str, value: str) -> NotFound:
+def _missing_error(message: str, value: str) -> NotFound:
     if value in ("ContainerNotFound", "QueueNotFound"):
         return NotFound(
             f"no place for {message}", value=value, hint="Apply the Terraform, or correct the setting."
@@ -150,7 +150,7 @@ def _not_found(message: str, value: str) -> NotFound:
     return NotFound(f"there is no {message}", value=value)
 
 
-def _collision(message: str, code: str, value: str) -> GroundcrewError:
+def _conflict_error(message: str, code: str, value: str) -> GroundcrewError:
     if code in _EXISTS:
         return AlreadyExists(f"there is already {message}")
     if code in _PASSING:
@@ -160,19 +160,19 @@ def _collision(message: str, code: str, value: str) -> GroundcrewError:
     )
 
 
-def _status(error: Exception) -> int | None:
+def _status_code(error: Exception) -> int | None:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     # 2xx: the service did its part and the body got lost or was not what it should be.
     return status if isinstance(status, int) and status >= 300 else None
 
 
-def _code(error: Exception) -> str:
+def _error_code(error: Exception) -> str:
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or "")
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def _cause_chain(error: BaseException) -> list[BaseException]:
     """The error and what it came from, as far as the links go."""
     found: list[BaseException] = []
     following: BaseException | None = error
@@ -185,10 +185,10 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _texts(error: BaseException) -> str:
-    return "\n".join(str(each) for each in _chain(error))
+def _all_texts(error: BaseException) -> str:
+    return "\n".join(str(each) for each in _cause_chain(error))
 
 
-def _root(error: BaseException) -> str:
+def _root_cause_name(error: BaseException) -> str:
     """The name of the innermost exception: it says refused, timed out or reset, and has no URL in it."""
-    return type(_chain(error)[-1]).__name__
+    return type(_cause_chain(error)[-1]).__name__

@@ -15,20 +15,19 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from shared.cloud.disk_meters import SNAPSHOTS, disk_meter_name
-from shared.cloud.disks import Disk, Disks, Snapshot
+from shared.cloud.disks import Disk, Snapshot
 from shared.cloud.machines import Machine
-from shared.cloud.prices import Addresses, PriceKind
 from shared.cloud.prices import Price as ListPrice
-from shared.cloud.prices import Prices as PriceList
-from shared.cost import decide as core
+from shared.cloud.prices import PriceKind
+from shared.cost.decide import compute_report
+from shared.cost.deps import CostDeps
 from shared.cost.model import Commitment, CostReport, FixedCost, MachineUse, PriceBook, UnitPrice, UsageSpan
-from shared.cost.price_cache import PriceCache
 from shared.cost.render import render_report
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Unavailable
-from shared.notifications.ports import Notice, Notifier, Severity
+from shared.notifications.ports import Notice, Severity
 from shared.power.forecast import scheduled_up_time
-from shared.power.inventory import Inventory, Target
+from shared.power.inventory import Target
 from shared.power.model import schedule_for
 from shared.power.override_store import for_machine
 from shared.power.usage_ledger import UsageLedger
@@ -40,23 +39,6 @@ _KINDS: dict[PriceKind, Literal["reservation", "savings plan"]] = {
     PriceKind.RESERVATION: "reservation",
     PriceKind.SAVINGS_PLAN: "savings plan",
 }
-
-
-@dataclass(frozen=True)
-class CostDeps:
-    """What the report needs; `cache` is the one behind `prices`."""
-
-    inventory: Inventory
-    disks: Disks
-    addresses: Addresses
-    prices: PriceList
-    cache: PriceCache
-    notifications: Notifier
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """Where weeks and months begin."""
-        return ZoneInfo(self.inventory.policy.timezone)
 
 
 @dataclass
@@ -101,7 +83,7 @@ def build_report(job: CostDeps, since: datetime, until: datetime) -> CostReportR
     fixed_costs = _fixed_costs(job, notes)
     sizes = {size for use in uses for size in (use.size, *use.alternatives)}
     prices = _load_prices(job, sorted(sizes), notes)
-    report = core.compute_report(uses, fixed_costs, prices, job.inventory.policy.cost, since, until, began)
+    report = compute_report(uses, fixed_costs, prices, job.inventory.policy.cost, since, until, began)
     return CostReportResult(report, notes)
 
 

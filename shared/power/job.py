@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 from shared.kernel.errors import GroundcrewError, Locked, NotFound
 from shared.power import notices
 from shared.power.attempts import Act
+from shared.power.deps import PowerDeps
 from shared.power.inventory import ObservedMachine, Target, machine_key, skipped_backup_due
 from shared.power.model import PowerStatus
 from shared.power.override_store import ALL_MACHINES
 from shared.power.overrides import Override, parse_override
 from shared.power.reconcile import (
     MachineReconciler,
-    PowerDeps,
     TickResult,
     build_result,
     is_woken_for_backup,

@@ -54,23 +54,18 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class PowerDecision:
-    """What to do now, for which wish, and why; the reasons feed dry run, log and chat alike.
-
-    `desired_up` is what should be, `next_change` when that changes by calendar and orders, `not_before` when
-    waiting ends at the earliest, `stop_at` the moment a warning announces, `backup_first` that a backup
-    should run before the machine stops, `alarm` that somebody should look.
-    """
+    """What to do now, and why. The reasons are what dry run, log and chat show."""
 
     act: Act
-    id: str
+    id: str  # the desired state and since when, such as "up@2026-03-02T06:00:00Z"; attempts are counted by it
     desired_up: bool
     reasons: tuple[str, ...]
-    next_change: datetime | None = None
-    not_before: datetime | None = None
-    stop_at: datetime | None = None
-    backup_first: bool = False
-    alarm: bool = False
-    alternatives: tuple[str, ...] = ()
+    next_change: datetime | None = None  # when schedule and orders next ask for the opposite
+    not_before: datetime | None = None  # when waiting ends at the earliest
+    stop_at: datetime | None = None  # the time that a warning announces
+    backup_first: bool = False  # a backup is to run before the machine stops
+    alarm: bool = False  # a person should look
+    alternatives: tuple[str, ...] = ()  # sizes to name when Azure has no capacity
 
     def __str__(self) -> str:
         return f"{self.act}: {'; '.join(self.reasons)}"

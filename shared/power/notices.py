@@ -63,22 +63,22 @@ def skipped_notice(machine: str, text: str) -> Notice:
     )
 
 
-def started_notice(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
+def started_notice(machine: str, started: datetime, took: timedelta, message: str) -> Notice:
     """That it is up, and the time it took."""
     return Notice(
         Severity.INFO,
         f"{machine} is up after {format_duration(took)}",
-        f"{found}.",
+        f"{message}.",
         key=f"power/{machine}/{started.isoformat()}/healthy",
     )
 
 
-def unhealthy_notice(machine: str, started: datetime, took: timedelta, found: str) -> Notice:
+def unhealthy_notice(machine: str, started: datetime, took: timedelta, message: str) -> Notice:
     """That it runs and the server on it does not become well."""
     return Notice(
         Severity.CRITICAL,
         f"{machine} is running, but its server is not healthy after {format_duration(took)}",
-        f"{found}.",
+        f"{message}.",
         "Look at `microk8s status` and `microk8s kubectl get pods -A` on the machine.",
         key=f"power/{machine}/{started.isoformat()}/unwell",
         again=True,

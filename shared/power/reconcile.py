@@ -7,19 +7,19 @@ that knows. Before a stop the guest's services are stopped; after a start the se
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.cloud.machines import Machines
-from shared.health.ports import Probe
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.ports import Lease
-from shared.notifications.ports import Notice, Notifier
+from shared.notifications.ports import Notice
 from shared.power import notices
 from shared.power.attempts import NO_CAPACITY, Act, Attempt, append_attempt, last_attempt
-from shared.power.inventory import Inventory, ObservedMachine
+from shared.power.deps import PowerDeps
+from shared.power.inventory import ObservedMachine
 from shared.power.model import PowerDecision, PowerStatus
 from shared.power.records import PowerRecord
 from shared.records.audit import AuditTrail
@@ -30,22 +30,6 @@ STOP_GUEST = 'PATH="$PATH:/snap/bin"; command -v microk8s >/dev/null || exit 0; 
 START_GUEST = 'PATH="$PATH:/snap/bin"; command -v microk8s >/dev/null || exit 0; microk8s start'
 HEALTH_TIMEOUT = timedelta(minutes=20)
 _THROTTLED = ("TooManyRequests", "OperationNotAllowed")
-
-
-@dataclass(frozen=True)
-class PowerDeps:
-    """What power needs. `begin_backup` begins a nightly set if one is due, and says what it did."""
-
-    inventory: Inventory
-    guests: Machines | None  # for scripts inside virtual machines
-    notifications: Notifier
-    probes: Sequence[Probe] = ()
-    begin_backup: Callable[[], str] | None = None
-
-    @property
-    def now(self) -> datetime:
-        """The present."""
-        return self.inventory.clock.now()
 
 
 @dataclass(frozen=True, slots=True)

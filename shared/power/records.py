@@ -16,15 +16,11 @@ from shared.power.attempts import Act, Attempt
 
 @dataclass(frozen=True, slots=True)
 class PowerRecord:
-    """The attempts, oldest first, and what is not over yet.
+    """What was done about one machine, as stored in `power/machines/<machine>.json`."""
 
-    `started` is when a start was asked for that has not led to a healthy server yet, `quiesced` when the
-    guest's services were stopped ahead of a deallocation that has not shown yet.
-    """
-
-    history: tuple[Attempt, ...] = ()
-    started: datetime | None = None
-    quiesced: datetime | None = None
+    history: tuple[Attempt, ...] = ()  # oldest first, the newest 30
+    started: datetime | None = None  # a start was requested then; the server is not healthy yet
+    quiesced: datetime | None = None  # the guest's services were stopped then; not deallocated yet
 
 
 class PowerRecords:

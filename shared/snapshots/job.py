@@ -1,7 +1,7 @@
 """Snapshots of disks: taken when due, tagged, pruned by the retention core, every decision with its reason.
 
-Level-triggered: a disk gets one when its newest good one is too old, however many runs were missed. What is
-removed is looked at once more right before, so that a `keep-until` that somebody just wrote still counts.
+Level-triggered: a disk gets one when its newest good one is too old, however many runs were missed. Each
+snapshot is read again right before it is removed, so that a `keep-until` written meanwhile still counts.
 """
 
 from __future__ import annotations
@@ -10,27 +10,26 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from shared.cloud.disks import Disk, Disks, Snapshot
-from shared.cloud.machines import PowerSwitch
+from shared.cloud.disks import Disk, Snapshot
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFound
-from shared.kernel.ports import Blobs, Clock
+from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
-from shared.notifications.ports import Notice, Notifier, Severity
+from shared.notifications.ports import Notice, Severity
 from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from shared.retention.decide import Keep, Remove
-from shared.snapshots import decide as core
 from shared.snapshots.check.disks import OWNER, TestDiskReaper
-from shared.snapshots.decide import SnapshotPlan, SnapshotRequest
-from shared.snapshots.freeze import FreezeLock, Freezer
+from shared.snapshots.decide import DiskSnapshot, SnapshotPlan, SnapshotRequest, SourceDisk, plan_snapshots
+from shared.snapshots.deps import SnapshotDeps
+from shared.snapshots.freeze import FreezeLock
 
 if TYPE_CHECKING:
-    from shared.policy import SnapshotPolicy
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +42,6 @@ _HOLD = timedelta(minutes=15)
 _CALL_TIMEOUT = timedelta(seconds=45)
 # So young a snapshot counts as taken with the others.
 _SAME_SET_WITHIN = timedelta(minutes=30)
-
-
-@dataclass(frozen=True)
-class SnapshotDeps:
-    """What the job needs. `machines` says whether the machine a disk belongs to is off."""
-
-    disks: Disks
-    machines: PowerSwitch
-    freezer: Freezer
-    state: Blobs
-    clock: Clock
-    notifications: Notifier
-    policy: SnapshotPolicy
-    zone: tzinfo
 
 
 @dataclass
@@ -81,8 +66,8 @@ def preview_cycle(job: SnapshotDeps) -> SnapshotPlan:
 
 
 def _build_plan(job: SnapshotDeps, disks: Iterable[Disk], existing: Iterable[Snapshot]) -> SnapshotPlan:
-    chosen = (core.SourceDisk(disk.id, disk.name, disk.tags) for disk in disks)
-    return core.plan_snapshots(
+    chosen = (SourceDisk(disk.id, disk.name, disk.tags) for disk in disks)
+    return plan_snapshots(
         chosen, map(_to_disk_snapshot, existing), job.policy, job.clock.now(), zone=job.zone, owner=OWNER
     )
 
@@ -281,8 +266,8 @@ def _send_notice(job: SnapshotDeps, severity: Severity, title: str, text: str, *
         log.warning("snapshots.notification_failed", extra={"title": title, "error": str(error)})
 
 
-def _to_disk_snapshot(snapshot: Snapshot) -> core.DiskSnapshot:
-    return core.DiskSnapshot(
+def _to_disk_snapshot(snapshot: Snapshot) -> DiskSnapshot:
+    return DiskSnapshot(
         snapshot.id,
         snapshot.name,
         snapshot.disk,

@@ -13,14 +13,14 @@ from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.cloud.prices import Prices
-    from shared.cost.job import CostDeps
+    from shared.cost.deps import CostDeps
     from shared.cost.price_cache import PriceCache
 
 
 @cache
 def cost_deps() -> CostDeps:
     """All that the report needs. Raises UsageError with every bad setting."""
-    from shared.cost.job import CostDeps
+    from shared.cost.deps import CostDeps
 
     read = all_or_nothing(
         inventory=inventory,

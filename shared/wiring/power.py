@@ -14,14 +14,14 @@ from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.health.ports import Probe
-    from shared.power.reconcile import PowerDeps
+    from shared.power.deps import PowerDeps
     from shared.power.wake import WakeDeps
 
 
 @cache
 def power_deps() -> PowerDeps:
     """All that power needs. Raises UsageError with every bad setting."""
-    from shared.power.reconcile import PowerDeps
+    from shared.power.deps import PowerDeps
 
     read = all_or_nothing(inventory=inventory, notifications=notifier, probes=health_probes)
     guests = azure.machines() if "vm" in read["inventory"].switches else None

@@ -13,15 +13,15 @@ from shared.wiring.notifications import notifier
 
 if TYPE_CHECKING:
     from shared.mongodb.freeze_port import Freezable
-    from shared.snapshots.check.job import CheckDeps
-    from shared.snapshots.job import SnapshotDeps
+    from shared.snapshots.check.deps import CheckDeps
+    from shared.snapshots.deps import SnapshotDeps
 
 
 @cache
 def snapshot_deps() -> SnapshotDeps:
     """All that the job needs; MongoDB is connected to only if it is to be locked. Raises UsageError."""
+    from shared.snapshots.deps import SnapshotDeps
     from shared.snapshots.freeze import Freezer
-    from shared.snapshots.job import SnapshotDeps
 
     read = all_or_nothing(
         disks=azure.disks, machines=azure.machines, state=state, notifications=notifier, policy=policy
@@ -36,7 +36,7 @@ def snapshot_deps() -> SnapshotDeps:
 @cache
 def check_deps() -> CheckDeps:
     """All that the check of snapshots needs. Raises UsageError."""
-    from shared.snapshots.check.job import CheckDeps
+    from shared.snapshots.check.deps import CheckDeps
     from shared.wiring.cost import list_prices
 
     read = all_or_nothing(disks=azure.disks, prices=list_prices, state=state, notifications=notifier)

@@ -24,7 +24,7 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError
 from azure.storage.blob import StorageErrorCode
 
-from shared.azure.sdk import Retries, quiet_logs, translate, translated
+from shared.azure.sdk import Retries, quiet_sdk_logs, to_groundcrew_error, translate_sdk_errors
 from shared.kernel.errors import (
     AlreadyExists,
     Conflict,
@@ -77,7 +77,7 @@ def answered(status: int, code: str | StorageErrorCode = "") -> HttpResponseErro
 def test_each_answer_has_its_meaning(
     status: int, code: str | StorageErrorCode, kind: type[GroundcrewError]
 ) -> None:
-    error = translate(answered(status, code), "blob backups/a")
+    error = to_groundcrew_error(answered(status, code), "blob backups/a")
     assert type(error) is kind
     assert "blob backups/a" in str(error)
     assert str(getattr(code, "value", code)) in str(error) or kind is AlreadyExists
@@ -102,7 +102,7 @@ def test_each_answer_has_its_meaning(
     ids=lambda error: type(error).__name__,
 )
 def test_what_is_no_answer_is_worth_another_try(error: Exception) -> None:
-    with pytest.raises(Unavailable, match="queue jobs") as caught, translated("queue jobs"):
+    with pytest.raises(Unavailable, match="queue jobs") as caught, translate_sdk_errors("queue jobs"):
         raise error
     assert not caught.value.permanent
     assert caught.value.__cause__ is error
@@ -115,7 +115,7 @@ def test_a_key_that_cannot_sign_is_refused_for_good() -> None:
     with (
         ContainerClient.from_connection_string(account, "backups") as client,
         pytest.raises(Refused, match="cannot sign"),
-        translated("blob backups/a"),
+        translate_sdk_errors("blob backups/a"),
     ):
         client.upload_blob("a", b"")
 
@@ -137,15 +137,15 @@ def test_importing_the_adapters_imports_no_sdk() -> None:
 
 
 def test_a_mistake_of_ours_is_not_taken_for_the_services() -> None:
-    with pytest.raises(KeyError), translated("blob a"):
+    with pytest.raises(KeyError), translate_sdk_errors("blob a"):
         raise KeyError("a")
-    with pytest.raises(Locked), translated("blob a"):
+    with pytest.raises(Locked), translate_sdk_errors("blob a"):
         raise Locked("mine")
 
 
 def test_the_cause_is_left_out_when_it_shows_a_signature() -> None:
     inner = OSError("Max retries exceeded with url: /c/b?sv=1&sig=abc")
-    with pytest.raises(Unavailable) as caught, translated("blob a"):
+    with pytest.raises(Unavailable) as caught, translate_sdk_errors("blob a"):
         raise ServiceRequestError("failed", error=inner)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -167,7 +167,7 @@ def test_the_sdk_logs_warnings_only_unless_an_operator_wants_more(
     azure_logger: logging.Logger, before: int, after: int
 ) -> None:
     azure_logger.setLevel(before)
-    quiet_logs()
+    quiet_sdk_logs()
     assert azure_logger.level == after
 
 

@@ -15,8 +15,8 @@ from local.fakes.faults import FaultPlan, faulty
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.policy import parse_policy
+from shared.snapshots.deps import SnapshotDeps
 from shared.snapshots.freeze import Freezer
-from shared.snapshots.job import SnapshotDeps
 
 TAG = {"groundcrew": "snapshot"}
 POLICY = (

@@ -20,8 +20,9 @@ from shared.backup.sets import MANIFEST, format_set_id
 from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
+from shared.power.deps import PowerDeps
 from shared.power.inventory import Inventory
-from shared.power.reconcile import PowerDeps, TickResult
+from shared.power.reconcile import TickResult
 from shared.power.records import PowerRecord
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.adapters.blobs.container import AzureBlobs
 from shared.adapters.blobs.tuning import Tuning
-from shared.azure.sdk import Retries, identity, quiet_logs, translated, well_formed
+from shared.azure.sdk import Retries, hide_bad_settings, identity, quiet_sdk_logs, translate_sdk_errors
 from shared.kernel.errors import AlreadyExists, UsageError
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ def open_blobs(
 
     Raises `UsageError` if the account's settings are malformed or its SAS is for another container.
     """
-    quiet_logs()
+    quiet_sdk_logs()
     return AzureBlobs(_client(account, container, retries), tuning)
 
 
 def create_container(account: StorageAccount, container: str, *, retries: Retries = _DEFAULT_RETRIES) -> None:
     """Make the container if it is absent, for the embedded stack; elsewhere the Terraform does."""
-    quiet_logs()
+    quiet_sdk_logs()
     client = _client(account, container, retries)
     try:
-        with client, translated(f"container {container}"):
+        with client, translate_sdk_errors(f"container {container}"):
             client.create_container()
     except AlreadyExists:
         return
@@ -60,7 +60,7 @@ def _client(account: StorageAccount, container: str, retries: Retries) -> Contai
             hint=f"Make one for {container}, or for the account.",
         )
     options = retries.options()
-    with well_formed():
+    with hide_bad_settings():
         if account.connection_string:
             return ContainerClient.from_connection_string(account.connection_string, container, **options)
         if account.sas:

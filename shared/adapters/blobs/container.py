@@ -12,7 +12,7 @@ from shared.adapters.blobs.lease import HeldLease
 from shared.adapters.blobs.tuning import Tuning
 from shared.adapters.blobs.upload import BlockUpload
 from shared.adapters.blobs.writes import blob_info, blob_info_of_response, find_own_write, new_write_id
-from shared.azure.sdk import translated
+from shared.azure.sdk import translate_sdk_errors
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound
 from shared.kernel.ports import BlobInfo, BlobUpload, Lease
 from shared.kernel.storage_limits import check_blob_name
@@ -31,7 +31,7 @@ class AzureBlobs:
         """Write once: raises `AlreadyExists` if there is a blob of that name, whatever its content."""
         blob, message, write_id = self._blob(name), self._blob_label(name), new_write_id()
         try:
-            with translated(message):
+            with translate_sdk_errors(message):
                 answer = blob.upload_blob(bytes(data), overwrite=False, metadata=dict(write_id))
         except AlreadyExists:
             try:
@@ -58,7 +58,7 @@ class AzureBlobs:
             {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         )
         try:
-            with translated(message):
+            with translate_sdk_errors(message):
                 answer = blob.upload_blob(bytes(data), overwrite=True, metadata=dict(write_id), **condition)
         except Conflict as conflict:
             try:
@@ -72,7 +72,7 @@ class AzureBlobs:
 
     def read(self, name: str) -> tuple[bytes, str]:
         """The whole content and its etag, for small blobs. Raises `NotFound`."""
-        with translated(self._blob_label(name)):
+        with translate_sdk_errors(self._blob_label(name)):
             answer = self._blob(name).download_blob()
             return answer.readall(), str(answer.properties.etag)
 
@@ -102,7 +102,7 @@ class AzureBlobs:
             )
         )
         while True:
-            with translated(message):
+            with translate_sdk_errors(message):
                 blob = next(items, None)
             if blob is None:
                 return
@@ -111,7 +111,7 @@ class AzureBlobs:
     def delete(self, name: str) -> None:
         """Remove the blob; a blob that is not there is fine. Raises `Locked` if it is leased."""
         try:
-            with translated(self._blob_label(name)):
+            with translate_sdk_errors(self._blob_label(name)):
                 self._blob(name).delete_blob()
         except NotFound as error:
             if error.value == "ContainerNotFound":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.sdk import translated
+from shared.azure.sdk import translate_sdk_errors
 from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Download:
 
     def _fetch(self, position: int) -> bytes:
         try:
-            with translated(self._blob_label):
+            with translate_sdk_errors(self._blob_label):
                 answer = self._blob.download_blob(
                     offset=position, length=self._chunk_bytes, **self._match_condition()
                 )
@@ -93,7 +93,7 @@ class Download:
 
     def _fetch_empty(self) -> bytes:
         """Ask anew without a range, which an empty blob cannot satisfy, to learn whether it is one."""
-        with translated(self._blob_label):
+        with translate_sdk_errors(self._blob_label):
             answer = self._blob.download_blob(**self._match_condition())
         if answer.size:
             raise self._changed_error("it was empty")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from shared.azure.sdk import translated
+from shared.azure.sdk import translate_sdk_errors
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable
 from shared.kernel.storage_limits import lease_seconds
 
@@ -62,7 +62,7 @@ class HeldLease:
         held, self._loss = not self._loss, "released"
         if held and self._lease is not None:
             try:
-                with translated(self._blob_label):
+                with translate_sdk_errors(self._blob_label):
                     self._lease.release()
             except GroundcrewError as failure:
                 # It runs out by itself; the work is done, and must not fail for this.
@@ -88,7 +88,7 @@ class HeldLease:
             return False
         began = self._monotonic()
         try:
-            with translated(self._blob_label):
+            with translate_sdk_errors(self._blob_label):
                 # No retries within: each round is short, and the next comes soon.
                 self._lease.renew(retry_total=0, connection_timeout=self._period, read_timeout=self._period)
         except Unavailable as error:
@@ -109,13 +109,13 @@ class HeldLease:
         # It proposes an id of its own, so that a repeated request after a lost answer finds us as the holder.
         self._lease = BlobLeaseClient(self._blob)
         began = self._monotonic()
-        with translated(self._blob_label):
+        with translate_sdk_errors(self._blob_label):
             self._lease.acquire(lease_duration=self._seconds)
         self._deadline, self._loss = began + self._seconds, ""
 
     def _make_blob(self) -> None:
         try:
-            with translated(self._blob_label):
+            with translate_sdk_errors(self._blob_label):
                 self._blob.upload_blob(b"", overwrite=False)
         except AlreadyExists:
             return

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shared.adapters.blobs.writes import blob_info_of_response, find_own_write, new_write_id
-from shared.azure.sdk import translated
+from shared.azure.sdk import translate_sdk_errors
 from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound, Unavailable, UsageError
 from shared.kernel.ports import BlobInfo
 
@@ -83,7 +83,7 @@ class BlockUpload:
 
         blocks = [BlobBlock(block_id) for block_id in self._ids]
         try:
-            with translated(self._blob_label):
+            with translate_sdk_errors(self._blob_label):
                 answer = self._blob.commit_block_list(
                     blocks, metadata=dict(write_id), match_condition=MatchConditions.IfMissing
                 )
@@ -125,7 +125,7 @@ class BlockUpload:
         self._staging.append(self._pool.submit(self._stage_block, block_id, body))
 
     def _stage_block(self, block_id: str, body: bytes) -> None:
-        with translated(self._blob_label):
+        with translate_sdk_errors(self._blob_label):
             self._blob.stage_block(block_id, body, length=len(body))
 
     def _await_oldest(self) -> None:

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.sdk import translated
+from shared.azure.sdk import translate_sdk_errors
 from shared.kernel.ports import BlobInfo
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def new_write_id() -> dict[str, str]:
 
 def find_own_write(blob: BlobClient, message: str, write_id: dict[str, str]) -> BlobInfo | None:
     """The blob if it carries this id, None if another write made it. Raises `NotFound`, `Unavailable`."""
-    with translated(message):
+    with translate_sdk_errors(message):
         properties = blob.get_blob_properties()
     if (properties.metadata or {}).get(_KEY) != write_id[_KEY]:
         return None

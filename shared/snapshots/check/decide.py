@@ -20,18 +20,18 @@ LIFETIME = timedelta(hours=2)  # after which a disk that was forgotten is remove
 _MINUTE = "%Y-%m-%dT%H:%MZ"
 
 
-def test_disk_name(snapshot_id: str, now: datetime) -> str:
+def check_disk_name(snapshot_id: str, now: datetime) -> str:
     """The name of the disk of a check that begins now."""
     digest = sha256(snapshot_id.lower().encode()).hexdigest()[:8]
     return f"check-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def test_disk_id(snapshot_id: str, name: str) -> str:
+def check_disk_id(snapshot_id: str, name: str) -> str:
     """The id of the disk of that name beside the snapshot, for when no answer told it."""
     return f"{snapshot_id.lower().rpartition('/snapshots/')[0]}/disks/{name.lower()}"
 
 
-def test_disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, str]:
+def check_disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, str]:
     """What the disk carries from its first moment on, so that it can be removed without further knowledge."""
     return {
         OWNER_TAG: owner,

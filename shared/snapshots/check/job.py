@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from shared.cloud.disk_meters import disk_meter_name
-from shared.cloud.disks import Disk, Disks, Snapshot
-from shared.cloud.prices import Prices
+from shared.cloud.disks import Disk, Snapshot
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import (
     AlreadyExists,
@@ -26,12 +25,22 @@ from shared.kernel.errors import (
     Refused,
     UsageError,
 )
-from shared.kernel.ports import Blobs, Clock
+from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
-from shared.notifications.ports import Notice, Notifier, Severity
+from shared.notifications.ports import Notice, Severity
 from shared.records.audit import AuditTrail
 from shared.records.runs import Runs
-from shared.snapshots.check import decide as core
+from shared.snapshots.check.decide import (
+    LIFETIME,
+    SKU,
+    check_disk_id,
+    check_disk_name,
+    check_disk_tags,
+    find_disk_faults,
+    max_cost,
+    snapshot_tags_after,
+)
+from shared.snapshots.check.deps import CheckDeps
 from shared.snapshots.check.disks import OWNER, TestDiskReaper
 from shared.snapshots.decide import OWNER_TAG
 
@@ -41,18 +50,6 @@ JOB = "snapshot_check"
 _LEASE = timedelta(seconds=60)
 _NEXT = "snapshots/next-check.json"
 CHECK_INTERVAL, _RETRY_INTERVAL = timedelta(days=7), timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class CheckDeps:
-    """What the job needs. `timeout` is how long the making of a disk may take."""
-
-    disks: Disks
-    prices: Prices
-    state: Blobs
-    clock: Clock
-    notifications: Notifier
-    timeout: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +63,9 @@ class SnapshotCheck:
     missing: str = ""
 
     def __str__(self) -> str:
-        size, time = self.snapshot.size_gb, core.LIFETIME // timedelta(hours=1)
+        size, time = self.snapshot.size_gb, LIFETIME // timedelta(hours=1)
         price = f"at most {self.most:.4f} {self.currency}" if self.most is not None else self.missing
-        return f"check {self.snapshot.name}: a disk of {size} GB ({core.SKU}) for {time} h at most: {price}"
+        return f"check {self.snapshot.name}: a disk of {size} GB ({SKU}) for {time} h at most: {price}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +168,14 @@ def _is_complete(snapshot: Snapshot) -> bool:
 
 def _price_check(job: CheckDeps, snapshot: Snapshot) -> SnapshotCheck:
     region = snapshot.location
-    meter = disk_meter_name(Disk("", "", "", region, core.SKU, snapshot.size_gb))
+    meter = disk_meter_name(Disk("", "", "", region, SKU, snapshot.size_gb))
     try:
         snapshots = [price for price in job.prices.storage(region) if price.item == meter]
     except GroundcrewError as error:
         return SnapshotCheck(snapshot, meter, missing=f"its price could not be had ({error.message})")
     if not snapshots:
         return SnapshotCheck(snapshot, meter, missing=f"no price could be had for {meter} in {region}")
-    return SnapshotCheck(snapshot, meter, core.max_cost(snapshots[0].amount), snapshots[0].currency)
+    return SnapshotCheck(snapshot, meter, max_cost(snapshots[0].amount), snapshots[0].currency)
 
 
 def run_check(job: CheckDeps, check: SnapshotCheck) -> CheckResult:
@@ -207,16 +204,16 @@ def run_check(job: CheckDeps, check: SnapshotCheck) -> CheckResult:
 def _make_and_inspect_disk(job: CheckDeps, snapshot: Snapshot) -> tuple[bool | None, list[str]]:
     """Whether a whole disk came of it, None if that could not be found out; and what went wrong."""
     now = job.clock.now()
-    name = core.test_disk_name(snapshot.id, now)
+    name = check_disk_name(snapshot.id, now)
     reaper = TestDiskReaper(job.disks, job.state, job.clock)
-    reaper.register(name, now + core.LIFETIME)
+    reaper.register(name, now + LIFETIME)
     problems: list[str] = []
     proven = None
     name_taken = False
     try:
-        tags = core.test_disk_tags(snapshot.name, now, owner=OWNER)
-        disk = job.disks.create_disk(snapshot.id, name, core.SKU, tags, timeout=job.timeout)
-        problems += core.find_disk_faults(
+        tags = check_disk_tags(snapshot.name, now, owner=OWNER)
+        disk = job.disks.create_disk(snapshot.id, name, SKU, tags, timeout=job.timeout)
+        problems += find_disk_faults(
             size_gb=disk.size_gb,
             expected_gb=snapshot.size_gb,
             source=disk.source,
@@ -237,10 +234,10 @@ def _make_and_inspect_disk(job: CheckDeps, snapshot: Snapshot) -> tuple[bool | N
 
 def _remove_disk(job: CheckDeps, snapshot: Snapshot, name: str, reaper: TestDiskReaper) -> list[str]:
     try:
-        job.disks.delete_disk(core.test_disk_id(snapshot.id, name))
+        job.disks.delete_disk(check_disk_id(snapshot.id, name))
         reaper.unregister(name)
     except GroundcrewError as error:
-        time = core.LIFETIME // timedelta(hours=1)
+        time = LIFETIME // timedelta(hours=1)
         return [f"the disk {name} is still there and is removed by its tag after {time} h ({error})"]
     return []
 
@@ -249,7 +246,7 @@ def _tag_snapshot(job: CheckDeps, snapshot: Snapshot, *, proven: bool) -> list[s
     """Write the result on the snapshot, beside what somebody may have written there meanwhile."""
     try:
         fresh = job.disks.snapshot(snapshot.id)
-        tags = core.snapshot_tags_after(fresh.tags, job.clock.now(), proven=proven)
+        tags = snapshot_tags_after(fresh.tags, job.clock.now(), proven=proven)
         if tags != fresh.tags:
             job.disks.set_tags(snapshot.id, tags)
     except GroundcrewError as error:

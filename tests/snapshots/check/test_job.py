@@ -16,7 +16,7 @@ from shared.records.runs import Runs
 from shared.retention.decide import Keep
 from shared.snapshots import job as snapshots
 from shared.snapshots.check import job as snapshot_check
-from shared.snapshots.check.job import CheckDeps
+from shared.snapshots.check.deps import CheckDeps
 
 DAY = timedelta(days=1)
 OURS = {"groundcrew-owner": "groundcrew", "groundcrew-class": "daily"}

@@ -1,0 +1,28 @@
+"""The ports that power needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.cloud.machines import Machines
+from shared.health.ports import Probe
+from shared.notifications.ports import Notifier
+from shared.power.inventory import Inventory
+
+
+@dataclass(frozen=True)
+class PowerDeps:
+    """What power needs. `begin_backup` begins a nightly set if one is due, and says what it did."""
+
+    inventory: Inventory
+    guests: Machines | None  # for scripts inside virtual machines
+    notifications: Notifier
+    probes: Sequence[Probe] = ()
+    begin_backup: Callable[[], str] | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The present."""
+        return self.inventory.clock.now()
