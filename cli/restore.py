@@ -12,8 +12,8 @@ import click
 
 from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from shared.kernel.errors import UsageError
-from shared.restore.decide import NamespaceVerdict
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
+from shared.restore.model import NamespaceVerdict
 from shared.settings.environment import all_or_nothing
 from shared.wiring import restore as wiring
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import bson
@@ -13,7 +13,8 @@ from shared.formats.documents import split_documents
 from shared.formats.elements import find_element
 from shared.kernel.errors import AlreadyExists, Inconsistent
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
-from shared.mongodb.oplog import extract_index_change, unpack_operations
+from shared.mongodb.oplog import Operation, unpack_operations
+from shared.mongodb.scope import OperationFilter, ReplayScope
 
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 
@@ -59,7 +60,13 @@ class MemoryDatabase:
         return list(dict.fromkeys(chosen))
 
     def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
-        """In the order of the raw `_id`s, read as it goes, so that writes in between are seen or not."""
+        """In the order of the raw `_id`s, read as it goes, so that writes in between are seen or not.
+
+        Capped collections are read in the order of insertion.
+        """
+        if namespace.name in self._catalogue and self._catalogue[namespace.name].options.get("capped"):
+            yield from self._read_capped(namespace)
+            return
         cursor = within.lower or b""
         while True:
             self._check_uuid(namespace)
@@ -72,6 +79,27 @@ class MemoryDatabase:
                 return
             yield b"".join(self._documents[namespace.name][k] for k in keys)
             cursor = keys[-1] + b"\0"
+
+    def _read_capped(self, namespace: Namespace) -> Iterator[bytes]:
+        read: set[bytes] = set()
+        while True:
+            self._check_uuid(namespace)
+            keys = [k for k in self._documents[namespace.name] if k not in read][:_BATCH_DOCUMENTS]
+            if not keys:
+                return
+            yield b"".join(self._documents[namespace.name][k] for k in keys)
+            read.update(keys)
+
+    def _evict(self, name: str) -> None:
+        """Drop the oldest documents of a capped collection, as the server does."""
+        options, documents = self._catalogue[name].options, self._documents[name]
+        if not options.get("capped"):
+            return
+        most, size = options.get("max"), options["size"]
+        while (isinstance(most, int) and most and len(documents) > most) or (
+            isinstance(size, int) and sum(map(len, documents.values())) > size
+        ):
+            del documents[next(iter(documents))]
 
     def _check_uuid(self, namespace: Namespace) -> None:
         current = self._catalogue.get(namespace.name)
@@ -101,13 +129,14 @@ class MemoryDatabase:
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Duplicates are refused one by one."""
-        name, failures = f"{db}.{collection}", []
+        name, duplicates = f"{db}.{collection}", []
         if name not in self._catalogue:
             self.create_collection(Namespace(db, collection))
         for index, document in enumerate(documents):
             if self._documents[name].setdefault(id_key(document), document) is not document:
-                failures.append(f"document {index} of the batch: E11000 duplicate key (code 11000)")
-        return InsertResult(len(documents) - len(failures), tuple(failures))
+                duplicates.append(index)
+        self._evict(name)
+        return InsertResult(len(documents) - len(duplicates), (), tuple(duplicates))
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
         """All are taken, but text indexes, as by a server that lacks them."""
@@ -120,7 +149,8 @@ class MemoryDatabase:
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
         """Put in place."""
-        return list(self.insert_documents("admin", f"system.{kind}", documents).failures)
+        answer = self.insert_documents("admin", f"system.{kind}", documents)
+        return [f"document {index} of {kind} exists already" for index in answer.duplicates]
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Files without any chunk."""
@@ -128,24 +158,14 @@ class MemoryDatabase:
         files = [bson.decode(d)["_id"] for d in self._documents[f"{db}.{bucket}.files"].values()]
         return [f"file {file} has no chunks" for file in files if file not in chunks]
 
-    def replay_oplog(
-        self, entries: Iterator[bytes], *, selects: Callable[[str], bool] = lambda _: True
-    ) -> ReplayResult:
+    def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
         """Operation by operation."""
-        applied, skipped, changes = 0, 0, []
-        for operation in unpack_operations(entries):
-            if operation is None or not selects(operation.name):
-                skipped += 1
-                continue
-            applied += 1
+        selection = OperationFilter(scope)
+        for operation in selection.select_operations(unpack_operations(entries)):
             if operation.op == "c":
-                if change := extract_index_change(operation):
-                    changes.append(change)
-                if operation.command == "drop":
-                    self._catalogue.pop(operation.name, None)
-                    self._documents.pop(operation.name, None)
+                self._replay_command(operation)
                 continue
-            documents = self._documents.setdefault(operation.name, {})
+            documents = self._open(operation.db, operation.collection)
             key = id_key(operation.o2 or operation.o)
             if operation.op == "i":
                 documents[id_key(operation.o)] = operation.o
@@ -153,7 +173,25 @@ class MemoryDatabase:
                 documents.pop(key, None)
             elif key in documents:
                 documents[key] = apply_update(documents[key], operation.o)
-        return ReplayResult(applied, skipped, tuple(changes))
+        return selection.result()
+
+    def _replay_command(self, operation: Operation) -> None:
+        if operation.command == "drop":
+            doomed = [operation.name]
+        elif operation.command == "dropDatabase":
+            doomed = [name for name in self._catalogue if name.startswith(operation.name)]
+        else:
+            self._open(operation.db, operation.collection)
+            return
+        for name in doomed:
+            self._catalogue.pop(name, None)
+            self._documents.pop(name, None)
+
+    def _open(self, db: str, collection: str) -> dict[bytes, bytes]:
+        """The documents of a collection, which is created if it does not exist."""
+        if f"{db}.{collection}" not in self._catalogue:
+            self.create_collection(Namespace(db, collection))
+        return self._documents[f"{db}.{collection}"]
 
     def write(self, db: str, collection: str, document: dict[str, object]) -> None:
         """Insert or replace a document, with its entry in the oplog."""
@@ -162,6 +200,7 @@ class MemoryDatabase:
             self.create_collection(Namespace(db, collection))
         op = "u" if id_key(raw) in self._documents[name] else "i"
         self._documents[name][id_key(raw)] = raw
+        self._evict(name)
         self._log({"op": op, "ns": name, "o": document, "o2": {"_id": document["_id"]}})
 
     def delete(self, db: str, collection: str, identity: object) -> None:
@@ -173,6 +212,12 @@ class MemoryDatabase:
         """Drop a collection, with its entry in the oplog."""
         del self._catalogue[f"{db}.{collection}"], self._documents[f"{db}.{collection}"]
         self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"drop": collection}})
+
+    def drop_database(self, db: str) -> None:
+        """Drop a database in one entry of the oplog, as the embedded server writes it."""
+        for name in [name for name in self._catalogue if name.startswith(f"{db}.")]:
+            del self._catalogue[name], self._documents[name]
+        self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"dropDatabase": 1}})
 
     def rename(self, db: str, collection: str, to: str) -> None:
         """Rename a collection, which spoils any dump that goes on."""

@@ -56,10 +56,15 @@ class IdRange:
 
 @dataclass(frozen=True, slots=True)
 class InsertResult:
-    """What the server said of one batch."""
+    """What the server answered to one batch.
+
+    `duplicates` are the positions of documents that it refused since their `_id` exists already, `failures`
+    all other refusals, without the documents' content.
+    """
 
     inserted: int
     failures: tuple[str, ...] = ()
+    duplicates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,13 @@ class IndexChange:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What a replay did."""
+    """What a replay did.
+
+    `applied` and `skipped` count operations. `outside` counts, by namespace, those that were skipped
+    because the namespace is not in the replay's scope.
+    """
 
     applied: int
     skipped: int
     index_changes: tuple[IndexChange, ...] = ()
+    outside: Mapping[str, int] = field(default_factory=dict)

@@ -76,7 +76,9 @@ class Operation:
     def subject(self) -> str:
         """The namespace that a user would say is changed: the view, the time-series collection."""
         if self.collection == VIEWS and self.op != "c":
-            return string_value(find_element(self.o2 or self.o, b"_id"))
+            # The document's `_id` is `db.view`; of the two databases only the entry's own is written to.
+            _, _, view = string_value(find_element(self.o2 or self.o, b"_id")).partition(".")
+            return f"{self.db}.{view}"
         return f"{self.db}.{self.collection.removeprefix(BUCKETS)}"
 
 

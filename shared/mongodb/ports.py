@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
-
-
-def _all(_: str) -> bool:
-    return True
+from shared.mongodb.scope import ReplayScope
 
 
 class SourceDatabase(Protocol):
@@ -79,7 +76,7 @@ class TargetDatabase(Protocol):
         ...
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
-        """Insert raw documents, unordered, without validation; failures are listed one by one."""
+        """Insert raw documents, in their order, without validation; each refusal is listed."""
         ...
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
@@ -94,10 +91,8 @@ class TargetDatabase(Protocol):
         """As for the source."""
         ...
 
-    def replay_oplog(
-        self, entries: Iterator[bytes], *, selects: Callable[[str], bool] = _all
-    ) -> ReplayResult:
-        """Apply raw oplog entries in order, those of the namespaces (`db.collection`) that `selects` accepts.
+    def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
+        """Apply raw oplog entries in order, those within `scope` (None: all).
 
         Indexes are left alone and their changes returned, to be built afterwards. Applying the same
         entries again changes nothing. Raises `Corrupt` naming the entry that failed.

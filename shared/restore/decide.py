@@ -1,38 +1,14 @@
-"""What a restore will do, what it refuses, and whether the restored data equals the backup. No I/O."""
+"""What a restore will do, and what it refuses. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
-from shared.formats.backupset import Manifest, NamespaceEntry, StoredPart
-from shared.formats.documents import Tally
+from shared.formats.backupset import Manifest, NamespaceEntry
 from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
-
-AUTH_NAMESPACES = ("admin.system.users", "admin.system.roles", "admin.system.version")
-
-
-@dataclass(frozen=True, slots=True)
-class RestorePlan:
-    """What will be written, from which parts, and why that is allowed."""
-
-    collections: tuple[NamespaceEntry, ...]
-    views: tuple[NamespaceEntry, ...]
-    users: tuple[NamespaceEntry, ...]
-    parts: tuple[StoredPart, ...]
-    oplog: StoredPart  # the part that holds it
-    reasons: tuple[str, ...]
-
-    @property
-    def selected(self) -> frozenset[str]:
-        """The names of all namespaces that are restored."""
-        return frozenset(h.name for h in (*self.collections, *self.views, *self.users))
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes that are downloaded to be checked, and again to be restored."""
-        return sum(part.stored_bytes for part in self.parts)
+from shared.mongodb.scope import ReplayScope
+from shared.restore.model import AUTH_NAMESPACES, RestorePlan
 
 
 def plan_restore(
@@ -69,6 +45,7 @@ def plan_restore(
         parts,
         oplog,
         tuple(reasons),
+        frozenset(n.name for n in existing),
     )
 
 
@@ -107,74 +84,36 @@ def _check_target(
     return f"the target holds {len(present)} other namespaces, and --into-non-empty was given"
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceVerdict:
-    """Whether a restored namespace equals the backup; `differences` holds every difference.
+def select_replay(manifest: Manifest, plan: RestorePlan, unequal: Collection[str]) -> ReplayScope:
+    """Which oplog entries are replayed: those of what was restored, never of what the target held before.
 
-    `basis` says what was looked at: `compared` with the manifest, `restored` (users, whose hashes the
-    server does not show), or `from the oplog` for what was created during the dump.
+    Collections that were created during the dump belong to the set if their database does. Of a part of the
+    set only what was asked for is replayed. `unequal` are namespaces whose documents differ from the backup:
+    a replay would hide the reason.
     """
-
-    name: str
-    documents: int
-    data_bytes: int
-    differences: tuple[str, ...] = ()
-    basis: str = "compared"
-
-    @property
-    def equal(self) -> bool:
-        """No difference was found."""
-        return not self.differences
+    complete = len(plan.selected) == len(manifest.namespaces)
+    databases = {entry.db for entry in manifest.namespaces if entry.name not in AUTH_NAMESPACES}
+    return ReplayScope(
+        namespaces=plan.selected - set(unequal),
+        databases=frozenset(databases if complete else ()),
+        excluded=frozenset({*manifest.excluded, *unequal}),
+        existing=plan.existing,
+    )
 
 
-def compare_documents(expected: NamespaceEntry, actual: Tally) -> list[str]:
-    """The differences between a namespace in the manifest and in the target, before the oplog's replay."""
-    differences = []
-    if actual.documents != expected.documents:
-        differences.append(f"{actual.documents} documents instead of {expected.documents}")
-    if actual.data_bytes != expected.data_bytes:
-        differences.append(f"{actual.data_bytes} bytes instead of {expected.data_bytes}")
-    if not differences and f"{actual.content_hash:032x}" != expected.content_hash:
-        differences.append("as many documents, with other content")
-    return differences
+def describe_outside(scope: ReplayScope, outside: Mapping[str, int]) -> tuple[dict[str, str], list[str]]:
+    """What to say of entries that were not replayed: differences by namespace, and notes.
 
-
-def compare_options(expected: Mapping[str, object], actual: Mapping[str, object]) -> list[str]:
-    """The differences in a collection's or view's options."""
-    return [
-        f"option {key} is {actual.get(key, 'absent')!r} instead of {expected.get(key, 'absent')!r}"
-        for key in sorted({*expected, *actual})
-        if actual.get(key) != expected.get(key)
-    ]
-
-
-def compare_indexes(
-    expected: Iterable[Mapping[str, object]], actual: Iterable[Mapping[str, object]], refused: Iterable[str]
-) -> list[str]:
-    """Missing, surplus and different indexes; `refused` are the server's own words."""
-    expected_by_name, actual_by_name = _index_by_name(expected), _index_by_name(actual)
-    differences = list(refused)
-    missing = expected_by_name.keys() - actual_by_name.keys()
-    differences += [f"index {name} is missing" for name in sorted(missing)]
-    # Every collection has an index on _id; the oplog does not mention it when it creates a collection.
-    surplus = actual_by_name.keys() - expected_by_name.keys() - {"_id_"}
-    differences += [f"index {name} is not in the backup" for name in sorted(surplus)]
-    for name in sorted(expected_by_name.keys() & actual_by_name.keys()):
-        if expected_by_name[name] != actual_by_name[name]:
-            differences.append(f"index {name} is {actual_by_name[name]} instead of {expected_by_name[name]}")
-    return differences
-
-
-# Fields that a server fills in by itself; another version may choose other values.
-_SERVER_CHOSEN = ("v", "ns", "background", "2dsphereIndexVersion", "textIndexVersion")
-
-
-def _index_by_name(indexes: Iterable[Mapping[str, object]]) -> dict[str, dict[str, object]]:
-    result = {}
-    for index in indexes:
-        spec = {key: value for key, value in index.items() if key not in _SERVER_CHOSEN}
-        # {a: 1, b: 1} and {b: 1, a: 1} are different indexes; comparing mappings would lose the order.
-        key = spec.get("key")
-        spec["key"] = list(key.items()) if isinstance(key, Mapping) else key
-        result[str(index["name"])] = spec
-    return result
+    A collection of the set's databases that the target held before is a difference: the backup's state of it
+    is not there. What belongs to no database of the set is none of the restore's business.
+    """
+    differences, notes = {}, []
+    if not scope.databases:  # a part of the set: nobody asked for the rest
+        return {}, []
+    for name, count in sorted(outside.items()):
+        db = name.partition(".")[0]
+        if name in scope.existing and db in scope.databases:
+            differences[name] = f"{count} oplog entries not replayed: the target held it before the restore"
+        elif db not in scope.databases and not name.endswith("."):
+            notes.append(f"{name}: {count} oplog entries not replayed, the set does not hold this database")
+    return differences, notes

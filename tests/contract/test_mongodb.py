@@ -35,6 +35,7 @@ from shared.formats.documents import split_documents
 from shared.formats.elements import Element, join_elements
 from shared.kernel.errors import AlreadyExists, Corrupt, Inconsistent, Refused, Unavailable, UsageError
 from shared.mongodb.model import IdRange, Namespace, Timestamp
+from shared.mongodb.scope import ReplayScope
 
 WHOLE = IdRange()
 # The embedded server decodes what it stores: Python's dates end with the year 9999, and duplicate names and
@@ -460,8 +461,7 @@ def test_the_messages_of_refused_documents_say_which_but_not_what(target: MongoT
     assert target.insert_documents(db, "c", first).inserted == 3
     again = target.insert_documents(db, "c", [bson.encode({"_id": "eve"}), *first])
     assert again.inserted == 1
-    assert [f.split(" of ")[0] for f in again.failures] == ["document 1", "document 2", "document 3"]
-    assert all("11000" in f and "bob" not in f for f in again.failures)
+    assert (again.failures, again.duplicates) == ((), (1, 2, 3))
 
 
 def test_validation_does_not_stop_a_restore(target: MongoTarget, db: str) -> None:
@@ -877,7 +877,7 @@ def test_views_are_made_changed_and_dropped_through_system_views(
         assert found["v"].options["pipeline"] == [{"$match": {"_id": {"$gt": 2}}}]
         assert found["there"].options["pipeline"] == [{"$limit": 1}]
         assert [d["_id"] for d in client[db].v.find()] == [3, 4]
-    only = target.replay_oplog(iter(log.entries), selects=[f"{db}.v"].__contains__)
+    only = target.replay_oplog(iter(log.entries), scope=ReplayScope(frozenset({f"{db}.v"})))
     assert (only.applied, only.skipped) == (2, len(log.entries) - 2)
 
 
@@ -910,7 +910,9 @@ def test_only_the_wanted_namespaces_are_replayed(target: MongoTarget, client: Cl
     log.write("i", "a", {"_id": 1}).write("i", "b", {"_id": 1}).command({"drop": "b"})
     elsewhere.write("i", "a", {"_id": 1}).command({"dropDatabase": 1})
     client[db].b.insert_one({"_id": 5})
-    replayed = target.replay_oplog(iter([*log.entries, *elsewhere.entries]), selects=[f"{db}.a"].__contains__)
+    replayed = target.replay_oplog(
+        iter([*log.entries, *elsewhere.entries]), scope=ReplayScope(frozenset({f"{db}.a"}))
+    )
     assert (replayed.applied, replayed.skipped) == (1, 4)
     assert sorted(listed(target, db)) == ["a", "b"]
     assert listed(target, other) == {}

@@ -7,7 +7,7 @@ Therefore whatever `applyOps` refuses may be tried again the other way, from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -16,8 +16,9 @@ from pymongo import errors
 from shared.adapters.mongodb.client import COMMAND_NOT_FOUND, RAW, UNAUTHORIZED, Client, translate_errors
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.translating import TranslatedWriter
-from shared.mongodb.model import IndexChange, ReplayResult
-from shared.mongodb.oplog import Operation, extract_index_change, strip_index_changes, unpack_operations
+from shared.mongodb.model import ReplayResult
+from shared.mongodb.oplog import Operation, unpack_operations
+from shared.mongodb.scope import OperationFilter, ReplayScope
 
 # `applyOps` is one BSON document, of which a server takes 16 MiB: half of that, or a single operation.
 BATCH_OPERATIONS, BATCH_BYTES = 500, 8 << 20
@@ -25,38 +26,17 @@ _OVERHEAD_BYTES = 64  # names and types of an entry's fields
 
 
 def replay_entries(
-    client: Client, entries: Iterable[bytes], selects: Callable[[str], bool], inserter: Inserter
+    client: Client, entries: Iterable[bytes], scope: ReplayScope | None, inserter: Inserter
 ) -> ReplayResult:
-    """Apply the entries in order, those of the namespaces that are wanted.
+    """Apply the entries in order, those within the scope (None: all).
 
     Raises Corrupt naming the entry that cannot be applied, Unavailable if the server fails.
     """
-    selection = _OperationFilter(selects)
+    selection = OperationFilter(scope)
     writer = _ApplyOpsWriter(client, TranslatedWriter(client, inserter))
     for batch in group_operations(selection.select_operations(unpack_operations(entries))):
         writer.write_batch(batch)
-    return ReplayResult(selection.applied, selection.skipped, tuple(selection.changes))
-
-
-class _OperationFilter:
-    """Picks what is to be written, counts, and keeps the changes of indexes apart."""
-
-    def __init__(self, selects: Callable[[str], bool]) -> None:
-        self._selects = selects
-        self.applied = self.skipped = 0
-        self.changes: list[IndexChange] = []
-
-    def select_operations(self, operations: Iterable[Operation | None]) -> Iterator[Operation]:
-        """What the server has to do."""
-        for operation in operations:
-            if operation is None or not self._selects(operation.subject):
-                self.skipped += 1
-                continue
-            self.applied += 1
-            if change := extract_index_change(operation):
-                self.changes.append(change)
-            if (rest := strip_index_changes(operation)) is not None:
-                yield rest
+    return selection.result()
 
 
 def group_operations(operations: Iterable[Operation]) -> Iterator[list[Operation]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import bson
 from pymongo import errors
 
 from shared.adapters.mongodb.client import (
+    DUPLICATE_KEY,
     EXACT,
     NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
@@ -21,6 +22,7 @@ from shared.adapters.mongodb.reading import Reader
 from shared.adapters.mongodb.replay import replay_entries
 from shared.kernel.errors import AlreadyExists
 from shared.mongodb.model import InsertResult, Namespace, ReplayResult
+from shared.mongodb.scope import ReplayScope
 
 _TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present time"
 # A server takes at most 100,000 documents and 48,000,000 bytes at a time (maxWriteBatchSize and
@@ -54,17 +56,21 @@ class MongoTarget(Reader):
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Insert raw documents; failures name no content of documents."""
-        inserted, failures, position = 0, [], 0
+        inserted, failures, duplicates, position = 0, [], [], 0
         for chunk in _split_batches(documents):
             with translate_errors(f"inserting into {db}.{collection}"):
                 answer = self._inserter.insert(db, collection, chunk)
             inserted += int(answer["n"])
-            failures += [_describe_write_error(position, error) for error in answer.get("writeErrors", [])]
+            for error in answer.get("writeErrors", []):
+                if error.get("code") == DUPLICATE_KEY:
+                    duplicates.append(position + int(error["index"]))
+                else:
+                    failures.append(_describe_write_error(position, error))
             if not self._inserter.keeps_timestamps:
                 changed = (i for i, document in enumerate(chunk) if has_empty_timestamp(document))
                 failures += [f"document {position + i} of the batch: {_TIMESTAMP_REPLACED}" for i in changed]
             position += len(chunk)
-        return InsertResult(inserted, tuple(failures))
+        return InsertResult(inserted, tuple(failures), tuple(duplicates))
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
         """Build all at once, or one by one if the server refuses one of them."""
@@ -99,7 +105,11 @@ class MongoTarget(Reader):
         temporary = f"groundcrew_temp_{kind}"
         self._drop("admin", temporary)
         try:
-            refused = list(self.insert_documents("admin", temporary, documents).failures)
+            answer = self.insert_documents("admin", temporary, documents)
+            refused = [
+                *answer.failures,
+                *(f"document {i} of {kind} occurs twice" for i in answer.duplicates),
+            ]
             return refused + self._merge_users(kind, temporary)
         finally:
             self._drop("admin", temporary)  # it holds what passwords are checked against
@@ -134,11 +144,9 @@ class MongoTarget(Reader):
                 if error.code != NAMESPACE_NOT_FOUND:
                     raise
 
-    def replay_oplog(
-        self, entries: Iterator[bytes], *, selects: Callable[[str], bool] = lambda _: True
-    ) -> ReplayResult:
+    def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
         """See the port; `replay_entries` describes how."""
-        return replay_entries(self._client, entries, selects, self._inserter)
+        return replay_entries(self._client, entries, scope, self._inserter)
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""

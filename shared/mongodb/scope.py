@@ -1,0 +1,103 @@
+"""Which entries of an oplog a replay applies, and which it leaves alone. Pure.
+
+The oplog is the whole server's. A set holds a part of the server, and the target may hold databases of its
+own: an entry about anything else must not reach it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from shared.formats.elements import STRING, Element, join_elements
+from shared.mongodb.model import IndexChange, ReplayResult
+from shared.mongodb.oplog import Operation, extract_index_change, strip_index_changes
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayScope:
+    """The namespaces (`db.collection`) whose entries are replayed.
+
+    `namespaces` were restored from the dump, `databases` are those in which collections that the oplog
+    creates are replayed too. `excluded` never are, nor `existing`: what the target held before.
+    """
+
+    namespaces: frozenset[str] = frozenset()
+    databases: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    existing: frozenset[str] = frozenset()
+
+    def includes(self, name: str) -> bool:
+        """Whether entries about this namespace are replayed."""
+        if name in self.existing or name in self.excluded:
+            return False
+        return name in self.namespaces or name.partition(".")[0] in self.databases
+
+    def includes_database(self, db: str) -> bool:
+        """Whether the whole database may be dropped: nothing in it is anybody else's."""
+        others = self.existing | self.excluded
+        return db in self.databases and not any(name.startswith(f"{db}.") for name in others)
+
+
+class OperationFilter:
+    """Picks the operations of a scope, counts them, and collects the changes of indexes.
+
+    Without a scope everything is replayed.
+    """
+
+    def __init__(self, scope: ReplayScope | None = None) -> None:
+        self._scope = scope
+        self._known = set(scope.namespaces) if scope else set()
+        self._applied = self._skipped = 0
+        self._outside: Counter[str] = Counter()
+        self._changes: list[IndexChange] = []
+
+    def select_operations(self, operations: Iterable[Operation | None]) -> Iterator[Operation]:
+        """What the server has to do. An operation counts as applied when the next one is asked for."""
+        for operation in operations:
+            if operation is None:
+                self._skipped += 1
+                continue
+            selected = self._select(operation)
+            if not selected:
+                self._skipped += 1
+                self._outside[operation.subject] += 1
+                continue
+            self._applied += 1
+            for one in selected:
+                if change := extract_index_change(one):
+                    self._changes.append(change)
+                if (rest := strip_index_changes(one)) is not None:
+                    yield rest
+
+    def result(self) -> ReplayResult:
+        """The counts so far."""
+        return ReplayResult(self._applied, self._skipped, tuple(self._changes), dict(self._outside))
+
+    def _select(self, operation: Operation) -> list[Operation]:
+        scope = self._scope
+        if scope is None:
+            return [operation]
+        if operation.command == "dropDatabase":
+            if scope.includes_database(operation.db):
+                return [operation]
+            return [_drop(operation, name) for name in self._members(operation.db)]
+        if not scope.includes(operation.subject):
+            return []
+        self._known.add(operation.subject)
+        return [operation]
+
+    def _members(self, db: str) -> list[str]:
+        """The namespaces of the database that this replay may drop."""
+        scope = self._scope
+        return sorted(n for n in self._known if n.startswith(f"{db}.") and scope and scope.includes(n))
+
+
+def _drop(operation: Operation, name: str) -> Operation:
+    """What `dropDatabase` does to one collection."""
+    db, _, collection = name.partition(".")
+    text = collection.encode()
+    value = (len(text) + 1).to_bytes(4, "little") + text + b"\0"
+    body = join_elements([Element(STRING, b"drop", value)])
+    return replace(operation, db=db, collection=collection, o=body)

@@ -1,0 +1,77 @@
+"""The part of a restore that writes documents: each part's archive into the target's collections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.backup import sets
+from shared.formats.archive import OPLOG
+from shared.formats.archive_reader import ArchiveReader, DocumentBatch
+from shared.formats.backupset import Manifest, StoredPart, set_folder
+from shared.formats.documents import split_documents
+from shared.formats.envelope import read_part
+from shared.mongodb.metadata import parse_metadata
+from shared.restore.deps import RestoreDeps
+from shared.restore.duplicates import CappedTail, RefusedDuplicates
+from shared.restore.model import RestorePlan
+
+_REFUSALS_LISTED = 5  # of one namespace
+
+
+class PartReader:
+    """Reads a set's parts: stored bytes, decrypted, decompressed, as the events of an archive."""
+
+    def __init__(self, deps: RestoreDeps, manifest: Manifest) -> None:
+        self._deps, self._manifest = deps, manifest
+
+    def read_batches(self, part: StoredPart) -> Iterator[DocumentBatch]:
+        """The documents of one part, in order. Raises Corrupt at the latest at its end."""
+        name = set_folder(self._manifest.klass, self._manifest.set) + part.blob
+        stored = sets.stream_verified(self._deps.backups, name, part.stored_bytes, part.sha256)
+        reader = ArchiveReader(read_part(stored, self._deps.identities, name=name), name=name)
+        return (event for event in reader if isinstance(event, DocumentBatch))
+
+    def read_oplog(self, part: StoredPart) -> Iterator[bytes]:
+        """The oplog's entries, one by one."""
+        for event in self.read_batches(part):
+            if (event.db, event.collection) == OPLOG:
+                yield from split_documents(event.batch)
+
+
+class DocumentLoader:
+    """Inserts what was selected, and keeps account of what the target refused."""
+
+    def __init__(self, deps: RestoreDeps, plan: RestorePlan, reader: PartReader) -> None:
+        self._target, self._reporter = deps.target, deps.reporter
+        self._plan, self._reader = plan, reader
+        self.refusals: dict[str, list[str]] = {}
+        self.duplicates: dict[str, RefusedDuplicates] = {}
+        self.capped: dict[str, CappedTail] = {}
+        for entry in plan.collections:
+            options, _ = parse_metadata(entry.metadata)
+            if options.get("capped"):
+                self.capped[entry.name] = CappedTail(options)
+
+    def load_documents(self) -> None:
+        """Insert all selected collections. Raises Corrupt, Unavailable."""
+        names = {entry.name for entry in self._plan.collections}
+        self._reporter.phase("Restoring documents", sum(e.data_bytes for e in self._plan.collections))
+        for part in self._plan.parts:
+            if names.isdisjoint(part.namespaces):
+                continue
+            for event in self._reader.read_batches(part):
+                if f"{event.db}.{event.collection}" in names:
+                    self._insert_batch(event)
+
+    def _insert_batch(self, event: DocumentBatch) -> None:
+        name = f"{event.db}.{event.collection}"
+        documents = list(split_documents(event.batch))
+        answer = self._target.insert_documents(event.db, event.collection, documents)
+        for index in answer.duplicates:
+            self.duplicates.setdefault(name, RefusedDuplicates()).add(documents[index])
+        if answer.failures:
+            listed = self.refusals.setdefault(name, [])
+            listed += [f"not inserted: {f}" for f in answer.failures[: _REFUSALS_LISTED - len(listed)]]
+        if name in self.capped:
+            self.capped[name].add_batch(event.batch)
+        self._reporter.advance(len(event.batch))

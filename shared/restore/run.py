@@ -1,0 +1,195 @@
+"""The steps of a restore that write, in their order, and the comparisons between them.
+
+Documents are compared before the replay, since the dump is fuzzy and only the replay brings it to one point
+in time; and before the indexes, since a TTL index deletes and a unique one refuses what the replay would
+correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from shared.formats.backupset import NamespaceEntry
+from shared.formats.documents import Tally, split_documents, tally_documents
+from shared.kernel.errors import GroundcrewError
+from shared.mongodb.indexes import apply_index_changes
+from shared.mongodb.metadata import parse_metadata
+from shared.mongodb.model import IdRange, Namespace
+from shared.mongodb.oplog import unpack_operations
+from shared.restore.compare import compare_documents, compare_gaps, compare_indexes, compare_options
+from shared.restore.decide import describe_outside, select_replay
+from shared.restore.deps import RestoreDeps
+from shared.restore.duplicates import Fingerprint, find_reinserted, fingerprints
+from shared.restore.load import DocumentLoader, PartReader
+from shared.restore.model import AUTH_NAMESPACES, NamespaceVerdict, RestoreResult
+
+_WHOLE_COLLECTION = IdRange()
+
+
+class RestoreRun:
+    """One restore, step by step; what it finds goes into the result."""
+
+    def __init__(self, deps: RestoreDeps, result: RestoreResult) -> None:
+        self._result = result
+        self._target, self._reporter = deps.target, deps.reporter
+        self._plan, self._manifest = result.plan, result.manifest
+        self._reader = PartReader(deps, result.manifest)
+        self._loader = DocumentLoader(deps, result.plan, self._reader)
+        self._differences: dict[str, list[str]] = {name: [] for name in sorted(result.plan.selected)}
+        self._unequal: set[str] = set()  # namespaces whose documents differ from the backup
+        self._indexes: dict[str, list[Mapping[str, object]]] = {}
+        self._gaps_before: dict[str, list[str]] = {}
+
+    def execute_steps(self) -> None:
+        """Write and compare everything. Raises Corrupt, Unavailable."""
+        self._create_collections()
+        self._loader.load_documents()
+        self._compare_collections()
+        self._gaps_before = self._find_gaps()
+        self._replay_oplog()
+        self._build_indexes()
+        self._check_files()
+        self._restore_users()
+        self._build_verdicts()
+
+    def _create_collections(self) -> None:
+        self._reporter.phase("Creating collections", len(self._plan.collections) + len(self._plan.views))
+        for entry in (*self._plan.collections, *self._plan.views):
+            options, indexes = parse_metadata(entry.metadata)
+            self._target.create_collection(Namespace(entry.db, entry.collection, entry.kind, options=options))
+            if entry.kind != "view":
+                self._indexes[entry.name] = [*indexes]
+            self._reporter.advance(1)
+
+    def _compare_collections(self) -> None:
+        """Read everything back and compare it with the manifest."""
+        self._reporter.phase("Verifying documents", sum(h.data_bytes for h in self._plan.collections))
+        reinserted = self._find_reinserted()
+        existing = {n.name: n for n in self._target.list_namespaces()}
+        for entry in (*self._plan.collections, *self._plan.views):
+            namespace = existing.get(entry.name)
+            if namespace is None:
+                self._differences[entry.name].append("it does not exist in the target")
+                self._unequal.add(entry.name)
+                continue
+            differences = self._differences[entry.name]
+            differences += compare_options(parse_metadata(entry.metadata)[0], namespace.options)
+            if entry.kind != "view" and (
+                unequal := self._compare_documents(entry, namespace, reinserted.get(entry.name, set()))
+            ):
+                differences += [*unequal, "its oplog entries were not replayed"]
+                self._unequal.add(entry.name)
+
+    def _find_reinserted(self) -> dict[str, set[bytes]]:
+        """The window is read for this only if the target refused duplicates."""
+        if not self._loader.duplicates:
+            return {}
+        entries = self._reader.read_oplog(self._plan.oplog)
+        return find_reinserted(unpack_operations(entries), self._loader.duplicates)
+
+    def _compare_documents(
+        self, entry: NamespaceEntry, namespace: Namespace, reinserted: set[bytes]
+    ) -> list[str]:
+        name, tail, order = entry.name, self._loader.capped.get(entry.name), list[Fingerprint]()
+        stored, refused = Tally(), Tally()
+        for batch in self._target.read_batches(namespace, _WHOLE_COLLECTION):
+            stored += tally_documents(batch)
+            order += fingerprints(batch) if tail else ()
+            self._reporter.advance(len(batch))
+        differences = list(self._loader.refusals.get(name, ()))
+        if duplicates := self._loader.duplicates.get(name):
+            refused = duplicates.tally
+            if stray := len(duplicates.ids - reinserted):
+                differences.append(
+                    f"{stray} documents occur twice in the backup, and its oplog does not say why"
+                )
+        if tail and not duplicates and stored.documents < entry.documents:
+            return differences + tail.compare(order)
+        differences += compare_documents(entry, stored + refused)
+        if refused.documents and not differences:
+            self._result.notes.append(
+                f"{name}: {refused.documents} documents were inserted anew while they were dumped;"
+                " the replay decides which version stays"
+            )
+        return differences
+
+    def _replay_oplog(self) -> None:
+        self._reporter.phase("Replaying the oplog", self._manifest.oplog.data_bytes)
+        scope = select_replay(self._manifest, self._plan, self._unequal)
+        try:
+            replay = self._target.replay_oplog(self._read_oplog(), scope=scope)
+        except GroundcrewError as error:
+            self._result.problems.append(f"oplog replay failed: {error}")
+            return
+        self._result.replayed = replay.applied
+        self._indexes = apply_index_changes(self._indexes, replay.index_changes)
+        differences, notes = describe_outside(scope, replay.outside)
+        for name, difference in differences.items():
+            self._differences.setdefault(name, []).append(difference)
+        self._result.notes += notes
+
+    def _read_oplog(self) -> Iterator[bytes]:
+        for entry in self._reader.read_oplog(self._plan.oplog):
+            yield entry
+            self._reporter.advance(len(entry))
+
+    def _build_indexes(self) -> None:
+        self._reporter.phase("Building indexes", len(self._indexes))
+        refused: dict[str, list[str]] = {}
+        for name, indexes in self._indexes.items():
+            db, _, collection = name.partition(".")
+            refused[name] = self._target.create_indexes(db, collection, list(indexes))
+            self._reporter.advance(1)
+        existing = {n.name: n for n in self._target.list_namespaces()}
+        for name, indexes in self._indexes.items():
+            actual = existing[name].indexes if name in existing else ()
+            differences = self._differences.setdefault(name, [])
+            differences += compare_indexes(indexes, actual, refused[name])
+
+    def _find_gaps(self) -> dict[str, list[str]]:
+        """Files that lack chunks, by `.files` collection, of the buckets that were restored whole."""
+        return {
+            f"{name}.files": self._target.find_gridfs_gaps(*name.split(".", 1))
+            for name in _restored_buckets(self._indexes)
+        }
+
+    def _check_files(self) -> None:
+        """A file that lacks chunks after the replay counts, unless it did so in the source too."""
+        for files, gaps in self._find_gaps().items():
+            intact = self._unequal.isdisjoint({files, files.removesuffix("files") + "chunks"})
+            before = self._gaps_before.get(files, []) if intact else []
+            differences, notes = compare_gaps(files, before, gaps)
+            self._differences.setdefault(files, []).extend(differences)
+            self._result.notes += notes
+
+    def _restore_users(self) -> None:
+        selected = {h.collection: h for h in self._plan.users}
+        for part in self._plan.parts:
+            if not selected.keys() & {name.partition(".")[2] for name in part.namespaces}:
+                continue
+            documents: dict[str, list[bytes]] = {}
+            for event in self._reader.read_batches(part):
+                if event.db == "admin" and event.collection in selected:
+                    documents.setdefault(event.collection, []).extend(split_documents(event.batch))
+            for collection, batch in documents.items():
+                self._result.problems += self._target.restore_users(collection.removeprefix("system."), batch)
+
+    def _build_verdicts(self) -> None:
+        entries = {h.name: h for h in self._manifest.namespaces}
+        self._result.verdicts = [
+            _verdict(name, entries.get(name), differences)
+            for name, differences in sorted(self._differences.items())
+        ]
+
+
+def _verdict(name: str, entry: NamespaceEntry | None, differences: list[str]) -> NamespaceVerdict:
+    if entry is None:
+        return NamespaceVerdict(name, 0, 0, tuple(differences), "from the oplog")
+    basis = "restored" if name in AUTH_NAMESPACES else "compared"
+    return NamespaceVerdict(name, entry.documents, entry.data_bytes, tuple(differences), basis)
+
+
+def _restored_buckets(restored: Mapping[str, object]) -> list[str]:
+    """`db.bucket` of the GridFS buckets of which both collections, `.files` and `.chunks`, were restored."""
+    names = (name.removesuffix(".files") for name in restored if name.endswith(".files"))
+    return [name for name in names if f"{name}.chunks" in restored]

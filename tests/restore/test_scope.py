@@ -1,0 +1,166 @@
+"""What a restore replays of the oplog: what belongs to the set, never what the target held before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import bson
+import pytest
+
+from local.fakes.mongodb import MemoryDatabase
+from shared.backup.job import run_nightly
+from shared.mongodb.model import IdRange, Namespace
+from shared.mongodb.oplog import Operation
+from shared.mongodb.scope import OperationFilter, ReplayScope
+from tests.support.backup_world import World
+
+
+class PartialSource(MemoryDatabase):
+    """A server of which policy backs up `rocketchat` only: it lists that, its oplog is of everything.
+
+    `after_reading` is done to it when all collections were read, before the oplog is.
+    """
+
+    after_reading: Callable[[PartialSource], None] | None = None
+
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+        yield from super().read_batches(namespace, within)
+        if namespace.name == "rocketchat.c2" and (act := self.after_reading):
+            self.after_reading = None
+            act(self)
+
+    def list_namespaces(self) -> list[Namespace]:
+        return [n for n in super().list_namespaces() if n.db in ("rocketchat", "admin")]
+
+
+def dump_rocketchat(during) -> World:
+    """A sealed set of `rocketchat`, with `during` done to the server while it was dumped."""
+    world = World(database=PartialSource())
+    world.seed()
+    world.database.write("billing", "invoices", {"_id": 1, "amount": 10})
+    job = world.job()
+    job = replace(job, policy=job.policy.model_copy(update={"databases": ("rocketchat",)}))
+    run_nightly(job)
+    during(world.database)
+    world.work(job)
+    return world
+
+
+def live_target() -> MemoryDatabase:
+    target = MemoryDatabase("other:27017")
+    for identity in (1, 2, 3):
+        target.write("billing", "invoices", {"_id": identity, "amount": 777})
+    return target
+
+
+def bill(database: MemoryDatabase) -> None:
+    database.write("billing", "invoices", {"_id": 1, "amount": 99})
+    database.write("billing", "invoices", {"_id": 2, "amount": 5})
+    database.delete("billing", "invoices", 2)
+    database.write("billing", "born", {"_id": 1})
+    database.write("rocketchat", "c0", {"_id": 3, "msg": "edited during the dump"})
+
+
+@pytest.mark.parametrize("last", ["nothing", "drop", "dropDatabase"])
+def test_a_database_that_the_set_does_not_hold_is_never_touched(last: str) -> None:
+    def during(database: MemoryDatabase) -> None:
+        bill(database)
+        if last == "drop":
+            database.drop("billing", "invoices")
+        if last == "dropDatabase":
+            database.drop_database("billing")
+
+    world = dump_rocketchat(during)
+    target = live_target()
+    before = target.contents()["billing.invoices"]
+    result = world.restore(target, into_non_empty=True)
+    assert target.contents()["billing.invoices"] == before
+    assert "billing.born" not in target.contents()
+    assert result.proven
+    assert target.contents()["rocketchat.c0"] == world.database.contents()["rocketchat.c0"]
+
+
+def test_an_empty_target_gets_nothing_of_other_databases_either() -> None:
+    world = dump_rocketchat(bill)
+    target = MemoryDatabase("target:27017")
+    assert world.restore(target).proven
+    assert {name.partition(".")[0] for name in target.contents()} == {"rocketchat"}
+
+
+def test_a_collection_created_during_the_dump_is_not_mixed_with_the_targets_own() -> None:
+    world = dump_rocketchat(lambda database: database.write("rocketchat", "born", {"_id": 1}))
+    target = MemoryDatabase("other:27017")
+    target.write("rocketchat", "born", {"_id": 1, "mine": True})
+    before = target.contents()["rocketchat.born"]
+    result = world.restore(target, into_non_empty=True)
+    assert target.contents()["rocketchat.born"] == before
+    assert not result.proven
+    assert [v.differences for v in result.verdicts if v.name == "rocketchat.born"] == [
+        ("1 oplog entries not replayed: the target held it before the restore",)
+    ]
+
+
+def test_dropping_the_sets_database_leaves_what_the_target_held_in_it() -> None:
+    def during(database: PartialSource) -> None:
+        database.after_reading = lambda source: source.drop_database("rocketchat")
+
+    world = dump_rocketchat(during)
+    target = MemoryDatabase("other:27017")
+    target.write("rocketchat", "mine", {"_id": 1})
+    world.restore(target, into_non_empty=True)
+    assert set(target.contents()) == {"rocketchat.mine"}
+
+
+SCOPE = ReplayScope(
+    frozenset({"rc.a", "rc.b", "x.y"}), frozenset({"rc"}), frozenset({"rc.out"}), frozenset({"rc.live"})
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "included"),
+    [
+        ("rc.a", True),
+        ("rc.born", True),
+        ("rc.out", False),
+        ("rc.live", False),
+        ("x.y", True),
+        ("x.z", False),
+        ("rcx.a", False),
+    ],
+)
+def test_a_scope_holds_the_set_and_what_its_databases_bear(name: str, included: bool) -> None:
+    assert SCOPE.includes(name) is included
+
+
+@pytest.mark.parametrize(
+    ("scope", "whole"),
+    [
+        (ReplayScope(frozenset({"rc.a"}), frozenset({"rc"})), True),
+        (ReplayScope(frozenset({"rc.a"}), frozenset({"rc"}), existing=frozenset({"rc2.b"})), True),
+        (ReplayScope(frozenset({"rc.a"}), frozenset({"rc"}), existing=frozenset({"rc.b"})), False),
+        (ReplayScope(frozenset({"rc.a"}), frozenset({"rc"}), excluded=frozenset({"rc.b"})), False),
+        (ReplayScope(frozenset({"rc.a"})), False),
+    ],
+)
+def test_a_database_is_dropped_whole_only_if_nothing_in_it_is_anybody_elses(
+    scope: ReplayScope, whole: bool
+) -> None:
+    born = Operation("i", "rc", "born", bson.encode({"_id": 1}), b"", "1.1")
+    drop = Operation("c", "rc", "", bson.encode({"dropDatabase": 1}), b"", "2.1")
+    selection = OperationFilter(scope)
+    selected = list(selection.select_operations([born, drop]))
+    names = [operation.name for operation in selected if operation.op == "c"]
+    members = ["rc.a", "rc.born"] if "rc" in scope.databases else ["rc.a"]
+    assert names == (["rc."] if whole else members)
+    assert {c.namespace for c in selection.result().index_changes} == set(names)
+    if not whole:
+        assert [bson.decode(o.o) for o in selected if o.op == "c"] == [
+            {"drop": n.partition(".")[2]} for n in members
+        ]
+
+
+def test_a_view_is_told_by_the_database_whose_views_are_written() -> None:
+    document = bson.encode({"_id": "rc.v", "viewOn": "a"})
+    operation = Operation("i", "billing", "system.views", document, b"", "1.1")
+    assert operation.subject == "billing.v"
