@@ -159,6 +159,7 @@ def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[st
         "proven": result.proven,
         "replayed": result.replayed,
         "problems": result.problems,
+        "notes": result.notes,
         "verdicts": verdicts,
     }
 
@@ -186,6 +187,8 @@ def _print_result(result: RestoreResult, trusted: bool) -> None:
     print_table(f"Restored {result.manifest.set}", ("namespace", "documents", "size", "verdict"), rows)
     for problem in result.problems:
         out.print(f"[bold red]problem:[/] {problem}")
+    for note in result.notes:
+        out.print(f"note: {note}")
     compared = [v for v in result.verdicts if v.basis == "compared"]
     equal = sum(v.equal for v in compared)
     verdict = "[bold green]PROVEN[/]" if result.proven else "[bold red]NOT PROVEN[/]"
