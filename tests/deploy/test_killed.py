@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -10,7 +13,9 @@ from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.deploy.chart.fetch import fetch_chart
 from shared.deploy.progress import DeployState
 from shared.kernel.errors import Unavailable
+from tests.support.deploy_world import World
 
+T = TypeVar("T")
 ENDS = {
     "same version": DeployState.DONE,
     "new version": DeployState.DONE,
@@ -20,10 +25,17 @@ ENDS = {
 }
 
 
-def begin(make_world, files, story: str):
-    """A world in which a release runs and a change was merged; returns it with the commit."""
-    world = make_world()
+@functools.cache
+def first_release() -> World:
+    """A world in which 8.2.0 runs, made once; take copies."""
+    world = World()
     world.deployed_first("8.2.0")
+    return world
+
+
+def begin(files, story: str) -> tuple[World, str]:
+    """A world in which a release runs and a change was merged; returns it with the commit."""
+    world = first_release().copy()
     if story == "new version":
         return world, world.merge(files("8.3.0"))[1]
     if story == "same version":
@@ -34,11 +46,27 @@ def begin(make_world, files, story: str):
     return world, world.merge(world.broken(version))[1]
 
 
-def steps_of(make_world, files, story: str) -> list[str]:
-    plan = FaultPlan()
-    world, _ = begin(make_world, files, story)
-    world.work(plan)
-    return plan.steps
+class WorldHistory(FaultPlan):
+    """No faults: copies the world before the first step and after each one that changed it.
+
+    A worker that is killed at any point leaves one of these worlds behind: killed after a step and killed
+    before the next one are the same, and so are two points between which nothing was written.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self.worlds: dict[bytes, tuple[str, World]] = {}
+        self._remember("before the first step")
+
+    def run(self, operation: str, act: Callable[[], T]) -> T:
+        try:
+            return super().run(operation, act)
+        finally:
+            self._remember(f"after step {len(self.steps)}: {operation}")
+
+    def _remember(self, where: str) -> None:
+        self.worlds.setdefault(self._world.fingerprint(), (where, self._world.copy()))
 
 
 def check(world, sha: str, story: str, where: str) -> None:
@@ -74,29 +102,35 @@ def check(world, sha: str, story: str, where: str) -> None:
         assert world.backups[record.progress.backup] == "sealed", where
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("story", ENDS)
-def test_killed_at_every_step_a_second_worker_finishes_or_undoes_it(
-    make_world, files, story: str, when
-) -> None:
-    steps = steps_of(make_world, files, story)
-    assert len(steps) > 60, "a deploy takes more steps than this, or the faults do not see them"
-    for number, name in enumerate(steps):
-        where = f"killed {when} step {number}: {name}"
-        world, sha = begin(make_world, files, story)
+def test_killed_at_every_step_a_second_worker_finishes_or_undoes_it(files, story: str) -> None:
+    world, sha = begin(files, story)
+    history = WorldHistory(world)
+    world.work(history)
+    assert len(history.steps) > 60, "a deploy takes more steps than this, or the faults do not see them"
+    assert len(history.worlds) > 30, "a deploy writes more often than this"
+    for where, left in history.worlds.values():
+        left.die()
+        left.finish_backups()
+        left.work()
+        check(left, sha, story, f"killed {where}")
+
+
+def test_no_handler_takes_the_death_of_the_process_for_a_failure(files) -> None:
+    world, _ = begin(files, "same version")
+    plan = FaultPlan()
+    world.copy().work(plan)
+    for number, name in enumerate(plan.steps):
+        where = f"killed before step {number}: {name}"
         with pytest.raises(Killed):
-            world.work(FaultPlan(Fault(Killed(), step=number, when=when)))
+            world.copy().work(FaultPlan(Fault(Killed(), step=number)))
             pytest.fail(f"survived: {where}")
-        world.die()
-        world.finish_backups()
-        world.work()
-        check(world, sha, story, where)
 
 
 def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_again(
-    make_world, files
+    files,
 ) -> None:
-    world, sha = begin(make_world, files, "same version")
+    world, sha = begin(files, "same version")
     with pytest.raises(Killed):
         world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install")))
     world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
@@ -107,9 +141,9 @@ def test_killed_in_the_middle_of_an_upgrade_the_release_is_repaired_and_applied_
 
 
 def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_try_again(
-    make_world, files
+    files,
 ) -> None:
-    world, sha = begin(make_world, files, "same version")
+    world, sha = begin(files, "same version")
     world.login = lambda: False  # well for Helm, but not for people: so it is not Helm that goes back
     with pytest.raises(Killed):
         world.work(FaultPlan(Fault(Killed(), operation="releases.rollback")))
@@ -122,11 +156,12 @@ def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_tr
 
 
 @pytest.mark.parametrize("story", ["new version", "migrated, then failed"])
-def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_time(
-    make_world, files, story: str
-) -> None:
-    for number, name in enumerate(steps_of(make_world, files, story)):
-        world, sha = begin(make_world, files, story)
+def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_time(files, story: str) -> None:
+    begun, sha = begin(files, story)
+    counted = FaultPlan()
+    begun.copy().work(counted)
+    for number, name in enumerate(counted.steps):
+        world = begun.copy()
         plan = FaultPlan(Fault(Unavailable("it does not answer"), step=number))
         for _ in range(5):  # the queue's own retries
             with contextlib.suppress(Unavailable):
