@@ -13,7 +13,7 @@ from shared.deploy.model import (
     BranchCommit,
     ChangedFile,
     Check,
-    Environment,
+    DeployEnvironment,
     PullRequest,
     RequiredCheck,
     Review,
@@ -78,7 +78,7 @@ class MemoryForge:
         required = [RequiredCheck(name, app) for name, app in rule.required_checks.items()] if rule else []
         return BranchProtection(rule is not None, frozenset(required))
 
-    def environment(self, name: str) -> Environment | None:
+    def environment(self, name: str) -> DeployEnvironment | None:
         """See `Forge.environment`."""
         self._begin()
         made = self.repository.environments.get(name)
@@ -87,7 +87,7 @@ class MemoryForge:
         people = [one for one in made.reviewers if not one.startswith("team/")]
         slugs = [one.removeprefix("team/") for one in made.reviewers if one.startswith("team/")]
         teams = {} if self.repository.teams_hidden else self.repository.teams
-        return Environment(
+        return DeployEnvironment(
             made.name,
             (*people, *(login for slug in slugs for login in teams.get(slug, ()))),
             tuple(slug for slug in slugs if slug not in teams),

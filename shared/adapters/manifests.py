@@ -27,8 +27,8 @@ def validate(manifests: Sequence[Manifest], kubernetes: str) -> list[Finding]:
     known = schemas.all_versions() if hasattr(schemas, "all_versions") else schemas.utils.all_versions()
     if series not in {".".join(one.split(".")[:2]) for one in known}:
         newest = known[-1]
-        told = f"no schemas are known for Kubernetes {series}: {newest}'s are used"
-        return [Finding("schema", "warning", "the cluster", 0, told), *_all(manifests, newest)]
+        message = f"no schemas are known for Kubernetes {series}: {newest}'s are used"
+        return [Finding("schema", "warning", "the cluster", 0, message), *_all(manifests, newest)]
     return list(_all(manifests, series))
 
 

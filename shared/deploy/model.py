@@ -86,7 +86,7 @@ class ChangedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class DeployEnvironment:
     """An environment's protection. `branches` are name patterns; None is every branch.
 
     `reviewers` are logins, members of teams among them; `unread_teams` those whose members cannot be told.

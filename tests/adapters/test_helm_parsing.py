@@ -9,15 +9,15 @@ import json
 import pytest
 
 from shared.adapters.helm.parsing import (
-    failure,
-    missing,
+    classify_failure,
+    failure_reason,
+    format_progress,
+    is_release_missing,
+    is_timeout,
     parse_history,
     parse_lint,
-    reason,
-    timed_out,
-    told,
 )
-from shared.adapters.helm.storage import rewritten
+from shared.adapters.helm.storage import rewrite_release
 from shared.kernel.errors import Conflict, Corrupt, Refused, Unavailable
 
 UNSEEN = "resource Secret/chat/web not ready. status: Unknown, message:"
@@ -73,7 +73,7 @@ def test_errors_and_warnings_of_lint_are_found_with_what_belongs_to_them():
     ],
 )
 def test_a_cluster_that_could_not_be_asked_is_told_from_a_release_that_failed(text, kind):
-    made = failure(f'level=WARN msg="upgrade failed"\nError: {text}\n')
+    made = classify_failure(f'level=WARN msg="upgrade failed"\nError: {text}\n')
     assert made is None if kind is None else type(made) is kind
 
 
@@ -95,22 +95,22 @@ def test_a_cluster_that_could_not_be_asked_is_told_from_a_release_that_failed(te
     ],
 )
 def test_of_helms_log_only_known_lines_are_told(line, text):
-    assert told(line) == text
+    assert format_progress(line) == text
 
 
 def test_the_last_error_is_the_reason_and_the_log_is_not():
     text = "level=DEBUG msg=x\nError: first\nlevel=WARN msg=y\nError: second\n  goes on\n"
-    assert reason(text) == "second goes on"
-    assert reason("") == "Helm failed without a word"
-    assert len(reason("Error: " + "x" * 9000)) == 2000
+    assert failure_reason(text) == "second goes on"
+    assert failure_reason("") == "Helm failed without a word"
+    assert len(failure_reason("Error: " + "x" * 9000)) == 2000
 
 
 def test_what_is_missing_and_what_was_too_slow_are_recognized():
-    assert missing("Error: release: not found")
-    assert missing("Error: release has no 77 version")
-    assert not missing("Error: chart not found")
-    assert timed_out("Error: UPGRADE FAILED: context deadline exceeded")
-    assert not timed_out("Error: UPGRADE FAILED: invalid")
+    assert is_release_missing("Error: release: not found")
+    assert is_release_missing("Error: release has no 77 version")
+    assert not is_release_missing("Error: chart not found")
+    assert is_timeout("Error: UPGRADE FAILED: context deadline exceeded")
+    assert not is_timeout("Error: UPGRADE FAILED: invalid")
 
 
 def test_a_history_is_sorted_by_revision_and_tells_the_time():
@@ -136,7 +136,7 @@ def kept(content: object) -> str:
 
 def test_a_release_is_rewritten_in_its_status_and_nothing_else():
     release = {"name": "chat", "info": {"status": "pending-upgrade", "notes": "n"}, "config": {"ü": 1}}
-    data = rewritten(kept(release), "failed", "Interrupted")
+    data = rewrite_release(kept(release), "failed", "Interrupted")
     content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(data))))
     assert content == {**release, "info": {"status": "failed", "description": "Interrupted", "notes": "n"}}
 
@@ -156,4 +156,4 @@ def test_a_release_is_rewritten_in_its_status_and_nothing_else():
 )
 def test_a_record_that_is_no_release_is_corrupt(data):
     with pytest.raises(Corrupt):
-        rewritten(data, "failed", "")
+        rewrite_release(data, "failed", "")

@@ -17,7 +17,7 @@ from local.server import Served
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
 from shared.adapters.github.parsing import parse_classic_checks, parse_environment
-from shared.adapters.github.wire import API_VERSION, check_base, failure
+from shared.adapters.github.wire import API_VERSION, check_base, to_error
 from shared.deploy.model import RequiredCheck
 from shared.deploy.ports.forge import RateLimited
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
@@ -209,13 +209,13 @@ def test_nobody_listening_is_unavailable_and_the_token_is_in_no_traceback():
 )
 def test_each_answer_has_its_kind_of_failure(status, headers, said, kind):
     body = f'{{"message": "{said}"}}'.encode()
-    made = failure(status, headers, body, "/repos/acme/chat", datetime(2026, 1, 1, tzinfo=UTC))
+    made = to_error(status, headers, body, "/repos/acme/chat", datetime(2026, 1, 1, tzinfo=UTC))
     assert type(made) is kind
 
 
 def test_a_missing_right_is_named_in_the_cure():
     headers = {"X-Accepted-GitHub-Permissions": "deployments=write"}
-    made = failure(403, headers, b"{}", "/x", datetime(2026, 1, 1, tzinfo=UTC))
+    made = to_error(403, headers, b"{}", "/x", datetime(2026, 1, 1, tzinfo=UTC))
     assert "Grant deployments=write" in str(made)
 
 

@@ -28,7 +28,7 @@ from local.fakes.releases import MemoryReleases
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from shared.adapters.helm import connect
-from shared.adapters.helm.process import Helm, private
+from shared.adapters.helm.process import Helm, write_private_file
 from shared.deploy.ports.releases import ChartPackage, Releases
 from shared.kernel.errors import Conflict, GroundcrewError, Locked, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
@@ -823,7 +823,7 @@ def test_a_binary_that_is_not_there_is_named_with_the_cure():
 
 
 def test_a_private_file_is_never_written_over(tmp_path):
-    private(tmp_path / "values.yaml", b"one")
+    write_private_file(tmp_path / "values.yaml", b"one")
     with pytest.raises(FileExistsError):
-        private(tmp_path / "values.yaml", b"two")
+        write_private_file(tmp_path / "values.yaml", b"two")
     assert (tmp_path / "values.yaml").stat().st_mode & 0o777 == 0o600

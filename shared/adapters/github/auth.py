@@ -30,7 +30,7 @@ class TokenSource(Protocol):
         """The token for the next request."""
         ...
 
-    def refused(self, token: Secret) -> bool:
+    def invalidate(self, token: Secret) -> bool:
         """The server did not accept it; whether asking again may bring another."""
         ...
 
@@ -42,7 +42,7 @@ class _Fixed:
     def token(self) -> Secret:
         return self._token
 
-    def refused(self, _token: Secret) -> bool:
+    def invalidate(self, _token: Secret) -> bool:
         return False
 
 
@@ -72,24 +72,24 @@ class AppTokens:
     def __init__(self, key: AppKey, clock: Clock, trade: Trade) -> None:
         self._key, self._clock, self._trade = key, clock, trade
         self._lock = threading.Lock()
-        self._kept: Secret | None = None
+        self._token: Secret | None = None
         self._renew_at: datetime | None = None
 
     def token(self) -> Secret:
         """See `TokenSource.token`. Raises what the trade raises."""
         with self._lock:
             now = self._clock.now()
-            if self._kept is None or self._renew_at is None or now >= self._renew_at:
-                self._kept, end = self._trade(app_jwt(self._key, now))
+            if self._token is None or self._renew_at is None or now >= self._renew_at:
+                self._token, end = self._trade(app_jwt(self._key, now))
                 self._renew_at = (end or now + timedelta(hours=1)) - _RENEW_BEFORE
-            return self._kept
+            return self._token
 
-    def refused(self, token: Secret) -> bool:
-        """See `TokenSource.refused`."""
+    def invalidate(self, token: Secret) -> bool:
+        """See `TokenSource.invalidate`."""
         with self._lock:
             # Another thread may have renewed it already.
-            if self._kept is token:
-                self._kept = None
+            if self._token is token:
+                self._token = None
         return True
 
 
@@ -116,14 +116,14 @@ def app_jwt(key: AppKey, now: datetime) -> str:
     issued, ends = int((now - _JWT_SKEW).timestamp()), int((now + _JWT_LIFETIME).timestamp())
     claims = {"iat": issued, "exp": ends, "iss": key.app_id}
     signed = ".".join(
-        _encoded(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims)
+        _base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims)
     )
     signature = private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-    return f"{signed}.{_encoded(signature)}"
+    return f"{signed}.{_base64url(signature)}"
 
 
 _KEY_CURE = "Download a new one from the App's settings, and keep the lines of the PEM file as they are"
 
 
-def _encoded(data: bytes) -> str:
+def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

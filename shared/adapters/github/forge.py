@@ -18,7 +18,7 @@ from shared.deploy.model import (
     BranchCommit,
     ChangedFile,
     Check,
-    Environment,
+    DeployEnvironment,
     PullRequest,
     Review,
 )
@@ -106,7 +106,7 @@ class GitHubForge:
         required = parsing.parse_classic_checks(item) | parsing.parse_rule_checks(rules)
         return BranchProtection(item.get("protected") is True or bool(rules), required)
 
-    def environment(self, name: str) -> Environment | None:
+    def environment(self, name: str) -> DeployEnvironment | None:
         """See `Forge.environment`."""
         at = f"{self._at}/environments/{_quoted(name)}"
         try:

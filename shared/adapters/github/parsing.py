@@ -10,7 +10,7 @@ from shared.deploy.model import (
     BranchCommit,
     ChangedFile,
     Check,
-    Environment,
+    DeployEnvironment,
     PullRequest,
     RequiredCheck,
     Review,
@@ -107,7 +107,7 @@ def _app(number: object) -> int | None:
     return number if isinstance(number, int) and number > 0 else None
 
 
-def parse_environment(item: Json, branches: Iterable[Json]) -> Environment:
+def parse_environment(item: Json, branches: Iterable[Json]) -> DeployEnvironment:
     """An environment; teams among the reviewers are told by their slugs, for their members to be read."""
     rules = item.get("protection_rules") or ()
     policy = item.get("deployment_branch_policy")
@@ -119,7 +119,7 @@ def parse_environment(item: Json, branches: Iterable[Json]) -> Environment:
         if rule.get("type") == "required_reviewers"
         for one in rule.get("reviewers") or ()
     ]
-    return Environment(
+    return DeployEnvironment(
         name=str(item.get("name") or ""),
         reviewers=tuple(str(who.get("login") or "") for kind, who in reviewers if kind != "Team"),
         unread_teams=tuple(str(who.get("slug") or "") for kind, who in reviewers if kind == "Team"),

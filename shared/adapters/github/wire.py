@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import requests
 
 API_VERSION = "2022-11-28"
-MOST_ANSWER_BYTES = 16 << 20
-_MOST_ERROR_BYTES = 64 << 10  # of the body of an answer that says no: a page of HTML at most
-MOST_PAGES = 30  # GitHub lists at most 3000 files of a pull request, a hundred to a page
+MAX_ANSWER_BYTES = 16 << 20
+_MAX_ERROR_BYTES = 64 << 10  # of the body of an answer that says no: a page of HTML at most
+MAX_PAGES = 30  # GitHub lists at most 3000 files of a pull request, a hundred to a page
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 # Archives are served elsewhere: https://docs.github.com/en/rest/repos/contents#download-a-repository-archive-tar
 _ARCHIVE_HOSTS: Mapping[str, frozenset[str]] = {"api.github.com": frozenset({"codeload.github.com"})}
@@ -46,47 +46,47 @@ class Api:
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON."""
-        return self._json("GET", self._url(path), query=query)[0]
+        return self._request_json("GET", self._build_url(path), query=query)[0]
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """The answer's JSON."""
-        return self._json("POST", self._url(path), body=body)[0]
+        return self._request_json("POST", self._build_url(path), body=body)[0]
 
     def pages(self, path: str, query: Mapping[str, str] | None = None, *, within: str = "") -> Iterator[Any]:
         """The items of all pages; `within` names the list in an object. Raises Refused if it does not end."""
-        url = self._url(path)
-        asked: Mapping[str, str] | None = {"per_page": "100", **(query or {})}
-        for _ in range(MOST_PAGES):
-            content, headers = self._json("GET", url, query=asked)
-            found = content.get(within) if within and isinstance(content, dict) else content
-            if not isinstance(found, list):
+        url = self._build_url(path)
+        params: Mapping[str, str] | None = {"per_page": "100", **(query or {})}
+        for _ in range(MAX_PAGES):
+            content, headers = self._request_json("GET", url, query=params)
+            items = content.get(within) if within and isinstance(content, dict) else content
+            if not isinstance(items, list):
                 raise Unavailable("GitHub: not the expected answer", value=path)
-            yield from found
-            link = _next_link(headers.get("Link", ""))
+            yield from items
+            link = _parse_next_link(headers.get("Link", ""))
             if not link:
                 return
-            url, asked = self._same_origin(urljoin(url, link)), None
+            url, params = self._require_same_origin(urljoin(url, link)), None
         raise Refused("GitHub: a list is longer than is read", value=path, hint="Make smaller changes")
 
     def archive(self, path: str, *, most_bytes: int) -> Iterator[bytes]:
         """The bytes behind the one redirect that is followed, to a host that is known to serve archives."""
-        with self._send("GET", self._url(path)) as first:
-            self._check(first, _told(first), path)
-            place = urljoin(first.url, first.headers.get("Location", ""))
+        with self._send_request("GET", self._build_url(path)) as first:
+            self._raise_for_status(first, _read_error_body(first), path)
+            location = urljoin(first.url, first.headers.get("Location", ""))
             if not first.is_redirect:
-                raise Unavailable("GitHub: the archive is not where it should be", value=first.status_code)
-        yield from self._archive_bytes(self._archive_place(place), most_bytes)
+                raise Unavailable("GitHub: no redirect to the archive", value=first.status_code)
+        yield from self._archive_bytes(self._require_archive_host(location), most_bytes)
 
-    def _archive_bytes(self, place: str, most_bytes: int) -> Iterator[bytes]:
+    def _archive_bytes(self, location: str, most_bytes: int) -> Iterator[bytes]:
         import requests
 
         count = 0
         try:
             # The place carries its own short-lived token, so ours is not sent and errors are not chained.
             with self._session.get(
-                place, headers={}, stream=True, timeout=_TIMEOUT, allow_redirects=False
+                location, headers={}, stream=True, timeout=_TIMEOUT, allow_redirects=False
             ) as answer:
-                self._check(answer, _told(answer), "the archive")
+                self._raise_for_status(answer, _read_error_body(answer), "the archive")
                 if answer.status_code != 200:
                     raise Refused("GitHub: the archive redirects once more", value=answer.status_code)
                 for piece in answer.iter_content(64 << 10):
@@ -95,9 +95,9 @@ class Api:
                         raise Refused("the archive is larger than allowed, in bytes", value=most_bytes)
                     yield piece
         except requests.RequestException as error:
-            raise Unavailable("GitHub: the archive broke off", value=type(error).__name__) from None
+            raise Unavailable("GitHub: the archive was cut off", value=type(error).__name__) from None
 
-    def _json(
+    def _request_json(
         self,
         method: str,
         url: str,
@@ -106,9 +106,9 @@ class Api:
         body: Mapping[str, object] | None = None,
     ) -> tuple[Any, Headers]:
         path = urlsplit(url).path
-        with self._send(method, url, query=query, body=body) as answer:
-            content = _bounded(answer, path)
-            self._check(answer, content, path)
+        with self._send_request(method, url, query=query, body=body) as answer:
+            content = _read_bounded(answer, path)
+            self._raise_for_status(answer, content, path)
             if answer.is_redirect:
                 hint = "Has the repository been renamed? Set its new name in policy.yaml"
                 raise Refused("GitHub: redirects are not followed", value=path, hint=hint)
@@ -117,7 +117,7 @@ class Api:
             except ValueError as error:
                 raise Unavailable("GitHub: the answer is not JSON", value=path) from error
 
-    def _send(
+    def _send_request(
         self,
         method: str,
         url: str,
@@ -148,25 +148,25 @@ class Api:
             except requests.RequestException as error:
                 raise Unavailable("GitHub does not answer", value=type(error).__name__) from error
             # An installation's token may have been revoked before its hour was over.
-            if answer.status_code != 401 or last or not self._tokens.refused(token):
+            if answer.status_code != 401 or last or not self._tokens.invalidate(token):
                 return answer
             answer.close()
         raise AssertionError("unreachable")
 
-    def _check(self, answer: requests.Response, content: bytes, path: str) -> None:
+    def _raise_for_status(self, answer: requests.Response, content: bytes, path: str) -> None:
         if answer.status_code >= 400:
-            raise failure(answer.status_code, answer.headers, content, path, self._clock.now())
+            raise to_error(answer.status_code, answer.headers, content, path, self._clock.now())
 
-    def _url(self, path: str) -> str:
+    def _build_url(self, path: str) -> str:
         return self._base.geturl() + path
 
-    def _same_origin(self, url: str) -> str:
+    def _require_same_origin(self, url: str) -> str:
         parts = urlsplit(url)
         if (parts.scheme, parts.netloc) != (self._base.scheme, self._base.netloc):
             raise Refused("GitHub: the next page is on another host", value=parts.hostname)
         return url
 
-    def _archive_place(self, url: str) -> str:
+    def _require_archive_host(self, url: str) -> str:
         parts = urlsplit(url)
         own = (parts.scheme, parts.netloc) == (self._base.scheme, self._base.netloc)
         known = _ARCHIVE_HOSTS.get(self._base.hostname or "", frozenset({f"codeload.{self._base.hostname}"}))
@@ -182,37 +182,37 @@ def check_base(url: str) -> SplitResult:
     hint = "Write https://api.github.com, or https://HOST/api/v3 for a server of your own"
     if not parts.hostname or parts.username or parts.query or parts.fragment:
         raise UsageError("the URL of GitHub's API is malformed", value=parts.hostname, hint=hint)
-    if parts.scheme == "https" and not _link_local(parts.hostname):
+    if parts.scheme == "https" and not _is_link_local(parts.hostname):
         return parts
-    if parts.scheme == "http" and _loopback(parts.hostname):
+    if parts.scheme == "http" and _is_loopback(parts.hostname):
         return parts
     raise UsageError("the URL of GitHub's API is not allowed", value=parts.hostname, hint=hint)
 
 
-def failure(status: int, headers: Headers, content: bytes, path: str, now: datetime) -> GroundcrewError:
+def to_error(status: int, headers: Headers, content: bytes, path: str, now: datetime) -> GroundcrewError:
     """GitHub's answer of 400 and above in our words. `path` names what was asked for."""
-    said, lowered = _message(content), {key.lower(): value for key, value in headers.items()}
-    wait = retry_after(status, lowered, content, now)
+    detail, lowered = _error_message(content), {key.lower(): value for key, value in headers.items()}
+    wait = parse_retry_after(status, lowered, content, now)
     if wait is not None:
         when = f"{path}, again in {int(wait.total_seconds())} s"
         return RateLimited("GitHub: too many requests", value=when, retry_after=wait)
     if status == 401:
         return Refused("GitHub does not accept the token", value=path, hint="Renew it, or the App's key")
     if status == 403:
-        needed = lowered.get("x-accepted-github-permissions", "")
-        hint = f"Grant {needed[:200]}" if needed else "See which rights the token or the App has"
-        return Refused("GitHub: not allowed", value=f"{path}: {said}", hint=hint)
+        permissions = lowered.get("x-accepted-github-permissions", "")
+        hint = f"Grant {permissions[:200]}" if permissions else "See which rights the token or the App has"
+        return Refused("GitHub: not allowed", value=f"{path}: {detail}", hint=hint)
     # 422 "No commit found for SHA" is how a commit that is gone is told.
-    if status in (404, 410, 451) or (status == 422 and "no commit found" in said.lower()):
+    if status in (404, 410, 451) or (status == 422 and "no commit found" in detail.lower()):
         return NotFound("GitHub: not found", value=path, hint="Does it exist, and may the token see it?")
     if status == 409:
-        return Conflict("GitHub: conflict", value=f"{path}: {said}")
+        return Conflict("GitHub: conflict", value=f"{path}: {detail}")
     if status >= 500 or status == 408:
-        return Unavailable("GitHub is not well", value=f"HTTP {status}", hint="Tried again later")
-    return UsageError("GitHub: not understood", value=f"{path}: HTTP {status}: {said}")
+        return Unavailable("GitHub: server error", value=f"HTTP {status}", hint="It is tried again")
+    return UsageError("GitHub: request rejected", value=f"{path}: HTTP {status}: {detail}")
 
 
-def retry_after(status: int, headers: Headers, content: bytes, now: datetime) -> timedelta | None:
+def parse_retry_after(status: int, headers: Headers, content: bytes, now: datetime) -> timedelta | None:
     """How long a rate limit wants one to wait; None if it is no rate limit. `headers` in lower case.
 
     Both limits are told with 403 or 429; the secondary one by its words alone, now and then in HTML. A minute
@@ -224,10 +224,10 @@ def retry_after(status: int, headers: Headers, content: bytes, now: datetime) ->
     after, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
     if after.isdecimal():
         return timedelta(seconds=min(int(after), 86_400))
-    left = headers.get("x-ratelimit-remaining")
-    spent = left == "0"
+    remaining = headers.get("x-ratelimit-remaining")
+    spent = remaining == "0"
     # Every answer says when the hour ends, which has nothing to do with the secondary limit.
-    if reset.isdecimal() and (spent or (status == 429 and left is None)):
+    if reset.isdecimal() and (spent or (status == 429 and remaining is None)):
         until = datetime.fromtimestamp(min(int(reset), 1 << 40), UTC) - now
         return min(max(until, timedelta(seconds=1)), timedelta(days=1))
     if spent or status == 429 or any(words in content.lower() for words in _LIMITED):
@@ -235,31 +235,31 @@ def retry_after(status: int, headers: Headers, content: bytes, now: datetime) ->
     return None
 
 
-def _message(content: bytes) -> str:
+def _error_message(content: bytes) -> str:
     """GitHub's sentence, cut; nothing of what is not its JSON."""
     try:
-        said = json.loads(content)
+        detail = json.loads(content)
     except ValueError:
         return ""
-    text = said.get("message") if isinstance(said, dict) else None
+    text = detail.get("message") if isinstance(detail, dict) else None
     return "".join(one for one in text if one.isprintable())[:200] if isinstance(text, str) else ""
 
 
-def _bounded(answer: requests.Response, path: str) -> bytes:
+def _read_bounded(answer: requests.Response, path: str) -> bytes:
     import requests
 
     content = bytearray()
     try:
         for piece in answer.iter_content(64 << 10):
             content += piece
-            if len(content) > MOST_ANSWER_BYTES:
+            if len(content) > MAX_ANSWER_BYTES:
                 raise Corrupt("GitHub: the answer is larger than allowed", value=path)
     except requests.RequestException as error:
-        raise Unavailable("GitHub: the answer broke off", value=type(error).__name__) from error
+        raise Unavailable("GitHub: the answer was cut off", value=type(error).__name__) from error
     return bytes(content)
 
 
-def _told(answer: requests.Response) -> bytes:
+def _read_error_body(answer: requests.Response) -> bytes:
     """The beginning of what an answer says that is an error; nothing of any other."""
     import requests
 
@@ -267,14 +267,14 @@ def _told(answer: requests.Response) -> bytes:
     try:
         for piece in answer.iter_content(4 << 10) if answer.status_code >= 400 else ():
             content += piece
-            if len(content) >= _MOST_ERROR_BYTES:
+            if len(content) >= _MAX_ERROR_BYTES:
                 break
     except requests.RequestException:
         pass  # its status says enough
-    return bytes(content[:_MOST_ERROR_BYTES])
+    return bytes(content[:_MAX_ERROR_BYTES])
 
 
-def _next_link(header: str) -> str:
+def _parse_next_link(header: str) -> str:
     """The URL of `rel="next"` in a Link header (RFC 8288), or nothing."""
     for part in header.split(","):
         target, _, rest = part.strip().partition(">")
@@ -283,14 +283,14 @@ def _next_link(header: str) -> str:
     return ""
 
 
-def _loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _link_local(host: str) -> bool:
+def _is_link_local(host: str) -> bool:
     """Addresses by number that no GitHub has: the machine itself and the cloud's metadata service."""
     try:
         address = ipaddress.ip_address(host)

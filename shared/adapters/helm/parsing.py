@@ -40,7 +40,7 @@ _UNREACHABLE = (
 _NOT_ALLOWED = ("is forbidden:", "unauthorized", "must be logged in", "provide credentials")
 _TIMED_OUT = ("deadline exceeded", "timed out waiting")
 # Of Helm's log only these lines are told, made anew from their fields: others might quote anything.
-_TOLD = {
+_PROGRESS_TEXTS = {
     "Created resource": "{kind} {name} created",
     "Created a new resource": "{kind} {name} created",
     "Patched resource": "{kind} {name} applied",
@@ -50,7 +50,7 @@ _TOLD = {
     "performing update": "applying",
     "preparing upgrade": "preparing",
     "waiting for resources": "waiting",
-    "creating release": "writing down the release",
+    "creating release": "recording the release",
 }
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 _LINT = re.compile(r"\[(ERROR|WARNING)\]\s+(.*)")
@@ -60,13 +60,13 @@ def parse_history(text: str) -> list[Revision]:
     """`helm history -o json`, the oldest first. Raises Corrupt."""
     try:
         entries = json.loads(text or "[]")
-        found = [_revision(entry) for entry in entries]
+        revisions = [_parse_revision(entry) for entry in entries]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt("Helm's history is not readable", value=type(error).__name__) from error
-    return sorted(found, key=lambda one: one.number)
+    return sorted(revisions, key=lambda one: one.number)
 
 
-def _revision(entry: Mapping[str, Any]) -> Revision:
+def _parse_revision(entry: Mapping[str, Any]) -> Revision:
     return Revision(
         int(entry["revision"]),
         str(entry["status"]),
@@ -79,51 +79,55 @@ def _revision(entry: Mapping[str, Any]) -> Revision:
 
 def parse_lint(text: str) -> list[Finding]:
     """`helm lint`: its errors and warnings with what belongs to them; notes are left out."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     open_finding = False
     for line in text.splitlines():
         match = _LINT.match(line)
         if match:
             where, _, message = match[2].partition(": ")
-            found.append(Finding("helm-lint", match[1].lower(), where.strip(), 0, message.strip() or where))
+            findings.append(
+                Finding("helm-lint", match[1].lower(), where.strip(), 0, message.strip() or where)
+            )
             open_finding = True
         elif open_finding and line.startswith("  ") and line.strip():
-            last = found.pop()
-            told = f"{last.message} {line.strip()}"
-            found.append(Finding(last.rule, last.severity, last.where, 0, told))
+            last = findings.pop()
+            message = f"{last.message} {line.strip()}"
+            findings.append(Finding(last.rule, last.severity, last.where, 0, message))
         else:
             open_finding = False
-    return found
+    return findings
 
 
-def told(line: str) -> str:
+def format_progress(line: str) -> str:
     """What to say about a line of Helm's log; empty for most."""
     fields = {key: value.strip('"') for key, value in _FIELD.findall(line)}
-    template = _TOLD.get(fields.get("msg", ""))
+    template = _PROGRESS_TEXTS.get(fields.get("msg", ""))
     if template is None:
         return ""
     kind = fields.get("kind") or fields.get("gvk", "").rpartition("Kind=")[2]
     return template.format(kind=kind, name=fields.get("name", ""), status=fields.get("actualStatus", ""))
 
 
-def reason(errors: str) -> str:
+def failure_reason(errors: str) -> str:
     """Helm's own last error, without its log."""
     lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("level=")]
     starts = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
-    kept = lines[starts[-1] :] if starts else lines[-5:]
-    return " ".join(" ".join(kept).removeprefix("Error: ").split())[:2000] or "Helm failed without a word"
+    last_error = lines[starts[-1] :] if starts else lines[-5:]
+    return (
+        " ".join(" ".join(last_error).removeprefix("Error: ").split())[:2000] or "Helm failed without a message"
+    )
 
 
-def timed_out(text: str) -> bool:
+def is_timeout(text: str) -> bool:
     """Whether Helm gave up waiting."""
     return any(one in text.lower() for one in _TIMED_OUT)
 
 
-def failure(errors: str) -> GroundcrewError | None:
+def classify_failure(errors: str) -> GroundcrewError | None:
     """What to raise if the cluster could not be asked; None if the chart or the release is at fault."""
-    text = reason(errors)
+    text = failure_reason(errors)
     lowered = text.lower()
-    if any(one in lowered for one in _UNREACHABLE) or _lost_sight(text):
+    if any(one in lowered for one in _UNREACHABLE) or _is_cut_connection(text):
         return Unavailable("the cluster does not answer Helm", value=text[:500], hint="Is the VM up?")
     if any(one in lowered for one in _NOT_ALLOWED):
         hint = "Compare infra/chart/rbac.yaml with what the cluster has"
@@ -133,27 +137,27 @@ def failure(errors: str) -> GroundcrewError | None:
     return None
 
 
-def _lost_sight(text: str) -> bool:
+def _is_cut_connection(text: str) -> bool:
     """Whether the connection was cut as a wait began: Helm ends it there and then, with nothing seen.
 
     If it has gone back since, or taken a first release away, that is how it ended.
     """
-    seen = timed_out(text) or "status: Failed" in text or "rollback-on-failure being set" in text
-    return "status: Unknown" in text and not seen
+    ended_otherwise = is_timeout(text) or "status: Failed" in text or "rollback-on-failure being set" in text
+    return "status: Unknown" in text and not ended_otherwise
 
 
-def missing(errors: str) -> bool:
+def is_release_missing(errors: str) -> bool:
     """Whether there is no such release or revision."""
-    text = reason(errors).lower()
+    text = failure_reason(errors).lower()
     return "release: not found" in text or bool(re.search(r"release has no \d+ version", text))
 
 
-def not_found(release: str, revision: int) -> NotFound:
+def revision_not_found(release: str, revision: int) -> NotFound:
     """No such release, or no such revision of it."""
     what = f"{release} revision {revision}" if revision else release
     return NotFound("Helm has no such release", value=what, hint="See groundcrew deploy history")
 
 
-def newest(history: Sequence[Revision]) -> Revision | None:
+def newest_revision(history: Sequence[Revision]) -> Revision | None:
     """The last one, if any."""
     return history[-1] if history else None

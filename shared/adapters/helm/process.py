@@ -37,7 +37,7 @@ _PREFIX = "groundcrew-helm-"
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class HelmRun:
     """How a run ended. `output` is Helm's as it is, `errors` is redacted."""
 
     code: int
@@ -65,15 +65,15 @@ class Workspace:
                 raise Refused("the chart has a path that leaves its folder", value=ascii(name)[:200])
             target = root.joinpath(*path.parts)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            private(target, data)
+            write_private_file(target, data)
         options = []
         for number, text in enumerate(package.values):
-            file = private(self.folder / f"values-{number}.yaml", text.encode())
+            file = write_private_file(self.folder / f"values-{number}.yaml", text.encode())
             options += ["--values", str(file)]
         return root, options
 
 
-def private(path: Path, data: bytes) -> Path:
+def write_private_file(path: Path, data: bytes) -> Path:
     """Write a new file that only this user can read."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
@@ -86,17 +86,17 @@ class Helm:
 
     def __init__(self, binary: Path, kubeconfig: Secret, namespace: str) -> None:
         self._binary, self._kubeconfig, self._namespace = binary, kubeconfig, namespace
-        self._credentials = credentials(kubeconfig)
+        self._credentials = read_credentials(kubeconfig)
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """A folder for one run."""
-        _sweep()
+        _remove_stale_folders()
         folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         try:
             for name in ("cache", "config", "data", "plugins", "home"):
                 (folder / name).mkdir(mode=0o700)
-            private(folder / "kubeconfig", self._kubeconfig.reveal().encode())
+            write_private_file(folder / "kubeconfig", self._kubeconfig.reveal().encode())
             yield Workspace(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -108,17 +108,17 @@ class Helm:
         timeout: timedelta = timedelta(minutes=2),
         secrets: Sequence[str] = (),
         on_progress: ProgressCallback | None = None,
-    ) -> Result:
+    ) -> HelmRun:
         """Run to the end, or for `timeout`, then stop it: first kindly, then not.
 
         `on_progress` gets each line of Helm's own log, and an empty one each second without any. What it
         raises kills Helm at once and is raised on. Raises UsageError if there is no such binary.
         """
-        argv = [*_guard(), str(self._binary), *arguments, "--namespace", self._namespace]
+        argv = [*_death_signal_command(), str(self._binary), *arguments, "--namespace", self._namespace]
         try:
             process = subprocess.Popen(
                 argv,
-                env=_environment(space.folder),
+                env=_helm_environment(space.folder),
                 cwd=space.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -129,10 +129,10 @@ class Helm:
             hint = "Install Helm 4, or set GROUNDCREW_HELM to its path"
             raise UsageError("Helm does not run", value=type(error).__name__, hint=hint) from error
         known = [*secrets, *self._credentials]
-        return _follow(process, time.monotonic() + timeout.total_seconds(), known, on_progress)
+        return _collect_run(process, time.monotonic() + timeout.total_seconds(), known, on_progress)
 
 
-def credentials(kubeconfig: Secret) -> list[str]:
+def read_credentials(kubeconfig: Secret) -> list[str]:
     """What of a kubeconfig must not be said. Raises Refused if it is no YAML."""
     values = read_values(kubeconfig.reveal(), "the kubeconfig").values
     named = [
@@ -141,16 +141,20 @@ def credentials(kubeconfig: Secret) -> list[str]:
     return [str(leaf.value) for leaf in named]
 
 
-def _sweep() -> None:
+def _remove_stale_folders() -> None:
     """Remove what killed workers left: their folders hold values and a kubeconfig."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         number = folder.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
-            if number.isdecimal() and folder.stat().st_uid == os.getuid() and not _lives(int(number)):
+            if (
+                number.isdecimal()
+                and folder.stat().st_uid == os.getuid()
+                and not _is_process_alive(int(number))
+            ):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lives(pid: int) -> bool:
+def _is_process_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -160,13 +164,13 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _guard() -> list[str]:
+def _death_signal_command() -> list[str]:
     """Where there is `setpriv`, let Helm die with the worker, so that the heir finds nobody at work."""
     found = shutil.which("setpriv")
     return [found, "--pdeathsig", "KILL", "--"] if found else []
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
+def _helm_environment(folder: Path) -> Mapping[str, str]:
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder / "home"),
@@ -180,74 +184,74 @@ def _environment(folder: Path) -> Mapping[str, str]:
     }
 
 
-def _follow(
+def _collect_run(
     process: subprocess.Popen[bytes],
     deadline: float,
     secrets: Sequence[str],
     on_progress: ProgressCallback | None,
-) -> Result:
+) -> HelmRun:
     """Read both pipes in threads of their own, and do all talking in this one."""
     lines: queue.Queue[str | None] = queue.Queue()
     output: list[bytes] = []
     stdout, stderr = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
     threads = [
-        threading.Thread(target=_collect, args=(stdout, output), daemon=True),
-        threading.Thread(target=_forward, args=(stderr, lines), daemon=True),
+        threading.Thread(target=_collect_output, args=(stdout, output), daemon=True),
+        threading.Thread(target=_forward_lines, args=(stderr, lines), daemon=True),
     ]
     for thread in threads:
         thread.start()
     try:
-        told, killed = _listen(process, lines, deadline, on_progress)
+        log_lines, killed = _read_log_until_exit(process, lines, deadline, on_progress)
     finally:
-        _end(process)
+        _ensure_ended(process)
         for thread in threads:
             thread.join()
         stdout.close()
         stderr.close()
     if sum(map(len, output)) > _MOST_OUTPUT_BYTES:
         raise Refused("Helm writes more than is read, in bytes", value=_MOST_OUTPUT_BYTES)
-    errors = redact("\n".join(told[-_MOST_ERROR_LINES:]), secrets)
-    return Result(process.returncode, b"".join(output).decode(errors="replace"), errors, killed)
+    errors = redact("\n".join(log_lines[-_MOST_ERROR_LINES:]), secrets)
+    return HelmRun(process.returncode, b"".join(output).decode(errors="replace"), errors, killed)
 
 
-def _listen(
+def _read_log_until_exit(
     process: subprocess.Popen[bytes],
     lines: queue.Queue[str | None],
     deadline: float,
     on_progress: ProgressCallback | None,
 ) -> tuple[list[str], bool]:
     """What Helm logs until it ends, and whether it had to be told to."""
-    told: list[str] = []
-    stopped = False
+    log_lines: list[str] = []
+    terminated = False
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        remaining_seconds = deadline - time.monotonic()
+        if remaining_seconds <= 0:
             # SIGTERM lets Helm write down that it failed; meanwhile it is listened to as before.
-            _signal(process, signal.SIGKILL if stopped else signal.SIGTERM)
-            stopped, left = True, _GRACE.total_seconds()
-            deadline = time.monotonic() + left
+            _signal_group(process, signal.SIGKILL if terminated else signal.SIGTERM)
+            terminated, remaining_seconds = True, _GRACE.total_seconds()
+            deadline = time.monotonic() + remaining_seconds
         try:
-            line = lines.get(timeout=min(left, _BEAT.total_seconds()))
+            line = lines.get(timeout=min(remaining_seconds, _BEAT.total_seconds()))
         except queue.Empty:
             line = ""
         if line is None:
-            return told, stopped
+            return log_lines, terminated
         if line and not line.startswith("level=DEBUG"):
-            told.append(line)
+            log_lines.append(line)
         if on_progress is not None:
-            _tell(process, on_progress, line)
+            _report_line(process, on_progress, line)
 
 
-def _tell(process: subprocess.Popen[bytes], on_progress: ProgressCallback, line: str) -> None:
+def _report_line(process: subprocess.Popen[bytes], on_progress: ProgressCallback, line: str) -> None:
     try:
         on_progress(line)
     except BaseException:
         # Who may not go on is no longer alone: the next one must not meet a Helm that tidies up.
-        _signal(process, signal.SIGKILL)
+        _signal_group(process, signal.SIGKILL)
         raise
 
 
-def _collect(pipe: IO[bytes], output: list[bytes]) -> None:
+def _collect_output(pipe: IO[bytes], output: list[bytes]) -> None:
     size = 0
     while piece := pipe.read(64 << 10):
         size += len(piece)
@@ -256,32 +260,32 @@ def _collect(pipe: IO[bytes], output: list[bytes]) -> None:
             output.append(piece)
 
 
-def _forward(pipe: IO[bytes], lines: queue.Queue[str | None]) -> None:
+def _forward_lines(pipe: IO[bytes], lines: queue.Queue[str | None]) -> None:
     for line in iter(lambda: pipe.readline(64 << 10), b""):
         lines.put(line.decode(errors="replace").rstrip("\n"))
     lines.put(None)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _ensure_ended(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM lets Helm write down that it failed; it and what it started are killed if that takes long."""
     try:
         # Its pipes may be at their end a moment before it is.
         process.wait(1 if process.poll() is None else 0)
     except subprocess.TimeoutExpired:
-        _signal(process, signal.SIGTERM)
+        _signal_group(process, signal.SIGTERM)
         try:
             process.wait(_GRACE.total_seconds())
         except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
+            _signal_group(process, signal.SIGKILL)
             process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
-def find(binary: str = "") -> Path:
+def find_helm(binary: str = "") -> Path:
     """Helm's path, by name or from PATH. Raises UsageError."""
     found = shutil.which(binary or "helm")
     if not found:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.adapters.helm import parsing, storage
-from shared.adapters.helm.process import Helm, Result, find
+from shared.adapters.helm.process import Helm, HelmRun, find_helm
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import ChartPackage, HelmResult, ProgressCallback, RepairResult, Revision
 from shared.deploy.state_machine import INTERRUPTED
@@ -40,20 +40,20 @@ class HelmReleases:
         with self._helm.workspace() as space:
             result = self._helm.run(space, "version", "--template", "{{.Version}}")
         if result.code:
-            raise UsageError("Helm does not run", value=parsing.reason(result.errors)[:300])
+            raise UsageError("Helm does not run", value=parsing.failure_reason(result.errors)[:300])
         return result.output.strip().removeprefix("v").partition("+")[0]
 
     def lint(self, package: ChartPackage) -> list[Finding]:
         """See `Releases.lint`."""
-        secrets = _secrets(package)
+        secrets = _secrets_of(package)
         with self._helm.workspace() as space:
             chart, values = space.chart(package)
             result = self._helm.run(space, "lint", str(chart), *values, secrets=secrets)
             text = redact(result.output.replace(str(space.folder), ""), secrets)
-        found = parsing.parse_lint(text)
-        if result.code and not any(one.severity == "error" for one in found):
-            found.append(Finding("helm-lint", "error", "chart", 0, parsing.reason(result.errors)))
-        return found
+        revision = parsing.parse_lint(text)
+        if result.code and not any(one.severity == "error" for one in revision):
+            revision.append(Finding("helm-lint", "error", "chart", 0, parsing.failure_reason(result.errors)))
+        return revision
 
     def template(
         self, package: ChartPackage, *, kube_version: str, api_versions: Sequence[str] = ()
@@ -62,7 +62,7 @@ class HelmReleases:
         if not _VERSION.fullmatch(kube_version) or not all(map(_API_VERSION.fullmatch, api_versions)):
             raise UsageError("not a version of Kubernetes", value=kube_version)
         wanted = [option for one in api_versions for option in ("--api-versions", one)]
-        secrets = _secrets(package)
+        secrets = _secrets_of(package)
         with self._helm.workspace() as space:
             chart, values = space.chart(package)
             result = self._helm.run(
@@ -71,7 +71,7 @@ class HelmReleases:
                 *("--is-upgrade", "--skip-tests", *wanted),
                 secrets=secrets,
             )
-            told = parsing.reason(result.errors).replace(str(space.folder), "")
+            told = parsing.failure_reason(result.errors).replace(str(space.folder), "")
         if result.code:
             raise Refused("the chart does not render", value=told, hint="Mend it and merge again")
         return read_manifests(result.output)
@@ -85,9 +85,9 @@ class HelmReleases:
         on_progress: ProgressCallback,
     ) -> HelmResult:
         """See `Releases.upgrade_install`."""
-        secrets, before = _secrets(package), self.status()
+        secrets, before = _secrets_of(package), self.status()
         # Without it Helm takes the values of the release before where it is given none.
-        options = ["--install", "--reset-values", *_applying(timeout)]
+        options = ["--install", "--reset-values", *_apply_options(timeout)]
         if rollback_on_failure:
             options.append("--rollback-on-failure")
         # A hook before, the wait, a hook after: each may take the timeout, and the way back as well.
@@ -96,91 +96,100 @@ class HelmReleases:
             chart, values = space.chart(package)
             arguments = ("upgrade", self._release, str(chart), *values, *options)
             result = self._helm.run(
-                space, *arguments, timeout=limit, secrets=secrets, on_progress=_teller(on_progress)
+                space,
+                *arguments,
+                timeout=limit,
+                secrets=secrets,
+                on_progress=_deduplicate_progress(on_progress),
             )
-        return self._outcome(result, before.number if before else 0, secrets)
+        return self._to_result(result, before.number if before else 0, secrets)
 
     def rollback(self, revision: int, *, timeout: timedelta, on_progress: ProgressCallback) -> HelmResult:
         """See `Releases.rollback`."""
         history = self.history()
         if revision not in [one.number for one in history]:
-            raise parsing.not_found(self._release, revision)
+            raise parsing.revision_not_found(self._release, revision)
         with self._helm.workspace() as space:
-            arguments = ("rollback", self._release, str(revision), *_applying(timeout))
+            arguments = ("rollback", self._release, str(revision), *_apply_options(timeout))
             result = self._helm.run(
-                space, *arguments, timeout=timeout * 3 + _SLACK, on_progress=_teller(on_progress)
+                space,
+                *arguments,
+                timeout=timeout * 3 + _SLACK,
+                on_progress=_deduplicate_progress(on_progress),
             )
-        return self._outcome(result, history[-1].number)
+        return self._to_result(result, history[-1].number)
 
     def repair(self) -> RepairResult:
         """See `Releases.repair`."""
-        found = self.status()
-        if found is None or not found.pending:
-            return RepairResult("nothing", found, f"the release is {found.status if found else 'not there'}")
-        description = f"{INTERRUPTED}: it was left {found.status}"
-        storage.mark_failed(self._kubeconfig, self._namespace, self._release, found.number, description)
-        why = f"revision {found.number} was left {found.status} and is marked as failed"
-        return RepairResult("marked", self.status(), why)
+        revision = self.status()
+        if revision is None or not revision.pending:
+            return RepairResult(
+                "nothing", revision, f"the release is {revision.status if revision else 'not there'}"
+            )
+        description = f"{INTERRUPTED}: it was left {revision.status}"
+        storage.mark_failed(self._kubeconfig, self._namespace, self._release, revision.number, description)
+        reason = f"revision {revision.number} was left {revision.status} and is marked as failed"
+        return RepairResult("marked", self.status(), reason)
 
     def history(self) -> list[Revision]:
         """See `Releases.history`."""
-        result = self._read("history", self._release, "--max", "100", "--output", "json")
+        result = self._query("history", self._release, "--max", "100", "--output", "json")
         return parsing.parse_history(result.output) if result else []
 
     def status(self) -> Revision | None:
         """See `Releases.status`."""
-        return parsing.newest(self.history())
+        return parsing.newest_revision(self.history())
 
     def manifests(self, revision: int = 0) -> list[Manifest]:
         """See `Releases.manifests`."""
-        result = self._read(
+        result = self._query(
             "get", "manifest", self._release, *(["--revision", str(revision)] if revision else [])
         )
         if result is None:
-            raise parsing.not_found(self._release, revision)
+            raise parsing.revision_not_found(self._release, revision)
         return read_manifests(result.output, f"{self._release}'s manifest")
 
-    def _read(self, *arguments: str) -> Result | None:
+    def _query(self, *arguments: str) -> HelmRun | None:
         """A question about the release; None if there is no such thing."""
         with self._helm.workspace() as space:
             result = self._helm.run(space, *arguments)
         if not result.code:
             return result
-        if parsing.missing(result.errors):
+        if parsing.is_release_missing(result.errors):
             return None
-        raise parsing.failure(result.errors) or _puzzled(result)
+        raise parsing.classify_failure(result.errors) or _unexpected_answer(result)
 
-    def _outcome(self, result: Result, before: int, secrets: Sequence[str] = ()) -> HelmResult:
+    def _to_result(self, result: HelmRun, before: int, secrets: Sequence[str] = ()) -> HelmResult:
         """How a run ended that began when `before` was the newest revision."""
         if not result.code:
             return HelmResult(True, self.status())
-        raised = parsing.failure(result.errors)
+        raised = parsing.classify_failure(result.errors)
         if isinstance(raised, Unavailable):
-            self._interrupted(before)
+            self._mark_interrupted(before)
         if raised is not None:
             raise raised
         # Helm's log tells of the wait, its error at the end perhaps only of the way back.
-        late = result.killed or parsing.timed_out(result.errors)
-        return HelmResult(False, self.status(), redact(parsing.reason(result.errors), secrets), late)
+        late = result.killed or parsing.is_timeout(result.errors)
+        return HelmResult(False, self.status(), redact(parsing.failure_reason(result.errors), secrets), late)
 
-    def _interrupted(self, before: int) -> None:
+    def _mark_interrupted(self, before: int) -> None:
         """Where the cluster was away for a moment, Helm may have written its own failure down.
 
         The chart did nothing wrong then: the revision is to be taken for one that was left in the middle.
         """
         with contextlib.suppress(GroundcrewError):  # it is away still, and the revision is pending
-            found = self.status()
-            if found and found.number > before and found.status == storage.FAILED:
-                why = f"{INTERRUPTED}: the cluster was away"
-                storage.mark_failed(self._kubeconfig, self._namespace, self._release, found.number, why)
+            revision = self.status()
+            if revision and revision.number > before and revision.status == storage.FAILED:
+                reason = f"{INTERRUPTED}: the cluster was away"
+                storage.mark_failed(self._kubeconfig, self._namespace, self._release, revision.number, reason)
 
 
-def _puzzled(result: Result) -> GroundcrewError:
-    text = parsing.reason(result.errors)[:500]
+def _unexpected_answer(result: HelmRun) -> GroundcrewError:
+    text = parsing.failure_reason(result.errors)[:500]
     return Refused("Helm does not answer the question", value=text, hint="Run it by hand to see more")
 
 
-def _applying(timeout: timedelta) -> list[str]:
+def _apply_options(timeout: timedelta) -> list[str]:
     """How an upgrade and a rollback are done, and an upgrade's own way back.
 
     What was changed by hand is taken back instead of refused as a conflict. Helm forces only what the server
@@ -191,7 +200,7 @@ def _applying(timeout: timedelta) -> list[str]:
     return [*forced, "--wait=watcher", "--timeout", f"{seconds}s", "--debug"]
 
 
-def _teller(on_progress: ProgressCallback) -> ProgressCallback:
+def _deduplicate_progress(on_progress: ProgressCallback) -> ProgressCallback:
     """Passes on what a line of the log amounts to, once, until something else happens.
 
     When there is nothing to pass on, an empty line says each second that Helm is still at it: Helm repeats
@@ -201,7 +210,7 @@ def _teller(on_progress: ProgressCallback) -> ProgressCallback:
 
     def report_progress(line: str) -> None:
         nonlocal last, since
-        text = parsing.told(line)
+        text = parsing.format_progress(line)
         now = time.monotonic()
         if text in ("", last):
             if now - since < _BEAT.total_seconds():
@@ -215,20 +224,20 @@ def _teller(on_progress: ProgressCallback) -> ProgressCallback:
     return report_progress
 
 
-def _secrets(package: ChartPackage) -> list[str]:
+def _secrets_of(package: ChartPackage) -> list[str]:
     """What must not be said: what the caller knows, and what the values call a secret."""
-    found = list(package.secrets)
+    secrets = list(package.secrets)
     for number, text in enumerate(package.values):
         try:
             values = read_values(text, f"values {number}").values
         except Refused:
             continue  # Helm will say what is wrong with it
-        found += [str(leaf.value) for leaf in walk_leaves(values) if names_secret(leaf.name)]
-    return found
+        secrets += [str(leaf.value) for leaf in walk_leaves(values) if names_secret(leaf.name)]
+    return secrets
 
 
 def connect(kubeconfig: Secret, release: str, namespace: str, *, binary: str = "") -> HelmReleases:
     """The release, by the Helm at `binary` or on PATH. Raises UsageError."""
     if not _NAME.fullmatch(release) or not _NAME.fullmatch(namespace):
         raise UsageError("not a release or a namespace", value=f"{release}, {namespace}")
-    return HelmReleases(Helm(find(binary), kubeconfig, namespace), kubeconfig, release, namespace)
+    return HelmReleases(Helm(find_helm(binary), kubeconfig, namespace), kubeconfig, release, namespace)

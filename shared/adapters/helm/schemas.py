@@ -33,27 +33,27 @@ def without_fetching(files: Mapping[str, bytes]) -> dict[str, bytes]:
     Archives of further charts are packed anew from what was read of them, so that Helm reads the same.
     Raises Refused.
     """
-    return _checked(files, "", _LIMITS.total_bytes, 0)
+    return _check_files(files, "", _LIMITS.total_bytes, 0)
 
 
-def _checked(files: Mapping[str, bytes], within: str, left: int, depth: int) -> dict[str, bytes]:
+def _check_files(files: Mapping[str, bytes], within: str, left: int, depth: int) -> dict[str, bytes]:
     checked: dict[str, bytes] = {}
     for name, data in files.items():
         path = PurePosixPath(name)
         if path.name == _SCHEMA:
-            _check(data, within + name)
+            _check_schema(data, within + name)
         if path.suffix == ".tgz" and path.parent.name == "charts":
-            inner = _unpacked(data, within + name, left)
+            inner = _unpack_archive(data, within + name, left)
             left -= sum(map(len, inner.values()))
             if depth == _DEEPEST:
                 raise Refused("the chart has charts in charts too deep to follow", value=within + name)
-            checked[name] = _packed(_checked(inner, f"{within}{name}/", left, depth + 1))
+            checked[name] = _repack(_check_files(inner, f"{within}{name}/", left, depth + 1))
         else:
             checked[name] = data
     return checked
 
 
-def _unpacked(data: bytes, name: str, left: int) -> dict[str, bytes]:
+def _unpack_archive(data: bytes, name: str, left: int) -> dict[str, bytes]:
     try:
         files = read_files([data], ["."], limits=replace(_LIMITS, total_bytes=max(0, left)))
     except (Refused, Corrupt) as error:
@@ -66,7 +66,7 @@ def _unpacked(data: bytes, name: str, left: int) -> dict[str, bytes]:
     return files
 
 
-def _packed(files: Mapping[str, bytes]) -> bytes:
+def _repack(files: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
         for name, data in files.items():
@@ -76,23 +76,23 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def _check(data: bytes, name: str) -> None:
+def _check_schema(data: bytes, name: str) -> None:
     """Raises Refused for a schema that is no JSON, or that refers to what is not in it."""
 
-    def look(pairs: list[tuple[str, Any]]) -> None:
+    def check_pairs(pairs: list[tuple[str, Any]]) -> None:
         # Each pair is seen, of keys that come twice as well: which of them counts is the reader's choice.
         for key, value in pairs:
             if isinstance(value, str):
-                _look(key, value, name)
+                _check_reference(key, value, name)
 
     try:
-        json.loads(data.decode(), object_pairs_hook=look)
+        json.loads(data.decode(), object_pairs_hook=check_pairs)
     except (ValueError, RecursionError) as error:
         hint = "Mend it and merge again"
         raise Refused(f"{name} is not JSON in UTF-8", value=type(error).__name__, hint=hint) from error
 
 
-def _look(key: str, value: str, name: str) -> None:
+def _check_reference(key: str, value: str, name: str) -> None:
     if key in _REFERENCES and not value.startswith("#"):
         hint = 'Copy what it names below $defs, and refer to it as "#/$defs/…"'
         raise Refused(f"{name} refers to another document", value=f"{key}: {ascii(value)[:200]}", hint=hint)

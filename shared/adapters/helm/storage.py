@@ -27,20 +27,20 @@ FAILED = "failed"
 def mark_failed(kubeconfig: Secret, namespace: str, release: str, revision: int, description: str) -> None:
     """Set status and description of the revision. Raises Conflict if somebody else changed it meanwhile."""
     name = f"sh.helm.release.v1.{release}.v{revision}"
-    with _core(kubeconfig) as core:
+    with _open_core_api(kubeconfig) as core:
         secret = core.read_namespaced_secret(name, namespace)
         old = secret.data["release"]
-        secret.data["release"] = rewritten(old, FAILED, description)
+        secret.data["release"] = rewrite_release(old, FAILED, description)
         secret.metadata.labels = {**(secret.metadata.labels or {}), "status": FAILED}
         # The resource version that was read goes back with it, so that a change in between is refused.
         core.replace_namespaced_secret(name, namespace, secret)
 
 
-def rewritten(data: str, status: str, description: str) -> str:
+def rewrite_release(data: str, status: str, description: str) -> str:
     """A release as its Secret holds it, with another status and description. Raises Corrupt."""
     try:
         packed = base64.b64decode(base64.b64decode(data))
-        content: dict[str, Any] = json.loads(_unzipped(packed))
+        content: dict[str, Any] = json.loads(_unzip(packed))
         info: Mapping[str, Any] = content["info"]
         content["info"] = {**info, "status": status, "description": description}
     except (ValueError, KeyError, TypeError, OSError, zlib.error) as error:
@@ -49,7 +49,7 @@ def rewritten(data: str, status: str, description: str) -> str:
     return base64.b64encode(base64.b64encode(again)).decode()
 
 
-def _unzipped(packed: bytes) -> bytes:
+def _unzip(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)
     data = unpacker.decompress(packed, _MOST_RELEASE_BYTES)
     if unpacker.unconsumed_tail or not unpacker.eof:
@@ -58,7 +58,7 @@ def _unzipped(packed: bytes) -> bytes:
 
 
 @contextmanager
-def _core(kubeconfig: Secret) -> Iterator[CoreV1Api]:
+def _open_core_api(kubeconfig: Secret) -> Iterator[CoreV1Api]:
     """A client; its exceptions leave as ours."""
     import urllib3
     import yaml
@@ -76,12 +76,12 @@ def _core(kubeconfig: Secret) -> Iterator[CoreV1Api]:
         try:
             yield client.CoreV1Api(api)
         except client.ApiException as error:
-            raise _translated(error.status, error.reason) from None
+            raise _translate_status(error.status, error.reason) from None
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable("the cluster does not answer", value=type(error).__name__) from error
 
 
-def _translated(status: int, said: str) -> Exception:
+def _translate_status(status: int, said: str) -> Exception:
     # Not chained: the exception's text has the whole answer in it, and the answer the release's values.
     if status in (404, 409):
         return Conflict("the release was changed meanwhile", value=said)

@@ -13,7 +13,7 @@ from datetime import datetime
 from shared.deploy.gates.paths import matches_any
 from shared.deploy.model import (
     Check,
-    Environment,
+    DeployEnvironment,
     Finding,
     Gate,
     PullRequest,
@@ -193,7 +193,7 @@ def _check_label(check: RequiredCheck) -> str:
 
 
 def environment_gate(
-    environment: Environment | None,
+    environment: DeployEnvironment | None,
     pull: PullRequest,
     reviews: Sequence[Review],
     *,
@@ -233,7 +233,7 @@ def environment_gate(
     return Gate("environment", True, f"{name} admits {branch}")
 
 
-def _unreviewed_gate(environment: Environment, reviewers: Collection[str], merger: str) -> Gate:
+def _unreviewed_gate(environment: DeployEnvironment, reviewers: Collection[str], merger: str) -> Gate:
     teams = environment.unread_teams
     who = ", ".join([*sorted(reviewers), *(f"team {team}" for team in sorted(teams))])
     reason, hint = f"none of {environment.name}'s reviewers ({who}) approved", "Ask one of them"

@@ -21,7 +21,7 @@ from shared.deploy.gates.history import (
     override_hint,
 )
 from shared.deploy.gates.results import Lineage
-from shared.deploy.model import BranchCommit, ChangedFile, Environment, Gate, PullRequest, Review
+from shared.deploy.model import BranchCommit, ChangedFile, DeployEnvironment, Gate, PullRequest, Review
 from shared.deploy.ordering import check_on_branch, compare_to_deployed
 from shared.deploy.ports.forge import BranchProtection
 from shared.deploy.records.requests import DeployRequest
@@ -59,7 +59,7 @@ class ForgeReader:
         return self.forge.protection(self.branch)
 
     @cached_property
-    def environment(self) -> Environment | None:
+    def environment(self) -> DeployEnvironment | None:
         """The protection of the request's environment; None if there is no such environment."""
         return self.forge.environment(self.request.environment)
 

@@ -15,7 +15,7 @@ from shared.deploy.model import (
     BranchCommit,
     ChangedFile,
     Check,
-    Environment,
+    DeployEnvironment,
     PullRequest,
     RequiredCheck,
     Review,
@@ -91,7 +91,7 @@ class Forge(Protocol):
         """What the branch demands. Raises `NotFound` if there is no such branch."""
         ...
 
-    def environment(self, name: str) -> Environment | None:
+    def environment(self, name: str) -> DeployEnvironment | None:
         """An environment's protection; None if there is none of that name."""
         ...
 

@@ -17,7 +17,7 @@ from shared.deploy.gates.decide import (
     environment_gate,
     findings_gate,
 )
-from shared.deploy.model import Check, Environment, Finding, Gate, PullRequest, RequiredCheck, Review
+from shared.deploy.model import Check, DeployEnvironment, Finding, Gate, PullRequest, RequiredCheck, Review
 from shared.policy.deploy import DeployPolicy
 
 HEAD, OLD = "a" * 40, "b" * 40
@@ -67,7 +67,7 @@ def test_only_those_whose_approval_would_count_can_ask_for_changes():
     ],
 )
 def test_an_environments_patterns_mean_what_they_mean_on_github(patterns, branch, admitted):
-    environment = Environment("production", branches=patterns)
+    environment = DeployEnvironment("production", branches=patterns)
     pull = replace(PULL, base_branch=branch)
     assert environment_gate(environment, pull, [], branch_protected=False, now=NOW).passed is admitted
 
@@ -209,8 +209,8 @@ def test_a_check_that_two_rules_demand_must_satisfy_both():
     assert checks_gate(required, [OURS, POSTED], GatePolicy()).passed
 
 
-def environment_of(**protection) -> Environment:
-    return Environment("production", **protection)
+def environment_of(**protection) -> DeployEnvironment:
+    return DeployEnvironment("production", **protection)
 
 
 @pytest.mark.parametrize(
