@@ -101,7 +101,7 @@ def test_of_helms_log_only_known_lines_are_told(line, text):
 def test_the_last_error_is_the_reason_and_the_log_is_not():
     text = "level=DEBUG msg=x\nError: first\nlevel=WARN msg=y\nError: second\n  goes on\n"
     assert failure_reason(text) == "second goes on"
-    assert failure_reason("") == "Helm failed without a word"
+    assert failure_reason("") == "Helm failed without a message"
     assert len(failure_reason("Error: " + "x" * 9000)) == 2000
 
 

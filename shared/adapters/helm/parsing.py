@@ -113,9 +113,8 @@ def failure_reason(errors: str) -> str:
     lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("level=")]
     starts = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
     last_error = lines[starts[-1] :] if starts else lines[-5:]
-    return (
-        " ".join(" ".join(last_error).removeprefix("Error: ").split())[:2000] or "Helm failed without a message"
-    )
+    text = " ".join(" ".join(last_error).removeprefix("Error: ").split())
+    return text[:2000] or "Helm failed without a message"
 
 
 def is_timeout(text: str) -> bool:
