@@ -676,7 +676,8 @@ files = {str(one.relative_to(root)): one.read_bytes() for one in root.rglob("*")
 releases = connect(Secret(Path(kubeconfig).read_text()), "chat", namespace, binary=helm)
 minute = timedelta(minutes=1)
 releases.upgrade_install(
-    ChartPackage(files), timeout=minute, rollback_on_failure=False, on_progress=lambda line: print(line, flush=True)
+    ChartPackage(files), timeout=minute, rollback_on_failure=False,
+    on_progress=lambda line: print(line, flush=True),
 )
 """
 
