@@ -1,4 +1,4 @@
-"""Registers the blueprints; nothing else, since an exception here would lose every function."""
+"""Registers the blueprints; little else, since an exception here would lose every function."""
 
 import azure.functions as func
 
@@ -9,7 +9,9 @@ from functions.health import bp as health
 from functions.power import bp as power
 from functions.snapshots import bp as snapshots
 from functions.status import bp as status
+from shared.kernel.logs import configure_logging
 
+configure_logging()
 app = func.FunctionApp()
 for blueprint in (backup, cost, deploy, health, power, snapshots, status):
     app.register_functions(blueprint)
