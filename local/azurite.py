@@ -31,6 +31,7 @@ class Azurite:
     """A context manager around one Azurite; `state_dir` keeps its log and, if `persistent`, its data.
 
     Raises `UsageError` if Node or the npm package is missing, `Unavailable` if Azurite does not come up.
+    With a `certificate` (chain and key files) it speaks TLS and also takes tokens of Entra ID.
     A persistent one must be given the same `account_key` (base64 of 64 bytes) when it is started anew.
     """
 
@@ -44,11 +45,12 @@ class Azurite:
         blob_port: int = 0,
         queue_port: int = 0,
         table_port: int = 0,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.account_name = account_name
         self.account_key = account_key or base64.b64encode(secrets.token_bytes(64)).decode()
         self._ports = {"blob": blob_port, "queue": queue_port, "table": table_port}
-        self._state_dir, self._persistent = state_dir, persistent
+        self._state_dir, self._persistent, self._certificate = state_dir, persistent, certificate
         self._child: Child | None = None
         self._endpoints: dict[str, str] = {}
 
@@ -79,6 +81,9 @@ class Azurite:
     def _arguments(self, data: Path) -> list[str]:
         where = ["--location", str(data)] if self._persistent else ["--inMemoryPersistence"]
         ports = [part for name, port in self._ports.items() for part in (f"--{name}Port", str(port))]
+        if self._certificate is not None:
+            chain, key = self._certificate
+            where += ["--oauth", "basic", "--cert", str(chain), "--key", str(key)]
         return ["--skipApiVersionCheck", "--disableTelemetry", "--silent", *where, *ports]
 
     def _collect(self, line: str) -> bool | None:
@@ -111,7 +116,7 @@ class Azurite:
     def connection_string(self) -> str:
         """What `AzureWebJobsStorage` takes; holds the key, so it is not for logs."""
         parts = {
-            "DefaultEndpointsProtocol": "http",
+            "DefaultEndpointsProtocol": "https" if self._certificate else "http",
             "AccountName": self.account_name,
             "AccountKey": self.account_key,
             "BlobEndpoint": self._endpoints["blob"],

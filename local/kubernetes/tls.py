@@ -43,23 +43,29 @@ class Authority:
 
     def context(self) -> ssl.SSLContext:
         """What a server on 127.0.0.1 needs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as directory:  # the ssl module reads files only
+            (chain, key), _ = self.write(Path(directory))
+            context.load_cert_chain(chain, key)
+        return context
+
+    def write(self, directory: Path) -> tuple[tuple[Path, Path], Path]:
+        """New files for a server on 127.0.0.1: its certificate and key, and what its clients must trust."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         built = self._builder(subject, key.public_key())
         built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
         signed = built.sign(self._key, hashes.SHA256())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as directory:
-            file = Path(directory, "server.pem")  # the ssl module reads files only
-            file.touch(mode=0o600)
-            file.write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + signed.public_bytes(serialization.Encoding.PEM)
+        chain, key_file, trusted = (directory / name for name in ("server.pem", "server.key", "ca.pem"))
+        chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        trusted.write_bytes(self.certificate)
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
             )
-            context.load_cert_chain(file)
-        return context
+        )
+        return (chain, key_file), trusted

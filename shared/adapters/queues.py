@@ -6,7 +6,14 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.sdk import Retries, hide_bad_settings, identity, quiet_sdk_logs, translate_sdk_errors
+from shared.azure.sdk import (
+    Retries,
+    find_authority,
+    hide_bad_settings,
+    identity,
+    quiet_sdk_logs,
+    translate_sdk_errors,
+)
 from shared.kernel.errors import AlreadyExists, NotFound, UsageError
 from shared.kernel.storage_limits import check_message
 
@@ -36,7 +43,11 @@ def _service(account: StorageAccount, options: dict[str, Any]) -> QueueServiceCl
         return QueueServiceClient.from_connection_string(account.connection_string, **options)
     if account.sas:
         return QueueServiceClient(f"{account.queue_url}?{account.sas}", **options)
-    return QueueServiceClient(account.queue_url, credential=identity(account.client_id), **options)
+    return QueueServiceClient(
+        account.queue_url,
+        credential=identity(**account.sign_in, authority=find_authority(account.blob_url)),
+        **options,
+    )
 
 
 class AzureQueues:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from azure.mgmt.core import ARMPipelineClient
 
 PUBLIC_CLOUD = "https://management.azure.com"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Longer waits than this are left to the next tick: a function that sleeps is paid for.
 _MAX_RETRY_AFTER_SECONDS = 20.0
 _ID = re.compile(
@@ -139,7 +140,16 @@ def compute_client(
     """
     from azure.mgmt.compute import ComputeManagementClient
 
-    return ComputeManagementClient(credential, subscription, base_url, **_client_options(base_url))
+    options = {**_client_options(base_url), "credential_scopes": [token_scope(base_url)]}
+    return ComputeManagementClient(credential, subscription, base_url, **options)
+
+
+def token_scope(base_url: str) -> str:
+    """What a token for Resource Manager at this address is issued for: each cloud has its own."""
+    parts = urlsplit(base_url)
+    # The stand-in on this machine accepts the tokens of the public cloud.
+    address = PUBLIC_CLOUD if parts.hostname in _LOOPBACK else f"https://{parts.netloc}"
+    return f"{address}/.default"
 
 
 def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) -> ARMPipelineClient[Any, Any]:
@@ -149,20 +159,19 @@ def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) ->
     from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
     options = _client_options(base_url)
-    scope = f"{PUBLIC_CLOUD}/.default"
     policies = [
         *options["per_call_policies"],
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker="groundcrew"),
         options["retry_policy"],
-        ARMChallengeAuthenticationPolicy(credential, scope),
+        ARMChallengeAuthenticationPolicy(credential, token_scope(base_url)),
     ]
     return ARMPipelineClient(base_url=base_url, policies=policies)
 
 
 def _client_options(base_url: str) -> dict[str, Any]:
     parts = urlsplit(base_url)
-    loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if parts.scheme != "https" and not loopback:
         raise UsageError(
             "Resource Manager's address is not https", value=base_url, hint=f"Use {PUBLIC_CLOUD}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from shared.kernel.errors import (
     AlreadyExists,
@@ -65,12 +66,38 @@ class Retries:
         }
 
 
-@cache
-def identity(client_id: str = "") -> TokenCredential:
-    """The managed identity where there is one, else the developer's own sign-in; one token cache for all."""
-    from azure.identity import DefaultAzureCredential
+# By the end of a service's host name: who issues tokens for that cloud, if it is not the public one.
+# https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
+_AUTHORITIES = {
+    ".usgovcloudapi.net": "https://login.microsoftonline.us",
+    ".chinacloudapi.cn": "https://login.chinacloudapi.cn",
+}
 
-    return DefaultAzureCredential(managed_identity_client_id=client_id or None)
+
+def find_authority(url: str) -> str:
+    """The address that issues tokens for the cloud of a service; empty for the public and unknown clouds."""
+    host = urlsplit(url).hostname or ""
+    return next((address for suffix, address in _AUTHORITIES.items() if host.endswith(suffix)), "")
+
+
+@cache
+def identity(
+    client_id: str = "", *, resource_id: str = "", managed: bool = False, authority: str = ""
+) -> TokenCredential:
+    """What signs in to one connection; one token cache for each.
+
+    A user-assigned identity is named by its client id or its resource id; `managed` alone is the app's
+    system-assigned one. Without all three it is what the process has: the identity of AZURE_CLIENT_ID, the
+    system-assigned one, or on a laptop the developer's own sign-in.
+    """
+    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+    if resource_id:
+        return ManagedIdentityCredential(identity_config={"resource_id": resource_id})
+    if client_id or managed:
+        return ManagedIdentityCredential(client_id=client_id or None)
+    # Not `managed_identity_client_id=None`, which would hide AZURE_CLIENT_ID from it.
+    return DefaultAzureCredential(**({"authority": authority} if authority else {}))
 
 
 def quiet_sdk_logs() -> None:

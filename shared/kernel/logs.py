@@ -2,8 +2,8 @@
 
 The Functions worker sends the host one string per record, what its handler's `format` returns
 (https://github.com/Azure/azure-functions-python-worker/blob/dev/workers/proxy_worker/dispatcher.py,
-`AsyncLoggingHandler`), and that handler has no formatter of its own. So what is passed as `extra` would be lost,
-unless a formatter writes it into the string.
+`AsyncLoggingHandler`), and that handler has no formatter of its own. So `extra` would be lost, unless a
+formatter writes it into the string.
 """
 
 from __future__ import annotations

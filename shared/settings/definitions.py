@@ -22,13 +22,16 @@ class Setting:
 STORAGE = Setting(
     "AzureWebJobsStorage",
     "The host's storage account: state, queues, and backups unless they have an account of their own. "
-    "A connection string; or give `AzureWebJobsStorage__accountName` (and `__clientId`) for an identity.",
+    "A connection string; or, for an identity, `AzureWebJobsStorage__accountName` (or `__blobServiceUri` and "
+    "`__queueServiceUri`), `__credential` (`managedidentity`), and `__clientId` or "
+    "`__managedIdentityResourceId` of a user-assigned one, as the Functions host reads them.",
     "DefaultEndpointsProtocol=https;AccountName=stgroundcrew;AccountKey=<key>",
     secret=True,
 )
 BACKUP_STORAGE = Setting(
     "GROUNDCREW_BACKUP_STORAGE",
-    "Where backups lie, if not in the host's account: an account's name, a connection string or a SAS URL.",
+    "Where backups lie, if not in the host's account: an account's name, a connection string or a SAS URL. "
+    "`GROUNDCREW_BACKUP_STORAGE__credential` and the like name an identity, as for the host's account.",
     "stgroundcrewbackups",
     default="",
     secret=True,
@@ -68,6 +71,13 @@ POLICY = Setting(
     "The policy file.",
     "/home/site/wwwroot/policy.yaml",
     default=str(ROOT / "policy.yaml"),
+)
+CLIENT_ID = Setting(
+    "AZURE_CLIENT_ID",
+    "The client id of the user-assigned identity that signs in to Resource Manager, and to storage accounts "
+    "whose settings name no identity. Empty takes the system-assigned one, or on a laptop `az login`.",
+    "00000000-0000-0000-0000-000000000000",
+    default="",
 )
 SUBSCRIPTION = Setting(
     "AZURE_SUBSCRIPTION_ID",
@@ -185,7 +195,7 @@ CHAT_RELEASES = Setting(
 )
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
-    SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
+    CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from shared.kernel.errors import UsageError
 from shared.kernel.secret import Secret
+from shared.settings.connection import parse_connection
 from shared.settings.definitions import (
     BACKUP_STORAGE,
     POLICY,
@@ -60,6 +61,10 @@ class Environment:
     def get(self, setting: Setting) -> str:
         """The value without white space around it, or the default. Raises UsageError."""
         value = self.values.get(setting.name, "").strip()
+        if value.startswith("@Microsoft.KeyVault("):
+            # The platform puts the secret in its place; where it cannot, the reference itself stays.
+            hint = "See the setting's status in the portal: the identity needs Key Vault Secrets User."
+            raise UsageError(f"{setting.name} is a Key Vault reference that was not resolved", hint=hint)
         if value:
             return value
         if setting.default is None:
@@ -75,16 +80,40 @@ class Environment:
         return tuple(self.get(setting).replace(",", " ").split())
 
     def host_storage(self) -> StorageAccount:
-        """The host's storage account, by connection string or by identity."""
-        if account := self.values.get(f"{STORAGE.name}__accountName", "").strip():
-            client_id = self.values.get(f"{STORAGE.name}__clientId", "").strip()
-            return StorageAccount.by_identity(account, client_id=client_id)
-        return parse_setting(STORAGE, StorageAccount.by_connection_string, self.get(STORAGE))
+        """The host's storage account, by connection string or by identity. Raises UsageError."""
+        account = parse_connection(STORAGE.name, self.values)
+        if account is None:
+            return parse_setting(STORAGE, StorageAccount.by_connection_string, self.get(STORAGE))
+        if self.values.get(STORAGE.name, "").strip():
+            # The host would take the connection string, and nobody would know which of the two is meant.
+            hint = f"Remove {STORAGE.name}; an empty value counts as removed."
+            raise UsageError(
+                f"{STORAGE.name} is a connection string beside an identity's settings", hint=hint
+            )
+        if not account.queue_url:
+            raise UsageError(f"{STORAGE.name}__queueServiceUri is not set", hint="Or set __accountName.")
+        return account
 
     def backup_storage(self) -> StorageAccount:
-        """Where backups lie."""
-        text = self.get(BACKUP_STORAGE)
-        return parse_setting(BACKUP_STORAGE, parse_storage_account, text) if text else self.host_storage()
+        """The storage account of backup sets. Raises UsageError.
+
+        An account's name or URL may be completed by the settings of an identity, such as
+        `GROUNDCREW_BACKUP_STORAGE__clientId`.
+        """
+        text, name = self.get(BACKUP_STORAGE), BACKUP_STORAGE.name
+        if text and "=" not in text:
+            key = "blobServiceUri" if "://" in text else "accountName"
+            parse_setting(BACKUP_STORAGE, StorageAccount.by_identity, text)
+            account = parse_connection(name, {**self.values, f"{name}__{key}": text})
+            return account or self.host_storage()
+        account = parse_connection(name, self.values)
+        if account and text:
+            raise UsageError(
+                f"{name} holds a key or signature beside an identity's settings", hint="Keep one."
+            )
+        return account or (
+            parse_setting(BACKUP_STORAGE, parse_storage_account, text) if text else self.host_storage()
+        )
 
     def url(self) -> str:
         """The app's own address, without a slash at its end; empty if none is known. Raises UsageError."""

@@ -24,7 +24,18 @@ class StorageAccount:
     sas_container: str = ""  # set if the SAS opens one container only
     blob_url: str = ""  # without a slash at the end; empty with a connection string
     queue_url: str = ""
-    client_id: str = ""  # of a user-assigned identity; empty for the system's or the developer's own
+    # Who signs in to the two URLs: the user-assigned identity of that client id or resource id; with
+    # `managed` alone the system-assigned one; with none of them what the process has.
+    client_id: str = ""
+    identity_resource_id: str = ""
+    managed: bool = False
+
+    @property
+    def sign_in(self) -> dict[str, str | bool]:
+        """The keyword arguments of `shared.azure.sdk.identity` for this account."""
+        return {
+            "client_id": self.client_id, "resource_id": self.identity_resource_id, "managed": self.managed
+        }  # fmt: skip
 
     @classmethod
     def by_connection_string(cls, text: str) -> StorageAccount:

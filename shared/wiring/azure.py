@@ -39,9 +39,9 @@ def credential() -> TokenCredential:
     env = environment()
     token = env.secret(definitions.RESOURCE_MANAGER_TOKEN)
     if not token:
-        from shared.azure.sdk import identity
+        from shared.azure.sdk import find_authority, identity
 
-        return identity()
+        return identity(authority=find_authority(env.get(definitions.RESOURCE_MANAGER)))
     if urlsplit(env.get(definitions.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
         name = definitions.RESOURCE_MANAGER_TOKEN.name
         raise UsageError(

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from shared.adapters.blobs.container import AzureBlobs
 from shared.adapters.blobs.tuning import Tuning
-from shared.azure.sdk import Retries, hide_bad_settings, identity, quiet_sdk_logs, translate_sdk_errors
+from shared.azure.sdk import (
+    Retries,
+    find_authority,
+    hide_bad_settings,
+    identity,
+    quiet_sdk_logs,
+    translate_sdk_errors,
+)
 from shared.kernel.errors import AlreadyExists, UsageError
 
 if TYPE_CHECKING:
@@ -67,4 +74,9 @@ def _client(account: StorageAccount, container: str, retries: Retries) -> Contai
             return ContainerClient.from_container_url(
                 f"{account.blob_url}/{container}?{account.sas}", **options
             )
-        return ContainerClient(account.blob_url, container, credential=identity(account.client_id), **options)
+        return ContainerClient(
+            account.blob_url,
+            container,
+            credential=identity(**account.sign_in, authority=find_authority(account.blob_url)),
+            **options,
+        )
