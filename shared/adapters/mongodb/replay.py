@@ -18,7 +18,7 @@ from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.translating import TranslatedWriter
 from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.mongodb.model import ReplayResult
-from shared.mongodb.oplog import Operation, unpack_operations
+from shared.mongodb.oplog import Operation, is_replayable, unpack_operations
 from shared.mongodb.scope import OperationFilter, ReplayScope
 
 # `applyOps` is one BSON document, of which a server takes 16 MiB: half of that, or a single operation.
@@ -73,7 +73,7 @@ class _ApplyOpsWriter:
 
     def write_batch(self, batch: list[Operation]) -> None:
         """One command for the whole batch. Raises Corrupt, Unavailable."""
-        if not (self._usable and self._try_apply_ops(batch)):
+        if not (self._usable and all(map(is_replayable, batch)) and self._try_apply_ops(batch)):
             self._other.write_batch(batch)
 
     def _try_apply_ops(self, batch: list[Operation]) -> bool:
