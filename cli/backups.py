@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ from shared.wiring import restore as restore_wiring
 
 if TYPE_CHECKING:
     from shared.backup.sets import SetInfo
+    from shared.formats.backupset import BackupPlan
     from shared.kernel.ports import Blobs
-    from shared.records.runs import RunRecord
+    from shared.records.runs import RunRecord, Runs
 
 _POLL_SECONDS = 2.0
 
@@ -60,7 +62,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
                 job.run_part(deps, message["set"], message["part"])
                 reporter.advance(1)
     elif wait:
-        _wait_until_ended(deps.runs, plan.set, where, timeout, quiet=json_)
+        _wait_until_ended(deps.runs, plan, where, timeout, quiet=json_)
     state, reason = _end_state(where) if here or wait else ("queued", "")
     result = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
     print_answer(result, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
@@ -86,26 +88,36 @@ def _failure_reason(store: Blobs, where: str) -> str:
         return f"unknown: {where}{FAILED} cannot be parsed"
 
 
-def _wait_until_ended(runs: Any, set_id: str, where: str, timeout: int, *, quiet: bool) -> None:
+def _wait_until_ended(runs: Runs, plan: BackupPlan, where: str, timeout: int, *, quiet: bool) -> None:
     deadline = time.monotonic() + timeout * 60
+    shown = 0
     with progress_bar(quiet=quiet) as reporter:
-        reporter.phase(f"Waiting for {set_id}", 0)
+        reporter.phase(f"Dumping {plan.set}", sum(part.data_bytes for part in plan.parts))
         while time.monotonic() < deadline:
             # The set's folder decides; the run record may be missing, or stale after a worker was killed.
             if _end_state(where)[0] != "open":
                 return
-            try:
-                run = runs.load("backup", set_id)
-            except NotFound:
-                run = None
+            records = {record.id: record for record in runs.all("backup", plan.set)}
+            done = count_dumped_bytes(plan.set, records.values())
+            reporter.advance(
+                done - shown
+            )  # less than nothing where a worker was killed and another began anew
+            shown = done
+            run = records.get(plan.set)
             if run and run.state in ("done", "failed"):
                 reporter.note(run.summary if run.state == "done" else f"{run.summary}: {run.error}")
                 return
             time.sleep(_POLL_SECONDS)
     raise Unavailable(
-        f"timed out: {set_id} was not sealed within {timeout} minutes",
-        hint=f"See how far it is: groundcrew backups show {set_id}",
+        f"timed out: {plan.set} was not sealed within {timeout} minutes",
+        hint=f"See how far it is: groundcrew backups show {plan.set}",
     )
+
+
+def count_dumped_bytes(set_id: str, records: Iterable[RunRecord]) -> int:
+    """Of the parts' planned bytes, which are an estimate: so a part that is done counts as all of them."""
+    parts = [record for record in records if record.id.startswith(f"{set_id}.part-")]
+    return sum(part.total if part.state == "done" else min(part.done, part.total) for part in parts)
 
 
 def _show_parts(parts: Any, json_: bool) -> None:

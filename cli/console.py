@@ -4,6 +4,7 @@ and secrets that come from elsewhere than the command line.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -15,20 +16,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
+from cli.common import is_quiet, logging_to_stderr, policy_of_this_place
+from cli.tables import print_table as print_table
+from cli.terminal import discard, escape_markup
+from cli.terminal import err as err
+from cli.terminal import out as out
 from shared.kernel.errors import GroundcrewError, UsageError
 from shared.kernel.redact import redact
 from shared.settings.environment import BadSettings
 
-# Answers go to standard output, everything else to standard error, so that --json can be piped.
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
 DEBUG = "--debug"
-_NARROW = 60  # columns; a table on less is a heap of broken words
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def current_user() -> str:
@@ -67,7 +67,11 @@ class Group(click.Group):
         debug = DEBUG in words
         words = [word for word in words if word != DEBUG]
         try:
-            code = super().main(words, **extra)
+            with logging_to_stderr(), policy_of_this_place():
+                code = super().main(words, **extra)
+        except BrokenPipeError:
+            discard(sys.stdout.fileno())
+            sys.exit(1)  # as `head` wants it: who asked does not read the rest
         except Exception as error:  # noqa: BLE001 - the last handler there is
             if debug:
                 click.echo(redact("".join(traceback.format_exception(error))), err=True)
@@ -78,16 +82,20 @@ class Group(click.Group):
 
 def _exit_with_error(error: Exception, *, json_: bool) -> NoReturn:
     code = _exit_code(error)
-    if json_:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
+        # Of the interpreter's own streams, whose last flush would fail again.
+        discard(sys.stdout.fileno())
+        err.print(f"[bold red]error:[/] cannot write the answer: {error.strerror}")
+    elif json_:
         print_answer({"error": _error_fields(error), "exit": code}, json_=True)
     elif isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, click.Abort):
         err.print("Aborted!")
     elif isinstance(error, GroundcrewError):
-        err.print(f"[bold red]error:[/] {_escape_markup(error)}")
+        err.print(f"[bold red]error:[/] {escape_markup(error)}")
     else:
-        err.print(f"[bold red]unexpected:[/] {_escape_markup(_describe_unexpected(error))}")
+        err.print(f"[bold red]unexpected:[/] {escape_markup(_describe_unexpected(error))}")
         err.print(f"run again with {DEBUG} for the traceback")
     sys.exit(code)
 
@@ -137,8 +145,16 @@ def read_option(option: str, text: str) -> str:
     return text
 
 
-def _escape_markup(value: object) -> str:
-    return str(value).replace("[", "\\[")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on after a yes; without a terminal to ask at, only with `--yes`. Raises UsageError, click.Abort."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(question, hint="There is nobody to ask: name what you mean, or give --yes.")
+    click.confirm(question, abort=True, err=True)
 
 
 as_json = click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
@@ -151,35 +167,6 @@ def print_answer(value: Any, *, json_: bool, text: str = "") -> None:
         click.echo(json.dumps(value, indent=1, default=str, ensure_ascii=False))
     else:
         click.echo(text or str(value))
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table, numbers to the right; where there is no room for one, a `name: value` line per cell."""
-    if out.width < _NARROW:
-        _print_lines(title, columns, rows)
-        return
-    grid = Table(title=title, title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        # An id must stay in one piece to be copied from a narrow screen.
-        grid.add_column(
-            column, justify="right" if numeric else "left", overflow="fold", no_wrap=column == "set"
-        )
-    for row in rows:
-        grid.add_row(*(_format_cell(cell) for cell in row))
-    out.print(grid)
-
-
-def _print_lines(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    out.print(f"[bold]{_escape_markup(title)}[/]")
-    for row in rows:
-        out.print()
-        for column, cell in zip(columns, row, strict=True):
-            out.print(f"{column}: {_format_cell(cell)}" if column else _format_cell(cell))
-
-
-def _format_cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else _escape_markup(value)
 
 
 def format_bytes(count: int) -> str:
@@ -195,14 +182,15 @@ def format_bytes(count: int) -> str:
 class ProgressReporter:
     """A `Reporter` that draws a progress bar on standard error, or a line per phase without a terminal."""
 
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress | None, *, quiet: bool = False) -> None:
+        self._progress, self._quiet = progress, quiet
         self._task: TaskID | None = None
 
     def phase(self, name: str, total: int) -> None:
         """The bar of the phase before is filled, a new one begins."""
         if self._progress is None:
-            err.print(f"{name} …")
+            if not self._quiet:
+                err.print(f"{escape_markup(name)} …")
             return
         if self._task is not None:
             task = self._progress.tasks[-1]
@@ -216,14 +204,15 @@ class ProgressReporter:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        err.print(_escape_markup(text))
+        if not self._quiet:
+            err.print(escape_markup(text))
 
 
 @contextmanager
 def progress_bar(*, quiet: bool = False) -> Iterator[ProgressReporter]:
     """A progress bar for a long command."""
-    if quiet or not err.is_terminal:
-        yield ProgressReporter(None)
+    if quiet or is_quiet() or not err.is_terminal:
+        yield ProgressReporter(None, quiet=is_quiet())
         return
     columns = (
         TextColumn("{task.description}"),

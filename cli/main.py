@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from cli import backups, cost, deploy, keys, policy, power, restore, snapshots, status
+from cli.common import add_common_options
 from cli.console import DEBUG, Group
+from shared.kernel.version import VERSION
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=None, version="0.1.0", prog_name="groundcrew")
+@click.version_option(VERSION, "-V", "--version", prog_name="groundcrew")
 @click.option(DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def main() -> None:
     """The ground crew of a Rocket.Chat server.
@@ -28,6 +30,7 @@ main.add_command(power.power)
 main.add_command(snapshots.snapshots)
 main.add_command(cost.cost)
 main.add_command(status.status)
+add_common_options(main)
 
 if __name__ == "__main__":
     main()

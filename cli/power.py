@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.console import as_json, current_user, err, out, print_answer, print_table
+from cli.console import as_json, confirm, current_user, err, out, print_answer, print_table, yes_option
 from shared import wiring
 from shared.kernel.errors import UsageError
 from shared.wiring import inventory as inventory_wiring
@@ -45,9 +45,11 @@ def status(machine: str, json_: bool) -> None:
 @until_option
 @for_option
 @dry_option
+@yes_option
 @as_json
-def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool) -> None:
+def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, yes: bool, json_: bool) -> None:
     """Keep MACHINE (or all) up, starting it if it is off."""
+    _confirm_all(machine, "up", yes or dry_run)
     _place_order(machine, "up", until, lasting, dry_run, json_)
 
 
@@ -56,18 +58,22 @@ def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, json
 @until_option
 @for_option
 @dry_option
+@yes_option
 @as_json
-def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool) -> None:
+def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, yes: bool, json_: bool) -> None:
     """Keep MACHINE (or all) off; people are warned before it stops."""
+    _confirm_all(machine, "off", yes or dry_run)
     _place_order(machine, "off", until, lasting, dry_run, json_)
 
 
 @power.command()
 @machine_argument
 @dry_option
+@yes_option
 @as_json
-def auto(machine: str, dry_run: bool, json_: bool) -> None:
+def auto(machine: str, dry_run: bool, yes: bool, json_: bool) -> None:
     """Give MACHINE (or all) back to the calendar."""
+    _confirm_all(machine, "back on schedule", yes or dry_run)
     _place_order(machine, "auto", None, None, dry_run, json_)
 
 
@@ -111,6 +117,15 @@ def tick(machine: str, dry_run: bool, json_: bool) -> None:
     _print_results(outcomes, json_)
     if any(outcome.error for outcome in outcomes):
         raise SystemExit(1)
+
+
+def _confirm_all(machine: str, what: str, yes: bool) -> None:
+    """Ask before an order for several machines at once."""
+    names = [each.label for each in wiring.policy().power.machines]
+    # A tag may stand for several.
+    several = len(names) > 1 or any("=" in name for name in names)
+    if not machine and several:
+        confirm(f"order all machines ({', '.join(names)}) {what}?", yes=yes)
 
 
 def _place_order(

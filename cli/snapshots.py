@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import as_json, err, out, print_answer, print_table
+from cli.console import as_json, confirm, err, out, print_answer, print_table, yes_option
 from shared.wiring.snapshots import check_deps
 from shared.wiring.snapshots import snapshot_deps as wiring
 
@@ -41,9 +41,12 @@ def run(dry_run: bool, json_: bool) -> None:
 
 @snapshots.command()
 @dry_option
+@yes_option
 @as_json
-def prune(dry_run: bool, json_: bool) -> None:
-    """Remove what may go; the newest good one, others' and those with a keep-until never."""
+def prune(dry_run: bool, yes: bool, json_: bool) -> None:
+    """Remove what may go, of all disks; the newest good one, others' and those with a keep-until never."""
+    if not (dry_run or yes):
+        _confirm_removal()
     _run_cycle(dry_run, json_, take=False)
 
 
@@ -93,6 +96,15 @@ def _result_as_dict(result: CheckResult) -> dict[str, Any]:
 def _describe_result(result: CheckResult) -> str:
     verdict = f"{result.snapshot} is {'proven' if result.proven else 'not proven'}"
     return "; ".join((f"{verdict}, in {result.took.total_seconds():.0f} s", *result.problems))
+
+
+def _confirm_removal() -> None:
+    from shared.retention.decide import Keep
+    from shared.snapshots import job
+
+    going = [d for d in job.preview_cycle(wiring()).decisions if not isinstance(d, Keep)]
+    if going:
+        confirm(f"remove {len(going)} snapshots of all disks? --dry-run lists them", yes=False)
 
 
 def _run_cycle(dry_run: bool, json_: bool, *, take: bool) -> None:

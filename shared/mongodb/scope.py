@@ -83,8 +83,7 @@ class OperationFilter:
             if scope.includes_database(operation.db):
                 return [operation]
             return [_drop(operation, name) for name in self._members(operation.db)]
-        # A rename between two databases changes both: the replay has to refuse it, not to skip it.
-        if not any(map(scope.includes, operation.subjects)):
+        if not scope.includes(operation.subject):
             return []
         self._known.add(operation.subject)
         return [operation]

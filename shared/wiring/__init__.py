@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from shared.kernel.version import VERSION
 from shared.settings.environment import environment
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from shared.policy import Policy
     from shared.settings.storage_account import StorageAccount
 
-VERSION = "0.1.0"
 BACKUPS, STATE = "backups", "groundcrew"
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -211,23 +209,3 @@ def test_the_help_warns_of_secrets_among_the_arguments() -> None:
     told = " ".join(run(main, "restore", "--help").output.split())
     assert told.count("shows in `ps`") == 2
     assert "GROUNDCREW_RESTORE_URI" in told
-
-
-TABLE = (
-    "from cli.console import print_table;"
-    "print_table('Sets', ('set', 'n', ''), [('[a]', 1234, 'x'), ('b', 5, 'y')])"
-)
-
-
-@pytest.mark.parametrize(
-    ("columns", "narrow"), [pytest.param(59, True, id="narrow"), pytest.param(60, False, id="wide")]
-)
-def test_a_narrow_terminal_gets_lines_instead_of_a_table(columns: int, narrow: bool) -> None:
-    environment = {**os.environ, "COLUMNS": str(columns)}
-    argv = [sys.executable, "-c", TABLE]
-    done = subprocess.run(
-        argv, env=environment, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-    )
-    expected = "Sets\n\nset: [a]\nn: 1,234\nx\n\nset: b\nn: 5\ny\n"
-    assert (done.stdout == expected) is narrow
-    assert ("│" in done.stdout) is not narrow

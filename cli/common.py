@@ -1,0 +1,118 @@
+"""What every command takes besides its own: `-q`, `-v`, and where settings and the policy come from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shared.kernel.logs import FactFormatter
+from shared.settings import definitions
+
+_QUIET = "groundcrew.quiet"  # in the context's `meta`, which a command shares with its groups
+_VERBOSE = "groundcrew.verbose"
+
+
+def is_quiet() -> bool:
+    """Whether the person wants neither progress nor notes."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(_QUIET))
+
+
+def add_common_options(group: click.Group) -> None:
+    """Give `-q` and `-v` to the group and to all below it, so that they may stand anywhere."""
+    for command in (group, *_walk(group)):
+        command.params += _common_options(hidden=command is not group)
+
+
+def _walk(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from _walk(command)
+
+
+def _common_options(*, hidden: bool) -> list[click.Option]:
+    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value and option.name == "quiet":
+            context.meta[_QUIET] = True
+        elif value:
+            context.meta[_VERBOSE] = max(value, context.meta.get(_VERBOSE, 0))
+            _set_log_level(context.meta[_VERBOSE])
+
+    common: dict[str, Any] = {"expose_value": False, "hidden": hidden, "callback": keep}
+    quiet, verbose = "No progress and no notes; errors and the answer remain.", "Log what is done; -vv more."
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, help=quiet, **common),
+        click.Option(["-v", "--verbose"], count=True, help=verbose, **common),
+    ]
+
+
+class _ConsoleFormatter(FactFormatter):
+    """An error's traceback only for who asked for more: the command's own last line says what failed."""
+
+    with_traceback = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and not self.with_traceback:
+            record = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+_formatter = _ConsoleFormatter()
+_handler: logging.StreamHandler[Any] = logging.StreamHandler()
+_handler.setFormatter(_formatter)
+
+
+def _set_log_level(verbose: int) -> None:
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.getLogger().setLevel(level)
+    # Azure's SDK writes every request with its headers.
+    logging.getLogger("azure").setLevel(logging.WARNING if verbose < 2 else logging.INFO)
+    _formatter.with_traceback = verbose > 0
+
+
+@contextmanager
+def logging_to_stderr() -> Iterator[None]:
+    """Log lines go to standard error, warnings and above until `-v` says otherwise."""
+    root = logging.getLogger()
+    _handler.setStream(sys.stderr)
+    root.addHandler(_handler)
+    _set_log_level(0)
+    try:
+        yield
+    finally:
+        root.removeHandler(_handler)
+        root.setLevel(logging.WARNING)
+
+
+@contextmanager
+def policy_of_this_place() -> Iterator[None]:
+    """Let GROUNDCREW_POLICY name the person's own policy, if nothing else does."""
+    name = definitions.POLICY.name
+    found = None if os.environ.get(name) else find_policy(Path.cwd(), Path(click.get_app_dir("groundcrew")))
+    if found:
+        os.environ[name] = str(found)
+    try:
+        yield
+    finally:
+        if found:
+            os.environ.pop(name, None)
+
+
+def find_policy(here: Path, home: Path) -> Path | None:
+    """`policy.yaml` in the current directory or one above it, in a checkout; else in the person's own folder.
+
+    Above the current directory it is looked for only up to the root of a checkout: a file that somebody put
+    into /tmp is not to govern who works below it.
+    """
+    checkout = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
+    inside = [here, *(each for each in here.parents if each.is_relative_to(checkout))]
+    places = [each / "policy.yaml" for each in (*inside, home)]
+    return next((place for place in places if place.is_file()), None)
