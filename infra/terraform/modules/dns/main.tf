@@ -14,6 +14,12 @@ resource "azurerm_dns_zone" "this" {
   tags                = var.tags
 }
 
+data "azurerm_dns_zone" "this" {
+  count               = var.zone != "" && !local.made ? 1 : 0
+  name                = var.zone
+  resource_group_name = var.zone_resource_group
+}
+
 resource "azurerm_dns_a_record" "chat" {
   count               = var.zone != "" && var.publish ? 1 : 0
   name                = local.record

@@ -9,6 +9,6 @@ output "next" {
 }
 
 output "zone_id" {
-  description = "The id of the zone that was made; null if none was."
-  value       = one(azurerm_dns_zone.this[*].id)
+  description = "The zone's id; empty if there is none."
+  value       = join("", concat(azurerm_dns_zone.this[*].id, data.azurerm_dns_zone.this[*].id))
 }

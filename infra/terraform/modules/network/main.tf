@@ -76,7 +76,7 @@ resource "azurerm_network_security_group" "machines" {
     destination_port_ranges    = [for port in var.functions_ports : tostring(port)]
   }
 
-  # Nodes of a cluster talk to each other on any port.
+  # Nodes of a cluster talk to each other on any port, and so do its pods, whose range is not the network's.
   security_rule {
     name                       = "allow-machines"
     description                = "Within the subnet."
@@ -84,7 +84,7 @@ resource "azurerm_network_security_group" "machines" {
     direction                  = "Inbound"
     access                     = "Allow"
     protocol                   = "*"
-    source_address_prefixes    = azurerm_subnet.machines.address_prefixes
+    source_address_prefixes    = concat(azurerm_subnet.machines.address_prefixes, var.pods_ranges)
     source_port_range          = "*"
     destination_address_prefix = "*"
     destination_port_range     = "*"

@@ -23,6 +23,12 @@ variable "functions_ports" {
   type        = list(number)
 }
 
+variable "pods_ranges" {
+  description = "The ranges of a cluster's pods."
+  type        = list(string)
+  default     = []
+}
+
 variable "tags" {
   description = "Tags of all resources."
   type        = map(string)

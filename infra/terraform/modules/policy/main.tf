@@ -52,17 +52,12 @@ locals {
 
   machine = try([for one in local.power : one if try(one.name, "") == var.machine][0], null)
   windows = try(local.machine.windows, [])
-  # "Mon-Fri 07:00-19:00" in minutes; over midnight is allowed.
-  minutes = [
-    for window in local.windows : try(
-      (
-        tonumber(regex("([0-9]{2}):[0-9]{2}$", window)[0]) * 60 + tonumber(regex("([0-9]{2})$", window)[0])
-        -tonumber(regex("([0-9]{2}):[0-9]{2}-", window)[0]) * 60 - tonumber(regex(":([0-9]{2})-", window)[0])
-        + 1440
-      ) % 1440,
-      0
-    )
+  # "Mon-Fri 07:00-19:00" as the hours and minutes of its two times; over midnight is allowed.
+  clock = [
+    for window in local.windows :
+    try([for part in regex("([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})$", window) : tonumber(part)], [0, 0, 0, 0])
   ]
+  minutes = [for at in local.clock : (1440 + at[2] * 60 + at[3] - at[0] * 60 - at[1]) % 1440]
   # 00:00-24:00 is the whole day, and 0 after the remainder.
   longest = max(0, [for index, minutes in local.minutes : endswith(local.windows[index], "00:00-24:00") ? 1440 : minutes]...)
 }
