@@ -1,8 +1,3 @@
-output "id" {
-  description = "The vault's id."
-  value       = azurerm_key_vault.this.id
-}
-
 output "name" {
   description = "The vault's name."
   value       = azurerm_key_vault.this.name

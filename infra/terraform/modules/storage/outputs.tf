@@ -3,11 +3,6 @@ output "account" {
   value       = azurerm_storage_account.backups.name
 }
 
-output "account_id" {
-  description = "The account's id."
-  value       = azurerm_storage_account.backups.id
-}
-
 output "container_id" {
   description = "The id of the container of backups."
   value       = azurerm_storage_container.backups.id
