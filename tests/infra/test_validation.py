@@ -1,0 +1,299 @@
+"""Bad input is refused before anything is made, and the message says what to write instead."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra import hcl, tofu
+
+pytestmark = pytest.mark.skipif(tofu.find() is None, reason=tofu.LACKING)
+
+GOOD: dict[str, Any] = {
+    "subscription_id": "00000000-0000-0000-0000-000000000000",
+    "unique": "a1b2c3",
+    "domain": "chat.example.org",
+    "admin_addresses": ["203.0.113.7"],
+    "alert_emails": ["oncall@example.org"],
+    "policy_file": str(hcl.ROOT / "policy.yaml"),
+}
+MACHINE: dict[str, Any] = {
+    "ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA example",
+    "cloud_init_file": str(hcl.ROOT / "policy.yaml"),  # any file will do here
+}
+
+
+def root(folder: str, into: Path) -> dict[str, Any]:
+    """The variables of a root without its resources, and values for them that are good."""
+    for name in ("app_variables.tf", "variables.tf"):
+        shutil.copy(hcl.TERRAFORM / folder / name, into)
+    return GOOD | (MACHINE if folder == "microk8s" else {})
+
+
+def module(name: str, into: Path) -> None:
+    """A module without providers, called with what the test gives."""
+    variables = hcl.load_all()[f"modules/{name}"]["variable"]
+    shutil.copytree(hcl.TERRAFORM / "modules" / name, into / "module")
+    declared = "".join(f'variable "{one}" {{}}\n' for one in variables)
+    given = "".join(f"  {one} = var.{one}\n" for one in variables)
+    text = f'{declared}module "it" {{\n  source = "./module"\n{given}}}\noutput "it" {{\n  value = module.it\n}}\n'
+    (into / "main.tf").write_text(text, encoding="utf-8")
+
+
+def test_the_terraform_is_formatted() -> None:
+    done = tofu.run(hcl.TERRAFORM, "fmt", "-check", "-recursive", "-list=true")
+    (hcl.TERRAFORM / "tofu.rc").unlink()
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("folder", hcl.ROOTS)
+def test_good_input_is_taken(folder: str, tmp_path: Path) -> None:
+    assert tofu.plan(tmp_path, root(folder, tmp_path)) == "{}"
+
+
+@pytest.mark.parametrize("folder", hcl.ROOTS)
+def test_the_example_is_taken_as_it_stands(folder: str, tmp_path: Path) -> None:
+    good = root(folder, tmp_path)
+    example = (hcl.TERRAFORM / folder / "terraform.tfvars.example").read_text(encoding="utf-8")
+    (tmp_path / "terraform.tfvars").write_text(example, encoding="utf-8")
+    files = {name: good[name] for name in ("policy_file", "cloud_init_file") if name in good}
+    assert tofu.plan(tmp_path, files) == "{}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        pytest.param("subscription_id", "my subscription", "az account show", id="no subscription"),
+        pytest.param("name", "Rocket Chat", "for example: rocketchat", id="a name with a space"),
+        pytest.param("name", "rocketchat-for-all", "3 to 14", id="a name that is too long for a vault"),
+        pytest.param("name", "a--b", "single hyphens", id="a name that a vault refuses"),
+        pytest.param("unique", "A1!", "openssl rand", id="what no account may be called"),
+        pytest.param("location", "West Europe", "westeurope", id="a region's long name"),
+        pytest.param("domain", "https://chat.example.org/", "without https://", id="an address for a domain"),
+        pytest.param("domain", "chat", "for example: chat.example.org", id="a domain without a dot"),
+        pytest.param("dns_zone", "example.com", "is not the zone of domain", id="another domain's zone"),
+        pytest.param("dns_zone_resource_group", "rg-dns", "Set dns_zone too", id="a group without a zone"),
+        pytest.param("address_space", "10.0.0.0/24", "/22 or larger", id="a network that is too small"),
+        pytest.param("admin_addresses", [], "curl -4", id="nobody"),
+        pytest.param("admin_addresses", ["203.0.113.7/32"], "without /32", id="what Azure refuses"),
+        pytest.param("admin_addresses", ["999.1.1.1"], "neither an IPv4 address", id="no address"),
+        pytest.param("admin_addresses", ["10.0.0.7"], "seen from outside", id="a private address"),
+        pytest.param("alert_emails", ["oncall"], "oncall@example.org", id="no address of mail"),
+        pytest.param("schedules", {"catch_up": "*/15 * * * *"}, "begins with seconds", id="five fields"),
+        pytest.param("sign_in_client_id", "groundcrew", "is not the id", id="a name for an id"),
+        pytest.param("policy_file", "nowhere.yaml", "Give the path of policy.yaml", id="no policy"),
+        pytest.param("backup_replication", "COPIES", "take GRS", id="no kind of copies"),
+        pytest.param("soft_delete_days", 1, "7 to 365", id="a bin for a day"),
+        pytest.param("immutability_days", 4000, "never lowered", id="eleven years for ever"),
+        pytest.param("instance_memory_mb", 1024, "512, 2048 or 4096", id="memory that is not sold"),
+        pytest.param("maximum_instances", 0, "1 to 1000", id="no instance"),
+        pytest.param("log_quota_gb", 0, "0.1 to 100", id="no logs"),
+        pytest.param("tags", {f"t{n}": "x" for n in range(41)}, "Azure takes 50", id="too many tags"),
+    ],
+)
+@pytest.mark.parametrize("folder", hcl.ROOTS)
+def test_bad_input_is_refused_with_its_cure(
+    folder: str, name: str, value: object, cure: str, tmp_path: Path
+) -> None:
+    assert_refused(folder, name, value, cure, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "value", "cure"),
+    [
+        pytest.param("microk8s", "vm_size", "Standard_D4a_v5", "Premium SSDs", id="a size without s"),
+        pytest.param("microk8s", "vm_zone", "4", "1, 2 or 3", id="no zone"),
+        pytest.param("microk8s", "os_disk_gb", 8, "wants 30", id="a disk that is too small"),
+        pytest.param("microk8s", "data_disk_gb", 8, "billed by steps", id="a data disk that is too small"),
+        pytest.param("microk8s", "ssh_public_key", "-----BEGIN", "ssh-keygen", id="a private key"),
+        pytest.param("microk8s", "admin_username", "root", "azureuser", id="root"),
+        pytest.param("microk8s", "cloud_init_file", "no.yaml", "infra/bootstrap", id="no cloud-init"),
+        pytest.param("aks", "vm_size", "Standard_D4a_v5", "Premium SSDs", id="nodes of a size without s"),
+        pytest.param("aks", "node_count", 1, "not highly available", id="one node"),
+        pytest.param("aks", "zones", ["1"], "its loss is the loss", id="one zone"),
+        pytest.param("aks", "kubernetes_version", "1.34.2", "such as 1.34", id="a patch version"),
+        pytest.param("aks", "maintenance", {"day": "Sun", "time": "2"}, "Sunday", id="no day"),
+        pytest.param("aks", "mongodb_version", "8", "such as 8.0.16", id="half a version"),
+        pytest.param("aks", "mongodb_disk_gb", 8, "billed by steps", id="a volume that is too small"),
+    ],
+)
+def test_bad_input_of_one_root_is_refused_with_its_cure(
+    folder: str, name: str, value: object, cure: str, tmp_path: Path
+) -> None:
+    assert_refused(folder, name, value, cure, tmp_path)
+
+
+def assert_refused(folder: str, name: str, value: object, cure: str, into: Path) -> None:
+    told = tofu.plan(into, root(folder, into) | {name: value})
+    assert "Invalid value for variable" in told
+    assert name in told
+    assert cure in told
+
+
+def test_every_variable_that_is_validated_is_tested_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    for folder in hcl.ROOTS:
+        for name, bodies in hcl.load_all()[folder]["variable"].items():
+            if bodies[0].get("validation"):
+                assert f'"{name}", ' in text, name
+
+
+POLICY: dict[str, Any] = {
+    "machine": "rocketchat",
+    "machine_kind": "vm",
+    "immutability_days": 14,
+    "lock_backups": False,
+}
+
+
+def policy(tmp_path: Path, text: str = "", **changes: object) -> str:
+    """What the module `policy` says of a policy: the project's own, or that text."""
+    module("policy", tmp_path)
+    file = tmp_path / "policy.yaml"
+    file.write_text(text or (hcl.ROOT / "policy.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    return tofu.plan(tmp_path, {**POLICY, "file": str(file), **changes})
+
+
+MACHINES = "power: {machines: [{name: rocketchat, windows: ['Mon-Fri 07:00-19:00']}]}\n"
+
+
+def test_terraform_and_groundcrew_take_the_same_numbers_from_the_policy(tmp_path: Path) -> None:
+    from shared.policy import load
+
+    text = (hcl.ROOT / "policy.yaml").read_text(encoding="utf-8")
+    ours = load(text)
+    told = json.loads(policy(tmp_path))["it"]
+
+    keep = ours.backup.keep
+    ages = {"daily": keep.daily, "weekly": keep.weekly, "monthly": keep.monthly}
+    assert told["keep_days"] == {name: age.days for name, age in ages.items() if age is not None}
+    assert told["budget"] == ours.cost.budget
+    assert told["retention"] == ours.backup.retention
+    assert told["namespace"] == ours.deploy.namespace
+    assert told["snapshot_check"] is (ours.snapshots.check != "never")
+
+
+@pytest.mark.parametrize(
+    ("keep", "days"),
+    [
+        pytest.param("{}", {"daily": 14, "weekly": 56, "monthly": 400}, id="defaults"),
+        pytest.param("{daily: 7, weekly: 4, monthly: 12}", {"daily": 7, "weekly": 28, "monthly": 372}, id="counts"),
+        pytest.param("{daily: 36h, weekly: 1w2d}", {"daily": 1, "weekly": 9, "monthly": 400}, id="durations"),
+    ],
+)  # fmt: skip
+def test_ages_are_read_as_groundcrew_reads_them(keep: str, days: dict[str, int], tmp_path: Path) -> None:
+    from shared.policy import load
+
+    text = f"backup: {{keep: {keep}}}\n{MACHINES}"
+    ours = load(text).backup.keep
+    assert {n: getattr(ours, n).days for n in days if getattr(ours, n) is not None} == days
+    assert json.loads(policy(tmp_path, text))["it"]["keep_days"] == days
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "cure"),
+    [
+        pytest.param(
+            f"backup: {{retention: self, keep: {{daily: 7d}}}}\n{MACHINES}",
+            {"lock_backups": True},
+            "Set immutability_days to 7 or less, or keep longer",
+            id="retention shorter than the window",
+        ),
+        pytest.param(MACHINES, {"lock_backups": True}, "Set backup.retention: self", id="rules in a lock"),
+        pytest.param(MACHINES, {"machine": "chat"}, "set name to one of: rocketchat", id="no such machine"),
+        pytest.param(MACHINES, {"machine_kind": "aks"}, "Set kind: aks", id="another kind"),
+        pytest.param(
+            "power: {machines: [{name: rocketchat}]}\n", {}, "Give it a window", id="a machine without a window"
+        ),
+        pytest.param(
+            "power: {machines: [{name: rocketchat, windows: ['Mon 07:00-07:30']}]}\n",
+            {},
+            "cert-manager could not renew",
+            id="a window in which nothing can be renewed",
+        ),
+        pytest.param(f"snapshots: {{disks: groundcrew}}\n{MACHINES}", {}, "disks: groundcrew=snapshot", id="no tag"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_does_not_fit_is_refused_with_its_cure(
+    text: str, changes: dict[str, object], cure: str, tmp_path: Path
+) -> None:
+    assert cure in policy(tmp_path, text, **changes)
+
+
+@pytest.mark.parametrize("window", ["Mon 23:30-00:30", "daily 00:00-24:00", "Sat,Sun 22:00-02:00", "Mon 07:00-08:00"])
+def test_an_hour_in_any_window_is_enough_for_certificates(window: str, tmp_path: Path) -> None:
+    text = f"power: {{machines: [{{name: rocketchat, windows: ['{window}']}}]}}\n"
+    assert json.loads(policy(tmp_path, text))["it"]["machine"] == "rocketchat"
+
+
+SETTINGS: dict[str, Any] = {
+    "settings": {},
+    "vault_settings": ["MONGODB_URI"],
+    "schedules": {},
+    "subscription_id": GOOD["subscription_id"],
+    "resource_group": "rg-rocketchat",
+    "backup_account": "stbrocketchata1b2c3",
+    "host_account": "sthrocketchata1b2c3",
+    "domain": "chat.example.org",
+    "sign_in": False,
+    "vault_uri": "https://kv-rocketchat-a1b2c3.vault.azure.net/",
+    "insights_connection_string": "InstrumentationKey=0",
+}
+
+
+def settings(tmp_path: Path, **changes: object) -> str:
+    module("settings", tmp_path)
+    return tofu.plan(tmp_path, SETTINGS | changes)
+
+
+def test_the_app_settings_are_what_the_code_can_read(tmp_path: Path) -> None:
+    from shared.config import Environment
+    from shared.settings import CHAT, HELM, SUBSCRIPTION, WAKE_SIGN_IN
+
+    told = json.loads(settings(tmp_path, sign_in=True, schedules={"catch_up": "0 */5 * * * *"}))["it"]
+    made = Environment(told["app_settings"])
+
+    assert made.host_storage().blob_url == "https://sthrocketchata1b2c3.blob.core.windows.net"
+    assert made.backup_storage().blob_url == "https://stbrocketchata1b2c3.blob.core.windows.net"
+    assert made.get(SUBSCRIPTION) == GOOD["subscription_id"]
+    assert made.get(CHAT) == "https://chat.example.org"
+    assert made.get(HELM) == "/home/site/wwwroot/bin/helm"
+    assert made.get(WAKE_SIGN_IN) == made.wake_sign_in() == "app-service"
+    assert told["app_settings"]["GROUNDCREW_SCHEDULE_CATCH_UP"] == "0 */5 * * * *"
+    assert told["secret_names"] == {"MONGODB_URI": "mongodb-uri"}
+
+
+def test_a_secret_setting_is_a_reference_and_nothing_is_set_empty(tmp_path: Path) -> None:
+    told = json.loads(settings(tmp_path))["it"]["app_settings"]
+    uri = "https://kv-rocketchat-a1b2c3.vault.azure.net/secrets/mongodb-uri/"
+    assert told["MONGODB_URI"] == f"@Microsoft.KeyVault(SecretUri={uri})"
+    assert "GROUNDCREW_WAKE_SIGN_IN" not in told
+    assert all(told.values())
+    assert "AzureWebJobsStorage" not in told
+
+
+def test_the_vaults_names_of_secrets_are_names_that_a_vault_takes() -> None:
+    names = [name.lower().replace("_", "-") for name in hcl.local("modules/settings", "secret")]
+    assert all(re.fullmatch(r"[0-9a-z-]{1,127}", name) for name in names)
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        pytest.param({"settings": {"MONGODB_URI": "x"}}, "go into the vault", id="a secret in the open"),
+        pytest.param({"settings": {"GROUNDCREW_PRICE": "x"}}, "GROUNDCREW_PRICES", id="no such setting"),
+        pytest.param({"settings": {"AzureWebJobsStorage": ""}}, "cannot be set there", id="the empty key"),
+        pytest.param({"vault_settings": ["GROUNDCREW_URL"]}, "no secret setting", id="no secret"),
+        pytest.param({"schedules": {"backup": "0 0 1 * * *"}}, "nightly_backup", id="no such timer"),
+    ],
+)
+def test_settings_that_are_none_are_refused_with_the_list_of_those_that_are(
+    changes: dict[str, object], cure: str, tmp_path: Path
+) -> None:
+    assert cure in settings(tmp_path, **changes)

@@ -1,0 +1,50 @@
+"""OpenTofu for what needs no provider: formatting, and modules and variables of plain values."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.infra import hcl
+
+BUILT = hcl.ROOT / ".local" / "real" / "tofu"
+LACKING = "no OpenTofu: build it into .local/real/tofu (about 11 minutes), or install tofu"
+
+
+def find() -> str | None:
+    """The program, or None."""
+    return str(BUILT) if os.access(BUILT, os.X_OK) else shutil.which("tofu")
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run it in a folder, without a network and without anybody's configuration."""
+    settings = folder / "tofu.rc"
+    settings.write_text("", encoding="utf-8")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TF_CLI_CONFIG_FILE": str(settings),
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+    }
+    argv = [find() or "tofu", *words]
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def plan(folder: Path, variables: Mapping[str, Any]) -> str:
+    """What a plan says: its errors as one line each, or the planned outputs as JSON."""
+    (folder / "test.tfvars.json").write_text(json.dumps(variables), encoding="utf-8")
+    ready = run(folder, "init", "-no-color", "-backend=false", "-input=false")
+    assert ready.returncode == 0, ready.stderr
+    done = run(folder, "plan", "-no-color", "-input=false", "-var-file=test.tfvars.json", "-out=plan")
+    if done.returncode:
+        return re.sub(r"\s*\n[│|]?\s*", " ", done.stderr)
+    shown = json.loads(run(folder, "show", "-json", "plan").stdout)
+    changes = shown.get("output_changes", {})
+    return json.dumps({name: change["after"] for name, change in changes.items()})
