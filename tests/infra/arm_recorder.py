@@ -18,7 +18,7 @@ _VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 
 
 def parse_action(method: str, path: str) -> str:
-    """`GET /subscriptions/…/providers/NS/type/name` is `ns/type/read`: in lower case, which means the same."""
+    """`GET /subscriptions/…/providers/NS/type/name` is `ns/type/read`; Azure tells no case."""
     namespace, *rest = path.lower().partition("/providers/")[2].strip("/").split("/")
     if method == "POST":
         return "/".join([namespace, *rest[0:-1:2], rest[-1], "action"])
@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_PUT = do_PATCH = do_POST = do_DELETE = _answer  # noqa: N815 - the library's names
+    do_GET = do_PUT = do_PATCH = do_POST = do_DELETE = _answer
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Nothing on the terminal."""

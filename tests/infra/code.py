@@ -1,4 +1,4 @@
-"""What the code says that the Terraform has to agree with: the only place here that knows where it says it."""
+"""What the code says that the Terraform has to agree with, and the only place here that knows where."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.adapters import aks, azure_addresses, azure_disks, azure_vms
+from shared.config import Environment
 from shared.core.webhooks import MAX_BODY_BYTES
+from shared.policy import load as load_policy
 from shared.settings import SCHEDULES, SETTINGS
 from shared.state.sets import CLASSES
 from shared.wiring import BACKUPS, STATE
 
-__all__ = ["BACKUPS", "CLASSES", "MAX_BODY_BYTES", "SCHEDULES", "SETTINGS", "STATE", "Trigger", "triggers"]
+__all__ = [
+    "BACKUPS",
+    "CLASSES",
+    "MAX_BODY_BYTES",
+    "SCHEDULES",
+    "SETTINGS",
+    "STATE",
+    "Environment",
+    "Trigger",
+    "aks",
+    "azure_addresses",
+    "azure_disks",
+    "azure_vms",
+    "load_policy",
+    "triggers",
+]
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 

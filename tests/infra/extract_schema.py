@@ -39,7 +39,9 @@ _ENTRY = re.compile(
     r"\s+type: \"(\w+)\",\n\s+storageClassType: \"(\w+)\"",
     re.MULTILINE,
 )
-_STRUCT = re.compile(r"^(?:export )?function (\w+)ToHclTerraform\(struct\) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_STRUCT = re.compile(
+    r"^(?:export )?function (\w+)ToHclTerraform\(struct\) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL
+)
 _HCL = re.compile(r"synthesizeHclAttributes\(\) \{\n(.*?)^ {4}\}", re.MULTILINE | re.DOTALL)
 _READABLE = re.compile(r"get\w+Attribute\('(\w+)'\)|new [\w.]+\(this, \"(\w+)\"")
 _INTERFACE = re.compile(r"^export interface (\w+)[^{]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
@@ -145,7 +147,9 @@ def main() -> None:
                 folder = _folder(package, provider, kind, type_name)
                 schema[kind][type_name] = extract(package, folder)
     OUTPUT.write_text(_written(schema), encoding="utf-8")
-    sys.stdout.write(f"{OUTPUT.name}: {len(schema['resource'])} resources, {len(schema['data'])} data sources\n")
+    sys.stdout.write(
+        f"{OUTPUT.name}: {len(schema['resource'])} resources, {len(schema['data'])} data sources\n"
+    )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ def parse_files() -> dict[str, Config]:
     """Every .tf file's content, by its path below infra/terraform."""
     names = sorted(str(path) for path in TERRAFORM.rglob("*.tf"))
     argv = ["node", "-e", _PARSE]
-    done = subprocess.run(argv, input=json.dumps(names), capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        argv, input=json.dumps(names), capture_output=True, text=True, cwd=ROOT, check=False
+    )
     if done.returncode:
         raise AssertionError(done.stderr)
     found: dict[str, Config] = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""What an expression names exists: variables, locals, modules and their outputs, resources and their attributes."""
+"""What an expression names exists: variables, locals, outputs of modules, attributes of resources."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from tests.infra import hcl
 
 SCHEMA = json.loads(Path(__file__).with_name("provider_schema.json").read_text(encoding="utf-8"))
+
+GROUP, CONFIG = "azurerm_resource_group", "data.azurerm_client_config"
 
 _SIMPLE = re.compile(r"(?<![\w.])(var|local)\.(\w+)")
 _MODULE = re.compile(r"(?<![\w.])module\.(\w+)(?:\.(\w+))?")
@@ -60,9 +62,9 @@ def test_everything_that_is_named_exists(folder: str) -> None:
         pytest.param("${upper(local.nowhere)}", "local.nowhere", id="a local"),
         pytest.param("x-${module.vm.ipaddress}", "module.vm.ipaddress", id="an output"),
         pytest.param("${module.vmm.id}", "module.vmm", id="a module"),
-        pytest.param("${azurerm_resource_group.that.name}", "azurerm_resource_group.that", id="a resource"),
-        pytest.param("${azurerm_resource_group.this.nmae}", "azurerm_resource_group.this.nmae", id="an attribute"),
-        pytest.param("${data.azurerm_client_config.current.mail}", "data.azurerm_client_config.current.mail", id="of data"),
+        pytest.param(f"${{{GROUP}.that.name}}", f"{GROUP}.that", id="a resource"),
+        pytest.param(f"${{{GROUP}.this.nmae}}", f"{GROUP}.this.nmae", id="an attribute"),
+        pytest.param(f"${{{CONFIG}.current.mail}}", f"{CONFIG}.current.mail", id="an attribute of data"),
         pytest.param('${f("a${var.nmae}")}', "var.nmae", id="within a text within an expression"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The app's roles allow what its code asks of Azure, and nothing else: every adapter is driven, and noted down."""
+"""The app's roles allow what its code asks of Azure, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 
-from shared.adapters import aks, azure_addresses, azure_disks, azure_vms
 from tests.infra import hcl
 from tests.infra.arm_recorder import Recorder, parse_action, recorder
+from tests.infra.code import aks, azure_addresses, azure_disks, azure_vms
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 GROUP = "rg-rocketchat"
@@ -64,7 +64,7 @@ ADDRESSES: dict[str, Callable[[Any], Any]] = {"list": lambda a: a.list()}
 class Somebody:
     """A credential whose token nobody checks."""
 
-    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
         return AccessToken("token", int(time.time()) + 3600)
 
 
@@ -122,9 +122,9 @@ def test_disks_are_made_and_removed_only_where_policy_checks_snapshots(server: R
     ("method", "path", "action"),
     [
         pytest.param("GET", VM, "Microsoft.Compute/virtualMachines/read", id="one"),
-        pytest.param("GET", f"{VM}/instanceView", "Microsoft.Compute/virtualMachines/instanceView/read", id="a part"),
+        pytest.param("GET", f"{VM}/view", "Microsoft.Compute/virtualMachines/view/read", id="a part"),
         pytest.param("GET", VM.rsplit("/", 1)[0], "Microsoft.Compute/virtualMachines/read", id="all"),
-        pytest.param("POST", f"{VM}/start", "Microsoft.Compute/virtualMachines/start/action", id="an action"),
+        pytest.param("POST", f"{VM}/go", "Microsoft.Compute/virtualMachines/go/action", id="an action"),
         pytest.param("PUT", SNAPSHOT, "Microsoft.Compute/snapshots/write", id="a creation"),
         pytest.param("PATCH", SNAPSHOT, "Microsoft.Compute/snapshots/write", id="a change"),
         pytest.param("DELETE", SNAPSHOT, "Microsoft.Compute/snapshots/delete", id="a removal"),

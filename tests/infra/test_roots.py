@@ -22,7 +22,9 @@ def test_the_example_gives_every_variable_that_has_no_default(folder: str) -> No
     text = (hcl.TERRAFORM / folder / "terraform.tfvars.example").read_text(encoding="utf-8")
     given = set(re.findall(r"^(\w+) *=", text, re.MULTILINE))
     variables = hcl.load_all()[folder]["variable"]
-    assert {name for name, bodies in variables.items() if "default" not in bodies[0]} <= given <= set(variables)
+    assert (
+        {name for name, bodies in variables.items() if "default" not in bodies[0]} <= given <= set(variables)
+    )
 
 
 @each_root

@@ -1,4 +1,4 @@
-"""Every argument and block of every resource is one that the pinned provider knows, and what it needs is there."""
+"""Every resource has the arguments and blocks that the pinned provider knows, and all that it needs."""
 
 from __future__ import annotations
 

@@ -37,8 +37,9 @@ def test_the_rest_of_the_network_is_denied_after_what_is_allowed() -> None:
 def test_the_api_and_mongodb_are_reached_from_the_functions_subnet_only() -> None:
     rule = rules()["allow-functions"]
     assert rule["source_address_prefixes"] == "${azurerm_subnet.functions.address_prefixes}"
-    ports = {root: dict((n, a) for n, _, a in hcl.calls(root))["network"]["functions_ports"] for root in hcl.ROOTS}
-    assert ports == {"microk8s": [16443, 27017], "aks": [27017]}
+    for root, ports in {"microk8s": [16443, 27017], "aks": [27017]}.items():
+        network = {name: arguments for name, _, arguments in hcl.calls(root)}["network"]
+        assert network["functions_ports"] == ports
 
 
 def test_rules_are_written_within_their_group_only() -> None:
@@ -92,7 +93,9 @@ def test_backups_are_locked_only_by_their_owners_word_and_never_half() -> None:
 
 
 def test_lifecycle_rules_delete_nothing_where_the_app_or_a_lock_has_the_say() -> None:
-    rule = hcl.resource("modules/storage", "azurerm_storage_management_policy", "backups")["dynamic"]["rule"][0]
+    rule = hcl.resource("modules/storage", "azurerm_storage_management_policy", "backups")["dynamic"]["rule"][
+        0
+    ]
     assert rule["for_each"] == '${var.retention == "lifecycle" && !var.lock_backups ? var.keep_days : {}}'
     content = rule["content"][0]
     assert content["filters"][0]["prefix_match"] == [
