@@ -126,6 +126,39 @@ def test_bad_input_of_one_root_is_refused_with_its_cure(
     assert_refused(folder, name, value, cure, tmp_path)
 
 
+def cloud_init(into: Path, private_address: str, functions_range: str) -> dict[str, Any]:
+    text = f"      PRIVATE_ADDRESS={private_address}\n      FUNCTIONS_RANGE={functions_range}\n"
+    (into / "cloud-init.yaml").write_text(text, encoding="utf-8")
+    return {"cloud_init_file": str(into / "cloud-init.yaml")}
+
+
+def test_the_script_has_the_addresses_that_the_network_gives(tmp_path: Path) -> None:
+    good = root("microk8s", tmp_path) | cloud_init(tmp_path, "10.20.0.10", "10.20.8.0/24")
+    assert tofu.plan(tmp_path, good) == "{}"
+
+    told = tofu.plan(tmp_path, good | {"address_space": "10.30.0.0/20"})
+    assert "set PRIVATE_ADDRESS=10.30.0.10 and FUNCTIONS_RANGE=10.30.8.0/24" in told
+
+
+@pytest.mark.parametrize(
+    ("private_address", "functions_range"),
+    [("10.20.0.1", "10.20.8.0/24"), ("10.20.0.10", "10.20.9.0/24"), ("10.20.0.100", "10.20.8.0/24")],
+)
+def test_a_script_with_other_addresses_is_refused(
+    private_address: str, functions_range: str, tmp_path: Path
+) -> None:
+    good = root("microk8s", tmp_path) | cloud_init(tmp_path, private_address, functions_range)
+    assert "has other addresses than address_space gives" in tofu.plan(tmp_path, good)
+
+
+def test_the_network_gives_the_addresses_that_are_compared() -> None:
+    network = hcl.load_all()["modules/network"]["resource"]["azurerm_subnet"]
+    assert network["machines"][0]["address_prefixes"] == ["${cidrsubnet(var.address_space, 2, 0)}"]
+    assert network["functions"][0]["address_prefixes"] == ["${cidrsubnet(var.address_space, 4, 8)}"]
+    vm = {name: arguments for name, _, arguments in hcl.calls("microk8s")}["vm"]
+    assert vm["private_address"] == "${cidrhost(module.network.machines_range, 10)}"
+
+
 def assert_refused(folder: str, name: str, value: object, cure: str, into: Path) -> None:
     told = tofu.plan(into, root(folder, into) | {name: value})
     assert "Invalid value for variable" in told

@@ -78,4 +78,12 @@ variable "cloud_init_file" {
     condition     = fileexists(var.cloud_init_file)
     error_message = "cloud_init_file does not exist. Give the path of infra/bootstrap/cloud-init.yaml from the folder in which you apply."
   }
+  # The script carries the addresses that this network gives.
+  validation {
+    condition = !fileexists(var.cloud_init_file) || !strcontains(try(file(var.cloud_init_file), ""), "PRIVATE_ADDRESS=") || (
+      strcontains(try(file(var.cloud_init_file), ""), "PRIVATE_ADDRESS=${cidrhost(cidrsubnet(var.address_space, 2, 0), 10)}\n") &&
+      strcontains(try(file(var.cloud_init_file), ""), "FUNCTIONS_RANGE=${cidrsubnet(var.address_space, 4, 8)}\n")
+    )
+    error_message = "cloud_init_file has other addresses than address_space gives. In infra/bootstrap/bootstrap.env set PRIVATE_ADDRESS=${cidrhost(cidrsubnet(var.address_space, 2, 0), 10)} and FUNCTIONS_RANGE=${cidrsubnet(var.address_space, 4, 8)}, then run: python -m infra.bootstrap.render"
+  }
 }
