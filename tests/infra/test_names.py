@@ -50,10 +50,10 @@ def test_silence_is_measured_by_a_timer_that_is_there() -> None:
     alert: Any = hcl.resource(
         "modules/functions", "azurerm_monitor_scheduled_query_rules_alert_v2", "silence"
     )
-    named = re.findall(r"name == '(\w+)'", alert["criteria"][0]["query"])
+    named = set(re.findall(r"has '(\w+)'", alert["criteria"][0]["query"]))
     timers = {t.function for t in code.triggers() if t.kind == "timer_trigger"}
     assert len(named) == 1
-    assert set(named) <= timers
+    assert named <= timers
 
 
 def test_every_route_either_asks_who_looks_or_is_left_open_by_name() -> None:

@@ -85,7 +85,7 @@ module "functions" {
 
 module "identity" {
   source               = "../modules/identity"
-  name                 = var.name
+  name                 = "${var.name}-${var.unique}" # the names of roles are the tenant's
   resource_group       = azurerm_resource_group.this.name
   resource_group_id    = azurerm_resource_group.this.id
   location             = var.location

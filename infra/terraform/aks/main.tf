@@ -22,6 +22,7 @@ module "network" {
 module "aks" {
   source                  = "../modules/aks"
   name                    = module.policy.machine
+  unique                  = var.unique
   resource_group          = azurerm_resource_group.this.name
   resource_group_id       = azurerm_resource_group.this.id
   location                = var.location

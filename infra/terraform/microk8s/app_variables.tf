@@ -22,7 +22,7 @@ variable "name" {
 }
 
 variable "unique" {
-  description = "A few characters that make the names of the storage accounts, the vault and the app yours in the whole world."
+  description = "A few characters that make the names of the storage accounts, the vault, the app and the roles yours in the whole world."
   type        = string
 
   validation {
@@ -32,7 +32,7 @@ variable "unique" {
 }
 
 variable "location" {
-  description = "The Azure region."
+  description = "The Azure region; one with availability zones."
   type        = string
   default     = "westeurope"
 

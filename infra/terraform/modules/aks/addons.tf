@@ -8,7 +8,7 @@ resource "helm_release" "ingress" {
   create_namespace = true
   repository       = "oci://ghcr.io/nginx/charts"
   chart            = "nginx-ingress"
-  version          = "2.4.4"
+  version          = "2.7.2"
 
   values = [yamlencode({
     controller = {
@@ -18,9 +18,8 @@ resource "helm_release" "ingress" {
       service = {
         externalTrafficPolicy = "Local" # keeps people's addresses in the logs, and for rate limits
         annotations = {
-          "service.beta.kubernetes.io/azure-pip-name"                                = azurerm_public_ip.ingress.name
-          "service.beta.kubernetes.io/azure-load-balancer-resource-group"            = var.resource_group
-          "service.beta.kubernetes.io/azure-load-balancer-health-probe-request-path" = "/healthz"
+          "service.beta.kubernetes.io/azure-pip-name"                     = azurerm_public_ip.ingress.name
+          "service.beta.kubernetes.io/azure-load-balancer-resource-group" = var.resource_group
         }
       }
     }

@@ -20,7 +20,7 @@ resource "azurerm_role_assignment" "network" {
 # MongoDB's disks lie in this resource group, where Groundcrew looks for what to snapshot, not in that of the nodes.
 # Contributor would do, and would give the cluster the vault and the backups too.
 resource "azurerm_role_definition" "disks" {
-  name              = "Groundcrew cluster disks (${var.name})"
+  name              = "Groundcrew cluster disks (${var.name}-${var.unique})" # unique in the tenant
   scope             = var.resource_group_id
   description       = "Makes and removes the volumes of the cluster, and their snapshots."
   assignable_scopes = [var.resource_group_id]

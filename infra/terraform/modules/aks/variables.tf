@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "unique" {
+  description = "What makes the names of roles yours in the tenant."
+  type        = string
+}
+
 variable "resource_group" {
   description = "The resource group's name."
   type        = string

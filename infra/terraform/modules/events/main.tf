@@ -10,6 +10,8 @@ locals {
       operations = [
         "Microsoft.Compute/virtualMachines/start/action",
         "Microsoft.Compute/virtualMachines/deallocate/action",
+        "Microsoft.ContainerService/managedClusters/start/action",
+        "Microsoft.ContainerService/managedClusters/stop/action",
       ]
     }
   }

@@ -52,7 +52,8 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "silence" {
   tags                    = var.tags
 
   criteria {
-    query                   = "requests | where name == 'catch_up' and success == true"
+    # By OpenTelemetry the name may carry the kind of trigger too.
+    query                   = "requests | where success == true and (name has 'catch_up' or operation_Name has 'catch_up')"
     time_aggregation_method = "Count"
     operator                = "LessThan"
     threshold               = 1

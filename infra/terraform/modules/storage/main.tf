@@ -64,8 +64,6 @@ resource "azurerm_storage_container_immutability_policy" "backups" {
   storage_container_resource_manager_id = azurerm_storage_container.backups.id
   immutability_period_in_days           = var.immutability_days
   locked                                = true
-  protected_append_writes_enabled       = false
-  protected_append_writes_all_enabled   = false
 }
 
 # Deletes what policy.yaml no longer keeps, where it says `backup.retention: lifecycle`. With an immutability policy
