@@ -4,8 +4,8 @@
 
 The providers are programs that a machine without their registry cannot have, and their schemas are many
 megabytes. The bindings that CDK Terrain publishes on PyPI are made from the same schemas, one package per
-provider version; this takes from them the argument and block names, which of them are required, and the names
-that can be referred to. The packages are downloaded by pip, checked against the versions named here, and read
+provider version; this takes from them the names and types of arguments, blocks and what can be referred to, and
+which of them are required. The packages are downloaded by pip, checked against the versions named here, and read
 without being run.
 """
 
@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ BINDINGS = {
     "helm": ("cdktn-provider-helm", "15.1.0", "3.3.0"),
 }
 
+# Providers on Terraform's newer framework take `name = {…}` where the older ones take a block; the bindings do not
+# tell the two apart.
+_STILL_BLOCKS = {"identity", "timeouts"}
+
 _ENTRY = re.compile(
     r"^ {8}(?:    )?(\w+): \{\n\s+value: (.*),\n\s+isBlock: (true|false),\n"
     r"\s+type: \"(\w+)\",\n\s+storageClassType: \"(\w+)\"",
@@ -43,52 +47,104 @@ _STRUCT = re.compile(
     r"^(?:export )?function (\w+)ToHclTerraform\(struct\) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL
 )
 _HCL = re.compile(r"synthesizeHclAttributes\(\) \{\n(.*?)^ {4}\}", re.MULTILINE | re.DOTALL)
-_READABLE = re.compile(r"get\w+Attribute\('(\w+)'\)|new [\w.]+\(this, \"(\w+)\"")
+_CLASS = re.compile(r"^(?:export )?class (\w+) extends [^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_GETTER = re.compile(
+    r"// (\w+) - computed: (true|false), optional: (true|false), required: (true|false)\n"
+    r"(?:    _\w+(?: = new (?P<made>[\w.]+)[^\n]*)?;?\n)?    get \w+\(\) \{\n(?P<body>.*?)^    \}",
+    re.MULTILINE | re.DOTALL,
+)
 _INTERFACE = re.compile(r"^export interface (\w+)[^{]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"#(\w+) [^\n]*\n(?:(?!\*/).)*?\*/\s+readonly \w+(\??):", re.DOTALL)
+_TYPES = {
+    "string": "string",
+    "number": "number",
+    "boolean": "bool",
+    "stringList": "string",
+    "numberList": "number",
+    "stringMap": "string",
+}
+_READ = {"String": "string", "Number": "number", "Boolean": "bool", "List": ["list", "string"]}
+_READ |= {"StringMap": ["map", "string"], "NumberList": ["list", "number"]}
 _VERSION = re.compile(r"provider version (\d+\.\d+\.\d+)")
 
+Found = dict[str, Any]
 
-def extract(package: Mapping[str, str], folder: str) -> dict[str, Any]:
+
+class Binding:
+    """The classes and functions of one resource, data source or provider."""
+
+    def __init__(self, package: Mapping[str, str], folder: str, *, framework: bool) -> None:
+        self.code = package[f"lib/{folder}/index.js"]
+        self.structs = {name.lower(): body for name, body in _STRUCT.findall(self.code)}
+        self.classes = dict(_CLASS.findall(self.code))
+        self.framework = framework
+        self.needed = {
+            name.lower(): {field for field, optional in _FIELD.findall(body) if not optional}
+            for name, body in _INTERFACE.findall(package[f"lib/{folder}/index.d.ts"])
+        }
+
+    def extract(self) -> Found:
+        """Its attributes and blocks."""
+        top = next(body for body in self.classes.values() if "synthesizeHclAttributes" in body)
+        entries = _HCL.findall(top)
+        config = next((name for name in self.needed if name.endswith("config")), "")
+        return self._block(entries[-1] if entries else "", top, config)
+
+    def _block(self, entries: str, getters: str, interface: str) -> Found:
+        """`attributes`: type and r(equired), o(ptional), c(omputed) by name; `blocks` by name."""
+        found: Found = {"attributes": {}, "blocks": {}}
+        flags, read = self._getters(getters)
+        # A provider's own configuration is never read, and has no getters.
+        needed = self.needed.get(interface, set())
+        for name, value, block, kind, storage in _ENTRY.findall(entries):
+            if block == "true" and not (self.framework and name not in _STILL_BLOCKS):
+                found["blocks"][name] = self._nested(value, kind, name in needed)
+            else:
+                given = "dynamic" if block == "true" else _type(kind, storage)
+                found["attributes"][name] = [given, flags.get(name) or ("r" if name in needed else "o")]
+        for name, how in read.items():
+            if name not in found["attributes"] and name not in found["blocks"]:
+                found["attributes"][name] = [how, flags[name]]
+        return found
+
+    def _nested(self, value: str, kind: str, needed: bool) -> Found:
+        function = re.findall(r"(\w+)ToHclTerraform", value)[0].lower()
+        named = f"{function}outputreference"
+        getters = next((body for name, body in self.classes.items() if name.lower() == named), "")
+        nesting = "single" if kind == "struct" and "timeouts" in function else kind
+        inner = self._block(self.structs[function], getters, function)
+        # Blocks of one are lists of at most one to the older providers.
+        return inner | {"nesting": nesting.replace("struct", "list"), "needed": needed}
+
+    def _getters(self, body: str) -> tuple[dict[str, str], dict[str, Any]]:
+        flags, read = dict[str, str](), dict[str, Any]()
+        for found in _GETTER.finditer(body):
+            name, computed, optional, required = found.group(1, 2, 3, 4)
+            told = zip("cor", (computed, optional, required), strict=True)
+            flags[name] = "".join(letter for letter, yes in told if yes == "true")
+            how = re.search(r"this\.get(\w+)Attribute\(", found["body"])
+            if how:
+                read[name] = _READ.get(how[1], "dynamic")
+            elif found["made"] and self._computed_type(found["made"]):
+                read[name] = self._computed_type(found["made"])
+        return flags, read
+
+    def _computed_type(self, made: str) -> Any:
+        """The type of what is only computed: a list of objects, a map of texts, or anything."""
+        element = self.classes.get(re.sub(r"List$", "OutputReference", made))
+        if element is None:
+            return {"StringMap": ["map", "string"]}.get(made.rpartition(".")[2], "dynamic")
+        return ["list", ["object", self._getters(element)[1]]]
+
+
+def _type(kind: str, storage: str) -> Any:
+    element = _TYPES.get(storage, "dynamic")
+    return element if kind == "simple" or element == "dynamic" else [kind, element]
+
+
+def extract(package: Mapping[str, str], folder: str, *, framework: bool = False) -> Found:
     """The schema of one resource, data source or provider of a binding's files (name to text)."""
-    code, types = package[f"lib/{folder}/index.js"], package[f"lib/{folder}/index.d.ts"]
-    parts = [key for key in package if key.startswith(f"lib/{folder}/index-") or f"/{folder}/structs" in key]
-    code, types = _joined(package, code, parts, ".js"), _joined(package, types, parts, ".d.ts")
-    required = {
-        name: {field for field, optional in _FIELD.findall(body) if not optional}
-        for name, body in _INTERFACE.findall(types)
-    }
-    structs = {name.lower(): body for name, body in _STRUCT.findall(code)}
-    config = next(name for name in required if name.endswith("Config"))
-    top = _HCL.findall(code)[-1]
-    found = _block(top, required[config], structs, required)
-    main = code[code.rindex("static tfResourceType") :] if "static tfResourceType" in code else ""
-    found["readable"] = sorted({a or b for a, b in _READABLE.findall(main)} | set(found["arguments"]))
-    return found
-
-
-def _joined(package: Mapping[str, str], text: str, parts: Iterable[str], suffix: str) -> str:
-    return "\n".join([*(package[part] for part in parts if part.endswith(suffix)), text])
-
-
-def _block(
-    body: str, needed: set[str], structs: Mapping[str, str], required: Mapping[str, set[str]]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"arguments": [], "required": [], "blocks": {}}
-    for name, value, block, _, _storage in _ENTRY.findall(body):
-        if block == "true":
-            function = re.findall(r"(\w+)ToHclTerraform", value)[0]
-            inner = structs[function.lower()]
-            wanted = next((v for k, v in required.items() if k.lower() == function.lower()), set())
-            nested = _block(inner, wanted, structs, required)
-            found["blocks"][name] = nested | {"needed": name in needed}
-        else:
-            found["arguments"].append(name)
-            if name in needed:
-                found["required"].append(name)
-    found["arguments"].sort()
-    found["required"].sort()
-    return found
+    return Binding(package, folder, framework=framework).extract()
 
 
 def _download(name: str, version: str, provider_version: str, into: Path) -> dict[str, str]:
@@ -141,11 +197,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             package = _download(name, version, provider_version, Path(scratch))
         about = {"version": provider_version, "source": f"PyPI {name} {version}"}
-        schema["providers"][provider] = about | {"schema": extract(package, "provider")}
+        framework = provider != "azurerm"
+        provider_schema = extract(package, "provider", framework=framework)
+        schema["providers"][provider] = about | {"schema": provider_schema}
         for kind in ("resource", "data"):
             for type_name in sorted(t for t in used(kind) if t.startswith(f"{provider}_")):
                 folder = _folder(package, provider, kind, type_name)
-                schema[kind][type_name] = extract(package, folder)
+                schema[kind][type_name] = extract(package, folder, framework=framework)
     OUTPUT.write_text(_written(schema), encoding="utf-8")
     sys.stdout.write(
         f"{OUTPUT.name}: {len(schema['resource'])} resources, {len(schema['data'])} data sources\n"

@@ -46,8 +46,12 @@ def _dangling_resources(config: dict[str, Any], text: str) -> Iterator[str]:
         kind = "data" if data else "resource"
         if name not in config.get(kind, {}).get(type_name, {}):
             yield f"{data}{type_name}.{name}"
-        elif attribute and attribute not in {*SCHEMA[kind][type_name]["readable"], "output"}:
+        elif attribute and attribute not in readable(SCHEMA[kind][type_name]):
             yield f"{data}{type_name}.{name}.{attribute}"
+
+
+def readable(schema: dict[str, Any]) -> set[str]:
+    return {*schema["attributes"], *schema["blocks"]}
 
 
 @pytest.mark.parametrize("folder", hcl.folders())

@@ -16,25 +16,24 @@ from tests.infra.extract_schema import BINDINGS
 SCHEMA = json.loads(Path(__file__).with_name("provider_schema.json").read_text(encoding="utf-8"))
 # Of the language, not of a resource.
 META = {"count", "depends_on", "dynamic", "for_each", "lifecycle", "provider"}
-# Whatever the service takes; azapi checks it against the API's own schema when it plans.
-FREE = {("azapi_resource", "body"), ("azapi_update_resource", "body")}
 
 
 def problems(body: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[str]:
     """What the provider would refuse."""
     given = set(body) - META
+    flags = {name: told for name, (_, told) in schema["attributes"].items()}
     for name, content in body.get("dynamic", {}).items():
         given.add(name)
         yield from block_problems(name, [one["content"][0] for one in content], schema, where)
     for name in given - set(body.get("dynamic", {})):
         if name in schema["blocks"]:
             yield from block_problems(name, body[name], schema, where)
-        elif name not in schema["arguments"]:
+        elif "o" not in flags.get(name, "") and "r" not in flags.get(name, ""):
             yield f"{where}: there is no {name}"
-        elif is_block(body[name]) and (where.split(".")[0], name) not in FREE:
+        elif is_block(body[name]) and schema["attributes"][name][0] != "dynamic":
             yield f"{where}: {name} is an argument, not a block"
-    for name in schema["required"]:
-        if name not in given:
+    for name, told in flags.items():
+        if "r" in told and name not in given:
             yield f"{where}: {name} is needed"
     for name, inner in schema["blocks"].items():
         if inner["needed"] and name not in given:
