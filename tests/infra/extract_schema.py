@@ -4,9 +4,9 @@
 
 The providers are programs that a machine without their registry cannot have, and their schemas are many
 megabytes. The bindings that CDK Terrain publishes on PyPI are made from the same schemas, one package per
-provider version; this takes from them the names and types of arguments, blocks and what can be referred to, and
-which of them are required. The packages are downloaded by pip, checked against the versions named here, and read
-without being run.
+provider version; this takes from them the names and types of arguments, blocks and what can be referred to,
+and which of them are required. The packages are downloaded by pip, checked against the versions named here,
+and read without being run.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ BINDINGS = {
     "helm": ("cdktn-provider-helm", "15.1.0", "3.3.0"),
 }
 
-# Providers on Terraform's newer framework take `name = {…}` where the older ones take a block; the bindings do not
-# tell the two apart.
+# Providers on Terraform's newer framework take `name = {…}` where the older ones take a block; the bindings
+# do not tell the two apart.
 _STILL_BLOCKS = {"identity", "timeouts"}
 
 _ENTRY = re.compile(
@@ -55,12 +55,13 @@ _GETTER = re.compile(
 )
 _INTERFACE = re.compile(r"^export interface (\w+)[^{]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"#(\w+) [^\n]*\n(?:(?!\*/).)*?\*/\s+readonly \w+(\??):", re.DOTALL)
-_TYPES = {
+_TYPES: dict[str, Any] = {
     "string": "string",
     "number": "number",
     "boolean": "bool",
     "stringList": "string",
     "numberList": "number",
+    "numberListList": ["list", "number"],
     "stringMap": "string",
 }
 _READ = {"String": "string", "Number": "number", "Boolean": "bool", "List": ["list", "string"]}

@@ -24,14 +24,15 @@ def find() -> str | None:
     return shutil.which("tofu") or shutil.which("terraform")
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run it in a folder, without a network and without anybody's configuration."""
+def run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run it in a folder without anybody's configuration; `more` is for its environment."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "TF_CLI_CONFIG_FILE": os.devnull,
         "CHECKPOINT_DISABLE": "1",
         "TF_IN_AUTOMATION": "1",
+        **more,
     }
     argv = [find() or "tofu", *words]
     return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -10,5 +10,5 @@ output "public_address" {
 
 output "private_address" {
   description = "The address within the network."
-  value       = azurerm_network_interface.this.private_ip_address
+  value       = azurerm_network_interface.this.ip_configuration[0].private_ip_address
 }
