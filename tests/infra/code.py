@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.adapters import aks, azure_addresses, azure_disks, azure_vms
-from shared.config import Environment
-from shared.core.webhooks import MAX_BODY_BYTES
-from shared.policy import load as load_policy
-from shared.settings import SCHEDULES, SETTINGS
-from shared.state.sets import CLASSES
+from shared.backup.sets import CLASSES
+from shared.deploy.webhook.signature import MAX_BODY_BYTES
+from shared.policy import parse_policy
+from shared.settings.definitions import SCHEDULES, SETTINGS
+from shared.settings.environment import Environment
 from shared.wiring import BACKUPS, STATE
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "azure_addresses",
     "azure_disks",
     "azure_vms",
-    "load_policy",
+    "parse_policy",
     "triggers",
 ]
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from local.helm import ensure_helm
-from shared.errors import GroundcrewError
+from shared.kernel.errors import GroundcrewError
 from tests.infra import hcl
 
 VOLUMES = hcl.TERRAFORM / "modules" / "aks" / "chart"

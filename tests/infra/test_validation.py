@@ -195,7 +195,7 @@ MACHINES = "power: {machines: [{name: rocketchat, windows: ['Mon-Fri 07:00-19:00
 
 def test_terraform_and_groundcrew_take_the_same_numbers_from_the_policy(tmp_path: Path) -> None:
     text = (hcl.ROOT / "policy.yaml").read_text(encoding="utf-8")
-    ours = code.load_policy(text)
+    ours = code.parse_policy(text)
     told = json.loads(policy(tmp_path))["it"]
 
     keep = ours.backup.keep
@@ -219,7 +219,7 @@ def test_terraform_and_groundcrew_take_the_same_numbers_from_the_policy(tmp_path
 )  # fmt: skip
 def test_ages_are_read_as_groundcrew_reads_them(keep: str, days: dict[str, int], tmp_path: Path) -> None:
     text = f"backup: {{keep: {keep}}}\n{MACHINES}"
-    ours = code.load_policy(text).backup.keep
+    ours = code.parse_policy(text).backup.keep
     assert {n: getattr(ours, n).days for n in days if getattr(ours, n) is not None} == days
     assert json.loads(policy(tmp_path, text))["it"]["keep_days"] == days
 

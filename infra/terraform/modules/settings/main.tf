@@ -52,7 +52,7 @@ locals {
     APPLICATIONINSIGHTS_CONNECTION_STRING     = var.insights_connection_string
     AzureWebJobsStorage__accountName          = var.host_account
     AzureWebJobsStorage__credential           = "managedidentity"
-    # Bytes. Larger bodies are refused by the host, before any of our code runs: shared/core/webhooks.py takes 3 MiB.
+    # Bytes. Larger bodies are refused by the host, before any of our code runs: the webhook takes 3 MiB.
     FUNCTIONS_REQUEST_BODY_SIZE_LIMIT = tostring(4 * 1024 * 1024)
   }
 
