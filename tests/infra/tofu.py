@@ -50,3 +50,14 @@ def plan(folder: Path, variables: Mapping[str, Any]) -> str:
     shown = json.loads(run(folder, "show", "-json", "plan").stdout)
     changes = shown.get("output_changes", {})
     return json.dumps({name: change["after"] for name, change in changes.items()})
+
+
+def call_module(name: str, into: Path) -> None:
+    """Write a root that calls a module without providers by its own variables, and outputs its outputs."""
+    variables = hcl.load_all()[f"modules/{name}"]["variable"]
+    shutil.copytree(hcl.TERRAFORM / "modules" / name, into / "module")
+    declared = "".join(f'variable "{one}" {{}}\n' for one in variables)
+    given = "".join(f"  {one} = var.{one}\n" for one in variables)
+    call = f'module "it" {{\n  source = "./module"\n{given}}}\n'
+    output = 'output "it" {\n  value = module.it\n}\n'
+    (into / "main.tf").write_text(declared + call + output, encoding="utf-8")
