@@ -7,6 +7,7 @@ output "next" {
        az keyvault secret set --vault-name ${module.keyvault.name} --name ${secret} --file ${setting}.txt
     %{endfor~}
        MONGODB_URI is mongodb://USER:PASSWORD@${module.vm.private_address}:27017/?directConnection=true&authSource=admin
+       Then: az functionapp restart --resource-group ${azurerm_resource_group.this.name} --name ${module.functions.app_name}
     3. ${var.deployed ? "The code is deployed; deploy anew with: azd deploy" : "Deploy the code with: azd deploy. Then set deployed = true and apply again."}
     4. GitHub's webhook goes to https://${module.functions.host_name}/api/github/webhook
     5. Look at https://${module.functions.host_name}/api/health
