@@ -1,7 +1,7 @@
 terraform {
   required_version = ">= 1.9" # a variable's validation may name other variables
 
-  # Exact: their schemas are what tests/infra checks against. docs/adr/0014 says why these.
+  # Exact: their schemas are what tests/infra checks against. docs/adr/0010 says why these.
   required_providers {
     azapi = {
       source  = "Azure/azapi"

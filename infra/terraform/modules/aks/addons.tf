@@ -1,4 +1,4 @@
-# Charts at pinned versions; docs/adr/0016 says why these.
+# Charts at pinned versions; docs/adr/0012 says why these.
 
 # ingress-nginx was retired in March 2026, and AKS's own NGINX ends with November 2026. This one is F5's: maintained,
 # and it reads the Ingress that Rocket.Chat's chart writes.

@@ -1,7 +1,7 @@
 # The Functions app on Flex Consumption, its own storage account, its telemetry, and the alert when it falls silent.
 
 # State, queues, locks and the deployed package. No keys: identities only. It is not behind a firewall, since
-# deployments to Flex Consumption are written by the platform from outside of the network; see docs/adr/0014.
+# deployments to Flex Consumption are written by the platform from outside of the network; see docs/adr/0010.
 resource "azurerm_storage_account" "host" {
   name                             = var.host_account
   resource_group_name              = var.resource_group
@@ -89,7 +89,7 @@ module "settings" {
 
 # By azapi: azurerm_function_app_flex_consumption writes an empty `AzureWebJobsStorage` at every create and update
 # (hashicorp/terraform-provider-azurerm#29693), which turns identity-based triggers off, and knows no
-# keyVaultReferenceIdentity. docs/adr/0014 has the whole story.
+# keyVaultReferenceIdentity. docs/adr/0010 has the whole story.
 resource "azapi_resource" "app" {
   type      = "Microsoft.Web/sites@2024-11-01"
   name      = var.app_name

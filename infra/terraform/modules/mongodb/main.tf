@@ -1,5 +1,5 @@
 # A replica set of three in the cluster, by MongoDB's own operator; or nothing, where an Atlas cluster serves.
-# docs/adr/0016: why not Cosmos DB or DocumentDB.
+# docs/adr/0012: why not Cosmos DB or DocumentDB.
 
 locals {
   name    = "rocketchat-mongodb"
