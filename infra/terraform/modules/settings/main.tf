@@ -3,6 +3,7 @@
 locals {
   # Given in `settings` as they are.
   plain = [
+    "AZURE_CLIENT_ID",
     "GROUNDCREW_AGE_RECIPIENTS",
     "GROUNDCREW_CHAT_RELEASES",
     "GROUNDCREW_GITHUB",
