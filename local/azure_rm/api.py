@@ -127,12 +127,21 @@ class Api:
         now = self.world.clock.now()
         if isinstance(resource, Vm) and call.query.get("statusOnly", "").lower() == "true":
             return resource.status_body(now, self.world.faults.view_lag)
-        return resource.body(now)
+        return self._body(resource)
+
+    def _body(self, resource: Resource) -> Json:
+        """The resource as a GET answers it; a disk shows whether the machine it is attached to is off."""
+        body = resource.body(self.world.clock.now())
+        if isinstance(resource, Disk) and resource.attached_to:
+            holders = (vm for vm in self.world.listing(Vm) if vm.id == resource.attached_to)
+            if any(vm.power == "deallocated" for vm in holders):
+                body["properties"]["diskState"] = "Reserved"
+        return body
 
     def _get(self, call: Call) -> Reply:
         now, lag = self.world.clock.now(), self.world.faults.view_lag
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
-        body = resource.body(now)
+        body = self._body(resource)
         if isinstance(resource, Vm) and call.query.get("$expand", "").lower() == "instanceview":
             body["properties"]["instanceView"] = resource.instance_view(now, lag)
         return Reply(200, body)

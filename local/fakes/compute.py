@@ -13,6 +13,7 @@ from local.fakes.clock import ManualClock
 from shared.cloud.disks import Disk, Snapshot
 from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
 from shared.cloud.prices import Address
+from shared.cloud.tags import find_tag
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
 from shared.kernel.ports import Clock
 
@@ -163,14 +164,22 @@ class MemoryDisks:
         self.calls: Counter[str] = Counter()
 
     def add_disk(
-        self, name: str, *, tags: Mapping[str, str] | None = None, attached_to: str = "", size_gb: int = 128
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        attached_to: str = "",
+        size_gb: int = 128,
+        reserved: bool = False,
     ) -> str:
         """Put a disk in place and return its id."""
         identity = resource_id("disks", name)
         now = self._clock.now()
         disk = Disk(identity, name, "rocketchat", "westeurope", "Premium_LRS", size_gb, dict(tags or {}))
         with self._lock:
-            self._disks[identity] = replace(disk, tier="P10", attached_to=attached_to, created=now)
+            self._disks[identity] = replace(
+                disk, tier="P10", attached_to=attached_to, created=now, reserved=reserved
+            )
         return identity
 
     def add_snapshot(
@@ -188,7 +197,7 @@ class MemoryDisks:
         with self._lock:
             self.calls["list"] += 1
             found = [self._disks[identity] for identity in sorted(self._disks)]
-        return [disk for disk in found if tag is None or disk.tags.get(tag[0]) == tag[1]]
+        return [disk for disk in found if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
     def snapshots(self) -> Iterator[Snapshot]:
         """See `Disks.snapshots`."""

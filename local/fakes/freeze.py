@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 
 from shared.kernel.errors import Unavailable
+from shared.kernel.ports import Clock
 
 
 class MemoryFreezable:
@@ -13,8 +15,10 @@ class MemoryFreezable:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.count = 0
-        self.locked_times = 0
+        self.locked_times = self.unlocked_times = 0
         self.down = False
+        self.clock: Clock | None = None
+        self.back_at: datetime | None = None  # when it answers again, by `clock`
 
     def lock(self) -> None:
         """See `Freezable.lock`."""
@@ -29,6 +33,7 @@ class MemoryFreezable:
             self._answer()
             was = self.count > 0
             self.count -= was
+            self.unlocked_times += was
             return was
 
     def is_locked(self) -> bool:
@@ -43,5 +48,7 @@ class MemoryFreezable:
             self.count = 0
 
     def _answer(self) -> None:
+        if self.clock and self.back_at and self.clock.now() >= self.back_at:
+            self.down = False
         if self.down:
             raise Unavailable("MongoDB does not answer")

@@ -16,6 +16,7 @@ from shared.azure.arm import (
     translate_arm_errors,
 )
 from shared.cloud.disks import Disk, Snapshot
+from shared.cloud.tags import find_tag
 from shared.kernel.errors import AlreadyExists, NotFound, Unavailable, UsageError
 from shared.kernel.timestamps import parse_optional_timestamp
 
@@ -47,7 +48,7 @@ class AzureDisks:
         with translate_arm_errors("List the disks"):
             pages = self._disks.list_by_resource_group(self._group) if self._group else self._disks.list()
             disks = sorted((parse_disk(disk) for disk in pages), key=lambda disk: disk.id)
-        return [disk for disk in disks if tag is None or disk.tags.get(tag[0]) == tag[1]]
+        return [disk for disk in disks if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
     def snapshots(self) -> Iterator[Snapshot]:
         """See `Disks.snapshots`."""
@@ -168,6 +169,8 @@ def parse_disk(disk: Mapping[str, Any]) -> Disk:
         parse_optional_timestamp(properties.get("timeCreated")),
         str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
         str(properties.get("provisioningState") or "").lower() == "succeeded",
+        # https://learn.microsoft.com/rest/api/compute/disks/get#diskstate
+        str(properties.get("diskState") or "").lower() == "reserved",
     )
 
 

@@ -24,6 +24,7 @@ class Disk:
     created: datetime | None = None
     source: str = ""  # the id of the snapshot or disk it was made of
     provisioned: bool = True  # there, not just asked for
+    reserved: bool = False  # attached to a machine that is deallocated
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -21,7 +21,13 @@ class SnapshotPolicy(Section):
         default=None, description="`key=value` of the disks' tag; without it no disk is chosen"
     )
     every: Duration = Field(
-        default=timedelta(hours=24), description="a disk whose newest good snapshot is older gets one"
+        default=timedelta(hours=24), description="how often, counted from `at`; a missed one is made up"
+    )
+    at: str = Field(
+        default="03:00",
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="local time of day from which `every` is counted",
+        examples=["03:00"],
     )
     keep: Retention = Field(default=Retention(), description="how long each class is kept")
     lock: Literal["auto", "always", "never"] = Field(
@@ -43,6 +49,11 @@ class SnapshotPolicy(Section):
         le=AZURE_SNAPSHOTS_PER_DISK,
         description="snapshots of a disk, others' included; Azure allows 500",
     )
+
+    @property
+    def time_of_day(self) -> time:
+        """`at` as a time on the policy's clock."""
+        return time.fromisoformat(self.at)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES = 24 * 60
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(?:\d{1,6}[smhdw]){1,5}", re.ASCII)
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_DOTTED_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", re.ASCII)
 _STEP = re.compile(r"(\d+)([smhdw])")
 _SIZE = re.compile(r"(\d{1,6}) ?(KiB|MiB|GiB|TiB|KB|MB|GB|TB)", re.ASCII)
 _SIZE_BYTES = {
@@ -36,6 +38,17 @@ def parse_duration(text: str) -> timedelta:
             f"'{text}' is not a duration between a second and 100 years", "Write one like 30m or 14d"
         )
     return timedelta(seconds=seconds)
+
+
+def parse_day(text: str) -> date | None:
+    """A day as people write it, `2026-12-24` or `24.12.2026`; None for anything else."""
+    dotted = _DOTTED_DAY.fullmatch(text)
+    try:
+        if dotted:
+            return date(int(dotted[3]), int(dotted[2]), int(dotted[1]))
+        return date.fromisoformat(text) if _ISO_DAY.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def format_policy_duration(duration: timedelta) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from shared.backup.sets import list_sets
 from shared.cloud.machines import MachineState, PowerState, PowerSwitch
+from shared.cloud.tags import has_tag
 from shared.kernel.errors import Corrupt, GroundcrewError
 from shared.kernel.ports import Blobs, Clock
 from shared.power.attempts import Act, Attempt, reconcile_history
@@ -256,10 +257,7 @@ def _match_targets(
 def _matches_rule(rule: MachinePolicy, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
     if rule.name:
         return state.name == rule.name.lower()
-    key, _, value = (rule.tag or "").partition("=")
-    machine_tags = tags.get(state.id, {})
-    # Azure's tag names are compared without case, their values with.
-    return any(name.lower() == key.lower() and text == value for name, text in machine_tags.items())
+    return has_tag(tags.get(state.id, {}), rule.tag or "")
 
 
 def _unique_key(name: str, kind: str, group: str, keys: set[str]) -> str:

@@ -1,6 +1,6 @@
 """Which disks need a snapshot now, and which snapshots may go.
 
-Level-triggered: a disk needs one when its newest good snapshot is older than policy's interval, however
+Level-triggered: a disk needs one when its newest good snapshot is from before the newest due time, however
 many runs were missed. Pruning is the retention core's, disk by disk.
 """
 
@@ -10,12 +10,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from shared.policy.values import format_policy_duration
+from shared.cloud.tags import fold_tags, has_tag
+from shared.policy.values import format_policy_duration, parse_day
 from shared.retention.decide import Item, Remove, RetentionDecision, choose_class, plan_retention
+from shared.snapshots.schedule import latest_due
 
 if TYPE_CHECKING:
     from shared.policy import Retention, SnapshotPolicy
@@ -27,6 +29,7 @@ PROVEN_TAG = "groundcrew-proven"
 
 # A snapshot that has not become good after this time is taken for failed, and another is made.
 PENDING_TIMEOUT = timedelta(hours=2)
+_EARLY_PART = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,16 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPlan:
-    """What to make, what not, and the decision on each snapshot there is (`Item.name` is the id)."""
+    """What to take, what not, and the decision on each snapshot there is (`Item.name` is the id)."""
 
     create: tuple[SnapshotRequest, ...]
     skipped: tuple[Skip, ...]
     decisions: tuple[RetentionDecision, ...]
+
+    @property
+    def unreadable(self) -> tuple[Item, ...]:
+        """Snapshots that are kept because nobody can read until when: somebody has to correct the tag."""
+        return tuple(d.item for d in self.decisions if d.item.managed and d.item.keep_reason)
 
 
 def plan_snapshots(
@@ -107,8 +115,8 @@ def plan_snapshots(
         (disk for disk in disks if _is_selected(disk, policy)), key=lambda disk: disk.id.lower()
     ):
         existing = by_disk.pop(disk.id.lower(), [])
-        items = [_retention_item(snapshot, policy, owner) for snapshot in existing]
-        not_due = _skip_reason(items, existing, policy, now)
+        items = [_retention_item(snapshot, policy, zone, owner) for snapshot in existing]
+        not_due = _skip_reason(items, existing, policy, zone, now)
         plan = plan_retention(items, _effective_retention(policy, reserve_slot=not not_due), now)
         decisions += plan
         if not_due:
@@ -119,7 +127,7 @@ def plan_snapshots(
             create.append(_build_request(disk, items, policy, now, zone, owner))
     # Snapshots of disks that were deleted or are no longer selected are pruned all the same.
     for _, existing in sorted(by_disk.items()):
-        items = [_retention_item(snapshot, policy, owner) for snapshot in existing]
+        items = [_retention_item(snapshot, policy, zone, owner) for snapshot in existing]
         decisions += plan_retention(items, _effective_retention(policy, reserve_slot=False), now)
     return SnapshotPlan(tuple(create), tuple(skipped), tuple(decisions))
 
@@ -135,29 +143,29 @@ def snapshot_name(disk: SourceDisk, now: datetime) -> str:
     return f"{stem}-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def parse_keep_until(text: str) -> datetime | None:
-    """The end of the named day in UTC, or the moment; None if it cannot be read."""
+def parse_keep_until(text: str, zone: tzinfo = UTC) -> datetime | None:
+    """The end of a day (`2026-12-24`, `24.12.2026`) on the zone's clock, or a time; None if unreadable."""
+    day = parse_day(text.strip())
     try:
-        if len(text) == len("2026-01-01"):
-            return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
-        until = datetime.fromisoformat(text)
+        if day is not None:
+            return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
+        until = datetime.fromisoformat(text.strip())
+        return (until if until.tzinfo else until.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return until if until.tzinfo else until.replace(tzinfo=UTC)
 
 
 def _is_selected(disk: SourceDisk, policy: SnapshotPolicy) -> bool:
     if policy.disks is None:
         return False
-    key, _, value = policy.disks.partition("=")
-    # Azure's tag names are compared without case, their values with.
-    return any(name.lower() == key.lower() and held == value for name, held in disk.tags.items())
+    return has_tag(disk.tags, policy.disks)
 
 
-def _retention_item(snapshot: DiskSnapshot, policy: SnapshotPolicy, owner: str) -> Item:
-    tags = snapshot.tags
-    tag_value = tags.get(policy.keep_until_tag)
-    keep_until = parse_keep_until(tag_value) if tag_value else None
+def _retention_item(snapshot: DiskSnapshot, policy: SnapshotPolicy, zone: tzinfo, owner: str) -> Item:
+    tags = fold_tags(snapshot.tags)
+    tag_value = tags.get(policy.keep_until_tag.lower())
+    keep_until = None if tag_value is None else parse_keep_until(tag_value, zone)
+    unreadable = tag_value is not None and keep_until is None
     return Item(
         snapshot.id,
         snapshot.taken,
@@ -166,8 +174,8 @@ def _retention_item(snapshot: DiskSnapshot, policy: SnapshotPolicy, owner: str) 
         PROVEN_TAG in tags,
         tags.get(OWNER_TAG) == owner,
         keep_until,
-        # A date that nobody can read was meant to protect.
-        f"{policy.keep_until_tag} '{tag_value[:40]}' is no date" if tag_value and not keep_until else "",
+        # A date that nobody can read was meant to protect, an empty one too.
+        f"{policy.keep_until_tag} '{(tag_value or '')[:40]}' is not a date" if unreadable else "",
     )
 
 
@@ -178,11 +186,13 @@ def _newest_good_time(items: Iterable[Item], now: datetime) -> datetime | None:
 
 
 def _skip_reason(
-    items: list[Item], existing: list[DiskSnapshot], policy: SnapshotPolicy, now: datetime
+    items: list[Item], existing: list[DiskSnapshot], policy: SnapshotPolicy, zone: tzinfo, now: datetime
 ) -> str:
     """Why the disk needs none; empty if it does."""
     newest = _newest_good_time(items, now)
-    if newest is not None and now - newest < policy.every:
+    due = latest_due(policy.every, policy.time_of_day, zone, now)
+    # One that was taken shortly before, by hand or with a disk beside it, stands for the one that is due.
+    if newest is not None and newest > due - policy.every / _EARLY_PART:
         return f"newest good snapshot is from {newest:%Y-%m-%d %H:%MZ}"
     for item, snapshot in zip(items, existing, strict=True):
         if (

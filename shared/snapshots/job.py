@@ -8,38 +8,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from typing import TYPE_CHECKING
 
 from shared.cloud.disks import Disk, Snapshot
+from shared.cloud.tags import has_tag
 from shared.kernel.codec import decode_json, encode_json
-from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFound
+from shared.kernel.errors import GroundcrewError, Locked, NotFound
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
-from shared.notifications.ports import Notice, Severity
 from shared.records.audit import AuditTrail
-from shared.records.holds import Holds
 from shared.retention.decide import Keep, Remove
 from shared.snapshots.check.disks import OWNER, TestDiskReaper
 from shared.snapshots.decide import DiskSnapshot, SnapshotPlan, SnapshotRequest, SourceDisk, plan_snapshots
 from shared.snapshots.deps import SnapshotDeps
-from shared.snapshots.freeze import FreezeLock
-
-if TYPE_CHECKING:
-    pass
+from shared.snapshots.machines import are_all_machines_off, is_machine_off
+from shared.snapshots.notices import (
+    problems_notice,
+    send_notice,
+    unlock_failed_notice,
+    unlocked_notice,
+    unreadable_notice,
+)
+from shared.snapshots.schedule import next_due
+from shared.snapshots.take import SnapshotTaker
 
 log = logging.getLogger(__name__)
 
-CONSISTENCY_TAG = "groundcrew-consistency"
-LOCKED, CRASH, OFF = "locked", "crash", "off"
 _NEXT_RUN = "snapshots/next.json"
 _RUN_INTERVAL = timedelta(hours=1)
+_RETRY_INTERVAL = timedelta(minutes=15)
 _LEASE = timedelta(seconds=60)
-_HOLD = timedelta(minutes=15)
-_CALL_TIMEOUT = timedelta(seconds=45)
 # So young a snapshot counts as taken with the others.
 _SAME_SET_WITHIN = timedelta(minutes=30)
 
@@ -77,15 +76,8 @@ def run_tick(job: SnapshotDeps) -> str:
 
     Returns what was done, in a sentence. Raises what kept it from looking at all.
     """
-    try:
-        note = job.freezer.unlock_stale()
-    except GroundcrewError as error:
-        _send_notice(job, Severity.CRITICAL, "MongoDB may be locked", f"{error}.", key="snapshots/locked")
-        raise
-    if note:
-        _send_notice(job, Severity.CRITICAL, "MongoDB was left locked", f"{note}.")
-    now = job.clock.now()
-    if now < _next_run_time(job.state) and not _test_disk_reaper(job).is_due():
+    note = _release_stale_lock(job)
+    if job.clock.now() < _next_run_time(job.state) and not _test_disk_reaper(job).is_due():
         return note or "nothing to do: last run less than an hour ago"
     try:
         outcome = run_cycle(job)
@@ -93,6 +85,30 @@ def run_tick(job: SnapshotDeps) -> str:
         return note or "skipped: another run is in progress"
     outcome.note = note
     return str(outcome)
+
+
+def _release_stale_lock(job: SnapshotDeps) -> str:
+    """What was done about a lock that a dead run may have left; a failure does not stop the cycle."""
+
+    def is_off(machine: str) -> bool:
+        disks = job.disks.list()
+        if machine:
+            return is_machine_off(job, machine, disks)
+        selected = [disk for disk in disks if job.policy.disks and has_tag(disk.tags, job.policy.disks)]
+        return are_all_machines_off(job, selected)
+
+    def on_stuck(error: GroundcrewError) -> None:
+        send_notice(job, unlock_failed_notice(str(error)))
+
+    try:
+        note = job.freezer.unlock_stale(is_off, on_stuck)
+    except GroundcrewError as error:
+        log.error("snapshots.stale_lock_failed", extra={"error": str(error)})  # noqa: TRY400
+        send_notice(job, unlock_failed_notice(str(error)))
+        return f"MongoDB may be locked: {error}"
+    if note.startswith("unlocked"):
+        send_notice(job, unlocked_notice(note))
+    return note
 
 
 def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> SnapshotResult:
@@ -103,18 +119,24 @@ def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> Sn
         plan = _build_plan(job, disks, existing.values())
         outcome = SnapshotResult(plan)
         if take:
-            due = [*plan.create, *_companion_disks(job, disks, existing.values(), plan)]
-            _SnapshotTaker(job, {disk.id: disk for disk in disks}, outcome).take_all(due)
+            taker = SnapshotTaker(job, disks)
+            taker.take_all([*plan.create, *_companion_disks(job, disks, existing.values(), plan)])
+            outcome.taken, outcome.problems = taker.taken, taker.problems
             outcome.problems += [f"{s.disk.name}: {s.reason}" for s in plan.skipped if s.limit_reached]
         if prune:
             _prune_snapshots(job, plan, existing, outcome, lease.check)
             outcome.problems += _test_disk_reaper(job).remove_expired(disks, lease.check)[1]
     _record_result(job, outcome)
-    if take and prune and not outcome.problems:
-        job.state.replace(
-            _NEXT_RUN, encode_json({"at": (job.clock.now() + _RUN_INTERVAL).isoformat()}), etag=None
-        )
+    if take and prune:
+        job.state.replace(_NEXT_RUN, encode_json({"at": _next_run(job, outcome).isoformat()}), etag=None)
     return outcome
+
+
+def _next_run(job: SnapshotDeps, outcome: SnapshotResult) -> datetime:
+    """When to look again: soon after a failure, within the hour, and when a snapshot is due."""
+    now = job.clock.now()
+    pause = _RETRY_INTERVAL if outcome.problems else _RUN_INTERVAL
+    return min(now + pause, next_due(job.policy.every, job.policy.time_of_day, job.zone, now))
 
 
 def _companion_disks(
@@ -140,76 +162,6 @@ def _next_run_time(state: Blobs) -> datetime:
         return parse_timestamp(decode_json(state.read(_NEXT_RUN)[0], _NEXT_RUN)["at"])
     except (NotFound, GroundcrewError, ValueError, KeyError):
         return datetime.min.replace(tzinfo=UTC)
-
-
-class _SnapshotTaker:
-    """Takes snapshots, machine by machine, with MongoDB locked where policy says so."""
-
-    def __init__(self, job: SnapshotDeps, disks: dict[str, Disk], outcome: SnapshotResult) -> None:
-        self.job, self.disks, self.outcome = job, disks, outcome
-
-    def take_all(self, creates: Sequence[SnapshotRequest]) -> None:
-        """A machine whose disks cannot be taken does not keep the others from theirs."""
-        ordered = sorted(creates, key=self._machine_of)
-        for machine, group in groupby(ordered, key=self._machine_of):
-            try:
-                self._take_machine(machine, list(group))
-            except GroundcrewError as error:
-                self.outcome.problems.append(str(error))
-
-    def _machine_of(self, create: SnapshotRequest) -> str:
-        return self.disks[create.disk.id].attached_to
-
-    def _take_machine(self, machine: str, creates: list[SnapshotRequest]) -> None:
-        consistency = self._choose_consistency(machine, creates)
-        holds = Holds(self.job.state, self.job.clock)
-        holds.put("snapshots", "snapshots of disks", _HOLD)
-        try:
-            with self.job.freezer.freeze() if consistency == LOCKED else nullcontext() as lock:
-                created = [self._take_snapshot(create, consistency) for create in creates]
-            if isinstance(lock, FreezeLock) and lock.lost:
-                self._mark_crash_consistent([snapshot for snapshot in created if snapshot])
-        finally:
-            holds.release("snapshots")
-
-    def _choose_consistency(self, machine: str, creates: list[SnapshotRequest]) -> str:
-        """Whether to lock: policy says so, or several disks would be copied at several moments."""
-        lock_required = self.job.policy.lock == "always" or (
-            self.job.policy.lock == "auto" and len(creates) > 1
-        )
-        if not machine:
-            return OFF
-        if not lock_required:
-            return CRASH
-        try:
-            state = self.job.machines.state(machine)
-        except NotFound:
-            return OFF
-        # What is off writes nothing, and cannot be asked either.
-        return LOCKED if state.power.billed or state.power.moving else OFF
-
-    def _take_snapshot(self, create: SnapshotRequest, consistency: str) -> Snapshot | None:
-        tags = {**create.tags, CONSISTENCY_TAG: consistency}
-        try:
-            created = self.job.disks.create_snapshot(create.disk.id, create.name, tags, timeout=_CALL_TIMEOUT)
-        except AlreadyExists:
-            return None  # another run of the same second, or an answer that got lost
-        except GroundcrewError as error:
-            self.outcome.problems.append(str(error))
-            return None
-        self.outcome.taken.append(created.name)
-        log.info(
-            "snapshots.taken", extra={"snapshot": created.name, "how": consistency, "reason": create.reason}
-        )
-        return created
-
-    def _mark_crash_consistent(self, created: Sequence[Snapshot]) -> None:
-        for snapshot in created:
-            self.job.disks.set_tags(snapshot.id, {**snapshot.tags, CONSISTENCY_TAG: CRASH})
-        names = ", ".join(snapshot.name for snapshot in created)
-        self.outcome.problems.append(
-            f"the MongoDB lock was released by the watchdog while these were taken: {names}"
-        )
 
 
 def _prune_snapshots(
@@ -254,16 +206,9 @@ def _record_result(job: SnapshotDeps, outcome: SnapshotResult) -> None:
     run = {"at": job.clock.now(), "taken": outcome.taken, "removed": len(outcome.removed)}
     job.state.replace("snapshots/last.json", encode_json({**run, "problems": outcome.problems}), etag=None)
     if outcome.problems:
-        text = "; ".join(outcome.problems)[:1500]
-        _send_notice(job, Severity.WARNING, "Snapshots need attention", text, key="snapshots/problems")
-
-
-def _send_notice(job: SnapshotDeps, severity: Severity, title: str, text: str, *, key: str = "") -> None:
-    try:
-        hint = "See `groundcrew snapshots list`."
-        job.notifications.notify(Notice(severity, title, text, hint, key=key, again=True))
-    except GroundcrewError as error:
-        log.warning("snapshots.notification_failed", extra={"title": title, "error": str(error)})
+        send_notice(job, problems_notice(outcome.problems))
+    if outcome.plan.unreadable:
+        send_notice(job, unreadable_notice(outcome.plan.unreadable))
 
 
 def _to_disk_snapshot(snapshot: Snapshot) -> DiskSnapshot:

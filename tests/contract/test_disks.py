@@ -238,3 +238,13 @@ def test_an_attached_disk_is_not_deleted(rig: Rig) -> None:
 
     assert [one.id for one in rig.disks.list()] == [disk]
     assert rig.disks.list()[0].attached_to
+
+
+@pytest.mark.parametrize(
+    ("power", "reserved"), [("running", False), ("stopped", False), ("deallocated", True)]
+)
+def test_a_disk_tells_that_its_machine_is_deallocated(power: str, reserved: bool) -> None:
+    with AzureServer(clock=ManualClock()) as server:
+        server.add_vm("chat", power=power, data_disks=1)
+        client = compute_client(server.credential(), server.subscription, base_url=server.url)
+        assert [disk.reserved for disk in AzureDisks(client).list()] == [reserved, reserved]

@@ -283,7 +283,7 @@ def test_a_hundred_thousand_items_are_planned_in_well_under_a_second_of_cpu() ->
 
 # Snapshots
 
-POLICY = SnapshotPolicy(disks="groundcrew=snapshot", keep=Retention(minimum=2))
+POLICY = SnapshotPolicy(disks="groundcrew=snapshot", at="02:00", keep=Retention(minimum=2))
 DATA = SourceDisk("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/data", "data")
 CHOSEN = replace(DATA, tags={"Groundcrew": "snapshot"})
 OURS = {OWNER_TAG: "groundcrew", CLASS_TAG: "daily"}
@@ -313,7 +313,7 @@ def test_disks_without_the_tag_get_none() -> None:
 @pytest.mark.parametrize(
     ("found", "made"),
     [
-        ([snapshot(timedelta(hours=23))], 0),
+        ([snapshot(timedelta(hours=2))], 0),
         ([snapshot(timedelta(hours=24))], 1),
         ([snapshot(timedelta(days=9))], 1),
         ([snapshot(timedelta(hours=1), state="Failed")], 1),
@@ -350,14 +350,20 @@ def test_others_snapshots_and_those_with_a_date_ahead_stay_with_the_reason() -> 
         snapshot(timedelta(hours=30)),
         snapshot(old, id="foreign", tags={}),
         snapshot(old, id="dated", tags={**OURS, "keep-until": "2026-03-01"}),
+        snapshot(old, id="other case", tags={**OURS, "KEEP-Until": "2026-03-01"}),
+        snapshot(old, id="dotted", tags={**OURS, "keep-until": "1.3.2026"}),
         snapshot(old, id="unread", tags={**OURS, "keep-until": "after the audit"}),
+        snapshot(old, id="empty", tags={**OURS, "Keep-Until": ""}),
         snapshot(old, id="expired", tags={**OURS, "keep-until": "2026-02-27"}),
         snapshot(old, id="proven", tags={**OURS, PROVEN_TAG: "2025-12-02"}),
     ]
     decided = {d.item.name: d for d in plan(*found).decisions}
     assert decided["foreign"].reasons == ("not made by Groundcrew",)
     assert decided["dated"].reasons == ("keep until 2026-03-02 00:00Z",)
-    assert decided["unread"].reasons == ("keep-until 'after the audit' is no date",)
+    assert decided["other case"].reasons == decided["dotted"].reasons == decided["dated"].reasons
+    assert decided["unread"].reasons == ("keep-until 'after the audit' is not a date",)
+    assert decided["empty"].reasons == ("keep-until '' is not a date",)
+    assert [item.name for item in plan(*found).unreadable] == ["unread", "empty"]
     assert decided["proven"].reasons == ("newest proven",)
     assert isinstance(decided["expired"], Remove)
 

@@ -50,13 +50,16 @@ class World:
         return SnapshotDeps(
             disks=faulty(self.disks, plan, "disks"),
             machines=faulty(self.machines, plan, "machines"),
-            freezer=Freezer(lambda: server, state, self.clock, self.limit),
+            freezer=Freezer(lambda: server, state, self.clock, self.limit, sleep=self.sleep),
             state=state,
             clock=self.clock,
             notifications=self.notifications,
             policy=self.policy.snapshots,
             zone=ZoneInfo("Europe/Berlin"),
         )
+
+    def sleep(self, seconds: float) -> None:
+        self.clock.advance(timedelta(seconds=seconds))
 
     def die(self) -> None:
         """The process is gone: its leases end."""

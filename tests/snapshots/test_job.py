@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,7 +16,7 @@ from shared.kernel.errors import Locked, Refused, Unavailable
 from shared.retention.decide import Keep
 from shared.snapshots import job as snapshots
 from shared.snapshots.freeze import Freezer
-from shared.snapshots.job import CONSISTENCY_TAG
+from shared.snapshots.take import CONSISTENCY_TAG
 
 DAY = timedelta(days=1)
 OURS = {"groundcrew-owner": "groundcrew", "groundcrew-class": "daily"}
@@ -32,7 +33,7 @@ def test_a_chosen_disk_gets_one_a_day_with_owner_class_and_expiry(world) -> None
         snapshots.run_tick(world.job())
         world.clock.advance(timedelta(hours=1))
     found = sorted(world.disks.snapshots(), key=lambda one: one.created)
-    assert [snapshot.created.hour for snapshot in found] == [3, 3, 3]
+    assert [snapshot.created.hour for snapshot in found] == [3, 2, 2, 2]  # 03:00 in Berlin from then on
     assert found[0].tags["groundcrew-owner"] == "groundcrew"
     assert found[0].tags["groundcrew-class"] == "daily"
     assert found[0].tags["groundcrew-expires"] == "2026-03-16T03:00Z"
@@ -153,6 +154,7 @@ def test_a_lock_of_somebody_else_is_never_taken_away(make_world) -> None:
     world.mongodb.lock()
     for _ in range(2):
         assert "locked by somebody else" in snapshots.run_tick(world.job())
+        world.clock.advance(timedelta(minutes=15))
     assert world.mongodb.count == 1
 
 
@@ -298,6 +300,208 @@ def test_a_mongodb_that_dies_while_locked_is_seen_to_when_it_is_back(make_world)
     assert "unlocked" in freezer.unlock_stale()
     assert world.mongodb.count == 0
     assert freezer.unlock_stale() == ""
+
+
+@pytest.mark.parametrize("tag", ["keep-until", "Keep-Until", "KEEP-UNTIL"])
+@pytest.mark.parametrize("value", ["2027-12-31", "31.12.2027", "", "forever"])
+def test_a_keep_until_tag_in_any_case_protects_even_if_its_date_cannot_be_read(world, tag, value) -> None:
+    disk = world.add_disk("data")
+    old = world.clock.now() - 20 * DAY
+    world.disks.add_snapshot("protected", disk, created=old, tags={**OURS, tag: value})
+    for day in range(3):
+        world.disks.add_snapshot(f"s{day}", disk, created=world.clock.now() - day * DAY, tags=OURS)
+    assert snapshots.run_cycle(world.job()).problems == []
+    assert "protected" in world.names()
+    told = [notice.text for notice in world.notifications.told]
+    readable = value.startswith(("2027", "31."))
+    assert told == ([] if readable else [f"protected: keep-until '{value}' is not a date"])
+
+
+def test_snapshots_stay_at_the_same_local_time_for_months_and_across_clock_changes(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    create, began = world.disks.create_snapshot, world.clock.now()
+
+    def slow(*arguments, **options):
+        world.clock.advance(timedelta(seconds=5))
+        return create(*arguments, **options)
+
+    world.disks.create_snapshot = slow
+    taken: list[str] = []
+    while world.clock.now() < began + 45 * DAY:
+        tick = world.clock.now()
+        snapshots.run_tick(world.job())
+        taken += [s.created for s in world.disks.snapshots() if s.created > tick]
+        world.clock.set(tick + timedelta(minutes=5))
+    assert {f"{time.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}" for time in taken[1:]} == {"03:00"}
+    assert len(taken) == 46
+
+
+def test_a_lock_record_of_a_machine_that_is_off_stops_no_snapshot(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    world.state.replace("snapshots/locked.json", b'{"at": "2026-03-06T18:00:00+00:00"}', etag=None)
+    world.mongodb.restart()
+    world.mongodb.down = True
+    world.machines.set_power(world.vm, PowerState.DEALLOCATED)
+    done = snapshots.run_tick(world.job())
+    assert done.startswith("removed a lock record")
+    assert consistency(world) == {"off"}
+    assert not list(world.state.list("snapshots/locked"))
+    assert world.notifications.titles == []
+
+
+def test_a_lock_record_is_kept_while_its_machine_runs_and_mongodb_does_not_answer(make_world) -> None:
+    world = make_world("lock: never")
+    world.add_disk("data")
+    world.state.replace("snapshots/locked.json", b'{"machine": "%s"}' % world.vm.encode(), etag=None)
+    world.mongodb.lock()
+    world.mongodb.down = True
+    assert "may be locked" in snapshots.run_tick(world.job())
+    assert consistency(world) == {"crash"}  # what needs no lock goes on
+    assert [notice.severity for notice in world.notifications.told] == ["critical"]
+    world.mongodb.down = False
+    assert "unlocked MongoDB" in snapshots.run_tick(world.job())
+    assert world.mongodb.count == 0
+
+
+def test_a_lock_record_without_a_lock_releases_nothing_and_tells_nobody(world) -> None:
+    world.add_disk("data")
+    world.state.replace("snapshots/locked.json", b"{}", etag=None)
+    assert "unlocked" not in snapshots.run_tick(world.job())
+    assert (world.mongodb.unlocked_times, world.notifications.titles) == (0, [])
+
+
+@pytest.mark.parametrize("during", ["work", "release"])
+def test_our_unlock_releases_our_lock_only(make_world, during: str) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    create = world.disks.create_snapshot
+
+    def create_and_lock(*arguments, **options):
+        world.mongodb.lock()  # somebody else's backup begins meanwhile
+        return create(*arguments, **options)
+
+    world.disks.create_snapshot = create_and_lock
+    lost = Fault(Unavailable("connection lost"), operation="mongodb.unlock")
+    snapshots.run_cycle(world.job(FaultPlan(lost) if during == "release" else None))
+    assert (world.mongodb.count, world.mongodb.unlocked_times) == (1, 1)
+
+
+def test_a_mongodb_that_stays_locked_is_critical_at_once_and_unlocked_when_it_answers(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    create = world.disks.create_snapshot
+
+    def create_and_lose(*arguments, **options):
+        snapshot = create(*arguments, **options)
+        world.mongodb.down = True
+        world.mongodb.back_at = world.clock.now() + timedelta(minutes=2)
+        return snapshot
+
+    world.disks.create_snapshot = create_and_lose
+    began = world.clock.now()
+    world.mongodb.clock = world.clock
+    outcome = snapshots.run_cycle(world.job())
+    assert world.mongodb.count == 0
+    assert world.clock.now() - began < timedelta(minutes=3)
+    assert [(n.severity, n.title) for n in world.notifications.told] == [
+        ("critical", "MongoDB may be locked")
+    ]
+    assert (outcome.problems, consistency(world)) == ([], {"locked"})
+
+
+def test_a_machine_that_goes_off_while_locked_is_not_waited_for(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    create = world.disks.create_snapshot
+
+    def create_and_stop(*arguments, **options):
+        snapshot = create(*arguments, **options)
+        world.mongodb.down = True
+        world.machines.set_power(world.vm, PowerState.DEALLOCATED)
+        return snapshot
+
+    world.disks.create_snapshot = create_and_stop
+    began = world.clock.now()
+    outcome = snapshots.run_cycle(world.job())
+    assert world.clock.now() - began < timedelta(seconds=10)
+    assert consistency(world) == {"crash"}
+    assert "lock was released before" in outcome.problems[0]
+    assert not list(world.state.list("snapshots/locked"))
+
+
+def test_a_set_of_disks_is_locked_only_if_every_one_was_seen_to_be_taken(make_world) -> None:
+    world = make_world("lock: always")
+    for name in ("a", "b", "c"):
+        world.add_disk(name)
+    fault = Fault(Unavailable("not done in time"), operation="disks.create_snapshot", step=1, when="after")
+    outcome = snapshots.run_cycle(world.job(FaultPlan(fault)))
+    assert len(world.names()) == 3
+    assert consistency(world) == {"crash"}
+    assert "not every disk was seen to be taken" in outcome.problems[1]
+    assert len({snapshot.tags["groundcrew-set"] for snapshot in world.disks.snapshots()}) == 1
+
+
+def test_a_lock_that_somebody_else_released_proves_nothing(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    create = world.disks.create_snapshot
+
+    def unlock_and_create(*arguments, **options):
+        world.mongodb.unlock()
+        return create(*arguments, **options)
+
+    world.disks.create_snapshot = unlock_and_create
+    snapshots.run_cycle(world.job())
+    assert consistency(world) == {"crash"}
+
+
+def test_a_machine_that_is_started_during_the_snapshot_was_not_off(make_world) -> None:
+    world = make_world("lock: always")
+    world.add_disk("data")
+    world.machines.set_power(world.vm, PowerState.DEALLOCATED)
+    create = world.disks.create_snapshot
+
+    def start_and_create(*arguments, **options):
+        world.machines.set_power(world.vm, PowerState.STARTING)
+        return create(*arguments, **options)
+
+    world.disks.create_snapshot = start_and_create
+    outcome = snapshots.run_cycle(world.job())
+    assert consistency(world) == {"crash"}
+    assert "was started meanwhile" in outcome.problems[0]
+
+
+NODE = (
+    "/subscriptions/00000000-1111-2222-3333-444444444444/resourcegroups/mc_chat/providers"
+    "/microsoft.compute/virtualmachinescalesets/aks-pool1/virtualmachines/0"
+)
+
+
+@pytest.mark.parametrize(("reserved", "expected"), [(False, "locked"), (True, "off")])
+def test_disks_of_an_aks_node_are_locked_by_auto_and_their_state_says_if_it_is_off(
+    world, reserved: bool, expected: str
+) -> None:
+    for name in ("pvc-data", "pvc-journal"):
+        world.disks.add_disk(name, tags={"groundcrew": "snapshot"}, attached_to=NODE, reserved=reserved)
+    world.mongodb.down = reserved
+    assert snapshots.run_cycle(world.job()).problems == []
+    assert consistency(world) == {expected}
+    assert world.machines.calls["state"] == 0
+
+
+def test_what_fails_is_tried_again_in_a_quarter_of_an_hour_and_not_at_every_tick(world) -> None:
+    disk = world.add_disk("data")
+    for day in (0, 1, 2, 40):
+        world.disks.add_snapshot(f"s{day}", disk, created=world.clock.now() - day * DAY, tags=OURS)
+    refused = Refused("Delete snapshot s40", value="ScopeLocked")
+    plan = FaultPlan(Fault(refused, operation="disks.delete_snapshot", times=99))
+    for _ in range(12):
+        snapshots.run_tick(world.job(plan))
+        world.clock.advance(timedelta(minutes=5))
+    assert plan.steps.count("disks.delete_snapshot") == 4
+    assert world.notifications.titles == ["Snapshots need attention"]
 
 
 def test_a_lock_in_living_hands_is_left_alone(world) -> None:

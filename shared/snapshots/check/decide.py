@@ -12,6 +12,7 @@ from decimal import Decimal
 from hashlib import sha256
 
 from shared.cloud.billing import MONTH_HOURS, to_hours
+from shared.cloud.tags import drop_tag, fold_tags, set_tag
 from shared.snapshots.decide import EXPIRES_TAG, OWNER_TAG, PROVEN_TAG, parse_keep_until
 
 CHECK_TAG = "groundcrew-check"  # on the disk; its value is the snapshot's name
@@ -42,6 +43,7 @@ def check_disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, st
 
 def is_expired_test_disk(tags: Mapping[str, str], attached_to: str, now: datetime, *, owner: str) -> bool:
     """Whether a disk was made for a check that is over; one that somebody attached is in use."""
+    tags = fold_tags(tags)
     if attached_to or CHECK_TAG not in tags or tags.get(OWNER_TAG) != owner:
         return False
     expires = parse_keep_until(tags.get(EXPIRES_TAG, ""))
@@ -50,8 +52,9 @@ def is_expired_test_disk(tags: Mapping[str, str], attached_to: str, now: datetim
 
 def snapshot_tags_after(tags: Mapping[str, str], now: datetime, *, proven: bool) -> dict[str, str]:
     """The snapshot's tags after the check: proven since now, or not proven any more."""
-    other_tags = {name: value for name, value in tags.items() if name != PROVEN_TAG}
-    return {**other_tags, PROVEN_TAG: now.astimezone(UTC).strftime(_MINUTE)} if proven else other_tags
+    if proven:
+        return set_tag(tags, PROVEN_TAG, now.astimezone(UTC).strftime(_MINUTE))
+    return drop_tag(tags, PROVEN_TAG)
 
 
 def find_disk_faults(

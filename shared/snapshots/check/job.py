@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from shared.cloud.disk_meters import disk_meter_name
 from shared.cloud.disks import Disk, Snapshot
+from shared.cloud.tags import find_tag
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import (
     AlreadyExists,
@@ -159,7 +160,7 @@ def _newest_per_disk(job: CheckDeps, snapshots: Iterable[Snapshot]) -> list[Snap
 
 
 def _is_own_snapshot(snapshot: Snapshot) -> bool:
-    return snapshot.tags.get(OWNER_TAG) == OWNER
+    return find_tag(snapshot.tags, OWNER_TAG) == OWNER
 
 
 def _is_complete(snapshot: Snapshot) -> bool:

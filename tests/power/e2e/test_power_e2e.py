@@ -51,7 +51,7 @@ def test_the_night_of_a_machine_that_is_off_on_purpose_does_not_fail(site, until
     site.run("nightly_backup")
     until(lambda: site.logged("nightly_backup"), "the timer's function")
     (line,) = site.logged("nightly_backup")
-    assert line["done"].startswith("left to power: rocketchat is off (")
+    assert line["done"].startswith("skipped: rocketchat is off (")
     assert not [line for line in site.logged("function_failed") if "nightly_backup" in str(line)]
 
     site.azure.set_power(site.vm, "running")  # not by Groundcrew: now a failure is a failure
@@ -79,7 +79,7 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     assert shown["take"] == []
     assert "newest good snapshot is from" in shown["skip"][0]["reason"]
     by_name = {row["snapshot"]: row for row in shown["snapshots"]}
-    assert "not ours" in by_name.pop("others")["reasons"]
+    assert "not made by Groundcrew" in by_name.pop("others")["reasons"]
     (name,) = by_name
     listed = site.azure.world.listing(Snapshot, "rocketchat")
     (taken,) = [snapshot for snapshot in listed if snapshot.name.lower() == name.lower()]
