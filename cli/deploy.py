@@ -1,4 +1,4 @@
-"""`groundcrew deploy`: what a merge would do, do it, see how it goes, and go back."""
+"""`groundcrew deploy`: plan, run, follow and roll back deploys."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 2.0
 
-environment_option = click.option("--environment", default="", help="If not the first of policy's.")
+environment_option = click.option(
+    "--environment", default="", help="One of policy's environments; the first if not given."
+)
 
 
 @click.group()
 def deploy() -> None:
-    """Ship releases: plan, run, watch, go back."""
+    """Deploy releases: plan, run, follow, roll back."""
 
 
 @deploy.command()
@@ -30,7 +32,7 @@ def deploy() -> None:
 @environment_option
 @as_json
 def plan(sha: str, environment: str, json_: bool) -> None:
-    """Ask all gates about the commit SHA and show what its deploy would change. Changes nothing."""
+    """Evaluate all gates for the commit SHA and show what its deploy would change. Changes nothing."""
     from shared.deploy import job
 
     deps = deploy_wiring.deploy_deps()
@@ -54,35 +56,35 @@ def plan(sha: str, environment: str, json_: bool) -> None:
 @deploy.command()
 @click.argument("sha")
 @environment_option
-@click.option("--wait", is_flag=True, help="Wait for its end, and fail if it does not end well.")
+@click.option("--wait", is_flag=True, help="Wait until it ended; exit 1 unless it is done.")
 @click.option("--timeout", default=60, show_default=True, help="Minutes to wait.")
-@click.option("--dry-run", is_flag=True, help="Do what `plan` does.")
+@click.option("--dry-run", is_flag=True, help="The same as `plan`.")
 @as_json
 @click.pass_context
 def run(
     ctx: click.Context, sha: str, environment: str, wait: bool, timeout: int, dry_run: bool, json_: bool
 ) -> None:
-    """Deploy the commit SHA, behind the same gates as a merge, also if it was deployed before."""
+    """Deploy the commit SHA, behind the same gates as a merge, even if it was deployed before."""
     from shared.deploy import job
 
     if dry_run:
         ctx.invoke(plan, sha=sha, environment=environment, json_=json_)
         return
     deps = deploy_wiring.deploy_deps()
-    asked = job.request_deploy(deps, sha, environment or deps.policy.environments[0])
+    request = job.request_deploy(deps, sha, environment or deps.policy.environments[0])
     if not wait:
-        print_answer({"deploy": asked.key, "state": "queued"}, json_=json_, text=f"{asked.key}: queued")
+        print_answer({"deploy": request.key, "state": "queued"}, json_=json_, text=f"{request.key}: queued")
         return
-    record = _await(asked.key, timeout, quiet=json_)
-    print_answer(_plain(record), json_=json_, text=f"{record.state.value}: {record.progress.reason}")
+    record = _wait_for_end(request.key, timeout, quiet=json_)
+    print_answer(_deploy_to_json(record), json_=json_, text=f"{record.state.value}: {record.progress.reason}")
     if record.state.value != "done":  # superseded: what runs is another commit
         raise SystemExit(1)
 
 
-def _await(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
+def _wait_for_end(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
     from shared.deploy.records.deploys import DeployStore
 
-    deploys, said = DeployStore(wiring.state(), wiring.clock()), 0
+    deploys, printed = DeployStore(wiring.state(), wiring.clock()), 0
     deadline = time.monotonic() + timeout * 60
     with progress_bar(quiet=quiet) as reporter:
         reporter.phase(f"Deploying {key[-40:][:7]}", 0)
@@ -92,9 +94,9 @@ def _await(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
             except NotFound:
                 time.sleep(_POLL_SECONDS)
                 continue
-            for line in record.log[said:]:
+            for line in record.log[printed:]:
                 reporter.note(line)
-            said = len(record.log)
+            printed = len(record.log)
             if record.state.final:
                 return record
             time.sleep(_POLL_SECONDS)
@@ -107,18 +109,18 @@ def _await(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
 @click.argument("sha", default="")
 @as_json
 def status(sha: str, json_: bool) -> None:
-    """Show the newest deploy, or that of the commit SHA: its gates, its plan, how far it is."""
+    """Show the newest deploy, or that of the commit SHA: its gates, plan, log and proposal."""
     from shared.deploy.records.deploys import DeployStore
 
-    found = [
+    records = [
         k for k in DeployStore(wiring.state(), wiring.clock()).list_recent() if k.progress.sha.startswith(sha)
     ]
-    if not found:
-        raise NotFound("there is no such deploy", value=sha or None, hint="See groundcrew deploy history.")
-    record = found[-1]
+    if not records:
+        raise NotFound("no such deploy", value=sha or None, hint="See groundcrew deploy history.")
+    record = records[-1]
     if json_:
-        print_answer({**_plain(record), "gates": record.gates, "plan": record.plan, "log": record.log,
-                "proposal": record.proposal}, json_=True)  # fmt: skip
+        texts = {"gates": record.gates, "plan": record.plan, "log": record.log, "proposal": record.proposal}
+        print_answer({**_deploy_to_json(record), **texts}, json_=True)
         return
     out.print(f"{record.progress.sha} to {record.progress.environment}: {record.state.value}", markup=False)
     for part in (record.gates, (record.plan,), record.log, (record.proposal,)):
@@ -136,15 +138,15 @@ def history(json_: bool) -> None:
     if json_:
         rows = [{"revision": r.number, "status": r.status, "chart": r.chart, "app_version": r.app_version,
                  "description": r.description, "at": r.at} for r in revisions]  # fmt: skip
-        print_answer({"revisions": rows, "deploys": [_plain(one) for one in record]}, json_=True)
+        print_answer({"revisions": rows, "deploys": [_deploy_to_json(one) for one in record]}, json_=True)
         return
     cells = [(r.number, r.status, r.chart, r.app_version, r.description) for r in revisions]
     print_table("Revisions", ("revision", "status", "chart", "Rocket.Chat", "description"), cells)
-    columns = ("begun (UTC)", "commit", "environment", "state", "by", "why")
-    print_table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_cells(k)) for k in record])
+    columns = ("started (UTC)", "commit", "environment", "state", "by", "reason")
+    print_table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_deploy_cells(k)) for k in record])
 
 
-def _cells(record: DeployRecord) -> tuple[str, ...]:
+def _deploy_cells(record: DeployRecord) -> tuple[str, ...]:
     progress = record.progress
     return progress.sha[:7], progress.environment, record.state.value, record.author, progress.reason
 
@@ -152,26 +154,30 @@ def _cells(record: DeployRecord) -> tuple[str, ...]:
 @deploy.command()
 @click.argument("revision", type=click.IntRange(min=0))
 @click.option("--restored", default="", metavar="CLASS/SET", help="The backup that was restored for it.")
-@click.option("--dry-run", is_flag=True, help="Show what it would mean.")
+@click.option("--dry-run", is_flag=True, help="Show what it would do.")
 @as_json
 def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
-    """Go back to REVISION. To another version of Rocket.Chat only after a restore, and with an approval.
+    """Roll back to REVISION. To another version of Rocket.Chat only after a restore, and with an approval.
 
-    Revision 0 starts nothing: it says that the data are those of the backup again, where nothing was
+    Revision 0 starts nothing: it records that the data are those of the backup again, where nothing was
     deployed before.
     """
     from shared.deploy.rollout.rollback import plan_rollback, rollback
 
     deps = deploy_wiring.deploy_deps()
-    way = plan_rollback(deps, revision, restored)
+    rollback_plan = plan_rollback(deps, revision, restored)
     if dry_run:
-        told = f"from Rocket.Chat {way.version_now} to {way.version_then}" + (
-            ": needs a restore and an approval" if way.crosses else ""
+        text = f"from Rocket.Chat {rollback_plan.version_now} to {rollback_plan.version_then}" + (
+            ": needs a restore and an approval" if rollback_plan.changes_version else ""
         )
-        print_answer({**way.arguments, "needs_approval": way.crosses}, json_=json_, text=told)
+        print_answer(
+            {**rollback_plan.arguments, "needs_approval": rollback_plan.changes_version},
+            json_=json_,
+            text=text,
+        )
         return
-    done = rollback(deps, way, by=current_user(), on_progress=err.print)
-    print_answer({**way.arguments, "done": done}, json_=json_, text=done)
+    done = rollback(deps, rollback_plan, by=current_user(), on_progress=err.print)
+    print_answer({**rollback_plan.arguments, "done": done}, json_=json_, text=done)
 
 
 @deploy.command()
@@ -180,7 +186,7 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
 @environment_option
 @as_json
 def override(sha: str, gate: str, environment: str, json_: bool) -> None:
-    """Ask another person to let the commit SHA pass a closed gate, for the reason it has now; then run it."""
+    """Ask a second person to let the commit SHA pass a closed gate, for its present reason; then run it."""
     from shared.deploy import job
     from shared.deploy.gates import evaluate
     from shared.records.approvals import Approvals
@@ -188,60 +194,66 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     deps = deploy_wiring.deploy_deps()
     where = environment or deps.policy.environments[0]
     closed = {
-        one.name: one for one in job.preview_deploy(deps, sha, where).results.report.gates if not one.passed
+        gate.name: gate
+        for gate in job.preview_deploy(deps, sha, where).results.report.gates
+        if not gate.passed
     }
     if gate in evaluate.NOT_OVERRIDABLE:
-        raise UsageError("that gate cannot be overridden", value=gate, hint="Mend it and merge again.")
+        raise UsageError("that gate cannot be overridden", value=gate, hint="Fix it and merge again.")
     if gate not in closed:
         hint = f"Closed are: {', '.join(closed) or 'none'}."
         raise UsageError("that gate is not closed", value=gate, hint=hint)
     arguments = evaluate.override_arguments(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
-    asked = Approvals(deps.state, deps.clock).request(
+    approval = Approvals(deps.state, deps.clock).request(
         evaluate.OVERRIDE, arguments, by=current_user(), lasting=lasting
     )
-    text = f"asked; let another person run: groundcrew deploy approve {asked.id}"
-    print_answer({"id": asked.id, "expires": asked.expires, **arguments}, json_=json_, text=text)
+    text = f"requested; ask a second person to run: groundcrew deploy approve {approval.id}"
+    print_answer({"id": approval.id, "expires": approval.expires, **arguments}, json_=json_, text=text)
 
 
 @deploy.command()
 @click.argument("identity", metavar="ID")
 @as_json
 def approve(identity: str, json_: bool) -> None:
-    """Agree to what somebody else asked for; ID is bound to exactly that."""
+    """Approve what another person requested; ID is bound to exactly that."""
     from shared.records.approvals import Approvals
     from shared.records.audit import AuditTrail
 
     by = current_user()
-    agreed = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
+    approval = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
     AuditTrail(wiring.state(), wiring.clock()).append(
-        by, "approve", f"{agreed.action} {identity}", "approved"
+        by, "approve", f"{approval.action} {identity}", "approved"
     )
-    what = ", ".join(f"{key} {value}" for key, value in agreed.arguments.items())
-    text = f"approved: {agreed.action} ({what}), asked for by {agreed.requester}"
-    print_answer({"id": identity, "action": agreed.action, **agreed.arguments}, json_=json_, text=text)
+    what = ", ".join(f"{key} {value}" for key, value in approval.arguments.items())
+    text = f"approved: {approval.action} ({what}), requested by {approval.requester}"
+    print_answer({"id": identity, "action": approval.action, **approval.arguments}, json_=json_, text=text)
 
 
 @deploy.command()
 @click.option("--correct", is_flag=True, help="Apply what was deployed again.")
 @as_json
 def drift(correct: bool, json_: bool) -> None:
-    """Show where the cluster is not as deployed, and who made it so. Exit 1 if there is such a place."""
+    """Show where the cluster differs from what was deployed, and who changed it. Exit 1 if it does."""
     from shared.deploy import drift_job as job
 
     deps = deploy_wiring.deploy_deps()
-    found = job.correct_drift(deps, by=current_user()) if correct else job.compare_release(deps)
-    facts = {"revision": found.revision, "skipped": found.skipped, "corrected": found.corrected}
-    unread = [f"not compared: {one}" for one in found.unread]
+    report = job.correct_drift(deps, by=current_user()) if correct else job.compare_release(deps)
+    facts = {"revision": report.revision, "skipped": report.skipped, "corrected": report.corrected}
+    unread = [f"not compared: {kind}" for kind in report.unread]
     text = "\n".join(
-        [*found.lines(), *unread, found.skipped or found.corrected or f"{len(found.drifts)} fields differ"]
+        [
+            *report.lines(),
+            *unread,
+            report.skipped or report.corrected or f"{len(report.drifts)} fields differ",
+        ]
     )
-    print_answer({**facts, "drifts": found.lines(), "unread": list(found.unread)}, json_=json_, text=text)
-    if found.drifts and found.corrected != job.CORRECTED:
+    print_answer({**facts, "drifts": report.lines(), "unread": list(report.unread)}, json_=json_, text=text)
+    if report.drifts and report.corrected != job.CORRECTED:
         raise SystemExit(1)
 
 
-def _plain(record: DeployRecord) -> dict[str, Any]:
+def _deploy_to_json(record: DeployRecord) -> dict[str, Any]:
     progress = record.progress
     return {
         "deploy": progress.key, "sha": progress.sha, "environment": progress.environment,

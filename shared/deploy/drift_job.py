@@ -1,7 +1,7 @@
 """Drift: once a day the cluster is compared with what was deployed, and people hear who changed what.
 
-A change by hand works until the next deploy takes it back, so it is told while its author remembers; where
-policy wants it, it is taken back the same day.
+A change by hand works until the next deploy undoes it, so its author is notified while they remember; where
+policy says so, it is undone the same day.
 """
 
 from __future__ import annotations
@@ -21,31 +21,38 @@ from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
-_MOST_TOLD = 20
-_OWNER = "groundcrew"
+_MAX_LISTED = 20
+_AUTHOR = "groundcrew"
 CORRECTED = "corrected"
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What is not as deployed. `revision` 0: there is no release; `skipped` says why nobody looked; `unread`
-    are kinds that may not be read, with the reason; `left` is what a correction did not take back."""
+    """Where the cluster is not as deployed.
+
+    - `revision`: that was compared; 0 if there is no release.
+    - `drifts`: the fields that differ.
+    - `skipped`: why nothing was compared; empty if it was.
+    - `corrected`: how the correction went; empty if none was tried.
+    - `unread`: kinds that may not be read, each with the reason.
+    - `remaining`: what the correction did not undo.
+    """
 
     revision: int
     drifts: tuple[Drift, ...] = ()
     skipped: str = ""
     corrected: str = ""
     unread: tuple[str, ...] = ()
-    left: tuple[Drift, ...] = ()
+    remaining: tuple[Drift, ...] = ()
 
     def lines(self) -> list[str]:
         """One for each field that differs."""
-        return [str(one) for one in self.drifts]
+        return [str(drift) for drift in self.drifts]
 
     @property
     def by_hand(self) -> tuple[Drift, ...]:
-        """What somebody changed and applying again takes back."""
-        return tuple(one for one in self.drifts if one.by_hand and one.restorable)
+        """What somebody changed and applying again undoes."""
+        return tuple(drift for drift in self.drifts if drift.by_hand and drift.restorable)
 
 
 def compare_release(deps: DeployDeps) -> DriftReport:
@@ -55,19 +62,19 @@ def compare_release(deps: DeployDeps) -> DriftReport:
         return DriftReport(0, skipped="there is no release")
     if newest.status != "deployed":
         # What is live then may be of this revision or of the one before: neither is what should be there.
-        return DriftReport(
-            newest.number, skipped=f"revision {newest.number} is {newest.status}: not compared"
-        )
-    deployed, live, unread = _live(deps, deps.releases.manifests(newest.number))
-    found = find_drift(deployed, live, namespace=deps.policy.namespace)
-    log.info("drift.looked", extra={"revision": newest.number, "drifts": len(found), "unread": len(unread)})
-    return DriftReport(newest.number, tuple(found), unread=unread)
+        reason = f"revision {newest.number} is {newest.status}: not compared"
+        return DriftReport(newest.number, skipped=reason)
+    deployed, live, unread = _read_live(deps, deps.releases.manifests(newest.number))
+    drifts = find_drift(deployed, live, namespace=deps.policy.namespace)
+    facts = {"revision": newest.number, "drifts": len(drifts), "unread": len(unread)}
+    log.info("drift.compared", extra=facts)
+    return DriftReport(newest.number, tuple(drifts), unread=unread)
 
 
-def _live(
+def _read_live(
     deps: DeployDeps, manifests: Sequence[Manifest]
 ) -> tuple[list[Manifest], list[Manifest | None], tuple[str, ...]]:
-    """The manifests that can be compared, the live object behind each, and the kinds that may not be read."""
+    """The manifests that can be compared, the live object of each, and the kinds that may not be read."""
     readable: list[Manifest] = []
     live: list[Manifest | None] = []
     refused: dict[str, Refused] = {}
@@ -87,133 +94,135 @@ def _live(
 
 
 def check_drift(deps: DeployDeps) -> DriftReport:
-    """Compare and tell; the same drift is told again after the time that policy sets."""
-    found = compare_release(deps)
-    _tell(deps, found)
-    return found
+    """Compare and notify; the same drift is repeated after the time that policy sets."""
+    report = compare_release(deps)
+    _notify(deps, report)
+    return report
 
 
 def correct_drift(deps: DeployDeps, *, by: str) -> DriftReport:
-    """Apply the deployed manifests again, as a new revision. Raises Locked if a deploy is at it."""
+    """Apply the deployed manifests again, as a new revision. Raises Locked while a deploy is in progress."""
     with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
-        found = compare_release(deps)
-        if busy := _busy(deps):
-            raise Locked(busy, hint="Let it end, then look again.")
-        return _corrected(deps, found, lease, by=by) if found.drifts else found
+        report = compare_release(deps)
+        if busy := _busy_reason(deps):
+            raise Locked(busy, hint="Wait for it to finish, then try again.")
+        return _correct(deps, report, lease, by=by) if report.drifts else report
 
 
-def _busy(deps: DeployDeps) -> str:
-    """Why the release is not to be touched now: a deploy is at it, or a restore is to be decided about."""
+def _busy_reason(deps: DeployDeps) -> str:
+    """Why the release must not be touched now: a deploy is in progress, or a restore is proposed."""
     if deps.watermarks.read() is not None:
         return "a restore is proposed"
     return deps.deploys.busy_reason()
 
 
-def _corrected(deps: DeployDeps, found: DriftReport, lease: Lease, *, by: str) -> DriftReport:
-    outcome = deps.releases.rollback(
-        found.revision, timeout=deps.policy.helm_timeout, on_progress=lambda _line: lease.check()
+def _correct(deps: DeployDeps, report: DriftReport, lease: Lease, *, by: str) -> DriftReport:
+    result = deps.releases.rollback(
+        report.revision, timeout=deps.policy.helm_timeout, on_progress=lambda _line: lease.check()
     )
-    if outcome.succeeded and outcome.revision is not None:
-        now, made = deps.clock.now(), outcome.revision.number
+    if result.succeeded and result.revision is not None:
+        now, revision = deps.clock.now(), result.revision.number
         for environment in deps.policy.environments:
             version = deps.ledger.read(environment).version
-            deps.ledger.record_rollback(environment, found.revision, made, version, now)
-    left: tuple[Drift, ...] = ()
-    word = f"not corrected: {outcome.reason}"
-    if outcome.succeeded:
-        left = compare_release(deps).drifts
-        word = f"corrected, but for {len(left)} of {len(found.drifts)} fields" if left else CORRECTED
-    AuditTrail(deps.state, deps.clock).append(by, "deploy.drift", f"revision {found.revision}", word)
-    return replace(found, corrected=word, left=left)
+            deps.ledger.record_rollback(environment, report.revision, revision, version, now)
+    remaining: tuple[Drift, ...] = ()
+    outcome = f"not corrected: {result.reason}"
+    if result.succeeded:
+        remaining = compare_release(deps).drifts
+        outcome = CORRECTED
+        if remaining:
+            outcome = f"corrected except {len(remaining)} of {len(report.drifts)} fields"
+    AuditTrail(deps.state, deps.clock).append(by, "deploy.drift", f"revision {report.revision}", outcome)
+    return replace(report, corrected=outcome, remaining=remaining)
 
 
 def run_daily_check(deps: DeployDeps) -> str:
-    """What the timer does; returns it in a sentence. A deploy under way is left alone."""
+    """What the timer does; returns it in a sentence. A deploy in progress is left alone."""
     try:
         with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
-            found = compare_release(deps)
-            may = deps.policy.correct_drift and not _busy(deps)
-            if may and found.by_hand and _digest(found.by_hand) != _kept(deps):
-                found = _corrected(deps, found, lease, by=_OWNER)
-                # What applying did not take back, it will not take back tomorrow either: no revision a day.
-                _keep(deps, _digest(replace(found, drifts=found.left).by_hand))
-            _tell(deps, found)
+            report = compare_release(deps)
+            allowed = deps.policy.correct_drift and not _busy_reason(deps)
+            if allowed and report.by_hand and _digest(report.by_hand) != _load_digest(deps):
+                report = _correct(deps, report, lease, by=_AUTHOR)
+                # What applying did not undo, it will not undo tomorrow either: no revision a day.
+                _save_digest(deps, _digest(replace(report, drifts=report.remaining).by_hand))
+            _notify(deps, report)
     except Locked:
-        return "a deploy is at it: looked tomorrow"
-    fields = f"revision {found.revision}: {len(found.drifts)} fields are not as deployed"
-    said = [found.skipped or fields, found.corrected, *(f"not compared: {one}" for one in found.unread)]
-    return "; ".join(filter(None, said))
+        return "skipped: a deploy is in progress; next check tomorrow"
+    fields = f"revision {report.revision}: {len(report.drifts)} fields differ from what was deployed"
+    parts = [report.skipped or fields, report.corrected, *(f"not compared: {kind}" for kind in report.unread)]
+    return "; ".join(filter(None, parts))
 
 
 def _digest(drifts: Sequence[Drift]) -> str:
     return hashlib.sha256("\n".join(map(str, drifts)).encode()).hexdigest()[:16]
 
 
-def _place(deps: DeployDeps) -> str:
+def _digest_blob(deps: DeployDeps) -> str:
     return f"deploys/drift/{deps.policy.namespace}-{deps.policy.release}"
 
 
-def _kept(deps: DeployDeps) -> str:
-    """The digest of what the last correction left."""
+def _load_digest(deps: DeployDeps) -> str:
+    """The digest of what the last correction did not undo; empty if there was none."""
     try:
-        return deps.state.read(_place(deps))[0].decode()
+        return deps.state.read(_digest_blob(deps))[0].decode()
     except NotFound:
         return ""
 
 
-def _keep(deps: DeployDeps, digest: str) -> None:
-    deps.state.replace(_place(deps), digest.encode(), etag=None)
+def _save_digest(deps: DeployDeps, digest: str) -> None:
+    deps.state.replace(_digest_blob(deps), digest.encode(), etag=None)
 
 
-def _tell(deps: DeployDeps, found: DriftReport) -> None:
+def _notify(deps: DeployDeps, report: DriftReport) -> None:
     release = deps.policy.release
-    if found.corrected.startswith(CORRECTED):
-        deps.notifications.notify(_taken_back(release, found))
-    elif found.drifts:
-        deps.notifications.notify(_differs(release, found))
-    if found.unread:
-        deps.notifications.notify(_not_compared(release, found.unread))
+    if report.corrected.startswith(CORRECTED):
+        deps.notifications.notify(_corrected_notice(release, report))
+    elif report.drifts:
+        deps.notifications.notify(_drift_notice(release, report))
+    if report.unread:
+        deps.notifications.notify(_unread_notice(release, report.unread))
 
 
-def _differs(release: str, found: DriftReport) -> Notice:
-    lines = found.lines()
-    hint = "Bring it into the repository, or take it back: groundcrew deploy drift --correct"
+def _drift_notice(release: str, report: DriftReport) -> Notice:
+    lines = report.lines()
     return Notice(
         Severity.WARNING,
-        f"{release} is not as deployed: {len(lines)} fields",
-        "\n".join(filter(None, [_cut(lines), found.corrected])),
-        hint,
-        key=f"drift/{_digest(found.drifts)}",
+        f"{release} drifted: {len(lines)} fields differ from what was deployed",
+        "\n".join(filter(None, [_list_lines(lines), report.corrected])),
+        "Commit the change to the repository, or undo it: groundcrew deploy drift --correct",
+        key=f"drift/{_digest(report.drifts)}",
         again=True,
     )
 
 
-def _taken_back(release: str, found: DriftReport) -> Notice:
-    """Each time, since each time it is somebody's change that is gone."""
-    left = [str(one) for one in found.left]
+def _corrected_notice(release: str, report: DriftReport) -> Notice:
+    """Each time, since each time it is somebody's change that is undone."""
     # By the place: the time at which a field was changed may be another after the correction.
-    places = {(one.subject, one.path) for one in found.left}
-    back = [str(one) for one in found.drifts if (one.subject, one.path) not in places]
-    rest = (
-        [f"Not taken back, since applying removes nothing that it does not know:\n{_cut(left)}"]
-        if left
-        else []
+    remaining = {(drift.subject, drift.path) for drift in report.remaining}
+    undone = [str(drift) for drift in report.drifts if (drift.subject, drift.path) not in remaining]
+    parts = [_list_lines(undone)]
+    if remaining:
+        lines = _list_lines([str(drift) for drift in report.remaining])
+        parts.append(f"Not undone, since applying does not remove what it does not know:\n{lines}")
+    return Notice(
+        Severity.WARNING,
+        f"{release} was changed by hand: {len(undone)} fields were undone",
+        "\n".join(parts),
+        "Commit what is still needed to the repository",
     )
-    hint = "Bring what is still wanted into the repository"
-    title = f"{release} was changed by hand: {len(back)} fields were taken back"
-    return Notice(Severity.WARNING, title, "\n".join([_cut(back), *rest]), hint)
 
 
-def _not_compared(release: str, unread: Sequence[str]) -> Notice:
+def _unread_notice(release: str, unread: Sequence[str]) -> Notice:
     return Notice(
         Severity.WARNING,
         f"{release}: {len(unread)} kinds cannot be compared with what was deployed",
-        _cut(unread),
+        _list_lines(unread),
         "Add the verb get for them to infra/chart/rbac.yaml, and apply it",
         key="drift/unread",
     )
 
 
-def _cut(lines: Sequence[str]) -> str:
-    rest = len(lines) - _MOST_TOLD
-    return "\n".join([*lines[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])
+def _list_lines(lines: Sequence[str]) -> str:
+    more = len(lines) - _MAX_LISTED
+    return "\n".join([*lines[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])])

@@ -1,7 +1,7 @@
-"""Deploys: what a merge asks for is checked, shipped, watched, and undone if it does not get well.
+"""Deploys: what a merge asks for is checked, applied, watched, and undone if it does not become healthy.
 
-A message begins or goes on with one deploy. Deploys of a release take turns by a lease; of several that
-wait the later merge goes first, since the earlier ones are in it.
+A message starts one deploy or continues it. Deploys of a release take turns by a lease; of several that wait
+the latest merge goes first, since it contains the earlier ones.
 """
 
 from __future__ import annotations
@@ -26,36 +26,37 @@ from shared.kernel.ports import Lease
 
 log = logging.getLogger(__name__)
 
-_ASK_AGAIN = timedelta(seconds=15)
+_LEASE_RETRY_DELAY = timedelta(seconds=15)
 
 
-def handle_message(deps: DeployDeps, asked: Sequence[Mapping[str, Any]]) -> str:
+def handle_message(deps: DeployDeps, documents: Sequence[Mapping[str, Any]]) -> str:
     """Do what one message asks for; returns what was done, in a sentence.
 
-    Requests that came together are parted, so that each is tried again by itself.
+    A batch is split into one message each, so that each request is retried by itself. Raises UsageError for
+    what is no valid request.
     """
-    if len(asked) == 1:
-        return handle_request(deps, asked[0])
-    for one in asked:
-        deps.queues.send(QUEUE, parse_request(one).to_message())
-    return f"parted {len(asked)} requests that came together"
+    if len(documents) == 1:
+        return handle_request(deps, documents[0])
+    for document in documents:
+        deps.queues.send(QUEUE, parse_request(document).to_message())
+    return f"split a batch of {len(documents)} requests"
 
 
-def handle_request(deps: DeployDeps, asked: Mapping[str, Any]) -> str:
-    """Begin a deploy or go on with it. Raises UsageError for what is no request of ours."""
-    request = _require_own_target(deps, parse_request(asked))
+def handle_request(deps: DeployDeps, document: Mapping[str, Any]) -> str:
+    """Start a deploy or continue it; returns what was done, in a sentence. Raises UsageError."""
+    request = _require_own_target(deps, parse_request(document))
     deploys = deps.deploys
     if deploys.is_completed(request):
-        return f"the delivery {request.delivery} was dealt with before"
+        return f"skipped: delivery {request.delivery} is completed"
     record = deploys.create_or_load(request)
     if _superseded_by_pull_event(record, request):
         request = replace(request, rerun=f"pull-{request.pull}")
         record = deploys.create_or_load(request)
     if record.ended:
         close_deploy(deps, record, request)
-        return f"{request.sha[:7]} was dealt with before: it is {record.state}"
+        return f"skipped: the deploy of {request.sha[:7]} is already {record.state}"
     if 0 < request.sequence < record.sequence:
-        return f"{request.sha[:7]} goes on by a later message"
+        return f"skipped: a later message continues the deploy of {request.sha[:7]}"
     if not record.state.final:
         # Before the lease: while it waits for its turn the machine must not be stopped either.
         put_hold(deps, record)
@@ -66,13 +67,14 @@ def handle_request(deps: DeployDeps, asked: Mapping[str, Any]) -> str:
             if wait is not None:
                 return _requeue_waiting(deps, record, request, wait)
     except Locked as error:
-        return _requeue(deps, record, request, RequeueAfter(_ASK_AGAIN, f"another deploy is at it ({error})"))
+        reason = f"waiting for another deploy to release the lease ({error})"
+        return _requeue(deps, record, request, RequeueAfter(_LEASE_RETRY_DELAY, reason))
     close_deploy(deps, record, request)
     return f"{request.sha[:7]} is {record.state}: {record.progress.reason}"
 
 
 def _superseded_by_pull_event(record: DeployRecord, request: DeployRequest) -> bool:
-    """Whether a push was refused for having no pull request, which this event names."""
+    """Whether a push failed for having no pull request, which this event of the same merge names."""
     nameless = record.request.pull == 0 and record.progress.pull == 0 and not record.request.rerun
     return bool(request.pull) and not request.rerun and nameless and record.state is DeployState.FAILED
 
@@ -80,100 +82,106 @@ def _superseded_by_pull_event(record: DeployRecord, request: DeployRequest) -> b
 def _requeue_waiting(
     deps: DeployDeps, record: DeployRecord, request: DeployRequest, wait: RequeueAfter
 ) -> str:
-    """Sent first and noted then: of two messages, should it come to that, the earlier one is dropped."""
+    """Sent first and recorded then: a worker killed between leaves two messages, of which the earlier one is
+    skipped, and not none."""
     sequence = record.sequence + 1
-    told = _requeue(deps, record, replace(request, sequence=sequence), wait)
+    done = _requeue(deps, record, replace(request, sequence=sequence), wait)
     deps.deploys.save(replace(record, sequence=sequence))
-    return told
+    return done
 
 
 def _requeue(deps: DeployDeps, record: DeployRecord, request: DeployRequest, wait: RequeueAfter) -> str:
     deps.queues.send(QUEUE, request.to_message(), delay=wait.delay)
-    seconds = wait.delay.total_seconds()
-    log.info("deploy.waits", extra={"deploy": request.key, "seconds": seconds, "why": wait.reason})
-    return f"{request.sha[:7]} is {record.state} and {wait.reason}"
+    facts = {"deploy": request.key, "seconds": wait.delay.total_seconds(), "reason": wait.reason}
+    log.info("deploy.requeued", extra=facts)
+    return f"{request.sha[:7]} is {record.state}: {wait.reason}"
 
 
 def _require_own_target(deps: DeployDeps, request: DeployRequest) -> DeployRequest:
     """Raises UsageError for another repository or environment than policy's."""
     if request.repository.lower() != deps.repository.lower():
-        raise UsageError(f"{request.repository} is not deployed from here", hint="See deploy.repository.")
+        raise UsageError(
+            "policy deploys another repository",
+            value=request.repository,
+            hint=f"deploy.repository in policy.yaml is {deps.repository}.",
+        )
     if request.environment not in deps.policy.environments:
-        raise UsageError(f"{request.environment} is none of policy's environments", hint="See policy.yaml.")
+        known = ", ".join(deps.policy.environments)
+        raise UsageError("unknown environment", value=request.environment, hint=f"policy.yaml has: {known}.")
     return request
 
 
 def _run_in_order(deps: DeployDeps, request: DeployRequest, lease: Lease) -> RequeueAfter | None:
-    """First what is in the middle of it, then the latest merge, then this one."""
+    """Continue the deploys that go before this one, then this one."""
     for other in deps.deploys.list_open():
-        DeployReconciler(deps, other, lease).record_success()  # whoever ended it may have died right then
+        # The worker that ended it may have been killed right then.
+        DeployReconciler(deps, other, lease).record_success()
     for other in _predecessors(deps, request.key):
         wait = DeployReconciler(deps, other, lease).reconcile()
-        ended = deps.deploys.load(other.progress.key).state.final
-        if wait is not None and not ended and _has_started(deps, other):
-            return RequeueAfter(wait.delay, f"{other.progress.sha[:7]} goes first: {wait.reason}")
+        if wait is not None and _blocks_release(deps, other):
+            return RequeueAfter(
+                wait.delay, f"waiting for the deploy of {other.progress.sha[:7]}: {wait.reason}"
+            )
     record = deps.deploys.load(request.key)
-    if request.pull and not record.request.pull:  # a push told of the commit before its pull request did
-        named = replace(record.request, pull=request.pull)
-        record = deps.deploys.save(replace(record, request=named))
+    if request.pull and not record.request.pull:  # the push of the merge came before the pull request's event
+        record = deps.deploys.save(replace(record, request=replace(record.request, pull=request.pull)))
     return None if record.ended else DeployReconciler(deps, record, lease).reconcile()
 
 
-def _has_started(deps: DeployDeps, other: DeployRecord) -> bool:
+def _blocks_release(deps: DeployDeps, other: DeployRecord) -> bool:
     """Whether the other deploy is past its gates: nothing else may happen to the release before it ends."""
-    state = deps.deploys.load(other.progress.key).state
-    return state.busy or state.final
+    return deps.deploys.load(other.progress.key).state.busy
 
 
 def _predecessors(deps: DeployDeps, key: str) -> list[DeployRecord]:
-    """What goes before the deploy of that key: those past their gates, and later merges that wait."""
-    open_ = [one for one in deps.deploys.list_open() if not one.state.final]
-    busy = [one for one in open_ if one.state.busy and one.progress.key != key]
-    mine = next((one for one in open_ if one.progress.key == key), None)
-    if mine is None or mine.state.busy:
+    """The deploys that go before that of the key: those past their gates, and a later merge that waits."""
+    running = [record for record in deps.deploys.list_open() if not record.state.final]
+    busy = [record for record in running if record.state.busy and record.progress.key != key]
+    own = next((record for record in running if record.progress.key == key), None)
+    if own is None or own.state.busy:
         return busy
-    waiting = {one.progress.key: _with_merge_time(deps, one) for one in open_ if one not in busy}
-    requests = {
-        QueuedDeploy(one.progress.sha, one.progress.pull, one.merged_at): one
-        for one in waiting.values()
-        if one.merged_at and one.progress.environment == mine.progress.environment
+    waiting = [_with_merge_time(deps, record) for record in running if record not in busy]
+    queued = {
+        QueuedDeploy(record.progress.sha, record.progress.pull, record.merged_at): record
+        for record in waiting
+        if record.merged_at and record.progress.environment == own.progress.environment
     }
-    turn = select_next_deploy(tuple(requests))
-    if turn.now is None or requests[turn.now].progress.key == key:
+    selected = select_next_deploy(tuple(queued)).now
+    if selected is None or queued[selected].progress.key == key:
         return busy
-    return [*busy, requests[turn.now]]
+    return [*busy, queued[selected]]
 
 
 def _with_merge_time(deps: DeployDeps, record: DeployRecord) -> DeployRecord:
-    """With the time of its merge, which the order goes by; without it if the forge does not know."""
+    """With the time of its merge, which the order goes by; without it if GitHub does not answer."""
     if record.merged_at or not record.request.pull:
         return record
     try:
         return replace(record, merged_at=deps.forge.pull(record.request.pull).merged_at)
     except GroundcrewError as error:
-        log.warning("deploy.no_merge", extra={"deploy": record.progress.key, "error": str(error)})
+        log.warning("deploy.merge_time_unknown", extra={"deploy": record.progress.key, "error": str(error)})
         return record
 
 
 @dataclass(frozen=True, slots=True)
 class DeployPreview:
-    """What a deploy would do: the gates, and what would change."""
+    """What a deploy would do: what the gates say, and the plan."""
 
     request: DeployRequest
     results: GateResults
 
 
 def preview_deploy(deps: DeployDeps, sha: str, environment: str, *, pull: int = 0) -> DeployPreview:
-    """Ask all gates about a commit and plan its deploy. Changes nothing. Raises UsageError, Unavailable."""
-    plain = {"repository": deps.repository, "sha": sha, "environment": environment, "pull": pull}
-    request = _require_own_target(deps, parse_request({**plain, "rerun": "plan"}))
+    """Evaluate all gates for a commit, plan its deploy, change nothing. Raises UsageError, Unavailable."""
+    target = {"repository": deps.repository, "sha": sha, "environment": environment, "pull": pull}
+    request = _require_own_target(deps, parse_request({**target, "rerun": "plan"}))
     return DeployPreview(request, evaluate_gates(deps, request))
 
 
 def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:
-    """Ask for a deploy of a commit, also of one that was deployed or failed before. Raises UsageError."""
+    """Queue a deploy of a commit, also of one that was deployed or failed before. Raises UsageError."""
     rerun = deps.clock.now().strftime("%Y%m%dT%H%M%SZ")
-    plain = {"repository": deps.repository, "sha": sha, "environment": environment, "rerun": rerun}
-    made = _require_own_target(deps, parse_request(plain))
-    deps.queues.send(QUEUE, made.to_message())
-    return made
+    target = {"repository": deps.repository, "sha": sha, "environment": environment, "rerun": rerun}
+    request = _require_own_target(deps, parse_request(target))
+    deps.queues.send(QUEUE, request.to_message())
+    return request

@@ -1,7 +1,6 @@
-"""Tells how a deploy goes: statuses on the forge, a message to people, a comment where somebody must act.
+"""Reports how a deploy goes: statuses on GitHub, a notification to people, a comment on the pull request.
 
-The forge and the chat may be down: what is told of progress is told once or not at all, what is told of the
-end is told until it was heard.
+GitHub and the chat may be down: progress is reported once or not at all, the end until it was delivered.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
-_FORGE = {
+# The states of GitHub's deployments:
+# https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status
+_GITHUB_STATES = {
     DeployState.DONE: "success",
     DeployState.SUPERSEDED: "inactive",
     DeployState.FAILED: "failure",
@@ -39,112 +40,116 @@ _SEVERITY = {
     DeployState.ROLLED_BACK: Severity.WARNING,
     DeployState.RESTORE_PROPOSED: Severity.CRITICAL,
 }
-_UNCLEAR = (
-    "What runs may be neither the old nor the new release. Look: groundcrew deploy history. "
-    "Then go back: groundcrew deploy rollback {back}. Or mend it and merge again."
+_OUTCOME_UNKNOWN = (
+    "Neither the old nor the new release may be running. Look: groundcrew deploy history. "
+    "Then roll back: groundcrew deploy rollback {revision}. Or fix it and merge again."
 )
 
 
 def open_deployment(deps: DeployDeps, record: DeployRecord) -> int:
-    """The forge's deployment of this commit: one that a killed worker made, or a new one; 0 if refused."""
+    """The id of GitHub's deployment of this commit: one that a killed worker made, or a new one; 0 if GitHub
+    refuses it."""
     progress = record.progress
     if progress.deployment:
         return progress.deployment
     try:
         known = deps.forge.deployments(progress.environment, sha=progress.sha)
-        ours = [one for one in known if one.description.startswith(DEPLOYMENT_PREFIX)]
-        waiting = [one.id for one in ours if one.state in ("pending", "queued", "in_progress")]
-        made = waiting[0] if waiting else deps.forge.create_deployment(
-            progress.sha, progress.environment, f"{DEPLOYMENT_PREFIX} {progress.sha[:7]}"
+        ours = [deployment for deployment in known if deployment.description.startswith(DEPLOYMENT_PREFIX)]
+        running = [
+            deployment.id for deployment in ours if deployment.state in ("pending", "queued", "in_progress")
+        ]
+        description = f"{DEPLOYMENT_PREFIX} {progress.sha[:7]}"
+        identity = running[0] if running else deps.forge.create_deployment(
+            progress.sha, progress.environment, description
         )  # fmt: skip
         link = deps.page_link(progress.key)
-        deps.forge.set_deployment_status(made, "in_progress", "the gates are asked", link)
+        deps.forge.set_deployment_status(identity, "in_progress", "evaluating gates", link)
     except (NotFound, Refused) as error:
-        log.warning("deploy.no_deployment", extra={"deploy": progress.key, "error": str(error)})
+        facts = {"deploy": progress.key, "error": str(error)}
+        log.warning("deploy.deployment_not_created", extra=facts)
         return 0
-    return made
+    return identity
 
 
-def report_step(deps: DeployDeps, record: DeployRecord, text: str) -> None:
-    """A new step, on the forge; its failure changes nothing."""
-    progress, told = record.progress, f"{record.state.value}: {text}"
-    log.info("deploy.step", extra={"deploy": progress.key, "state": record.state.value, "reason": text})
+def report_step(deps: DeployDeps, record: DeployRecord, reason: str) -> None:
+    """Report a new state to GitHub; a failure to do so changes nothing."""
+    progress, state = record.progress, record.state.value
+    log.info("deploy.state_entered", extra={"deploy": progress.key, "state": state, "reason": reason})
     if not progress.deployment:
         return
     try:
         link = deps.page_link(progress.key)
-        deps.forge.set_deployment_status(progress.deployment, "in_progress", told, link)
+        deps.forge.set_deployment_status(progress.deployment, "in_progress", f"{state}: {reason}", link)
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
+        log.warning("deploy.progress_not_reported", extra={"deploy": progress.key, "error": str(error)})
 
 
 def report_deployment_status(deps: DeployDeps, record: DeployRecord) -> None:
-    """How it ended, to the forge and its readers. Raises if that must be told again."""
+    """Report the end to GitHub, a bad one to the pull request too. Raises if that must be retried."""
     progress = record.progress
     if progress.deployment:
-        state = _FORGE[progress.state]
+        state = _GITHUB_STATES[progress.state]
         try:
             link = deps.page_link(progress.key)
             deps.forge.set_deployment_status(progress.deployment, state, progress.reason or state, link)
         except (NotFound, Refused, UsageError) as error:
-            log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
+            log.warning("deploy.status_update_failed", extra={"deploy": progress.key, "error": str(error)})
     if progress.state in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED, DeployState.FAILED):
-        _comment(deps, record)
+        _comment_on_pull(deps, record)
 
 
 def notify_people(deps: DeployDeps, record: DeployRecord) -> None:
-    """How it ended, to people and the audit trail. Raises if that must be told again."""
+    """Notify people of the end, and record it in the audit trail. Raises if that must be retried."""
     progress = record.progress
     deps.notifications.notify(build_notice(deps, record))
-    AuditTrail(deps.state, deps.clock).append(
-        record.author or "groundcrew",
-        "deploy",
-        f"{progress.sha} to {progress.environment}",
-        progress.state.value,
-    )
-    log.info(
-        "deploy.ended",
-        extra={"deploy": progress.key, "state": progress.state.value, "reason": progress.reason},
-    )
+    author, subject = record.author or "groundcrew", f"{progress.sha} to {progress.environment}"
+    AuditTrail(deps.state, deps.clock).append(author, "deploy", subject, progress.state.value)
+    facts = {"deploy": progress.key, "state": progress.state.value, "reason": progress.reason}
+    log.info("deploy.ended", extra=facts)
 
 
-def _comment(deps: DeployDeps, record: DeployRecord) -> None:
+def _comment_on_pull(deps: DeployDeps, record: DeployRecord) -> None:
     """Under the pull request, where its author looks."""
     pull = record.progress.pull
     if not pull:
         return
-    told = build_notice(deps, record)
+    notice = build_notice(deps, record)
     try:
-        deps.forge.comment(pull, f"**{told.title}**\n\n{told.text}\n\n{told.hint}".strip())
+        deps.forge.comment(pull, f"**{notice.title}**\n\n{notice.text}\n\n{notice.hint}".strip())
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": record.progress.key, "error": str(error)})
+        log.warning("deploy.comment_failed", extra={"deploy": record.progress.key, "error": str(error)})
 
 
 def build_notice(deps: DeployDeps, record: DeployRecord) -> Notice:
     """Who, what, how it ended, how long it took."""
     progress, policy = record.progress, deps.policy
-    what = record.title or progress.sha[:7]
-    version = progress.version_after or "it"
-    if progress.changes_version:
-        version = f"{progress.version_before or 'what was there'} → {progress.version_after}"
+    change = record.title or f"commit {progress.sha[:7]}"
+    if progress.pull:
+        author = record.author or "an unknown author"
+        change = f"{record.title or 'A change'} (#{progress.pull}) by {author}"
     lines = [
-        f"{record.title or 'A change'} (#{progress.pull}) by {record.author or 'somebody'}"
-        if progress.pull
-        else what,
-        f"Rocket.Chat {version}, release {policy.release}, commit {progress.sha[:7]}",
-        f"{progress.reason}" if progress.reason else "",
+        change,
+        f"Rocket.Chat {describe_version(record)}, release {policy.release}, commit {progress.sha[:7]}",
+        progress.reason,
         f"It took {format_duration(record.duration)}.",
+        f"The backup {progress.backup} was taken before." if progress.backup else "",
+        _page_line(deps, record),
     ]
-    if progress.backup:
-        lines.append(f"The backup {progress.backup} was taken before.")
-    lines.append(_progress_line(deps, record))
     title = f"{policy.release} {progress.sha[:7]} {_TITLES[progress.state]} ({progress.environment})"
     text = "\n".join(line for line in lines if line)
     severity = Severity.CRITICAL if progress.outcome_unknown else _SEVERITY[progress.state]
     return Notice(severity, title, text, build_hint(record), key=f"deploy/{progress.key}/{progress.state}")
 
 
-def _progress_line(deps: DeployDeps, record: DeployRecord) -> str:
+def describe_version(record: DeployRecord) -> str:
+    """`8.2.0 → 8.3.0` where the version changes, else the version; `(unknown version)` if it is not known."""
+    before, after = record.progress.version_before, record.progress.version_after
+    if record.progress.changes_version:
+        return f"{before or '(unknown version)'} → {after}"
+    return after or "(unknown version)"
+
+
+def _page_line(deps: DeployDeps, record: DeployRecord) -> str:
     link = deps.page_link(record.progress.key)
     return f"Progress: {link}" if link else ""
 
@@ -155,23 +160,22 @@ def build_hint(record: DeployRecord) -> str:
         case DeployState.RESTORE_PROPOSED:
             return record.proposal
         case DeployState.FAILED if record.progress.outcome_unknown:
-            return _UNCLEAR.format(back=record.progress.revision_before)
+            return _OUTCOME_UNKNOWN.format(revision=record.progress.revision_before)
         case DeployState.FAILED:
             return "\n".join(line for line in record.gates if not line.startswith("passed"))
         case DeployState.ROLLED_BACK:
-            return "Mend it and merge again; what ran before runs again."
+            return "The previous release is running again. Fix the change and merge again."
     return ""
 
 
-def notify_stuck(deps: DeployDeps, record: DeployRecord, why: str) -> None:
-    """A deploy in the middle of which an outside system went away for long."""
+def notify_stuck(deps: DeployDeps, record: DeployRecord, reason: str) -> None:
+    """Notify people that an outside system has been away for long in the middle of a deploy."""
     progress = record.progress
     title = f"the deploy of {progress.sha[:7]} is stuck ({record.state.value})"
-    text = "\n".join(line for line in (why, _progress_line(deps, record)) if line)
-    wait = "It goes on by itself when that answers again. Is the VM up? See groundcrew deploy status."
+    text = "\n".join(line for line in (reason, _page_line(deps, record)) if line)
+    hint = "It continues by itself when that answers again. Is the VM up? See groundcrew deploy status."
+    key = f"deploy/{progress.key}/stuck"
     try:
-        deps.notifications.notify(
-            Notice(Severity.CRITICAL, title, text, wait, key=f"deploy/{progress.key}/stuck", again=True)
-        )
+        deps.notifications.notify(Notice(Severity.CRITICAL, title, text, hint, key=key, again=True))
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"deploy": progress.key, "error": str(error)})
+        log.warning("deploy.stuck_not_notified", extra={"deploy": progress.key, "error": str(error)})

@@ -1,4 +1,4 @@
-"""How deploys go, for a person with a phone: the page behind the links in GitHub's statuses and in messages.
+"""The page of a deploy, for a person with a phone: behind the links in GitHub's statuses and in messages.
 
 It reads the records and nothing else, so that it answers whatever else is down.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
-from shared.deploy.notify import build_hint
-from shared.deploy.page_html import PATH, DeployEntry, DeployView, GateRow, render, render_list
+from shared.deploy.notify import build_hint, describe_version
+from shared.deploy.page_html import PATH, DeployEntry, DeployView, GateRow, render_deploy, render_list
 from shared.deploy.progress import DeployState
 from shared.deploy.records.deploy_record import AGREED, DeployRecord
 from shared.deploy.records.deploys import KEY, DeployStore
@@ -25,7 +25,7 @@ from shared.web.signin import Principal, authenticate, sign_in_required
 log = logging.getLogger(__name__)
 
 SHOWN = 20
-_KINDS = {DeployState.DONE: "up", DeployState.ROLLING_BACK: "bad"} | dict.fromkeys(
+_CSS_CLASSES = {DeployState.DONE: "up", DeployState.ROLLING_BACK: "bad"} | dict.fromkeys(
     (DeployState.FAILED, DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED), "bad"
 )
 
@@ -51,30 +51,30 @@ def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> 
     if person is None:
         return sign_in_required(page.sign_in, here)
     if key and not known:
-        return _not_found()
+        return _not_found_page()
     try:
-        return _one(page, person, key) if key else _newest(page, person)
+        return _render_deploy(page, person, key) if key else _render_newest(page, person)
     except GroundcrewError as error:
-        log.warning("deploy_page.failed", extra={"deploy": key, "error": str(error)})
-        text = f"The records cannot be read now: {error}"
-        return html_page(503, render_refusal("Not to be seen now", text, link=(here, "Look again")))
+        log.warning("deploy_page.unavailable", extra={"deploy": key, "error": str(error)})
+        text = f"The records cannot be read: {error}"
+        return html_page(503, render_refusal("Temporarily unavailable", text, link=(here, "Try again")))
 
 
-def _one(page: DeployPage, person: Principal, key: str) -> Page:
+def _render_deploy(page: DeployPage, person: Principal, key: str) -> Page:
     try:
         record = DeployStore(page.state, page.clock).load(key)
     except NotFound:
-        return _not_found()
-    return html_page(200, render(build_view(record, page.clock.now(), page.zone), who=person.name))
+        return _not_found_page()
+    return html_page(200, render_deploy(build_view(record, page.clock.now(), page.zone), who=person.name))
 
 
-def _newest(page: DeployPage, person: Principal) -> Page:
+def _render_newest(page: DeployPage, person: Principal) -> Page:
     newest = reversed(DeployStore(page.state, page.clock).list_recent(SHOWN))
-    entries = [_entry(record, page.clock.now(), page.zone) for record in newest]
+    entries = [_build_entry(record, page.clock.now(), page.zone) for record in newest]
     return html_page(200, render_list(entries, who=person.name))
 
 
-def _not_found() -> Page:
+def _not_found_page() -> Page:
     return html_page(
         404, render_refusal("Not found", "There is no such deploy on record.", link=(PATH, "All deploys"))
     )
@@ -83,15 +83,20 @@ def _not_found() -> Page:
 def build_view(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployView:
     """All that is shown of a deploy."""
     progress = record.progress
-    advice, commands = _advice(record)
+    advice, commands = _split_advice(record)
     gates = (line.partition("  ") for line in record.gates)
     entry = DeployEntry(
-        progress.key, _title(record), _headline(record, now), _kind(record), _reason(record), _moves(record)
+        progress.key,
+        _format_title(record),
+        _format_headline(record, now),
+        _css_class(record),
+        _reason_lines(record),
+        _is_moving(record),
     )
     return DeployView(
         entry,
         f"Deploy {progress.sha[:7]} to {progress.environment}",
-        tuple((name, value) for name, value in _facts(record, now, zone) if value),
+        tuple((name, value) for name, value in _build_facts(record, now, zone) if value),
         advice,
         commands,
         tuple(GateRow(word, text) for word, _, text in gates),
@@ -100,69 +105,73 @@ def build_view(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployView:
     )
 
 
-def _entry(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployEntry:
+def _build_entry(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployEntry:
     progress = record.progress
-    took = _took(record)
-    what = [_version(record), progress.environment, record.author and f"by {record.author}"]
-    begun = f"{progress.sha[:7]}, begun {_at(record.started, zone)}"
+    took = _format_duration(record)
+    what = [_format_version(record), progress.environment, record.author and f"by {record.author}"]
+    begun = f"{progress.sha[:7]}, started {_format_time(record.started, zone)}"
     lines = (", ".join(word for word in what if word), f"{begun}, took {took}" if took else begun)
     return DeployEntry(
-        progress.key, _title(record), _headline(record, now), _kind(record), lines, _moves(record)
+        progress.key,
+        _format_title(record),
+        _format_headline(record, now),
+        _css_class(record),
+        lines,
+        _is_moving(record),
     )
 
 
-def _title(record: DeployRecord) -> str:
+def _format_title(record: DeployRecord) -> str:
     """As its author named it, who may have named a secret."""
     pull = f"#{record.progress.pull}" if record.progress.pull else ""
     return " ".join(filter(None, (pull, redact(record.title)))) or f"Commit {record.progress.sha[:7]}"
 
 
-def _headline(record: DeployRecord, now: datetime) -> str:
+def _format_headline(record: DeployRecord, now: datetime) -> str:
     word = "smoke test" if record.state is DeployState.SMOKE else record.state.value.replace("_", " ")
-    return word if record.state.final else f"{word}, for {_span(now - record.state_since)}"
+    return word if record.state.final else f"{word}, for {format_duration(now - record.state_since)}"
 
 
-def _kind(record: DeployRecord) -> str:
-    return _KINDS.get(record.state, "off")
+def _css_class(record: DeployRecord) -> str:
+    return _CSS_CLASSES.get(record.state, "off")
 
 
-def _moves(record: DeployRecord) -> bool:
+def _is_moving(record: DeployRecord) -> bool:
     return not record.state.final
 
 
-def _reason(record: DeployRecord) -> tuple[str, ...]:
+def _reason_lines(record: DeployRecord) -> tuple[str, ...]:
     return (record.progress.reason,) if record.progress.reason else ()
 
 
-def _version(record: DeployRecord) -> str:
-    before, after = record.progress.version_before, record.progress.version_after
-    return f"{before or 'what was there'} → {after}" if record.progress.changes_version else after
+def _format_version(record: DeployRecord) -> str:
+    return describe_version(record) if record.progress.version_after else ""
 
 
-def _facts(record: DeployRecord, now: datetime, zone: tzinfo) -> list[tuple[str, str]]:
+def _build_facts(record: DeployRecord, now: datetime, zone: tzinfo) -> list[tuple[str, str]]:
     progress, final = record.progress, record.state.final
     backup = progress.backup or (f"{record.backup_reference} (not sealed)" if record.backup_reference else "")
     away = record.unavailable_since if record.unavailable_since and not final else None
     return [
         ("By", record.author),
-        ("Rocket.Chat", _version(record)),
+        ("Rocket.Chat", _format_version(record)),
         ("Commit", progress.sha),
         ("Environment", progress.environment),
-        ("Begun", _at(record.started, zone)),
-        ("Ended" if final else "Since", _at(record.state_since, zone)),
-        ("Took", _took(record)),
-        ("Last word", "" if final else f"{_span(now - record.updated)} ago"),
-        ("No answer", f"since {_at(away, zone)}, see the progress" if away else ""),
+        ("Started", _format_time(record.started, zone)),
+        ("Ended" if final else "Since", _format_time(record.state_since, zone)),
+        ("Took", _format_duration(record)),
+        ("Last change", "" if final else f"{format_duration(now - record.updated)} ago"),
+        ("Unavailable", f"since {_format_time(away, zone)}, see the progress" if away else ""),
         ("Backup", backup),
     ]
 
 
-def _took(record: DeployRecord) -> str:
+def _format_duration(record: DeployRecord) -> str:
     """From the first message to the end, of what has ended; being told is not counted."""
-    return _span(record.state_since - record.started) if record.state.final else ""
+    return format_duration(record.state_since - record.started) if record.state.final else ""
 
 
-def _advice(record: DeployRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _split_advice(record: DeployRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What to do, and the commands for it; what closed gates want is said by the gates."""
     if (
         record.state not in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED)
@@ -175,9 +184,5 @@ def _advice(record: DeployRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (*advice.splitlines(), AGREED), tuple(commands.splitlines())
 
 
-def _at(moment: datetime, zone: tzinfo) -> str:
+def _format_time(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
-
-
-def _span(length: timedelta) -> str:
-    return format_duration(length)

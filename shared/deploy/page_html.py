@@ -45,10 +45,16 @@ class DeployView:
     plan: str = ""
 
 
-def render(story: DeployView, *, who: str) -> str:
+def render_deploy(story: DeployView, *, who: str) -> str:
     """The page of one deploy."""
     refresh = story.entry.moving
-    parts = (_head(story), _proposal(story), _gates(story.gates), _log(story.log), _plan(story.plan))
+    parts = (
+        _head_html(story),
+        _advice_html(story),
+        _gates_html(story.gates),
+        _log_html(story.log),
+        _plan_html(story.plan),
+    )
     link = f'<nav><a href="{PATH}">All deploys</a></nav>'
     return render_document(
         story.subject, "".join(parts) + link + render_footer(who, refresh=refresh), refresh=refresh
@@ -58,50 +64,54 @@ def render(story: DeployView, *, who: str) -> str:
 def render_list(entries: Sequence[DeployEntry], *, who: str) -> str:
     """The page of the newest deploys, in the order given."""
     refresh = any(entry.moving for entry in entries)
-    parts = [_entry(entry) for entry in entries] or ["<p>No deploy is on record.</p>"]
+    parts = [_entry_html(entry) for entry in entries] or ["<p>No deploy is on record.</p>"]
     return render_document("Deploys", "".join(parts) + render_footer(who, refresh=refresh), refresh=refresh)
 
 
-def _entry(entry: DeployEntry) -> str:
+def _entry_html(entry: DeployEntry) -> str:
     link = f'<a href="{PATH}/{escape(entry.key)}">{escape(entry.title)}</a>'
-    return f"<section>{_headline(entry)}<h2>{link}</h2>{_paragraphs(entry.lines)}</section>"
+    return f"<section>{_headline_html(entry)}<h2>{link}</h2>{_paragraphs_html(entry.lines)}</section>"
 
 
-def _headline(entry: DeployEntry) -> str:
+def _headline_html(entry: DeployEntry) -> str:
     """Before the title, which may fill a phone."""
     return f'<p class="state {escape(entry.kind)}">{escape(entry.headline)}</p>'
 
 
-def _paragraphs(lines: Iterable[str]) -> str:
+def _paragraphs_html(lines: Iterable[str]) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
-def _head(story: DeployView) -> str:
+def _head_html(story: DeployView) -> str:
     entry = story.entry
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.facts)
-    told = f"<h2>{escape(entry.title)}</h2>{_paragraphs(entry.lines)}"
-    return f"<section>{_headline(entry)}{told}<dl>{facts}</dl></section>"
+    text = f"<h2>{escape(entry.title)}</h2>{_paragraphs_html(entry.lines)}"
+    return f"<section>{_headline_html(entry)}{text}<dl>{facts}</dl></section>"
 
 
-def _proposal(story: DeployView) -> str:
+def _advice_html(story: DeployView) -> str:
     if not (story.advice or story.commands):
         return ""
     # One block each, so that a tap selects one command.
     commands = "".join(f'<pre class="copy">{escape(command)}</pre>' for command in story.commands)
-    return f"<section><h2>What to do</h2>{_paragraphs(story.advice)}{commands}</section>"
+    return f"<section><h2>Next steps</h2>{_paragraphs_html(story.advice)}{commands}</section>"
 
 
-def _gates(gates: Sequence[GateRow]) -> str:
+def _gates_html(gates: Sequence[GateRow]) -> str:
     """Those that are not open first; the open ones are folded away."""
     if not gates:
         return ""
     passed = [gate for gate in gates if gate.word == "passed"]
     shut = sorted((gate for gate in gates if gate.word != "passed"), key=lambda gate: gate.word == "waits")
-    folded = f"<details><summary>{len(passed)} passed</summary>{_items(passed)}</details>" if passed else ""
-    return f"<section><h2>Gates</h2>{_items(shut)}{folded}</section>"
+    folded = (
+        f"<details><summary>{len(passed)} passed</summary>{_gate_items_html(passed)}</details>"
+        if passed
+        else ""
+    )
+    return f"<section><h2>Gates</h2>{_gate_items_html(shut)}{folded}</section>"
 
 
-def _items(gates: Iterable[GateRow]) -> str:
+def _gate_items_html(gates: Iterable[GateRow]) -> str:
     kinds = {"passed": "up", "waits": "off"}
     marked = (
         f'<li><span class="state {kinds.get(gate.word, "bad")}">{escape(gate.word)}</span> '
@@ -111,7 +121,7 @@ def _items(gates: Iterable[GateRow]) -> str:
     return f"<ul>{''.join(marked)}</ul>"
 
 
-def _log(log: Sequence[str]) -> str:
+def _log_html(log: Sequence[str]) -> str:
     """The newest line on top, where one looks first."""
     if not log:
         return ""
@@ -119,7 +129,7 @@ def _log(log: Sequence[str]) -> str:
     return f"<section><h2>Progress, newest first</h2><ul>{lines}</ul></section>"
 
 
-def _plan(plan: str) -> str:
+def _plan_html(plan: str) -> str:
     if not plan:
         return ""
     folded = f"<details><summary>What it changes</summary><pre>{escape(plan)}</pre></details>"

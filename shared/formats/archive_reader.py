@@ -19,12 +19,13 @@ from fastcrc import crc64
 from shared.formats.archive import (
     FORMAT_VERSION,
     MAGIC,
+    OPLOG,
     TERMINATOR,
     ArchiveHeader,
     PreludeEntry,
     bucket_collection,
 )
-from shared.formats.documents import MAX_DOCUMENT_BYTES
+from shared.formats.documents import MAX_DOCUMENT_BYTES, MAX_OPLOG_ENTRY_BYTES
 from shared.kernel.errors import Corrupt
 
 _BATCH_BYTES = 4 << 20
@@ -94,7 +95,8 @@ class ArchiveReader:
         yield NamespaceEnd(entry.db, entry.collection)
 
     def _read_documents(self, key: tuple[str, str], entry: PreludeEntry) -> Iterator[DocumentBatch]:
-        while batch := self._buffer.read_documents():
+        limit = MAX_OPLOG_ENTRY_BYTES if key == OPLOG else MAX_DOCUMENT_BYTES
+        while batch := self._buffer.read_documents(limit):
             self._crcs[key] = crc64.xz(batch, self._crcs.get(key, 0))
             yield DocumentBatch(entry.db, entry.collection, batch)
 
@@ -196,11 +198,11 @@ class _Buffer:
             raise Corrupt(f"{self._name} is cut short", value="a document was expected")
         return self.read_exact(self._read_length(limit))
 
-    def read_documents(self) -> bytes:
+    def read_documents(self, limit: int) -> bytes:
         """Whole documents up to a batch's size; empty at the end of the block (terminator consumed)."""
         if self.skip_terminator():
             return b""
-        first = self._read_length(MAX_DOCUMENT_BYTES)
+        first = self._read_length(limit)
         if not self._fill(max(first, _BATCH_BYTES)) and len(self._held) - self._position < first:
             raise Corrupt(f"{self._name} is cut short", value="in a document")
         start = end = self._position
@@ -210,7 +212,7 @@ class _Buffer:
             size = unpack(held, end)[0]
             if size == _TERMINATOR_LENGTH:
                 break
-            if not 5 <= size <= MAX_DOCUMENT_BYTES:
+            if not 5 <= size <= limit:
                 raise Corrupt(f"{self._name}: a document cannot have this length", value=size)
             if end + size > available:
                 break

@@ -1,6 +1,6 @@
 """Applying the oplog's updates to raw documents, without decoding what they do not touch.
 
-Three dialects: MongoDB's `{$v: 2, diff: {d, u, i, s<field>}}`, as src/mongo/db/update/
+Three dialects: MongoDB's `{$v: 2, diff: {d, u, i, b, s<field>}}`, as src/mongo/db/update/
 document_diff_applier.cpp applies it; the same information as dotted paths, which the embedded server
 writes (`shared.formats.dotted`); and `$set`/`$unset` of servers before 5.0. Anything else is a whole new
 document.
@@ -16,6 +16,7 @@ import struct
 from shared.formats import dotted
 from shared.formats.elements import (
     ARRAY,
+    BINARY,
     DOCUMENT,
     INT32,
     NULL,
@@ -28,7 +29,8 @@ from shared.formats.elements import (
 )
 from shared.kernel.errors import Corrupt
 
-_DIFF, _SUB = b"diff", b"s"
+_DIFF, _SUB, _BINARY = b"diff", b"s", b"b"
+_BINARY_HEAD = 5  # int32 length and subtype
 _INT32 = struct.Struct("<i")
 
 
@@ -55,31 +57,44 @@ def _replace_document(document: bytes, fields: list[Element]) -> bytes:
 
 def _apply_diff(document: bytes, diff: bytes) -> bytes:
     """Sections apply to this level, `s<field>` to the one below; each field is named once."""
-    deleted: set[bytes] = set()
-    updated: dict[bytes, Element] = {}
-    inserted: dict[bytes, Element] = {}
-    below: dict[bytes, bytes] = {}
+    sections: dict[bytes, dict[bytes, Element]] = {name: {} for name in (b"d", b"u", b"i", _BINARY, _SUB)}
     for section in split_elements(diff):
         _require_document(section)
-        if section.name == b"d":
-            deleted |= {field.name for field in split_elements(section.value)}
-        elif section.name == b"u":
-            updated |= {field.name: field for field in split_elements(section.value)}
-        elif section.name == b"i":
-            inserted |= {field.name: field for field in split_elements(section.value)}
+        if section.name in (b"d", b"u", b"i", _BINARY):
+            sections[section.name] |= {field.name: field for field in split_elements(section.value)}
         elif section.name.startswith(_SUB):
-            below[section.name[1:]] = section.value
+            sections[_SUB][section.name[1:]] = section
         else:
             raise _unknown_section(section)
+    updated, inserted = sections[b"u"], sections[b"i"]
     fields: list[Element] = []
     for field in split_elements(document):
-        if field.name in below:
-            fields.append(_apply_sub_diff(field, below[field.name]))
-        elif field.name not in deleted and field.name not in inserted:
+        if field.name in sections[_BINARY]:
+            fields.append(_apply_binary_diff(field, sections[_BINARY][field.name]))
+        elif field.name in sections[_SUB]:
+            fields.append(_apply_sub_diff(field, sections[_SUB][field.name].value))
+        elif field.name not in sections[b"d"] and field.name not in inserted:
             fields.append(updated.get(field.name, field))
     present = {field.name for field in fields}
     new = [field for name, field in updated.items() if name not in present]
     return join_elements([*fields, *new, *inserted.values()])
+
+
+def _apply_binary_diff(element: Element, change: Element) -> Element:
+    """`{o: offset, d: bytes}` replaces what is behind the offset: time-series columns from 8.0 on.
+
+    Source: src/mongo/db/timeseries/timeseries_write_util.cpp.
+    """
+    _require_document(change)
+    offset, data = find_element(change.value, b"o"), find_element(change.value, b"d")
+    if offset is None or offset.type != INT32 or data is None or data.type != BINARY:
+        raise _unknown_section(change)
+    position = _INT32.unpack(offset.value)[0]
+    if element.type != BINARY or not 0 <= position <= len(element.value) - _BINARY_HEAD:
+        return Element(NULL, element.name, b"")
+    content = element.value[_BINARY_HEAD : _BINARY_HEAD + position] + data.value[_BINARY_HEAD:]
+    head = _INT32.pack(len(content)) + element.value[4:_BINARY_HEAD]  # its length and subtype
+    return Element(BINARY, element.name, head + content)
 
 
 def _apply_sub_diff(element: Element, diff: bytes) -> Element:

@@ -15,6 +15,8 @@ from xxhash import xxh3_128_intdigest
 from shared.kernel.errors import Corrupt
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024  # what mongorestore's parser takes; the server's own limit
+# An oplog entry holds a whole document and its own fields: mongo-tools, mongorestore/oplog.go.
+MAX_OPLOG_ENTRY_BYTES = MAX_DOCUMENT_BYTES + 16 * 1024
 _LENGTH = struct.Struct("<i")
 _MASK = (1 << 128) - 1
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from shared.kernel.errors import Corrupt
 
 DOCUMENT, ARRAY, STRING, BOOLEAN, TIMESTAMP = 0x03, 0x04, 0x02, 0x08, 0x11
-NULL, INT32 = 0x0A, 0x10
+NULL, INT32, BINARY = 0x0A, 0x10, 0x05
 MAX_ARRAY = 1_500_000  # how far a server fills an array up: src/mongo/db/update/update_array_node.cpp
 
 _LENGTH = struct.Struct("<i")

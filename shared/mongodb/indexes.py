@@ -58,10 +58,15 @@ def _parse_coll_mod(name: str, body: dict[str, Any]) -> IndexChange | None:
     change = body.get("index")
     if not change:
         return None
-    if not isinstance(change, dict) or not isinstance(change.get("name"), str):
+    if not isinstance(change, dict):
         raise Corrupt(f"collMod of {name} in the oplog names no index")
     options = {key: value for key, value in change.items() if key not in ("name", "keyPattern")}
-    return IndexChange(name, changed={change["name"]: options})
+    if isinstance(change.get("name"), str):
+        return IndexChange(name, changed={change["name"]: options})
+    pattern = change.get("keyPattern")
+    if not isinstance(pattern, dict):
+        raise Corrupt(f"collMod of {name} in the oplog names no index")
+    return IndexChange(name, changed_by_key=((tuple(pattern.items()), options),))
 
 
 def _parse_drop(name: str, index: object) -> IndexChange:
@@ -121,6 +126,9 @@ def _apply_change(catalogue: dict[str, dict[str, Mapping[str, object]]], change:
     for name, options in change.changed.items():
         if name in indexes:
             indexes[name] = _merge_options(indexes[name], options)
+    for pattern, options in change.changed_by_key:
+        for name in [name for name, index in indexes.items() if _key_of(index) == pattern]:
+            indexes[name] = _merge_options(indexes[name], options)
 
 
 def _is_builtin(index: Mapping[str, object]) -> bool:
@@ -128,8 +136,15 @@ def _is_builtin(index: Mapping[str, object]) -> bool:
     return index["name"] == "_id_" or bool(index.get("clustered"))
 
 
+def _key_of(index: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+    key = index.get("key")
+    return tuple(key.items()) if isinstance(key, Mapping) else ()
+
+
 def _merge_options(index: Mapping[str, object], options: Mapping[str, object]) -> Mapping[str, object]:
     merged = {**index, **options}
+    if merged.pop("forceNonUnique", False):
+        merged.pop("unique", None)
     if options.get("unique"):
         merged.pop("prepareUnique", None)  # what was prepared is done
     return {key: value for key, value in merged.items() if value or key not in _ONLY_TRUE}

@@ -71,7 +71,8 @@ class InsertResult:
 class IndexChange:
     """What the oplog did to the indexes of a collection; indexes are built after the replay.
 
-    `created` are whole specifications, `dropped` names (`*` for all but `_id_`), `changed` options by name.
+    `created` are whole specifications, `dropped` names (`*` for all but `_id_`), `changed` options by name,
+    `changed_by_key` by the index's fields in their order.
     `collection_dropped` means that the collection itself was dropped.
     """
 
@@ -79,6 +80,7 @@ class IndexChange:
     created: tuple[Mapping[str, object], ...] = ()
     dropped: tuple[str, ...] = ()
     changed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    changed_by_key: tuple[tuple[tuple[tuple[str, object], ...], Mapping[str, object]], ...] = ()
     collection_dropped: bool = False
 
 

@@ -43,16 +43,29 @@ INDEX_COMMANDS = (
     "deleteIndexes",
     "deleteIndex",
 )
-# What a server does for itself: index builds count when they are committed.
-_IGNORED_COMMANDS = ("startIndexBuild", "abortIndexBuild", "dbCheck", "setMultikeyMetadata")
+# What a server does for itself: index builds count when they are committed, and the first phase of a drop is
+# the drop. As mongorestore skips them (mongorestore/oplog.go).
+_IGNORED_COMMANDS = ("startIndexBuild", "abortIndexBuild", "dbCheck", "setMultikeyMetadata", "dropIdent")
+REPLAYABLE_COMMANDS = ("create", "drop", "dropDatabase", "collMod", "convertToCapped", "emptycapped")
+_TRANSACTION_COMMANDS = ("applyOps", "commitTransaction", "abortTransaction")
+_KNOWN_COMMANDS = (*REPLAYABLE_COMMANDS, *INDEX_COMMANDS, *_IGNORED_COMMANDS, *_TRANSACTION_COMMANDS)
+# Collection options that say how the source's cluster works: a target decides that for itself.
+CLUSTER_OPTIONS = ("recordIdsReplicated",)
+# Of storage engines that no server has any more.
+_OBSOLETE_MODIFIERS = ("noPadding", "usePowerOf2Sizes")
+# These name a whole namespace, `db.collection`, where the others name a collection.
+_FULL_NAME_COMMANDS = ("renameCollection", "importCollection", "truncateRange")
+# Kinds of entries: writes and commands, and those that change nothing that a client can see.
+_REPLAYED_OPS, _IGNORED_OPS = ("i", "u", "d", "c"), ("n", "ci", "cd", "cu", "km")
 _TIMESTAMP = struct.Struct("<II")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One change: `op` is `i`, `u`, `d` or `c`; `o` and `o2` are raw documents (`o2` may be empty).
+    """One change: `o` and `o2` are raw documents (`o2` may be empty).
 
-    `at` is the entry's timestamp, as `databases.Timestamp` prints it.
+    `op` is `i`, `u`, `d` or `c`, or a kind that we do not know and no replay can apply. `at` is the entry's
+    timestamp, as `Timestamp` prints it.
     """
 
     op: str
@@ -81,6 +94,13 @@ class Operation:
             return f"{self.db}.{view}"
         return f"{self.db}.{self.collection.removeprefix(BUCKETS)}"
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """All namespaces that are changed: of a rename both."""
+        if self.command != "renameCollection":
+            return (self.subject,)
+        return (self.subject, string_value(find_element(self.o, b"to")))
+
 
 class _Entry(NamedTuple):
     """The fields of an entry, or of one within `applyOps`, that matter here."""
@@ -96,10 +116,12 @@ class _Entry(NamedTuple):
 def find_hazard(entry: bytes) -> str | None:
     """Why a dump whose window holds this entry is worthless, or None. Raises Corrupt."""
     op, namespace = string_value(find_element(entry, b"op")), string_value(find_element(entry, b"ns"))
-    if op == "n":
+    if op in _IGNORED_OPS:
         return None
     if namespace == "admin.system.version":
         return "the server's version document was changed"
+    if op not in _REPLAYED_OPS and not _is_internal(namespace):
+        return f"an entry of an unknown kind, {op or 'none'}, in {namespace}"
     if op != "c":
         return None
     body = _parse_entry(entry, "").o
@@ -111,7 +133,28 @@ def find_hazard(entry: bytes) -> str | None:
         return f"{command} of {subject or namespace}"
     if command == "create" and namespace.startswith("config.") and "resharding" in subject.lower():
         return f"resharding, which made {subject}"
+    if command not in _KNOWN_COMMANDS and not _is_internal(namespace):
+        return f"{command} of {subject or namespace}, which no restore can replay"
     return None
+
+
+def skip_torn_start(entries: Iterable[bytes], start: Timestamp) -> Iterator[bytes]:
+    """The entries without the first one, if it ends a transaction that began before it.
+
+    The dump began after that entry was written, so it shows what the transaction did. Raises Corrupt.
+    """
+    for position, raw in enumerate(entries):
+        if position or read_timestamp(raw) != start or not _ends_earlier_transaction(raw):
+            yield raw
+
+
+def _ends_earlier_transaction(raw: bytes) -> bool:
+    entry = _parse_entry(raw, "")
+    if entry.op != "c":
+        return False
+    command = _command_name(entry.o)
+    unfinished = _is_true(entry.o, b"partialTxn") or _is_true(entry.o, b"prepare")
+    return command == "commitTransaction" or (command == "applyOps" and entry.continues and not unfinished)
 
 
 def read_timestamp(entry: bytes) -> Timestamp:
@@ -140,14 +183,25 @@ def unpack_operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
 
 
 def strip_index_changes(operation: Operation) -> Operation | None:
-    """What of a command is about something else than indexes, which are built at the end; None if nothing."""
+    """What of a command is left for the target to do; None if nothing.
+
+    Indexes are built at the end, and options of the source's cluster are not restored.
+    """
     command = operation.command
     if command in INDEX_COMMANDS:
         return None
-    if command != "collMod":
+    if command not in ("create", "collMod"):
         return operation
-    rest = [element for element in split_elements(operation.o) if element.name != b"index"]
-    return replace(operation, o=join_elements(rest)) if len(rest) > 1 else None
+    foreign = CLUSTER_OPTIONS if command == "create" else (*_OBSOLETE_MODIFIERS, "index")
+    fields = [e for e in split_elements(operation.o) if e.name.decode("utf-8", "replace") not in foreign]
+    if command == "collMod" and len(fields) < 2:
+        return None
+    return replace(operation, o=join_elements(fields))
+
+
+def is_replayable(operation: Operation) -> bool:
+    """Whether a target can do this. Others must not reach it: a server might take a source's record ids."""
+    return operation.command in REPLAYABLE_COMMANDS if operation.op == "c" else operation.op in _REPLAYED_OPS
 
 
 def extract_index_change(operation: Operation) -> IndexChange | None:
@@ -156,7 +210,7 @@ def extract_index_change(operation: Operation) -> IndexChange | None:
 
 
 def _expand_entry(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> list[Operation]:
-    if entry.op not in ("i", "u", "d", "c") or _is_internal(entry.namespace):
+    if entry.op in _IGNORED_OPS or _is_internal(entry.namespace):
         return []
     if entry.op != "c":
         return [_write_operation(entry, at)]
@@ -184,7 +238,7 @@ def _expand_entry(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]])
 def _expand_apply_ops(body: bytes, at: str) -> Iterator[Operation]:
     for raw in _apply_ops_entries(body, at):
         entry = _parse_entry(raw, at)
-        if entry.op not in ("i", "u", "d", "c") or _is_internal(entry.namespace):
+        if entry.op in _IGNORED_OPS or _is_internal(entry.namespace):
             continue
         if entry.op != "c":
             yield _write_operation(entry, at)
@@ -209,7 +263,7 @@ def _parse_entry(entry: bytes, at: str) -> _Entry:
     op, namespace = string_value(fields.get(b"op")), string_value(fields.get(b"ns"))
     documents = [fields.get(name) for name in (b"o", b"o2")]
     o, o2 = (e.value if e is not None and e.type == DOCUMENT else b"" for e in documents)
-    if not o and op in ("i", "u", "d", "c"):
+    if not o and op in _REPLAYED_OPS:
         raise _malformed_entry(at)
     transaction = b"".join(fields[name].value for name in (b"lsid", b"txnNumber") if name in fields)
     return _Entry(op, namespace, o, o2, transaction, op == "c" and _is_continuation(fields))
@@ -236,8 +290,11 @@ def _write_operation(entry: _Entry, at: str) -> Operation:
 def _command_operation(entry: _Entry, at: str) -> list[Operation]:
     if _command_name(entry.o) in _IGNORED_COMMANDS:
         return []
-    db = entry.namespace.partition(".")[0]
-    return [Operation("c", db, string_value(next(split_elements(entry.o))), entry.o, b"", at)]
+    subject = string_value(next(split_elements(entry.o)))
+    if _command_name(entry.o) in _FULL_NAME_COMMANDS:
+        db, _, collection = subject.partition(".")
+        return [Operation("c", db, collection, entry.o, b"", at)]
+    return [Operation("c", entry.namespace.partition(".")[0], subject, entry.o, b"", at)]
 
 
 def _command_name(body: bytes) -> str:

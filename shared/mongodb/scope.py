@@ -83,7 +83,8 @@ class OperationFilter:
             if scope.includes_database(operation.db):
                 return [operation]
             return [_drop(operation, name) for name in self._members(operation.db)]
-        if not scope.includes(operation.subject):
+        # A rename between two databases changes both: the replay has to refuse it, not to skip it.
+        if not any(map(scope.includes, operation.subjects)):
             return []
         self._known.add(operation.subject)
         return [operation]

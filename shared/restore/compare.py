@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shared.formats.backupset import NamespaceEntry
 from shared.formats.documents import Tally
+from shared.mongodb.oplog import CLUSTER_OPTIONS
 
 
 def compare_documents(expected: NamespaceEntry, actual: Tally) -> list[str]:
@@ -25,7 +26,7 @@ def compare_options(expected: Mapping[str, object], actual: Mapping[str, object]
     """The differences in a collection's or view's options."""
     return [
         f"option {key} is {actual.get(key, 'absent')!r} instead of {expected.get(key, 'absent')!r}"
-        for key in sorted({*expected, *actual})
+        for key in sorted({*expected, *actual} - {*CLUSTER_OPTIONS})
         if not _same(expected.get(key), actual.get(key))
     ]
 

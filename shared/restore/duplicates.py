@@ -73,7 +73,7 @@ class CappedTail:
         least = _count_kept(dumped, self._most, self._size)
         if len(stored) < least:
             return [f"{len(stored)} documents instead of the {least} newest that the cap keeps"]
-        if dumped[len(dumped) - len(stored) :] != list(stored) or len(stored) > len(dumped):
+        if dumped[len(dumped) - len(stored) :] != list(stored):
             return ["not the newest documents of the capped collection in their order"]
         return []
 

@@ -14,8 +14,8 @@ from shared.formats.documents import Tally, split_documents, tally_documents
 from shared.kernel.errors import GroundcrewError
 from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.metadata import parse_metadata
-from shared.mongodb.model import IdRange, Namespace
-from shared.mongodb.oplog import unpack_operations
+from shared.mongodb.model import IdRange, Namespace, Timestamp
+from shared.mongodb.oplog import skip_torn_start, unpack_operations
 from shared.restore.compare import compare_documents, compare_gaps, compare_indexes, compare_options
 from shared.restore.decide import describe_outside, select_replay
 from shared.restore.deps import RestoreDeps
@@ -84,8 +84,7 @@ class RestoreRun:
         """The window is read for this only if the target refused duplicates."""
         if not self._loader.duplicates:
             return {}
-        entries = self._reader.read_oplog(self._plan.oplog)
-        return find_reinserted(unpack_operations(entries), self._loader.duplicates)
+        return find_reinserted(unpack_operations(self._read_oplog()), self._loader.duplicates)
 
     def _compare_documents(
         self, entry: NamespaceEntry, namespace: Namespace, reinserted: set[bytes]
@@ -117,7 +116,7 @@ class RestoreRun:
         self._reporter.phase("Replaying the oplog", self._manifest.oplog.data_bytes)
         scope = select_replay(self._manifest, self._plan, self._unequal)
         try:
-            replay = self._target.replay_oplog(self._read_oplog(), scope=scope)
+            replay = self._target.replay_oplog(self._report_entries(self._read_oplog()), scope=scope)
         except GroundcrewError as error:
             self._result.problems.append(f"oplog replay failed: {error}")
             return
@@ -129,7 +128,11 @@ class RestoreRun:
         self._result.notes += notes
 
     def _read_oplog(self) -> Iterator[bytes]:
-        for entry in self._reader.read_oplog(self._plan.oplog):
+        start = Timestamp.parse(self._manifest.oplog.start)
+        return skip_torn_start(self._reader.read_oplog(self._plan.oplog), start)
+
+    def _report_entries(self, entries: Iterator[bytes]) -> Iterator[bytes]:
+        for entry in entries:
             yield entry
             self._reporter.advance(len(entry))
 

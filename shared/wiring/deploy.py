@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 @cache
 def deploy_deps() -> DeployDeps:
-    """All that deploys need. Raises UsageError with every bad setting."""
+    """What deploys depend on. Raises UsageError with every bad setting."""
     from shared.adapters import manifests
     from shared.deploy.deps import DeployBackups, DeployDeps
 
     read = all_or_nothing(
         forge=connect_forge, releases=connect_releases, cluster=cluster, state=state, queues=queues,
-        smoke=_smoke, compatible=_compatible, notifications=_people, identities=_identities, rules=_rules,
+        smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=_notifier,
+        identities=_age_identities, rules=_deploy_policy,
         page=_page_address,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
@@ -43,7 +44,7 @@ def deploy_deps() -> DeployDeps:
         clock=clock(),
         policy=rules,
         backups=DeployBackups(_begin_backup, _backup_state),
-        database=_server,
+        database=_read_database,
         decrypt=partial(_decrypt, identities=identities),
         validate=manifests.validate,
         **read,
@@ -59,7 +60,7 @@ def _page_address() -> str:
 
 @cache
 def deploy_page() -> DeployPage:
-    """What the page needs: the records and who may see them, not the settings that deploys need."""
+    """What the page needs: the records and who may see them, without the settings that deploys need."""
     from zoneinfo import ZoneInfo
 
     from shared.deploy.page import DeployPage
@@ -80,11 +81,11 @@ class NullNotifier:
         return False
 
 
-def _people() -> Notifier:
+def _notifier() -> Notifier:
     return notifier() if environment().get(definitions.NOTIFY) else NullNotifier()
 
 
-def _rules() -> DeployPolicy:
+def _deploy_policy() -> DeployPolicy:
     rules = policy().deploy
     if not rules.repository:
         hint = "Set deploy.repository in policy.yaml to owner/name."
@@ -98,7 +99,7 @@ def connect_forge() -> Forge:
     from shared.adapters.github import connect
 
     env = environment()
-    return connect(str(_rules().repository), _credentials(), clock(), url=env.get(definitions.GITHUB))
+    return connect(str(_deploy_policy().repository), _credentials(), clock(), url=env.get(definitions.GITHUB))
 
 
 def _credentials() -> AppKey | TokenSource:
@@ -126,7 +127,7 @@ def connect_releases() -> Releases:
     return connect(kubeconfig(), rules.release, rules.namespace, binary=helm)
 
 
-def _smoke() -> Callable[[str], Health]:
+def _smoke_test() -> Callable[[str], Health]:
     from shared.adapters.chat_smoke import connect
     from shared.health.ports import Health
 
@@ -136,14 +137,14 @@ def _smoke() -> Callable[[str], Health]:
     return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
 
 
-def _compatible() -> Callable[[str], tuple[str, ...] | None]:
+def _compatible_mongodb() -> Callable[[str], tuple[str, ...] | None]:
     from shared.adapters.chat_releases import connect
 
     url = environment().get(definitions.CHAT_RELEASES)
     return parse_setting(definitions.CHAT_RELEASES, connect, url).compatible
 
 
-def _identities() -> list[Identity]:
+def _age_identities() -> list[Identity]:
     from shared.formats.agekeys import parse_identities
 
     words = environment().get(definitions.SOPS_AGE_KEY).split()
@@ -164,7 +165,7 @@ def _decrypt(text: str, name: str, identities: list[Identity]) -> DecryptedValue
     return DecryptedValues(*sops.decrypt(text, name, identities))
 
 
-def _server() -> DatabaseInfo:
+def _read_database() -> DatabaseInfo:
     from shared.deploy.deps import DatabaseInfo
     from shared.mongodb.schema_version import read_schema_version
     from shared.wiring.backup import backup

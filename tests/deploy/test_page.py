@@ -84,7 +84,7 @@ def test_it_says_who_what_where_since_when_and_how_long_in_the_zone_of_the_polic
     assert f"done #{pull.number} Change 2" in ended
     for fact in ("By ada", "Rocket.Chat 8.2.0 → 8.3.0", f"Commit {sha}", "Environment production"):
         assert fact in ended
-    assert "Begun 2026-11-23 10:00 CET" in ended, "09:00 in UTC"
+    assert "Started 2026-11-23 10:00 CET" in ended, "09:00 in UTC"
     assert "Ended 2026-11-23 10:03 CET Took 3 min" in ended
     assert f"Backup {record.progress.backup}" in ended
     assert "8.3.0 lets people in" in ended
@@ -142,7 +142,7 @@ def test_what_was_rolled_back_says_why_and_that_the_old_one_runs(world, files) -
     told = text(page_of(world, sha))
     assert "rolled back" in told
     assert world.record(sha).progress.reason in told
-    assert "what ran before runs again" in told
+    assert "The previous release is running again" in told
 
 
 def test_each_command_of_a_proposed_restore_can_be_taken_by_itself(world, restored: str) -> None:

@@ -98,7 +98,7 @@ def test_without_the_mark_no_backup_is_paired_with_an_older_revision(make_world,
 
 def test_only_the_backup_of_before_is_taken_for_the_restored_one(world, failed) -> None:
     world.backups["manual/20261123T120000Z"] = "sealed"  # made after the migration, as the runbook says
-    with pytest.raises(Refused, match="does not belong to it"):
+    with pytest.raises(Refused, match="does not belong to this rollback"):
         plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
 
 
@@ -163,7 +163,7 @@ def test_a_way_back_by_hand_is_not_undone_by_catch_up(world, files) -> None:
     assert world.record(sha).state is DeployState.DONE
     rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
     pull.merged_at = world.clock.now() - timedelta(hours=1)
-    assert sweep.sweep_deploys(world.deps()) == "no deploy was forgotten"
+    assert sweep.sweep_deploys(world.deps()) == "no deploy was overdue"
 
 
 def test_catch_up_asks_for_nothing_while_a_restore_is_proposed(world, files, failed) -> None:

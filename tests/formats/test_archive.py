@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry
 from shared.formats.archive_reader import ArchiveReader, DocumentBatch, NamespaceEnd
-from shared.formats.documents import MAX_DOCUMENT_BYTES, Tally, split_documents, tally_documents
+from shared.formats.documents import (
+    MAX_DOCUMENT_BYTES,
+    MAX_OPLOG_ENTRY_BYTES,
+    Tally,
+    split_documents,
+    tally_documents,
+)
 from shared.kernel.errors import Corrupt
 from tests.support.archive import crc64_xz, read_by_description
 
@@ -186,6 +192,78 @@ def test_the_oplog_has_no_database_and_no_metadata() -> None:
     writer.end(*OPLOG)
     writer.finish()
     assert read_by_description(b"".join(out)) == {("", "oplog"): [document(b"entry")]}
+
+
+def oplog_archive(entry: bytes) -> bytes:
+    out: list[bytes] = []
+    writer = ArchiveWriter(out.append, HEADER, [PreludeEntry(*OPLOG, "", "")])
+    writer.documents(*OPLOG, document(b"first") + entry + document(b"last"))
+    writer.end(*OPLOG)
+    return b"".join(out)
+
+
+def test_an_oplog_entry_may_be_longer_than_any_document_by_its_own_fields() -> None:
+    entry = document(b"x" * (MAX_OPLOG_ENTRY_BYTES - 5))
+    assert read(oplog_archive(entry))[OPLOG] == [document(b"first"), entry, document(b"last")]
+    with pytest.raises(Corrupt, match="cannot have this length"):
+        read(oplog_archive(document(b"x" * (MAX_OPLOG_ENTRY_BYTES - 4))))
+
+
+def test_only_the_oplogs_entries_may_be_longer() -> None:
+    too_long = document(b"x" * (MAX_DOCUMENT_BYTES - 4))
+    with pytest.raises(Corrupt, match="cannot have this length"):
+        read(write({("d", "c"): [document(b""), too_long]}))
+
+
+def prelude_of(*names: str, version: object = "0.1", **fields: object) -> bytes:
+    """An archive of empty namespaces, whose header and names are whatever is asked for."""
+    header = {"concurrent_collections": 1, "version": version, "server_version": "8.0.0", "tool_version": "t"}
+    entries = [{"db": "d", "collection": n, "metadata": "{}", "size": 0, "type": ""} for n in names]
+    body = [bson.encode({**header, **fields}), *map(bson.encode, entries), END]
+    ends = [head(n, ended=True) + END for n in dict.fromkeys(names)]
+    return b"".join([b"\x6d\xe2\x99\x81", *body, *ends])
+
+
+@pytest.mark.parametrize(
+    ("archive", "reason"),
+    [
+        (prelude_of("a", "b", "a"), "the prelude names a namespace twice"),
+        (prelude_of("a", version="0.2"), "an archive of a version we do not know: 0.2"),
+        (prelude_of("a", version=None), "an archive of a version we do not know"),
+        (prelude_of("a", concurrent_collections="4"), "the header lacks concurrent_collections"),
+        (prelude_of("a", server_version=8), "lacks a text: server_version"),
+        (b"\x6d\xe2\x99\x80" + prelude_of("a")[4:], "no mongodump archive"),
+    ],
+    ids=["a namespace twice", "another version", "no version", "no concurrency", "no text", "no magic"],
+)
+def test_a_header_or_prelude_that_is_no_mongodumps_is_named(archive: bytes, reason: str) -> None:
+    with pytest.raises(Corrupt, match=reason):
+        read(archive)
+
+
+def test_a_header_and_prelude_as_mongodumps_pass() -> None:
+    assert read(prelude_of("a", "b")) == {("d", "a"): [], ("d", "b"): []}
+
+
+@pytest.mark.parametrize("length", [0, 4, 5, -2, MAX_DOCUMENT_BYTES + 1])
+@pytest.mark.parametrize("before", [0, 1, 3], ids=["first", "second", "fourth"])
+def test_a_length_that_no_document_has_is_refused_wherever_it_stands(length: int, before: int) -> None:
+    sound = document(b"sound")
+    odd = struct.pack("<i", length) + (b"\0" if length == 5 else b"")
+    archive = blocks(head("a"), sound * before, odd, sound, END)
+    if length == 5:
+        events = iter(ArchiveReader(iter([archive]), name="blob"))
+        batch = next(events)
+        assert isinstance(batch, DocumentBatch)
+        assert list(split_documents(batch.batch))[before] == odd
+        return
+    with pytest.raises(Corrupt, match=f"cannot have this length: {length}"):
+        read(archive)
+
+
+def test_a_document_that_ends_otherwise_than_in_a_zero_is_refused() -> None:
+    with pytest.raises(Corrupt, match="does not end in a zero byte"):
+        read(blocks(head("a"), document(b"sound"), struct.pack("<i", 6) + b"xx", END))
 
 
 def test_a_forgotten_namespace_does_not_pass_for_an_archive() -> None:

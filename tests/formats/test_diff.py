@@ -303,7 +303,6 @@ def test_anything_else_replaces_the_document(update: Any, after: Any) -> None:
         {"$inc": {"a": 1}},
         {"$v": 1, "$set": {"a": 1}, "$push": {"b": 1}},
         {"$set": 5},
-        {"$v": 2, "diff": {"b": {"data": {"o": 4, "d": b"x"}}}},
         {"$v": 2, "diff": {"u": 5}},
         {"$v": 2, "diff": {"sl": {"a": True, "x0": 1}}},
         {"$v": 2, "diff": {"sl": {"a": True, "u": 1}}},
@@ -369,3 +368,31 @@ def test_an_update_is_applied_or_corrupt_and_nothing_else(document: dict[str, An
         except Corrupt:
             continue
         assert isinstance(bson.decode(result), dict)
+
+
+@pytest.mark.parametrize(
+    ("old", "change", "new"),
+    [
+        (b"abcdef", {"o": 3, "d": b"XY"}, b"abcXY"),
+        (b"abc", {"o": 3, "d": b"def"}, b"abcdef"),
+        (b"abc", {"o": 0, "d": b""}, b""),
+        (b"abc", {"o": 4, "d": b"x"}, None),
+        (b"abc", {"o": -1, "d": b"x"}, None),
+        ("text", {"o": 0, "d": b"x"}, None),
+    ],
+)
+def test_a_binary_diff_replaces_what_is_behind_its_offset(
+    old: object, change: dict, new: bytes | None
+) -> None:
+    column = Binary(old, 7) if isinstance(old, bytes) else old
+    document = bson.encode({"_id": 1, "data": {"ts": column, "other": Binary(b"o", 7)}})
+    update = bson.encode({"$v": 2, "diff": {"sdata": {"b": {"ts": change}}}})
+    expected = None if new is None else Binary(new, 7)
+    assert bson.decode(apply_update(document, update))["data"] == {"ts": expected, "other": Binary(b"o", 7)}
+
+
+@pytest.mark.parametrize("change", [{"o": 1}, {"d": b"x"}, {"o": "1", "d": b"x"}, {"o": 1, "d": "x"}, 5])
+def test_a_binary_diff_without_offset_or_bytes_is_corrupt(change: object) -> None:
+    document = bson.encode({"_id": 1, "ts": Binary(b"abc", 7)})
+    with pytest.raises(Corrupt):
+        apply_update(document, bson.encode({"$v": 2, "diff": {"b": {"ts": change}}}))

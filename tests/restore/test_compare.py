@@ -127,6 +127,7 @@ SIZE = len(documents(1))
         ({"size": 2 * SIZE}, (6,), False),
         ({"size": 2 * SIZE - 1}, (6,), True),
         ({"size": 1}, (6,), True),
+        ({"size": 1}, (), False),
         ({"size": 1, "max": 0}, (6,), True),
         ({"max": 9, "size": 10_000}, (4, 5, 6), False),
     ],

@@ -160,6 +160,13 @@ def test_a_database_is_dropped_whole_only_if_nothing_in_it_is_anybody_elses(
         ]
 
 
+def test_dropping_a_database_never_drops_what_the_target_held() -> None:
+    scope = ReplayScope(frozenset({"rc.a", "rc.b"}), frozenset({"rc"}), existing=frozenset({"rc.b"}))
+    drop = Operation("c", "rc", "", bson.encode({"dropDatabase": 1}), b"", "2.1")
+    selected = OperationFilter(scope).select_operations([drop])
+    assert [operation.name for operation in selected] == ["rc.a"]
+
+
 def test_a_view_is_told_by_the_database_whose_views_are_written() -> None:
     document = bson.encode({"_id": "rc.v", "viewOn": "a"})
     operation = Operation("i", "billing", "system.views", document, b"", "1.1")

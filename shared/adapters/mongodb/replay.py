@@ -16,8 +16,9 @@ from pymongo import errors
 from shared.adapters.mongodb.client import COMMAND_NOT_FOUND, RAW, UNAUTHORIZED, Client, translate_errors
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.translating import TranslatedWriter
+from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.mongodb.model import ReplayResult
-from shared.mongodb.oplog import Operation, unpack_operations
+from shared.mongodb.oplog import Operation, is_replayable, unpack_operations
 from shared.mongodb.scope import OperationFilter, ReplayScope
 
 # `applyOps` is one BSON document, of which a server takes 16 MiB: half of that, or a single operation.
@@ -44,7 +45,7 @@ def group_operations(operations: Iterable[Operation]) -> Iterator[list[Operation
     batch: list[Operation] = []
     held_bytes = 0
     for operation in operations:
-        size = len(operation.o) + len(operation.o2) + len(operation.name) + _OVERHEAD_BYTES
+        size = _operation_bytes(operation)
         full = len(batch) >= BATCH_OPERATIONS or held_bytes + size > BATCH_BYTES
         if batch and (full or operation.op == "c" or batch[0].op == "c"):
             yield batch
@@ -53,6 +54,10 @@ def group_operations(operations: Iterable[Operation]) -> Iterator[list[Operation
         held_bytes += size
     if batch:
         yield batch
+
+
+def _operation_bytes(operation: Operation) -> int:
+    return len(operation.o) + len(operation.o2) + len(operation.name) + _OVERHEAD_BYTES
 
 
 class _ApplyOpsWriter:
@@ -68,10 +73,12 @@ class _ApplyOpsWriter:
 
     def write_batch(self, batch: list[Operation]) -> None:
         """One command for the whole batch. Raises Corrupt, Unavailable."""
-        if not (self._usable and self._try_apply_ops(batch)):
+        if not (self._usable and all(map(is_replayable, batch)) and self._try_apply_ops(batch)):
             self._other.write_batch(batch)
 
     def _try_apply_ops(self, batch: list[Operation]) -> bool:
+        if sum(map(_operation_bytes, batch)) > MAX_DOCUMENT_BYTES:
+            return False  # the command is a document itself
         command = {"applyOps": [build_apply_ops_entry(operation) for operation in batch]}
         with translate_errors("replaying the oplog"):
             try:

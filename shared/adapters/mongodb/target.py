@@ -22,6 +22,7 @@ from shared.adapters.mongodb.reading import Reader
 from shared.adapters.mongodb.replay import replay_entries
 from shared.kernel.errors import AlreadyExists
 from shared.mongodb.model import InsertResult, Namespace, ReplayResult
+from shared.mongodb.oplog import CLUSTER_OPTIONS
 from shared.mongodb.scope import ReplayScope
 
 _TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present time"
@@ -39,7 +40,9 @@ class MongoTarget(Reader):
 
     def create_collection(self, namespace: Namespace) -> None:
         """Create the collection or view. Raises AlreadyExists."""
-        options = {key: value for key, value in namespace.options.items() if key != "uuid"}
+        options = {
+            key: value for key, value in namespace.options.items() if key not in ("uuid", *CLUSTER_OPTIONS)
+        }
         database = self._client.get_database(namespace.db, codec_options=EXACT)
         # From 7.0 on a server is content if the collection is there with the same options.
         exists = self._find_listing(namespace.db, namespace.collection) is not None

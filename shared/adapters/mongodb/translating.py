@@ -24,9 +24,8 @@ from shared.adapters.mongodb.inserting import Inserter
 from shared.formats.diff import apply_update
 from shared.formats.elements import DOCUMENT, Element, find_element, join_elements
 from shared.kernel.errors import Corrupt
-from shared.mongodb.oplog import BUCKETS, VIEWS, Operation
+from shared.mongodb.oplog import BUCKETS, REPLAYABLE_COMMANDS, VIEWS, Operation
 
-_REPLAYABLE_COMMANDS = ("create", "drop", "dropDatabase", "collMod", "convertToCapped")
 # What is done already, or will be undone by an entry that follows.
 _IGNORED_CODES = (NAMESPACE_EXISTS, NAMESPACE_NOT_FOUND, INDEX_NOT_FOUND)
 # What the oplog adds to a command that a client may not say.
@@ -50,6 +49,8 @@ class TranslatedWriter:
                 self._replay_one(operation)
 
     def _replay_one(self, operation: Operation) -> None:
+        if operation.op not in ("i", "u", "d", "c"):
+            raise _not_replayable(operation, "an entry of an unknown kind")
         if operation.op == "c":
             self._replay_command(operation)
         elif operation.collection == VIEWS:
@@ -109,13 +110,15 @@ class TranslatedWriter:
         self._run_command(operation, {"create": view, **defined})
 
     def _replay_command(self, operation: Operation) -> None:
-        if operation.command not in _REPLAYABLE_COMMANDS:
+        if operation.command not in REPLAYABLE_COMMANDS:
             raise _not_replayable(operation, "unknown command")
         if operation.collection == VIEWS:
             return
         body: dict[str, Any] = dict(RawBSONDocument(operation.o, RAW).items())
         for key in _OPLOG_ONLY_FIELDS:
             body.pop(key, None)
+        if operation.command == "emptycapped":
+            body = {"delete": operation.collection, "deletes": [{"q": {}, "limit": 0}]}
         if "viewPipeline" in body:
             body["pipeline"] = body.pop("viewPipeline")
         if operation.collection.startswith(BUCKETS):
@@ -137,7 +140,7 @@ class TranslatedWriter:
 
 
 def _not_replayable(operation: Operation, why: str) -> Corrupt:
-    what = operation.command or {"i": "insert", "u": "update", "d": "delete"}[operation.op]
+    what = operation.command or {"i": "insert", "u": "update", "d": "delete"}.get(operation.op, operation.op)
     value = f"{what} in {operation.subject} at {operation.at}: {why[:200]}"
     return Corrupt("an oplog entry cannot be replayed", value=value)
 

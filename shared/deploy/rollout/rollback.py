@@ -1,4 +1,4 @@
-"""Going back to an earlier revision by hand: between versions only after a restore, and by two people."""
+"""The manual rollback to an earlier revision: between versions only after a restore, and by two people."""
 
 from __future__ import annotations
 
@@ -28,8 +28,14 @@ _HOLD = "deploy/rollback"
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
-    """From where to where. `target` is None where nothing was deployed before; `restored` is the backup that
-    was restored for it, `schema` Rocket.Chat's migration counter in that backup, None if it is not known."""
+    """From where to where.
+
+    - `target`: the revision to return to; None where nothing was deployed before.
+    - `version_now`, `version_then`: the Rocket.Chat that the data belong to, and that of `target`; empty if
+      its image does not say.
+    - `restored`: class/id of the backup that was restored for it; empty if none was.
+    - `schema`: Rocket.Chat's migration counter in that backup; None if it is not known.
+    """
 
     target: Revision | None
     version_now: str
@@ -38,15 +44,20 @@ class RollbackPlan:
     schema: int | None = None
 
     @property
-    def crosses(self) -> bool:
+    def changes_version(self) -> bool:
         """Whether another version of Rocket.Chat would start on the data."""
         return self.version_now != self.version_then or not self.version_then
+
+    @property
+    def number(self) -> int:
+        """The number of the revision to return to; 0 where nothing was deployed before."""
+        return self.target.number if self.target else 0
 
     @property
     def arguments(self) -> dict[str, str]:
         """What an approval of it is bound to."""
         return {
-            "revision": str(self.target.number if self.target else 0),
+            "revision": str(self.number),
             "from": self.version_now,
             "to": self.version_then,
             "restored": self.restored,
@@ -55,122 +66,129 @@ class RollbackPlan:
     def __str__(self) -> str:
         if self.target is None:
             return f"the data are those of {self.restored}"
-        version = self.version_then or "of a version that its image does not tell"
-        return f"went back to revision {self.target.number}, Rocket.Chat {version}"
+        return (
+            f"rolled back to revision {self.number}, Rocket.Chat {self.version_then or '(unknown version)'}"
+        )
 
 
 def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> RollbackPlan:
-    """What going back would mean.
+    """What a rollback to the revision of that number would do.
 
-    Raises NotFound for a revision or a backup there is not, Refused for a backup that does not belong to it.
+    Number 0 starts nothing: it only records that the data were restored, where nothing was deployed before.
 
-    Number 0 starts nothing: it only says that the data were restored, where nothing was deployed before.
+    Raises NotFound for a revision or a backup that does not exist, Refused for a backup that does not belong
+    to the revision.
     """
     watermark = deps.watermarks.read()
     running = _running_version(deps)
     if not number and (watermark is None or watermark.revision):
         raise NotFound("the release has no such revision", value=0, hint="See groundcrew deploy history.")
     if watermark is None and running is None:
-        raise NotFound("nothing is deployed", hint="There is nothing to go back from.")
+        raise NotFound("nothing is deployed", hint="There is nothing to roll back from.")
     target = find_revision(deps, number) if number else None
-    then = find_chat_version(deps.releases.manifests(number)) if target else ""
-    now = newer_version(watermark.version if watermark else "", running or "")
+    version_then = find_chat_version(deps.releases.manifests(number)) if target else ""
+    version_now = newer_version(watermark.version if watermark else "", running or "")
     if restored:
         _check_backup_matches(deps, restored, watermark)
-    return RollbackPlan(target, now, then, restored, _schema_before(deps, now, watermark))
+    schema = _schema_before(deps, version_now, watermark)
+    return RollbackPlan(target, version_now, version_then, restored, schema)
 
 
 def _running_version(deps: DeployDeps) -> str | None:
-    """The version of the good revision; None if there is none, empty if its image does not tell."""
-    now = last_deployed_revision(deps.releases.history())
-    return find_chat_version(deps.releases.manifests(now.number)) if now else None
+    """The version of the last deployed revision; None if there is none, empty if its image does not say."""
+    deployed = last_deployed_revision(deps.releases.history())
+    return find_chat_version(deps.releases.manifests(deployed.number)) if deployed else None
 
 
 def _check_backup_matches(deps: DeployDeps, restored: str, watermark: VersionWatermark | None) -> None:
-    """Whether it is a backup, and the very one while a restore is proposed: later ones hold migrated data."""
+    """Raises Refused unless it is a sealed set, and the very one that a proposal names: later ones hold
+    migrated data."""
     if deps.backups.state(restored) != "sealed":
-        raise Refused("that is no sealed backup", value=restored, hint="See groundcrew backups list.")
+        raise Refused("not a sealed backup", value=restored, hint="See groundcrew backups list.")
     if watermark is not None and watermark.backup and watermark.backup != restored:
-        raise Refused("that backup does not belong to it", value=restored, hint=f"It is {watermark.backup}.")
+        hint = f"The backup that belongs to it is {watermark.backup}."
+        raise Refused("the backup does not belong to this rollback", value=restored, hint=hint)
 
 
 def _schema_before(deps: DeployDeps, version: str, watermark: VersionWatermark | None) -> int | None:
-    """Of the data before that version came, as its deploy noted it; None if that is not known."""
+    """The schema of the data before that version was started; None if it is not known."""
     if watermark is not None:
         return watermark.schema
-    applied = [
-        one for one in deps.deploys.list_recent() if one.progress.attempts and one.progress.changes_version
-    ]
-    found = [one.progress.schema_before for one in applied if one.progress.version_after == version]
-    return found[-1] if found else None
+    deploys = [record.progress for record in deps.deploys.list_recent()]
+    applied = [progress for progress in deploys if progress.attempts and progress.changes_version]
+    schemas = [progress.schema_before for progress in applied if progress.version_after == version]
+    return schemas[-1] if schemas else None
 
 
-def rollback(deps: DeployDeps, way: RollbackPlan, *, by: str, on_progress: Callable[[str], None]) -> str:
+def rollback(deps: DeployDeps, plan: RollbackPlan, *, by: str, on_progress: Callable[[str], None]) -> str:
     """Do it; returns what was done, in a sentence.
 
-    Raises Refused without the restore or the approval that another version needs, naming how to get it, and
-    if the release is not any more as it was when the way was planned; Locked if a deploy is at it.
+    Raises Refused without the restore or the approval that another version needs, saying how to get it, and
+    if the release changed since the plan; Locked while a deploy is in progress; Unavailable if Helm fails.
     """
     with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
-        _check_unchanged(deps, way)
-        if way.crosses:
-            _require_restored(deps, way)
-        approver = _require_approval(deps, way, by) if way.crosses else ""
-        deps.holds.put(_HOLD, f"going back by {by}", HOLD_DURATION, needs_up=True)
+        _check_unchanged(deps, plan)
+        if plan.changes_version:
+            _require_restored(deps, plan)
+        approver = _require_approval(deps, plan, by) if plan.changes_version else ""
+        deps.holds.put(_HOLD, f"rollback by {by}", HOLD_DURATION, needs_up=True)
         try:
-            outcome = _run_helm_rollback(deps, way, lease, on_progress)
-            done = outcome is None or outcome.succeeded
-            if done:
-                _record_rollback(deps, way, outcome)
-                Approvals(deps.state, deps.clock).use(ACTION, way.arguments)
+            result = _run_helm_rollback(deps, plan, lease, on_progress)
+            succeeded = result is None or result.succeeded
+            if succeeded:
+                _record_rollback(deps, plan, result)
+                Approvals(deps.state, deps.clock).use(ACTION, plan.arguments)
         finally:
             deps.holds.release(_HOLD)
-    who = f"by {by}" + (f", approved by {approver}" if approver else "")
-    subject = f"revision {way.arguments['revision']}"
-    AuditTrail(deps.state, deps.clock).append(by, ACTION, subject, "done" if done else "failed")
-    if outcome is not None and not outcome.succeeded:
-        raise Unavailable("the way back failed", value=outcome.reason, hint="See groundcrew deploy history.")
-    told = f"{deps.policy.release}: {way}"
+    outcome = "done" if succeeded else "failed"
+    AuditTrail(deps.state, deps.clock).append(by, ACTION, f"revision {plan.number}", outcome)
+    if result is not None and not result.succeeded:
+        raise Unavailable("rollback failed", value=result.reason, hint="See groundcrew deploy history.")
+    people = f"by {by}" + (f", approved by {approver}" if approver else "")
+    return _notify_rollback(deps, f"{deps.policy.release}: {plan}", people)
+
+
+def _notify_rollback(deps: DeployDeps, title: str, people: str) -> str:
     try:
-        deps.notifications.notify(Notice(Severity.WARNING, told, who))
+        deps.notifications.notify(Notice(Severity.WARNING, title, people))
     except GroundcrewError as error:
-        log.warning("deploy.not_told", extra={"error": str(error)})
-    return f"{told}, {who}"
+        facts = {"release": deps.policy.release, "error": str(error)}
+        log.warning("rollback.notification_failed", extra=facts)
+    return f"{title}, {people}"
 
 
-def _require_restored(deps: DeployDeps, way: RollbackPlan) -> None:
-    """Whether the data are really those of before. Without a way to tell it is left to the two people."""
-    if not way.restored:
+def _require_restored(deps: DeployDeps, plan: RollbackPlan) -> None:
+    """Raises Refused unless the data are those of before; where nothing shows it the two people decide."""
+    if not plan.restored:
         raise Refused(
-            f"{way.version_then or 'another version'} is not started on data that {way.version_now} may have "
-            "migrated",
-            hint="Restore the backup that was taken before, then give it with --restored CLASS/SET.",
+            f"{plan.version_then or 'another version'} is not started on data that {plan.version_now} may "
+            "have migrated",
+            hint="Restore the backup that was taken before, then name it with --restored CLASS/SET.",
         )
-    if way.schema is None:
+    if plan.schema is None:
         return
-    there = deps.database().schema
-    if there != way.schema:
+    schema = deps.database().schema
+    if schema != plan.schema:
         raise Refused(
-            f"the database that MONGODB_URI names is not that of {way.restored}",
-            value=f"schema {'unknown or locked' if there is None else there} instead of {way.schema}",
-            hint="Restore it, and let the chat and MONGODB_URI use it.",
+            f"the database of MONGODB_URI is not that of {plan.restored}",
+            value=f"schema {'unknown or locked' if schema is None else schema} instead of {plan.schema}",
+            hint="Restore the backup, and let Rocket.Chat and MONGODB_URI use it.",
         )
 
 
-def _check_unchanged(deps: DeployDeps, way: RollbackPlan) -> None:
-    """Nobody deployed since the way was planned, and no deploy is in the middle of it."""
-    number = way.target.number if way.target else 0
-    if plan_rollback(deps, number, way.restored) != way:
-        raise Refused("the release changed meanwhile", hint="Look again: groundcrew deploy history.")
+def _check_unchanged(deps: DeployDeps, plan: RollbackPlan) -> None:
+    """Raises Refused if the release changed since the plan, Locked while a deploy is in progress."""
+    if plan_rollback(deps, plan.number, plan.restored) != plan:
+        raise Refused("the release changed since the plan", hint="Look again: groundcrew deploy history.")
     if busy := deps.deploys.busy_reason():
-        raise Locked(busy, hint="Let it end, then look again.")
+        raise Locked(busy, hint="Wait for it to finish, then try again.")
 
 
 def _run_helm_rollback(
-    deps: DeployDeps, way: RollbackPlan, lease: Lease, on_progress: Callable[[str], None]
+    deps: DeployDeps, plan: RollbackPlan, lease: Lease, on_progress: Callable[[str], None]
 ) -> HelmResult | None:
-    """Let Helm go back; None where nothing is to be started."""
-    if way.target is None:
+    """Let Helm roll back; None where nothing is to be started."""
+    if plan.target is None:
         return None
 
     def report_progress(line: str) -> None:
@@ -178,49 +196,54 @@ def _run_helm_rollback(
         if line:
             on_progress(line)
 
-    last = deps.releases.status()
-    if last is not None and last.pending:
-        age = deps.clock.now() - (last.at or deps.clock.now())
+    newest = deps.releases.status()
+    if newest is not None and newest.pending:
+        age = deps.clock.now() - (newest.at or deps.clock.now())
         if age < 4 * deps.policy.helm_timeout:
             raise Locked(
-                f"revision {last.number} is {last.status}", hint="Somebody's Helm is at it: let it end."
+                f"revision {newest.number} is {newest.status}",
+                hint="Another Helm operation is in progress; wait for it to finish.",
             )
         deps.releases.repair()
     return deps.releases.rollback(
-        way.target.number, timeout=deps.policy.helm_timeout, on_progress=report_progress
+        plan.target.number, timeout=deps.policy.helm_timeout, on_progress=report_progress
     )
 
 
-def _record_rollback(deps: DeployDeps, way: RollbackPlan, outcome: HelmResult | None) -> None:
-    """What is deployed now is another commit's, and the forge no longer says that the last one is."""
+def _record_rollback(deps: DeployDeps, plan: RollbackPlan, result: HelmResult | None) -> None:
+    """Another commit is deployed now, and GitHub no longer calls the last one active."""
     deps.watermarks.clear()
-    if way.target is None or outcome is None or outcome.revision is None:
+    if plan.target is None or result is None or result.revision is None:
         return
-    now = deps.clock.now()
+    now, revision = deps.clock.now(), result.revision.number
     for environment in deps.policy.environments:
         before = deps.ledger.read(environment)
-        if not before.revision:
-            continue
-        made = outcome.revision.number
-        deps.ledger.record_rollback(environment, way.target.number, made, way.version_then, now)
-        try:
-            for told in deps.forge.deployments(environment, sha=before.sha) if before.sha else ():
-                if told.state == "success":
-                    deps.forge.set_deployment_status(told.id, "inactive", str(way))
-        except GroundcrewError as error:
-            log.warning("deploy.not_told", extra={"error": str(error)})
+        if before.revision:
+            deps.ledger.record_rollback(environment, plan.number, revision, plan.version_then, now)
+        if before.sha:
+            _deactivate_deployments(deps, environment, before.sha, str(plan))
 
 
-def _require_approval(deps: DeployDeps, way: RollbackPlan, by: str) -> str:
-    """Who approved it."""
+def _deactivate_deployments(deps: DeployDeps, environment: str, sha: str, reason: str) -> None:
+    try:
+        for deployment in deps.forge.deployments(environment, sha=sha):
+            if deployment.state == "success":
+                deps.forge.set_deployment_status(deployment.id, "inactive", reason)
+    except GroundcrewError as error:
+        facts = {"environment": environment, "sha": sha, "error": str(error)}
+        log.warning("rollback.status_update_failed", extra=facts)
+
+
+def _require_approval(deps: DeployDeps, plan: RollbackPlan, by: str) -> str:
+    """Who approved it. Raises Refused, with the id to approve, if nobody has."""
     approvals = Approvals(deps.state, deps.clock)
-    found = approvals.granted(ACTION, way.arguments)
-    if found is not None:
-        return found.approver
+    granted = approvals.granted(ACTION, plan.arguments)
+    if granted is not None:
+        return granted.approver
     lasting = deps.policy.approval_timeout
-    asked = approvals.request(ACTION, way.arguments, by=by, lasting=lasting)
+    request = approvals.request(ACTION, plan.arguments, by=by, lasting=lasting)
     raise Refused(
-        f"going back from {way.version_now} to {way.version_then} needs the approval of another person",
-        value=asked.id,
-        hint=f"Let them run: groundcrew deploy approve {asked.id}",
+        f"a rollback from {plan.version_now} to {plan.version_then} needs the approval of a second person",
+        value=request.id,
+        hint=f"Ask a second person to run: groundcrew deploy approve {request.id}",
     )

@@ -162,7 +162,7 @@ def test_a_merge_of_which_no_webhook_told_is_made_up_for_by_an_outside_heartbeat
     told = requests.post(
         f"{place.stack.host.url}/api/tick", headers={"x-functions-key": key}, timeout=60
     ).json()
-    assert "no webhook told" in told["done"]["deploys"]
+    assert "its webhook was missed" in told["done"]["deploys"]
     assert ended(place.stack, sha).state.value == "done"
 
 
@@ -250,7 +250,7 @@ def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
     refused = place.cli("deploy", "rollback", before, code=1)
     assert "Restore the backup" in refused
     refused = place.cli("deploy", "rollback", before, "--restored", done["backup"], code=1)
-    assert "needs the approval of another person" in refused
+    assert "needs the approval of a second person" in refused
     assert place.site.chat.version() == "8.4.0"
     assert place.cli("deploy", "drift", "--json")["drifts"] == []
     assert "no such deploy" in place.cli("deploy", "status", "0123456", code=1)
@@ -283,7 +283,7 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     to = ("--to-uri", place.stack.mongodb_uri, "--identity", str(place.stack.identity))
     place.cli("restore", backup, *to)
     refused = place.cli(*back, code=1)
-    assert "needs the approval of another person" in refused
+    assert "needs the approval of a second person" in refused
     asked = re.search(r"deploy approve ([0-9a-f]{16})", refused)
     assert asked
     assert "must be different people" in place.cli("deploy", "approve", asked[1], code=1)

@@ -136,7 +136,7 @@ def test_what_people_changed_is_told_and_stays_where_policy_does_not_say_more(de
     job = deps()
     deployed(job)
     by_hand(kubectl)
-    assert drift.run_daily_check(job) == "revision 1: 5 fields are not as deployed"
+    assert drift.run_daily_check(job) == "revision 1: 5 fields differ from what was deployed"
     (told,) = people.told
     assert "ConfigMap rocketchat/web is gone" in told.text
     assert "spec.replicas: 1 -> 2 by kubectl at" in told.text
@@ -153,12 +153,12 @@ def test_where_policy_wants_it_what_was_changed_is_taken_back_once_and_what_was_
     by_hand(kubectl)
     assert drift.run_daily_check(job).endswith("corrected, but for 2 of 5 fields")
     (told,) = people.told
-    assert told.title == "rocketchat was changed by hand: 3 fields were taken back"
-    assert told.text.index("by kubectl-set at") < told.text.index("Not taken back") < told.text.index("DEBUG")
+    assert told.title == "rocketchat was changed by hand: 3 fields were undone"
+    assert told.text.index("by kubectl-set at") < told.text.index("Not undone") < told.text.index("DEBUG")
     found = json.loads(kubectl("get", "deployment", "web", "--output", "json"))["spec"]
     assert (found["replicas"], found["template"]["spec"]["containers"][0]["image"]) == (1, GOOD)
     assert "hello" in kubectl("get", "configmap", "web", "--output", "yaml")
-    assert drift.run_daily_check(job) == "revision 2: 2 fields are not as deployed", (
+    assert drift.run_daily_check(job) == "revision 2: 2 fields differ from what was deployed", (
         "nothing that could be taken back"
     )
     assert job.releases.status().number == 2
@@ -172,7 +172,7 @@ def test_what_an_autoscaler_scaled_stays(server, deps, people, tmp_path) -> None
             "web", NAMESPACE, {"spec": {"replicas": 3}}, field_manager="kube-controller-manager"
         )
     assert scaled.spec.replicas == 3
-    assert drift.run_daily_check(job) == "revision 1: 0 fields are not as deployed"
+    assert drift.run_daily_check(job) == "revision 1: 0 fields differ from what was deployed"
     assert people.told == []
 
 
@@ -198,7 +198,7 @@ def test_a_kind_that_may_not_be_read_is_told_as_not_compared_and_the_others_are(
         },
     )
     said = drift.run_daily_check(deps(server.token_for("reader", NAMESPACE)))
-    assert said.startswith("revision 1: 4 fields are not as deployed; not compared: ConfigMap: ")
+    assert said.startswith("revision 1: 4 fields differ from what was deployed; not compared: ConfigMap: ")
     assert [one.key.partition("/")[2] for one in people.told][1:] == ["unread"]
     assert "ConfigMap" in people.told[-1].text
 

@@ -44,7 +44,7 @@ def test_a_revert_by_pull_request_is_refused(world, files, failed) -> None:
 
 def test_going_back_by_hand_needs_the_restore_and_another_person(world, files, failed) -> None:
     way = plan_rollback(world.deps(), 1)
-    assert (way.crosses, way.version_now, way.version_then) == (True, "8.3.0", "8.2.0")
+    assert (way.changes_version, way.version_now, way.version_then) == (True, "8.3.0", "8.2.0")
     with pytest.raises(Refused, match=r"8\.2\.0 is not started on data that 8\.3\.0 may have migrated"):
         rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.3.0")
@@ -76,7 +76,7 @@ def test_a_fix_that_gets_well_takes_the_mark_away(world, files, failed) -> None:
     world.work()
     assert world.record(sha).state is DeployState.DONE
     assert world.deps().watermarks.read() is None
-    assert not plan_rollback(world.deps(), world.releases.status().number).crosses
+    assert not plan_rollback(world.deps(), world.releases.status().number).changes_version
 
 
 def test_a_fix_that_helm_refuses_leaves_the_mark_as_it_was(world, files, failed) -> None:
@@ -95,7 +95,7 @@ def test_after_the_restore_two_people_start_the_old_version_again(world, files, 
     with pytest.raises(Refused, match="not that of"):
         rollback(world.deps(), way, by="ada", on_progress=quiet)
     world.migrates, world.schema = {}, 300  # the restore
-    with pytest.raises(Refused, match="another person") as asked:
+    with pytest.raises(Refused, match="a second person") as asked:
         rollback(world.deps(), way, by="ada", on_progress=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     assert "approved by grace" in rollback(world.deps(), way, by="ada", on_progress=quiet)
@@ -109,7 +109,7 @@ def test_after_the_restore_two_people_start_the_old_version_again(world, files, 
 @pytest.mark.parametrize("state", ["open", "failed"])
 def test_a_backup_that_is_not_sealed_is_none_to_go_back_with(world, failed, state) -> None:
     world.backups["manual/20261123T120000Z"] = state
-    with pytest.raises(Refused, match="no sealed backup"):
+    with pytest.raises(Refused, match="not a sealed backup"):
         plan_rollback(world.deps(), 1, restored="manual/20261123T120000Z")
 
 
@@ -120,7 +120,7 @@ def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world
     backup = next(iter(world.backups))
     deps = world.deps()
     way = plan_rollback(deps, 1, restored=backup)
-    with pytest.raises(Refused, match="another person") as asked:
+    with pytest.raises(Refused, match="a second person") as asked:
         rollback(deps, way, by="ada", on_progress=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     with (
@@ -136,10 +136,10 @@ def test_a_way_back_that_was_planned_before_another_deploy_is_refused(world, fil
     world.merge(files("8.2.0", host="b.example.org"))
     world.work()
     way = plan_rollback(world.deps(), 1)
-    assert not way.crosses
+    assert not way.changes_version
     world.merge(files("8.3.0"))
     world.work()
-    with pytest.raises(Refused, match="changed meanwhile"):
+    with pytest.raises(Refused, match="changed since the plan"):
         rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.3.0")
 
@@ -214,7 +214,7 @@ def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_st
     assert f"groundcrew deploy rollback 0 --restored {record.progress.backup}" in record.proposal
     world.migrates, world.schema = {}, 290
     way = plan_rollback(world.deps(), 0, restored=record.progress.backup)
-    with pytest.raises(Refused, match="another person") as asked:
+    with pytest.raises(Refused, match="a second person") as asked:
         rollback(world.deps(), way, by="ada", on_progress=quiet)
     Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     revisions = len(world.releases.history())

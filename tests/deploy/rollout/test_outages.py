@@ -45,7 +45,7 @@ def test_catch_up_asks_for_no_deploy_that_still_goes_on(world, files) -> None:
         world.clock.advance(5 * MINUTE)
         world.work(most=1)
         world.backups[next(iter(world.backups))] = "open"
-        assert sweep.sweep_deploys(world.deps()) == "no deploy was forgotten"
+        assert sweep.sweep_deploys(world.deps()) == "no deploy was overdue"
     assert waiting(world) == 1
     assert world.record(sha).state is DeployState.BACKING_UP
 
@@ -71,7 +71,7 @@ def test_a_merge_of_which_no_webhook_told_is_made_up_for(world, files) -> None:
     assert "no deploy" in sweep.sweep_deploys(world.deps()), "its webhook may be on its way"
     world.clock.advance(sweep.STALE_AFTER + MINUTE)
     pull.merged_at = world.clock.now() - sweep.STALE_AFTER - MINUTE
-    assert "no webhook told" in sweep.sweep_deploys(world.deps())
+    assert "its webhook was missed" in sweep.sweep_deploys(world.deps())
     world.work()
     assert world.record(sha).state is DeployState.DONE
     assert "no deploy" in sweep.sweep_deploys(world.deps())
@@ -79,7 +79,7 @@ def test_a_merge_of_which_no_webhook_told_is_made_up_for(world, files) -> None:
 
 def test_messages_that_were_set_aside_are_told(world) -> None:
     world.queues.send(f"{deploy.QUEUE}-poison", "x")
-    assert "1 messages lie aside" in sweep.sweep_deploys(world.deps())
+    assert "1 messages in poison queue" in sweep.sweep_deploys(world.deps())
     sweep.sweep_deploys(world.deps())
     (told,) = world.people.told
     assert told.severity is Severity.WARNING

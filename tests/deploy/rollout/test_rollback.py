@@ -26,11 +26,11 @@ def test_going_back_within_a_version_needs_nobody_else(world, files) -> None:
     world.merge(files(host="two.example.org"))
     world.work()
     way = plan_rollback(world.deps(), 1)
-    assert not way.crosses
+    assert not way.changes_version
     told = rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert "by ada" in told
     assert world.releases.status().description == "Rollback to 1"
-    assert any("went back to revision 1" in title for title in world.people.titles)
+    assert any("rolled back to revision 1" in title for title in world.people.titles)
 
 
 def test_going_back_to_another_version_needs_a_restore_and_another_person(world, files) -> None:
@@ -42,19 +42,19 @@ def test_going_back_to_another_version_needs_a_restore_and_another_person(world,
     with pytest.raises(Refused, match="Restore the backup"):
         rollback(deps, plan_rollback(deps, 1), by="ada", on_progress=quiet)
     way = plan_rollback(deps, 1, restored="manual/20261123T090000Z")
-    with pytest.raises(Refused, match="another person") as asked:
+    with pytest.raises(Refused, match="a second person") as asked:
         rollback(deps, way, by="ada", on_progress=quiet)
     approvals = Approvals(world.state, world.clock)
     with pytest.raises(Refused, match="must be different people"):
         approvals.approve(str(asked.value.value), by="ada")
     approvals.approve(str(asked.value.value), by="grace")
     other = plan_rollback(deps, 1, restored="manual/20261122T090000Z")
-    with pytest.raises(Refused, match="another person"):
+    with pytest.raises(Refused, match="a second person"):
         rollback(deps, other, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.3.0")
     assert "approved by grace" in rollback(deps, way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.2.0")
-    with pytest.raises(Refused, match="changed meanwhile"):
+    with pytest.raises(Refused, match="changed since the plan"):
         rollback(deps, way, by="ada", on_progress=quiet)
 
 
@@ -99,7 +99,7 @@ def by_hand(world) -> None:
 
 def test_drift_is_told_with_who_did_it_and_not_every_day_anew(world) -> None:
     world.deployed_first()
-    assert drift.run_daily_check(world.deps()) == "revision 1: 0 fields are not as deployed"
+    assert drift.run_daily_check(world.deps()) == "revision 1: 0 fields differ from what was deployed"
     by_hand(world)
     assert "1 fields" in drift.run_daily_check(world.deps())
     assert "1 fields" in drift.run_daily_check(world.deps())
@@ -130,12 +130,13 @@ def test_where_policy_wants_it_drift_is_taken_back_and_told_with_whose_change_it
     for day in (1, 2):
         by_hand(world)
         assert (
-            drift.run_daily_check(world.deps()) == f"revision {day}: 1 fields are not as deployed; corrected"
+            drift.run_daily_check(world.deps())
+            == f"revision {day}: 1 fields differ from what was deployed; corrected"
         )
-        assert world.people.told[-1].title == "rocketchat was changed by hand: 1 fields were taken back"
+        assert world.people.told[-1].title == "rocketchat was changed by hand: 1 fields were undone"
         assert "kubectl-edit" in world.people.told[-1].text
         world.clock.advance(timedelta(days=1))
-    assert drift.run_daily_check(world.deps()) == "revision 3: 0 fields are not as deployed"
+    assert drift.run_daily_check(world.deps()) == "revision 3: 0 fields differ from what was deployed"
     assert len(world.people.told) == 2
     audited = b"".join(world.state.read(one.name)[0] for one in world.state.list("audit/"))
     assert audited.count(b"deploy.drift") == 2
@@ -146,12 +147,12 @@ def test_what_cannot_be_taken_back_is_told_and_not_tried_each_day_anew(world) ->
     wants_correction(world)
     world.cluster.kept_away.add("rocketchat-rocketchat")
     said = drift.run_daily_check(world.deps())
-    assert "corrected, but for 1 of 1 fields" in said
-    assert "Not taken back" in world.people.told[-1].text
+    assert "corrected except 1 of 1 fields" in said
+    assert "Not undone" in world.people.told[-1].text
     world.clock.advance(timedelta(days=1))
-    assert drift.run_daily_check(world.deps()) == "revision 2: 1 fields are not as deployed"
+    assert drift.run_daily_check(world.deps()) == "revision 2: 1 fields differ from what was deployed"
     assert world.releases.status().number == 2
-    assert "is not as deployed" in world.people.told[-1].title
+    assert "drifted: " in world.people.told[-1].title
 
 
 def test_a_release_that_failed_is_not_compared_and_not_applied_again(world, files) -> None:
@@ -187,5 +188,5 @@ def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(wo
 def test_no_drift_is_looked_for_in_the_middle_of_a_deploy(world) -> None:
     world.deployed_first()
     with world.state.lease(world.deps().lease_name, duration=timedelta(seconds=30)):
-        assert "a deploy is at it" in drift.run_daily_check(world.deps())
+        assert "a deploy is in progress" in drift.run_daily_check(world.deps())
     assert world.people.told == []
