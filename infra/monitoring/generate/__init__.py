@@ -1,0 +1,1 @@
+"""Writes infra/monitoring/generated/ from policy.yaml, monitoring.yaml and rules/."""
