@@ -1,17 +1,15 @@
-"""`python -m infra.monitoring.generate` writes generated/; with `--check` it only says whether that is current."""
+"""`python -m infra.monitoring.generate` writes generated/; `--check` only says whether that is current."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
 import yaml
 
 from .alertmanager import SECRET, alertmanager_config
-from .dashboards import dashboard_json
-from .pages import pages
+from .dashboards import dashboard_text, read_pages
 from .rules import LABELS, alert_groups, level_groups, prometheus_rule
 from .settings import MONITORING, Settings, SettingsError, read_settings
 
@@ -36,8 +34,8 @@ def generated_files(settings: Settings) -> dict[str, str]:
     """Name in generated/ → text."""
     alerts, levels = alert_groups(settings), level_groups(settings)
     alertmanager = alertmanager_config(settings)
-    boards = {f"{page.uid}.json": dashboard_json(page) for page in pages(settings.objective)}
-    texts = {name: json.dumps(board, indent=1) + "\n" for name, board in boards.items()}
+    pages = read_pages(settings.objective)
+    texts = {f"{page['uid']}.json": dashboard_text(page) for page in pages}
     return {
         # For promtool, amtool and a Prometheus without the operator.
         "rules.yaml": _yaml({"groups": alerts}),
@@ -96,8 +94,8 @@ def _probe(settings: Settings) -> list[dict[str, Any]]:
             },
         },
         {
-            # Slower than a query's look-back of five minutes would leave holes, faster would wake the app more
-            # often than it is worth; the timeout leaves room for a cold start.
+            # Slower than a query's look-back of five minutes would leave holes, faster would wake the app
+            # more often than it is worth; the timeout leaves room for a cold start.
             "apiVersion": "monitoring.coreos.com/v1alpha1",
             "kind": "ScrapeConfig",
             "metadata": {"name": "groundcrew", "namespace": settings.namespace, "labels": LABELS},
@@ -130,7 +128,9 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [name for name, text in files.items() if not _is_current(name, text)]
     if check:
         for name in stale:
-            print(f"infra/monitoring/generated/{name} is not current: run python -m infra.monitoring.generate")
+            print(
+                f"infra/monitoring/generated/{name} is not current: run python -m infra.monitoring.generate"
+            )
         return 1 if stale else 0
     for name in stale:
         path = GENERATED / name

@@ -10,7 +10,7 @@ from typing import Any
 from .intervals import planned_intervals
 from .settings import Settings
 
-SECRET = "groundcrew-monitoring"
+SECRET = "groundcrew-monitoring"  # noqa: S105 - the name of the object, not what it holds
 SECRETS = f"/etc/alertmanager/secrets/{SECRET}"
 """Where the operator mounts a Secret that `alertmanagerSpec.secrets` names."""
 

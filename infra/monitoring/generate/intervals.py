@@ -1,10 +1,10 @@
-"""Alertmanager's time intervals out of the power schedule: planned downtime, and the minutes after each start.
+"""Alertmanager's time intervals out of the power schedule: planned downtime, and the minutes after starts.
 
 Alertmanager knows times within a day, weekdays and dates, in a location
-(https://prometheus.io/docs/alerting/latest/configuration/#time_interval-0). The weekly windows become ranges by
-weekday; what a holiday or vacation changes becomes ranges by date, for the years that are written out. Orders
-by hand and machines that are woken for a backup are not in the schedule: Prometheus' own rules ask Groundcrew's
-metrics for those. On the two days a year on which clocks change, an interval may be off by that hour.
+(https://prometheus.io/docs/alerting/latest/configuration/#time_interval-0). The weekly windows become ranges
+by weekday; what a holiday or vacation changes becomes ranges by date, for the years that are written out.
+Orders by hand and machines that are woken for a backup are not in the schedule: Prometheus' own rules ask
+Groundcrew's metrics for those. On the days on which clocks change, an interval may be off by that hour.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DayOff = Callable[[date], str]
 def planned_intervals(
     machine: Machine, zone: str, day_off: DayOff, years: tuple[int, int], grace: timedelta
 ) -> list[dict[str, Any]]:
-    """`planned-downtime` and `starting` for Alertmanager's `time_intervals`; without windows it is never up."""
+    """`planned-downtime` and `starting` as Alertmanager's `time_intervals`; no windows: always downtime."""
     location = machine.timezone or zone
     off = day_off if not machine.on_days_off else _never_off
     minutes = int(grace.total_seconds()) // 60
@@ -98,8 +98,8 @@ def _entries(
 ) -> list[dict[str, Any]]:
     """The ranges of ordinary weeks by weekday, then by date for those dates on which they differ.
 
-    An interval by weekday cannot except a date. So a weekday's ranges hold on days off too, which is right for
-    downtime, since days off only add to it; for starts it mutes some minutes in which nothing starts.
+    An interval by weekday cannot except a date. So a weekday's ranges hold on days off too, which is right
+    for downtime, since days off only add to it; for starts it mutes some minutes in which nothing starts.
     """
     by_weekday: dict[tuple[Range, ...], list[str]] = {}
     for weekday, name in enumerate(WEEKDAYS):

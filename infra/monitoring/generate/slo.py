@@ -1,20 +1,20 @@
 """Service levels: recording rules and burn-rate alerts, from probes alone.
 
 Windows and factors are those of the SRE workbook, table 5-8 (https://sre.google/workbook/alerting-on-slos/),
-for 30 days: 14.4 times over 1 h and 5 min (2 % of the budget), 6 times over 6 h and 30 min (5 %), once over 3 d
-and 6 h (10 %). A probe each minute is traffic by itself, so a quiet night is as good as a busy day. Right after
-a start, though, few probes are in a window and one failure is a large share of them: each alert also wants a
-number of failures.
+for 30 days: 14.4 times over 1 h and 5 min (2 % of the budget), 6 times over 6 h and 30 min (5 %), once over
+3 d and 6 h (10 %). A probe each minute is traffic by itself, so a quiet night is as good as a busy day. Right
+after a start, though, few probes are in a window and one failure is a large share of them: each alert also
+wants a number of failures.
 
-What lies in planned downtime is left out of both sides of the share, and only if Groundcrew says so: what is not
-known counts.
+What lies in planned downtime is left out of both sides of the share, and only if Groundcrew says so: what is
+not known counts.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .settings import Objective, Settings
+from .settings import Settings
 
 PROBE = 'job="rocketchat-probe"'
 DOWNTIME = "rocketchat:planned_downtime:active"
@@ -22,7 +22,7 @@ WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 
 
 class Burn(NamedTuple):
-    """An alert: the share of failures over both windows is above `factor` budgets, and `least` failed at all."""
+    """An alert: over both windows failures are above `factor` budgets, and over the long one `least` in number."""
 
     name: str
     factor: float
@@ -49,7 +49,7 @@ def slo_groups(settings: Settings) -> list[dict[str, Any]]:
     availability = f"{goal.availability:.4g}"
     latency = f"{goal.latency:.4g}"
     return [
-        {"name": "slo-probes", "interval": "1m", "rules": _probe_rules(goal)},
+        {"name": "slo-probes", "interval": "1m", "rules": _probe_rules(settings)},
         {
             "name": "slo-alerts",
             "interval": "1m",
@@ -62,20 +62,27 @@ def slo_groups(settings: Settings) -> list[dict[str, Any]]:
 
 
 def downtime_group(settings: Settings) -> dict[str, Any]:
-    """The group that says whether this is planned downtime: there, with value 1, then and in a planned start."""
-    grace = int(settings.start_grace.total_seconds())
+    """The group that says whether this is planned downtime, for alerts: there, with value 1, or absent."""
+    rules = [{"record": DOWNTIME, "expr": _downtime(settings)}]
+    return {"name": "planned-downtime", "interval": "1m", "rules": rules}
+
+
+def _downtime(settings: Settings) -> str:
+    """1 in planned downtime and while a planned start is under way; absent otherwise, or if not known."""
     machine = f'{{machine="{settings.machine}"}}'
     planned = f"max(groundcrew_power_planned_up{machine})"
     since = f"max(groundcrew_power_planned_since_timestamp_seconds{machine})"
-    expr = f"({planned} == 0) + 1 or ({planned} == 1 and time() - {since} < {grace})"
-    return {"name": "planned-downtime", "interval": "1m", "rules": [{"record": DOWNTIME, "expr": expr}]}
+    grace = int(settings.start_grace.total_seconds())
+    return f"({planned} == 0) + 1 or ({planned} == 1 and time() - {since} < {grace})"
 
 
-def _probe_rules(goal: Objective) -> list[dict[str, Any]]:
+def _probe_rules(settings: Settings) -> list[dict[str, Any]]:
+    goal = settings.objective
     rules: list[dict[str, Any]] = [
         {
             "record": "rocketchat:probe_success:in_service",
-            "expr": f"probe_success{{{PROBE}}} unless on () {DOWNTIME}",
+            # Not by the recorded series, which another group may write only a minute later.
+            "expr": f"probe_success{{{PROBE}}} unless on () ({_downtime(settings)})",
         },
         {
             "record": "rocketchat:probe_fast:in_service",
@@ -110,7 +117,7 @@ def _alert(burn: Burn, level: str, goal: str, what: str) -> dict[str, Any]:
         f"and {errors}:count_{burn.long} >= {burn.least}",
         "labels": {"severity": burn.severity, "availability": "true"},
         "annotations": {
-            "summary": f"{{{{ $value | humanizePercentage }}}} of the probes of the last {burn.long} were {what}",
+            "summary": f"{{{{ $value | humanizePercentage }}}} of the probes of {burn.long} were {what}",
             "cure": "Look at the dashboard Rocket.Chat for when it began, and at the last deploy",
         },
     }
