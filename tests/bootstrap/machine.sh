@@ -25,9 +25,8 @@ case "$name $*" in
 "dpkg-query "*) if have "package_${*: -1}"; then echo installed; else exit 1; fi ;;
 "apt-get "*update) : ;;
 "apt-get "*install*)
-    for one in "${@:$((${#@} - PACKAGE_COUNT + 1))}"; do
-        [[ $one == -* ]] || change "package_$one" apt-get install "$one"
-    done
+    while [[ $1 != --no-install-recommends ]]; do shift; done
+    for one in "${@:2}"; do change "package_$one" apt-get install "$one"; done
     ;;
 "mkfs.ext4 "*) "$REAL_MKFS" "$@" && change formatted mkfs.ext4 ;;
 "mountpoint -q "*) have "mounted_$(fact "${2#"$BOOTSTRAP_ROOT"}")" ;;

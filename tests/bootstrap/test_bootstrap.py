@@ -56,7 +56,6 @@ class Machine:
             "MACHINE": str(self.folder / "state"),
             "CHART_SOURCE": str(self.folder / "source"),
             "REAL_MKFS": str(MKFS),
-            "PACKAGE_COUNT": "4",
             "DIE_AT": str(die_at),
         }
         # The script's own process is the one to be killed: `exec` keeps its number.
