@@ -1,4 +1,4 @@
-"""`python -m infra.bootstrap.render` writes cloud-init.yaml from bootstrap.sh and bootstrap.env; `--check` looks."""
+"""`python -m infra.bootstrap.render` makes cloud-init.yaml of bootstrap.sh and bootstrap.env."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MOST_BYTES = 48 * 1024
 
 _HEAD = """\
 #cloud-config
-# Made from bootstrap.sh and bootstrap.env by `python -m infra.bootstrap.render`; change those. It holds no secret:
-# custom data can be read by whoever may read the machine.
+# Made of bootstrap.sh and bootstrap.env by `python -m infra.bootstrap.render`; change those. It holds no
+# secret: custom data can be read by whoever may read the machine.
 package_update: false
 write_files:
 """
@@ -34,7 +34,9 @@ def cloud_init_text() -> str:
     for path, mode, name in _FILES:
         lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
         body = "\n".join(f"      {line}" if line else "" for line in lines)
-        parts.append(f'  - path: {path}\n    permissions: "{mode}"\n    owner: root:root\n    content: |\n{body}\n')
+        parts.append(
+            f'  - path: {path}\n    permissions: "{mode}"\n    owner: root:root\n    content: |\n{body}\n'
+        )
     return "".join([*parts, _TAIL])
 
 

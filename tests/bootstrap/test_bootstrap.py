@@ -1,6 +1,6 @@
-"""The bootstrap script on a root of its own: twice with the same end, killed anywhere, and never on foreign disks.
+"""The bootstrap script on a root of its own: twice with the same end, killed anywhere, on no foreign disk.
 
-Files, disk images, mkfs and blkid are real; what changes a machine is tests/bootstrap/machine.sh, which notes it.
+Files, disk, mkfs and blkid are real; what changes a machine is tests/bootstrap/machine.sh, which notes it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Machine:
         return path.read_text().splitlines() if path.exists() else []
 
     def files(self) -> dict[str, str]:
-        """Every file of the root with its content's hash and mode; the kubeconfig's token is another each time."""
+        """Every file of the root with its mode and content's hash; each run makes another token."""
         found = {}
         for path in sorted(self.root.rglob("*")):
             if path.is_file() and path != self.disk:

@@ -18,5 +18,6 @@ def metrics_of(expression: str) -> set[str]:
     for pattern in (_DURATION, _MATCHERS, _LABELS):
         text = pattern.sub(" ", text)
     text = re.sub(r"\boffset\s+\w+", " ", text)
+    text = re.sub(r"(?<![\w:])\d[\w.]*", " ", text)
     names = {found.group() for found in _NAME.finditer(text)}
     return {name for name in names if name.lower() not in _WORDS}

@@ -1,4 +1,4 @@
-"""Who gets which alert and when: amtool's view of the routes, and the time intervals against the schedule itself."""
+"""Who gets which alert and when: routes as amtool sees them, time intervals against the schedule itself."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from infra.monitoring.generate.__main__ import GENERATED
 from infra.monitoring.generate.alertmanager import SECRETS, alertmanager_config
 from infra.monitoring.generate.intervals import MONTHS, WEEKDAYS, planned_intervals
 from infra.monitoring.generate.settings import read_settings
-from shared.policy.power import Machine
+from shared.policy.power import MachinePolicy
 from shared.policy.values import parse_window
 from shared.power.model import calendar_of
-
 from tests.monitoring.programs import run
 
 CONFIG = GENERATED / "alertmanager.yaml"
@@ -61,7 +60,11 @@ def routes() -> dict[str, dict[str, Any]]:
 
 
 def test_only_what_is_about_being_up_is_muted_and_the_critical_only_at_starts() -> None:
-    muted = {name: route["mute_time_intervals"] for name, route in routes().items() if "mute_time_intervals" in route}
+    muted = {
+        name: route["mute_time_intervals"]
+        for name, route in routes().items()
+        if "mute_time_intervals" in route
+    }
     assert muted == {
         'availability="true" severity="warning"': ["planned-downtime", "starting"],
         'availability="true" severity="critical"': ["starting"],
@@ -106,7 +109,10 @@ def holds(intervals: list[dict[str, Any]], moment: datetime) -> bool:
 def _holds(one: dict[str, Any], local: datetime) -> bool:
     clock = local.hour * 60 + local.minute
     return (
-        ("times" not in one or any(_minutes(t["start_time"]) <= clock < _minutes(t["end_time"]) for t in one["times"]))
+        (
+            "times" not in one
+            or any(_minutes(t["start_time"]) <= clock < _minutes(t["end_time"]) for t in one["times"])
+        )
         and ("weekdays" not in one or WEEKDAYS[local.weekday()] in one["weekdays"])
         and ("days_of_month" not in one or str(local.day) in one["days_of_month"])
         and ("months" not in one or MONTHS[local.month - 1] in one["months"])
@@ -118,11 +124,13 @@ def _minutes(text: str) -> int:
     return int(text[:2]) * 60 + int(text[3:])
 
 
-def machine_with(*windows: str) -> Machine:
-    return Machine(name="vm", windows=tuple(parse_window(text) for text in windows))
+def machine_with(*windows: str) -> MachinePolicy:
+    return MachinePolicy(name="vm", windows=tuple(parse_window(text) for text in windows))
 
 
-def interval(machine: Machine, name: str, day_off: Any, years: tuple[int, int] = (2026, 2026)) -> list[dict[str, Any]]:
+def interval(
+    machine: MachinePolicy, name: str, day_off: Any, years: tuple[int, int] = (2026, 2026)
+) -> list[dict[str, Any]]:
     found = planned_intervals(machine, ZONE, day_off, years, GRACE)
     return next(one["time_intervals"] for one in found if one["name"] == name)
 
@@ -140,7 +148,9 @@ WINDOWS = st.sampled_from(
 )
 DAYS = st.sets(st.integers(1, 360), max_size=8)
 # Not the nights on which clocks change: Alertmanager goes by the wall clock alone.
-MOMENTS = st.integers(0, 360 * 24 * 60).filter(lambda minute: minute // 1440 not in (86, 87, 88, 296, 297, 298))
+MOMENTS = st.integers(0, 360 * 24 * 60).filter(
+    lambda minute: minute // 1440 not in (86, 87, 88, 296, 297, 298)
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -189,7 +199,9 @@ def test_a_day_off_after_a_night_keeps_what_began_before_it() -> None:
 
 
 def test_the_generated_intervals_know_the_policys_holidays_and_vacations() -> None:
-    downtime = next(one for one in config()["time_intervals"] if one["name"] == "planned-downtime")["time_intervals"]
+    downtime = next(one for one in config()["time_intervals"] if one["name"] == "planned-downtime")[
+        "time_intervals"
+    ]
     noon = time(12, tzinfo=ZoneInfo(ZONE))
     for day, down in [
         (date(2026, 12, 24), True),

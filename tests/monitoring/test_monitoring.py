@@ -1,4 +1,4 @@
-"""Rules, dashboards and Alertmanager's configuration: current, valid, about metrics that exist, each with a page."""
+"""Rules and dashboards: current, valid, about metrics that exist, each alert with a page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import yaml
 from infra.monitoring.generate.__main__ import GENERATED, generated_files, main
 from infra.monitoring.generate.dashboards import read_pages
 from infra.monitoring.generate.settings import MONITORING, SettingsError, load_settings, read_settings
-
 from tests.monitoring.programs import run
 from tests.monitoring.promql import metrics_of
 
@@ -219,7 +218,9 @@ def test_promtool_can_read_every_query_of_every_panel(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", sorted((GENERATED / "dashboards").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((GENERATED / "dashboards").glob("*.json")), ids=lambda path: path.stem
+)
 def test_a_dashboard_has_what_grafana_and_its_readers_need(path: Path) -> None:
     page = json.loads(path.read_text())
     assert page["uid"] == path.stem

@@ -1,7 +1,7 @@
 """Grafana's JSON of dashboards.yaml: pages of rows of panels.
 
-Classic JSON, schemaVersion 42, which Grafana 10 to 13 import. The data source is a variable, so that nothing of
-an installation is in the file.
+Classic JSON, schemaVersion 42, which Grafana 10 to 13 import. The data source is a variable, so that nothing
+of an installation is in the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Panel = dict[str, Any]
 
 
 def read_pages(goal: Objective, text: str | None = None) -> list[Page]:
-    """The pages of dashboards.yaml, the goals filled in. Raises `SettingsError` for a panel that cannot be drawn."""
+    """The pages of dashboards.yaml, goals filled in. Raises `SettingsError` for what cannot be drawn."""
     if text is None:
         text = (MONITORING / "dashboards.yaml").read_text(encoding="utf-8")
     goals = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Any
 
-from shared.policy.power import Machine
+from shared.policy.power import MachinePolicy
 from shared.policy.values import Window
 
 DAY_MINUTES = 24 * 60
@@ -28,7 +28,7 @@ DayOff = Callable[[date], str]
 
 
 def planned_intervals(
-    machine: Machine, zone: str, day_off: DayOff, years: tuple[int, int], grace: timedelta
+    machine: MachinePolicy, zone: str, day_off: DayOff, years: tuple[int, int], grace: timedelta
 ) -> list[dict[str, Any]]:
     """`planned-downtime` and `starting` as Alertmanager's `time_intervals`; no windows: always downtime."""
     location = machine.timezone or zone

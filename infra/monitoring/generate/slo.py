@@ -22,7 +22,7 @@ WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 
 
 class Burn(NamedTuple):
-    """An alert: over both windows failures are above `factor` budgets, and over the long one `least` in number."""
+    """An alert: failures above `factor` budgets in both windows, `least` of them in the long one."""
 
     name: str
     factor: float
