@@ -1,4 +1,4 @@
-"""`python -m infra.bootstrap.render` makes cloud-init.yaml of bootstrap.sh and bootstrap.env."""
+"""`python -m infra.bootstrap.render` makes cloud-init.yaml of the scripts and bootstrap.env."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_BYTES = 48 * 1024
 
 _HEAD = """\
 #cloud-config
-# Made of bootstrap.sh and bootstrap.env by `python -m infra.bootstrap.render`; change those. It holds no
+# Made of the scripts and bootstrap.env by `python -m infra.bootstrap.render`; change those. It holds no
 # secret: custom data can be read by whoever may read the machine.
 package_update: false
 write_files:
@@ -24,6 +24,7 @@ runcmd:
 """
 _FILES = (
     ("/opt/groundcrew/bootstrap.sh", "0755", "bootstrap.sh"),
+    ("/opt/groundcrew/deploy.sh", "0755", "deploy.sh"),
     ("/etc/groundcrew/bootstrap.env", "0644", "bootstrap.env"),
 )
 
