@@ -16,7 +16,9 @@ from tests.monitoring.programs import find
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "infra" / "github" / "scripts"
-WORKFLOWS = sorted([*(ROOT / "infra/github/workflows").glob("*.yml"), *(ROOT / ".github/workflows").glob("*.yml")])
+WORKFLOWS = sorted(
+    [*(ROOT / "infra/github/workflows").glob("*.yml"), *(ROOT / ".github/workflows").glob("*.yml")]
+)
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: f"{path.parts[-3]}/{path.name}")
 
 
@@ -94,9 +96,15 @@ def review(who: str, state: str, commit: str = HEAD, at: int = 1, kind: str = "U
             [review("bo", "APPROVED"), review("bo", "CHANGES_REQUESTED", at=2)], False, id="taken back"
         ),
         pytest.param([review("bo", "APPROVED"), review("bo", "DISMISSED", at=2)], False, id="dismissed"),
-        pytest.param([review("bo", "CHANGES_REQUESTED"), review("bo", "APPROVED", at=2)], True, id="given later"),
-        pytest.param([review("bo", "APPROVED"), review("bo", "COMMENTED", at=2)], True, id="with a comment after"),
-        pytest.param([review("bo", "APPROVED"), review("cy", "CHANGES_REQUESTED")], False, id="against another's no"),
+        pytest.param(
+            [review("bo", "CHANGES_REQUESTED"), review("bo", "APPROVED", at=2)], True, id="given later"
+        ),
+        pytest.param(
+            [review("bo", "APPROVED"), review("bo", "COMMENTED", at=2)], True, id="with a comment after"
+        ),
+        pytest.param(
+            [review("bo", "APPROVED"), review("cy", "CHANGES_REQUESTED")], False, id="against another's no"
+        ),
         pytest.param([{**review("bo", "APPROVED"), "user": None}], False, id="of a deleted account"),
     ],
 )
@@ -193,7 +201,9 @@ esac
         pytest.param({}, HEAD, "", id="a merged commit of the same version"),
         pytest.param({"MERGED": "1"}, HEAD, "is not on main: only what was merged", id="not merged"),
         pytest.param({"THEN": "8.7.0"}, HEAD, "8.6.1 runs and", id="another version"),
-        pytest.param({"NOW": ""}, HEAD, "cannot be seen which version runs", id="a version that cannot be seen"),
+        pytest.param(
+            {"NOW": ""}, HEAD, "cannot be seen which version runs", id="a version that cannot be seen"
+        ),
         pytest.param({}, "main; reboot", "is not a commit's 40 hexadecimal digits", id="no commit"),
     ],
 )
@@ -210,7 +220,9 @@ def test_the_deploy_over_ssh(tmp_path: Path, given: dict[str, str], commit: str,
         "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
         "BOOTSTRAP_ROOT": str(tmp_path),
         "LOG": str(tmp_path / "log"),
-        **{"MERGED": "0", "NOW": "8.6.1", "THEN": "8.6.1"},
+        "MERGED": "0",
+        "NOW": "8.6.1",
+        "THEN": "8.6.1",
         **given,
     }
     argv = [str(ROOT / "infra/bootstrap/deploy.sh"), commit]

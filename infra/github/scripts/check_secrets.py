@@ -1,7 +1,7 @@
 """`python check_secrets.py FOLDER`: no secret in plain text, and what is encrypted is encrypted wholly.
 
-Exit 0: nothing found; 1: each finding is one line, `file: key: what`. It never prints a value. Templates, which are
-no YAML, are read as text.
+Exit 0: nothing found; 1: each finding is one line, `file: key: what`. It never prints a value. Templates,
+which are no YAML, are read as text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 SEALED = re.compile(r"ENC\[AES256_GCM,data:.*,iv:.+,tag:.+,type:\w+\]", re.DOTALL)
-# Words that name a secret, as the last part of a key; `existingSecret: name` and `key: mongo-uri` are references.
+# Words that name a secret, as the last part of a key; `existingSecret: name` is a reference.
 NAMED = re.compile(
     r"(?:password|passwords|passwd|secretkey|token|apikey|privatekey|replicasetkey|license|connectionstring)$"
 )

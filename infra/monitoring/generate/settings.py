@@ -102,9 +102,7 @@ def _machine(name: str, policy: Policy) -> str:
 def _years(value: Any) -> tuple[int, int]:
     whole = isinstance(value, list) and len(value) == 2 and all(type(year) is int for year in value)
     if not whole or not 2020 <= value[0] <= value[1] <= value[0] + 5:
-        raise SettingsError(
-            f"monitoring.yaml: years: '{value}' is not [first, last], six years at most"
-        )
+        raise SettingsError(f"monitoring.yaml: years: '{value}' is not [first, last], six years at most")
     return value[0], value[1]
 
 
