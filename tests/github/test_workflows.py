@@ -141,13 +141,15 @@ def test_our_own_chart_folder_has_no_plain_secret() -> None:
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {b: plain-value}\n"
 
+LISTED = json.dumps({"kind": "List", "items": [yaml.safe_load(SECRET)]})
+
 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
         ("secrets/a.yaml", "a: 1\n", "is in secrets/ and not encrypted"),
         ("templates/a.yaml", SECRET, "Secret a: b is in plain text"),
-        ("a.yaml", f"kind: List\nitems:\n- {json.dumps(yaml.safe_load(SECRET))}\n", "Secret a: b is in plain text"),
+        ("a.yaml", LISTED, "Secret a: b is in plain text"),
         ("secrets/b.yaml", SECRET + "sops: {mac: x}\n", "Secret a: b is in plain text"),
         ("values.yaml", "mongodb: {auth: {rootPassword: hunter22}}\n", "mongodb.auth.rootPassword: a secret"),
         ("values.yaml", "mongodb: {auth: {passwords: [hunter22]}}\n", "mongodb.auth.passwords: a secret"),

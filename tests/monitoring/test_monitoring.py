@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from cli.main import main as cli
 from infra.monitoring.generate.__main__ import GENERATED, generated_files, main
 from infra.monitoring.generate.dashboards import read_pages
 from infra.monitoring.generate.settings import MONITORING, SettingsError, load_settings, read_settings
@@ -101,6 +103,18 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_what_to_do(rule: dict[str, A
     assert set(rule["annotations"]) == {"summary", "cure", "runbook_url"}
     assert len(rule["annotations"]["summary"]) < 120
     assert not rule["annotations"]["summary"].endswith(".")
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=NAMES)
+def test_the_commands_in_a_cure_can_be_given(rule: dict[str, Any]) -> None:
+    for words in re.findall(r"groundcrew ((?:[a-z]+ ?)+)", rule["annotations"]["cure"]):
+        command: click.Command = cli
+        for word in words.split():
+            if not isinstance(command, click.Group):
+                break
+            assert word in command.commands, words
+            command = command.commands[word]
+        assert command is not cli
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -70,9 +70,7 @@ def _route(repeat_after: str) -> dict[str, Any]:
             {
                 "matchers": ['alertname="Watchdog"'],
                 "receiver": "heartbeat",
-                # Not 0s: the first flush may then come before the alert is in the group, and the next
-                # comes a whole group_interval later.
-                "group_wait": "1s",
+                "group_wait": "0s",
                 "group_interval": "1m",
                 "repeat_interval": HEARTBEAT,
             },
