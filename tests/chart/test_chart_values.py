@@ -1,6 +1,6 @@
 """The files for the chart repository: our gates take them, names agree, the real charts render with them.
 
-The real charts are not part of this project: GROUNDCREW_TEST_CHARTS names a folder that holds rocketchat (7.0.2)
+The real charts are not part of this project: GROUNDCREW_TEST_CHARTS names a folder with rocketchat (7.0.2)
 and kube-prometheus-stack (88.5.3) with their dependencies, as `helm pull --untar` leaves them.
 """
 
@@ -34,7 +34,7 @@ STACK = CHART / "kube-prometheus-stack.yaml"
 EXAMPLE = CHART / "secrets" / "rocketchat.example.yaml"
 VERSION = "8.6.1"
 KUBERNETES = "1.34"
-# What the official charts render and the gate takes for a secret: a hash of one, and `ALLOW_EMPTY_PASSWORD: no`.
+# What the official charts render and the gate takes for a secret: a hash, and `ALLOW_EMPTY_PASSWORD: no`.
 NO_SECRETS = {
     "checksum/secret",
     "StatefulSet/rocketchat-mongodb: spec.template.spec.containers[0].env[14].value",
