@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from infra.bootstrap.render import MOST_BYTES, cloud_init_text
-from shared.policy.document import load
+from shared.policy.document import parse_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra" / "bootstrap"
@@ -280,7 +280,7 @@ def test_a_full_disk_replaces_no_file_by_half_of_it(machine: Machine) -> None:
 
 def test_upgrades_and_pruning_are_at_hours_at_which_the_machine_runs() -> None:
     settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", (FOLDER / "bootstrap.env").read_text(), re.MULTILINE))
-    policy = load((ROOT / "policy.yaml").read_text())
+    policy = parse_policy((ROOT / "policy.yaml").read_text())
     (machine,) = policy.power.machines
     assert settings["MAINTENANCE_TIMEZONE"] == (machine.timezone or policy.timezone)
     for key in ("MAINTENANCE_TIME", "PRUNE_TIME"):

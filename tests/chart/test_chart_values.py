@@ -20,12 +20,12 @@ import yaml
 
 from infra.monitoring.generate.alertmanager import SECRET
 from local.helm import ensure_helm
-from shared.deploy.chart.secret_scan import manifest_secrets, values_secrets
-from shared.deploy.chart.values_lint import Values, lint_values
+from shared.deploy.chart.secret_scan import find_manifest_secrets, find_values_secrets
+from shared.deploy.chart.values_lint import ChartValues, lint_values
 from shared.formats.chartyaml import merged, read_manifests, read_values
 from shared.formats.sops import is_encrypted
 from shared.kernel.errors import GroundcrewError
-from shared.policy.document import load
+from shared.policy.document import parse_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "infra" / "chart"
@@ -53,10 +53,10 @@ def objects(path: Path) -> list[dict[str, Any]]:
 def test_our_own_gates_find_no_mistake_in_the_values(files: list[Path]) -> None:
     read = [read_values(path.read_text(), path.name) for path in files]
     values = merged([one.values for one in read])
-    found = lint_values(Values(values, read[-1].lines, "rocketchat", VERSION))
+    found = lint_values(ChartValues(values, read[-1].lines, "rocketchat", VERSION))
     assert [one for one in found if one.severity == "error"] == []
     for one in read:
-        assert values_secrets(one.values, one.lines) == []
+        assert find_values_secrets(one.values, one.lines) == []
 
 
 def test_every_secret_that_the_values_name_is_in_the_example_with_its_keys() -> None:
@@ -114,7 +114,7 @@ def test_all_traffic_is_refused_that_no_policy_allows() -> None:
 
 
 def test_names_and_addresses_agree_with_the_policy_and_the_bootstrap() -> None:
-    policy = load((ROOT / "policy.yaml").read_text())
+    policy = parse_policy((ROOT / "policy.yaml").read_text())
     bootstrap = (ROOT / "infra/bootstrap/bootstrap.env").read_text()
     settings = dict(line.split("=", 1) for line in shlex.split(bootstrap, comments=True))
     policies = {
@@ -212,7 +212,9 @@ def test_the_real_chart_renders_valid_objects_without_a_secret(charts: Path, fil
     for item in found:
         if item["apiVersion"] != "monitoring.coreos.com/v1":
             kubernetes_validate.validate(item, KUBERNETES, strict=True)
-    secrets = {one.where.rpartition(".annotations.")[2] for one in manifest_secrets(read_manifests(text))}
+    secrets = {
+        one.where.rpartition(".annotations.")[2] for one in find_manifest_secrets(read_manifests(text))
+    }
     assert secrets <= NO_SECRETS
     (own,) = [one for one in found if one["kind"] == "Secret"]
     assert not own.get("data"), "the chart's own Secret holds nothing"

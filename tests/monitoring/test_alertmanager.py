@@ -17,7 +17,7 @@ from infra.monitoring.generate.intervals import MONTHS, WEEKDAYS, planned_interv
 from infra.monitoring.generate.settings import read_settings
 from shared.policy.power import MachinePolicy
 from shared.policy.values import parse_window
-from shared.power.model import calendar_of
+from shared.power.model import schedule_for
 from tests.monitoring.programs import run
 
 CONFIG = GENERATED / "alertmanager.yaml"
@@ -166,10 +166,10 @@ def test_planned_downtime_is_exactly_when_the_schedule_has_the_machine_off(
         return "off" if day in days else ""
 
     downtime = interval(machine, "planned-downtime", day_off)
-    calendar = calendar_of(machine, ZONE, day_off)
+    schedule = schedule_for(machine, ZONE, day_off)
     for minute in minutes:
         moment = datetime.combine(first, time(1), ZoneInfo(ZONE)).astimezone(UTC) + timedelta(minutes=minute)
-        assert holds(downtime, moment) is not calendar.at(moment).up, moment.astimezone(ZoneInfo(ZONE))
+        assert holds(downtime, moment) is not schedule.at(moment).up, moment.astimezone(ZoneInfo(ZONE))
 
 
 @pytest.mark.parametrize(

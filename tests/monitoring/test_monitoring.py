@@ -209,10 +209,10 @@ def test_promtool_finds_nothing_to_better_in_our_own_metrics() -> None:
 
 
 def test_the_jobs_queues_and_states_in_the_contract_are_those_of_the_code() -> None:
-    from shared.power.model import State
+    from shared.power.model import PowerStatus
 
     states = LISTED["groundcrew_power_state"]["values"]["state"]
-    assert set(states) == {state.value for state in State}
+    assert set(states) == {state.value for state in PowerStatus}
     host = (ROOT / "functions").glob("*.py")
     queues = set(re.findall(r'queue_name="([a-z-]+)"', "".join(path.read_text() for path in host)))
     assert queues <= set(LISTED["groundcrew_queue_poison_messages"]["values"]["queue"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from shared.policy.document import Policy, load
+from shared.policy.document import Policy, parse_policy
 from shared.policy.values import format_duration, parse_duration
 
 MONITORING = Path(__file__).resolve().parent.parent
@@ -71,7 +71,7 @@ def load_settings(text: str, policy_text: str) -> Settings:
     if given != KEYS:
         wrong = ", ".join(sorted(given ^ KEYS))
         raise SettingsError(f"monitoring.yaml: missing or unknown: {wrong}. It has the keys {sorted(KEYS)}")
-    policy = load(policy_text)
+    policy = parse_policy(policy_text)
     for key in ("runbooks", "groundcrew", "probe"):
         if not _HTTPS.fullmatch(str(data[key])):
             raise SettingsError(f"monitoring.yaml: {key}: '{data[key]}' is no https address without a query")
