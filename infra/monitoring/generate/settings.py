@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from shared.policy.document import Policy, parse_policy
-from shared.policy.values import format_duration, parse_duration
+from shared.policy.values import format_policy_duration, parse_duration
 
 MONITORING = Path(__file__).resolve().parent.parent
 ROOT = MONITORING.parent.parent
@@ -59,7 +59,7 @@ class Settings:
     @property
     def repeat_after(self) -> str:
         """Prometheus' notation of notify.repeat_after."""
-        return format_duration(self.policy.notify.repeat_after)
+        return format_policy_duration(self.policy.notify.repeat_after)
 
 
 def load_settings(text: str, policy_text: str) -> Settings:
