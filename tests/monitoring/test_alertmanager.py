@@ -169,7 +169,9 @@ def test_planned_downtime_is_exactly_when_the_schedule_has_the_machine_off(
     schedule = schedule_for(machine, ZONE, day_off)
     for minute in minutes:
         moment = datetime.combine(first, time(1), ZoneInfo(ZONE)).astimezone(UTC) + timedelta(minutes=minute)
-        assert holds(downtime, moment) is not schedule.segment_at(moment).up, moment.astimezone(ZoneInfo(ZONE))
+        assert holds(downtime, moment) is not schedule.segment_at(moment).up, moment.astimezone(
+            ZoneInfo(ZONE)
+        )
 
 
 @pytest.mark.parametrize(
