@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ import click
 
 from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from cli.inline import InlineQueues
-from cli.restore import SIGNER_UNKNOWN, identity_option, open_storage, signer_option, storage_option
+from cli.restore import SIGNER_UNKNOWN, identity_option, signer_option, storage_option
 from shared import wiring
 from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
 from shared.settings import definitions
@@ -22,9 +20,8 @@ from shared.wiring import backup as backup_wiring
 from shared.wiring import restore as restore_wiring
 
 if TYPE_CHECKING:
-    from shared.backup.sets import SetInfo
+    from shared.backup.catalogue import CatalogueEntry
     from shared.formats.backupset import BackupPlan
-    from shared.kernel.ports import Blobs
     from shared.records.runs import RunRecord, Runs
 
 _POLL_SECONDS = 2.0
@@ -45,21 +42,24 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     """Create a backup now, of the class `manual`."""
     from dataclasses import replace
 
-    from shared.backup import job
+    from shared.backup.begin import begin_set, plan_set
+    from shared.backup.catalogue import MANUAL
+    from shared.backup.deps import QUEUE
+    from shared.backup.job import run_part
     from shared.formats.backupset import set_folder
 
     queues = InlineQueues()
     deps = replace(backup_wiring.backup(), queues=queues) if here else backup_wiring.backup()
     if dry_run:
-        _show_parts(job.plan_set(deps).parts, json_)
+        _show_parts(plan_set(deps).parts, json_)
         return
-    plan = job.begin_set(deps, job.MANUAL, reason="manual: groundcrew backups create")
+    plan = begin_set(deps, MANUAL, reason="manual: groundcrew backups create")
     where = set_folder(plan.klass, plan.set)
     if here:
         with progress_bar(quiet=json_) as reporter:
             reporter.phase(f"Dumping {len(plan.parts)} parts", len(plan.parts))
-            for message in queues.drain(job.QUEUE):
-                job.run_part(deps, message["set"], message["part"])
+            for message in queues.drain(QUEUE):
+                run_part(deps, message["set"], message["part"])
                 reporter.advance(1)
     elif wait:
         _wait_until_ended(deps.runs, plan, where, timeout, quiet=json_)
@@ -71,21 +71,9 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
 
 
 def _end_state(where: str) -> tuple[str, str]:
-    """How the set ended, as its folder says, and why if it failed."""
-    from shared.backup.sets import find_set
-
-    state = find_set(wiring.backups(), where).state
-    return state, _failure_reason(wiring.backups(), where) if state == "failed" else ""
-
-
-def _failure_reason(store: Blobs, where: str) -> str:
-    """The reason in the set's `failed.json`."""
-    from shared.backup.sets import FAILED
-
-    try:
-        return str(json.loads(store.read(where + FAILED)[0])["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"unknown: {where}{FAILED} cannot be parsed"
+    """How the set ended, and why if it is no backup."""
+    entry = backup_wiring.catalogue().find(where)
+    return str(entry.state), entry.problem
 
 
 def _wait_until_ended(runs: Runs, plan: BackupPlan, where: str, timeout: int, *, quiet: bool) -> None:
@@ -136,30 +124,49 @@ def _list_names(part: Any) -> str:
 
 
 @backups.command("list")
-@click.option("--all", "all_", is_flag=True, help="Open and failed sets too; these are not backups.")
+@click.option("--all", "all_", is_flag=True, help="Sets of all states, and why they are no backup.")
 @storage_option
+@signer_option
 @as_json
-def list_(all_: bool, storage: str, json_: bool) -> None:
+def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> None:
     """List the backups, oldest first."""
-    from shared.backup.sets import list_sets
+    from shared.backup.catalogue import SetState
 
-    listed = [s for s in list_sets(open_storage(storage)) if all_ or s.state == "sealed"]
+    catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
+    entries = catalogue.entries()
+    listed = [e for e in entries if all_ or e.state is SetState.SEALED]
     if json_:
-        rows = [
-            {"set": s.id, "class": s.klass, "state": s.state, "stored_bytes": s.stored_bytes} for s in listed
-        ]
-        print_answer(rows, json_=True)
+        print_answer([_describe_entry(e) for e in listed], json_=True)
         return
-    print_table(
-        "Backups",
-        ("set", "class", "state", "begun (UTC)", "stored"),
-        [
-            (s.id, s.klass, s.state, f"{s.created:%Y-%m-%d %H:%M}", format_bytes(s.stored_bytes))
-            for s in listed
-        ],
-    )
+    rows = [
+        (
+            e.info.id,
+            e.info.klass,
+            str(e.state),
+            f"{e.info.created:%Y-%m-%d %H:%M}",
+            format_bytes(e.info.stored_bytes),
+            *([e.problem] if all_ else []),
+        )
+        for e in listed
+    ]
+    columns = ("set", "class", "state", "begun (UTC)", "stored", *(["problem"] if all_ else []))
+    print_table("Backups", columns, rows)
     if not listed:
         out.print("No backups found. Create one: groundcrew backups create")
+    others = [e for e in entries if e.state in (SetState.DAMAGED, SetState.FOREIGN, SetState.MISDATED)]
+    if others and not all_:
+        err.print(f"[yellow]warning:[/] {len(others)} sets are damaged, foreign or misdated: see --all")
+
+
+def _describe_entry(entry: CatalogueEntry) -> dict[str, Any]:
+    info = entry.info
+    return {
+        "set": info.id,
+        "class": info.klass,
+        "state": str(entry.state),
+        "problem": entry.problem,
+        "stored_bytes": info.stored_bytes,
+    }
 
 
 @backups.command()
@@ -169,17 +176,15 @@ def list_(all_: bool, storage: str, json_: bool) -> None:
 @as_json
 def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) -> None:
     """Show what SET holds, or for an unfinished one its progress."""
-    from shared.backup.sets import find_set, read_manifest
     from shared.formats.backupset import record_to_json
 
     storage = read_option("--storage", storage)
-    store, accepted = restore_wiring.backup_store(storage), restore_wiring.trusted_signers(signers)
-    info = find_set(store, reference)
-    if info.state != "sealed":
-        _show_progress(store, info, storage, json_)
+    catalogue = restore_wiring.open_catalogue(storage, signers)
+    entry, accepted = catalogue.find(reference), catalogue.trusted
+    if entry.verified is None:
+        _show_progress(entry, storage, json_)
         return
-    checked = read_manifest(store, info, accepted)
-    manifest = checked.manifest
+    checked, info, manifest = entry.verified, entry.info, entry.manifest
     if json_:
         signature = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
         print_answer({**record_to_json(manifest), **signature}, json_=True)
@@ -200,18 +205,19 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     print_table("Parts", ("blob", "plain", "stored", "sha256"), parts)
 
 
-def _show_progress(store: Blobs, info: SetInfo, storage: str, json_: bool) -> None:
+def _show_progress(entry: CatalogueEntry, storage: str, json_: bool) -> None:
     from dataclasses import asdict
 
-    reason = _failure_reason(store, info.folder) if info.state == "failed" else ""
+    info = entry.info
     records, unknown = _records(info.id, storage)
     if json_:
-        status = {"set": info.id, "state": info.state, "reason": reason, "runs": [asdict(r) for r in records]}
+        runs = [asdict(record) for record in records]
+        status = {"set": info.id, "state": str(entry.state), "reason": entry.problem, "runs": runs}
         print_answer({**status, "runs_unknown": unknown}, json_=True)
         return
-    out.print(f"{info.folder} is {info.state}: it is not a backup", markup=False)
-    if reason:
-        out.print(f"Failed: {reason}", markup=False)
+    out.print(f"{info.folder} is {entry.state}: it is not a backup", markup=False)
+    if entry.problem:
+        out.print(f"Reason: {entry.problem}", markup=False)
     if unknown:
         out.print(f"Progress unknown: {unknown}", markup=False)
     rows = [
@@ -256,27 +262,24 @@ def verify(
 
     Without SET all sets are verified. Exits with 1 and names each blob that failed.
     """
-    from shared.backup.sets import find_set, list_sets, read_manifest
-    from shared.backup.verify import SetProblem, verify_chain, verify_content, verify_stored
+    from cli.verification import retained_since, verify_sets
+    from shared.backup.sets import MANIFEST
+    from shared.backup.verify import verify_chain
 
-    store, accepted = open_storage(storage), restore_wiring.trusted_signers(signers)
+    catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
+    accepted = catalogue.trusted
     if not accepted:
         err.print("[yellow]warning:[/] no --signer given: signatures are checked, but not who made them")
+    if catalogue.seals is None and chain:
+        err.print("[yellow]warning:[/] the seal log was not compared: it is in the app's own storage")
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
-    sealed = [s for s in list_sets(store) if s.state == "sealed"]
-    chosen = [find_set(store, reference)] if reference else sealed
-    if not chosen:
+    entries = catalogue.entries()
+    chosen = [catalogue.find(reference)] if reference else [e for e in entries if MANIFEST in e.info.files]
+    problems = verify_chain(catalogue, entries, retained_since()) if chain else []
+    if not chosen and not problems:
         raise NotFound("there is no backup to verify", hint="Create one: groundcrew backups create")
-    problems = verify_chain(store, accepted, retained_since=_retained_since()) if chain else []
     with progress_bar(quiet=json_) as reporter:
-        for info in chosen:
-            try:
-                manifest = read_manifest(store, info, accepted).manifest
-                verify_stored(store, manifest, manifest.parts, reporter)
-                if secrets:
-                    verify_content(store, manifest, secrets, reporter)
-            except GroundcrewError as error:
-                problems.append(SetProblem(info.folder, str(error)))
+        problems += verify_sets(catalogue, chosen, secrets, reporter)
     texts = list(dict.fromkeys(p.problem for p in problems))
     depth = "every document" if secrets else "every stored byte"
     unsigned = "" if accepted else SIGNER_UNKNOWN
@@ -285,13 +288,3 @@ def verify(
     print_answer(result, json_=json_, text="\n".join(texts) or success)
     if problems:
         raise SystemExit(1)
-
-
-def _retained_since() -> dict[str, datetime]:
-    """Since when policy keeps the sets of each class; empty without a policy."""
-    try:
-        ages = wiring.policy().backup.keep.ages
-    except GroundcrewError:
-        return {}
-    # A day less, since lifecycle rules run once a day and at their own time.
-    return {klass: wiring.clock().now() - age + timedelta(days=1) for klass, age in ages.items()}

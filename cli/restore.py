@@ -77,10 +77,10 @@ def restore(
     """
     with progress_bar(quiet=json_) as reporter:
         job = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
-        if not job.trusted:
+        if not job.catalogue.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
         result = restore_set(job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty)
-    trusted = bool(job.trusted)
+    trusted = bool(job.catalogue.trusted)
     if json_:
         print_answer(_result_json(result, dry_run, trusted), json_=True)
     elif dry_run:

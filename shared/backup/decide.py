@@ -198,6 +198,26 @@ def previous_slot(at: time, now: datetime) -> datetime:
     return today if today <= now else today - timedelta(days=1)
 
 
+def choose_receipts(plan: BackupPlan, receipts: Iterable[Receipt]) -> dict[int, Receipt]:
+    """Of several attempts at a part the one that counts, by the part's number.
+
+    The first to finish, but what the oplog's own part was dumped after, once that is there: documents of an
+    attempt that was read later are not covered by its oplog. An oplog whose attempts are gone does not count.
+    """
+    by_part: dict[int, list[Receipt]] = defaultdict(list)
+    for receipt in sorted(receipts, key=lambda r: (r.finished, r.blob)):
+        by_part[receipt.part].append(receipt)
+    chosen = {index: attempts[0] for index, attempts in by_part.items()}
+    last = len(plan.parts) - 1
+    if not plan.parts[last].pieces:
+        chosen.pop(last, None)
+        for oplog in by_part[last]:
+            covered = {r.part: r for attempts in by_part.values() for r in attempts if r.blob in oplog.after}
+            if covered.keys() == set(range(last)):
+                return {**covered, last: oplog}
+    return chosen
+
+
 def remaining_parts(plan: BackupPlan, receipts: Mapping[int, Receipt]) -> list[int]:
     """The numbers of the parts to dump next; the oplog's own part comes last, as it ends the set."""
     missing = [i for i in range(len(plan.parts)) if i not in receipts]

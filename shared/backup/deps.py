@@ -8,6 +8,8 @@ from datetime import time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from shared.backup.catalogue import SetCatalogue
+from shared.backup.seals import SealLog
 from shared.formats.agekeys import Recipient
 from shared.formats.manifest import Signer
 from shared.kernel.ports import Blobs, Clock, Queues
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from shared.policy import BackupPolicy
 
 JOB = "backup"
+QUEUE = "backup-parts"
 LEASE = timedelta(seconds=30)
 # Renewed with each part; the machine is not stopped while a set is on its way.
 _HOLD = timedelta(hours=6)
@@ -38,6 +41,7 @@ class BackupDeps:
     tool: str  # what writes the archives, `groundcrew <version>`
     zone: ZoneInfo  # in which weeks and months begin
     policy: BackupPolicy
+    trusted_signers: tuple[str, ...] = ()  # beside our own: keys of before a rotation
     threads: int = 2  # of zstd, beside the caller
     timeout: timedelta = timedelta(hours=20)  # a set that is not sealed by then has failed
     daily_at: time = time(1)  # UTC, when the timer fires
@@ -48,6 +52,21 @@ class BackupDeps:
     def runs(self) -> Runs:
         """The run records."""
         return Runs(self.state, self.clock)
+
+    @property
+    def own_signer(self) -> tuple[str, ...]:
+        """The public key of our signer alone: only what it signed is gone on with."""
+        return (self.signer.public_text(),)
+
+    @property
+    def seals(self) -> SealLog:
+        """The log of sealed sets."""
+        return SealLog(self.state, (*self.own_signer, *self.trusted_signers))
+
+    @property
+    def catalogue(self) -> SetCatalogue:
+        """What the sets in storage are worth."""
+        return SetCatalogue(self.backups, self.clock, self.seals.trusted, self.seals)
 
     def place_hold(self, set_id: str) -> None:
         """Keep the machine from being stopped while the set is being made."""

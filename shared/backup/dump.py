@@ -39,24 +39,38 @@ class DumpSettings:
     tool: str
 
 
+@dataclass(frozen=True, slots=True)
+class PartTask:
+    """Which part of which plan is dumped."""
+
+    plan: BackupPlan
+    plan_sha256: str  # of the plan's blob
+    index: int
+    after: tuple[str, ...] = ()  # for the oplog's own part: the blobs of the other parts, which are complete
+
+    @property
+    def part(self) -> PlannedPart:
+        """What it holds."""
+        return self.plan.parts[self.index]
+
+
 def dump_part(
     source: SourceDatabase,
     blobs: Blobs,
     clock: Clock,
     settings: DumpSettings,
-    plan: BackupPlan,
-    index: int,
+    task: PartTask,
     progress: Progress,
-) -> Receipt:
-    """Write the part under a name of its own and return its receipt, which the caller makes count.
+) -> tuple[Receipt, str]:
+    """Write the part under a name of its own; its receipt, for the caller to store, and the attempt's name.
 
     Raises Inconsistent when the dump lost its consistency (start a new set), Unavailable when trying
     again may help. What was staged is then forgotten; nothing of a failed attempt is ever listed.
     """
     started = clock.now()
-    part = plan.parts[index]
+    plan, part = task.plan, task.part
     attempt = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    blob = part_name(index, attempt, envelope.SUFFIX)
+    blob = part_name(task.index, attempt, envelope.SUFFIX)
     start = Timestamp.parse(plan.oplog_start)
     check_oplog_window(source, start)
     upload = blobs.upload(set_folder(plan.klass, plan.set) + blob)
@@ -71,23 +85,28 @@ def dump_part(
         oplog = dumper.dump_oplog(start) if part.oplog else None
         writer.finish()
         digest = part_writer.finish()
-        upload.commit()
+        committed = upload.commit()
     except BaseException:
         upload.abort()
         raise
-    return Receipt(
-        FORMAT,
-        plan.set,
-        index,
-        blob,
-        digest.stored_bytes,
-        digest.plain_bytes,
-        digest.sha256,
-        counts,
-        oplog,
-        started,
-        clock.now(),
+    receipt = Receipt(
+        format=FORMAT,
+        set=plan.set,
+        klass=plan.klass,
+        part=task.index,
+        plan_sha256=task.plan_sha256,
+        blob=blob,
+        etag=committed.etag,
+        stored_bytes=digest.stored_bytes,
+        plain_bytes=digest.plain_bytes,
+        sha256=digest.sha256,
+        counts=counts,
+        oplog=oplog,
+        after=task.after,
+        started=started,
+        finished=clock.now(),
     )
+    return receipt, attempt
 
 
 def check_oplog_window(source: SourceDatabase, start: Timestamp) -> None:

@@ -8,42 +8,26 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from shared.backup import sets
-from shared.backup.decide import (
-    check_selection,
-    choose_class,
-    count_pieces,
-    decide_nightly,
-    plan_parts,
-    remaining_parts,
-    select_namespaces,
-)
-from shared.backup.deps import JOB, LEASE, BackupDeps
-from shared.backup.dump import DumpSettings, dump_part
-from shared.backup.seal import ended_state, fail_set, seal_set
-from shared.formats.backupset import (
-    FORMAT,
-    BackupPlan,
-    BackupSource,
-    Receipt,
-    encode_record,
-    receipt_name,
-    set_folder,
-)
+from shared.backup.begin import OpenSet, begin_set, read_open_set, resume_set
+from shared.backup.catalogue import MANUAL, CatalogueEntry, SetState
+from shared.backup.decide import choose_class, decide_nightly, remaining_parts
+from shared.backup.deps import JOB, LEASE, QUEUE, BackupDeps
+from shared.backup.dump import DumpSettings, PartTask, dump_part
+from shared.backup.seal import end_of, fail_set, seal_set
+from shared.formats.backupset import BackupPlan, receipt_name, set_folder
 from shared.kernel.durations import format_duration
-from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, Locked, Unavailable
-from shared.mongodb.metadata import encode_metadata
+from shared.kernel.errors import Corrupt, GroundcrewError, Inconsistent, Locked, Unavailable
 
 log = logging.getLogger(__name__)
 
-QUEUE = "backup-parts"
-MANUAL = "manual"  # the class of sets that people ask for
 GRACE = timedelta(hours=1)  # what catch_up leaves to the timer
 _REQUEUE_DELAY = timedelta(seconds=45)  # longer than the lease of one that died
 _RETRY = "retry: "
+_HORIZON = timedelta(days=32)  # the sets of a calendar month, which is what a class is chosen by
 
 
 def run_nightly(deps: BackupDeps, *, grace: timedelta = timedelta()) -> str:
@@ -53,24 +37,54 @@ def run_nightly(deps: BackupDeps, *, grace: timedelta = timedelta()) -> str:
     While the machine is off on purpose, nothing is done: power wakes it, or skips the night, as policy says.
     """
     with deps.state.lease("locks/backup", duration=LEASE):
-        known = sets.list_sets(deps.backups)
         now = deps.clock.now()
+        entries = _list_own(deps, now)
         # A set with messages in the queue is being worked on; without any its messages were lost.
         idle = deps.queues.length(QUEUE) == 0
         oldest = now - 3 * deps.timeout  # an older one is what retention has left of a sealed set
-        unfinished = [s for s in known if s.state == "open" and idle and s.created > oldest]
-        facts = [(s.folder, s.created, s.state) for s in known if s.klass != MANUAL]
-        decision = decide_nightly(facts, now, at=deps.daily_at, grace=grace, timeout=deps.timeout)
+        unfinished = [
+            e.info for e in entries if e.state is SetState.OPEN and idle and e.info.created > oldest
+        ]
+        decision = decide_nightly(
+            [_nightly_fact(e) for e in entries if e.info.klass != MANUAL],
+            now,
+            at=deps.daily_at,
+            grace=grace,
+            timeout=deps.timeout,
+        )
         log.info("backup.nightly_decided", extra={"due": decision.due, "reason": decision.reason})
         if (decision.due or unfinished) and (offline := deps.offline_reason()):
             return f"skipped: {offline}"
-        done = [_resume_or_fail(deps, s, now) for s in unfinished]
+        done = [_resume_or_fail(deps, info, now) for info in unfinished]
         if decision.due:
-            others = [(s.klass, s.created) for s in known if s.state != "failed"]
-            klass = choose_class(others, now, deps.zone)
+            klass = choose_class(_class_facts(entries), now, deps.zone)
             plan = begin_set(deps, klass, reason=f"schedule: {decision.reason}")
             done.append(f"began {set_folder(plan.klass, plan.set)} in {len(plan.parts)} parts")
         return "; ".join(done) or f"nothing to do: {decision.reason}"
+
+
+def _list_own(deps: BackupDeps, now: datetime) -> list[CatalogueEntry]:
+    """The sets of the last month that are ours; others take part in nothing, and are logged."""
+    own: list[CatalogueEntry] = []
+    for entry in deps.catalogue.entries(since=now - _HORIZON):
+        if entry.state in (SetState.FOREIGN, SetState.MISDATED):
+            extra = {"set": entry.info.folder, "state": str(entry.state), "problem": entry.problem}
+            log.warning("backup.set_ignored", extra=extra)
+        else:
+            own.append(entry)
+    return own
+
+
+def _nightly_fact(entry: CatalogueEntry) -> tuple[str, datetime, str]:
+    """The set as `decide_nightly` wants it: one that was damaged is no backup, like one that failed."""
+    state = SetState.FAILED if entry.state is SetState.DAMAGED else entry.state
+    return entry.info.folder, entry.info.created, str(state)
+
+
+def _class_facts(entries: Sequence[CatalogueEntry]) -> list[tuple[str, datetime]]:
+    """The (class, creation) of the sets that are, or may become, backups."""
+    counting = (SetState.SEALED, SetState.OPEN)
+    return [(e.info.klass, e.info.created) for e in entries if e.state in counting]
 
 
 def run_overdue(deps: BackupDeps) -> str:
@@ -95,102 +109,43 @@ def _resume_or_fail(deps: BackupDeps, info: sets.SetInfo, now: datetime) -> str:
     return f"{info.folder} failed: {late}"
 
 
-def plan_set(deps: BackupDeps, klass: str = MANUAL, reason: str = "") -> BackupPlan:
-    """What a set made now would hold, read from the database's catalogue. Changes nothing."""
-    source = deps.connect()
-    # Before the catalogue is read: what is created from here on is in the oplog.
-    start = min(filter(None, (source.find_oldest_open_transaction(), source.read_oplog_window()[1])))
-    included, excluded = select_namespaces(source.list_namespaces(), deps.policy)
-    check_selection(included, deps.policy)
-    size = deps.policy.part_target
-    pieces = {n.name: count_pieces(n, size) for n in included}
-    cuts = {n.name: source.sample_split_points(n, pieces[n.name]) for n in included if pieces[n.name] > 1}
-    now = deps.clock.now()
-    return BackupPlan(
-        format=FORMAT,
-        set=sets.format_set_id(now),
-        klass=klass,
-        created=now,
-        reason=reason,
-        source=BackupSource(source.list_hosts(), source.read_server_version()),
-        oplog_start=str(start),
-        recipients=tuple(deps.recipients),
-        level=deps.policy.zstd_level,
-        excluded=tuple(e.name for e in excluded),
-        parts=plan_parts(included, cuts, {n.name: encode_metadata(n) for n in included}, part_bytes=size),
-    )
-
-
-def begin_set(deps: BackupDeps, klass: str, *, reason: str) -> BackupPlan:
-    """Plan a set and put its parts on the queue. Raises what the database or the storage refuses with."""
-    try:
-        plan = _write_plan(deps, plan_set(deps, klass, reason))
-    except GroundcrewError as error:
-        run = sets.format_set_id(deps.clock.now())
-        deps.runs.end(JOB, run, "failed", f"could not begin a {klass} set", str(error))
-        log.exception("backup.begin_failed", extra={"class": klass, "run": run, "reason": reason})
-        raise
-    where = set_folder(klass, plan.set)
-    size = sum(part.data_bytes for part in plan.parts)
-    deps.runs.begin(JOB, plan.set, reason, total=size, unit="bytes")
-    log.info("backup.planned", extra={"set": where, "parts": len(plan.parts)})
-    resume_set(deps, where)
-    return plan
-
-
-def _write_plan(deps: BackupDeps, plan: BackupPlan) -> BackupPlan:
-    """Two sets of one class begun in the same second: the later one takes the next second's id."""
-    while True:
-        try:
-            deps.backups.create(set_folder(plan.klass, plan.set) + sets.PLAN, encode_record(plan))
-        except AlreadyExists:
-            plan = replace(plan, set=sets.next_set_id(plan.set))
-        else:
-            return plan
-
-
-def resume_set(deps: BackupDeps, where: str) -> str:
-    """Queue the parts that have no receipt; seal the set if all have one."""
-    plan = sets.read_plan(deps.backups, where)
-    receipts = sets.read_receipts(deps.backups, plan)
-    remaining = remaining_parts(plan, receipts)
-    deps.place_hold(plan.set)
-    for index in remaining:
-        deps.queues.send(QUEUE, json.dumps({"set": where, "part": index}))
-    if not remaining:
-        return seal_set(deps, plan, receipts)
-    return f"queued {len(remaining)} of {len(plan.parts)} parts of {where}"
-
-
 def run_part(deps: BackupDeps, where: str, index: int) -> str:
     """Dump the part that a queue message names; returns what was done, in a sentence.
 
     A permanent error fails the set, on the record, and begins a new one if that may help; any other error
-    is raised, so that the queue delivers the message again.
+    is raised, so that the queue delivers the message again. Raises Corrupt, NotFound or Refused for a message
+    about what is no part of a set of ours.
     """
-    plan = sets.read_plan(deps.backups, where)
-    if state := ended_state(deps, plan):
-        return f"nothing to do: {where} is {state}"
-    deps.place_hold(plan.set)
+    klass, set_id = sets.parse_folder(where)
+    plan = sets.read_plan(deps.backups, where, deps.own_signer).record
+    if type(index) is not int or not 0 <= index < len(plan.parts):
+        raise Corrupt(f"{where} has no such part", value=repr(index)[:40])
     try:
-        return _dump_once(deps, plan, where, index)
+        if end := end_of(deps, deps.catalogue.examine(sets.read_info(deps.backups, klass, set_id))):
+            return f"nothing to do: {where} is {end}"
+        deps.place_hold(set_id)
+        return _dump_once(deps, where, index)
     except GroundcrewError as error:
         if not error.permanent:
             raise
         return _fail_and_retry(deps, plan, where, error)
 
 
-def _dump_once(deps: BackupDeps, plan: BackupPlan, where: str, index: int) -> str:
-    receipts = sets.read_receipts(deps.backups, plan)
-    if index not in receipts:
+def _dump_once(deps: BackupDeps, where: str, index: int) -> str:
+    open_set = read_open_set(deps, where)
+    if index not in open_set.receipts:
+        remaining = remaining_parts(open_set.plan.record, open_set.receipts)
+        if index not in remaining:
+            # The oplog ends the set: what is read after it would not be covered. It is queued when it is due.
+            return f"part {index} of {where} waits for {len(remaining)} others"
         try:
             with deps.state.lease(f"locks/{where}{index}", duration=LEASE):
-                receipt = _dump_and_receipt(deps, plan, where, index)
+                _dump_and_receipt(deps, open_set, index)
         except Locked:
             deps.queues.send(QUEUE, json.dumps({"set": where, "part": index}), delay=_REQUEUE_DELAY)
             return f"requeued part {index} of {where}: another worker holds its lease"
-        receipts = sets.read_receipts(deps.backups, plan) | {index: receipt}
-    return _continue_set(deps, plan, where, receipts)
+        open_set = read_open_set(deps, where)
+    return _continue_set(deps, open_set)
 
 
 def _fail_and_retry(deps: BackupDeps, plan: BackupPlan, where: str, error: GroundcrewError) -> str:
@@ -203,11 +158,14 @@ def _fail_and_retry(deps: BackupDeps, plan: BackupPlan, where: str, error: Groun
     return f"{where} failed: {error}"
 
 
-def _dump_and_receipt(deps: BackupDeps, plan: BackupPlan, where: str, index: int) -> Receipt:
-    """Dump the part; the first receipt wins, whoever wrote it."""
+def _dump_and_receipt(deps: BackupDeps, open_set: OpenSet, index: int) -> None:
+    """Dump the part and store its receipt, under a name that only this attempt knows."""
+    plan, where = open_set.plan.record, open_set.where
     if set(plan.recipients) != set(deps.recipients):
         raise Inconsistent("the recipients were changed since the set was planned")
     settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool)
+    after = tuple(r.blob for r in open_set.receipts.values()) if not plan.parts[index].pieces else ()
+    task = PartTask(plan, open_set.plan.sha256, index, after)
     progress = deps.runs.begin(
         JOB,
         f"{plan.set}.part-{index:04d}",
@@ -216,11 +174,8 @@ def _dump_and_receipt(deps: BackupDeps, plan: BackupPlan, where: str, index: int
         unit="bytes",
     )
     try:
-        receipt = dump_part(deps.connect(), deps.backups, deps.clock, settings, plan, index, progress)
-        deps.backups.create(where + receipt_name(index), encode_record(receipt))
-    except AlreadyExists:
-        progress.finish("skipped", f"another attempt at part {index} finished first")
-        return sets.read_receipts(deps.backups, plan)[index]
+        receipt, attempt = dump_part(deps.connect(), deps.backups, deps.clock, settings, task, progress)
+        deps.backups.create(where + receipt_name(index, attempt), deps.signer.sign(receipt))
     except Exception as error:
         # Whatever it was, the record must not go on saying that the part is being dumped.
         progress.finish("failed", f"dump of part {index} failed", str(error) or type(error).__name__)
@@ -228,14 +183,14 @@ def _dump_and_receipt(deps: BackupDeps, plan: BackupPlan, where: str, index: int
         raise
     progress.finish("done", f"dumped part {index}", stored_bytes=receipt.stored_bytes)
     log.info("backup.part_done", extra={"set": where, "part": index, "stored_bytes": receipt.stored_bytes})
-    return receipt
 
 
-def _continue_set(deps: BackupDeps, plan: BackupPlan, where: str, receipts: dict[int, Receipt]) -> str:
+def _continue_set(deps: BackupDeps, open_set: OpenSet) -> str:
     """After a part: seal the set, or queue the oplog's part if it is the only one that remains."""
-    remaining = remaining_parts(plan, receipts)
+    plan, where = open_set.plan.record, open_set.where
+    remaining = remaining_parts(plan, open_set.receipts)
     if not remaining:
-        return seal_set(deps, plan, receipts)
+        return seal_set(deps, plan, open_set.receipts)
     if not plan.parts[remaining[0]].pieces:
         deps.queues.send(QUEUE, json.dumps({"set": where, "part": remaining[0]}))
         return f"all collections of {where} are dumped; queued its oplog"

@@ -2,93 +2,143 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import secrets
 from collections.abc import Mapping
 
 from shared.backup import sets
+from shared.backup.catalogue import CatalogueEntry, SetState
 from shared.backup.decide import build_manifest
 from shared.backup.deps import JOB, LEASE, BackupDeps
-from shared.formats.backupset import BackupPlan, ChainLink, Manifest, Receipt, set_folder
+from shared.backup.seals import link_to
+from shared.formats.backupset import FORMAT, BackupPlan, ChainLink, Receipt, SetFailure, set_folder
+from shared.formats.manifest import VerifiedManifest
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, NotFound
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
 
-def ended_state(deps: BackupDeps, plan: BackupPlan) -> str:
-    """`sealed` or `failed` if the set has ended, which is then on the record too; else empty."""
-    where = set_folder(plan.klass, plan.set)
-    if next(iter(deps.backups.list(where + sets.MANIFEST)), None):
-        _record_sealed(deps, plan)
-        return "sealed"
-    if next(iter(deps.backups.list(where + sets.FAILED)), None):
-        deps.release_hold(plan.set)
-        return "failed"
-    return ""
+def end_of(deps: BackupDeps, entry: CatalogueEntry) -> str:
+    """`sealed`, `failed` or another end of the set, which is then on record; empty if it is being made.
+
+    Raises Inconsistent for a set that can no longer be sealed.
+    """
+    info = entry.info
+    match entry.state:
+        case SetState.OPEN:
+            return ""
+        case SetState.SEALED if entry.verified is not None:
+            _record_sealed(deps, entry.verified)
+        case SetState.DAMAGED if deps.seals.find(info.klass, info.id) is None:
+            # Somebody else's manifest.json keeps ours from being created, and nothing is overwritten.
+            raise Inconsistent(f"{info.folder} cannot be sealed", value=entry.problem)
+        case _:
+            log.error("backup.set_unusable", extra={"set": info.folder, "state": entry.state})
+    deps.release_hold(info.id)
+    return str(entry.state)
 
 
 def seal_set(deps: BackupDeps, plan: BackupPlan, receipts: Mapping[int, Receipt]) -> str:
-    """Write the signed manifest, which makes the set a backup. Raises Inconsistent if a part is not there."""
+    """Write the signed manifest, which makes the set a backup; returns what was done, in a sentence.
+
+    Raises Inconsistent if a part is not stored as it was written, or if the manifest's name is taken.
+    """
     where = set_folder(plan.klass, plan.set)
     with deps.state.lease("locks/chain", duration=LEASE) as lease:
-        head = sets.chain_head(deps.backups, (), exclude=plan.set)
-        link = ChainLink(head.manifest.set, head.manifest.klass, head.sha256) if head else None
-        manifest = build_manifest(plan, receipts, tool=deps.tool, previous=link)
-        _check_parts(deps, where, manifest)
+        manifest = build_manifest(plan, receipts, tool=deps.tool, previous=_chain_head(deps, plan))
+        _check_parts(deps, where, receipts)
         lease.check()
         try:
             deps.backups.create(where + sets.MANIFEST, deps.signer.sign(manifest))
         except AlreadyExists:
             log.info("backup.already_sealed", extra={"set": where})
-    return _record_sealed(deps, plan)
+    return _record_sealed(deps, _read_sealed(deps, plan))
 
 
-def _check_parts(deps: BackupDeps, where: str, manifest: Manifest) -> None:
-    """A receipt says what was written; what counts is what is stored now. Raises Inconsistent."""
-    stored = {blob.name: blob.stored_bytes for blob in deps.backups.list(where)}
-    for part in manifest.parts:
-        if stored.get(where + part.blob) != part.stored_bytes:
+def _chain_head(deps: BackupDeps, plan: BackupPlan) -> ChainLink | None:
+    """The set that the next manifest names as the one before it.
+
+    By the seal log, which whoever deletes sets cannot turn back. While it is empty, the newest good set.
+    """
+    head = deps.seals.head()
+    if head is not None and (head.klass, head.set) != (plan.klass, plan.set):
+        return link_to(head)
+    if head is not None:
+        return head.previous
+    good = deps.catalogue.newest_good()
+    if good is None or good.verified is None or good.info.id == plan.set:
+        return None
+    return ChainLink(good.info.id, good.info.klass, good.verified.sha256)
+
+
+def _check_parts(deps: BackupDeps, where: str, receipts: Mapping[int, Receipt]) -> None:
+    """A receipt says what was written; what counts is what is stored now. Raises Inconsistent.
+
+    The storage gives a blob another ETag with each write, so one that was replaced, even by bytes of the same
+    number, is noticed without reading it again.
+    """
+    stored = {blob.name: blob for blob in deps.backups.list(where)}
+    for receipt in receipts.values():
+        blob = stored.get(where + receipt.blob)
+        if blob is None or (blob.stored_bytes, blob.etag) != (receipt.stored_bytes, receipt.etag):
             raise Inconsistent(
-                f"{where + part.blob} is not stored as it was written",
-                value=f"{stored.get(where + part.blob, 'no')} bytes instead of {part.stored_bytes}",
+                f"{where + receipt.blob} is not stored as it was written",
+                value="it is missing" if blob is None else f"{blob.stored_bytes} bytes, written anew",
+                hint="See who can write to the container, and docs/threat-model.md.",
             )
 
 
-def _record_sealed(deps: BackupDeps, plan: BackupPlan) -> str:
-    """Record the end of a sealed set once, even if the worker that sealed it died before it could."""
-    where = set_folder(plan.klass, plan.set)
-    deps.release_hold(plan.set)
+def _read_sealed(deps: BackupDeps, plan: BackupPlan) -> VerifiedManifest:
+    """The manifest that was created, by this or another worker of ours. Raises Inconsistent for any other."""
+    info = sets.read_info(deps.backups, plan.klass, plan.set)
     try:
-        run = deps.runs.load(JOB, plan.set)
+        return sets.read_manifest(deps.backups, info, deps.own_signer)
+    except GroundcrewError as error:
+        if not error.permanent:
+            raise
+        raise Inconsistent(f"{info.folder} cannot be sealed", value=error.message) from error
+
+
+def _record_sealed(deps: BackupDeps, verified: VerifiedManifest) -> str:
+    """Record the end of a sealed set once, even if the worker that sealed it died before it could."""
+    manifest = verified.manifest
+    where = set_folder(manifest.klass, manifest.set)
+    deps.release_hold(manifest.set)
+    deps.seals.append(verified, deps.signer)
+    try:
+        run = deps.runs.load(JOB, manifest.set)
         if run.state == "done":
             return run.summary
     except NotFound:
         log.warning("backup.run_record_missing", extra={"set": where})
-    info = sets.find_set(deps.backups, f"{plan.klass}/{plan.set}")
-    manifest = sets.read_manifest(deps.backups, info, ()).manifest
     documents = sum(n.documents for n in manifest.namespaces)
     stored_bytes = sum(p.stored_bytes for p in manifest.parts)
-    summary = (
-        f"sealed {where}: {documents} documents, {len(manifest.namespaces)} namespaces, {stored_bytes} bytes"
+    count = len(manifest.namespaces)
+    summary = f"sealed {where}: {documents} documents, {count} namespaces, {stored_bytes} bytes"
+    outcome = f"sealed sha256:{verified.sha256}"
+    AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.seal", where, outcome)
+    deps.runs.end(JOB, manifest.set, "done", summary, stored_bytes=stored_bytes, documents=documents)
+    # The head of the chain leaves the storage account with the log, where nobody can turn it back.
+    log.info(
+        "backup.sealed",
+        extra={"set": where, "documents": documents, "stored_bytes": stored_bytes, "sha256": verified.sha256},
     )
-    AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.seal", where, "sealed")
-    deps.runs.end(JOB, plan.set, "done", summary, stored_bytes=stored_bytes, documents=documents)
-    log.info("backup.sealed", extra={"set": where, "documents": documents, "stored_bytes": stored_bytes})
     return summary
 
 
 def fail_set(deps: BackupDeps, klass: str, set_id: str, error: GroundcrewError) -> bool:
-    """Mark the set as failed for good, with the reason; False if it was marked before.
-
-    Needs no plan, since that may be what is unreadable.
-    """
+    """Mark the set as failed for good, with the reason; False if it was marked before."""
     where = set_folder(klass, set_id)
-    record = json.dumps({"at": deps.clock.now().isoformat(), "error": str(error)})
+    record = deps.signer.sign(SetFailure(FORMAT, set_id, klass, deps.clock.now(), str(error)))
     try:
-        deps.backups.create(where + sets.FAILED, record.encode())
+        deps.backups.create(where + sets.FAILED, record)
     except AlreadyExists:
-        return False
+        info = sets.read_info(deps.backups, klass, set_id)
+        if sets.read_failure(deps.backups, info, deps.own_signer) is not None:
+            return False
+        # Somebody else took the name; it must not keep our reason from being on record.
+        deps.backups.create(f"{where}failed.{secrets.token_hex(4)}.json", record)
     finally:
         deps.release_hold(set_id)
     deps.runs.end(JOB, set_id, "failed", f"{where} failed", str(error))

@@ -1,26 +1,35 @@
-"""Backup sets in the container `backups`: listing, finding, reading and checking them."""
+"""Backup sets as blobs in the container `backups`: listing them by name, reading and verifying their records.
+
+Whoever can write to the container can put anything there. So nothing here says that a set is a backup because
+of a name: `catalogue` does, by signatures, times and stored bytes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-from shared.formats.backupset import BackupPlan, Receipt, decode_record, receipt_name, set_folder
-from shared.formats.manifest import VerifiedManifest, verify_manifest
-from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
-from shared.kernel.ports import Blobs
+from shared.formats.backupset import CLASSES, SET_ID, BackupPlan, Receipt, SetFailure, set_folder
+from shared.formats.manifest import VerifiedManifest, VerifiedRecord, verify_manifest, verify_record
+from shared.kernel.errors import Corrupt, GroundcrewError, NotFound
+from shared.kernel.ports import BlobInfo, Blobs
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
-CLASSES = ("daily", "weekly", "monthly", "manual")
-_LINK_CANDIDATES = 10  # sets sealed within one second of each other are listed in any order
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
-_SET_BLOB = re.compile(rf"sets/({'|'.join(CLASSES)})/(\d{{8}}T\d{{6}}Z)/([^/]+)")
+_SET_BLOB = re.compile(rf"sets/({'|'.join(CLASSES)})/({SET_ID.pattern})/([^/]+)", re.ASCII)
+_RECEIPT = re.compile(r"part-(\d{4,})\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
+_FAILURE = re.compile(r"failed(\.[0-9a-f]+)?\.json", re.ASCII)
+# A manifest of 100,000 namespaces has 60 MiB. More is not ours, and must not fill a worker's memory.
+MAX_RECORD_BYTES = 128 << 20
 
 
 def format_set_id(now: datetime) -> str:
@@ -33,6 +42,19 @@ def parse_set_id(set_id: str) -> datetime:
     return datetime.strptime(set_id, _ID_FORMAT).replace(tzinfo=UTC)
 
 
+def next_set_id(set_id: str) -> str:
+    """The id of a second later."""
+    return format_set_id(parse_set_id(set_id) + timedelta(seconds=1))
+
+
+def parse_folder(where: object) -> tuple[str, str]:
+    """The class and the id that `sets/<class>/<id>/` names. Raises Corrupt for anything else."""
+    match = _SET_BLOB.fullmatch(f"{where}{PLAN}") if isinstance(where, str) else None
+    if match is None or not _is_id(match[2]):
+        raise Corrupt("not the folder of a backup set", value=repr(where)[:80])
+    return match[1], match[2]
+
+
 def _is_id(text: str) -> bool:
     try:
         parse_set_id(text)
@@ -41,20 +63,13 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def next_set_id(set_id: str) -> str:
-    """The id of a second later."""
-    return format_set_id(parse_set_id(set_id) + timedelta(seconds=1))
-
-
 @dataclass(frozen=True, slots=True)
 class SetInfo:
-    """A set as a listing of names shows it."""
+    """A set as a listing of names shows it. Says nothing about what it is worth."""
 
     klass: str
     id: str
-    files: frozenset[str]
-    stored_bytes: int
-    sealed_at: datetime | None  # when the manifest appeared
+    files: Mapping[str, BlobInfo]  # by their name below the folder
 
     @property
     def folder(self) -> str:
@@ -62,114 +77,129 @@ class SetInfo:
         return set_folder(self.klass, self.id)
 
     @property
+    def reference(self) -> str:
+        """`<class>/<id>`, as people name it."""
+        return f"{self.klass}/{self.id}"
+
+    @property
     def created(self) -> datetime:
         """When it was begun, from its id."""
         return parse_set_id(self.id)
 
     @property
-    def state(self) -> str:
-        """`sealed`, `failed` or `open`. Only a sealed set is a backup."""
-        if MANIFEST in self.files:
-            return "sealed"
-        return "failed" if FAILED in self.files else "open"
+    def stored_bytes(self) -> int:
+        """Of all its files."""
+        return sum(blob.stored_bytes for blob in self.files.values())
+
+    @property
+    def receipts(self) -> list[tuple[int, str]]:
+        """The part's number and the name of each file that is named like a receipt, in the order of names."""
+        matches = [match for name in sorted(self.files) if (match := _RECEIPT.fullmatch(name))]
+        return [(int(match[1]), match[0]) for match in matches]
+
+    @property
+    def failures(self) -> list[str]:
+        """The files that are named like the record of a failure."""
+        return [name for name in sorted(self.files) if _FAILURE.fullmatch(name)]
 
 
-def list_sets(blobs: Blobs) -> list[SetInfo]:
-    """All sets, oldest first; blobs that belong to none are ignored."""
-    by_set: dict[tuple[str, str], list[tuple[str, int, datetime]]] = {}
-    for blob in blobs.list("sets/"):
+def list_sets(blobs: Blobs, prefix: str = "sets/") -> list[SetInfo]:
+    """All folders named like a set, oldest first; other blobs are ignored."""
+    by_set: dict[tuple[str, str], dict[str, BlobInfo]] = {}
+    for blob in blobs.list(prefix):
         match = _SET_BLOB.fullmatch(blob.name)
         if match and _is_id(match[2]):
             klass, set_id, file = match.groups()
-            by_set.setdefault((set_id, klass), []).append((file, blob.stored_bytes, blob.last_modified))
-    return [
-        SetInfo(
-            klass,
-            set_id,
-            frozenset(name for name, _, _ in files),
-            sum(size for _, size, _ in files),
-            next((at for name, _, at in files if name == MANIFEST), None),
-        )
-        for (set_id, klass), files in sorted(by_set.items())
-    ]
+            by_set.setdefault((set_id, klass), {})[file] = blob
+    return [SetInfo(klass, set_id, files) for (set_id, klass), files in sorted(by_set.items())]
 
 
-def find_set(blobs: Blobs, reference: str) -> SetInfo:
-    """The set named by its id, by `class/id`, or by `latest` (the newest sealed one).
+def read_info(blobs: Blobs, klass: str, set_id: str) -> SetInfo:
+    """One set; without any files if there is none."""
+    found = list_sets(blobs, set_folder(klass, set_id))
+    return found[0] if found else SetInfo(klass, set_id, {})
 
-    Raises NotFound, with the newest ids as a hint, or UsageError for a reference that matches several.
+
+def read_plan(blobs: Blobs, where: str, trusted: Sequence[str]) -> VerifiedRecord[BackupPlan]:
+    """`plan.json` of the set in the folder `where`. Raises NotFound, Corrupt, Refused for another's."""
+    klass, set_id = parse_folder(where)
+    verified = _read_record(blobs, BackupPlan, where + PLAN, trusted)
+    _require_same_set(where + PLAN, (verified.record.klass, verified.record.set), (klass, set_id))
+    return verified
+
+
+def read_receipts(
+    blobs: Blobs, info: SetInfo, plan: VerifiedRecord[BackupPlan], trusted: Sequence[str]
+) -> list[Receipt]:
+    """The receipts of this plan; `decide.choose_receipts` chooses among several for one part.
+
+    What is not signed by `trusted`, or belongs to another plan, is logged and ignored: it is not ours.
     """
-    sets = list_sets(blobs)
-    sealed = [s for s in sets if s.state == "sealed"]
-    if reference == "latest":
-        if not sealed:
-            raise NotFound("there is no backup", hint="Create one: groundcrew backups create")
-        return sealed[-1]
-    matching = [s for s in sets if reference.strip("/") in (s.id, f"{s.klass}/{s.id}", s.folder.strip("/"))]
-    if len(matching) > 1:
-        choices = ", ".join(f"{s.klass}/{s.id}" for s in matching)
-        raise UsageError(f"{reference} names several sets", value=choices, hint="Give class/id.")
-    if not matching:
-        hint = ", ".join(s.id for s in sealed[-3:]) or "none"
-        raise NotFound("no such backup set", value=reference, hint=f"The newest are: {hint}.")
-    return matching[0]
-
-
-def read_plan(blobs: Blobs, where: str) -> BackupPlan:
-    """`plan.json` of the set in the folder `where`."""
-    name = where + PLAN
-    return decode_record(BackupPlan, blobs.read(name)[0], name=name)
-
-
-def read_receipts(blobs: Blobs, plan: BackupPlan) -> dict[int, Receipt]:
-    """The receipts that exist, by the number of their part. Raises Corrupt."""
-    where = set_folder(plan.klass, plan.set)
-    receipts: dict[int, Receipt] = {}
-    for index in range(len(plan.parts)):
-        name = where + receipt_name(index)
+    receipts: list[Receipt] = []
+    for index, file in info.receipts:
+        name = info.folder + file
         try:
-            receipts[index] = decode_record(Receipt, blobs.read(name)[0], name=name)
-        except NotFound:
+            receipt = _read_record(blobs, Receipt, name, trusted).record
+        except GroundcrewError as error:
+            if not error.permanent:
+                raise
+            log.warning("backup.receipt_ignored", extra={"blob": name, "error": str(error)})
             continue
+        if (receipt.plan_sha256, receipt.part) != (plan.sha256, index) or index >= len(plan.record.parts):
+            log.warning("backup.receipt_ignored", extra={"blob": name, "error": "of another plan or part"})
+            continue
+        receipts.append(receipt)
     return receipts
 
 
 def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> VerifiedManifest:
-    """The manifest of a sealed set, its signature checked, and that it belongs to this folder.
+    """The manifest of a sealed set, its signature verified, and that it belongs to this folder.
 
-    Raises NotFound for a set that was never sealed, Corrupt, Refused.
+    Raises NotFound for a set that was never sealed, Corrupt, Refused for an unknown signer.
     """
     name = info.folder + MANIFEST
-    if info.state != "sealed":
+    if MANIFEST not in info.files:
         raise NotFound(
             f"{info.folder} was never sealed: it is not a backup",
-            value=info.state,
             hint="`groundcrew backups list` shows the sets that are.",
         )
-    checked = verify_manifest(blobs.read(name)[0], name=name, trusted=tuple(trusted))
-    if (checked.manifest.klass, checked.manifest.set) != (info.klass, info.id):
-        value = f"{checked.manifest.klass}/{checked.manifest.set}"
-        raise Corrupt(f"{name} is the manifest of another set", value=value)
-    return checked
+    verified = verify_manifest(_read_small(blobs, name), name=name, trusted=trusted)
+    _require_same_set(name, (verified.manifest.klass, verified.manifest.set), (info.klass, info.id))
+    return verified
 
 
-def chain_head(blobs: Blobs, trusted: Sequence[str], *, exclude: str) -> VerifiedManifest | None:
-    """The newest valid manifest that no other follows, to be named by the next one.
-
-    `exclude` is the id of the set being sealed. A damaged manifest is logged and skipped: it must not keep
-    tonight's set from being sealed.
-    """
-    sealed = [s for s in list_sets(blobs) if s.sealed_at is not None and s.id != exclude]
-    newest = sorted(sealed, key=lambda s: (str(s.sealed_at), s.id))[-_LINK_CANDIDATES:]
-    verified: list[VerifiedManifest] = []
-    for info in newest:
+def read_failure(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> SetFailure | None:
+    """Why the set was given up; None if it was not, or if only others say so."""
+    for file in info.failures:
         try:
-            verified.append(read_manifest(blobs, info, trusted))
-        except (Corrupt, Refused) as error:
-            log.exception("backup.manifest_invalid", extra={"set": info.folder, "error": str(error)})
-    followed = {(c.manifest.previous.klass, c.manifest.previous.set) for c in verified if c.manifest.previous}
-    ends = [c for c in verified if (c.manifest.klass, c.manifest.set) not in followed]
-    return ends[-1] if ends else None
+            failure = _read_record(blobs, SetFailure, info.folder + file, trusted).record
+            _require_same_set(info.folder + file, (failure.klass, failure.set), (info.klass, info.id))
+        except GroundcrewError as error:
+            if not error.permanent:
+                raise
+            log.warning("backup.failure_ignored", extra={"blob": info.folder + file, "error": str(error)})
+            continue
+        return failure
+    return None
+
+
+def _require_same_set(name: str, record: tuple[str, str], folder: tuple[str, str]) -> None:
+    if record != folder:
+        raise Corrupt(f"{name} belongs to another set", value="/".join(record))
+
+
+def _read_record(blobs: Blobs, kind: type[T], name: str, trusted: Sequence[str]) -> VerifiedRecord[T]:
+    return verify_record(kind, _read_small(blobs, name), name=name, trusted=trusted)
+
+
+def _read_small(blobs: Blobs, name: str) -> bytes:
+    """A record's bytes, in bounded memory. Raises Corrupt for what is too large to be one."""
+    data = bytearray()
+    for chunk in blobs.stream(name):
+        data += chunk
+        if len(data) > MAX_RECORD_BYTES:
+            raise Corrupt(f"{name} is too large for a record", value=f"more than {MAX_RECORD_BYTES} bytes")
+    return bytes(data)
 
 
 def stream_stored(blobs: Blobs, name: str, *, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:

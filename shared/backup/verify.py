@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from shared.backup.sets import list_sets, parse_set_id, read_manifest, stream_stored, stream_verified
+from shared.backup.catalogue import CatalogueEntry, SetCatalogue, SetState
+from shared.backup.sets import MANIFEST, parse_set_id, stream_stored, stream_verified
 from shared.formats import age
 from shared.formats.agekeys import Identity
 from shared.formats.archive import OPLOG
@@ -16,8 +18,11 @@ from shared.formats.backupset import Manifest, StoredPart, set_folder
 from shared.formats.documents import Tally, tally_documents
 from shared.formats.envelope import read_part
 from shared.formats.manifest import VerifiedManifest
-from shared.kernel.errors import Corrupt, GroundcrewError
+from shared.kernel.errors import Corrupt
 from shared.kernel.ports import Blobs, Reporter
+
+if TYPE_CHECKING:
+    from shared.policy import Retention
 
 _HEADER_BYTES = 64 * 1024
 
@@ -26,7 +31,7 @@ _HEADER_BYTES = 64 * 1024
 class SetProblem:
     """What is wrong with a set."""
 
-    folder: str
+    folder: str  # empty for one that is not stored
     problem: str
 
 
@@ -84,33 +89,38 @@ def verify_content(
 
 
 def verify_chain(
-    blobs: Blobs, trusted: Sequence[str], *, retained_since: Mapping[str, datetime] | None = None
+    catalogue: SetCatalogue, entries: Sequence[CatalogueEntry], retained_since: Mapping[str, datetime]
 ) -> list[SetProblem]:
-    """The problems of all sealed sets' signatures and links to the set before, oldest first.
+    """What is wrong with the sets as a whole: their signatures, their chain, and the seal log.
 
-    A link to a set that was changed is a problem, as are two sets that follow the same one, and a set that
-    is missing although it is younger than what policy keeps (`retained_since`: for each class the time
-    since which all sets must exist). A link to a set that may have expired is none.
+    `entries` are all sets, oldest first; `retained_since` says for each class since when policy keeps all.
+    A link to a set that was changed is a problem, as are two sets that follow the same one, a set that
+    is missing although policy keeps it, and one whose manifest is not signed by a trusted signer. A link to a
+    set that may have expired is none, nor is a folder without a manifest in which others put something.
     """
-    problems: dict[str, str] = {}
-    checked: dict[str, VerifiedManifest] = {}
-    sealed = [s for s in list_sets(blobs) if s.state == "sealed"]
-    for info in sealed:
-        try:
-            checked[info.folder] = read_manifest(blobs, info, trusted)
-        except GroundcrewError as error:
-            problems[info.folder] = str(error)
+    problems = [SetProblem(e.info.folder, e.problem) for e in entries if _is_problem(e, retained_since)]
+    good = {e.info.folder: e.verified for e in entries if e.verified is not None}
     followers: dict[str, str] = {}
-    for where, current in checked.items():
-        if problem := _link_problem(where, current, checked, followers, retained_since or {}):
-            problems[where] = problem
-    return [SetProblem(info.folder, problems[info.folder]) for info in sealed if info.folder in problems]
+    for where, verified in good.items():
+        if problem := _link_problem(where, verified, good, followers, retained_since):
+            problems.append(SetProblem(where, problem))
+    problems += [SetProblem("", problem) for problem in catalogue.missing(retained_since)]
+    return problems
+
+
+def _is_problem(entry: CatalogueEntry, retained_since: Mapping[str, datetime]) -> bool:
+    """Whether a set that is not good is one that should be."""
+    if MANIFEST in entry.info.files:
+        return entry.state not in (SetState.SEALED, SetState.FAILED)
+    # Of a set that expires the manifest may go first.
+    since = retained_since.get(entry.info.klass)
+    return entry.state is SetState.DAMAGED and (since is None or entry.info.created >= since)
 
 
 def _link_problem(
     where: str,
     current: VerifiedManifest,
-    checked: Mapping[str, VerifiedManifest],
+    good: Mapping[str, VerifiedManifest],
     followers: dict[str, str],
     retained_since: Mapping[str, datetime],
 ) -> str:
@@ -120,13 +130,21 @@ def _link_problem(
         return ""
     before = set_folder(previous.klass, previous.set)
     other = followers.setdefault(before, where)
-    if before in checked and checked[before].sha256 != previous.sha256:
+    if before in good and good[before].sha256 != previous.sha256:
         return f"the chain is broken: {before} is not the version that {where} follows"
     if other != where:
         return f"the chain is broken: {other} and {where} both follow {before}"
     since = retained_since.get(previous.klass)
-    if before not in checked and since is not None and parse_set_id(previous.set) >= since:
+    if before not in good and since is not None and parse_set_id(previous.set) >= since:
         return (
             f"the chain is broken: {where} follows {before}, which is missing although policy still keeps it"
         )
     return ""
+
+
+def retention_start(keep: Retention, now: datetime) -> dict[str, datetime]:
+    """For each class since when policy keeps all of its sets.
+
+    A day less, since lifecycle rules run once a day and at their own time.
+    """
+    return {klass: now - age + timedelta(days=1) for klass, age in keep.ages.items()}

@@ -1,15 +1,15 @@
 """The documents of a backup set: plan, receipts, manifest. JSON on the outside, frozen types within.
 
-`plan.json` says what shall be dumped, a receipt which attempt at a part won and what it holds, and the
-manifest, written last and only when every receipt is there, makes it a backup. Reading is strict: an
-unknown or missing field, or a wrong type, raises Corrupt naming the blob and the field.
+`plan.json` says what shall be dumped, a receipt what an attempt at a part stored, and the manifest, written
+last and only when every part has a receipt, makes it a backup. All are signed (see `manifest`). Reading is
+strict: an unknown or missing field, or a wrong type, raises Corrupt naming the blob and the field.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,13 @@ from typing import Any, TypeVar, cast, dataclass_transform
 from shared.kernel.errors import Corrupt
 
 FORMAT = 1
+
+CLASSES = ("daily", "weekly", "monthly", "manual")
+SET_ID = re.compile(r"\d{8}T\d{6}Z", re.ASCII)  # when it was begun, UTC
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", re.ASCII)
+_HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
+_OPTIME = re.compile(r"\d{1,10}\.\d{1,10}", re.ASCII)
 
 T = TypeVar("T")
 
@@ -28,6 +35,20 @@ def strict_record(cls: type[T]) -> type[T]:
     decorated = dataclass(frozen=True, slots=True)(cls)
     decorated.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
     return decorated
+
+
+def _require(pattern: re.Pattern[str], **values: str) -> None:
+    """Values that others compute with have their form: ValueError, which reading turns into Corrupt."""
+    for name, value in values.items():
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{name} is malformed: {value[:60]!r}")
+
+
+def _require_place(klass: str, set_id: str) -> None:
+    """A class and an id are parts of blob names: nothing else may get into those."""
+    if klass not in CLASSES:
+        raise ValueError(f"class is malformed: {klass[:60]!r}")
+    _require(SET_ID, set=set_id)
 
 
 @strict_record
@@ -59,6 +80,9 @@ class Piece:
         """`db.collection`."""
         return f"{self.db}.{self.collection}"
 
+    def __post_init__(self) -> None:
+        _require(_HEX, lower=self.lower, upper=self.upper)
+
 
 @strict_record
 class PlannedPart:
@@ -85,6 +109,10 @@ class BackupPlan:
     excluded: tuple[str, ...]
     parts: tuple[PlannedPart, ...]
 
+    def __post_init__(self) -> None:
+        _require_place(self.klass, self.set)
+        _require(_OPTIME, oplog_start=self.oplog_start)
+
 
 @strict_record
 class NamespaceCount:
@@ -101,6 +129,9 @@ class NamespaceCount:
         """`db.collection`."""
         return f"{self.db}.{self.collection}"
 
+    def __post_init__(self) -> None:
+        _require(_HASH, content_hash=self.content_hash)
+
 
 @strict_record
 class OplogSlice:
@@ -112,22 +143,38 @@ class OplogSlice:
     data_bytes: int
     content_hash: str
 
+    def __post_init__(self) -> None:
+        _require(_OPTIME, start=self.start, end=self.end)
+        _require(_HASH, content_hash=self.content_hash)
+
 
 @strict_record
 class Receipt:
-    """Which attempt at a part won, and what it is."""
+    """One complete attempt at a part: what was stored, and for which plan.
+
+    Signed, so that nobody but the writer can put a part into a set. `plan_sha256` binds it to the plan, and
+    so to the set's class, namespaces and recipients.
+    """
 
     format: int
     set: str
-    part: int
+    klass: str
+    part: int  # its number in the plan
+    plan_sha256: str  # of the blob of `plan.json`
     blob: str  # its name below the set's folder
+    etag: str  # of the blob as it was committed; any later write gives it another
     stored_bytes: int
-    plain_bytes: int
-    sha256: str
+    plain_bytes: int  # before compression and encryption
+    sha256: str  # of the stored bytes
     counts: tuple[NamespaceCount, ...]
-    oplog: OplogSlice | None
+    oplog: OplogSlice | None  # in the part that holds it
+    after: tuple[str, ...]  # of the oplog's own part: the blobs of all others, read before the oplog's end
     started: datetime
     finished: datetime
+
+    def __post_init__(self) -> None:
+        _require_place(self.klass, self.set)
+        _require(_FILE_NAME, blob=self.blob)
 
 
 @strict_record
@@ -139,6 +186,9 @@ class StoredPart:
     plain_bytes: int
     sha256: str
     namespaces: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(_FILE_NAME, blob=self.blob)
 
 
 @strict_record
@@ -159,6 +209,9 @@ class NamespaceEntry:
         """`db.collection`."""
         return f"{self.db}.{self.collection}"
 
+    def __post_init__(self) -> None:
+        _require(_HASH, content_hash=self.content_hash)
+
 
 @strict_record
 class ChainLink:
@@ -168,10 +221,13 @@ class ChainLink:
     klass: str
     sha256: str
 
+    def __post_init__(self) -> None:
+        _require_place(self.klass, self.set)
+
 
 @strict_record
 class Manifest:
-    """What a backup set holds. Its existence is what makes the set a backup."""
+    """What a backup set holds. A valid signature of a trusted signer is what makes the set a backup."""
 
     format: int
     set: str
@@ -187,6 +243,38 @@ class Manifest:
     parts: tuple[StoredPart, ...]
     namespaces: tuple[NamespaceEntry, ...]
     previous: ChainLink | None
+
+    def __post_init__(self) -> None:
+        _require_place(self.klass, self.set)
+
+
+@strict_record
+class SetFailure:
+    """Why a set was given up, in `failed.json`; signed."""
+
+    format: int
+    set: str
+    klass: str
+    at: datetime
+    error: str
+
+    def __post_init__(self) -> None:
+        _require_place(self.klass, self.set)
+
+
+@strict_record
+class SealRecord:
+    """That a set was sealed, kept apart from the sets themselves; signed."""
+
+    format: int
+    set: str
+    klass: str
+    sealed: datetime  # when its manifest was written
+    sha256: str  # of the manifest's blob
+    previous: ChainLink | None  # as in the manifest
+
+    def __post_init__(self) -> None:
+        _require_place(self.klass, self.set)
 
 
 def record_to_json(value: Any) -> dict[str, Any]:
@@ -257,11 +345,6 @@ def part_name(index: int, attempt: str, suffix: str) -> str:
     return f"part-{index:04d}.{attempt}{suffix}"
 
 
-def receipt_name(index: int) -> str:
-    """`part-0003.receipt.json`."""
-    return f"part-{index:04d}.receipt.json"
-
-
-def names_of(parts: Sequence[PlannedPart]) -> set[str]:
-    """All namespaces that a plan's parts hold."""
-    return {piece.name for part in parts for piece in part.pieces}
+def receipt_name(index: int, attempt: str) -> str:
+    """`part-0003.<attempt>.receipt.json`: nobody can take the name before the attempt is over."""
+    return f"part-{index:04d}.{attempt}.receipt.json"

@@ -1,6 +1,6 @@
-"""Signing and checking manifests: Ed25519 over the canonical JSON of everything but the signature.
+"""Signing and verifying what is written about a set: Ed25519 over the canonical JSON without the signature.
 
-One blob holds both, so that a manifest without its signature cannot exist. With stock tools:
+One blob holds both, so that a record without its signature cannot exist. With stock tools:
 `jq -cSj 'del(.signature)' manifest.json > m` and `openssl pkeyutl -verify -rawin -pubin -inkey signer.pem
 -in m -sigfile s`, where `s` is `jq -r .signature manifest.json | base64 -d`.
 """
@@ -12,7 +12,9 @@ import binascii
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,6 +23,8 @@ from shared.formats.backupset import Manifest, canonical_json, decode_record, re
 from shared.kernel.errors import Corrupt, Refused, UsageError
 
 _SECRET_PREFIX, _PUBLIC_PREFIX = "groundcrew-sign-secret-", "groundcrew-sign-"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,12 @@ class Signer:
         return cls(os.urandom(32))
 
     @classmethod
-    def parse(cls, secret_text: str) -> Signer:
+    def parse(cls, text: str) -> Signer:
         """Raises UsageError, without the secret."""
         try:
-            return cls(_decode_key(secret_text, _SECRET_PREFIX))
+            return cls(_decode_key(text, _SECRET_PREFIX))
         except ValueError as error:
-            hint = f"Expected {_SECRET_PREFIX}…, as `groundcrew keys generate` prints it."
+            hint = f"Expected {_SECRET_PREFIX}…, as `groundcrew keys generate --signing` writes it."
             raise UsageError("not a signing key", hint=hint) from error
 
     def secret_text(self) -> str:
@@ -52,28 +56,68 @@ class Signer:
         key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
         return _PUBLIC_PREFIX + base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")
 
-    def sign(self, manifest: Manifest) -> bytes:
-        """The manifest's blob."""
-        body = {**record_to_json(manifest), "signer": self.public_text()}
+    def sign(self, record: object) -> bytes:
+        """The blob of a plan, a receipt, a manifest or another record of `backupset`, with its signature."""
+        body = {**record_to_json(record), "signer": self.public_text()}
         signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(canonical_json(body))
         return canonical_json({**body, "signature": base64.b64encode(signature).decode()})
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedRecord(Generic[T]):
+    """A record whose signature is valid."""
+
+    record: T
+    signer: str  # the public key, as text
+    sha256: str  # of the whole blob, in hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedManifest:
-    """A manifest whose signature holds."""
+    """A manifest whose signature is valid."""
 
     manifest: Manifest
     signer: str
     sha256: str  # of the blob, for the chain
 
 
-def verify_manifest(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> VerifiedManifest:
-    """Parse a manifest and check its signature.
+def parse_signer(text: str) -> str:
+    """The public key, as it is compared with. Raises UsageError for what cannot be one."""
+    try:
+        _decode_key(text, _PUBLIC_PREFIX)
+    except ValueError as error:
+        hint = (
+            f"Expected {_PUBLIC_PREFIX}…, the public half that `groundcrew keys generate --signing` prints."
+        )
+        raise UsageError("not the public key of a signer", value=f"{text.strip()[:60]}", hint=hint) from error
+    return text.strip()
 
-    `trusted` are the signers to accept; empty accepts any, and then the caller must say that nobody
-    vouches for the signer. Raises Corrupt for a broken signature, Refused for an unknown signer.
+
+def verify_manifest(blob: bytes, *, name: str, trusted: Sequence[str]) -> VerifiedManifest:
+    """Parse a manifest and verify its signature; see `verify_record`."""
+    verified = verify_record(Manifest, blob, name=name, trusted=trusted)
+    return VerifiedManifest(verified.record, verified.signer, verified.sha256)
+
+
+def verify_record(kind: type[T], blob: bytes, *, name: str, trusted: Sequence[str]) -> VerifiedRecord[T]:
+    """Parse a signed record of `backupset` and verify its signature.
+
+    `trusted` are the signers to accept; empty accepts any, and then the caller must say that the signer is
+    unknown. A record of one kind never passes for another, since their fields differ and reading is strict.
+    Raises Corrupt for a broken signature, Refused for an unknown signer.
     """
+    fields, signer = _verify_signature(blob, name)
+    if trusted and signer not in trusted:
+        raise Refused(
+            f"{name} is signed by an unknown signer",
+            value=signer,
+            hint="If it is yours, add it to GROUNDCREW_TRUSTED_SIGNERS or give it with --signer.",
+        )
+    return VerifiedRecord(decode_record(kind, fields, name=name), signer, hashlib.sha256(blob).hexdigest())
+
+
+def _verify_signature(blob: bytes, name: str) -> tuple[dict[str, Any], str]:
+    """The signed fields and the signer's public key. Raises Corrupt."""
     try:
         fields = json.loads(blob)
         signature = base64.b64decode(fields.pop("signature"), validate=True)
@@ -81,28 +125,27 @@ def verify_manifest(blob: bytes, *, name: str, trusted: tuple[str, ...]) -> Veri
         key = Ed25519PublicKey.from_public_bytes(_decode_key(signer, _PUBLIC_PREFIX))
         key.verify(signature, canonical_json(fields))
     except InvalidSignature as error:
-        raise Corrupt(f"the signature of {name} does not hold", hint="The manifest was changed.") from error
+        raise Corrupt(
+            f"the signature of {name} is not valid", hint="It was changed after signing."
+        ) from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise Corrupt(f"{name} is not a signed manifest", value=error) from error
-    if trusted and signer not in trusted:
-        raise Refused(
-            f"{name} is signed by somebody else",
-            value=signer,
-            hint="Give that signer by --signer or GROUNDCREW_TRUSTED_SIGNERS if you know whose it is.",
-        )
+        raise Corrupt(f"{name} is not signed", value=_describe(error)) from error
     del fields["signer"]
-    return VerifiedManifest(
-        decode_record(Manifest, fields, name=name), signer, hashlib.sha256(blob).hexdigest()
-    )
+    return fields, signer
 
 
-def _decode_key(secret_text: str, prefix: str) -> bytes:
-    body = secret_text.strip()
+def _describe(error: Exception) -> str:
+    """What is wrong with a blob, without quoting all of what somebody wrote there."""
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def _decode_key(text: str, prefix: str) -> bytes:
+    body = text.strip()
     if not body.startswith(prefix):
         raise ValueError(f"does not begin with {prefix}")
     try:
         data = base64.b64decode(body.removeprefix(prefix) + "=", altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except (binascii.Error, UnicodeError) as error:
         raise ValueError("not Base64") from error
     if len(data) != 32:
         raise ValueError("not 32 bytes")

@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.backup.sets import list_sets
+from shared.backup.catalogue import SetCatalogue
 from shared.cloud.machines import MachineState, PowerState, PowerSwitch
 from shared.cloud.tags import has_tag
 from shared.kernel.errors import Corrupt, GroundcrewError
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _TAGS_VALID_FOR = timedelta(hours=1)
 _MIN_BACKUP_SPACING = timedelta(hours=12)
-MANUAL_CLASS = "manual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Inventory:
     clock: Clock
     policy: Policy
     day_off: DayOff
-    backups: Blobs | None = None
+    backups: SetCatalogue | None = None
     backup_at: time | None = None  # when the nightly backup is due, in UTC, if that is the same each day
 
     @property
@@ -165,13 +164,11 @@ class Inventory:
         if self.backups is None:
             return None
         try:
-            nightly = [info for info in list_sets(self.backups) if info.klass != MANUAL_CLASS]
+            nightly = self.backups.nightly_progress()
         except GroundcrewError as error:  # machines go on by their calendar
             log.warning("power.backups_unreadable", extra={"error": str(error)})
             return None
-        begun = max((info.created for info in nightly if info.state != "failed"), default=None)
-        newest_sealed = max((info.sealed_at for info in nightly if info.sealed_at), default=None)
-        return BackupNeed(next_backup_due(begun, self.backup_at, now), newest_sealed)
+        return BackupNeed(next_backup_due(nightly.begun, self.backup_at, now), nightly.sealed_at)
 
 
 def skipped_backup_due(observed: ObservedMachine, now: datetime) -> datetime | None:

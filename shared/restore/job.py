@@ -31,8 +31,13 @@ def restore_set(
     Raises Corrupt, Refused, NotFound or UsageError before a byte is written; afterwards differences are
     in the result, and only a failure of the outside systems raises.
     """
-    info = sets.find_set(deps.backups, reference)
-    checked = sets.read_manifest(deps.backups, info, deps.trusted)
+    entry = deps.catalogue.find(reference)
+    info = entry.info
+    checked = sets.read_manifest(deps.backups, info, deps.catalogue.trusted)
+    # What is left of a damaged set may be all there is: by its own name it is restored, never as `latest`.
+    problems = [f"{info.folder} is {entry.state}: {entry.problem}"] if entry.problem else []
+    for problem in deps.catalogue.newer_problems(entry) if reference == "latest" else problems:
+        deps.reporter.note(f"warning: {problem}")
     manifest = checked.manifest
     target = deps.target
     plan = plan_restore(

@@ -49,7 +49,7 @@ RECIPIENTS = Setting(
 )
 SIGNING_KEY = Setting(
     "GROUNDCREW_SIGNING_KEY",
-    "The key that signs manifests, from `groundcrew keys generate --signing`.",
+    "The key that signs plans, receipts and manifests, from `groundcrew keys generate --signing`.",
     "groundcrew-sign-secret-…",
     secret=True,
 )
@@ -62,7 +62,7 @@ RESTORE_URI = Setting(
 )
 TRUSTED = Setting(
     "GROUNDCREW_TRUSTED_SIGNERS",
-    "The signers whose manifests are accepted, separated by commas. Empty accepts any, and says so.",
+    "The signers whose manifests are accepted, separated by commas. Empty accepts any on a laptop.",
     "groundcrew-sign-…",
     default="",
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from shared.backup.sets import list_sets
+from shared.backup.catalogue import SetCatalogue, SetState
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Blobs, Clock
 from shared.records.holds import Holds
@@ -17,11 +17,11 @@ _RUNS_SHOWN = 3
 
 
 def build_status(
-    backups: Blobs, state: Blobs, clock: Clock, more: Mapping[str, Callable[[], Any]]
+    catalogue: Callable[[], SetCatalogue], state: Blobs, clock: Clock, more: Mapping[str, Callable[[], Any]]
 ) -> dict[str, Any]:
     """Every section by itself: one that fails says why, and hides no other."""
     sections: dict[str, Callable[[], Any]] = {
-        "backups": lambda: _report_backups(backups, clock),
+        "backups": lambda: _report_backups(catalogue(), clock),
         "runs": lambda: {job: _report_runs(Runs(state, clock), job) for job in JOBS},
         "holds": lambda: [asdict(hold) for hold in Holds(state, clock).in_force()],
         "cost": lambda: _read_cost_report(state),
@@ -37,18 +37,24 @@ def _run_section(section: Callable[[], Any]) -> Any:
         return {"error": str(error)}
 
 
-def _report_backups(backups: Blobs, clock: Clock) -> dict[str, Any]:
-    listed = list_sets(backups)
-    sealed = [s for s in listed if s.state == "sealed"]
-    newest = sealed[-1] if sealed else None
-    age = (clock.now() - newest.created).total_seconds() / 3600 if newest else None
+def _report_backups(catalogue: SetCatalogue, clock: Clock) -> dict[str, Any]:
+    folders: dict[str, list[str]] = {state: [] for state in SetState}
+    entries = catalogue.entries()
+    for entry in entries:
+        folders[entry.state].append(entry.info.folder)
+    sealed = [entry.info for entry in entries if entry.state is SetState.SEALED]
+    age = (clock.now() - sealed[-1].created).total_seconds() / 3600 if sealed else None
     return {
-        "newest": newest.folder if newest else None,
+        "newest": sealed[-1].folder if sealed else None,
         "age_hours": None if age is None else round(age, 1),
+        "problem": catalogue.head_problem(),
         "sealed": len(sealed),
-        "open": [s.folder for s in listed if s.state == "open"],
-        "failed": [s.folder for s in listed if s.state == "failed"][-_RUNS_SHOWN:],
-        "stored_bytes": sum(s.stored_bytes for s in sealed),
+        "open": folders[SetState.OPEN],
+        "failed": folders[SetState.FAILED][-_RUNS_SHOWN:],
+        "damaged": folders[SetState.DAMAGED],
+        "foreign": folders[SetState.FOREIGN],
+        "misdated": folders[SetState.MISDATED],
+        "stored_bytes": sum(info.stored_bytes for info in sealed),
     }
 
 

@@ -7,11 +7,13 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from shared.kernel.errors import UsageError
 from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, daily_time, environment, parse_setting, timer_schedule
 from shared.wiring import backups, clock, policy, queues, state, tool
 
 if TYPE_CHECKING:
+    from shared.backup.catalogue import SetCatalogue
     from shared.backup.deps import BackupDeps
     from shared.formats.agekeys import Recipient
 
@@ -41,12 +43,56 @@ def backup() -> BackupDeps:
         connect=connect,
         clock=clock(),
         tool=tool(),
+        trusted_signers=_trusted_signers(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
         daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
         offline_reason=_offline_reason if env.values.get(definitions.SUBSCRIPTION.name) else _never_offline,
         **values,
     )
+
+
+@cache
+def catalogue() -> SetCatalogue:
+    """The catalogue of sets, with our own signer and those that the settings trust.
+
+    Raises UsageError where no signer is known: a set that nobody vouches for is no backup.
+    """
+    from shared.backup.catalogue import SetCatalogue
+    from shared.backup.seals import SealLog
+
+    trusted = _trusted_signers()
+    if not trusted:
+        raise UsageError(
+            "no signer of backups is trusted",
+            hint=f"Set {definitions.SIGNING_KEY.name}, or {definitions.TRUSTED.name} on a laptop.",
+        )
+    return SetCatalogue(backups(), clock(), trusted, SealLog(state(), trusted))
+
+
+def catalogue_if_trusted() -> SetCatalogue | None:
+    """The catalogue, or None where no signer is known, so that nothing can be said of any set."""
+    return catalogue() if _trusted_signers() else None
+
+
+def configured_signers() -> tuple[str, ...]:
+    """The signers that the settings trust. Raises UsageError naming the setting for a malformed one."""
+    from shared.formats.manifest import parse_signer
+
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(map(parse_signer, text.split()))
+
+    return parse_setting(definitions.TRUSTED, parse, " ".join(environment().words(definitions.TRUSTED)))
+
+
+def _trusted_signers() -> tuple[str, ...]:
+    """Our own public key, if there is a signing key, and the settings' trusted signers. Raises UsageError."""
+    from shared.formats.manifest import Signer
+
+    if key := environment().values.get(definitions.SIGNING_KEY.name):
+        own = parse_setting(definitions.SIGNING_KEY, Signer.parse, key).public_text()
+        return (own, *configured_signers())
+    return configured_signers()
 
 
 def _recipients(text: str) -> dict[str, Recipient]:

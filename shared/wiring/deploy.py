@@ -175,18 +175,18 @@ def _read_database() -> DatabaseInfo:
 
 
 def _begin_backup(reason: str) -> str:
-    from shared.backup import job
+    from shared.backup.begin import begin_set
+    from shared.backup.catalogue import MANUAL
     from shared.wiring.backup import backup
 
-    plan = job.begin_set(backup(), job.MANUAL, reason=reason)
+    plan = begin_set(backup(), MANUAL, reason=reason)
     return f"{plan.klass}/{plan.set}"
 
 
 def _backup_state(reference: str) -> str:
-    from shared.backup.sets import find_set
-    from shared.wiring import backups
+    from shared.wiring.backup import catalogue
 
-    return find_set(backups(), reference).state
+    return str(catalogue().find(reference).state)
 
 
 def run_if_enabled(job: Callable[[DeployDeps], str]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from shared.kernel.errors import Unavailable
-from shared.wiring import backups, clock, policy, state
+from shared.wiring import clock, policy, state
+from shared.wiring.backup import backup, catalogue
 
 if TYPE_CHECKING:
     from shared.kernel.ports import Blobs
-from shared.wiring.backup import backup
 
 
 def health_checks() -> Mapping[str, Callable[[], str]]:
@@ -19,7 +18,7 @@ def health_checks() -> Mapping[str, Callable[[], str]]:
         "settings": lambda: f"{len(backup().recipients)} recipients",
         "policy": lambda: f"time zone {policy().timezone}",
         "storage": lambda: _readable(state(), "locks/"),
-        "backups": _newest_backup,
+        "backups": _check_backups,
         "mongodb": lambda: f"version {backup().connect().read_server_version()}",
     }
 
@@ -29,11 +28,9 @@ def _readable(store: Blobs, prefix: str) -> str:
     return "readable"
 
 
-def _newest_backup() -> str:
-    from shared.backup.sets import list_sets
+def _check_backups() -> str:
+    from shared.backup.health import check_newest_backup
+    from shared.backup.verify import retention_start
 
-    sealed = [s for s in list_sets(backups()) if s.state == "sealed"]
-    age = clock().now() - sealed[-1].created if sealed else None
-    if age is None or age > policy().backup.alarm_after:
-        raise Unavailable("there is no recent backup", value=age, hint="See `groundcrew backups list`.")
-    return f"the newest is {age.total_seconds() / 3600:.1f} hours old"
+    now, rules = clock().now(), policy().backup
+    return check_newest_backup(catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))

@@ -6,7 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.settings.environment import all_or_nothing, daily_time, timer_schedule
-from shared.wiring import azure, backups, clock, policy, state
+from shared.wiring import azure, clock, policy, state
+from shared.wiring.backup import catalogue_if_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,9 @@ def inventory(*, asks: bool = True) -> Inventory:
     from shared.policy import days_off
     from shared.power.inventory import Inventory
 
-    read = all_or_nothing(switches=_switches if asks else dict, state=state, policy=policy, backups=backups)
+    read = all_or_nothing(
+        switches=_switches if asks else dict, state=state, policy=policy, backups=catalogue_if_trusted
+    )
     at = daily_time(timer_schedule("nightly_backup"))
     return Inventory(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
 from shared.settings.environment import environment, parse_storage_account
-from shared.wiring import BACKUPS, backups, blobs
+from shared.wiring import BACKUPS, backups, blobs, clock, state
+from shared.wiring.backup import configured_signers
 
 if TYPE_CHECKING:
+    from shared.backup.catalogue import SetCatalogue
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
     from shared.restore.job import RestoreDeps
@@ -25,8 +27,28 @@ def build_restore_deps(
     from shared.restore.job import RestoreDeps
 
     identities = [identity for path in identity_files for identity in read_identities(path)]
-    return RestoreDeps(
-        backup_store(storage), connect_target(to_uri), identities, trusted_signers(signers), reporter
+    return RestoreDeps(open_catalogue(storage, signers), connect_target(to_uri), identities, reporter)
+
+
+def open_catalogue(storage: str, signers: Sequence[str]) -> SetCatalogue:
+    """The catalogue of the storage that is named, else of the settings' with its seal log.
+
+    Another account's sets are not in the settings' seal log, so they are not compared with it.
+    """
+    from shared.backup.catalogue import SetCatalogue
+    from shared.backup.seals import SealLog
+
+    accepted = trusted_signers(signers)
+    configured = storage in ("", environment().get(definitions.BACKUP_STORAGE))
+    seals = SealLog(state(), accepted) if configured and _has_state() else None
+    return SetCatalogue(backup_store(storage), clock(), accepted, seals)
+
+
+def _has_state() -> bool:
+    """Whether the settings name the storage that holds the seal log."""
+    values = environment().values
+    return bool(
+        values.get(definitions.STORAGE.name) or values.get(f"{definitions.STORAGE.name}__accountName")
     )
 
 
@@ -36,8 +58,10 @@ def backup_store(storage: str = "") -> Blobs:
 
 
 def trusted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:
-    """The signers whose manifests are accepted; empty means that nobody vouches for them."""
-    return tuple(signers) or environment().words(definitions.TRUSTED)
+    """The signers whose manifests are accepted; empty accepts any. Raises UsageError for a malformed one."""
+    from shared.formats.manifest import parse_signer
+
+    return tuple(map(parse_signer, signers)) or configured_signers()
 
 
 def read_identities(path: Path) -> list[Identity]:

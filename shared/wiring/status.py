@@ -7,7 +7,8 @@ from typing import Any
 
 from shared.settings import definitions
 from shared.settings.environment import environment
-from shared.wiring import backups, clock, state
+from shared.wiring import clock, state
+from shared.wiring.backup import catalogue
 
 
 def read_status() -> dict[str, Any]:
@@ -17,7 +18,7 @@ def read_status() -> dict[str, Any]:
     more: dict[str, Callable[[], Any]] = {}
     if environment().values.get(definitions.SUBSCRIPTION.name):
         more["machines"] = _machines
-    return build_status(backups(), state(), clock(), more)
+    return build_status(catalogue, state(), clock(), more)
 
 
 def _machines() -> list[dict[str, str]]:

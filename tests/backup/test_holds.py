@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from shared.backup import job as backup
+from shared.backup.deps import QUEUE
 from shared.records.holds import Holds
 
 
@@ -38,7 +39,7 @@ def test_each_part_renews_the_hold(make_world) -> None:
 
 def test_a_set_that_is_given_up_lets_go(world) -> None:
     backup.run_nightly(world.job())
-    world.queues.take(backup.QUEUE)
+    world.queues.take(QUEUE)
     world.clock.advance(timedelta(hours=21))
     backup.run_nightly(world.job())
     world.work(world.job())

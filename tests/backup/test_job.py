@@ -11,6 +11,8 @@ from local.fakes.faults import Fault, FaultPlan
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup import job as backup
 from shared.backup import sets
+from shared.backup.catalogue import SetState
+from shared.backup.deps import JOB, QUEUE
 from shared.formats.agekeys import generate_identity, parse_recipient
 from shared.kernel.errors import Locked, Refused, Unavailable, UsageError
 from shared.mongodb.model import Namespace
@@ -22,12 +24,12 @@ def night(world) -> list[str]:
 
 
 def failed(world) -> list[sets.SetInfo]:
-    return [s for s in sets.list_sets(world.backups) if s.state == "failed"]
+    return world.in_state(SetState.FAILED)
 
 
 def test_a_small_database_is_one_part_with_its_oplog_inside(world) -> None:
     night(world)
-    manifest = sets.read_manifest(world.backups, world.sealed()[0], ()).manifest
+    manifest = world.manifest(world.sealed()[0])
     assert len(manifest.parts) == 1
     assert [n.name for n in manifest.namespaces] == ["rocketchat.c0", "rocketchat.c1", "rocketchat.c2"]
     world.verify()
@@ -37,7 +39,7 @@ def test_a_larger_one_is_split_and_the_oplog_comes_last(make_world) -> None:
     world = make_world(400)
     world.seed(documents=20)
     night(world)
-    manifest = sets.read_manifest(world.backups, world.sealed()[0], ()).manifest
+    manifest = world.manifest(world.sealed()[0])
     assert len(manifest.parts) > 4
     assert manifest.parts[-1].namespaces == ()
     assert [n.documents for n in manifest.namespaces] == [20, 20, 20]
@@ -55,7 +57,7 @@ def test_the_next_night_gets_its_own_set_linked_to_the_one_before(world) -> None
     world.clock.advance(timedelta(days=1))
     night(world)
     first, second = world.sealed()
-    manifest = sets.read_manifest(world.backups, second, ()).manifest
+    manifest = world.manifest(second)
     assert manifest.previous is not None
     assert (manifest.previous.set, second.klass) == (first.id, "daily")
     world.verify()
@@ -81,7 +83,7 @@ def test_a_part_in_another_workers_hands_is_asked_for_again_later(world) -> None
     where = sets.list_sets(world.backups)[0].folder
     with world.state.lease(f"locks/{where}0", duration=timedelta(seconds=60)):
         assert "another worker" in backup.run_part(job, where, 0)
-    assert world.queues.length(backup.QUEUE) == 2
+    assert world.queues.length(QUEUE) == 2
     world.clock.advance(timedelta(minutes=5))
     world.work(job)
     assert len(world.sealed()) == 1
@@ -158,8 +160,8 @@ def test_a_database_that_keeps_spoiling_the_dump_is_given_up_after_the_second_tr
     done = world.work(world.job(), between=rename)
     assert len(failed(world)) == 2
     assert not world.sealed()
-    assert world.queues.length(backup.QUEUE) == 0
-    run = world.job().runs.load(backup.JOB, failed(world)[-1].id)
+    assert world.queues.length(QUEUE) == 0
+    run = world.job().runs.load(JOB, failed(world)[-1].id)
     assert (run.state, bool(run.error)) == ("failed", True)
     assert " failed: " in " ".join(done)
 
@@ -169,7 +171,7 @@ def test_mongodb_gone_in_the_middle_is_raised_for_the_queue_and_recorded(world) 
     plan = FaultPlan(Fault(Unavailable("MongoDB went away"), operation="database.read_batches.next", step=2))
     with pytest.raises(Unavailable, match="went away"):
         world.work(world.job(plan))
-    part = next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id)
+    part = next(r for r in world.job().runs.all(JOB) if "part" in r.id)
     assert (part.state, part.error) == ("failed", "MongoDB went away")
     world.work(world.job())
     assert len(world.sealed()) == 1
@@ -177,29 +179,34 @@ def test_mongodb_gone_in_the_middle_is_raised_for_the_queue_and_recorded(world) 
 
 def test_a_set_that_is_never_finished_is_ended_on_the_record(world) -> None:
     backup.run_nightly(world.job())
-    world.queues.take(backup.QUEUE)
+    world.queues.take(QUEUE)
     world.clock.advance(timedelta(hours=21))
     backup.run_nightly(world.job())
-    assert "timed out:" in world.job().runs.load(backup.JOB, failed(world)[0].id).error
+    assert "timed out:" in world.job().runs.load(JOB, failed(world)[0].id).error
 
 
 def test_a_damaged_manifest_does_not_keep_the_next_night_from_being_backed_up(world) -> None:
     night(world)
-    world.backups.replace(world.sealed()[0].folder + sets.MANIFEST, b"not a manifest", etag=None)
+    damaged = world.sealed()[0]
+    sealed = world.catalogue.seals.find(damaged.klass, damaged.id)
+    world.backups.replace(damaged.folder + sets.MANIFEST, b"not a manifest", etag=None)
     world.clock.advance(timedelta(days=1))
     night(world)
-    newest = world.sealed()[-1]
-    assert sets.read_manifest(world.backups, newest, ()).manifest.previous is None
-    assert len(world.sealed()) == 2
+    assert [info.id for info in world.in_state(SetState.DAMAGED)] == [damaged.id]
+    (newest,) = world.sealed()
+    previous = world.manifest(newest).previous
+    assert previous is not None
+    assert previous.sha256 == sealed.sha256  # the manifest that was there, whatever is there now
 
 
-def test_a_set_that_cannot_go_on_does_not_keep_others_from_being_begun(world) -> None:
+def test_a_set_whose_plan_was_replaced_does_not_keep_others_from_being_begun(world) -> None:
     backup.run_nightly(world.job())
-    world.queues.take(backup.QUEUE)
+    world.queues.take(QUEUE)
     open_set = sets.list_sets(world.backups)[0]
     world.backups.replace(open_set.folder + sets.PLAN, b"{}", etag=None)
     world.clock.advance(timedelta(hours=20, minutes=-1))
-    assert "could not resume" in backup.run_nightly(world.job())
+    assert "began" in backup.run_nightly(world.job())
+    assert [info.id for info in world.in_state(SetState.FOREIGN)] == [open_set.id]
 
 
 def test_what_policy_leaves_out_is_named_in_the_manifest(world) -> None:
@@ -208,14 +215,14 @@ def test_what_policy_leaves_out_is_named_in_the_manifest(world) -> None:
     job.__dict__["policy"] = policy
     backup.run_nightly(job)
     world.work(job)
-    manifest = sets.read_manifest(world.backups, world.sealed()[0], ()).manifest
+    manifest = world.manifest(world.sealed()[0])
     assert manifest.excluded == ("rocketchat.c1",)
     assert "rocketchat.c1" not in [n.name for n in manifest.namespaces]
 
 
 def test_progress_is_visible_in_the_run_record(world) -> None:
     night(world)
-    runs = {run.id: run for run in world.job().runs.all(backup.JOB)}
+    runs = {run.id: run for run in world.job().runs.all(JOB)}
     sealed = world.sealed()[0].id
     assert runs[sealed].state == "done"
     assert "24 documents" in runs[sealed].summary
@@ -244,10 +251,10 @@ def test_an_unfinished_set_waits_for_the_machine_too_and_nobody_asks_when_nothin
         return "it is off"
 
     backup.run_nightly(world.job())
-    while world.queues.visible(backup.QUEUE):
-        world.queues.take(backup.QUEUE)  # its message got lost
+    while world.queues.visible(QUEUE):
+        world.queues.take(QUEUE)  # its message got lost
     assert backup.run_nightly(replace(world.job(), offline_reason=asleep)) == "skipped: it is off"
-    assert world.queues.visible(backup.QUEUE) == []
+    assert world.queues.visible(QUEUE) == []
     backup.run_nightly(world.job())
     world.work(world.job())
     assert len(world.sealed()) == 1
@@ -260,7 +267,8 @@ def test_a_folder_without_a_plan_does_not_keep_any_night_from_being_backed_up(wo
     world.backups.create("sets/daily/20261399T000000Z/part-0000.x.archive.zst.age", b"no date at all")
     night(world)
     assert len(world.sealed()) == 1
-    assert [s.id for s in failed(world)] == ["20261122T010000Z"]
+    assert [info.id for info in world.in_state(SetState.FOREIGN)] == ["20261122T010000Z"]
+    assert not failed(world)
 
 
 def test_what_remains_of_an_expiring_set_is_left_alone(world) -> None:
@@ -293,7 +301,7 @@ def test_nothing_to_back_up_is_a_failure_and_no_backup(make_world, names: tuple[
     with pytest.raises(UsageError, match="database"):
         backup.run_nightly(job)
     assert not sets.list_sets(world.backups)
-    assert [r.state for r in job.runs.all(backup.JOB)] == ["failed"]
+    assert [r.state for r in job.runs.all(JOB)] == ["failed"]
 
 
 def test_a_part_that_vanished_after_its_receipt_keeps_the_set_from_being_sealed(make_world) -> None:
@@ -322,7 +330,7 @@ def test_a_seal_whose_worker_died_before_the_record_is_put_on_the_record_later(w
         world.work(world.job(plan))
     assert len(world.sealed()) == 1
     world.work(world.job())
-    assert world.job().runs.load(backup.JOB, world.sealed()[0].id).state == "done"
+    assert world.job().runs.load(JOB, world.sealed()[0].id).state == "done"
     assert len(list(AuditTrail(world.state, world.clock).verify())) == 1
 
 
@@ -331,7 +339,7 @@ def test_an_unexpected_failure_ends_the_parts_record(world) -> None:
     plan = FaultPlan(Fault(MemoryError("too much"), operation="database.read_batches.next"))
     with pytest.raises(MemoryError):
         world.work(world.job(plan))
-    assert next(r for r in world.job().runs.all(backup.JOB) if "part" in r.id).state == "failed"
+    assert next(r for r in world.job().runs.all(JOB) if "part" in r.id).state == "failed"
 
 
 def test_recipients_that_changed_since_the_plan_begin_a_new_set(world) -> None:
@@ -340,7 +348,7 @@ def test_recipients_that_changed_since_the_plan_begin_a_new_set(world) -> None:
     job = world.job()
     job.__dict__["recipients"] = {fresh: parse_recipient(fresh)}
     world.work(job, between=lambda: world.clock.advance(timedelta(seconds=5)))
-    assert sets.read_manifest(world.backups, world.sealed()[0], ()).manifest.recipients == (fresh,)
+    assert world.manifest(world.sealed()[0]).recipients == (fresh,)
 
 
 def test_after_a_missed_night_the_next_one_is_at_night_again(world) -> None:

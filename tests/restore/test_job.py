@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import bson
@@ -156,7 +157,7 @@ def test_a_damaged_part_is_named_and_nothing_is_written(sealed, how: str) -> Non
 def test_verify_names_a_damaged_part_without_any_key(sealed, how: str) -> None:
     info = sealed.sealed()[0]
     part = damage(sealed, how)
-    manifest = sets.read_manifest(sealed.backups, info, ()).manifest
+    manifest = sealed.manifest(info)
     with pytest.raises(Corrupt) as caught:
         verify.verify_stored(sealed.backups, manifest, manifest.parts, ListReporter())
     assert part in str(caught.value)
@@ -165,14 +166,14 @@ def test_verify_names_a_damaged_part_without_any_key(sealed, how: str) -> None:
 def test_a_wrong_key_is_named_before_anything_is_downloaded_whole(sealed) -> None:
     stranger = parse_identities(generate_identity(post_quantum=False)[0])
     target = MemoryDatabase("target:27017")
-    job = restore.RestoreDeps(sealed.backups, target, stranger, (), ListReporter())
+    job = restore.RestoreDeps(sealed.catalogue, target, stranger, ListReporter())
     with pytest.raises(Corrupt, match="not encrypted to the key given"):
         restore.restore_set(job, "latest")
     assert target.contents() == {}
 
 
 def test_no_key_at_all_is_a_mistake_of_use(sealed) -> None:
-    job = restore.RestoreDeps(sealed.backups, MemoryDatabase("t:1"), (), (), ListReporter())
+    job = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("t:1"), (), ListReporter())
     with pytest.raises(UsageError, match="no key"):
         restore.restore_set(job, "latest")
 
@@ -183,8 +184,10 @@ def test_a_changed_manifest_is_noticed(sealed) -> None:
     blob["namespaces"][0]["documents"] += 1
     rewrite(sealed, name, json.dumps(blob).encode())
     with pytest.raises(Corrupt, match="signature") as caught:
-        sealed.restore(MemoryDatabase("t:1"))
+        sealed.restore(MemoryDatabase("t:1"), sets.list_sets(sealed.backups)[0].id)
     assert name in str(caught.value)
+    with pytest.raises(NotFound, match="there is no backup"):
+        sealed.restore(MemoryDatabase("t:1"))
 
 
 def test_a_manifest_signed_by_somebody_else_is_refused(sealed) -> None:
@@ -192,8 +195,8 @@ def test_a_manifest_signed_by_somebody_else_is_refused(sealed) -> None:
     blob = sealed.backups.read(name)[0]
     forged = Signer.generate().sign(verify_manifest(blob, name="m", trusted=()).manifest)
     rewrite(sealed, name, forged)
-    with pytest.raises(Refused, match="somebody else"):
-        sealed.restore(MemoryDatabase("t:1"))
+    with pytest.raises(Refused, match="unknown signer"):
+        sealed.restore(MemoryDatabase("t:1"), sets.list_sets(sealed.backups)[0].id)
 
 
 def test_a_manifest_of_another_set_is_refused(sealed) -> None:
@@ -202,8 +205,21 @@ def test_a_manifest_of_another_set_is_refused(sealed) -> None:
     backup.run_nightly(sealed.job())
     sealed.work(sealed.job())
     rewrite(sealed, manifest_name(sealed), sealed.backups.read(first)[0])
-    with pytest.raises(Corrupt, match="manifest of another set"):
-        sealed.restore(MemoryDatabase("t:1"))
+    with pytest.raises(Corrupt, match="belongs to another set"):
+        sealed.restore(MemoryDatabase("t:1"), sets.list_sets(sealed.backups)[-1].id)
+
+
+def test_the_latest_good_set_is_restored_and_newer_ones_that_are_not_good_are_named(sealed) -> None:
+    first = sealed.sealed()[0]
+    sealed.clock.advance(timedelta(days=1))
+    backup.run_nightly(sealed.job())
+    sealed.work(sealed.job())
+    second = sealed.sealed()[-1]
+    sealed.backups.replace(second.folder + sets.MANIFEST, b"x", etag=None)
+    reporter = ListReporter()
+    deps = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("t:1"), sealed.identities, reporter)
+    assert restore.restore_set(deps, "latest").manifest.set == first.id
+    assert any(f"{second.folder} is damaged" in note for note in reporter.notes)
 
 
 def test_a_set_that_was_never_sealed_is_no_backup(world) -> None:
@@ -229,7 +245,11 @@ def test_the_chain_tells_a_replaced_manifest_from_an_expired_one(sealed) -> None
     later = sealed.backups.read(third.folder + sets.MANIFEST)[0]
     rewrite(sealed, name, sealed.job().signer.sign(other))
     rewrite(sealed, third.folder + sets.MANIFEST, later)
-    problems = verify.verify_chain(sealed.backups, ())
+    (problem,) = verify.verify_chain(sealed.catalogue, sealed.catalogue.entries(), {})
+    assert problem.folder == second.folder
+    assert "its manifest is another" in problem.problem
+    elsewhere = replace(sealed.catalogue, seals=None)  # without the seal log, the chain tells
+    problems = verify.verify_chain(elsewhere, elsewhere.entries(), {})
     assert [p.folder for p in problems] == [third.folder]
 
 
@@ -379,7 +399,7 @@ def test_views_are_restored_as_views(world) -> None:
 
 def test_every_phase_reports_until_it_is_done(sealed) -> None:
     reporter = ListReporter()
-    job = restore.RestoreDeps(sealed.backups, MemoryDatabase("target:27017"), sealed.identities, (), reporter)
+    job = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("target:27017"), sealed.identities, reporter)
     restore.restore_set(job, "latest")
     names = [name for name, _ in reporter.phases]
     assert names[0] == "Verifying stored bytes"
@@ -410,7 +430,11 @@ def test_the_chain_is_judged_whatever_the_order_of_the_listing(sealed) -> None:
     manifest = verify_manifest(sealed.backups.read(name)[0], name=name, trusted=()).manifest
     other = decode_record(type(manifest), {**_plain(manifest), "reason": "history rewritten"}, name=name)
     rewrite(sealed, name, sealed.job().signer.sign(other))  # now the newest by its time
-    problems = verify.verify_chain(sealed.backups, ())
+    (problem,) = verify.verify_chain(sealed.catalogue, sealed.catalogue.entries(), {})
+    assert problem.folder == second.folder
+    assert "its manifest is another" in problem.problem
+    elsewhere = replace(sealed.catalogue, seals=None)  # without the seal log, the chain tells
+    problems = verify.verify_chain(elsewhere, elsewhere.entries(), {})
     assert [p.folder for p in problems] == [third.folder]
 
 
@@ -423,9 +447,10 @@ def test_a_set_that_is_gone_before_its_time_is_missed(sealed) -> None:
     for blob in list(sealed.backups.list(second.folder)):
         sealed.backups.delete(blob.name)
     kept = {"daily": sealed.clock.now() - timedelta(days=14)}
-    problems = verify.verify_chain(sealed.backups, (), retained_since=kept)
-    assert [p.folder for p in problems] == [third.folder]
+    problems = verify.verify_chain(sealed.catalogue, sealed.catalogue.entries(), kept)
+    assert [p.folder for p in problems] == [third.folder, ""]
     assert "missing although policy still keeps it" in problems[0].problem
+    assert "was sealed at 2026-11-24 01:00 UTC and is missing" in problems[1].problem
 
 
 def test_users_and_what_the_oplog_brought_are_not_said_to_be_compared(world) -> None:

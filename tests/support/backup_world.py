@@ -18,8 +18,11 @@ from local.fakes.queues import MemoryQueues
 from local.fakes.reporter import ListReporter
 from shared.backup import job as backup
 from shared.backup import sets, verify
-from shared.backup.deps import BackupDeps
+from shared.backup.catalogue import SetCatalogue, SetState
+from shared.backup.deps import QUEUE, BackupDeps
+from shared.backup.seals import SealLog
 from shared.formats.agekeys import Identity, generate_identity, parse_identities, parse_recipient
+from shared.formats.backupset import Manifest
 from shared.formats.manifest import Signer
 from shared.policy import BackupPolicy
 from shared.restore import job as restore
@@ -69,10 +72,10 @@ class World:
     def work(self, job: BackupDeps, between: Callable[[], None] = lambda: None) -> list[str]:
         """What the host does: one message after the other, gone only when its function has returned."""
         done = []
-        while waiting := self.queues.visible(backup.QUEUE):
+        while waiting := self.queues.visible(QUEUE):
             message = json.loads(waiting[0])
             done.append(backup.run_part(job, message["set"], message["part"]))
-            self.queues.take(backup.QUEUE)
+            self.queues.take(QUEUE)
             between()
         return done
 
@@ -83,22 +86,30 @@ class World:
         self.clock.advance(timedelta(minutes=6))
 
     def sealed(self) -> list[sets.SetInfo]:
-        return [s for s in sets.list_sets(self.backups) if s.state == "sealed"]
+        return self.in_state(SetState.SEALED)
+
+    def in_state(self, state: SetState) -> list[sets.SetInfo]:
+        return [entry.info for entry in self.catalogue.entries() if entry.state is state]
+
+    @property
+    def catalogue(self) -> SetCatalogue:
+        trusted = (SIGNER.public_text(),)
+        return SetCatalogue(self.backups, self.clock, trusted, SealLog(self.state, trusted))
+
+    def manifest(self, info: sets.SetInfo) -> Manifest:
+        return self.catalogue.examine(info).manifest
 
     def verify(self) -> None:
         """Every set that is listed as a backup must be whole, to the last document."""
         for info in self.sealed():
-            manifest = sets.read_manifest(self.backups, info, [SIGNER.public_text()]).manifest
-            verify.verify_content(self.backups, manifest, parse_identities(SECRET), ListReporter())
-        problems = verify.verify_chain(self.backups, [SIGNER.public_text()])
+            verify.verify_content(self.backups, self.manifest(info), parse_identities(SECRET), ListReporter())
+        problems = verify.verify_chain(self.catalogue, self.catalogue.entries(), {})
         assert not problems
 
     def restore(
         self, target: MemoryDatabase, reference: str = "latest", **options: object
     ) -> restore.RestoreResult:
-        job = restore.RestoreDeps(
-            self.backups, target, parse_identities(SECRET), [SIGNER.public_text()], ListReporter()
-        )
+        job = restore.RestoreDeps(self.catalogue, target, parse_identities(SECRET), ListReporter())
         return restore.restore_set(job, reference, **options)
 
 

@@ -16,7 +16,7 @@ from local.fakes.compute import MemoryMachines
 from local.fakes.faults import FaultPlan, faulty
 from local.fakes.health import SwitchedHealth
 from local.fakes.notifications import MemoryNotifications
-from shared.backup.sets import MANIFEST, format_set_id
+from shared.backup.catalogue import SetCatalogue
 from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
@@ -24,6 +24,7 @@ from shared.power.deps import PowerDeps
 from shared.power.inventory import Inventory
 from shared.power.reconcile import TickResult
 from shared.power.records import PowerRecord
+from tests.support.signed_sets import catalogue_of, put_sealed
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TICK = timedelta(minutes=5)
@@ -88,7 +89,7 @@ class World:
 
     def seal(self, begun: datetime) -> None:
         """A set that was begun then and is sealed now."""
-        self.backups.create(f"sets/daily/{format_set_id(begun)}/{MANIFEST}", b"{}")
+        put_sealed(self.backups, begun)
 
     def truth(self) -> MachineState:
         """What it is doing, whatever the views show; costs no call."""
@@ -117,12 +118,15 @@ class World:
             self.clock,
             self.policy,
             days_off(self.policy.power),
-            faulty(self.backups, plan, "backups") if with_backups else None,
+            self._catalogue(plan) if with_backups else None,
             datetime(2026, 1, 1, 1, 0, tzinfo=UTC).time(),
         )
         notifications = faulty(self.notifications, plan, "notifications")
         probe = faulty(self.health, plan, "health")
         return PowerDeps(inventory, machines, notifications, [probe], faulty(self, plan, "self").begin_backup)
+
+    def _catalogue(self, plan: FaultPlan) -> SetCatalogue:
+        return catalogue_of(faulty(self.backups, plan, "backups"), self.state, self.clock)
 
     def tick(self, plan: FaultPlan | None = None) -> TickResult:
         (outcome,) = power.run_tick(self.job(plan))

@@ -19,8 +19,11 @@ from local.mongodb import MongoServer
 from local.rocketchat.seed import seed
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
+from shared.adapters.clock import SystemClock
 from shared.adapters.mongodb import connect_source
 from shared.backup import sets
+from shared.backup.catalogue import SetCatalogue, SetState
+from shared.backup.seals import SealLog
 from shared.kernel.ports import Blobs
 from shared.mongodb.ports import SourceDatabase
 from shared.settings.environment import parse_storage_account
@@ -33,6 +36,14 @@ def reading(uri: str) -> Iterator[SourceDatabase]:
     """A server's contents, as a backup would read them."""
     with closing(connect_source(uri)) as source:
         yield source
+
+
+def catalogue_of_stack(stack: Stack) -> SetCatalogue:
+    """The sets of a stack, as its own signer makes them."""
+    storage = parse_storage_account(stack.settings["AzureWebJobsStorage"])
+    trusted = (stack.settings["GROUNDCREW_TRUSTED_SIGNERS"],)
+    seals = SealLog(open_blobs(storage, "groundcrew"), trusted)
+    return SetCatalogue(open_blobs(storage, "backups"), SystemClock(), trusted, seals)
 
 
 class App:
@@ -55,7 +66,10 @@ class App:
         assert requests.post(url, json={"input": ""}, headers=headers, timeout=30).status_code == 202
 
     def sealed(self) -> list[sets.SetInfo]:
-        return [s for s in sets.list_sets(self.backups) if s.state == "sealed"]
+        return self.in_state(SetState.SEALED)
+
+    def in_state(self, state: SetState) -> list[sets.SetInfo]:
+        return [e.info for e in catalogue_of_stack(self.stack).entries() if e.state is state]
 
     def cli(self, *arguments: str, code: int = 0, **settings: str) -> Any:
         """The command line's answer; `code` is the exit code it must have."""

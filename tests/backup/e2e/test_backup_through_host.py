@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,8 +14,11 @@ import zstandard
 
 from local import compare
 from shared.backup import sets
+from shared.backup.catalogue import SetState
 from shared.formats import age
 from shared.formats.agekeys import parse_identities
+from shared.formats.backupset import FORMAT, SetFailure
+from shared.formats.manifest import Signer
 from tests.support.archive import read_by_description
 
 
@@ -138,11 +140,13 @@ def test_a_backup_can_be_asked_for_and_waited_for(app) -> None:
 def doomed(app) -> Iterator[str]:
     """Whatever set is begun by hand within the next two minutes has failed already; gives the reason."""
     reason = "the oplog [of rs0] overflowed"
-    note = json.dumps({"at": "2026-03-01T01:00:00+00:00", "error": reason}).encode()
+    signer = Signer.parse(app.stack.settings["GROUNDCREW_SIGNING_KEY"])
     begin = datetime.now(UTC)
-    wheres = [f"sets/manual/{sets.format_set_id(begin + timedelta(seconds=s))}/" for s in range(120)]
-    for where in wheres:
-        app.backups.create(where + sets.FAILED, note)
+    ids = [sets.format_set_id(begin + timedelta(seconds=s)) for s in range(120)]
+    wheres = [f"sets/manual/{set_id}/" for set_id in ids]
+    for where, set_id in zip(wheres, ids, strict=True):
+        failure = SetFailure(FORMAT, set_id, "manual", begin, reason)
+        app.backups.create(where + sets.FAILED, signer.sign(failure))
     yield reason
     # Those that were begun stay: the host may still have their messages.
     for where in wheres:
@@ -163,17 +167,17 @@ def test_a_set_that_fails_says_why_when_made_and_when_shown(app, doomed: str, ho
 
 
 def test_a_failed_set_is_shown_from_the_storage_that_is_named(app, doomed: str) -> None:
-    failed = next(s for s in sets.list_sets(app.backups) if s.state == "failed")
+    failed = app.in_state(SetState.FAILED)[0]
     storage = app.stack.settings["AzureWebJobsStorage"]
     elsewhere = {"AzureWebJobsStorage": "", "GROUNDCREW_BACKUP_STORAGE": "stelsewhere"}
     told = app.cli("backups", "show", failed.id, "--storage", storage, **elsewhere)
-    assert f"It failed: {doomed}" in told
-    assert "How far it came is not known" not in told
+    assert f"Reason: {doomed}" in told
+    assert "Progress unknown" not in told
     # The settings' backups are there, but not the host's account with the run records.
     elsewhere["GROUNDCREW_BACKUP_STORAGE"] = storage
     told = app.cli("backups", "show", failed.id, **elsewhere)
-    assert f"It failed: {doomed}" in told
-    assert "How far it came is not known: AzureWebJobsStorage is not set" in told
+    assert f"Reason: {doomed}" in told
+    assert "Progress unknown: AzureWebJobsStorage is not set" in told
 
 
 def test_a_tampered_blob_is_named_and_exits_with_one(app) -> None:

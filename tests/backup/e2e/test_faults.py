@@ -22,9 +22,11 @@ from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
 from shared.backup import sets
 from shared.backup import verify as checking
+from shared.backup.catalogue import SetState
 from shared.formats.agekeys import parse_identities
 from shared.records.runs import RunRecord, Runs
 from shared.settings.environment import parse_storage_account
+from tests.backup.e2e.conftest import catalogue_of_stack
 
 
 class Night:
@@ -49,14 +51,14 @@ class Night:
         return [b.name for b in self.backups.list("sets/") if b.name.endswith(".receipt.json")]
 
     def sealed(self) -> list[sets.SetInfo]:
-        return [s for s in sets.list_sets(self.backups) if s.state == "sealed"]
+        return [e.info for e in catalogue_of_stack(self.stack).entries() if e.state is SetState.SEALED]
 
     def runs(self) -> list[RunRecord]:
         return list(Runs(self.state, SystemClock()).all("backup"))
 
     def verify(self) -> None:
         for info in self.sealed():
-            manifest = sets.read_manifest(self.backups, info, ()).manifest
+            manifest = catalogue_of_stack(self.stack).examine(info).manifest
             secrets = parse_identities(self.stack.identity.read_text())
             checking.verify_content(self.backups, manifest, secrets, ListReporter())
 

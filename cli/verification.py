@@ -1,0 +1,48 @@
+"""The work of `groundcrew backups verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shared import wiring
+from shared.kernel.errors import GroundcrewError
+
+if TYPE_CHECKING:
+    from shared.backup.catalogue import CatalogueEntry, SetCatalogue
+    from shared.backup.verify import SetProblem
+    from shared.formats.agekeys import Identity
+    from shared.kernel.ports import Reporter
+
+
+def verify_sets(
+    catalogue: SetCatalogue, chosen: Sequence[CatalogueEntry], secrets: Sequence[Identity], reporter: Reporter
+) -> list[SetProblem]:
+    """Read all stored bytes of the sets, and with keys all documents; what is wrong with them."""
+    from shared.backup.sets import read_manifest
+    from shared.backup.verify import SetProblem, verify_content, verify_stored
+
+    problems: list[SetProblem] = []
+    for entry in chosen:
+        try:
+            manifest = read_manifest(catalogue.blobs, entry.info, catalogue.trusted).manifest
+            verify_stored(catalogue.blobs, manifest, manifest.parts, reporter)
+            if secrets:
+                verify_content(catalogue.blobs, manifest, secrets, reporter)
+        except GroundcrewError as error:
+            problems.append(SetProblem(entry.info.folder, str(error)))
+        else:
+            if entry.problem:
+                problems.append(SetProblem(entry.info.folder, entry.problem))
+    return problems
+
+
+def retained_since() -> dict[str, datetime]:
+    """Since when policy keeps the sets of each class; empty without a policy."""
+    from shared.backup.verify import retention_start
+
+    try:
+        return retention_start(wiring.policy().backup.keep, wiring.clock().now())
+    except GroundcrewError:
+        return {}

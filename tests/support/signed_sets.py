@@ -1,0 +1,70 @@
+"""Backup sets as a job leaves them, without a database: for tests of whoever asks for the newest good one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.backup.catalogue import SetCatalogue
+from shared.backup.seals import SealLog
+from shared.backup.sets import FAILED, MANIFEST, PLAN, format_set_id
+from shared.formats.backupset import (
+    FORMAT,
+    BackupPlan,
+    BackupSource,
+    Manifest,
+    OplogSlice,
+    SetFailure,
+    StoredPart,
+    set_folder,
+)
+from shared.formats.manifest import Signer
+from shared.kernel.ports import Blobs, Clock
+
+SIGNER = Signer.generate()
+PART = b"the part"
+
+
+def catalogue_of(blobs: Blobs, state: Blobs, clock: Clock) -> SetCatalogue:
+    trusted = (SIGNER.public_text(),)
+    return SetCatalogue(blobs, clock, trusted, SealLog(state, trusted))
+
+
+def put_plan(blobs: Blobs, begun: datetime, klass: str = "daily") -> str:
+    """A set that was begun then and is open; its folder."""
+    source, set_id = BackupSource(("rs0:27017",), "8.0.4"), format_set_id(begun)
+    plan = BackupPlan(FORMAT, set_id, klass, begun, "a test", source, "1.1", ("age1",), 1, (), ())
+    blobs.create(set_folder(klass, set_id) + PLAN, SIGNER.sign(plan))
+    return set_folder(klass, set_id)
+
+
+def put_failed(blobs: Blobs, begun: datetime, klass: str = "daily") -> str:
+    """A set that was begun then and failed; its folder."""
+    folder = put_plan(blobs, begun, klass)
+    failure = SetFailure(FORMAT, format_set_id(begun), klass, begun, "the oplog overflowed")
+    blobs.create(folder + FAILED, SIGNER.sign(failure))
+    return folder
+
+
+def put_sealed(blobs: Blobs, begun: datetime, klass: str = "daily", signer: Signer = SIGNER) -> str:
+    """A set that was begun then and is sealed; its folder."""
+    set_id = format_set_id(begun)
+    folder = set_folder(klass, set_id)
+    part = blobs.create(folder + "part-0000.a.archive.zst.age", PART)
+    manifest = Manifest(
+        format=FORMAT,
+        set=set_id,
+        klass=klass,
+        created=begun,
+        sealed=begun,
+        reason="a test",
+        tool="groundcrew test",
+        source=BackupSource(("rs0:27017",), "8.0.4"),
+        recipients=("age1",),
+        excluded=(),
+        oplog=OplogSlice("1.1", "1.2", 0, 0, "0" * 32),
+        parts=(StoredPart("part-0000.a.archive.zst.age", part.stored_bytes, 1, "0" * 64, ()),),
+        namespaces=(),
+        previous=None,
+    )
+    blobs.create(folder + MANIFEST, signer.sign(manifest))
+    return folder
