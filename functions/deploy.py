@@ -5,6 +5,7 @@ import logging
 
 import azure.functions as func
 
+from shared.kernel.errors import GroundcrewError
 from shared.settings.environment import timer_schedule
 
 bp = func.Blueprint()
@@ -19,7 +20,10 @@ async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
     from shared.wiring import webhook as wiring
 
     headers = {name: req.headers.get(name, "") for name in intake.HEADERS}
-    answer = await intake.receive_delivery(wiring.intake(), headers, req.get_body())
+    try:
+        answer = await intake.receive_delivery(wiring.intake(), headers, req.get_body())
+    except GroundcrewError as error:  # the settings: GitHub shows the reason beside the delivery
+        answer = intake.WebhookAnswer(503, f"not accepted: {error.public}")
     if answer.status >= 400:  # the accepted are in the queue, and each line costs a fifth of a request
         facts = {"delivery": headers["X-GitHub-Delivery"][:64], "status": answer.status}
         log.warning("github_webhook.refused", extra={**facts, "reason": answer.text})
@@ -29,11 +33,10 @@ async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
 @bp.queue_trigger(arg_name="message", queue_name="deploys", connection="AzureWebJobsStorage")
 def deploy_run(message: func.QueueMessage) -> None:
     """Begin or go on with what the message asks for; what must wait puts itself on the queue again."""
-    from shared.deploy import job as deploy
     from shared.deploy.webhook import intake
-    from shared.wiring import deploy as wiring
+    from shared.wiring.jobs import handle_deploy_message
 
-    done = deploy.handle_message(wiring.deploy_deps(), intake.parse_message(message.get_body()))
+    done = handle_deploy_message(intake.parse_message(message.get_body()))
     log.info("deploy_run", extra={"done": done})
 
 

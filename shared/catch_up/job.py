@@ -30,4 +30,7 @@ def run_jobs(jobs: Mapping[str, Callable[[], str]]) -> CatchUpReport:
         except GroundcrewError as error:
             log.exception("catch_up.failed", extra={"job": name})
             report.failed[name] = str(error)
+        except Exception as error:  # one job's bug must not keep the others from running
+            log.exception("catch_up.internal_error", extra={"job": name})
+            report.failed[name] = f"internal error ({type(error).__name__})"
     return report

@@ -1,4 +1,4 @@
-"""Finds deploys that lost their message, merges whose webhook was missed, messages in the poison queue."""
+"""Finds deploys that lost their message, and merges whose webhook was missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from shared.deploy.deps import QUEUE, DeployDeps
 from shared.deploy.records.requests import DeployRequest
-from shared.notifications.ports import Notice, Severity
 
 STALE_AFTER = timedelta(minutes=15)  # a deploy that no worker has written for so long lost its message
 
@@ -19,7 +18,7 @@ def sweep_deploys(deps: DeployDeps) -> str:
     for record in stale:
         deps.queues.send(QUEUE, replace(record.request, sequence=0).to_message())
     done = [f"requeued {len(stale)} deploys"] if stale else []
-    done += _recover_missed_webhook(deps) + _report_poison_queue(deps)
+    done += _recover_missed_webhook(deps)
     return "; ".join(done) or "no deploy was overdue"
 
 
@@ -43,15 +42,3 @@ def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     request = DeployRequest(deps.repository, tip, environment, pull=missed[0].number)
     deps.queues.send(QUEUE, request.to_message())
     return [f"queued merge #{request.pull}: its webhook was missed"]
-
-
-def _report_poison_queue(deps: DeployDeps) -> list[str]:
-    """Messages that failed five times are in the poison queue, where nobody looks."""
-    count = deps.queues.length(f"{QUEUE}-poison")
-    if not count:
-        return []
-    text = f"{count} messages of the queue {QUEUE} failed five times."
-    hint = f"See the log of deploy_run, then clear {QUEUE}-poison. Deploys on record continue by themselves."
-    title, key = f"{count} messages in poison queue {QUEUE}-poison", "deploy/poison"
-    deps.notifications.notify(Notice(Severity.WARNING, title, text, hint, key=key, again=True))
-    return [title]

@@ -5,30 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shared.backup import job as backup
+from shared.catch_up.watch import report_poison_queues, report_settings
 from shared.cost import job as cost
 from shared.deploy import sweep
+from shared.notifications.dedup import NotificationDedup
 from shared.power import job as power
 from shared.settings import definitions
 from shared.settings.environment import environment
 from shared.snapshots import job as snapshots
+from shared.wiring import clock, queues, state
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost_deps as cost_wiring
 from shared.wiring.deploy import run_if_enabled
+from shared.wiring.jobs import QUEUES, settings_checks
+from shared.wiring.notifications import notifier
 from shared.wiring.power import power_deps as power_wiring
 from shared.wiring.snapshots import snapshot_deps as snapshots_wiring
 
 
 def overdue_jobs() -> dict[str, Callable[[], str]]:
-    """The backup and forgotten deploys always; what is done in Azure where a subscription is named."""
-    found: dict[str, Callable[[], str]] = {
+    """The watch, backups and stalled deploys always; the jobs for Azure where a subscription is set."""
+    overdue: dict[str, Callable[[], str]] = {
+        "poison_queues": lambda: report_poison_queues(queues(), notifier(), QUEUES),
+        "settings": _settings,
         "backup": lambda: backup.run_overdue(backup_wiring()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
     }
     if environment().values.get(definitions.SUBSCRIPTION.name):
-        found["power"] = _power
-        found["snapshots"] = lambda: str(snapshots.run_tick(snapshots_wiring()))
-        found["cost"] = lambda: str(cost.report_week(cost_wiring()))
-    return found
+        overdue["power"] = _power
+        overdue["snapshots"] = lambda: str(snapshots.run_tick(snapshots_wiring()))
+        overdue["cost"] = lambda: str(cost.report_week(cost_wiring()))
+    return overdue
+
+
+def _settings() -> str:
+    dedup = NotificationDedup(state(), clock())
+    return report_settings(settings_checks(), notifier(), dedup.forget)
 
 
 def _power() -> str:

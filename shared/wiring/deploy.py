@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from shared.deploy.ports.releases import Releases
     from shared.formats.agekeys import Identity
     from shared.health.ports import Health
-    from shared.notifications.ports import Notice, Notifier
     from shared.policy.deploy import DeployPolicy
 
 
@@ -34,7 +33,7 @@ def deploy_deps() -> DeployDeps:
 
     read = all_or_nothing(
         forge=connect_forge, releases=connect_releases, cluster=cluster, state=state, queues=queues,
-        smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=_notifier,
+        smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=notifier,
         identities=_age_identities, rules=_deploy_policy,
         page=_page_address,
     )  # fmt: skip
@@ -71,18 +70,6 @@ def deploy_page() -> DeployPage:
         zone=ZoneInfo(policy().timezone),
         sign_in=environment().wake_sign_in(),
     )
-
-
-class NullNotifier:
-    """Where no notification address is set."""
-
-    def notify(self, _notice: Notice) -> bool:
-        """See `Notifier.notify`."""
-        return False
-
-
-def _notifier() -> Notifier:
-    return notifier() if environment().get(definitions.NOTIFY) else NullNotifier()
 
 
 def _deploy_policy() -> DeployPolicy:

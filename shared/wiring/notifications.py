@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,26 @@ from shared.settings.environment import environment, parse_setting
 from shared.wiring import clock, policy, state
 
 if TYPE_CHECKING:
-    from shared.notifications.ports import Notifier
+    from shared.notifications.ports import Notice, Notifier
+
+log = logging.getLogger(__name__)
+
+
+class NullNotifier:
+    """Where no notification address is set: the log is the only place where a notice is seen."""
+
+    def notify(self, notice: Notice) -> bool:
+        """See `Notifier.notify`."""
+        facts = {"title": notice.title, "severity": notice.severity.value, "key": notice.key}
+        log.warning("notification.no_routes", extra=facts)
+        return False
 
 
 @cache
 def notifier() -> Notifier:
     """The routes of policy at the addresses of the settings. Raises UsageError, quoting no address."""
+    if not environment().get(definitions.NOTIFY):
+        return NullNotifier()
     from shared.adapters.apprise import connect, parse_urls
     from shared.notifications.dedup import NotificationDedup
 

@@ -9,13 +9,14 @@ from shared.settings import definitions
 from shared.settings.environment import environment
 from shared.wiring import clock, state
 from shared.wiring.backup import catalogue
+from shared.wiring.jobs import read_settings_report
 
 
 def read_status() -> dict[str, Any]:
     """The status, with the machines where a subscription is named. Raises UsageError without any storage."""
     from shared.status.job import build_status
 
-    more: dict[str, Callable[[], Any]] = {}
+    more: dict[str, Callable[[], Any]] = {"jobs": read_settings_report}
     if environment().values.get(definitions.SUBSCRIPTION.name):
         more["machines"] = _machines
     return build_status(catalogue, state(), clock(), more)

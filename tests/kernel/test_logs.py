@@ -4,67 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from shared.kernel.logs import FactFormatter
+from shared.kernel.logs import FactFormatter, configure_logging
 from shared.kernel.secret import Secret
-
-ROOT = Path(__file__).resolve().parents[2]
-
-# As the worker does it: a handler without a formatter on the root logger before the app is imported. What its
-# `format` returns goes over gRPC.
-WORKER = """
-import asyncio, json, logging, sys
-from pathlib import Path
-
-lines = []
-class GrpcHandler(logging.Handler):
-    def emit(self, record):
-        lines.append([record.name, self.format(record)])
-
-logging.getLogger().addHandler(GrpcHandler())
-logging.getLogger().setLevel(logging.INFO)
-
-from azure.functions.meta import Datum
-from local.host.worker import call_function, index_app
-
-async def main():
-    functions = {f.name: f for f in await index_app(Path(sys.argv[1]))}
-    text = lambda **values: {name: Datum(value, "string") for name, value in values.items()}
-    request = {"method": Datum("POST", "string"), "url": Datum("https://app/api/github/webhook", "string"),
-               "headers": text(**{"x-github-delivery": "d-1", "x-hub-signature-256": "sha256=" + "0" * 64}),
-               "query": {}, "params": {}, "body": Datum(b"{}", "bytes")}
-    await call_function("i-1", functions["github_webhook"], Datum(request, "http"), {}, "")
-    logging.getLogger("azure.core.pipeline.policies.http_logging_policy").info("Request URL: https://st")
-asyncio.run(main())
-print(json.dumps(lines))
-"""
+from tests.support.worker import ROOT, Call, Invocation, run_worker
 
 
 @pytest.fixture(scope="module")
-def lines() -> list[tuple[str, str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER, str(ROOT)],
-        cwd=ROOT, env={"PYTHONPATH": str(ROOT), "AzureWebJobsStorage": "UseDevelopmentStorage=true"},
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    return [(name, line) for name, line in json.loads(done.stdout.splitlines()[-1])]
+def invocation() -> Invocation:
+    """An unsigned webhook."""
+    headers = {"X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": f"sha256={'0' * 64}"}
+    call = Call("github_webhook", "http", "POST", "/api/github/webhook", "{}", headers)
+    return run_worker({"AzureWebJobsStorage": "UseDevelopmentStorage=true"}, [call])[0]
 
 
-def test_what_the_worker_hands_to_the_host_carries_the_facts(lines) -> None:
-    (line,) = [line for name, line in lines if name == "functions.deploy"]
+def test_what_the_worker_hands_to_the_host_carries_the_facts(invocation) -> None:
+    (line,) = invocation.logged("functions.deploy")
     event, _, facts = line.partition(" ")
     assert event == "github_webhook.refused"
     assert json.loads(facts)["delivery"] == "d-1"
     assert json.loads(facts)["status"] == 503
-
-
-def test_the_requests_of_azures_sdk_are_not_logged(lines) -> None:
-    assert not [line for name, line in lines if name.startswith("azure.core")]
 
 
 def test_the_host_collects_the_logs_of_the_worker() -> None:
@@ -100,3 +63,22 @@ def test_a_traceback_follows_the_facts() -> None:
         lines = _line("x", exc_info=sys.exc_info(), job="backup").splitlines()
     assert lines[0] == 'x {"job": "backup"}'
     assert lines[-1] == "ValueError: of **redacted**"
+
+
+def test_the_requests_of_azures_sdk_are_not_logged() -> None:
+    configure_logging()
+    assert not logging.getLogger("azure.core.pipeline.policies.http_logging_policy").isEnabledFor(
+        logging.INFO
+    )
+
+
+def test_a_handler_with_a_formatter_of_its_own_keeps_it() -> None:
+    root, bare, own = logging.getLogger(), logging.Handler(), logging.Handler()
+    own.setFormatter(logging.Formatter("%(message)s"))
+    root.handlers += [bare, own]
+    try:
+        configure_logging()
+        assert isinstance(bare.formatter, FactFormatter)
+        assert not isinstance(own.formatter, FactFormatter)
+    finally:
+        root.handlers = [handler for handler in root.handlers if handler not in (bare, own)]

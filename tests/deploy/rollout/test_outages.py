@@ -13,7 +13,6 @@ from shared.deploy import sweep
 from shared.deploy.progress import DeployState
 from shared.deploy.rollout.session import DeploySession
 from shared.kernel.errors import Locked, Refused, Unavailable, UsageError
-from shared.notifications.ports import Severity
 
 MINUTE = timedelta(minutes=1)
 
@@ -75,14 +74,6 @@ def test_a_merge_of_which_no_webhook_told_is_made_up_for(world, files) -> None:
     world.work()
     assert world.record(sha).state is DeployState.DONE
     assert "no deploy" in sweep.sweep_deploys(world.deps())
-
-
-def test_messages_that_were_set_aside_are_told(world) -> None:
-    world.queues.send(f"{deploy.QUEUE}-poison", "x")
-    assert "1 messages in poison queue" in sweep.sweep_deploys(world.deps())
-    sweep.sweep_deploys(world.deps())
-    (told,) = world.people.told
-    assert told.severity is Severity.WARNING
 
 
 def test_a_record_that_cannot_be_read_keeps_no_other_from_being_deployed(world, files) -> None:

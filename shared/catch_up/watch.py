@@ -1,0 +1,73 @@
+"""What nobody would hear of otherwise: jobs whose settings are wrong, and messages that failed for good.
+
+It needs the storage and the notifications only, so that it works when the settings of a job do not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from shared.kernel.errors import GroundcrewError, UsageError
+from shared.kernel.ports import Queues
+from shared.notifications.ports import Notice, Notifier, Severity
+
+log = logging.getLogger(__name__)
+
+Checks = Mapping[str, Callable[[], object]]
+"""By job: reads its settings and builds what it needs, without using it. Raises UsageError."""
+
+
+def settings_key(job: str) -> str:
+    """The key under which a job's wrong settings are notified, whoever finds them."""
+    return f"settings/{job}"
+
+
+def notify_bad_settings(notifier: Notifier, job: str, error: UsageError) -> None:
+    """Say once that the job cannot run, until `report_settings` has seen it able to."""
+    hint = "Correct the settings; `GET /api/status` lists what is wrong. It is tried again every 15 minutes."
+    notice = Notice(Severity.WARNING, f"{job} cannot run", str(error), hint, key=settings_key(job))
+    try:
+        notifier.notify(notice)
+    except GroundcrewError as failure:  # the log and the status have it, and the next run tries again
+        facts = {"job": job, "error": str(failure)}
+        log.error("settings.notification_failed", extra=facts)  # noqa: TRY400 - no bug of ours
+
+
+def report_settings(checks: Checks, notifier: Notifier, clear: Callable[[str], None]) -> str:
+    """Notify each job whose settings are wrong, once; `clear` forgets a key when they are right again.
+
+    Raises UsageError naming all of them, so that the run counts as failed.
+    """
+    faults = {}
+    for job, check in checks.items():
+        try:
+            check()
+        except UsageError as error:
+            facts = {"job": job, "error": str(error)}
+            log.error("settings.invalid", extra=facts)  # noqa: TRY400 - no bug of ours
+            notify_bad_settings(notifier, job, error)
+            faults[job] = str(error)
+        else:
+            clear(settings_key(job))
+    if faults:
+        raise UsageError(f"cannot run: {', '.join(faults)}", value="\n".join(faults.values()))
+    return f"the settings of {len(checks)} jobs are complete"
+
+
+def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str]) -> str:
+    """Notify about messages that failed too often; repeated for as long as they are there."""
+    found = []
+    for name in names:
+        poison = f"{name}-poison"
+        count = queues.length(poison)
+        if not count:
+            continue
+        noun = "message" if count == 1 else "messages"
+        text = f"{count} {noun} in poison queue {poison}: each failed too often to be tried again."
+        hint = f"See the log of the function that reads {name}, then clear {poison}."
+        log.warning("queue.poison_found", extra={"queue": poison, "messages": count})
+        title = f"{name}: messages failed for good"
+        notifier.notify(Notice(Severity.WARNING, title, text, hint, key=f"poison/{name}", again=True))
+        found.append(f"{count} {noun} in poison queue {poison}")
+    return "; ".join(found) or "no poison queue holds a message"

@@ -1,0 +1,103 @@
+"""Which jobs policy and settings ask for, and whether each has what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shared.kernel.errors import UsageError
+from shared.settings import definitions
+from shared.settings.environment import environment
+from shared.wiring import policy
+
+QUEUES = ("backup-parts", "deploys")  # those that the app's functions read
+
+
+def settings_checks() -> Mapping[str, Callable[[], object]]:
+    """For each job that is asked for: builds what it needs. Those call raise UsageError.
+
+    Raises UsageError if the policy cannot be read, since it says what is asked for.
+    """
+    from shared.wiring.backup import backup
+
+    rules = policy()
+    in_azure = bool(environment().values.get(definitions.SUBSCRIPTION.name))
+    checks: dict[str, Callable[[], object]] = {"backup": backup, "pages": _pages}
+    if rules.deploy.repository:
+        checks["deploys"] = _deploys
+    if in_azure or rules.power.machines:
+        checks["power"] = _power
+    if in_azure or rules.snapshots.disks:
+        checks["snapshots"] = _snapshots
+    if in_azure:
+        checks["cost"] = _cost
+    return checks
+
+
+def read_settings_report() -> Mapping[str, str]:
+    """For the status: by job `ok`, or what is wrong with its settings."""
+    return {job: _describe(check) for job, check in settings_checks().items()}
+
+
+def _describe(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except UsageError as error:
+        return str(error)
+    return "ok"
+
+
+def handle_deploy_message(asked: Sequence[Mapping[str, Any]]) -> str:
+    """Do what a message of the queue `deploys` asks for. What cannot begin is recorded and notified."""
+    from shared.deploy import job
+    from shared.wiring.deploy import deploy_deps
+
+    try:
+        deps = deploy_deps()
+    except UsageError as error:
+        return _record_unstarted(asked, error)
+    return job.handle_message(deps, asked)
+
+
+def _record_unstarted(asked: Sequence[Mapping[str, Any]], error: UsageError) -> str:
+    from shared.catch_up.watch import notify_bad_settings
+    from shared.deploy.records.deploys import DeployStore
+    from shared.deploy.unstarted import record_unstarted
+    from shared.wiring import clock, state
+    from shared.wiring.notifications import notifier
+
+    done = record_unstarted(DeployStore(state(), clock()), asked, error)
+    notify_bad_settings(notifier(), "deploys", error)
+    return done
+
+
+def _pages() -> object:
+    return environment().wake_sign_in()
+
+
+def _deploys() -> object:
+    from shared.wiring.deploy import deploy_deps
+    from shared.wiring.webhook import intake
+
+    if not any(intake().secrets):
+        name = definitions.WEBHOOK_SECRETS.name
+        raise UsageError(f"{name} is not set", hint=f"For example: {definitions.WEBHOOK_SECRETS.example}")
+    return deploy_deps()
+
+
+def _power() -> object:
+    from shared.wiring.power import power_deps
+
+    return power_deps()
+
+
+def _snapshots() -> object:
+    from shared.wiring.snapshots import snapshot_deps
+
+    return snapshot_deps()
+
+
+def _cost() -> object:
+    from shared.wiring.cost import cost_deps
+
+    return cost_deps()

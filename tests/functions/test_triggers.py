@@ -1,0 +1,95 @@
+"""The app's functions as the platform calls them: through Microsoft's worker library, in its own process."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+import pytest
+
+from local.azurite import Azurite
+from shared.adapters.blobs import create_container, open_blobs
+from shared.deploy.records.deploys import DeployStore
+from shared.settings.storage_account import StorageAccount
+from shared.wiring import clock
+from tests.support.worker import ROOT, Call, run_worker
+
+SECRET = "0123456789abcdef0123456789abcdef"
+MERGED = {
+    "action": "closed",
+    "repository": {"full_name": "acme/chat"},
+    "pull_request": {
+        "merged": True,
+        "number": 7,
+        "merge_commit_sha": "a" * 40,
+        "base": {"ref": "main", "repo": {"full_name": "acme/chat"}},
+    },
+}
+REQUEST = {
+    "repository": "acme/chat",
+    "sha": "a" * 40,
+    "environment": "production",
+    "pull": 7,
+    "delivery": "d-1",
+}
+
+
+def signed(payload: object = MERGED) -> Call:
+    body = json.dumps(payload)
+    signature = hmac.new(SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
+    headers = {
+        "X-Hub-Signature-256": f"sha256={signature}",
+        "X-GitHub-Event": "pull_request",
+        "X-GitHub-Delivery": "d-1",
+    }
+    return Call("github_webhook", "http", "POST", "/api/github/webhook", body, headers)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """Deploys are on, and nothing that they need is set."""
+    policy = tmp_path / "policy.yaml"
+    text = (ROOT / "policy.yaml").read_text()
+    policy.write_text(text.replace("deploy:\n", "deploy:\n  repository: acme/chat\n"))
+    return {"GROUNDCREW_POLICY": str(policy), "GROUNDCREW_GITHUB_WEBHOOK_SECRETS": SECRET}
+
+
+def test_a_signed_webhook_is_refused_with_the_reason_while_there_is_no_storage(settings) -> None:
+    (answer,) = run_worker(settings, [signed()])
+    assert (answer.ok, answer.status) == (True, 503)
+    assert "AzureWebJobsStorage is not set" in answer.body
+    (line,) = answer.logged("functions.deploy")
+    assert line.startswith("github_webhook.refused {")
+
+
+def test_a_signed_webhook_is_refused_with_the_reason_while_the_policy_is_wrong(settings) -> None:
+    Path(settings["GROUNDCREW_POLICY"]).write_text("deploy: [hush]\n")
+    (answer,) = run_worker({**settings, "AzureWebJobsStorage": "UseDevelopmentStorage=true"}, [signed()])
+    assert answer.status == 503
+    assert "policy.yaml" in answer.body
+    assert "hush" not in answer.body
+
+
+def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings, azurite: Azurite) -> None:
+    account = StorageAccount.by_connection_string(azurite.connection_string)
+    create_container(account, "groundcrew")
+    settings["AzureWebJobsStorage"] = azurite.connection_string
+    calls = [signed(), Call("deploy_run", "queue", body=json.dumps([REQUEST])), Call("catch_up", "timer")]
+    accepted, ran, caught_up = run_worker(settings, calls)
+    assert accepted.status == 202
+    assert (ran.ok, ran.error) == (True, "")
+    (record,) = DeployStore(open_blobs(account, "groundcrew"), clock()).list_open()
+    assert record.request.pull == 7
+    assert "GROUNDCREW_GITHUB_TOKEN" in record.progress.reason or "settings" in record.progress.reason
+    # Nobody is set to be notified, which the log says.
+    assert any("deploys cannot run" in line for line in ran.logged("shared.wiring.notifications"))
+    assert not caught_up.ok
+    assert any('"job": "deploys"' in line for line in caught_up.logged("shared.catch_up.watch"))
+
+
+def test_a_timer_whose_settings_are_missing_fails_by_name(settings) -> None:
+    for answer in run_worker(settings, [Call("power_tick", "timer"), Call("nightly_backup", "timer")]):
+        assert not answer.ok
+        assert "is not set" in answer.error

@@ -1,0 +1,144 @@
+"""The app in a process of its own under Microsoft's worker library, with the log lines that a host gets.
+
+`run_worker` starts it; as a program it indexes the app, makes the calls of standard input in their order,
+and prints what came of them. Nothing of the embedded host takes part but its glue to the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_TIMER = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": {}, "IsPastDue": False}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What came of one call. `lines` are pairs of logger and line."""
+
+    ok: bool
+    error: str
+    status: int
+    body: str
+    headers: Mapping[str, str]
+    lines: Sequence[tuple[str, str]]
+    seconds: float
+    cpu_seconds: float
+    rss_megabytes: float
+
+    def logged(self, logger: str) -> list[str]:
+        """The lines of that logger and those below it."""
+        return [line for name, line in self.lines if name == logger or name.startswith(f"{logger}.")]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function: `kind` is http, timer, queue or event."""
+
+    function: str
+    kind: str
+    method: str = "GET"
+    path: str = "/"
+    body: str = ""  # of a request or a message; the event as JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_worker(
+    environment: Mapping[str, str], calls: Sequence[Call], *, app: Path = ROOT, python: str = sys.executable
+) -> list[Invocation]:
+    """Make the calls in a fresh process that knows only these settings."""
+    done = subprocess.run(
+        [python, "-m", "tests.support.worker", str(app)],
+        input=json.dumps([vars(call) for call in calls], default=dict),
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [Invocation(**answer) for answer in json.loads(done.stdout.splitlines()[-1])]
+
+
+class _GrpcHandler(logging.Handler):
+    """As the worker's own: it has no formatter, and sends the host what `format` returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.name, self.format(record)))
+
+
+async def _run(app: Path, calls: Sequence[Call]) -> list[dict[str, Any]]:
+    from local.host.worker import call_function, index_app
+
+    handler = _GrpcHandler()
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+    functions = {function.name: function for function in await index_app(app)}
+    answers = []
+    for number, call in enumerate(calls):
+        handler.lines.clear()
+        trigger, metadata = _trigger(call)
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = await call_function(str(number), functions[call.function], trigger, metadata, "")
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        http = getattr(result.returned, "value", None) if call.kind == "http" else None
+        answers.append(
+            {
+                "ok": result.ok,
+                "error": result.error,
+                "status": int(http["status_code"].value) if http else 0,
+                "body": _text(http["body"].value) if http else "",
+                "headers": {name: datum.value for name, datum in http["headers"].items()} if http else {},
+                "lines": list(handler.lines),
+                "seconds": seconds,
+                "cpu_seconds": cpu_seconds,
+                "rss_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    return answers
+
+
+def _trigger(call: Call) -> tuple[Any, dict[str, Any]]:
+    from azure.functions.meta import Datum
+
+    from local.host.queue_messages import manual_message
+
+    if call.kind == "queue":
+        return manual_message(call.body)
+    if call.kind != "http":
+        return Datum(call.body or json.dumps(_TIMER), "json"), {}
+    texts = [
+        {name.lower(): Datum(value, "string") for name, value in given.items()}
+        for given in (call.headers, call.params)
+    ]
+    request = {
+        "method": Datum(call.method, "string"),
+        "url": Datum(f"https://app.example.org{call.path}", "string"),
+        "headers": texts[0],
+        "params": texts[1],
+        "query": {},
+        "body": Datum(call.body.encode(), "bytes"),
+    }
+    return Datum(request, "http"), {}
+
+
+def _text(body: object) -> str:
+    return body.decode() if isinstance(body, bytes) else str(body or "")
+
+
+if __name__ == "__main__":
+    _calls = [Call(**call) for call in json.load(sys.stdin)]
+    print(json.dumps(asyncio.run(_run(Path(sys.argv[1]).resolve(), _calls)), default=str))
