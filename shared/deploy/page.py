@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from shared.deploy.notify import build_hint, describe_version
@@ -20,7 +20,7 @@ from shared.kernel.errors import GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.redact import redact
 from shared.web.html import Page, html_page, render_refusal
-from shared.web.signin import Principal, authenticate, sign_in_required
+from shared.web.signin import PageAccess, Principal, authenticate, not_permitted, sign_in_required
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class DeployPage:
     state: Blobs
     clock: Clock
     zone: tzinfo
-    sign_in: str = ""  # who vouches for people
+    access: PageAccess = field(default_factory=PageAccess)  # who may look; closed by default
 
 
 def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> Page:
@@ -47,9 +47,11 @@ def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> 
     """
     known = KEY.fullmatch(key) is not None
     here = f"{PATH}/{key}" if known else PATH
-    person = authenticate(page.sign_in, headers)
+    person = authenticate(page.access, headers)
     if person is None:
-        return sign_in_required(page.sign_in, here)
+        return sign_in_required(page.access, here)
+    if not page.access.permits_view(person):
+        return not_permitted(person, "view")
     if key and not known:
         return _not_found_page()
     try:

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from shared.kernel.errors import UsageError
 from shared.policy.yaml_lines import Mistake, Path, format_path, parse_yaml
 
+from .access import AccessPolicy
 from .backup import BackupPolicy
 from .base import Section, Zone
 from .cost import CostPolicy
@@ -35,7 +36,8 @@ class Policy(Section):
     snapshots: SnapshotPolicy = Field(default=SnapshotPolicy(), description="snapshots of disks")
     cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")
-    notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is told")
+    notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is notified")
+    access: AccessPolicy = Field(default=AccessPolicy(), description="who may use the pages")
 
 
 def find_mistakes(text: str) -> list[Mistake]:

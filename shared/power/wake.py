@@ -9,7 +9,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from urllib.parse import parse_qs
@@ -21,7 +21,7 @@ from shared.power.model import PowerStatus
 from shared.power.reconcile import TickResult
 from shared.power.wake_html import HOURS, Card, render_page
 from shared.web.html import SECURITY_HEADERS, Page, html_page, render_refusal
-from shared.web.signin import Principal, authenticate, sign_in_required
+from shared.web.signin import PageAccess, Principal, authenticate, not_permitted, sign_in_required
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,9 @@ class WakeDeps:
     state: Blobs
     clock: Clock
     zone: tzinfo
-    sign_in: str = ""  # who vouches for people
+    access: PageAccess = field(
+        default_factory=PageAccess
+    )  # who may look and who may start; closed by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,15 @@ class HttpRequest:
 
 def handle_request(wake: WakeDeps, request: HttpRequest) -> Page:
     """The page for GET, a start for POST. Never raises what a person could do nothing about."""
-    person = authenticate(wake.sign_in, request.headers)
+    person = authenticate(wake.access, request.headers)
     if person is None:
-        return sign_in_required(wake.sign_in, "/api/wake")
+        return sign_in_required(wake.access, "/api/wake")
     if request.method == "POST":
+        if not wake.access.permits_wake(person):
+            return not_permitted(person, "wake")
         return _handle_start(wake, request, person)
+    if not wake.access.permits_view(person):
+        return not_permitted(person, "view")
     try:
         outcomes = wake.survey()
         if any(outcome.started for outcome in outcomes):

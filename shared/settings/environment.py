@@ -130,9 +130,24 @@ class Environment:
         if given not in ("", "app-service", "none"):
             hint = f"For example: {WAKE_SIGN_IN.example}"
             raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=given, hint=hint)
-        # App Service sets it where its authentication is on.
-        platform = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
-        return given or ("app-service" if platform else "")
+        # App Service sets it where its authentication is on. Elsewhere the header can be written by anybody.
+        is_on = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+        if given == "app-service" and self._on_azure() and not is_on:
+            hint = "Turn authentication on (az webapp auth), or remove the setting."
+            raise UsageError(
+                f"{WAKE_SIGN_IN.name} is app-service, but App Service authentication is off", hint=hint
+            )
+        if given == "none" and (self._on_azure() or is_on):
+            hint = "It is for your own machine; remove the setting."
+            raise UsageError(f"{WAKE_SIGN_IN.name} is none on Azure", hint=hint)
+        return given or ("app-service" if is_on else "")
+
+    def _on_azure(self) -> bool:
+        host = self.values.get("WEBSITE_HOSTNAME", "").strip().lower()
+        names = ("WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU")
+        # Core tools and the embedded host set a loopback address.
+        is_remote = bool(host) and re.sub(r":\d+$", "", host) not in _LOOPBACK
+        return is_remote or any(self.values.get(name) for name in names)
 
     def policy_text(self) -> str:
         """The policy file's content. Raises UsageError naming the file."""

@@ -12,6 +12,7 @@ from shared.settings.environment import all_or_nothing, environment, parse_setti
 from shared.wiring import clock, policy, queues, state
 from shared.wiring.kubernetes import cluster, kubeconfig
 from shared.wiring.notifications import notifier
+from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
     from shared.adapters.github import AppKey
@@ -68,7 +69,7 @@ def deploy_page() -> DeployPage:
         state=state(),
         clock=clock(),
         zone=ZoneInfo(policy().timezone),
-        sign_in=environment().wake_sign_in(),
+        access=page_access(),
     )
 
 

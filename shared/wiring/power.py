@@ -11,6 +11,7 @@ from shared.settings.environment import all_or_nothing, environment, parse_setti
 from shared.wiring import azure, clock, policy, state
 from shared.wiring.inventory import inventory
 from shared.wiring.notifications import notifier
+from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
     from shared.health.ports import Probe
@@ -57,7 +58,7 @@ def wake_deps() -> WakeDeps:
         state=state(),
         clock=clock(),
         zone=ZoneInfo(policy().timezone),
-        sign_in=environment().wake_sign_in(),
+        access=page_access(),
     )
 
 

@@ -19,9 +19,10 @@ from shared.deploy.records.requests import DeployRequest
 from shared.health.ports import Health
 from shared.kernel.errors import NotFound, Unavailable
 from shared.web.html import Page
-from shared.web.signin import APP_SERVICE, NO_SIGN_IN
+from shared.web.signin import APP_SERVICE, NO_SIGN_IN, PageAccess
 
 ANA = {name.lower(): value for name, value in principal_header().items()}
+ACCESS = PageAccess(APP_SERVICE, view=["1234"])
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "section", "p", "span", "dl", "dt",
     "dd", "ul", "li", "details", "summary", "pre", "nav", "a", "small", "!doctype",
@@ -30,10 +31,10 @@ REFRESH = 'http-equiv="refresh"'
 
 
 def show(
-    world, key: str = "", *, sign_in: str = APP_SERVICE, plan: FaultPlan | None = None, **headers
+    world, key: str = "", *, access: PageAccess = ACCESS, plan: FaultPlan | None = None, **headers
 ) -> Page:
     state = faulty(world.state, plan or FaultPlan(), "state")
-    page = DeployPage(state, world.clock, ZoneInfo("Europe/Berlin"), sign_in)
+    page = DeployPage(state, world.clock, ZoneInfo("Europe/Berlin"), access)
     return render_page(page, ANA | headers, key)
 
 
@@ -192,11 +193,14 @@ def test_whom_nobody_vouches_for_is_told_nothing(world, files, key: str) -> None
     _, sha = world.merge(files())
     world.work()
     for asked in (key, world.record(sha).progress.key):
-        for page in (show(world, asked, sign_in=""), show(world, asked, **{"x-ms-client-principal": "x"})):
+        for page in (
+            show(world, asked, access=PageAccess(view=["1234"])),
+            show(world, asked, **{"x-ms-client-principal": "x"}),
+        ):
             assert page.status == 401
             assert "production" not in page.body
             assert "ada" not in page.body
-    assert show(world, sign_in=NO_SIGN_IN).status == 200
+    assert show(world, access=PageAccess(NO_SIGN_IN)).status == 200
 
 
 def test_the_sign_in_leads_back_to_the_deploy_but_to_nothing_made_up(world) -> None:
@@ -205,7 +209,7 @@ def test_the_sign_in_leads_back_to_the_deploy_but_to_nothing_made_up(world) -> N
     back = "/.auth/login/aad?post_login_redirect_uri=/api/deploys"
     assert f'"{back}/{key}"' in show(world, key, **nobody).body
     assert f'"{back}"' in show(world, "//evil.example.org", **nobody).body
-    assert ".auth" not in show(world, key, sign_in="").body
+    assert ".auth" not in show(world, key, access=PageAccess()).body
 
 
 @pytest.mark.parametrize(
@@ -315,3 +319,11 @@ def test_where_no_address_is_known_there_are_no_links(world, files) -> None:
     world.work()
     assert links(world, sha) == {""}
     assert "Progress" not in world.people.told[0].text
+
+
+def test_whom_policy_does_not_name_sees_no_deploy(world, files) -> None:
+    _, sha = world.merge(files())
+    world.work()
+    for key in ("", world.record(sha).progress.key):
+        page = show(world, key, access=PageAccess(APP_SERVICE, view=["5678"]))
+        assert (page.status, "production" in page.body) == (403, False)

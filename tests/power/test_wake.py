@@ -18,14 +18,16 @@ from shared.power import job as power
 from shared.power.wake import HttpRequest, WakeDeps, handle_request
 from shared.power.wake_html import Card, render_page
 from shared.web.html import SECURITY_HEADERS, Page
-from shared.web.signin import APP_SERVICE, NO_SIGN_IN
+from shared.web.signin import APP_SERVICE, NO_SIGN_IN, PageAccess
+
+ANA = PageAccess(APP_SERVICE, wake=["1", "2"])  # and somebody else
 
 
 def principal(name: str = "ana@example.org", id_: str = "1") -> dict[str, str]:
     return {header.lower(): value for header, value in principal_header(name, id_).items()}
 
 
-def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) -> WakeDeps:
+def wake_over(world, plan: FaultPlan | None = None, access: PageAccess = ANA) -> WakeDeps:
     def job():
         return world.job(plan)
 
@@ -36,7 +38,7 @@ def wake_over(world, plan: FaultPlan | None = None, sign_in: str = APP_SERVICE) 
         state=world.state,
         clock=world.clock,
         zone=ZoneInfo("Europe/Berlin"),
-        sign_in=sign_in,
+        access=access,
     )
 
 
@@ -108,8 +110,15 @@ def test_whom_app_service_does_not_name_is_told_nothing(night, headers: dict[str
 
 
 def test_without_sign_in_it_is_closed_even_to_those_who_claim_a_name(night) -> None:
-    assert handle_request(wake_over(night, sign_in=""), HttpRequest("GET", principal())).status == 401
-    assert handle_request(wake_over(night, sign_in=NO_SIGN_IN), HttpRequest("GET", {})).status == 200
+    assert (
+        handle_request(
+            wake_over(night, access=PageAccess(wake=["1"])), HttpRequest("GET", principal())
+        ).status
+        == 401
+    )
+    assert (
+        handle_request(wake_over(night, access=PageAccess(NO_SIGN_IN)), HttpRequest("GET", {})).status == 200
+    )
 
 
 def test_a_token_is_of_one_person_and_of_two_hours_and_cannot_be_made(night) -> None:
@@ -200,3 +209,23 @@ def test_a_machine_stopped_by_order_says_until_when(night, at) -> None:
     body = get(night).body
     assert "order of bob: off until Mon 2026-03-02 15:00" in body
     assert "It will be up by itself on Mon 02 Mar at 15:00" in body
+
+
+def test_whom_policy_does_not_name_may_neither_look_nor_start(night) -> None:
+    for access, get_status, post_status in (
+        (PageAccess(APP_SERVICE), 403, 403),
+        (PageAccess(APP_SERVICE, view=["1"]), 200, 403),
+        (PageAccess(APP_SERVICE, wake=["2"]), 403, 403),
+    ):
+        wake = wake_over(night, access=access)
+        assert handle_request(wake, HttpRequest("GET", principal())).status == get_status
+        answer = handle_request(wake, HttpRequest("POST", principal(), b"hours=2&machine=rocketchat"))
+        assert answer.status == post_status
+        assert "too old" not in answer.body
+    assert "ana@example.org (1)" in answer.body  # who asks an administrator must know which account it was
+
+
+def test_a_contradiction_of_settings_and_platform_is_said_on_the_page(night) -> None:
+    wake = wake_over(night, access=PageAccess(problem="authentication is off", wake=["1"]))
+    page = handle_request(wake, HttpRequest("GET", principal()))
+    assert (page.status, "authentication is off" in page.body) == (401, True)

@@ -74,3 +74,46 @@ def test_it_is_told_together_with_other_mistakes() -> None:
     with pytest.raises(BadSettings) as caught:
         all_or_nothing(url=env.url, sign_in=env.wake_sign_in)
     assert caught.value.public == ("settings are missing or wrong: GROUNDCREW_URL, GROUNDCREW_WAKE_SIGN_IN")
+
+
+ON, OFF = {"WEBSITE_AUTH_ENABLED": "True"}, {"WEBSITE_AUTH_ENABLED": "False"}
+AZURE = {"WEBSITE_HOSTNAME": "app.azurewebsites.net"}
+
+
+@pytest.mark.parametrize(
+    ("given", "platform", "sign_in"),
+    [
+        ("", {}, ""),
+        ("", {**AZURE, **ON}, "app-service"),
+        ("", {**AZURE, **OFF}, ""),
+        ("", AZURE, ""),
+        ("app-service", {**AZURE, **ON}, "app-service"),
+        ("app-service", {}, "app-service"),
+        ("app-service", {"WEBSITE_HOSTNAME": "127.0.0.1:7071"}, "app-service"),
+        ("none", {}, "none"),
+        ("none", {"WEBSITE_HOSTNAME": "localhost:7071"}, "none"),
+    ],
+)
+def test_who_vouches_for_people_follows_setting_and_platform(
+    given: str, platform: dict[str, str], sign_in: str
+) -> None:
+    assert Environment({"GROUNDCREW_WAKE_SIGN_IN": given, **platform}).wake_sign_in() == sign_in
+
+
+@pytest.mark.parametrize(
+    ("given", "platform"),
+    [
+        ("app-service", {**AZURE, **OFF}),
+        ("app-service", AZURE),
+        ("app-service", {"WEBSITE_INSTANCE_ID": "x"}),
+        ("app-service", {"WEBSITE_SITE_NAME": "x"}),
+        ("app-service", {"WEBSITE_SKU": "FlexConsumption"}),
+        ("none", AZURE),
+        ("none", {"WEBSITE_SITE_NAME": "app"}),
+        ("none", ON),
+        ("anybody", {}),
+    ],
+)
+def test_a_setting_that_contradicts_the_platform_is_refused(given: str, platform: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="GROUNDCREW_WAKE_SIGN_IN"):
+        Environment({"GROUNDCREW_WAKE_SIGN_IN": given, **platform}).wake_sign_in()

@@ -34,6 +34,7 @@ from shared.settings.storage_account import StorageAccount
 ROOT = Path(__file__).resolve().parents[3]
 POLICY = """
 timezone: Europe/Berlin
+access: {wake: ["1234"]}
 backup: {when_vm_off: skip}
 power:
   machines: [{name: rocketchat, alternatives: [Standard_D4as_v5]}]

@@ -1,0 +1,21 @@
+"""The wiring of what the pages share: who may use them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from shared.kernel.errors import UsageError
+from shared.settings.environment import environment
+from shared.web.signin import PageAccess
+from shared.wiring import policy
+
+
+@cache
+def page_access() -> PageAccess:
+    """Who may use the pages; closed, with the reason, if settings and platform contradict each other."""
+    rules = policy().access
+    try:
+        sign_in, problem = environment().wake_sign_in(), ""
+    except UsageError as error:
+        sign_in, problem = "", str(error)
+    return PageAccess(sign_in, problem, rules.view, rules.wake)
