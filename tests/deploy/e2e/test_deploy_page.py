@@ -62,7 +62,7 @@ class Place:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("page")
-    (folder / "policy.yaml").write_text("timezone: Europe/Berlin\naccess: {view: [\"1234\"]}\n")
+    (folder / "policy.yaml").write_text('timezone: Europe/Berlin\naccess: {view: ["1234"]}\n')
     with ExitStack() as stack:
         azurite = stack.enter_context(Azurite(folder / "azurite"))
         storage = StorageAccount.by_connection_string(azurite.connection_string)
