@@ -9,7 +9,16 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 
 from shared.adapters.mongodb.client import RAW, UNKNOWN_FIELD, Client
-from shared.formats.elements import TIMESTAMP, split_elements
+from shared.formats.elements import (
+    ARRAY,
+    DOCUMENT,
+    TIMESTAMP,
+    Element,
+    find_element,
+    join_elements,
+    renumber_items,
+    split_elements,
+)
 
 _EMPTY = bytes(8)
 
@@ -39,6 +48,14 @@ class Inserter:
                     raise
                 self.keeps_timestamps = False
         return self._client[db].command(command)
+
+
+def id_filter(documents: Sequence[bytes]) -> RawBSONDocument:
+    """A query for the documents of these `_id`s, whatever their types."""
+    identities = (find_element(document, b"_id") for document in documents)
+    listed = renumber_items(identity for identity in identities if identity is not None)
+    query = join_elements([Element(ARRAY, b"$in", listed)])
+    return RawBSONDocument(join_elements([Element(DOCUMENT, b"_id", query)]), RAW)
 
 
 def has_empty_timestamp(document: bytes) -> bool:

@@ -8,6 +8,7 @@ Therefore whatever `applyOps` refuses may be tried again the other way, from the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -15,6 +16,7 @@ from pymongo import errors
 
 from shared.adapters.mongodb.client import COMMAND_NOT_FOUND, RAW, UNAUTHORIZED, Client, translate_errors
 from shared.adapters.mongodb.inserting import Inserter
+from shared.adapters.mongodb.retrying import Retry
 from shared.adapters.mongodb.translating import TranslatedWriter
 from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.mongodb.model import ReplayResult
@@ -27,17 +29,27 @@ _OVERHEAD_BYTES = 64  # names and types of an entry's fields
 
 
 def replay_entries(
-    client: Client, entries: Iterable[bytes], scope: ReplayScope | None, inserter: Inserter
+    client: Client,
+    entries: Iterable[bytes],
+    scope: ReplayScope | None,
+    inserter: Inserter,
+    retry: Retry | None = None,
 ) -> ReplayResult:
     """Apply the entries in order, those within the scope (None: all).
 
+    After a lost connection a batch is applied again from its beginning, which changes nothing.
     Raises Corrupt naming the entry that cannot be applied, Unavailable if the server fails.
     """
     selection = OperationFilter(scope)
     writer = _ApplyOpsWriter(client, TranslatedWriter(client, inserter))
+    retry = retry or Retry()
     for batch in group_operations(selection.select_operations(unpack_operations(entries))):
-        writer.write_batch(batch)
+        retry.run(partial(_write_batch, writer, batch))
     return selection.result()
+
+
+def _write_batch(writer: _ApplyOpsWriter, batch: list[Operation], again: bool) -> None:  # noqa: ARG001
+    writer.write_batch(batch)
 
 
 def group_operations(operations: Iterable[Operation]) -> Iterator[list[Operation]]:

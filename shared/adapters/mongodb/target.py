@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import bson
@@ -13,13 +14,15 @@ from shared.adapters.mongodb.client import (
     EXACT,
     NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
+    RAW,
     Client,
     describe_error,
     translate_errors,
 )
-from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp
+from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp, id_filter
 from shared.adapters.mongodb.reading import Reader
 from shared.adapters.mongodb.replay import replay_entries
+from shared.adapters.mongodb.retrying import Retry
 from shared.kernel.errors import AlreadyExists
 from shared.mongodb.model import InsertResult, Namespace, ReplayResult
 from shared.mongodb.oplog import CLUSTER_OPTIONS
@@ -34,9 +37,10 @@ _DOCUMENTS_AT_ONCE, _BYTES_AT_ONCE = 100_000, 24 << 20
 class MongoTarget(Reader):
     """`TargetDatabase` over a server or replica set."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, retry: Retry | None = None) -> None:
         super().__init__(client)
         self._inserter = Inserter(client)
+        self._retry = retry or Retry()
 
     def create_collection(self, namespace: Namespace) -> None:
         """Create the collection or view. Raises AlreadyExists."""
@@ -46,14 +50,18 @@ class MongoTarget(Reader):
         database = self._client.get_database(namespace.db, codec_options=EXACT)
         # From 7.0 on a server is content if the collection is there with the same options.
         exists = self._find_listing(namespace.db, namespace.collection) is not None
-        with translate_errors(f"creating {namespace.name}"):
+
+        def create(again: bool) -> bool:
             try:
-                if not exists:
-                    database.command({"create": namespace.collection, **options})
+                database.command({"create": namespace.collection, **options})
             except errors.OperationFailure as error:
                 if error.code != NAMESPACE_EXISTS:
                     raise
-                exists = True
+                return again  # then it is ours, and only the answer was lost
+            return True
+
+        with translate_errors(f"creating {namespace.name}"):
+            exists = exists or not self._retry.run(create)
         if exists:
             raise AlreadyExists(f"{namespace.name} already exists")
 
@@ -62,9 +70,15 @@ class MongoTarget(Reader):
         inserted, failures, duplicates, position = 0, [], [], 0
         for chunk in _split_batches(documents):
             with translate_errors(f"inserting into {db}.{collection}"):
-                answer = self._inserter.insert(db, collection, chunk)
-            inserted += int(answer["n"])
-            for error in answer.get("writeErrors", []):
+                answer, again = self._retry.run(partial(self._insert_chunk, db, collection, chunk))
+            write_errors = answer.get("writeErrors", [])
+            if again:
+                stored = self._find_stored(db, collection, [chunk[int(e["index"])] for e in write_errors])
+                write_errors = [e for e in write_errors if chunk[int(e["index"])] not in stored]
+                inserted += len(chunk) - len(write_errors)
+            else:
+                inserted += int(answer["n"])
+            for error in write_errors:
                 if error.get("code") == DUPLICATE_KEY:
                     duplicates.append(position + int(error["index"]))
                 else:
@@ -74,6 +88,23 @@ class MongoTarget(Reader):
                 failures += [f"document {position + i} of the batch: {_TIMESTAMP_REPLACED}" for i in changed]
             position += len(chunk)
         return InsertResult(inserted, tuple(failures), tuple(duplicates))
+
+    def _insert_chunk(
+        self, db: str, collection: str, chunk: list[bytes], again: bool
+    ) -> tuple[dict[str, Any], bool]:
+        return self._inserter.insert(db, collection, chunk), again
+
+    def _find_stored(self, db: str, collection: str, documents: list[bytes]) -> set[bytes]:
+        """Those of the documents that the collection holds, byte for byte.
+
+        When an insert is done again, the first run may have had effect: what is stored already is refused.
+        """
+        if not documents:
+            return set()
+        query = id_filter(documents)
+        stored: Any = self._client[db].get_collection(collection, codec_options=RAW)
+        with translate_errors(f"reading {db}.{collection}"):
+            return {bytes(one.raw) for one in self._retry.run(lambda _: list(stored.find(query)))}
 
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
         """Build all at once, or one by one if the server refuses one of them."""
@@ -91,7 +122,8 @@ class MongoTarget(Reader):
         database = self._client.get_database(db, codec_options=EXACT)
         with translate_errors(f"building indexes of {db}.{collection}"):
             try:
-                database.command({"createIndexes": collection, "indexes": specs})
+                command = {"createIndexes": collection, "indexes": specs}
+                self._retry.run(lambda _: database.command(command))
             except errors.OperationFailure as error:
                 return f"{describe_error(error)} (code {error.code})"
         return None
@@ -149,7 +181,7 @@ class MongoTarget(Reader):
 
     def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
         """See the port; `replay_entries` describes how."""
-        return replay_entries(self._client, entries, scope, self._inserter)
+        return replay_entries(self._client, entries, scope, self._inserter, self._retry)
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""
