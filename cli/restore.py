@@ -53,8 +53,22 @@ signer_option = click.option(
     help="The MongoDB to restore into; it must be empty. A password among the arguments shows in `ps`:"
     " give @FILE, - (a line of standard input) or the variable instead.",
 )
-@click.option("--only", multiple=True, metavar="DB.COLLECTION", help="Only this namespace; repeatable.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only db.collection, a database, or a pattern such as 'db.uploads*'; repeatable.",
+)
 @click.option("--into-non-empty", is_flag=True, help="Add to what the target holds.")
+@click.option("--resume", is_flag=True, help="Go on with a restore of this set that broke off.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 32),
+    default=4,
+    show_default=True,
+    help="How many parts, collections and index builds at once.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and check that the key fits.")
 @storage_option
 @identity_option
@@ -65,6 +79,8 @@ def restore(
     to_uri: str,
     only: tuple[str, ...],
     into_non_empty: bool,
+    resume: bool,
+    jobs: int,
     dry_run: bool,
     storage: str,
     identities: tuple[Path, ...],
@@ -76,10 +92,13 @@ def restore(
     Every stored byte is checked before the first is written.
     """
     with progress_bar(quiet=json_) as reporter:
-        job = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
+        deps = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
+        job = replace(deps, jobs=jobs)
         if not job.catalogue.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
-        result = restore_set(job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty)
+        result = restore_set(
+            job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty, resume=resume
+        )
     trusted = bool(job.catalogue.trusted)
     if json_:
         print_answer(_result_json(result, dry_run, trusted), json_=True)

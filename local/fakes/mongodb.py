@@ -118,14 +118,21 @@ class MemoryDatabase:
         """One entry a batch."""
         yield from (entry for at, entry in list(self._oplog) if start <= at <= end)
 
-    def create_collection(self, namespace: Namespace) -> None:
-        """With a uuid of its own. Raises AlreadyExists."""
+    def create_collection(self, namespace: Namespace) -> str:
+        """With a uuid of its own, which is returned. Raises AlreadyExists."""
         if namespace.name in self._catalogue:
             raise AlreadyExists(f"{namespace.name} already exists")
         collection_uuid = "" if namespace.kind == "view" else uuid.uuid4().hex
         indexes = () if namespace.kind == "view" else ({"v": 2, "key": {"_id": 1}, "name": "_id_"},)
         self._catalogue[namespace.name] = replace(namespace, uuid=collection_uuid, indexes=indexes)
         self._documents[namespace.name] = {}
+        return collection_uuid
+
+    def drop_collection(self, namespace: Namespace) -> None:
+        """If its uuid is the one given. Raises Inconsistent."""
+        self._check_uuid(namespace)
+        self._catalogue.pop(namespace.name, None)
+        self._documents.pop(namespace.name, None)
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Duplicates are refused one by one."""
@@ -148,9 +155,8 @@ class MemoryDatabase:
         return [f"index {n} was refused: no text indexes here" for n in refused]
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
-        """Put in place."""
-        answer = self.insert_documents("admin", f"system.{kind}", documents)
-        return [f"document {index} of {kind} exists already" for index in answer.duplicates]
+        """Merged, as `_mergeAuthzCollections` does: what exists stays."""
+        return list(self.insert_documents("admin", f"system.{kind}", documents).failures)
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Files without any chunk."""

@@ -71,8 +71,15 @@ class TargetDatabase(Protocol):
         """All that a backup of this server would hold."""
         ...
 
-    def create_collection(self, namespace: Namespace) -> None:
-        """Create the collection or view with its options, without indexes. `AlreadyExists`."""
+    def create_collection(self, namespace: Namespace) -> str:
+        """Create the collection or view with its options, without indexes; returns its uuid. `AlreadyExists`.
+
+        The uuid is empty for a view.
+        """
+        ...
+
+    def drop_collection(self, namespace: Namespace) -> None:
+        """Drop the collection of that name and uuid. `Inconsistent` if it is another one by now."""
         ...
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:

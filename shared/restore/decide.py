@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 from shared.formats.backupset import Manifest, NamespaceEntry
 from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
 from shared.mongodb.scope import ReplayScope
 from shared.restore.model import AUTH_NAMESPACES, RestorePlan
+
+_RESUME = "An interrupted restore of this set is here: go on with --resume, or drop what it left."
+_NON_EMPTY = "Use an empty target, or --into-non-empty to add to what it holds."
 
 
 def plan_restore(
@@ -18,24 +23,30 @@ def plan_restore(
     hosts: Sequence[str],
     *,
     into_non_empty: bool,
+    resumable: bool = False,
 ) -> RestorePlan:
     """Decide what to restore into a target that holds `existing` and calls itself `hosts`.
 
     Raises Refused for the source itself, for a target that is not empty (unless asked for) and for a
-    collection that would be mixed with existing documents; UsageError for unknown names in `only`.
+    collection that would be mixed with existing documents; UsageError for what `only` does not match.
     """
     known = {entry.name for entry in manifest.namespaces}
-    if unknown := sorted(set(only) - known):
-        hint = ", ".join(sorted(known)[:8])
-        raise UsageError("not in this backup", value=", ".join(unknown), hint=f"It holds {hint}, …")
-    selected = [h for h in manifest.namespaces if not only or h.name in only]
+    selected = select_namespaces(manifest.namespaces, only)
     present = [n for n in existing if n.name not in AUTH_NAMESPACES]
-    reasons = [_check_target(manifest, selected, present, hosts, into_non_empty=into_non_empty)]
+    reasons = [
+        _check_target(manifest, selected, present, hosts, into_non_empty=into_non_empty, resumable=resumable)
+    ]
     names = {h.name for h in selected}
     oplog = manifest.parts[-1]
     parts = tuple(p for p in manifest.parts if p is oplog or names & set(p.namespaces))
     reasons.append(
         f"{len(names)} of {len(known)} namespaces from {len(parts)} of {len(manifest.parts)} parts"
+    )
+    documents, data = sum(h.documents for h in selected), sum(h.data_bytes for h in selected)
+    stored = sum(part.stored_bytes for part in parts)
+    reasons.append(
+        f"{documents} documents, {_format_mb(data)} before compression; {_format_mb(stored)} are read twice,"
+        " to be checked and to be restored"
     )
     reasons.append(f"then the oplog from {manifest.oplog.start} to {manifest.oplog.end}")
     return RestorePlan(
@@ -49,6 +60,33 @@ def plan_restore(
     )
 
 
+def select_namespaces(entries: Sequence[NamespaceEntry], only: Collection[str]) -> list[NamespaceEntry]:
+    """The namespaces that `only` names: `db.collection`, a database, or a pattern with `*`, `?` and `[…]`.
+
+    Empty selects all. Raises UsageError, with the nearest names, for what matches nothing.
+    """
+    names = {entry.name for entry in entries}
+    selected = {pattern: _match_names(names, pattern) for pattern in only}
+    if unknown := sorted(pattern for pattern, matches in selected.items() if not matches):
+        databases = {name.partition(".")[0] for name in names}
+        nearest = get_close_matches(unknown[0], sorted(names | databases), n=4, cutoff=0.6)
+        hint = (
+            f"Did you mean {' or '.join(nearest)}?"
+            if nearest
+            else f"It holds {', '.join(sorted(names)[:8])}, …"
+        )
+        raise UsageError("not in this backup", value=", ".join(unknown), hint=hint)
+    chosen = set().union(*selected.values()) if only else names
+    return [entry for entry in entries if entry.name in chosen]
+
+
+def _match_names(names: Collection[str], pattern: str) -> set[str]:
+    if pattern in names:
+        return {pattern}
+    whole = {name for name in names if name.partition(".")[0] == pattern}
+    return whole or {name for name in names if fnmatchcase(name, pattern)}
+
+
 def _check_target(
     manifest: Manifest,
     selected: Sequence[NamespaceEntry],
@@ -56,6 +94,7 @@ def _check_target(
     hosts: Sequence[str],
     *,
     into_non_empty: bool,
+    resumable: bool,
 ) -> str:
     """Why the target may be written to. A collection's uuid is unique over all servers and times."""
     source_uuids = {h.uuid: h.name for h in manifest.namespaces if h.uuid}
@@ -71,8 +110,7 @@ def _check_target(
         raise Refused(
             "the target is not empty",
             value=f"{len(present)} namespaces, {present[0].name} among them",
-            hint="Use an empty target, or --into-non-empty to add to what it holds. Remove the leftovers of"
-            " an interrupted restore with db.dropDatabase().",
+            hint=_RESUME if resumable else _NON_EMPTY,
         )
     mixed = sorted({h.name for h in selected} & {n.name for n in present})
     if mixed:
@@ -84,6 +122,15 @@ def _check_target(
     return f"the target holds {len(present)} other namespaces, and --into-non-empty was given"
 
 
+def set_databases(manifest: Manifest) -> set[str]:
+    """The databases that the set holds, `admin` only if it holds more of it than users."""
+    return {entry.db for entry in manifest.namespaces if entry.name not in AUTH_NAMESPACES}
+
+
+def _format_mb(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
 def select_replay(manifest: Manifest, plan: RestorePlan, unequal: Collection[str]) -> ReplayScope:
     """Which oplog entries are replayed: those of what was restored, never of what the target held before.
 
@@ -92,7 +139,7 @@ def select_replay(manifest: Manifest, plan: RestorePlan, unequal: Collection[str
     a replay would hide the reason.
     """
     complete = len(plan.selected) == len(manifest.namespaces)
-    databases = {entry.db for entry in manifest.namespaces if entry.name not in AUTH_NAMESPACES}
+    databases = set_databases(manifest)
     return ReplayScope(
         namespaces=plan.selected - set(unequal),
         databases=frozenset(databases if complete else ()),

@@ -7,18 +7,28 @@ from dataclasses import dataclass
 
 from shared.backup.catalogue import SetCatalogue
 from shared.formats.agekeys import Identity
-from shared.kernel.ports import Blobs, Reporter
+from shared.kernel.ports import Blobs, Clock, Reporter
 from shared.mongodb.ports import TargetDatabase
+from shared.records.holds import Holds
+from shared.restore.journal import JournalStore
 
 
 @dataclass(frozen=True)
 class RestoreDeps:
-    """What a restore needs: a laptop with a SAS and the key is enough."""
+    """What a restore needs: a laptop with a SAS and the key is enough.
+
+    Without `holds` the schedule may stop the machine meanwhile, without `journals` a restore that breaks off
+    cannot be resumed. `jobs` parts, collections and index builds go at once.
+    """
 
     catalogue: SetCatalogue  # knows the signers whose manifests are accepted
     target: TargetDatabase
     identities: Sequence[Identity]
     reporter: Reporter
+    clock: Clock
+    holds: Holds | None = None
+    journals: JournalStore | None = None
+    jobs: int = 1
 
     @property
     def backups(self) -> Blobs:

@@ -1,17 +1,24 @@
 """The restore: check every stored byte, write, compare, replay the oplog, build indexes, compare those.
 
-Nothing is written before every stored byte was checked.
+Nothing is written before every stored byte was checked. What breaks off can be resumed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 
 from shared.backup import sets, verify
-from shared.kernel.errors import UsageError
-from shared.restore.decide import plan_restore
+from shared.formats.backupset import Manifest
+from shared.formats.manifest import VerifiedManifest
+from shared.kernel.durations import format_duration
+from shared.kernel.errors import Refused, UsageError
+from shared.mongodb.model import Namespace
+from shared.restore.decide import plan_restore, set_databases
 from shared.restore.deps import RestoreDeps as RestoreDeps
+from shared.restore.hold import RestoreHold
+from shared.restore.journal import Journal, JournalWriter, journal_key, read_journal
 from shared.restore.model import RestoreResult as RestoreResult
 from shared.restore.run import RestoreRun
 
@@ -25,23 +32,28 @@ def restore_set(
     only: Collection[str] = (),
     dry_run: bool = False,
     into_non_empty: bool = False,
+    resume: bool = False,
 ) -> RestoreResult:
     """Restore a set into the target and compare the result with the manifest.
 
-    Raises Corrupt, Refused, NotFound or UsageError before a byte is written; afterwards differences are
-    in the result, and only a failure of the outside systems raises.
+    With `resume` an earlier run that broke off is gone on with: what is complete and equal is not restored
+    again. Raises Corrupt, Refused, NotFound or UsageError before a byte is written; afterwards differences
+    are in the result, and only a failure of the outside systems raises.
     """
-    entry = deps.catalogue.find(reference)
-    info = entry.info
-    checked = sets.read_manifest(deps.backups, info, deps.catalogue.trusted)
-    # What is left of a damaged set may be all there is: by its own name it is restored, never as `latest`.
-    problems = [f"{info.folder} is {entry.state}: {entry.problem}"] if entry.problem else []
-    for problem in deps.catalogue.newer_problems(entry) if reference == "latest" else problems:
-        deps.reporter.note(f"warning: {problem}")
+    info, checked = _read_set(deps, reference)
     manifest = checked.manifest
-    target = deps.target
+    listed, hosts = deps.target.list_namespaces(), deps.target.list_hosts()
+    key = journal_key(info.folder, hosts)
+    earlier = read_journal(deps.journals, key)
+    journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)
+    foreign = [n for n in listed if journal.is_foreign(n, set_databases(manifest))] if resume else listed
     plan = plan_restore(
-        manifest, only, target.list_namespaces(), target.list_hosts(), into_non_empty=into_non_empty
+        manifest,
+        only,
+        foreign,
+        hosts,
+        into_non_empty=into_non_empty or (resume and bool(journal.existing)),
+        resumable=earlier is not None,
     )
     result = RestoreResult(manifest, checked.signer, plan)
     if not deps.identities and not dry_run:
@@ -50,9 +62,66 @@ def restore_set(
         verify.verify_key(deps.backups, manifest, plan.parts, deps.identities)
     if dry_run:
         return result
-    verify.verify_stored(deps.backups, manifest, plan.parts, deps.reporter)
-    log.info("restore.run_started", extra={"set": info.folder, "namespaces": len(plan.selected)})
-    result.written = True
-    RestoreRun(deps, result).execute_steps()
-    log.info("restore.run_finished", extra={"set": info.folder, "proven": result.proven})
+    hold = RestoreHold(deps.holds, deps.clock, manifest.set, deps.reporter)
+    deps = replace(deps, reporter=hold)
+    try:
+        _check_stored(deps, manifest, result)
+        _execute(deps, result, JournalWriter(deps.journals, key, journal), listed if resume else ())
+    finally:
+        hold.release()
     return result
+
+
+def _read_set(deps: RestoreDeps, reference: str) -> tuple[sets.SetInfo, VerifiedManifest]:
+    entry = deps.catalogue.find(reference)
+    info = entry.info
+    checked = sets.read_manifest(deps.backups, info, deps.catalogue.trusted)
+    # What is left of a damaged set may be all there is: by its own name it is restored, never as `latest`.
+    problems = [f"{info.folder} is {entry.state}: {entry.problem}"] if entry.problem else []
+    for problem in deps.catalogue.newer_problems(entry) if reference == "latest" else problems:
+        deps.reporter.note(f"warning: {problem}")
+    return info, checked
+
+
+def _begin(folder: str, sha256: str, listed: Collection[Namespace]) -> Journal:
+    return Journal(folder, sha256, tuple(n.name for n in listed))
+
+
+def _resume(journal: Journal | None, sha256: str) -> Journal:
+    if journal is None:
+        hint = (
+            "Journals are kept by the user and machine that began the restore. Start again without --resume."
+        )
+        raise UsageError("there is no interrupted restore of this set into this target", hint=hint)
+    if journal.manifest_sha256 != sha256:
+        raise Refused("the set's manifest is another one than when the restore began", value=journal.set)
+    return journal
+
+
+def _check_stored(deps: RestoreDeps, manifest: Manifest, result: RestoreResult) -> None:
+    began = deps.clock.now()
+    verify.verify_stored(deps.backups, manifest, result.plan.parts, deps.reporter)
+    length = format_duration(deps.clock.now() - began)
+    deps.reporter.note(
+        f"checked every stored byte in {length}; the restore reads them again, and writes them"
+    )
+
+
+def _execute(
+    deps: RestoreDeps, result: RestoreResult, journal: JournalWriter, resumed: Collection[Namespace]
+) -> None:
+    log.info(
+        "restore.run_started", extra={"set": journal.journal.set, "namespaces": len(result.plan.selected)}
+    )
+    result.written = True
+    run = RestoreRun(deps, result, journal, {n.name: n for n in resumed if journal.journal.owns(n)})
+    try:
+        journal.save()
+        run.execute_steps()
+    except BaseException:  # Ctrl-C too: what is there, and how to go on
+        log.warning("restore.run_interrupted", extra={"set": journal.journal.set, "step": run.step})
+        deps.reporter.note(run.describe_interruption())
+        raise
+    if result.proven:
+        journal.close()
+    log.info("restore.run_finished", extra={"set": journal.journal.set, "proven": result.proven})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
+from threading import Event, Lock
 
 from shared.backup import sets
 from shared.formats.archive import OPLOG
@@ -11,9 +13,11 @@ from shared.formats.backupset import Manifest, StoredPart, set_folder
 from shared.formats.documents import split_documents
 from shared.formats.envelope import read_part
 from shared.mongodb.metadata import parse_metadata
+from shared.mongodb.model import InsertResult
 from shared.restore.deps import RestoreDeps
 from shared.restore.duplicates import CappedTail, RefusedDuplicates
 from shared.restore.model import RestorePlan
+from shared.restore.parallel import run_parallel
 
 _REFUSALS_LISTED = 5  # of one namespace
 
@@ -42,7 +46,8 @@ class DocumentLoader:
     """Inserts what was selected, and keeps account of what the target refused."""
 
     def __init__(self, deps: RestoreDeps, plan: RestorePlan, reader: PartReader) -> None:
-        self._target, self._reporter = deps.target, deps.reporter
+        self._target, self._reporter, self._jobs = deps.target, deps.reporter, deps.jobs
+        self._lock, self._stop = Lock(), Event()
         self._plan, self._reader = plan, reader
         self.refusals: dict[str, list[str]] = {}
         self.duplicates: dict[str, RefusedDuplicates] = {}
@@ -52,21 +57,32 @@ class DocumentLoader:
             if options.get("capped"):
                 self.capped[entry.name] = CappedTail(options)
 
-    def load_documents(self) -> None:
-        """Insert all selected collections. Raises Corrupt, Unavailable."""
-        names = {entry.name for entry in self._plan.collections}
-        self._reporter.phase("Restoring documents", sum(e.data_bytes for e in self._plan.collections))
-        for part in self._plan.parts:
-            if names.isdisjoint(part.namespaces):
-                continue
-            for event in self._reader.read_batches(part):
-                if f"{event.db}.{event.collection}" in names:
-                    self._insert_batch(event)
+    def load_documents(self, complete: Collection[str]) -> None:
+        """Insert all selected collections but the complete ones, some parts at once.
+
+        Raises Corrupt, Unavailable.
+        """
+        entries = [entry for entry in self._plan.collections if entry.name not in complete]
+        names = {entry.name for entry in entries}
+        self._reporter.phase("Restoring documents", sum(entry.data_bytes for entry in entries))
+        parts = [part for part in self._plan.parts if not names.isdisjoint(part.namespaces)]
+        run_parallel(partial(self._load_part, names), parts, self._jobs, self._stop)
+
+    def _load_part(self, names: Collection[str], part: StoredPart) -> None:
+        for event in self._reader.read_batches(part):
+            if self._stop.is_set():
+                return  # another part failed, and its error is the one to see
+            if f"{event.db}.{event.collection}" in names:
+                self._insert_batch(event)
 
     def _insert_batch(self, event: DocumentBatch) -> None:
         name = f"{event.db}.{event.collection}"
         documents = list(split_documents(event.batch))
         answer = self._target.insert_documents(event.db, event.collection, documents)
+        with self._lock:
+            self._account(name, event, documents, answer)
+
+    def _account(self, name: str, event: DocumentBatch, documents: list[bytes], answer: InsertResult) -> None:
         for index in answer.duplicates:
             self.duplicates.setdefault(name, RefusedDuplicates()).add(documents[index])
         if answer.failures:

@@ -8,10 +8,11 @@ correct.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from threading import Event
 
 from shared.formats.backupset import NamespaceEntry
 from shared.formats.documents import Tally, split_documents, tally_documents
-from shared.kernel.errors import GroundcrewError
+from shared.kernel.errors import GroundcrewError, Unavailable
 from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.metadata import parse_metadata
 from shared.mongodb.model import IdRange, Namespace, Timestamp
@@ -20,8 +21,10 @@ from shared.restore.compare import compare_documents, compare_gaps, compare_inde
 from shared.restore.decide import describe_outside, select_replay
 from shared.restore.deps import RestoreDeps
 from shared.restore.duplicates import Fingerprint, find_reinserted, fingerprints
+from shared.restore.journal import JournalWriter
 from shared.restore.load import DocumentLoader, PartReader
 from shared.restore.model import AUTH_NAMESPACES, NamespaceVerdict, RestoreResult
+from shared.restore.parallel import run_parallel
 
 _WHOLE_COLLECTION = IdRange()
 
@@ -29,8 +32,18 @@ _WHOLE_COLLECTION = IdRange()
 class RestoreRun:
     """One restore, step by step; what it finds goes into the result."""
 
-    def __init__(self, deps: RestoreDeps, result: RestoreResult) -> None:
-        self._result = result
+    def __init__(
+        self,
+        deps: RestoreDeps,
+        result: RestoreResult,
+        journal: JournalWriter,
+        resumed: Mapping[str, Namespace],
+    ) -> None:
+        """`resumed` are the collections and views of the target that an earlier run created."""
+        self._result, self._journal, self._resumed = result, journal, resumed
+        self._jobs, self._stop = deps.jobs, Event()
+        self._complete: set[str] = set()  # what an earlier run restored, and is equal
+        self.step = "starting"
         self._target, self._reporter = deps.target, deps.reporter
         self._plan, self._manifest = result.plan, result.manifest
         self._reader = PartReader(deps, result.manifest)
@@ -42,43 +55,85 @@ class RestoreRun:
 
     def execute_steps(self) -> None:
         """Write and compare everything. Raises Corrupt, Unavailable."""
-        self._create_collections()
-        self._loader.load_documents()
-        self._compare_collections()
-        self._gaps_before = self._find_gaps()
-        self._replay_oplog()
-        self._build_indexes()
-        self._check_files()
-        self._restore_users()
+        steps = (
+            ("creating collections", self._create_collections),
+            ("restoring documents", lambda: self._loader.load_documents(self._complete)),
+            ("verifying documents", self._compare_collections),
+            ("replaying the oplog", self._replay_oplog),
+            ("building indexes", self._build_indexes),
+            ("checking files", self._check_files),
+            ("restoring users", self._restore_users),
+        )
+        for self.step, act in steps:
+            act()
         self._build_verdicts()
+
+    def describe_interruption(self) -> str:
+        """What the target holds after a failure, and how to go on."""
+        count = len(self._journal.journal.created)
+        return (
+            f"interrupted while {self.step}: the target holds {count} of {len(self._plan.selected)}"
+            " collections and views of the set, not all of them complete."
+            " Go on with the same command and --resume, or drop them."
+        )
 
     def _create_collections(self) -> None:
         self._reporter.phase("Creating collections", len(self._plan.collections) + len(self._plan.views))
         for entry in (*self._plan.collections, *self._plan.views):
             options, indexes = parse_metadata(entry.metadata)
-            self._target.create_collection(Namespace(entry.db, entry.collection, entry.kind, options=options))
             if entry.kind != "view":
                 self._indexes[entry.name] = [*indexes]
+            if not self._keep_earlier(entry):
+                created = Namespace(entry.db, entry.collection, entry.kind, options=options)
+                self._journal.add_created(entry.name, self._target.create_collection(created))
             self._reporter.advance(1)
+
+    def _keep_earlier(self, entry: NamespaceEntry) -> bool:
+        """Whether an earlier run restored it and it is equal; else it is dropped, to be restored again."""
+        namespace = self._resumed.get(entry.name)
+        if namespace is None:
+            return False
+        equal = not compare_options(parse_metadata(entry.metadata)[0], namespace.options)
+        if equal and entry.kind != "view":
+            # Once the replay has begun, the documents are no longer those of the manifest.
+            equal = not self._journal.journal.replaying and not compare_documents(
+                entry, self._tally_collection(namespace)
+            )
+        if equal:
+            self._complete.add(entry.name)
+        else:
+            self._target.drop_collection(namespace)
+        return equal
+
+    def _tally_collection(self, namespace: Namespace) -> Tally:
+        batches = self._target.read_batches(namespace, _WHOLE_COLLECTION)
+        return sum(map(tally_documents, batches), start=Tally())
 
     def _compare_collections(self) -> None:
         """Read everything back and compare it with the manifest."""
-        self._reporter.phase("Verifying documents", sum(h.data_bytes for h in self._plan.collections))
+        entries = [e for e in (*self._plan.collections, *self._plan.views) if e.name not in self._complete]
+        self._reporter.phase("Verifying documents", sum(e.data_bytes for e in entries))
         reinserted = self._find_reinserted()
         existing = {n.name: n for n in self._target.list_namespaces()}
-        for entry in (*self._plan.collections, *self._plan.views):
-            namespace = existing.get(entry.name)
-            if namespace is None:
-                self._differences[entry.name].append("it does not exist in the target")
-                self._unequal.add(entry.name)
-                continue
-            differences = self._differences[entry.name]
-            differences += compare_options(parse_metadata(entry.metadata)[0], namespace.options)
-            if entry.kind != "view" and (
-                unequal := self._compare_documents(entry, namespace, reinserted.get(entry.name, set()))
-            ):
-                differences += [*unequal, "its oplog entries were not replayed"]
-                self._unequal.add(entry.name)
+
+        def compare_entry(entry: NamespaceEntry) -> None:
+            self._compare_entry(entry, existing.get(entry.name), reinserted.get(entry.name, set()))
+
+        run_parallel(compare_entry, entries, self._jobs, self._stop)
+        self._gaps_before = self._find_gaps()
+
+    def _compare_entry(
+        self, entry: NamespaceEntry, namespace: Namespace | None, reinserted: set[bytes]
+    ) -> None:
+        differences = self._differences[entry.name]
+        if namespace is None:
+            differences.append("it does not exist in the target")
+            self._unequal.add(entry.name)
+            return
+        differences += compare_options(parse_metadata(entry.metadata)[0], namespace.options)
+        if entry.kind != "view" and (unequal := self._compare_documents(entry, namespace, reinserted)):
+            differences += [*unequal, "its oplog entries were not replayed"]
+            self._unequal.add(entry.name)
 
     def _find_reinserted(self) -> dict[str, set[bytes]]:
         """The window is read for this only if the target refused duplicates."""
@@ -114,9 +169,12 @@ class RestoreRun:
 
     def _replay_oplog(self) -> None:
         self._reporter.phase("Replaying the oplog", self._manifest.oplog.data_bytes)
+        self._journal.begin_replay()
         scope = select_replay(self._manifest, self._plan, self._unequal)
         try:
             replay = self._target.replay_oplog(self._report_entries(self._read_oplog()), scope=scope)
+        except Unavailable:
+            raise  # nothing after it would succeed either, and the restore can be resumed
         except GroundcrewError as error:
             self._result.problems.append(f"oplog replay failed: {error}")
             return
@@ -139,10 +197,13 @@ class RestoreRun:
     def _build_indexes(self) -> None:
         self._reporter.phase("Building indexes", len(self._indexes))
         refused: dict[str, list[str]] = {}
-        for name, indexes in self._indexes.items():
+
+        def build(name: str) -> None:
             db, _, collection = name.partition(".")
-            refused[name] = self._target.create_indexes(db, collection, list(indexes))
+            refused[name] = self._target.create_indexes(db, collection, list(self._indexes[name]))
             self._reporter.advance(1)
+
+        run_parallel(build, list(self._indexes), self._jobs, self._stop)
         existing = {n.name: n for n in self._target.list_namespaces()}
         for name, indexes in self._indexes.items():
             actual = existing[name].indexes if name in existing else ()

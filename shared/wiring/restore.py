@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +17,35 @@ if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
+    from shared.records.holds import Holds
     from shared.restore.job import RestoreDeps
 
 
 def build_restore_deps(
-    to_uri: str, *, storage: str, identity_files: Sequence[Path], signers: Sequence[str], reporter: Reporter
+    to_uri: str,
+    *,
+    storage: str,
+    identity_files: Sequence[Path],
+    signers: Sequence[str],
+    reporter: Reporter,
+    jobs: int = 1,
 ) -> RestoreDeps:
     """All that a restore needs; `parse_storage_account` and `signers` come from the settings if empty."""
+    from shared.adapters.journal_files import JournalFiles
     from shared.adapters.mongodb import connect_target
     from shared.restore.job import RestoreDeps
 
     identities = [identity for path in identity_files for identity in read_identities(path)]
-    return RestoreDeps(open_catalogue(storage, signers), connect_target(to_uri), identities, reporter)
+    return RestoreDeps(
+        catalogue=open_catalogue(storage, signers),
+        target=connect_target(to_uri),
+        identities=identities,
+        reporter=reporter,
+        clock=clock(),
+        holds=_holds(),
+        journals=JournalFiles(_state_folder() / "restores"),
+        jobs=jobs,
+    )
 
 
 def open_catalogue(storage: str, signers: Sequence[str]) -> SetCatalogue:
@@ -50,6 +68,19 @@ def _has_state() -> bool:
     return bool(
         values.get(definitions.STORAGE.name) or values.get(f"{definitions.STORAGE.name}__accountName")
     )
+
+
+def _holds() -> Holds | None:
+    """None if no settings say where the app keeps its state: a laptop with a SAS and a key restores too."""
+    from shared.records.holds import Holds
+
+    return Holds(state(), clock()) if _has_state() else None
+
+
+def _state_folder() -> Path:
+    """The user's folder for what programs remember (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "groundcrew"
 
 
 def backup_store(storage: str = "") -> Blobs:

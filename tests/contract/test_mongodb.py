@@ -26,10 +26,9 @@ from secantus import SecantusDBServer
 
 from local.mongodb import MongoServer
 from shared.adapters.mongodb import connect_source, connect_target
-from shared.adapters.mongodb.client import RAW, connect
+from shared.adapters.mongodb.client import RAW
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.reading import _is_dumped
-from shared.adapters.mongodb.retrying import Retry
 from shared.adapters.mongodb.source import MongoSource, _round_trips
 from shared.adapters.mongodb.target import MongoTarget
 from shared.formats.documents import split_documents
@@ -630,7 +629,7 @@ def test_reading_leaves_no_cursor_behind(uri: str, client: Client, db: str, end:
 def test_a_server_that_dies_midway_is_unavailable_for_readers_and_writers(tmp_path: Path) -> None:
     with MongoServer(tmp_path / "dies", cache="64M", ttl_monitor=False) as server:
         uri = f"{server.uri}?serverSelectionTimeoutMS=50&directConnection=true"
-        source, target = connect_source(uri), MongoTarget(connect(uri), Retry(lambda _: None))
+        source, target = connect_source(uri), connect_target(uri, pause=lambda _: None)
         target.insert_documents("db", "c", [bson.encode({"_id": n}) for n in range(300)])
         namespace = listed(source, "db")["c"]
         reading = source.read_batches(namespace, WHOLE)

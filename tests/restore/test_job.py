@@ -166,14 +166,14 @@ def test_verify_names_a_damaged_part_without_any_key(sealed, how: str) -> None:
 def test_a_wrong_key_is_named_before_anything_is_downloaded_whole(sealed) -> None:
     stranger = parse_identities(generate_identity(post_quantum=False)[0])
     target = MemoryDatabase("target:27017")
-    job = restore.RestoreDeps(sealed.catalogue, target, stranger, ListReporter())
+    job = restore.RestoreDeps(sealed.catalogue, target, stranger, ListReporter(), sealed.clock)
     with pytest.raises(Corrupt, match="not encrypted to the key given"):
         restore.restore_set(job, "latest")
     assert target.contents() == {}
 
 
 def test_no_key_at_all_is_a_mistake_of_use(sealed) -> None:
-    job = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("t:1"), (), ListReporter())
+    job = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("t:1"), (), ListReporter(), sealed.clock)
     with pytest.raises(UsageError, match="no key"):
         restore.restore_set(job, "latest")
 
@@ -217,7 +217,9 @@ def test_the_latest_good_set_is_restored_and_newer_ones_that_are_not_good_are_na
     second = sealed.sealed()[-1]
     sealed.backups.replace(second.folder + sets.MANIFEST, b"x", etag=None)
     reporter = ListReporter()
-    deps = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("t:1"), sealed.identities, reporter)
+    deps = restore.RestoreDeps(
+        sealed.catalogue, MemoryDatabase("t:1"), sealed.identities, reporter, sealed.clock
+    )
     assert restore.restore_set(deps, "latest").manifest.set == first.id
     assert any(f"{second.folder} is damaged" in note for note in reporter.notes)
 
@@ -399,7 +401,9 @@ def test_views_are_restored_as_views(world) -> None:
 
 def test_every_phase_reports_until_it_is_done(sealed) -> None:
     reporter = ListReporter()
-    job = restore.RestoreDeps(sealed.catalogue, MemoryDatabase("target:27017"), sealed.identities, reporter)
+    job = restore.RestoreDeps(
+        sealed.catalogue, MemoryDatabase("target:27017"), sealed.identities, reporter, sealed.clock
+    )
     restore.restore_set(job, "latest")
     names = [name for name, _ in reporter.phases]
     assert names[0] == "Verifying stored bytes"

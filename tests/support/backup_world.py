@@ -109,7 +109,9 @@ class World:
     def restore(
         self, target: MemoryDatabase, reference: str = "latest", **options: object
     ) -> restore.RestoreResult:
-        job = restore.RestoreDeps(self.catalogue, target, parse_identities(SECRET), ListReporter())
+        job = restore.RestoreDeps(
+            self.catalogue, target, parse_identities(SECRET), ListReporter(), self.clock
+        )
         return restore.restore_set(job, reference, **options)
 
 

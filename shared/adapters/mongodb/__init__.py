@@ -5,7 +5,8 @@ The driver is imported when a connection is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,12 +23,16 @@ def connect_source(uri: str, *, databases: Sequence[str] = ()) -> MongoSource:
     return MongoSource(connect(uri), databases)
 
 
-def connect_target(uri: str) -> MongoTarget:
-    """The server to restore into. Raises UsageError, Unavailable."""
+def connect_target(uri: str, *, pause: Callable[[float], None] = time.sleep) -> MongoTarget:
+    """The server to restore into. Raises UsageError, Unavailable.
+
+    What a lost connection interrupts is tried again after a `pause` of some seconds.
+    """
     from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.retrying import Retry
     from shared.adapters.mongodb.target import MongoTarget
 
-    return MongoTarget(connect(uri))
+    return MongoTarget(connect(uri), Retry(pause))
 
 
 def connect_freezer(uri: str) -> MongoFreezer:

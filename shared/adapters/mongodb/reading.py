@@ -89,7 +89,7 @@ class Reader:
             for index in database[name].list_indexes()
         )
         counts = (int(stats.get("count", 0)), int(stats.get("size", 0)))
-        return Namespace(db, name, kind, _uuid_hex(info), options, indexes, *counts)
+        return Namespace(db, name, kind, collection_uuid(info), options, indexes, *counts)
 
     def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
         """See the port. A whole collection comes in its natural order, a range in that of `_id`."""
@@ -124,7 +124,7 @@ class Reader:
         if not namespace.uuid:
             return
         listed = self._find_listing(namespace.db, namespace.collection)
-        if listed is None or _uuid_hex(listed) != namespace.uuid:
+        if listed is None or collection_uuid(listed) != namespace.uuid:
             raise Inconsistent(
                 f"{namespace.name} was dropped, renamed or made anew while it was read",
                 hint="A new backup takes it as it is now.",
@@ -159,7 +159,7 @@ def _is_dumped(db: str, name: str) -> bool:
     return True
 
 
-def _uuid_hex(info: Mapping[str, Any]) -> str:
+def collection_uuid(info: Mapping[str, Any]) -> str:
     """32 hex digits, empty for what has none: views and the faces of time-series collections."""
     uuid = info.get("info", {}).get("uuid")
     return bytes(uuid).hex() if uuid else ""

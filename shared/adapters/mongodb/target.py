@@ -20,7 +20,7 @@ from shared.adapters.mongodb.client import (
     translate_errors,
 )
 from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp, id_filter
-from shared.adapters.mongodb.reading import Reader
+from shared.adapters.mongodb.reading import Reader, collection_uuid
 from shared.adapters.mongodb.replay import replay_entries
 from shared.adapters.mongodb.retrying import Retry
 from shared.kernel.errors import AlreadyExists
@@ -42,8 +42,8 @@ class MongoTarget(Reader):
         self._inserter = Inserter(client)
         self._retry = retry or Retry()
 
-    def create_collection(self, namespace: Namespace) -> None:
-        """Create the collection or view. Raises AlreadyExists."""
+    def create_collection(self, namespace: Namespace) -> str:
+        """Create the collection or view; returns its uuid. Raises AlreadyExists."""
         options = {
             key: value for key, value in namespace.options.items() if key not in ("uuid", *CLUSTER_OPTIONS)
         }
@@ -64,6 +64,12 @@ class MongoTarget(Reader):
             exists = exists or not self._retry.run(create)
         if exists:
             raise AlreadyExists(f"{namespace.name} already exists")
+        return collection_uuid(self._find_listing(namespace.db, namespace.collection) or {})
+
+    def drop_collection(self, namespace: Namespace) -> None:
+        """Drop it if its uuid is the one given. Raises Inconsistent."""
+        self._check_uuid(namespace)
+        self._drop(namespace.db, namespace.collection)
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Insert raw documents; failures name no content of documents."""

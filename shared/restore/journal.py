@@ -1,0 +1,105 @@
+"""What a restore remembers, so that it can be resumed when it breaks off: beside who runs it.
+
+Nothing is written into the target for this. A collection that the journal names by its uuid was created by
+the restore, and by nobody else: it may be dropped and restored again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from shared.kernel.codec import decode_json, encode_json
+from shared.kernel.errors import Corrupt
+from shared.mongodb.model import Namespace
+
+
+class JournalStore(Protocol):
+    """Where journals are kept, by key."""
+
+    def read(self, key: str) -> bytes | None:
+        """None if there is none."""
+        ...
+
+    def write(self, key: str, data: bytes) -> None:
+        """Replace it as a whole."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Removing one that does not exist is fine."""
+        ...
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One restore of one set into one target.
+
+    `existing` is what the target held before the first run, `created` the uuid of each collection that the
+    restore created (empty for views), `replaying` whether the oplog's replay has begun: from then on the
+    documents are no longer those of the manifest.
+    """
+
+    set: str
+    manifest_sha256: str
+    existing: tuple[str, ...] = ()
+    created: dict[str, str] = field(default_factory=dict)
+    replaying: bool = False
+
+    def owns(self, namespace: Namespace) -> bool:
+        """Whether this collection of the target is the restore's own."""
+        return self.created.get(namespace.name) == namespace.uuid
+
+    def is_foreign(self, namespace: Namespace, databases: Collection[str]) -> bool:
+        """Whether somebody else's: what the replay has created belongs to the restore too."""
+        if self.owns(namespace):
+            return False
+        return namespace.name in self.existing or not (self.replaying and namespace.db in databases)
+
+
+def journal_key(folder: str, hosts: Sequence[str]) -> str:
+    """One journal for each set and target."""
+    return hashlib.sha256("\n".join([folder, *sorted(hosts)]).encode()).hexdigest()[:24]
+
+
+class JournalWriter:
+    """Keeps the journal of the running restore. Without a store it remembers nothing."""
+
+    def __init__(self, store: JournalStore | None, key: str, journal: Journal) -> None:
+        self._store, self._key, self.journal = store, key, journal
+
+    def save(self) -> None:
+        """Write it down as it is."""
+        if self._store is not None:
+            self._store.write(self._key, encode_json(self.journal))
+
+    def add_created(self, name: str, uuid: str) -> None:
+        """A collection or view was created."""
+        self.journal = replace(self.journal, created={**self.journal.created, name: uuid})
+        self.save()
+
+    def begin_replay(self) -> None:
+        """From here on the documents change."""
+        self.journal = replace(self.journal, replaying=True)
+        self.save()
+
+    def close(self) -> None:
+        """The restore is complete."""
+        if self._store is not None:
+            self._store.remove(self._key)
+
+
+def read_journal(store: JournalStore | None, key: str) -> Journal | None:
+    """The journal of an earlier run; None if there is none. Raises Corrupt."""
+    data = store.read(key) if store is not None else None
+    if data is None:
+        return None
+    fields = decode_json(data, "the journal of the restore")
+    try:
+        created = {str(name): str(uuid) for name, uuid in fields["created"].items()}
+        existing = tuple(map(str, fields["existing"]))
+        sha256 = str(fields["manifest_sha256"])
+        return Journal(str(fields["set"]), sha256, existing, created, fields["replaying"] is True)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Corrupt("the journal of the restore is malformed", value=error) from error

@@ -1,0 +1,50 @@
+"""What `--only` selects, and what it says of a name that matches nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.formats.backupset import NamespaceEntry
+from shared.kernel.errors import UsageError
+from shared.restore.decide import select_namespaces
+
+NAMES = ["admin.system.users", "rc.uploads", "rc.uploads.chunks", "rc.uploads.files", "rc.users", "rc2.users"]
+ENTRIES = [NamespaceEntry(*name.split(".", 1), "collection", "", "", 0, 0, "0" * 32) for name in NAMES]
+
+
+def names(*only: str) -> list[str]:
+    return [entry.name for entry in select_namespaces(ENTRIES, only)]
+
+
+@pytest.mark.parametrize(
+    ("only", "selected"),
+    [
+        ((), NAMES),
+        (("rc.users",), ["rc.users"]),
+        (("rc",), [name for name in NAMES if name.startswith("rc.")]),
+        (("rc.uploads*",), ["rc.uploads", "rc.uploads.chunks", "rc.uploads.files"]),
+        (("rc.uploads",), ["rc.uploads"]),
+        (("*.users",), ["admin.system.users", "rc.users", "rc2.users"]),
+        (("rc?.users",), ["rc2.users"]),
+        (("rc.users", "rc2"), ["rc.users", "rc2.users"]),
+        (("RC.users*", "rc.users")[1:], ["rc.users"]),
+    ],
+)
+def test_names_databases_and_patterns_select(only: tuple[str, ...], selected: list[str]) -> None:
+    assert names(*only) == selected
+
+
+@pytest.mark.parametrize(
+    ("only", "hint"),
+    [
+        ("rc.uploadz", "Did you mean rc.uploads"),
+        ("rc3", "Did you mean rc or rc2?"),
+        ("RC.users*", "Did you mean"),
+        ("nothing at all like it", "It holds admin.system.users, rc.uploads"),
+    ],
+)
+def test_what_matches_nothing_is_named_with_the_nearest(only: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        names("rc.users", only)
+    assert only in str(caught.value)
+    assert hint in str(caught.value)

@@ -1,0 +1,78 @@
+"""Several parts at once: the same result, and the first failure ends the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event
+
+import pytest
+
+from local.fakes.mongodb import MemoryDatabase
+from local.fakes.reporter import ListReporter
+from shared.backup.job import run_nightly
+from shared.kernel.errors import Unavailable
+from shared.mongodb.model import InsertResult
+from shared.restore.job import RestoreDeps, restore_set
+from shared.restore.parallel import run_parallel
+from tests.support.backup_world import World
+
+
+@pytest.fixture
+def parts() -> World:
+    """A set of several parts, of which two hold ranges of one collection."""
+    world = World(part_bytes=300)
+    world.seed(4, 12)
+    world.database.create_indexes("rocketchat", "c0", [{"v": 2, "key": {"msg": 1}, "name": "msg_1"}])
+    run_nightly(world.job())
+    world.work(world.job())
+    return world
+
+
+def deps_of(world: World, target: MemoryDatabase) -> RestoreDeps:
+    return RestoreDeps(world.catalogue, target, world.identities, ListReporter(), world.clock, jobs=4)
+
+
+def test_parts_that_are_restored_at_once_give_the_same_database(parts: World) -> None:
+    target = MemoryDatabase("target:27017")
+    deps = deps_of(parts, target)
+    result = restore_set(deps, "latest")
+    assert len(result.plan.parts) > 4
+    assert result.proven
+    assert target.contents() == parts.database.contents()
+    assert deps.reporter.done == [total for _, total in deps.reporter.phases]  # type: ignore[attr-defined]
+
+
+class Refusing(MemoryDatabase):
+    def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        if collection == "c2":
+            raise Unavailable("inserting failed", value=collection)
+        return super().insert_documents(db, collection, documents)
+
+
+def test_the_first_failure_of_one_part_is_the_one_that_is_raised(parts: World) -> None:
+    with pytest.raises(Unavailable, match="c2"):
+        restore_set(deps_of(parts, Refusing("target:27017")), "latest")
+    single = replace(deps_of(parts, Refusing("target:27017")), jobs=1)
+    with pytest.raises(Unavailable, match="c2"):
+        restore_set(single, "latest")
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_everything_is_done_once_and_a_failure_stops_what_waits(jobs: int) -> None:
+    done: list[int] = []
+    stop = Event()
+    run_parallel(done.append, range(20), jobs, stop)
+    assert sorted(done) == list(range(20))
+    assert not stop.is_set()
+    begun: list[int] = []
+
+    def act(item: int) -> None:
+        begun.append(item)
+        if item == 0:
+            raise ValueError(item)
+        stop.wait(timeout=10)
+
+    with pytest.raises(ValueError, match="0"):
+        run_parallel(act, range(20), jobs, stop)
+    assert len(begun) <= jobs + 1
+    assert stop.is_set() or jobs == 1
