@@ -12,7 +12,14 @@ import yaml
 
 from local.fakes.clock import ManualClock
 from shared.deploy.model import Finding
-from shared.deploy.ports.releases import ChartPackage, HelmResult, ProgressCallback, RepairResult, Revision
+from shared.deploy.ports.releases import (
+    ChartPackage,
+    HelmResult,
+    ProgressCallback,
+    Rendering,
+    RepairResult,
+    Revision,
+)
 from shared.deploy.state_machine import INTERRUPTED
 from shared.formats.chartyaml import merged, read_manifests, read_values
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused
@@ -62,16 +69,12 @@ class MemoryReleases:
             return [Finding("helm-lint", "error", "templates/", 0, str(error))]
         return []
 
-    def template(
-        self,
-        package: ChartPackage,
-        *,
-        kube_version: str,  # noqa: ARG002 - its templates do not ask
-        api_versions: Sequence[str] = (),  # noqa: ARG002
-    ) -> list[Manifest]:
-        """See `Releases.template`."""
+    def render(self, package: ChartPackage) -> Rendering:
+        """See `Releases.render`."""
         self._begin()
-        return self._render(package)
+        rendered = self._render(package)
+        hooks = tuple(one for one in rendered if _is_hook(one))
+        return Rendering(tuple(one for one in rendered if not _is_hook(one)), hooks)
 
     def upgrade_install(
         self,

@@ -76,7 +76,14 @@ class DeployPolicy(Section):
     )
     required_checks: tuple[Name, ...] = Field(default=(), description="check runs that must be green")
     allowed_chart_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
-        default=("rocketchat.github.io",), description="hosts from which chart dependencies may come"
+        # Where the official chart and those it depends on are published.
+        default=(
+            "rocketchat.github.io",
+            "charts.bitnami.com",
+            "registry-1.docker.io",
+            "nats-io.github.io",
+        ),
+        description="hosts from which chart dependencies may come",
     )
     helm_timeout: Duration = Field(
         default=timedelta(minutes=20), description="how long Helm waits for the release"

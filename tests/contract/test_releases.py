@@ -436,16 +436,29 @@ def test_a_release_that_is_well_needs_no_repair(stage):
 def test_a_chart_is_rendered_with_the_values_of_all_files_the_later_winning(stage):
     chart = package()
     layered = ChartPackage(chart.files, ("greeting: one\nimage: first:1\n", "greeting: two\n"))
-    rendered = stage.releases.template(layered, kube_version="1.31")
-    greeting = next(one for one in rendered if one["kind"] == "ConfigMap")["data"]["greeting"]
-    assert (greeting, image(rendered)) == ("two", "first:1")
-    assert "Job" in kinds(rendered)
+    rendered = stage.releases.render(layered)
+    greeting = next(one for one in rendered.manifests if one["kind"] == "ConfigMap")["data"]["greeting"]
+    assert (greeting, image(rendered.manifests)) == ("two", "first:1")
+    assert ("Job" in kinds(rendered.manifests), kinds(rendered.hooks)) == (False, ["Job"])
+    assert stage.releases.history() == [], "nothing was changed"
+
+
+def test_what_is_rendered_is_what_is_then_applied(stage):
+    for chart in (package(), package(greeting="again")):
+        rendered = stage.releases.render(chart).manifests
+        stage.deployed(chart)
+        assert list(stage.releases.manifests()) == list(rendered)
+
+
+def test_a_release_left_pending_is_rendered_all_the_same(stage):
+    stage.killed(package())
+    assert image(stage.releases.render(package(image=OTHER)).manifests) == OTHER
 
 
 def test_a_template_that_does_not_render_is_refused_with_its_error(stage):
     broken = package(more={"templates/broken.yaml": b"kind: {{ .Values.not.there }}\n"})
     with pytest.raises(Refused, match="nil pointer"):
-        stage.releases.template(broken, kube_version="1.31")
+        stage.releases.render(broken)
     outcome = stage.releases.upgrade_install(
         broken, timeout=SHORT, rollback_on_failure=True, on_progress=print
     )
@@ -558,10 +571,52 @@ def test_what_a_chart_no_longer_says_goes_whoever_installed_it(installed):
     assert found["data"] == {"other": "here"}
 
 
+_CONFIG = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: chat-facts}\ndata:\n  %s\n"
+
+
+def _config(manifests: Any) -> dict[str, str]:
+    return next(one for one in manifests if one["metadata"]["name"] == "chat-facts")["data"]
+
+
+def test_a_chart_is_rendered_with_the_api_versions_of_the_cluster(real):
+    text = b'monitored: "{{ .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" }}"'
+    chart = package(more={"templates/v.yaml": _CONFIG % text})
+    assert _config(real.releases.render(chart).manifests) == {"monitored": "true"}
+
+
+def test_a_chart_is_rendered_as_an_upgrade_only_where_there_is_a_release(real):
+    text = b'upgrade: "{{ .Release.IsUpgrade }}"\n  revision: "{{ .Release.Revision }}"'
+    chart = package(more={"templates/v.yaml": _CONFIG % text})
+    assert _config(real.releases.render(chart).manifests) == {"upgrade": "false", "revision": "1"}
+    real.deployed(chart)
+    assert _config(real.releases.render(chart).manifests) == {"upgrade": "true", "revision": "2"}
+
+
+def test_a_chart_is_rendered_with_what_it_looks_up_in_the_cluster(real):
+    secret = b'lookup "v1" "Secret" .Release.Namespace "chat-web"'
+    text = b'password: {{ get (%s).data "password" | quote }}' % secret
+    real.deployed(package(password="once"))
+    chart = package(more={"templates/v.yaml": _CONFIG % text}, password="once")
+    assert _config(real.releases.render(chart).manifests) == {"password": "b25jZQ=="}
+
+
+def test_a_kind_that_the_cluster_does_not_serve_is_refused_before_anything_is_done(real):
+    widget = b"apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\n"
+    real.deployed(package())
+    with pytest.raises(Refused, match="does not render"):
+        real.releases.render(package(more={"templates/w.yaml": widget}))
+    assert len(real.releases.history()) == 1
+
+
+def test_the_words_of_a_template_are_not_taken_for_an_outage(real):
+    text = b'{{ fail "dial tcp: connection refused" }}'
+    with pytest.raises(Refused, match="does not render"):
+        real.releases.render(package(more={"templates/loud.yaml": text}))
+
+
 def test_a_chart_may_ask_for_the_version_of_the_cluster(real):
-    chart = package(more={"templates/v.yaml": b"kind: V\nof: {{ .Capabilities.KubeVersion.Version }}\n"})
-    rendered = real.releases.template(chart, kube_version="v1.29.7", api_versions=("cert-manager.io/v1",))
-    assert [one["of"] for one in rendered if one["kind"] == "V"] == ["v1.29.7"]
+    chart = package(more={"templates/v.yaml": _CONFIG % b"of: {{ .Capabilities.KubeVersion.Version }}"})
+    assert _config(real.releases.render(chart).manifests)["of"].startswith("v1.")
 
 
 def test_secrets_are_not_in_what_helm_says_of_a_failure(real):
@@ -572,7 +627,7 @@ def test_secrets_are_not_in_what_helm_says_of_a_failure(real):
     )
     loud = ChartPackage(loud.files, loud.values, ("known-to-the-caller",))
     with pytest.raises(Refused) as caught:
-        real.releases.template(loud, kube_version="1.31")
+        real.releases.render(loud)
     outcome = real.releases.upgrade_install(loud, timeout=SHORT, rollback_on_failure=False, on_progress=print)
     said = f"{caught.value} {outcome.reason} {real.releases.lint(loud)}"
     assert "no: **redacted** and **redacted**" in said
@@ -774,13 +829,13 @@ def test_helm_is_not_given_a_schema_that_it_would_fetch_more_for(real, whose):
         with pytest.raises(Refused, match="refers to another document"):
             real.releases.lint(far)
         with pytest.raises(Refused, match="refers to another document"):
-            real.releases.template(far, kube_version="1.31")
+            real.releases.render(far)
         asked.settimeout(0)
         with pytest.raises(BlockingIOError):
             asked.accept()
     near = package(more=_schemas("#/$defs/a")[whose])
     assert real.releases.lint(near) == []
-    assert real.releases.template(near, kube_version="1.31")
+    assert real.releases.render(near).manifests
 
 
 DRAFTS = (
@@ -811,11 +866,6 @@ def test_helm_has_the_drafts_in_it_that_are_let_through(draft):
 def test_a_chart_cannot_write_outside_its_folder(real, name):
     with pytest.raises(Refused):
         real.releases.lint(package(more={name: b"x"}))
-
-
-def test_only_versions_are_taken_for_versions(real):
-    with pytest.raises(UsageError):
-        real.releases.template(package(), kube_version="1.31 --post-renderer=x")
 
 
 def test_a_binary_that_is_not_there_is_named_with_the_cure():

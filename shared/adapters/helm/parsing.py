@@ -5,13 +5,15 @@ The texts are those of Helm 4 (https://github.com/helm/helm, pkg/action and pkg/
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.deploy.model import Finding
-from shared.deploy.ports.releases import Revision
+from shared.deploy.ports.releases import Rendering, Revision
+from shared.formats.chartyaml import read_manifests
 from shared.kernel.errors import Conflict, Corrupt, GroundcrewError, NotFound, Refused, Unavailable
 from shared.kernel.timestamps import parse_optional_timestamp
 
@@ -77,6 +79,30 @@ def _parse_revision(entry: Mapping[str, Any]) -> Revision:
     )
 
 
+def parse_dry_run(text: str) -> Rendering:
+    """`helm upgrade --dry-run=server --output json`: the release as Helm would store it. Raises Corrupt."""
+    try:
+        release = json.loads(text)
+        manifests = read_manifests(release["manifest"])
+        hooks = [
+            manifest
+            for hook in release.get("hooks") or ()
+            if set(hook.get("events") or ()) - {"test"}
+            for manifest in read_manifests(hook["manifest"], "a hook of the chart")
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt("Helm's dry run is not readable", value=type(error).__name__) from error
+    return Rendering(manifests, hooks, stored_bytes(text))
+
+
+def stored_bytes(release: str) -> int:
+    """How large the Secret's value becomes in which Helm stores the release: gzip, then base64.
+
+    https://github.com/helm/helm/blob/main/pkg/storage/driver/util.go (encodeRelease)
+    """
+    return -(-len(gzip.compress(release.encode(), 9)) // 3) * 4
+
+
 def parse_lint(text: str) -> list[Finding]:
     """`helm lint`: its errors and warnings with what belongs to them; notes are left out."""
     findings: list[Finding] = []
@@ -120,6 +146,11 @@ def failure_reason(errors: str) -> str:
 def is_timeout(text: str) -> bool:
     """Whether Helm gave up waiting."""
     return any(one in text.lower() for one in _TIMED_OUT)
+
+
+def is_template_error(reason: str) -> bool:
+    """Whether the chart's own templates failed, whose words may be those of any other failure."""
+    return any(text in reason for text in ("execution error at (", "parse error at (", "error calling "))
 
 
 def classify_failure(errors: str) -> GroundcrewError | None:

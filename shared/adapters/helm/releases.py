@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from shared.adapters.helm import parsing, storage
-from shared.adapters.helm.process import Helm, HelmRun, find_helm
+from shared.adapters.helm.process import Helm, HelmRun, Workspace, find_helm
 from shared.deploy.model import Finding
-from shared.deploy.ports.releases import ChartPackage, HelmResult, ProgressCallback, RepairResult, Revision
+from shared.deploy.ports.releases import (
+    ChartPackage,
+    HelmResult,
+    ProgressCallback,
+    Rendering,
+    RepairResult,
+    Revision,
+)
 from shared.deploy.state_machine import INTERRUPTED
 from shared.formats.chartyaml import read_manifests, read_values
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable, UsageError
@@ -22,8 +29,6 @@ from shared.kubernetes.objects import walk_leaves
 
 # https://helm.sh/docs/chart_template_guide/ and RFC 1123: what Helm takes for a release and a namespace.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", re.ASCII)
-_VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+][0-9A-Za-z.+-]+)?", re.ASCII)
-_API_VERSION = re.compile(r"[a-z0-9.-]+(/[a-z0-9]+(/[A-Za-z]+)?)?", re.ASCII)
 _SLACK = timedelta(minutes=1)
 _BEAT = timedelta(seconds=1)
 
@@ -50,31 +55,40 @@ class HelmReleases:
             chart, values = space.chart(package)
             result = self._helm.run(space, "lint", str(chart), *values, secrets=secrets)
             text = redact(result.output.replace(str(space.folder), ""), secrets)
-        revision = parsing.parse_lint(text)
-        if result.code and not any(one.severity == "error" for one in revision):
-            revision.append(Finding("helm-lint", "error", "chart", 0, parsing.failure_reason(result.errors)))
-        return revision
+        findings = parsing.parse_lint(text)
+        if result.code and not any(one.severity == "error" for one in findings):
+            findings.append(Finding("helm-lint", "error", "chart", 0, parsing.failure_reason(result.errors)))
+        return findings
 
-    def template(
-        self, package: ChartPackage, *, kube_version: str, api_versions: Sequence[str] = ()
-    ) -> list[Manifest]:
-        """See `Releases.template`."""
-        if not _VERSION.fullmatch(kube_version) or not all(map(_API_VERSION.fullmatch, api_versions)):
-            raise UsageError("not a version of Kubernetes", value=kube_version)
-        wanted = [option for one in api_versions for option in ("--api-versions", one)]
+    def render(self, package: ChartPackage) -> Rendering:
+        """See `Releases.render`."""
+        last = self.status()
+        # Helm simulates no upgrade of a release that a killed one left pending: that is repaired first.
+        simulate = self._render_template if last and last.pending else self._render_upgrade
         secrets = _secrets_of(package)
         with self._helm.workspace() as space:
             chart, values = space.chart(package)
-            result = self._helm.run(
-                space,
-                *("template", self._release, str(chart), *values, "--kube-version", kube_version),
-                *("--is-upgrade", "--skip-tests", *wanted),
-                secrets=secrets,
-            )
-            told = parsing.failure_reason(result.errors).replace(str(space.folder), "")
-        if result.code:
-            raise Refused("the chart does not render", value=told, hint="Mend it and merge again")
-        return read_manifests(result.output)
+            result, parse = simulate(space, (self._release, str(chart), *values), secrets)
+            reason = parsing.failure_reason(result.errors).replace(str(space.folder), "")
+        if not result.code:
+            return parse(result.output)
+        failure = None if parsing.is_template_error(reason) else parsing.classify_failure(result.errors)
+        if failure is not None:
+            raise failure
+        raise Refused("the chart does not render", value=reason, hint="Fix it and merge again")
+
+    def _render_upgrade(
+        self, space: Workspace, chart: Sequence[str], secrets: Sequence[str]
+    ) -> tuple[HelmRun, Callable[[str], Rendering]]:
+        options = ("--install", "--reset-values", "--dry-run=server", "--output", "json")
+        return self._helm.run(space, "upgrade", *chart, *options, secrets=secrets), parsing.parse_dry_run
+
+    def _render_template(
+        self, space: Workspace, chart: Sequence[str], secrets: Sequence[str]
+    ) -> tuple[HelmRun, Callable[[str], Rendering]]:
+        options = ("--is-upgrade", "--dry-run=server", "--no-hooks")
+        run = self._helm.run(space, "template", *chart, *options, secrets=secrets)
+        return run, lambda output: Rendering(read_manifests(output))
 
     def upgrade_install(
         self,

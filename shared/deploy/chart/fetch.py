@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any
 
+from shared.deploy.chart.committed_secrets import check_committed_secrets
 from shared.deploy.chart.metadata import check_dependencies, likely_chat_version
-from shared.deploy.chart.secret_scan import find_sealed_values, find_values_secrets
-from shared.deploy.chart.subcharts import ChartTree, find_default_secrets, read_chart_tree
+from shared.deploy.chart.subcharts import ChartTree, read_chart_tree
 from shared.deploy.chart.values_lint import ChartValues, lint_values
 from shared.deploy.deps import DecryptedValues, DeployDeps
 from shared.deploy.model import Finding
@@ -65,8 +65,7 @@ def _load_chart(
     deployed = merged([tree.own.values, mine])
     version = likely_chat_version(tree.head, deployed)
     judged = ChartValues(mine, lines, deps.policy.release, version, _known_keys(tree))
-    # The chart's own values count as ours, whether or not others replace them: they are in the repository.
-    committed = {"values.yaml": tree.own, **{name: read_values(text, name) for name, text in raw.items()}}
+    files_given = {name: read_values(text, name) for name, text in raw.items()}
     package = ChartPackage(
         files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
     )
@@ -77,29 +76,18 @@ def _load_chart(
         {
             "dependencies": partial(check_dependencies, tree.head, files, deps.policy.allowed_chart_hosts),
             "values": partial(lint_values, judged),
-            "secrets in values": partial(_check_plain_secrets, committed, tree, deployed),
+            "secrets in values": partial(check_committed_secrets, tree, files_given, mine),
         },
-        {**{one.values_name: one.own for one in tree.all()}, **committed},
+        {**{one.values_name: one.own for one in tree.all()}, **files_given},
     )
 
 
 def _known_keys(tree: ChartTree) -> frozenset[str]:
     """The topmost keys that mean something to the chart: its own, and those of what it brings along."""
-    first_parent_commits = [one.head.name for one in tree.below]
+    subcharts = [one.head.name for one in tree.below]
     for one in tree.head.dependencies:
-        first_parent_commits += [one.key, *(condition.partition(".")[0] for condition in one.conditions)]
-    return frozenset([*tree.own.values, *first_parent_commits, "tags"])
-
-
-def _check_plain_secrets(
-    committed: Mapping[str, ValuesFile], tree: ChartTree, deployed: Mapping[str, Any]
-) -> list[Finding]:
-    ours = [
-        finding
-        for name, file in committed.items()
-        for finding in find_values_secrets(file.values, file.lines, file=name)
-    ]
-    return [*ours, *find_sealed_values(deployed), *find_default_secrets(tree, deployed)]
+        subcharts += [one.key, *(condition.partition(".")[0].strip() for condition in one.conditions)]
+    return frozenset([*tree.own.values, *subcharts, "tags"])
 
 
 def _read_text(files: Mapping[str, bytes], name: str) -> str:

@@ -30,7 +30,7 @@ _UPDATE = "Run helm dependency update and commit charts/, so that what is review
 @dataclass(frozen=True, slots=True)
 class Dependency:
     """A chart that a chart brings along. `key` is what its values go by, `locked` its version in Chart.lock,
-    `conditions` the paths of values that say whether it is used."""
+    `conditions` the paths of values and `tags` the names that say whether it is enabled."""
 
     name: str
     version: str
@@ -38,6 +38,7 @@ class Dependency:
     line: int
     key: str = ""
     conditions: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     locked: str = ""
 
 
@@ -61,13 +62,14 @@ def read_chart_metadata(files: Mapping[str, bytes]) -> ChartMetadata:
     dependencies = []
     for index, item in enumerate(_dependency_items(read, "Chart.yaml")):
         name, key = _scalar_text(item.get("name")), _scalar_text(item.get("alias"))
-        conditions = tuple(
-            one.strip() for one in _scalar_text(item.get("condition")).split(",") if one.strip()
-        )
+        # As Helm splits them: what follows a comma and a space is a path that begins with a space.
+        conditions = tuple(filter(None, _scalar_text(item.get("condition")).strip().split(",")))
+        tags = item.get("tags")
+        tagged = tuple(map(_scalar_text, tags)) if isinstance(tags, list) else ()
         where, line = _scalar_text(item.get("repository")), read.lines.get(("dependencies", index), 0)
         version = _scalar_text(item.get("version"))
         dependencies.append(
-            Dependency(name, version, where, line, key or name, conditions, locked.get(name, ""))
+            Dependency(name, version, where, line, key or name, conditions, tagged, locked.get(name, ""))
         )
     name, version, app = (_scalar_text(read.values.get(key)) for key in ("name", "version", "appVersion"))
     return ChartMetadata(name, version, app, tuple(dependencies))
@@ -93,20 +95,6 @@ def _locked_versions(files: Mapping[str, bytes]) -> dict[str, str]:
     for item in _dependency_items(_read_yaml(files, "Chart.lock"), "Chart.lock"):
         found.setdefault(_scalar_text(item.get("name")), set()).add(_scalar_text(item.get("version")))
     return {name: versions.pop() for name, versions in found.items() if len(versions) == 1}
-
-
-def is_enabled(dependency: Dependency, values: Mapping[str, Any]) -> bool:
-    """Whether the values leave it enabled; the first of its conditions that is there decides.
-
-    https://helm.sh/docs/topics/charts/#tags-and-condition-fields-in-dependencies
-    """
-    for condition in dependency.conditions:
-        found: Any = values
-        for part in condition.split("."):
-            found = as_mapping(found).get(part)
-        if isinstance(found, bool):
-            return found
-    return True
 
 
 def likely_chat_version(chart: ChartMetadata, values: Mapping[str, Any]) -> str:

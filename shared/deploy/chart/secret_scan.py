@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +22,10 @@ Path = tuple[str | int, ...]
 _HARMLESS = re.compile(r"\s*|ENC\[AES256_GCM,.*\]|\{\{.*\}\}|\$\{.*\}|\$\(.*\)", re.DOTALL)
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _ARGUMENT = re.compile(r"--?([A-Za-z][\w-]*)=(.+)", re.DOTALL)
+_DIGEST = re.compile(r"(?:sha256[:-])?[0-9a-f]{8,128}", re.ASCII)
+_DIGEST_NAME = re.compile(r"checksum|hash|digest|sha(?:1|224|256|384|512)?(?:sum)?$|md5", re.IGNORECASE)
+# Bitnami's images take yes and no: ALLOW_EMPTY_PASSWORD.
+_SWITCHES = frozenset({"true", "false", "none", "null", "yes", "no", "on", "off"})
 HINT = "Put it into a Kubernetes Secret and name that, or encrypt the file with SOPS"
 
 
@@ -30,15 +34,12 @@ def find_values_secrets(
     lines: Mapping[Path, int],
     *,
     file: str = "values",
-    deployed: Mapping[str, Any] | None = None,
+    ignore: Callable[[Path, str], bool] | None = None,
 ) -> list[Finding]:
-    """Plaintext secrets in one values file, in the order of their lines.
-
-    With `deployed`, the values that came of it, those that others replaced are left out.
-    """
+    """Plaintext secrets in one values file, in the order of their lines; `ignore` says which are none."""
     found = []
     for path, name, text in _walk_literals(values):
-        if deployed is not None and _value_at(deployed, path) != _value_at(values, path):
+        if ignore is not None and ignore(path, text):
             continue
         if path[0] != "sops" and _is_plain_secret(name, text):
             where = f"{file}: {format_path(path)}"
@@ -71,6 +72,8 @@ def find_manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
         label = _object_label(manifest)
         for path, name, text in _walk_literals(manifest):
             argument = _ARGUMENT.fullmatch(text)
+            if _is_checksum(path, text):
+                continue
             if _is_plain_secret(name, text) or (argument and _is_plain_secret(argument[1], argument[2])):
                 found.append(
                     Finding(
@@ -156,7 +159,8 @@ def _object_label(manifest: Manifest) -> str:
     return printable_name(f"{manifest.get('kind')}/{as_mapping(manifest.get('metadata')).get('name')}")
 
 
-def _value_at(values: Any, path: Path) -> Any:
+def value_at(values: Any, path: Path) -> Any:
+    """The value at a path; None if there is none."""
     for part in path:
         if isinstance(values, Mapping):
             values = values.get(str(part))
@@ -170,9 +174,16 @@ def _value_at(values: Any, path: Path) -> Any:
 def _is_plain_secret(name: str, text: str) -> bool:
     if _HARMLESS.fullmatch(text):
         return False
-    return holds_secret(text) or (
-        names_secret(name) and text.lower() not in ("true", "false", "none", "null")
-    )
+    return holds_secret(text) or (names_secret(name) and text.lower() not in _SWITCHES)
+
+
+def _is_checksum(path: Path, text: str) -> bool:
+    """Whether an annotation is the digest by which a chart restarts pods when a Secret or ConfigMap changes.
+
+    https://helm.sh/docs/howto/charts_tips_and_tricks/#automatically-roll-deployments
+    """
+    is_annotation = len(path) > 2 and path[-2] in ("annotations", "labels") and path[-3] == "metadata"
+    return is_annotation and bool(_DIGEST_NAME.search(str(path[-1])) and _DIGEST.fullmatch(text))
 
 
 def _walk_literals(value: object, path: Path = (), name: str = "") -> Iterator[tuple[Path, str, str]]:

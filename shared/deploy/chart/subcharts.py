@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from shared.deploy.chart.metadata import ChartMetadata, Dependency, is_enabled, read_chart_metadata
-from shared.deploy.chart.secret_scan import find_values_secrets
-from shared.deploy.model import Finding
-from shared.formats.chartyaml import ValuesFile, merged, read_values
+from shared.deploy.chart.metadata import ChartMetadata, read_chart_metadata
+from shared.formats.chartyaml import ValuesFile, read_values
 from shared.formats.tarball import Limits, files_below, read_files
 from shared.kernel.errors import Corrupt, Refused
-from shared.kubernetes.images import as_mapping
 from shared.kubernetes.objects import printable_name
 
 MOST_CHARTS = 50
@@ -78,20 +74,3 @@ def _unpack_chart(data: bytes, place: str) -> dict[str, bytes]:
         raise Refused(
             f"{printable_name(place)} is no packed chart", value=error.message, hint=hint
         ) from error
-
-
-def find_default_secrets(tree: ChartTree, values: Mapping[str, Any]) -> Iterator[Finding]:
-    """Secrets in plain text that the charts below bring as defaults, where they are what is deployed.
-
-    Those that the values replace are the world's knowledge, not ours, and harm nobody.
-    """
-    for one in tree.below:
-        name = one.head.name
-        named = [found for found in tree.head.dependencies if found.name == name]
-        for dependency in named or [Dependency(name, "", "", 0, name)]:
-            if is_enabled(dependency, values):
-                deployed = merged([one.own.values, as_mapping(values.get(dependency.key))])
-                yield from find_values_secrets(
-                    one.own.values, one.own.lines, file=one.values_name, deployed=deployed
-                )
-                yield from find_default_secrets(one, deployed)

@@ -14,8 +14,12 @@ from shared.deploy.gates.decide import findings_gate
 from shared.deploy.gates.results import ChartGates, CurrentRelease
 from shared.deploy.gates.secret_refs import find_missing_secrets
 from shared.deploy.model import Finding, Gate
+from shared.deploy.ports.releases import Rendering
 from shared.kernel.errors import Refused
 from shared.kubernetes.manifest import Manifest
+
+# https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+MAX_SECRET_BYTES = 1 << 20
 
 
 def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
@@ -29,9 +33,11 @@ def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
     if chart is None or release is None:
         return ChartGates(runner.gates, chart, release)
     runner.check_findings("helm lint", lambda: deps.releases.lint(chart.package))
-    manifests = runner.evaluate("template", lambda: _render(deps, chart, release)) or ()
-    diff = _evaluate_manifests(runner, deps, chart, release, manifests) if manifests else None
-    return ChartGates(runner.gates, chart, release, manifests, diff)
+    rendering = runner.evaluate("template", lambda: _render(deps, chart, release))
+    if rendering is None:
+        return ChartGates(runner.gates, chart, release)
+    diff = _evaluate_manifests(runner, deps, chart, release, rendering)
+    return ChartGates(runner.gates, chart, release, rendering.manifests, diff)
 
 
 def read_release(deps: DeployDeps) -> CurrentRelease:
@@ -48,12 +54,18 @@ def _read_chart(deps: DeployDeps, sha: str) -> tuple[Gate, LoadedChart]:
     return Gate("chart", True, f"chart {chart.version}, for Rocket.Chat {chart.app_version}"), chart
 
 
-def _render(deps: DeployDeps, chart: LoadedChart, release: CurrentRelease) -> tuple[Gate, Sequence[Manifest]]:
-    manifests = deps.releases.template(chart.package, kube_version=release.kubernetes)
-    if not manifests:
+def _render(deps: DeployDeps, chart: LoadedChart, release: CurrentRelease) -> tuple[Gate, Rendering]:
+    rendering = deps.releases.render(chart.package)
+    if not rendering.manifests:
         raise Refused("the chart renders to nothing")
-    reason = f"{len(manifests)} manifests for Kubernetes {release.kubernetes}"
-    return Gate("template", True, reason), manifests
+    if rendering.stored_bytes > MAX_SECRET_BYTES:
+        hint = "Leave large files out of the chart: Helm keeps the whole chart in a Secret of each revision"
+        size = f"{rendering.stored_bytes / (1 << 20):.1f} MiB"
+        raise Refused(
+            "Helm's record of the release is larger than the 1 MiB of a Secret", value=size, hint=hint
+        )
+    reason = f"{len(rendering.manifests)} manifests for Kubernetes {release.kubernetes}"
+    return Gate("template", True, reason), rendering
 
 
 def _evaluate_manifests(
@@ -61,16 +73,19 @@ def _evaluate_manifests(
     deps: DeployDeps,
     chart: LoadedChart,
     release: CurrentRelease,
-    manifests: Sequence[Manifest],
+    rendering: Rendering,
 ) -> ManifestDiff | None:
     """The gates of the rendered manifests; the diff against the release, None if it could not be made."""
+    manifests = [*rendering.manifests, *rendering.hooks]
     runner.run("schema", lambda: _check_schemas(deps, manifests, release.kubernetes))
     runner.check_findings("secrets in manifests", lambda: _find_secrets(chart, manifests))
     runner.check_findings("secrets there", lambda: find_missing_secrets(deps.cluster, manifests))
 
     def diff() -> tuple[None, ManifestDiff]:
         namespace, secrets = deps.policy.namespace, chart.package.secrets
-        return None, diff_manifests(release.manifests, manifests, namespace=namespace, secrets=secrets)
+        return None, diff_manifests(
+            release.manifests, rendering.manifests, namespace=namespace, secrets=secrets
+        )
 
     return runner.evaluate("plan", diff)
 

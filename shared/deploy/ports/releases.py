@@ -46,6 +46,18 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendering:
+    """A chart rendered. `manifests` are without `hooks`; hooks of `helm test` are in neither.
+
+    `stored_bytes` is the size of the record that Helm would keep of the release in a Secret; 0 if unknown.
+    """
+
+    manifests: Sequence[Manifest]
+    hooks: Sequence[Manifest] = ()
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class HelmResult:
     """How an upgrade or a rollback ended; `reason` is Helm's, redacted. `revision` is what is there now."""
 
@@ -76,10 +88,14 @@ class Releases(Protocol):
         """What `helm lint --strict` says."""
         ...
 
-    def template(
-        self, package: ChartPackage, *, kube_version: str, api_versions: Sequence[str] = ()
-    ) -> list[Manifest]:
-        """The chart rendered offline, as an upgrade would. Raises `Refused` with the template's error."""
+    def render(self, package: ChartPackage) -> Rendering:
+        """What the next upgrade, or the installation, would apply. Changes nothing.
+
+        Rendered against the cluster as Helm will: with its version, its API versions and what `lookup` finds,
+        as an upgrade only where there is a release. Raises `Refused` with the template's error, or for what
+        Helm would refuse before it applies anything: a kind that the cluster does not serve, an object of
+        another release.
+        """
         ...
 
     def upgrade_install(

@@ -8,7 +8,6 @@ from local.chart import rocketchat
 from shared.deploy.chart.metadata import (
     ChartMetadata,
     check_dependencies,
-    is_enabled,
     likely_chat_version,
     read_chart_metadata,
 )
@@ -147,22 +146,13 @@ def test_a_chart_that_is_brought_along_twice_under_aliases_may_be_of_two_version
     assert ranged({"Chart.lock": lock, "charts/mongodb-13.18.5.tgz": b""}) == []
 
 
-@pytest.mark.parametrize(
-    ("values", "used"),
-    [
-        ({}, True),
-        ({"mongodb": {"enabled": False}}, False),
-        ({"mongodb": {"enabled": True}, "database": {"own": False}}, True),
-        ({"database": {"own": False}}, False),
-        ({"mongodb": {"enabled": "false"}}, True),
-        ({"mongodb": ["enabled"]}, True),
-    ],
-)
-def test_the_first_condition_that_is_there_says_whether_it_is_used(values, used):
-    text = RANGE.format(range="*") + "    condition: mongodb.enabled, database.own\n    alias: db\n"
+def test_a_dependency_goes_by_its_alias_and_conditions_are_split_as_helm_splits_them():
+    text = (
+        RANGE.format(range="*")
+        + "    condition: mongodb.enabled, database.own\n    alias: db\n    tags: [x]\n"
+    )
     (found,) = read_chart_metadata({"Chart.yaml": text.encode()}).dependencies
-    assert found.key == "db"
-    assert is_enabled(found, values) is used
+    assert (found.key, found.conditions, found.tags) == ("db", ("mongodb.enabled", " database.own"), ("x",))
 
 
 @pytest.mark.parametrize("name", ["../x", "[a]", "''", "a/b", "x" * 200])

@@ -7,7 +7,9 @@ import tarfile
 
 import pytest
 
-from shared.deploy.chart.subcharts import MOST_CHARTS, find_default_secrets, read_chart_tree
+from shared.deploy.chart.committed_secrets import check_committed_secrets
+from shared.deploy.chart.subcharts import MOST_CHARTS, read_chart_tree
+from shared.formats.chartyaml import read_values
 from shared.kernel.errors import Refused
 
 HEAD = "apiVersion: v2\nname: {name}\nversion: 1.0.0\n"
@@ -34,7 +36,9 @@ def packed(name: str = "mongodb", **files: bytes) -> bytes:
 
 def found(files: dict[str, bytes], values: dict | None = None) -> list[str]:
     return [
-        str(one) for one in find_default_secrets(read_chart_tree({"Chart.yaml": TOP, **files}), values or {})
+        str(one)
+        for one in check_committed_secrets(read_chart_tree({"Chart.yaml": TOP, **files}), {}, values or {})
+        if one.rule == "plaintext-secret"
     ]
 
 
@@ -93,3 +97,48 @@ def test_what_nobody_declared_and_what_lies_deeper_is_read_too():
 def test_a_chart_that_cannot_be_read_is_refused(files):
     with pytest.raises(Refused):
         found(files)
+
+
+OFF = """\
+apiVersion: v2
+name: chat
+version: 1.0.0
+dependencies:
+  - {name: postgresql, version: 1.x, condition: postgresql.enabled}
+"""
+
+
+def of_the_topmost(values: str) -> list[str]:
+    """What is said of the chart's own values.yaml."""
+    files = {"Chart.yaml": OFF.encode(), "values.yaml": values.encode()}
+    files |= {"charts/postgresql/Chart.yaml": HEAD.format(name="postgresql").encode()}
+    return [str(one) for one in check_committed_secrets(read_chart_tree(files), {}, {})]
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+@pytest.mark.parametrize("password", ["rocketchat", "changeme"])
+def test_a_placeholder_among_the_charts_defaults_is_no_secret(enabled, password):
+    auth = f"auth: {{username: rocketchat, password: {password}}}"
+    assert of_the_topmost(f"postgresql: {{enabled: {enabled}, {auth}}}\n") == []
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "{username: rocketchat, password: hunter22}",
+        "{password: rocketchat}",
+        "{password: rocketchat, replicationPassword: rocketchat}",
+    ],
+    ids=["a real one", "nothing beside it", "beside another secret"],
+)
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_any_other_secret_among_the_charts_own_values_is_found_even_if_it_is_off(enabled, auth):
+    found = of_the_topmost(f"postgresql: {{enabled: {enabled}, auth: {auth}}}\n")
+    assert any("values.yaml: postgresql.auth.password" in one for one in found)
+
+
+def test_a_placeholder_that_the_team_wrote_is_a_secret():
+    file = read_values("postgresql: {auth: {username: chat, password: chat}}\n", "production.yaml")
+    tree = read_chart_tree({"Chart.yaml": OFF.encode()})
+    (found,) = check_committed_secrets(tree, {"production.yaml": file}, file.values)
+    assert found.where == "production.yaml: postgresql.auth.password"

@@ -249,6 +249,61 @@ def test_a_secret_of_another_shape_holds_nothing(shape):
     assert find_manifest_secrets(manifests) == []
 
 
+# As charts write it who know what a secret is
+
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+PODS = """\
+kind: Deployment
+metadata: {{name: web, annotations: {{{own}}}}}
+spec:
+  template:
+    metadata: {{annotations: {{{pods}}}}}
+    spec:
+      containers: [{{name: web, env: [{{name: {name}, value: "{value}"}}]}}]
+"""
+
+
+@pytest.mark.parametrize("value", ["yes", "no", "on", "off", "true"])
+def test_a_switch_is_no_secret_whatever_its_name(value):
+    text = PODS.format(own="", pods="", name="ALLOW_EMPTY_PASSWORD", value=value)
+    assert find_manifest_secrets(read_manifests(text)) == []
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        f"checksum/secret: {DIGEST}",
+        f'checksum/secret-passwords: "sha256:{DIGEST}"',
+        f"secret-hash: {DIGEST[:40]}",
+        f"example.org/token-sha256: {DIGEST}",
+    ],
+)
+@pytest.mark.parametrize("where", ["own", "pods"])
+def test_a_digest_by_which_pods_are_restarted_is_no_secret(annotation, where):
+    text = PODS.format(**{"own": "", "pods": "", where: annotation}, name="A", value="b")
+    assert find_manifest_secrets(read_manifests(text)) == []
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        f"example.org/token: {DIGEST}",
+        "checksum/secret: hunter22",
+        "checksum/secret: correct-horse-battery",
+        f"checksum/secret: ghp_{DIGEST[:36]}",
+    ],
+    ids=["another name", "no digest", "words", "a token's form"],
+)
+def test_what_only_looks_like_a_digest_is_found(annotation):
+    found = find_manifest_secrets(read_manifests(PODS.format(own="", pods=annotation, name="A", value="b")))
+    assert ["annotations" in one.where for one in found] == [True]
+
+
+def test_a_digest_outside_of_annotations_is_found():
+    text = PODS.format(own="", pods="", name="PASSWORD_HASH", value=DIGEST)
+    assert len(find_manifest_secrets(read_manifests(text))) == 1
+
+
 # The YAML itself
 
 

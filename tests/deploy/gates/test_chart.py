@@ -22,7 +22,7 @@ from shared.deploy.gates.chart import evaluate_chart
 from shared.deploy.gates.compatibility import evaluate_versions
 from shared.deploy.gates.results import CommitGates, GateResults, VersionGates, redact_gates, secrets_of
 from shared.deploy.model import Finding, Gate
-from shared.deploy.ports.releases import ChartPackage, Revision
+from shared.deploy.ports.releases import ChartPackage, Rendering, Revision
 from shared.formats.chartyaml import read_manifests
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.kubernetes.manifest import Manifest
@@ -41,8 +41,8 @@ class Given(MemoryReleases):
     def lint(self, package: ChartPackage) -> list[Finding]:  # noqa: ARG002
         return []
 
-    def template(self, package: ChartPackage, **_options: Any) -> list[Manifest]:  # noqa: ARG002
-        return list(self._after)
+    def render(self, package: ChartPackage) -> Rendering:  # noqa: ARG002
+        return Rendering(self._after)
 
     def history(self) -> list[Revision]:
         if self._before is None:

@@ -61,7 +61,7 @@ def package(app_version: str = "8.2.0", **values: Any) -> ChartPackage:
 
 
 def upgrade(releases: HelmReleases, chart: ChartPackage, *, timeout: timedelta = PATIENCE, back: bool = True):
-    return releases.upgrade_install(chart, timeout=timeout, rollback_on_failure=back, say=print)
+    return releases.upgrade_install(chart, timeout=timeout, rollback_on_failure=back, on_progress=print)
 
 
 def test_all_of_it_comes_up_and_nothing_has_drifted(releases, cluster):
@@ -82,8 +82,8 @@ def test_all_of_it_comes_up_and_nothing_has_drifted(releases, cluster):
 
 
 def test_a_new_version_is_one_line_of_the_plan_for_each_image_and_shows_no_secret(releases):
-    old = releases.template(package("8.2.0"), kube_version="1.31")
-    new = releases.template(package("8.3.0"), kube_version="1.31")
+    old = releases.render(package("8.2.0")).manifests
+    new = releases.render(package("8.3.0")).manifests
     text = diff_manifests(old, new, namespace=NAMESPACE).text()
     assert ':8.2.0" -> "registry.rocket.chat/rocketchat/rocket.chat:8.3.0"' in text
     assert "hunter22" not in text
