@@ -55,6 +55,7 @@ class MemoryReleases:
         self.live: tuple[Manifest, ...] = ()
         self.applied = 0
         self.failures: list[GroundcrewError] = []
+        self.unknown_kinds: set[str] = set()  # Helm refuses them before it writes a revision
 
     def tool_version(self) -> str:
         """See `Releases.tool_version`."""
@@ -93,6 +94,11 @@ class MemoryReleases:
             rendered = self._render(package)
         except Refused as error:
             return HelmResult(False, last, str(error))
+        unknown = [one for one in rendered if one.get("kind") in self.unknown_kinds]
+        if unknown:
+            # As Helm 4 says it (pkg/action: "unable to build kubernetes objects from …").
+            reason = f'resource mapping not found: no matches for kind "{unknown[0]["kind"]}"'
+            return HelmResult(False, last, reason)
         plain = tuple(one for one in rendered if not _is_hook(one))
         failure = _hook_failure(rendered, "pre-upgrade" if last else "pre-install")
         self._write(self._described(package), plain)
@@ -185,7 +191,7 @@ class MemoryReleases:
         status, text = ("pending-upgrade", "Preparing upgrade")
         if not self._kept:
             status, text = ("pending-install", "Initial install underway")
-        return Revision(self._next(), status, title, version, text, self._now())
+        return Revision(self._next(), status, title, version, text, self.now())
 
     def _apply(self, manifests: tuple[Manifest, ...]) -> None:
         self.live = manifests
@@ -215,7 +221,7 @@ class MemoryReleases:
     def _back_to(self, kept: _Kept, on_progress: ProgressCallback) -> HelmResult:
         back = f"Rollback to {kept.revision.number}"
         made = replace(kept.revision, number=self._next(), status="pending-rollback", description=back)
-        self._write(replace(made, at=self._now()), kept.manifests)
+        self._write(replace(made, at=self.now()), kept.manifests)
         _tell(on_progress, "rolling back")
         self._apply(kept.manifests)
         if failure := _never_ready(kept.manifests):
@@ -225,7 +231,7 @@ class MemoryReleases:
     def _next(self) -> int:
         return self._kept[-1].revision.number + 1 if self._kept else 1
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         return self._clock.now()
 
 

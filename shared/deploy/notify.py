@@ -161,6 +161,8 @@ def build_hint(record: DeployRecord) -> str:
             return record.proposal
         case DeployState.FAILED if record.progress.outcome_unknown:
             return _OUTCOME_UNKNOWN.format(revision=record.progress.revision_before)
+        case DeployState.FAILED if record.progress.attempts and record.progress.revision_before:
+            return "Nothing was changed. Fix the change and merge again."
         case DeployState.FAILED:
             return "\n".join(line for line in record.gates if not line.startswith("passed"))
         case DeployState.ROLLED_BACK:

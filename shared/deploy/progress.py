@@ -149,6 +149,8 @@ class ObservedRelease:
     - `schema`: the version in Rocket.Chat's `migrations` control document; None if it cannot be read or is
       locked, which it is while a migration runs.
     - `new_version_started`: whether a container of the new version ever ran; None if no pod could show it.
+    - `untouched`: no Helm run of this deploy wrote a revision, and the release's pods are all older than the
+      first of them: nothing that could touch the data was started.
     - `foreign`: the operation that is in progress is another client's, which this deploy must not touch.
     """
 
@@ -158,6 +160,7 @@ class ObservedRelease:
     schema: int | None = None
     new_version_started: bool | None = None
     foreign: bool = False
+    untouched: bool = False
 
     @property
     def pending(self) -> bool:

@@ -163,6 +163,8 @@ def _is_rolled_back(observed: ObservedRelease) -> bool:
 
 def step_after_failure(progress: DeployProgress, observed: ObservedRelease, reason: str) -> NextStep:
     """What follows when the new release does not become healthy."""
+    if observed.untouched and not _schema_changed(progress, observed):
+        return NextStep("fail", DeployState.FAILED, f"{reason}; nothing was changed")
     migration = assess_migration(progress, observed)
     restored = _is_rolled_back(observed) and observed.status == "deployed"
     if progress.data_unchanged and restored:

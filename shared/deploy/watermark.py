@@ -26,6 +26,8 @@ class VersionWatermark:
     - `schema`: Rocket.Chat's migration counter in that backup; None if it is not known.
     - `deploy`: the key of the deploy that set it last.
     - `raised_at`: when it was set first, UTC.
+    - `earlier_version`, `earlier_deploy`: what `version` and `deploy` were before `deploy` raised it; empty
+      if it was not set then.
     """
 
     version: str
@@ -35,6 +37,8 @@ class VersionWatermark:
     schema: int | None
     deploy: str
     raised_at: datetime
+    earlier_version: str = ""
+    earlier_deploy: str = ""
 
 
 def raise_watermark(
@@ -44,8 +48,16 @@ def raise_watermark(
 
     The pair of an earlier one stays: the data may have been migrated since, so only that pair is whole.
     """
+    if current is not None and current.deploy == progress.key:
+        return replace(current, version=progress.version_after)
     if current is not None:
-        return replace(current, version=progress.version_after, deploy=progress.key)
+        return replace(
+            current,
+            version=progress.version_after,
+            deploy=progress.key,
+            earlier_version=current.version,
+            earlier_deploy=current.deploy,
+        )
     return VersionWatermark(
         progress.version_after,
         progress.rollback_version,
@@ -55,6 +67,26 @@ def raise_watermark(
         progress.key,
         now,
     )
+
+
+def lower_watermark(current: VersionWatermark, progress: DeployProgress) -> VersionWatermark | None:
+    """The watermark after the deploy is proven to have left the data alone; None if there is to be none.
+
+    One that another deploy set stays, since that one may have touched the data.
+    """
+    if current.deploy != progress.key:
+        return current
+    if current.earlier_version:
+        return replace(
+            current,
+            version=current.earlier_version,
+            deploy=current.earlier_deploy,
+            earlier_version="",
+            earlier_deploy="",
+        )
+    if progress.rollback_is_downgrade:  # raised by a version that did not keep the earlier one
+        return replace(current, version=progress.version_before)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Pod:
     stuck: str = ""
     started: bool = False  # whether a main container ever ran
     labels: Mapping[str, str] = field(default_factory=dict)
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ def parse_pod(item: Manifest) -> Pod:
         next(filter(None, map(_waiting_reason, statuses)), ""),
         any(_has_run(one) for one in main),
         dict(meta.get("labels") or {}),
+        parse_optional_timestamp(meta.get("creationTimestamp")),
     )
 
 

@@ -70,6 +70,8 @@ class LiveCluster(MemoryCluster):
     def __init__(self, releases: MemoryReleases) -> None:
         super().__init__()
         self._releases, self._seen = releases, 0
+        self._created: dict[str, datetime] = {}  # by what a pod runs
+        self.show: Callable[[str, list[Any]], list[Any]] = lambda _kind, items: items
         self.kept_away: set[str] = set()  # something removes them as often as they are applied
         self.unready = ("never-ready", "never-pulls")
         self.add(
@@ -92,12 +94,16 @@ class LiveCluster(MemoryCluster):
         return super().live(manifests)
 
     def _of(self, kind: str) -> list[Any]:
+        templates = {str(manifest["spec"]["template"]) for manifest in self._releases.live}
+        self._created = {run: at for run, at in self._created.items() if run in templates}
         for manifest in self._releases.live:
             image = manifest["spec"]["template"]["spec"]["containers"][0]["image"]
-            self.add(_running(manifest), _pod(image, ready=self._ready(image)))
+            created = self._created.setdefault(str(manifest["spec"]["template"]), self._releases.now())
+            self.add(_running(manifest), _pod(image, created, ready=self._ready(image)))
             if not self._ready(image):
                 self.add({**_running(manifest), "status": {}})
-        return super()._of(kind)
+        shown = super()._of(kind)
+        return self.show(kind, list(shown))
 
     def _ready(self, image: str) -> bool:
         return not any(word in image for word in self.unready)
@@ -107,11 +113,15 @@ def _running(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, "status": {"readyReplicas": 1, "updatedReplicas": 1, "observedGeneration": 1}}
 
 
-def _pod(image: str, *, ready: bool) -> dict[str, Any]:
+def _pod(image: str, created: datetime, *, ready: bool) -> dict[str, Any]:
     state = {"running": {}} if ready else {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}
     return {
         "kind": "Pod",
-        "metadata": {"name": "rocketchat-1", "labels": {"app": "chat"}},
+        "metadata": {
+            "name": "rocketchat-1",
+            "labels": {"app": "chat"},
+            "creationTimestamp": created.isoformat(),
+        },
         "spec": {"containers": [{"image": image}]},
         "status": {
             "phase": "Running",

@@ -17,7 +17,7 @@ JOB = "deploy"
 AGREED = "Once two people agree:"  # what follows it in a proposal are commands, one a line
 _MAX_LOG_LINES = 60
 _FAILED = frozenset({DeployState.FAILED, DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED})
-_TIMES = ("merged_at", "unavailable_since", "schema_unknown_since", "applied_at")
+_TIMES = ("merged_at", "unavailable_since", "schema_unknown_since", "applied_at", "first_applied_at")
 # Keys that earlier versions wrote, by the name of today.
 _OLD_KEYS = {
     "record": "progress",
@@ -47,7 +47,7 @@ class DeployRecord:
     - `unavailable_since`: since when an outside system does not answer.
     - `schema_unknown_since`: since when the data's schema cannot be read.
     - `newest_revision_before`: the release's newest revision before this deploy, whatever became of it.
-    - `applied_at`: when Helm was last started.
+    - `applied_at`, `first_applied_at`: when Helm was last and first started to apply it.
     - `backup_reference`: class/id of the backup that was begun for it, sealed or not.
     - `proposal`: the restore that two people have to agree to.
     - `sequence`: that of the newest message of this deploy; earlier ones are dropped.
@@ -68,6 +68,7 @@ class DeployRecord:
     schema_unknown_since: datetime | None = None
     newest_revision_before: int = 0
     applied_at: datetime | None = None
+    first_applied_at: datetime | None = None
     backup_reference: str = ""
     proposal: str = ""
     sequence: int = 0

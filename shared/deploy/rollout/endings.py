@@ -12,7 +12,13 @@ from shared.deploy.progress import DeployState, ObservedRelease
 from shared.deploy.records.deploy_record import AGREED
 from shared.deploy.rollout.session import DeploySession
 from shared.deploy.state_machine import NextStep
-from shared.deploy.watermark import RUNBOOK, VersionWatermark, propose_restore, raise_watermark
+from shared.deploy.watermark import (
+    RUNBOOK,
+    VersionWatermark,
+    lower_watermark,
+    propose_restore,
+    raise_watermark,
+)
 from shared.kernel.errors import Corrupt, GroundcrewError
 
 log = logging.getLogger(__name__)
@@ -49,10 +55,10 @@ def end_deploy(session: DeploySession, step: NextStep, observed: ObservedRelease
             session.transition(step.state, step.reason, outcome_unknown=True)
         case "fail_first_release":
             if not _has_data(session):
-                _clear_own_watermark(session)
+                _lower_watermark(session)
             session.transition(step.state, step.reason)
         case _:
-            _clear_own_watermark(session)
+            _lower_watermark(session)
             if step.state is DeployState.ROLLED_BACK:
                 _record_rollback(session, observed)
             session.transition(step.state, step.reason)
@@ -102,18 +108,17 @@ def _watermark_with_pair(session: DeploySession) -> VersionWatermark | None:
     return watermark
 
 
-def _clear_own_watermark(session: DeploySession) -> None:
+def _lower_watermark(session: DeploySession) -> None:
     """This deploy is proven to have left the data alone: only then an end like this is reached."""
     progress, watermarks = session.progress, session.deps.watermarks
     try:
         watermark = watermarks.read()
     except Corrupt as error:  # it stays, and closes the gates until somebody looks
         facts = {"deploy": progress.key, "error": str(error)}
-        log.error("deploy.watermark_not_cleared", extra=facts)  # noqa: TRY400
+        log.error("deploy.watermark_not_lowered", extra=facts)  # noqa: TRY400
         return
-    if watermark is None or watermark.deploy != progress.key:
-        return
-    if progress.rollback_is_downgrade:  # an earlier deploy's, which still counts
-        watermarks.save(replace(watermark, version=progress.version_before))
-    else:
+    lowered = lower_watermark(watermark, progress) if watermark else None
+    if lowered is None:
         watermarks.clear()
+    elif lowered != watermark:
+        watermarks.save(lowered)

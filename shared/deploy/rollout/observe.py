@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.deploy.ports.releases import Revision
 from shared.deploy.progress import ObservedRelease
 from shared.deploy.rollout.session import DeploySession
+from shared.deploy.state_machine import may_roll_back
 from shared.kernel.errors import GroundcrewError, Unavailable
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.workloads import describe_unhealthy, select_of_release
@@ -38,7 +39,7 @@ class ReleaseObserver:
         if newest is None:
             return ObservedRelease()
         if newest.number <= record.newest_revision_before and not newest.pending:
-            return ObservedRelease(record.progress.revision_before, "deployed")
+            return self._observe_unchanged(newest)
         observed = ObservedRelease(
             newest.number, newest.status, newest.description, foreign=self._is_foreign(newest)
         )
@@ -47,6 +48,28 @@ class ReleaseObserver:
         return replace(
             observed, schema=self._read_schema(), new_version_started=self._has_new_version_started()
         )
+
+    def _observe_unchanged(self, newest: Revision) -> ObservedRelease:
+        """The release where no revision was written since the deploy began."""
+        record = self._session.record
+        observed = ObservedRelease(record.progress.revision_before, "deployed")
+        if may_roll_back(record.progress) or record.first_applied_at is None:
+            return observed
+        untouched = self._are_pods_older(newest, record.first_applied_at)
+        return replace(observed, schema=self._read_schema(), untouched=untouched)
+
+    def _are_pods_older(self, newest: Revision, first_applied_at: datetime) -> bool:
+        """Whether the release's pods have been running since before Helm was first started, with no trace of
+        the new version: Helm writes a revision before it applies anything, but somebody may delete one."""
+        manifests, cluster = self._session.deps.releases.manifests(newest.number), self._session.deps.cluster
+        workloads, pods = select_of_release(manifests, cluster.workloads(), cluster.pods())
+        images = [image for workload in workloads for image in workload.images]
+        images += [image for pod in pods for image in pod.images]
+        progress = self._session.progress
+        if progress.changes_version and any(f":{progress.version_after}" in image for image in images):
+            return False
+        older = all(pod.created and pod.created < first_applied_at - _CLOCK_SKEW for pod in pods)
+        return older and any(pod.started for pod in pods)
 
     def _is_foreign(self, newest: Revision) -> bool:
         """Whether another client's operation is in progress: not ours, and not older than any may take."""

@@ -55,7 +55,8 @@ class ReleaseSteps:
         # to be started on data that the new one migrated.
         if progress.version_after != progress.rollback_version or progress.rollback_is_downgrade:
             deps.watermarks.save(raise_watermark(deps.watermarks.read(), progress, now))
-        applied_before, session.record = session.record.applied_at, replace(session.record, applied_at=now)
+        before = session.record
+        session.record = replace(before, applied_at=now, first_applied_at=before.first_applied_at or now)
         session.transition(DeployState.APPLYING, reason, attempts=progress.attempts + 1)
         try:
             result = deps.releases.upgrade_install(
@@ -65,7 +66,7 @@ class ReleaseSteps:
                 on_progress=session.report_progress,
             )
         except Conflict:  # another client was faster: it is waited for, or repaired first if it was left
-            session.record = replace(session.record, applied_at=applied_before)
+            session.record = replace(session.record, applied_at=before.applied_at)
             conflict = "another Helm operation is in progress"
             session.transition(DeployState.APPLYING, conflict, attempts=progress.attempts)
             return RequeueAfter(POLL_INTERVAL, conflict)

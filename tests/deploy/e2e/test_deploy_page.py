@@ -40,7 +40,7 @@ class Place:
     deploys: DeployStore
     url: str
 
-    def progress(
+    def save_deploy(
         self, letter: str, state: DeployState, *, before: str = "8.2.0", **more: Any
     ) -> DeployRecord:
         """A deploy with long texts in all of it."""
@@ -52,8 +52,8 @@ class Place:
         gates = (f"passed  template: {LONG}", f"closed  approvals: none. {LONG}", "waits  checks: lint")
         log = tuple(f"waiting for {number} {LONG}" for number in range(20))
         plan = f"~ change  Deployment\n    spec.image: {LONG}\n1 to change"
-        told = {"by": "ada", "title": TITLE, "gates": gates, "log": log, "plan": plan, **more}
-        return self.deploys.save(replace(record, progress=progress, **told))
+        details = {"author": "ada", "title": TITLE, "gates": gates, "log": log, "plan": plan, **more}
+        return self.deploys.save(replace(record, progress=progress, **details))
 
     def get(self, path: str, **headers: str) -> requests.Response:
         return requests.get(f"{self.host.url}/api/deploys{path}", headers=headers, timeout=60)
@@ -81,9 +81,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture
 def worst(shown: Place) -> dict[str, str]:
     """The paths of pages that have to show most."""
-    running = shown.progress("a", DeployState.APPLYING)
-    rolled = shown.progress("b", DeployState.ROLLED_BACK, before="8.3.0")
-    restore = shown.progress("c", DeployState.RESTORE_PROPOSED)
+    running = shown.save_deploy("a", DeployState.APPLYING)
+    rolled = shown.save_deploy("b", DeployState.ROLLED_BACK, before="8.3.0")
+    restore = shown.save_deploy("c", DeployState.RESTORE_PROPOSED)
     watermark = raise_watermark(None, restore.progress, restore.started)
     found = propose_restore(watermark, f"{LONG} may have run", namespace="rocketchat")
     told = "\n".join((found.reason, *found.warnings, AGREED, *found.commands))
@@ -128,7 +128,7 @@ def test_a_command_is_taken_whole_by_one_tap(phone: Phone, shown: Place, worst: 
 def test_the_page_follows_a_deploy_to_its_end_and_then_rests(
     phone: Phone, shown: Place, tmp_path: Path
 ) -> None:
-    record = shown.progress("d", DeployState.APPLYING)
+    record = shown.save_deploy("d", DeployState.APPLYING)
     phone.open(shown.url)
     phone.read(f"document.querySelector('a[href$=\"{record.progress.key}\"]').click()")
     phone.wait_for("document.querySelector('.state').innerText.startsWith('applying, for')")
