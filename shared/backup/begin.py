@@ -31,8 +31,10 @@ _MOST_IDS = 600  # ids that a new set tries before it gives up
 def plan_set(deps: BackupDeps, klass: str = MANUAL, reason: str = "") -> BackupPlan:
     """What a set made now would hold, read from the database's catalogue. Changes nothing."""
     source = deps.connect()
-    # Before the catalogue is read: what is created from here on is in the oplog.
-    start = min(filter(None, (source.find_oldest_open_transaction(), source.read_oplog_window()[1])))
+    # Before the catalogue is read: what is created from here on is in the oplog. The newest entry first: a
+    # transaction that begins after it is in the window as a whole, one from before is still open then.
+    _, newest = source.read_oplog_window()
+    start = min(filter(None, (newest, source.find_oldest_open_transaction())))
     included, excluded = select_namespaces(source.list_namespaces(), deps.policy)
     check_selection(included, deps.policy)
     size = deps.policy.part_target

@@ -30,6 +30,8 @@ from shared.mongodb.model import Namespace
 if TYPE_CHECKING:
     from shared.policy import BackupPolicy
 
+# `admin` holds the users; entries of `config` are not replayed, but tell of what spoils a dump.
+_SERVER_DATABASES = ("admin", "config")
 _HASH_MODULUS = 1 << 128
 _TIMER_SKEW = timedelta(minutes=2)  # by how much a timer may fire early
 # After so many failures in a row; the last one waits for the next night.
@@ -61,6 +63,11 @@ def select_namespaces(
         else:
             included.append(namespace)
     return included, excluded
+
+
+def includes_namespace(policy: BackupPolicy, db: str, collection: str) -> bool:
+    """Whether the oplog's entries about it belong to a set: as `select_namespaces`, for what is born too."""
+    return (db in _SERVER_DATABASES or policy.includes(db)) and not policy.excludes(collection)
 
 
 def check_selection(included: Sequence[Namespace], policy: BackupPolicy) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.backup.oplog_window import Includes, select_entries
 from shared.formats import envelope
 from shared.formats.agekeys import Recipient
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry, bucket_collection
@@ -20,13 +21,14 @@ from shared.formats.backupset import (
     part_name,
     set_folder,
 )
-from shared.formats.documents import Tally, split_documents
+from shared.formats.documents import Tally
 from shared.kernel.errors import Inconsistent
 from shared.kernel.ports import Blobs, Clock
 from shared.mongodb.model import IdRange, Namespace, Timestamp
-from shared.mongodb.oplog import find_hazard, read_timestamp
 from shared.mongodb.ports import SourceDatabase
 from shared.records.runs import Progress
+
+_BATCH_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class DumpSettings:
     level: int
     threads: int
     tool: str
+    includes: Includes  # whether policy includes a database's collection, for the oplog
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def dump_part(
         )
         header = ArchiveHeader(plan.source.server_version, settings.tool)
         writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
-        dumper = _PartDumper(source, writer, progress)
+        dumper = _PartDumper(source, writer, settings.includes, progress)
         counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
         oplog = dumper.dump_oplog(start) if part.oplog else None
         writer.finish()
@@ -123,8 +126,11 @@ def check_oplog_window(source: SourceDatabase, start: Timestamp) -> None:
 class _PartDumper:
     """Copies one part from the source into its archive."""
 
-    def __init__(self, source: SourceDatabase, writer: ArchiveWriter, progress: Progress) -> None:
+    def __init__(
+        self, source: SourceDatabase, writer: ArchiveWriter, includes: Includes, progress: Progress
+    ) -> None:
         self._source, self._writer, self._progress = source, writer, progress
+        self._includes = includes
         self._total = Tally()
 
     def dump_piece(self, piece: Piece) -> NamespaceCount:
@@ -140,7 +146,8 @@ class _PartDumper:
     def dump_oplog(self, start: Timestamp) -> OplogSlice:
         """From the start of the dump to the newest entry there is now, when all collections are in."""
         _, end = self._source.read_oplog_window()
-        self._copy(*OPLOG, self._check_entries(self._source.read_oplog(start, end), start))
+        entries = select_entries(self._source.read_oplog(start, end), start, self._includes)
+        self._copy(*OPLOG, _gather(entries))
         check_oplog_window(self._source, start)
         tally = self._writer.end(*OPLOG)
         return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hash_text(tally))
@@ -152,16 +159,17 @@ class _PartDumper:
                 self._total.data_bytes, documents=self._total.documents, namespace=f"{db}.{collection}"
             )
 
-    def _check_entries(self, batches: Iterator[bytes], start: Timestamp) -> Iterator[bytes]:
-        for batch in batches:
-            entries = list(split_documents(batch))
-            hazards = [(entry, reason) for entry in entries if (reason := find_hazard(entry))]
-            for entry, reason in hazards:
-                if read_timestamp(entry) != start:
-                    raise Inconsistent(f"the dump cannot be made consistent: {reason}")
-            # An entry right at the start is covered by the catalogue, which was read after it.
-            replayable = [entry for entry in entries if entry not in {e for e, _ in hazards}]
-            yield batch if len(replayable) == len(entries) else b"".join(replayable)
+
+def _gather(documents: Iterator[bytes]) -> Iterator[bytes]:
+    """The documents in batches, which the archive wants: a block's head for each entry would double it."""
+    batch = bytearray()
+    for document in documents:
+        batch += document
+        if len(batch) >= _BATCH_BYTES:
+            yield bytes(batch)
+            batch.clear()
+    if batch:
+        yield bytes(batch)
 
 
 def _build_prelude(plan: BackupPlan, part: PlannedPart) -> list[PreludeEntry]:

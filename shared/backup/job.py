@@ -10,11 +10,12 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.backup import sets
 from shared.backup.begin import OpenSet, begin_set, read_open_set, resume_set
 from shared.backup.catalogue import MANUAL, CatalogueEntry, SetState
-from shared.backup.decide import choose_class, decide_nightly, remaining_parts
+from shared.backup.decide import choose_class, decide_nightly, includes_namespace, remaining_parts
 from shared.backup.deps import JOB, LEASE, QUEUE, BackupDeps
 from shared.backup.dump import DumpSettings, PartTask, dump_part
 from shared.backup.seal import end_of, fail_set, seal_set
@@ -163,7 +164,8 @@ def _dump_and_receipt(deps: BackupDeps, open_set: OpenSet, index: int) -> None:
     plan, where = open_set.plan.record, open_set.where
     if set(plan.recipients) != set(deps.recipients):
         raise Inconsistent("the recipients were changed since the set was planned")
-    settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool)
+    includes = partial(includes_namespace, deps.policy)
+    settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes)
     after = tuple(r.blob for r in open_set.receipts.values()) if not plan.parts[index].pieces else ()
     task = PartTask(plan, open_set.plan.sha256, index, after)
     progress = deps.runs.begin(
