@@ -145,6 +145,10 @@ class MemoryDatabase:
         self._evict(name)
         return InsertResult(len(documents) - len(duplicates), (), tuple(duplicates))
 
+    def insert_buckets(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """As into any collection."""
+        return self.insert_documents(db, collection, documents)
+
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
         """All are taken, but text indexes, as by a server that lacks them."""
         name = f"{db}.{collection}"

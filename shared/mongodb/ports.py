@@ -86,12 +86,19 @@ class TargetDatabase(Protocol):
         """Insert raw documents, in their order, without validation; each refusal is listed."""
         ...
 
+    def insert_buckets(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """The same for the buckets of a time-series collection, as a dump holds them."""
+        ...
+
     def create_indexes(self, db: str, collection: str, indexes: list[Mapping[str, object]]) -> list[str]:
         """Build the indexes; returns a message for each that the server refused."""
         ...
 
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
-        """Put `admin.system.<kind>` (users, roles, version) in place; returns a message for each refusal."""
+        """Put `admin.system.<kind>` (users, roles, version) in place; returns a message for each refusal.
+
+        Raises `NotFound` if the server has no way to do it.
+        """
         ...
 
     def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:

@@ -100,6 +100,21 @@ _INDEX_OPTIONS = frozenset(
 _TTL_NEVER = 2147483647
 
 
+def list_dropped_options(
+    expected: Iterable[Mapping[str, object]], actual: Iterable[Mapping[str, object]]
+) -> list[str]:
+    """A message for each index whose options the target did not know and left out."""
+    expected_by_name, actual_by_name = _index_by_name(expected), _index_by_name(actual)
+    messages = []
+    for name in sorted(expected_by_name.keys() & actual_by_name.keys()):
+        dropped = expected_by_name[name].keys() - actual_by_name[name].keys() - _INDEX_OPTIONS
+        if dropped:
+            messages.append(
+                f"index {name} was built without {', '.join(sorted(dropped))}, unknown to the target"
+            )
+    return messages
+
+
 def _same_index(expected: Mapping[str, object], actual: Mapping[str, object]) -> bool:
     """Equal but for options that no server of today knows, if the target dropped them."""
     dropped = expected.keys() - actual.keys() - _INDEX_OPTIONS

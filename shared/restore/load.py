@@ -52,6 +52,7 @@ class DocumentLoader:
         self.refusals: dict[str, list[str]] = {}
         self.duplicates: dict[str, RefusedDuplicates] = {}
         self.capped: dict[str, CappedTail] = {}
+        self._time_series = {entry.name for entry in plan.collections if entry.kind == "timeseries"}
         for entry in plan.collections:
             options, _ = parse_metadata(entry.metadata)
             if options.get("capped"):
@@ -78,7 +79,9 @@ class DocumentLoader:
     def _insert_batch(self, event: DocumentBatch) -> None:
         name = f"{event.db}.{event.collection}"
         documents = list(split_documents(event.batch))
-        answer = self._target.insert_documents(event.db, event.collection, documents)
+        buckets = name in self._time_series
+        insert = self._target.insert_buckets if buckets else self._target.insert_documents
+        answer = insert(event.db, event.collection, documents)
         with self._lock:
             self._account(name, event, documents, answer)
 

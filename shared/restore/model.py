@@ -37,7 +37,8 @@ class NamespaceVerdict:
     """Whether a restored namespace equals the backup; `differences` holds every difference.
 
     `basis` says what was looked at: `compared` with the manifest, `restored` (users, whose hashes the
-    server does not show), or `from the oplog` for what was created during the dump.
+    server does not show), `not restored` (users, on a server that has no way to take them), or
+    `from the oplog` for what was created during the dump.
     """
 
     name: str

@@ -12,12 +12,18 @@ from threading import Event
 
 from shared.formats.backupset import NamespaceEntry
 from shared.formats.documents import Tally, split_documents, tally_documents
-from shared.kernel.errors import GroundcrewError, Unavailable
+from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.metadata import parse_metadata
 from shared.mongodb.model import IdRange, Namespace, Timestamp
 from shared.mongodb.oplog import skip_torn_start, unpack_operations
-from shared.restore.compare import compare_documents, compare_gaps, compare_indexes, compare_options
+from shared.restore.compare import (
+    compare_documents,
+    compare_gaps,
+    compare_indexes,
+    compare_options,
+    list_dropped_options,
+)
 from shared.restore.decide import describe_outside, select_replay
 from shared.restore.deps import RestoreDeps
 from shared.restore.duplicates import Fingerprint, find_reinserted, fingerprints
@@ -43,6 +49,7 @@ class RestoreRun:
         self._result, self._journal, self._resumed = result, journal, resumed
         self._jobs, self._stop = deps.jobs, Event()
         self._complete: set[str] = set()  # what an earlier run restored, and is equal
+        self._not_restored: set[str] = set()  # users and roles that the server has no way to take
         self.step = "starting"
         self._target, self._reporter = deps.target, deps.reporter
         self._plan, self._manifest = result.plan, result.manifest
@@ -101,6 +108,11 @@ class RestoreRun:
             )
         if equal:
             self._complete.add(entry.name)
+        elif entry.kind == "timeseries":
+            hint = (
+                f"Drop it yourself: db.getSiblingDB('{entry.db}').getCollection('{entry.collection}').drop()"
+            )
+            raise Refused(f"{entry.name} is incomplete, and a time series has no uuid", hint=hint)
         else:
             self._target.drop_collection(namespace)
         return equal
@@ -209,6 +221,7 @@ class RestoreRun:
             actual = existing[name].indexes if name in existing else ()
             differences = self._differences.setdefault(name, [])
             differences += compare_indexes(indexes, actual, refused[name])
+            self._result.notes += [f"{name}: {text}" for text in list_dropped_options(indexes, actual)]
 
     def _find_gaps(self) -> dict[str, list[str]]:
         """Files that lack chunks, by `.files` collection, of the buckets that were restored whole."""
@@ -236,20 +249,29 @@ class RestoreRun:
                 if event.db == "admin" and event.collection in selected:
                     documents.setdefault(event.collection, []).extend(split_documents(event.batch))
             for collection, batch in documents.items():
-                self._result.problems += self._target.restore_users(collection.removeprefix("system."), batch)
+                self._restore_auth(collection, batch)
+
+    def _restore_auth(self, collection: str, batch: list[bytes]) -> None:
+        try:
+            self._result.problems += self._target.restore_users(collection.removeprefix("system."), batch)
+        except NotFound as error:
+            self._not_restored.add(f"admin.{collection}")
+            self._result.notes.append(f"admin.{collection} was not restored: {error}")
 
     def _build_verdicts(self) -> None:
         entries = {h.name: h for h in self._manifest.namespaces}
         self._result.verdicts = [
-            _verdict(name, entries.get(name), differences)
+            _verdict(name, entries.get(name), differences, restored=name not in self._not_restored)
             for name, differences in sorted(self._differences.items())
         ]
 
 
-def _verdict(name: str, entry: NamespaceEntry | None, differences: list[str]) -> NamespaceVerdict:
+def _verdict(
+    name: str, entry: NamespaceEntry | None, differences: list[str], *, restored: bool
+) -> NamespaceVerdict:
     if entry is None:
         return NamespaceVerdict(name, 0, 0, tuple(differences), "from the oplog")
-    basis = "restored" if name in AUTH_NAMESPACES else "compared"
+    basis = "compared" if name not in AUTH_NAMESPACES else "restored" if restored else "not restored"
     return NamespaceVerdict(name, entry.documents, entry.data_bytes, tuple(differences), basis)
 
 

@@ -467,3 +467,56 @@ def test_users_and_what_the_oplog_brought_are_not_said_to_be_compared(world) -> 
     assert basis["admin.system.users"] == "restored"
     assert basis["rocketchat.c0"] == "compared"
     assert basis.get("rocketchat.born", "from the oplog") == "from the oplog"
+
+
+class WithoutUsers(MemoryDatabase):
+    """A target that has no way to take users."""
+
+    def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:  # noqa: ARG002
+        raise NotFound(f"merging {kind}: the server has no such command")
+
+
+def test_users_that_the_server_has_no_way_to_take_are_noted_and_the_rest_is_proven(world) -> None:
+    world.database.write("admin", "system.users", {"_id": "rocketchat.rc"})
+    backup.run_nightly(world.job())
+    world.work(world.job())
+    result = world.restore(WithoutUsers("target:27017"))
+    assert result.proven
+    assert [v.name for v in result.verdicts if v.basis == "not restored"] == ["admin.system.users"]
+    assert result.notes == [
+        "admin.system.users was not restored: merging users: the server has no such command"
+    ]
+
+
+class RecordingBuckets(MemoryDatabase):
+    def insert_buckets(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        self.bucketed = f"{db}.{collection}"
+        return super().insert_buckets(db, collection, documents)
+
+
+def test_a_time_series_is_restored_by_its_buckets(world) -> None:
+    series = {"timeseries": {"timeField": "ts"}}
+    world.database.create_collection(Namespace("rocketchat", "weather", "timeseries", options=series))
+    world.database.write("rocketchat", "weather", {"_id": 1, "control": {}, "data": {}})
+    backup.run_nightly(world.job())
+    world.work(world.job())
+    target = RecordingBuckets("target:27017")
+    assert world.restore(target).proven
+    assert target.bucketed == "rocketchat.weather"
+    assert target.contents() == world.database.contents()
+
+
+def test_an_index_option_that_the_target_does_not_know_is_noted(world) -> None:
+    class Modern(MemoryDatabase):
+        def create_indexes(self, db, collection, indexes) -> list[str]:
+            known = [{k: v for k, v in index.items() if k != "dropDups"} for index in indexes]
+            return super().create_indexes(db, collection, known)
+
+    world.database.create_indexes(
+        "rocketchat", "c0", [{"v": 2, "key": {"msg": 1}, "name": "msg_1", "dropDups": True}]
+    )
+    backup.run_nightly(world.job())
+    world.work(world.job())
+    result = world.restore(Modern("target:27017"))
+    assert result.proven
+    assert result.notes == ["rocketchat.c0: index msg_1 was built without dropDups, unknown to the target"]

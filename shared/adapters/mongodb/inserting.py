@@ -35,9 +35,9 @@ class Inserter:
         self._client = client
         self.keeps_timestamps = True  # until the server says that it does not know
 
-    def insert(self, db: str, collection: str, documents: Sequence[bytes]) -> dict[str, Any]:
+    def insert(self, db: str, collection: str, documents: Sequence[bytes], **more: object) -> dict[str, Any]:
         """The server's answer; `writeErrors` in it are no exceptions. Raises the driver's."""
-        options = {"ordered": False, "bypassDocumentValidation": True}
+        options = {"ordered": False, "bypassDocumentValidation": True, **more}
         raw = [RawBSONDocument(document, RAW) for document in documents]
         command = {"insert": collection, "documents": raw, **options}
         if self.keeps_timestamps:

@@ -18,6 +18,8 @@ _AUTH = ("system.users", "system.roles", "system.version")
 _CONFIG = ("chunks", "collections", "databases", "settings", "shards", "tags", "version")
 _ORDER = {name: place for place, name in enumerate(_AUTH)}
 _WHOLE_COLLECTION = IdRange()
+_BATCH_BYTES = 8 << 20
+RAW_DATA = {"rawData": True}
 
 
 class Reader:
@@ -28,6 +30,7 @@ class Reader:
     def __init__(self, client: Client, databases: Sequence[str] = ()) -> None:
         self._client = client
         self._databases = frozenset(databases)
+        self._viewless: bool | None = None  # until the server's version was asked for
 
     def close(self) -> None:
         """Close the connections."""
@@ -38,6 +41,13 @@ class Reader:
         with translate_errors("asking the server's version"):
             info = self._client.admin.command("buildInfo")
         return ".".join(str(number) for number in info["versionArray"][:3])
+
+    def keeps_viewless_series(self) -> bool:
+        """Whether time series are kept under their own name, without `system.buckets`: from 8.3 on."""
+        if self._viewless is None:
+            release = self.read_server_version().split(".")[:2]
+            self._viewless = tuple(map(int, release)) >= (8, 3)
+        return self._viewless
 
     def list_hosts(self) -> tuple[str, ...]:
         """The replica set's members, or the one address that was connected to."""
@@ -96,7 +106,10 @@ class Reader:
         self._check_uuid(namespace)
         name = self._stored_name(namespace)
         with translate_errors(f"reading {namespace.name}"):
-            yield from self._read_raw(namespace.db, name, {}, within)
+            if namespace.kind == "timeseries" and name == namespace.collection:
+                yield from self._read_viewless(namespace.db, name)
+            else:
+                yield from self._read_raw(namespace.db, name, {}, within)
         self._check_uuid(namespace)
 
     def _read_raw(
@@ -119,6 +132,20 @@ class Reader:
             with cursor:
                 yield from (batch for batch in cursor if batch)
 
+    def _read_viewless(self, db: str, name: str) -> Iterator[bytes]:
+        """The buckets of a time-series collection where a server keeps them under the collection's own name.
+
+        From MongoDB 8.3 on; `rawData` asks for buckets instead of measurements (mongo-tools, common/db).
+        """
+        database = self._client.get_database(db, codec_options=RAW)
+        batch: list[bytes] = []
+        for document in database.cursor_command({"find": name, "filter": {}, **RAW_DATA}):
+            batch.append(bytes(document.raw))  # type: ignore[attr-defined]
+            if sum(map(len, batch)) > _BATCH_BYTES:
+                yield b"".join(batch)
+                batch.clear()
+        yield b"".join(batch)
+
     def _check_uuid(self, namespace: Namespace) -> None:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""
         if not namespace.uuid:
@@ -131,7 +158,8 @@ class Reader:
             )
 
     def _stored_name(self, namespace: Namespace) -> str:
-        if namespace.kind != "timeseries":
+        """The collection that holds the documents: of a time series its buckets."""
+        if namespace.kind != "timeseries" or self.keeps_viewless_series():
             return namespace.collection
         buckets = f"system.buckets.{namespace.collection}"
         if self._find_listing(namespace.db, buckets) is None:

@@ -10,6 +10,7 @@ import bson
 from pymongo import errors
 
 from shared.adapters.mongodb.client import (
+    COMMAND_NOT_FOUND,
     DUPLICATE_KEY,
     EXACT,
     NAMESPACE_EXISTS,
@@ -20,12 +21,12 @@ from shared.adapters.mongodb.client import (
     translate_errors,
 )
 from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp, id_filter
-from shared.adapters.mongodb.reading import Reader, collection_uuid
+from shared.adapters.mongodb.reading import RAW_DATA, Reader, collection_uuid
 from shared.adapters.mongodb.replay import replay_entries
 from shared.adapters.mongodb.retrying import Retry
 from shared.kernel.errors import AlreadyExists
 from shared.mongodb.model import InsertResult, Namespace, ReplayResult
-from shared.mongodb.oplog import CLUSTER_OPTIONS
+from shared.mongodb.oplog import BUCKETS, CLUSTER_OPTIONS
 from shared.mongodb.scope import ReplayScope
 
 _TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present time"
@@ -71,12 +72,23 @@ class MongoTarget(Reader):
         self._check_uuid(namespace)
         self._drop(namespace.db, namespace.collection)
 
+    def insert_buckets(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        """Into the buckets themselves, as mongorestore does: measurements would be bucketed anew."""
+        if self.keeps_viewless_series():
+            return self._insert_all(db, collection, documents, RAW_DATA)
+        return self._insert_all(db, f"{BUCKETS}{collection}", documents, {})
+
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
         """Insert raw documents; failures name no content of documents."""
+        return self._insert_all(db, collection, documents, {})
+
+    def _insert_all(
+        self, db: str, collection: str, documents: list[bytes], more: Mapping[str, object]
+    ) -> InsertResult:
         inserted, failures, duplicates, position = 0, [], [], 0
         for chunk in _split_batches(documents):
             with translate_errors(f"inserting into {db}.{collection}"):
-                answer, again = self._retry.run(partial(self._insert_chunk, db, collection, chunk))
+                answer, again = self._retry.run(partial(self._insert_chunk, db, collection, chunk, more))
             write_errors = answer.get("writeErrors", [])
             if again:
                 stored = self._find_stored(db, collection, [chunk[int(e["index"])] for e in write_errors])
@@ -96,9 +108,9 @@ class MongoTarget(Reader):
         return InsertResult(inserted, tuple(failures), tuple(duplicates))
 
     def _insert_chunk(
-        self, db: str, collection: str, chunk: list[bytes], again: bool
+        self, db: str, collection: str, chunk: list[bytes], more: Mapping[str, object], again: bool
     ) -> tuple[dict[str, Any], bool]:
-        return self._inserter.insert(db, collection, chunk), again
+        return self._inserter.insert(db, collection, chunk, **more), again
 
     def _find_stored(self, db: str, collection: str, documents: list[bytes]) -> set[bytes]:
         """Those of the documents that the collection holds, byte for byte.
@@ -121,14 +133,23 @@ class MongoTarget(Reader):
         ]
         if not specs or self._build_indexes(db, collection, specs) is None:
             return []
-        refusals = ((spec["name"], self._build_indexes(db, collection, [spec])) for spec in specs)
+        refusals = ((spec["name"], self._build_one(db, collection, spec)) for spec in specs)
         return [f"index {name} was refused: {refusal}" for name, refusal in refusals if refusal]
 
-    def _build_indexes(self, db: str, collection: str, specs: list[dict[str, Any]]) -> str | None:
+    def _build_one(self, db: str, collection: str, spec: dict[str, Any]) -> str | None:
+        """Servers before 3.4 kept any option; today's refuse those unless they may ignore them."""
+        refused = self._build_indexes(db, collection, [spec])
+        if refused is None:
+            return None
+        return self._build_indexes(db, collection, [spec], ignoreUnknownIndexOptions=True) and refused
+
+    def _build_indexes(
+        self, db: str, collection: str, specs: list[dict[str, Any]], **more: object
+    ) -> str | None:
         database = self._client.get_database(db, codec_options=EXACT)
         with translate_errors(f"building indexes of {db}.{collection}"):
             try:
-                command = {"createIndexes": collection, "indexes": specs}
+                command = {"createIndexes": collection, "indexes": specs, **more}
                 self._retry.run(lambda _: database.command(command))
             except errors.OperationFailure as error:
                 return f"{describe_error(error)} (code {error.code})"
@@ -156,13 +177,18 @@ class MongoTarget(Reader):
             self._drop("admin", temporary)  # it holds what passwords are checked against
 
     def _merge_users(self, kind: str, temporary: str) -> list[str]:
-        """Undocumented, but what mongorestore does (mongorestore/metadata.go): what is there stays."""
+        """Undocumented, but what mongorestore does (mongorestore/metadata.go): what is there stays.
+
+        Raises NotFound if the server cannot do it.
+        """
         field = "tempUsersCollection" if kind == "users" else "tempRolesCollection"
         command = {"_mergeAuthzCollections": 1, field: f"admin.{temporary}", "drop": False, "db": ""}
         with translate_errors(f"merging {kind}"):
             try:
                 self._client.admin.command(command)
             except errors.OperationFailure as error:
+                if error.code == COMMAND_NOT_FOUND:
+                    raise
                 return [f"{kind} were not restored: {describe_error(error)} (code {error.code})"]
         return []
 
