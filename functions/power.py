@@ -29,7 +29,9 @@ def on_vm_event(event: func.EventGridEvent) -> None:
     from shared.wiring.power import power_deps as wiring
 
     done = [outcome.done for outcome in power.run_tick(wiring(), only=event.subject)]
-    log.info("on_vm_event", extra={"event": event.event_type, "subject": event.subject, "done": done})
+    # The library gives an event of the CloudEvents schema another class, which names its type otherwise.
+    kind = getattr(event, "event_type", None) or getattr(event, "type", "")
+    log.info("on_vm_event", extra={"event": kind, "subject": event.subject, "done": done})
 
 
 @bp.route(route="wake", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -80,6 +80,7 @@ class Stack:
             "AzureWebJobsStorage": self.azurite.connection_string,
             "MONGODB_URI": self.mongodb_uri,
             "GROUNDCREW_POLICY": str(self.policy),
+            "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(4 << 20),  # as infra/terraform sets it
             **self._keys(),
             **self.environment,
         }
@@ -164,6 +165,7 @@ def free_port_or_any(port: int) -> int:
 def _show(stack: Stack) -> None:
     rows = {
         "Functions host": f"{stack.host.url}/api/health",
+        "health report": f"{stack.host.url}/api/health/report?code={stack.host.master_key}",
         "host keys": str(stack.state_dir / "host"),
         "wake page": f"{stack.host.url}/api/wake",
         "deploy page": f"{stack.host.url}/api/deploys",

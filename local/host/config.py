@@ -74,6 +74,13 @@ class AppSettings:
             raise UsageError(f"The app setting {name} is not set", hint=hint)
         return found
 
+    def max_body_bytes(self, default: int) -> int:
+        """`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT` in bytes, or the default. Raises `UsageError`."""
+        text = self._values.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "").strip()
+        if text and not (text.isascii() and text.isdigit()):
+            raise UsageError("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT is not a number of bytes", value=text)
+        return int(text) if text else default
+
     def disabled(self, function: str) -> bool:
         """Whether `AzureWebJobs.<function>.Disabled` (or with underscores, as on Linux) says so."""
         names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")

@@ -122,7 +122,7 @@ class Host:
         self, live: list[Function], invoker: Invoker, options: HostOptions, host_id: str
     ) -> web.Application:
         keys = load_keys(self._arguments.keys_file, [function.name for function in self.functions])
-        cap = self._arguments.max_body_bytes
+        cap = self._settings.max_body_bytes(self._arguments.max_body_bytes)
         triggers = HttpTriggers(build_routes(live, options.route_prefix), keys, invoker, cap)
         admin = Admin(host_id, self.functions, keys, invoker, self._settings.disabled)
         return FrontDoor(admin, EventGridWebhook(live, keys, invoker), triggers).application(cap)

@@ -178,7 +178,12 @@ KUBECONFIG = Setting(
     default="",
     secret=True,
 )
-HELM = Setting("GROUNDCREW_HELM", "The Helm 4 binary.", "/home/site/wwwroot/bin/helm", default="helm")
+HELM = Setting(
+    "GROUNDCREW_HELM",
+    "The Helm 4 binary, by path or name. By default the one on PATH, else the package's (`make package`).",
+    "/home/site/wwwroot/bin/helm",
+    default="helm",
+)
 SOPS_AGE_KEY = Setting(
     "GROUNDCREW_SOPS_AGE_KEY",
     "The age keys that decrypt values files encrypted with SOPS, each on a line of its own or separated by "

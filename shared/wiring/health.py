@@ -1,31 +1,75 @@
-"""The wiring of `/api/health`: what it looks at."""
+"""The wiring of `/api/health/report`: what it looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.wiring import clock, policy, state
+from shared.kernel.errors import Unavailable
+from shared.settings import definitions
+from shared.settings.environment import environment
+from shared.wiring import clock, policy, queues, state
 from shared.wiring.backup import backup, catalogue
+from shared.wiring.jobs import QUEUES, settings_checks
 
 if TYPE_CHECKING:
-    from shared.kernel.ports import Blobs
+    from shared.health.job import Check, HealthMonitor
+
+_PROBE = "health/probe.json"
 
 
-def health_checks() -> Mapping[str, Callable[[], str]]:
-    """What `/api/health` looks at."""
-    return {
-        "settings": lambda: f"{len(backup().recipients)} recipients",
-        "policy": lambda: f"time zone {policy().timezone}",
-        "storage": lambda: _readable(state(), "locks/"),
+@cache
+def health_monitor() -> HealthMonitor:
+    """One for the process, so that a check that hangs is not started again."""
+    from shared.health.job import HealthMonitor
+
+    return HealthMonitor(health_checks, clock())
+
+
+def health_checks() -> Mapping[str, Check]:
+    """By name what is looked at: always storage and backups, the rest as policy and settings ask for it.
+
+    Raises UsageError if the policy cannot be read.
+    """
+    rules = policy()
+    checks: dict[str, Check] = {
+        **{f"settings.{job}": _settings_check(check) for job, check in settings_checks().items()},
+        "policy": lambda: f"time zone {rules.timezone}",
+        "storage": _check_storage,
+        "queues": _check_queues,
         "backups": _check_backups,
-        "mongodb": lambda: f"version {backup().connect().read_server_version()}",
+        "mongodb": _check_mongodb,
+        "notifications": _check_notifications,
     }
+    if rules.power.machines:
+        checks["machines"] = _check_machines
+    if rules.deploy.repository:
+        checks |= {"helm": _check_helm, "cluster": _check_cluster, "github": _check_github}
+    return checks
 
 
-def _readable(store: Blobs, prefix: str) -> str:
-    next(iter(store.list(prefix)), None)
-    return "readable"
+def _settings_check(build: Callable[[], object]) -> Check:
+    def check() -> str:
+        build()
+        return "complete"
+
+    return check
+
+
+def _check_storage() -> str:
+    """Writes, since a lost right to write would only be noticed by the next job."""
+    state().replace(_PROBE, b"{}", etag=None)
+    return "written and listed" if next(iter(state().list(_PROBE)), None) else "written"
+
+
+def _check_queues() -> str:
+    lengths = {name: queues().length(name) for name in QUEUES}
+    poison = {name: count for name in QUEUES if (count := queues().length(f"{name}-poison"))}
+    if poison:
+        counts = ", ".join(f"{count} in {name}-poison" for name, count in poison.items())
+        raise Unavailable(f"messages failed for good: {counts}")
+    return ", ".join(f"{count} in {name}" for name, count in lengths.items())
 
 
 def _check_backups() -> str:
@@ -34,3 +78,48 @@ def _check_backups() -> str:
 
     now, rules = clock().now(), policy().backup
     return check_newest_backup(catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))
+
+
+def _check_mongodb() -> str:
+    deps = backup()
+    if reason := deps.offline_reason():
+        return f"not asked: {reason}"
+    return f"version {deps.connect().read_server_version()}"
+
+
+def _check_notifications() -> str:
+    from shared.wiring.notifications import notifier
+
+    notifier()
+    if not environment().get(definitions.NOTIFY):
+        raise Unavailable(f"{definitions.NOTIFY.name} is not set: nobody is notified")
+    return "addresses are set"
+
+
+def _check_machines() -> str:
+    from shared.power.job import preview_tick
+    from shared.wiring.power import power_deps
+
+    results = preview_tick(power_deps())
+    faults = [f"{result.machine}: {result.error}" for result in results if result.error]
+    if faults:
+        raise Unavailable(f"{len(faults)} of {len(results)} machines cannot be read")
+    return f"{len(results)} machines"
+
+
+def _check_helm() -> str:
+    from shared.wiring.deploy import connect_releases
+
+    return f"version {connect_releases().tool_version()}"
+
+
+def _check_cluster() -> str:
+    from shared.wiring.kubernetes import cluster
+
+    return f"Kubernetes {cluster().version()}"
+
+
+def _check_github() -> str:
+    from shared.wiring.deploy import connect_forge
+
+    return f"{policy().deploy.branch} is at {connect_forge().branch_tip(policy().deploy.branch)[:7]}"

@@ -93,3 +93,59 @@ def test_a_timer_whose_settings_are_missing_fails_by_name(settings) -> None:
     for answer in run_worker(settings, [Call("power_tick", "timer"), Call("nightly_backup", "timer")]):
         assert not answer.ok
         assert "is not set" in answer.error
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_anybody_may_ask_whether_the_app_is_alive_and_learns_no_more(method: str) -> None:
+    (answer,) = run_worker({"MONGODB_URI": "mongodb://192.0.2.1"}, [Call("health", "http", method)])
+    assert answer.status == 200
+    assert answer.body == ("" if method == "HEAD" else '{"status": "alive"}')
+    assert answer.seconds < 1
+
+
+def test_the_health_report_names_what_is_missing(settings) -> None:
+    (answer,) = run_worker(settings, [Call("health_report", "http")])
+    checks = json.loads(answer.body)["checks"]
+    assert answer.status == 503
+    assert "AzureWebJobsStorage" in checks["storage"]["message"]
+    assert "GROUNDCREW_KUBECONFIG" in checks["cluster"]["message"]
+
+
+VM = "/subscriptions/1/resourceGroups/chat/providers/Microsoft.Compute/virtualMachines/rocketchat"
+OF_EVENT_GRID = {
+    "id": "1",
+    "topic": "/subscriptions/1",
+    "subject": VM,
+    "data": {},
+    "dataVersion": "2",
+    "eventType": "Microsoft.Resources.ResourceActionSuccess",
+    "eventTime": "2026-11-27T00:00:00Z",
+}
+CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/subscriptions/1",
+    "subject": VM,
+    "data": {},
+    "type": "Microsoft.Resources.ResourceActionSuccess",
+    "time": "2026-11-27T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("event", [OF_EVENT_GRID, CLOUD_EVENT], ids=["Event Grid's schema", "CloudEvents"])
+def test_an_event_of_either_schema_is_handled(
+    event: dict[str, object], tmp_path: Path, azurite: Azurite
+) -> None:
+    (tmp_path / "policy.yaml").write_text("timezone: UTC\n")
+    create_container(StorageAccount.by_connection_string(azurite.connection_string), "groundcrew")
+    settings = {
+        "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
+        "AzureWebJobsStorage": azurite.connection_string,
+        "AZURE_SUBSCRIPTION_ID": "1",
+        "GROUNDCREW_RESOURCE_MANAGER": "http://127.0.0.1:9",
+        "GROUNDCREW_RESOURCE_MANAGER_TOKEN": "x",
+    }
+    (answer,) = run_worker(settings, [Call("on_vm_event", "event", body=json.dumps(event))])
+    assert (answer.ok, answer.error) == (True, "")
+    (line,) = answer.logged("functions.power")
+    assert json.loads(line.partition(" ")[2])["subject"] == VM

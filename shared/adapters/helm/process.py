@@ -283,12 +283,3 @@ def _ensure_ended(process: subprocess.Popen[bytes]) -> None:
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def find_helm(binary: str = "") -> Path:
-    """Helm's path, by name or from PATH. Raises UsageError."""
-    found = shutil.which(binary or "helm")
-    if not found:
-        hint = "Install Helm 4, or set GROUNDCREW_HELM to its path"
-        raise UsageError("Helm is not there", value=binary or "helm", hint=hint)
-    return Path(found).resolve()

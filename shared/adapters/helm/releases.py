@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from shared.adapters.helm import parsing, storage
-from shared.adapters.helm.process import Helm, HelmRun, Workspace, find_helm
+from shared.adapters.helm.binary import find_helm, require_supported
+from shared.adapters.helm.process import Helm, HelmRun, Workspace
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import (
     ChartPackage,
@@ -251,7 +252,10 @@ def _secrets_of(package: ChartPackage) -> list[str]:
 
 
 def connect(kubeconfig: Secret, release: str, namespace: str, *, binary: str = "") -> HelmReleases:
-    """The release, by the Helm at `binary` or on PATH. Raises UsageError."""
+    """The release, by the Helm at `binary`, on PATH or in the package. Raises UsageError, also for Helm 3."""
     if not _NAME.fullmatch(release) or not _NAME.fullmatch(namespace):
         raise UsageError("not a release or a namespace", value=f"{release}, {namespace}")
-    return HelmReleases(Helm(find_helm(binary), kubeconfig, namespace), kubeconfig, release, namespace)
+    helm = Helm(find_helm(binary), kubeconfig, namespace)
+    releases = HelmReleases(helm, kubeconfig, release, namespace)
+    require_supported(releases.tool_version())
+    return releases

@@ -203,8 +203,19 @@ def test_a_wrong_password_is_not_repeated(app) -> None:
 
 
 def test_health_tells_what_works_without_secrets(app, sealed) -> None:
-    answer = requests.get(f"{app.stack.host.url}/api/health", timeout=60)
-    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    host = app.stack.host
+    alive = requests.get(f"{host.url}/api/health", timeout=60)
+    assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
+    assert requests.head(f"{host.url}/api/health", timeout=60).status_code == 200
+    assert requests.get(f"{host.url}/api/health/report", timeout=60).status_code == 401
+    key = {"x-functions-key": host.function_key("health_report")}
+    answer = requests.get(f"{host.url}/api/health/report", headers=key, timeout=60)
+    checks = answer.json()["checks"]
+    works = ("settings.backup", "policy", "storage", "queues", "backups", "mongodb")
+    assert [name for name in works if not checks[name]["ok"]] == []
+    # Neither a subscription nor an address of people is set here.
+    assert [name for name in ("settings.power", "notifications") if checks[name]["ok"]] == []
+    assert (answer.status_code, answer.json()["status"]) == (503, "failing")
     for secret in (app.stack.azurite.account_key, app.stack.settings["GROUNDCREW_SIGNING_KEY"]):
         assert secret not in answer.text
 

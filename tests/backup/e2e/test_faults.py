@@ -111,9 +111,11 @@ def test_the_app_starts_without_any_setting_and_health_says_what_is_missing(app,
     }
     with HostProcess(ROOT, settings, tmp_path / "host") as host:
         assert "backup_part" in host.functions
-        answer = requests.get(f"{host.url}/api/health", timeout=60)
+        assert requests.get(f"{host.url}/api/health", timeout=60).status_code == 200
+        key = {"x-functions-key": host.function_key("health_report")}
+        answer = requests.get(f"{host.url}/api/health/report", headers=key, timeout=60)
     assert answer.status_code == 503
-    found = answer.json()["checks"]["settings"]["message"]
+    found = answer.json()["checks"]["settings.backup"]["message"]
     assert "MONGODB_URI" in found
     assert "GROUNDCREW_SIGNING_KEY" in found
 
@@ -126,7 +128,7 @@ def test_make_up_says_where_everything_is_and_leaves_no_process_behind(tmp_path:
         while not lines or "Ctrl-C" not in lines[-1]:
             lines.append(process.stdout.readline())
             assert lines[-1], f"it ended: {lines}"
-        url = re.search(r"http://\S+/api/health", "".join(lines))
+        url = re.search(r"http://\S+/api/health/report\S+", "".join(lines))
         assert url is not None
         assert requests.get(url[0], timeout=60).json()["checks"]["mongodb"]["ok"]
         children = _descendants(process.pid)

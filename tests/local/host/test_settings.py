@@ -124,3 +124,10 @@ def test_hosts_of_one_directory_share_an_id_unless_it_is_given(tmp_path: Path) -
     assert made == AppSettings({}).host_id(tmp_path / "." / "")
     assert made != AppSettings({}).host_id(tmp_path / "other")
     assert AppSettings({"AzureFunctionsWebHost__hostid": "Mine"}).host_id(tmp_path) == "mine"
+
+
+def test_the_apps_own_limit_of_bodies_is_read_from_its_setting() -> None:
+    assert AppSettings({}).max_body_bytes(100) == 100
+    assert AppSettings({"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "4194304"}).max_body_bytes(100) == 4 << 20
+    with pytest.raises(UsageError, match="FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"):
+        AppSettings({"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "4MB"}).max_body_bytes(100)
