@@ -180,7 +180,7 @@ KUBECONFIG = Setting(
 )
 HELM = Setting(
     "GROUNDCREW_HELM",
-    "The Helm 4 binary, by path or name. By default the one on PATH, else the package's (`make package`).",
+    "The Helm 4 binary, by path or name. By default the one on PATH, else the package's own.",
     "/home/site/wwwroot/bin/helm",
     default="helm",
 )
