@@ -304,7 +304,9 @@ def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> 
             raise Corrupt(f"{name} is not a JSON object")
         if fields.get("format") != FORMAT:
             raise Corrupt(f"{name} is of another format", value=fields.get("format"))
-        parsed: T = _adapter(cast("Any", kind)).validate_python(_rename_key(fields, "class", "klass"))
+        # Strictly, which JSON alone allows: a time is text there, and a number never is.
+        text = json.dumps(_rename_key(fields, "class", "klass"))
+        parsed: T = _adapter(cast("Any", kind)).validate_json(text, strict=True)
         return parsed
     except ValidationError as error:
         first = error.errors()[0]

@@ -89,6 +89,8 @@ def parse_signer(text: str) -> str:
         hint = (
             f"Expected {_PUBLIC_PREFIX}…, the public half that `groundcrew keys generate --signing` prints."
         )
+        if text.strip().startswith(_SECRET_PREFIX):
+            raise UsageError("a secret signing key was given as a signer", hint=hint) from error
         raise UsageError("not the public key of a signer", value=f"{text.strip()[:60]}", hint=hint) from error
     return text.strip()
 

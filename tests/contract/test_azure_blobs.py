@@ -302,6 +302,44 @@ def test_leaving_a_lease_does_not_fail_when_the_service_is_away(
     assert "storage.lease_release_failed" in caplog.messages
 
 
+def test_a_lost_lease_is_not_given_back_and_keeps_its_reason(
+    account: StorageAccount, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [1000.0]
+    with held(account, place, lambda: now[0]) as lease:
+        break_lease(account, place, "lock")
+        with held(account, place, time.monotonic) as other:
+            assert not lease.renew()
+            now[0] += 600  # its own time is over too, which says less
+            with pytest.raises(Locked) as caught:
+                lease.check()
+            assert "in time" not in str(caught.value)
+            lease.__exit__(None, None, None)
+            other.check()
+            assert other.renew()
+    assert "storage.lease_release_failed" not in caplog.messages
+
+
+def test_a_lease_that_was_never_taken_is_neither_held_nor_renewed(
+    account: StorageAccount, place: str
+) -> None:
+    lease = held(account, place, time.monotonic)
+    assert not lease.renew()
+    with pytest.raises(Locked, match="not held"):
+        lease.check()
+
+
+def test_a_lease_that_was_left_is_no_longer_held_and_free_at_once(
+    account: StorageAccount, place: str
+) -> None:
+    with held(account, place, time.monotonic) as lease:
+        lease.check()
+    with pytest.raises(Locked, match="released"):
+        lease.check()
+    with held(account, place, time.monotonic) as following:
+        following.check()
+
+
 def held(account: StorageAccount, place: str, monotonic: Callable[[], float]) -> HeldLease:
     from azure.storage.blob import BlobClient
 
