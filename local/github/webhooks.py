@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 
@@ -95,10 +96,17 @@ def encode(payload: Mapping[str, Any]) -> bytes:
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def headers(event: str, body: bytes, secret: str, delivery_id: str = "") -> dict[str, str]:
+def encode_form(payload: Mapping[str, Any]) -> bytes:
+    """The body of a webhook with GitHub's default content type."""
+    return urlencode({"payload": encode(payload).decode()}).encode()
+
+
+def headers(
+    event: str, body: bytes, secret: str, delivery_id: str = "", *, content_type: str = "application/json"
+) -> dict[str, str]:
     """The headers of a delivery; without a secret GitHub sends no signature."""
     made = {
-        "Content-Type": "application/json",
+        "Content-Type": content_type,
         "User-Agent": "GitHub-Hookshot/044aadd",
         "X-GitHub-Event": event,
         "X-GitHub-Delivery": delivery_id or str(uuid.uuid4()),

@@ -10,6 +10,8 @@ from shared.deploy.records.requests import DeployRequest
 
 STALE_AFTER = timedelta(minutes=15)  # a deploy that no worker has written for so long lost its message
 
+FIRST_MERGE_WITHIN = timedelta(days=1)  # where nothing was deployed yet
+
 
 def sweep_deploys(deps: DeployDeps) -> str:
     """What `catch_up` does for deploys; returns it in a sentence."""
@@ -27,8 +29,9 @@ def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     policy, forge = deps.policy, deps.forge
     environment = policy.environments[0]
     deployed = deps.ledger.read(environment)
-    if not deployed.sha or deployed.rolled_back or deps.watermarks.read() is not None:
-        return []  # nothing is known, or people decided otherwise, or have to first
+    is_unknown = bool(deployed.revision) and not deployed.sha
+    if is_unknown or deployed.rolled_back or deps.watermarks.read() is not None:
+        return []  # it is unknown what is deployed, or people decided otherwise, or have to first
     tip = forge.branch_tip(policy.branch)
     deploys = [record.progress for record in deps.deploys.list_recent()]
     known = {progress.sha for progress in deploys if progress.environment == environment}
@@ -36,7 +39,9 @@ def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
         return []
     merges = [pull for pull in forge.pulls_of(tip) if pull.merged and pull.merge_sha == tip]
     now = deps.clock.now()
-    missed = [pull for pull in merges if pull.merged_at and now - pull.merged_at > STALE_AFTER]
+    # Before the first deploy the branch may have been left alone for years: only a new merge is meant for us.
+    oldest = timedelta.max if deployed.sha else FIRST_MERGE_WITHIN
+    missed = [pull for pull in merges if pull.merged_at and STALE_AFTER < now - pull.merged_at < oldest]
     if not missed:
         return []
     request = DeployRequest(deps.repository, tip, environment, pull=missed[0].number)

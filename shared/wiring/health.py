@@ -46,6 +46,7 @@ def health_checks() -> Mapping[str, Check]:
         checks["machines"] = _check_machines
     if rules.deploy.repository:
         checks |= {"helm": _check_helm, "cluster": _check_cluster, "github": _check_github}
+        checks["webhook"] = _describe_webhook
     return checks
 
 
@@ -70,6 +71,13 @@ def _check_queues() -> str:
         counts = ", ".join(f"{count} in {name}-poison" for name, count in poison.items())
         raise Unavailable(f"messages failed for good: {counts}")
     return ", ".join(f"{count} in {name}" for name, count in lengths.items())
+
+
+def _describe_webhook() -> str:
+    from shared.deploy.records.deploys import DeployStore
+    from shared.deploy.records.last_webhook import describe_last_webhook
+
+    return describe_last_webhook(DeployStore(state(), clock()), clock().now())
 
 
 def _check_backups() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,15 @@ def intake() -> WebhookIntake:
     """What the door needs; without a secret it is made all the same, and stays closed."""
     from shared.deploy.webhook.intake import WebhookIntake, make_group_commit
 
-    return WebhookIntake(webhook_secrets(), deploy_targets(), make_group_commit(queues()))
+    commit = make_group_commit(queues())
+    return WebhookIntake(webhook_secrets(), deploy_targets(), commit, _find_access_problems)
+
+
+def _find_access_problems(target: DeployTarget) -> Sequence[str]:
+    from shared.deploy.webhook.access import find_access_problems
+    from shared.wiring.deploy import connect_forge
+
+    return find_access_problems(connect_forge(), target)
 
 
 def webhook_secrets() -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.deploy import sweep
+from shared.deploy.job import request_deploy
 from shared.deploy.progress import DeployState
+from shared.deploy.records.last_webhook import describe_last_webhook
 from shared.kernel.errors import Unavailable
 from shared.notifications.ports import Severity
 
@@ -318,3 +320,31 @@ def test_a_deploy_that_lost_its_message_is_taken_up_again(world, files) -> None:
     sweep.sweep_deploys(world.deps())
     world.work()
     assert world.record(sha).state is DeployState.DONE
+
+
+def test_a_merge_whose_webhook_was_missed_is_found_before_anything_was_deployed(world, files) -> None:
+    pull, sha = world.merge(files(host="one.example.org"))
+    world.queues.take(sweep.QUEUE)
+    assert "no deploy" in sweep.sweep_deploys(world.deps()), "its webhook may still come"
+    world.clock.advance(sweep.STALE_AFTER + timedelta(seconds=1))
+    assert f"queued merge #{pull.number}" in sweep.sweep_deploys(world.deps())
+    world.work()
+    assert world.record(sha).state is DeployState.DONE
+
+
+def test_a_merge_from_long_before_the_first_deploy_is_left_alone(world, files) -> None:
+    world.merge(files(host="one.example.org"))
+    world.queues.take(sweep.QUEUE)
+    world.clock.advance(sweep.FIRST_MERGE_WITHIN + timedelta(seconds=1))
+    assert "no deploy" in sweep.sweep_deploys(world.deps())
+
+
+def test_health_says_when_a_webhook_last_announced_a_merge(world, files) -> None:
+    deps = world.deps()
+    assert describe_last_webhook(deps.deploys, world.clock.now()) == "no merge was announced yet"
+    world.merge(files(host="one.example.org"))
+    world.work()
+    world.clock.advance(timedelta(days=3))
+    request_deploy(deps, world.repository.branches["main"], "production")  # by hand: no webhook
+    world.work()
+    assert describe_last_webhook(deps.deploys, world.clock.now()).startswith("last merge announced 3 d")

@@ -78,5 +78,5 @@ def test_the_timers_whose_schedule_can_be_set_are_the_codes() -> None:
 
 def test_the_host_takes_a_body_as_large_as_the_code_does() -> None:
     text = hcl.local(FOLDER, "platform")["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]
-    assert text == "${tostring(4 * 1024 * 1024)}"
-    assert code.MAX_BODY_BYTES <= 4 * 1024 * 1024
+    assert text == "${tostring(25 * 1024 * 1024)}"
+    assert code.MAX_BODY_BYTES == 25 * 1024 * 1024

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from shared.deploy.model import REPOSITORY, SHA
 from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header, verify_signature
@@ -18,6 +19,8 @@ from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header, verify_
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FORM_FIELDS = 10
 _DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)  # it becomes a blob's name
 
 
@@ -42,6 +45,13 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """A new webhook that fits the policy; whether the app's rights fit has yet to be asked of GitHub."""
+
+    target: DeployTarget
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     """Fine, but nothing to do."""
 
@@ -62,6 +72,7 @@ _READ: Mapping[str, Any] = {
     "after": {},
     "deleted": {},
     "forced": {},
+    "hook": {"events": {}},
     "ref": {},
     "repository": {"full_name": {}},
     "pull_request": {
@@ -79,7 +90,7 @@ class _Malformed(Exception):
 
 def read_delivery(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], targets: Sequence[DeployTarget]
-) -> Accept | Ignore | Reject:
+) -> Accept | Ping | Ignore | Reject:
     """The whole intake: size, signature, then content, in this order."""
     if len(body) > MAX_BODY_BYTES:
         return Reject(f"the body is larger than {MAX_BODY_BYTES} bytes", 413)
@@ -91,18 +102,18 @@ def read_delivery(
 
 def read_event(
     payload: bytes | Mapping[str, Any], headers: Mapping[str, str], targets: Sequence[DeployTarget]
-) -> Accept | Ignore | Reject:
+) -> Accept | Ping | Ignore | Reject:
     """Read a verified event; raises nothing, whatever the bytes."""
     delivery = find_header(headers, "X-GitHub-Delivery") or ""
     event = find_header(headers, "X-GitHub-Event") or ""
     if not _DELIVERY.fullmatch(delivery):
         return Reject("X-GitHub-Delivery is missing or malformed")
-    if event == "ping":
-        return Ignore("ping")
-    if event not in ("pull_request", "push"):
+    if event not in ("ping", "pull_request", "push"):
         return Ignore(f"events of the kind {event[:40]!r} are not deploys")
     try:
-        parsed = _parse_payload(payload)
+        parsed = _parse_payload(_decode_body(payload, find_header(headers, "Content-Type") or ""))
+        if event == "ping":
+            return _read_ping(parsed, targets)
         repository = _require_text(_require_mapping(parsed, "repository"), "full_name", REPOSITORY)
         known = [target for target in targets if target.repository.lower() == repository.lower()]
         if not known:
@@ -111,6 +122,38 @@ def read_event(
         return read(parsed, known, delivery)
     except _Malformed as error:
         return Reject(str(error))
+
+
+def _decode_body(payload: bytes | Mapping[str, Any], content_type: str) -> bytes | Mapping[str, Any]:
+    """The JSON of the body: a webhook made with GitHub's default content type has it in a form's `payload`.
+
+    https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks
+    """
+    if isinstance(payload, Mapping) or not content_type.strip().lower().startswith(_FORM):
+        return payload
+    fields = [field.partition(b"=") for field in payload.split(b"&", _MAX_FORM_FIELDS)]
+    values = [value for name, _, value in fields if name == b"payload"]
+    if len(values) != 1:
+        raise _Malformed("the form has no field payload")
+    return unquote_to_bytes(values[0].replace(b"+", b" "))
+
+
+def _read_ping(payload: Mapping[str, Any], targets: Sequence[DeployTarget]) -> Ping | Ignore | Reject:
+    """Whether the webhook fits: GitHub sends a ping when it is made, and shows the answer beside it."""
+    if "repository" not in payload:
+        return Ignore("ping of a webhook that belongs to no repository")
+    repository = _require_text(_require_mapping(payload, "repository"), "full_name", REPOSITORY)
+    target = next((one for one in targets if one.repository.lower() == repository.lower()), None)
+    if target is None:
+        deployed = (
+            ", ".join(sorted({one.repository for one in targets})) or "nothing: deploy.repository is unset"
+        )
+        return Reject(f"ping: {repository} is not deployed from here; policy.yaml deploys {deployed}", 403)
+    hook = payload.get("hook")
+    events = hook.get("events") if isinstance(hook, Mapping) else None
+    if isinstance(events, list) and not {"pull_request", "*"} & set(map(str, events)):
+        return Reject("ping: the webhook does not send pull requests; select the event Pull requests", 422)
+    return Ping(target)
 
 
 def _read_pull_request(

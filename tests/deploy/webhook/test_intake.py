@@ -6,18 +6,22 @@ import asyncio
 import json
 import random
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
+from local.fakes.forge import MemoryForge
 from local.fakes.queues import MemoryQueues
 from local.github import Repository, webhooks
 from shared.deploy.webhook import intake
+from shared.deploy.webhook.access import find_access_problems
 from shared.deploy.webhook.event import Accept, DeployTarget
 from shared.deploy.webhook.group_commit import GroupCommit
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
-from shared.kernel.errors import Unavailable
+from shared.kernel.errors import Refused, Unavailable
 
 SECRET, OLDER = "the-newer-secret", "the-one-that-goes"
+FORM = "application/x-www-form-urlencoded"
 TARGETS = (DeployTarget("acme/chat", "main", "production"),)
 
 
@@ -58,6 +62,130 @@ def test_a_merge_signed_with_either_secret_is_put_on_the_queue(door, queues, mer
     assert asked["sha"] == merged["pull_request"]["merge_commit_sha"]
     assert (asked["repository"], asked["environment"]) == ("acme/chat", "production")
     assert set(asked) == {"repository", "sha", "environment", "pull", "delivery"}
+
+
+def knock_with_form(door: intake.WebhookIntake, event: str, body: bytes, content_type: str = FORM):
+    headers = webhooks.headers(event, body, SECRET, content_type=content_type)
+    return asyncio.run(intake.receive_delivery(door, headers, body))
+
+
+@pytest.mark.parametrize("content_type", [FORM, FORM.upper(), f"{FORM}; charset=utf-8"])
+def test_a_merge_sent_as_a_form_which_is_githubs_default_is_put_on_the_queue(
+    door, queues, merged, content_type
+) -> None:
+    title = {"title": "Grüße & more = 100 % + \u2028 🚀"}
+    payload = {**merged, "pull_request": {**merged["pull_request"], **title}}
+    assert knock_with_form(door, "pull_request", webhooks.encode_form(payload), content_type).status == 202
+    (asked,) = intake.parse_message(queues.take(intake.QUEUE))
+    assert asked["sha"] == merged["pull_request"]["merge_commit_sha"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"payload", b"payload=", b"other=1", b"payload=%7B%7D&payload=%7B%7D", b"payload=%zz", b"&" * 99],
+)
+def test_a_form_without_one_payload_is_malformed(door, queues, body) -> None:
+    assert knock_with_form(door, "pull_request", body).status == 400
+    assert queues.length(intake.QUEUE) == 0
+
+
+def test_a_form_is_only_read_as_one_where_it_says_so(door, merged) -> None:
+    assert (
+        knock_with_form(door, "pull_request", webhooks.encode_form(merged), "application/json").status == 400
+    )
+    assert knock_with_form(door, "pull_request", webhooks.encode(merged)).status == 400
+
+
+def test_a_push_of_as_many_commits_as_github_sends_is_taken(door, queues) -> None:
+    repository = Repository("acme/chat")
+    before, after = repository.commit({"a": b"1"}), repository.commit({"a": b"2"})
+    push = webhooks.push(repository, "main", before, after, "https://github.example")
+    commit = {"id": "a" * 40, "message": "m" * 1500, "added": [f"folder/file-{n}" for n in range(30)]}
+    body = webhooks.encode({**push, "commits": [commit] * 2048})
+    assert len(body) > 3 << 20
+    for content_type, data in (("application/json", body), (FORM, b"payload=" + quote(body).encode())):
+        assert knock_with_form(door, "push", data, content_type).status == 202
+        assert queues.take(intake.QUEUE)
+
+
+# A ping
+
+
+def ping(**hook) -> dict:
+    payload = webhooks.ping(Repository("acme/chat"), "https://github.example")
+    return {**payload, "hook": {**payload["hook"], **hook}}
+
+
+def with_access(queues, find_access_problems) -> intake.WebhookIntake:
+    return intake.WebhookIntake((SECRET,), TARGETS, intake.make_group_commit(queues), find_access_problems)
+
+
+@pytest.mark.parametrize("form", [False, True], ids=["JSON", "form"])
+def test_a_ping_of_a_webhook_that_fits_says_what_is_deployed_where(door, queues, form) -> None:
+    body = webhooks.encode_form(ping()) if form else webhooks.encode(ping())
+    answer = knock_with_form(door, "ping", body, FORM if form else "application/json")
+    assert answer.status == 202
+    for word in ("acme/chat", "branch main", "environment production"):
+        assert word in answer.text
+    assert queues.length(intake.QUEUE) == 0
+
+
+def test_a_ping_of_another_repository_is_refused_and_names_ours(door) -> None:
+    payload = webhooks.ping(Repository("eve/chat"), "https://github.example")
+    answer = knock(door, "ping", payload)
+    assert (answer.status, "eve/chat is not deployed" in answer.text, "acme/chat" in answer.text) == (
+        403, True, True,
+    )  # fmt: skip
+
+
+def test_a_ping_of_a_webhook_that_sends_no_pull_requests_is_refused(door) -> None:
+    answer = knock(door, "ping", ping(events=["push"]))
+    assert (answer.status, "Pull requests" in answer.text) == (422, True)
+    assert knock(door, "ping", ping(events=["*"])).status == 202
+
+
+def test_a_ping_says_what_the_app_may_not_read(queues) -> None:
+    door = with_access(queues, lambda target: [f"branch {target.branch} not found"])
+    answer = knock(door, "ping", ping())
+    assert (answer.status, answer.text.endswith("branch main not found")) == (422, True)
+
+
+def test_a_ping_is_answered_where_github_cannot_be_asked(queues) -> None:
+    def refuse(_target) -> list[str]:
+        raise Unavailable("GitHub does not answer")
+
+    answer = knock(with_access(queues, refuse), "ping", ping())
+    assert (answer.status, "rights are unknown" in answer.text) == (202, True)
+
+
+def test_only_a_signed_ping_is_answered(door) -> None:
+    assert knock(door, "ping", ping(), "wrong").status == 401
+
+
+def access_problems(repository: Repository) -> list[str]:
+    return find_access_problems(MemoryForge(repository), TARGETS[0])
+
+
+def test_access_is_asked_of_everything_that_a_deploy_reads() -> None:
+    repository = Repository("acme/chat")
+    repository.commit({"a": b"1"})
+    assert access_problems(repository) == ["environment production does not exist"]
+    repository.environment("production")
+    assert access_problems(repository) == []
+    empty = Repository("acme/chat")
+    empty.environment("production")
+    assert "branch main not found" in access_problems(empty)[0]
+
+
+def test_a_right_that_is_missing_is_named() -> None:
+    class Blind(MemoryForge):
+        def checks(self, sha: str) -> list:
+            raise Refused("GitHub: not allowed", value=sha, hint="Grant checks=read")
+
+    repository = Repository("acme/chat")
+    repository.commit({"a": b"1"})
+    repository.environment("production")
+    assert find_access_problems(Blind(repository), TARGETS[0]) == ["checks: Grant checks=read"]
 
 
 def test_without_a_secret_the_door_is_closed_to_everybody(queues, merged) -> None:

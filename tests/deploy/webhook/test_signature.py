@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.github import Repository, webhooks
-from shared.deploy.webhook.event import Accept, DeployTarget, Ignore, Reject, read_delivery
+from shared.deploy.webhook.event import Accept, DeployTarget, Ignore, Ping, Reject, read_delivery
 from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header, verify_signature
 
 SECRET = "correct horse battery staple"
@@ -133,7 +133,7 @@ def test_a_push_is_accepted_without_a_pull_request_yet():
 
 
 def test_a_ping_is_answered_and_starts_nothing():
-    assert asked(webhooks.ping(repository(), BASE), "ping") == Ignore("ping")
+    assert asked(webhooks.ping(repository(), BASE), "ping") == Ping(TARGETS[0])
 
 
 @pytest.mark.parametrize(

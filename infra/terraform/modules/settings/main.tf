@@ -54,7 +54,7 @@ locals {
     AzureWebJobsStorage__accountName          = var.host_account
     AzureWebJobsStorage__credential           = "managedidentity"
     # Bytes. Larger bodies are refused by the host, before any of our code runs: the webhook takes 3 MiB.
-    FUNCTIONS_REQUEST_BODY_SIZE_LIMIT = tostring(4 * 1024 * 1024)
+    FUNCTIONS_REQUEST_BODY_SIZE_LIMIT = tostring(25 * 1024 * 1024)
   }
 
   # A reference without a version follows the newest one; with the slash at its end no old version sticks.
