@@ -32,16 +32,15 @@ def generate(post_quantum: bool, signing: bool, output: Path | None, json_: bool
     if signing and post_quantum:
         raise UsageError("--pq is for encryption keys", hint="Leave out --pq or --signing.")
     path = output or Path(f"groundcrew.{'signkey' if signing else 'agekey'}")
-    _refuse_checkout(path)
-    secret, public = _signing() if signing else _encryption(post_quantum)
+    refuse_checkout(path)
+    public = generate_key(path, signing=signing, post_quantum=post_quantum)
     kind = "signing" if signing else "age"
-    _write(path, secret, public)
     setting = "GROUNDCREW_TRUSTED_SIGNERS" if signing else "GROUNDCREW_AGE_RECIPIENTS"
     text = f"{public}\n\nThe secret is in {path}, readable by you alone. The line above goes into {setting}."
     print_answer({"kind": kind, "public": public, "file": str(path)}, json_=json_, text=text)
 
 
-def _refuse_checkout(path: Path) -> None:
+def refuse_checkout(path: Path) -> None:
     """Raises UsageError for a place below an app's `host.json`; `.local/` is in neither git nor package."""
     whole = path.resolve()
     for above in whole.parents:
@@ -51,6 +50,13 @@ def _refuse_checkout(path: Path) -> None:
                 value=above,
                 hint=f"Choose a place outside: --output ~/{path.name}",
             )
+
+
+def generate_key(path: Path, *, signing: bool, post_quantum: bool = False) -> str:
+    """Make a key in a new file that only its owner can read; returns the public half. Raises UsageError."""
+    secret, public = _signing() if signing else _encryption(post_quantum)
+    _write(path, secret, public)
+    return public
 
 
 def _encryption(post_quantum: bool) -> tuple[str, str]:

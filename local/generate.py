@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.policy.reference import reference_text, schema_text
+from shared.policy.starter import starter_policy
 from shared.settings.environment import settings_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/settings.md": lambda: _SETTINGS + settings_table(),
     "docs/policy.md": reference_text,
     "docs/policy.schema.json": schema_text,
+    "policy.yaml": starter_policy,
 }
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from shared.kernel.errors import UsageError
 from shared.policy import Policy, Retention, days_off, find_mistakes, json_schema, parse_policy, reference
+from shared.policy.starter import switch_all_on
 from shared.policy.values import (
     Window,
     find_overlaps,
@@ -27,11 +28,24 @@ from shared.policy.values import (
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "policy.yaml").read_text(encoding="utf-8")
+EXAMPLE = switch_all_on(SHIPPED)
 
 
-def test_the_shipped_policy_has_no_mistakes_and_means_what_it_says() -> None:
+def test_the_shipped_policy_stops_starts_removes_and_deploys_nothing() -> None:
     policy = parse_policy(SHIPPED)
-    assert find_mistakes(SHIPPED) == []
+    assert policy.power.machines == ()
+    assert policy.snapshots.disks is None
+    assert policy.snapshots.check == "never"
+    assert policy.deploy.repository is None
+    assert policy.deploy.correct_drift is False
+    assert policy.backup.retention == "lifecycle"
+
+
+def test_the_shipped_policy_with_all_switched_on_has_no_mistakes_and_means_what_it_says() -> None:
+    policy = parse_policy(EXAMPLE)
+    assert find_mistakes(EXAMPLE) == []
+    assert policy.snapshots.disks == "groundcrew=snapshot"
+    assert policy.deploy.repository == "example/rocketchat"
     assert policy.backup.part_target == 512 * 1024 * 1024
     assert policy.backup.alarm_after == timedelta(hours=36)
     assert policy.backup.includes("rocketchat")
@@ -42,8 +56,8 @@ def test_the_shipped_policy_has_no_mistakes_and_means_what_it_says() -> None:
 
 
 def test_the_shipped_policy_satisfies_the_schema_as_an_editor_would_check_it() -> None:
-    data = yaml.load(SHIPPED, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
-    as_yaml_1_2 = json.loads(json.dumps(yaml.safe_load(SHIPPED), default=str))
+    data = yaml.load(EXAMPLE, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+    as_yaml_1_2 = json.loads(json.dumps(yaml.safe_load(EXAMPLE), default=str))
     assert data["timezone"] == "Europe/Berlin"
     jsonschema.validate(as_yaml_1_2, json_schema(), cls=jsonschema.Draft202012Validator)
     assert SHIPPED.startswith("# yaml-language-server: $schema=docs/policy.schema.json\n")
@@ -279,7 +293,7 @@ def test_no_text_makes_the_check_fail_otherwise_than_by_mistakes(text: str) -> N
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_shipped_policy_with_a_line_lost_or_moved_is_read_or_told(data: st.DataObject) -> None:
-    lines = SHIPPED.splitlines()
+    lines = EXAMPLE.splitlines()
     line = lines.pop(data.draw(st.integers(0, len(lines) - 1)))
     if data.draw(st.booleans()):
         lines.insert(data.draw(st.integers(0, len(lines))), line)
