@@ -69,7 +69,7 @@ deploy:
   namespace: rocketchat
   release: rocketchat
   approvals: 1
-  allowed_chart_hosts: [rocketchat.github.io]
+  allowed_chart_hosts: [rocketchat.github.io, charts.bitnami.com, registry-1.docker.io, nats-io.github.io]
   helm_timeout: 20m
 
 # The addresses of these routes are in the setting GROUNDCREW_NOTIFY_URLS. Try them: groundcrew notify test
