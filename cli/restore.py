@@ -60,6 +60,14 @@ signer_option = click.option(
     help="Only db.collection, a database, or a pattern such as 'db.uploads*'; repeatable.",
 )
 @click.option("--into-non-empty", is_flag=True, help="Add to what the target holds.")
+@click.option(
+    "--from",
+    "from_",
+    multiple=True,
+    metavar="NAME",
+    help="A database or db.collection to restore under the name of --to; repeatable.",
+)
+@click.option("--to", multiple=True, metavar="NAME", help="The new name, one for each --from.")
 @click.option("--resume", is_flag=True, help="Go on with a restore of this set that broke off.")
 @click.option(
     "-j",
@@ -79,6 +87,8 @@ def restore(
     to_uri: str,
     only: tuple[str, ...],
     into_non_empty: bool,
+    from_: tuple[str, ...],
+    to: tuple[str, ...],
     resume: bool,
     jobs: int,
     dry_run: bool,
@@ -91,13 +101,21 @@ def restore(
 
     Every stored byte is checked before the first is written.
     """
+    if len(from_) != len(to):
+        raise UsageError("--from and --to belong together", value=f"{len(from_)} and {len(to)} given")
     with progress_bar(quiet=json_) as reporter:
         deps = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
         job = replace(deps, jobs=jobs)
         if not job.catalogue.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
         result = restore_set(
-            job, reference, only=only, dry_run=dry_run, into_non_empty=into_non_empty, resume=resume
+            job,
+            reference,
+            only=only,
+            dry_run=dry_run,
+            into_non_empty=into_non_empty,
+            resume=resume,
+            renames=tuple(zip(from_, to, strict=True)),
         )
     trusted = bool(job.catalogue.trusted)
     if json_:

@@ -14,7 +14,7 @@ from shared.formats.elements import find_element
 from shared.kernel.errors import AlreadyExists, Inconsistent
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
 from shared.mongodb.oplog import Operation, unpack_operations
-from shared.mongodb.scope import OperationFilter, ReplayScope
+from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 
@@ -168,9 +168,15 @@ class MemoryDatabase:
         files = [bson.decode(d)["_id"] for d in self._documents[f"{db}.{bucket}.files"].values()]
         return [f"file {file} has no chunks" for file in files if file not in chunks]
 
-    def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
+    def replay_oplog(
+        self,
+        entries: Iterator[bytes],
+        *,
+        scope: ReplayScope | None = None,
+        rename: Rename | None = None,
+    ) -> ReplayResult:
         """Operation by operation."""
-        selection = OperationFilter(scope)
+        selection = OperationFilter(scope, rename)
         for operation in selection.select_operations(unpack_operations(entries)):
             if operation.op == "c":
                 self._replay_command(operation)

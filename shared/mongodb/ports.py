@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
-from shared.mongodb.scope import ReplayScope
+from shared.mongodb.scope import Rename, ReplayScope
 
 
 class SourceDatabase(Protocol):
@@ -105,8 +105,14 @@ class TargetDatabase(Protocol):
         """As for the source."""
         ...
 
-    def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
-        """Apply raw oplog entries in order, those within `scope` (None: all).
+    def replay_oplog(
+        self,
+        entries: Iterator[bytes],
+        *,
+        scope: ReplayScope | None = None,
+        rename: Rename | None = None,
+    ) -> ReplayResult:
+        """Apply raw oplog entries in order, those within `scope` (None: all), as `rename` has them.
 
         Indexes are left alone and their changes returned, to be built afterwards. Applying the same
         entries again changes nothing. Raises `Corrupt` naming the entry that failed.

@@ -7,12 +7,14 @@ own: an entry about anything else must not reach it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from shared.formats.elements import STRING, Element, join_elements
 from shared.mongodb.model import IndexChange, ReplayResult
 from shared.mongodb.oplog import Operation, extract_index_change, strip_index_changes
+
+Rename = Callable[[Operation], Operation]  # what is written where it was not in the source
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,12 @@ class ReplayScope:
 class OperationFilter:
     """Picks the operations of a scope, counts them, and collects the changes of indexes.
 
-    Without a scope everything is replayed.
+    Without a scope everything is replayed. Scope and changes speak of the source's names, what is selected of
+    the new ones.
     """
 
-    def __init__(self, scope: ReplayScope | None = None) -> None:
-        self._scope = scope
+    def __init__(self, scope: ReplayScope | None = None, rename: Rename | None = None) -> None:
+        self._scope, self._rename = scope, rename
         self._known = set(scope.namespaces) if scope else set()
         self._applied = self._skipped = 0
         self._outside: Counter[str] = Counter()
@@ -69,7 +72,7 @@ class OperationFilter:
                 if change := extract_index_change(one):
                     self._changes.append(change)
                 if (rest := strip_index_changes(one)) is not None:
-                    yield rest
+                    yield self._rename(rest) if self._rename else rest
 
     def result(self) -> ReplayResult:
         """The counts so far."""

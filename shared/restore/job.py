@@ -15,11 +15,13 @@ from shared.formats.manifest import VerifiedManifest
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
-from shared.restore.decide import plan_restore, set_databases
+from shared.restore.decide import plan_restore, select_namespaces, set_databases
 from shared.restore.deps import RestoreDeps as RestoreDeps
 from shared.restore.hold import RestoreHold
 from shared.restore.journal import Journal, JournalWriter, journal_key, read_journal
+from shared.restore.model import AUTH_NAMESPACES
 from shared.restore.model import RestoreResult as RestoreResult
+from shared.restore.renames import RenamingTarget, parse_renames
 from shared.restore.run import RestoreRun
 
 log = logging.getLogger(__name__)
@@ -33,17 +35,20 @@ def restore_set(
     dry_run: bool = False,
     into_non_empty: bool = False,
     resume: bool = False,
+    renames: Collection[tuple[str, str]] = (),
 ) -> RestoreResult:
     """Restore a set into the target and compare the result with the manifest.
 
     With `resume` an earlier run that broke off is gone on with: what is complete and equal is not restored
-    again. Raises Corrupt, Refused, NotFound or UsageError before a byte is written; afterwards differences
-    are in the result, and only a failure of the outside systems raises.
+    again. `renames` are pairs of a database or namespace and its new name. Raises Corrupt, Refused, NotFound
+    or UsageError before a byte is written; afterwards differences are in the result, and only a failure of
+    the outside systems raises.
     """
     info, checked = _read_set(deps, reference)
     manifest = checked.manifest
+    deps = _rename(deps, manifest, only, renames)
     listed, hosts = deps.target.list_namespaces(), deps.target.list_hosts()
-    key = journal_key(info.folder, hosts)
+    key = journal_key(info.folder, [*hosts, *(f"{old}={new}" for old, new in renames)])
     earlier = read_journal(deps.journals, key)
     journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)
     foreign = [n for n in listed if journal.is_foreign(n, set_databases(manifest))] if resume else listed
@@ -55,6 +60,7 @@ def restore_set(
         into_non_empty=into_non_empty or (resume and bool(journal.existing)),
         resumable=earlier is not None,
     )
+    plan = replace(plan, reasons=(*plan.reasons, *(f"{old} becomes {new}" for old, new in renames)))
     result = RestoreResult(manifest, checked.signer, plan)
     if not deps.identities and not dry_run:
         raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
@@ -81,6 +87,18 @@ def _read_set(deps: RestoreDeps, reference: str) -> tuple[sets.SetInfo, Verified
     for problem in deps.catalogue.newer_problems(entry) if reference == "latest" else problems:
         deps.reporter.note(f"warning: {problem}")
     return info, checked
+
+
+def _rename(
+    deps: RestoreDeps, manifest: Manifest, only: Collection[str], renames: Collection[tuple[str, str]]
+) -> RestoreDeps:
+    if not renames:
+        return deps
+    names = {entry.name for entry in manifest.namespaces}
+    parsed = parse_renames([old for old, _ in renames], [new for _, new in renames], names)
+    selected = {e.name for e in select_namespaces(manifest.namespaces, only)} - {*AUTH_NAMESPACES}
+    beside = all(parsed.to_target(name) != name for name in selected)
+    return replace(deps, target=RenamingTarget(deps.target, parsed, selected, beside=beside))
 
 
 def _begin(folder: str, sha256: str, listed: Collection[Namespace]) -> Journal:

@@ -21,7 +21,7 @@ from shared.mongodb.oplog import (
     skip_torn_start,
     unpack_operations,
 )
-from shared.mongodb.scope import ReplayScope
+from shared.mongodb.scope import OperationFilter, ReplayScope
 
 ID = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
 
@@ -62,7 +62,7 @@ def replay(*entries: bytes, scope: ReplayScope | None = None) -> list[tuple[str,
     """The commands that reach the server: `applyOps` as what it holds."""
     server = RecordingServer()
     client: Client = server  # type: ignore[assignment]
-    replay_entries(client, iter(entries), scope, Inserter(client))
+    replay_entries(client, iter(entries), OperationFilter(scope), Inserter(client))
     return [
         (
             db,

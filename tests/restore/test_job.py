@@ -315,8 +315,8 @@ def test_a_target_that_loses_anything_is_not_proven(world, what: str, message: s
 class LosingChunks(MemoryDatabase):
     """A target whose replay loses the chunks of a bucket."""
 
-    def replay_oplog(self, entries, *, scope=None) -> ReplayResult:
-        result = super().replay_oplog(entries, scope=scope)
+    def replay_oplog(self, entries, *, scope=None, rename=None) -> ReplayResult:
+        result = super().replay_oplog(entries, scope=scope, rename=rename)
         self._documents["rocketchat.rocketchat_uploads.chunks"].clear()
         return result
 

@@ -40,11 +40,11 @@ class Breaking(MemoryDatabase):
         self.inserted.append(f"{db}.{collection}")
         return super().insert_documents(db, collection, documents)
 
-    def replay_oplog(self, entries, *, scope=None) -> ReplayResult:
+    def replay_oplog(self, entries, *, scope=None, rename=None) -> ReplayResult:
         if self.where == "replay":
-            super().replay_oplog(entries, scope=scope)
+            super().replay_oplog(entries, scope=scope, rename=rename)
         self._break("replay")
-        return super().replay_oplog(entries, scope=scope)
+        return super().replay_oplog(entries, scope=scope, rename=rename)
 
     def create_indexes(self, db, collection, indexes) -> list[str]:
         self._break("indexes")

@@ -21,7 +21,7 @@ from shared.adapters.mongodb.translating import TranslatedWriter
 from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.mongodb.model import ReplayResult
 from shared.mongodb.oplog import Operation, is_replayable, unpack_operations
-from shared.mongodb.scope import OperationFilter, ReplayScope
+from shared.mongodb.scope import OperationFilter
 
 # `applyOps` is one BSON document, of which a server takes 16 MiB: half of that, or a single operation.
 BATCH_OPERATIONS, BATCH_BYTES = 500, 8 << 20
@@ -31,16 +31,15 @@ _OVERHEAD_BYTES = 64  # names and types of an entry's fields
 def replay_entries(
     client: Client,
     entries: Iterable[bytes],
-    scope: ReplayScope | None,
+    selection: OperationFilter,
     inserter: Inserter,
     retry: Retry | None = None,
 ) -> ReplayResult:
-    """Apply the entries in order, those within the scope (None: all).
+    """Apply those of the entries that are selected, in order.
 
     After a lost connection a batch is applied again from its beginning, which changes nothing.
     Raises Corrupt naming the entry that cannot be applied, Unavailable if the server fails.
     """
-    selection = OperationFilter(scope)
     writer = _ApplyOpsWriter(client, TranslatedWriter(client, inserter))
     retry = retry or Retry()
     for batch in group_operations(selection.select_operations(unpack_operations(entries))):

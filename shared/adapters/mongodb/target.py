@@ -27,7 +27,7 @@ from shared.adapters.mongodb.retrying import Retry
 from shared.kernel.errors import AlreadyExists
 from shared.mongodb.model import InsertResult, Namespace, ReplayResult
 from shared.mongodb.oplog import BUCKETS, CLUSTER_OPTIONS
-from shared.mongodb.scope import ReplayScope
+from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 
 _TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present time"
 # A server takes at most 100,000 documents and 48,000,000 bytes at a time (maxWriteBatchSize and
@@ -211,9 +211,17 @@ class MongoTarget(Reader):
                 if error.code != NAMESPACE_NOT_FOUND:
                     raise
 
-    def replay_oplog(self, entries: Iterator[bytes], *, scope: ReplayScope | None = None) -> ReplayResult:
+    def replay_oplog(
+        self,
+        entries: Iterator[bytes],
+        *,
+        scope: ReplayScope | None = None,
+        rename: Rename | None = None,
+    ) -> ReplayResult:
         """See the port; `replay_entries` describes how."""
-        return replay_entries(self._client, entries, scope, self._inserter, self._retry)
+        return replay_entries(
+            self._client, entries, OperationFilter(scope, rename), self._inserter, self._retry
+        )
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""

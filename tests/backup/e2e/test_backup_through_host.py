@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,8 @@ import requests
 import zstandard
 
 from local import compare
+from local.mongodb import MongoServer
+from local.stack import ROOT
 from shared.backup import sets
 from shared.backup.catalogue import SetState
 from shared.formats import age
@@ -109,6 +114,39 @@ def test_one_collection_can_be_restored_alone_with_no_secret_among_the_arguments
     assert "PROVEN (signer unknown): 1 of 1 namespaces equal" in told
     with read(target.uri) as restored:
         assert _names(restored) == ["rocketchat.rocketchat_message"]
+
+
+def _runbook_commands(name: str) -> list[str]:
+    """The lines of a runbook that begin with `groundcrew`, as they stand there."""
+    text = (ROOT / "docs" / "runbooks" / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("groundcrew ")]
+
+
+def test_the_commands_of_the_restore_runbook_do_what_it_says(
+    app, sealed, target, read, tmp_path: Path
+) -> None:
+    commands = [c for c in _runbook_commands("restore.md") if " create " not in c and " --resume" not in c]
+    assert [" --dry-run" in c for c in commands].count(True) == 1
+    (tmp_path / "recovery.agekey").write_text(app.stack.identity.read_text())
+    (tmp_path / "target.uri").write_text(target.uri)
+    said = []
+    with MongoServer(tmp_path / "scratch", ttl_monitor=False) as scratch:
+        (tmp_path / "scratch.uri").write_text(scratch.uri)
+        for command in commands:
+            script = f'groundcrew() {{ "{sys.executable}" -m cli "$@"; }}\n{command}'
+            environment = {**os.environ, **app.stack.settings, "HOME": str(tmp_path)}
+            done = subprocess.run(
+                ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90
+            )
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            said.append(done.stdout)
+        with read(scratch.uri) as restored:
+            names = {n.removeprefix("rocketchat.rocketchat_") for n in _names(restored)}
+    assert names == {"message", "uploads", "uploads.files", "uploads.chunks"}
+    by_command = dict(zip(commands, said, strict=True))
+    assert sum("PROVEN:" in text and "NOT PROVEN" not in text for text in said) == 3
+    assert any("is empty" in text for command, text in by_command.items() if "--dry-run" in command)
 
 
 def test_the_source_is_refused_as_a_target(app, sealed) -> None:

@@ -1,0 +1,193 @@
+"""Restoring under other names: beside the live database, without touching it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+import pytest
+
+from local.fakes.mongodb import MemoryDatabase
+from shared.backup.job import run_nightly
+from shared.kernel.errors import Refused, UsageError
+from shared.mongodb.model import Namespace
+from shared.mongodb.oplog import Operation
+from shared.restore.renames import Renames, parse_renames, rename_operation
+from tests.support.backup_world import World
+
+
+@pytest.fixture
+def sealed(world: World) -> World:
+    world.database.create_collection(
+        Namespace("rocketchat", "v", "view", options={"viewOn": "c0", "pipeline": []})
+    )
+    world.database.create_indexes("rocketchat", "c0", [{"v": 2, "key": {"msg": 1}, "name": "msg_1"}])
+    for name in ("fs.files", "fs.chunks"):
+        world.database.write("rocketchat", name, {"_id": 1, "files_id": 1})
+    world.database.write("admin", "system.users", {"_id": "rocketchat.rc"})
+    run_nightly(world.job())
+    world.database.write("rocketchat", "c1", {"_id": 0, "msg": "edited in the window"})
+    world.database.write("rocketchat", "born", {"_id": 1})
+    world.work(world.job())
+    return world
+
+
+def under(contents: dict[str, set[bytes]], db: str) -> dict[str, set[bytes]]:
+    return {name.partition(".")[2]: held for name, held in contents.items() if name.startswith(f"{db}.")}
+
+
+def test_a_database_is_restored_beside_the_live_one_it_is_of(sealed: World) -> None:
+    live = sealed.database
+    before = live.contents()
+    result = sealed.restore(live, renames=[("rocketchat", "rescued")], into_non_empty=True)
+    assert result.proven
+    assert "rocketchat becomes rescued" in result.plan.reasons
+    after = live.contents()
+    assert under(after, "rescued") == under(before, "rocketchat")
+    assert {name: after[name] for name in before} == before
+    indexes = {n.name: n.indexes for n in live.list_namespaces()}
+    assert [i["name"] for i in indexes["rescued.c0"]] == ["_id_", "msg_1"]
+    assert [note.split(" was ")[0] for note in result.notes] == ["admin.system.users"]
+
+
+def test_one_collection_is_restored_under_another_name(sealed: World) -> None:
+    live = sealed.database
+    before = live.contents()
+    result = sealed.restore(
+        live,
+        renames=[("rocketchat.c1", "rocketchat.c1_rescued")],
+        only=["rocketchat.c1"],
+        into_non_empty=True,
+    )
+    assert result.proven
+    assert live.contents() == {**before, "rocketchat.c1_rescued": before["rocketchat.c1"]}
+
+
+def test_without_a_new_name_the_live_database_refuses_as_ever(sealed: World) -> None:
+    with pytest.raises(Refused, match="the database that was backed up"):
+        sealed.restore(sealed.database, into_non_empty=True, renames=[("rocketchat.c1", "rocketchat.other")])
+
+
+def test_what_has_the_new_name_already_is_never_mixed(sealed: World) -> None:
+    target = MemoryDatabase("target:27017")
+    target.write("rescued", "c1", {"_id": "mine"})
+    before = target.contents()
+    with pytest.raises(Refused, match="already has collections"):
+        sealed.restore(target, renames=[("rocketchat", "rescued")], into_non_empty=True)
+    assert target.contents() == before
+
+
+def test_a_collection_born_in_the_window_is_not_mixed_with_one_of_the_new_database(sealed: World) -> None:
+    target = MemoryDatabase("target:27017")
+    target.write("rescued", "born", {"_id": 1, "mine": True})
+    mine = target.contents()["rescued.born"]
+    result = sealed.restore(target, renames=[("rocketchat", "rescued")], into_non_empty=True)
+    assert target.contents()["rescued.born"] == mine
+    assert [v.name for v in result.verdicts if not v.equal] == ["rocketchat.born"]
+
+
+NAMES = ["admin.system.users", "rc.a", "rc.b", "rc.fs.files", "other.a"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (["rc"], [], "belong together"),
+        (["nope"], ["x"], "names nothing in this backup"),
+        (["rc"], ["x.y"], "different kinds"),
+        (["rc.a"], ["x"], "different kinds"),
+        (["rc"], ["admin"], "no name for a database"),
+        (["rc"], ["a b"], "no name for a database"),
+        (["rc"], ["x" * 64], "no name for a database"),
+        (["admin"], ["x"], "cannot be renamed"),
+        (["rc.fs.files"], ["rc.up.files"], "cannot be renamed alone"),
+        (["rc.a"], ["rc.system.views"], "no name for a collection"),
+        (["rc.a"], ["rc.a$b"], "no name for a collection"),
+        (["rc.a"], ["rc."], "no name for a collection"),
+        (["rc.a"], ["rc.b"], "would get one name"),
+        (["rc"], ["other"], "would get one name"),
+    ],
+)
+def test_names_that_do_not_work_are_named(old: list[str], new: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_renames(old, new, NAMES)
+
+
+def test_the_longer_name_wins_and_all_others_stay() -> None:
+    renames = parse_renames(["rc", "rc.a"], ["new", "kept.a"], NAMES)
+    assert [renames.to_target(n) for n in [*NAMES, "rc.born", "rcx.a"]] == [
+        "admin.system.users", "kept.a", "new.b", "new.fs.files", "other.a", "new.born", "rcx.a",
+    ]  # fmt: skip
+    assert (renames.whole_databases, Renames((("rc", "new"),)).whole_databases) == (False, True)
+
+
+def command(o: dict[str, Any], collection: str) -> Operation:
+    return Operation("c", "rc", collection, bson.encode(o), b"", "1.1")
+
+
+RENAMES = Renames((("rc.a", "x.b"), ("rc", "new")))
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "o"),
+    [
+        (Operation("i", "rc", "a", bson.encode({"_id": 1}), b"", "1.1"), "x.b", {"_id": 1}),
+        (Operation("i", "rc", "c", bson.encode({"_id": 1}), b"", "1.1"), "new.c", {"_id": 1}),
+        (command({"create": "a", "capped": True}, "a"), "x.b", {"create": "b", "capped": True}),
+        (command({"drop": "c"}, "c"), "new.c", {"drop": "c"}),
+        (command({"dropDatabase": 1}, ""), "new.", {"dropDatabase": 1}),
+        (
+            command({"create": "system.buckets.a"}, "system.buckets.a"),
+            "x.system.buckets.b",
+            {"create": "system.buckets.b"},
+        ),
+        (
+            Operation("i", "rc", "system.views", bson.encode({"_id": "rc.v", "viewOn": "c"}), b"", "1.1"),
+            "new.system.views",
+            {"_id": "new.v", "viewOn": "c"},
+        ),
+    ],
+)
+def test_an_operation_is_written_where_the_namespace_went(
+    operation: Operation, name: str, o: dict[str, Any]
+) -> None:
+    renamed = rename_operation(operation, RENAMES)
+    assert (renamed.name, bson.decode(renamed.o)) == (name, o)
+
+
+def test_the_update_of_a_view_names_the_view_anew() -> None:
+    update = Operation(
+        "u", "rc", "system.views", bson.encode({"$v": 2, "diff": {}}), bson.encode({"_id": "rc.v"}), "1.1"
+    )
+    renamed = rename_operation(update, RENAMES)
+    assert (renamed.subject, bson.decode(renamed.o2)) == ("new.v", {"_id": "new.v"})
+    assert bson.decode(renamed.o) == {"$v": 2, "diff": {}}
+
+
+@pytest.mark.parametrize(
+    "renames",
+    [[("rocketchat", "rescued")], [("rocketchat", "rescued"), ("rocketchat.c1", "x.c1")]],
+    ids=["whole", "with one elsewhere"],
+)
+def test_dropping_the_database_in_the_window_drops_what_was_restored_and_nothing_else(
+    world: World, renames: list[tuple[str, str]]
+) -> None:
+    class Dropping(MemoryDatabase):
+        armed = True
+
+        def read_batches(self, namespace, within):
+            yield from super().read_batches(namespace, within)
+            if namespace.name == "rocketchat.c2" and self.armed:
+                self.armed = False
+                self.drop_database("rocketchat")
+
+    world.database = Dropping()
+    world.seed()
+    run_nightly(world.job())
+    world.work(world.job())
+    target = MemoryDatabase("target:27017")
+    for name in ("rocketchat", "x"):
+        target.write(name, "live", {"_id": 1})
+    before = target.contents()
+    world.restore(target, renames=renames, into_non_empty=True)
+    assert target.contents() == before
