@@ -8,23 +8,26 @@ as plain entries, does not log that an insert made its collection, and lists ind
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from shared.formats.elements import (
-    ARRAY,
-    BOOLEAN,
-    DOCUMENT,
-    TIMESTAMP,
-    Element,
     find_element,
     join_elements,
     split_elements,
     string_value,
 )
 from shared.kernel.errors import Corrupt
+from shared.mongodb.entries import (
+    REPLAYED_OPS,
+    OplogEntry,
+    apply_ops_entries,
+    command_name,
+    is_internal,
+    is_true,
+    parse_entry,
+)
+from shared.mongodb.entries import read_timestamp as read_timestamp
 from shared.mongodb.indexes import parse_index_change
 from shared.mongodb.model import IndexChange, Timestamp
 
@@ -55,9 +58,8 @@ CLUSTER_OPTIONS = ("recordIdsReplicated",)
 _OBSOLETE_MODIFIERS = ("noPadding", "usePowerOf2Sizes")
 # These name a whole namespace, `db.collection`, where the others name a collection.
 _FULL_NAME_COMMANDS = ("renameCollection", "importCollection", "truncateRange")
-# Kinds of entries: writes and commands, and those that change nothing that a client can see.
-_REPLAYED_OPS, _IGNORED_OPS = ("i", "u", "d", "c"), ("n", "ci", "cd", "cu", "km")
-_TIMESTAMP = struct.Struct("<II")
+# Kinds of entries that change nothing that a client can see.
+_IGNORED_OPS = ("n", "ci", "cd", "cu", "km")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Operation:
     @property
     def command(self) -> str:
         """The command's name; empty for writes."""
-        return _command_name(self.o) if self.op == "c" else ""
+        return command_name(self.o) if self.op == "c" else ""
 
     @property
     def subject(self) -> str:
@@ -102,17 +104,6 @@ class Operation:
         return (self.subject, string_value(find_element(self.o, b"to")))
 
 
-class _Entry(NamedTuple):
-    """The fields of an entry, or of one within `applyOps`, that matter here."""
-
-    op: str
-    namespace: str
-    o: bytes
-    o2: bytes
-    transaction: bytes
-    continues: bool  # a transaction that an earlier entry began
-
-
 def find_hazard(entry: bytes) -> str | None:
     """Why a dump whose window holds this entry is worthless, or None. Raises Corrupt."""
     op, namespace = string_value(find_element(entry, b"op")), string_value(find_element(entry, b"ns"))
@@ -120,20 +111,20 @@ def find_hazard(entry: bytes) -> str | None:
         return None
     if namespace == "admin.system.version":
         return "the server's version document was changed"
-    if op not in _REPLAYED_OPS and not _is_internal(namespace):
+    if op not in REPLAYED_OPS and not is_internal(namespace):
         return f"an entry of an unknown kind, {op or 'none'}, in {namespace}"
     if op != "c":
         return None
-    body = _parse_entry(entry, "").o
-    command = _command_name(body)
+    body = parse_entry(entry, "").o
+    command = command_name(body)
     if command == "applyOps":
-        return next(filter(None, map(find_hazard, _apply_ops_entries(body, ""))), None)
+        return next(filter(None, map(find_hazard, apply_ops_entries(body, ""))), None)
     subject = string_value(next(split_elements(body), None))
     if command in _HAZARDOUS_COMMANDS:
         return f"{command} of {subject or namespace}"
     if command == "create" and namespace.startswith("config.") and "resharding" in subject.lower():
         return f"resharding, which made {subject}"
-    if command not in _KNOWN_COMMANDS and not _is_internal(namespace):
+    if command not in _KNOWN_COMMANDS and not is_internal(namespace):
         return f"{command} of {subject or namespace}, which no restore can replay"
     return None
 
@@ -149,21 +140,12 @@ def skip_torn_start(entries: Iterable[bytes], start: Timestamp) -> Iterator[byte
 
 
 def _ends_earlier_transaction(raw: bytes) -> bool:
-    entry = _parse_entry(raw, "")
+    entry = parse_entry(raw, "")
     if entry.op != "c":
         return False
-    command = _command_name(entry.o)
-    unfinished = _is_true(entry.o, b"partialTxn") or _is_true(entry.o, b"prepare")
+    command = command_name(entry.o)
+    unfinished = is_true(entry.o, b"partialTxn") or is_true(entry.o, b"prepare")
     return command == "commitTransaction" or (command == "applyOps" and entry.continues and not unfinished)
-
-
-def read_timestamp(entry: bytes) -> Timestamp:
-    """When the entry was written. Raises Corrupt."""
-    at = find_element(entry, b"ts")
-    if at is None or at.type != TIMESTAMP:
-        raise Corrupt("an oplog entry has no timestamp")
-    ordinal, seconds = _TIMESTAMP.unpack(at.value)
-    return Timestamp(seconds, ordinal)
 
 
 def unpack_operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
@@ -176,7 +158,7 @@ def unpack_operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
     waiting: dict[bytes, list[Operation]] = {}
     for raw in entries:
         at = str(read_timestamp(raw))
-        operations = _expand_entry(_parse_entry(raw, at), at, waiting)
+        operations = _expand_entry(parse_entry(raw, at), at, waiting)
         yield from operations
         if not operations:
             yield None
@@ -201,7 +183,7 @@ def strip_index_changes(operation: Operation) -> Operation | None:
 
 def is_replayable(operation: Operation) -> bool:
     """Whether a target can do this. Others must not reach it: a server might take a source's record ids."""
-    return operation.command in REPLAYABLE_COMMANDS if operation.op == "c" else operation.op in _REPLAYED_OPS
+    return operation.command in REPLAYABLE_COMMANDS if operation.op == "c" else operation.op in REPLAYED_OPS
 
 
 def extract_index_change(operation: Operation) -> IndexChange | None:
@@ -209,16 +191,16 @@ def extract_index_change(operation: Operation) -> IndexChange | None:
     return parse_index_change(operation.command, operation.name, operation.o)
 
 
-def _expand_entry(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]]) -> list[Operation]:
-    if entry.op in _IGNORED_OPS or _is_internal(entry.namespace):
+def _expand_entry(entry: OplogEntry, at: str, waiting: dict[bytes, list[Operation]]) -> list[Operation]:
+    if entry.op in _IGNORED_OPS or is_internal(entry.namespace):
         return []
     if entry.op != "c":
         return [_write_operation(entry, at)]
-    command = _command_name(entry.o)
+    command = command_name(entry.o)
     if command == "applyOps":
         inner = list(_expand_apply_ops(entry.o, at))
         torn = entry.continues and entry.transaction not in waiting
-        if _is_true(entry.o, b"partialTxn") or _is_true(entry.o, b"prepare"):
+        if is_true(entry.o, b"partialTxn") or is_true(entry.o, b"prepare"):
             if not torn:  # else its end will be told, unless it was aborted
                 waiting.setdefault(entry.transaction, []).extend(inner)
             return []
@@ -236,88 +218,28 @@ def _expand_entry(entry: _Entry, at: str, waiting: dict[bytes, list[Operation]])
 
 
 def _expand_apply_ops(body: bytes, at: str) -> Iterator[Operation]:
-    for raw in _apply_ops_entries(body, at):
-        entry = _parse_entry(raw, at)
-        if entry.op in _IGNORED_OPS or _is_internal(entry.namespace):
+    for raw in apply_ops_entries(body, at):
+        entry = parse_entry(raw, at)
+        if entry.op in _IGNORED_OPS or is_internal(entry.namespace):
             continue
         if entry.op != "c":
             yield _write_operation(entry, at)
-        elif _command_name(entry.o) == "applyOps":
+        elif command_name(entry.o) == "applyOps":
             yield from _expand_apply_ops(entry.o, at)
         else:
             yield from _command_operation(entry, at)
 
 
-def _apply_ops_entries(body: bytes, at: str) -> Iterator[bytes]:
-    listed = find_element(body, b"applyOps")
-    if listed is None or listed.type != ARRAY:
-        raise _malformed_entry(at)
-    for element in split_elements(listed.value):
-        if element.type != DOCUMENT:
-            raise _malformed_entry(at)
-        yield element.value
-
-
-def _parse_entry(entry: bytes, at: str) -> _Entry:
-    fields: dict[bytes, Element] = {element.name: element for element in split_elements(entry)}
-    op, namespace = string_value(fields.get(b"op")), string_value(fields.get(b"ns"))
-    documents = [fields.get(name) for name in (b"o", b"o2")]
-    o, o2 = (e.value if e is not None and e.type == DOCUMENT else b"" for e in documents)
-    if not o and op in _REPLAYED_OPS:
-        raise _malformed_entry(at)
-    transaction = b"".join(fields[name].value for name in (b"lsid", b"txnNumber") if name in fields)
-    return _Entry(op, namespace, o, o2, transaction, op == "c" and _is_continuation(fields))
-
-
-def _is_continuation(fields: dict[bytes, Element]) -> bool:
-    """Whether `prevOpTime` leads to an earlier entry; in a transaction's first entry it is null.
-
-    Retryable writes that share an entry (a `multiOpType` but 0) are linked the same way, yet each stands for
-    itself. Source: `applyOpsIsLinkedTransactionally` in src/mongo/db/repl/oplog_entry.cpp.
-    """
-    previous, kind = fields.get(b"prevOpTime"), fields.get(b"multiOpType")
-    if previous is None or previous.type != DOCUMENT or (kind is not None and any(kind.value)):
-        return False
-    at = find_element(previous.value, b"ts")
-    return at is not None and at.type == TIMESTAMP and any(at.value)
-
-
-def _write_operation(entry: _Entry, at: str) -> Operation:
+def _write_operation(entry: OplogEntry, at: str) -> Operation:
     db, _, collection = entry.namespace.partition(".")
     return Operation(entry.op, db, collection, entry.o, entry.o2, at)
 
 
-def _command_operation(entry: _Entry, at: str) -> list[Operation]:
-    if _command_name(entry.o) in _IGNORED_COMMANDS:
+def _command_operation(entry: OplogEntry, at: str) -> list[Operation]:
+    if command_name(entry.o) in _IGNORED_COMMANDS:
         return []
     subject = string_value(next(split_elements(entry.o)))
-    if _command_name(entry.o) in _FULL_NAME_COMMANDS:
+    if command_name(entry.o) in _FULL_NAME_COMMANDS:
         db, _, collection = subject.partition(".")
         return [Operation("c", db, collection, entry.o, b"", at)]
     return [Operation("c", entry.namespace.partition(".")[0], subject, entry.o, b"", at)]
-
-
-def _command_name(body: bytes) -> str:
-    first = next(split_elements(body), None)
-    if first is None:
-        raise _malformed_entry("")
-    return first.name.decode("utf-8", "replace")
-
-
-def _is_true(document: bytes, name: bytes) -> bool:
-    element = find_element(document, name)
-    return element is not None and element.type == BOOLEAN and element.value == b"\x01"
-
-
-def _malformed_entry(at: str) -> Corrupt:
-    return Corrupt("an oplog entry is malformed", value=at or None)
-
-
-def _is_internal(namespace: str) -> bool:
-    """What is not replayed: the server's own affairs. Users and roles are restored from the dump."""
-    db = namespace.partition(".")[0]
-    return (
-        db in ("", "config", "local")
-        or db.startswith("__mdb_internal")
-        or namespace.startswith("admin.system.")
-    )

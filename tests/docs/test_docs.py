@@ -122,7 +122,7 @@ def test_the_runbooks_hold_commands_to_be_checked() -> None:
     [
         pytest.param("restor latest", "no command restor", id="a command that is not"),
         pytest.param("backups lst --all", "no command lst", id="a subcommand that is not"),
-        pytest.param("restore latest --to URI", "no option --to", id="an option that is not"),
+        pytest.param("restore latest --target URI", "no option --target", id="an option that is not"),
         pytest.param("restore latest", "wants to_uri", id="a needed option left out"),
         pytest.param("backups show", "wants reference", id="a needed argument left out"),
         pytest.param("backups list latest", "no argument latest", id="an argument too many"),
