@@ -1,6 +1,5 @@
 """The nightly backup: a timer that plans, a queue that dumps."""
 
-import json
 import logging
 
 import azure.functions as func
@@ -14,20 +13,17 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=timer_schedule("nightly_backup"))
 def nightly_backup(timer: func.TimerRequest) -> None:
     """Begin tonight's set and put its parts on the queue."""
-    from shared.backup import job as backup
-    from shared.wiring import backup as wiring
+    from shared.backup.job import run_nightly
+    from shared.wiring.backup import backup
 
-    log.info(
-        "nightly_backup", extra={"past_due": timer.past_due, "done": backup.run_nightly(wiring.backup())}
-    )
+    log.info("nightly_backup", extra={"past_due": timer.past_due, "done": run_nightly(backup())})
 
 
 @bp.queue_trigger(arg_name="message", queue_name="backup-parts", connection="AzureWebJobsStorage")
 def backup_part(message: func.QueueMessage) -> None:
     """Dump one part; seal the set after the last."""
-    from shared.backup import job as backup
-    from shared.wiring import backup as wiring
+    from shared.backup.job import handle_message
+    from shared.wiring.backup import backup
 
-    asked = json.loads(message.get_body())
-    done = backup.run_part(wiring.backup(), asked["set"], asked["part"])
-    log.info("backup_part", extra={"set": asked["set"], "part": asked["part"], "done": done})
+    done = handle_message(backup(), message.get_body())
+    log.info("backup_part", extra={"message_id": message.id, "done": done})

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 GRACE = timedelta(hours=1)  # what catch_up leaves to the timer
 _REQUEUE_DELAY = timedelta(seconds=45)  # longer than the lease of one that died
 _RETRY = "retry: "
+_POISON_HINT = f"It is moved to the queue {QUEUE}-poison. See who can write to {QUEUE}."
 _HORIZON = timedelta(days=32)  # the sets of a calendar month, which is what a class is chosen by
 
 
@@ -108,6 +109,20 @@ def _resume_or_fail(deps: BackupDeps, info: sets.SetInfo, now: datetime) -> str:
         log.exception("backup.resume_failed", extra={"set": info.folder})
         return f"could not resume {info.folder}: {error}"
     return f"{info.folder} failed: {late}"
+
+
+def handle_message(deps: BackupDeps, body: bytes) -> str:
+    """Do what a queue message asks for; see `run_part`. Raises Corrupt for a body that asks for nothing.
+
+    The host then delivers it a few times more, and moves it to the poison queue.
+    """
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt("invalid queue message", value="not JSON", hint=_POISON_HINT) from error
+    if not isinstance(fields, dict) or not fields.keys() >= {"set", "part"}:
+        raise Corrupt("invalid queue message", value=repr(fields)[:80], hint=_POISON_HINT)
+    return run_part(deps, fields["set"], fields["part"])
 
 
 def run_part(deps: BackupDeps, where: str, index: int) -> str:

@@ -15,7 +15,6 @@ All of this is from reading its source, and how numbers and times in plain text 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import math
@@ -106,8 +105,8 @@ def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity
         try:
             sealed = base64.b64decode("".join(armor[1].split()), validate=True)
             key = b"".join(decrypt_age(iter([sealed]), identities, name=name))
-        except (GroundcrewError, binascii.Error):
-            continue  # another recipient's
+        except (GroundcrewError, ValueError):
+            continue  # another recipient's, or no Base64
         if len(key) == 32:
             return key
     raise Refused(
@@ -129,9 +128,20 @@ class _Opened:
         if isinstance(value, Mapping):
             return {key: self.decrypt_tree(inner, (*path, str(key))) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.decrypt_tree(inner, path) for inner in value]
+            return [self.decrypt_tree(inner, path) for inner in value if not self._is_comment(inner, path)]
         match = _VALUE.fullmatch(value) if isinstance(value, str) else None
         return self._decrypt_value(match, ":".join(path) + ":") if match else value
+
+    def _is_comment(self, value: Any, path: _Path) -> bool:
+        """Whether a list's item is a comment, which SOPS writes as an item and leaves out of the MAC.
+
+        A value that was relabelled as one is missed by the MAC. Raises Corrupt.
+        """
+        match = _VALUE.fullmatch(value) if isinstance(value, str) else None
+        if match is None or match[4] != "comment":
+            return False
+        self.decrypt_text(match, ":".join(path) + ":")
+        return True
 
     def _decrypt_value(self, match: re.Match[str], additional: str) -> Any:
         text = self.decrypt_text(match, additional)

@@ -457,6 +457,26 @@ def test_a_message_about_no_part_of_ours_is_refused_by_name_and_changes_nothing(
     assert [blob.name for blob in world.backups.list()] == before
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"x", b"null", b"5", b"[]", b"[1, 2]", b"{}", b'{"set": "x"}', b'{"part": 0}', b"\xff",
+     b"[" * 100_000,
+     b'{"set": [], "part": {}}', b'{"set": "sets/daily/20261123T010000Z/", "part": 1e999}'],
+    ids=range(13),
+)  # fmt: skip
+def test_a_message_that_asks_for_nothing_is_refused_by_name(world, body: bytes) -> None:
+    before = [blob.name for blob in world.backups.list()]
+    with pytest.raises(GroundcrewError):
+        backup.handle_message(world.job(), body)
+    assert [blob.name for blob in world.backups.list()] == before
+
+
+def test_the_message_that_was_queued_is_understood(world) -> None:
+    backup.run_nightly(world.job())
+    body = world.queues.take(QUEUE)
+    assert "sealed" in backup.handle_message(world.job(), body.encode())
+
+
 def test_the_oplog_that_is_asked_for_before_the_others_waits_for_them(make_world) -> None:
     world = make_world(400)
     world.seed()

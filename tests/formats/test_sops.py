@@ -41,6 +41,10 @@ def _sealed(cipher: AESGCM, text: str, additional: str, kind: str) -> str:
     return f"ENC[AES256_GCM,data:{parts[0]},iv:{parts[1]},tag:{parts[2]},type:{kind}]"
 
 
+class Comment(str):
+    """A comment in a list: SOPS 3.12 encrypts it as an item of its own, and leaves it out of the MAC."""
+
+
 def _text(value: Any) -> tuple[str, str]:
     if isinstance(value, bool):
         return ("True" if value else "False"), "bool"
@@ -69,6 +73,8 @@ def encrypt(
             return {name: walk(inner, (*path, name)) for name, inner in value.items()}
         if isinstance(value, list):
             return [walk(inner, path) for inner in value]
+        if isinstance(value, Comment):
+            return _sealed(cipher, value, ":".join(path) + ":", "comment")
         text, kind = _text(value)
         if path[0] in plain:
             digest.update(b"" if mac_only_encrypted else text.encode())
@@ -120,6 +126,39 @@ def test_a_file_for_another_key_is_refused_and_nothing_of_it_is_quoted() -> None
     assert "hunter22" not in str(refused.value)
     with pytest.raises(Refused):
         sops.decrypt(encrypt(VALUES), "production.yaml", [])
+
+
+@pytest.mark.parametrize("mac_only_encrypted", [False, True])
+def test_a_comment_in_a_list_is_no_value_and_no_tampering(mac_only_encrypted: bool) -> None:
+    values = {"ports": [Comment(" the old one"), 25, Comment(" and TLS"), 587]}
+    sealed = encrypt(values, mac_only_encrypted=mac_only_encrypted)
+    assert sealed.count("type:comment") == 2
+    text, secrets = sops.decrypt(sealed, "production.yaml", parse_identities(KEY))
+    assert yaml.safe_load(text) == {"ports": [25, 587]}
+    assert not any("old one" in secret for secret in secrets)
+
+
+@pytest.mark.parametrize("mac_only_encrypted", [False, True])
+def test_a_value_that_was_relabelled_as_a_comment_is_missed(mac_only_encrypted: bool) -> None:
+    sealed = encrypt({"allowed": ["alice", "bob"]}, mac_only_encrypted=mac_only_encrypted)
+    with pytest.raises(Corrupt, match="MAC"):
+        sops.decrypt(sealed.replace("type:str", "type:comment", 1), "x", parse_identities(KEY))
+
+
+def test_a_comment_that_was_changed_is_noticed() -> None:
+    sealed = encrypt({"ports": [Comment(" the old one"), 25]})
+    at = sealed.index("data:") + 5
+    changed = sealed[:at] + ("A" if sealed[at] != "A" else "B") + sealed[at + 1 :]
+    with pytest.raises(Corrupt, match="changed after"):
+        sops.decrypt(changed, "x", parse_identities(KEY))
+
+
+@pytest.mark.parametrize("noise", ["é", "=", "!", "AAAA"])
+def test_armour_that_is_no_armour_is_another_recipients(noise: str) -> None:
+    sealed = encrypt(VALUES)
+    at = sealed.index("YWdl", sealed.index("BEGIN AGE"))
+    with pytest.raises(Refused, match="not encrypted to the key"):
+        sops.decrypt(sealed[:at] + noise + sealed[at:], "values.yaml", parse_identities(KEY))
 
 
 def test_a_file_that_sops_never_saw_is_told_apart() -> None:
