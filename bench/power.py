@@ -58,7 +58,7 @@ def _year() -> tuple[float, int]:
         )
         decision = decide_power(Situation(state, schedule, history=seen), policy.power, now)
         if decision.act in (Act.WARN, Act.START, Act.STOP):
-            seen = append_attempt(seen, Attempt(decision.act, decision.id, now))
+            seen = append_attempt(seen, Attempt(decision.act, decision.id, now, stop_at=decision.stop_at))
             starts += decision.act is Act.START
             state = {Act.START: PowerStatus.RUNNING, Act.STOP: PowerStatus.DEALLOCATED}.get(
                 decision.act, state

@@ -18,6 +18,7 @@ def run_azure_and_chat() -> Iterator[dict[str, str]]:
     """A running VM `rocketchat` with Rocket.Chat on it; gives the settings by which the app finds it all."""
     with AzureServer() as azure, ChatServer() as chat:
         azure.guest.commands["microk8s"] = "echo Stopped."
+        azure.guest.commands["pgrep"] = ":"  # the containers are those of this machine, not the guest's
         vm = azure.add_vm("rocketchat")
         with Served(rocketchat_app(vm)) as served:
             yield {

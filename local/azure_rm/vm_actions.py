@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 from local.azure_rm.machines import Vm
@@ -19,6 +20,11 @@ _MOVES = {
     "powerOff": ("stopping", "stopped"),
     "restart": ("running", "running"),
 }
+# These end a script that runs in the guest; a start does not.
+_PREEMPTING = ("deallocate", "powerOff", "restart")
+# https://learn.microsoft.com/azure/virtual-machines/linux/run-command#restrictions: "90 minutes, after which
+# it times out"; meanwhile other scripts are refused.
+RUN_COMMAND_LIMIT = timedelta(minutes=90)
 # Output beyond this is cut from the front: https://learn.microsoft.com/azure/virtual-machines/linux/run-command
 OUTPUT_BYTES = 4096
 
@@ -29,6 +35,9 @@ def move(world: World, vm: Vm, action: str) -> Operation:
     before = vm.power
     if action in ("powerOff", "restart") and before != "running":
         raise ArmError(409, "OperationNotAllowed", f"Cannot {action} VM '{vm.name}': it is {before}.")
+    running = vm.operation
+    if running is not None and running.verb == "virtualMachines/runCommand" and action in _PREEMPTING:
+        world.preempt(running)  # a script that hangs keeps nobody from stopping the machine
     idle = before == afterwards and action != "restart"
     meanwhile = before if idle else meanwhile
 
@@ -90,6 +99,11 @@ def run_command(world: World, vm: Vm, body: Json, guest: Guest) -> Operation:
 
     operation = world.begin("virtualMachines/runCommand", vm, "POST", finish, ready=done.is_set)
     vm.move(operation.started, provisioning="Updating")
+    if operation.due is None:  # it hangs
+        operation.due = operation.started + RUN_COMMAND_LIMIT
+        operation.failure = ("VMExtensionProvisioningTimeout", "The script did not end within 90 minutes.")
+        operation.ready = lambda: True
+        return operation
 
     def work() -> None:
         out, err = guest.run(vm.name, "\n".join(map(str, script)))

@@ -115,6 +115,19 @@ class World:
             if self.on_event is not None:
                 self.on_event(event)
 
+    def preempt(self, operation: Operation) -> None:
+        """End a running operation because a newer one took over. Its `finish` is not called.
+
+        https://learn.microsoft.com/azure/virtual-machines/error-codes (OperationPreempted)
+        """
+        self._pending.remove(operation)
+        operation.ended, operation.status = self.clock.now(), "Failed"
+        operation.failure = (
+            "OperationPreempted",
+            "The operation has been preempted by a more recent operation.",
+        )
+        operation.resource.operation = None
+
     def next_due(self) -> float | None:
         """Seconds until the next operation is due; None if none is."""
         now = self.clock.now()

@@ -18,6 +18,8 @@ from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused, Una
 from shared.kernel.ports import Clock
 
 T = TypeVar("T")
+# How long a script that hangs keeps other operations than a stop away, as the stand-in of Azure does.
+SCRIPT_LIMIT = timedelta(minutes=90)
 
 _BASE = "/subscriptions/00000000-1111-2222-3333-444444444444/resourcegroups"
 _STARTS, _STOPS = PowerState.STARTING, PowerState.DEALLOCATING
@@ -34,6 +36,7 @@ class _Kept:
 
     machine: Machine
     history: list[tuple[datetime, PowerState, str]] = field(default_factory=list)
+    script_until: datetime | None = None  # a script hangs in the guest until then
 
 
 class MemoryMachines:
@@ -72,6 +75,12 @@ class MemoryMachines:
         """Somebody deleted it."""
         with self._lock:
             del self._kept[machine_id.lower()]
+
+    def set_tags(self, machine_id: str, tags: Mapping[str, str]) -> None:
+        """Somebody changed its tags."""
+        with self._lock:
+            kept = self._get(machine_id)
+            kept.machine = replace(kept.machine, tags=dict(tags))
 
     def set_power(self, machine_id: str, power: PowerState) -> None:
         """It changed by itself: a shutdown from inside, an eviction."""
@@ -118,11 +127,15 @@ class MemoryMachines:
         with self._lock:
             self.calls["run_command"] += 1
             state = self._seen(machine_id, timedelta())
+            kept, now = self._get(machine_id), self._clock.now()
         if state.power is not PowerState.RUNNING:
             raise Refused("Run a command: the machine is not running", value=state.power.value)
+        if kept.script_until is not None and now < kept.script_until:
+            raise Conflict("Run a command: busy", value="Conflict")
         try:
             return self.on_command(machine_id.lower(), script)
         except TimeoutError as error:
+            kept.script_until = now + SCRIPT_LIMIT
             raise Unavailable("Run a command: no end in sight", value=str(timeout)) from error
 
     def _get(self, machine_id: str) -> _Kept:
@@ -140,7 +153,10 @@ class MemoryMachines:
     def _move(self, machine_id: str, meanwhile: PowerState, goal: PowerState, takes: timedelta) -> None:
         now, kept = self._clock.now(), self._get(machine_id)
         before = self._seen(machine_id, timedelta())
-        if before.busy:
+        if meanwhile is _STOPS:
+            kept.script_until = None  # a stop preempts a script that hangs
+        scripted = kept.script_until is not None and now < kept.script_until
+        if before.busy or scripted:
             raise Conflict(f"{kept.machine.name}: busy", value="Conflict")
         if before.power is goal:  # nothing to do is a success too, and the last failure is forgotten
             kept.history.append((now, goal, ""))

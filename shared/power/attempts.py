@@ -17,6 +17,7 @@ NO_CAPACITY = (
     "AllocationFailed",
     "ZonalAllocationFailed",
     "OverconstrainedAllocationRequest",
+    "OverconstrainedZonalAllocationRequest",
     "SkuNotAvailable",
 )
 
@@ -31,15 +32,21 @@ class Act(StrEnum):
     WAIT = "wait"
 
 
+Outcome = Literal["issued", "done", "failed", "refused", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = ("issued", "done", "failed", "refused", "cancelled")
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An act on record, written before it was done. `decision` is the decision's id."""
+    """An act on record, written before it was done."""
 
     act: Act
-    decision: str
+    decision: str  # the decision's id
     at: datetime
-    outcome: Literal["issued", "done", "failed"] = "issued"
+    # issued: requested, no effect seen yet; refused: for good, as by a lock; cancelled: by us, before Azure
+    outcome: Outcome = "issued"
     error: str = ""
+    stop_at: datetime | None = None  # of a warning: the time it announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,17 @@ def retry_verdict(
     history: Sequence[Attempt], act: Act, decision: str, settle: timedelta, now: datetime
 ) -> RetryVerdict:
     """Whether the record allows the act. One without effect after `settle` counts as failed."""
-    attempts = [attempt for attempt in history if attempt.act is act and attempt.decision == decision]
+    attempts = [
+        attempt
+        for attempt in history
+        if attempt.act is act and attempt.decision == decision and attempt.outcome != "cancelled"
+    ]
     if not attempts:
         return RetryVerdict(True)
     newest = attempts[-1]
+    if newest.outcome == "refused":
+        reason = f"{act} failed: refused at {newest.at:%Y-%m-%d %H:%MZ}, last error: {newest.error}"
+        return RetryVerdict(False, f"{reason}; not repeated until the next change or order", failures=1)
     if newest.outcome == "done":
         done = f"{act} was done at {newest.at:%Y-%m-%d %H:%MZ}, then undone by somebody else"
         return RetryVerdict(False, f"{done}; not repeated until the next change or order")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from shared.policy import PowerPolicy
 
 TICK = timedelta(minutes=5)
-# A warning says when the machine stops; an hour past that, people have to be warned anew.
-WARNING_VALID_FOR = timedelta(hours=1)
+# A warning says when the machine stops; so long past that, as after lost ticks, people are warned anew.
+WARNING_VALID_FOR = timedelta(minutes=15)
 # How long a machine is kept up, or woken, for a backup that does not get done.
 BACKUP_TIMEOUT = timedelta(hours=6)
 # A backup that was finished so short a time before the stop counts for the one due during the night.
@@ -133,7 +133,9 @@ class _Decider:
         lead = self.rules.warning + self.tick
         held = any(hold.until > stop_at for hold in self._active_holds())
         stop_id = _decision_id("off", self.desired.until, last_attempt(self.situation.history, Act.START))
-        if held or self.now < stop_at - lead or self._warned_at(stop_id, stop_at) is not None:
+        announced = self._announced_stop(stop_id, stop_at)
+        warned = announced is not None and announced >= stop_at
+        if held or warned or self.now < stop_at - lead:
             return self._build(Act.NONE, id_, True, *reasons)
         stop_at = max(stop_at, self.now + self.rules.warning)
         reason = f"it will stop at {self._format_local(stop_at)}"
@@ -168,20 +170,25 @@ class _Decider:
             reason = "backup due while the machine is off: policy runs it before the stop"
             return self._build(Act.WAIT, id_, False, *reasons, reason, backup_first=True)
         stop_at = max(self.desired.since or self.now, self._min_up_end())
-        if started is not None and started.decision.startswith("wake@"):
-            # It was woken for work at night; nobody was told that it would stay.
+        if started is not None and started.decision.startswith("wake@") and started.at >= begun:
+            # It was woken while it should be off: nobody was told that it would stay. A day since is another
+            # matter, since people work on it.
             return self._decide_stop(id_, *reasons, "started for work that is done")
         if self.now < stop_at - self.rules.warning - self.tick:
             reason = f"it was started only at {self._format_local(started.at)}" if started else ""
             return self._build(Act.WAIT, id_, False, *reasons, reason, not_before=stop_at)
         earlier = retry_verdict(self.situation.history, Act.STOP, id_, self.rules.settle, self.now)
-        warned = self._warned_at(id_, stop_at)
-        if warned is None and earlier.allowed:
+        announced = self._announced_stop(id_, stop_at)
+        # A stop comes at the announced time or not much later: after lost ticks, a hold or a failed attempt
+        # it is announced anew.
+        if announced is None or self.now > announced + WARNING_VALID_FOR:
+            if not earlier.allowed:
+                return self._decide_stop(id_, *reasons)
             at = max(stop_at, self.now + self.rules.warning)
             reason = f"it will stop at {self._format_local(at)}"
             return self._build(Act.WARN, id_, False, *reasons, reason, stop_at=at)
-        if warned is not None and self.now < max(stop_at, warned + self.rules.warning):
-            until = max(stop_at, warned + self.rules.warning)
+        until = max(stop_at, announced)
+        if self.now < until:
             reason = f"warning sent, stops at {self._format_local(until)}"
             return self._build(Act.WAIT, id_, False, *reasons, reason, not_before=until)
         return self._decide_stop(id_, *reasons)
@@ -211,12 +218,17 @@ class _Decider:
         started = last_attempt(self.situation.history, Act.START)
         return started.at + self.rules.min_up if started else self.now - self.rules.min_up
 
-    def _warned_at(self, id_: str, stop_at: datetime) -> datetime | None:
-        """When people were warned of this stop, if that is fresh enough."""
+    def _announced_stop(self, id_: str, stop_at: datetime) -> datetime | None:
+        """The time for which people were last warned of this stop; None if an order came since.
+
+        Who reads the order may take it that the machine stays.
+        """
         for attempt in reversed(self.situation.history):
-            if attempt.act is Act.WARN and attempt.decision == id_:
-                announced = max(stop_at, attempt.at + self.rules.warning)
-                return attempt.at if self.now <= announced + WARNING_VALID_FOR else None
+            if attempt.act is Act.WARN and attempt.decision == id_ and attempt.outcome != "cancelled":
+                if any(order.created > attempt.at for order in self.situation.orders):
+                    return None
+                # Before version 0.2 the announced time was not on record.
+                return attempt.stop_at or max(stop_at, attempt.at + self.rules.warning)
         return None
 
     def _next_start_after(self, stop_at: datetime) -> datetime | None:

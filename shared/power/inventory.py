@@ -106,15 +106,17 @@ class Inventory:
         """The kinds of machine that policy names, in its order."""
         return tuple(dict.fromkeys(machine.kind for machine in self.policy.power.machines))
 
-    def targets(self, kind: str) -> list[Target]:
+    def targets(self, kind: str, *, fresh_tags: bool = False) -> list[Target]:
         """The machines of one kind. Raises `Unavailable`, `Refused`."""
         states = self.switches[kind].states()
         rules = [machine for machine in self.policy.power.machines if machine.kind == kind]
-        tags = self._tags(kind, states) if any(machine.tag for machine in rules) else {}
+        tags = self._tags(kind, states, fresh_tags) if any(machine.tag for machine in rules) else {}
         return list(_match_targets(rules, states, tags))
 
-    def _tags(self, kind: str, states: Mapping[str, MachineState]) -> Mapping[str, Mapping[str, str]]:
-        now, cached = self.clock.now(), self.records.load_tags(kind)
+    def _tags(
+        self, kind: str, states: Mapping[str, MachineState], fresh: bool
+    ) -> Mapping[str, Mapping[str, str]]:
+        now, cached = self.clock.now(), None if fresh else self.records.load_tags(kind)
         if cached and now - cached[0] < _TAGS_VALID_FOR and states.keys() <= cached[1].keys():
             return cached[1]
         tags = {machine.id: dict(machine.tags) for machine in self.switches[kind].list()}
@@ -131,6 +133,21 @@ class Inventory:
             for target in target_list
         ]
 
+    def observe_again(self, observed: ObservedMachine, record: PowerRecord) -> ObservedMachine | None:
+        """The machine as it is this moment, its tags included; None if it is under schedule no longer.
+
+        `record` stands for the stored one, so that an attempt in progress does not count.
+        """
+        fresh = self.targets(observed.target.kind, fresh_tags=True)
+        target = next((one for one in fresh if one.id == observed.target.id and not one.problem), None)
+        if target is None:
+            return None
+        now = self.clock.now()
+        orders = for_machine(self.orders.all(), target.key)
+        return self._observe_target(
+            target, orders, self.holds.in_force(), self._backup_need(now), now, record=record
+        )
+
     def _observe_target(
         self,
         target: Target,
@@ -138,9 +155,11 @@ class Inventory:
         holds: tuple[Hold, ...],
         need: BackupNeed | None,
         now: datetime,
+        *,
+        record: PowerRecord | None = None,
     ) -> ObservedMachine:
         try:
-            stored = self.records.load(target.key)
+            stored = self.records.load(target.key) if record is None else record
         except Corrupt as error:
             # Without its record nothing is known of what was done: better nothing than something twice.
             stored, target = PowerRecord(), replace(target, problem=str(error))

@@ -127,6 +127,8 @@ def _is_idle(observed: ObservedMachine) -> bool:
     """Nothing to do, nothing to remember, nothing to wait for: the machine costs no lease."""
     if observed.decision.act in (Act.WARN, Act.STOP, Act.START) or observed.decision.backup_first:
         return False
+    if observed.record.scaled and observed.target.power is PowerStatus.RUNNING:
+        return False
     if observed.record.started or observed.record.quiesced or is_woken_for_backup(observed):
         return False
     return observed.record == observed.stored

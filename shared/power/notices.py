@@ -51,6 +51,17 @@ def _headline(decision: PowerDecision) -> str:
     return f"{act} failed" if f"{act} failed" in decision.reasons[-1] else f"{act} was undone"
 
 
+def unclean_stop_notice(machine: str, decision: PowerDecision, problems: str) -> Notice:
+    """That the machine is deallocated although its services did not end as they should."""
+    return Notice(
+        Severity.WARNING,
+        f"{machine} was not stopped cleanly",
+        f"{problems}.",
+        "Look at the cluster after the next start; `power.graceful_stop` may be too short.",
+        key=f"power/{machine}/{decision.id}/unclean",
+    )
+
+
 def skipped_notice(machine: str, text: str) -> Notice:
     """That nothing is done about the machine."""
     return Notice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,9 @@ from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
-from shared.power.attempts import Act, Attempt
+from shared.power.attempts import OUTCOMES, Act, Attempt
+
+_TIMES = ("started", "quiesced", "scaled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class PowerRecord:
     history: tuple[Attempt, ...] = ()  # oldest first, the newest 30
     started: datetime | None = None  # a start was requested then; the server is not healthy yet
     quiesced: datetime | None = None  # the guest's services were stopped then; not deallocated yet
+    scaled: datetime | None = None  # its workloads were scaled to zero then; not put back yet
+    node: Mapping[str, str] = field(default_factory=dict)  # kernel, host, snap, address as last seen
 
 
 class PowerRecords:
@@ -66,16 +70,17 @@ def _parse_record(data: bytes, name: str) -> PowerRecord:
     try:
         return PowerRecord(
             tuple(_parse_attempt(entry) for entry in fields["history"]),
-            *(parse_timestamp(fields[key]) if fields.get(key) else None for key in ("started", "quiesced")),
+            node={str(name): str(value) for name, value in fields.get("node", {}).items()},
+            **{key: parse_timestamp(fields[key]) for key in _TIMES if fields.get(key)},
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         hint = f"Delete {name}: the next tick begins a new one."
         raise Corrupt(f"{name} is not a record of power", value=error, hint=hint) from error
 
 
 def _parse_attempt(fields: Mapping[str, Any]) -> Attempt:
     outcome = fields["outcome"]
-    if outcome not in ("issued", "done", "failed"):
+    if outcome not in OUTCOMES:
         raise ValueError(f"{outcome!r} is no outcome")
     return Attempt(
         Act(fields["act"]),
@@ -83,4 +88,5 @@ def _parse_attempt(fields: Mapping[str, Any]) -> Attempt:
         parse_timestamp(fields["at"]),
         outcome,
         str(fields["error"]),
+        parse_timestamp(fields["stop_at"]) if fields.get("stop_at") else None,
     )

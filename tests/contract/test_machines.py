@@ -287,3 +287,38 @@ def test_a_command_that_hangs_is_given_up_after_its_time(rig: Rig) -> None:
 
     with pytest.raises(Unavailable, match="no end in sight"):
         rig.machines.run_command(machine, "true", timeout=timedelta(milliseconds=50))
+
+
+def test_a_script_that_hangs_keeps_other_scripts_away_for_ninety_minutes(rig: Rig) -> None:
+    machine = rig.add("node")
+    rig.command(hangs=True)
+    with pytest.raises(Unavailable):
+        rig.machines.run_command(machine, "sleep 99", timeout=timedelta(milliseconds=50))
+    rig.command()
+    with pytest.raises(Conflict):
+        rig.machines.run_command(machine, "echo out; echo err >&2; exit 3", timeout=timedelta(seconds=5))
+    rig.wait(timedelta(minutes=89))
+    with pytest.raises(Conflict):
+        rig.machines.run_command(machine, "echo out; echo err >&2; exit 3", timeout=timedelta(seconds=5))
+    rig.wait(timedelta(minutes=1))
+    answer = rig.machines.run_command(
+        machine, "echo out; echo err >&2; exit 3", timeout=timedelta(seconds=10)
+    )
+    assert answer.exit_code == 3
+
+
+def test_a_script_that_hangs_does_not_keep_the_machine_from_being_deallocated(rig: Rig) -> None:
+    machine = rig.add("node")
+    rig.command(hangs=True)
+    with pytest.raises(Unavailable):
+        rig.machines.run_command(machine, "sleep 99", timeout=timedelta(milliseconds=50))
+    rig.machines.begin_deallocate(machine)
+    rig.wait(MINUTE)
+    assert power(rig, machine) is PowerState.DEALLOCATED
+    rig.machines.begin_start(machine)
+    rig.wait(MINUTE)
+    rig.command()
+    answer = rig.machines.run_command(
+        machine, "echo out; echo err >&2; exit 3", timeout=timedelta(seconds=10)
+    )
+    assert answer.exit_code == 3

@@ -170,10 +170,42 @@ def test_without_a_warning_it_is_not_stopped_but_warned_first() -> None:
     assert decide_power(warned, RULES, at("19:45")).act is Act.STOP
 
 
-def test_a_warning_of_hours_ago_does_not_count() -> None:
-    warned = replace(DAY, history=(STARTED, WARNED))
-    assert decide_power(warned, RULES, at("20:00")).act is Act.STOP
-    assert decide_power(warned, RULES, at("20:01")).act is Act.WARN
+@pytest.mark.parametrize("announced", [None, at("19:00")])
+def test_a_stop_is_announced_anew_if_it_comes_later_than_announced(announced: datetime | None) -> None:
+    warned = replace(DAY, history=(STARTED, replace(WARNED, stop_at=announced)))
+    assert decide_power(warned, RULES, at("19:15")).act is Act.STOP
+    late = decide_power(warned, RULES, at("19:16"))
+    assert (late.act, late.stop_at) == (Act.WARN, at("19:31"))
+
+
+def test_a_stop_is_announced_anew_after_an_order_that_was_taken_back() -> None:
+    warned = replace(DAY, history=(STARTED, replace(WARNED, stop_at=at("19:00"))))
+    up = Override(True, at("18:45"), at("22:00"), at("18:45"))
+    back = Override(None, at("18:50"), at("22:00"), at("18:50"))
+    assert decide_power(replace(warned, orders=(up, back)), RULES, at("18:55")).act is Act.WARN
+    before = replace(up, created=at("18:30")), replace(back, created=at("18:35"))
+    assert decide_power(replace(warned, orders=before), RULES, at("18:55")).act is Act.NONE
+
+
+def test_a_machine_that_was_woken_and_then_used_all_day_is_warned_before_an_order_stops_it() -> None:
+    woken = attempt(Act.START, "wake@2026-03-02T01:00:00Z", at("2:00"), "done")
+    off = Override(False, at("10:00"), at("18:00"), at("10:00"), "anna")
+    day = replace(DAY, history=(woken,), orders=(off,))
+    assert decide_power(day, RULES, at("10:01")).act is Act.WARN
+    night = replace(DAY, history=(woken,))
+    assert decide_power(night, RULES, at("3:00")).act is Act.STOP
+
+
+def test_a_stop_that_was_refused_is_not_repeated_and_a_cancelled_one_never_happened() -> None:
+    id_ = WARNED.decision
+    warned = (STARTED, replace(WARNED, stop_at=at("19:00")))
+    refused = attempt(Act.STOP, id_, at("19:00"), "refused", "ScopeLocked: Deallocate (locks/keep)")
+    decision = decide_power(replace(DAY, history=(*warned, refused)), RULES, at("23:00"))
+    assert (decision.act, decision.alarm) == (Act.NONE, True)
+    assert "ScopeLocked" in decision.reasons[-1]
+    cancelled = attempt(Act.STOP, id_, at("19:00"), "cancelled")
+    decision = decide_power(replace(DAY, history=(*warned, cancelled)), RULES, at("19:05"))
+    assert (decision.act, decision.alarm) == (Act.STOP, False)
 
 
 def test_an_order_after_the_warning_keeps_it_up_and_is_warned_of_in_its_turn() -> None:
@@ -257,7 +289,10 @@ def run_night(situation: Situation, backup_minutes: int | None) -> list[tuple[st
         decision = decide_power(situation, RULES, now)
         if decision.act in (Act.START, Act.STOP, Act.WARN):
             done.append((f"{now.astimezone(BERLIN):%H:%M}", decision.act))
-            history = append_attempt(situation.history, attempt(decision.act, decision.id, now, "done"))
+            history = append_attempt(
+                situation.history,
+                replace(attempt(decision.act, decision.id, now, "done"), stop_at=decision.stop_at),
+            )
             state = {Act.START: PowerStatus.RUNNING, Act.STOP: PowerStatus.DEALLOCATED}.get(
                 decision.act, situation.state
             )
@@ -306,7 +341,12 @@ def test_a_backup_that_never_gets_done_keeps_it_up_for_six_hours_at_most() -> No
 def test_policy_before_stop_makes_the_backup_and_then_stops() -> None:
     situation = replace(DAY, history=(STARTED,), backup=BackupNeed(at("2:00", 3)), when_vm_off="before_stop")
     assert run_night(situation, 10) == [("18:40", Act.WARN), ("19:00", Act.STOP), ("07:00", Act.START)]
-    assert run_night(situation, 50) == [("18:40", Act.WARN), ("19:35", Act.STOP), ("07:00", Act.START)]
+    assert run_night(situation, 50) == [
+        ("18:40", Act.WARN),
+        ("19:35", Act.WARN),  # later than announced
+        ("19:50", Act.STOP),
+        ("07:00", Act.START),
+    ]
 
 
 def test_before_the_stop_it_waits_for_the_backup_but_not_for_ever() -> None:

@@ -7,14 +7,16 @@ from datetime import timedelta
 import pytest
 
 from local.fakes.faults import Fault, FaultPlan
-from shared.cloud.machines import PowerState
-from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
+from shared.cloud.machines import CommandResult, PowerState
+from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable, UsageError
 from shared.policy import parse_policy
 from shared.power import job as power
 from shared.power.attempts import Act
+from shared.power.guest import START_MARK, STOP_MARK
 from shared.power.model import PowerStatus
 from shared.power.records import PowerRecords
 from shared.power.usage_ledger import UsageLedger
+from tests.support.power_world import POLICY
 
 DAY = timedelta(days=1)
 
@@ -115,8 +117,169 @@ def test_a_guest_that_hangs_is_stopped_all_the_same(world, at) -> None:
     world.add(PowerState.RUNNING)
     world.clock.set(at("18:40"))
     outcomes = world.run(at("19:05"))
-    assert any("did not stop in time" in outcome.done for outcome in outcomes)
+    assert any("not stopped cleanly: no answer from the guest" in outcome.done for outcome in outcomes)
     assert world.power is PowerState.DEALLOCATED
+
+
+def during_the_graceful_stop(world, act) -> None:
+    """Something happens while the services are being stopped, four minutes long."""
+    answer = world.machines.on_command
+
+    def slow(machine: str, script: str):
+        if script.startswith(STOP_MARK):
+            world.clock.advance(timedelta(minutes=1))
+            act()
+            world.clock.advance(timedelta(minutes=3))
+        return answer(machine, script)
+
+    world.machines.on_command = slow
+
+
+@pytest.mark.parametrize("what", ["hold", "order", "tag"])
+def test_what_arrives_during_the_graceful_stop_cancels_it_and_the_services_run_again(
+    make_world, at, what: str
+) -> None:
+    text = POLICY.replace("WHEN", "skip")
+    world = make_world(
+        text.replace("- name: rocketchat", "- tag: groundcrew=chat") if what == "tag" else text
+    )
+    world.seal(at("2:00"))
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    world.run(at("18:55"))
+
+    def act() -> None:
+        if what == "hold":
+            world.job().inventory.holds.put("deploy/1", "deploy 1", timedelta(hours=2))
+        elif what == "order":
+            power.place_order(world.job(), "rocketchat", "up until 22:00", by="ana")
+        else:
+            world.machines.set_tags(world.id, {})
+
+    calm = world.machines.on_command
+    during_the_graceful_stop(world, act)
+    world.clock.advance(timedelta(minutes=5))
+    outcome = world.tick()
+    assert outcome.done.startswith("services were stopped; services were started again; stop cancelled: ")
+    assert world.scripts == ["stop", "start"]
+    assert (world.power, world.serves()) == (PowerState.RUNNING, True)
+    assert world.machines.calls["begin_deallocate"] == 0
+    world.machines.on_command = calm
+    while world.clock.now() < at("21:30"):
+        world.clock.advance(timedelta(minutes=5))
+        power.run_tick(world.job())
+    assert world.power is (PowerState.DEALLOCATED if what == "hold" else PowerState.RUNNING)
+    warnings = [title for title in world.notifications.titles if "stops at" in title]
+    assert len(warnings) == (2 if what == "hold" else 1)
+
+
+def test_a_tag_that_is_removed_between_two_listings_of_tags_keeps_the_machine_running(make_world, at) -> None:
+    text = POLICY.replace("WHEN", "skip").replace("- name: rocketchat", "- tag: Groundcrew=chat")
+    world = make_world(text)
+    world.seal(at("2:00"))
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:20"))
+    for _ in range(20):
+        if world.clock.now() == at("18:40"):
+            world.machines.set_tags(world.id, {})
+        power.run_tick(world.job())
+        world.clock.advance(timedelta(minutes=5))
+    assert (world.power, world.scripts) == (PowerState.RUNNING, [])
+
+
+def test_a_machine_that_cannot_be_looked_at_after_its_services_stopped_is_not_deallocated(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    world.run(at("18:55"))
+    world.clock.advance(timedelta(minutes=5))
+    # The third listing of this tick is the one after the graceful stop.
+    blind = FaultPlan(Fault(Unavailable("no"), operation="machines.states", step=2))
+    assert "no" in world.tick(blind).error
+    assert (world.power, world.scripts) == (PowerState.RUNNING, ["stop"])
+    world.run(at("19:10"))
+    assert world.power is PowerState.DEALLOCATED
+
+
+def test_a_refused_deallocation_starts_the_chat_again_and_is_told_once_with_the_lock(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    locked = Refused(
+        "Deallocate virtual machine rocketchat", value="ScopeLocked", hint="locked: …/locks/keep-running"
+    )
+    plan = FaultPlan(Fault(locked, operation="machines.begin_deallocate", times=99))
+    while world.clock.now() <= at("23:00"):
+        world.tick(plan)
+        world.clock.advance(timedelta(minutes=5))
+    assert plan.steps.count("machines.begin_deallocate") == 1
+    assert world.scripts == ["stop", "start"]
+    assert world.serves()
+    told = [n for n in world.notifications.told if "needs attention" in n.title]
+    assert [notice.title for notice in told] == ["rocketchat needs attention: stop failed"]
+    assert "ScopeLocked" in told[0].text
+    assert "locks/keep-running" in told[0].text
+
+
+def test_a_stop_that_is_throttled_again_and_again_gives_the_chat_back_between_the_attempts(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    throttled = Unavailable("Deallocate: throttled", value="TooManyRequests")
+    plan = FaultPlan(Fault(throttled, operation="machines.begin_deallocate", times=2))
+    scripts = {}
+    while world.clock.now() <= at("20:30"):
+        world.tick(plan)
+        scripts[world.clock.now()] = list(world.scripts)
+        world.clock.advance(timedelta(minutes=5))
+    assert scripts[at("19:00")] == ["stop"]  # the next attempt is near
+    assert scripts[at("19:05")] == ["stop", "stop", "start"]
+    assert world.power is PowerState.DEALLOCATED
+    assert len([title for title in world.notifications.titles if "stops at" in title]) == 2
+
+
+def test_after_the_next_start_the_replicas_are_put_back_before_the_health_is_looked_at(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    world.run(at("19:10"))
+    assert world.record.node == {"kernel": "6.8.0"}
+    world.clock.set(at("7:00", 3))
+    answer, failures = world.machines.on_command, ["MicroK8s is not ready"]
+
+    def not_ready_once(machine: str, script: str):
+        if script.startswith(START_MARK) and failures:
+            return CommandResult(f"groundcrew:problem={failures.pop()}\n", "", 1)
+        return answer(machine, script)
+
+    world.machines.on_command = not_ready_once
+    outcomes = world.run(at("7:15", 3))
+    assert "services are not started yet: MicroK8s is not ready" in outcomes[1].done
+    assert world.scripts == ["stop", "start"]
+    assert world.record.scaled is None
+    assert world.serves()
+
+
+def test_a_machine_that_is_not_stopped_cleanly_is_deallocated_and_told(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    left = "groundcrew:problem=pods still running: rocketchat-0\n"
+    left += "groundcrew:stop_exit=0\ngroundcrew:containers=3\n"
+    world.machines.on_command = lambda _id, _script: CommandResult(left, "", 0)
+    world.run(at("19:10"))
+    assert world.power is PowerState.DEALLOCATED
+    (notice,) = (n for n in world.notifications.told if "cleanly" in n.title)
+    assert notice.text == "pods still running: rocketchat-0; containers left: 3."
+
+
+def test_a_graceful_stop_longer_than_settle_is_not_taken_for_a_stop_without_effect(make_world, at) -> None:
+    world = make_world(POLICY.replace("WHEN", "skip") + "  graceful_stop: 40m\n")
+    world.seal(at("2:00"))
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    world.run(at("18:55"))
+    during_the_graceful_stop(world, lambda: world.clock.advance(timedelta(minutes=30)))
+    world.machines.lag = timedelta(minutes=6)
+    world.clock.advance(timedelta(minutes=5))
+    outcomes = world.run(at("20:30"))
+    assert not any(outcome.decision.alarm for outcome in outcomes)
+    assert (world.scripts, world.machines.calls["begin_deallocate"]) == (["stop"], 1)
 
 
 def test_no_capacity_is_told_with_alternatives_and_retried_with_back_off_until_it_starts(world, at) -> None:

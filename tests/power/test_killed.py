@@ -29,7 +29,7 @@ def through_the_day(make_world, at, plan: FaultPlan, survive: type[BaseException
     world.add()
     struck = False
     moment = at("7:00")
-    while moment <= at("19:40"):
+    while moment <= at("20:00"):
         world.clock.set(max(moment, world.clock.now()))
         if struck:
             world.tick()

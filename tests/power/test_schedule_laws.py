@@ -256,7 +256,9 @@ class Machine:
         if decision.act in (Act.NONE, Act.WAIT):
             return
         self.acts.append((minute, decision.act, decision.id))
-        self.history = append_attempt(self.history, Attempt(decision.act, decision.id, now))
+        self.history = append_attempt(
+            self.history, Attempt(decision.act, decision.id, now, stop_at=decision.stop_at)
+        )
         self.up = {Act.START: True, Act.STOP: False}.get(decision.act, self.up)
 
     def situation(
@@ -340,7 +342,8 @@ class Oracle:
         self.base, self.warning, self.min_up = base, warning, min_up
         self.orders: list[tuple[int, int, bool | None, int]] = []  # begin, end, up, serial
         self.holds: list[tuple[int, int]] = []
-        self.up, self.started, self.warned = False, -(10**6), dict[int, int]()
+        self.up, self.started = False, -(10**6)
+        self.warned: dict[int, tuple[int, int]] = {}  # when people were warned of a stop, and for when
 
     def ruler(self, minute: int) -> tuple[int, bool]:
         """Serial of the order in force given last (-1: the calendar), and what it wants."""
@@ -369,11 +372,11 @@ class Oracle:
         if change is None:
             return None
         stop = max(change, self.started + self.min_up)
-        if minute < stop - lead or self.fresh(change, stop, minute):
+        if minute < stop - lead or (self.fresh(change, minute) and self.warned[change][1] >= stop):
             return None
         if any(begin <= minute and stop < end for begin, end in self.holds):
             return None
-        self.warned[change] = minute
+        self.warned[change] = minute, max(stop, minute + self.warning)
         return Act.WARN
 
     def wind_down(self, minute: int) -> Act | None:
@@ -383,17 +386,21 @@ class Oracle:
         stop = max(since, self.started + self.min_up)
         if minute < stop - self.warning - 5:
             return None
-        if not self.fresh(since, stop, minute):
-            self.warned[since] = minute
+        if not self.fresh(since, minute):
+            self.warned[since] = minute, max(stop, minute + self.warning)
             return Act.WARN
-        if minute < max(stop, self.warned[since] + self.warning):
+        if minute < max(stop, self.warned[since][1]):
             return None
         self.up = False
         return Act.STOP
 
-    def fresh(self, since: int, stop: int, minute: int) -> bool:
-        warned = self.warned.get(since)
-        return warned is not None and minute <= max(stop, warned + self.warning) + 60
+    def fresh(self, since: int, minute: int) -> bool:
+        """Whether people know of this stop: warned since the last order, and not for much earlier."""
+        if since not in self.warned:
+            return False
+        warned, announced = self.warned[since]
+        ordered = any(serial > warned for _, _, _, serial in self.orders)
+        return not ordered and minute <= announced + 15
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -435,13 +442,13 @@ def test_a_year_with_orders_holds_lost_and_doubled_ticks_goes_as_brute_force_say
 
 
 def check_warned_in_time(acts: list[tuple[int, Act, str]], warning: int) -> None:
-    """Each stop was announced under its own id, at least the warning time before."""
+    """Each stop was announced under its own id, at least the warning time before, and not hours before."""
     announced: dict[str, int] = {}
     for minute, act, id_ in acts:
         if act is Act.WARN:
             announced[id_] = minute
         if act is Act.STOP:
-            assert minute - announced[id_] >= warning
+            assert warning <= minute - announced[id_] <= 3 * warning
 
 
 # Texts of orders

@@ -21,11 +21,13 @@ from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
 from shared.power.deps import PowerDeps
+from shared.power.guest import STOP_MARK
 from shared.power.inventory import Inventory
 from shared.power.reconcile import TickResult
 from shared.power.records import PowerRecord
 from tests.support.signed_sets import catalogue_of, put_sealed
 
+CLEAN_STOP = "groundcrew:stop_exit=0\ngroundcrew:containers=0\ngroundcrew:kernel=6.8.0\n"
 BERLIN = ZoneInfo("Europe/Berlin")
 TICK = timedelta(minutes=5)
 POLICY = """
@@ -77,9 +79,10 @@ class World:
         return self.power is PowerState.RUNNING and (self.services or self.since > self.stopped_at)
 
     def _guest(self, _machine: str, script: str) -> CommandResult:
-        self.scripts.append("stop" if script.endswith("stop") else "start")
-        self.services, self.stopped_at = script.endswith("start"), self.clock.now()
-        return CommandResult("", "", 0)
+        stops = script.startswith(STOP_MARK)
+        self.scripts.append("stop" if stops else "start")
+        self.services, self.stopped_at = not stops, self.clock.now()
+        return CommandResult(CLEAN_STOP if stops else "", "", 0)
 
     def begin_backup(self) -> str:
         self.asked_for_backup += 1

@@ -128,6 +128,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         delays = {f"virtualMachines/{verb}": timedelta(seconds=0.3) for verb in ("start", "deallocate")}
         azure = stack.enter_context(AzureServer(delays=delays))
         azure.guest.commands["microk8s"] = "echo Stopped."
+        azure.guest.commands["pgrep"] = ":"
         vm = azure.add_vm("rocketchat")
         chat = stack.enter_context(ChatServer())
         served = stack.enter_context(Served(rocketchat_app(vm)))
