@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.kernel.errors import GroundcrewError
+from shared.kubernetes.access import AccessRight, ServedResource
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.workloads import (
     Claim,
@@ -34,6 +35,8 @@ class MemoryCluster:
         self.memory_used: dict[str, float] = {}
         self.disk_free: dict[str, float] = {}
         self.failures: list[GroundcrewError] = []
+        self.unknown_kinds: set[str] = set()
+        self.denied: set[tuple[str, str, str]] = set()  # group, resource, verb
 
     def add(self, *items: Mapping[str, Any]) -> None:
         """Put objects in place, or others of the same kind and name instead."""
@@ -84,6 +87,19 @@ class MemoryCluster:
         found = [parse_node(one, self.memory_used, free) for one in self._of("Node")]
         return sorted(found, key=lambda one: one.name)
 
+    def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
+        """See `Cluster.resource_of`; every kind is served that is not among `unknown_kinds`."""
+        self._begin()
+        if kind in self.unknown_kinds:
+            return None
+        group = api_version.rpartition("/")[0]
+        return ServedResource(group, _plural(kind), kind not in CLUSTER_WIDE)
+
+    def may(self, right: AccessRight) -> bool:
+        """See `Cluster.may`; everything is allowed that is not among `denied`."""
+        self._begin()
+        return (right.group, right.resource, right.verb) not in self.denied
+
     def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
         """See `Cluster.live`."""
         self._begin()
@@ -102,6 +118,14 @@ class MemoryCluster:
     def _begin(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
+
+
+def _plural(kind: str) -> str:
+    """As the API's own kinds are named: https://kubernetes.io/docs/reference/using-api/api-concepts/"""
+    name = kind.lower()
+    if name.endswith(("s", "x", "ch")):
+        return f"{name}es"
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
 def _identity(item: Manifest, namespace: str) -> tuple[str, str, str, str]:

@@ -52,6 +52,7 @@ class MemoryReleases:
     def __init__(self, release: str = "rocketchat", clock: Clock | None = None) -> None:
         self._release, self._clock = release, clock or ManualClock()
         self._kept: list[_Kept] = []
+        self.version = "4.3.1"
         self.live: tuple[Manifest, ...] = ()
         self.applied = 0
         self.failures: list[GroundcrewError] = []
@@ -59,7 +60,7 @@ class MemoryReleases:
 
     def tool_version(self) -> str:
         """See `Releases.tool_version`."""
-        return "4.3.1"
+        return self.version
 
     def lint(self, package: ChartPackage) -> list[Finding]:
         """See `Releases.lint`."""

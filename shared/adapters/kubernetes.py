@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
+from shared.kubernetes.access import AccessRight, ServedResource
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.node_disk import QUERY, parse_free_disk
 from shared.kubernetes.workloads import (
@@ -40,6 +41,7 @@ _MOST_ANSWER_BYTES = 64 << 20
 _PAGE, _MOST_PAGES = 250, 40
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RELEASE_TYPE = "helm.sh/release.v1"
 _LOG = logging.getLogger(__name__)
 Json = Mapping[str, Any]
@@ -125,6 +127,28 @@ class KubernetesCluster:
             _LOG.info("kubernetes.disk_not_measured", extra={"reason": "Prometheus has no sample of a node"})
         return found
 
+    def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
+        """See `Cluster.resource_of`."""
+        served = self._kind(api_version, kind)
+        return ServedResource(api_version.rpartition("/")[0], *served) if served else None
+
+    def may(self, right: AccessRight) -> bool:
+        """See `Cluster.may`.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
+        """
+        attributes = {"group": right.group, "resource": right.resource, "verb": right.verb}
+        if right.namespace:
+            attributes["namespace"] = right.namespace
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._call("POST", _REVIEWS, body=review)
+        status = answer.get("status")
+        return isinstance(status, dict) and status.get("allowed") is True
+
     def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
         """See `Cluster.live`."""
         return [self._live(manifest) for manifest in manifests]
@@ -179,15 +203,21 @@ class KubernetesCluster:
         raise Refused("the cluster lists more than is read", value=path, hint="Tidy the namespace up")
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        return self._call("GET", path, query)
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Json | None = None
+    ) -> Json:
         import urllib3
         from kubernetes.client import ApiException
 
         try:
             answer, _status, _headers = self._api.call_api(
                 path,
-                "GET",
+                method,
                 query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json"},
+                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                body=body,
                 auth_settings=["BearerToken"],
                 response_type=None,
                 _preload_content=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from shared.kubernetes.access import AccessRight, ServedResource
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.workloads import Claim, ClusterEvent, Node, Pod, Workload
 
@@ -42,6 +43,14 @@ class Cluster(Protocol):
 
         Prometheus is asked for that, since Kubernetes does not tell; what it does not answer is not measured.
         """
+        ...
+
+    def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
+        """How the API serves a kind; None if it does not."""
+        ...
+
+    def may(self, right: AccessRight) -> bool:
+        """Whether the API would let us: a SelfSubjectAccessReview."""
         ...
 
     def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:

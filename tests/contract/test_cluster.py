@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from local.stack import ROOT
 from shared.adapters.kubernetes import connect, failure
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
+from shared.kubernetes.access import AccessRight, ServedResource
 from shared.kubernetes.ports import Cluster
 from shared.kubernetes.workloads import Node
 
 NAMESPACE = "rocketchat"
 MEASURED_BY = "{}/{}:9090".format(*PROMETHEUS)
+NETWORKING = "networking.k8s.io"
 PAUSE = "registry.k8s.io/pause:3.9"
 
 
@@ -535,3 +537,47 @@ def test_only_a_namespace_is_taken_for_one(real, namespace):
 )
 def test_each_answer_has_its_kind_of_failure(status, kind):
     assert type(failure(status, "", "/api/v1/pods")) is kind
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "served"),
+    [
+        ("v1", "ConfigMap", ServedResource("", "configmaps", True)),
+        ("policy/v1", "PodDisruptionBudget", ServedResource("policy", "poddisruptionbudgets", True)),
+        ("networking.k8s.io/v1", "Ingress", ServedResource(NETWORKING, "ingresses", True)),
+        (
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            ServedResource("networking.k8s.io", "networkpolicies", True),
+        ),
+        ("v1", "Node", ServedResource("", "nodes", False)),
+    ],
+)
+def test_a_kind_is_served_under_its_plural(stage, api_version, kind, served) -> None:
+    assert stage.cluster.resource_of(api_version, kind) == served
+
+
+def test_a_kind_that_is_not_served_is_none(stage) -> None:
+    if isinstance(stage.cluster, MemoryCluster):
+        stage.cluster.unknown_kinds = {"Widget"}
+    assert stage.cluster.resource_of("example.org/v1", "Widget") is None
+
+
+def test_what_one_may_do_is_asked_of_the_api(tmp_path) -> None:
+    with KubernetesServer() as server:
+        rule = {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["get"]}
+        subject = {"kind": "ServiceAccount", "name": "somebody", "namespace": NAMESPACE}
+        rbac = "rbac.authorization.k8s.io"
+        role = {"apiGroup": rbac, "kind": "Role", "name": "reader"}
+        server.add(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+            made("Role", "reader", api=f"{rbac}/v1", rules=[rule]),
+            made("RoleBinding", "reader", api=f"{rbac}/v1", roleRef=role, subjects=[subject]),
+        )
+        token = server.token_for("somebody", NAMESPACE)
+        cluster = connect(Secret(server.kubeconfig(tmp_path / "kc", token=token).read_text()), NAMESPACE)
+        allowed = AccessRight("policy", "poddisruptionbudgets", "get", NAMESPACE)
+        assert cluster.may(allowed)
+        for change in ({"verb": "list"}, {"group": ""}, {"resource": "pods"}, {"namespace": "default"}):
+            assert not cluster.may(replace(allowed, **change)), change
+        assert not cluster.may(replace(allowed, namespace="")), "in one namespace is not in all"

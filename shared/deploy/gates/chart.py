@@ -12,6 +12,7 @@ from shared.deploy.diff.manifests import ManifestDiff, diff_manifests
 from shared.deploy.gates.base import GateRunner, last_deployed_revision
 from shared.deploy.gates.decide import findings_gate
 from shared.deploy.gates.results import ChartGates, CurrentRelease
+from shared.deploy.gates.rights import check_rights
 from shared.deploy.gates.secret_refs import find_missing_secrets
 from shared.deploy.model import Finding, Gate
 from shared.deploy.ports.releases import Rendering
@@ -20,6 +21,7 @@ from shared.kubernetes.manifest import Manifest
 
 # https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 MAX_SECRET_BYTES = 1 << 20
+HELM_MAJOR = "4"
 
 
 def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
@@ -32,6 +34,7 @@ def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
     release = runner.evaluate("release", lambda: (None, read_release(deps)))
     if chart is None or release is None:
         return ChartGates(runner.gates, chart, release)
+    runner.run("helm", lambda: _check_helm(deps))
     runner.check_findings("helm lint", lambda: deps.releases.lint(chart.package))
     rendering = runner.evaluate("template", lambda: _render(deps, chart, release))
     if rendering is None:
@@ -47,6 +50,13 @@ def read_release(deps: DeployDeps) -> CurrentRelease:
     manifests = deps.releases.manifests(deployed.number) if deployed else ()
     newest = history[-1] if history else None
     return CurrentRelease(newest, deployed, manifests, deps.cluster.version())
+
+
+def _check_helm(deps: DeployDeps) -> Gate:
+    """Helm 3 knows other options, and a later major may know them no longer: nothing would be applied."""
+    version = deps.releases.tool_version()
+    hint = f"Let GROUNDCREW_HELM name a Helm {HELM_MAJOR}"
+    return Gate("helm", version.partition(".")[0] == HELM_MAJOR, f"Helm is {version}", hint)
 
 
 def _read_chart(deps: DeployDeps, sha: str) -> tuple[Gate, LoadedChart]:
@@ -80,6 +90,10 @@ def _evaluate_manifests(
     runner.run("schema", lambda: _check_schemas(deps, manifests, release.kubernetes))
     runner.check_findings("secrets in manifests", lambda: _find_secrets(chart, manifests))
     runner.check_findings("secrets there", lambda: find_missing_secrets(deps.cluster, manifests))
+    namespace = deps.policy.namespace
+    runner.run(
+        "rights", lambda: check_rights(deps.cluster, release.manifests, manifests, namespace=namespace)
+    )
 
     def diff() -> tuple[None, ManifestDiff]:
         namespace, secrets = deps.policy.namespace, chart.package.secrets
