@@ -5,6 +5,7 @@ import azure.functions as func
 from functions.backup import bp as backup
 from functions.cost import bp as cost
 from functions.deploy import bp as deploy
+from functions.doctor import bp as doctor
 from functions.health import bp as health
 from functions.power import bp as power
 from functions.snapshots import bp as snapshots
@@ -13,5 +14,5 @@ from shared.kernel.logs import configure_logging
 
 configure_logging()
 app = func.FunctionApp()
-for blueprint in (backup, cost, deploy, health, power, snapshots, status):
+for blueprint in (backup, cost, deploy, doctor, health, power, snapshots, status):
     app.register_functions(blueprint)

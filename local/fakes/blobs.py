@@ -83,6 +83,10 @@ class MemoryBlobs:
         """Begin a blob of unknown size, to be created only if absent at commit."""
         return _MemoryUpload(self, check_blob_name(name))
 
+    def probe_write(self, name: str) -> None:
+        """See `Blobs.probe_write`."""
+        check_blob_name(name)
+
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), as they were when it began."""
         with self._lock:

@@ -73,6 +73,13 @@ class Blobs(Protocol):
         """Begin a blob of unknown size, to be created only if absent at commit."""
         ...
 
+    def probe_write(self, name: str) -> None:
+        """Try whether blobs may be written, without making one: no listing shows it, no read finds it.
+
+        Raises what a write would raise: `Refused`, `Unavailable`.
+        """
+        ...
+
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), page by page."""
         ...

@@ -36,3 +36,22 @@ def notifier() -> Notifier:
 
     urls = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
     return connect(urls, policy().notify, NotificationDedup(state(), clock()))
+
+
+def route_notifiers() -> dict[str, Notifier]:
+    """By name each route of policy and settings by itself, without the fallback. Raises UsageError.
+
+    What they are sent must be `Severity.INFO`.
+    """
+    from shared.adapters.apprise import connect, parse_urls
+    from shared.notifications.dedup import NotificationDedup
+    from shared.policy.notify import NotifyPolicy, Routes
+
+    urls = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
+    rules, dedup = policy().notify, NotificationDedup(state(), clock())
+    named = (*rules.routes.critical, *rules.routes.warning, *rules.routes.info, rules.fallback, *urls)
+    return {
+        name: connect({name: urls.get(name, [])}, NotifyPolicy(routes=Routes(info=(name,))), dedup)
+        for name in dict.fromkeys(named)
+        if name
+    }

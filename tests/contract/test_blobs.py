@@ -66,6 +66,17 @@ def test_a_blob_in_a_listing_is_told_as_its_writer_was_told(blobs: Blobs) -> Non
     assert list(blobs.list()) == told
 
 
+def test_trying_to_write_leaves_nothing_and_is_in_nobodys_way(blobs: Blobs) -> None:
+    blobs.probe_write("probe")
+    blobs.probe_write("probe")
+    assert names(blobs) == []
+    with pytest.raises(NotFound):
+        blobs.read("probe")
+    blobs.create("probe", b"x")
+    blobs.probe_write("probe")
+    assert blobs.read("probe")[0] == b"x"
+
+
 def test_the_last_modification_is_in_utc(blobs: Blobs) -> None:
     if isinstance(blobs, MemoryBlobs):
         assert blobs.create("a", b"").last_modified == datetime(2026, 1, 5, 3, 0, tzinfo=UTC)

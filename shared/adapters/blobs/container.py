@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -92,6 +93,12 @@ class AzureBlobs:
             block_bytes=self._tuning.block_bytes,
             in_flight=self._tuning.blocks_in_flight,
         )
+
+    def probe_write(self, name: str) -> None:
+        """See `Blobs.probe_write`: a block that is never committed, which Azure forgets within a week."""
+        with translate_sdk_errors(self._blob_label(name)):
+            # As long as an upload's ids: all of a blob must be.
+            self._blob(name).stage_block(f"{secrets.token_hex(8)}-00000", b"probe", length=5)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Committed blobs in the order of their names (UTF-8 bytes), page by page."""

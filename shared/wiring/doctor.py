@@ -1,0 +1,146 @@
+"""The wiring of `groundcrew doctor` and `/api/doctor`: the checks of health by job, and deeper ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from shared.health.doctor import EVERY_JOB, JobCheck
+from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
+from shared.settings import definitions
+from shared.settings.environment import environment, parse_setting
+from shared.wiring import backups, policy
+from shared.wiring.backup import backup
+from shared.wiring.health import health_checks
+from shared.wiring.jobs import settings_checks
+
+_SET = "az functionapp config appsettings set --name APP --resource-group GROUP --settings {}='…'"
+_ROLE = "az role assignment create --assignee PRINCIPAL_ID --role '{}' --scope {}"
+_BLOBS = _ROLE.format("Storage Blob Data Contributor", "STORAGE_ACCOUNT_ID")
+_QUEUES = _ROLE.format("Storage Queue Data Contributor", "STORAGE_ACCOUNT_ID")
+_MACHINES = _ROLE.format("Virtual Machine Contributor", "VM_ID")
+_RBAC = "kubectl apply -f infra/chart/rbac.yaml"
+
+# What health looks at, as jobs need it: whose, whether needed, and the command that mends it.
+_HEALTH = {
+    "policy": (EVERY_JOB, True, "groundcrew policy check"),
+    "storage": (EVERY_JOB, True, _BLOBS),
+    "queues": (EVERY_JOB, True, _QUEUES),
+    "backups": ("backup", False, "groundcrew backups create --wait"),
+    "mongodb": ("backup", True, _SET.format(definitions.MONGODB.name)),
+    "notifications": ("notifications", True, _SET.format(definitions.NOTIFY.name)),
+    "machines": ("power", True, _MACHINES),
+    "helm": ("deploys", True, "make helm"),
+    "cluster": ("deploys", True, _SET.format(definitions.KUBECONFIG.name)),
+    "github": ("deploys", True, _SET.format(definitions.GITHUB_TOKEN.name)),
+    "webhook": ("deploys", False, "gh api repos/OWNER/NAME/hooks"),
+}
+
+
+def doctor_checks() -> list[JobCheck]:
+    """All checks of the jobs that policy and settings ask for; that the policy cannot be read is one too."""
+    try:
+        return [*_from_health(), *_deeper()]
+    except GroundcrewError as error:
+        return [JobCheck(EVERY_JOB, "policy", _raise(error), "groundcrew policy check")]
+
+
+def _raise(error: GroundcrewError) -> Callable[[], str]:
+    def look() -> str:
+        raise error
+
+    return look
+
+
+def _from_health() -> Iterator[JobCheck]:
+    for name, look in health_checks().items():
+        if name.startswith("settings."):
+            yield JobCheck(name.partition(".")[2], "settings", look, "groundcrew init --no-input")
+        else:
+            # A check that is new in health is every job's until it is known here.
+            job, needed, command = _HEALTH.get(name, (EVERY_JOB, True, ""))
+            yield JobCheck(job, name, look, command, needed)
+
+
+def _deeper() -> Iterator[JobCheck]:
+    rules, jobs = policy(), settings_checks()
+    yield JobCheck("backup", "rights to write backups", _check_backups_writable, _BLOBS)
+    role = "db.grantRolesToUser('groundcrew', ['backup'])"
+    yield JobCheck("backup", "rights to read MongoDB", _check_mongodb_readable, role)
+    yield JobCheck("notifications", "routes", _check_routes, "groundcrew notify test")
+    yield JobCheck("pages", "sign-in", _check_sign_in, _SET.format(definitions.WAKE_SIGN_IN.name), False)
+    if "snapshots" in jobs and rules.snapshots.disks:
+        tag = f"az disk update --ids DISK_ID --set tags.{rules.snapshots.disks}"
+        yield JobCheck("snapshots", "disks", _check_disks, tag)
+    if rules.deploy.repository:
+        yield JobCheck("deploys", "rights in the cluster", _check_cluster_readable, _RBAC)
+        for name in rules.deploy.environments:
+            command = f"gh api --method PUT repos/{rules.deploy.repository}/environments/{name}"
+            yield JobCheck("deploys", f"environment {name}", _environment_check(name), command)
+
+
+def _check_backups_writable() -> str:
+    backups().probe_write("doctor/probe")
+    return "a block was taken; nothing was stored"
+
+
+def _check_mongodb_readable() -> str:
+    deps = backup()
+    if reason := deps.offline_reason():
+        return f"not asked: {reason}"
+    source = deps.connect()
+    count = len(source.list_namespaces())
+    oldest, newest = source.read_oplog_window()
+    hours = (newest.seconds - oldest.seconds) / 3600
+    return f"{count} namespaces; the oplog reaches back {hours:.1f} h"
+
+
+def _check_routes() -> str:
+    from shared.adapters.apprise import parse_urls
+
+    routes = policy().notify.routes
+    known = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
+    wanted = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, policy().notify.fallback))
+    missing = [name for name in wanted if name and name not in known]
+    if missing:
+        hint = f"Add name=url to {definitions.NOTIFY.name}, or take the route out of policy.yaml."
+        raise Unavailable("routes of policy have no address", value=", ".join(missing), hint=hint)
+    return f"addresses for {', '.join(known)}; whether they work: groundcrew notify test"
+
+
+def _check_sign_in() -> str:
+    given = environment().wake_sign_in()
+    if not given:
+        hint = "Switch App Service authentication on, or set the variable to app-service."
+        raise Refused("the pages are closed: nobody vouches for people", hint=hint)
+    return f"people sign in by {given}"
+
+
+def _check_disks() -> str:
+    from shared.snapshots import job
+    from shared.wiring.snapshots import snapshot_deps
+
+    plan = job.preview_cycle(snapshot_deps())
+    due, settled = len(plan.create), len(plan.skipped)
+    if not due + settled:
+        raise NotFound("no disk has the tag of policy's snapshots.disks", value=policy().snapshots.disks)
+    return f"{due + settled} disks, {due} of them due; {len(plan.decisions)} snapshots"
+
+
+def _check_cluster_readable() -> str:
+    from shared.wiring.deploy import connect_releases
+    from shared.wiring.kubernetes import cluster
+
+    found = cluster()
+    workloads, _ = found.workloads(), found.secret_keys()
+    return f"{len(workloads)} workloads, {len(connect_releases().history())} revisions of the release"
+
+
+def _environment_check(name: str) -> Callable[[], str]:
+    def look() -> str:
+        from shared.wiring.deploy import connect_forge
+
+        if connect_forge().environment(name) is None:
+            raise NotFound("GitHub has no such environment", value=name)
+        return "exists"
+
+    return look
