@@ -41,7 +41,7 @@ Part = tuple[str, Iterator[bytes]]
 class Rocketchat:
     """A database of about `megabytes` (10^6 bytes of BSON), to be iterated once: collections, raw documents.
 
-    `largest` adds a document near the limit of 16 MB on top. Each part must be used up before the next is
+    `largest` adds a document of 16 MiB, the limit, on top. Each part must be used up before the next is
     asked for: rooms carry what the messages before them added up to. No clock is read: equal arguments give
     equal bytes.
     """

@@ -16,8 +16,8 @@ from local.rocketchat.text import Speaker
 from local.rocketchat.vocabulary import ODD_TEXTS
 from local.rocketchat.world import DAY, SECOND, TTL_MARGIN, Document, World
 
-LARGEST_BYTES = 16_770_000
-"""Just below the 16,777,216 a document may have, so that its entry in the oplog stays below that too."""
+LARGEST_BYTES = 16_777_216
+"""What a document may have at most; its entry in the oplog is longer."""
 
 _ID = ObjectId(b"\x00\xff" * 6)
 

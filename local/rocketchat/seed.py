@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=1, help="equal seeds make equal databases (default: 1)")
     parser.add_argument("--database", default="rocketchat")
-    parser.add_argument("--largest", action=argparse.BooleanOptionalAction, help="a document near 16 MB")
+    parser.add_argument("--largest", action=argparse.BooleanOptionalAction, help="a document of 16 MiB")
     given = parser.parse_args(argv)
     try:
         report = seed(

@@ -33,6 +33,7 @@ from shared.restore.model import AUTH_NAMESPACES, NamespaceVerdict, RestoreResul
 from shared.restore.parallel import run_parallel
 
 _WHOLE_COLLECTION = IdRange()
+_READ_ATTEMPTS = 3
 
 
 class RestoreRun:
@@ -156,12 +157,8 @@ class RestoreRun:
     def _compare_documents(
         self, entry: NamespaceEntry, namespace: Namespace, reinserted: set[bytes]
     ) -> list[str]:
-        name, tail, order = entry.name, self._loader.capped.get(entry.name), list[Fingerprint]()
-        stored, refused = Tally(), Tally()
-        for batch in self._target.read_batches(namespace, _WHOLE_COLLECTION):
-            stored += tally_documents(batch)
-            order += fingerprints(batch) if tail else ()
-            self._reporter.advance(len(batch))
+        name, tail, refused = entry.name, self._loader.capped.get(entry.name), Tally()
+        stored, order = self._read_back(namespace, ordered=tail is not None)
         differences = list(self._loader.refusals.get(name, ()))
         if duplicates := self._loader.duplicates.get(name):
             refused = duplicates.tally
@@ -178,6 +175,23 @@ class RestoreRun:
                 " the replay decides which version stays"
             )
         return differences
+
+    def _read_back(self, namespace: Namespace, *, ordered: bool) -> tuple[Tally, list[Fingerprint]]:
+        """What the target holds, in order if that matters; from the start again after a lost connection."""
+        for attempt in range(_READ_ATTEMPTS):
+            stored, order = Tally(), list[Fingerprint]()
+            try:
+                for batch in self._target.read_batches(namespace, _WHOLE_COLLECTION):
+                    stored += tally_documents(batch)
+                    order += fingerprints(batch) if ordered else ()
+                    self._reporter.advance(len(batch))
+            except Unavailable:
+                if attempt == _READ_ATTEMPTS - 1:
+                    raise
+                self._reporter.advance(-stored.data_bytes)
+            else:
+                break
+        return stored, order
 
     def _replay_oplog(self) -> None:
         self._reporter.phase("Replaying the oplog", self._manifest.oplog.data_bytes)

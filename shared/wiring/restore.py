@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,7 @@ def build_restore_deps(
     identities = [identity for path in identity_files for identity in read_identities(path)]
     return RestoreDeps(
         catalogue=open_catalogue(storage, signers),
-        target=connect_target(to_uri),
+        target=connect_target(to_uri, pause=partial(_wait_for_mongodb, reporter)),
         identities=identities,
         reporter=reporter,
         clock=clock(),
@@ -46,6 +48,11 @@ def build_restore_deps(
         journals=JournalFiles(_state_folder() / "restores"),
         jobs=jobs,
     )
+
+
+def _wait_for_mongodb(reporter: Reporter, seconds: float) -> None:
+    reporter.note(f"lost the connection to MongoDB: trying again in {seconds:g} s")
+    time.sleep(seconds)
 
 
 def open_catalogue(storage: str, signers: Sequence[str]) -> SetCatalogue:

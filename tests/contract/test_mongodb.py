@@ -667,6 +667,22 @@ def test_a_server_that_dies_midway_is_unavailable_for_readers_and_writers(tmp_pa
         target.close()
 
 
+def test_a_collection_is_dropped_by_the_uuid_that_its_creation_returned(
+    target: MongoTarget, client: Client, db: str
+) -> None:
+    uuid = target.create_collection(Namespace(db, "c"))
+    assert uuid == listed(target, db)["c"].uuid
+    view = {"viewOn": "c", "pipeline": []}
+    assert target.create_collection(Namespace(db, "v", "view", options=view)) == ""
+    client[db].c.insert_one({"_id": 1})
+    with pytest.raises(Inconsistent):
+        target.drop_collection(Namespace(db, "c", uuid="0" * 32))
+    assert client[db].c.count_documents({}) == 1
+    target.drop_collection(Namespace(db, "c", uuid=uuid))
+    target.drop_collection(Namespace(db, "v", "view"))
+    assert listed(target, db) == {}
+
+
 # --- the oplog ---
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from local.fakes.reporter import ListReporter
 from shared.adapters.journal_files import JournalFiles
 from shared.backup.job import run_nightly
 from shared.kernel.errors import Refused, Unavailable, UsageError
-from shared.mongodb.model import InsertResult, Namespace, ReplayResult
+from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
 from shared.restore.journal import Journal, JournalStore, journal_key
 from tests.support.backup_world import World
@@ -236,3 +237,31 @@ def test_journals_are_replaced_and_removed(store: JournalStore) -> None:
     assert (store.read("k"), store.read("other")) == (b"two", b"three")
     store.remove("k")
     assert (store.read("k"), store.read("other")) == (None, b"three")
+
+
+class Interrupted(MemoryDatabase):
+    """A target whose connection is lost so many times while it is read back."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__("target:27017")
+        self.times = times
+
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+        for batch in super().read_batches(namespace, within):
+            yield batch
+            if self.times and namespace.name == "rocketchat.c1":
+                self.times -= 1
+                raise Unavailable("reading failed", value="connection closed")
+
+
+@pytest.mark.parametrize(("times", "proven"), [(1, True), (2, True), (3, False)])
+def test_a_connection_that_is_lost_while_reading_back_is_tried_again(
+    sealed: World, journals: MemoryJournals, times: int, proven: bool
+) -> None:
+    reporter = ListReporter()
+    if proven:
+        assert restore(sealed, Interrupted(times), journals, reporter).proven
+        assert reporter.done == [total for _, total in reporter.phases]
+    else:
+        with pytest.raises(Unavailable, match="reading failed"):
+            restore(sealed, Interrupted(times), journals, reporter)

@@ -65,6 +65,8 @@ class MongoTarget(Reader):
             exists = exists or not self._retry.run(create)
         if exists:
             raise AlreadyExists(f"{namespace.name} already exists")
+        if namespace.kind == "view":
+            return ""
         return collection_uuid(self._find_listing(namespace.db, namespace.collection) or {})
 
     def drop_collection(self, namespace: Namespace) -> None:
