@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.policy.yaml_lines import Mistake
 
     from .backup import BackupPolicy, Retention
+    from .certificates import CertificatePolicy
     from .cost import CostPolicy
     from .deploy import DeployPolicy
     from .document import Policy, find_mistakes, json_schema, parse_policy
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from .snapshots import SnapshotPolicy
 
 __all__ = [
-    "BackupPolicy", "CostPolicy", "DayOff", "DeployPolicy", "Holidays", "MachinePolicy",
+    "BackupPolicy", "CertificatePolicy", "CostPolicy", "DayOff", "DeployPolicy", "Holidays", "MachinePolicy",
     "Mistake", "NotifyPolicy", "Policy", "PowerPolicy", "Retention", "Routes", "SnapshotPolicy",
     "Vacation", "days_off", "find_mistakes", "json_schema", "parse_policy",
 ]  # fmt: skip
 
 _HOMES = {
     "backup": ("BackupPolicy", "Retention"),
+    "certificates": ("CertificatePolicy",),
     "cost": ("CostPolicy",),
     "holidays": ("DayOff", "days_off"),
     "deploy": ("DeployPolicy",),

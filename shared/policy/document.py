@@ -19,6 +19,7 @@ from shared.policy.yaml_lines import Mistake, Path, format_path, parse_yaml
 from .access import AccessPolicy
 from .backup import BackupPolicy
 from .base import Section, Zone
+from .certificates import CertificatePolicy
 from .cost import CostPolicy
 from .deploy import DeployPolicy
 from .notify import NotifyPolicy
@@ -34,6 +35,9 @@ class Policy(Section):
     backup: BackupPolicy = Field(default=BackupPolicy(), description="nightly backups")
     power: PowerPolicy = Field(default=PowerPolicy(), description="when machines run")
     snapshots: SnapshotPolicy = Field(default=SnapshotPolicy(), description="snapshots of disks")
+    certificates: CertificatePolicy = Field(
+        default=CertificatePolicy(), description="certificates and their renewal"
+    )
     cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")
     notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is notified")

@@ -36,7 +36,7 @@ BREAKAGES = {
         "from shared.power import model",
         "shared.status.job -> shared.power.model",
     ),
-    "Restore, snapshots, deploy and cost are entered by nobody else": (
+    "Restore, snapshots, deploy, cost and certificates are entered by nobody else": (
         "shared/catch_up/job.py",
         "from shared.deploy import notify",
         "shared.catch_up.job -> shared.deploy.notify",
@@ -46,7 +46,7 @@ BREAKAGES = {
         "from shared.deploy import page",
         "shared.deploy.gates.headroom -> shared.deploy.page",
     ),
-    "Power, backup, snapshots, restore and cost: steps do not know their job": (
+    "Power, backup, snapshots, restore, cost and certificates: steps do not know their job": (
         "shared/backup/verify.py",
         "from shared.backup import job",
         "shared.backup.verify -> shared.backup.job",

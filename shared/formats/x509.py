@@ -1,0 +1,160 @@
+"""Certificates as facts: what a PEM text or a TLS server shows, without any trust in it.
+
+Nothing here says that a certificate may be trusted: that is OpenSSL's to say, with the host that showed it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import Corrupt
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_MAX_CERTIFICATES = 300  # a bundle of public roots has about 150
+_MIN_RSA_BITS, _MIN_EC_BITS = (
+    2048,
+    256,
+)  # https://cabforum.org/working-groups/server/baseline-requirements/ 6.1.5
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says of itself.
+
+    - `names`: DNS names and IP addresses of the subjectAltName; the common name names no host (RFC 9525).
+    - `serial`, `fingerprint` (SHA-256 of the DER form): lower case hex.
+    - `key`: for people, `RSA 2048`.
+    - `weakness`: why clients refuse the key or the signature; empty if they do not.
+    """
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    serial: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+    key: str
+    weakness: str = ""
+
+    @property
+    def self_issued(self) -> bool:
+        """Whether it names itself as its issuer, as roots and self-signed certificates do."""
+        return self.subject == self.issuer
+
+
+def parse_pem_certificates(data: bytes, name: str) -> tuple[CertificateFacts, ...]:
+    """The certificates in a PEM text, in its order. Raises Corrupt, which names `name` and quotes nothing."""
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificates(data)
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"{name} has no readable certificate", value=type(error).__name__) from None
+    if len(found) > _MAX_CERTIFICATES:
+        raise Corrupt(f"{name} has more than {_MAX_CERTIFICATES} certificates")
+    return tuple(_read(one, name) for one in found)
+
+
+def parse_der_certificate(data: bytes, name: str) -> CertificateFacts:
+    """One certificate in DER form. Raises Corrupt."""
+    from cryptography import x509
+
+    try:
+        found = x509.load_der_x509_certificate(data)
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"{name} is not a readable certificate", value=type(error).__name__) from None
+    return _read(found, name)
+
+
+def is_key_of(key: bytes, certificate: bytes, name: str) -> bool:
+    """Whether the private key (PEM, without a password) is that of the first certificate. Raises Corrupt."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        private = serialization.load_pem_private_key(key, None)
+        public = x509.load_pem_x509_certificates(certificate)[0].public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # Not chained: a parser may quote what it could not read.
+        raise Corrupt(f"{name} has no readable private key", value=type(error).__name__) from None
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return bool(private.public_key().public_bytes(*form) == public.public_bytes(*form))
+
+
+def names_host(facts: CertificateFacts, host: str) -> bool:
+    """Whether the certificate is for the host: an exact name, or a wildcard for its first label.
+
+    https://www.rfc-editor.org/rfc/rfc9525#section-6.3
+    """
+    wanted = host.lower().rstrip(".")
+    try:
+        return str(ipaddress.ip_address(wanted)) in facts.names
+    except ValueError:
+        pass
+    parent = wanted.partition(".")[2]
+    return wanted in facts.names or ("." in parent and f"*.{parent}" in facts.names)
+
+
+def _read(found: x509.Certificate, name: str) -> CertificateFacts:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+
+    try:
+        key, weakness = _judge_key(found)
+        return CertificateFacts(
+            subject=found.subject.rfc4514_string(),
+            issuer=found.issuer.rfc4514_string(),
+            names=_subject_names(found),
+            serial=f"{found.serial_number:x}",
+            fingerprint=found.fingerprint(hashes.SHA256()).hex(),
+            not_before=found.not_valid_before_utc,
+            not_after=found.not_valid_after_utc,
+            key=key,
+            weakness=weakness or _judge_signature(found),
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise Corrupt(f"{name} has a malformed certificate", value=type(error).__name__) from None
+
+
+def _subject_names(found: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    hosts = [one.lower() for one in names.get_values_for_type(x509.DNSName)]
+    return (*hosts, *(str(one) for one in names.get_values_for_type(x509.IPAddress)))
+
+
+def _judge_key(found: x509.Certificate) -> tuple[str, str]:
+    """The key's name, and why it is too weak."""
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+    key = found.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        name = f"RSA {key.key_size}"
+        return name, f"{name} is too short a key" if key.key_size < _MIN_RSA_BITS else ""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        name = f"ECDSA {key.curve.name}"
+        return name, f"{name} is too short a key" if key.key_size < _MIN_EC_BITS else ""
+    if isinstance(key, dsa.DSAPublicKey):
+        return f"DSA {key.key_size}", "DSA keys are no longer accepted"
+    return type(key).__name__.removesuffix("PublicKey"), ""
+
+
+def _judge_signature(found: x509.Certificate) -> str:
+    """Why the signature is too weak; that of a root does not matter, since nobody verifies it."""
+    from cryptography.hazmat.primitives import hashes
+
+    algorithm = found.signature_hash_algorithm
+    if found.subject != found.issuer and isinstance(algorithm, hashes.SHA1 | hashes.MD5):
+        return f"signed with {algorithm.name.upper()}, which is broken"
+    return ""
