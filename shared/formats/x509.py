@@ -6,6 +6,9 @@ Nothing here says that a certificate may be trusted: that is OpenSSL's to say, w
 from __future__ import annotations
 
 import ipaddress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -52,40 +55,49 @@ def parse_pem_certificates(data: bytes, name: str) -> tuple[CertificateFacts, ..
     """The certificates in a PEM text, in its order. Raises Corrupt, which names `name` and quotes nothing."""
     from cryptography import x509
 
-    try:
+    with _no_parser_errors(f"{name} has no readable certificate"):
         found = x509.load_pem_x509_certificates(data)
-    except (ValueError, TypeError) as error:
-        raise Corrupt(f"{name} has no readable certificate", value=type(error).__name__) from None
-    if len(found) > _MAX_CERTIFICATES:
-        raise Corrupt(f"{name} has more than {_MAX_CERTIFICATES} certificates")
-    return tuple(_read(one, name) for one in found)
+        if len(found) > _MAX_CERTIFICATES:
+            raise Corrupt(f"{name} has more than {_MAX_CERTIFICATES} certificates")
+        return tuple(map(_read, found))
 
 
 def parse_der_certificate(data: bytes, name: str) -> CertificateFacts:
     """One certificate in DER form. Raises Corrupt."""
     from cryptography import x509
 
-    try:
-        found = x509.load_der_x509_certificate(data)
-    except (ValueError, TypeError) as error:
-        raise Corrupt(f"{name} is not a readable certificate", value=type(error).__name__) from None
-    return _read(found, name)
+    with _no_parser_errors(f"{name} is not a readable certificate"):
+        return _read(x509.load_der_x509_certificate(data))
 
 
 def is_key_of(key: bytes, certificate: bytes, name: str) -> bool:
     """Whether the private key (PEM, without a password) is that of the first certificate. Raises Corrupt."""
     from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
-    try:
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    with _no_parser_errors(f"{name} has no readable private key"):
         private = serialization.load_pem_private_key(key, None)
         public = x509.load_pem_x509_certificates(certificate)[0].public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # Not chained: a parser may quote what it could not read.
-        raise Corrupt(f"{name} has no readable private key", value=type(error).__name__) from None
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return bool(private.public_key().public_bytes(*form) == public.public_bytes(*form))
+        return bool(private.public_key().public_bytes(*form) == public.public_bytes(*form))
+
+
+@contextmanager
+def _no_parser_errors(message: str) -> Iterator[None]:
+    """Whatever `cryptography` raises or warns of while it reads foreign bytes is Corrupt."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of certificates that are read but should not have been made
+            yield
+    except (
+        ValueError, TypeError, OverflowError, UnsupportedAlgorithm,
+        x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+    ) as error:  # fmt: skip
+        # Not chained: a parser may quote what it could not read, a key among it.
+        raise Corrupt(message, value=type(error).__name__) from None
 
 
 def names_host(facts: CertificateFacts, host: str) -> bool:
@@ -102,25 +114,21 @@ def names_host(facts: CertificateFacts, host: str) -> bool:
     return wanted in facts.names or ("." in parent and f"*.{parent}" in facts.names)
 
 
-def _read(found: x509.Certificate, name: str) -> CertificateFacts:
-    from cryptography.exceptions import UnsupportedAlgorithm
+def _read(found: x509.Certificate) -> CertificateFacts:
     from cryptography.hazmat.primitives import hashes
 
-    try:
-        key, weakness = _judge_key(found)
-        return CertificateFacts(
-            subject=found.subject.rfc4514_string(),
-            issuer=found.issuer.rfc4514_string(),
-            names=_subject_names(found),
-            serial=f"{found.serial_number:x}",
-            fingerprint=found.fingerprint(hashes.SHA256()).hex(),
-            not_before=found.not_valid_before_utc,
-            not_after=found.not_valid_after_utc,
-            key=key,
-            weakness=weakness or _judge_signature(found),
-        )
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Corrupt(f"{name} has a malformed certificate", value=type(error).__name__) from None
+    key, weakness = _judge_key(found)
+    return CertificateFacts(
+        subject=found.subject.rfc4514_string(),
+        issuer=found.issuer.rfc4514_string(),
+        names=_subject_names(found),
+        serial=f"{found.serial_number:x}",
+        fingerprint=found.fingerprint(hashes.SHA256()).hex(),
+        not_before=found.not_valid_before_utc,
+        not_after=found.not_valid_after_utc,
+        key=key,
+        weakness=weakness or _judge_signature(found),
+    )
 
 
 def _subject_names(found: x509.Certificate) -> tuple[str, ...]:

@@ -105,3 +105,15 @@ def test_a_changed_byte_is_read_or_corrupt_and_nothing_else(position: int, value
         parse_der_certificate(bytes(data), "x")
     except Corrupt:
         return
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"\x02\x01\x02", b"\x02\x01\x06"), (b"\x55\x1d\x0e", b"\x55\x1d\x11")],
+    ids=["version 7", "two subjectAltNames"],
+)
+def test_what_the_parser_takes_only_half_is_corrupt(old: bytes, new: bytes) -> None:
+    data = CHAT.certificate.public_bytes(serialization.Encoding.DER)
+    assert old in data
+    with pytest.raises(Corrupt):
+        parse_der_certificate(data.replace(old, new, 1), "x")

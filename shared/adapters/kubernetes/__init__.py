@@ -1,0 +1,10 @@
+"""The Kubernetes API behind `Cluster` (one namespace, read only) and `CertificateCluster`.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from shared.adapters.kubernetes.api import failure
+from shared.adapters.kubernetes.certificates import KubernetesCertificates, connect_certificates
+from shared.adapters.kubernetes.cluster import KubernetesCluster, connect
+
+__all__ = ["KubernetesCertificates", "KubernetesCluster", "connect", "connect_certificates", "failure"]

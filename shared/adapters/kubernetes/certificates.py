@@ -1,0 +1,102 @@
+"""`CertificateCluster` over the Kubernetes API: TLS Secrets, Ingresses, and cert-manager's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from shared.adapters.kubernetes.api import Json, KubernetesApi, connect_api, quoted
+from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret
+from shared.certificates.objects import (
+    issuing_status,
+    parse_acme_issuer,
+    parse_ingress_hosts,
+    parse_managed,
+    parse_tls_secret,
+)
+from shared.kernel.errors import Conflict, NotFound, Refused
+from shared.kernel.secret import Secret
+
+_CERT_MANAGER, _ACME = "/apis/cert-manager.io/v1", "/apis/acme.cert-manager.io/v1"
+_RETRIES = 2  # cert-manager writes the same status
+
+
+class KubernetesCertificates:
+    """The cluster behind `api`."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+
+    def tls_secrets(self, namespace: str) -> list[TlsSecret]:
+        """See `CertificateCluster.tls_secrets`."""
+        path = f"/api/v1/namespaces/{quoted(namespace)}/secrets"
+        found = self._api.list_items(path, {"fieldSelector": "type=kubernetes.io/tls"})
+        return sorted(map(parse_tls_secret, found), key=lambda one: one.name)
+
+    def ingress_hosts(self, namespace: str) -> list[HostTarget]:
+        """See `CertificateCluster.ingress_hosts`."""
+        path = f"/apis/networking.k8s.io/v1/namespaces/{quoted(namespace)}/ingresses"
+        found = {
+            target.host: target for item in self._api.list_items(path) for target in parse_ingress_hosts(item)
+        }
+        return [found[host] for host in sorted(found)]
+
+    def managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
+        """See `CertificateCluster.managed_certificates`."""
+        place = f"/namespaces/{quoted(namespace)}"
+        found = self._installed(f"{_CERT_MANAGER}{place}/certificates")
+        if not found:
+            return []
+        unread: list[str] = []
+        requests = self._explaining(f"{_CERT_MANAGER}{place}/certificaterequests", unread)
+        orders = self._explaining(f"{_ACME}{place}/orders", unread)
+        challenges = self._explaining(f"{_ACME}{place}/challenges", unread)
+        blind = f"cannot read {', '.join(unread)}" if unread else ""
+        managed = (parse_managed(item, requests, orders, challenges, blind) for item in found)
+        return sorted(managed, key=lambda one: one.name)
+
+    def _installed(self, path: str) -> Sequence[Json]:
+        """The items; none where the API has no such kind, since cert-manager is not installed."""
+        try:
+            return [*self._api.list_items(path)]
+        except NotFound:
+            return ()
+
+    def _explaining(self, path: str, unread: list[str]) -> Sequence[Json]:
+        """What only tells why: without the right to it the certificates themselves are still seen."""
+        try:
+            return self._installed(path)
+        except Refused:
+            unread.append(path.rpartition("/")[2])
+            return ()
+
+    def trigger_renewal(self, namespace: str, name: str, now: datetime) -> bool:
+        """See `CertificateCluster.trigger_renewal`."""
+        path = f"{_CERT_MANAGER}/namespaces/{quoted(namespace)}/certificates/{quoted(name)}"
+        at = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        for _ in range(_RETRIES):
+            with suppress(Conflict):
+                return self._set_issuing(path, at)
+        return self._set_issuing(path, at)
+
+    def _set_issuing(self, path: str, at: str) -> bool:
+        wanted = issuing_status(self._api.get(path), at)
+        if wanted is not None:
+            self._api.put(f"{path}/status", wanted)
+        return wanted is not None
+
+    def acme_issuers(self) -> list[AcmeIssuer]:
+        """See `CertificateCluster.acme_issuers`."""
+        found = map(parse_acme_issuer, self._installed(f"{_CERT_MANAGER}/clusterissuers"))
+        return sorted((one for one in found if one), key=lambda one: one.name)
+
+    def set_issuer_email(self, issuer: AcmeIssuer, email: str) -> None:
+        """See `CertificateCluster.set_issuer_email`."""
+        change = {"metadata": {"resourceVersion": issuer.version}, "spec": {"acme": {"email": email}}}
+        self._api.merge_patch(f"{_CERT_MANAGER}/clusterissuers/{quoted(issuer.name)}", change)
+
+
+def connect_certificates(kubeconfig: Secret) -> KubernetesCertificates:
+    """The kubeconfig's cluster. Imports the client. Raises UsageError."""
+    return KubernetesCertificates(connect_api(kubeconfig))
