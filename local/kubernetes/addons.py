@@ -18,6 +18,39 @@ _CERT_MANAGER = (
     ("Issuer", "issuers", "Namespaced", ()),
     ("ClusterIssuer", "clusterissuers", "Cluster", ()),
 )
+_ACME = (("Order", "orders"), ("Challenge", "challenges"))
+# What of the published schema of a Certificate's status matters to who writes it: conditions are a map by
+# type, whose status is one of three.
+# https://github.com/cert-manager/cert-manager/blob/master/deploy/crds/cert-manager.io_certificates.yaml
+_CONDITIONS: Object = {
+    "type": "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+    "items": {
+        "type": "object",
+        "required": ["status", "type"],
+        "properties": {
+            "type": {"type": "string"},
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+            "reason": {"type": "string"},
+            "message": {"type": "string"},
+            "lastTransitionTime": {"type": "string", "format": "date-time"},
+            "observedGeneration": {"type": "integer", "format": "int64"},
+        },
+    },
+}
+_CERTIFICATE_STATUS: Object = {
+    "type": "object",
+    "properties": {
+        "conditions": _CONDITIONS,
+        **{
+            name: {"type": "string", "format": "date-time"}
+            for name in ("lastFailureTime", "notBefore", "notAfter", "renewalTime")
+        },
+        **{name: {"type": "integer"} for name in ("revision", "failedIssuanceAttempts")},
+        "nextPrivateKeySecretName": {"type": "string"},
+    },
+}
 _PROMETHEUS = (
     ("ServiceMonitor", "servicemonitors", "Namespaced", ("smon",)),
     ("PodMonitor", "podmonitors", "Namespaced", ("pmon",)),
@@ -36,10 +69,12 @@ def definition(
     *,
     scope: str = "Namespaced",
     short: tuple[str, ...] = (),
+    status: Object | None = None,
 ) -> Object:
-    """A CustomResourceDefinition that takes any spec and has a status of its own."""
+    """A CustomResourceDefinition that takes any spec, and any status if there is no schema of it."""
     free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": free, "status": free}}}
+    properties = {"spec": free, "status": status or free}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
     names: Object = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
     served = {
         "name": version,
@@ -156,11 +191,23 @@ def seeds(version: str) -> list[Object]:
         "cluster-admin",
         rules=[{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
     )
-    custom = [
-        definition("cert-manager.io", "v1", kind, plural, scope=scope, short=short)
-        for kind, plural, scope, short in _CERT_MANAGER
-    ] + [
-        definition("monitoring.coreos.com", "v1", kind, plural, scope=scope, short=short)
-        for kind, plural, scope, short in _PROMETHEUS
-    ]
+    custom = (
+        [
+            definition(
+                "cert-manager.io",
+                "v1",
+                kind,
+                plural,
+                scope=scope,
+                short=short,
+                status=_CERTIFICATE_STATUS if kind == "Certificate" else None,
+            )
+            for kind, plural, scope, short in _CERT_MANAGER
+        ]
+        + [definition("acme.cert-manager.io", "v1", kind, plural) for kind, plural in _ACME]
+        + [
+            definition("monitoring.coreos.com", "v1", kind, plural, scope=scope, short=short)
+            for kind, plural, scope, short in _PROMETHEUS
+        ]
+    )
     return [*spaces, node(version), storage, api, ingress, cluster_admin, *custom]

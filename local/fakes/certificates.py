@@ -1,0 +1,130 @@
+"""A cluster's certificates, hosts and a vault in memory, read by the same rules as the real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from shared.certificates.model import (
+    AcmeIssuer,
+    ExpiringItem,
+    HostTarget,
+    ManagedCertificate,
+    ServedChain,
+    TlsSecret,
+)
+from shared.certificates.objects import (
+    issuing_status,
+    parse_acme_issuer,
+    parse_ingress_hosts,
+    parse_managed,
+    parse_tls_secret,
+)
+from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Unavailable
+
+Json = Mapping[str, Any]
+
+
+class MemoryCertificates:
+    """`CertificateCluster` for tests: what a test puts there. `failure` is raised by every call."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._writes = 0
+        self.failure: GroundcrewError | None = None
+
+    def add(self, *items: Json) -> None:
+        """Put objects in place, or others of the same kind and name instead."""
+        for item in items:
+            self._put(json.loads(json.dumps(item)))
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Json:
+        """An object. Raises NotFound."""
+        try:
+            return self._items[kind, namespace, name]
+        except KeyError:
+            raise NotFound("the cluster does not have it", value=name) from None
+
+    def tls_secrets(self, namespace: str) -> list[TlsSecret]:
+        """See `CertificateCluster.tls_secrets`."""
+        found = [one for one in self._of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"]
+        return sorted(map(parse_tls_secret, found), key=lambda one: one.name)
+
+    def ingress_hosts(self, namespace: str) -> list[HostTarget]:
+        """See `CertificateCluster.ingress_hosts`."""
+        found = {t.host: t for item in self._of("Ingress", namespace) for t in parse_ingress_hosts(item)}
+        return [found[host] for host in sorted(found)]
+
+    def managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
+        """See `CertificateCluster.managed_certificates`."""
+        kinds = ("CertificateRequest", "Order", "Challenge")
+        others = [self._of(kind, namespace) for kind in kinds]
+        found = (parse_managed(item, *others) for item in self._of("Certificate", namespace))
+        return sorted(found, key=lambda one: one.name)
+
+    def trigger_renewal(self, namespace: str, name: str, now: datetime) -> bool:
+        """See `CertificateCluster.trigger_renewal`."""
+        self._check()
+        wanted = issuing_status(self.get("Certificate", name, namespace), f"{now:%Y-%m-%dT%H:%M:%SZ}")
+        if wanted is not None:
+            self._put(wanted)
+        return wanted is not None
+
+    def acme_issuers(self) -> list[AcmeIssuer]:
+        """See `CertificateCluster.acme_issuers`."""
+        found = map(parse_acme_issuer, self._of("ClusterIssuer", ""))
+        return sorted((one for one in found if one), key=lambda one: one.name)
+
+    def set_issuer_email(self, issuer: AcmeIssuer, email: str) -> None:
+        """See `CertificateCluster.set_issuer_email`."""
+        self._check()
+        item = dict(self.get("ClusterIssuer", issuer.name))
+        if item["metadata"]["resourceVersion"] != issuer.version:
+            raise Conflict("the cluster changed meanwhile", value=issuer.name)
+        self._put({**item, "spec": {**item["spec"], "acme": {**item["spec"]["acme"], "email": email}}})
+
+    def _put(self, item: dict[str, Any]) -> None:
+        self._writes += 1
+        meta = {**item["metadata"], "resourceVersion": str(self._writes)}
+        meta.setdefault("uid", f"uid-{self._writes}")
+        self._items[item["kind"], meta.get("namespace", ""), meta["name"]] = {**item, "metadata": meta}
+
+    def _of(self, kind: str, namespace: str) -> list[Json]:
+        self._check()
+        return [item for (k, n, _), item in self._items.items() if (k, n) == (kind, namespace)]
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class MemoryHosts:
+    """`HostProbe` for tests: what each host shows, or the error it answers with."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, ServedChain | GroundcrewError] = {}
+        self.asked: list[HostTarget] = []
+
+    def look(self, target: HostTarget) -> ServedChain:
+        """See `HostProbe.look`; a host that no test named does not answer."""
+        self.asked.append(target)
+        found = self.shown.get(target.host)
+        if isinstance(found, ServedChain):
+            return found
+        raise found or Unavailable("no TLS", value="connection refused")
+
+
+class MemoryVault:
+    """`CertificateVault` for tests."""
+
+    def __init__(self, *items: ExpiringItem) -> None:
+        self.items: Sequence[ExpiringItem] = items
+        self.failure: GroundcrewError | None = None
+
+    def certificates(self) -> Sequence[ExpiringItem]:
+        """See `CertificateVault.certificates`."""
+        if self.failure is not None:
+            raise self.failure
+        return self.items
