@@ -59,9 +59,10 @@ class MemoryCertificates:
 
     def managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
         """See `CertificateCluster.managed_certificates`."""
-        kinds = ("CertificateRequest", "Order", "Challenge")
-        others = [self._of(kind, namespace) for kind in kinds]
-        found = (parse_managed(item, *others) for item in self._of("Certificate", namespace))
+        requests, orders = self._of("CertificateRequest", namespace), self._of("Order", namespace)
+        challenges = self._of("Challenge", namespace)
+        certificates = self._of("Certificate", namespace)
+        found = (parse_managed(item, requests, orders, challenges) for item in certificates)
         return sorted(found, key=lambda one: one.name)
 
     def trigger_renewal(self, namespace: str, name: str, now: datetime) -> bool:
