@@ -211,8 +211,10 @@ class SetCatalogue:
     def _seal_problem(self, info: SetInfo, sha256: str) -> str:
         """How the set differs from its entry in the seal log; empty if it does not, or has none."""
         record = self.seals.find(info.klass, info.id) if self.seals is not None else None
-        if record is None or record.sha256 == sha256:
+        if record is None:
             return ""
+        if record.sha256 == sha256:
+            return _rewritten_part(info)
         what = "its manifest is missing" if not sha256 else "its manifest is another"
         return f"{info.folder} was sealed at {record.sealed:%Y-%m-%d %H:%M} UTC, but {what}"
 
@@ -251,6 +253,17 @@ def _describe_missing(record: SealRecord, stored: bool | None) -> str:
     where = set_folder(record.klass, record.set)
     lost = "is missing" if stored is None else "has no manifest any more"
     return f"{where} was sealed at {record.sealed:%Y-%m-%d %H:%M} UTC and {lost}"
+
+
+def _rewritten_part(info: SetInfo) -> str:
+    """Which part was written after the manifest, where the set was made; a copy's times say nothing."""
+    sealed_at = info.files[MANIFEST].last_modified
+    later = [name for name, blob in info.files.items() if blob.last_modified > sealed_at and _is_part(name)]
+    return f"{info.folder}{min(later)} was written after the set was sealed" if later else ""
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith("part-") and name.endswith(".age")
 
 
 def _stored_problem(info: SetInfo, manifest: Manifest) -> str:

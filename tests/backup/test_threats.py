@@ -27,6 +27,7 @@ from shared.formats.backupset import (
     Piece,
     PlannedPart,
     Receipt,
+    SealRecord,
 )
 from shared.formats.documents import tally_documents
 from shared.formats.manifest import Signer, verify_record
@@ -424,6 +425,18 @@ def test_a_part_that_is_missing_or_shorter_makes_the_set_no_backup_without_readi
     assert world.catalogue.find("latest").info != newest
 
 
+def test_a_part_written_after_the_sealing_makes_the_set_no_backup(world) -> None:
+    *_, newest = four_nights(world)
+    part = newest.folder + world.manifest(newest).parts[0].blob
+    world.backups.replace(part, bytes(len(world.backups.read(part)[0])), etag=None)
+    entry = world.catalogue.find(newest.reference)
+    assert (entry.state, "was written after" in entry.problem) == (SetState.DAMAGED, True)
+    with pytest.raises(Unavailable):
+        health(world)
+    elsewhere = replace(world.catalogue, seals=None)  # a copy in another account, whose times say nothing
+    assert elsewhere.find(newest.reference).state is SetState.SEALED
+
+
 # Who can send messages to the queue.
 
 
@@ -503,3 +516,30 @@ def test_what_a_stolen_signing_key_signs_is_believed_until_the_key_is_no_longer_
     rotated = replace(world.catalogue, trusted=(STRANGER.public_text(),))
     assert rotated.newest_good() is None
     assert all("unknown signer" in entry.problem for entry in rotated.entries())
+
+
+def test_an_unsigned_entry_of_the_seal_log_says_nothing(world) -> None:
+    night(world)
+    forged = STRANGER.sign(SealRecord(FORMAT, "20261123T003000Z", "daily", world.clock.now(), "0" * 64, None))
+    for name, data in (("20261123T003000Z.daily", forged), ("20261123T004000Z.daily", b"x")):
+        world.state.create(f"seals/{name}.{'0' * 16}.json", data)
+    assert problems(world) == []
+    assert "the newest is" in health(world)
+
+
+def test_an_entry_of_the_seal_log_under_another_name_says_nothing(world) -> None:
+    four_nights(world)
+    (entry, *_) = [blob.name for blob in world.state.list("seals/")]
+    data = world.state.read(entry)[0]
+    world.state.create("seals/20261126T113000Z.daily.0000000000000000.json", data)
+    assert problems(world) == []
+    assert "the newest is" in health(world)
+
+
+def test_a_set_deleted_with_its_entry_is_seen_in_the_chain(world) -> None:
+    middle = four_nights(world)[2]
+    delete(world, middle.folder)
+    for blob in list(world.state.list(f"seals/{middle.id}")):
+        world.state.delete(blob.name)
+    assert "the newest is" in health(world)
+    assert any(f"follows {middle.folder}, which is missing" in problem for problem in problems(world))

@@ -236,3 +236,37 @@ def test_stock_tools_check_a_signature_as_described(reason: str, python: bool, t
     done = follow(tmp_path, python=python)
     assert done.returncode != 0
     assert "Signature Verification Failure" in done.stdout + done.stderr
+
+
+THREATS = ROOT / "docs" / "threat-model.md"
+
+
+def test_every_row_of_the_threat_model_is_a_test() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    rows = [line for line in THREATS.read_text().splitlines() if line.startswith("| ") and "|---" not in line]
+    cells = [row.strip("| ").split(" | ")[-1] for row in rows]
+    named = [INLINE.findall(cell) for cell in cells if cell not in ("test", "none: that is how it is")]
+    assert len(named) > 25
+    for names in named:
+        assert names
+        assert all(f"def {name}(" in tests for name in names), names
+
+
+def _messages_of(name: str) -> str:
+    """The first cells of a runbook's tables, and the first sentence below each heading."""
+    text = (ROOT / "docs" / "runbooks" / name).read_text()
+    cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    return "\n\n".join([*cells, *re.findall(r"^## .*\n\n(`[^`]+`)", text, re.MULTILINE)])
+
+
+@pytest.mark.parametrize("name", ["verify-failed.md", "backup-failed.md"])
+def test_what_a_runbook_quotes_is_said_by_the_code(name: str) -> None:
+    sources = " ".join(
+        path.read_text() for folder in ("shared", "cli") for path in (ROOT / folder).rglob("*.py")
+    )
+    quoted = [cell for cell in INLINE.findall(FENCE.sub("", _messages_of(name))) if " " in cell]
+    assert quoted
+    for message in quoted:
+        for words in re.split(r"…|: ", message):
+            if len(words.strip()) > 8 and not words.startswith(("groundcrew", "az ", "kubectl")):
+                assert words.strip() in sources, f"{name} quotes what nothing says: {message}"
