@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test lint generate bench real helm lock clean
+.PHONY: help setup packages demo up test lint generate bench package real helm lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -71,11 +71,14 @@ real: setup ## Build real programs into .local/real, and run what only they can 
 	@$(BIN)/python -m local.real $(if $(SLOW),--slow)
 	@$(BIN)/python -m pytest -q -rs tests/real
 
+package: setup ## Build what is deployed: dist/groundcrew.zip (needs Python 3.13; Helm from `make helm`)
+	@$(BIN)/python -m local.package
+
 helm: setup ## Bring the official Helm into bin/, checked, for deploying
 	@$(BIN)/python -m local.helm --into bin
 
 clean: ## Remove what setup and the stack made
-	@rm -rf .venv node_modules .local bin
+	@rm -rf .venv node_modules .local bin dist
 
 lock: ## Compile the lock files anew from requirements*.in
 	@for pair in requirements:requirements.in "requirements-cli:requirements.in requirements-cli.in" requirements-dev:requirements-dev.in; do \

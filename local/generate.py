@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from local.package import list_app_files
 from shared.policy.reference import reference_text, schema_text
 from shared.policy.starter import starter_policy
 from shared.settings.environment import settings_table
@@ -60,32 +59,12 @@ def bench_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def deployed_files() -> list[Path]:
-    """The files of the deployed package: what git has, less what .funcignore leaves out."""
-    argv = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    lines = (ROOT / ".funcignore").read_text().splitlines()
-    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    names = [Path(name) for name in listed.stdout.splitlines()]
-    return [ROOT / n for n in names if (ROOT / n).exists() and not _is_ignored(n, patterns)]
-
-
-def _is_ignored(path: Path, patterns: list[str]) -> bool:
-    for pattern in patterns:
-        if pattern.startswith("/"):
-            if fnmatchcase(path.parts[0], pattern[1:]) or fnmatchcase(str(path), pattern[1:]):
-                return True
-        elif any(fnmatchcase(part, pattern) for part in path.parts):
-            return True
-    return False
-
-
 def _write_readme() -> None:
     path = ROOT / "README.md"
     table = bench_table(json.loads((ROOT / "bench/results.json").read_text()))
     before, _, rest = path.read_text().partition("<!--bench-->\n")
     after = rest.partition("<!--/bench-->")[2]
-    size = round(sum(file.stat().st_size for file in deployed_files()) / 10240) * 10
+    size = round(sum((ROOT / name).stat().st_size for name in list_app_files()) / 10240) * 10
     text = f"{before}<!--bench-->\n{table}<!--/bench-->{after}"
     path.write_text(re.sub(r"<!--package-->\d+ KiB", f"<!--package-->{size} KiB", text))
 

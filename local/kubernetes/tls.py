@@ -22,6 +22,8 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "microk8s-ca")])
         built = self._builder(self._name, self._key.public_key())
         built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        # Python 3.13 checks strictly (VERIFY_X509_STRICT) that an authority may sign certificates.
+        built = built.add_extension(_key_usage(signs_certificates=True), critical=True)
         self._certificate = built.sign(self._key, hashes.SHA256())
         self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM)
 
@@ -56,6 +58,7 @@ class Authority:
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         built = self._builder(subject, key.public_key())
         built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        built = built.add_extension(_key_usage(signs_certificates=False), critical=True)
         signed = built.sign(self._key, hashes.SHA256())
         chain, key_file, trusted = (directory / name for name in ("server.pem", "server.key", "ca.pem"))
         chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
@@ -69,3 +72,17 @@ class Authority:
             )
         )
         return (chain, key_file), trusted
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

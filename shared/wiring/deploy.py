@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @cache
 def deploy_deps() -> DeployDeps:
     """What deploys depend on. Raises UsageError with every bad setting."""
-    from shared.adapters import manifests
+    from shared.adapters import kubernetes_schemas as manifests
     from shared.deploy.deps import DeployBackups, DeployDeps
 
     read = all_or_nothing(

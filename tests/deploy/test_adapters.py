@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from local.server import Served
-from shared.adapters import chat_releases, chat_smoke, manifests
+from shared.adapters import chat_releases, chat_smoke
+from shared.adapters import kubernetes_schemas as manifests
 from shared.kernel.errors import UsageError
 
 DEPLOYMENT = {

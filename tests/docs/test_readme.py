@@ -6,7 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from local.generate import bench_table, deployed_files
+from local.generate import bench_table
+from local.package import list_app_files
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -20,7 +21,7 @@ def test_the_table_of_figures_is_the_benchmarks() -> None:
 
 
 def test_the_deployed_package_holds_only_what_runs_and_is_as_small_as_told() -> None:
-    files = deployed_files()
+    files = [ROOT / name for name in list_app_files()]
     names = {str(file.relative_to(ROOT)) for file in files}
     assert {"function_app.py", "host.json", "policy.yaml", "requirements.txt"} <= names
     assert not [n for n in names if n.split("/")[0] in ("tests", "local", "docs", "cli", "bench", ".github")]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from local.chart import rocketchat
 from local.fakes.releases import MemoryReleases
-from shared.adapters import manifests as schemas
+from shared.adapters import kubernetes_schemas as schemas
 from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployDeps
 from shared.deploy.gates.chart import evaluate_chart
 from shared.deploy.gates.compatibility import evaluate_versions

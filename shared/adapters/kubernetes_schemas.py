@@ -1,0 +1,141 @@
+"""Rendered manifests against the schemas of the cluster's own Kubernetes version, offline.
+
+Unknown fields are errors here, which `helm lint --strict` passes; kinds that no schema is known for, as those
+of custom resources, are told. The schemas are the data of `kubernetes-validate`. The library itself reads
+a version's definitions anew for each object (1.8 MB of JSON), and its data are 17,000 files, which
+`make package` puts into one archive: so they are read here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from shared.deploy.model import Finding
+from shared.kernel.errors import NotFound
+from shared.kubernetes.images import as_mapping
+from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.objects import printable_name
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from jsonschema.protocols import Validator
+
+ARCHIVE = "schemas.zip"  # beside the package's modules, with the folders of `kubernetes-json-schema`
+_FOLDER = re.compile(r"v(\d+)\.(\d+)\.\d+-local-strict")
+_DEFINITIONS = "_definitions.json"
+
+# The schemas' files are named by these.
+_NAMED = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(?:/[A-Za-z0-9]+)?", re.ASCII)
+_CURE = "Compare it with kubectl explain, in the cluster's version"
+
+
+def validate(manifests: Sequence[Manifest], kubernetes: str) -> list[Finding]:
+    """Errors for what the API server would refuse, warnings for what cannot be judged; never a value."""
+    series = ".".join(kubernetes.split(".")[:2])
+    known = list_series()
+    if series not in known:
+        newest = known[-1]
+        message = f"no schemas are known for Kubernetes {series}: {newest}'s are used"
+        return [Finding("schema", "warning", "the cluster", 0, message), *_all(manifests, newest)]
+    return list(_all(manifests, series))
+
+
+def _all(manifests: Sequence[Manifest], series: str) -> Iterator[Finding]:
+    for manifest in manifests:
+        yield from _one(manifest, series)
+
+
+def _one(manifest: Manifest, series: str) -> Iterator[Finding]:
+    import jsonschema
+
+    where = printable_name(f"{manifest.get('kind')}/{as_mapping(manifest.get('metadata')).get('name')}")
+    named = (manifest.get("kind"), manifest.get("apiVersion"))
+    if not all(isinstance(one, str) and _NAMED.fullmatch(one) for one in named):
+        yield Finding("schema", "error", where, 0, "it lacks apiVersion or kind", _CURE)
+        return
+    try:
+        kind, api_version = (str(one) for one in named)
+        load_validator(kind, api_version, series).validate(dict(manifest))
+    except NotFound:
+        yield Finding("schema", "warning", where, 0, "no schema is known for this kind: it was not checked")
+    except jsonschema.ValidationError as error:
+        # Not the validator's own sentence, which quotes the value.
+        path = ".".join(map(str, error.absolute_path)) or "the object"
+        yield Finding("schema", "error", f"{where}: {printable_name(path)}", 0, _complaint(error), _CURE)
+
+
+def _complaint(error: object) -> str:
+    rule, instance = getattr(error, "validator", ""), getattr(error, "instance", None)
+    if rule == "additionalProperties" and isinstance(instance, dict):
+        allowed = set((getattr(error, "schema", None) or {}).get("properties") or ())
+        unknown = ", ".join(sorted(printable_name(str(key)) for key in instance if key not in allowed))
+        return f"unknown field {unknown}"
+    if rule == "type":
+        return f"it is not of the type {getattr(error, 'validator_value', '')}"
+    if rule == "required":
+        missing = [key for key in getattr(error, "validator_value", ()) if key not in as_mapping(instance)]
+        return f"it lacks {', '.join(missing)}"
+    return f"it breaks the rule {rule}"
+
+
+@cache
+def list_series() -> tuple[str, ...]:
+    """The minor versions of Kubernetes that schemas are known for, such as `1.37`, the oldest first."""
+    return tuple(f"{major}.{minor}" for major, minor in sorted(_folders()))
+
+
+@cache
+def load_validator(kind: str, api_version: str, series: str) -> Validator:
+    """Checks objects of that kind strictly: unknown fields are errors. Raises NotFound for other kinds."""
+    from jsonschema.validators import Draft202012Validator
+    from referencing import Registry, Resource
+
+    folder = _folders()[_parse_series(series)]
+    # A group's name is its first label there: rbac.authorization.k8s.io/v1 is rbac-v1.
+    group, _, version = api_version.rpartition("/")
+    name = f"{kind.lower()}-{group.partition('.')[0] + '-' if group else ''}{version}.json"
+    file = folder / name
+    if not file.is_file():
+        raise NotFound(f"no schema is known for {kind} of {api_version}", value=series)
+    schema = json.loads(file.read_bytes())
+    resources = [Resource.from_contents(schema), _load_definitions(series)]
+    registry: Any = Registry().with_resources([(resource.id() or "", resource) for resource in resources])
+    return Draft202012Validator(schema, registry=registry)
+
+
+@cache
+def _load_definitions(series: str) -> Any:
+    from referencing import Resource
+
+    folder = _folders()[_parse_series(series)]
+    return Resource.from_contents(json.loads((folder / _DEFINITIONS).read_bytes()))
+
+
+@cache
+def _folders() -> dict[tuple[int, int], Traversable]:
+    found = {}
+    for entry in _root().iterdir():
+        match = _FOLDER.fullmatch(entry.name)
+        if match:
+            found[int(match[1]), int(match[2])] = entry
+    return found
+
+
+def _root() -> Traversable:
+    package = files("kubernetes_validate")
+    archive = package / ARCHIVE
+    if archive.is_file():
+        return zipfile.Path(str(archive))
+    return package / "kubernetes-json-schema"
+
+
+def _parse_series(series: str) -> tuple[int, int]:
+    major, minor = series.split(".")
+    return int(major), int(minor)

@@ -1,0 +1,209 @@
+"""The package that is deployed: what it leaves out, and that the worker serves it as it arrives on Azure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import package
+from local.azurite import Azurite
+from local.funcignore import FuncIgnore
+from local.identity import IdentityEndpoint
+from local.kubernetes.tls import Authority
+from shared.adapters.blobs import create_container
+from shared.kernel.errors import Unavailable
+from shared.settings.storage_account import StorageAccount
+from tests.functions.test_triggers import SECRET, signed
+from tests.support.worker import ROOT, Call, run_worker
+
+CLIENT = "11111111-aaaa-bbbb-cccc-000000000001"
+IGNORE = FuncIgnore.parse((ROOT / ".funcignore").read_text())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "accepted"),
+    [
+        ("*.key", "a.key", False),
+        ("*.key", "sub/a.key", True),
+        ("**/*.key", "sub/deeper/a.key", False),
+        ("*.key", "a.keys", True),
+        (".*", ".env", False),
+        (".*", "sub/.env", True),
+        ("bench", "bench/data.py", False),
+        ("bench", "bench.py", False),
+        ("bench", "benches/x", True),
+        ("bench", "sub/bench/x", True),
+        ("/docs", "docs/a", False),
+        ("# docs", "docs/a", True),
+        ("a?b", "axb", True),
+        (".*\n!.python_packages", ".python_packages/lib/.x", True),
+    ],
+)
+def test_patterns_mean_what_core_tools_make_of_them(pattern: str, path: str, accepted: bool) -> None:
+    assert FuncIgnore.parse(pattern).accepts(path) is accepted
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".env", "sub/.env", "recovery.agekey", "keys/recovery.agekey", "a/b/signing.signkey",
+        "tls/server.key", "server.pem", "local.settings.json", "local.settings.prod.json", "tests/conftest.py", "shared/x/.git",
+        "shared/__pycache__/a.pyc", "docs/settings.md", "README.md", "shared/README.md", ".git/config",
+        "requirements-dev.txt", "requirements.in", "dist/groundcrew.zip", "node_modules/x/index.js",
+    ],
+)  # fmt: skip
+def test_neither_keys_nor_what_does_not_run_is_published_from_any_folder(path: str) -> None:
+    assert not IGNORE.accepts(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "function_app.py", "host.json", "policy.yaml", "requirements.txt", "shared/kernel/errors.py",
+        "functions/deploy.py", "shared/settings/environment.py", "bin/helm", "bin/helm.sha256",
+        ".python_packages/lib/site-packages/azure/functions/__init__.pyc",
+        ".python_packages/lib/site-packages/numpy.libs/.x/libfoo.so",
+    ],
+)  # fmt: skip
+def test_what_runs_is_published(path: str) -> None:
+    assert IGNORE.accepts(path)
+
+
+def test_the_same_files_make_the_same_zip_and_keep_their_modes(tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    (folder / "shared").mkdir(parents=True)
+    (folder / "shared" / "b.py").write_text("b")
+    (folder / "a.py").write_text("a")
+    helm = tmp_path / "helm"
+    helm.write_bytes(b"#!/bin/sh\n")
+    package.add_helm(folder, helm)
+    first = package.write_zip(folder, tmp_path / "1.zip").read_bytes()
+    os.utime(folder / "a.py", (1, 1))
+    assert package.write_zip(folder, tmp_path / "2.zip").read_bytes() == first
+    with zipfile.ZipFile(tmp_path / "1.zip") as archive:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
+        assert archive.read("bin/helm.sha256").decode().endswith("  helm\n")
+    assert list(modes) == ["a.py", "bin/helm", "bin/helm.sha256", "shared/b.py"]
+    assert {name for name, mode in modes.items() if mode & stat.S_IXUSR} == {"bin/helm"}
+    assert all(stat.S_ISREG(mode) for mode in modes.values())
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    try:
+        return package.find_python()
+    except Unavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def deployed(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """The package as on Azure: every file 0666, in folders that cannot be written to; and the worker."""
+    folder = tmp_path_factory.mktemp("package")
+    helm = shutil.which("true")
+    assert helm is not None
+    target = package.build(folder / "built", folder / "groundcrew.zip", helm=Path(helm), python=python)
+    app = folder / "wwwroot"
+    with zipfile.ZipFile(target) as archive:
+        archive.extractall(app)  # which sets no modes
+    for path in [app, *app.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o666)
+    worker = folder / "worker"
+    argv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(worker), "--no-deps"]
+    argv += [
+        "--python-version",
+        package.PYTHON,
+        "--require-hashes",
+        "-r",
+        str(ROOT / "requirements-worker.txt"),
+    ]
+    subprocess.run(argv, check=True, timeout=300)
+    yield app, worker
+    for path in [app, *app.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755)
+
+
+@pytest.mark.timeout(600)
+def test_the_worker_serves_the_package_signed_in_by_a_user_assigned_identity(
+    deployed: tuple[Path, Path], python: str, tmp_path: Path
+) -> None:
+    app, worker = deployed
+    certificate, trusted = Authority().write(tmp_path)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("deploy: {repository: acme/chat}\naccess: {view: [nobody]}\n")
+    with (
+        Azurite(tmp_path / "azurite", certificate=certificate) as azurite,
+        IdentityEndpoint({CLIENT}) as endpoint,
+    ):
+        account = StorageAccount.by_connection_string(azurite.connection_string)
+        os.environ["REQUESTS_CA_BUNDLE"] = str(trusted)
+        try:
+            create_container(account, "groundcrew")
+        finally:
+            del os.environ["REQUESTS_CA_BUNDLE"]
+        settings = {
+            "PYTHONPATH": f"{app / package.SITE}:{worker}:{ROOT}",
+            "REQUESTS_CA_BUNDLE": str(trusted),
+            "GROUNDCREW_POLICY": str(policy),
+            "GROUNDCREW_GITHUB_WEBHOOK_SECRETS": SECRET,
+            "AzureWebJobsStorage__blobServiceUri": azurite.blob_url,
+            "AzureWebJobsStorage__queueServiceUri": azurite.queue_url,
+            "AzureWebJobsStorage__credential": "managedidentity",
+            "AzureWebJobsStorage__clientId": CLIENT,
+            **endpoint.settings,
+        }
+        calls = [
+            signed(),
+            Call("deploy_run", "queue", body=json.dumps({"repository": "acme/chat", "sha": "a" * 40,
+                                                        "environment": "production", "pull": 7})),
+            Call("catch_up", "timer"),
+            Call("wake", "http"),
+            Call("deploy_page", "http"),
+        ]  # fmt: skip
+        merged, ran, caught_up, wake, page = run_worker(settings, calls, app=app, python=python)
+    assert (merged.status, ran.ok, ran.error) == (202, True, "")
+    assert (wake.status, page.status) == (401, 401)
+    # Its own failures say what is missing, and every line has its facts.
+    assert '"job": "deploys"' in "".join(caught_up.logged("shared.catch_up"))
+    (line,) = ran.logged("functions.deploy")
+    assert json.loads(line.partition(" ")[2])["done"].startswith("recorded aaaaaaa")
+    assert {name for _, name in endpoint.requests} == {CLIENT}
+
+
+@pytest.mark.timeout(600)
+def test_the_package_is_small_and_holds_bytecode(deployed: tuple[Path, Path]) -> None:
+    size = package.measure(deployed[0].parent / "groundcrew.zip")
+    assert size["files"] <= 5000
+    if shutil.which("strip"):
+        assert size["megabytes"] <= 100
+    names = {path.relative_to(deployed[0]).as_posix() for path in deployed[0].rglob("*") if path.is_file()}
+    assert "__pycache__/function_app.cpython-313.pyc" in names
+    assert f"{package.SITE}/pymongo/__init__.pyc" in names
+    assert f"{package.SITE}/kubernetes_validate/schemas.zip" in names
+    assert not [name for name in names if name.split("/")[0] in ("tests", "local", "cli", "docs", "infra")]
+
+
+@pytest.mark.timeout(600)
+def test_the_packed_schemas_judge_as_those_in_files_do(deployed: tuple[Path, Path], python: str) -> None:
+    code = (
+        "from shared.adapters.kubernetes_schemas import list_series, validate\n"
+        "pod = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'nam': 'a'}, 'spec': {'containers': []}}\n"
+        "print(len(list_series()), [str(finding) for finding in validate([pod], '1.36.0')])"
+    )
+    app = deployed[0]
+    done = subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=app,
+        env={"PYTHONPATH": f"{app / package.SITE}:{app}"},
+    )  # fmt: skip
+    assert int(done.stdout.split()[0]) >= 10
+    assert "unknown field nam" in done.stdout
