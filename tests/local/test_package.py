@@ -56,7 +56,8 @@ def test_patterns_mean_what_core_tools_make_of_them(pattern: str, path: str, acc
     "path",
     [
         ".env", "sub/.env", "recovery.agekey", "keys/recovery.agekey", "a/b/signing.signkey",
-        "tls/server.key", "server.pem", "local.settings.json", "local.settings.prod.json", "tests/conftest.py", "shared/x/.git",
+        "tls/server.key", "server.pem", "local.settings.json", "local.settings.prod.json",
+        "tests/conftest.py", "shared/x/.git",
         "shared/__pycache__/a.pyc", "docs/settings.md", "README.md", "shared/README.md", ".git/config",
         "requirements-dev.txt", "requirements.in", "dist/groundcrew.zip", "node_modules/x/index.js",
     ],
