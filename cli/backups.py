@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.records.runs import RunRecord, Runs
 
 _POLL_SECONDS = 2.0
+_READING = "Reading the sets in storage …"  # which is retried for half a minute if it does not answer
 
 
 @click.group()
@@ -133,7 +134,8 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
     from shared.backup.catalogue import SetState
 
     catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
-    entries = catalogue.entries()
+    with err.status(_READING):
+        entries = catalogue.entries()
     listed = [e for e in entries if all_ or e.state is SetState.SEALED]
     if json_:
         print_answer([_describe_entry(e) for e in listed], json_=True)
@@ -180,7 +182,8 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
 
     storage = read_option("--storage", storage)
     catalogue = restore_wiring.open_catalogue(storage, signers)
-    entry, accepted = catalogue.find(reference), catalogue.trusted
+    with err.status(_READING):
+        entry, accepted = catalogue.find(reference), catalogue.trusted
     if entry.verified is None:
         _show_progress(entry, storage, json_)
         return
@@ -273,8 +276,11 @@ def verify(
     if catalogue.seals is None and chain:
         err.print("[yellow]warning:[/] the seal log was not compared: it is in the app's own storage")
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
-    entries = catalogue.entries()
-    chosen = [catalogue.find(reference)] if reference else [e for e in entries if MANIFEST in e.info.files]
+    with err.status(_READING):
+        entries = catalogue.entries()
+        chosen = (
+            [catalogue.find(reference)] if reference else [e for e in entries if MANIFEST in e.info.files]
+        )
     problems = verify_chain(catalogue, entries, retained_since()) if chain else []
     if not chosen and not problems:
         raise NotFound("there is no backup to verify", hint="Create one: groundcrew backups create")

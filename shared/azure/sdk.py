@@ -101,10 +101,14 @@ def identity(
 
 
 def quiet_sdk_logs() -> None:
-    """Keep the SDKs from logging every request; an operator who sets another level keeps it."""
+    """Keep the SDKs from logging every request; an operator who sets another level keeps it.
+
+    A sign-in that fails is an error of ours, in one line; the SDK has a dozen lines for each attempt.
+    """
     logger = logging.getLogger("azure")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.WARNING)
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)
 
 
 @contextmanager

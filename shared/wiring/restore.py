@@ -91,7 +91,12 @@ def _state_folder() -> Path:
 
 
 def backup_store(storage: str = "") -> Blobs:
-    """The container of backups: the one named, or the settings'."""
+    """The container of backups: the one named, or the settings'. Raises UsageError if neither names one."""
+    if not storage and not environment().get(definitions.BACKUP_STORAGE) and not _has_state():
+        raise UsageError(
+            "no storage of backups is named",
+            hint=f"Give --storage ACCOUNT, or set {definitions.BACKUP_STORAGE.name}.",
+        )
     return blobs(parse_storage_account(storage), BACKUPS) if storage else backups()
 
 

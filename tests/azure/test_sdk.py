@@ -154,10 +154,12 @@ def test_the_cause_is_left_out_when_it_shows_a_signature() -> None:
 
 @pytest.fixture
 def azure_logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("azure")
-    before = logger.level
-    yield logger
-    logger.setLevel(before)
+    loggers = [logging.getLogger("azure"), logging.getLogger("azure.identity")]
+    levels = [logger.level for logger in loggers]
+    loggers[1].setLevel(logging.NOTSET)
+    yield loggers[0]
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +169,11 @@ def test_the_sdk_logs_warnings_only_unless_an_operator_wants_more(
     azure_logger: logging.Logger, before: int, after: int
 ) -> None:
     azure_logger.setLevel(before)
+    identity = logging.getLogger("azure.identity._credentials.chained")
     quiet_sdk_logs()
     assert azure_logger.level == after
+    # A dozen lines for each attempt to sign in would come before the one that helps.
+    assert identity.isEnabledFor(logging.WARNING) is (before == logging.DEBUG)
 
 
 def test_a_request_is_tried_as_often_as_said() -> None:

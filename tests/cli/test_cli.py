@@ -209,3 +209,23 @@ def test_the_help_warns_of_secrets_among_the_arguments() -> None:
     told = " ".join(run(main, "restore", "--help").output.split())
     assert told.count("shows in `ps`") == 2
     assert "GROUNDCREW_RESTORE_URI" in told
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "latest"), ("verify",)])
+def test_without_a_storage_the_option_and_its_setting_are_named(command: tuple[str, ...]) -> None:
+    result = run(main, "backups", *command)
+    assert result.exit_code == 2
+    assert "no storage of backups is named" in result.stderr
+    assert "--storage" in result.stderr
+    assert "GROUNDCREW_BACKUP_STORAGE" in result.stderr
+
+
+def test_a_malformed_signer_is_named_before_the_storage_is_read() -> None:
+    result = run(main, "backups", "list", "--storage", STORAGE, "--signer", "groundcrew-sign-x")
+    assert result.exit_code == 2
+    assert "not the public key of a signer: groundcrew-sign-x" in result.stderr
+    result = run(
+        main, "backups", "list", "--storage", STORAGE, GROUNDCREW_TRUSTED_SIGNERS="groundcrew-sign-x"
+    )
+    assert result.exit_code == 2
+    assert "GROUNDCREW_TRUSTED_SIGNERS: not the public key of a signer" in result.stderr
