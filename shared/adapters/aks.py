@@ -26,10 +26,12 @@ _POWER = {"running": PowerState.RUNNING, "stopped": PowerState.DEALLOCATED}
 
 
 class AksClusters:
-    """The managed clusters of a subscription; the nodes of a stopped one are deallocated."""
+    """The clusters of a subscription, or of a resource group; a stopped one's nodes are deallocated."""
 
-    def __init__(self, client: ARMPipelineClient[Any, Any], subscription: str, base_url: str) -> None:
-        self._client, self._subscription = client, subscription
+    def __init__(
+        self, client: ARMPipelineClient[Any, Any], subscription: str, base_url: str, *, group: str = ""
+    ) -> None:
+        self._client, self._subscription, self._group = client, subscription, group
         self._base_url = base_url.rstrip("/")
 
     def list(self) -> list[Machine]:
@@ -41,7 +43,8 @@ class AksClusters:
         return {state.id: state for state in map(parse_state, self._pages())}
 
     def _pages(self) -> Iterator[Mapping[str, Any]]:
-        path = f"/subscriptions/{quote(self._subscription)}/providers/{KIND}"
+        group = f"/resourceGroups/{quote(self._group)}" if self._group else ""
+        path = f"/subscriptions/{quote(self._subscription)}{group}/providers/{KIND}"
         url: str | None = f"{self._base_url}{path}?api-version={API_VERSION}"
         while url:
             page = self._send("GET", url, "List the clusters")
@@ -84,9 +87,11 @@ class AksClusters:
             return answer
 
 
-def connect(credential: TokenCredential, subscription: str, *, base_url: str = PUBLIC_CLOUD) -> AksClusters:
-    """The clusters of `subscription`. Imports azure-core."""
-    return AksClusters(rest_client(credential, base_url=base_url), subscription, base_url)
+def connect(
+    credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
+) -> AksClusters:
+    """The clusters of `subscription` (in `group` only, if given). Imports azure-core."""
+    return AksClusters(rest_client(credential, base_url=base_url), subscription, base_url, group=group)
 
 
 def parse_cluster(cluster: Mapping[str, Any]) -> Machine:

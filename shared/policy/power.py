@@ -56,7 +56,12 @@ class MachinePolicy(Section):
     timezone: Zone | None = Field(default=None, description="IANA zone of the windows, if not the policy's")
     windows: tuple[WeeklyWindow, ...] = Field(
         default=(),
-        description="when it runs; without any it is off except by order; over midnight is allowed",
+        description="when it runs; `[]` keeps it off except by order; over midnight is allowed",
+    )
+    carries: tuple[Literal["mongodb", "rocketchat"], ...] | None = Field(
+        default=None,
+        description="what runs on it, for wakes, holds and health; if no machine says, the first has both",
+        examples=[["mongodb", "rocketchat"]],
     )
     on_days_off: bool = Field(default=False, description="whether it also runs on holidays and vacations")
     alternatives: tuple[Name, ...] = Field(
@@ -76,6 +81,16 @@ class MachinePolicy(Section):
     def _is_named(self) -> Self:
         if (self.name is None) == (self.tag is None):
             reject("a machine needs either a name or a tag", "Give one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Self:
+        # Nobody means by a bare name that the machine is stopped in a quarter of an hour, for good.
+        if "windows" not in self.model_fields_set:
+            reject(
+                "a machine needs windows, or it would be stopped at once and stay off",
+                "Write windows, as ['Mon-Fri 07:00-19:00'], or `windows: []` to keep it off except by order",
+            )
         return self
 
     @property
@@ -119,3 +134,9 @@ class PowerPolicy(Section):
                 reject(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
             seen.add((machine.kind, machine.label.lower()))
         return machines
+
+    def carried_by(self, machine: MachinePolicy) -> frozenset[str]:
+        """What runs on the machine: `mongodb`, `rocketchat`, both or nothing."""
+        if any(one.carries is not None for one in self.machines):
+            return frozenset(machine.carries or ())
+        return frozenset(("mongodb", "rocketchat") if machine == self.machines[0] else ())

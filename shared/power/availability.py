@@ -26,7 +26,9 @@ def offline_reason(inventory: Inventory) -> str:
     except GroundcrewError as error:
         log.warning("power.machines_unavailable", extra={"error": str(error)})
         return ""
-    reasons = [_machine_reason(machine) for machine in machines]
+    # What runs beside the server says nothing of whether the server can be reached.
+    servers = [machine for machine in machines if machine.target.carries] or machines
+    reasons = [_machine_reason(machine) for machine in servers]
     return "; ".join(reasons) if all(reasons) else ""
 
 

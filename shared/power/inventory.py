@@ -47,6 +47,7 @@ class Target:
     id: str = ""
     state: MachineState | None = None
     problem: str = ""  # why nothing is done about it
+    carries: frozenset[str] = frozenset()  # of "mongodb" and "rocketchat"
 
     def is_called(self, text: str) -> bool:
         """Whether somebody means it by this name, key or id."""
@@ -111,7 +112,11 @@ class Inventory:
         states = self.switches[kind].states()
         rules = [machine for machine in self.policy.power.machines if machine.kind == kind]
         tags = self._tags(kind, states, fresh_tags) if any(machine.tag for machine in rules) else {}
-        return list(_match_targets(rules, states, tags))
+        power = self.policy.power
+        return [
+            replace(target, carries=power.carried_by(target.rules))
+            for target in _match_targets(rules, states, tags)
+        ]
 
     def _tags(
         self, kind: str, states: Mapping[str, MachineState], fresh: bool
@@ -168,9 +173,10 @@ class Inventory:
             target.power,
             schedule_for(target.rules, self.policy.timezone, self.day_off),
             orders,
-            holds,
+            # Work in progress needs the server: a machine beside it is neither held nor woken.
+            holds if target.carries else (),
             record.history,
-            need,
+            need if "mongodb" in target.carries else None,
             self.policy.backup.when_vm_off,
             target.rules.alternatives,
         )

@@ -254,7 +254,8 @@ class MachineReconciler:
         started = self.record.started
         if started is None:
             return
-        results = [probe.check() for probe in self.power.probes]
+        probes = self.power.probes if "rocketchat" in self.target.carries else ()
+        results = [probe.check() for probe in probes]
         if self.record.scaled:
             results.append(Health(False, "workloads are not scaled up yet"))
         took = self.power.now - started

@@ -75,7 +75,7 @@ def clusters() -> PowerSwitch:
     from shared.adapters.aks import connect
 
     place = _place()
-    return connect(credential(), place["subscription"], base_url=place["base_url"])
+    return connect(credential(), place.pop("subscription"), **place)
 
 
 @cache

@@ -31,9 +31,9 @@ def power(folder: Path, policy: str, *words: str) -> str:
     return done.stderr
 
 
-TWO = "power: {machines: [{name: chat}, {name: build}]}"
-ONE = "power: {machines: [{name: chat}]}"
-TAGGED = "power: {machines: [{tag: groundcrew=chat}]}"
+TWO = "power: {machines: [{name: chat, windows: []}, {name: build, windows: []}]}"
+ONE = "power: {machines: [{name: chat, windows: []}]}"
+TAGGED = "power: {machines: [{tag: groundcrew=chat, windows: []}]}"
 
 
 @pytest.mark.parametrize("order", ["up", "off", "auto"])

@@ -9,6 +9,7 @@ import pytest
 
 from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
+from shared.adapters import aks
 from shared.adapters.aks import AksClusters
 from shared.azure.arm import rest_client
 from shared.cloud.machines import PowerState, PowerSwitch
@@ -98,3 +99,13 @@ def test_a_missing_role_is_a_refusal_and_an_outage_is_not(server: AzureServer, c
     with pytest.raises(Unavailable) as failed:
         clusters.states()
     assert failed.value.value == "InternalServerError"
+
+
+def test_only_the_clusters_of_the_resource_group_are_seen_where_one_is_set() -> None:
+    with AzureServer() as server:
+        ours = server.add_cluster("chat", group="rocketchat").id.lower()
+        server.add_cluster("chat", group="other")
+        clusters = aks.connect(
+            server.credential(), server.subscription, group="RocketChat", base_url=server.url
+        )
+        assert (list(clusters.states()), [one.id for one in clusters.list()]) == ([ours], [ours])

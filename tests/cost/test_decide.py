@@ -150,6 +150,14 @@ def test_a_machine_that_always_runs_is_told_to_reserve_or_to_get_a_schedule() ->
     ]
 
 
+def test_of_several_smaller_sizes_the_cheapest_is_advised() -> None:
+    sizes = {"Standard_A": UnitPrice(Decimal("0.15")), "Standard_B": UnitPrice(Decimal("0.1"))}
+    prices = replace(PRICES, machines={**PRICES.machines, **sizes}, commitments={})
+    changes = [s.change for s in week(use(alternatives=("Standard_A", "Standard_B")), prices=prices).savings]
+    assert "Move rocketchat to Standard_B" in changes
+    assert "Move rocketchat to Standard_A" not in changes
+
+
 def test_nothing_is_advised_that_saves_nothing() -> None:
     thrifty = use(runs=office_runs()[:2], alternatives=("Standard_D4ads_v5",))
     made = compute_report(

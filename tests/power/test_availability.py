@@ -68,7 +68,9 @@ def test_one_that_should_run_and_does_not_start_is_a_failure_and_not_sleep(world
 
 def test_of_several_machines_all_must_be_off(make_world, at) -> None:
     world = make_world(
-        "timezone: UTC\nbackup: {when_vm_off: skip}\npower: {machines: [{name: rocketchat}, {name: other}]}"
+        "timezone: UTC\nbackup: {when_vm_off: skip}\n"
+        "power: {machines: [{name: rocketchat, windows: [], carries: [rocketchat]},"
+        " {name: other, windows: [], carries: [mongodb]}]}"
     )
     world.add()
     other = world.machines.add("other", power=PowerState.RUNNING)

@@ -12,6 +12,7 @@ from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable, Usage
 from shared.policy import parse_policy
 from shared.power import job as power
 from shared.power.attempts import Act
+from shared.power.availability import offline_reason
 from shared.power.guest import START_MARK, STOP_MARK
 from shared.power.model import PowerStatus
 from shared.power.records import PowerRecords
@@ -448,7 +449,10 @@ def test_nobody_to_be_told_does_not_keep_it_running_all_night(world, at) -> None
 
 
 def test_a_damaged_record_is_told_and_only_its_machine_is_left_alone(make_world, at) -> None:
-    world = make_world("timezone: Europe/Berlin\npower: {machines: [{name: other}, {name: rocketchat}]}")
+    world = make_world(
+        "timezone: Europe/Berlin\n"
+        "power: {machines: [{name: other, windows: []}, {name: rocketchat, windows: []}]}"
+    )
     world.add(PowerState.RUNNING, name="other")
     world.add(PowerState.RUNNING)
     world.state.create("power/machines/other.json", b"[]")
@@ -550,7 +554,8 @@ def test_a_backup_that_cannot_be_begun_does_not_keep_it_up_for_ever(make_world, 
 
 def test_without_any_backup_yet_it_is_woken_at_the_usual_time_and_not_at_every_tick(make_world, at) -> None:
     world = make_world(
-        "timezone: Europe/Berlin\nbackup: {when_vm_off: wake}\npower: {machines: [{name: rocketchat}]}"
+        "timezone: Europe/Berlin\nbackup: {when_vm_off: wake}\n"
+        "power: {machines: [{name: rocketchat, windows: []}]}"
     )
     world.add()
     world.seals_at_once = False
@@ -599,3 +604,72 @@ def test_policy_for_aks_goes_through_its_own_switch_without_scripts(make_world, 
     assert outcome.done == "start begun"
     assert power.run_tick(job(), only="another") == []
     assert len(list(world.state.list("overrides/cluster.aks/"))) == 2
+
+
+# Two machines
+
+
+def beside(make_world, at, extra: str = ""):
+    """The server, and a build box beside it that has nothing to do with MongoDB."""
+    text = (
+        POLICY.replace("WHEN", "wake") + f"    - {{name: buildbox, windows: [Mon-Fri 07:00-19:00]{extra}}}\n"
+    )
+    world = make_world(text)
+    world.seals_at_once = False
+    box = world.machines.add("buildbox", power=PowerState.DEALLOCATED)
+    world.add()
+    return world, box
+
+
+def run_both(world, until) -> list[str]:
+    done = []
+    while world.clock.now() <= until:
+        done += [f"{o.machine}: {o.done}" for o in power.run_tick(world.job()) if o.done]
+        world.clock.advance(timedelta(minutes=5))
+    return done
+
+
+def test_a_machine_beside_the_server_is_not_woken_for_its_backup_nor_held_nor_told_as_the_chat(
+    make_world, at
+) -> None:
+    world, box = beside(make_world, at)
+    world.clock.set(at("1:50"))
+    run_both(world, at("2:30"))
+    assert world.power is PowerState.RUNNING
+    assert world.machines.state(box).power is PowerState.DEALLOCATED
+    world.seal(at("2:00"))
+    world.clock.set(at("6:50"))
+    run_both(world, at("7:10"))
+    assert "buildbox is up after 5 min" in world.notifications.titles
+    told = next(n for n in world.notifications.told if n.title.startswith("buildbox"))
+    assert "Rocket.Chat" not in told.text
+    world.clock.set(at("18:40"))
+    world.job().inventory.holds.put("deploy/1", "deploy 1", timedelta(hours=2))
+    run_both(world, at("19:10"))
+    assert world.power is PowerState.RUNNING
+    assert world.machines.state(box).power is PowerState.DEALLOCATED
+
+
+def test_policy_says_which_machine_carries_what(make_world, at) -> None:
+    world, box = beside(make_world, at, ", carries: [mongodb]")
+    world.clock.set(at("1:50"))
+    run_both(world, at("2:30"))
+    assert world.power is PowerState.DEALLOCATED
+    assert world.machines.state(box).power is PowerState.RUNNING
+
+
+def test_the_server_is_offline_although_a_machine_beside_it_runs(make_world, at) -> None:
+    world, box = beside(make_world, at)
+    world.clock.set(at("23:00"))
+    world.seal(at("2:00"))
+    world.machines.set_power(box, PowerState.RUNNING)
+    assert offline_reason(world.job().inventory).startswith("rocketchat is off (")
+
+
+def test_lack_of_capacity_in_a_zone_is_capacity_too(world, at) -> None:
+    world.add()
+    world.clock.set(at("6:55"))
+    world.machines.fail_start("OverconstrainedZonalAllocationRequest", times=3)
+    world.run(at("7:30"))
+    (notice,) = (n for n in world.notifications.told if "needs attention" in n.title)
+    assert "Standard_D4as_v5" in notice.hint

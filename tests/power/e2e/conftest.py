@@ -37,7 +37,7 @@ timezone: Europe/Berlin
 access: {wake: ["1234"]}
 backup: {when_vm_off: skip}
 power:
-  machines: [{name: rocketchat, alternatives: [Standard_D4as_v5]}]
+  machines: [{name: rocketchat, windows: [], alternatives: [Standard_D4as_v5]}]
   warning: 1s
   graceful_stop: 10s
   min_up: 1s
