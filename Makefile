@@ -46,8 +46,8 @@ packages: ## Debian packages that some tests want: age, chromium (needs root onl
 demo: setup ## Seed, back up while it changes, restore, prove; under five minutes
 	@$(BIN)/python -m local.demo
 
-up: setup ## Run the embedded stack until Ctrl-C; the host on port 7071 if it is free
-	@$(BIN)/python -m local.stack
+up: setup ## Run it all on this machine until Ctrl-C, with data and a backup; prints commands to try
+	@$(BIN)/python -m local.up
 
 # By file, since the tests of some go on where the one before ended. (Groups, which would say so in the tests, are not
 # seen by pytest-xdist 3.8 with pytest 9.2, which no longer takes the names that it gives to tests.)

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import click
 
-from cli import backups, cost, deploy, doctor, init, keys, notify, policy, power, restore, snapshots, status
+from cli import (
+    backups,
+    completion,
+    cost,
+    deploy,
+    doctor,
+    init,
+    keys,
+    notify,
+    policy,
+    power,
+    restore,
+    snapshots,
+    status,
+)
 from cli.common import add_common_options
 from cli.console import DEBUG, Group
 from shared.kernel.version import VERSION
@@ -25,6 +39,7 @@ main.add_command(backups.backups)
 main.add_command(deploy.deploy)
 main.add_command(restore.restore)
 main.add_command(init.init)
+main.add_command(completion.completion)
 main.add_command(doctor.doctor)
 main.add_command(notify.notify)
 main.add_command(keys.keys)

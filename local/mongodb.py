@@ -133,13 +133,13 @@ class MongoServer:
 
 
 @contextmanager
-def source(state_dir: Path) -> Iterator[str]:
+def source(state_dir: Path, *, port: int = 0) -> Iterator[str]:
     """The connection string of `MONGODB_URI`, or of an embedded server that lives as long as the context."""
     given = os.environ.get("MONGODB_URI")
     if given:
         yield given
         return
-    with MongoServer(state_dir) as server:
+    with MongoServer(state_dir, port=port) as server:
         yield server.uri
 
 

@@ -47,6 +47,9 @@ class Stack:
     with_azure: bool = False  # the stand-ins of Azure and the chat too
     message_invisibility: int = 600  # seconds that a killed worker's message stays hidden, as on the platform
     environment: dict[str, str] = field(default_factory=dict)
+    blob_port: int = 0
+    queue_port: int = 0
+    mongodb_port: int = 0
 
     settings: dict[str, str] = field(init=False, default_factory=dict)
     _open: ExitStack = field(init=False, default_factory=ExitStack)
@@ -68,9 +71,17 @@ class Stack:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._open.enter_context(lock_state_dir(self.state_dir))
         self.azurite = self._open.enter_context(
-            Azurite(self.state_dir, persistent=self.persistent, account_key=self._kept("azurite"))
+            Azurite(
+                self.state_dir,
+                persistent=self.persistent,
+                account_key=self._kept("azurite"),
+                blob_port=self.blob_port,
+                queue_port=self.queue_port,
+            )
         )
-        self.mongodb_uri = self._open.enter_context(source(self.state_dir / "mongodb"))
+        self.mongodb_uri = self._open.enter_context(
+            source(self.state_dir / "mongodb", port=self.mongodb_port)
+        )
         account = StorageAccount.by_connection_string(self.azurite.connection_string)
         for container in CONTAINERS:
             create_container(account, container)

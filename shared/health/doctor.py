@@ -40,8 +40,8 @@ class Diagnosis:
 
 
 def select_checks(checks: Iterable[JobCheck], only: Sequence[str]) -> list[JobCheck]:
-    """The checks of the jobs that are named, with those that every job needs. Raises UsageError."""
-    found = list(checks)
+    """The checks of the jobs that are named, after those that every job needs. Raises UsageError."""
+    found = sorted(checks, key=lambda check: check.job != EVERY_JOB)
     jobs = dict.fromkeys(check.job for check in found if check.job != EVERY_JOB)
     for name in only:
         if name not in jobs:

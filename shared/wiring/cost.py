@@ -26,7 +26,7 @@ def cost_deps() -> CostDeps:
         inventory=inventory,
         disks=azure.disks,
         addresses=azure.addresses,
-        notifier=notifier,
+        notifications=notifier,
         prices=list_prices,
     )
     return CostDeps(cache=price_cache(), **read)

@@ -112,6 +112,8 @@ def _check_sign_in() -> str:
     if not given:
         hint = "Switch App Service authentication on, or set the variable to app-service."
         raise Refused("the pages are closed: nobody vouches for people", hint=hint)
+    if given == "none":
+        return "nobody signs in: for your own machine only"
     return f"people sign in by {given}"
 
 

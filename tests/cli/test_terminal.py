@@ -194,3 +194,19 @@ def test_no_command_of_ours_takes_the_common_options_for_something_else() -> Non
         names = [name for p in command.params for name in (*p.opts, *p.secondary_opts)]
         assert len(names) == len(set(names)), command.name
         assert {"-q", "-v"} <= set(names)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_asks_the_command(shell: str) -> None:
+    result = CliRunner().invoke(main, ["completion", shell])
+    assert (result.exit_code, f"_GROUNDCREW_COMPLETE={shell}_complete" in result.output) == (0, True)
+
+
+def test_the_shell_is_given_the_commands() -> None:
+    words = {"_GROUNDCREW_COMPLETE": "bash_complete", "COMP_WORDS": "groundcrew back", "COMP_CWORD": "1"}
+    code = "from cli.main import main; main(prog_name='groundcrew')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **words}, cwd=ROOT, capture_output=True, text=True,
+        timeout=30,
+    )  # fmt: skip
+    assert done.stdout.split() == ["plain,backups"]

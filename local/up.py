@@ -1,0 +1,169 @@
+"""`make up`: the embedded stack with something in it, until Ctrl-C.
+
+A Rocket.Chat database is seeded, a first backup is made, a VM runs by policy, and a second, empty MongoDB
+waits for a restore. Everything keeps its port from one start to the next, and the commands that are printed
+work as they are pasted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pymongo
+import requests
+
+from local.mongodb import MongoServer
+from local.rocketchat.seed import seed
+from local.stack import HOST_PORT, ROOT, Stack, free_port_or_any
+from shared.adapters.blobs import open_blobs
+from shared.kernel.errors import Locked
+from shared.policy.starter import starter_policy
+from shared.settings.environment import parse_storage_account
+
+# Azurite's own; MongoDB's are not the usual ones, behind which there may be a server that matters.
+PORTS = {"blob": 10000, "queue": 10001, "mongodb": 27117, "target": 27118}
+_BACKUP_SECONDS = 120
+# Always up: what is tried in the evening is to work too.
+_POWER = """
+power:
+  machines:
+    - name: rocketchat
+      windows: [daily 00:00-24:00]
+"""
+
+
+def write_policy(state: Path) -> Path:
+    """The policy that init writes, with the stand-in's VM under schedule."""
+    path = state / "policy.yaml"
+    state.mkdir(parents=True, exist_ok=True)
+    path.write_text(starter_policy() + _POWER)
+    return path
+
+
+def fill(stack: Stack) -> str:
+    """Seed the database and make a backup, unless there are; says what there is."""
+    with pymongo.MongoClient[dict[str, object]](stack.mongodb_uri) as client:
+        if "rocketchat" not in client.list_database_names():
+            _say("seeding a Rocket.Chat database …")
+            seed(stack.mongodb_uri, megabytes="tiny")
+    if newest := _newest_set(stack):
+        return f"there is backup {newest}"
+    _say("making a first backup …")
+    headers = {"x-functions-key": stack.host.master_key}
+    requests.post(f"{stack.host.url}/admin/functions/nightly_backup", json={}, headers=headers, timeout=30)
+    deadline = time.monotonic() + _BACKUP_SECONDS
+    while time.monotonic() < deadline:
+        if newest := _newest_set(stack):
+            return f"made backup {newest}"
+        time.sleep(0.2)
+    return f"the first backup is not there after {_BACKUP_SECONDS} s; see {stack.state_dir / 'host'}"
+
+
+def _newest_set(stack: Stack) -> str:
+    store = open_blobs(parse_storage_account(stack.settings["AzureWebJobsStorage"]), "backups")
+    sealed = [blob.name for blob in store.list("sets/") if blob.name.endswith("/manifest.json")]
+    return max((name.split("/")[2] for name in sealed), default="")
+
+
+def write_settings(stack: Stack) -> Path:
+    """A file for a shell: the settings, and the command `groundcrew`; only its owner can read it."""
+    path = stack.state_dir / "settings.env"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    values = {
+        **stack.settings,
+        "LOCAL_KEY": stack.host.master_key,
+        "PYTHONPATH": str(ROOT),
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    lines.append(f'groundcrew() {{ {shlex.quote(sys.executable)} -m cli "$@"; }}')
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def commands(stack: Stack, target: str, settings: Path) -> list[str]:
+    """What to try, in this order; a test pastes them into a shell."""
+    url = stack.host.url
+    return [
+        f". {shlex.quote(str(settings))}",
+        "groundcrew doctor",
+        "groundcrew status",
+        "groundcrew backups list",
+        f"groundcrew backups verify latest --identity {shlex.quote(str(stack.identity))}",
+        "groundcrew backups create --wait",
+        f"groundcrew restore latest --to-uri {target} --identity {shlex.quote(str(stack.identity))}",
+        "groundcrew power status",
+        "groundcrew notify test",
+        f'curl -H "x-functions-key: $LOCAL_KEY" {url}/api/doctor',
+    ]
+
+
+def _show(stack: Stack, target: str, settings: Path) -> None:
+    rows = {
+        "wake page": f"{stack.host.url}/api/wake",
+        "deploy page": f"{stack.host.url}/api/deploys",
+        "health": f"{stack.host.url}/api/health",
+        "MongoDB": stack.mongodb_uri,
+        "empty MongoDB": target,
+        "blobs": stack.azurite.blob_url,
+        "policy": str(stack.policy),
+        "log of the host": str(stack.state_dir / "host"),
+    }
+    _say("\n" + "\n".join(f"{name:<17}{where}" for name, where in rows.items()))
+    _say("\nIn another terminal:\n")
+    _say("\n".join(commands(stack, target, settings)))
+    _say("\nCtrl-C stops everything.")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _run(state: Path, port: int, over: threading.Event) -> None:
+    ports = {name: free_port_or_any(number) if port else 0 for name, number in PORTS.items()}
+    shutil.rmtree(state / "target", ignore_errors=True)
+    stack = Stack(
+        state,
+        host_port=free_port_or_any(port),
+        policy=write_policy(state),
+        persistent=True,
+        with_azure=True,
+        blob_port=ports["blob"],
+        queue_port=ports["queue"],
+        mongodb_port=ports["mongodb"],
+    )
+    with stack, MongoServer(state / "target", port=ports["target"], ttl_monitor=False) as target:
+        _say(fill(stack))
+        _show(stack, target.uri, write_settings(stack))
+        over.wait()
+        _say("stopping …")
+
+
+def main() -> int:
+    """Run it until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m local.up", description=main.__doc__)
+    parser.add_argument("--state", type=Path, default=ROOT / ".local" / "up")
+    parser.add_argument("--port", type=int, default=HOST_PORT, help="of the host; 0: all ports are free ones")
+    arguments = parser.parse_args()
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    _say("starting Azurite, MongoDB, the stand-ins and the Functions host …")
+    try:
+        _run(arguments.state.resolve(), arguments.port, over)
+    except Locked as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,102 @@
+"""`make up` has something to show; the commands that it prints, and getting-started names, work as pasted."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "getting-started.md"
+
+
+@dataclass
+class Up:
+    """What `make up` printed."""
+
+    text: str
+    commands: list[str]
+
+    def address(self, name: str) -> str:
+        (line,) = [line for line in self.text.splitlines() if line.startswith(f"{name}  ")]
+        return line.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    state = tmp_path_factory.mktemp("up")
+    argv = [sys.executable, "-m", "local.up", "--state", str(state), "--port", "0"]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        text = "".join(lines)
+        block = text.partition("In another terminal:\n\n")[2].partition("\n\n")[0]
+        yield Up(text, block.splitlines())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def pasted(up: Up, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Exit code and output by command, all pasted into one shell somewhere else than in the checkout."""
+    mark = "~~~~"
+    lines = [f'{command} < /dev/null 2>&1\necho "{mark}$?{mark}"' for command in up.commands]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], cwd=tmp_path_factory.mktemp("elsewhere"),
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    found = re.findall(rf"(.*?){mark}(\d+){mark}\n", done.stdout, re.DOTALL)
+    assert len(found) == len(up.commands), done.stdout + done.stderr
+    return {command: (int(code), text) for command, (text, code) in zip(up.commands, found, strict=True)}
+
+
+def said(pasted: dict[str, tuple[int, str]], beginning: str) -> str:
+    (text,) = [text for command, (_, text) in pasted.items() if command.startswith(beginning)]
+    return text
+
+
+def test_every_command_that_is_printed_works_as_it_is_pasted(pasted: dict[str, tuple[int, str]]) -> None:
+    assert {command: told for command, (code, told) in pasted.items() if code} == {}
+    assert "every job could run tonight" in said(pasted, "groundcrew doctor")
+    assert "PROVEN" in said(pasted, "groundcrew restore")
+    assert "1 sets verified" in said(pasted, "groundcrew backups verify")
+    assert ": sealed" in said(pasted, "groundcrew backups create")
+    assert "rocketchat" in said(pasted, "groundcrew power status")
+    answer = said(pasted, "curl")
+    assert json.loads(answer[answer.index("{") : answer.rindex("}") + 1])["status"] == "ok"
+
+
+def test_there_is_a_backup_before_anybody_does_anything(up: Up) -> None:
+    assert re.search(r"^made backup \d{8}T\d{6}Z$", up.text, re.MULTILINE)
+
+
+def test_the_pages_have_content(up: Up) -> None:
+    page = requests.get(up.address("wake page"), timeout=30)
+    assert (page.status_code, "rocketchat" in page.text) == (200, True)
+    assert requests.get(up.address("deploy page"), timeout=30).status_code == 200
+    assert requests.get(up.address("health"), timeout=30).json() == {"status": "alive"}
+
+
+def test_the_guide_goes_through_these_commands(up: Up) -> None:
+    first = GUIDE.read_text().partition("## On your own machine")[2].partition("\n## ")[0]
+    (block,) = re.findall(r"```sh\n(\. .*?)```", first, re.DOTALL)
+    state = re.compile(r"\S*/(settings\.env|keys/recovery\.agekey)")
+    port = re.compile(r"127\.0\.0\.1:\d+")
+
+    def generic(line: str) -> str:
+        return port.sub("HOST", state.sub(r"STATE/\1", line))
+
+    assert [generic(line) for line in block.splitlines()] == [generic(line) for line in up.commands]
