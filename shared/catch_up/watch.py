@@ -48,6 +48,11 @@ def report_settings(checks: Checks, notifier: Notifier, clear: Callable[[str], N
             log.error("settings.invalid", extra=facts)  # noqa: TRY400 - no bug of ours
             notify_bad_settings(notifier, job, error)
             faults[job] = str(error)
+        except Exception as error:  # a bug in one job's wiring must not keep the others from being checked
+            log.exception("settings.internal_error", extra={"job": job})
+            failure = UsageError(f"internal error ({type(error).__name__})", hint="See the log.")
+            notify_bad_settings(notifier, job, failure)
+            faults[job] = str(failure)
         else:
             clear(settings_key(job))
     if faults:

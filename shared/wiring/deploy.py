@@ -36,7 +36,7 @@ def deploy_deps() -> DeployDeps:
         forge=connect_forge, releases=connect_releases, cluster=cluster, state=state, queues=queues,
         smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=notifier,
         identities=_age_identities, rules=_deploy_policy,
-        page=_page_address,
+        page_url=_page_address,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
     return DeployDeps(

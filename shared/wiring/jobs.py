@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from shared.kernel.errors import UsageError
 from shared.settings import definitions
 from shared.settings.environment import environment
 from shared.wiring import policy
+
+log = logging.getLogger(__name__)
 
 QUEUES = ("backup-parts", "deploys")  # those that the app's functions read
 
@@ -44,6 +47,9 @@ def _describe(check: Callable[[], object]) -> str:
         check()
     except UsageError as error:
         return str(error)
+    except Exception as error:  # a bug in one job's wiring must not hide the others
+        log.exception("settings.internal_error", extra={"check": getattr(check, "__name__", "")})
+        return f"internal error ({type(error).__name__})"
     return "ok"
 
 
@@ -92,9 +98,9 @@ def _power() -> object:
 
 
 def _snapshots() -> object:
-    from shared.wiring.snapshots import snapshot_deps
+    from shared.wiring.snapshots import check_deps, snapshot_deps
 
-    return snapshot_deps()
+    return snapshot_deps(), check_deps()
 
 
 def _cost() -> object:

@@ -60,3 +60,14 @@ def test_messages_of_each_poison_queue_are_notified_while_they_are_there() -> No
     clock.advance(timedelta(days=1))
     report_poison_queues(queues, people, names)
     assert len(people.told) == 4
+
+
+def test_a_bug_in_what_one_job_needs_is_notified_too_and_keeps_no_other_from_being_checked() -> None:
+    def crashes() -> None:
+        raise TypeError("an unexpected keyword")
+
+    people = MemoryNotifications()
+    with pytest.raises(UsageError, match="cost, deploys"):
+        report_settings({"cost": crashes, "deploys": broken}, people, list[str]().append)
+    assert people.titles == ["cost cannot run", "deploys cannot run"]
+    assert "internal error (TypeError)" in people.told[0].text

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from local.azurite import Azurite
+from local.worker_calls import ROOT, Call, run_worker
 from shared.adapters.blobs import create_container, open_blobs
 from shared.deploy.records.deploys import DeployStore
 from shared.settings.storage_account import StorageAccount
 from shared.wiring import clock
-from tests.support.worker import ROOT, Call, run_worker
 
 SECRET = "0123456789abcdef0123456789abcdef"
 MERGED = {

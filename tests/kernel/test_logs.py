@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from local.worker_calls import ROOT, Call, Invocation, run_worker
 from shared.kernel.logs import FactFormatter, configure_logging
 from shared.kernel.secret import Secret
-from tests.support.worker import ROOT, Call, Invocation, run_worker
 
 
 @pytest.fixture(scope="module")

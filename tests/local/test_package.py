@@ -19,11 +19,11 @@ from local.azurite import Azurite
 from local.funcignore import FuncIgnore
 from local.identity import IdentityEndpoint
 from local.kubernetes.tls import Authority
+from local.worker_calls import ROOT, Call, run_worker
 from shared.adapters.blobs import create_container
 from shared.kernel.errors import Unavailable
 from shared.settings.storage_account import StorageAccount
 from tests.functions.test_triggers import SECRET, signed
-from tests.support.worker import ROOT, Call, run_worker
 
 CLIENT = "11111111-aaaa-bbbb-cccc-000000000001"
 IGNORE = FuncIgnore.parse((ROOT / ".funcignore").read_text())
