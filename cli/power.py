@@ -140,7 +140,7 @@ def _place_order(
     deps = power_wiring.power_deps()
     if dry_run:
         order = parse_override(text, _policy_zone(), wiring.clock().now())
-        outcomes = job.preview_tick(deps, machine=machine)
+        outcomes = job.preview_tick(deps, machine=machine, order=order)
     else:
         order = job.place_order(deps, machine, text, by=current_user())
         outcomes = job.run_tick(deps, only=machine)

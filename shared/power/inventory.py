@@ -128,13 +128,17 @@ class Inventory:
         self.records.save_tags(kind, now, tags)
         return tags
 
-    def observe(self, targets: Iterable[Target]) -> list[ObservedMachine]:
-        """The machines with their decisions of this moment, after what their states show."""
+    def observe(self, targets: Iterable[Target], *, order: Override | None = None) -> list[ObservedMachine]:
+        """The machines with their decisions of this moment, after what their states show.
+
+        With `order` as if that had been placed for each of them.
+        """
         now, target_list = self.clock.now(), list(targets)
         orders, holds = self.orders.all(), self.holds.in_force()
         need = self._backup_need(now)
+        extra = () if order is None else (order,)
         return [
-            self._observe_target(target, for_machine(orders, target.key), holds, need, now)
+            self._observe_target(target, (*for_machine(orders, target.key), *extra), holds, need, now)
             for target in target_list
         ]
 

@@ -33,12 +33,15 @@ log = logging.getLogger(__name__)
 _LEASE = timedelta(seconds=60)
 
 
-def preview_tick(power: PowerDeps, *, machine: str = "") -> list[TickResult]:
-    """What a tick would decide now. Changes nothing. Raises `NotFound` for a machine not under schedule."""
+def preview_tick(power: PowerDeps, *, machine: str = "", order: Override | None = None) -> list[TickResult]:
+    """What a tick would decide now, with `order` as if it had been placed. Changes nothing.
+
+    Raises `NotFound` for a machine not under schedule.
+    """
     observed_machines = [
         observed
         for kind in power.inventory.kinds
-        for observed in power.inventory.observe(power.inventory.targets(kind))
+        for observed in power.inventory.observe(power.inventory.targets(kind), order=order)
     ]
     selected = [
         observed for observed in observed_machines if not machine or observed.target.is_called(machine)

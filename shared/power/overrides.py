@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 from shared.kernel.errors import UsageError
-from shared.policy.values import DAY_MINUTES, parse_duration
+from shared.policy.values import DAY_MINUTES, parse_day, parse_duration
 from shared.power.schedule import Schedule, resolve_end
 
 MAX_DURATION = timedelta(days=31)
@@ -118,6 +118,10 @@ _ORDER = re.compile(
     re.ASCII,
 )
 _CLOCK = re.compile(r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))? ?(?P<half>am|pm)?", re.ASCII)
+_CLOCK_WORDS = {"": DAY_MINUTES, "midnight": DAY_MINUTES, "noon": DAY_MINUTES // 2}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.\d{4}", re.ASCII)
+_FRACTION = re.compile(r"(\d{1,4}\.\d{1,3})([mhdw])", re.ASCII)
+_UNIT_MINUTES = {"m": 1, "h": 60, "d": DAY_MINUTES, "w": 7 * DAY_MINUTES}
 _HINT = "Write 'up until 22:00', 'off until Monday 7:00', 'up for 2h', 'off until 2026-03-02 07:00' or 'auto'"
 
 
@@ -125,8 +129,10 @@ def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> O
     """An order as people write it, in force from `now`; times are on the wall clock of `zone`.
 
     A time alone is the next time the clock shows it, a weekday the next such day (today if the time is
-    still ahead), a day alone its first moment. In a repeated hour the second pass is meant, in a skipped
-    one the jump. Raises `UsageError` for what cannot be understood, lies in the past or is too long.
+    still ahead; `next monday` never today), a day alone its end, `midnight` the end of the day. In a
+    repeated hour the second pass is meant, in a skipped one the jump.
+
+    Raises `UsageError` for what cannot be understood, lies in the past or is too long.
     """
     match = _ORDER.fullmatch(" ".join(text.lower().split())[:200])
     if not match:
@@ -151,17 +157,28 @@ def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> O
 def _end_of_duration(text: str, now: datetime) -> datetime:
     spelled = re.sub(r" ?(minutes?|min|hours?|days?|weeks?)\b ?", lambda unit: unit[1][0], text)
     try:
-        return now + parse_duration(spelled.replace(" ", ""))
+        return now + parse_duration(_FRACTION.sub(_spell_minutes, spelled.replace(" ", "")))
     except (ValueError, OverflowError):
         raise UsageError(
             "not a duration", value=repr(text[:40]), hint="Write 'for 90m', '2h' or '3d'"
         ) from None
 
 
+def _spell_minutes(match: re.Match[str]) -> str:
+    """`1.5h` as `90m`, since durations are whole numbers."""
+    return f"{round(float(match[1]) * _UNIT_MINUTES[match[2]])}m"
+
+
 def _parse_time(text: str, zone: tzinfo, now: datetime) -> datetime:
     words = re.sub(r"^([\d-]{10})t", r"\1 ", text).replace(" at ", " ").removeprefix("at ").split()
     today = now.astimezone(zone).date()
+    later = words[0] == "next" and len(words) > 1
+    words = words[1:] if later else words
     day, again = _parse_day(words[0], today)
+    if later:
+        # Of weekdays only: who writes `next tomorrow` or `next 22:00` means something else.
+        day = day + (again or timedelta()) if day == today and again else day
+        words = words if day and again else ["", "?"]
     minutes = _parse_clock(" ".join(words if day is None else words[1:]))
     if minutes is None:
         raise UsageError("not a time", value=repr(text[:40]), hint=_HINT)
@@ -173,11 +190,10 @@ def _parse_day(word: str, today: date) -> tuple[date | None, timedelta | None]:
     """The day that the word names, if it does, and after how long it comes again."""
     if word in ("today", "tomorrow"):
         return today + timedelta(days=word == "tomorrow"), None
-    if len(word) == len("2026-03-02"):
-        try:
-            return date.fromisoformat(word), None
-        except ValueError:
-            return None, None
+    if (named := parse_day(word)) is not None:
+        return named, None
+    if _DATE.fullmatch(word):
+        return None, None
     for index, name in enumerate(_DAY_NAMES):
         if word in (name, name[:3]):
             return today + timedelta(days=(index - today.weekday()) % 7), timedelta(days=7)
@@ -185,10 +201,12 @@ def _parse_day(word: str, today: date) -> tuple[date | None, timedelta | None]:
 
 
 def _parse_clock(text: str) -> int | None:
-    """Minutes past midnight; 0 for no text, None for what is no time."""
+    """Minutes past midnight; the end of the day for no text, None for what is no time."""
+    if text in _CLOCK_WORDS:
+        return _CLOCK_WORDS[text]
     match = _CLOCK.fullmatch(text)
     if not match:
-        return None if text else 0
+        return None
     hour, minute = int(match["hour"]), int(match["minute"] or 0)
     if match["half"]:
         if not 1 <= hour <= 12:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +16,7 @@ from shared.power.attempts import Act
 from shared.power.availability import offline_reason
 from shared.power.guest import START_MARK, STOP_MARK
 from shared.power.model import PowerStatus
+from shared.power.overrides import parse_override
 from shared.power.records import PowerRecords
 from shared.power.usage_ledger import UsageLedger
 from tests.support.power_world import POLICY
@@ -477,6 +479,17 @@ def test_an_order_by_hand_is_followed_within_the_tick_that_comes_with_it(world, 
     world.clock.set(at("23:00"))
     power.place_order(world.job(), "", "up for 2h", by="wake page")
     assert world.tick().done == "start begun"
+
+
+def test_a_dry_run_of_an_order_shows_the_decision_with_the_order_and_changes_nothing(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("10:00"))
+    before = {blob.name: blob.etag for blob in world.state.list()}
+    order = parse_override("off until 18:00", ZoneInfo("Europe/Berlin"), world.clock.now())
+    (outcome,) = power.preview_tick(world.job(), machine="rocketchat", order=order)
+    assert (outcome.decision.act, outcome.decision.desired_up) == (Act.WARN, False)
+    assert outcome.decision.next_change == at("18:00")
+    assert {blob.name: blob.etag for blob in world.state.list()} == before
 
 
 def test_survey_changes_nothing(world, at) -> None:
