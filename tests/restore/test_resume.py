@@ -265,3 +265,24 @@ def test_a_connection_that_is_lost_while_reading_back_is_tried_again(
     else:
         with pytest.raises(Unavailable, match="reading failed"):
             restore(sealed, Interrupted(times), journals, reporter)
+
+
+def test_an_incomplete_time_series_is_not_dropped_for_it_has_no_uuid(
+    world: World, journals: MemoryJournals
+) -> None:
+    series = {"timeseries": {"timeField": "ts"}}
+    world.database.create_collection(Namespace("rocketchat", "weather", "timeseries", options=series))
+    for number in range(8):
+        world.database.write("rocketchat", "weather", {"_id": number, "control": {}})
+    run_nightly(world.job())
+    world.work(world.job())
+    target = Breaking("insert", 10)
+    with pytest.raises(Unavailable):
+        restore(world, target, journals)
+    before = target.contents()["rocketchat.weather"]
+    assert len(before) < 8
+    with pytest.raises(Refused, match=r"getCollection\('weather'\)\.drop"):
+        restore(world, target, journals, resume=True)
+    assert target.contents()["rocketchat.weather"] == before
+    target.drop("rocketchat", "weather")
+    assert restore(world, target, journals, resume=True).proven

@@ -13,6 +13,7 @@ from shared.backup.job import run_nightly
 from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.oplog import Operation
 from shared.mongodb.scope import OperationFilter, ReplayScope
+from shared.restore.decide import describe_outside, select_replay
 from tests.support.backup_world import World
 
 
@@ -171,3 +172,40 @@ def test_a_view_is_told_by_the_database_whose_views_are_written() -> None:
     document = bson.encode({"_id": "rc.v", "viewOn": "a"})
     operation = Operation("i", "billing", "system.views", document, b"", "1.1")
     assert operation.subject == "billing.v"
+
+
+def test_what_policy_excludes_what_the_target_held_and_what_differs_is_not_replayed(world: World) -> None:
+    run_nightly(world.job())
+    world.work(world.job())
+    result = world.restore(MemoryDatabase("target:27017"))
+    manifest = replace(result.manifest, excluded=("rocketchat.out",))
+    plan = replace(result.plan, existing=frozenset({"rocketchat.live"}))
+    scope = select_replay(manifest, plan, {"rocketchat.c1"})
+    included = {name for name in ("c0", "c1", "born", "out", "live") if scope.includes(f"rocketchat.{name}")}
+    assert included == {"c0", "born"}
+    part = replace(plan, collections=plan.collections[:1])
+    scope = select_replay(manifest, part, ())
+    assert (scope.includes("rocketchat.c0"), scope.includes("rocketchat.born")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "note"),
+    [
+        ("rc.live", "2 oplog entries not replayed: the target held it before the restore", None),
+        ("rc.out", None, None),
+        (
+            "billing.live",
+            None,
+            "billing.live: 2 oplog entries not replayed, the set does not hold this database",
+        ),
+        ("billing.", None, None),
+    ],
+)
+def test_entries_that_were_not_replayed_are_differences_or_notes(
+    name: str, difference: str | None, note: str | None
+) -> None:
+    scope = replace(SCOPE, existing=frozenset({"rc.live", "billing.live"}))
+    differences, notes = describe_outside(scope, {name: 2})
+    assert differences == ({name: difference} if difference else {})
+    assert notes == ([note] if note else [])
+    assert describe_outside(replace(scope, databases=frozenset()), {name: 2}) == ({}, [])
