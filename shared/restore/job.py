@@ -39,10 +39,9 @@ def restore_set(
 ) -> RestoreResult:
     """Restore a set into the target and compare the result with the manifest.
 
-    With `resume` an earlier run that broke off is gone on with: what is complete and equal is not restored
-    again. `renames` are pairs of a database or namespace and its new name. Raises Corrupt, Refused, NotFound
-    or UsageError before a byte is written; afterwards differences are in the result, and only a failure of
-    the outside systems raises.
+    `resume` goes on with an earlier run that broke off; `renames` are pairs of a database or namespace and
+    its new name. Raises Corrupt, Refused, NotFound or UsageError before a byte is written; afterwards
+    differences are in the result, and only a failure of the outside systems raises.
     """
     info, checked = _read_set(deps, reference)
     manifest = checked.manifest
@@ -52,30 +51,21 @@ def restore_set(
     earlier = read_journal(deps.journals, key)
     journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)
     foreign = [n for n in listed if journal.is_foreign(n, set_databases(manifest))] if resume else listed
-    plan = plan_restore(
-        manifest,
-        only,
-        foreign,
-        hosts,
-        into_non_empty=into_non_empty or (resume and bool(journal.existing)),
-        resumable=earlier is not None,
-    )
-    plan = replace(plan, reasons=(*plan.reasons, *(f"{old} becomes {new}" for old, new in renames)))
-    result = RestoreResult(manifest, checked.signer, plan)
-    if not deps.identities and not dry_run:
-        raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
-    if deps.identities:
-        verify.verify_key(deps.backups, manifest, plan.parts, deps.identities)
-    if dry_run:
-        return result
-    hold = RestoreHold(deps.holds, deps.clock, manifest.set, deps.reporter)
-    deps = replace(deps, reporter=hold)
-    try:
-        _check_stored(deps, manifest, result)
-        _execute(deps, result, JournalWriter(deps.journals, key, journal), listed if resume else ())
-    finally:
-        hold.release()
+    mixed = into_non_empty or (resume and bool(journal.existing))
+    plan = plan_restore(manifest, only, foreign, hosts, into_non_empty=mixed, resumable=earlier is not None)
+    renamed = tuple(f"{old} becomes {new}" for old, new in renames)
+    result = RestoreResult(manifest, checked.signer, replace(plan, reasons=plan.reasons + renamed))
+    _check_key(deps, result, required=not dry_run)
+    if not dry_run:
+        _execute_held(deps, result, JournalWriter(deps.journals, key, journal), listed if resume else ())
     return result
+
+
+def _check_key(deps: RestoreDeps, result: RestoreResult, *, required: bool) -> None:
+    if deps.identities:
+        verify.verify_key(deps.backups, result.manifest, result.plan.parts, deps.identities)
+    elif required:
+        raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
 
 
 def _read_set(deps: RestoreDeps, reference: str) -> tuple[sets.SetInfo, VerifiedManifest]:
@@ -123,6 +113,19 @@ def _check_stored(deps: RestoreDeps, manifest: Manifest, result: RestoreResult) 
     deps.reporter.note(
         f"checked every stored byte in {length}; the restore reads them again, and writes them"
     )
+
+
+def _execute_held(
+    deps: RestoreDeps, result: RestoreResult, journal: JournalWriter, resumed: Collection[Namespace]
+) -> None:
+    """Under a hold that keeps the schedule from stopping the machine."""
+    hold = RestoreHold(deps.holds, deps.clock, result.manifest.set, deps.reporter)
+    deps = replace(deps, reporter=hold)
+    try:
+        _check_stored(deps, result.manifest, result)
+        _execute(deps, result, journal, resumed)
+    finally:
+        hold.release()
 
 
 def _execute(
