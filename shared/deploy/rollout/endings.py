@@ -88,7 +88,11 @@ def _propose_restore(session: DeploySession, reason: str) -> None:
         lines = [f"{reason}; which backup belongs to which revision is unknown: see {RUNBOOK}"]
     else:
         proposal = propose_restore(watermark, reason, namespace=session.deps.policy.namespace)
-        lines = [proposal.reason, *proposal.warnings, AGREED, *proposal.commands]
+        warnings = list(proposal.warnings)
+        own = session.progress.backup
+        if own and own != watermark.backup:
+            warnings.append(f"the data as they were right before this deploy are in the backup {own}")
+        lines = [proposal.reason, *warnings, AGREED, *proposal.commands]
     session.record = replace(session.record, proposal="\n".join(lines))
     session.transition(DeployState.RESTORE_PROPOSED, reason)
 

@@ -83,9 +83,14 @@ class Preparation:
         )
         newest = release.newest.number if release and release.newest else 0
         session.record = replace(session.record, progress=progress, newest_revision_before=newest)
+        watermark = session.deps.watermarks.read()
         if progress.changes_version:
             before = progress.version_before or "an unknown version"
             reason = f"backup first: {before} → {progress.version_after} may migrate the data"
+            session.transition(DeployState.BACKING_UP, reason)
+        elif watermark is not None:
+            # The pair of the proposal is older: what was written since would be lost with it.
+            reason = f"backup first: a restore is proposed since {watermark.version} failed"
             session.transition(DeployState.BACKING_UP, reason)
         else:
             session.transition(DeployState.APPLYING, "all gates passed")
