@@ -157,6 +157,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.repository = Repository(REPOSITORY)
+        self.repository.history.now = self.clock.now
         self.repository.environment("production")
         self.repository.commit(chart_files())
         self.forge = MemoryForge(self.repository)
