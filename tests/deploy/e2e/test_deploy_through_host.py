@@ -89,7 +89,10 @@ def _merged_and_waiting(place, greeting: str) -> str:
 
 def _log(place, sha: str) -> str:
     return "\n".join(
-        line for record in records(place.stack).all() if record.progress.sha == sha for line in record.log
+        line
+        for record in records(place.stack).list_recent()
+        if record.progress.sha == sha
+        for line in record.log
     )
 
 
@@ -222,7 +225,7 @@ def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
     """Watches the process table while a deploy runs."""
     sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "argv"))
     observed: set[str] = set()
-    while not any(k.progress.sha == sha and k.ended for k in records(place.stack).all()):
+    while not any(k.progress.sha == sha and k.ended for k in records(place.stack).list_recent()):
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         observed |= {line for line in listed.splitlines() if "helm" in line and "upgrade" in line}
     assert observed, "no helm upgrade was seen"
