@@ -29,3 +29,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
       name: {{ include "rocketchat.databaseSecret" . }}
       key: mongo-uri
 {{- end }}
+
+{{- /* As Bitnami's charts do: given, else looked up, else made up, and an upgrade must find it. */ -}}
+{{- define "rocketchat.rootPassword" -}}
+{{- $auth := .Values.mongodb.auth -}}
+{{- $known := lookup "v1" "Secret" .Release.Namespace (printf "%s-mongodb" .Release.Name) -}}
+{{- if not $auth.rootPassword -}}
+{{- if $known -}}
+{{- $_ := set $auth "rootPassword" (index $known.data "mongodb-root-password" | b64dec) -}}
+{{- else if .Release.IsUpgrade -}}
+{{- fail "PASSWORDS ERROR: You must provide your current passwords when upgrading the release." -}}
+{{- else -}}
+{{- $_ := set $auth "rootPassword" (randAlphaNum 10) -}}
+{{- end -}}
+{{- end -}}
+{{ $auth.rootPassword }}
+{{- end }}
