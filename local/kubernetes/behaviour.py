@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from local.kubernetes.errors import Object
 
+_SUBSTITUTION = re.compile(r"\$\([^()]*\)")  # what a server's arguments are made of does not end it
 _EXIT = re.compile(r"\bexit\s+(\d+)")
 _SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?|infinity)")
 _ECHO = re.compile(r"\becho\s+(?:\"([^\"]*)\"|'([^']*)'|([^;&|]*))")
@@ -50,12 +51,15 @@ class Behaviour:
         own = [seconds for part, seconds in self.ready_after.items() if part in image]
         return max([self.ready_seconds, *own]) + float(probe.get("initialDelaySeconds") or 0)
 
-    def ending(self, container: Object) -> tuple[int, float] | None:
-        """Exit code and simulated seconds until then; None for a container that runs on."""
+    def ending(self, container: Object, *, initial: bool = False) -> tuple[int, float] | None:
+        """Exit code and simulated seconds until then; None for a container that runs on.
+
+        An `initial` container that is no sidecar ends by itself, whatever program it runs.
+        """
         if _listed(str(container.get("image", "")), self.crashing):
             return 1, 1.0
         words = [*(container.get("command") or ()), *(container.get("args") or ())]
-        text = " ".join(map(str, words))
+        text = _SUBSTITUTION.sub("", " ".join(map(str, words)))
         slept = _SLEEP.search(text)
         if slept and slept[1] == "infinity":
             return None
@@ -67,7 +71,7 @@ class Behaviour:
         # A shell that is given a script to run ends with it; other programs are taken for servers.
         if slept or _ECHO.search(text) or words[:1] in (["true"], ["echo"]):
             return 0, seconds
-        return None
+        return (0, seconds) if initial and container.get("restartPolicy") != "Always" else None
 
 
 def output(container: Object) -> list[str]:

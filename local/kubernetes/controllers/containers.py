@@ -194,7 +194,7 @@ def _launch(context: Context, pod: Object, container: Object, status: Object) ->
 def _while_running(
     context: Context, container: Object, status: Object, key: tuple[object, ...], initial: bool
 ) -> None:
-    ending = context.behaviour.ending(container)
+    ending = context.behaviour.ending(container, initial=initial)
     if ending is not None and context.due((*key, "end"), ending[1]):
         started = status["state"]["running"]["startedAt"]
         code = ending[0]
