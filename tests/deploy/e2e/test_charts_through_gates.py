@@ -25,7 +25,7 @@ from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from local.kubernetes.addons import prometheus
 from shared.adapters import helm, kubernetes
-from shared.adapters import manifests as schemas
+from shared.adapters import kubernetes_schemas as schemas
 from shared.deploy.gates.chart import evaluate_chart
 from shared.deploy.gates.compatibility import evaluate_versions
 from shared.deploy.gates.results import ChartGates
