@@ -11,6 +11,7 @@ from functools import partial, reduce
 from typing import Any
 
 from shared.deploy.chart.committed_secrets import check_committed_secrets
+from shared.deploy.chart.effective import RenderedChart, walk_rendered
 from shared.deploy.chart.metadata import check_dependencies, likely_chat_version
 from shared.deploy.chart.subcharts import ChartTree, read_chart_tree
 from shared.deploy.chart.values_lint import ChartValues, lint_values
@@ -64,7 +65,9 @@ def _load_chart(
     mine = merged([one.values for one in given])
     deployed = merged([tree.own.values, mine])
     version = likely_chat_version(tree.head, deployed)
-    judged = ChartValues(mine, lines, deps.policy.release, version, _known_keys(tree))
+    charts = list(walk_rendered(tree, mine))
+    chat = next((one for one in charts if one.tree.head.name == "rocketchat"), charts[0])
+    judged = _judged_values(chat, lines, deps.policy.release, version)
     files_given = {name: read_values(text, name) for name, text in raw.items()}
     package = ChartPackage(
         files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
@@ -80,6 +83,13 @@ def _load_chart(
         },
         {**{one.values_name: one.own for one in tree.all()}, **files_given},
     )
+
+
+def _judged_values(chat: RenderedChart, lines: Mapping[Any, int], release: str, version: str) -> ChartValues:
+    """What Rocket.Chat's chart is given, which in a chart around it stands below its name."""
+    depth = len(chat.path)
+    own_lines = {path[depth:]: line for path, line in lines.items() if path[:depth] == chat.path}
+    return ChartValues(chat.given, own_lines, release, version, _known_keys(chat.tree), chat.values)
 
 
 def _known_keys(tree: ChartTree) -> frozenset[str]:

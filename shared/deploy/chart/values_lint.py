@@ -7,13 +7,13 @@ were taken down by them.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.deploy.chart.secret_scan import Path, find_line
 from shared.deploy.model import Finding
 from shared.kernel.versions import Version
-from shared.kubernetes.images import Image, as_mappings
+from shared.kubernetes.images import Image, as_mapping, as_mappings
 
 # The chart's documented keys, some of which its values.yaml has only as comments.
 KNOWN_KEYS = frozenset(
@@ -93,6 +93,7 @@ class ChartValues:
     release: str
     app_version: str
     chart_keys: Collection[str] = ()
+    effective: Mapping[str, Any] = field(default_factory=dict)  # over the chart's own defaults
 
     def get(self, *path: str) -> Any:
         """The value at a path of keys, or None."""
@@ -160,14 +161,15 @@ def _check_license(given: ChartValues) -> Iterator[Finding]:
 
 def _check_bundled_mongodb(given: ChartValues) -> Iterator[Finding]:
     external = given.get("existingMongodbSecret") or given.get("externalMongodbUrl")
-    repository = given.get("mongodb", "image", "repository")
+    image = as_mapping(as_mapping(given.effective.get("mongodb")).get("image"))
+    repository = given.get("mongodb", "image", "repository") or image.get("repository")
     enabled = given.get("mongodb", "enabled")
     if enabled is not False and external:
         message = "an outside MongoDB is named while the bundled one stays enabled"
         yield given.finding(
             "two-databases", "warning", ("mongodb", "enabled"), message, "Set mongodb.enabled: false"
         )
-    elif enabled is not False and (repository is None or str(repository).startswith("bitnami/")):
+    elif enabled is not False and str(repository).startswith("bitnami/"):
         message = "Bitnami's free images may be gone from the registry"
         hint = "Set mongodb.image.repository to one you can pull (bitnamilegacy/mongodb), or bring your own"
         path = ("mongodb", "image", "repository") if repository else ("mongodb",)

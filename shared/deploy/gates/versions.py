@@ -12,47 +12,112 @@ from dataclasses import dataclass
 from shared.deploy.model import Gate
 from shared.kernel.versions import Version
 
-MONGODB_MAJORS = ("3.6", "4.0", "4.2", "4.4", "5.0", "6.0", "7.0", "8.0")
+# MongoDB's release series that run outside of Atlas, in the order of upgrades, as of 2026-11. From 8.2 on
+# minor releases are published for everybody, too.
+# https://www.mongodb.com/docs/manual/reference/versioning/,
+# https://www.mongodb.com/docs/manual/release-notes/8.3-upgrade/
+MONGODB_SERIES = ("3.6", "4.0", "4.2", "4.4", "5.0", "6.0", "7.0", "8.0", "8.2", "8.3")
+# Since then X.0 is the major release, and X.Y a minor one of the same major.
+_FIRST_WITH_MINORS = 5
 
 
 def mongodb_gate(target: str, compatible: Sequence[str] | None, server: str) -> Gate:
-    """The running MongoDB is one the target version works with; None when the list could not be had."""
+    """The running MongoDB is one the target version works with; None when the list could not be had.
+
+    Rocket.Chat lists majors: its `8.0` means any 8.x, since 8.2 and 8.3 are minor releases of that major.
+    """
     name = "mongodb"
     if compatible is None:
         hint = f"See https://releases.rocket.chat/{target}/info, or try again"
-        return Gate(
-            name, False, f"which MongoDB {target} works with could not be found out", hint, pending=True
-        )
+        reason = f"the MongoDB versions that {target} works with could not be read"
+        return Gate(name, False, reason, hint, pending=True)
     version = Version.parse(server)
     if version is None:
         return Gate(name, False, f"MongoDB calls itself {server!r}", "Look at the server")
-    if version.series in compatible or str(version.major) in compatible:
+    if any(_covers(listed, version) for listed in compatible):
         return Gate(name, True, f"Rocket.Chat {target} works with MongoDB {version}")
-    wanted = ", ".join(compatible) or "none"
-    hint = f"Bring MongoDB to {compatible[-1]} first, one major at a time" if compatible else ""
-    return Gate(name, False, f"Rocket.Chat {target} works with MongoDB {wanted}, not {version}", hint)
+    reason = f"Rocket.Chat {target} works with MongoDB {', '.join(compatible) or 'none'}, not {version}"
+    return Gate(name, False, reason, _mongodb_hint(target, compatible, version))
 
 
-def mongodb_upgrade_gate(current: str, wanted: str) -> Gate:
-    """MongoDB goes up by one major at a time and never down; feature compatibility would refuse to start."""
+def _covers(listed: str, server: Version) -> bool:
+    """Whether an entry of the list means the server: its series, its major, or its major release."""
+    if listed in (server.series, str(server.major)):
+        return True
+    entry = Version.parse(listed)
+    is_minor = entry is not None and entry.major == server.major >= _FIRST_WITH_MINORS
+    return is_minor and entry is not None and entry.minor <= server.minor
+
+
+def _mongodb_hint(target: str, compatible: Sequence[str], server: Version) -> str:
+    """MongoDB is upgraded, never downgraded: one that is too new waits for a newer Rocket.Chat."""
+    listed = [version for version in map(Version.parse, compatible) if version is not None]
+    newer = [version for version in listed if version > server]
+    if newer:
+        return f"Upgrade MongoDB to {min(newer).series} first, one release series at a time"
+    return (
+        f"Deploy a Rocket.Chat that lists MongoDB {server.series}: {target} is too old for it"
+        if listed
+        else ""
+    )
+
+
+def mongodb_upgrade_gate(current: str, target: str) -> Gate:
+    """MongoDB goes up by one release series at a time and never down: its data files would not open.
+
+    A series that is not known yet passes with a warning: which one comes before it is not known either.
+    """
     name = "mongodb upgrade"
-    old, new = Version.parse(current), Version.parse(wanted)
+    old, new = Version.parse(current), Version.parse(target)
     if old is None or new is None:
-        return Gate(name, False, f"{current!r} to {wanted!r} cannot be compared", "Name a full version")
+        return Gate(name, False, f"{current!r} to {target!r} cannot be compared", "Name a full version")
     if old.series == new.series:
         return Gate(name, True, f"MongoDB stays in {old.series}")
     if new < old:
-        return Gate(
-            name, False, f"MongoDB would go down from {old} to {new}", "Restore a backup into a new server"
+        reason = f"MongoDB would be downgraded from {old} to {new}"
+        return Gate(name, False, reason, "Restore a backup into a new server")
+    skipped = _skipped_series(old.series, new.series)
+    if skipped:
+        hint = f"Deploy {skipped[0]} first, then set its feature compatibility version"
+        return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(skipped)}", hint)
+    unknown = [series for series in (old.series, new.series) if series not in MONGODB_SERIES]
+    if unknown:
+        reason = (
+            f"MongoDB goes from {old.series} to {new.series}; warning: {', '.join(unknown)} is not a known"
         )
-    if old.series not in MONGODB_MAJORS or new.series not in MONGODB_MAJORS:
-        hint = "Check MongoDB's release notes"
-        return Gate(name, False, f"{old.series} or {new.series} is not a known major", hint)
-    between = MONGODB_MAJORS[MONGODB_MAJORS.index(old.series) + 1 : MONGODB_MAJORS.index(new.series)]
-    if between:
-        hint = f"Deploy {between[0]} first and set the feature compatibility version"
-        return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(between)}", hint)
-    return Gate(name, True, f"MongoDB goes from {old.series} to {new.series}, the next major")
+        return Gate(name, True, f"{reason} series (known up to {MONGODB_SERIES[-1]}): see its release notes")
+    return Gate(name, True, f"MongoDB goes from {old.series} to {new.series}, the next release series")
+
+
+def _skipped_series(old: str, new: str) -> list[str]:
+    """The known series that an upgrade must pass through, in order; none where that is not known."""
+    steps: list[str] = []
+    before = _series_before(new)
+    while old in MONGODB_SERIES and old not in before:
+        # The longest step back that does not go below the old one.
+        later = [series for series in before if MONGODB_SERIES.index(series) > MONGODB_SERIES.index(old)]
+        steps.insert(0, later[-1])
+        before = _series_before(later[-1])
+    return steps
+
+
+def _series_before(series: str) -> list[str]:
+    """From which known series one may upgrade to it: the one before; to a major also the major before.
+
+    Of a series that is not known yet the known ones count as if it were the next.
+    """
+    earlier = list(MONGODB_SERIES)
+    if series in MONGODB_SERIES:
+        earlier = earlier[: earlier.index(series)]
+    majors = [one for one in earlier if not _is_minor_release(one)]
+    if _is_minor_release(series) or not majors:
+        return earlier[-1:]
+    return list(dict.fromkeys([earlier[-1], majors[-1]]))
+
+
+def _is_minor_release(series: str) -> bool:
+    major, _, minor = series.partition(".")
+    return int(major) >= _FIRST_WITH_MINORS and minor != "0"
 
 
 def app_version_gate(current: str, target: str) -> Gate:

@@ -459,3 +459,28 @@ def test_variables_that_are_no_pairs_are_for_the_schema_to_refuse(world, files) 
     found = evaluate_manifests(world, files, None, [odd], validate=schemas.validate)
     assert "spec.template.spec.containers.0.env.0" in gate(found, "schema").reason
     assert gate(found, "secrets there").passed
+
+
+HEAD = b"""\
+apiVersion: v2
+name: chat
+version: 0.1.0
+appVersion: 8.2.0
+dependencies: [{name: rocketchat, version: 6.x}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param("rocketchat: {host: a.b, extraEnvFrom: []}\n", "extraEnvFrom", id="an ignored key"),
+        pytest.param("rocketchat:\n  host: a.b\n  image: {tag: latest}\n", "line 3", id="with its line"),
+    ],
+)
+def test_values_below_the_name_of_the_chart_in_an_umbrella_are_judged(world, files, values, words) -> None:
+    inner = {f"charts/rocketchat/{path}": data for path, data in files().items()}
+    world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
+    sha = world.repository.commit({**inner, "Chart.yaml": HEAD, "production.yaml": values.encode()})
+    found = evaluate(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
+    closed = gate(found, "values")
+    assert (closed.passed, words in closed.reason) == (False, True), closed.reason

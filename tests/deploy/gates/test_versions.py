@@ -65,19 +65,56 @@ def test_rocket_chat_must_work_with_the_mongodb_that_runs(compatible, server, pa
 
 
 @pytest.mark.parametrize(
-    ("current", "wanted", "passed"),
+    ("current", "target", "skipped"),
     [
-        ("7.0.5", "7.0.28", True),
-        ("7.0.28", "7.0.5", True),  # patch releases share one format
-        ("7.0.5", "8.0.1", True),
-        ("6.0.5", "8.0.1", False),
-        ("8.0.1", "7.0.5", False),
-        ("7.0.5", "9.0.0", False),
-        ("x", "8.0.0", False),
+        ("7.0.5", "7.0.28", ""),
+        ("7.0.28", "7.0.5", ""),  # patch releases share one format
+        ("7.0.5", "8.0.1", ""),
+        ("8.0.15", "8.2.4", ""),
+        ("8.2.4", "8.3.0", ""),
+        ("6.0.5", "8.0.1", "7.0"),
+        ("7.0.14", "8.2.4", "8.0"),
+        ("6.0.10", "8.2.4", "7.0, 8.0"),
+        ("8.0.15", "8.3.0", "8.2"),
+        ("7.0.5", "9.0.0", "8.0"),
+        ("8.2.4", "9.0.0", "8.3"),
+        ("4.0.1", "4.4.2", "4.2"),
     ],
 )
-def test_mongodb_goes_up_one_major_at_a_time(current, wanted, passed):
-    assert mongodb_upgrade_gate(current, wanted).passed is passed
+def test_mongodb_goes_up_one_series_at_a_time(current, target, skipped):
+    gate = mongodb_upgrade_gate(current, target)
+    assert (gate.passed, gate.reason.partition(" skips ")[2]) == (not skipped, skipped)
+
+
+@pytest.mark.parametrize(("current", "target"), [("8.0.1", "7.0.5"), ("8.2.1", "8.0.15"), ("x", "8.0.0")])
+def test_mongodb_never_goes_down_nor_to_what_cannot_be_compared(current, target):
+    assert not mongodb_upgrade_gate(current, target).passed
+
+
+@pytest.mark.parametrize(("current", "target"), [("8.0.1", "9.0.0"), ("8.3.1", "9.0.0"), ("8.3.1", "8.4.0")])
+def test_a_series_that_is_not_known_yet_passes_with_a_warning(current, target):
+    gate = mongodb_upgrade_gate(current, target)
+    assert (gate.passed, "warning" in gate.reason, "known up to 8.3" in gate.reason) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("compatible", "server", "passed"),
+    [
+        (("8.0",), "8.2.4", True),  # Rocket.Chat lists majors
+        (("8.0",), "8.0.1", True),
+        (("8.2",), "8.0.15", False),
+        (("8.0",), "7.0.14", False),
+        (("7.0", "8.0"), "9.0.1", False),
+        (("4.2",), "4.4.1", False),  # before 5.0 each series was a major release
+    ],
+)
+def test_a_listed_major_means_its_minor_releases_too(compatible, server, passed):
+    assert mongodb_gate("8.2.1", compatible, server).passed is passed
+
+
+def test_nobody_is_told_to_take_mongodb_back():
+    assert "Deploy a Rocket.Chat that lists MongoDB 8.2" in mongodb_gate("7.13.0", ("7.0",), "8.2.4").hint
+    assert "Upgrade MongoDB to 8.0" in mongodb_gate("9.0.0", ("8.0", "8.2"), "7.0.14").hint
 
 
 def test_the_way_over_a_skipped_major_is_named():
