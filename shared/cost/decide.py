@@ -80,10 +80,14 @@ def _machine_cost(
     ran, whole = sum_hours_run(use.runs, since, until), to_hours(until - since)
     unscheduled = max(Decimal(), ran - to_hours(use.scheduled))
     price = prices.machines.get(use.size)
+    unknown = to_hours(use.unknown)
+    saved = whole - ran - unknown
     if price is None:
-        return MachineCost(use.name, use.size, ran, whole - ran, unscheduled, None, None, None)
-    forecast = (sum_hours_run(use.runs, month_began, until) + to_hours(use.planned)) * price.amount
+        return MachineCost(use.name, use.size, ran, saved, unscheduled, None, None, None, unknown)
+    forecast = None  # a month of which a part is unknown would look cheap
+    if not use.unknown_in_month:
+        forecast = (sum_hours_run(use.runs, month_began, until) + to_hours(use.planned)) * price.amount
     return MachineCost(
-        use.name, use.size, ran, whole - ran, unscheduled,
-        ran * price.amount, (whole - ran) * price.amount, forecast,
+        use.name, use.size, ran, saved, unscheduled,
+        ran * price.amount, saved * price.amount, forecast, unknown,
     )  # fmt: skip

@@ -123,10 +123,13 @@ def _machine_use(
     ledger = UsageLedger(inventory.state)
     known = ledger.list_intervals(target.key, min(since, began), until)
     _, unknown = ledger.sum_hours(target.key, since, until)
+    _, unknown_in_month = ledger.sum_hours(target.key, began, until)
     if unknown:
-        notes.append(
-            f"Of {target.key} the ledger knows nothing for {format_duration(unknown)}: they count as not run."
-        )
+        text = f"Of {target.key} the ledger knows nothing for {format_duration(unknown)}"
+        notes.append(f"{text}: they count neither as run nor as saved.")
+    if unknown_in_month:
+        text = f"{format_duration(unknown_in_month)} of the month are unknown for {target.key}"
+        notes.append(f"No forecast: {text}.")
     return MachineUse(
         target.key,
         machine.size,
@@ -135,6 +138,8 @@ def _machine_use(
         planned=scheduled_up_time(schedule, orders, until, max(until, ends)),
         year_ahead=scheduled_up_time(schedule, orders, until, until + YEAR),
         alternatives=tuple(size for size in inventory.policy.cost.skus if size != machine.size),
+        unknown=unknown,
+        unknown_in_month=unknown_in_month,
     )
 
 
@@ -230,6 +235,7 @@ def report_as_dict(result: CostReportResult) -> dict[str, object]:
         "machines": [
             {
                 "machine": m.name, "size": m.size, "hours": str(m.hours), "hours_saved": str(m.hours_saved),
+                "hours_unknown": str(m.hours_unknown),
                 "hours_unscheduled": str(m.hours_unscheduled),
                 "cost": _format_amount(m.cost), "saved": _format_amount(m.saved),
             }

@@ -88,6 +88,8 @@ class MachineUse:
     planned: timedelta
     year_ahead: timedelta
     alternatives: tuple[str, ...] = ()
+    unknown: timedelta = timedelta()  # of the reported period: the ledger does not say if it ran
+    unknown_in_month: timedelta = timedelta()  # the same from the month's beginning to the period's end
 
     @property
     def weekly_hours(self) -> Decimal:
@@ -107,6 +109,7 @@ class MachineCost:
     cost: Decimal | None
     saved: Decimal | None
     month_forecast: Decimal | None
+    hours_unknown: Decimal = Decimal()  # neither run nor saved, as far as anybody knows
 
 
 @dataclass(frozen=True, slots=True)

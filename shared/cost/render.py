@@ -20,7 +20,7 @@ def _render_lines(report: CostReport, zone: tzinfo) -> Iterator[str]:
     yield ""
     wide = max([7, *(len(machine.name) for machine in report.machines)])
     long = max([4, *(len(machine.size) for machine in report.machines)])
-    yield f"{'machine':{wide}}  {'size':{long}}  hours  saved  extra       cost      saved"
+    yield f"{'machine':{wide}}  {'size':{long}}  hours  saved  unknown  extra       cost      saved"
     for machine in report.machines:
         yield _render_machine(machine, wide, long)
     yield ""
@@ -38,7 +38,8 @@ def _render_lines(report: CostReport, zone: tzinfo) -> Iterator[str]:
 
 
 def _render_machine(machine: MachineCost, wide: int, long: int) -> str:
-    spans = f"{machine.hours:5.1f}  {machine.hours_saved:5.1f}  {machine.hours_unscheduled:5.1f}"
+    spans = f"{machine.hours:5.1f}  {machine.hours_saved:5.1f}  {machine.hours_unknown:7.1f}"
+    spans += f"  {machine.hours_unscheduled:5.1f}"
     money = f"{_format_money(machine.cost):>9}  {_format_money(machine.saved):>9}"
     return f"{machine.name:{wide}}  {machine.size:{long}}  {spans}  {money}"
 
@@ -56,7 +57,7 @@ def _render_fixed_costs(report: CostReport) -> Iterator[str]:
 
 def _render_forecast(report: CostReport) -> str:
     if report.forecast is None:
-        return "Forecast for the month: unknown, prices are missing"
+        return "Forecast for the month: unknown, since prices or hours are missing"
     text = f"Forecast for the month: {_format_money(report.forecast)}"
     if report.budget is None:
         return text

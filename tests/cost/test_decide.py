@@ -150,6 +150,17 @@ def test_a_machine_that_always_runs_is_told_to_reserve_or_to_get_a_schedule() ->
     ]
 
 
+def test_hours_that_the_ledger_does_not_know_are_neither_run_nor_saved_and_make_no_forecast() -> None:
+    known = use(runs=office_runs()[:1], unknown=timedelta(days=5), unknown_in_month=timedelta(days=5))
+    made = week(known)
+    (machine,) = made.machines
+    assert (machine.hours, machine.hours_unknown, machine.hours_saved) == (12, 120, 168 - 12 - 120)
+    assert machine.saved == 36 * Decimal("0.222")
+    assert (machine.month_forecast, made.forecast) == (None, None)
+    before = week(replace(known, unknown=timedelta()))
+    assert (before.machines[0].hours_saved, before.forecast) == (156, None)
+
+
 def test_of_several_smaller_sizes_the_cheapest_is_advised() -> None:
     sizes = {"Standard_A": UnitPrice(Decimal("0.15")), "Standard_B": UnitPrice(Decimal("0.1"))}
     prices = replace(PRICES, machines={**PRICES.machines, **sizes}, commitments={})
