@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from shared.formats.backupset import Manifest, NamespaceEntry
+from shared.formats.backupset import Manifest, NamespaceEntry, StoredPart
 from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
 from shared.mongodb.scope import ReplayScope
@@ -30,33 +30,37 @@ def plan_restore(
     Raises Refused for the source itself, for a target that is not empty (unless asked for) and for a
     collection that would be mixed with existing documents; UsageError for what `only` does not match.
     """
-    known = {entry.name for entry in manifest.namespaces}
     selected = select_namespaces(manifest.namespaces, only)
     present = [n for n in existing if n.name not in AUTH_NAMESPACES]
-    reasons = [
-        _check_target(manifest, selected, present, hosts, into_non_empty=into_non_empty, resumable=resumable)
-    ]
+    allowed = _check_target(
+        manifest, selected, present, hosts, into_non_empty=into_non_empty, resumable=resumable
+    )
     names = {h.name for h in selected}
     oplog = manifest.parts[-1]
     parts = tuple(p for p in manifest.parts if p is oplog or names & set(p.namespaces))
-    reasons.append(
-        f"{len(names)} of {len(known)} namespaces from {len(parts)} of {len(manifest.parts)} parts"
-    )
-    documents, data = sum(h.documents for h in selected), sum(h.data_bytes for h in selected)
-    stored = sum(part.stored_bytes for part in parts)
-    reasons.append(
-        f"{documents} documents, {_format_mb(data)} before compression; {_format_mb(stored)} are read twice,"
-        " to be checked and to be restored"
-    )
-    reasons.append(f"then the oplog from {manifest.oplog.start} to {manifest.oplog.end}")
     return RestorePlan(
         tuple(h for h in selected if h.kind != "view" and h.name not in AUTH_NAMESPACES),
         tuple(h for h in selected if h.kind == "view"),
         tuple(h for h in selected if h.name in AUTH_NAMESPACES),
         parts,
         oplog,
-        tuple(reasons),
+        (allowed, *_estimate(manifest, selected, parts)),
         frozenset(n.name for n in existing),
+    )
+
+
+def _estimate(
+    manifest: Manifest, selected: Sequence[NamespaceEntry], parts: Sequence[StoredPart]
+) -> tuple[str, str, str]:
+    """How much there is to do."""
+    documents, data = sum(h.documents for h in selected), sum(h.data_bytes for h in selected)
+    stored = sum(part.stored_bytes for part in parts)
+    return (
+        f"{len(selected)} of {len(manifest.namespaces)} namespaces from {len(parts)} of {len(manifest.parts)}"
+        " parts",
+        f"{documents} documents, {_format_mb(data)} before compression; {_format_mb(stored)} are read twice,"
+        " to be checked and to be restored",
+        f"then the oplog from {manifest.oplog.start} to {manifest.oplog.end}",
     )
 
 

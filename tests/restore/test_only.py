@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from local.fakes.mongodb import MemoryDatabase
+from shared.backup.job import run_nightly
 from shared.formats.backupset import NamespaceEntry
 from shared.kernel.errors import UsageError
 from shared.restore.decide import select_namespaces
+from tests.support.backup_world import World
 
 NAMES = ["admin.system.users", "rc.uploads", "rc.uploads.chunks", "rc.uploads.files", "rc.users", "rc2.users"]
 ENTRIES = [NamespaceEntry(*name.split(".", 1), "collection", "", "", 0, 0, "0" * 32) for name in NAMES]
@@ -48,3 +51,16 @@ def test_what_matches_nothing_is_named_with_the_nearest(only: str, hint: str) ->
         names("rc.users", only)
     assert only in str(caught.value)
     assert hint in str(caught.value)
+
+
+def test_a_plan_says_how_much_there_is_to_do(world: World) -> None:
+    run_nightly(world.job())
+    world.work(world.job())
+    result = world.restore(MemoryDatabase("target:27017"), only=["rocketchat.c1"], dry_run=True)
+    part = result.plan.parts[0]
+    (entry,) = result.plan.collections
+    sizes = (
+        f"{entry.data_bytes / 1e6:.1f} MB before compression; {part.stored_bytes / 1e6:.1f} MB are read twice"
+    )
+    assert result.plan.reasons[1] == "1 of 3 namespaces from 1 of 1 parts"
+    assert result.plan.reasons[2].startswith(f"8 documents, {sizes}")
