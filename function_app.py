@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from functions.backup import bp as backup
+from functions.certificates import bp as certificates
 from functions.cost import bp as cost
 from functions.deploy import bp as deploy
 from functions.doctor import bp as doctor
@@ -14,5 +15,5 @@ from shared.kernel.logs import configure_logging
 
 configure_logging()
 app = func.FunctionApp()
-for blueprint in (backup, cost, deploy, doctor, health, power, snapshots, status):
+for blueprint in (backup, certificates, cost, deploy, doctor, health, power, snapshots, status):
     app.register_functions(blueprint)

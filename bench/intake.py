@@ -73,6 +73,7 @@ def served(directory: Path, secret: str) -> Iterator[str]:
             "GROUNDCREW_POLICY": str(policy),
             "GROUNDCREW_GITHUB_WEBHOOK_SECRETS": secret,
             "AzureWebJobs.deploy_run.Disabled": "1",
+            "AzureWebJobs.certificate_scan.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
         }
         with HostProcess(app, environment, directory / "host") as host:

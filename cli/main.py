@@ -6,6 +6,7 @@ import click
 
 from cli import (
     backups,
+    certs,
     completion,
     cost,
     deploy,
@@ -46,6 +47,7 @@ main.add_command(keys.keys)
 main.add_command(policy.policy)
 main.add_command(power.power)
 main.add_command(snapshots.snapshots)
+main.add_command(certs.certs)
 main.add_command(cost.cost)
 main.add_command(status.status)
 add_common_options(main)

@@ -116,10 +116,13 @@ class _Judge:
     def _host(self, target: HostTarget, shown: ServedChain) -> CertificateEntry:
         leaf = shown.chain[0]
         renews_at = self._renewals.get(target.secret)
-        found = [*self._lifetime(leaf, renews_at), *_look_at_handshake(target, shown)]
+        refused = [*_look_at_handshake(target, shown)]
+        valid = not refused and leaf.not_before - _CLOCK_SKEW <= self._now < leaf.not_after
+        found = [*self._lifetime(leaf, renews_at), *refused]
         found += self._intermediates(shown)
         found += self._compare_with_secret(target, leaf)
-        return self._entry(SourceKind.HOST, target.name, found, leaf.not_before, leaf.not_after, renews_at)
+        entry = self._entry(SourceKind.HOST, target.name, found, leaf.not_before, leaf.not_after, renews_at)
+        return replace(entry, valid=valid)
 
     def _intermediates(self, shown: ServedChain) -> Findings:
         leaf = shown.chain[0]
@@ -275,7 +278,7 @@ def _with_history(
         if entry.kind is SourceKind.CERTIFICATE and now - overdue >= renewal_grace(entry.lifetime):
             late = _warning(f"should have been renewed at {_time(due)}, and was not")
             entry = add_finding(entry, late)
-    if before is not None and before.state is entry.state:
+    if before is not None and (before.state, before.excused) == (entry.state, entry.excused):
         entry = replace(entry, since=before.since or now)
     return entry
 

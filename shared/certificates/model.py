@@ -154,6 +154,7 @@ class CertificateEntry:
     - `since`: since when it has this state.
     - `overdue_since`: since when a renewal is seen not to have happened.
     - `excused`: whether what could not be seen is explained by the machine being off as planned.
+    - `valid`: of a host, whether clients accept its certificate now, whatever is left of it.
     """
 
     kind: SourceKind
@@ -167,6 +168,7 @@ class CertificateEntry:
     since: datetime | None = None
     overdue_since: datetime | None = None
     excused: bool = False
+    valid: bool = True
 
     @property
     def key(self) -> str:
@@ -186,7 +188,7 @@ class CertificateEntry:
 
 @dataclass(frozen=True, slots=True)
 class BlindSpot:
-    """What could not be looked at: one thing by its name, or `namespace/*` for all of a kind there."""
+    """What could not be looked at: one thing by its name, `namespace/*` for all of a kind there, or `*`."""
 
     kind: SourceKind
     name: str
@@ -196,7 +198,8 @@ class BlindSpot:
         """Whether this is why the thing was not seen."""
         if entry.kind is not self.kind:
             return False
-        return entry.name == self.name or (self.name.endswith("/*") and entry.name.startswith(self.name[:-1]))
+        everything = self.name == "*" or (self.name.endswith("/*") and entry.name.startswith(self.name[:-1]))
+        return everything or entry.name == self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,4 +214,5 @@ SCHEDULES = {
     "snapshot_cycle": "30 */5 * * * *",
     "cost_report": "0 0 6 * * *",
     "drift_check": "0 30 6 * * *",
+    "certificate_scan": "0 20 * * * *",
 }

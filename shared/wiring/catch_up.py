@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from shared.backup import job as backup
 from shared.catch_up.watch import report_poison_queues, report_settings
+from shared.certificates import job as certificate_job
 from shared.cost import job as cost
 from shared.deploy import sweep
 from shared.notifications.dedup import NotificationDedup
@@ -13,7 +14,7 @@ from shared.power import job as power
 from shared.settings import definitions
 from shared.settings.environment import environment
 from shared.snapshots import job as snapshots
-from shared.wiring import clock, queues, state
+from shared.wiring import certificates, clock, queues, state
 from shared.wiring.backup import backup as backup_wiring
 from shared.wiring.cost import cost_deps as cost_wiring
 from shared.wiring.deploy import run_if_enabled
@@ -31,6 +32,8 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         "backup": lambda: backup.run_overdue(backup_wiring()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
     }
+    if certificates.is_enabled():
+        overdue["certificates"] = lambda: certificate_job.run_overdue(certificates.certificate_deps())
     if environment().values.get(definitions.SUBSCRIPTION.name):
         overdue["power"] = _power
         overdue["snapshots"] = lambda: str(snapshots.run_tick(snapshots_wiring()))

@@ -21,6 +21,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
+    from shared.wiring import certificates
     from shared.wiring.backup import backup
 
     rules = policy()
@@ -34,6 +35,8 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         checks["snapshots"] = _snapshots
     if in_azure:
         checks["cost"] = _cost
+    if certificates.is_enabled():
+        checks["certificates"] = certificates.certificate_deps
     return checks
 
 

@@ -30,6 +30,7 @@ locals {
 
   timers = [
     "catch_up",
+    "certificate_scan",
     "cost_report",
     "drift_check",
     "nightly_backup",

@@ -1,0 +1,92 @@
+"""What the last scan found, in one blob: for the next scan, the status page and the metrics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.certificates.model import CertificateEntry, CertificateState, SourceKind
+from shared.certificates.outlook import WakeRecord
+from shared.kernel.codec import decode_json, encode_json
+from shared.kernel.errors import Corrupt, NotFound
+from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_optional_timestamp, parse_timestamp
+
+log = logging.getLogger(__name__)
+
+_BLOB = "certificates/last.json"
+_TIMES = ("not_before", "not_after", "renews_at", "seen", "since", "overdue_since")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateScan:
+    """One scan: when it was, what it found, and the renewals that a machine is held up for."""
+
+    at: datetime
+    entries: tuple[CertificateEntry, ...]
+    wakes: Mapping[str, WakeRecord] = field(default_factory=dict)
+
+    @property
+    def by_key(self) -> dict[str, CertificateEntry]:
+        """The entries by their keys."""
+        return {entry.key: entry for entry in self.entries}
+
+
+def load_last_scan(state: Blobs) -> CertificateScan | None:
+    """The last scan; None before the first, and if the record cannot be read, which is logged."""
+    try:
+        return _parse_scan(state.read(_BLOB)[0])
+    except NotFound:
+        return None
+    except Corrupt as error:
+        log.warning("certificates.record_unreadable", extra={"blob": _BLOB, "error": str(error)})
+        return None
+
+
+def save_scan(state: Blobs, scan: CertificateScan) -> None:
+    """Write over the scan before."""
+    entries = [asdict(entry) for entry in scan.entries]
+    wakes = {key: asdict(wake) for key, wake in scan.wakes.items()}
+    state.replace(_BLOB, encode_json({"at": scan.at, "entries": entries, "wakes": wakes}), etag=None)
+
+
+def iter_gauges(scan: CertificateScan) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of the gauges of infra/monitoring/metrics.yaml.
+
+    Of a host that could not be looked at in this scan, nothing is known, and nothing is told.
+    """
+    for entry in scan.entries:
+        if entry.kind is not SourceKind.HOST or entry.seen != scan.at or entry.not_after is None:
+            continue
+        labels = {"host": entry.name}
+        yield "groundcrew_certificate_expiry_timestamp_seconds", labels, entry.not_after.timestamp()
+        yield "groundcrew_certificate_valid", labels, float(entry.valid)
+
+
+def _parse_scan(data: bytes) -> CertificateScan:
+    fields = decode_json(data, _BLOB)
+    try:
+        entries = tuple(map(_parse_entry, fields["entries"]))
+        wakes = {
+            str(key): WakeRecord(parse_timestamp(one["since"]), parse_timestamp(one["until"]))
+            for key, one in fields["wakes"].items()
+        }
+        return CertificateScan(parse_timestamp(fields["at"]), entries, wakes)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt(f"{_BLOB} is not a scan", value=type(error).__name__) from error
+
+
+def _parse_entry(fields: Mapping[str, Any]) -> CertificateEntry:
+    times = {name: parse_optional_timestamp(fields.get(name)) for name in _TIMES}
+    return CertificateEntry(
+        kind=SourceKind(fields["kind"]),
+        name=str(fields["name"]),
+        state=CertificateState(fields["state"]),
+        reasons=tuple(map(str, fields["reasons"])),
+        excused=fields.get("excused") is True,
+        valid=fields.get("valid") is not False,
+        **times,
+    )

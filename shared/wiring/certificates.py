@@ -1,0 +1,111 @@
+"""The wiring of certificates: the cluster, the hosts, the vaults, and the plan of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from shared.kernel.errors import UsageError
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, environment
+from shared.wiring import clock, policy, state
+from shared.wiring.notifications import notifier
+
+if TYPE_CHECKING:
+    from shared.certificates.deps import CertificateDeps
+    from shared.certificates.model import HostTarget, UptimeSpan
+    from shared.certificates.ports import CertificateCluster, CertificateVault, ClusterCredentials
+
+
+def is_enabled() -> bool:
+    """Whether there is anything to look at. Raises UsageError if the policy cannot be read."""
+    return bool(environment().get(definitions.KUBECONFIG) or policy().certificates.vaults or _hosts())
+
+
+@cache
+def certificate_deps() -> CertificateDeps:
+    """All that the jobs need. Raises UsageError."""
+    from shared.adapters.tls_hosts import connect
+    from shared.certificates.deps import CertificateDeps
+
+    read = all_or_nothing(
+        cluster=_cluster, credentials=_credentials, hosts=_hosts, vaults=_vaults, uptime=_uptime,
+        state=state, notifications=notifier, policy=policy,
+    )  # fmt: skip
+    rules = read.pop("policy")
+    namespaces = rules.certificates.namespaces or (rules.deploy.namespace,)
+    return CertificateDeps(
+        probe=connect(), namespaces=namespaces, clock=clock(), policy=rules.certificates, **read
+    )
+
+
+def run_if_enabled(job: Callable[[CertificateDeps], str]) -> str:
+    """What a trigger does where there may be nothing to look at. Raises UsageError for bad settings."""
+    return job(certificate_deps()) if is_enabled() else "no certificates are watched"
+
+
+def _cluster() -> CertificateCluster | None:
+    from shared.adapters.kubernetes import connect_certificates
+    from shared.wiring.kubernetes import kubeconfig
+
+    return connect_certificates(kubeconfig()) if environment().get(definitions.KUBECONFIG) else None
+
+
+def _credentials() -> Callable[[], ClusterCredentials] | None:
+    from shared.certificates.credentials import parse_credentials
+    from shared.wiring.kubernetes import kubeconfig
+
+    if not environment().get(definitions.KUBECONFIG):
+        return None
+    return lambda: parse_credentials(kubeconfig())
+
+
+def _hosts() -> Sequence[HostTarget]:
+    """Those of policy, and the chat's if it is served over TLS."""
+    from shared.certificates.model import HostTarget
+
+    found = []
+    chat = urlsplit(environment().get(definitions.CHAT))
+    if chat.scheme == "https" and chat.hostname:
+        found.append(HostTarget(chat.hostname, chat.port or 443))
+    for text in policy().certificates.hosts:
+        host, _, port = text.partition(":")
+        found.append(HostTarget(host, int(port or 443)))
+    return found
+
+
+def _vaults() -> dict[str, CertificateVault]:
+    from shared.adapters.key_vault import connect
+    from shared.wiring.azure import credential
+
+    return {name: connect(name, credential()) for name in policy().certificates.vaults}
+
+
+def _uptime() -> Callable[[], Sequence[UptimeSpan]]:
+    """The plan of the machine that runs the cluster: calendar and orders. Raises UsageError."""
+    rules = policy()
+    machines = [machine.label for machine in rules.power.machines]
+    machine = rules.certificates.machine or (machines[0] if len(machines) == 1 else "")
+    if rules.certificates.machine and machine not in machines:
+        names = ", ".join(machines) or "none"
+        raise UsageError(
+            "certificates.machine is not under power.machines", value=machine, hint=f"There are: {names}."
+        )
+    if not machine and rules.certificates.when_vm_off == "wake" and machines:
+        raise UsageError(
+            "which machine is to be woken for a renewal is not said",
+            hint="Set certificates.machine in policy.yaml.",
+        )
+    return lambda: _forecast(machine) if machine else ()
+
+
+def _forecast(machine: str) -> Sequence[UptimeSpan]:
+    from shared.certificates.model import UptimeSpan
+    from shared.certificates.outlook import FORECAST_REACH
+    from shared.power.forecast import forecast_spans
+    from shared.wiring.inventory import inventory
+
+    spans = forecast_spans(inventory(asks=False), machine, FORECAST_REACH)
+    return [UptimeSpan(span.up, span.since, span.until) for span in spans]

@@ -1,0 +1,135 @@
+"""Certificates of a Key Vault, asked of a server that answers as its REST API is documented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from local.server import Served
+from shared.adapters.key_vault import KeyVaultCertificates, connect
+from shared.certificates.model import ExpiringItem, SourceKind
+from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
+
+START, DAY = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
+
+
+class Credential:
+    """Remembers for what it was asked."""
+
+    def __init__(self) -> None:
+        self.scopes: list[str] = []
+
+    def get_token(self, *scopes: str, **_: Any) -> Any:
+        self.scopes += scopes
+        return type("Token", (), {"token": "secret-token"})()
+
+
+class Vault:
+    """Two certificates a page. `status` and `text` are answered instead, `elsewhere` is where pages go on."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.status, self.text, self.elsewhere = 200, "", ""
+        self.tokens: list[str] = []
+
+    def application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_get("/certificates", self.list)
+        return application
+
+    async def list(self, request: web.Request) -> web.Response:
+        self.tokens.append(request.headers.get("Authorization", ""))
+        if self.text or self.status != 200:
+            headers = {"Location": "http://127.0.0.1:1/"} if self.status == 302 else {}
+            text = self.text or '{"error": {"code": "Forbidden"}}'
+            return web.Response(status=self.status, text=text, headers=headers)
+        assert request.query["api-version"] == "7.4"
+        begin = int(request.query.get("$skiptoken", 0))
+        more = begin + 2 < len(self.items)
+        base = self.elsewhere or f"http://{request.host}"
+        link = f"{base}/certificates?api-version=7.4&$skiptoken={begin + 2}" if more else None
+        return web.json_response({"value": self.items[begin : begin + 2], "nextLink": link})
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault()
+
+
+@pytest.fixture
+def client(vault: Vault) -> Iterator[KeyVaultCertificates]:
+    with Served(vault.application) as served:
+        yield KeyVaultCertificates(served.url, Credential())  # type: ignore[arg-type]
+
+
+def item(name: str, *, enabled: bool = True, **times: datetime) -> dict[str, Any]:
+    seconds = {key: int(at.timestamp()) for key, at in times.items()}
+    attributes = {"enabled": enabled, "created": 1, "updated": 1, **seconds}
+    return {
+        "id": f"https://kv-chat.vault.azure.net/certificates/{name}",
+        "x5t": "AAAA",
+        "attributes": attributes,
+    }
+
+
+def test_all_pages_are_read_and_what_is_disabled_is_left_out(
+    vault: Vault, client: KeyVaultCertificates
+) -> None:
+    vault.items = [
+        item("mail", nbf=START, exp=START + 365 * DAY),
+        item("off", enabled=False, nbf=START, exp=START),
+        item("chat", nbf=START, exp=START + 90 * DAY),
+        item("endless"),
+    ]
+    assert client.certificates() == [
+        ExpiringItem(SourceKind.VAULT, "chat", START, START + 90 * DAY),
+        ExpiringItem(SourceKind.VAULT, "endless", None, None),
+        ExpiringItem(SourceKind.VAULT, "mail", START, START + 365 * DAY),
+    ]
+    assert vault.tokens == ["Bearer secret-token"] * 2
+
+
+def test_the_token_goes_to_no_other_host(vault: Vault, client: KeyVaultCertificates) -> None:
+    vault.items, vault.elsewhere = [item("a"), item("b"), item("c")], "http://localhost:1"
+    with pytest.raises(Unavailable, match="leads elsewhere: localhost"):
+        client.certificates()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "error"),
+    [
+        (401, "", Refused), (403, "", Refused), (404, "", NotFound), (429, "", Unavailable),
+        (500, "<html>", Unavailable), (200, "<html>", Unavailable), (200, "[]", Unavailable),
+        (302, "{}", Unavailable),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_is_an_error_of_ours(
+    vault: Vault, client: KeyVaultCertificates, status: int, text: str, error: type[GroundcrewError]
+) -> None:
+    vault.status, vault.text = status, text
+    with pytest.raises(error, match="vault"):
+        client.certificates()
+
+
+def test_a_vault_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="the vault does not answer"):
+        KeyVaultCertificates("http://127.0.0.1:1", Credential()).certificates()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "scope"),
+    [
+        ("kv-chat", "https://kv-chat.vault.azure.net", "https://vault.azure.net/.default"),
+        ("kv-chat.vault.azure.cn", "https://kv-chat.vault.azure.cn", "https://vault.azure.cn/.default"),
+    ],
+)
+def test_a_vault_is_asked_in_its_own_cloud(name: str, address: str, scope: str) -> None:
+    credential = Credential()
+    vault = connect(name, credential)  # type: ignore[arg-type]
+    assert vault._address == address
+    vault._headers()
+    assert credential.scopes == [scope]
