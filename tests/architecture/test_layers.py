@@ -46,7 +46,7 @@ BREAKAGES = {
         "from shared.deploy import page",
         "shared.deploy.gates.headroom -> shared.deploy.page",
     ),
-    "Power, backup, snapshots, restore, cost and certificates: steps do not know their job": (
+    "Steps of the other features do not know their job": (
         "shared/backup/verify.py",
         "from shared.backup import job",
         "shared.backup.verify -> shared.backup.job",
