@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .base import Duration, Name, Section, max_hours, reject
+from .base import Duration, Section, max_hours, reject
 from .deploy import Label
 
 _HOST = re.compile(
@@ -57,11 +57,9 @@ class CertificatePolicy(Section):
     critical_percent: int = Field(
         default=10, ge=1, le=90, description="percent of the lifetime left that is critical, 7 days at most"
     )
-    machine: Name | None = Field(
-        default=None, description="machine under power.machines that runs the cluster; empty: the only one"
-    )
     when_vm_off: Literal["warn", "wake"] = Field(
-        default="warn", description="when the machine is planned off in a whole renewal window"
+        default="warn",
+        description="when the machine that carries rocketchat is planned off in a whole renewal window",
     )
     wake_for: Annotated[Duration, max_hours(24)] = Field(
         default=timedelta(hours=2), description="how long the machine is up at most for one renewal"

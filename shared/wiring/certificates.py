@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from shared.kernel.errors import UsageError
 from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, environment
 from shared.wiring import clock, policy, state
@@ -84,21 +83,10 @@ def _vaults() -> dict[str, CertificateVault]:
 
 
 def _uptime() -> Callable[[], Sequence[UptimeSpan]]:
-    """The plan of the machine that runs the cluster: calendar and orders. Raises UsageError."""
-    rules = policy()
-    machines = [machine.label for machine in rules.power.machines]
-    machine = rules.certificates.machine or (machines[0] if len(machines) == 1 else "")
-    if rules.certificates.machine and machine not in machines:
-        names = ", ".join(machines) or "none"
-        raise UsageError(
-            "certificates.machine is not under power.machines", value=machine, hint=f"There are: {names}."
-        )
-    if not machine and rules.certificates.when_vm_off == "wake" and machines:
-        raise UsageError(
-            "which machine is to be woken for a renewal is not said",
-            hint="Set certificates.machine in policy.yaml.",
-        )
-    return lambda: _forecast(machine) if machine else ()
+    """The plan of the machine that carries the server, and so cert-manager; none if no machine is planned."""
+    power = policy().power
+    carrying = [machine.label for machine in power.machines if "rocketchat" in power.carried_by(machine)]
+    return lambda: _forecast(carrying[0]) if carrying else ()
 
 
 def _forecast(machine: str) -> Sequence[UptimeSpan]:
