@@ -26,7 +26,7 @@ T = TypeVar("T")
 MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _SET_BLOB = re.compile(rf"sets/({'|'.join(CLASSES)})/({SET_ID.pattern})/([^/]+)", re.ASCII)
-_RECEIPT = re.compile(r"part-(\d{4,})\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
+_RECEIPT = re.compile(r"part-\d{4,}\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
 _FAILURE = re.compile(r"failed(\.[0-9a-f]+)?\.json", re.ASCII)
 # A manifest of 100,000 namespaces has 60 MiB. More is not ours, and must not fill a worker's memory.
 MAX_RECORD_BYTES = 128 << 20
@@ -92,10 +92,9 @@ class SetInfo:
         return sum(blob.stored_bytes for blob in self.files.values())
 
     @property
-    def receipts(self) -> list[tuple[int, str]]:
-        """The part's number and the name of each file that is named like a receipt, in the order of names."""
-        matches = [match for name in sorted(self.files) if (match := _RECEIPT.fullmatch(name))]
-        return [(int(match[1]), match[0]) for match in matches]
+    def receipts(self) -> list[str]:
+        """The files that are named like a receipt. What a receipt is of, it says itself."""
+        return [name for name in sorted(self.files) if _RECEIPT.fullmatch(name)]
 
     @property
     def failures(self) -> list[str]:
@@ -136,7 +135,7 @@ def read_receipts(
     What is not signed by `trusted`, or belongs to another plan, is logged and ignored: it is not ours.
     """
     receipts: list[Receipt] = []
-    for index, file in info.receipts:
+    for file in info.receipts:
         name = info.folder + file
         try:
             receipt = _read_record(blobs, Receipt, name, trusted).record
@@ -145,8 +144,8 @@ def read_receipts(
                 raise
             log.warning("backup.receipt_ignored", extra={"blob": name, "error": str(error)})
             continue
-        if (receipt.plan_sha256, receipt.part) != (plan.sha256, index) or index >= len(plan.record.parts):
-            log.warning("backup.receipt_ignored", extra={"blob": name, "error": "of another plan or part"})
+        if receipt.plan_sha256 != plan.sha256:
+            log.warning("backup.receipt_ignored", extra={"blob": name, "error": "of another plan"})
             continue
         receipts.append(receipt)
     return receipts

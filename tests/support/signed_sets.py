@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.seals import SealLog
@@ -45,8 +47,10 @@ def put_failed(blobs: Blobs, begun: datetime, klass: str = "daily") -> str:
     return folder
 
 
-def put_sealed(blobs: Blobs, begun: datetime, klass: str = "daily", signer: Signer = SIGNER) -> str:
-    """A set that was begun then and is sealed; its folder."""
+def put_sealed(
+    blobs: Blobs, begun: datetime, klass: str = "daily", signer: Signer = SIGNER, **changes: Any
+) -> str:
+    """A set that was begun then and is sealed; its folder. `changes` are other fields of its manifest."""
     set_id = format_set_id(begun)
     folder = set_folder(klass, set_id)
     part = blobs.create(folder + "part-0000.a.archive.zst.age", PART)
@@ -66,5 +70,5 @@ def put_sealed(blobs: Blobs, begun: datetime, klass: str = "daily", signer: Sign
         namespaces=(),
         previous=None,
     )
-    blobs.create(folder + MANIFEST, signer.sign(manifest))
+    blobs.create(folder + MANIFEST, signer.sign(replace(manifest, **changes)))
     return folder
