@@ -41,10 +41,19 @@ def doctor(only: tuple[str, ...], json_: bool) -> None:
 
 
 def _print_diagnoses(found: list[Diagnosis]) -> None:
+    shown: set[str] = set()
     for job in dict.fromkeys(one.job for one in found):
         out.print(f"[bold]{job}[/]")
         for one in (one for one in found if one.job == job):
-            out.print(f"  {_SIGNS[one.status]} {one.name}: {escape_markup(one.message)}")
-            if one.status != "ok":
-                for line in filter(None, (one.hint, one.command)):
-                    out.print(f"          {escape_markup(line)}")
+            _print_diagnosis(one, repeated=one.status != "ok" and one.message in shown)
+            shown.add(one.message)
+
+
+def _print_diagnosis(one: Diagnosis, *, repeated: bool) -> None:
+    """One line, and what mends it below; a message that was shown already is not shown again."""
+    message, *rest = "as above".splitlines() if repeated else one.message.splitlines() or [""]
+    out.print(f"  {_SIGNS[one.status]} {one.name}: {escape_markup(message)}")
+    if one.status == "ok" or repeated:
+        return
+    for line in filter(None, (*(text.strip() for text in rest), one.hint, one.command)):
+        out.print(f"          {escape_markup(line)}")

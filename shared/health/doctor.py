@@ -13,6 +13,7 @@ from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, UsageError
 
 EVERY_JOB = "every job"
+SETTINGS = "settings"  # the check of a job that says which of them are missing
 PATIENCE = timedelta(seconds=60)  # for all checks together; a proxy cuts an HTTP answer after 230 s
 
 
@@ -77,9 +78,12 @@ def _try_check(check: JobCheck, public: bool) -> Diagnosis:
     except GroundcrewError as error:
         whole = error.message if error.value is None else f"{error.message}: {error.value}"
         message, hint = error.public if public else whole, "" if public else error.hint
+        # A setting that is missing is not mended by giving a role.
+        is_setting = isinstance(error, UsageError) and check.name != SETTINGS
+        command = "" if is_setting else check.command
     except Exception as error:  # noqa: BLE001 - one check hides no other; its text may hold a secret
-        message, hint = f"failed unexpectedly ({type(error).__name__})", ""
-    return Diagnosis(check.job, check.name, _fault(check), message, hint, check.command)
+        message, hint, command = f"failed unexpectedly ({type(error).__name__})", "", check.command
+    return Diagnosis(check.job, check.name, _fault(check), message, hint, command)
 
 
 def _fault(check: JobCheck) -> str:
@@ -87,8 +91,9 @@ def _fault(check: JobCheck) -> str:
 
 
 def blocked_jobs(found: Iterable[Diagnosis]) -> list[str]:
-    """The jobs that cannot run, each once."""
-    return list(dict.fromkeys(one.job for one in found if one.status == "failed"))
+    """The jobs that cannot run, each once; only `EVERY_JOB` if that is so."""
+    blocked = list(dict.fromkeys(one.job for one in found if one.status == "failed"))
+    return [EVERY_JOB] if EVERY_JOB in blocked else blocked
 
 
 def build_doctor_report(checks: Iterable[JobCheck], only: str) -> tuple[dict[str, Any], bool]:

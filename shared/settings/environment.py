@@ -155,8 +155,9 @@ class Environment:
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
-            hint = f"Set {POLICY.name} to the file's path."
-            raise UsageError("cannot read the policy", value=f"{path}: {error}", hint=hint) from error
+            hint = f"Write one with `groundcrew init`, or set {POLICY.name} to the file's path."
+            cause = getattr(error, "strerror", None) or "it is not text"
+            raise UsageError("cannot read the policy", value=f"{path}: {cause}", hint=hint) from error
 
 
 def environment() -> Environment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from shared.health.doctor import EVERY_JOB, JobCheck
+from shared.health.doctor import EVERY_JOB, SETTINGS, JobCheck
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.settings import definitions
 from shared.settings.environment import environment, parse_setting
@@ -54,7 +54,7 @@ def _raise(error: GroundcrewError) -> Callable[[], str]:
 def _from_health() -> Iterator[JobCheck]:
     for name, look in health_checks().items():
         if name.startswith("settings."):
-            yield JobCheck(name.partition(".")[2], "settings", look, "groundcrew init --no-input")
+            yield JobCheck(name.partition(".")[2], SETTINGS, look, "groundcrew init --no-input")
         else:
             # A check that is new in health is every job's until it is known here.
             job, needed, command = _HEALTH.get(name, (EVERY_JOB, True, ""))

@@ -126,3 +126,11 @@ def test_a_route_without_an_address_is_not_called_sent(stack: Any, chat: str) ->
     urls = {"GROUNDCREW_NOTIFY_URLS": f"oncall={chat}/good"}
     code, told, _ = groundcrew(stack.settings | urls, "notify", "test")
     assert (code, "chat: failed" in told) == (1, True)
+
+
+def test_what_is_missing_is_said_once_and_under_what_it_belongs_to() -> None:
+    policy = {"GROUNDCREW_POLICY": str(ROOT / "policy.yaml")}
+    _, told, _ = groundcrew(policy, "doctor", "--only", "backup")
+    assert told.count("MONGODB_URI is not set") == 1
+    assert all(line.startswith("  ") for line in told.splitlines() if " is not set" in line)
+    assert told.splitlines()[-1] == "cannot run: every job"

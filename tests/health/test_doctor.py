@@ -10,6 +10,7 @@ import pytest
 
 from shared.health.doctor import (
     EVERY_JOB,
+    SETTINGS,
     JobCheck,
     blocked_jobs,
     build_doctor_report,
@@ -104,3 +105,17 @@ def test_a_job_that_is_off_is_not_called_healthy(name: str) -> None:
 def test_the_report_says_that_all_could_run() -> None:
     body, healthy = build_doctor_report(CHECKS, "backup,deploys")
     assert (healthy, body["status"], len(body["checks"])) == (True, "ok", 4)
+
+
+def test_a_setting_that_is_missing_is_not_mended_by_a_role() -> None:
+    def unset() -> str:
+        raise UsageError("MONGODB_URI is not set")
+
+    role = JobCheck("backup", "rights", unset, "grant a role")
+    settings = JobCheck("backup", SETTINGS, unset, "groundcrew init")
+    assert [one.command for one in diagnose([role, settings])] == ["", "groundcrew init"]
+
+
+def test_what_every_job_lacks_is_said_once() -> None:
+    found = diagnose([check("backup", fail), check(EVERY_JOB, fail)])
+    assert blocked_jobs(found) == [EVERY_JOB]
