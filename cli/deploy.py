@@ -41,9 +41,12 @@ def plan(sha: str, environment: str, json_: bool) -> None:
     good = report.passed and results.commit.decision == "go"
     if json_:
         gates = [
-            {"gate": g.name, "passed": g.passed, "pending": g.pending, "reason": g.reason, "hint": g.hint}
-            for g in report.gates
-        ]
+            {
+                "gate": gate.name, "passed": gate.passed, "pending": gate.pending,
+                "reason": gate.reason, "hint": gate.hint, "warnings": list(gate.warnings),
+            }
+            for gate in report.gates
+        ]  # fmt: skip
         facts = {"sha": sha, "passed": good, "decision": results.commit.decision}
         print_answer({**facts, "gates": gates, "plan": results.plan}, json_=True)
     else:

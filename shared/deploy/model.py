@@ -103,13 +103,14 @@ class DeployEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One condition of a deploy. `pending` means that waiting may open it."""
+    """One condition of a deploy. `pending` means that waiting may open it; `warnings` close nothing."""
 
     name: str
     passed: bool
     reason: str
     hint: str = ""
     pending: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

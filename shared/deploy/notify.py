@@ -164,7 +164,7 @@ def build_hint(record: DeployRecord) -> str:
         case DeployState.FAILED if record.progress.attempts and record.progress.revision_before:
             return "Nothing was changed. Fix the change and merge again."
         case DeployState.FAILED:
-            return "\n".join(line for line in record.gates if not line.startswith("passed"))
+            return "\n".join(line for line in record.gates if line.startswith(("closed", "waits")))
         case DeployState.ROLLED_BACK:
             return "The previous release is running again. Fix the change and merge again."
     return ""

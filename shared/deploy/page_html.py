@@ -102,7 +102,8 @@ def _gates_html(gates: Sequence[GateRow]) -> str:
     if not gates:
         return ""
     passed = [gate for gate in gates if gate.word == "passed"]
-    shut = sorted((gate for gate in gates if gate.word != "passed"), key=lambda gate: gate.word == "waits")
+    order = {"waits": 1, "warns": 2}
+    shut = sorted((gate for gate in gates if gate.word != "passed"), key=lambda gate: order.get(gate.word, 0))
     folded = (
         f"<details><summary>{len(passed)} passed</summary>{_gate_items_html(passed)}</details>"
         if passed
@@ -112,7 +113,7 @@ def _gates_html(gates: Sequence[GateRow]) -> str:
 
 
 def _gate_items_html(gates: Iterable[GateRow]) -> str:
-    kinds = {"passed": "up", "waits": "off"}
+    kinds = {"passed": "up", "waits": "off", "warns": "off"}
     marked = (
         f'<li><span class="state {kinds.get(gate.word, "bad")}">{escape(gate.word)}</span> '
         f"{escape(gate.text)}</li>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from shared.deploy.chart.fetch import LoadedChart, fetch_chart
 from shared.deploy.chart.secret_scan import find_copied_secrets, find_manifest_secrets
@@ -106,9 +105,7 @@ def _evaluate_manifests(
 
 def _check_schemas(deps: DeployDeps, manifests: Sequence[Manifest], kubernetes: str) -> Gate:
     findings: Sequence[Finding] = deps.validate(manifests, kubernetes)
-    gate = findings_gate("schema", findings)
-    warnings = [str(finding) for finding in findings if finding.severity == "warning"]
-    return replace(gate, reason="; ".join([gate.reason, *warnings])) if gate.passed else gate
+    return findings_gate("schema", findings)
 
 
 def _find_secrets(chart: LoadedChart, manifests: Sequence[Manifest]) -> list[Finding]:

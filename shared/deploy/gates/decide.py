@@ -52,12 +52,15 @@ class GateReport:
         return not self.passed and all(gate.passed or gate.pending for gate in self.gates)
 
     def lines(self) -> list[str]:
-        """One line per gate, for the log, the chat and the plan."""
-        return [
-            f"{_status_word(gate)}  {gate.name}: {gate.reason}"
-            + (f". {gate.hint}" if gate.hint and not gate.passed else "")
-            for gate in self.gates
-        ]
+        """One line per gate and per warning, for the log, the chat and the plan."""
+        lines = []
+        for gate in self.gates:
+            text = f"{gate.name}: {gate.reason}"
+            if gate.hint and not gate.passed:
+                text = f"{text.rstrip('.')}. {gate.hint}"
+            lines.append(f"{_status_word(gate)}  {text}")
+            lines += [f"warns  {gate.name}: {warning}" for warning in gate.warnings]
+        return lines
 
 
 def _status_word(gate: Gate) -> str:
@@ -251,9 +254,12 @@ def _admits_branch(patterns: Iterable[str], branch: str) -> bool:
 
 
 def findings_gate(name: str, findings: Sequence[Finding]) -> Gate:
-    """Closed by any error among the findings; warnings are told."""
-    errors = [finding for finding in findings if finding.severity == "error"]
-    warnings = len(findings) - len(errors)
+    """Closed by any error among the findings, which are its reason; the others are its warnings."""
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
+    warnings = tuple(
+        str(finding).removeprefix("warning: ") for finding in findings if finding.severity != "error"
+    )
     if errors:
-        return Gate(name, False, "; ".join(str(finding) for finding in errors), "Mend them and merge again")
-    return Gate(name, True, f"no errors, {warnings} warning{'' if warnings == 1 else 's'}")
+        return Gate(name, False, "; ".join(errors), "Fix them and merge again", warnings=warnings)
+    count = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}"
+    return Gate(name, True, f"no errors, {count}", warnings=warnings)

@@ -115,7 +115,13 @@ def secrets_of(chart: LoadedChart | None) -> Sequence[str]:
 
 
 def redact_gates(gates: Sequence[Gate], secrets: Sequence[str]) -> list[Gate]:
-    """The gates without secrets in their reasons and hints."""
+    """The gates without secrets in their reasons, hints and warnings."""
     return [
-        replace(gate, reason=redact(gate.reason, secrets), hint=redact(gate.hint, secrets)) for gate in gates
+        replace(
+            gate,
+            reason=redact(gate.reason, secrets),
+            hint=redact(gate.hint, secrets),
+            warnings=tuple(redact(warning, secrets) for warning in gate.warnings),
+        )
+        for gate in gates
     ]

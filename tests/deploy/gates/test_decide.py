@@ -17,6 +17,7 @@ from shared.deploy.gates.decide import (
     environment_gate,
     findings_gate,
 )
+from shared.deploy.gates.results import redact_gates
 from shared.deploy.model import Check, DeployEnvironment, Finding, Gate, PullRequest, RequiredCheck, Review
 from shared.policy.deploy import DeployPolicy
 
@@ -296,6 +297,28 @@ def test_errors_among_findings_close_the_gate_and_warnings_do_not():
     closed = findings_gate("values", [warning, error])
     assert not closed.passed
     assert closed.reason == "error: line 3, host: is missing. Set it"
+
+
+def test_each_warning_can_be_read_whether_the_gate_is_open_or_closed():
+    error = Finding("r", "error", "host", 3, "is missing")
+    first, second = (
+        Finding("r", "warning", "mongodb", 0, text, "Pin it") for text in ("may vanish", "is old")
+    )
+    report = GateReport((findings_gate("values", [first, second]), findings_gate("lint", [second, error])))
+    assert report.lines() == [
+        "passed  values: no errors, 2 warnings",
+        "warns  values: mongodb: may vanish. Pin it",
+        "warns  values: mongodb: is old. Pin it",
+        "closed  lint: error: line 3, host: is missing. Fix them and merge again",
+        "warns  lint: mongodb: is old. Pin it",
+    ]
+
+
+def test_a_secret_in_a_warning_is_redacted():
+    (gate,) = redact_gates(
+        [Gate("values", True, "fine", warnings=("has hunter2-hunter2",))], ["hunter2-hunter2"]
+    )
+    assert "hunter2" not in gate.warnings[0]
 
 
 def test_all_gates_are_reported_together():
