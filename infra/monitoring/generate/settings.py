@@ -18,7 +18,7 @@ MONITORING = Path(__file__).resolve().parent.parent
 ROOT = MONITORING.parent.parent
 
 KEYS = frozenset(
-    {"runbooks", "namespace", "machine", "years", "start_grace", "groundcrew", "oncall_email"}
+    {"runbooks", "namespace", "policy", "machine", "years", "start_grace", "groundcrew", "oncall_email"}
     | {"smtp", "smtp_user", "probe", "slo"}
 )
 SLO_KEYS = frozenset({"availability", "latency", "latency_seconds"})
@@ -95,7 +95,7 @@ def load_settings(text: str, policy_text: str) -> Settings:
 def _machine(name: str, policy: Policy) -> str:
     known = [machine.label for machine in policy.power.machines]
     if name not in known:
-        raise SettingsError(f"monitoring.yaml: machine: '{name}' is not in policy.yaml, which has {known}")
+        raise SettingsError(f"monitoring.yaml: machine: '{name}' is not in the policy, which has {known}")
     return name
 
 
@@ -123,8 +123,11 @@ def _objective(value: Any) -> Objective:
 
 
 def read_settings() -> Settings:
-    """The settings of this checkout."""
-    return load_settings(
-        (MONITORING / "monitoring.yaml").read_text(encoding="utf-8"),
-        (ROOT / "policy.yaml").read_text(encoding="utf-8"),
-    )
+    """The settings of this checkout. Raises `SettingsError` if the policy that they name is not there."""
+    text = (MONITORING / "monitoring.yaml").read_text(encoding="utf-8")
+    path = str((yaml.safe_load(text) or {}).get("policy", "policy.yaml"))
+    try:
+        policy_text = (ROOT / path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"monitoring.yaml: policy: '{path}' cannot be read: {error.strerror}") from error
+    return load_settings(text, policy_text)
