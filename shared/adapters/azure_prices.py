@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from shared.cloud.prices import Price, PriceKind
 from shared.kernel.errors import Refused, Unavailable, UsageError
+from shared.kernel.timestamps import parse_optional_timestamp
 
 if TYPE_CHECKING:
     import requests
@@ -60,7 +61,8 @@ class AzurePrices:
     def machine(self, size: str, region: str) -> tuple[Price, ...]:
         """See `Prices.machine`."""
         rows = self._rows(serviceName="Virtual Machines", armRegionName=region, armSkuName=size)
-        return tuple(price for row in _primary_rows(rows) for price in parse_machine(row))
+        machines = filter(_is_virtual_machine, _primary_rows(rows))
+        return tuple(price for row in machines for price in parse_machine(row))
 
     def storage(self, region: str) -> tuple[Price, ...]:
         """See `Prices.storage`."""
@@ -191,11 +193,35 @@ def _price_kind(row: Row) -> PriceKind:
     return PriceKind.SPOT if "spot" in label.split() else PriceKind.PAY_AS_YOU_GO
 
 
-def _primary_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows of the region's own meters, from the first unit on; others repeat them or apply to bulk only."""
-    for row in rows:
-        if row.get("isPrimaryMeterRegion", True) and not Decimal(str(row.get("tierMinimumUnits") or 0)):
+def _primary_rows(rows: Iterable[Row], now: datetime | None = None) -> Iterator[Row]:
+    """Rows that hold now for the region's own meters, from the first unit on; others repeat them or are bulk.
+
+    A first tier that costs nothing, with dearer ones above it, is no price: what is used would look free.
+    """
+    now = now or datetime.now(UTC)
+    current = [row for row in rows if row.get("isPrimaryMeterRegion", True) and _is_current(row, now)]
+    tiered = {_meter_key(row) for row in current if Decimal(str(row.get("tierMinimumUnits") or 0))}
+    for row in current:
+        free_tier = not _retail_amount(row) and _meter_key(row) in tiered
+        if not Decimal(str(row.get("tierMinimumUnits") or 0)) and not free_tier:
             yield row
+
+
+def _is_current(row: Row, now: datetime) -> bool:
+    """Whether the row's dates of validity include now; a date that cannot be read bounds nothing."""
+    start = parse_optional_timestamp(row.get("effectiveStartDate"))
+    end = parse_optional_timestamp(row.get("effectiveEndDate"))
+    return (start is None or start <= now) and (end is None or now < end)
+
+
+def _meter_key(row: Row) -> tuple[str, ...]:
+    names = ("meterId", "productName", "skuName", "meterName", "type", "reservationTerm")
+    return tuple(str(row.get(name, "")) for name in names)
+
+
+def _is_virtual_machine(row: Row) -> bool:
+    """Not Cloud Services: their rows have the same service and `armSkuName`, and another price."""
+    return "cloudservices" not in str(row.get("productName", "")).lower().replace(" ", "")
 
 
 def _retail_amount(row: Row) -> Decimal:

@@ -205,15 +205,19 @@ def _load_prices(job: CostDeps, sizes: Sequence[str], notes: list[str]) -> Price
 
 def _fetch_prices(job: CostDeps, sizes: Sequence[str]) -> PriceBook:
     region = job.inventory.policy.cost.region
-    machines: dict[str, UnitPrice] = {}
+    amounts: dict[str, set[Decimal]] = {}
     commitments: dict[str, list[Commitment]] = {}
     for size in sizes:
         for price in (one for one in job.prices.machine(size, region) if not one.windows):
             if price.kind is PriceKind.PAY_AS_YOU_GO:
-                machines[size] = UnitPrice(price.amount)
+                amounts.setdefault(size, set()).add(price.amount)
             elif price.kind in _KINDS:
                 commitment = Commitment(_KINDS[price.kind], price.term_years, price.amount)
                 commitments.setdefault(size, []).append(commitment)
+    # Of several prices nobody knows which is paid: none is better than the wrong one.
+    machines = {size: UnitPrice(min(known)) for size, known in amounts.items() if len(known) == 1}
+    for size in sorted(amounts.keys() - machines.keys()):
+        log.warning("cost.price_ambiguous", extra={"size": size, "amounts": sorted(map(str, amounts[size]))})
     for offers in commitments.values():
         offers.sort(key=lambda offer: (offer.kind, offer.years))
     listed = (*job.prices.storage(region), *job.prices.addresses(region))

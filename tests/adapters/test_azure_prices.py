@@ -11,7 +11,7 @@ from aiohttp import web
 
 from local.azure_rm import AzureServer
 from local.server import Served
-from shared.adapters.azure_prices import AzurePrices, parse_machine
+from shared.adapters.azure_prices import AzurePrices, _primary_rows, parse_machine
 from shared.cloud.prices import PriceKind
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 
@@ -159,3 +159,40 @@ def test_odd_answers_of_the_price_list_are_errors_and_lead_nowhere(
         AzurePrices(session, "EUR", url=server.url).machine("Standard_D4ads_v5", "westeurope")
 
     assert type(caught.value) is kind
+
+
+def test_cloud_services_share_the_size_and_are_not_the_machine(server: AzureServer) -> None:
+    cloud = row(
+        productName="Dadsv5 Series CloudServices",
+        serviceName="Virtual Machines",
+        retailPrice=0.4,
+        unitPrice=0.4,
+    )
+    server.price_items = [cloud | {"currencyCode": "USD"}, *server.price_items]
+    prices = AzurePrices(requests.Session(), "EUR", url=server.prices_url)
+    found = prices.machine("Standard_D4ads_v5", "westeurope")
+    plain = [p.amount for p in found if p.kind is PriceKind.PAY_AS_YOU_GO and not p.windows]
+    assert plain == [Decimal("0.216")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "current"),
+    [
+        ({}, True),
+        ({"effectiveStartDate": "2099-01-01T00:00:00Z"}, False),
+        ({"effectiveStartDate": "2020-01-01T00:00:00Z"}, True),
+        ({"effectiveEndDate": "2020-01-01T00:00:00Z"}, False),
+        ({"effectiveEndDate": "2099-01-01T00:00:00Z"}, True),
+        ({"isPrimaryMeterRegion": False}, False),
+        ({"tierMinimumUnits": 100}, False),
+    ],
+)
+def test_only_rows_that_hold_now_are_prices(changes: dict[str, object], current: bool) -> None:
+    assert bool(list(_primary_rows([row(**changes)]))) is current
+
+
+def test_a_first_tier_for_nothing_is_no_price_where_dearer_ones_follow() -> None:
+    free, dear = row(retailPrice=0), row(retailPrice=2, tierMinimumUnits=100)
+    assert list(_primary_rows([free, dear])) == []
+    assert list(_primary_rows([free])) == [free]
+    assert list(_primary_rows([row(retailPrice=1), dear])) == [row(retailPrice=1)]
