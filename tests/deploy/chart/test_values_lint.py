@@ -311,6 +311,8 @@ def test_what_only_looks_like_a_digest_is_found(annotation):
 def test_a_digest_outside_of_annotations_is_found():
     text = PODS.format(own="", pods="", name="PASSWORD_HASH", value=DIGEST)
     assert len(find_manifest_secrets(read_manifests(text))) == 1
+    settings = f"kind: ConfigMap\nmetadata: {{name: a}}\ndata: {{password-hash: {DIGEST}}}\n"
+    assert len(find_manifest_secrets(read_manifests(settings))) == 1
 
 
 # The YAML itself
