@@ -62,8 +62,7 @@ def judge_certificates(
     """
     judge = _Judge(observed, rules, now)
     entries = [*judge.entries()]
-    seen = {entry.key for entry in entries}
-    blind = [*_carry_unseen(observed.blind, seen, previous, rules, now, offline)]
+    blind = [*_carry_unseen(observed.blind, previous, rules, now, offline)]
     merged = [_with_history(entry, previous.get(entry.key), now) for entry in (*entries, *blind)]
     return tuple(sorted(merged, key=lambda one: (-_ORDER.index(one.state), one.kind, one.name)))
 
@@ -233,7 +232,6 @@ def _is_late(one: ManagedCertificate, now: datetime) -> bool:
 
 def _carry_unseen(
     blind: Iterable[BlindSpot],
-    seen: set[str],
     previous: Mapping[str, CertificateEntry],
     rules: CertificatePolicy,
     now: datetime,
@@ -241,7 +239,7 @@ def _carry_unseen(
 ) -> Iterator[CertificateEntry]:
     """An entry for each blind spot, and one for each thing known from before that it hides."""
     for spot in blind:
-        hidden = [one for one in previous.values() if spot.covers(one) and one.key not in seen]
+        hidden = [one for one in previous.values() if spot.covers(one)]
         for one in hidden or [CertificateEntry(spot.kind, spot.name, CertificateState.UNKNOWN)]:
             yield _unseen(one, spot, rules, now, offline)
         if hidden and not any(one.name == spot.name for one in hidden):

@@ -29,6 +29,7 @@ from shared.policy import CertificatePolicy
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = CertificatePolicy()
+PROXIED = CertificatePolicy(behind_proxy=("chat.example.org",))
 GOOD, WARNING, UNKNOWN, CRITICAL = (
     CertificateState.GOOD, CertificateState.WARNING, CertificateState.UNKNOWN, CertificateState.CRITICAL,
 )  # fmt: skip
@@ -146,6 +147,21 @@ def test_an_issuer_that_ends_before_the_certificate_does_is_told_in_time() -> No
     assert entry.reasons[0].startswith("issuer CN=R13 expires in 19 d")
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        facts(subject="CN=root", issuer="CN=root", not_before=START - 4000 * DAY, not_after=START + 5 * DAY),
+        facts(subject="CN=R13", issuer="CN=root", not_after=START + 91 * DAY, not_before=START - 4000 * DAY),
+    ],
+    ids=["a root, which clients have themselves", "an issuer that outlives the certificate"],
+)
+def test_what_ends_without_harm_is_not_told(other: CertificateFacts) -> None:
+    leaf = facts(not_before=START + 66 * DAY)  # of 24 days
+    now = START + 70 * DAY if other.subject == "CN=R13" else START + DAY
+    chain = leaf if other.subject == "CN=R13" else facts()
+    assert judge(served(chain, others=(other,)), now, rules=PROXIED)["host/chat.example.org"].state is GOOD
+
+
 OLD = facts(serial="0a", fingerprint="0" * 64, not_before=START - 60 * DAY, not_after=START + 30 * DAY)
 
 
@@ -174,6 +190,11 @@ def test_a_secret_with_a_malformed_certificate_is_critical() -> None:
     secret = TlsSecret("rocketchat", "chat-tls", problem="tls.crt has no readable certificate")
     entry = judge(ObservedCertificates(secrets=(secret,)))["secret/rocketchat/chat-tls"]
     assert (entry.state, entry.reasons) == (CRITICAL, ("tls.crt has no readable certificate",))
+
+
+def test_a_secret_with_a_weak_key_is_critical() -> None:
+    secret = TlsSecret("rocketchat", "chat-tls", (facts(weakness="RSA 1024 is too short a key"),))
+    assert judge(ObservedCertificates(secrets=(secret,)))["secret/rocketchat/chat-tls"].state is CRITICAL
 
 
 def managed(**other: object) -> ManagedCertificate:
@@ -233,6 +254,24 @@ def test_a_renewal_that_is_seen_not_to_happen_is_told_after_a_part_of_the_lifeti
 def test_a_renewal_whose_time_passed_while_nobody_could_look_gets_its_grace_from_the_first_look() -> None:
     one = managed()
     assert judge_managed(one, START + 63 * DAY).state is GOOD
+
+
+def test_time_in_which_nobody_could_look_is_not_counted_as_overdue() -> None:
+    before = judge_managed(managed(), START + 59 * DAY)
+    spot = BlindSpot(SourceKind.CERTIFICATE, "rocketchat/*", "the cluster does not answer")
+    hidden = judge(ObservedCertificates(blind=(spot,)), START + 60 * DAY, before=[before])
+    carried = hidden["certificate/rocketchat/chat"]
+    assert carried.overdue_since is None
+    assert judge_managed(managed(), START + 63 * DAY, carried).state is GOOD
+
+
+def test_a_renewal_that_did_not_happen_is_told_of_the_certificate_alone() -> None:
+    secret = TlsSecret("rocketchat", "chat-tls", (facts(),))
+    both = ObservedCertificates(secrets=(secret,), managed=(managed(),))
+    first = judge(both, START + 60 * DAY)
+    second = judge(both, START + 62 * DAY, before=first.values())
+    assert second["certificate/rocketchat/chat"].state is WARNING
+    assert second["secret/rocketchat/chat-tls"].state is GOOD
 
 
 def test_a_renewed_certificate_is_no_longer_overdue() -> None:
