@@ -2,8 +2,8 @@
 
 The package is built and unpacked as it is on Azure, with bytecode, for Python 3.13. Microsoft's worker
 library indexes it in its own process and calls one function, against stand-ins of everything around. The CPU
-time is that of the call without the indexing, the memory the process's peak. The timers find a first night,
-the queue a merge.
+time is that of the call without the indexing, the memory the process's peak. The timers find a first night, the
+queue a merge.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.data import ROOT
 from local import package
@@ -30,8 +31,8 @@ _TIMERS = ("power_tick", "snapshot_cycle", "cost_report", "drift_check", "nightl
 _PAGES = ("health", "health_report", "status", "wake", "deploy_page", "tick")
 
 
-def run() -> dict[str, dict[str, float]]:
-    """`{"package": {files, megabytes}, "firstcall.<function>": {cpu_seconds, rss_megabytes}}`."""
+def run() -> dict[str, dict[str, Any]]:
+    """`{"package": {files, megabytes}, "firstcall": {function: {cpu_seconds, rss_megabytes}}}`."""
     python = package.find_python()
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
@@ -43,7 +44,10 @@ def run() -> dict[str, dict[str, float]]:
         argv += ["--python-version", package.PYTHON, "--require-hashes"]
         subprocess.run([*argv, "-r", str(ROOT / "requirements-worker.txt")], check=True, timeout=300)
         path = f"{app / package.SITE}:{worker}:{ROOT}"
-        return {"package": package.measure(target), **_first_calls(folder, app, path, python)}
+        return {
+            "package": package.measure(target),
+            "firstcall": _first_calls(folder, app, path, python),
+        }
 
 
 def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, dict[str, float]]:
@@ -61,7 +65,7 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
                 (result,) = run_worker(environment, [call], app=app, python=python)
                 figure = f"{result.cpu_seconds:.2f} s, {result.rss_megabytes:.0f} MB {result.error[:200]}"
                 print(f"  {call.function}: {figure}", file=sys.stderr)
-                figures[f"firstcall.{call.function}"] = {
+                figures[call.function] = {
                     "cpu_seconds": result.cpu_seconds,
                     "rss_megabytes": result.rss_megabytes,
                 }
@@ -71,7 +75,7 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
 def _calls(site: Site, sha: str) -> list[Call]:
     event = {"id": "1", "topic": "/x", "subject": "/subscriptions/x", "eventType": "x", "data": {},
              "eventTime": "2026-11-27T00:00:00Z", "dataVersion": "2"}  # fmt: skip
-    merge = {"repository": site.repository.name, "sha": sha, "environment": "production"}
+    merge = {"repository": site.repository.full_name, "sha": sha, "environment": "production"}
     headers = principal_header()
     return [
         Call("github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(site.secret, "{}")),

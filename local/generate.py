@@ -50,6 +50,8 @@ def bench_table(results: dict[str, Any]) -> str:
         ("webhook intake at 200/s, p99", "intake.p99_milliseconds", " ms", 50, "<"),
         ("its rate beside an async function that only answers 202", "intake.rate_vs_noop", "×", 0.8, ">="),
         ("the same beside a plain function", "intake.rate_vs_plain_noop", "×", None, ""),
+        ("the package unpacked, without Helm", "package.megabytes", " MB", 100, "<="),
+        ("its files", "package.files", "", 5000, "<="),
         ("from a merge to Helm: our own time", "deploy.merge_to_helm_seconds", " s", 10, "<"),
     ]
     lines = ["| what | measured | to reach |", "|---|---|---|"]
@@ -58,6 +60,14 @@ def bench_table(results: dict[str, Any]) -> str:
         if section in results:
             wanted = f"{sign} {limit}{unit}" if sign else ""
             lines.append(f"| {what} | {results[section][key]}{unit} | {wanted} |")
+    for key, what, unit, limit in (
+        ("cpu_seconds", "dearest first call of a function, CPU", " s", 0.6),
+        ("rss_megabytes", "the same: peak memory", " MB", 110),
+    ):
+        calls = results.get("firstcall", {})
+        if calls:
+            name = max(calls, key=lambda call: float(calls[call][key]))
+            lines.append(f"| {what} (`{name}`) | {calls[name][key]}{unit} | <= {limit}{unit} |")
     return "\n".join(lines) + "\n"
 
 
