@@ -2,8 +2,8 @@
 
 The package is built and unpacked as it is on Azure, with bytecode, for Python 3.13. Microsoft's worker
 library indexes it in its own process and calls one function, against stand-ins of everything around. The CPU
-time is that of the call without the indexing, the memory the process's peak. The timers find a first night, the
-queue a merge.
+time is that of the call without the indexing, the memory is the process's peak. The timers find a first
+night, the queue a merge.
 """
 
 from __future__ import annotations
