@@ -475,3 +475,31 @@ def test_the_states_are_counted_in_words(world: World) -> None:
     assert {str(one) for one in CertificateState} == {"good", "warning", "unknown", "critical"}
     empty = replace(world.job(), cluster=None, hosts=[], vaults={}, credentials=None)
     assert job.run_tick(empty) == "0 certificates: none"
+
+
+def test_a_renewal_that_a_machine_is_held_up_for_is_looked_at_again_soon(world: World) -> None:
+    world.rules = CertificatePolicy(when_vm_off="wake")
+    world.cluster.add(six_days(NOW))
+    world.plan = [UptimeSpan(False, NOW, NOW + 10 * DAY)]
+    world.scan()
+    world.clock.advance(10 * MINUTE)
+    assert job.run_overdue(world.job()) == "3 certificates: 3 good"
+
+
+def test_a_renewal_that_fails_says_so_together_with_the_stop(world: World) -> None:
+    world.rules = CertificatePolicy(when_vm_off="wake")
+    failing = six_days(NOW)
+    failing["status"]["failedIssuanceAttempts"] = 1
+    world.cluster.add(failing)
+    world.plan = [UptimeSpan(False, NOW, NOW + 10 * DAY)]
+    assert world.scan()["certificate/rocketchat/chat"] == "warning"
+    assert "issuance failed once; the machine is planned off" in world.reasons("certificate/rocketchat/chat")
+
+
+def test_whoever_may_write_an_ingress_does_not_make_us_look_for_ever(world: World) -> None:
+    hosts = [f"h{n}.example.org" for n in range(150)]
+    meta = {"name": "many", "namespace": "rocketchat"}
+    world.cluster.add({"kind": "Ingress", "metadata": meta, "spec": {"tls": [{"hosts": hosts}]}})
+    world.scan()
+    assert len(world.hosts.asked) == 101
+    assert world.hosts.asked[0].host == HOST, "what is named comes first"
