@@ -31,12 +31,7 @@ from shared.kernel.durations import format_duration
 if TYPE_CHECKING:
     from shared.policy import CertificatePolicy
 
-_ORDER = (
-    CertificateState.GOOD,
-    CertificateState.WARNING,
-    CertificateState.UNKNOWN,
-    CertificateState.CRITICAL,
-)
+_ORDER = tuple(CertificateState)
 # A quarter of ten years would be a warning for thirty months.
 _MAX_WARNING, _MAX_CRITICAL = timedelta(days=30), timedelta(days=7)
 # How long cert-manager may take for a renewal that is due: a twentieth of the lifetime within these bounds.
