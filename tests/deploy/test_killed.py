@@ -153,6 +153,7 @@ def test_killed_in_the_middle_of_the_way_back_the_heir_goes_back_and_does_not_tr
     record = world.record(sha)
     assert (record.state, record.progress.attempts) == (DeployState.ROLLED_BACK, 1)
     assert world.releases.status().description == "Rollback to 1"
+    assert not any(revision.pending for revision in world.releases.history()), "the interrupted one is marked"
 
 
 @pytest.mark.parametrize("story", ["new version", "migrated, then failed"])

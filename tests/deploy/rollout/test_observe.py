@@ -1,0 +1,143 @@
+"""What a deploy sees of its release: whose operation is in progress, what started, the schema of the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from local.fakes.faults import Fault, FaultPlan, Killed
+from shared.deploy.chart.fetch import fetch_chart
+from shared.deploy.rollout.observe import SCHEMA_UNKNOWN_AFTER, ReleaseObserver
+from shared.deploy.rollout.session import DeploySession
+from shared.kernel.errors import Refused, Unavailable
+
+SECOND = timedelta(seconds=1)
+NEW = "registry.example/rocket.chat:8.3.0"
+
+
+@pytest.fixture
+def begun(world, files):
+    """A world in which the deploy of 8.3.0 was left right when Helm was to start; with its commit."""
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(files("8.3.0"))
+    with pytest.raises(Killed):
+        world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install")))
+    world.state.holders_died()
+    return world, sha
+
+
+def observer(world, sha: str, lease, **changes: object) -> ReleaseObserver:
+    record = replace(world.record(sha), **changes)
+    return ReleaseObserver(DeploySession(world.deps(), record, lease))
+
+
+def test_the_watermark_is_set_before_helm_is_started(begun) -> None:
+    world, sha = begun
+    watermark = world.deps().watermarks.read()
+    assert (watermark.version, watermark.previous_version, watermark.deploy) == (
+        "8.3.0",
+        "8.2.0",
+        world.record(sha).progress.key,
+    )
+    assert len(world.releases.history()) == 1
+
+
+def test_the_watermark_of_a_first_release_is_set_before_helm_is_started(world, files) -> None:
+    world.schema = None
+    world.merge(files("8.2.0"))
+    with pytest.raises(Killed):
+        world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install")))
+    assert world.deps().watermarks.read().version == "8.2.0"
+
+
+@pytest.mark.parametrize(
+    ("started", "age", "foreign"),
+    [
+        pytest.param(timedelta(), timedelta(), False, id="in the moment of our start"),
+        pytest.param(-SECOND, timedelta(), False, id="within the skew of the clocks"),
+        pytest.param(-2 * SECOND, timedelta(), True, id="before we started"),
+        pytest.param(timedelta(minutes=2), timedelta(), False, id="as late as Helm writes it down"),
+        pytest.param(timedelta(minutes=2, seconds=1), timedelta(), True, id="later than Helm would"),
+        pytest.param(None, timedelta(), True, id="while we never started"),
+        pytest.param(None, timedelta(days=1), False, id="so old that it was interrupted"),
+    ],
+)
+def test_a_pending_revision_is_ours_only_if_it_began_when_we_did(begun, started, age, foreign) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    pending: datetime = world.releases.status().at
+    applied_at = None if started is None else pending - started
+    world.clock.advance(age)
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease, applied_at=applied_at).observe().foreign is foreign
+
+
+def pod(name: str, *, started: bool, image: str = NEW) -> dict:
+    state = {"running": {}} if started else {"waiting": {"reason": "ContainerCreating"}}
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": [{"image": image}]},
+        "status": {"containerStatuses": [{"name": "rocketchat", "state": state}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pods", "started"),
+    [
+        pytest.param([], None, id="no pod of the new version"),
+        pytest.param([pod("a", started=True, image="x:8.2.0")], None, id="only one of the old version"),
+        pytest.param([pod("a", started=False), pod("b", started=False)], False, id="none ever ran"),
+        pytest.param([pod("a", started=False), pod("b", started=True)], True, id="one of two ran"),
+    ],
+)
+def test_one_pod_that_ran_is_enough(begun, pods, started) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    world.cluster.show = lambda kind, items: pods if kind == "Pod" else items
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease).observe().new_version_started is started
+
+
+def test_a_schema_that_cannot_be_read_is_waited_for_and_then_unknown(begun) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        watching = observer(world, sha, lease)
+        for wait in (timedelta(), SCHEMA_UNKNOWN_AFTER - SECOND):
+            world.clock.advance(wait)
+            world.database_failures = [Unavailable("no primary")]
+            with pytest.raises(Unavailable):
+                watching.observe()
+        world.clock.advance(SECOND)
+        world.database_failures = [Unavailable("no primary")]
+        assert watching.observe().schema is None
+        assert watching.observe().schema == 300, "it answers again"
+        world.database_failures = [Unavailable("no primary")]
+        with pytest.raises(Unavailable):
+            watching.observe()
+
+
+def test_a_schema_that_may_not_be_read_is_unknown_at_once(begun) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    world.database_failures = [Refused("not authorized")]
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease).observe().schema is None
+
+
+@pytest.mark.parametrize(
+    ("after", "watermark"),
+    [pytest.param(300, "8.2.0", id="it left data"), pytest.param(None, "", id="it left none")],
+)
+def test_a_first_release_that_failed_keeps_its_watermark_where_it_left_data(world, after, watermark) -> None:
+    world.schema = None
+    world.readings = [None, after]  # at the gates, after Helm uninstalled it
+    world.merge(world.broken("8.2.0"))
+    world.work()
+    assert world.releases.status() is None, "uninstalled by Helm"
+    assert world.readings == []
+    found = world.deps().watermarks.read()
+    assert (found.version if found else "") == watermark
