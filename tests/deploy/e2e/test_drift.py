@@ -151,7 +151,7 @@ def test_where_policy_wants_it_what_was_changed_is_taken_back_once_and_what_was_
     job = deps(correct_drift=True)
     deployed(job)
     by_hand(kubectl)
-    assert drift.run_daily_check(job).endswith("corrected, but for 2 of 5 fields")
+    assert drift.run_daily_check(job).endswith("corrected except 2 of 5 fields")
     (told,) = people.told
     assert told.title == "rocketchat was changed by hand: 3 fields were undone"
     assert told.text.index("by kubectl-set at") < told.text.index("Not undone") < told.text.index("DEBUG")
