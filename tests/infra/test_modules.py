@@ -26,7 +26,10 @@ def policy(tmp_path: Path, text: str = "", **changes: object) -> str:
     """What the module `policy` says of a policy: the project's own, or that text."""
     tofu.call_module("policy", tmp_path)
     file = tmp_path / "policy.yaml"
-    file.write_text(text or (hcl.ROOT / "policy.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    file.write_text(
+        text or (hcl.ROOT / "infra/monitoring/policy.example.yaml").read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
     return tofu.plan(tmp_path, {**POLICY, "file": str(file), **changes})
 
 
@@ -34,7 +37,7 @@ MACHINES = "power: {machines: [{name: rocketchat, windows: ['Mon-Fri 07:00-19:00
 
 
 def test_terraform_and_groundcrew_take_the_same_numbers_from_the_policy(tmp_path: Path) -> None:
-    text = (hcl.ROOT / "policy.yaml").read_text(encoding="utf-8")
+    text = (hcl.ROOT / "infra/monitoring/policy.example.yaml").read_text(encoding="utf-8")
     ours = code.parse_policy(text)
     told = json.loads(policy(tmp_path))["it"]
 

@@ -70,7 +70,7 @@ def test_the_classes_that_expire_are_those_that_the_policy_keeps_by_age() -> Non
 
 
 def test_the_machine_and_the_disks_tag_of_the_policy_are_those_that_are_made() -> None:
-    policy = yaml.safe_load((hcl.ROOT / "policy.yaml").read_text(encoding="utf-8"))
+    policy = yaml.safe_load((hcl.ROOT / "infra/monitoring/policy.example.yaml").read_text(encoding="utf-8"))
     name = hcl.load_all()["microk8s"]["variable"]["name"][0]["default"]
     assert name in [machine["name"] for machine in policy["power"]["machines"]]
     disk = hcl.resource("modules/vm", "azurerm_managed_disk", "data")

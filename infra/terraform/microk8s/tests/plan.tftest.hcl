@@ -28,6 +28,8 @@ mock_provider "azapi" {
 }
 
 variables {
+  policy_file = "tests/policy.yaml"
+
   subscription_id = "00000000-0000-0000-0000-000000000000"
   unique          = "a1b2c3"
   domain          = "chat.example.org"

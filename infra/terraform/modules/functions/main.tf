@@ -192,7 +192,9 @@ locals {
   # Routes that do not ask who looks. tests/infra/test_names.py holds them to the code's.
   open_paths = [
     "/api/github/webhook",
+    "/api/doctor",
     "/api/health",
+    "/api/health/report",
     "/api/status",
     "/api/tick",
     "/admin/*",            # the host's own, behind its master key
