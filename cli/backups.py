@@ -15,7 +15,7 @@ from cli.restore import SIGNER_UNKNOWN, identity_option, signer_option, storage_
 from shared import wiring
 from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
 from shared.settings import definitions
-from shared.settings.environment import environment, parse_storage_account
+from shared.settings.environment import parse_storage_account, read_environment
 from shared.wiring import backup as backup_wiring
 from shared.wiring import restore as restore_wiring
 
@@ -50,7 +50,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     from shared.formats.backupset import set_folder
 
     queues = InlineQueues()
-    deps = replace(backup_wiring.backup(), queues=queues) if here else backup_wiring.backup()
+    deps = replace(backup_wiring.backup_deps(), queues=queues) if here else backup_wiring.backup_deps()
     if dry_run:
         _show_parts(plan_set(deps).parts, json_)
         return
@@ -73,7 +73,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
 
 def _end_state(where: str) -> tuple[str, str]:
     """How the set ended, and why if it is no backup."""
-    entry = backup_wiring.catalogue().find(where)
+    entry = backup_wiring.trusted_catalogue().find(where)
     return str(entry.state), entry.problem
 
 
@@ -238,10 +238,14 @@ def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
     """
     from shared.records.runs import Runs
 
-    configured = storage in ("", environment().get(definitions.BACKUP_STORAGE))
+    configured = storage in ("", read_environment().get(definitions.BACKUP_STORAGE))
     try:
-        state = wiring.state() if configured else wiring.blobs(parse_storage_account(storage), wiring.STATE)
-        return list(Runs(state, wiring.clock()).all("backup", set_id)), ""
+        state = (
+            wiring.open_state()
+            if configured
+            else wiring.open_container(parse_storage_account(storage), wiring.STATE)
+        )
+        return list(Runs(state, wiring.system_clock()).all("backup", set_id)), ""
     except GroundcrewError as error:
         return [], str(error)
 

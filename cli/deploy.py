@@ -87,7 +87,7 @@ def run(
 def _wait_for_end(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
     from shared.deploy.records.deploys import DeployStore
 
-    deploys, printed = DeployStore(wiring.state(), wiring.clock()), 0
+    deploys, printed = DeployStore(wiring.open_state(), wiring.system_clock()), 0
     deadline = time.monotonic() + timeout * 60
     with progress_bar(quiet=quiet) as reporter:
         reporter.phase(f"Deploying {key[-40:][:7]}", 0)
@@ -116,7 +116,9 @@ def status(sha: str, json_: bool) -> None:
     from shared.deploy.records.deploys import DeployStore
 
     records = [
-        k for k in DeployStore(wiring.state(), wiring.clock()).list_recent() if k.progress.sha.startswith(sha)
+        k
+        for k in DeployStore(wiring.open_state(), wiring.system_clock()).list_recent()
+        if k.progress.sha.startswith(sha)
     ]
     if not records:
         raise NotFound("no such deploy", value=sha or None, hint="See groundcrew deploy history.")
@@ -137,7 +139,7 @@ def history(json_: bool) -> None:
     from shared.deploy.records.deploys import DeployStore
 
     revisions = deploy_wiring.connect_releases().history()
-    record = DeployStore(wiring.state(), wiring.clock()).list_recent()
+    record = DeployStore(wiring.open_state(), wiring.system_clock()).list_recent()
     if json_:
         rows = [{"revision": r.number, "status": r.status, "chart": r.chart, "app_version": r.app_version,
                  "description": r.description, "at": r.at} for r in revisions]  # fmt: skip
@@ -224,8 +226,8 @@ def approve(identity: str, json_: bool) -> None:
     from shared.records.audit import AuditTrail
 
     by = current_user()
-    approval = Approvals(wiring.state(), wiring.clock()).approve(identity, by=by)
-    AuditTrail(wiring.state(), wiring.clock()).append(
+    approval = Approvals(wiring.open_state(), wiring.system_clock()).approve(identity, by=by)
+    AuditTrail(wiring.open_state(), wiring.system_clock()).append(
         by, "approve", f"{approval.action} {identity}", "approved"
     )
     what = ", ".join(f"{key} {value}" for key, value in approval.arguments.items())

@@ -8,7 +8,7 @@ import click
 
 from cli.console import as_json, print_answer
 from shared.settings import definitions
-from shared.settings.environment import Environment, environment
+from shared.settings.environment import Environment, read_environment
 
 
 @click.group()
@@ -25,7 +25,7 @@ def check(file: Path | None, json_: bool) -> None:
 
     from shared.policy import find_mistakes
 
-    env = Environment({definitions.POLICY.name: str(file)}) if file else environment()
+    env = Environment({definitions.POLICY.name: str(file)}) if file else read_environment()
     name = env.get(definitions.POLICY)
     mistakes = find_mistakes(env.policy_text())
     lines = [f"{name}:{m.line}:{m.column}: {m.path}: {m.problem}. {m.hint}" for m in mistakes]

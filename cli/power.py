@@ -85,7 +85,7 @@ def plan(machine: str, days: int, json_: bool) -> None:
     """Show when MACHINE (or all) will be up in the days ahead, by calendar and orders."""
     from shared.power.forecast import forecast_spans
 
-    rows = forecast_spans(inventory_wiring.inventory(asks=False), machine, timedelta(days=days))
+    rows = forecast_spans(inventory_wiring.build_inventory(asks=False), machine, timedelta(days=days))
     if json_:
         fields = ("machine", "up", "since", "until", "reason")
         print_answer([{name: getattr(row, name) for name in fields} for row in rows], json_=True)
@@ -121,7 +121,7 @@ def tick(machine: str, dry_run: bool, json_: bool) -> None:
 
 def _confirm_all(machine: str, what: str, yes: bool) -> None:
     """Ask before an order for several machines at once."""
-    names = [each.label for each in wiring.policy().power.machines]
+    names = [each.label for each in wiring.load_policy().power.machines]
     # A tag may stand for several.
     several = len(names) > 1 or any("=" in name for name in names)
     if not machine and several:
@@ -139,7 +139,7 @@ def _place_order(
     text = f"{what} until {until}" if until else f"{what} for {lasting}" if lasting else what
     deps = power_wiring.power_deps()
     if dry_run:
-        order = parse_override(text, _policy_zone(), wiring.clock().now())
+        order = parse_override(text, _policy_zone(), wiring.system_clock().now())
         outcomes = job.preview_tick(deps, machine=machine, order=order)
     else:
         order = job.place_order(deps, machine, text, by=current_user())
@@ -194,7 +194,7 @@ def _result_as_dict(outcome: TickResult) -> dict[str, Any]:
 
 
 def _policy_zone() -> tzinfo:
-    return ZoneInfo(wiring.policy().timezone)
+    return ZoneInfo(wiring.load_policy().timezone)
 
 
 def _format_time(time: datetime | None, zone: tzinfo) -> str:

@@ -43,6 +43,6 @@ def retained_since() -> dict[str, datetime]:
     from shared.backup.verify import retention_start
 
     try:
-        return retention_start(wiring.policy().backup.keep, wiring.clock().now())
+        return retention_start(wiring.load_policy().backup.keep, wiring.system_clock().now())
     except GroundcrewError:
         return {}

@@ -14,16 +14,16 @@ log = logging.getLogger(__name__)
 def nightly_backup(timer: func.TimerRequest) -> None:
     """Begin tonight's set and put its parts on the queue."""
     from shared.backup.job import run_nightly
-    from shared.wiring.backup import backup
+    from shared.wiring.backup import backup_deps
 
-    log.info("nightly_backup", extra={"past_due": timer.past_due, "done": run_nightly(backup())})
+    log.info("nightly_backup", extra={"past_due": timer.past_due, "done": run_nightly(backup_deps())})
 
 
 @bp.queue_trigger(arg_name="message", queue_name="backup-parts", connection="AzureWebJobsStorage")
 def backup_part(message: func.QueueMessage) -> None:
     """Dump one part; seal the set after the last."""
     from shared.backup.job import handle_message
-    from shared.wiring.backup import backup
+    from shared.wiring.backup import backup_deps
 
-    done = handle_message(backup(), message.get_body())
+    done = handle_message(backup_deps(), message.get_body())
     log.info("backup_part", extra={"message_id": message.id, "done": done})

@@ -21,7 +21,7 @@ async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
 
     headers = {name: req.headers.get(name, "") for name in intake.HEADERS}
     try:
-        answer = await intake.receive_delivery(wiring.intake(), headers, req.get_body())
+        answer = await intake.receive_delivery(wiring.build_intake(), headers, req.get_body())
     except GroundcrewError as error:  # the settings: GitHub shows the reason beside the delivery
         answer = intake.WebhookAnswer(503, f"not accepted: {error.public}")
     if answer.status >= 400:  # the accepted are in the queue, and each line costs a fifth of a request

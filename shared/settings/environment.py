@@ -160,7 +160,7 @@ class Environment:
             raise UsageError("cannot read the policy", value=f"{path}: {cause}", hint=hint) from error
 
 
-def environment() -> Environment:
+def read_environment() -> Environment:
     """The process's environment."""
     return Environment(os.environ)
 
@@ -231,7 +231,7 @@ def settings_table() -> str:
     """The reference of all settings, in Markdown: docs/settings.md is this text."""
     rows = ["| setting | what it is | default | example |", "|---|---|---|---|"]
     for s in SETTINGS:
-        default = "**needed**" if s.default is None else _default(s)
+        default = "**needed**" if s.default is None else _default_text(s)
         name = f"`{s.name}`" + (" (secret)" if s.secret else "")
         rows.append(f"| {name} | {s.purpose} | {default} | `{s.example}` |")
     for timer, expression in SCHEDULES.items():
@@ -240,6 +240,6 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _default(setting: Setting) -> str:
+def _default_text(setting: Setting) -> str:
     text = (setting.default or "").removeprefix(str(ROOT) + os.sep)
     return f"`{text}`" if text else "empty"

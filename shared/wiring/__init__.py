@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.kernel.version import VERSION
-from shared.settings.environment import environment
+from shared.settings.environment import read_environment
 
 if TYPE_CHECKING:
     from shared.kernel.ports import Blobs, Clock, Queues
@@ -22,7 +22,7 @@ BACKUPS, STATE = "backups", "groundcrew"
 
 
 @cache
-def clock() -> Clock:
+def system_clock() -> Clock:
     """The system's clock."""
     from shared.adapters.clock import SystemClock
 
@@ -30,15 +30,15 @@ def clock() -> Clock:
 
 
 @cache
-def policy() -> Policy:
+def load_policy() -> Policy:
     """The policy file. Raises UsageError with every mistake in it."""
     from shared.policy import parse_policy
 
-    return parse_policy(environment().policy_text())
+    return parse_policy(read_environment().policy_text())
 
 
 @cache
-def blobs(account: StorageAccount, container: str) -> Blobs:
+def open_container(account: StorageAccount, container: str) -> Blobs:
     """A container of a storage account."""
     from shared.adapters.blobs import open_blobs
 
@@ -46,25 +46,25 @@ def blobs(account: StorageAccount, container: str) -> Blobs:
 
 
 @cache
-def state() -> Blobs:
+def open_state() -> Blobs:
     """The container of run records, leases, holds and the audit trail."""
-    return blobs(environment().host_storage(), STATE)
+    return open_container(read_environment().host_storage(), STATE)
 
 
 @cache
-def backups() -> Blobs:
+def open_backups() -> Blobs:
     """The container of backup sets, as the settings name it."""
-    return blobs(environment().backup_storage(), BACKUPS)
+    return open_container(read_environment().backup_storage(), BACKUPS)
 
 
 @cache
-def queues() -> Queues:
+def connect_queues() -> Queues:
     """The host's queues."""
     from shared.adapters.queues import open_queues
 
-    return open_queues(environment().host_storage())
+    return open_queues(read_environment().host_storage())
 
 
-def tool() -> str:
+def tool_name() -> str:
     """What writes the archives: `groundcrew <version>`."""
     return f"groundcrew {VERSION}"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, environment
+from shared.settings.environment import all_or_nothing, read_environment
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -34,9 +34,9 @@ class _FixedToken:
 
 
 @cache
-def credential() -> TokenCredential:
+def build_credential() -> TokenCredential:
     """The app's identity, or a fixed token for the stand-in. Raises UsageError."""
-    env = environment()
+    env = read_environment()
     token = env.secret(definitions.RESOURCE_MANAGER_TOKEN)
     if not token:
         from shared.azure.sdk import find_authority, identity
@@ -50,8 +50,8 @@ def credential() -> TokenCredential:
     return _FixedToken(token.reveal())
 
 
-def _place() -> dict[str, str]:
-    env = environment()
+def _arm_arguments() -> dict[str, str]:
+    env = read_environment()
     read = all_or_nothing(
         subscription=partial(env.get, definitions.SUBSCRIPTION),
         group=partial(env.get, definitions.RESOURCE_GROUP),
@@ -61,36 +61,36 @@ def _place() -> dict[str, str]:
 
 
 @cache
-def machines() -> AzureMachines:
+def connect_machines() -> AzureMachines:
     """Virtual machines."""
     from shared.adapters.azure_vms import connect
 
-    place = _place()
-    return connect(credential(), place.pop("subscription"), **place)
+    place = _arm_arguments()
+    return connect(build_credential(), place.pop("subscription"), **place)
 
 
 @cache
-def clusters() -> PowerSwitch:
+def connect_clusters() -> PowerSwitch:
     """AKS clusters."""
     from shared.adapters.aks import connect
 
-    place = _place()
-    return connect(credential(), place.pop("subscription"), **place)
+    place = _arm_arguments()
+    return connect(build_credential(), place.pop("subscription"), **place)
 
 
 @cache
-def disks() -> AzureDisks:
+def connect_disks() -> AzureDisks:
     """Disks and snapshots."""
     from shared.adapters.azure_disks import connect
 
-    place = _place()
-    return connect(credential(), place.pop("subscription"), **place)
+    place = _arm_arguments()
+    return connect(build_credential(), place.pop("subscription"), **place)
 
 
 @cache
-def addresses() -> AzureAddresses:
+def connect_addresses() -> AzureAddresses:
     """Public IP addresses."""
     from shared.adapters.azure_addresses import connect
 
-    place = _place()
-    return connect(credential(), place.pop("subscription"), **place)
+    place = _arm_arguments()
+    return connect(build_credential(), place.pop("subscription"), **place)

@@ -9,8 +9,14 @@ from zoneinfo import ZoneInfo
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, daily_time, environment, parse_setting, timer_schedule
-from shared.wiring import backups, clock, policy, queues, state, tool
+from shared.settings.environment import (
+    all_or_nothing,
+    daily_time,
+    parse_setting,
+    read_environment,
+    timer_schedule,
+)
+from shared.wiring import connect_queues, load_policy, open_backups, open_state, system_clock, tool_name
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
@@ -19,30 +25,30 @@ if TYPE_CHECKING:
 
 
 @cache
-def backup() -> BackupDeps:
+def backup_deps() -> BackupDeps:
     """All that the backup needs. Raises one UsageError that lists every bad setting."""
     from shared.adapters.mongodb import connect_source
     from shared.backup.deps import BackupDeps
     from shared.formats.manifest import Signer
 
-    env = environment()
+    env = read_environment()
     values = all_or_nothing(
-        backups=backups,
-        state=state,
-        queues=queues,
+        backups=open_backups,
+        state=open_state,
+        queues=connect_queues,
         mongodb=partial(env.secret, definitions.MONGODB),
         recipients=lambda: parse_setting(
-            definitions.RECIPIENTS, _recipients, env.get(definitions.RECIPIENTS)
+            definitions.RECIPIENTS, _parse_recipients, env.get(definitions.RECIPIENTS)
         ),
         signer=lambda: parse_setting(definitions.SIGNING_KEY, Signer.parse, env.get(definitions.SIGNING_KEY)),
-        policy=policy,
+        policy=load_policy,
     )
     mongodb, rules = values.pop("mongodb"), values.pop("policy")
     connect = cache(lambda: connect_source(mongodb.reveal(), databases=rules.backup.databases))
     return BackupDeps(
         connect=connect,
-        clock=clock(),
-        tool=tool(),
+        clock=system_clock(),
+        tool=tool_name(),
         trusted_signers=_trusted_signers(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
@@ -53,7 +59,7 @@ def backup() -> BackupDeps:
 
 
 @cache
-def catalogue() -> SetCatalogue:
+def trusted_catalogue() -> SetCatalogue:
     """The catalogue of sets, with our own signer and those that the settings trust.
 
     Raises UsageError where no signer is known: a set that nobody vouches for is no backup.
@@ -67,12 +73,12 @@ def catalogue() -> SetCatalogue:
             "no signer of backups is trusted",
             hint=f"Set {definitions.SIGNING_KEY.name}, or {definitions.TRUSTED.name} on a laptop.",
         )
-    return SetCatalogue(backups(), clock(), trusted, SealLog(state(), trusted))
+    return SetCatalogue(open_backups(), system_clock(), trusted, SealLog(open_state(), trusted))
 
 
 def catalogue_if_trusted() -> SetCatalogue | None:
     """The catalogue, or None where no signer is known, so that nothing can be said of any set."""
-    return catalogue() if _trusted_signers() else None
+    return trusted_catalogue() if _trusted_signers() else None
 
 
 def configured_signers() -> tuple[str, ...]:
@@ -82,20 +88,20 @@ def configured_signers() -> tuple[str, ...]:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(map(parse_signer, text.split()))
 
-    return parse_setting(definitions.TRUSTED, parse, " ".join(environment().words(definitions.TRUSTED)))
+    return parse_setting(definitions.TRUSTED, parse, " ".join(read_environment().words(definitions.TRUSTED)))
 
 
 def _trusted_signers() -> tuple[str, ...]:
     """Our own public key, if there is a signing key, and the settings' trusted signers. Raises UsageError."""
     from shared.formats.manifest import Signer
 
-    if key := environment().values.get(definitions.SIGNING_KEY.name):
+    if key := read_environment().values.get(definitions.SIGNING_KEY.name):
         own = parse_setting(definitions.SIGNING_KEY, Signer.parse, key).public_text()
         return (own, *configured_signers())
     return configured_signers()
 
 
-def _recipients(text: str) -> dict[str, Recipient]:
+def _parse_recipients(text: str) -> dict[str, Recipient]:
     """The recipients by their text; at least one, all of one kind."""
     from shared.formats.age import check_recipients
     from shared.formats.agekeys import parse_recipient
@@ -112,6 +118,6 @@ def _never_offline() -> str:
 def _offline_reason() -> str:
     """Why the machine is off on purpose; empty without machines in the policy."""
     from shared.power.availability import offline_reason
-    from shared.wiring.inventory import inventory
+    from shared.wiring.inventory import build_inventory
 
-    return offline_reason(inventory()) if policy().power.machines else ""
+    return offline_reason(build_inventory()) if load_policy().power.machines else ""

@@ -12,40 +12,40 @@ from shared.deploy import sweep
 from shared.notifications.dedup import NotificationDedup
 from shared.power import job as power
 from shared.settings import definitions
-from shared.settings.environment import environment
+from shared.settings.environment import read_environment
 from shared.snapshots import job as snapshots
-from shared.wiring import certificates, clock, queues, state
-from shared.wiring.backup import backup as backup_wiring
-from shared.wiring.cost import cost_deps as cost_wiring
+from shared.wiring import certificates, connect_queues, open_state, system_clock
+from shared.wiring.backup import backup_deps
+from shared.wiring.cost import cost_deps
 from shared.wiring.deploy import run_if_enabled
 from shared.wiring.jobs import QUEUES, settings_checks
-from shared.wiring.notifications import notifier
-from shared.wiring.power import power_deps as power_wiring
-from shared.wiring.snapshots import snapshot_deps as snapshots_wiring
+from shared.wiring.notifications import build_notifier
+from shared.wiring.power import power_deps
+from shared.wiring.snapshots import snapshot_deps
 
 
 def overdue_jobs() -> dict[str, Callable[[], str]]:
     """The watch, backups and stalled deploys always; the jobs for Azure where a subscription is set."""
     overdue: dict[str, Callable[[], str]] = {
-        "poison_queues": lambda: report_poison_queues(queues(), notifier(), QUEUES),
-        "settings": _settings,
-        "backup": lambda: backup.run_overdue(backup_wiring()),
+        "poison_queues": lambda: report_poison_queues(connect_queues(), build_notifier(), QUEUES),
+        "settings": _check_settings,
+        "backup": lambda: backup.run_overdue(backup_deps()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
     }
     if certificates.is_enabled():
         overdue["certificates"] = lambda: certificate_job.run_overdue(certificates.certificate_deps())
-    if environment().values.get(definitions.SUBSCRIPTION.name):
-        overdue["power"] = _power
-        overdue["snapshots"] = lambda: str(snapshots.run_tick(snapshots_wiring()))
-        overdue["cost"] = lambda: str(cost.report_week(cost_wiring()))
+    if read_environment().values.get(definitions.SUBSCRIPTION.name):
+        overdue["power"] = _run_power_tick
+        overdue["snapshots"] = lambda: str(snapshots.run_tick(snapshot_deps()))
+        overdue["cost"] = lambda: str(cost.report_week(cost_deps()))
     return overdue
 
 
-def _settings() -> str:
-    dedup = NotificationDedup(state(), clock())
-    return report_settings(settings_checks(), notifier(), dedup.forget)
+def _check_settings() -> str:
+    dedup = NotificationDedup(open_state(), system_clock())
+    return report_settings(settings_checks(), build_notifier(), dedup.forget)
 
 
-def _power() -> str:
-    outcomes = power.run_tick(power_wiring())
+def _run_power_tick() -> str:
+    outcomes = power.run_tick(power_deps())
     return "; ".join(f"{o.machine}: {o.error or o.done}" for o in outcomes) or "no machines"

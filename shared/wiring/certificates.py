@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, environment
-from shared.wiring import clock, policy, state
-from shared.wiring.notifications import notifier
+from shared.settings.environment import all_or_nothing, read_environment
+from shared.wiring import load_policy, open_state, system_clock
+from shared.wiring.notifications import build_notifier
 
 if TYPE_CHECKING:
     from shared.certificates.deps import CertificateDeps
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def is_enabled() -> bool:
     """Whether there is anything to look at. Raises UsageError if the policy cannot be read."""
-    return bool(environment().get(definitions.KUBECONFIG) or policy().certificates.vaults or _hosts())
+    return bool(
+        read_environment().get(definitions.KUBECONFIG) or load_policy().certificates.vaults or _host_targets()
+    )
 
 
 @cache
@@ -30,13 +32,14 @@ def certificate_deps() -> CertificateDeps:
     from shared.certificates.deps import CertificateDeps
 
     read = all_or_nothing(
-        cluster=_cluster, credentials=_credentials, hosts=_hosts, vaults=_vaults, uptime=_uptime,
-        state=state, notifications=notifier, policy=policy,
+        cluster=_connect_cluster, credentials=_credentials_reader, hosts=_host_targets,
+        vaults=_connect_vaults, uptime=_uptime_reader, state=open_state,
+        notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     rules = read.pop("policy")
     namespaces = rules.certificates.namespaces or (rules.deploy.namespace,)
     return CertificateDeps(
-        probe=connect(), namespaces=namespaces, clock=clock(), policy=rules.certificates, **read
+        probe=connect(), namespaces=namespaces, clock=system_clock(), policy=rules.certificates, **read
     )
 
 
@@ -45,55 +48,55 @@ def run_if_enabled(job: Callable[[CertificateDeps], str]) -> str:
     return job(certificate_deps()) if is_enabled() else "no certificates are watched"
 
 
-def _cluster() -> CertificateCluster | None:
+def _connect_cluster() -> CertificateCluster | None:
     from shared.adapters.kubernetes import connect_certificates
-    from shared.wiring.kubernetes import kubeconfig
+    from shared.wiring.kubernetes import read_kubeconfig
 
-    return connect_certificates(kubeconfig()) if environment().get(definitions.KUBECONFIG) else None
+    return connect_certificates(read_kubeconfig()) if read_environment().get(definitions.KUBECONFIG) else None
 
 
-def _credentials() -> Callable[[], ClusterCredentials] | None:
+def _credentials_reader() -> Callable[[], ClusterCredentials] | None:
     from shared.certificates.credentials import parse_credentials
-    from shared.wiring.kubernetes import kubeconfig
+    from shared.wiring.kubernetes import read_kubeconfig
 
-    if not environment().get(definitions.KUBECONFIG):
+    if not read_environment().get(definitions.KUBECONFIG):
         return None
-    return lambda: parse_credentials(kubeconfig())
+    return lambda: parse_credentials(read_kubeconfig())
 
 
-def _hosts() -> Sequence[HostTarget]:
+def _host_targets() -> Sequence[HostTarget]:
     """Those of policy, and the chat's if it is served over TLS."""
     from shared.certificates.model import HostTarget
 
     found = []
-    chat = urlsplit(environment().get(definitions.CHAT))
+    chat = urlsplit(read_environment().get(definitions.CHAT))
     if chat.scheme == "https" and chat.hostname:
         found.append(HostTarget(chat.hostname, chat.port or 443))
-    for text in policy().certificates.hosts:
+    for text in load_policy().certificates.hosts:
         host, _, port = text.partition(":")
         found.append(HostTarget(host, int(port or 443)))
     return found
 
 
-def _vaults() -> dict[str, CertificateVault]:
+def _connect_vaults() -> dict[str, CertificateVault]:
     from shared.adapters.key_vault import connect
-    from shared.wiring.azure import credential
+    from shared.wiring.azure import build_credential
 
-    return {name: connect(name, credential()) for name in policy().certificates.vaults}
+    return {name: connect(name, build_credential()) for name in load_policy().certificates.vaults}
 
 
-def _uptime() -> Callable[[], Sequence[UptimeSpan]]:
+def _uptime_reader() -> Callable[[], Sequence[UptimeSpan]]:
     """The plan of the machine that carries the server, and so cert-manager; none if no machine is planned."""
-    power = policy().power
+    power = load_policy().power
     carrying = [machine.label for machine in power.machines if "rocketchat" in power.carried_by(machine)]
-    return lambda: _forecast(carrying[0]) if carrying else ()
+    return lambda: _forecast_uptime(carrying[0]) if carrying else ()
 
 
-def _forecast(machine: str) -> Sequence[UptimeSpan]:
+def _forecast_uptime(machine: str) -> Sequence[UptimeSpan]:
     from shared.certificates.model import UptimeSpan
     from shared.certificates.outlook import FORECAST_REACH
     from shared.power.forecast import forecast_spans
-    from shared.wiring.inventory import inventory
+    from shared.wiring.inventory import build_inventory
 
-    spans = forecast_spans(inventory(asks=False), machine, FORECAST_REACH)
+    spans = forecast_spans(build_inventory(asks=False), machine, FORECAST_REACH)
     return [UptimeSpan(span.up, span.since, span.until) for span in spans]

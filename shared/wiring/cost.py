@@ -6,10 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, environment
-from shared.wiring import azure, clock, policy, state
-from shared.wiring.inventory import inventory
-from shared.wiring.notifications import notifier
+from shared.settings.environment import all_or_nothing, read_environment
+from shared.wiring import azure, load_policy, open_state, system_clock
+from shared.wiring.inventory import build_inventory
+from shared.wiring.notifications import build_notifier
 
 if TYPE_CHECKING:
     from shared.cloud.prices import Prices
@@ -23,10 +23,10 @@ def cost_deps() -> CostDeps:
     from shared.cost.deps import CostDeps
 
     read = all_or_nothing(
-        inventory=inventory,
-        disks=azure.disks,
-        addresses=azure.addresses,
-        notifications=notifier,
+        inventory=build_inventory,
+        disks=azure.connect_disks,
+        addresses=azure.connect_addresses,
+        notifications=build_notifier,
         prices=list_prices,
     )
     return CostDeps(cache=price_cache(), **read)
@@ -37,8 +37,8 @@ def list_prices() -> Prices:
     """List prices in policy's currency. Raises UsageError."""
     from shared.adapters.azure_prices import connect
 
-    url = environment().get(definitions.PRICES)
-    return connect(policy().cost.currency, url=url, cache=price_cache())
+    url = read_environment().get(definitions.PRICES)
+    return connect(load_policy().cost.currency, url=url, cache=price_cache())
 
 
 @cache
@@ -46,4 +46,4 @@ def price_cache() -> PriceCache:
     """The answers that are kept behind `prices`."""
     from shared.cost.price_cache import PriceCache
 
-    return PriceCache(state(), clock())
+    return PriceCache(open_state(), system_clock())

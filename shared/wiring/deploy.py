@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, environment, parse_setting
-from shared.wiring import clock, policy, queues, state
-from shared.wiring.kubernetes import cluster, kubeconfig
-from shared.wiring.notifications import notifier
+from shared.settings.environment import all_or_nothing, parse_setting, read_environment
+from shared.wiring import connect_queues, load_policy, open_state, system_clock
+from shared.wiring.kubernetes import connect_cluster, read_kubeconfig
+from shared.wiring.notifications import build_notifier
 from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
@@ -33,19 +33,20 @@ def deploy_deps() -> DeployDeps:
     from shared.deploy.deps import DeployBackups, DeployDeps
 
     read = all_or_nothing(
-        forge=connect_forge, releases=connect_releases, cluster=cluster, state=state, queues=queues,
-        smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=notifier,
+        forge=connect_forge, releases=connect_releases, cluster=connect_cluster, state=open_state,
+        queues=connect_queues,
+        smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=build_notifier,
         identities=_age_identities, rules=_deploy_policy,
         page_url=_page_address,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
     return DeployDeps(
         repository=rules.repository,
-        clock=clock(),
+        clock=system_clock(),
         policy=rules,
         backups=DeployBackups(_begin_backup, _backup_state),
         database=_read_database,
-        decrypt=partial(_decrypt, identities=identities),
+        decrypt=partial(_decrypt_values, identities=identities),
         validate=manifests.validate,
         **read,
     )
@@ -54,7 +55,7 @@ def deploy_deps() -> DeployDeps:
 def _page_address() -> str:
     from shared.deploy.page_html import PATH
 
-    url = environment().url()
+    url = read_environment().url()
     return f"{url}{PATH}" if url else ""
 
 
@@ -66,15 +67,15 @@ def deploy_page() -> DeployPage:
     from shared.deploy.page import DeployPage
 
     return DeployPage(
-        state=state(),
-        clock=clock(),
-        zone=ZoneInfo(policy().timezone),
+        state=open_state(),
+        clock=system_clock(),
+        zone=ZoneInfo(load_policy().timezone),
         access=page_access(),
     )
 
 
 def _deploy_policy() -> DeployPolicy:
-    rules = policy().deploy
+    rules = load_policy().deploy
     if not rules.repository:
         hint = "Set deploy.repository in policy.yaml to owner/name."
         raise UsageError("deploys are off", hint=hint)
@@ -86,15 +87,20 @@ def connect_forge() -> Forge:
     """The chart's repository on GitHub. Raises UsageError."""
     from shared.adapters.github import connect
 
-    env = environment()
-    return connect(str(_deploy_policy().repository), _credentials(), clock(), url=env.get(definitions.GITHUB))
+    env = read_environment()
+    return connect(
+        str(_deploy_policy().repository),
+        _github_credentials(),
+        system_clock(),
+        url=env.get(definitions.GITHUB),
+    )
 
 
-def _credentials() -> AppKey | TokenSource:
+def _github_credentials() -> AppKey | TokenSource:
     from shared.adapters.github import AppKey, fixed_token
     from shared.kernel.secret import Secret
 
-    env = environment()
+    env = read_environment()
     token, app = env.secret(definitions.GITHUB_TOKEN), env.get(definitions.GITHUB_APP)
     if app:
         key = env.secret(definitions.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
@@ -110,16 +116,16 @@ def connect_releases() -> Releases:
     """The release that policy names, by Helm. Raises UsageError."""
     from shared.adapters.helm import connect
 
-    rules = policy().deploy
-    helm = environment().get(definitions.HELM)
-    return connect(kubeconfig(), rules.release, rules.namespace, binary=helm)
+    rules = load_policy().deploy
+    helm = read_environment().get(definitions.HELM)
+    return connect(read_kubeconfig(), rules.release, rules.namespace, binary=helm)
 
 
 def _smoke_test() -> Callable[[str], Health]:
     from shared.adapters.chat_smoke import connect
     from shared.health.ports import Health
 
-    url = environment().get(definitions.CHAT)
+    url = read_environment().get(definitions.CHAT)
     if url:
         return parse_setting(definitions.CHAT, connect, url).look
     return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
@@ -128,14 +134,14 @@ def _smoke_test() -> Callable[[str], Health]:
 def _compatible_mongodb() -> Callable[[str], tuple[str, ...] | None]:
     from shared.adapters.chat_releases import connect
 
-    url = environment().get(definitions.CHAT_RELEASES)
+    url = read_environment().get(definitions.CHAT_RELEASES)
     return parse_setting(definitions.CHAT_RELEASES, connect, url).compatible
 
 
 def _age_identities() -> list[Identity]:
     from shared.formats.agekeys import parse_identities
 
-    words = environment().get(definitions.SOPS_AGE_KEY).split()
+    words = read_environment().get(definitions.SOPS_AGE_KEY).split()
     keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
     if len(keys) < len([word for word in words if not word.startswith("#")]):
         raise UsageError(
@@ -144,7 +150,7 @@ def _age_identities() -> list[Identity]:
     return [one for key in keys for one in parse_setting(definitions.SOPS_AGE_KEY, parse_identities, key)]
 
 
-def _decrypt(text: str, name: str, identities: list[Identity]) -> DecryptedValues:
+def _decrypt_values(text: str, name: str, identities: list[Identity]) -> DecryptedValues:
     from shared.deploy.deps import DecryptedValues
     from shared.formats import sops
 
@@ -156,27 +162,27 @@ def _decrypt(text: str, name: str, identities: list[Identity]) -> DecryptedValue
 def _read_database() -> DatabaseInfo:
     from shared.deploy.deps import DatabaseInfo
     from shared.mongodb.schema_version import read_schema_version
-    from shared.wiring.backup import backup
+    from shared.wiring.backup import backup_deps
 
-    source = backup().connect()
+    source = backup_deps().connect()
     return DatabaseInfo(source.read_server_version(), read_schema_version(source))
 
 
 def _begin_backup(reason: str) -> str:
     from shared.backup.begin import begin_set
     from shared.backup.catalogue import MANUAL
-    from shared.wiring.backup import backup
+    from shared.wiring.backup import backup_deps
 
-    plan = begin_set(backup(), MANUAL, reason=reason)
+    plan = begin_set(backup_deps(), MANUAL, reason=reason)
     return f"{plan.klass}/{plan.set}"
 
 
 def _backup_state(reference: str) -> str:
-    from shared.wiring.backup import catalogue
+    from shared.wiring.backup import trusted_catalogue
 
-    return str(catalogue().find(reference).state)
+    return str(trusted_catalogue().find(reference).state)
 
 
 def run_if_enabled(job: Callable[[DeployDeps], str]) -> str:
     """What a timer does where deploys may be off. Raises UsageError for bad settings where they are on."""
-    return job(deploy_deps()) if policy().deploy.repository else "deploys are off"
+    return job(deploy_deps()) if load_policy().deploy.repository else "deploys are off"

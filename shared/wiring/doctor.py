@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from shared.health.doctor import EVERY_JOB, SETTINGS, JobCheck
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.settings import definitions
-from shared.settings.environment import environment, parse_setting
-from shared.wiring import backups, policy
-from shared.wiring.backup import backup
+from shared.settings.environment import parse_setting, read_environment
+from shared.wiring import load_policy, open_backups
+from shared.wiring.backup import backup_deps
 from shared.wiring.health import health_checks
 from shared.wiring.jobs import settings_checks
 
@@ -39,30 +39,30 @@ _HEALTH = {
 def doctor_checks() -> list[JobCheck]:
     """All checks of the jobs that policy and settings ask for; that the policy cannot be read is one too."""
     try:
-        return [*_from_health(), *_deeper()]
+        return [*_health_job_checks(), *_job_checks()]
     except GroundcrewError as error:
-        return [JobCheck(EVERY_JOB, "policy", _raise(error), "groundcrew policy check")]
+        return [JobCheck(EVERY_JOB, "policy", _failing_check(error), "groundcrew policy check")]
 
 
-def _raise(error: GroundcrewError) -> Callable[[], str]:
-    def look() -> str:
+def _failing_check(error: GroundcrewError) -> Callable[[], str]:
+    def check() -> str:
         raise error
 
-    return look
+    return check
 
 
-def _from_health() -> Iterator[JobCheck]:
-    for name, look in health_checks().items():
+def _health_job_checks() -> Iterator[JobCheck]:
+    for name, check in health_checks().items():
         if name.startswith("settings."):
-            yield JobCheck(name.partition(".")[2], SETTINGS, look, "groundcrew init --no-input")
+            yield JobCheck(name.partition(".")[2], SETTINGS, check, "groundcrew init --no-input")
         else:
             # A check that is new in health is every job's until it is known here.
             job, needed, command = _HEALTH.get(name, (EVERY_JOB, True, ""))
-            yield JobCheck(job, name, look, command, needed)
+            yield JobCheck(job, name, check, command, needed)
 
 
-def _deeper() -> Iterator[JobCheck]:
-    rules, jobs = policy(), settings_checks()
+def _job_checks() -> Iterator[JobCheck]:
+    rules, jobs = load_policy(), settings_checks()
     yield JobCheck("backup", "rights to write backups", _check_backups_writable, _BLOBS)
     role = "db.grantRolesToUser('groundcrew', ['backup'])"
     yield JobCheck("backup", "rights to read MongoDB", _check_mongodb_readable, role)
@@ -79,12 +79,12 @@ def _deeper() -> Iterator[JobCheck]:
 
 
 def _check_backups_writable() -> str:
-    backups().probe_write("doctor/probe")
+    open_backups().probe_write("doctor/probe")
     return "a block was taken; nothing was stored"
 
 
 def _check_mongodb_readable() -> str:
-    deps = backup()
+    deps = backup_deps()
     if reason := deps.offline_reason():
         return f"not asked: {reason}"
     source = deps.connect()
@@ -97,9 +97,9 @@ def _check_mongodb_readable() -> str:
 def _check_routes() -> str:
     from shared.adapters.apprise import parse_urls
 
-    routes = policy().notify.routes
-    known = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
-    wanted = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, policy().notify.fallback))
+    routes = load_policy().notify.routes
+    known = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
+    wanted = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, load_policy().notify.fallback))
     missing = [name for name in wanted if name and name not in known]
     if missing:
         hint = f"Add name=url to {definitions.NOTIFY.name}, or take the route out of policy.yaml."
@@ -108,7 +108,7 @@ def _check_routes() -> str:
 
 
 def _check_sign_in() -> str:
-    given = environment().wake_sign_in()
+    given = read_environment().wake_sign_in()
     if not given:
         hint = "Switch App Service authentication on, or set the variable to app-service."
         raise Refused("the pages are closed: nobody vouches for people", hint=hint)
@@ -124,25 +124,25 @@ def _check_disks() -> str:
     plan = job.preview_cycle(snapshot_deps())
     due, settled = len(plan.create), len(plan.skipped)
     if not due + settled:
-        raise NotFound("no disk has the tag of policy's snapshots.disks", value=policy().snapshots.disks)
+        raise NotFound("no disk has the tag of policy's snapshots.disks", value=load_policy().snapshots.disks)
     return f"{due + settled} disks, {due} of them due; {len(plan.decisions)} snapshots"
 
 
 def _check_cluster_readable() -> str:
     from shared.wiring.deploy import connect_releases
-    from shared.wiring.kubernetes import cluster
+    from shared.wiring.kubernetes import connect_cluster
 
-    found = cluster()
+    found = connect_cluster()
     workloads, _ = found.workloads(), found.secret_keys()
     return f"{len(workloads)} workloads, {len(connect_releases().history())} revisions of the release"
 
 
 def _environment_check(name: str) -> Callable[[], str]:
-    def look() -> str:
+    def check() -> str:
         from shared.wiring.deploy import connect_forge
 
         if connect_forge().environment(name) is None:
             raise NotFound("GitHub has no such environment", value=name)
         return "exists"
 
-    return look
+    return check

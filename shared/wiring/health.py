@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
-from shared.settings.environment import environment
-from shared.wiring import clock, policy, queues, state
-from shared.wiring.backup import backup, catalogue
+from shared.settings.environment import read_environment
+from shared.wiring import connect_queues, load_policy, open_state, system_clock
+from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.jobs import QUEUES, settings_checks
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def health_monitor() -> HealthMonitor:
     """One for the process, so that a check that hangs is not started again."""
     from shared.health.job import HealthMonitor
 
-    return HealthMonitor(health_checks, clock())
+    return HealthMonitor(health_checks, system_clock())
 
 
 def health_checks() -> Mapping[str, Check]:
@@ -32,7 +32,7 @@ def health_checks() -> Mapping[str, Check]:
 
     Raises UsageError if the policy cannot be read.
     """
-    rules = policy()
+    rules = load_policy()
     checks: dict[str, Check] = {
         **{f"settings.{job}": _settings_check(check) for job, check in settings_checks().items()},
         "policy": lambda: f"time zone {rules.timezone}",
@@ -60,13 +60,13 @@ def _settings_check(build: Callable[[], object]) -> Check:
 
 def _check_storage() -> str:
     """Writes, since a lost right to write would only be noticed by the next job."""
-    state().replace(_PROBE, b"{}", etag=None)
-    return "written and listed" if next(iter(state().list(_PROBE)), None) else "written"
+    open_state().replace(_PROBE, b"{}", etag=None)
+    return "written and listed" if next(iter(open_state().list(_PROBE)), None) else "written"
 
 
 def _check_queues() -> str:
-    lengths = {name: queues().length(name) for name in QUEUES}
-    poison = {name: count for name in QUEUES if (count := queues().length(f"{name}-poison"))}
+    lengths = {name: connect_queues().length(name) for name in QUEUES}
+    poison = {name: count for name in QUEUES if (count := connect_queues().length(f"{name}-poison"))}
     if poison:
         counts = ", ".join(f"{count} in {name}-poison" for name, count in poison.items())
         raise Unavailable(f"messages failed for good: {counts}")
@@ -77,29 +77,29 @@ def _describe_webhook() -> str:
     from shared.deploy.records.deploys import DeployStore
     from shared.deploy.records.last_webhook import describe_last_webhook
 
-    return describe_last_webhook(DeployStore(state(), clock()), clock().now())
+    return describe_last_webhook(DeployStore(open_state(), system_clock()), system_clock().now())
 
 
 def _check_backups() -> str:
     from shared.backup.health import check_newest_backup
     from shared.backup.verify import retention_start
 
-    now, rules = clock().now(), policy().backup
-    return check_newest_backup(catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))
+    now, rules = system_clock().now(), load_policy().backup
+    return check_newest_backup(trusted_catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))
 
 
 def _check_mongodb() -> str:
-    deps = backup()
+    deps = backup_deps()
     if reason := deps.offline_reason():
         return f"not asked: {reason}"
     return f"version {deps.connect().read_server_version()}"
 
 
 def _check_notifications() -> str:
-    from shared.wiring.notifications import notifier
+    from shared.wiring.notifications import build_notifier
 
-    notifier()
-    if not environment().get(definitions.NOTIFY):
+    build_notifier()
+    if not read_environment().get(definitions.NOTIFY):
         raise Unavailable(f"{definitions.NOTIFY.name} is not set: nobody is notified")
     return "addresses are set"
 
@@ -122,12 +122,14 @@ def _check_helm() -> str:
 
 
 def _check_cluster() -> str:
-    from shared.wiring.kubernetes import cluster
+    from shared.wiring.kubernetes import connect_cluster
 
-    return f"Kubernetes {cluster().version()}"
+    return f"Kubernetes {connect_cluster().version()}"
 
 
 def _check_github() -> str:
     from shared.wiring.deploy import connect_forge
 
-    return f"{policy().deploy.branch} is at {connect_forge().branch_tip(policy().deploy.branch)[:7]}"
+    return (
+        f"{load_policy().deploy.branch} is at {connect_forge().branch_tip(load_policy().deploy.branch)[:7]}"
+    )

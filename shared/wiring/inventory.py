@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.settings.environment import all_or_nothing, daily_time, timer_schedule
-from shared.wiring import azure, clock, policy, state
+from shared.wiring import azure, load_policy, open_state, system_clock
 from shared.wiring.backup import catalogue_if_trusted
 
 if TYPE_CHECKING:
@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 
 
 @cache
-def inventory(*, asks: bool = True) -> Inventory:
+def build_inventory(*, asks: bool = True) -> Inventory:
     """What power sees; only the kinds of machine that policy names are asked for, and none without `asks`."""
     from shared.policy import days_off
     from shared.power.inventory import Inventory
 
     read = all_or_nothing(
-        switches=_switches if asks else dict, state=state, policy=policy, backups=catalogue_if_trusted
+        switches=_power_switches if asks else dict,
+        state=open_state,
+        policy=load_policy,
+        backups=catalogue_if_trusted,
     )
     at = daily_time(timer_schedule("nightly_backup"))
-    return Inventory(clock=clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
+    return Inventory(clock=system_clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 
 
-def _switches() -> Mapping[str, PowerSwitch]:
-    known = {"vm": azure.machines, "aks": azure.clusters}
-    return {kind: known[kind]() for kind in {machine.kind for machine in policy().power.machines}}
+def _power_switches() -> Mapping[str, PowerSwitch]:
+    known = {"vm": azure.connect_machines, "aks": azure.connect_clusters}
+    return {kind: known[kind]() for kind in {machine.kind for machine in load_policy().power.machines}}

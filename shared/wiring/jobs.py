@@ -8,8 +8,8 @@ from typing import Any
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import environment
-from shared.wiring import policy
+from shared.settings.environment import read_environment
+from shared.wiring import load_policy
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +22,19 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
     from shared.wiring import certificates
-    from shared.wiring.backup import backup
+    from shared.wiring.backup import backup_deps
 
-    rules = policy()
-    in_azure = bool(environment().values.get(definitions.SUBSCRIPTION.name))
-    checks: dict[str, Callable[[], object]] = {"backup": backup, "pages": _pages}
+    rules = load_policy()
+    in_azure = bool(read_environment().values.get(definitions.SUBSCRIPTION.name))
+    checks: dict[str, Callable[[], object]] = {"backup": backup_deps, "pages": _check_pages}
     if rules.deploy.repository:
-        checks["deploys"] = _deploys
+        checks["deploys"] = _check_deploys
     if in_azure or rules.power.machines:
-        checks["power"] = _power
+        checks["power"] = _check_power
     if in_azure or rules.snapshots.disks:
-        checks["snapshots"] = _snapshots
+        checks["snapshots"] = _check_snapshots
     if in_azure:
-        checks["cost"] = _cost
+        checks["cost"] = _check_cost
     if certificates.is_enabled():
         checks["certificates"] = certificates.certificate_deps
     return checks
@@ -42,10 +42,10 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
 def read_settings_report() -> Mapping[str, str]:
     """For the status: by job `ok`, or what is wrong with its settings."""
-    return {job: _describe(check) for job, check in settings_checks().items()}
+    return {job: _describe_check(check) for job, check in settings_checks().items()}
 
 
-def _describe(check: Callable[[], object]) -> str:
+def _describe_check(check: Callable[[], object]) -> str:
     try:
         check()
     except UsageError as error:
@@ -72,41 +72,41 @@ def _record_unstarted(asked: Sequence[Mapping[str, Any]], error: UsageError) -> 
     from shared.catch_up.watch import notify_bad_settings
     from shared.deploy.records.deploys import DeployStore
     from shared.deploy.unstarted import record_unstarted
-    from shared.wiring import clock, state
-    from shared.wiring.notifications import notifier
+    from shared.wiring import open_state, system_clock
+    from shared.wiring.notifications import build_notifier
 
-    done = record_unstarted(DeployStore(state(), clock()), asked, error)
-    notify_bad_settings(notifier(), "deploys", error)
+    done = record_unstarted(DeployStore(open_state(), system_clock()), asked, error)
+    notify_bad_settings(build_notifier(), "deploys", error)
     return done
 
 
-def _pages() -> object:
-    return environment().wake_sign_in()
+def _check_pages() -> object:
+    return read_environment().wake_sign_in()
 
 
-def _deploys() -> object:
+def _check_deploys() -> object:
     from shared.wiring.deploy import deploy_deps
-    from shared.wiring.webhook import intake
+    from shared.wiring.webhook import build_intake
 
-    if not any(intake().secrets):
+    if not any(build_intake().secrets):
         name = definitions.WEBHOOK_SECRETS.name
         raise UsageError(f"{name} is not set", hint=f"For example: {definitions.WEBHOOK_SECRETS.example}")
     return deploy_deps()
 
 
-def _power() -> object:
+def _check_power() -> object:
     from shared.wiring.power import power_deps
 
     return power_deps()
 
 
-def _snapshots() -> object:
+def _check_snapshots() -> object:
     from shared.wiring.snapshots import check_deps, snapshot_deps
 
     return snapshot_deps(), check_deps()
 
 
-def _cost() -> object:
+def _check_cost() -> object:
     from shared.wiring.cost import cost_deps
 
     return cost_deps()

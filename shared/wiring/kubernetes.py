@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import environment
-from shared.wiring import policy
+from shared.settings.environment import read_environment
+from shared.wiring import load_policy
 
 if TYPE_CHECKING:
     from shared.kernel.secret import Secret
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @cache
-def kubeconfig() -> Secret:
+def read_kubeconfig() -> Secret:
     """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
     from shared.kernel.secret import Secret
 
-    given = environment().get(definitions.KUBECONFIG)
+    given = read_environment().get(definitions.KUBECONFIG)
     if not given:
         raise UsageError(
             f"{definitions.KUBECONFIG.name} is not set", hint=f"For example: {definitions.KUBECONFIG.example}"
@@ -37,9 +37,9 @@ def kubeconfig() -> Secret:
 
 
 @cache
-def cluster() -> Cluster:
+def connect_cluster() -> Cluster:
     """The namespace that policy names. Raises UsageError."""
     from shared.adapters.kubernetes import connect
 
-    rules = policy().deploy
-    return connect(kubeconfig(), rules.namespace, rules.prometheus)
+    rules = load_policy().deploy
+    return connect(read_kubeconfig(), rules.namespace, rules.prometheus)

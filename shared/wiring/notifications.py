@@ -7,8 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.settings import definitions
-from shared.settings.environment import environment, parse_setting
-from shared.wiring import clock, policy, state
+from shared.settings.environment import parse_setting, read_environment
+from shared.wiring import load_policy, open_state, system_clock
 
 if TYPE_CHECKING:
     from shared.notifications.ports import Notice, Notifier
@@ -27,15 +27,15 @@ class NullNotifier:
 
 
 @cache
-def notifier() -> Notifier:
+def build_notifier() -> Notifier:
     """The routes of policy at the addresses of the settings. Raises UsageError, quoting no address."""
-    if not environment().get(definitions.NOTIFY):
+    if not read_environment().get(definitions.NOTIFY):
         return NullNotifier()
     from shared.adapters.apprise import connect, parse_urls
     from shared.notifications.dedup import NotificationDedup
 
-    urls = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
-    return connect(urls, policy().notify, NotificationDedup(state(), clock()))
+    urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
+    return connect(urls, load_policy().notify, NotificationDedup(open_state(), system_clock()))
 
 
 def route_notifiers() -> dict[str, Notifier]:
@@ -47,8 +47,8 @@ def route_notifiers() -> dict[str, Notifier]:
     from shared.notifications.dedup import NotificationDedup
     from shared.policy.notify import NotifyPolicy, Routes
 
-    urls = parse_setting(definitions.NOTIFY, parse_urls, environment().get(definitions.NOTIFY))
-    rules, dedup = policy().notify, NotificationDedup(state(), clock())
+    urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
+    rules, dedup = load_policy().notify, NotificationDedup(open_state(), system_clock())
     named = (*rules.routes.critical, *rules.routes.warning, *rules.routes.info, rules.fallback, *urls)
     return {
         name: connect({name: urls.get(name, [])}, NotifyPolicy(routes=Routes(info=(name,))), dedup)

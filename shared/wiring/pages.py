@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import cache
 
 from shared.kernel.errors import UsageError
-from shared.settings.environment import environment
+from shared.settings.environment import read_environment
 from shared.web.signin import PageAccess
-from shared.wiring import policy
+from shared.wiring import load_policy
 
 
 @cache
 def page_access() -> PageAccess:
     """Who may use the pages; closed, with the reason, if settings and platform contradict each other."""
-    rules = policy().access
+    rules = load_policy().access
     try:
-        sign_in, problem = environment().wake_sign_in(), ""
+        sign_in, problem = read_environment().wake_sign_in(), ""
     except UsageError as error:
         sign_in, problem = "", str(error)
     return PageAccess(sign_in, problem, rules.view, rules.wake)

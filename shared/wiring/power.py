@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, environment, parse_setting
-from shared.wiring import azure, clock, policy, state
-from shared.wiring.inventory import inventory
-from shared.wiring.notifications import notifier
+from shared.settings.environment import all_or_nothing, parse_setting, read_environment
+from shared.wiring import azure, load_policy, open_state, system_clock
+from shared.wiring.inventory import build_inventory
+from shared.wiring.notifications import build_notifier
 from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ def power_deps() -> PowerDeps:
     """All that power needs. Raises UsageError with every bad setting."""
     from shared.power.deps import PowerDeps
 
-    read = all_or_nothing(inventory=inventory, notifications=notifier, probes=health_probes)
-    guests = azure.machines() if "vm" in read["inventory"].switches else None
+    read = all_or_nothing(inventory=build_inventory, notifications=build_notifier, probes=health_probes)
+    guests = azure.connect_machines() if "vm" in read["inventory"].switches else None
     return PowerDeps(guests=guests, begin_backup=_begin_backup, **read)
 
 
 def health_probes() -> tuple[Probe, ...]:
     """How to see whether the server is well: its nodes and Rocket.Chat's own answer, as far as it is set."""
-    env = environment()
+    env = read_environment()
     found: list[Probe] = []
     if env.get(definitions.KUBECONFIG):
         from shared.health.node_probe import NodeHealth
-        from shared.wiring.kubernetes import cluster
+        from shared.wiring.kubernetes import connect_cluster
 
-        found.append(NodeHealth(cluster()))
+        found.append(NodeHealth(connect_cluster()))
     if url := env.get(definitions.CHAT):
         from shared.adapters.chat_health import connect
 
@@ -55,15 +55,15 @@ def wake_deps() -> WakeDeps:
         survey=lambda: job.preview_tick(power_deps()),
         order=lambda machine, text, by: job.place_order(power_deps(), machine, text, by=by),
         tick=lambda: job.run_tick(power_deps()),
-        state=state(),
-        clock=clock(),
-        zone=ZoneInfo(policy().timezone),
+        state=open_state(),
+        clock=system_clock(),
+        zone=ZoneInfo(load_policy().timezone),
         access=page_access(),
     )
 
 
 def _begin_backup() -> str:
     from shared.backup import job
-    from shared.wiring.backup import backup
+    from shared.wiring.backup import backup_deps
 
-    return job.run_nightly(backup())
+    return job.run_nightly(backup_deps())

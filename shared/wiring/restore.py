@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import environment, parse_storage_account
-from shared.wiring import BACKUPS, backups, blobs, clock, state
+from shared.settings.environment import parse_storage_account, read_environment
+from shared.wiring import BACKUPS, open_backups, open_container, open_state, system_clock
 from shared.wiring.backup import configured_signers
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def build_restore_deps(
         target=connect_target(to_uri, pause=partial(_wait_for_mongodb, reporter)),
         identities=identities,
         reporter=reporter,
-        clock=clock(),
-        holds=_holds(),
+        clock=system_clock(),
+        holds=_open_holds(),
         journals=JournalFiles(_state_folder() / "restores"),
         jobs=jobs,
     )
@@ -64,24 +64,24 @@ def open_catalogue(storage: str, signers: Sequence[str]) -> SetCatalogue:
     from shared.backup.seals import SealLog
 
     accepted = trusted_signers(signers)
-    configured = storage in ("", environment().get(definitions.BACKUP_STORAGE))
-    seals = SealLog(state(), accepted) if configured and _has_state() else None
-    return SetCatalogue(backup_store(storage), clock(), accepted, seals)
+    configured = storage in ("", read_environment().get(definitions.BACKUP_STORAGE))
+    seals = SealLog(open_state(), accepted) if configured and _has_state() else None
+    return SetCatalogue(backup_store(storage), system_clock(), accepted, seals)
 
 
 def _has_state() -> bool:
     """Whether the settings name the storage that holds the seal log."""
-    values = environment().values
+    values = read_environment().values
     return bool(
         values.get(definitions.STORAGE.name) or values.get(f"{definitions.STORAGE.name}__accountName")
     )
 
 
-def _holds() -> Holds | None:
+def _open_holds() -> Holds | None:
     """None if no settings say where the app keeps its state: a laptop with a SAS and a key restores too."""
     from shared.records.holds import Holds
 
-    return Holds(state(), clock()) if _has_state() else None
+    return Holds(open_state(), system_clock()) if _has_state() else None
 
 
 def _state_folder() -> Path:
@@ -92,12 +92,12 @@ def _state_folder() -> Path:
 
 def backup_store(storage: str = "") -> Blobs:
     """The container of backups: the one named, or the settings'. Raises UsageError if neither names one."""
-    if not storage and not environment().get(definitions.BACKUP_STORAGE) and not _has_state():
+    if not storage and not read_environment().get(definitions.BACKUP_STORAGE) and not _has_state():
         raise UsageError(
             "no storage of backups is named",
             hint=f"Give --storage ACCOUNT, or set {definitions.BACKUP_STORAGE.name}.",
         )
-    return blobs(parse_storage_account(storage), BACKUPS) if storage else backups()
+    return open_container(parse_storage_account(storage), BACKUPS) if storage else open_backups()
 
 
 def trusted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:

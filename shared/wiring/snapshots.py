@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from shared.settings import definitions
-from shared.settings.environment import all_or_nothing, environment
-from shared.wiring import azure, clock, policy, state
-from shared.wiring.notifications import notifier
+from shared.settings.environment import all_or_nothing, read_environment
+from shared.wiring import azure, load_policy, open_state, system_clock
+from shared.wiring.notifications import build_notifier
 
 if TYPE_CHECKING:
     from shared.mongodb.freeze_port import Freezable
@@ -24,12 +24,16 @@ def snapshot_deps() -> SnapshotDeps:
     from shared.snapshots.freeze import Freezer
 
     read = all_or_nothing(
-        disks=azure.disks, machines=azure.machines, state=state, notifications=notifier, policy=policy
+        disks=azure.connect_disks,
+        machines=azure.connect_machines,
+        state=open_state,
+        notifications=build_notifier,
+        policy=load_policy,
     )
     rules = read.pop("policy")
-    freezer = Freezer(_freezable, read["state"], clock())
+    freezer = Freezer(_connect_freezable, read["state"], system_clock())
     return SnapshotDeps(
-        clock=clock(), freezer=freezer, policy=rules.snapshots, zone=ZoneInfo(rules.timezone), **read
+        clock=system_clock(), freezer=freezer, policy=rules.snapshots, zone=ZoneInfo(rules.timezone), **read
     )
 
 
@@ -39,19 +43,21 @@ def check_deps() -> CheckDeps:
     from shared.snapshots.check.deps import CheckDeps
     from shared.wiring.cost import list_prices
 
-    read = all_or_nothing(disks=azure.disks, prices=list_prices, state=state, notifications=notifier)
-    return CheckDeps(clock=clock(), **read)
+    read = all_or_nothing(
+        disks=azure.connect_disks, prices=list_prices, state=open_state, notifications=build_notifier
+    )
+    return CheckDeps(clock=system_clock(), **read)
 
 
 def run_weekly_check() -> str:
     """The check of the week, if policy wants one; what was done, or nothing."""
     from shared.snapshots.check import job as snapshot_check
 
-    return snapshot_check.run_weekly_check(check_deps()) if policy().snapshots.check == "weekly" else ""
+    return snapshot_check.run_weekly_check(check_deps()) if load_policy().snapshots.check == "weekly" else ""
 
 
 @cache
-def _freezable() -> Freezable:
+def _connect_freezable() -> Freezable:
     from shared.adapters.mongodb import connect_freezer
 
-    return connect_freezer(environment().secret(definitions.MONGODB).reveal())
+    return connect_freezer(read_environment().secret(definitions.MONGODB).reveal())

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.settings import definitions
-from shared.settings.environment import environment
-from shared.wiring import clock, state
-from shared.wiring.backup import catalogue
+from shared.settings.environment import read_environment
+from shared.wiring import open_state, system_clock
+from shared.wiring.backup import trusted_catalogue
 from shared.wiring.jobs import read_settings_report
 
 
@@ -17,12 +17,12 @@ def read_status() -> dict[str, Any]:
     from shared.status.job import build_status
 
     more: dict[str, Callable[[], Any]] = {"jobs": read_settings_report}
-    if environment().values.get(definitions.SUBSCRIPTION.name):
-        more["machines"] = _machines
-    return build_status(catalogue, state(), clock(), more)
+    if read_environment().values.get(definitions.SUBSCRIPTION.name):
+        more["machines"] = _list_machines
+    return build_status(trusted_catalogue, open_state(), system_clock(), more)
 
 
-def _machines() -> list[dict[str, str]]:
+def _list_machines() -> list[dict[str, str]]:
     from shared.power.job import preview_tick
     from shared.wiring.power import power_deps
 

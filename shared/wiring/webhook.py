@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import environment
-from shared.wiring import policy, queues
+from shared.settings.environment import read_environment
+from shared.wiring import connect_queues, load_policy
 
 if TYPE_CHECKING:
     from shared.deploy.webhook.event import DeployTarget
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @cache
-def intake() -> WebhookIntake:
+def build_intake() -> WebhookIntake:
     """What the door needs; without a secret it is made all the same, and stays closed."""
     from shared.deploy.webhook.intake import WebhookIntake, make_group_commit
 
-    commit = make_group_commit(queues())
+    commit = make_group_commit(connect_queues())
     return WebhookIntake(webhook_secrets(), deploy_targets(), commit, _find_access_problems)
 
 
@@ -34,7 +34,7 @@ def _find_access_problems(target: DeployTarget) -> Sequence[str]:
 
 def webhook_secrets() -> tuple[str, ...]:
     """At most two, of which the older one is going. Raises UsageError, quoting none."""
-    values = environment().words(definitions.WEBHOOK_SECRETS)
+    values = read_environment().words(definitions.WEBHOOK_SECRETS)
     if len(values) > 2:
         name = definitions.WEBHOOK_SECRETS.name
         raise UsageError(f"{name} has {len(values)} secrets", hint="Keep the new one and the one that goes.")
@@ -45,7 +45,7 @@ def deploy_targets() -> tuple[DeployTarget, ...]:
     """What policy ships; empty if deploys are off."""
     from shared.deploy.webhook.event import DeployTarget
 
-    deploy = policy().deploy
+    deploy = load_policy().deploy
     if not deploy.repository:
         return ()
     return (DeployTarget(deploy.repository, deploy.branch, deploy.environments[0]),)

@@ -16,7 +16,7 @@ from shared.azure.arm import token_scope
 from shared.azure.sdk import Retries, find_authority, identity
 from shared.kernel.errors import GroundcrewError
 from shared.settings.environment import Environment
-from shared.wiring.azure import credential
+from shared.wiring.azure import build_credential
 
 CLIENT = "11111111-aaaa-bbbb-cccc-000000000001"
 RESOURCE = (
@@ -41,13 +41,13 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[IdentityEndpoint]:
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     identity.cache_clear()
-    credential.cache_clear()
+    build_credential.cache_clear()
     with IdentityEndpoint({CLIENT, RESOURCE}) as running:
         for name, value in running.settings.items():
             monkeypatch.setenv(name, value)
         yield running
     identity.cache_clear()
-    credential.cache_clear()
+    build_credential.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_resource_manager_is_opened_by_the_identity_of_azure_client_id(
     monkeypatch.setenv("AZURE_CLIENT_ID", CLIENT)
     monkeypatch.delenv("GROUNDCREW_RESOURCE_MANAGER", raising=False)
     monkeypatch.delenv("GROUNDCREW_RESOURCE_MANAGER_TOKEN", raising=False)
-    assert credential().get_token(token_scope(ARM)).token
+    assert build_credential().get_token(token_scope(ARM)).token
     assert endpoint.requests == [(ARM, CLIENT)]
 
 

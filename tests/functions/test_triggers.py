@@ -14,7 +14,7 @@ from local.worker_calls import ROOT, Call, run_worker
 from shared.adapters.blobs import create_container, open_blobs
 from shared.deploy.records.deploys import DeployStore
 from shared.settings.storage_account import StorageAccount
-from shared.wiring import clock
+from shared.wiring import system_clock
 
 SECRET = "0123456789abcdef0123456789abcdef"
 MERGED = {
@@ -80,7 +80,7 @@ def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings
     accepted, ran, caught_up = run_worker(settings, calls)
     assert accepted.status == 202
     assert (ran.ok, ran.error) == (True, "")
-    (record,) = DeployStore(open_blobs(account, "groundcrew"), clock()).list_open()
+    (record,) = DeployStore(open_blobs(account, "groundcrew"), system_clock()).list_open()
     assert record.request.pull == 7
     assert "GROUNDCREW_GITHUB_TOKEN" in record.progress.reason or "settings" in record.progress.reason
     # Nobody is set to be notified, which the log says.

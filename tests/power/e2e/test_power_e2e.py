@@ -71,10 +71,9 @@ def test_no_capacity_is_told_with_other_sizes_and_a_storm_of_429_passes(site, un
 
 
 def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledger(site, until) -> None:
-    # Off first: a snapshot of a running machine is "crash", and which of the two timers comes first is chance.
+    # Off first: a snapshot of a running machine is "crash", and either timer may come first.
     until(lambda: site.vm.power == "deallocated", "the machine to be deallocated by its schedule")
-    data = site.azure.add_disk("data", tags={"groundcrew": "snapshot"})
-    site.azure.add_snapshot("others", data)
+    site.azure.add_snapshot("others", site.azure.add_disk("data", tags={"groundcrew": "snapshot"}))
     site.run("snapshot_cycle")
     until(lambda: len(site.azure.world.listing(Snapshot, "rocketchat")) == 2, "the snapshot")
     shown = site.cli("snapshots", "run", "--dry-run")
@@ -83,8 +82,8 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     by_name = {row["snapshot"]: row for row in shown["snapshots"]}
     assert "not made by Groundcrew" in by_name.pop("others")["reasons"]
     (name,) = by_name
-    listed = site.azure.world.listing(Snapshot, "rocketchat")
-    (taken,) = [snapshot for snapshot in listed if snapshot.name.lower() == name.lower()]
+    snapshots = site.azure.world.listing(Snapshot, "rocketchat")
+    (taken,) = [each for each in snapshots if each.name.lower() == name.lower()]
     assert taken.incremental
     assert taken.tags["groundcrew-owner"] == "groundcrew"
     assert taken.tags["groundcrew-consistency"] == "off"
@@ -102,8 +101,8 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     assert 0 < float(one["costs_at_most"]) < 0.1
     made = site.azure.requests("PUT .*/disks/")
     assert [each.body["tags"]["groundcrew-check"] for each in made] == [one["snapshot"]] * 2
-    gone = {each.path.rpartition("/")[2] for each in made}
-    until(lambda: not gone & {d.name for d in site.azure.world.listing(Disk)}, "the disks to be gone")
+    created = {each.path.rpartition("/")[2] for each in made}
+    until(lambda: not created & {d.name for d in site.azure.world.listing(Disk)}, "the disks to be gone")
     assert taken.tags["groundcrew-owner"] == "groundcrew"
 
     site.azure.add_address("rocketchat-ip", held_by="/nic")
