@@ -32,11 +32,20 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def current_user() -> str:
-    """The account that runs this, whatever LOGNAME says: it is what two people are told apart by.
+    """Who runs this: the person that policy links the account to; else the account, marked as such where
+    policy links others. Raises UsageError if the policy cannot be read.
 
     Whoever may write to the storage could write an approval without asking us; this keeps honest people from
     mistakes, and the audit trail shows the rest.
     """
+    from shared.wiring.people import people_directory
+
+    login, directory = login_name(), people_directory()
+    return directory.actor_of(f"login:{login}") if directory.people else login
+
+
+def login_name() -> str:
+    """The account that runs this, whatever LOGNAME says."""
     try:
         import pwd
     except ImportError:  # Windows

@@ -224,9 +224,12 @@ def approve(identity: str, json_: bool) -> None:
     """Approve what another person requested; ID is bound to exactly that."""
     from shared.records.approvals import Approvals
     from shared.records.audit import AuditTrail
+    from shared.wiring.people import people_directory
 
     by = current_user()
-    approval = Approvals(wiring.open_state(), wiring.system_clock()).approve(identity, by=by)
+    approval = Approvals(wiring.open_state(), wiring.system_clock(), people_directory()).approve(
+        identity, by=by
+    )
     AuditTrail(wiring.open_state(), wiring.system_clock()).append(
         by, "approve", f"{approval.action} {identity}", "approved"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import (
+    audit,
     backups,
     certs,
     completion,
@@ -50,6 +51,7 @@ main.add_command(snapshots.snapshots)
 main.add_command(certs.certs)
 main.add_command(cost.cost)
 main.add_command(status.status)
+main.add_command(audit.audit)
 add_common_options(main)
 
 if __name__ == "__main__":

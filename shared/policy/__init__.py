@@ -15,28 +15,32 @@ if TYPE_CHECKING:
 
     from .backup import BackupPolicy, Retention
     from .certificates import CertificatePolicy
+    from .chat import ChatPolicy, ChatRule
     from .cost import CostPolicy
     from .deploy import DeployPolicy
     from .document import Policy, find_mistakes, json_schema, parse_policy
     from .notify import NotifyPolicy, Routes
+    from .people import Person
     from .power import Holidays, MachinePolicy, PowerPolicy, Vacation
     from .snapshots import SnapshotPolicy
 
 __all__ = [
-    "BackupPolicy", "CertificatePolicy", "CostPolicy", "DayOff", "DeployPolicy", "Holidays", "MachinePolicy",
-    "Mistake", "NotifyPolicy", "Policy", "PowerPolicy", "Retention", "Routes", "SnapshotPolicy",
-    "Vacation", "days_off", "find_mistakes", "json_schema", "parse_policy",
+    "BackupPolicy", "CertificatePolicy", "ChatPolicy", "ChatRule", "CostPolicy", "DayOff", "DeployPolicy",
+    "Holidays", "MachinePolicy", "Mistake", "NotifyPolicy", "Person", "Policy", "PowerPolicy",
+    "Retention", "Routes", "SnapshotPolicy", "Vacation", "days_off", "find_mistakes", "json_schema", "parse_policy",
 ]  # fmt: skip
 
 _HOMES = {
     "backup": ("BackupPolicy", "Retention"),
     "certificates": ("CertificatePolicy",),
+    "chat": ("ChatPolicy", "ChatRule"),
     "cost": ("CostPolicy",),
     "holidays": ("DayOff", "days_off"),
     "deploy": ("DeployPolicy",),
     "document": ("Policy", "find_mistakes", "json_schema", "parse_policy"),
     "yaml_lines": ("Mistake",),
     "notify": ("NotifyPolicy", "Routes"),
+    "people": ("Person",),
     "power": ("Holidays", "MachinePolicy", "PowerPolicy", "Vacation"),
     "snapshots": ("SnapshotPolicy",),
 }

@@ -7,9 +7,9 @@ import typing
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
@@ -18,11 +18,13 @@ from shared.policy.yaml_lines import Mistake, Path, format_path, parse_yaml
 
 from .access import AccessPolicy
 from .backup import BackupPolicy
-from .base import Section, Zone
+from .base import Section, Zone, reject
 from .certificates import CertificatePolicy
+from .chat import ChatPolicy
 from .cost import CostPolicy
 from .deploy import DeployPolicy
 from .notify import NotifyPolicy
+from .people import PeoplePolicy
 from .power import PowerPolicy
 from .snapshots import SnapshotPolicy
 from .values import format_policy_duration
@@ -42,6 +44,21 @@ class Policy(Section):
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")
     notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is notified")
     access: AccessPolicy = Field(default=AccessPolicy(), description="who may use the pages")
+    people: PeoplePolicy = Field(
+        default=(), description="who is who: the ids of one person at every door, each id once"
+    )
+    chat: ChatPolicy = Field(default=ChatPolicy(), description="who may order what from chat")
+
+    @model_validator(mode="after")
+    def _check_subjects(self) -> Self:
+        """A rule for somebody who is not there would look as if it allowed something."""
+        known = {person.id for person in self.people}
+        known |= {f"role:{role}" for person in self.people for role in person.roles}
+        for rule in self.chat.rules:
+            if unknown := [subject for subject in rule.who if subject not in known]:
+                names = ", ".join(sorted(known)) or "nobody"
+                reject(f"chat.rules names {unknown[0]}, whom people does not", f"people has: {names}")
+        return self
 
 
 def find_mistakes(text: str) -> list[Mistake]:

@@ -80,6 +80,22 @@ notify:
     info: [chat]
   fallback: oncall
   repeat_after: 4h
+
+# Who is who: one person's ids at every door. An approval needs another person than the requester.
+#people:
+#  - id: ana
+#    name: Ana Example
+#    roles: [operator]
+#    rocketchat: [rbAXPnMktTFbNpwtJ]
+#    entra: [00000000-0000-0000-0000-000000000001]
+#    login: [ana]
+
+# Who may order what from chat, and in which rooms. docs/chatops.md has the commands.
+#chat:
+#  rules:
+#    - who: [role:operator]
+#      rooms: [rocketchat:GENERAL, laptop]
+#      commands: [help, status, up, down, auto, backup, backups, approve, deny, who]
 """
 
 

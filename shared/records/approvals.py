@@ -18,6 +18,7 @@ from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.timestamps import parse_timestamp
+from shared.records.people import PeopleDirectory
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,23 @@ class Approval:
     expires: datetime
     approver: str = ""  # empty until somebody approves
     used: bool = False  # an approval is good for one run
+    denied: str = ""  # who said no, or took the request back
+
+    @property
+    def granted(self) -> bool:
+        """Whether a second person approved it: never the requester, whatever the blob says."""
+        return bool(self.approver) and self.approver != self.requester and not self.denied
 
 
 class Approvals:
-    """Requests and their approvals in the container `groundcrew`."""
+    """Requests and their approvals in the container `groundcrew`.
 
-    def __init__(self, blobs: Blobs, clock: Clock) -> None:
+    `people` tells whether requester and approver are two people; only who approves has to give it.
+    """
+
+    def __init__(self, blobs: Blobs, clock: Clock, people: PeopleDirectory | None = None) -> None:
         self._blobs, self._clock = blobs, clock
+        self._people = people or PeopleDirectory()
 
     def request(self, action: str, arguments: Mapping[str, str], *, by: str, lasting: timedelta) -> Approval:
         """Create the request; the same one while it is pending is returned as it is."""
@@ -65,26 +76,50 @@ class Approvals:
         return approval
 
     def approve(self, approval_id: str, *, by: str) -> Approval:
-        """Approve a request. Raises NotFound; Refused for its own requester or after its expiry; Corrupt."""
-        if not _ID.fullmatch(approval_id):
-            raise NotFound("there is no such request", value=approval_id[:40])
-        approval, etag = self._read(_blob_name(approval_id))
-        if approval.requester == by:
-            raise Refused(
-                "requester and approver must be different people", value=by, hint="Ask another person."
-            )
-        if self._clock.now() >= approval.expires:
-            raise Refused("the request has expired", value=approval.expires, hint="Request it again.")
+        """Approve a request. Raises NotFound, Corrupt; Refused for its own requester, an account of nobody,
+        after its expiry, or if it was denied or done."""
+        approval, etag = self._read_open(approval_id)
+        self._people.require_other_person(approval.requester, by)
         approved = replace(approval, approver=by)
         self._blobs.replace(_blob_name(approval_id), encode_json(approved), etag=etag)
         return approved
 
+    def deny(self, approval_id: str, *, by: str) -> Approval:
+        """Say no, also after an approval: who asked may take it back. Raises NotFound, Refused, Corrupt."""
+        approval, etag = self._read_open(approval_id)
+        denied = replace(approval, denied=by)
+        self._blobs.replace(_blob_name(approval_id), encode_json(denied), etag=etag)
+        return denied
+
+    def find(self, approval_id: str) -> Approval:
+        """The request of that id, whatever became of it. Raises NotFound, Corrupt."""
+        if not _ID.fullmatch(approval_id):
+            raise NotFound("there is no such request", value=approval_id[:40])
+        return self._read(_blob_name(approval_id))[0]
+
+    def pending(self) -> list[Approval]:
+        """Those that wait for an approval or for being used, by their ids."""
+        return self._list_pending()
+
+    def _read_open(self, approval_id: str) -> tuple[Approval, str]:
+        """A request about which can still be decided, with its etag. Raises NotFound, Refused, Corrupt."""
+        if not _ID.fullmatch(approval_id):
+            raise NotFound("there is no such request", value=approval_id[:40])
+        approval, etag = self._read(_blob_name(approval_id))
+        if approval.denied:
+            raise Refused("the request was denied", value=approval.denied, hint="Request it again.")
+        if approval.used:
+            raise Refused("the request is done already", value=approval_id)
+        if self._clock.now() >= approval.expires:
+            raise Refused("the request has expired", value=approval.expires, hint="Request it again.")
+        return approval, etag
+
     def use(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
         """Use up the approval of exactly this action; None if there is none."""
         for approval in self._list_pending():
-            if approval.approver and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
+            if approval.granted and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
                 current, etag = self._read(_blob_name(approval.id))
-                if current.used:  # by another run, since the listing
+                if current.used or not current.granted:  # by another run or person, since the listing
                     continue
                 try:
                     self._blobs.replace(
@@ -98,7 +133,7 @@ class Approvals:
     def granted(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
         """The approval of exactly this action, which stays valid until its expiry; None if there is none."""
         for approval in self._list_pending():
-            if approval.approver and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
+            if approval.granted and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
                 return approval
         return None
 
@@ -113,9 +148,8 @@ class Approvals:
                 readable.append(self._read(blob.name)[0])
             except (Corrupt, NotFound) as error:
                 log.warning("approval.unreadable", extra={"blob": blob.name, "error": str(error)})
-        return [
-            approval for approval in readable if not approval.used and self._clock.now() < approval.expires
-        ]
+        now = self._clock.now()
+        return [one for one in readable if not one.used and not one.denied and now < one.expires]
 
     def _read(self, name: str) -> tuple[Approval, str]:
         data, etag = self._blobs.read(name)

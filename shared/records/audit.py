@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.kernel.errors import AlreadyExists, Corrupt
 from shared.kernel.ports import Blobs, Clock
 
+log = logging.getLogger(__name__)
+
 _PREFIX = "audit/"
+_NAME = re.compile(r"audit/\d{10}\.json", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class AuditTrail:
     def append(self, actor: str, action: str, subject: str, outcome: str) -> int:
         """Add an entry behind the newest one; returns its number. Retries when another writer came first."""
         while True:
-            names = [blob.name for blob in self._blobs.list(_PREFIX)]
+            names = self._list_names()
             previous = hashlib.sha256(self._blobs.read(names[-1])[0]).hexdigest() if names else ""
             number = _parse_number(names[-1]) + 1 if names else 1
             at = self._clock.now().isoformat()
@@ -52,15 +57,53 @@ class AuditTrail:
             return number
 
     def verify(self) -> Iterator[AuditEntry]:
-        """The entries, oldest first. Raises Corrupt where the chain is broken."""
+        """The entries, oldest first. Raises Corrupt where the chain is broken.
+
+        What was cut off at the end leaves a shorter chain that is whole: compare `head` with one noted
+        before.
+        """
         previous, expected = "", 1
         for blob in self._blobs.list(_PREFIX):
             data = self._blobs.read(blob.name)[0]
-            entry = AuditEntry(**json.loads(data))
+            # The name first: a foreign file there is named instead of failing as JSON.
+            if not _NAME.fullmatch(blob.name):
+                raise Corrupt(f"{blob.name} is no entry of the audit trail")
+            entry = _parse_entry(data, blob.name)
             if entry.previous != previous or entry.number != expected or _parse_number(blob.name) != expected:
                 raise Corrupt(f"the audit trail is broken at {blob.name}")
             previous, expected = hashlib.sha256(data).hexdigest(), expected + 1
             yield entry
+
+    def head(self) -> tuple[int, str]:
+        """The newest entry's number and its SHA-256 in hex; 0 and empty before the first."""
+        names = self._list_names()
+        if not names:
+            return 0, ""
+        return _parse_number(names[-1]), self.hash_of(_parse_number(names[-1]))
+
+    def hash_of(self, number: int) -> str:
+        """The SHA-256 of one entry in hex. Raises NotFound."""
+        return hashlib.sha256(self._blobs.read(f"{_PREFIX}{number:010d}.json")[0]).hexdigest()
+
+    def newest(self, most: int) -> Iterator[AuditEntry]:
+        """At most so many entries, newest first, unverified. What cannot be read is logged and left out."""
+        for name in reversed(self._list_names()[-most:]):
+            try:
+                yield _parse_entry(self._blobs.read(name)[0], name)
+            except Corrupt as error:
+                log.warning("audit.entry_unreadable", extra={"blob": name, "error": str(error)})
+
+    def _list_names(self) -> list[str]:
+        """The entries' names in order. A foreign file beside them must not keep anybody from writing."""
+        return [blob.name for blob in self._blobs.list(_PREFIX) if _NAME.fullmatch(blob.name)]
+
+
+def _parse_entry(data: bytes, name: str) -> AuditEntry:
+    try:
+        entry = AuditEntry(**json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"{name} is not an entry of the audit trail", value=type(error).__name__) from error
+    return entry
 
 
 def _parse_number(name: str) -> int:

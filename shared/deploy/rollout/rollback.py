@@ -35,6 +35,7 @@ class RollbackPlan:
       its image does not say.
     - `restored`: class/id of the backup that was restored for it; empty if none was.
     - `schema`: Rocket.Chat's migration counter in that backup; None if it is not known.
+    - `current`: the revision that was deployed last; 0 if none was. An approval does not outlive it.
     """
 
     target: Revision | None
@@ -42,6 +43,7 @@ class RollbackPlan:
     version_then: str
     restored: str = ""
     schema: int | None = None
+    current: int = 0
 
     @property
     def changes_version(self) -> bool:
@@ -58,6 +60,7 @@ class RollbackPlan:
         """What an approval of it is bound to."""
         return {
             "revision": str(self.number),
+            "current": str(self.current),
             "from": self.version_now,
             "to": self.version_then,
             "restored": self.restored,
@@ -80,7 +83,8 @@ def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> Rollback
     to the revision.
     """
     watermark = deps.watermarks.read()
-    running = _running_version(deps)
+    deployed = last_deployed_revision(deps.releases.history())
+    running = find_chat_version(deps.releases.manifests(deployed.number)) if deployed else None
     if not number and (watermark is None or watermark.revision):
         raise NotFound("the release has no such revision", value=0, hint="See groundcrew deploy history.")
     if watermark is None and running is None:
@@ -91,13 +95,8 @@ def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> Rollback
     if restored:
         _check_backup_matches(deps, restored, watermark)
     schema = _schema_before(deps, version_now, watermark)
-    return RollbackPlan(target, version_now, version_then, restored, schema)
-
-
-def _running_version(deps: DeployDeps) -> str | None:
-    """The version of the last deployed revision; None if there is none, empty if its image does not say."""
-    deployed = last_deployed_revision(deps.releases.history())
-    return find_chat_version(deps.releases.manifests(deployed.number)) if deployed else None
+    current = deployed.number if deployed else 0
+    return RollbackPlan(target, version_now, version_then, restored, schema, current)
 
 
 def _check_backup_matches(deps: DeployDeps, restored: str, watermark: VersionWatermark | None) -> None:

@@ -1,0 +1,106 @@
+"""Two people: who counts as another one, over every door, and what an approval is good for."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from local.fakes.blobs import MemoryBlobs
+from local.fakes.clock import ManualClock
+from shared.kernel.errors import NotFound, Refused
+from shared.records.approvals import Approvals
+from shared.records.people import KnownPerson, PeopleDirectory
+
+HOUR = timedelta(hours=1)
+ANA = KnownPerson(
+    "ana", "Ana", frozenset({"operator"}), frozenset({"rocketchat:aBc", "github:1", "login:ana"})
+)
+BOB = KnownPerson("bob", "Ana", frozenset(), frozenset({"rocketchat:dEf"}))
+PEOPLE = PeopleDirectory((ANA, BOB))
+
+
+@pytest.fixture
+def approvals() -> Approvals:
+    clock = ManualClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
+    return Approvals(MemoryBlobs(clock), clock, PEOPLE)
+
+
+def test_one_person_is_the_same_at_every_door_and_two_of_one_name_are_two() -> None:
+    assert PEOPLE.actor_of("rocketchat:aBc") == PEOPLE.actor_of("github:1") == "ana"
+    assert PEOPLE.actor_of("rocketchat:dEf") == "bob"
+    assert PEOPLE.actor_of("rocketchat:abc") == "rocketchat:abc"
+    assert PEOPLE.find_by_accounts(["aad:nobody"]) is None
+
+
+def test_a_sign_in_that_belongs_to_two_people_is_refused() -> None:
+    with pytest.raises(Refused, match="several people: ana and bob"):
+        PEOPLE.find_by_accounts(["github:1", "rocketchat:dEf"])
+
+
+def test_a_rule_names_people_by_id_or_role_and_never_by_name() -> None:
+    assert ANA.is_called("ana")
+    assert ANA.is_called("role:operator")
+    assert not ANA.is_called("operator")
+    assert not ANA.is_called("role:ana")
+    assert not BOB.is_called("Ana")
+    assert not BOB.is_called("role:operator")
+
+
+def test_the_requester_cannot_approve_and_another_person_can(approvals: Approvals) -> None:
+    asked = approvals.request("x", {"a": "1"}, by="ana", lasting=HOUR)
+    with pytest.raises(Refused, match="must be different people"):
+        approvals.approve(asked.id, by=PEOPLE.actor_of("github:1"))
+    assert approvals.granted("x", {"a": "1"}) is None
+    approvals.approve(asked.id, by="bob")
+    assert approvals.granted("x", {"a": "1"}) is not None
+    assert approvals.granted("x", {"a": "2"}) is None
+
+
+def test_an_account_of_nobody_neither_approves_nor_is_approved(approvals: Approvals) -> None:
+    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    with pytest.raises(Refused, match="cannot approve: login:root"):
+        approvals.approve(asked.id, by="login:root")
+    unlinked = approvals.request("x", {}, by="login:root", lasting=HOUR)
+    with pytest.raises(Refused, match="cannot be approved: login:root"):
+        approvals.approve(unlinked.id, by="ana")
+
+
+def test_without_people_in_the_policy_names_are_compared_as_before() -> None:
+    PeopleDirectory().require_other_person("ada", "grace")
+    with pytest.raises(Refused, match="different people"):
+        PeopleDirectory().require_other_person("ada", "ada")
+
+
+def test_an_approval_that_names_its_requester_as_the_approver_is_none(approvals: Approvals) -> None:
+    """Whoever may write the blob may write that."""
+    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+    blobs = approvals._blobs
+    name = f"approvals/{asked.id}.json"
+    fields = json.loads(blobs.read(name)[0])
+    blobs.replace(name, json.dumps({**fields, "approver": "ana"}).encode(), etag=None)
+    assert approvals.granted("x", {}) is None
+    assert approvals.use("x", {}) is None
+
+
+def test_what_was_denied_is_neither_approved_nor_used(approvals: Approvals) -> None:
+    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+    assert approvals.deny(asked.id, by="ana").denied == "ana"
+    assert approvals.granted("x", {}) is None
+    assert approvals.pending() == []
+    with pytest.raises(Refused, match="was denied: ana"):
+        approvals.approve(asked.id, by="bob")
+
+
+def test_what_is_done_is_not_approved_again(approvals: Approvals) -> None:
+    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+    assert approvals.use("x", {}) is not None
+    with pytest.raises(Refused, match="done already"):
+        approvals.approve(asked.id, by="bob")
+    assert approvals.find(asked.id).used
+    with pytest.raises(NotFound):
+        approvals.find("../holds/x")
