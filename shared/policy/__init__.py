@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BackupPolicy", "CertificatePolicy", "ChatPolicy", "ChatRule", "CostPolicy", "DayOff", "DeployPolicy",
     "Holidays", "MachinePolicy", "Mistake", "NotifyPolicy", "Person", "Policy", "PowerPolicy",
-    "Retention", "Routes", "SnapshotPolicy", "Vacation", "days_off", "find_mistakes", "json_schema", "parse_policy",
+    "Retention", "Routes", "SnapshotPolicy", "Vacation", "days_off", "find_mistakes",
+    "json_schema", "parse_policy",
 ]  # fmt: skip
 
 _HOMES = {
