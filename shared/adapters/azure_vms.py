@@ -1,4 +1,7 @@
-"""Azure virtual machines behind `Machines`, through `azure-mgmt-compute`."""
+"""Azure virtual machines behind `Machines`: plain REST.
+
+https://learn.microsoft.com/rest/api/compute/virtual-machines
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,17 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import (
-    PUBLIC_CLOUD,
-    ArmId,
-    OperationTimeout,
-    bounded_polling,
-    compute_client,
-    parse_tags,
-    translate_arm_errors,
-)
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, parse_tags
+from shared.azure.arm_client import ArmClient, connect_arm
 from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
 from shared.kernel.errors import Unavailable
 from shared.kernel.timestamps import parse_optional_timestamp
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-    from azure.mgmt.compute import ComputeManagementClient
 
 KIND = "Microsoft.Compute/virtualMachines"
+API_VERSION = "2026-04-01"
 _BUSY = frozenset({"creating", "updating", "deleting", "migrating"})
 # Run-command tells no exit code, so the script's own is printed after it, where truncation cannot reach.
 _EXIT = "groundcrew:exit="
@@ -34,74 +30,73 @@ _MESSAGE = re.compile(r"\[stdout\]\n(?P<stdout>.*)\n\[stderr\]\n(?P<stderr>.*)\Z
 class AzureMachines:
     """The machines of a subscription, or of one resource group of it."""
 
-    def __init__(
-        self,
-        client: ComputeManagementClient,
-        *,
-        group: str = "",
-        poll_every: timedelta = timedelta(seconds=5),
-    ) -> None:
-        self._vms, self._group, self._poll_every = client.virtual_machines, group.lower(), poll_every
+    def __init__(self, client: ArmClient, *, poll_every: timedelta = timedelta(seconds=5)) -> None:
+        self._client, self._poll_every = client, poll_every
 
     def list(self) -> list[Machine]:
         """See `PowerSwitch.list`."""
-        with translate_arm_errors("List the virtual machines"):
-            match = self._vms.list(self._group) if self._group else self._vms.list_all()
-            return sorted((parse_machine(vm) for vm in match), key=lambda machine: machine.id)
+        found = self._client.list_resources(KIND, API_VERSION, "List the virtual machines")
+        return sorted(map(parse_machine, found), key=lambda machine: machine.id)
 
     def states(self) -> Mapping[str, MachineState]:
         """See `PowerSwitch.states`. One listing: `statusOnly` carries the power states, but no tags."""
-        with translate_arm_errors("List the states of the virtual machines"):
-            match = [parse_status(vm) for vm in self._vms.list_all(status_only="true")]
-        group_path = f"/resourcegroups/{self._group}/" if self._group else ""
-        return {state.id: state for state in match if group_path in state.id}
+        message = "List the states of the virtual machines"
+        # The listing of one group has no statusOnly: the subscription's is asked, and narrowed here.
+        found = self._client.list_resources(
+            KIND, API_VERSION, message, whole=True, query={"statusOnly": "true"}
+        )
+        group_path = f"/resourcegroups/{self._client.group}/" if self._client.group else ""
+        return {state.id: state for state in map(parse_status, found) if group_path in state.id}
 
     def state(self, machine_id: str) -> MachineState:
         """See `PowerSwitch.state`."""
         machine = ArmId.parse(machine_id, KIND)
-        with translate_arm_errors(f"State of virtual machine {machine.name}"):
-            return parse_view(str(machine), self._vms.instance_view(machine.group, machine.name))
+        message = f"State of virtual machine {machine.name}"
+        return parse_view(
+            str(machine), self._client.get(machine, API_VERSION, message, action="/instanceView")
+        )
 
     def begin_start(self, machine_id: str) -> None:
         """See `PowerSwitch.begin_start`."""
         machine = ArmId.parse(machine_id, KIND)
-        with translate_arm_errors(f"Start virtual machine {machine.name}"):
-            self._vms.begin_start(machine.group, machine.name, polling=False)
+        message = f"Start virtual machine {machine.name}"
+        self._client.send("POST", machine, API_VERSION, message, action="/start")
 
     def begin_deallocate(self, machine_id: str) -> None:
         """See `PowerSwitch.begin_deallocate`."""
         machine = ArmId.parse(machine_id, KIND)
-        with translate_arm_errors(f"Deallocate virtual machine {machine.name}"):
-            self._vms.begin_deallocate(machine.group, machine.name, polling=False)
+        message = f"Deallocate virtual machine {machine.name}"
+        self._client.send("POST", machine, API_VERSION, message, action="/deallocate")
 
     def run_command(self, machine_id: str, script: str, *, timeout: timedelta) -> CommandResult:
         """See `Machines.run_command`."""
         machine = ArmId.parse(machine_id, KIND)
         message = f"Run a command in virtual machine {machine.name}"
-        body: Any = {"commandId": "RunShellScript", "script": _wrap_script(script)}
-        with translate_arm_errors(message):
-            try:
-                poller = self._vms.begin_run_command(
-                    machine.group,
-                    machine.name,
-                    body,
-                    polling=bounded_polling(timeout, self._poll_every),
-                )
-                return parse_command(poller.result())
-            except OperationTimeout as error:
-                hint = "The script may still be running; the guest agent may hang"
-                raise Unavailable(f"{message}: no end in sight", value=str(timeout), hint=hint) from error
+        result = self._client.wait_for(
+            "POST",
+            machine,
+            API_VERSION,
+            message,
+            action="/runCommand",
+            body={"commandId": "RunShellScript", "script": _wrap_script(script)},
+            timeout=timeout,
+            poll_every=self._poll_every,
+        )
+        if result is None:
+            hint = "The script may still be running; the guest agent may hang"
+            raise Unavailable(f"{message}: no end in sight", value=str(timeout), hint=hint)
+        return parse_command(result)
 
 
 def connect(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AzureMachines:
-    """The machines of `subscription` (in `group` only, if given). Imports the SDK."""
-    return AzureMachines(compute_client(credential, subscription, base_url=base_url), group=group)
+    """The machines of `subscription` (in `group` only, if given). Imports azure-core."""
+    return AzureMachines(connect_arm(credential, subscription, group=group, base_url=base_url))
 
 
 def parse_machine(vm: Mapping[str, Any]) -> Machine:
-    """A `VirtualMachine` of the API, as JSON or as the SDK's model of it."""
+    """A `VirtualMachine` of the API."""
     identity = ArmId.parse(vm["id"], KIND)
     properties = vm.get("properties") or {}
     storage = properties.get("storageProfile") or {}

@@ -1,4 +1,4 @@
-"""What the adapters of Azure Resource Manager share: clients, resource ids, and its errors in our words.
+"""What the adapters of Azure Resource Manager share: resource ids, and its errors in our words.
 
 Throttling: https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from shared.kernel.errors import (
     AlreadyExists,
@@ -26,15 +23,10 @@ from shared.kernel.errors import (
 )
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
     from azure.core.exceptions import HttpResponseError
-    from azure.mgmt.compute import ComputeManagementClient
-    from azure.mgmt.core import ARMPipelineClient
 
 PUBLIC_CLOUD = "https://management.azure.com"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# Longer waits than this are left to the next tick: a function that sleeps is paid for.
-_MAX_RETRY_AFTER_SECONDS = 20.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
     r"/providers/(?P<kind>[^/]+/[^/]+)/(?P<name>[^/]+)"
@@ -129,110 +121,6 @@ def _from_status(
     if 400 <= status < 500:
         return UsageError(message, value=code, hint=detail)
     return Unavailable(f"{message}: Azure failed", value=code, hint="It is tried again")
-
-
-def compute_client(
-    credential: TokenCredential, subscription: str, *, base_url: str = PUBLIC_CLOUD
-) -> ComputeManagementClient:
-    """A client for `subscription`, with bounded waits. Importing the SDK takes about two seconds.
-
-    Raises `UsageError` for a `base_url` that is neither https nor loopback.
-    """
-    from azure.mgmt.compute import ComputeManagementClient
-
-    options = {**_client_options(base_url), "credential_scopes": [token_scope(base_url)]}
-    return ComputeManagementClient(credential, subscription, base_url, **options)
-
-
-def token_scope(base_url: str) -> str:
-    """What a token for Resource Manager at this address is issued for: each cloud has its own."""
-    parts = urlsplit(base_url)
-    # The stand-in on this machine accepts the tokens of the public cloud.
-    address = PUBLIC_CLOUD if parts.hostname in _LOOPBACK else f"https://{parts.netloc}"
-    return f"{address}/.default"
-
-
-def rest_client(credential: TokenCredential, *, base_url: str = PUBLIC_CLOUD) -> ARMPipelineClient[Any, Any]:
-    """A plain pipeline with authentication and retries, for services whose SDK is not worth its import."""
-    from azure.core.pipeline.policies import HeadersPolicy, UserAgentPolicy
-    from azure.mgmt.core import ARMPipelineClient
-    from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
-
-    options = _client_options(base_url)
-    policies = [
-        *options["per_call_policies"],
-        HeadersPolicy(),
-        UserAgentPolicy(sdk_moniker="groundcrew"),
-        options["retry_policy"],
-        ARMChallengeAuthenticationPolicy(credential, token_scope(base_url)),
-    ]
-    return ARMPipelineClient(base_url=base_url, policies=policies)
-
-
-def _client_options(base_url: str) -> dict[str, Any]:
-    parts = urlsplit(base_url)
-    loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    if parts.scheme != "https" and not loopback:
-        raise UsageError(
-            "Resource Manager's address is not https", value=base_url, hint=f"Use {PUBLIC_CLOUD}"
-        )
-    return {
-        "retry_policy": _bounded_retries(),
-        "per_call_policies": [_allow_plain_http()] if loopback else [],
-        "connection_timeout": 10,
-        "read_timeout": 60,
-    }
-
-
-def _bounded_retries() -> Any:
-    from azure.core.pipeline.policies import RetryPolicy
-
-    class Impatient(RetryPolicy):  # type: ignore[type-arg]
-        """Retries three times, but gives up at once when told to wait longer than is worth it."""
-
-        def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
-            if (self.get_retry_after(response) or 0.0) > _MAX_RETRY_AFTER_SECONDS:
-                return False
-            return bool(super().is_retry(settings, response))
-
-        def sleep(self, settings: dict[str, Any], transport: Any, response: Any = None) -> None:
-            super().sleep(settings, transport, response)
-            if response is not None:  # long operations are streamed, and their refusals never read to the end
-                response.http_response.close()
-
-    return Impatient(retry_total=3, retry_backoff_factor=0.2, retry_backoff_max=5)
-
-
-def _allow_plain_http() -> Any:
-    from azure.core.pipeline.policies import SansIOHTTPPolicy
-
-    class PlainHttp(SansIOHTTPPolicy):  # type: ignore[type-arg]
-        """Allows a bearer token without TLS, for the stand-in on this machine."""
-
-        def on_request(self, request: Any) -> None:
-            request.context.options.setdefault("enforce_https", False)
-
-    return PlainHttp()
-
-
-class OperationTimeout(Exception):
-    """A long operation was not done in time; it never leaves the adapters."""
-
-
-def bounded_polling(timeout: timedelta, poll_every: timedelta) -> Any:
-    """A polling method that raises `OperationTimeout` after `timeout`; the SDK's own would never give up."""
-    from azure.mgmt.core.polling.arm_polling import ARMPolling
-
-    deadline = time.monotonic() + timeout.total_seconds()
-
-    class Bounded(ARMPolling):
-        def finished(self) -> bool:
-            done = bool(super().finished())
-            if not done and time.monotonic() > deadline:
-                raise OperationTimeout
-            return done
-
-    return Bounded(poll_every.total_seconds())
 
 
 def parse_tags(resource: Mapping[str, Any]) -> dict[str, str]:

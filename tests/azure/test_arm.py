@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from aiohttp import web
-from azure.mgmt.compute import ComputeManagementClient
 
 from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
 from local.server import Served
+from shared.adapters import azure_disks, azure_vms
 from shared.adapters.azure_disks import AzureDisks
 from shared.adapters.azure_vms import AzureMachines
-from shared.azure.arm import compute_client, rest_client
+from shared.azure.arm_client import ArmClient, connect_arm
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 
@@ -30,14 +30,14 @@ def server() -> Iterator[AzureServer]:
 
 
 @pytest.fixture
-def client(server: AzureServer) -> Iterator[ComputeManagementClient]:
-    """The real client, as the adapters get it."""
-    with compute_client(server.credential(), server.subscription, base_url=server.url) as made:
+def client(server: AzureServer) -> Iterator[ArmClient]:
+    """As the adapters get it."""
+    with connect_arm(server.credential(), server.subscription, base_url=server.url) as made:
         yield made
 
 
 @pytest.fixture
-def machines(client: ComputeManagementClient) -> AzureMachines:
+def machines(client: ArmClient) -> AzureMachines:
     """The adapter."""
     return AzureMachines(client, poll_every=timedelta(milliseconds=5))
 
@@ -100,7 +100,7 @@ def test_a_credential_that_gives_no_token_is_told(server: AzureServer) -> None:
             raise ClientAuthenticationError(f"no identity for {scopes} {options}")
 
     with (
-        compute_client(Empty(), server.subscription, base_url=server.url) as client,
+        connect_arm(Empty(), server.subscription, base_url=server.url) as client,
         pytest.raises(Unavailable, match="no answer"),
     ):
         AzureMachines(client).states()
@@ -117,9 +117,7 @@ def test_a_passing_trouble_is_tried_again_without_a_word(
     assert [one.status for one in server.requests("virtualMachines")] == [503, 0, 429, 200]
 
 
-def test_a_snapshot_whose_answer_was_lost_is_taken_once(
-    server: AzureServer, client: ComputeManagementClient
-) -> None:
+def test_a_snapshot_whose_answer_was_lost_is_taken_once(server: AzureServer, client: ArmClient) -> None:
     server.faults.lose(match="^PUT ")
     disks = AzureDisks(client, poll_every=timedelta(milliseconds=5))
 
@@ -161,21 +159,25 @@ def test_starting_and_stopping_are_one_request_each(server: AzureServer, machine
     assert [one.method for one in server.requests()] == ["POST"]
 
 
-def test_a_group_narrows_what_is_seen(server: AzureServer, client: ComputeManagementClient) -> None:
+def test_a_group_narrows_what_is_seen(server: AzureServer) -> None:
     server.add_vm("stranger", group="elsewhere")
 
-    narrowed = AzureMachines(client, group="RocketChat")
+    narrowed = azure_vms.connect(
+        server.credential(), server.subscription, group="RocketChat", base_url=server.url
+    )
 
     assert [machine.name for machine in narrowed.list()] == ["node"]
     assert [state.name for state in narrowed.states().values()] == ["node"]
-    disks = AzureDisks(client, group="elsewhere")
+    disks = azure_disks.connect(
+        server.credential(), server.subscription, group="elsewhere", base_url=server.url
+    )
     assert [disk.name for disk in disks.list()] == ["stranger-os", "stranger-data0"][::-1]
 
 
 def test_a_snapshot_that_is_not_done_in_time_is_unavailable() -> None:
     with AzureServer(clock=ManualClock(), delays={"snapshots/write": timedelta(hours=1)}) as server:
         disk = server.add_disk("data")
-        with compute_client(server.credential(), server.subscription, base_url=server.url) as client:
+        with connect_arm(server.credential(), server.subscription, base_url=server.url) as client:
             disks = AzureDisks(client, poll_every=timedelta(milliseconds=5))
 
             with pytest.raises(Unavailable, match="not done in time"):
@@ -188,12 +190,8 @@ def test_a_snapshot_that_is_not_done_in_time_is_unavailable() -> None:
     "url", ["http://management.azure.com", "ftp://127.0.0.1", "http://127.0.0.1.evil.example"]
 )
 def test_a_token_never_travels_without_tls_except_on_this_machine(url: str) -> None:
-    for make in (
-        lambda: compute_client(object(), "s", base_url=url),
-        lambda: rest_client(object(), base_url=url),
-    ):
-        with pytest.raises(UsageError, match="not https"):
-            make()
+    with pytest.raises(UsageError, match="not https"):
+        connect_arm(object(), "s", base_url=url)
 
 
 @pytest.mark.parametrize("script", ["exit 7", "set -e\nfalse\ntrue", "cat <<X\nhello\nX\nexit 7", "if"])
@@ -223,7 +221,68 @@ def busy_proxy() -> web.Application:
 def test_a_page_that_is_not_json_is_unavailable(server: AzureServer) -> None:
     with (
         Served(busy_proxy) as odd,
-        compute_client(server.credential(), "s", base_url=odd.url) as client,
+        connect_arm(server.credential(), "s", base_url=odd.url) as client,
         pytest.raises(Unavailable),
     ):
         AzureMachines(client).states()
+
+
+def luring(answer: web.Response) -> Callable[[], web.Application]:
+    """A Resource Manager whose every answer is this one."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    def make() -> web.Application:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", handle)
+        return application
+
+    return make
+
+
+ELSEWHERE = "https://evil.example.org/next"
+
+
+def test_the_token_is_not_taken_to_another_host_by_the_next_page(server: AzureServer) -> None:
+    with (
+        Served(luring(web.json_response({"value": [], "nextLink": ELSEWHERE}))) as odd,
+        connect_arm(server.credential(), "s", base_url=odd.url) as client,
+        pytest.raises(Refused, match=r"evil\.example\.org"),
+    ):
+        client.list_resources("Microsoft.Compute/disks", "2026-03-02", "List the disks")
+
+
+@pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
+def test_the_token_is_not_taken_to_another_host_by_a_long_operation(server: AzureServer, header: str) -> None:
+    with (
+        Served(luring(web.Response(status=202, headers={header: ELSEWHERE}))) as odd,
+        connect_arm(server.credential(), "s", base_url=odd.url) as client,
+        pytest.raises(Refused, match=r"evil\.example\.org"),
+    ):
+        AzureMachines(client, poll_every=timedelta(milliseconds=5)).run_command(
+            node(server), "true", timeout=timedelta(seconds=60)
+        )
+
+
+def test_a_listing_that_never_ends_is_given_up() -> None:
+    pages = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal pages
+        pages += 1
+        return web.json_response({"value": [], "nextLink": str(request.url)})
+
+    def endless() -> web.Application:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", handle)
+        return application
+
+    with (
+        AzureServer() as server,
+        Served(endless) as odd,
+        connect_arm(server.credential(), "s", base_url=odd.url, most_pages=20) as client,
+        pytest.raises(Unavailable, match="does not end"),
+    ):
+        client.list_resources("Microsoft.Compute/disks", "2026-03-02", "List the disks")
+    assert pages == 20

@@ -10,8 +10,6 @@ import pytest
 from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
 from shared.adapters import aks
-from shared.adapters.aks import AksClusters
-from shared.azure.arm import rest_client
 from shared.cloud.machines import PowerState, PowerSwitch
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 
@@ -27,10 +25,9 @@ def server() -> Iterator[AzureServer]:
 
 
 @pytest.fixture
-def clusters(server: AzureServer) -> Iterator[PowerSwitch]:
+def clusters(server: AzureServer) -> PowerSwitch:
     """The adapter."""
-    with rest_client(server.credential(), base_url=server.url) as client:
-        yield AksClusters(client, server.subscription, server.url)
+    return aks.connect(server.credential(), server.subscription, base_url=server.url)
 
 
 def test_a_cluster_is_stopped_and_started_again(server: AzureServer, clusters: PowerSwitch) -> None:

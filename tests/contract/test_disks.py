@@ -13,7 +13,7 @@ from local.azure_rm.storage import Disk as SimulatedDisk
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryDisks
 from shared.adapters.azure_disks import AzureDisks
-from shared.azure.arm import compute_client
+from shared.azure.arm_client import connect_arm
 from shared.cloud.disks import Disks
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused
 
@@ -56,12 +56,12 @@ class MemoryRig:
 
 
 class AzureRig:
-    """Over the stand-in, with the real SDK in between and two resources to a page."""
+    """Over the stand-in, over HTTP, with two resources to a page."""
 
     def __init__(self, server: AzureServer, clock: ManualClock, style: str) -> None:
         self.server, self.clock = server, clock
         server.api.polling = style
-        self.client = compute_client(server.credential(), server.subscription, base_url=server.url)
+        self.client = connect_arm(server.credential(), server.subscription, base_url=server.url)
         self.disks: Disks = AzureDisks(self.client, poll_every=timedelta(milliseconds=5))
 
     def add_disk(self, name: str, *, attached: bool = False, **tags: str) -> str:
@@ -246,5 +246,5 @@ def test_an_attached_disk_is_not_deleted(rig: Rig) -> None:
 def test_a_disk_tells_that_its_machine_is_deallocated(power: str, reserved: bool) -> None:
     with AzureServer(clock=ManualClock()) as server:
         server.add_vm("chat", power=power, data_disks=1)
-        client = compute_client(server.credential(), server.subscription, base_url=server.url)
+        client = connect_arm(server.credential(), server.subscription, base_url=server.url)
         assert [disk.reserved for disk in AzureDisks(client).list()] == [reserved, reserved]

@@ -13,7 +13,7 @@ from local.azure_rm.machines import Vm
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
 from shared.adapters.azure_vms import AzureMachines
-from shared.azure.arm import compute_client
+from shared.azure.arm_client import connect_arm
 from shared.cloud.machines import CommandResult, Machines, PowerState
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 
@@ -76,12 +76,12 @@ class MemoryRig:
 
 
 class AzureRig:
-    """Over the stand-in, with the real SDK in between; starts and stops take a minute."""
+    """Over the stand-in, over HTTP; starts and stops take a minute."""
 
     def __init__(self, server: AzureServer, style: str) -> None:
         self.server = server
         server.api.polling = style
-        self.client = compute_client(server.credential(), server.subscription, base_url=server.url)
+        self.client = connect_arm(server.credential(), server.subscription, base_url=server.url)
         self.machines: Machines = AzureMachines(self.client, poll_every=timedelta(milliseconds=5))
 
     def add(self, name: str, power: str = "running", **tags: str) -> str:

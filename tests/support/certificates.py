@@ -45,6 +45,7 @@ def issue(
     lasting: timedelta = 90 * DAY,
     rsa_bits: int = 0,
     authority: bool = False,
+    key_usage: bool = True,
     digest: hashes.HashAlgorithm | None = None,
 ) -> Issued:
     """A certificate for hosts (names or addresses), signed by itself without `by`."""
@@ -66,7 +67,7 @@ def issue(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
     )
-    if authority:
+    if authority and key_usage:
         usage: dict[str, Any] = dict.fromkeys(
             ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
              "encipher_only", "decipher_only"), False,
@@ -74,7 +75,7 @@ def issue(
         built = built.add_extension(
             x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage), critical=True
         )
-    else:
+    elif not authority:
         built = built.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     if hosts:
         built = built.add_extension(

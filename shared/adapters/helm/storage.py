@@ -12,13 +12,11 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shared.kernel.errors import Conflict, Corrupt, Refused, Unavailable, UsageError
+from shared.kernel.errors import Conflict, Corrupt, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
-
-if TYPE_CHECKING:
-    from kubernetes.client import CoreV1Api
+from shared.kubernetes.api import connect_api, quoted
 
 _MOST_RELEASE_BYTES = 64 << 20
 FAILED = "failed"
@@ -26,14 +24,16 @@ FAILED = "failed"
 
 def mark_failed(kubeconfig: Secret, namespace: str, release: str, revision: int, description: str) -> None:
     """Set status and description of the revision. Raises Conflict if somebody else changed it meanwhile."""
-    name = f"sh.helm.release.v1.{release}.v{revision}"
-    with _open_core_api(kubeconfig) as core:
-        secret = core.read_namespaced_secret(name, namespace)
-        old = secret.data["release"]
-        secret.data["release"] = rewrite_release(old, FAILED, description)
-        secret.metadata.labels = {**(secret.metadata.labels or {}), "status": FAILED}
+    name = quoted(f"sh.helm.release.v1.{release}.v{revision}")
+    path = f"/api/v1/namespaces/{quoted(namespace)}/secrets/{name}"
+    api = connect_api(kubeconfig)
+    with _told_of_the_release():
+        secret = dict(api.get(path))
+        data, meta = dict(secret.get("data") or {}), dict(secret.get("metadata") or {})
+        data["release"] = rewrite_release(str(data.get("release", "")), FAILED, description)
+        meta["labels"] = {**(meta.get("labels") or {}), "status": FAILED}
         # The resource version that was read goes back with it, so that a change in between is refused.
-        core.replace_namespaced_secret(name, namespace, secret)
+        api.put(path, {**secret, "data": data, "metadata": meta})
 
 
 def rewrite_release(data: str, status: str, description: str) -> str:
@@ -58,35 +58,14 @@ def _unzip(packed: bytes) -> bytes:
 
 
 @contextmanager
-def _open_core_api(kubeconfig: Secret) -> Iterator[CoreV1Api]:
-    """A client; its exceptions leave as ours."""
-    import urllib3
-    import yaml
-    from kubernetes import client, config
-
+def _told_of_the_release() -> Iterator[None]:
+    """The cluster's refusals, told as what they mean for the record."""
     try:
-        settings = client.Configuration()
-        loaded = yaml.safe_load(kubeconfig.reveal())
-        config.load_kube_config_from_dict(loaded, client_configuration=settings)
-        settings.retries = False
-    except (config.ConfigException, yaml.YAMLError, TypeError, AttributeError):
-        # Not chained: the parser quotes the line, which may hold the token.
-        raise UsageError("the kubeconfig cannot be read", hint="Export it anew") from None
-    with client.ApiClient(settings) as api:
-        try:
-            yield client.CoreV1Api(api)
-        except client.ApiException as error:
-            raise _translate_status(error.status, error.reason) from None
-        except urllib3.exceptions.HTTPError as error:
-            raise Unavailable("the cluster does not answer", value=type(error).__name__) from error
-
-
-def _translate_status(status: int, said: str) -> Exception:
-    # Not chained: the exception's text has the whole answer in it, and the answer the release's values.
-    if status in (404, 409):
-        return Conflict("the release was changed meanwhile", value=said)
-    if status in (401, 403):
-        return Refused(
-            "the release's record may not be changed", value=said, hint="See infra/chart/rbac.yaml"
-        )
-    return Unavailable("the release's record could not be changed", value=f"HTTP {status}")
+        yield
+    except (NotFound, Conflict) as error:
+        raise Conflict("the release was changed meanwhile", value=error.value) from error
+    except Refused as error:
+        hint = "See infra/chart/rbac.yaml"
+        raise Refused("the release's record may not be changed", value=error.value, hint=hint) from error
+    except UsageError as error:
+        raise Unavailable("the release's record could not be changed", value=error.value) from error

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from shared.adapters.kubernetes.api import Json, KubernetesApi, connect_api, quoted
 from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret
 from shared.certificates.objects import (
     issuing_status,
@@ -17,6 +16,7 @@ from shared.certificates.objects import (
 )
 from shared.kernel.errors import Conflict, NotFound, Refused
 from shared.kernel.secret import Secret
+from shared.kubernetes.api import Json, KubernetesApi, connect_api, quoted
 
 _CERT_MANAGER, _ACME = "/apis/cert-manager.io/v1", "/apis/acme.cert-manager.io/v1"
 _RETRIES = 2  # cert-manager writes the same status
@@ -98,5 +98,5 @@ class KubernetesCertificates:
 
 
 def connect_certificates(kubeconfig: Secret) -> KubernetesCertificates:
-    """The kubeconfig's cluster. Imports the client. Raises UsageError."""
+    """The kubeconfig's cluster. Raises UsageError."""
     return KubernetesCertificates(connect_api(kubeconfig))

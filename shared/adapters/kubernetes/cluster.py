@@ -8,10 +8,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from shared.adapters.kubernetes.api import Json, KubernetesApi, api_root, connect_api, quoted
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
 from shared.kubernetes.access import AccessRight, ServedResource
+from shared.kubernetes.api import Json, KubernetesApi, api_root, connect_api, quoted
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.node_disk import QUERY, parse_free_disk
 from shared.kubernetes.workloads import (
@@ -180,7 +180,7 @@ class KubernetesCluster:
 
 
 def connect(kubeconfig: Secret, namespace: str, prometheus: str = "") -> KubernetesCluster:
-    """The namespace of the kubeconfig's cluster. Imports the client. Raises UsageError."""
+    """The namespace of the kubeconfig's cluster. Raises UsageError."""
     if not _NAMESPACE.fullmatch(namespace):
         raise UsageError("not a namespace", value=namespace)
     return KubernetesCluster(connect_api(kubeconfig), namespace, prometheus)

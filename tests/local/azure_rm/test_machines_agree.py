@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from azure.mgmt.compute import ComputeManagementClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,8 @@ from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
 from shared.adapters.azure_vms import AzureMachines, parse_view
-from shared.azure.arm import ArmId, compute_client
+from shared.azure.arm import ArmId
+from shared.azure.arm_client import ArmClient, connect_arm
 from shared.cloud.machines import Machines, PowerState
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.timestamps import parse_optional_timestamp
@@ -40,12 +40,12 @@ def attempt(machines: Machines, step: str, machine: str) -> str:
 
 
 @contextmanager
-def simulated() -> Iterator[tuple[AzureServer, ComputeManagementClient]]:
+def simulated() -> Iterator[tuple[AzureServer, ArmClient]]:
     """A server with a clock of its own, and the client for it."""
     delays = {"virtualMachines/start": START, "virtualMachines/deallocate": STOP}
     with (
         AzureServer(clock=ManualClock(), delays=delays) as server,
-        compute_client(server.credential(), server.subscription, base_url=server.url) as client,
+        connect_arm(server.credential(), server.subscription, base_url=server.url) as client,
     ):
         yield server, client
 
