@@ -15,6 +15,7 @@ from cli import (
     init,
     keys,
     notify,
+    ops,
     policy,
     power,
     restore,
@@ -52,6 +53,7 @@ main.add_command(certs.certs)
 main.add_command(cost.cost)
 main.add_command(status.status)
 main.add_command(audit.audit)
+main.add_command(ops.ops)
 add_common_options(main)
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class ChatRule(Section):
     rooms: tuple[RoomId, ...] = Field(
         min_length=1,
         description="`rocketchat:` and a room's id, `slack:` and team and channel id, `teams:` and a "
-        "conversation's id, `web` (the page behind sign-in), `laptop` (the command line)",
+        "conversation's id, `web` (the page behind sign-in), `laptop` (`groundcrew ops`)",
     )
     commands: tuple[CommandName, ...] = Field(min_length=1, description="the first words of commands")
 

@@ -38,7 +38,7 @@ def health_checks() -> Mapping[str, Check]:
         "policy": lambda: f"time zone {rules.timezone}",
         "storage": _check_storage,
         "queues": _check_queues,
-        "backups": _check_backups,
+        "backups": check_backups,
         "mongodb": _check_mongodb,
         "notifications": _check_notifications,
     }
@@ -80,7 +80,8 @@ def _describe_webhook() -> str:
     return describe_last_webhook(DeployStore(open_state(), system_clock()), system_clock().now())
 
 
-def _check_backups() -> str:
+def check_backups() -> str:
+    """The age of the newest good backup. Raises UsageError, Unavailable."""
     from shared.backup.health import check_newest_backup
     from shared.backup.verify import retention_start
 

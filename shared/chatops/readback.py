@@ -1,0 +1,49 @@
+"""Is it still what its author wrote? Asked of Rocket.Chat before anything is changed.
+
+The token of Rocket.Chat's webhook is the same in every message, so whoever saw one can write others. What the
+chat's own record does not say is not done.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.chatops.deps import ChatopsDeps
+from shared.chatops.model import ChatRequest, Door
+from shared.kernel.errors import NotFound, Refused, Unavailable
+
+MAX_AGE = timedelta(minutes=15)
+MAX_AHEAD = timedelta(minutes=2)
+
+
+class ChatUnreachable(Unavailable):
+    """The chat did not answer: what was written there is unknown."""
+
+
+def require_unchanged(deps: ChatopsDeps, request: ChatRequest) -> None:
+    """Raises Refused unless the chat has exactly this message; ChatUnreachable if it does not say."""
+    if request.door is not Door.ROCKETCHAT:
+        return
+    if deps.rooms is None:
+        raise Refused("the message cannot be read back", hint="Set GROUNDCREW_ROCKETCHAT_USER and its token.")
+    try:
+        found = deps.rooms.read_message(request.message)
+    except NotFound as error:
+        raise Refused("the chat has no such message", value=request.message) from error
+    except Unavailable as error:
+        raise ChatUnreachable("the message cannot be read back", value=error) from error
+    age = deps.clock.now() - found.at
+    problems = {
+        "another message": found.id != request.message,
+        "another room": f"rocketchat:{found.room}" != request.room,
+        "another author": f"rocketchat:{found.user}" not in request.accounts,
+        "another text": found.text != request.original,
+        "edited": found.edited,
+        "posted by a bot": found.bot,
+        "too old": age > MAX_AGE,
+        "from the future": age < -MAX_AHEAD,
+    }
+    if wrong := [name for name, is_so in problems.items() if is_so]:
+        raise Refused(
+            "the chat's own message differs", value=", ".join(wrong), hint="Send the command again."
+        )

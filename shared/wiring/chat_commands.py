@@ -1,0 +1,252 @@
+"""The commands of chat-ops by the features' own entry points, the same that the command line calls.
+
+A handler's `plan` reads only, and names in `target` whatever may change between the plan and the doing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from shared.chatops.deps import CommandHandler
+from shared.chatops.model import CommandCall, CommandPlan
+from shared.kernel.errors import GroundcrewError, Refused, UsageError
+from shared.wiring import load_policy, open_state, system_clock
+
+_UP_LASTS = "for 2h"  # where nobody says until when: a meeting, not a night
+_REACH = timedelta(days=31)  # an order lasts no longer
+_BACKUPS_SHOWN = 7
+
+
+def command_handlers() -> dict[str, CommandHandler]:
+    """By command's name. Building them imports and connects nothing."""
+    from shared.wiring.chat_status import describe_status
+
+    return {
+        "status": CommandHandler(lambda _call: CommandPlan(describe_status())),
+        "up": CommandHandler(_plan_order, _place_order),
+        "down": CommandHandler(_plan_order, _place_order),
+        "auto": CommandHandler(_plan_order, _place_order),
+        "backup": CommandHandler(_plan_backup, _begin_backup),
+        "backups": CommandHandler(_list_backups),
+        "restore": CommandHandler(_refuse_restore),
+        "drill": CommandHandler(_refuse_drill),
+        "snapshot": CommandHandler(_plan_snapshots, _take_snapshots),
+        "deploy": CommandHandler(_plan_deploy, _request_deploy),
+        "plan": CommandHandler(lambda call: CommandPlan(_plan_deploy(call).text)),
+        "rollback": CommandHandler(_plan_rollback, _rollback),
+        "certs": CommandHandler(_list_certificates),
+        "renew": CommandHandler(_plan_renewal, _renew),
+        "silence": CommandHandler(_refuse_silence),
+        "cost": CommandHandler(_read_cost),
+    }
+
+
+def _order_text(call: CommandCall) -> str:
+    """The order in power's grammar; where no end is given, the one that is meant."""
+    if call.name == "auto":
+        return "auto"
+    end = call.arguments.get("end") or (_UP_LASTS if call.name == "up" else _end_of_stop(call))
+    return f"{'up' if call.name == 'up' else 'off'} {end}"
+
+
+def _end_of_stop(call: CommandCall) -> str:
+    """`until` the machine's next start by the schedule. Raises UsageError if none is planned."""
+    from shared.power.forecast import forecast_spans
+    from shared.wiring.inventory import build_inventory
+
+    spans = forecast_spans(build_inventory(asks=False), call.arguments.get("machine", ""), _REACH)
+    now = system_clock().now()
+    starts = [span.since for span in spans if span.up and span.since > now]
+    if not starts:
+        raise UsageError("no start is planned", hint="Say until when: down until Monday 7:00")
+    return f"until {min(starts).astimezone(ZoneInfo(load_policy().timezone)):%Y-%m-%d %H:%M}"
+
+
+def _plan_order(call: CommandCall) -> CommandPlan:
+    from shared.power.job import preview_tick
+    from shared.power.overrides import parse_override
+    from shared.wiring.power import power_deps
+
+    text, zone = _order_text(call), ZoneInfo(load_policy().timezone)
+    order = parse_override(text, zone, system_clock().now())
+    machine = call.arguments.get("machine", "")
+    results = preview_tick(power_deps(), machine=machine, order=order)
+    lines = [f"{one.machine}: is {one.state}; {one.error or one.decision}" for one in results]
+    until = "" if order.up is None else f" until {order.until.astimezone(zone):%a %Y-%m-%d %H:%M}"
+    what = {True: "up", False: "off", None: "back on schedule"}[order.up]
+    head = f"order {machine or 'every machine'} {what}{until}"
+    # An order is bound to what it orders. The reasons count minutes, and so does the end of `for 2h`.
+    end = text if " for " in text else until
+    return CommandPlan("\n".join([head, *lines]), target=f"{call.name} {machine or 'every machine'} {end}")
+
+
+def _place_order(call: CommandCall, _plan: CommandPlan, by: str) -> str:
+    from shared.power import job
+    from shared.wiring.power import power_deps
+
+    deps, machine = power_deps(), call.arguments.get("machine", "")
+    job.place_order(deps, machine, _order_text(call), by=by)
+    # The order is on record: a tick that fails now is made up for by the timer.
+    try:
+        results = job.run_tick(deps, only=machine)
+    except GroundcrewError as error:
+        return f"ordered; the timer follows it within 5 minutes ({error})"
+    return (
+        "\n".join(f"{one.machine}: {one.error or one.done or one.decision}" for one in results) or "ordered"
+    )
+
+
+def _plan_backup(_call: CommandCall) -> CommandPlan:
+    from shared.wiring.backup import backup_deps
+
+    if reason := backup_deps().offline_reason():
+        raise Refused("no backup can be made now", value=reason, hint="Start the machine first: up for 2h")
+    return CommandPlan("begin a backup of the class manual")
+
+
+def _begin_backup(_call: CommandCall, _plan: CommandPlan, by: str) -> str:
+    from shared.backup.begin import begin_set
+    from shared.backup.catalogue import MANUAL
+    from shared.wiring.backup import backup_deps
+
+    plan = begin_set(backup_deps(), MANUAL, reason=f"manual: {by} from chat")
+    return f"began {plan.klass}/{plan.set} in {len(plan.parts)} parts; `backups` shows when it is sealed"
+
+
+def _list_backups(_call: CommandCall) -> CommandPlan:
+    from shared.wiring.backup import trusted_catalogue
+
+    entries = trusted_catalogue().entries()[-_BACKUPS_SHOWN:]
+    lines = [
+        f"{one.info.created:%Y-%m-%d %H:%MZ} {one.info.folder.removeprefix('sets/').strip('/')} {one.state}"
+        + (f": {one.problem}" if one.problem else "")
+        for one in reversed(entries)
+    ]
+    return CommandPlan("\n".join(lines) or "there is no backup")
+
+
+def _refuse_restore(call: CommandCall) -> CommandPlan:
+    raise Refused(
+        "a restore needs the recovery key, which its owner keeps offline",
+        hint=f"At a laptop: groundcrew restore {call.arguments['what']}; see docs/runbooks/restore.md.",
+    )
+
+
+def _refuse_drill(_call: CommandCall) -> CommandPlan:
+    raise Refused(
+        "this app has no drill", hint="At a laptop: groundcrew restore latest into an empty MongoDB."
+    )
+
+
+def _refuse_silence(_call: CommandCall) -> CommandPlan:
+    raise Refused("notifications cannot be silenced from here", hint="Change notify in policy.yaml.")
+
+
+def _plan_snapshots(_call: CommandCall) -> CommandPlan:
+    from shared.snapshots import job
+    from shared.wiring.snapshots import snapshot_deps
+
+    plan = job.preview_cycle(snapshot_deps())
+    taken = [f"take {one.name} of {one.disk.name}: {one.reason}" for one in plan.create]
+    skipped = [f"{one.disk.name}: none, {one.reason}" for one in plan.skipped]
+    text = "\n".join([*taken, *skipped]) or "take nothing: no disk is selected by policy"
+    return CommandPlan(text, target=", ".join(sorted(one.disk.name for one in plan.create)) or "none")
+
+
+def _take_snapshots(_call: CommandCall, _plan: CommandPlan, _by: str) -> str:
+    from shared.snapshots import job
+    from shared.wiring.snapshots import snapshot_deps
+
+    # What is removed is the timer's business: nothing is deleted by a word in a chat.
+    return str(job.run_cycle(snapshot_deps(), prune=False))
+
+
+def _plan_deploy(call: CommandCall) -> CommandPlan:
+    from shared.deploy import job
+    from shared.wiring.deploy import deploy_deps
+
+    deps = deploy_deps()
+    sha, environment = call.arguments["sha"], deps.policy.environments[0]
+    results = job.preview_deploy(deps, sha, environment).results
+    report = "\n".join(results.report.lines())
+    text = f"deploy {sha[:7]} to {environment}\n{report}\n{results.commit.reason or results.plan}"
+    closed = ", ".join(gate.name for gate in results.report.gates if not gate.passed)
+    return CommandPlan(text, target=f"{sha} to {environment}; closed gates: {closed or 'none'}")
+
+
+def _request_deploy(call: CommandCall, _plan: CommandPlan, _by: str) -> str:
+    from shared.deploy import job
+    from shared.wiring.deploy import deploy_deps
+
+    deps = deploy_deps()
+    request = job.request_deploy(deps, call.arguments["sha"], deps.policy.environments[0])
+    return f"{request.key}: queued, behind the same gates as a merge"
+
+
+def _plan_rollback(call: CommandCall) -> CommandPlan:
+    from shared.deploy.rollout.rollback import ACTION, plan_rollback
+    from shared.wiring.deploy import deploy_deps
+
+    deps = deploy_deps()
+    plan = plan_rollback(deps, int(call.arguments["revision"]), call.arguments.get("restored", ""))
+    if plan.changes_version and not plan.restored:
+        # Refused before anybody is asked to approve what cannot be done.
+        hint = f"Restore the backup from before, then: rollback {plan.number} restored CLASS/SET"
+        raise Refused(
+            "another version of Rocket.Chat needs the data of before", value=plan.version_then, hint=hint
+        )
+    now, then = plan.version_now or "unknown", plan.version_then or "unknown"
+    text = f"roll {deps.policy.release} back from revision {plan.current} to {plan.number}"
+    text += f" (Rocket.Chat {now} to {then})"
+    return CommandPlan(text, target=str(plan.current), action=ACTION, arguments=plan.arguments)
+
+
+def _rollback(call: CommandCall, checked: CommandPlan, by: str) -> str:
+    from shared.deploy.rollout.rollback import plan_rollback, rollback
+    from shared.wiring.deploy import deploy_deps
+
+    deps = deploy_deps()
+    plan = plan_rollback(deps, int(call.arguments["revision"]), call.arguments.get("restored", ""))
+    if plan.arguments != dict(checked.arguments):
+        raise Refused("the release changed since the plan", hint="Ask again.")
+    return rollback(deps, plan, by=by, on_progress=lambda _line: None)
+
+
+def _list_certificates(_call: CommandCall) -> CommandPlan:
+    from shared.certificates.job import describe_scan
+    from shared.certificates.records import load_last_scan
+
+    scan = load_last_scan(open_state())
+    if scan is None:
+        return CommandPlan("no certificate was looked at yet; the scan runs every hour")
+    lines = [
+        f"{one.state}: {one.name}, ends {one.not_after:%Y-%m-%d}"
+        if one.not_after
+        else f"{one.state}: {one.name}"
+        for one in scan.entries
+    ]
+    return CommandPlan("\n".join([f"{describe_scan(scan)}, seen {scan.at:%Y-%m-%d %H:%MZ}", *lines]))
+
+
+def _plan_renewal(call: CommandCall) -> CommandPlan:
+    from shared.certificates.renew import plan_renewal
+    from shared.wiring.certificates import certificate_deps
+
+    plan = plan_renewal(certificate_deps(), call.arguments["name"], call.arguments.get("namespace", ""))
+    return CommandPlan(str(plan), target=f"{plan.certificate.reference} {plan.certificate.not_after}")
+
+
+def _renew(call: CommandCall, _plan: CommandPlan, by: str) -> str:
+    from shared.certificates.renew import plan_renewal, renew_certificate
+    from shared.wiring.certificates import certificate_deps
+
+    deps = certificate_deps()
+    plan = plan_renewal(deps, call.arguments["name"], call.arguments.get("namespace", ""))
+    return renew_certificate(deps, plan, by=by)
+
+
+def _read_cost(_call: CommandCall) -> CommandPlan:
+    state = open_state()
+    names = [blob.name for blob in state.list("cost/") if blob.name.endswith(".txt")]
+    return CommandPlan(state.read(names[-1])[0].decode() if names else "no week was reported yet")

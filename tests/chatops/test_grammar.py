@@ -1,0 +1,116 @@
+"""The grammar: what is understood, what a typo is answered with, and that nothing invisible gets in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.chatops.grammar import COMMANDS, parse_command
+from shared.kernel.errors import UsageError
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("status", "status"),
+        ("  STATUS\t", "status"),
+        ("up", "up"),
+        ("keep it up until 22:00", "up until 22:00"),
+        ("keep up until  Monday 7:00", "up until Monday 7:00"),
+        ("off for 2h machine vm1", "down for 2h machine vm1"),
+        ("down machine vm1", "down machine vm1"),
+        ("resume", "auto"),
+        ("backup now", "backup now"),
+        (f"deploy {SHA.upper()}", f"deploy {SHA}"),
+        ("rollback 3 restored daily/20261123T010000Z", "rollback 3 restored daily/20261123T010000Z"),
+        ("renew chat namespace rocketchat", "renew chat namespace rocketchat"),
+        ("who did rollback 3", "who did rollback 3"),
+        ("approve 0123456789abcdef", "approve 0123456789abcdef"),
+        ("silence backups for 2h", "silence backups for 2h"),
+    ],
+)
+def test_every_spelling_means_one_line_which_means_itself(text: str, line: str) -> None:
+    call = parse_command(text)
+    assert call.line == line
+    assert parse_command(call.line) == call
+
+
+def test_modifiers_are_no_part_of_the_line() -> None:
+    assert parse_command("down until 22:00 dry run").dry_run
+    assert parse_command("down until 22:00 dry-run").line == "down until 22:00"
+    call = parse_command("down until 22:00 confirm 0a1b2c3D")
+    assert (call.line, call.code, call.dry_run) == ("down until 22:00", "0a1b2c3d", False)
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("statsu", "status"), ("rolback 3", "rollback"), ("aprove 1", "approve")]
+)
+def test_a_typo_is_answered_with_the_nearest_command(typo: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"Did you mean {meant}"):
+        parse_command(typo)
+
+
+def test_what_resembles_nothing_is_answered_with_help() -> None:
+    with pytest.raises(UsageError, match="Write: help"):
+        parse_command("xyzzy")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["backup", "deploy main", "deploy 0123", "rollback", "rollback -1", "approve", "approve x", "restore ../x",
+     "status now", "who deleted x", "up soon", "rollback 3 restored ../x", "deploy " + SHA + "; rm"],
+)  # fmt: skip
+def test_what_does_not_fit_is_answered_with_how_it_is_written(text: str) -> None:
+    with pytest.raises(UsageError, match="Write: "):
+        parse_command(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("st\u0430tus", "CYRILLIC SMALL LETTER A"),
+        ("\u202estatus", "RIGHT-TO-LEFT OVERRIDE"),
+        ("sta\u200btus", "ZERO WIDTH SPACE"),
+        ("sta\u00adtus", "SOFT HYPHEN"),
+        ("status\ufe0f", "VARIATION SELECTOR-16"),
+        ("\uff53tatus", "FULLWIDTH LATIN SMALL LETTER S"),
+        ("rollback \u0663", "ARABIC-INDIC DIGIT THREE"),
+        ("up until 22\uff1a00", "FULLWIDTH COLON"),
+        ("deploy \U000e0061", "TAG LATIN SMALL LETTER A"),
+        ("status\x00", "a control character"),
+        ("status\nrollback 3", "a control character"),
+        ("status\u2028rollback 3", "LINE SEPARATOR"),
+        ("who did \u0441", "CYRILLIC SMALL LETTER ES"),
+    ],
+)
+def test_a_sign_that_is_not_plain_is_refused_by_its_name(text: str, name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        parse_command(text)
+
+
+def test_a_command_is_short_and_not_empty() -> None:
+    with pytest.raises(UsageError, match="at most 300"):
+        parse_command("who did " + "x" * 300)
+    with pytest.raises(UsageError, match="no command"):
+        parse_command(" \t ")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_understood_or_refused(text: str) -> None:
+    try:
+        call = parse_command(text)
+    except UsageError:
+        return
+    assert call.name in COMMANDS
+    assert text.isascii()
+
+
+def test_policy_and_grammar_know_the_same_commands() -> None:
+    from typing import get_args
+
+    from shared.policy.chat import CommandName
+
+    assert set(get_args(CommandName)) == set(COMMANDS)
