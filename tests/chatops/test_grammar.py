@@ -60,8 +60,9 @@ def test_what_resembles_nothing_is_answered_with_help() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["backup", "deploy main", "deploy 0123", "rollback", "rollback -1", "approve", "approve x", "restore ../x",
-     "status now", "who deleted x", "up soon", "rollback 3 restored ../x", "deploy " + SHA + "; rm"],
+    ["backup", "deploy main", "deploy 0123", "rollback", "rollback -1", "approve", "approve x",
+     "restore ../x", "status now", "who deleted x", "up soon", "rollback 3 restored ../x",
+     "deploy " + SHA + "; rm"],
 )  # fmt: skip
 def test_what_does_not_fit_is_answered_with_how_it_is_written(text: str) -> None:
     with pytest.raises(UsageError, match="Write: "):
