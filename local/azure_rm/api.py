@@ -33,6 +33,7 @@ VERSIONS: Mapping[str, frozenset[str]] = {
     "microsoft.compute/disks": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
     "microsoft.compute/snapshots": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
     "microsoft.containerservice/managedclusters": frozenset({"2024-09-01", "2025-05-01"}),
+    "microsoft.insights/eventtypes": frozenset({"2015-04-01"}),
     "microsoft.network/publicipaddresses": frozenset({"2024-05-01", "2025-01-01"}),
 }
 _KINDS: Mapping[str, type[Resource]] = {
@@ -89,8 +90,16 @@ class Api:
             known = ", ".join(sorted(VERSIONS[kind]))
             text = f"No registered resource provider found for API version '{version}'. Supported: {known}."
             raise ArmError(400, "NoRegisteredProviderFound", text)
+        if kind == "microsoft.insights/eventtypes":
+            return self._activity(call)
         parts = {name: found[name] or "" for name in ("group", "name", "action")}
         return self._route(Call(call.method, call.base_url, call.path, call.query, call.body, kind, **parts))
+
+    def _activity(self, call: Call) -> Reply:
+        if call.method != "GET" or not call.path.lower().endswith("/management/values"):
+            raise _not_allowed(call)
+        now = self.world.clock.now()
+        return self.world.activity.answer(call.path, call.base_url, dict(call.query), now, self.page_size)
 
     def _route(self, call: Call) -> Reply:
         if not call.name:

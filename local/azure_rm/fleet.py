@@ -132,6 +132,39 @@ class Fleet:
                 disk.attached_to = renamed.id if disk.id in held else disk.attached_to
             return self.world.add(renamed)
 
+    def stop_as(self, vm: Vm, caller: str, *, action: str = "deallocate", status: str = "Succeeded") -> None:
+        """Somebody stopped the machine (or tried to) through Azure, with an account of that name."""
+        now = self.clock.now()
+        name = f"{vm.kind}/{action}/action"
+        with self.world.lock:
+            self.world.activity.add_operation(vm.id, name, caller, [(now, "Started"), (now, status)])
+            if status == "Succeeded":
+                title = "This virtual machine is stopping as requested by an authorized user or process"
+                self.world.activity.add_health(vm.id, now, "UserInitiated", title)
+                self.set_power(vm, "deallocated" if action == "deallocate" else "stopped")
+
+    def evict(self, vm: Vm) -> None:
+        """Azure wants a Spot machine's hardware back."""
+        now = self.clock.now()
+        with self.world.lock:
+            name = f"{vm.kind}/evictSpotVM/action"
+            self.world.activity.add_operation(vm.id, name, None, [(now, "Started"), (now, "Succeeded")])
+            self.set_power(vm, "deallocated")
+
+    def lose_host(self, vm: Vm) -> None:
+        """The hardware failed, and the machine was not healed onto another."""
+        with self.world.lock:
+            title = "Virtual machine has experienced an unexpected event"
+            self.world.activity.add_health(vm.id, self.clock.now(), "PlatformInitiated", title)
+            self.set_power(vm, "deallocated")
+
+    def shut_down_inside(self, vm: Vm) -> None:
+        """`poweroff` in the guest: no operation of Azure, only a change of health."""
+        with self.world.lock:
+            title = "This virtual machine was stopped by a process or user inside of it"
+            self.world.activity.add_health(vm.id, self.clock.now(), "UserInitiated", title)
+            self.set_power(vm, "stopped")
+
     def set_power(self, vm: Vm, power: str) -> None:
         """The state changed without an operation: a shutdown from inside, an eviction."""
         with self.world.lock:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from local.azure_rm.activity import APP, ActivityEntries
 from local.azure_rm.clock import MovableClock
 from local.azure_rm.events import event_of
 from local.azure_rm.faults import Faults
@@ -31,6 +32,7 @@ class World:
         self.delays: dict[str, timedelta] = {}
         self.operations: dict[str, Operation] = {}
         self.events: list[Json] = []
+        self.activity = ActivityEntries()
         self.groups: set[str] = set()
         self.on_event: Callable[[Json], None] | None = None
         self._pending: list[Operation] = []
@@ -110,10 +112,20 @@ class World:
             operation.status = "Failed" if operation.failure else "Succeeded"
             operation.resource.operation = None
             operation.finish(operation)
+            self._log_activity(operation)
             event = event_of(operation, operation.ended or now)
             self.events.append(event)
             if self.on_event is not None:
                 self.on_event(event)
+
+    def _log_activity(self, operation: Operation) -> None:
+        """What the app asked for is in the activity log under its object id."""
+        if operation.method != "POST":
+            return
+        action = f"{operation.resource.kind.split('/')[0]}/{operation.verb}/action"
+        ended = (operation.ended or self.clock.now(), operation.status)
+        statuses = [(operation.started, "Started"), (operation.started, "Accepted"), ended]
+        self.activity.add_operation(operation.resource.id, action, APP, statuses)
 
     def preempt(self, operation: Operation) -> None:
         """End a running operation because a newer one took over. Its `finish` is not called.

@@ -27,9 +27,9 @@ from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Unavailable
 from shared.notifications.ports import Notice, Severity
 from shared.power.forecast import scheduled_up_time
-from shared.power.inventory import Target
 from shared.power.model import schedule_for
 from shared.power.override_store import for_machine
+from shared.power.targets import Target
 from shared.power.usage_ledger import UsageLedger
 
 log = logging.getLogger(__name__)

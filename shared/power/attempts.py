@@ -32,8 +32,8 @@ class Act(StrEnum):
     WAIT = "wait"
 
 
-Outcome = Literal["issued", "done", "failed", "refused", "cancelled"]
-OUTCOMES: tuple[Outcome, ...] = ("issued", "done", "failed", "refused", "cancelled")
+Outcome = Literal["issued", "done", "failed", "refused", "cancelled", "undone"]
+OUTCOMES: tuple[Outcome, ...] = ("issued", "done", "failed", "refused", "cancelled", "undone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Attempt:
     act: Act
     decision: str  # the decision's id
     at: datetime
-    # issued: requested, no effect seen yet; refused: for good, as by a lock; cancelled: by us, before Azure
+    # issued: requested, no effect seen yet; refused: for good, as by a lock; cancelled: by us, before Azure;
+    # undone: it was done, and Azure took it back
     outcome: Outcome = "issued"
     error: str = ""
     stop_at: datetime | None = None  # of a warning: the time it announced
@@ -78,6 +79,8 @@ def retry_verdict(
     if newest.outcome == "done":
         done = f"{act} was done at {newest.at:%Y-%m-%d %H:%MZ}, then undone by somebody else"
         return RetryVerdict(False, f"{done}; not repeated until the next change or order")
+    if newest.outcome == "undone":
+        return _retry_undone(newest, sum(attempt.outcome == "undone" for attempt in attempts), now)
     if newest.outcome == "issued" and now < newest.at + settle:
         why = f"{act} requested at {newest.at:%Y-%m-%d %H:%MZ}, no effect yet"
         return RetryVerdict(False, why, newest.at + settle)
@@ -90,6 +93,12 @@ def retry_verdict(
     if now < again:
         return RetryVerdict(False, why, again, failures, no_capacity)
     return RetryVerdict(True, why, None, failures, no_capacity)
+
+
+def _retry_undone(newest: Attempt, times: int, now: datetime) -> RetryVerdict:
+    """Again at once if it lasted, with growing pauses if not: a Spot machine may be evicted all day."""
+    again = newest.at + min(FIRST_BACKOFF * 2 ** min(times - 1, 10), MAX_BACKOFF)
+    return RetryVerdict(now >= again, newest.error, again if now < again else None)
 
 
 def last_attempt(history: Sequence[Attempt], act: Act) -> Attempt | None:

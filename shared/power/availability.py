@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from shared.kernel.errors import GroundcrewError
+from shared.power.attempts import Act
 from shared.power.inventory import Inventory, ObservedMachine
 from shared.power.model import PowerStatus
 
@@ -36,6 +37,8 @@ def _machine_reason(machines: ObservedMachine) -> str:
     target, decision = machines.target, machines.decision
     if target.problem or decision.alarm:
         return ""
-    if target.power is PowerStatus.STARTING or (target.power in _OFF and decision.desired_up):
+    # What a person stopped is left off although it should run.
+    starts = decision.desired_up and decision.act is not Act.NONE
+    if target.power is PowerStatus.STARTING or (target.power in _OFF and starts):
         return f"{target.key} is being started ({'; '.join(decision.reasons)})"
     return f"{target.key} is off ({'; '.join(decision.reasons)})" if target.power in _OFF else ""

@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from shared.cloud.activity import ACTIVITY_DELAY
 from shared.power.attempts import Act, Attempt, last_attempt, retry_verdict
 from shared.power.model import BackupNeed, PowerDecision, PowerStatus, Situation
 from shared.power.overrides import DesiredState, desired_state
+from shared.power.unplanned import StopCause, UnplannedStop
 from shared.records.hold import Hold
 
 if TYPE_CHECKING:
@@ -114,6 +116,9 @@ class _Decider:
             return self._build(Act.NONE, id_, True, *reasons, "starting")
         if state in (PowerStatus.STOPPING, PowerStatus.DEALLOCATING):
             return self._build(Act.WAIT, id_, True, *reasons, "waiting for a stop in progress")
+        stop = self.situation.unplanned
+        if stop is not None and stop.cause is not StopCause.PLATFORM:
+            return self._leave_off(id_, stop, reasons)
         verdict = retry_verdict(self.situation.history, Act.START, id_, self.rules.settle, self.now)
         act = Act.START if verdict.allowed else Act.WAIT if verdict.not_before else Act.NONE
         reasons = (*reasons, verdict.reason) if verdict.reason else reasons
@@ -123,6 +128,21 @@ class _Decider:
             alarm=act is Act.NONE or verdict.failures > 0,
             alternatives=self.situation.alternatives if verdict.no_capacity else (),
         )  # fmt: skip
+
+    def _leave_off(self, id_: str, stop: UnplannedStop, reasons: tuple[str, ...]) -> PowerDecision:
+        """It went off, not by Azure's doing: a person's stop is respected, and nobody's is not guessed at."""
+        when = self._format_local(stop.at or stop.seen)
+        if stop.is_open(self.now):
+            reason = f"it went off, seen at {when}; Azure's activity log does not say yet who stopped it"
+            until = stop.seen + ACTIVITY_DELAY
+            return self._build(Act.WAIT, id_, True, *reasons, reason, not_before=until)
+        if stop.respected:
+            reason = f"stopped by {stop.by} at {when}: left off until the next window or an order"
+            return self._build(Act.NONE, id_, True, *reasons, reason)
+        reason = (
+            f"it went off, seen at {when}, and Azure's activity log does not say who stopped it: left off"
+        )
+        return self._build(Act.NONE, id_, True, *reasons, reason, alarm=True)
 
     def _decide_warning(self, id_: str, reasons: tuple[str, ...]) -> PowerDecision:
         """It runs and should; warn, if it is soon to stop."""

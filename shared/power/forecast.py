@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.kernel.errors import NotFound
-from shared.power.inventory import Inventory, machine_key
+from shared.power.inventory import Inventory
 from shared.power.model import schedule_for
 from shared.power.override_store import for_machine
 from shared.power.overrides import Override, desired_state
 from shared.power.schedule import Schedule
+from shared.power.targets import machine_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,56 +7,44 @@ for an hour, or until a machine shows up whose tags are not known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.backup.catalogue import SetCatalogue
+from shared.cloud.activity import ActivityLog
 from shared.cloud.machines import MachineState, PowerState, PowerSwitch
-from shared.cloud.tags import has_tag
 from shared.kernel.errors import Corrupt, GroundcrewError
 from shared.kernel.ports import Blobs, Clock
-from shared.power.attempts import Act, Attempt, reconcile_history
+from shared.power.attempts import Act, Attempt, last_attempt, reconcile_history
 from shared.power.decide import decide_power
 from shared.power.model import BackupNeed, PowerDecision, PowerStatus, Situation, schedule_for
 from shared.power.override_store import OverrideStore, for_machine
 from shared.power.overrides import Override
 from shared.power.records import PowerRecord, PowerRecords
 from shared.power.schedule import Schedule
+from shared.power.targets import Target, match_targets
+from shared.power.unplanned import (
+    StopCause,
+    UnplannedStop,
+    attribute_stop,
+    mark_undone,
+    without_own_stops,
+)
 from shared.records.hold import Hold
 from shared.records.holds import Holds
 
 if TYPE_CHECKING:
-    from shared.policy import DayOff, MachinePolicy, Policy
+    from shared.policy import DayOff, Policy
 
 log = logging.getLogger(__name__)
 
 _TAGS_VALID_FOR = timedelta(hours=1)
+# How far back the log is read for who stopped a machine: ticks may have been lost over a weekend.
+_LOG_REACH = timedelta(days=3)
 _MIN_BACKUP_SPACING = timedelta(hours=12)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A machine under schedule. `key` names it in state and messages; `id` and `state` if it is there."""
-
-    key: str
-    kind: str
-    rules: MachinePolicy
-    id: str = ""
-    state: MachineState | None = None
-    problem: str = ""  # why nothing is done about it
-    carries: frozenset[str] = frozenset()  # of "mongodb" and "rocketchat"
-
-    def is_called(self, text: str) -> bool:
-        """Whether somebody means it by this name, key or id."""
-        return text.lower() in (self.key, self.id, (self.rules.name or self.key).lower())
-
-    @property
-    def power(self) -> PowerStatus:
-        """Its state as core knows it; MISSING if it is not there."""
-        return PowerStatus(self.state.power.value) if self.state else PowerStatus.MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +74,7 @@ class Inventory:
     day_off: DayOff
     backups: SetCatalogue | None = None
     backup_at: time | None = None  # when the nightly backup is due, in UTC, if that is the same each day
+    activity: ActivityLog | None = None  # who stopped a machine
 
     @property
     def records(self) -> PowerRecords:
@@ -115,7 +104,7 @@ class Inventory:
         power = self.policy.power
         return [
             replace(target, carries=power.carried_by(target.rules))
-            for target in _match_targets(rules, states, tags)
+            for target in match_targets(rules, states, tags)
         ]
 
     def _tags(
@@ -184,9 +173,35 @@ class Inventory:
             self.policy.backup.when_vm_off,
             target.rules.alternatives,
         )
-        return ObservedMachine(
-            target, stored, record, situation, decide_power(situation, self.policy.power, now)
-        )
+        rules = self.policy.power
+        decision = decide_power(situation, rules, now)
+        record = note_running(record, decision, target.power, rules.settle, now)
+        if is_unplanned_stop(record, decision, target.power):
+            record = self._attribute_stop(record, target, decision, now)
+            situation = replace(situation, history=record.history, unplanned=record.unplanned)
+            decision = decide_power(situation, rules, now)
+        return ObservedMachine(target, stored, record, situation, decision)
+
+    def _attribute_stop(
+        self, record: PowerRecord, target: Target, decision: PowerDecision, now: datetime
+    ) -> PowerRecord:
+        """The record with what Azure's log tells of the stop so far; what cannot be read stays unknown."""
+        stop = record.unplanned or UnplannedStop(now)
+        if stop.cause is not StopCause.UNKNOWN or self.activity is None:
+            return replace(record, unplanned=stop)
+        started = last_attempt(record.history, Act.START)
+        since = max(stop.seen - _LOG_REACH, started.at if started else stop.seen - _LOG_REACH)
+        try:
+            events = self.activity.list_events(target.id, since, now)
+        except GroundcrewError as error:
+            log.warning("power.activity_unavailable", extra={"machine": target.key, "error": str(error)})
+            return replace(record, unplanned=stop)
+        events = without_own_stops(events, record.history, self.policy.power.settle)
+        stop = attribute_stop(stop, events)
+        history = record.history
+        if stop.cause is StopCause.PLATFORM:
+            history = mark_undone(history, decision.id, f"stopped by {stop.by}: it is started again")
+        return replace(record, unplanned=stop, history=history)
 
     def _backup_need(self, now: datetime) -> BackupNeed | None:
         """When the next nightly set is or was due; None where that cannot be known."""
@@ -236,6 +251,30 @@ def reconcile_record(record: PowerRecord, state: MachineState | None, now: datet
     return record
 
 
+def note_running(
+    record: PowerRecord, decision: PowerDecision, power: PowerStatus, settle: timedelta, now: datetime
+) -> PowerRecord:
+    """The record after a look: for which wish the machine runs, and that an unplanned stop is over.
+
+    A view that lags shows a machine as running for a while after our own stop: that is not noted.
+    """
+    if power is PowerStatus.RUNNING:
+        record = replace(record, unplanned=None)
+        newest = next((a for a in reversed(record.history) if a.act in (Act.START, Act.STOP)), None)
+        stopping = newest is not None and newest.act is Act.STOP and now < newest.at + settle
+        wish = decision.id.startswith(("up@", "wake@")) and decision.desired_up
+        return replace(record, up_for=decision.id) if wish and not stopping else record
+    if record.unplanned is not None and record.up_for != decision.id:
+        return replace(record, unplanned=None)  # a window or an order since
+    return record
+
+
+def is_unplanned_stop(record: PowerRecord, decision: PowerDecision, power: PowerStatus) -> bool:
+    """Whether the machine is off although it ran for this very wish, and nothing of ours stopped it."""
+    off = power in (PowerStatus.DEALLOCATED, PowerStatus.STOPPED)
+    return off and decision.desired_up and record.up_for == decision.id
+
+
 def _record_failure(history: tuple[Attempt, ...], state: MachineState, now: datetime) -> tuple[Attempt, ...]:
     """Azure tells a failure of a start or stop afterwards, in the view, with the time it ended."""
     for index in range(len(history) - 1, -1, -1):
@@ -255,45 +294,3 @@ def _record_failure(history: tuple[Attempt, ...], state: MachineState, now: date
 
 def _newest_time(history: tuple[Attempt, ...], act: Act) -> float:
     return max((attempt.at.timestamp() for attempt in history if attempt.act is act), default=0.0)
-
-
-def _match_targets(
-    rules: Iterable[MachinePolicy],
-    states: Mapping[str, MachineState],
-    tags: Mapping[str, Mapping[str, str]],
-) -> Iterator[Target]:
-    """Machines in policy's order; one that two entries fit belongs to the first."""
-    taken: set[str] = set()
-    keys: set[str] = set()
-    for rule in rules:
-        matching = [
-            state for state in states.values() if _matches_rule(rule, state, tags) and state.id not in taken
-        ]
-        if rule.name and len(matching) != 1:
-            # Of two machines of one name, one may be somebody else's.
-            problem = "" if not matching else "several machines have this name: set GROUNDCREW_RESOURCE_GROUP"
-            yield Target(_unique_key(rule.name, rule.kind, "", keys), rule.kind, rule, problem=problem)
-            continue
-        for state in sorted(matching, key=lambda one: one.id):
-            taken.add(state.id)
-            group = state.id.partition("/resourcegroups/")[2].partition("/")[0]
-            yield Target(_unique_key(state.name, rule.kind, group, keys), rule.kind, rule, state.id, state)
-
-
-def _matches_rule(rule: MachinePolicy, state: MachineState, tags: Mapping[str, Mapping[str, str]]) -> bool:
-    if rule.name:
-        return state.name == rule.name.lower()
-    return has_tag(tags.get(state.id, {}), rule.tag or "")
-
-
-def _unique_key(name: str, kind: str, group: str, keys: set[str]) -> str:
-    key = machine_key(name, kind)
-    if key in keys and group:
-        key = f"{key}.{group}"
-    keys.add(key)
-    return key
-
-
-def machine_key(name: str, kind: str) -> str:
-    """What state and messages call a machine: its name, and of a cluster its kind too."""
-    return name.lower() if kind == "vm" else f"{name.lower()}.{kind}"

@@ -11,10 +11,11 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from shared.kernel.errors import GroundcrewError, Locked, NotFound
+from shared.notifications.ports import Notice
 from shared.power import notices
 from shared.power.attempts import Act
 from shared.power.deps import PowerDeps
-from shared.power.inventory import ObservedMachine, Target, machine_key, skipped_backup_due
+from shared.power.inventory import ObservedMachine, skipped_backup_due
 from shared.power.model import PowerStatus
 from shared.power.override_store import ALL_MACHINES
 from shared.power.overrides import Override, parse_override
@@ -25,6 +26,8 @@ from shared.power.reconcile import (
     is_woken_for_backup,
     send_notice,
 )
+from shared.power.targets import Target, machine_key
+from shared.power.unplanned import StopCause
 from shared.power.usage_ledger import UsageLedger
 from shared.records.audit import AuditTrail
 
@@ -110,7 +113,7 @@ def _reconcile_machine(power: PowerDeps, observed: ObservedMachine) -> TickResul
         if due := skipped_backup_due(observed, power.now):
             send_notice(power, notices.backup_skipped_notice(due, observed.schedule))
         if observed.decision.alarm:
-            send_notice(power, notices.attention_notice(observed.target.key, observed.decision))
+            send_notice(power, _alarm_notice(observed))
         if _is_idle(observed):
             return build_result(observed)
         with power.inventory.state.lease(f"locks/power/{observed.target.key}", duration=_LEASE) as lease:
@@ -118,12 +121,29 @@ def _reconcile_machine(power: PowerDeps, observed: ObservedMachine) -> TickResul
             (fresh,) = power.inventory.observe([observed.target])
             if fresh.target.problem:
                 return build_result(fresh, error=fresh.target.problem)
+            _tell_unplanned_stop(power, fresh)
             return MachineReconciler(power, fresh, lease).reconcile()
     except Locked:
         return build_result(observed, done="skipped: another tick is in progress")
     except GroundcrewError as error:
         log.warning("power.reconcile_failed", extra={"machine": observed.target.key, "error": str(error)})
         return build_result(observed, error=str(error))
+
+
+def _tell_unplanned_stop(power: PowerDeps, observed: ObservedMachine) -> None:
+    """Told before it is on record, when it becomes known: a death in between tells it at the next tick."""
+    key, stop = observed.target.key, observed.record.unplanned
+    if stop is None or stop.cause is StopCause.UNKNOWN or stop == observed.stored.unplanned:
+        return
+    send_notice(power, notices.unplanned_stop_notice(key, stop, observed.schedule))
+    log.warning("power.unplanned_stop", extra={"machine": key, "cause": str(stop.cause), "by": stop.by})
+
+
+def _alarm_notice(observed: ObservedMachine) -> Notice:
+    key, stop = observed.target.key, observed.situation.unplanned
+    if stop is not None and stop.cause is StopCause.UNKNOWN:
+        return notices.unplanned_stop_notice(key, stop, observed.schedule)
+    return notices.attention_notice(key, observed.decision)
 
 
 def _is_idle(observed: ObservedMachine) -> bool:

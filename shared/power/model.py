@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from shared.power.attempts import Act, Attempt
 from shared.power.overrides import Override
 from shared.power.schedule import Schedule
+from shared.power.unplanned import UnplannedStop
 from shared.records.hold import Hold
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Situation:
     backup: BackupNeed | None = None
     when_vm_off: Literal["wake", "before_stop", "skip"] = "skip"
     alternatives: tuple[str, ...] = ()  # sizes to name when Azure has no capacity
+    unplanned: UnplannedStop | None = None  # it went off while it should run
 
 
 @dataclass(frozen=True, slots=True)

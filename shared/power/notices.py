@@ -9,6 +9,7 @@ from shared.notifications.ports import Notice, Severity
 from shared.power.attempts import NO_CAPACITY
 from shared.power.model import PowerDecision
 from shared.power.schedule import Schedule
+from shared.power.unplanned import StopCause, UnplannedStop
 
 
 def stop_warning_notice(machine: str, decision: PowerDecision, schedule: Schedule) -> Notice:
@@ -49,6 +50,35 @@ def _headline(decision: PowerDecision) -> str:
         return "machine not found"
     act = "start" if decision.desired_up else "stop"
     return f"{act} failed" if f"{act} failed" in decision.reasons[-1] else f"{act} was undone"
+
+
+def unplanned_stop_notice(machine: str, stop: UnplannedStop, schedule: Schedule) -> Notice:
+    """That a machine went off while it should run, who did it as far as known, and what is done about it."""
+    at = schedule.format_local(stop.at or stop.seen)
+    title, text, hint = (
+        f"{machine} was stopped by {stop.by}",
+        "",
+        f"To start it: `groundcrew power up {machine}`.",
+    )
+    if stop.cause is StopCause.PLATFORM:
+        text, hint = f"Azure stopped it at {at}. It is started again now.", ""
+    elif stop.cause is StopCause.PERSON:
+        text = f"It was stopped at {at} and is left off until the next window or an order."
+    elif stop.cause is StopCause.GUEST:
+        text = (
+            f"It was shut down from inside at {at} and is left off until the next window or an order. "
+            "It is billed until it is deallocated."
+        )
+        hint += f" To end the billing: `groundcrew power off {machine}`."
+    else:
+        title = f"{machine} went off while it should run"
+        text = (
+            f"Seen at {at}. Azure's activity log does not say who stopped it. It is left off, since somebody "
+            "may be working on it or its disks."
+        )
+    severity = Severity.INFO if stop.cause is StopCause.PERSON else Severity.WARNING
+    key = f"power/{machine}/{stop.seen.isoformat()}/unplanned/{stop.cause}"
+    return Notice(severity, title, text, hint, key=key, again=stop.cause is StopCause.UNKNOWN)
 
 
 def unclean_stop_notice(machine: str, decision: PowerDecision, problems: str) -> Notice:

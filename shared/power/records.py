@@ -12,6 +12,7 @@ from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
 from shared.power.attempts import OUTCOMES, Act, Attempt
+from shared.power.unplanned import StopCause, UnplannedStop
 
 _TIMES = ("started", "quiesced", "scaled")
 
@@ -24,6 +25,8 @@ class PowerRecord:
     started: datetime | None = None  # a start was requested then; the server is not healthy yet
     quiesced: datetime | None = None  # the guest's services were stopped then; not deallocated yet
     scaled: datetime | None = None  # its workloads were scaled to zero then; not put back yet
+    up_for: str = ""  # id of the wish to run for which it was last seen running
+    unplanned: UnplannedStop | None = None  # it went off after that
     node: Mapping[str, str] = field(default_factory=dict)  # kernel, host, snap, address as last seen
 
 
@@ -70,12 +73,26 @@ def _parse_record(data: bytes, name: str) -> PowerRecord:
     try:
         return PowerRecord(
             tuple(_parse_attempt(entry) for entry in fields["history"]),
+            up_for=str(fields.get("up_for") or ""),
+            unplanned=_parse_unplanned(fields.get("unplanned")),
             node={str(name): str(value) for name, value in fields.get("node", {}).items()},
             **{key: parse_timestamp(fields[key]) for key in _TIMES if fields.get(key)},
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         hint = f"Delete {name}: the next tick begins a new one."
         raise Corrupt(f"{name} is not a record of power", value=error, hint=hint) from error
+
+
+def _parse_unplanned(fields: Mapping[str, Any] | None) -> UnplannedStop | None:
+    if not fields:
+        return None
+    at = fields.get("at")
+    return UnplannedStop(
+        parse_timestamp(fields["seen"]),
+        StopCause(fields["cause"]),
+        str(fields.get("by") or ""),
+        parse_timestamp(at) if at else None,
+    )
 
 
 def _parse_attempt(fields: Mapping[str, Any]) -> Attempt:

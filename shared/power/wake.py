@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
+from shared.power.attempts import Act
 from shared.power.model import PowerStatus
 from shared.power.reconcile import TickResult
 from shared.power.wake_html import HOURS, Card, render_page
@@ -116,8 +117,9 @@ def build_card(outcome: TickResult, now: datetime, zone: tzinfo) -> Card:
         since = f", asked for {format_duration(now - outcome.started)} ago" if outcome.started else ""
         headline = "running, not healthy yet" if state is PowerStatus.RUNNING else "starting"
         return Card(outcome.machine, headline + since, "off", tuple(lines), moving=True)
-    if decision.desired_up:
+    if decision.desired_up and decision.act is not Act.NONE:
         return Card(outcome.machine, "about to start", "off", tuple(lines), moving=True)
+    change = None if decision.desired_up else change
     lines += [f"It will be up by itself on {change:%a %d %b at %H:%M}."] if change else []
     moving = state in (PowerStatus.STOPPING, PowerStatus.DEALLOCATING)
     return Card(outcome.machine, state.value, "off", tuple(lines), moving, "Start it")

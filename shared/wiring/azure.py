@@ -14,6 +14,7 @@ from shared.settings.environment import all_or_nothing, read_environment
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from shared.adapters.azure_activity import AzureActivityLog
     from shared.adapters.azure_addresses import AzureAddresses
     from shared.adapters.azure_disks import AzureDisks
     from shared.adapters.azure_vms import AzureMachines
@@ -76,6 +77,15 @@ def connect_clusters() -> PowerSwitch:
 
     place = _arm_arguments()
     return connect(build_credential(), place.pop("subscription"), **place)
+
+
+@cache
+def connect_activity_log() -> AzureActivityLog:
+    """Who did what to machines."""
+    from shared.adapters.azure_activity import connect
+
+    place = _arm_arguments()
+    return connect(build_credential(), place["subscription"], base_url=place["base_url"])
 
 
 @cache

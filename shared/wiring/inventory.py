@@ -24,12 +24,17 @@ def build_inventory(*, asks: bool = True) -> Inventory:
 
     read = all_or_nothing(
         switches=_power_switches if asks else dict,
+        activity=azure.connect_activity_log if asks else _no_log,
         state=open_state,
         policy=load_policy,
         backups=catalogue_if_trusted,
     )
     at = daily_time(timer_schedule("nightly_backup"))
     return Inventory(clock=system_clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
+
+
+def _no_log() -> None:
+    return None
 
 
 def _power_switches() -> Mapping[str, PowerSwitch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from azure.core.credentials import AccessToken
 
 from tests.infra import hcl
 from tests.infra.arm_recorder import Recorder, parse_action, recorder
-from tests.infra.code import aks, azure_addresses, azure_disks, azure_vms
+from tests.infra.code import aks, azure_activity, azure_addresses, azure_disks, azure_vms
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 GROUP = "rg-rocketchat"
@@ -59,6 +59,8 @@ CLUSTERS: dict[str, Callable[[Any], Any]] = {
     "begin_deallocate": lambda a: a.begin_deallocate(CLUSTER),
 }
 ADDRESSES: dict[str, Callable[[Any], Any]] = {"list": lambda a: a.list()}
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+ACTIVITY: dict[str, Callable[[Any], Any]] = {"list_events": lambda a: a.list_events(VM, NOW, NOW)}
 
 
 class Somebody:
@@ -89,6 +91,7 @@ def drive_all(server: Recorder) -> None:
     drive(azure_vms.connect(someone, SUBSCRIPTION, group=GROUP, **options), MACHINES)
     drive(azure_disks.connect(someone, SUBSCRIPTION, group=GROUP, **options), DISKS, CHECKS)
     drive(aks.connect(someone, SUBSCRIPTION, **options), CLUSTERS)
+    drive(azure_activity.connect(someone, SUBSCRIPTION, **options), ACTIVITY)
     drive(azure_addresses.connect(someone, SUBSCRIPTION, group=GROUP, **options), ADDRESSES)
 
 

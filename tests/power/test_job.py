@@ -314,16 +314,6 @@ def test_a_server_that_does_not_become_well_is_told_once_and_its_recovery_too(wo
     assert world.health.looks == looks
 
 
-def test_a_machine_that_somebody_stopped_by_hand_is_left_alone_and_told(world, at) -> None:
-    world.add()
-    world.run(at("9:00"))
-    world.machines.set_power(world.id, PowerState.DEALLOCATED)
-    world.run(at("12:00"))
-    assert world.power is PowerState.DEALLOCATED
-    assert "not repeated" in world.notifications.told[-1].text
-    assert world.machines.calls["begin_start"] == 1
-
-
 def test_a_machine_that_is_gone_is_told_and_the_tick_goes_on(make_world, at) -> None:
     text = """
 timezone: Europe/Berlin

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from local.fakes.activity import MemoryActivityLog
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
@@ -64,6 +65,7 @@ class World:
         self.state, self.backups = MemoryBlobs(self.clock), MemoryBlobs(self.clock)
         self.notifications = MemoryNotifications(self.clock)
         self.health = SwitchedHealth(self.serves)
+        self.activity = MemoryActivityLog(self.clock)
         self.scripts: list[str] = []
         self.services, self.stopped_at = True, self.clock.now()  # MicroK8s in the guest
         self.asked_for_backup = 0
@@ -123,6 +125,7 @@ class World:
             days_off(self.policy.power),
             self._catalogue(plan) if with_backups else None,
             datetime(2026, 1, 1, 1, 0, tzinfo=UTC).time(),
+            faulty(self.activity, plan, "activity"),
         )
         notifications = faulty(self.notifications, plan, "notifications")
         probe = faulty(self.health, plan, "health")

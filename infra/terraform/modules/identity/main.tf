@@ -6,6 +6,8 @@ locals {
   reader_actions = [
     "Microsoft.Compute/virtualMachines/read",
     "Microsoft.ContainerService/managedClusters/read",
+    # Who stopped a machine that should run: the activity log is read for a subscription, one resource at a time.
+    "Microsoft.Insights/eventtypes/values/read",
   ]
 
   operator_actions = [
