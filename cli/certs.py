@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import as_json, confirm, current_user, print_answer, print_table, yes_option
+from cli.console import as_json, confirm, print_answer, print_table, yes_option
+from cli.identity import current_user
 from shared.wiring.certificates import certificate_deps as wiring
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ and secrets that come from elsewhere than the command line.
 from __future__ import annotations
 
 import errno
-import getpass
 import json
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -29,31 +27,6 @@ from shared.settings.environment import BadSettings
 
 DEBUG = "--debug"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def current_user() -> str:
-    """Who runs this: the person that policy links the account to; else the account, marked as such where
-    policy links others. Raises UsageError if the policy cannot be read.
-
-    Whoever may write to the storage could write an approval without asking us; this keeps honest people from
-    mistakes, and the audit trail shows the rest.
-    """
-    from shared.wiring.people import people_directory
-
-    login, directory = login_name(), people_directory()
-    return directory.actor_of(f"login:{login}") if directory.people else login
-
-
-def login_name() -> str:
-    """The account that runs this, whatever LOGNAME says."""
-    try:
-        import pwd
-    except ImportError:  # Windows
-        return getpass.getuser()
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 class Group(click.Group):

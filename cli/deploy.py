@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import as_json, current_user, err, out, print_answer, print_table, progress_bar
+from cli.console import as_json, err, out, print_answer, print_table, progress_bar
+from cli.identity import current_account, current_user
 from shared import wiring
 from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
@@ -231,7 +232,7 @@ def approve(identity: str, json_: bool) -> None:
         identity, by=by
     )
     AuditTrail(wiring.open_state(), wiring.system_clock()).append(
-        by, "approve", f"{approval.action} {identity}", "approved"
+        by, "approve", f"{approval.action} {identity}", f"approved, signed in as {current_account()}"
     )
     what = ", ".join(f"{key} {value}" for key, value in approval.arguments.items())
     text = f"approved: {approval.action} ({what}), requested by {approval.requester}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.console import as_json, current_user, print_answer
+from cli.console import as_json, print_answer
+from cli.identity import current_user
 from shared.kernel.errors import GroundcrewError, UsageError
 from shared.notifications.ports import Notice, Notifier, Severity
 

@@ -6,7 +6,8 @@ import secrets
 
 import click
 
-from cli.console import as_json, login_name, print_answer
+from cli.console import as_json, print_answer
+from cli.identity import current_account
 from shared import wiring
 
 
@@ -22,7 +23,7 @@ def ops(words: tuple[str, ...], json_: bool) -> None:
     from shared.chatops.model import ChatRequest, Door
     from shared.wiring.chatops import chatops_deps
 
-    account = f"login:{login_name()}"
+    account = current_account()
     text, now = " ".join(words), wiring.system_clock().now()
     request = ChatRequest(Door.LAPTOP, secrets.token_hex(16), (account,), "laptop", text, now)
     answer = answer_request(chatops_deps(), request)

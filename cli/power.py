@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.console import as_json, confirm, current_user, err, out, print_answer, print_table, yes_option
+from cli.console import as_json, confirm, err, out, print_answer, print_table, yes_option
+from cli.identity import current_user
 from shared import wiring
 from shared.kernel.errors import UsageError
 from shared.wiring import inventory as inventory_wiring
