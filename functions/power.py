@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=timer_schedule("power_tick"))
 def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
-    from shared.power import job as power
+    from shared.power.last_tick import run_recorded_tick
     from shared.wiring.power import power_deps as wiring
 
-    for outcome in power.run_tick(wiring()):
+    for outcome in run_recorded_tick(wiring()):
         facts = {"machine": outcome.machine, "state": str(outcome.state), "decision": str(outcome.decision)}
         facts |= {"done": outcome.done, "error": outcome.error}
         log.info("power_tick", extra={**facts, "past_due": timer.past_due})
@@ -25,10 +25,10 @@ def power_tick(timer: func.TimerRequest) -> None:
 @bp.event_grid_trigger(arg_name="event")
 def on_vm_event(event: func.EventGridEvent) -> None:
     """A start or stop has ended: see to that machine now instead of at the next tick."""
-    from shared.power import job as power
+    from shared.power.last_tick import run_recorded_tick
     from shared.wiring.power import power_deps as wiring
 
-    done = [outcome.done for outcome in power.run_tick(wiring(), only=event.subject)]
+    done = [outcome.done for outcome in run_recorded_tick(wiring(), only=event.subject)]
     # The library gives an event of the CloudEvents schema another class, which names its type otherwise.
     kind = getattr(event, "event_type", None) or getattr(event, "type", "")
     log.info("on_vm_event", extra={"event": kind, "subject": event.subject, "done": done})

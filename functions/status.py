@@ -43,6 +43,23 @@ def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the pl
     return func.HttpResponse(body, mimetype="application/json")
 
 
+# Anonymous for the platform: Prometheus cannot send a function key, so a bearer token is the door.
+@bp.route(route="metrics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def metrics(req: func.HttpRequest) -> func.HttpResponse:
+    """The gauges of infra/monitoring/metrics.yaml, for Prometheus."""
+    from shared.status.metrics import render_metrics
+    from shared.web.bearer import has_valid_token
+    from shared.wiring import status as wiring
+
+    if not has_valid_token(req.headers.get("Authorization", ""), wiring.metrics_tokens()):
+        headers = {"WWW-Authenticate": "Bearer"}
+        return func.HttpResponse(
+            "GROUNDCREW_METRICS_TOKEN does not match\n", status_code=401, headers=headers
+        )
+    body, content_type = render_metrics(wiring.current_status(), req.headers.get("Accept", ""))
+    return func.HttpResponse(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
 def _catch_up() -> CatchUpReport:
     from shared.catch_up import job
     from shared.wiring.catch_up import overdue_jobs

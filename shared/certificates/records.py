@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -51,19 +51,6 @@ def save_scan(state: Blobs, scan: CertificateScan) -> None:
     entries = [asdict(entry) for entry in scan.entries]
     wakes = {key: asdict(wake) for key, wake in scan.wakes.items()}
     state.replace(_BLOB, encode_json({"at": scan.at, "entries": entries, "wakes": wakes}), etag=None)
-
-
-def iter_gauges(scan: CertificateScan) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Name, labels and value of the gauges of infra/monitoring/metrics.yaml.
-
-    Of a host that could not be looked at in this scan, nothing is known, and nothing is told.
-    """
-    for entry in scan.entries:
-        if entry.kind is not SourceKind.HOST or entry.seen != scan.at or entry.not_after is None:
-            continue
-        labels = {"host": entry.name}
-        yield "groundcrew_certificate_expiry_timestamp_seconds", labels, entry.not_after.timestamp()
-        yield "groundcrew_certificate_valid", labels, float(entry.valid)
 
 
 def _parse_scan(data: bytes) -> CertificateScan:

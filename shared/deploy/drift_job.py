@@ -10,9 +10,11 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from shared.deploy.deps import LEASE_DURATION, DeployDeps
 from shared.deploy.diff.drift import Drift, find_drift
+from shared.deploy.records.drift import DriftCheck, load_drift_check, save_drift_check
 from shared.kernel.errors import Locked, NotFound, Refused
 from shared.kernel.ports import Lease
 from shared.kubernetes.manifest import Manifest
@@ -22,6 +24,7 @@ from shared.records.audit import AuditTrail
 log = logging.getLogger(__name__)
 
 _MAX_LISTED = 20
+_OVERDUE = timedelta(hours=25)  # the timer looks once a day
 _AUTHOR = "groundcrew"
 CORRECTED = "corrected"
 
@@ -146,12 +149,29 @@ def run_daily_check(deps: DeployDeps) -> str:
                 report = _correct(deps, report, lease, by=_AUTHOR)
                 # What applying did not undo, it will not undo tomorrow either: no revision a day.
                 _save_digest(deps, _digest(replace(report, drifts=report.remaining).by_hand))
+            _record_check(deps, report)
             _notify(deps, report)
     except Locked:
         return "skipped: a deploy is in progress; next check tomorrow"
     fields = f"revision {report.revision}: {len(report.drifts)} fields differ from what was deployed"
     parts = [report.skipped or fields, report.corrected, *(f"not compared: {kind}" for kind in report.unread)]
     return "; ".join(filter(None, parts))
+
+
+def run_overdue_check(deps: DeployDeps) -> str:
+    """What `catch_up` does: a daily check that was missed, or that never was."""
+    last = load_drift_check(deps.state, deps.policy.namespace, deps.policy.release)
+    if last is not None and deps.clock.now() - last.at < _OVERDUE:
+        return "nothing to do: last check less than a day ago"
+    return run_daily_check(deps)
+
+
+def _record_check(deps: DeployDeps, report: DriftReport) -> None:
+    drifts = report.remaining if report.corrected.startswith(CORRECTED) else report.drifts
+    # Objects, not fields: what somebody has to look at.
+    objects = None if report.skipped else len({str(drift.subject) for drift in drifts})
+    check = DriftCheck(deps.clock.now(), objects, report.skipped, report.unread)
+    save_drift_check(deps.state, deps.policy.namespace, deps.policy.release, check)
 
 
 def _digest(drifts: Sequence[Drift]) -> str:

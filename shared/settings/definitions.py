@@ -138,6 +138,14 @@ WAKE_SIGN_IN = Setting(
     "app-service",
     default="",
 )
+METRICS_TOKEN = Setting(
+    "GROUNDCREW_METRICS_TOKEN",
+    "The bearer token that opens `/api/metrics`, at least 16 characters; two, separated by white space, "
+    "while one is exchanged for the other. Empty closes the door.",
+    "<32 random characters>",
+    default="",
+    secret=True,
+)
 WEBHOOK_SECRETS = Setting(
     "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
     "The secret of GitHub's webhook; two, separated by white space, while one is exchanged for the other. "
@@ -201,7 +209,7 @@ CHAT_RELEASES = Setting(
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
-    URL, WAKE_SIGN_IN,
+    URL, WAKE_SIGN_IN, METRICS_TOKEN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES,
 )  # fmt: skip

@@ -7,7 +7,7 @@ snapshot is read again right before it is removed, so that a `keep-until` writte
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +22,12 @@ from shared.retention.decide import Keep, Remove
 from shared.snapshots.check.disks import OWNER, TestDiskReaper
 from shared.snapshots.decide import DiskSnapshot, SnapshotPlan, SnapshotRequest, SourceDisk, plan_snapshots
 from shared.snapshots.deps import SnapshotDeps
+from shared.snapshots.last_cycle import (
+    DiskSnapshots,
+    SnapshotCycle,
+    collect_good_snapshots,
+    save_last_cycle,
+)
 from shared.snapshots.machines import are_all_machines_off, is_machine_off
 from shared.snapshots.notices import (
     problems_notice,
@@ -115,6 +121,7 @@ def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> Sn
     """Take what is due and remove what may go. Raises `Locked` if another run is at it."""
     with job.state.lease("locks/snapshots", duration=_LEASE) as lease:
         disks = job.disks.list()
+        selected = [disk for disk in disks if job.policy.disks and has_tag(disk.tags, job.policy.disks)]
         existing = {snapshot.id: snapshot for snapshot in job.disks.snapshots()}
         plan = _build_plan(job, disks, existing.values())
         outcome = SnapshotResult(plan)
@@ -126,7 +133,7 @@ def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> Sn
         if prune:
             _prune_snapshots(job, plan, existing, outcome, lease.check)
             outcome.problems += _test_disk_reaper(job).remove_expired(disks, lease.check)[1]
-    _record_result(job, outcome)
+    _record_result(job, outcome, collect_good_snapshots(selected, existing.values(), plan.decisions))
     if take and prune:
         job.state.replace(_NEXT_RUN, encode_json({"at": _next_run(job, outcome).isoformat()}), etag=None)
     return outcome
@@ -197,14 +204,15 @@ def _is_unchanged(job: SnapshotDeps, listed: Snapshot) -> bool:
     return (fresh.created, fresh.tags) == (listed.created, listed.tags)
 
 
-def _record_result(job: SnapshotDeps, outcome: SnapshotResult) -> None:
+def _record_result(job: SnapshotDeps, outcome: SnapshotResult, disks: Mapping[str, DiskSnapshots]) -> None:
     """On record and, if something went wrong, told."""
     if outcome.removed:
         trail = AuditTrail(job.state, job.clock)
         names = ", ".join(outcome.removed)[:2000]
         trail.append(OWNER, "snapshots.remove", names, f"{len(outcome.removed)} removed")
-    run = {"at": job.clock.now(), "taken": outcome.taken, "removed": len(outcome.removed)}
-    job.state.replace("snapshots/last.json", encode_json({**run, "problems": outcome.problems}), etag=None)
+    taken, problems = tuple(outcome.taken), tuple(outcome.problems)
+    cycle = SnapshotCycle(job.clock.now(), taken, len(outcome.removed), problems, disks)
+    save_last_cycle(job.state, cycle)
     if outcome.problems:
         send_notice(job, problems_notice(outcome.problems))
     if outcome.plan.unreadable:

@@ -31,12 +31,12 @@ BREAKAGES = {
         "from shared.backup import job",
         "shared.cost.render -> shared.backup.job",
     ),
-    "Power is entered by cost only": (
+    "Power is entered by cost, and by the status for what it keeps": (
         "shared/status/job.py",
         "from shared.power import model",
         "shared.status.job -> shared.power.model",
     ),
-    "Restore, snapshots, deploy, cost and certificates are entered by nobody else": (
+    "What the other features keep is read by the status only": (
         "shared/catch_up/job.py",
         "from shared.deploy import notify",
         "shared.catch_up.job -> shared.deploy.notify",

@@ -27,7 +27,7 @@ from shared.certificates.model import (
     UptimeSpan,
 )
 from shared.certificates.ports import ClusterCredentials
-from shared.certificates.records import iter_gauges, load_last_scan
+from shared.certificates.records import load_last_scan
 from shared.certificates.renew import plan_renewal, renew_certificate
 from shared.formats.x509 import parse_pem_certificates
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused, Unavailable, UsageError
@@ -36,6 +36,9 @@ from shared.policy import CertificatePolicy
 from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
+from shared.status.collect import collect_status
+from shared.status.metrics import iter_gauges
+from shared.status.readers import read_certificates
 from tests.support.certificates import issue
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -364,17 +367,19 @@ def test_the_record_is_read_as_it_was_written(world: World) -> None:
 
 
 def test_the_gauges_tell_only_what_was_seen_in_this_scan(world: World) -> None:
-    scan = job.run_scan(world.job())
+    def gauges() -> dict[str, float]:
+        job.run_scan(world.job())
+        readers = {"certificates": lambda: read_certificates(world.state)}
+        told = iter_gauges(collect_status(readers, world.clock.now(), "1"))
+        return {gauge.name: gauge.value for gauge in told if gauge.labels.get("host") == HOST}
+
     end = (NOW + 30 * DAY).timestamp()
-    assert [*iter_gauges(scan)] == [
-        ("groundcrew_certificate_expiry_timestamp_seconds", {"host": HOST}, end),
-        ("groundcrew_certificate_valid", {"host": HOST}, 1.0),
-    ]
+    assert gauges() == {"certificate_expiry_timestamp_seconds": end, "certificate_valid": 1.0}
     world.show("no")
-    assert [value for *_, value in iter_gauges(job.run_scan(world.job()))] == [end, 0.0]
+    assert gauges() == {"certificate_expiry_timestamp_seconds": end, "certificate_valid": 0.0}
     world.hosts.shown.clear()
     world.clock.advance(MINUTE)
-    assert [*iter_gauges(job.run_scan(world.job()))] == []
+    assert gauges() == {}
 
 
 def test_what_is_overdue_is_scanned_and_nothing_else(world: World) -> None:

@@ -149,3 +149,28 @@ def test_an_event_of_either_schema_is_handled(
     assert (answer.ok, answer.error) == (True, "")
     (line,) = answer.logged("functions.power")
     assert json.loads(line.partition(" ")[2])["subject"] == VM
+
+
+TOKEN = "0123456789abcdef-metrics"
+
+
+def test_the_metrics_are_closed_without_their_token_and_to_any_other(settings) -> None:
+    call = Call("metrics", "http", headers={"Authorization": f"Bearer {TOKEN}"})
+    other = Call("metrics", "http", headers={"Authorization": "Bearer 0123456789abcdef-another"})
+    for environment in (settings, {**settings, "GROUNDCREW_METRICS_TOKEN": "short"}):
+        assert [answer.status for answer in run_worker(environment, [call, Call("metrics", "http")])] == [
+            401,
+            401,
+        ]
+    open_to_one = {**settings, "GROUNDCREW_METRICS_TOKEN": TOKEN}
+    assert [answer.status for answer in run_worker(open_to_one, [call, other])] == [200, 401]
+
+
+def test_the_metrics_say_which_part_cannot_be_read_while_there_is_no_storage(settings) -> None:
+    call = Call(
+        "metrics", "http", headers={"Authorization": f"Bearer {TOKEN}", "Accept": "text/plain;version=0.0.4"}
+    )
+    (answer,) = run_worker({**settings, "GROUNDCREW_METRICS_TOKEN": TOKEN}, [call])
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert 'groundcrew_collector_success{collector="deploy"} 0.0' in answer.body
+    assert "groundcrew_deploy_drifted_objects" not in answer.body

@@ -10,9 +10,11 @@ import pytest
 from local.fakes.faults import Fault, FaultPlan
 from shared.deploy import drift_job as drift
 from shared.deploy.ports.releases import ChartPackage
+from shared.deploy.records.drift import load_drift_check
 from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused
 from shared.records.approvals import Approvals
+from shared.status.readers import read_deploy
 
 HOUR = timedelta(hours=1)
 
@@ -190,3 +192,26 @@ def test_no_drift_is_looked_for_in_the_middle_of_a_deploy(world) -> None:
     with world.state.lease(world.deps().lease_name, duration=timedelta(seconds=30)):
         assert "a deploy is in progress" in drift.run_daily_check(world.deps())
     assert world.people.told == []
+
+
+def test_a_drift_check_is_on_record_by_objects_and_made_up_for_when_it_was_missed(world) -> None:
+    world.deployed_first()
+    assert load_drift_check(world.state, "rocketchat", "rocketchat") is None
+    drift.run_overdue_check(world.deps())
+    assert load_drift_check(world.state, "rocketchat", "rocketchat").objects == 0
+    by_hand(world)
+    world.clock.advance(timedelta(hours=24))
+    assert "less than a day ago" in drift.run_overdue_check(world.deps())
+    world.clock.advance(timedelta(hours=1))
+    assert "1 fields differ" in drift.run_overdue_check(world.deps())
+    check = load_drift_check(world.state, "rocketchat", "rocketchat")
+    assert (check.objects, check.at, check.skipped) == (1, world.clock.now(), "")
+    facts = read_deploy(world.state, world.clock, world.deps().policy)
+    assert (facts.drifted, facts.drift_at) == (1, world.clock.now())
+    assert facts.succeeded_at is None or facts.succeeded_at <= world.clock.now()
+
+
+def test_what_was_not_compared_has_no_number_of_drifted_objects(world) -> None:
+    assert "there is no release" in drift.run_daily_check(world.deps())
+    check = load_drift_check(world.state, "rocketchat", "rocketchat")
+    assert (check.objects, check.skipped) == (None, "there is no release")

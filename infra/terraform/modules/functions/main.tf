@@ -195,6 +195,7 @@ locals {
     "/api/doctor",
     "/api/health",
     "/api/health/report",
+    "/api/metrics",
     "/api/status",
     "/api/tick",
     "/admin/*",            # the host's own, behind its master key

@@ -1,0 +1,108 @@
+"""What the newest tick saw of each machine, in one small blob: for the status page and the metrics.
+
+They must not ask Azure themselves: a page that waits for it is of no use to somebody who was woken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.kernel.codec import decode_json, encode_json
+from shared.kernel.errors import Corrupt, GroundcrewError, NotFound
+from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_optional_timestamp, parse_timestamp
+from shared.power.deps import PowerDeps
+from shared.power.job import run_tick
+from shared.power.model import PowerStatus
+from shared.power.reconcile import TickResult
+
+log = logging.getLogger(__name__)
+
+_BLOB = "power/last.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMachine:
+    """One machine at one tick.
+
+    - `desired_up`, `desired_since`: what was wanted, and since when; None if the decision names no time.
+    - `next_change`: when the opposite is wanted; None if that is not in sight.
+    - `alarm`: whether a person should look; `error`: why nothing could be done about it.
+    """
+
+    machine: str
+    state: PowerStatus
+    desired_up: bool
+    desired_since: datetime | None
+    next_change: datetime | None
+    reasons: tuple[str, ...]
+    alarm: bool
+    error: str
+    seen: datetime
+
+
+def run_recorded_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
+    """A tick whose sight is kept. Raises what the tick raises; what was seen before then stays as it was."""
+    results = run_tick(power, only=only)
+    try:
+        save_last_tick(power.inventory.state, power.now, results, partial=bool(only))
+    except GroundcrewError as error:  # the machines were seen to: nothing of that is lost
+        log.warning("power.last_tick_not_saved", extra={"blob": _BLOB, "error": str(error)})
+    return results
+
+
+def save_last_tick(state: Blobs, now: datetime, results: Sequence[TickResult], *, partial: bool) -> None:
+    """Write what was seen now. After a partial tick the other machines stay as they were seen before."""
+    before = {one.machine: one for one in load_last_tick(state)} if partial else {}
+    machines = before | {result.machine: _to_seen(result, now) for result in results}
+    state.replace(_BLOB, encode_json({"machines": [_to_fields(one) for one in machines.values()]}), etag=None)
+
+
+def load_last_tick(state: Blobs) -> tuple[SeenMachine, ...]:
+    """The machines, each with the time it was seen; none before the first tick. Raises Corrupt."""
+    try:
+        fields = decode_json(state.read(_BLOB)[0], _BLOB)
+    except NotFound:
+        return ()
+    try:
+        return tuple(map(_parse_seen, fields["machines"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt(f"{_BLOB} is not a tick", value=type(error).__name__) from error
+
+
+def _to_seen(result: TickResult, now: datetime) -> SeenMachine:
+    decision = result.decision
+    return SeenMachine(
+        result.machine,
+        result.state,
+        decision.desired_up,
+        # The id of a decision names what is wanted and since when: `up@2026-03-02T06:00:00Z`.
+        parse_optional_timestamp(decision.id.partition("@")[2]),
+        decision.next_change,
+        decision.reasons,
+        decision.alarm,
+        result.error,
+        now,
+    )
+
+
+def _to_fields(one: SeenMachine) -> Mapping[str, Any]:
+    return {name: getattr(one, name) for name in SeenMachine.__dataclass_fields__}
+
+
+def _parse_seen(fields: Mapping[str, Any]) -> SeenMachine:
+    return SeenMachine(
+        str(fields["machine"]),
+        PowerStatus(fields["state"]),
+        fields["desired_up"] is True,
+        parse_optional_timestamp(fields["desired_since"]),
+        parse_optional_timestamp(fields["next_change"]),
+        tuple(map(str, fields["reasons"])),
+        fields["alarm"] is True,
+        str(fields["error"]),
+        parse_timestamp(fields["seen"]),
+    )

@@ -1,0 +1,148 @@
+"""`GET /api/metrics`: the gauges of infra/monitoring/metrics.yaml, which is their contract.
+
+Instants rather than ages, and nothing for what is not known: a zero would be believed. The text is written by
+the official client library (https://prometheus.github.io/client_python/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shared.status.metric_specs import METRICS
+from shared.status.model import (
+    BackupFacts,
+    DeployFacts,
+    Part,
+    PowerFacts,
+    ScanFacts,
+    SnapshotFacts,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+_PREFIX = "groundcrew_"
+# The states of metrics.yaml, in its order: each has a series, so that a rule sees the change.
+POWER_STATES = (
+    "running", "starting", "stopping", "stopped", "deallocating", "deallocated", "missing", "unknown",
+)  # fmt: skip
+
+
+class Gauge(NamedTuple):
+    """One sample: the name without `groundcrew_`, its labels, its value in base units."""
+
+    name: str
+    value: float
+    labels: Mapping[str, str] = {}
+
+
+def render_metrics(status: Status, accept: str) -> tuple[bytes, str]:
+    """The body and its content type, in the format that the Accept header asks for."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_StatusCollector(status))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class _StatusCollector:
+    """Hands the client library one family for each metric that has a sample."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        families: dict[str, GaugeMetricFamily] = {}
+        for gauge in iter_gauges(self._status):
+            name = _PREFIX + gauge.name
+            spec = METRICS[name]
+            family = families.get(name)
+            if family is None:
+                family = families[name] = GaugeMetricFamily(name, spec.help, labels=spec.labels)
+            family.add_metric([gauge.labels[label] for label in spec.labels], gauge.value)
+        yield from families.values()
+
+
+def iter_gauges(status: Status) -> Iterator[Gauge]:
+    """Every sample. A part that could not be read has none but its `collector_success` of 0."""
+    yield Gauge("build_info", 1, {"version": status.version})
+    for collector, (part, to_gauges) in _collectors(status).items():
+        if part.absent:
+            continue  # what is not set up neither works nor fails
+        yield Gauge("collector_success", float(part.is_known), {"collector": collector})
+        if part.value is not None:
+            yield from to_gauges(part.value)
+
+
+def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any], Iterator[Gauge]]]]:
+    return {
+        "backup": (status.backup, _backup_gauges),
+        "snapshots": (status.snapshots, _snapshot_gauges),
+        "certificates": (status.certificates, _certificate_gauges),
+        "deploy": (status.deploy, _deploy_gauges),
+        "power": (status.power, _power_gauges),
+        "queues": (status.queues, _queue_gauges),
+    }
+
+
+def _backup_gauges(facts: BackupFacts) -> Iterator[Gauge]:
+    yield from _instant("backup_last_success_timestamp_seconds", facts.begun)
+    yield from _instant("backup_last_failure_timestamp_seconds", facts.failed_at)
+    yield Gauge("backup_alarm_after_seconds", facts.alarm_after.total_seconds())
+    if facts.begun is not None and facts.sealed is not None:
+        yield Gauge("backup_duration_seconds", (facts.sealed - facts.begun).total_seconds())
+        yield Gauge("backup_stored_bytes", facts.stored_bytes)
+
+
+def _snapshot_gauges(facts: SnapshotFacts) -> Iterator[Gauge]:
+    for name, disk in facts.disks.items():
+        yield from _instant("snapshot_last_success_timestamp_seconds", disk.newest, disk=name)
+        yield Gauge("snapshots", disk.count, {"disk": name})
+    yield Gauge("snapshot_alarm_after_seconds", facts.alarm_after.total_seconds())
+
+
+def _certificate_gauges(facts: ScanFacts) -> Iterator[Gauge]:
+    for one in facts.certificates:
+        # Of a host that could not be looked at in this scan nothing is known, and nothing is told.
+        if one.kind == "host" and one.seen == facts.at and one.not_after is not None:
+            yield from _instant("certificate_expiry_timestamp_seconds", one.not_after, host=one.name)
+            yield Gauge("certificate_valid", float(one.valid), {"host": one.name})
+
+
+def _deploy_gauges(facts: DeployFacts) -> Iterator[Gauge]:
+    release = {"release": facts.release}
+    yield from _instant("deploy_last_success_timestamp_seconds", facts.succeeded_at, **release)
+    yield from _instant("deploy_last_failure_timestamp_seconds", facts.failed_at, **release)
+    yield from _instant("deploy_started_timestamp_seconds", facts.running_since, **release)
+    yield Gauge("deploy_alarm_after_seconds", facts.alarm_after.total_seconds())
+    if facts.drifted is not None:
+        yield Gauge("deploy_drifted_objects", facts.drifted, release)
+
+
+def _power_gauges(facts: PowerFacts) -> Iterator[Gauge]:
+    for one in facts.machines:
+        labels = {"machine": one.name}
+        yield Gauge("power_planned_up", float(one.planned_up), labels)
+        yield from _instant("power_planned_since_timestamp_seconds", one.planned_since, **labels)
+        yield from _instant("power_next_change_timestamp_seconds", one.next_change, **labels)
+        for state in POWER_STATES:
+            yield Gauge("power_state", float(one.state == state), {**labels, "state": state})
+    yield Gauge("power_settle_seconds", facts.settle.total_seconds())
+
+
+def _queue_gauges(facts: Mapping[str, int]) -> Iterator[Gauge]:
+    for queue, count in facts.items():
+        yield Gauge("queue_poison_messages", count, {"queue": queue})
+
+
+def _instant(name: str, at: datetime | None, **labels: str) -> Iterator[Gauge]:
+    """The instant in Unix seconds; nothing for one that never was, or is not known."""
+    if at is not None:
+        yield Gauge(name, at.timestamp(), labels)

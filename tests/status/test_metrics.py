@@ -1,0 +1,160 @@
+"""The metrics keep the contract of infra/monitoring/metrics.yaml, and tell nothing that is not known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from local.worker_calls import ROOT
+from shared.kernel.errors import Corrupt, Unavailable
+from shared.status.collect import collect_status
+from shared.status.metric_specs import METRICS
+from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
+from shared.status.model import (
+    BackupFacts,
+    CertificateFacts,
+    DeployFacts,
+    DiskFacts,
+    MachineFacts,
+    NotSetUp,
+    PowerFacts,
+    ScanFacts,
+    SnapshotFacts,
+    Status,
+)
+from tests.monitoring.programs import run
+
+NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+CONTRACT = {
+    one["name"]: one
+    for one in yaml.safe_load((ROOT / "infra/monitoring/metrics.yaml").read_text())["metrics"]["groundcrew"]
+}
+# What the contract has and no job keeps yet, with the reason.
+ABSENT: dict[str, str] = {
+    "groundcrew_backup_sets": "the sets are counted by the page's roll-up",
+    "groundcrew_job_last_run_timestamp_seconds": "runs of timers are not kept yet",
+    "groundcrew_job_last_success_timestamp_seconds": "runs of timers are not kept yet",
+    "groundcrew_job_alarm_after_seconds": "runs of timers are not kept yet",
+    **{name: "there is no restore drill yet" for name in CONTRACT if name.startswith("groundcrew_drill_")},
+    **{name: "there is no oplog capture yet" for name in CONTRACT if name.startswith("groundcrew_oplog_")},
+    "groundcrew_notification_last_success_timestamp_seconds": "deliveries are not kept by route yet",
+    "groundcrew_notification_last_failure_timestamp_seconds": "deliveries are not kept by route yet",
+    "groundcrew_alert_heartbeat_timestamp_seconds": "there is no /api/alerts yet",
+}
+
+
+def full_status() -> Status:
+    certificate = CertificateFacts(
+        "chat.example.org", "host", "good", not_after=NOW + 9 * HOUR, seen=NOW, valid=True
+    )
+    machine = MachineFacts("rocketchat", "running", True, NOW - HOUR, NOW + HOUR, NOW)
+    return collect_status(
+        {
+            "backup": lambda: BackupFacts(
+                30 * HOUR, "daily/x", NOW - 2 * HOUR, NOW - HOUR, 5, NOW - 9 * HOUR, "why"
+            ),
+            "snapshots": lambda: SnapshotFacts(NOW, {"data": DiskFacts(NOW - HOUR, 3)}, 36 * HOUR),
+            "certificates": lambda: ScanFacts(NOW, [certificate]),
+            "deploy": lambda: DeployFacts("chat", HOUR, NOW, "abc: applying", NOW, NOW, "", 0, NOW),
+            "power": lambda: PowerFacts([machine], HOUR / 6),
+            "queues": lambda: {"deploys": 0},
+        },
+        NOW,
+        "1.2.3",
+    )
+
+
+def test_each_metric_of_the_contract_is_there_or_its_absence_is_explained() -> None:
+    told = {f"groundcrew_{gauge.name}" for gauge in iter_gauges(full_status())}
+    assert told | ABSENT.keys() == CONTRACT.keys()
+    assert not told & ABSENT.keys()
+
+
+def test_help_texts_and_labels_are_those_of_the_contract() -> None:
+    contract = {name: (one["help"], tuple(one.get("labels", ()))) for name, one in CONTRACT.items()}
+    assert {name: (spec.help, spec.labels) for name, spec in METRICS.items()} == contract
+    assert list(POWER_STATES) == CONTRACT["groundcrew_power_state"]["values"]["state"]
+
+
+def test_label_values_of_fixed_lists_are_those_of_the_contract() -> None:
+    for gauge in iter_gauges(full_status()):
+        for label, values in CONTRACT[f"groundcrew_{gauge.name}"].get("values", {}).items():
+            assert gauge.labels[label] in values
+
+
+@pytest.mark.parametrize(
+    "accept", ["", "text/plain;version=0.0.4", "text/plain;version=1.0.0;escaping=underscores"]
+)
+def test_promtool_finds_nothing_to_say_against_the_text(accept: str) -> None:
+    body, content_type = render_metrics(full_status(), accept)
+    assert content_type.startswith("text/plain; version=")
+    checked = run("promtool", "prometheus", "check", "metrics", stdin=body.decode())
+    assert (checked.returncode, checked.stderr) == (0, "")
+    families = [*text_string_to_metric_families(body.decode())]
+    assert {family.type for family in families} == {"gauge"}
+
+
+def test_prometheus_gets_open_metrics_if_it_asks_for_it() -> None:
+    body, content_type = render_metrics(
+        full_status(), "application/openmetrics-text;version=1.0.0;q=0.9,*/*;q=0.1"
+    )
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+
+
+def gauges(**readers: Any) -> dict[tuple[str, ...], float]:
+    status = collect_status(readers, NOW, "1.2.3")
+    return {(gauge.name, *gauge.labels.values()): gauge.value for gauge in iter_gauges(status)}
+
+
+def fails(error: Exception) -> Any:
+    def read() -> None:
+        raise error
+
+    return read
+
+
+def test_what_could_not_be_read_says_so_and_has_no_value() -> None:
+    for error in (Unavailable("the storage does not answer"), Corrupt("not JSON"), RuntimeError("a bug")):
+        assert gauges(backup=fails(error)) == {("build_info", "1.2.3"): 1, ("collector_success", "backup"): 0}
+
+
+def test_what_is_not_set_up_neither_works_nor_fails() -> None:
+    # The rule RestoreDrillNeverSucceeded asks whether the collector succeeded, and would alarm for ever.
+    assert gauges(power=fails(NotSetUp("no machines"))) == {("build_info", "1.2.3"): 1}
+
+
+def test_what_never_happened_is_absent_and_never_zero() -> None:
+    told = gauges(backup=lambda: BackupFacts(HOUR), deploy=lambda: DeployFacts("chat", HOUR))
+    assert {name for name, *_ in told} == {
+        "build_info", "collector_success", "backup_alarm_after_seconds", "deploy_alarm_after_seconds",
+    }  # fmt: skip
+    told = gauges(snapshots=lambda: SnapshotFacts(NOW, {"data": DiskFacts(None, 0)}, HOUR))
+    assert told["snapshots", "data"] == 0  # this one was counted
+    assert ("snapshot_last_success_timestamp_seconds", "data") not in told
+
+
+def test_a_host_that_was_not_seen_in_the_newest_scan_is_not_told() -> None:
+    seen = CertificateFacts("a", "host", "good", not_after=NOW, seen=NOW, valid=False)
+    unseen = CertificateFacts("b", "host", "unknown", not_after=NOW, seen=NOW - HOUR, valid=True)
+    secret = CertificateFacts("ns/c", "secret", "good", not_after=NOW, seen=NOW)
+    nothing = CertificateFacts("d", "host", "unknown", seen=NOW)
+    told = gauges(certificates=lambda: ScanFacts(NOW, [seen, unseen, secret, nothing]))
+    assert {key for key in told if key[0].startswith("certificate")} == {
+        ("certificate_expiry_timestamp_seconds", "a"),
+        ("certificate_valid", "a"),
+    }
+    assert told["certificate_valid", "a"] == 0
+
+
+def test_a_machine_has_one_state_and_the_others_are_zero() -> None:
+    machine = MachineFacts("vm", "deallocated", False, None, None, NOW)
+    told = gauges(power=lambda: PowerFacts([machine], HOUR))
+    assert [state for state in POWER_STATES if told["power_state", "vm", state]] == ["deallocated"]
+    assert told["power_planned_up", "vm"] == 0
+    assert ("power_next_change_timestamp_seconds", "vm") not in told

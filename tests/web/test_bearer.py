@@ -1,0 +1,28 @@
+"""A door that opens to a bearer token is closed without one, and to any other."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.web.bearer import has_valid_token, parse_tokens
+
+OLD, NEW = "o" * 16, "n" * 32
+
+
+@pytest.mark.parametrize("header", [f"Bearer {NEW}", f"bearer {OLD}", f"BEARER  {NEW} "])
+def test_either_of_two_tokens_opens_it(header: str) -> None:
+    assert has_valid_token(header, parse_tokens(f"{OLD}\n{NEW}"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", f"Basic {NEW}", NEW, f"Bearer {NEW[:-1]}", f"Bearer {NEW}x", "Bearer ü"],
+)
+def test_anything_else_does_not(header: str) -> None:
+    assert not has_valid_token(header, parse_tokens(NEW))
+
+
+@pytest.mark.parametrize("setting", ["", "  ", "short", "x" * 15])
+def test_without_a_token_of_some_length_it_is_closed(setting: str) -> None:
+    assert not has_valid_token(f"Bearer {setting}", parse_tokens(setting))
+    assert not has_valid_token("Bearer ", parse_tokens(setting))
