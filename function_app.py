@@ -7,6 +7,7 @@ from functions.certificates import bp as certificates
 from functions.cost import bp as cost
 from functions.deploy import bp as deploy
 from functions.doctor import bp as doctor
+from functions.drill import bp as drill
 from functions.health import bp as health
 from functions.power import bp as power
 from functions.snapshots import bp as snapshots
@@ -15,5 +16,5 @@ from shared.kernel.logs import configure_logging
 
 configure_logging()
 app = func.FunctionApp()
-for blueprint in (backup, certificates, cost, deploy, doctor, health, power, snapshots, status):
+for blueprint in (backup, certificates, cost, deploy, doctor, drill, health, power, snapshots, status):
     app.register_functions(blueprint)

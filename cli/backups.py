@@ -21,6 +21,7 @@ from shared.wiring import restore as restore_wiring
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import CatalogueEntry
+    from shared.backup.proofs import DrillRecords
     from shared.formats.backupset import BackupPlan
     from shared.records.runs import RunRecord, Runs
 
@@ -136,9 +137,10 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
     catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
     with err.status(_READING):
         entries = catalogue.entries()
+        drills = restore_wiring.read_drills(catalogue)
     listed = [e for e in entries if all_ or e.state is SetState.SEALED]
     if json_:
-        print_answer([_describe_entry(e) for e in listed], json_=True)
+        print_answer([_describe_entry(e, drills) for e in listed], json_=True)
         return
     rows = [
         (
@@ -147,11 +149,20 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
             str(e.state),
             f"{e.info.created:%Y-%m-%d %H:%M}",
             format_bytes(e.info.stored_bytes),
+            _format_proven(drills, e),
             *([e.problem] if all_ else []),
         )
         for e in listed
     ]
-    columns = ("set", "class", "state", "begun (UTC)", "stored", *(["problem"] if all_ else []))
+    columns = (
+        "set",
+        "class",
+        "state",
+        "begun (UTC)",
+        "stored",
+        "proven (UTC)",
+        *(["problem"] if all_ else []),
+    )
     print_table("Backups", columns, rows)
     if not listed:
         out.print("No backups found. Create one: groundcrew backups create")
@@ -160,7 +171,13 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
         err.print(f"[yellow]warning:[/] {len(others)} sets are damaged, foreign or misdated: see --all")
 
 
-def _describe_entry(entry: CatalogueEntry) -> dict[str, Any]:
+def _format_proven(drills: DrillRecords | None, entry: CatalogueEntry) -> str:
+    """When a drill proved it; without the app's own storage nobody knows."""
+    at = drills.proven_at(entry) if drills else None
+    return f"{at:%Y-%m-%d %H:%M}" if at else "no" if drills else "unknown"
+
+
+def _describe_entry(entry: CatalogueEntry, drills: DrillRecords | None) -> dict[str, Any]:
     info = entry.info
     return {
         "set": info.id,
@@ -168,6 +185,7 @@ def _describe_entry(entry: CatalogueEntry) -> dict[str, Any]:
         "state": str(entry.state),
         "problem": entry.problem,
         "stored_bytes": info.stored_bytes,
+        "proven_at": drills.proven_at(entry) if drills else None,
     }
 
 

@@ -12,6 +12,7 @@ from cli import (
     cost,
     deploy,
     doctor,
+    drill,
     init,
     keys,
     notify,
@@ -44,6 +45,7 @@ main.add_command(restore.restore)
 main.add_command(init.init)
 main.add_command(completion.completion)
 main.add_command(doctor.doctor)
+main.add_command(drill.drill)
 main.add_command(notify.notify)
 main.add_command(keys.keys)
 main.add_command(policy.policy)

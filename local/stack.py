@@ -113,10 +113,15 @@ class Stack:
         """The key file that decrypts this stack's backups."""
         return self.state_dir / "keys" / "recovery.agekey"
 
+    def make_identity(self) -> str:
+        """The content of that file, which is made if there is none."""
+        _secret_file(self.identity, lambda: generate_identity(post_quantum=False)[0])
+        return self.identity.read_text()
+
     def _keys(self) -> dict[str, str]:
         """The keys of this stack, made at its first start."""
         signing = self.state_dir / "keys" / "signing.key"
-        _secret_file(self.identity, lambda: generate_identity(post_quantum=False)[0])
+        self.make_identity()
         _secret_file(signing, lambda: Signer.generate().secret_text())
         signer = Signer.parse(signing.read_text())
         return {

@@ -11,7 +11,7 @@ import bson
 from shared.formats.diff import apply_update
 from shared.formats.documents import split_documents
 from shared.formats.elements import find_element
-from shared.kernel.errors import AlreadyExists, Inconsistent
+from shared.kernel.errors import AlreadyExists, Inconsistent, NotFound
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
 from shared.mongodb.oplog import Operation, unpack_operations
 from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
@@ -31,6 +31,8 @@ class MemoryDatabase:
         self._documents: dict[str, dict[bytes, bytes]] = {}
         self._oplog: list[tuple[Timestamp, bytes]] = []
         self._clock = 1_800_000_000
+        self.invalid: dict[str, list[str]] = {}  # by namespace what `validate` finds
+        self.lacks_validate = False
         self._log({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
 
     def close(self) -> None:
@@ -161,6 +163,12 @@ class MemoryDatabase:
     def restore_users(self, kind: str, documents: list[bytes]) -> list[str]:
         """Merged, as `_mergeAuthzCollections` does: what exists stays."""
         return list(self.insert_documents("admin", f"system.{kind}", documents).failures)
+
+    def validate_collection(self, namespace: Namespace) -> list[str]:
+        """What a test says is wrong with it. Raises NotFound if the server is told to lack the command."""
+        if self.lacks_validate:
+            raise NotFound("validating: the server has no such command")
+        return self.invalid.get(namespace.name, [])
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Files without any chunk."""

@@ -24,7 +24,7 @@ SET_ID = re.compile(r"\d{8}T\d{6}Z", re.ASCII)  # when it was begun, UTC
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
-_OPTIME = re.compile(r"\d{1,10}\.\d{1,10}", re.ASCII)
+OPTIME = re.compile(r"\d{1,10}\.\d{1,10}", re.ASCII)
 
 T = TypeVar("T")
 
@@ -37,18 +37,18 @@ def strict_record(cls: type[T]) -> type[T]:
     return decorated
 
 
-def _require(pattern: re.Pattern[str], **values: str) -> None:
+def require_form(pattern: re.Pattern[str], **values: str) -> None:
     """Values that others compute with have their form: ValueError, which reading turns into Corrupt."""
     for name, value in values.items():
         if not pattern.fullmatch(value):
             raise ValueError(f"{name} is malformed: {value[:60]!r}")
 
 
-def _require_place(klass: str, set_id: str) -> None:
+def require_place(klass: str, set_id: str) -> None:
     """A class and an id are parts of blob names: nothing else may get into those."""
     if klass not in CLASSES:
         raise ValueError(f"class is malformed: {klass[:60]!r}")
-    _require(SET_ID, set=set_id)
+    require_form(SET_ID, set=set_id)
 
 
 @strict_record
@@ -81,7 +81,7 @@ class Piece:
         return f"{self.db}.{self.collection}"
 
     def __post_init__(self) -> None:
-        _require(_HEX, lower=self.lower, upper=self.upper)
+        require_form(_HEX, lower=self.lower, upper=self.upper)
 
 
 @strict_record
@@ -110,8 +110,8 @@ class BackupPlan:
     parts: tuple[PlannedPart, ...]
 
     def __post_init__(self) -> None:
-        _require_place(self.klass, self.set)
-        _require(_OPTIME, oplog_start=self.oplog_start)
+        require_place(self.klass, self.set)
+        require_form(OPTIME, oplog_start=self.oplog_start)
 
 
 @strict_record
@@ -130,7 +130,7 @@ class NamespaceCount:
         return f"{self.db}.{self.collection}"
 
     def __post_init__(self) -> None:
-        _require(_HASH, content_hash=self.content_hash)
+        require_form(_HASH, content_hash=self.content_hash)
 
 
 @strict_record
@@ -144,8 +144,8 @@ class OplogSlice:
     content_hash: str
 
     def __post_init__(self) -> None:
-        _require(_OPTIME, start=self.start, end=self.end)
-        _require(_HASH, content_hash=self.content_hash)
+        require_form(OPTIME, start=self.start, end=self.end)
+        require_form(_HASH, content_hash=self.content_hash)
 
 
 @strict_record
@@ -173,8 +173,8 @@ class Receipt:
     finished: datetime
 
     def __post_init__(self) -> None:
-        _require_place(self.klass, self.set)
-        _require(_FILE_NAME, blob=self.blob)
+        require_place(self.klass, self.set)
+        require_form(_FILE_NAME, blob=self.blob)
 
 
 @strict_record
@@ -188,7 +188,7 @@ class StoredPart:
     namespaces: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _require(_FILE_NAME, blob=self.blob)
+        require_form(_FILE_NAME, blob=self.blob)
 
 
 @strict_record
@@ -210,7 +210,7 @@ class NamespaceEntry:
         return f"{self.db}.{self.collection}"
 
     def __post_init__(self) -> None:
-        _require(_HASH, content_hash=self.content_hash)
+        require_form(_HASH, content_hash=self.content_hash)
 
 
 @strict_record
@@ -222,7 +222,7 @@ class ChainLink:
     sha256: str
 
     def __post_init__(self) -> None:
-        _require_place(self.klass, self.set)
+        require_place(self.klass, self.set)
 
 
 @strict_record
@@ -245,7 +245,7 @@ class Manifest:
     previous: ChainLink | None
 
     def __post_init__(self) -> None:
-        _require_place(self.klass, self.set)
+        require_place(self.klass, self.set)
 
 
 @strict_record
@@ -259,7 +259,7 @@ class SetFailure:
     error: str
 
     def __post_init__(self) -> None:
-        _require_place(self.klass, self.set)
+        require_place(self.klass, self.set)
 
 
 @strict_record
@@ -274,7 +274,7 @@ class SealRecord:
     previous: ChainLink | None  # as in the manifest
 
     def __post_init__(self) -> None:
-        _require_place(self.klass, self.set)
+        require_place(self.klass, self.set)
 
 
 def record_to_json(value: Any) -> dict[str, Any]:

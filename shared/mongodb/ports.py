@@ -122,3 +122,18 @@ class TargetDatabase(Protocol):
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """A message for each file of the bucket that lacks chunks or bytes."""
         ...
+
+
+class ScratchServer(TargetDatabase, Protocol):
+    """A target of drills, on which databases are dropped again and collections are locked for a check."""
+
+    def drop_database(self, db: str) -> None:
+        """Drop a database with all in it. One that does not exist is fine."""
+        ...
+
+    def validate_collection(self, namespace: Namespace) -> list[str]:
+        """What the server's own check of a collection and its indexes found wrong; it locks the collection.
+
+        Raises `NotFound` if the server has no such command.
+        """
+        ...

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, reject
+from .drill import DrillPolicy
 from .values import format_policy_duration
 
 # Without these a restored server has lost its people, its messages or its files.
@@ -159,6 +160,7 @@ class BackupPolicy(Section):
     alarm_after: Duration = Field(
         default=timedelta(hours=36), description="age of the newest good backup that is an alarm"
     )
+    drill: DrillPolicy = Field(default=DrillPolicy(), description="restores that prove the backups")
 
     @property
     def zstd_level(self) -> int:

@@ -18,7 +18,7 @@ class RestoreDeps:
     """What a restore needs: a laptop with a SAS and the key is enough.
 
     Without `holds` the schedule may stop the machine meanwhile, without `journals` a restore that breaks off
-    cannot be resumed. `jobs` parts, collections and index builds go at once.
+    cannot be resumed. `jobs` parts, collections and index builds go at once. A drill does not write users.
     """
 
     catalogue: SetCatalogue  # knows the signers whose manifests are accepted
@@ -29,6 +29,7 @@ class RestoreDeps:
     holds: Holds | None = None
     journals: JournalStore | None = None
     jobs: int = 1
+    writes_users: bool = True
 
     @property
     def backups(self) -> Blobs:

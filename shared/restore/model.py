@@ -37,8 +37,9 @@ class NamespaceVerdict:
     """Whether a restored namespace equals the backup; `differences` holds every difference.
 
     `basis` says what was looked at: `compared` with the manifest, `restored` (users, whose hashes the
-    server does not show), `not restored` (users, on a server that has no way to take them), or
-    `from the oplog` for what was created during the dump.
+    server does not show), `not restored` (users, on a server that has no way to take them), `read` (users in
+    a drill, compared with the manifest as they were read and not written), or `from the oplog` for what was
+    created during the dump.
     """
 
     name: str

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from threading import Event
 
 from shared.formats.backupset import NamespaceEntry
-from shared.formats.documents import Tally, split_documents, tally_documents
-from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
+from shared.formats.documents import Tally, tally_documents
+from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.metadata import parse_metadata
 from shared.mongodb.model import IdRange, Namespace, Timestamp
@@ -31,6 +31,7 @@ from shared.restore.journal import JournalWriter
 from shared.restore.load import DocumentLoader, PartReader
 from shared.restore.model import AUTH_NAMESPACES, NamespaceVerdict, RestoreResult
 from shared.restore.parallel import run_parallel
+from shared.restore.users import restore_users
 
 _WHOLE_COLLECTION = IdRange()
 _READ_ATTEMPTS = 3
@@ -50,7 +51,8 @@ class RestoreRun:
         self._result, self._journal, self._resumed = result, journal, resumed
         self._jobs, self._stop = deps.jobs, Event()
         self._complete: set[str] = set()  # what an earlier run restored, and is equal
-        self._not_restored: set[str] = set()  # users and roles that the server has no way to take
+        self._users_basis: dict[str, str] = {}  # of users and roles that were not simply restored
+        self._writes_users = deps.writes_users
         self.step = "starting"
         self._target, self._reporter = deps.target, deps.reporter
         self._plan, self._manifest = result.plan, result.manifest
@@ -254,38 +256,27 @@ class RestoreRun:
             self._result.notes += notes
 
     def _restore_users(self) -> None:
-        selected = {h.collection: h for h in self._plan.users}
-        for part in self._plan.parts:
-            if not selected.keys() & {name.partition(".")[2] for name in part.namespaces}:
-                continue
-            documents: dict[str, list[bytes]] = {}
-            for event in self._reader.read_batches(part):
-                if event.db == "admin" and event.collection in selected:
-                    documents.setdefault(event.collection, []).extend(split_documents(event.batch))
-            for collection, batch in documents.items():
-                self._restore_auth(collection, batch)
-
-    def _restore_auth(self, collection: str, batch: list[bytes]) -> None:
-        try:
-            self._result.problems += self._target.restore_users(collection.removeprefix("system."), batch)
-        except NotFound as error:
-            self._not_restored.add(f"admin.{collection}")
-            self._result.notes.append(f"admin.{collection} was not restored: {error}")
+        found = restore_users(self._target, self._reader, self._plan, write=self._writes_users)
+        self._result.problems += found.problems
+        self._result.notes += found.notes
+        self._users_basis = found.basis
+        for name, differences in found.differences.items():
+            self._differences.setdefault(name, []).extend(differences)
 
     def _build_verdicts(self) -> None:
         entries = {h.name: h for h in self._manifest.namespaces}
         self._result.verdicts = [
-            _verdict(name, entries.get(name), differences, restored=name not in self._not_restored)
+            _verdict(name, entries.get(name), differences, self._users_basis.get(name, "restored"))
             for name, differences in sorted(self._differences.items())
         ]
 
 
 def _verdict(
-    name: str, entry: NamespaceEntry | None, differences: list[str], *, restored: bool
+    name: str, entry: NamespaceEntry | None, differences: list[str], users_basis: str
 ) -> NamespaceVerdict:
     if entry is None:
         return NamespaceVerdict(name, 0, 0, tuple(differences), "from the oplog")
-    basis = "compared" if name not in AUTH_NAMESPACES else "restored" if restored else "not restored"
+    basis = "compared" if name not in AUTH_NAMESPACES else users_basis
     return NamespaceVerdict(name, entry.documents, entry.data_bytes, tuple(differences), basis)
 
 

@@ -60,6 +60,22 @@ RESTORE_URI = Setting(
     default="",
     secret=True,
 )
+DRILL_MONGODB = Setting(
+    "DRILL_MONGODB_URI",
+    "The scratch MongoDB that restore drills restore into: empty, another than that of `MONGODB_URI`, with a "
+    "user that has the roles `restore`, `readAnyDatabase` and `dbAdminAnyDatabase`. Empty: no drills.",
+    "mongodb://drill:<password>@10.0.0.5:27017/?authSource=admin",
+    default="",
+    secret=True,
+)
+DRILL_KEY = Setting(
+    "GROUNDCREW_DRILL_KEY",
+    "The age key that restore drills decrypt backups with: that of a recipient of its own, not the owner's. "
+    "Several are separated by white space.",
+    "AGE-SECRET-KEY-1…",
+    default="",
+    secret=True,
+)
 TRUSTED = Setting(
     "GROUNDCREW_TRUSTED_SIGNERS",
     "The signers whose manifests are accepted, separated by commas. Empty accepts any on a laptop.",
@@ -208,6 +224,7 @@ CHAT_RELEASES = Setting(
 )
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
+    DRILL_MONGODB, DRILL_KEY,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN, METRICS_TOKEN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
@@ -223,4 +240,5 @@ SCHEDULES = {
     "cost_report": "0 0 6 * * *",
     "drift_check": "0 30 6 * * *",
     "certificate_scan": "0 20 * * * *",
+    "restore_drill": "0 0 3 * * *",
 }

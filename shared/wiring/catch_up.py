@@ -14,7 +14,7 @@ from shared.power.last_tick import run_recorded_tick
 from shared.settings import definitions
 from shared.settings.environment import read_environment
 from shared.snapshots import job as snapshots
-from shared.wiring import certificates, connect_queues, open_state, system_clock
+from shared.wiring import certificates, connect_queues, drill, open_state, system_clock
 from shared.wiring.backup import backup_deps
 from shared.wiring.cost import cost_deps
 from shared.wiring.deploy import run_if_enabled
@@ -50,6 +50,8 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         overdue["snapshots"] = lambda: str(snapshots.run_tick(snapshot_deps()))
         overdue["snapshot_check"] = lambda: run_weekly_check() or "nothing to do: not due"
         overdue["cost"] = lambda: str(cost.report_week(cost_deps()))
+    if drill.is_enabled():
+        overdue["drill"] = drill.run_overdue  # last: the others would wait for its restore
     return overdue
 
 

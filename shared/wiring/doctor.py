@@ -68,6 +68,8 @@ def _job_checks() -> Iterator[JobCheck]:
     yield JobCheck("backup", "rights to read MongoDB", _check_mongodb_readable, role)
     yield JobCheck("notifications", "routes", _check_routes, "groundcrew notify test")
     yield JobCheck("pages", "sign-in", _check_sign_in, _SET.format(definitions.WAKE_SIGN_IN.name), False)
+    if "drill" in jobs:
+        yield JobCheck("drill", "scratch MongoDB", _check_scratch, "groundcrew drill run --dry-run")
     if "snapshots" in jobs and rules.snapshots.disks:
         tag = f"az disk update --ids DISK_ID --set tags.{rules.snapshots.disks}"
         yield JobCheck("snapshots", "disks", _check_disks, tag)
@@ -92,6 +94,13 @@ def _check_mongodb_readable() -> str:
     oldest, newest = source.read_oplog_window()
     hours = (newest.seconds - oldest.seconds) / 3600
     return f"{count} namespaces; the oplog reaches back {hours:.1f} h"
+
+
+def _check_scratch() -> str:
+    from shared.restore.drill.job import check_scratch
+    from shared.wiring.drill import drill_deps
+
+    return check_scratch(drill_deps())
 
 
 def _check_routes() -> str:

@@ -21,7 +21,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
-    from shared.wiring import certificates
+    from shared.wiring import certificates, drill
     from shared.wiring.backup import backup_deps
 
     rules = load_policy()
@@ -37,6 +37,8 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         checks["cost"] = _check_cost
     if certificates.is_enabled():
         checks["certificates"] = certificates.certificate_deps
+    if drill.is_enabled():
+        checks["drill"] = drill.drill_deps
     return checks
 
 

@@ -17,6 +17,7 @@ from shared.wiring.backup import configured_signers
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
+    from shared.backup.proofs import DrillRecords
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
     from shared.records.holds import Holds
@@ -67,6 +68,15 @@ def open_catalogue(storage: str, signers: Sequence[str]) -> SetCatalogue:
     configured = storage in ("", read_environment().get(definitions.BACKUP_STORAGE))
     seals = SealLog(open_state(), accepted) if configured and _has_state() else None
     return SetCatalogue(backup_store(storage), system_clock(), accepted, seals)
+
+
+def read_drills(catalogue: SetCatalogue) -> DrillRecords | None:
+    """The drills on record; None for the sets of another account, or if no storage of the app is named."""
+    from shared.backup.proofs import read_drill_records
+
+    if catalogue.seals is None:
+        return None
+    return read_drill_records(catalogue.seals.state, catalogue.trusted, catalogue.clock)
 
 
 def _has_state() -> bool:

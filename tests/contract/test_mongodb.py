@@ -25,7 +25,7 @@ from pymongo import errors, monitoring
 from secantus import SecantusDBServer
 
 from local.mongodb import MongoServer
-from shared.adapters.mongodb import connect_source, connect_target
+from shared.adapters.mongodb import connect_source, connect_target, parse_addresses
 from shared.adapters.mongodb.client import RAW
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.reading import _is_dumped
@@ -990,3 +990,38 @@ def test_an_update_of_a_large_document_is_replayed_like_that_of_a_small_one(
         log = Oplog(db).write("u", "c", {"$v": 2, "diff": {"sa": {"u": {"b": 2}}}}, {"_id": identity})
         target.replay_oplog(iter(log.entries))
     assert [d["a"] for d in client[db].c.find().sort("_id", 1)] == [{"b": 2}] * 3
+
+
+def test_a_sound_collection_is_valid_or_the_server_has_no_such_command(
+    target: MongoTarget, client: Client, db: str
+) -> None:
+    client[db].c.insert_one({"_id": 1})
+    namespace = next(n for n in target.list_namespaces() if n.name == f"{db}.c")
+    try:
+        assert target.validate_collection(namespace) == []
+    except NotFound as error:
+        assert not REAL, "a mongod has it"
+        assert "no such command" in str(error)
+
+
+def test_a_database_is_dropped_with_all_in_it_and_one_that_is_not_there_is_fine(
+    target: MongoTarget, client: Client, db: str
+) -> None:
+    client[db].c.insert_one({"_id": 1})
+    client[db].create_collection("v", viewOn="c", pipeline=[])
+    target.drop_database(db)
+    target.drop_database(db)
+    assert not [n for n in target.list_namespaces() if n.db == db]
+
+
+@pytest.mark.parametrize(
+    ("given", "addresses"),
+    [
+        ("mongodb://u:p%40ss@A.example.org:27018,b/?replicaSet=rs0", ("a.example.org:27018", "b")),
+        ("mongodb+srv://u:p@cluster.example.org/admin?x=1", ("cluster.example.org",)),
+        ("mongodb://[::1]:27017", ("[::1]:27017",)),
+        ("", ()),
+    ],
+)
+def test_the_addresses_of_a_uri_are_told_without_its_password(given: str, addresses: tuple[str, ...]) -> None:
+    assert parse_addresses(given) == addresses

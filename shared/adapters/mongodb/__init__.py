@@ -35,6 +35,13 @@ def connect_target(uri: str, *, pause: Callable[[float], None] = time.sleep) -> 
     return MongoTarget(connect(uri), Retry(pause))
 
 
+def parse_addresses(uri: str) -> tuple[str, ...]:
+    """The `host:port` that a URI names, for comparing; of `mongodb+srv` the name as it is. Asks no server."""
+    rest = uri.partition("://")[2].partition("/")[0].partition("?")[0]
+    hosts = rest.rpartition("@")[2].split(",")
+    return tuple(host.strip().lower() for host in hosts if host.strip())
+
+
 def connect_freezer(uri: str) -> MongoFreezer:
     """The server whose writes are held back while its disks are copied. Raises UsageError, Unavailable."""
     from shared.adapters.mongodb.client import connect

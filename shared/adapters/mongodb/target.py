@@ -225,6 +225,21 @@ class MongoTarget(Reader):
             self._client, entries, OperationFilter(scope, rename), self._inserter, self._retry
         )
 
+    def drop_database(self, db: str) -> None:
+        """See the port."""
+        with translate_errors(f"dropping the database {db}"):
+            self._retry.run(lambda _: self._client.drop_database(db))
+
+    def validate_collection(self, namespace: Namespace) -> list[str]:
+        """`validate` with `full`: https://www.mongodb.com/docs/manual/reference/command/validate/."""
+        command = {"validate": self._stored_name(namespace), "full": True}
+        with translate_errors(f"validating {namespace.name}"):
+            answer = self._client.get_database(namespace.db, codec_options=EXACT).command(command)
+        if answer.get("valid") is True:
+            return []
+        # The server's sentences name indexes and record ids, no content of documents.
+        return [str(text)[:200] for text in answer.get("errors", ())] or ["the server says it is not valid"]
+
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """Compare each file's length with the bytes of its chunks, on the server."""
         database = self._client.get_database(db, codec_options=EXACT)

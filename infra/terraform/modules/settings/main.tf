@@ -18,6 +18,8 @@ locals {
 
   # Kept in the vault; `vault_settings` says which of them are there.
   secret = [
+    "DRILL_MONGODB_URI",
+    "GROUNDCREW_DRILL_KEY",
     "GROUNDCREW_GITHUB_APP_KEY",
     "GROUNDCREW_GITHUB_TOKEN",
     "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
@@ -36,6 +38,7 @@ locals {
     "drift_check",
     "nightly_backup",
     "power_tick",
+    "restore_drill",
     "snapshot_cycle",
   ]
 

@@ -1,0 +1,82 @@
+"""`groundcrew drill`: restore a backup into a scratch MongoDB, and show which backups were proven so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.console import as_json, err, out, print_answer, print_table, progress_bar
+from shared.wiring.drill import drill_deps as wiring
+
+if TYPE_CHECKING:
+    from shared.formats.proofs import DrillProof
+
+
+@click.group()
+def drill() -> None:
+    """Prove that backups restore."""
+
+
+@drill.command()
+@click.argument("reference", metavar="[SET]", default="latest")
+@click.option("--dry-run", is_flag=True, help="Show what would be restored, and whether a drill is due.")
+@as_json
+def run(reference: str, dry_run: bool, json_: bool) -> None:
+    """Restore SET, or the newest backup, into the MongoDB of DRILL_MONGODB_URI, and drop it again.
+
+    The outcome is signed and kept. Exit 1 if the backup was not proven.
+    """
+    from shared.formats.proofs import PROVEN
+    from shared.restore.drill.job import describe_drill, preview_drill, run_drill
+
+    deps = wiring()
+    if dry_run:
+        entry, decision = deps.catalogue.find(reference), preview_drill(deps)
+        answer = {"set": entry.info.reference, "due": decision.due, "reason": decision.reason}
+        text = f"would restore {entry.info.reference} into {', '.join(deps.addresses)}"
+        due = "due" if decision.due else "not due"
+        print_answer(answer, json_=json_, text=f"{text}\nthe timer's drill is {due}: {decision.reason}")
+        return
+    with progress_bar(quiet=json_) as reporter:
+        proof = run_drill(deps, reporter, reference)
+    print_answer(describe_as_dict(proof), json_=json_, text=describe_drill(proof))
+    if proof.outcome != PROVEN:
+        raise SystemExit(1)
+
+
+@drill.command("list")
+@as_json
+def list_(json_: bool) -> None:
+    """List the drills on record, the newest first."""
+    from shared.restore.drill.job import read_records
+    from shared.restore.drill.notices import format_seconds
+
+    records = read_records(wiring())
+    if json_:
+        ignored = [{"blob": one.blob, "reason": one.reason} for one in records.ignored]
+        print_answer({"drills": [*map(describe_as_dict, records.proofs)], "ignored": ignored}, json_=True)
+        return
+    rows = [
+        (
+            f"{one.started:%Y-%m-%d %H:%M}",
+            f"{one.klass}/{one.set}",
+            one.outcome,
+            format_seconds(one.restore_seconds),
+            format_seconds(one.data_loss_seconds),
+            one.problem,
+        )
+        for one in records.proofs
+    ]
+    print_table("Drills", ("begun (UTC)", "set", "outcome", "RTO", "RPO", "problem"), rows)
+    if not rows:
+        out.print("No drill is on record. Run one: groundcrew drill run")
+    for one in records.ignored:
+        err.print(f"[yellow]warning:[/] proves nothing: {one.blob}: {one.reason}")
+
+
+def describe_as_dict(proof: DrillProof) -> dict[str, Any]:
+    """The proof in JSON, as it is signed."""
+    from shared.formats.backupset import record_to_json
+
+    return record_to_json(proof)

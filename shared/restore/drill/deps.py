@@ -1,0 +1,53 @@
+"""What a restore drill needs of the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.backup.catalogue import SetCatalogue
+from shared.formats.agekeys import Identity
+from shared.formats.manifest import Signer
+from shared.kernel.ports import Blobs, Clock
+from shared.mongodb.ports import ScratchServer
+from shared.notifications.ports import Notifier
+from shared.records.holds import Holds
+from shared.records.runs import Runs
+
+if TYPE_CHECKING:
+    from shared.policy.drill import DrillPolicy
+
+JOB = "drill"
+
+
+@dataclass(frozen=True)
+class DrillDeps:
+    """The ports and settings of the drill."""
+
+    catalogue: SetCatalogue
+    state: Blobs  # proofs, run records, holds, the lease
+    clock: Clock
+    signer: Signer
+    identities: Sequence[Identity]
+    connect: Callable[[], ScratchServer]  # connects when called, so that a refusal can be recorded
+    addresses: Sequence[str]  # `host:port` that DRILL_MONGODB_URI names
+    # `host:port` of production, as its URI and, if it answers, its members name it.
+    production: Callable[[], Sequence[str]]
+    notifications: Notifier
+    begin_backup: Callable[[str], str]  # begins a set for this reason; returns its folder
+    policy: DrillPolicy
+    tool: str
+    jobs: int = 2
+    # Why the machine is off on purpose; empty if it is not.
+    offline_reason: Callable[[], str] = lambda: ""
+
+    @property
+    def runs(self) -> Runs:
+        """The run records."""
+        return Runs(self.state, self.clock)
+
+    @property
+    def holds(self) -> Holds:
+        """The holds."""
+        return Holds(self.state, self.clock)
