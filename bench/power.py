@@ -86,7 +86,7 @@ class _Many(MemoryDisks):
             for n in range(SNAPSHOTS)
         ]
 
-    def snapshots(self) -> Iterator[Snapshot]:
+    def list_snapshots(self) -> Iterator[Snapshot]:
         """All of them."""
         for begin in range(0, SNAPSHOTS, 1000):
             self.calls["page"] += 1

@@ -87,7 +87,7 @@ def _wait_until_ended(runs: Runs, plan: BackupPlan, where: str, timeout: int, *,
             # The set's folder decides; the run record may be missing, or stale after a worker was killed.
             if _end_state(where)[0] != "open":
                 return
-            records = {record.id: record for record in runs.all("backup", plan.set)}
+            records = {record.id: record for record in runs.list_runs("backup", plan.set)}
             done = count_dumped_bytes(plan.set, records.values())
             reporter.advance(
                 done - shown
@@ -263,7 +263,7 @@ def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
             if configured
             else wiring.open_container(parse_storage_account(storage), wiring.STATE)
         )
-        return list(Runs(state, wiring.system_clock()).all("backup", set_id)), ""
+        return list(Runs(state, wiring.system_clock()).list_runs("backup", set_id)), ""
     except GroundcrewError as error:
         return [], str(error)
 

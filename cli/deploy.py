@@ -211,7 +211,7 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
         raise UsageError("that gate is not closed", value=gate, hint=hint)
     arguments = evaluate.override_arguments(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
-    approval = Approvals(deps.state, deps.clock).request(
+    approval = Approvals(deps.state, deps.clock).request_approval(
         evaluate.OVERRIDE, arguments, by=current_user(), lasting=lasting
     )
     text = f"requested; ask a second person to run: groundcrew deploy approve {approval.id}"

@@ -47,18 +47,18 @@ class MemoryCertificates:
         except KeyError:
             raise NotFound("the cluster does not have it", value=name) from None
 
-    def tls_secrets(self, namespace: str) -> list[TlsSecret]:
-        """See `CertificateCluster.tls_secrets`."""
+    def list_tls_secrets(self, namespace: str) -> list[TlsSecret]:
+        """See `CertificateCluster.list_tls_secrets`."""
         found = [one for one in self._of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"]
         return sorted(map(parse_tls_secret, found), key=lambda one: one.name)
 
-    def ingress_hosts(self, namespace: str) -> list[HostTarget]:
-        """See `CertificateCluster.ingress_hosts`."""
+    def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
+        """See `CertificateCluster.list_ingress_hosts`."""
         found = {t.host: t for item in self._of("Ingress", namespace) for t in parse_ingress_hosts(item)}
         return [found[host] for host in sorted(found)]
 
-    def managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
-        """See `CertificateCluster.managed_certificates`."""
+    def list_managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
+        """See `CertificateCluster.list_managed_certificates`."""
         requests, orders = self._of("CertificateRequest", namespace), self._of("Order", namespace)
         challenges = self._of("Challenge", namespace)
         certificates = self._of("Certificate", namespace)
@@ -73,8 +73,8 @@ class MemoryCertificates:
             self._put(wanted)
         return wanted is not None
 
-    def acme_issuers(self) -> list[AcmeIssuer]:
-        """See `CertificateCluster.acme_issuers`."""
+    def list_acme_issuers(self) -> list[AcmeIssuer]:
+        """See `CertificateCluster.list_acme_issuers`."""
         found = map(parse_acme_issuer, self._of("ClusterIssuer", ""))
         return sorted((one for one in found if one), key=lambda one: one.name)
 
@@ -108,8 +108,8 @@ class MemoryHosts:
         self.shown: dict[str, ServedChain | GroundcrewError] = {}
         self.asked: list[HostTarget] = []
 
-    def look(self, target: HostTarget) -> ServedChain:
-        """See `HostProbe.look`; a host that no test named does not answer."""
+    def probe_host(self, target: HostTarget) -> ServedChain:
+        """See `HostProbe.probe_host`; a host that no test named does not answer."""
         self.asked.append(target)
         found = self.shown.get(target.host)
         if isinstance(found, ServedChain):
@@ -124,8 +124,8 @@ class MemoryVault:
         self.items: Sequence[ExpiringItem] = items
         self.failure: GroundcrewError | None = None
 
-    def certificates(self) -> Sequence[ExpiringItem]:
-        """See `CertificateVault.certificates`."""
+    def list_certificates(self) -> Sequence[ExpiringItem]:
+        """See `CertificateVault.list_certificates`."""
         if self.failure is not None:
             raise self.failure
         return self.items

@@ -48,41 +48,41 @@ class MemoryCluster:
         """Take an object away, if it is there."""
         self._items = [one for one in self._items if (one["kind"], one["metadata"]["name"]) != (kind, name)]
 
-    def version(self) -> str:
-        """See `Cluster.version`."""
+    def get_version(self) -> str:
+        """See `Cluster.get_version`."""
         self._begin()
         return self._version
 
-    def workloads(self) -> list[Workload]:
-        """See `Cluster.workloads`."""
+    def list_workloads(self) -> list[Workload]:
+        """See `Cluster.list_workloads`."""
         found = [*self._of("Deployment"), *self._of("StatefulSet")]
         return sorted(map(parse_workload, found), key=lambda one: (one.kind, one.name))
 
-    def pods(self, selector: str = "") -> list[Pod]:
-        """See `Cluster.pods`; of selectors only `key=value,…` is known."""
+    def list_pods(self, selector: str = "") -> list[Pod]:
+        """See `Cluster.list_pods`; of selectors only `key=value,…` is known."""
         wanted = dict(term.split("=", 1) for term in selector.split(",") if term)
         found = [one for one in map(parse_pod, self._of("Pod")) if wanted.items() <= one.labels.items()]
         return sorted(found, key=lambda one: one.name)
 
-    def events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
-        """See `Cluster.events`."""
+    def list_events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
+        """See `Cluster.list_events`."""
         found = map(parse_event, self._of("Event"))
         return sorted_events(one for one in found if one.kind == "Warning" or not warnings_only)
 
-    def secret_keys(self) -> Mapping[str, frozenset[str]]:
-        """See `Cluster.secret_keys`."""
+    def list_secret_keys(self) -> Mapping[str, frozenset[str]]:
+        """See `Cluster.list_secret_keys`."""
         found = [one for one in self._of("Secret") if one.get("type") != "helm.sh/release.v1"]
         return {
             one["metadata"]["name"]: frozenset({**(one.get("data") or {}), **(one.get("stringData") or {})})
             for one in found
         }
 
-    def claims(self) -> list[Claim]:
-        """See `Cluster.claims`."""
+    def list_claims(self) -> list[Claim]:
+        """See `Cluster.list_claims`."""
         return sorted(map(parse_claim, self._of("PersistentVolumeClaim")), key=lambda one: one.name)
 
-    def nodes(self, *, disks: bool = False) -> list[Node]:
-        """See `Cluster.nodes`."""
+    def list_nodes(self, *, disks: bool = False) -> list[Node]:
+        """See `Cluster.list_nodes`."""
         free = self.disk_free if disks else {}
         found = [parse_node(one, self.memory_used, free) for one in self._of("Node")]
         return sorted(found, key=lambda one: one.name)
@@ -95,13 +95,13 @@ class MemoryCluster:
         group = api_version.rpartition("/")[0]
         return ServedResource(group, _plural(kind), kind not in CLUSTER_WIDE)
 
-    def may(self, right: AccessRight) -> bool:
-        """See `Cluster.may`; everything is allowed that is not among `denied`."""
+    def is_allowed(self, right: AccessRight) -> bool:
+        """See `Cluster.is_allowed`; everything is allowed that is not among `denied`."""
         self._begin()
         return (right.group, right.resource, right.verb) not in self.denied
 
-    def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
-        """See `Cluster.live`."""
+    def get_live_objects(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
+        """See `Cluster.get_live_objects`."""
         self._begin()
         there = {_identity(one, self._namespace): one for one in self._items}
         return [there.get(_identity(one, self._namespace)) for one in manifests]

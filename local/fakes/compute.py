@@ -98,14 +98,14 @@ class MemoryMachines:
             self.calls["list"] += 1
             return [self._kept[identity].machine for identity in sorted(self._kept)]
 
-    def states(self) -> Mapping[str, MachineState]:
-        """See `PowerSwitch.states`."""
+    def list_states(self) -> Mapping[str, MachineState]:
+        """See `PowerSwitch.list_states`."""
         with self._lock:
             self.calls["states"] += 1
             return {identity: self._seen(identity, self.lag) for identity in sorted(self._kept)}
 
-    def state(self, machine_id: str) -> MachineState:
-        """See `PowerSwitch.state`."""
+    def get_state(self, machine_id: str) -> MachineState:
+        """See `PowerSwitch.get_state`."""
         with self._lock:
             self.calls["state"] += 1
             return self._seen(machine_id, self.lag)
@@ -215,15 +215,15 @@ class MemoryDisks:
             found = [self._disks[identity] for identity in sorted(self._disks)]
         return [disk for disk in found if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
-    def snapshots(self) -> Iterator[Snapshot]:
-        """See `Disks.snapshots`."""
+    def list_snapshots(self) -> Iterator[Snapshot]:
+        """See `Disks.list_snapshots`."""
         with self._lock:
             self.calls["snapshots"] += 1
             found = list(self._snapshots.values())
         return map(self._now, found)
 
-    def snapshot(self, snapshot_id: str) -> Snapshot:
-        """See `Disks.snapshot`."""
+    def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        """See `Disks.get_snapshot`."""
         with self._lock:
             return self._now(_found(self._snapshots, snapshot_id, "Snapshot"))
 
@@ -243,7 +243,7 @@ class MemoryDisks:
             if sum(one.disk == disk.id for one in self._snapshots.values()) >= self._limit:
                 raise Refused(f"Snapshot {name} of disk {disk.name}", value="OperationNotAllowed")
             now = self._clock.now()
-            return self.snapshot(self.add_snapshot(name, disk.id, created=now, tags=tags))
+            return self.get_snapshot(self.add_snapshot(name, disk.id, created=now, tags=tags))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """See `Disks.delete_snapshot`; it is gone at once."""
@@ -272,7 +272,7 @@ class MemoryDisks:
     ) -> Disk:
         """See `Disks.create_disk`; it is there at once."""
         with self._lock:
-            source = self.snapshot(snapshot_id)
+            source = self.get_snapshot(snapshot_id)
             if source.complete_percent < 100:
                 raise Conflict(f"Disk {name} of snapshot {source.name}: busy", value="Conflict")
             if resource_id("disks", name) in self._disks:

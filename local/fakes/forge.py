@@ -34,17 +34,17 @@ class MemoryForge:
         self.repository = repository
         self.failures: list[GroundcrewError] = []
 
-    def pulls_of(self, sha: str) -> list[PullRequest]:
-        """See `Forge.pulls_of`."""
+    def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
+        """See `Forge.list_pull_requests_of`."""
         self._commit(sha)
         return [_pull(one, whole=False) for one in self.repository.pulls_of(sha)]
 
-    def pull(self, number: int) -> PullRequest:
-        """See `Forge.pull`."""
+    def get_pull_request(self, number: int) -> PullRequest:
+        """See `Forge.get_pull_request`."""
         return _pull(self._pull(number), whole=True)
 
-    def reviews(self, number: int) -> list[Review]:
-        """See `Forge.reviews`."""
+    def list_reviews(self, number: int) -> list[Review]:
+        """See `Forge.list_reviews`."""
         rights = self.repository.permissions
         return [
             Review(
@@ -58,28 +58,28 @@ class MemoryForge:
             for one in self._pull(number).reviews
         ]
 
-    def changed_files(self, number: int) -> list[ChangedFile]:
-        """See `Forge.changed_files`."""
+    def list_changed_files(self, number: int) -> list[ChangedFile]:
+        """See `Forge.list_changed_files`."""
         pull, history = self._pull(number), self.repository.history
         base = history.merge_base(pull.base_sha, pull.head_sha)
         return [ChangedFile(path, word) for path, word in history.changes(base, pull.head_sha)]
 
-    def checks(self, sha: str) -> list[Check]:
-        """See `Forge.checks`."""
+    def list_checks(self, sha: str) -> list[Check]:
+        """See `Forge.list_checks`."""
         self._commit(sha)
         found = [one for one in self.repository.checks if one.sha == sha]
         newest = {(one.name, one.app): _check(one) for one in found}
         return sorted(newest.values(), key=lambda one: (one.name, one.app))
 
-    def protection(self, branch: str) -> BranchProtection:
-        """See `Forge.protection`."""
-        self.branch_tip(branch)
+    def get_branch_protection(self, branch: str) -> BranchProtection:
+        """See `Forge.get_branch_protection`."""
+        self.get_branch_tip(branch)
         rule = self.repository.protections.get(branch)
         required = [RequiredCheck(name, app) for name, app in rule.required_checks.items()] if rule else []
         return BranchProtection(rule is not None, frozenset(required))
 
-    def environment(self, name: str) -> DeployEnvironment | None:
-        """See `Forge.environment`."""
+    def get_environment(self, name: str) -> DeployEnvironment | None:
+        """See `Forge.get_environment`."""
         self._begin()
         made = self.repository.environments.get(name)
         if made is None:
@@ -97,15 +97,15 @@ class MemoryForge:
             made.branches == "protected",
         )
 
-    def branch_tip(self, branch: str) -> str:
-        """See `Forge.branch_tip`."""
+    def get_branch_tip(self, branch: str) -> str:
+        """See `Forge.get_branch_tip`."""
         self._begin()
         if branch not in self.repository.branches:
             raise NotFound("the fake forge has no such branch", value=branch)
         return self.repository.branches[branch]
 
-    def relation(self, base: str, head: str) -> str:
-        """See `Forge.relation`."""
+    def compare_commits(self, base: str, head: str) -> str:
+        """See `Forge.compare_commits`."""
         self._commit(base)
         self._commit(head)
         history = self.repository.history
@@ -116,15 +116,15 @@ class MemoryForge:
             return "diverged" if behind else "ahead"
         return "behind" if behind else "identical"
 
-    def commit(self, sha: str) -> BranchCommit:
-        """See `Forge.commit`."""
+    def get_commit(self, sha: str) -> BranchCommit:
+        """See `Forge.get_commit`."""
         self._commit(sha)
         made = self.repository.history.commits[sha]
         return BranchCommit(sha, made.parents, _second(made.date))
 
-    def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
-        """See `Forge.first_parent_commits`."""
-        self.relation(base, head)
+    def list_first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
+        """See `Forge.list_first_parent_commits`."""
+        self.compare_commits(base, head)
         commits, line = self.repository.history.commits, []
         theirs = set(self.repository.history.ancestors(base))
         while head and head not in theirs:
@@ -136,21 +136,21 @@ class MemoryForge:
             raise Refused("more commits came than are looked at", value=len(line), hint="Deploy one between")
         return line
 
-    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
-        """See `Forge.compared_files`."""
-        self.relation(base, head)
+    def list_compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+        """See `Forge.list_compared_files`."""
+        self.compare_commits(base, head)
         history = self.repository.history
         changes = history.changes(history.merge_base(base, head), head)
         return [ChangedFile(path, word) for path, word in changes] if len(changes) < 300 else None
 
-    def tarball(self, sha: str) -> Iterator[bytes]:
-        """See `Forge.tarball`."""
+    def download_tarball(self, sha: str) -> Iterator[bytes]:
+        """See `Forge.download_tarball`."""
         self._commit(sha)
         data = code.tarball(self.repository, sha)
         yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
-    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
-        """See `Forge.deployments`."""
+    def list_deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+        """See `Forge.list_deployments`."""
         self._begin()
         return [
             DeploymentRecord(made.id, made.sha, made.environment, made.state, made.description)
@@ -186,8 +186,8 @@ class MemoryForge:
     def _status(self, state: str, description: str, log_url: str) -> Status:
         return Status(self.repository.next_id(), state, description, log_url, "", datetime.now(UTC))
 
-    def comment(self, number: int, text: str) -> None:
-        """See `Forge.comment`."""
+    def create_comment(self, number: int, text: str) -> None:
+        """See `Forge.create_comment`."""
         self._pull(number)
         self.repository.comments.setdefault(number, []).append({"body": text})
 

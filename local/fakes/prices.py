@@ -15,16 +15,16 @@ class MemoryPrices:
         self._prices, self._currencies = tuple(prices), frozenset(currencies)
         self.currency = "EUR"
 
-    def machine(self, size: str, region: str) -> tuple[Price, ...]:
-        """See `Prices.machine`."""
+    def list_machine_prices(self, size: str, region: str) -> tuple[Price, ...]:
+        """See `Prices.list_machine_prices`."""
         return tuple(price for price in self._sold(region) if price.item == size)
 
-    def storage(self, region: str) -> tuple[Price, ...]:
-        """See `Prices.storage`."""
+    def list_storage_prices(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.list_storage_prices`."""
         return tuple(price for price in self._sold(region) if price.unit.endswith("month"))
 
-    def addresses(self, region: str) -> tuple[Price, ...]:
-        """See `Prices.addresses`."""
+    def list_address_prices(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.list_address_prices`."""
         plain = (price for price in self._sold(region) if price.kind is PriceKind.PAY_AS_YOU_GO)
         return tuple(price for price in plain if "Public IP" in price.item)
 

@@ -33,15 +33,15 @@ class AksClusters:
         """See `PowerSwitch.list`."""
         return sorted(map(parse_cluster, self._clusters()), key=lambda machine: machine.id)
 
-    def states(self) -> Mapping[str, MachineState]:
-        """See `PowerSwitch.states`."""
+    def list_states(self) -> Mapping[str, MachineState]:
+        """See `PowerSwitch.list_states`."""
         return {state.id: state for state in map(parse_state, self._clusters())}
 
     def _clusters(self) -> Sequence[Json]:
         return self._client.list_resources(KIND, API_VERSION, "List the clusters")
 
-    def state(self, machine_id: str) -> MachineState:
-        """See `PowerSwitch.state`."""
+    def get_state(self, machine_id: str) -> MachineState:
+        """See `PowerSwitch.get_state`."""
         cluster = ArmId.parse(machine_id, KIND)
         return parse_state(self._client.get(cluster, API_VERSION, f"State of cluster {cluster.name}"))
 

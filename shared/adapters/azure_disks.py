@@ -40,13 +40,13 @@ class AzureDisks:
         disks = sorted(map(parse_disk, found), key=lambda disk: disk.id)
         return [disk for disk in disks if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
-    def snapshots(self) -> Iterator[Snapshot]:
-        """See `Disks.snapshots`."""
+    def list_snapshots(self) -> Iterator[Snapshot]:
+        """See `Disks.list_snapshots`."""
         for page in self._client.list_pages(SNAPSHOT, API_VERSION, "List the snapshots"):
             yield from map(parse_snapshot, page)
 
-    def snapshot(self, snapshot_id: str) -> Snapshot:
-        """See `Disks.snapshot`."""
+    def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        """See `Disks.get_snapshot`."""
         target = ArmId.parse(snapshot_id, SNAPSHOT)
         return parse_snapshot(self._client.get(target, API_VERSION, f"Snapshot {target.name}"))
 

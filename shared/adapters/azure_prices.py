@@ -58,14 +58,14 @@ class AzurePrices:
         self._session, self._currency, self._url = session, currency, url
         self._cache, self._timeout = cache, timeout
 
-    def machine(self, size: str, region: str) -> tuple[Price, ...]:
-        """See `Prices.machine`."""
+    def list_machine_prices(self, size: str, region: str) -> tuple[Price, ...]:
+        """See `Prices.list_machine_prices`."""
         rows = self._rows(serviceName="Virtual Machines", armRegionName=region, armSkuName=size)
         machines = filter(_is_virtual_machine, _primary_rows(rows))
         return tuple(price for row in machines for price in parse_machine(row))
 
-    def storage(self, region: str) -> tuple[Price, ...]:
-        """See `Prices.storage`."""
+    def list_storage_prices(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.list_storage_prices`."""
         rows = [
             *self._rows(serviceName="Storage", armRegionName=region, productName="Premium SSD Managed Disks"),
             *self._rows(
@@ -80,8 +80,8 @@ class AzurePrices:
         )
         return tuple(price for row in filter_text for price in parse_meter(row))
 
-    def addresses(self, region: str) -> tuple[Price, ...]:
-        """See `Prices.addresses`."""
+    def list_address_prices(self, region: str) -> tuple[Price, ...]:
+        """See `Prices.list_address_prices`."""
         rows = self._rows(serviceName="Virtual Network", armRegionName=region, productName="IP Addresses")
         return tuple(price for row in _primary_rows(rows) for price in parse_meter(row))
 

@@ -38,8 +38,8 @@ class AzureMachines:
         found = self._client.list_resources(KIND, API_VERSION, "List the virtual machines")
         return sorted(map(parse_machine, found), key=lambda machine: machine.id)
 
-    def states(self) -> Mapping[str, MachineState]:
-        """See `PowerSwitch.states`. One listing: `statusOnly` carries the power states, but no tags."""
+    def list_states(self) -> Mapping[str, MachineState]:
+        """See `PowerSwitch.list_states`. One listing: `statusOnly` carries the power states, but no tags."""
         message = "List the states of the virtual machines"
         # The listing of one group has no statusOnly: the subscription's is asked, and narrowed here.
         found = self._client.list_resources(
@@ -48,8 +48,8 @@ class AzureMachines:
         group_path = f"/resourcegroups/{self._client.group}/" if self._client.group else ""
         return {state.id: state for state in map(parse_status, found) if group_path in state.id}
 
-    def state(self, machine_id: str) -> MachineState:
-        """See `PowerSwitch.state`."""
+    def get_state(self, machine_id: str) -> MachineState:
+        """See `PowerSwitch.get_state`."""
         machine = ArmId.parse(machine_id, KIND)
         message = f"State of virtual machine {machine.name}"
         return parse_view(

@@ -29,12 +29,12 @@ class ChatReleases:
         """`("5.0", "6.0", "7.0")` for `7.13.0`; None if it cannot be found out."""
         import requests
 
-        found = _VERSION.match(version.removeprefix("v"))
-        if not found:
+        match = _VERSION.match(version.removeprefix("v"))
+        if not match:
             return None
         try:
             with self._session.get(
-                f"{self._url}/{found[0]}/info",
+                f"{self._url}/{match[0]}/info",
                 timeout=self._timeout.total_seconds(),
                 allow_redirects=False,
                 stream=True,

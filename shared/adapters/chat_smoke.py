@@ -29,23 +29,23 @@ class ChatSmoke:
     ) -> None:
         self._session, self._url, self._timeout = session, url.rstrip("/"), timeout
 
-    def look(self, wanted: str) -> Health:
+    def check_release(self, expected: str) -> Health:
         """Whether it runs `wanted` (`8.2.1`), bounded in time; a server that does not answer is unwell."""
         import requests
 
         try:
-            return self._look(wanted)
+            return self._check_release(expected)
         except requests.RequestException as error:
             return Health(False, f"no answer ({type(error).__name__})")
 
-    def _look(self, wanted: str) -> Health:
+    def _check_release(self, expected: str) -> Health:
         status, text = self._get("/api/info")
         if status != 200:
             return Health(False, f"/api/info answers {status}")
-        told = told_version(text)
-        if not same_version(told, wanted):
-            return Health(False, f"it says it is {told or 'of no version'}, not {wanted}")
-        version = Version.parse(wanted)
+        reported = told_version(text)
+        if not same_version(reported, expected):
+            return Health(False, f"it says it is {reported or 'of no version'}, not {expected}")
+        version = Version.parse(expected)
         ready = "/health" if version is not None and version < _READYZ_SINCE else "/readyz"
         status, _ = self._get(ready)
         if status != 200:
@@ -53,7 +53,7 @@ class ChatSmoke:
         status, text = self._get("/home")
         if status != 200 or not is_login_page(text):
             return Health(False, f"the page with the sign-in is not there (HTTP {status})")
-        return Health(True, f"Rocket.Chat {told} lets people in")
+        return Health(True, f"Rocket.Chat {reported} lets people in")
 
     def _get(self, path: str) -> tuple[int, str]:
         answer = self._session.get(
@@ -66,16 +66,16 @@ class ChatSmoke:
 
 def told_version(info: str) -> str:
     """What `/api/info` says: `8.2`, or to administrators `8.2.1`; empty if nothing."""
-    found = re.search(r'"version"\s*:\s*"(\d{1,4}\.\d{1,4}(?:\.\d{1,6})?)', info)
-    return found[1] if found else ""
+    match = re.search(r'"version"\s*:\s*"(\d{1,4}\.\d{1,4}(?:\.\d{1,6})?)', info)
+    return match[1] if match else ""
 
 
-def same_version(told: str, wanted: str) -> bool:
+def same_version(reported: str, expected: str) -> bool:
     """`8.2` is `8.2.1` to anybody who is not an administrator; a wanted text that is no version is any."""
-    version = Version.parse(wanted)
+    version = Version.parse(expected)
     if version is None:
-        return bool(told)
-    return told in (str(version), version.series)
+        return bool(reported)
+    return reported in (str(version), version.series)
 
 
 def is_login_page(page: str) -> bool:

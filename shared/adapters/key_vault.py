@@ -29,14 +29,14 @@ class KeyVaultCertificates:
     def __init__(self, address: str, credential: TokenCredential) -> None:
         self._address, self._credential = address, credential
 
-    def certificates(self) -> list[ExpiringItem]:
-        """See `CertificateVault.certificates`."""
+    def list_certificates(self) -> list[ExpiringItem]:
+        """See `CertificateVault.list_certificates`."""
         items: list[ExpiringItem] = []
         url = f"{self._address}/certificates?api-version={_VERSION}&maxresults=25"
         for _ in range(_MOST_PAGES):
             page = self._get(url)
-            found = map(parse_vault_certificate, page.get("value") or ())
-            items += [one for one in found if one]
+            certificates = map(parse_vault_certificate, page.get("value") or ())
+            items += [one for one in certificates if one]
             url = str(page.get("nextLink") or "")
             if not url:
                 return sorted(items, key=lambda one: one.name)

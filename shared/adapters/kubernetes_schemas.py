@@ -120,12 +120,12 @@ def _load_definitions(series: str) -> Any:
 
 @cache
 def _folders() -> dict[tuple[int, int], Traversable]:
-    found = {}
+    folders = {}
     for entry in _root().iterdir():
         match = _FOLDER.fullmatch(entry.name)
         if match:
-            found[int(match[1]), int(match[2])] = entry
-    return found
+            folders[int(match[1]), int(match[2])] = entry
+    return folders
 
 
 def _root() -> Traversable:

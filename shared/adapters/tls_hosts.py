@@ -37,8 +37,8 @@ class TlsHostProbe:
         self._roots, self._timeout = public_roots, timeout
         self._resolve = resolve or _resolve
 
-    def look(self, target: HostTarget) -> ServedChain:
-        """See `HostProbe.look`."""
+    def probe_host(self, target: HostTarget) -> ServedChain:
+        """See `HostProbe.probe_host`."""
         address = self._address(target)
         chain, protocol = self._handshake(target, address, _accepting_context())
         if not chain:
@@ -67,16 +67,16 @@ class TlsHostProbe:
 
     def _address(self, target: HostTarget) -> str:
         try:
-            found = self._resolve(target.host, target.port)
+            addresses = self._resolve(target.host, target.port)
         except OSError as error:
             raise Unavailable(f"{target.host} is not in the DNS", value=type(error).__name__) from error
-        if not found:
+        if not addresses:
             raise Unavailable(f"{target.host} has no address")
         # Whoever may write an Ingress is not to choose what in our network is connected to.
-        if not target.named and not ipaddress.ip_address(found[0]).is_global:
+        if not target.named and not ipaddress.ip_address(addresses[0]).is_global:
             hint = "Name it under certificates.hosts in policy.yaml if that is meant"
-            raise Refused(f"{target.host} has an address that is not public", value=found[0], hint=hint)
-        return found[0]
+            raise Refused(f"{target.host} has an address that is not public", value=addresses[0], hint=hint)
+        return addresses[0]
 
     def _handshake(
         self, target: HostTarget, address: str, context: ssl.SSLContext
@@ -119,10 +119,10 @@ def _receive(connection: socket.socket, deadline: float) -> bytes:
 
 
 def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("timed out")
-    return left
+    return seconds
 
 
 def _chain(session: ssl.SSLObject) -> list[bytes]:
@@ -169,8 +169,8 @@ def _allow_old(context: ssl.SSLContext) -> None:
 
 
 def _resolve(host: str, port: int) -> list[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(one[4][0]) for one in answers))
 
 
 def connect() -> TlsHostProbe:

@@ -205,15 +205,15 @@ def _error_code(error: Exception) -> str:
 
 def _cause_chain(error: BaseException) -> list[BaseException]:
     """The error and what it came from, as far as the links go."""
-    found: list[BaseException] = []
+    causes: list[BaseException] = []
     following: BaseException | None = error
-    while following is not None and following not in found and not isinstance(following, GroundcrewError):
-        found.append(following)
+    while following is not None and following not in causes and not isinstance(following, GroundcrewError):
+        causes.append(following)
         inner = getattr(following, "inner_exception", None)
         following = (
             inner if isinstance(inner, BaseException) else following.__cause__ or following.__context__
         )
-    return found
+    return causes
 
 
 def _all_texts(error: BaseException) -> str:

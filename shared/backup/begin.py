@@ -62,12 +62,12 @@ def begin_set(deps: BackupDeps, klass: str, *, reason: str) -> BackupPlan:
         plan = _write_plan(deps, plan_set(deps, klass, reason))
     except GroundcrewError as error:
         run = sets.format_set_id(deps.clock.now())
-        deps.runs.end(JOB, run, "failed", f"could not begin a {klass} set", str(error))
+        deps.runs.end_run(JOB, run, "failed", f"could not begin a {klass} set", str(error))
         log.exception("backup.begin_failed", extra={"class": klass, "run": run, "reason": reason})
         raise
     where = set_folder(klass, plan.set)
     size = sum(part.data_bytes for part in plan.parts)
-    deps.runs.begin(JOB, plan.set, reason, total=size, unit="bytes")
+    deps.runs.begin_run(JOB, plan.set, reason, total=size, unit="bytes")
     log.info("backup.planned", extra={"set": where, "parts": len(plan.parts)})
     resume_set(deps, where)
     return plan

@@ -227,10 +227,12 @@ class SetCatalogue:
         if self.seals is None:
             return []
         stored = {(info.klass, info.id): MANIFEST in info.files for info in list_sets(self.blobs)}
-        gone = [place for place in self.seals.places() if not stored.get(place)]
-        kept = [(k, i) for k, i in gone if k in retained_since and parse_set_id(i) >= retained_since[k]]
+        missing = [place for place in self.seals.places() if not stored.get(place)]
+        retained = [
+            (k, i) for k, i in missing if k in retained_since and parse_set_id(i) >= retained_since[k]
+        ]
         # Only for these entries are read: what is not signed is no entry.
-        records = [record for klass, set_id in kept if (record := self.seals.find(klass, set_id))]
+        records = [record for klass, set_id in retained if (record := self.seals.find(klass, set_id))]
         return [_describe_missing(record, stored.get((record.klass, record.set))) for record in records]
 
     def head_problem(self) -> str:

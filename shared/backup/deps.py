@@ -70,8 +70,8 @@ class BackupDeps:
 
     def place_hold(self, set_id: str) -> None:
         """Keep the machine from being stopped while the set is being made."""
-        Holds(self.state, self.clock).put(f"backup/{set_id}", f"backup {set_id}", _HOLD)
+        Holds(self.state, self.clock).add_hold(f"backup/{set_id}", f"backup {set_id}", _HOLD)
 
     def release_hold(self, set_id: str) -> None:
         """The set is sealed or failed."""
-        Holds(self.state, self.clock).release(f"backup/{set_id}")
+        Holds(self.state, self.clock).release_hold(f"backup/{set_id}")

@@ -183,7 +183,7 @@ def _dump_and_receipt(deps: BackupDeps, open_set: OpenSet, index: int) -> None:
     settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes)
     after = tuple(r.blob for r in open_set.receipts.values()) if not plan.parts[index].pieces else ()
     task = PartTask(plan, open_set.plan.sha256, index, after)
-    progress = deps.runs.begin(
+    progress = deps.runs.begin_run(
         JOB,
         f"{plan.set}.part-{index:04d}",
         f"dumping part {index}",

@@ -66,10 +66,10 @@ def _chain_head(deps: BackupDeps, plan: BackupPlan) -> ChainLink | None:
         return link_to(head)
     if head is not None:
         return head.previous
-    good = deps.catalogue.newest_good()
-    if good is None or good.verified is None or good.info.id == plan.set:
+    newest = deps.catalogue.newest_good()
+    if newest is None or newest.verified is None or newest.info.id == plan.set:
         return None
-    return ChainLink(good.info.id, good.info.klass, good.verified.sha256)
+    return ChainLink(newest.info.id, newest.info.klass, newest.verified.sha256)
 
 
 def _check_parts(deps: BackupDeps, where: str, receipts: Mapping[int, Receipt]) -> None:
@@ -118,7 +118,7 @@ def _record_sealed(deps: BackupDeps, verified: VerifiedManifest) -> str:
     summary = f"sealed {where}: {documents} documents, {count} namespaces, {stored_bytes} bytes"
     outcome = f"sealed sha256:{verified.sha256}"
     AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.seal", where, outcome)
-    deps.runs.end(JOB, manifest.set, "done", summary, stored_bytes=stored_bytes, documents=documents)
+    deps.runs.end_run(JOB, manifest.set, "done", summary, stored_bytes=stored_bytes, documents=documents)
     # The head of the chain leaves the storage account with the log, where nobody can turn it back.
     log.info(
         "backup.sealed",
@@ -141,6 +141,6 @@ def fail_set(deps: BackupDeps, klass: str, set_id: str, error: GroundcrewError) 
         deps.backups.create(f"{where}failed.{secrets.token_hex(4)}.json", record)
     finally:
         deps.release_hold(set_id)
-    deps.runs.end(JOB, set_id, "failed", f"{where} failed", str(error))
+    deps.runs.end_run(JOB, set_id, "failed", f"{where} failed", str(error))
     log.error("backup.failed", extra={"set": where, "error": str(error)})
     return True

@@ -115,8 +115,8 @@ def list_sets(blobs: Blobs, prefix: str = "sets/") -> list[SetInfo]:
 
 def read_info(blobs: Blobs, klass: str, set_id: str) -> SetInfo:
     """One set; without any files if there is none."""
-    found = list_sets(blobs, set_folder(klass, set_id))
-    return found[0] if found else SetInfo(klass, set_id, {})
+    listed = list_sets(blobs, set_folder(klass, set_id))
+    return listed[0] if listed else SetInfo(klass, set_id, {})
 
 
 def read_plan(blobs: Blobs, where: str, trusted: Sequence[str]) -> VerifiedRecord[BackupPlan]:

@@ -53,9 +53,9 @@ def verify_key(
         name = where + part.blob
         stream = stream_stored(blobs, name, chunk_bytes=_HEADER_BYTES)
         # The first chunk of plaintext proves the key; closing the stream downloads no more.
-        plain = age.decrypt(stream, identities, name=name)
-        next(plain, None)
-        plain.close()  # type: ignore[attr-defined]
+        decrypted = age.decrypt(stream, identities, name=name)
+        next(decrypted, None)
+        decrypted.close()  # type: ignore[attr-defined]
 
 
 def verify_content(
@@ -99,10 +99,10 @@ def verify_chain(
     set that may have expired is none, nor is a folder without a manifest in which others put something.
     """
     problems = [SetProblem(e.info.folder, e.problem) for e in entries if _is_problem(e, retained_since)]
-    good = {e.info.folder: e.verified for e in entries if e.verified is not None}
+    manifests = {e.info.folder: e.verified for e in entries if e.verified is not None}
     followers: dict[str, str] = {}
-    for where, verified in good.items():
-        if problem := _link_problem(where, verified, good, followers, retained_since):
+    for where, verified in manifests.items():
+        if problem := _link_problem(where, verified, manifests, followers, retained_since):
             problems.append(SetProblem(where, problem))
     problems += [SetProblem("", problem) for problem in catalogue.missing(retained_since)]
     return problems
@@ -142,9 +142,9 @@ def _link_problem(
     return ""
 
 
-def retention_start(keep: Retention, now: datetime) -> dict[str, datetime]:
+def retention_start(rules: Retention, now: datetime) -> dict[str, datetime]:
     """For each class since when policy keeps all of its sets.
 
     A day less, since lifecycle rules run once a day and at their own time.
     """
-    return {klass: now - age + timedelta(days=1) for klass, age in keep.ages.items()}
+    return {klass: now - age + timedelta(days=1) for klass, age in rules.ages.items()}

@@ -62,7 +62,7 @@ def report_settings(checks: Checks, notifier: Notifier, clear: Callable[[str], N
 
 def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str]) -> str:
     """Notify about messages that failed too often; repeated for as long as they are there."""
-    found = []
+    queues_report = []
     for name in names:
         poison = f"{name}-poison"
         count = queues.length(poison)
@@ -74,5 +74,5 @@ def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str
         log.warning("queue.poison_found", extra={"queue": poison, "messages": count})
         title = f"{name}: messages failed for good"
         notifier.notify(Notice(Severity.WARNING, title, text, hint, key=f"poison/{name}", again=True))
-        found.append(f"{count} {noun} in poison queue {poison}")
-    return "; ".join(found) or "no poison queue holds a message"
+        queues_report.append(f"{count} {noun} in poison queue {poison}")
+    return "; ".join(queues_report) or "no poison queue holds a message"

@@ -52,11 +52,11 @@ def _certificate(holder: Json, key: str, name: str) -> Iterator[ExpiringItem]:
     if not holder.get(key):
         return
     try:
-        found = parse_pem_certificates(base64.b64decode(str(holder[key]), validate=True), name)
+        certificates = parse_pem_certificates(base64.b64decode(str(holder[key]), validate=True), name)
     except (Corrupt, binascii.Error, ValueError):
         yield ExpiringItem(SourceKind.KUBECONFIG, name, None, None, "cannot be read")
         return
-    newest = max(found, key=lambda one: one.not_after)
+    newest = max(certificates, key=lambda one: one.not_after)
     yield ExpiringItem(SourceKind.KUBECONFIG, name, newest.not_before, newest.not_after)
 
 

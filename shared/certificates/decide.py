@@ -77,12 +77,12 @@ def judge_lifetime(
         return _critical(f"expired {format_duration(now - not_after)} ago")
     if not_before is not None and now < not_before - _CLOCK_SKEW:
         return _critical(f"not valid before {_time(not_before)}")
-    left, lifetime = not_after - now, not_after - (not_before or now)
-    text = f"expires in {format_duration(left)} ({_time(not_after)})"
-    if left <= min(lifetime * rules.critical_percent / 100, _MAX_CRITICAL):
+    remaining, lifetime = not_after - now, not_after - (not_before or now)
+    text = f"expires in {format_duration(remaining)} ({_time(not_after)})"
+    if remaining <= min(lifetime * rules.critical_percent / 100, _MAX_CRITICAL):
         return _critical(text)
     waits = renews_at is not None and now < renews_at
-    if left <= min(lifetime * rules.warning_percent / 100, _MAX_WARNING) and not waits:
+    if remaining <= min(lifetime * rules.warning_percent / 100, _MAX_WARNING) and not waits:
         return _warning(text)
     return None
 
@@ -112,10 +112,12 @@ class _Judge:
         renews_at = self._renewals.get(target.secret)
         refused = [*_look_at_handshake(target, shown)]
         valid = not refused and leaf.not_before - _CLOCK_SKEW <= self._now < leaf.not_after
-        found = [*self._lifetime(leaf, renews_at), *refused]
-        found += self._intermediates(shown)
-        found += self._compare_with_secret(target, leaf)
-        entry = self._entry(SourceKind.HOST, target.name, found, leaf.not_before, leaf.not_after, renews_at)
+        findings = [*self._lifetime(leaf, renews_at), *refused]
+        findings += self._intermediates(shown)
+        findings += self._compare_with_secret(target, leaf)
+        entry = self._entry(
+            SourceKind.HOST, target.name, findings, leaf.not_before, leaf.not_after, renews_at
+        )
         return replace(entry, valid=valid)
 
     def _intermediates(self, shown: ServedChain) -> Findings:
@@ -135,13 +137,13 @@ class _Judge:
             return
         if not secret.chain or secret.chain[0].fingerprint == leaf.fingerprint:
             return
-        theirs = secret.chain[0]
-        if leaf.not_before < theirs.not_before <= self._now - _RELOAD_GRACE:
+        stored = secret.chain[0]
+        if leaf.not_before < stored.not_before <= self._now - _RELOAD_GRACE:
             yield _warning(
                 f"still shows the old certificate (serial {leaf.serial}): Secret {secret.reference} has one"
-                f" since {_time(theirs.not_before)}; restart what serves it"
+                f" since {_time(stored.not_before)}; restart what serves it"
             )
-        elif leaf.not_before >= theirs.not_before:
+        elif leaf.not_before >= stored.not_before:
             yield _warning(f"shows another certificate than Secret {secret.reference} (serial {leaf.serial})")
 
     def _is_blind(self, secret: str) -> bool:
@@ -149,30 +151,35 @@ class _Judge:
         return any(spot.covers(probe) for spot in self._observed.blind)
 
     def _secret(self, secret: TlsSecret) -> CertificateEntry:
-        found = [_critical(secret.problem)] if secret.problem else []
+        findings = [_critical(secret.problem)] if secret.problem else []
         if not secret.chain:
-            return self._entry(SourceKind.SECRET, secret.reference, found, None, None, None)
+            return self._entry(SourceKind.SECRET, secret.reference, findings, None, None, None)
         leaf, renews_at = secret.chain[0], self._renewals.get(secret.reference)
-        found += self._lifetime(leaf, renews_at)
+        findings += self._lifetime(leaf, renews_at)
         if leaf.weakness:
-            found.append(_critical(leaf.weakness))
+            findings.append(_critical(leaf.weakness))
         return self._entry(
-            SourceKind.SECRET, secret.reference, found, leaf.not_before, leaf.not_after, renews_at
+            SourceKind.SECRET, secret.reference, findings, leaf.not_before, leaf.not_after, renews_at
         )
 
     def _certificate(self, one: ManagedCertificate) -> CertificateEntry:
-        found = [*judge_issuance(one, self._now)]
+        findings = [*judge_issuance(one, self._now)]
         over = judge_lifetime(one.not_before, one.not_after, self._rules, self._now, renews_at=one.renews_at)
-        found = [*([over] if over else []), *found]
+        findings = [*([over] if over else []), *findings]
         return self._entry(
-            SourceKind.CERTIFICATE, one.reference, found, one.not_before, one.not_after, one.renews_at
+            SourceKind.CERTIFICATE, one.reference, findings, one.not_before, one.not_after, one.renews_at
         )
 
     def _item(self, item: ExpiringItem) -> CertificateEntry:
-        found = [_critical(item.problem)] if item.problem else []
+        findings = [_critical(item.problem)] if item.problem else []
         over = judge_lifetime(item.not_before, item.not_after, self._rules, self._now)
         return self._entry(
-            item.kind, item.name, [*found, *([over] if over else [])], item.not_before, item.not_after, None
+            item.kind,
+            item.name,
+            [*findings, *([over] if over else [])],
+            item.not_before,
+            item.not_after,
+            None,
         )
 
     def _lifetime(self, facts: CertificateFacts, renews_at: datetime | None) -> Findings:
@@ -184,12 +191,12 @@ class _Judge:
         self,
         kind: SourceKind,
         name: str,
-        found: Iterable[CertificateFinding],
+        findings: Iterable[CertificateFinding],
         not_before: datetime | None,
         not_after: datetime | None,
         renews_at: datetime | None,
     ) -> CertificateEntry:
-        state, reasons = _worst(found)
+        state, reasons = _worst(findings)
         return CertificateEntry(
             kind, name, state, reasons, not_before, not_after, renews_at, seen=self._now, since=self._now
         )
@@ -234,10 +241,10 @@ def _carry_unseen(
 ) -> Iterator[CertificateEntry]:
     """An entry for each blind spot, and one for each thing known from before that it hides."""
     for spot in blind:
-        hidden = [one for one in previous.values() if spot.covers(one)]
-        for one in hidden or [CertificateEntry(spot.kind, spot.name, CertificateState.UNKNOWN)]:
+        carried = [one for one in previous.values() if spot.covers(one)]
+        for one in carried or [CertificateEntry(spot.kind, spot.name, CertificateState.UNKNOWN)]:
             yield _unseen(one, spot, rules, now, offline)
-        if hidden and not any(one.name == spot.name for one in hidden):
+        if carried and not any(one.name == spot.name for one in carried):
             yield _unseen(
                 CertificateEntry(spot.kind, spot.name, CertificateState.UNKNOWN), spot, rules, now, offline
             )
@@ -247,14 +254,14 @@ def _unseen(
     one: CertificateEntry, spot: BlindSpot, rules: CertificatePolicy, now: datetime, offline: str
 ) -> CertificateEntry:
     last = f", last seen {format_duration(now - one.seen)} ago" if one.seen else ""
-    found = [CertificateFinding(CertificateState.UNKNOWN, f"cannot be looked at{last}: {spot.reason}")]
+    findings = [CertificateFinding(CertificateState.UNKNOWN, f"cannot be looked at{last}: {spot.reason}")]
     # A renewal cannot be seen either, so that it is no reason to wait.
     over = judge_lifetime(one.not_before, one.not_after, rules, now)
     if over:
-        found.append(over)
+        findings.append(over)
     too_long = one.seen is not None and now - one.seen > rules.blind_after
     excused = bool(offline) and not too_long
-    state, reasons = _worst(found)
+    state, reasons = _worst(findings)
     if excused:
         reasons = (*reasons, offline)
     return replace(one, state=state, reasons=reasons, since=now, excused=excused)
@@ -276,10 +283,10 @@ def _with_history(
     return entry
 
 
-def _worst(found: Iterable[CertificateFinding]) -> tuple[CertificateState, tuple[str, ...]]:
-    findings = sorted(found, key=lambda one: -_ORDER.index(one.state))
-    state = findings[0].state if findings else CertificateState.GOOD
-    return state, tuple(dict.fromkeys(one.reason for one in findings))
+def _worst(findings: Iterable[CertificateFinding]) -> tuple[CertificateState, tuple[str, ...]]:
+    ordered = sorted(findings, key=lambda one: -_ORDER.index(one.state))
+    state = ordered[0].state if ordered else CertificateState.GOOD
+    return state, tuple(dict.fromkeys(one.reason for one in ordered))
 
 
 def add_finding(entry: CertificateEntry, finding: CertificateFinding) -> CertificateEntry:

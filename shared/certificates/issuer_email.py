@@ -52,7 +52,7 @@ def plan_issuer_email(deps: CertificateDeps, email: str) -> list[IssuerEmailChan
     """The issuers that have another address, by name. Changes nothing. Raises UsageError."""
     if not _ADDRESS.fullmatch(email):
         raise UsageError("not an e-mail address", value=email[:100], hint="Write it as oncall@example.org.")
-    issuers = require_cluster(deps).acme_issuers()
+    issuers = require_cluster(deps).list_acme_issuers()
     return [IssuerEmailChange(one, email) for one in issuers if one.email != email]
 
 
@@ -62,12 +62,14 @@ def change_issuer_email(deps: CertificateDeps, change: IssuerEmailChange, *, by:
     Raises Refused without an approval, which is requested then; `Conflict` if the issuer was changed since.
     """
     approvals = Approvals(deps.state, deps.clock)
-    approval = approvals.use(ACTION, change.arguments)
+    approval = approvals.consume_approval(ACTION, change.arguments)
     if approval is None:
-        raise _refuse(approvals.request(ACTION, change.arguments, by=by, lasting=_APPROVAL_LASTS), change)
+        raise _refuse(
+            approvals.request_approval(ACTION, change.arguments, by=by, lasting=_APPROVAL_LASTS), change
+        )
     require_cluster(deps).set_issuer_email(change.issuer, change.email)
-    people = f"changed; requested by {approval.requester}, approved by {approval.approver}"
-    AuditTrail(deps.state, deps.clock).append(by, ACTION, str(change), people)
+    outcome = f"changed; requested by {approval.requester}, approved by {approval.approver}"
+    AuditTrail(deps.state, deps.clock).append(by, ACTION, str(change), outcome)
     return f"{change}: changed"
 
 

@@ -41,8 +41,8 @@ def run_scan(deps: CertificateDeps) -> CertificateScan:
         scan = _scan(deps, before, uptime)
         lease.check()
         # Told before it is kept: a run that dies in between tells twice rather than never.
-        told = [entry for entry in scan.entries if _is_alarm(entry, scan.at)]
-        notify_scan(deps, told, _find_recovered(scan, before))
+        alarms = [entry for entry in scan.entries if _is_alarm(entry, scan.at)]
+        notify_scan(deps, alarms, _find_recovered(scan, before))
         save_scan(deps.state, scan)
         _apply_holds(deps, scan, before)
     counts = {str(state): sum(one.state is state for one in scan.entries) for state in CertificateState}
@@ -128,11 +128,11 @@ def _apply_holds(deps: CertificateDeps, scan: CertificateScan, before: Certifica
     for key, wake in scan.wakes.items():
         if wake.until > scan.at:
             what = f"renewal of {key}"
-            holds.put(_hold_name(key), what, wake.until - scan.at, needs_up=True)
+            holds.add_hold(_hold_name(key), what, wake.until - scan.at, needs_up=True)
             log.info("certificates.machine_held", extra={"certificate": key, "until": wake.until.isoformat()})
     for key in before.wakes if before else ():
         if key not in scan.wakes:
-            holds.release(_hold_name(key))
+            holds.release_hold(_hold_name(key))
 
 
 def _hold_name(key: str) -> str:
@@ -171,5 +171,5 @@ def _find_recovered(scan: CertificateScan, before: CertificateScan | None) -> li
     """What people were told of and is good now."""
     if before is None:
         return []
-    told = {entry.key for entry in before.entries if _is_alarm(entry, before.at)}
-    return [one for one in scan.entries if one.state is CertificateState.GOOD and one.key in told]
+    alarmed = {entry.key for entry in before.entries if _is_alarm(entry, before.at)}
+    return [one for one in scan.entries if one.state is CertificateState.GOOD and one.key in alarmed]

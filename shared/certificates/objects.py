@@ -34,10 +34,10 @@ def parse_tls_secret(item: Json) -> TlsSecret:
     except Corrupt as error:
         return TlsSecret(namespace, name, problem=str(error))
     try:
-        fits = is_key_of(key, certificate, "tls.key")
+        is_matching = is_key_of(key, certificate, "tls.key")
     except Corrupt as error:
         return TlsSecret(namespace, name, chain, str(error))
-    return TlsSecret(namespace, name, chain, "" if fits else "tls.key is not the key of tls.crt")
+    return TlsSecret(namespace, name, chain, "" if is_matching else "tls.key is not the key of tls.crt")
 
 
 def _decode(data: Json, key: str) -> bytes:
@@ -102,10 +102,10 @@ def _explain(request: Json | None, orders: Sequence[Json], challenges: Sequence[
         return
     status = request.get("status") or {}
     for kind in ("Denied", "InvalidRequest", "Ready"):
-        said = _condition(status, kind)
-        if said and said.get("status") == ("False" if kind == "Ready" else "True"):
+        condition = _condition(status, kind)
+        if condition and condition.get("status") == ("False" if kind == "Ready" else "True"):
             yield _sentence(
-                "CertificateRequest", request, str(said.get("reason") or kind), said.get("message")
+                "CertificateRequest", request, str(condition.get("reason") or kind), condition.get("message")
             )
             break
     for order in (one for one in orders if _is_owned(one, request)):
@@ -134,8 +134,8 @@ def _is_owned(item: Json, owner: Json) -> bool:
 
 
 def _condition(status: Json, kind: str) -> Json:
-    found: Iterable[Json] = status.get("conditions") or ()
-    return next((one for one in found if one.get("type") == kind), {})
+    conditions: Iterable[Json] = status.get("conditions") or ()
+    return next((one for one in conditions if one.get("type") == kind), {})
 
 
 def _clean(text: object) -> str:

@@ -41,9 +41,9 @@ class CertificateObserver:
         secrets: list[TlsSecret] = []
         managed: list[ManagedCertificate] = []
         if self._deps.credentials is not None:
-            found = self._try(SourceKind.KUBECONFIG, "*", self._deps.credentials)
-            items += found.items if found else ()
-            targets += [found.server] if found and found.server else []
+            credentials = self._try(SourceKind.KUBECONFIG, "*", self._deps.credentials)
+            items += credentials.items if credentials else ()
+            targets += [credentials.server] if credentials and credentials.server else []
         if self._deps.cluster is not None:
             for namespace in self._deps.namespaces:
                 self._namespace(self._deps.cluster, namespace, secrets, managed, targets)
@@ -59,23 +59,27 @@ class CertificateObserver:
         targets: list[HostTarget],
     ) -> None:
         everything = f"{namespace}/*"
-        secrets += self._try(SourceKind.SECRET, everything, lambda: cluster.tls_secrets(namespace)) or ()
+        secrets += self._try(SourceKind.SECRET, everything, lambda: cluster.list_tls_secrets(namespace)) or ()
         managed += (
-            self._try(SourceKind.CERTIFICATE, everything, lambda: cluster.managed_certificates(namespace))
+            self._try(
+                SourceKind.CERTIFICATE, everything, lambda: cluster.list_managed_certificates(namespace)
+            )
             or ()
         )
-        hosts = self._try(SourceKind.HOST, f"{namespace}/Ingresses", lambda: cluster.ingress_hosts(namespace))
+        hosts = self._try(
+            SourceKind.HOST, f"{namespace}/Ingresses", lambda: cluster.list_ingress_hosts(namespace)
+        )
         if hosts is None:  # those of the last scan can be looked at all the same
             hosts = [HostTarget(name, named=False) for name in self._known_hosts if ":" not in name]
             hosts = [one for one in hosts if "." in one.host and "/" not in one.host]
         targets += hosts
 
     def _vaults(self) -> list[ExpiringItem]:
-        found: list[ExpiringItem] = []
+        certificates: list[ExpiringItem] = []
         for name, vault in self._deps.vaults.items():
-            items = self._try(SourceKind.VAULT, f"{name}/*", vault.certificates) or ()
-            found += (replace(item, name=f"{name}/{item.name}") for item in items)
-        return found
+            items = self._try(SourceKind.VAULT, f"{name}/*", vault.list_certificates) or ()
+            certificates += (replace(item, name=f"{name}/{item.name}") for item in items)
+        return certificates
 
     def _hosts(self, targets: Sequence[HostTarget]) -> Iterator[tuple[HostTarget, ServedChain]]:
         """Several at once: a host that hangs is waited for ten seconds, twice."""
@@ -84,7 +88,7 @@ class CertificateObserver:
             yield from ((target, chain) for target, chain in zip(targets, shown, strict=True) if chain)
 
     def _host(self, target: HostTarget) -> ServedChain | None:
-        return self._try(SourceKind.HOST, target.name, lambda: self._deps.probe.look(target))
+        return self._try(SourceKind.HOST, target.name, lambda: self._deps.probe.probe_host(target))
 
     def _try(self, kind: SourceKind, name: str, read: Callable[[], T]) -> T | None:
         try:

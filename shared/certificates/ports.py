@@ -24,16 +24,16 @@ class CertificateCluster(Protocol):
     object. Where cert-manager is not installed there are none of its objects.
     """
 
-    def tls_secrets(self, namespace: str) -> list[TlsSecret]:
+    def list_tls_secrets(self, namespace: str) -> list[TlsSecret]:
         """Secrets of type kubernetes.io/tls, sorted by name; a malformed one says so in `problem`."""
         ...
 
-    def ingress_hosts(self, namespace: str) -> list[HostTarget]:
+    def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
         """The TLS hosts of Ingresses with the Secret of each, sorted; wildcards cannot be asked and are left
         out."""
         ...
 
-    def managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
+    def list_managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
         """cert-manager's Certificates, sorted by name, with why they are not issued."""
         ...
 
@@ -44,7 +44,7 @@ class CertificateCluster(Protocol):
         """
         ...
 
-    def acme_issuers(self) -> list[AcmeIssuer]:
+    def list_acme_issuers(self) -> list[AcmeIssuer]:
         """ClusterIssuers with an ACME account, sorted by name."""
         ...
 
@@ -56,7 +56,7 @@ class CertificateCluster(Protocol):
 class HostProbe(Protocol):
     """Looks at what a host shows."""
 
-    def look(self, target: HostTarget) -> ServedChain:
+    def probe_host(self, target: HostTarget) -> ServedChain:
         """The chain, and whether clients accept it. Bounded in time and bytes.
 
         Raises `Unavailable` if there is no TLS to be had, and `Refused` for an address that may not be asked.
@@ -67,7 +67,7 @@ class HostProbe(Protocol):
 class CertificateVault(Protocol):
     """One Key Vault."""
 
-    def certificates(self) -> Sequence[ExpiringItem]:
+    def list_certificates(self) -> Sequence[ExpiringItem]:
         """Its enabled certificates, by name. Raises `Unavailable`, `Refused`."""
         ...
 

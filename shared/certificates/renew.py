@@ -28,17 +28,17 @@ def plan_renewal(deps: CertificateDeps, name: str, namespace: str = "") -> Renew
     """The Certificate of that name. Changes nothing. Raises NotFound, UsageError, Unavailable, Refused."""
     cluster = require_cluster(deps)
     namespaces = [namespace] if namespace else deps.namespaces
-    known = [one for each in namespaces for one in cluster.managed_certificates(each)]
-    found = [one for one in known if one.name == name]
-    if not found:
+    known = [one for each in namespaces for one in cluster.list_managed_certificates(each)]
+    candidates = [one for one in known if one.name == name]
+    if not candidates:
         names = ", ".join(one.reference for one in known) or "none"
         raise NotFound("no such Certificate of cert-manager", value=name, hint=f"There are: {names}.")
-    if len(found) > 1:
-        places = ", ".join(one.namespace for one in found)
+    if len(candidates) > 1:
+        places = ", ".join(one.namespace for one in candidates)
         raise UsageError(
             "several Certificates have that name", value=name, hint=f"Give --namespace: {places}."
         )
-    return RenewalPlan(found[0], tuple(_notes(found[0])))
+    return RenewalPlan(candidates[0], tuple(_notes(candidates[0])))
 
 
 def _notes(one: ManagedCertificate) -> list[str]:

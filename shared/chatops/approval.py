@@ -31,7 +31,7 @@ def request_approval(
 ) -> ChatAnswer:
     """Ask for a second person's approval; the same request while it is pending is the same one."""
     action, arguments = bind_approval(call, plan)
-    approval = deps.approvals.request(action, arguments, by=person.id, lasting=deps.approval_timeout)
+    approval = deps.approvals.request_approval(action, arguments, by=person.id, lasting=deps.approval_timeout)
     subject = f"{call.line} in {request.room}"
     deps.audit.append(person.id, f"chat.{call.name}", subject, f"requested {approval.id}")
     command = write_command(request.door, f"approve {approval.id}")
@@ -83,7 +83,7 @@ def run_approved(
             value=", ".join(changed) or action,
             hint="Ask for it again.",
         )
-    if not plan.action and deps.approvals.use(action, arguments) is None:
+    if not plan.action and deps.approvals.consume_approval(action, arguments) is None:
         # The features with an action of their own use it up themselves, when it is done.
         raise Refused(
             "the approval is used up, or was taken back", value=approval.id, hint="Ask for it again."

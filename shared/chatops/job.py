@@ -178,7 +178,7 @@ def _run_handler(
         return ChatAnswer(f"would {plan.text}", "answered")
     if kind is CommandKind.TWO_PEOPLE:
         before_change()
-        granted = deps.approvals.granted(*bind_approval(call, plan))
+        granted = deps.approvals.find_granted(*bind_approval(call, plan))
         if granted is not None:
             return run_approved(deps, request, call, granted)
         return request_approval(deps, request, person, call, plan)

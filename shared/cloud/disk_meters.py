@@ -30,5 +30,5 @@ def disk_meter_name(disk: Disk) -> str:
 
 
 def _smallest_tier(letter: str, size_gb: int) -> str:
-    fitting = (n for n, most in _SIZES_GB.items() if n >= _SMALLEST[letter] and size_gb <= most)
-    return f"{letter}{next(fitting, 80)}"
+    sufficient = (n for n, most in _SIZES_GB.items() if n >= _SMALLEST[letter] and size_gb <= most)
+    return f"{letter}{next(sufficient, 80)}"

@@ -51,11 +51,11 @@ class Disks(Protocol):
         """All disks, or those with that tag and value, sorted by id; one call per page."""
         ...
 
-    def snapshots(self) -> Iterator[Snapshot]:
+    def list_snapshots(self) -> Iterator[Snapshot]:
         """All snapshots, page by page, in no order."""
         ...
 
-    def snapshot(self, snapshot_id: str) -> Snapshot:
+    def get_snapshot(self, snapshot_id: str) -> Snapshot:
         """One snapshot. Raises `NotFound`."""
         ...
 

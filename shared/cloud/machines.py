@@ -82,11 +82,11 @@ class PowerSwitch(Protocol):
         """All of them with tags and disks, without their states, sorted by id; one call per page."""
         ...
 
-    def states(self) -> Mapping[str, MachineState]:
+    def list_states(self) -> Mapping[str, MachineState]:
         """All of them by id, in one listing (one call per page of it). Raises `Unavailable`, `Refused`."""
         ...
 
-    def state(self, machine_id: str) -> MachineState:
+    def get_state(self, machine_id: str) -> MachineState:
         """One of them, in one call. Raises `NotFound` if it was deleted or renamed."""
         ...
 

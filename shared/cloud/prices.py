@@ -64,14 +64,14 @@ class Prices(Protocol):
     for a currency that Azure does not know.
     """
 
-    def machine(self, size: str, region: str) -> tuple[Price, ...]:
+    def list_machine_prices(self, size: str, region: str) -> tuple[Price, ...]:
         """Every way to buy a machine of that size: kinds, terms, Linux and Windows; per hour."""
         ...
 
-    def storage(self, region: str) -> tuple[Price, ...]:
+    def list_storage_prices(self, region: str) -> tuple[Price, ...]:
         """Managed disks by tier, per month, and snapshots, per GB and month."""
         ...
 
-    def addresses(self, region: str) -> tuple[Price, ...]:
+    def list_address_prices(self, region: str) -> tuple[Price, ...]:
         """Public IP addresses, per hour."""
         ...

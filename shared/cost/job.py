@@ -149,7 +149,7 @@ def _fixed_costs(job: CostDeps, notes: list[str]) -> list[FixedCost]:
     matches = [
         FixedCost(disk.name, "disk", disk_meter_name(disk), used=bool(disk.attached_to)) for disk in disks
     ]
-    snapshots = list(job.disks.snapshots())
+    snapshots = list(job.disks.list_snapshots())
     matches += _snapshot_costs(disks, snapshots) if snapshots else []
     if snapshots:
         notes.append("Snapshots count as one full copy a disk; Azure does not tell what the changes hold.")
@@ -208,7 +208,7 @@ def _fetch_prices(job: CostDeps, sizes: Sequence[str]) -> PriceBook:
     amounts: dict[str, set[Decimal]] = {}
     commitments: dict[str, list[Commitment]] = {}
     for size in sizes:
-        for price in (one for one in job.prices.machine(size, region) if not one.windows):
+        for price in (one for one in job.prices.list_machine_prices(size, region) if not one.windows):
             if price.kind is PriceKind.PAY_AS_YOU_GO:
                 amounts.setdefault(size, set()).add(price.amount)
             elif price.kind in _KINDS:
@@ -220,7 +220,7 @@ def _fetch_prices(job: CostDeps, sizes: Sequence[str]) -> PriceBook:
         log.warning("cost.price_ambiguous", extra={"size": size, "amounts": sorted(map(str, amounts[size]))})
     for offers in commitments.values():
         offers.sort(key=lambda offer: (offer.kind, offer.years))
-    listed = (*job.prices.storage(region), *job.prices.addresses(region))
+    listed = (*job.prices.list_storage_prices(region), *job.prices.list_address_prices(region))
     fixed_costs = {price.item: _unit_price(price) for price in listed}
     return PriceBook(machines, commitments, fixed_costs)
 

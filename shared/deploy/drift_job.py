@@ -86,7 +86,7 @@ def _read_live(
         if kind in refused:
             continue
         try:
-            live += deps.cluster.live([manifest])
+            live += deps.cluster.get_live_objects([manifest])
             readable.append(manifest)
         except Refused as error:
             refused[kind] = error

@@ -157,7 +157,7 @@ def _with_merge_time(deps: DeployDeps, record: DeployRecord) -> DeployRecord:
     if record.merged_at or not record.request.pull:
         return record
     try:
-        return replace(record, merged_at=deps.forge.pull(record.request.pull).merged_at)
+        return replace(record, merged_at=deps.forge.get_pull_request(record.request.pull).merged_at)
     except GroundcrewError as error:
         log.warning("deploy.merge_time_unknown", extra={"deploy": record.progress.key, "error": str(error)})
         return record

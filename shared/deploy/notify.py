@@ -53,10 +53,14 @@ def open_deployment(deps: DeployDeps, record: DeployRecord) -> int:
     if progress.deployment:
         return progress.deployment
     try:
-        known = deps.forge.deployments(progress.environment, sha=progress.sha)
-        ours = [deployment for deployment in known if deployment.description.startswith(DEPLOYMENT_PREFIX)]
+        known = deps.forge.list_deployments(progress.environment, sha=progress.sha)
+        reported = [
+            deployment for deployment in known if deployment.description.startswith(DEPLOYMENT_PREFIX)
+        ]
         running = [
-            deployment.id for deployment in ours if deployment.state in ("pending", "queued", "in_progress")
+            deployment.id
+            for deployment in reported
+            if deployment.state in ("pending", "queued", "in_progress")
         ]
         description = f"{DEPLOYMENT_PREFIX} {progress.sha[:7]}"
         identity = running[0] if running else deps.forge.create_deployment(
@@ -115,7 +119,7 @@ def _comment_on_pull(deps: DeployDeps, record: DeployRecord) -> None:
         return
     notice = build_notice(deps, record)
     try:
-        deps.forge.comment(pull, f"**{notice.title}**\n\n{notice.text}\n\n{notice.hint}".strip())
+        deps.forge.create_comment(pull, f"**{notice.title}**\n\n{notice.text}\n\n{notice.hint}".strip())
     except GroundcrewError as error:
         log.warning("deploy.comment_failed", extra={"deploy": record.progress.key, "error": str(error)})
 

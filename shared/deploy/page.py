@@ -186,5 +186,5 @@ def _split_advice(record: DeployRecord) -> tuple[tuple[str, ...], tuple[str, ...
     return (*advice.splitlines(), AGREED), tuple(commands.splitlines())
 
 
-def _format_time(moment: datetime, zone: tzinfo) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+def _format_time(timestamp: datetime, zone: tzinfo) -> str:
+    return f"{timestamp.astimezone(zone):%Y-%m-%d %H:%M %Z}"

@@ -114,12 +114,12 @@ def _gates_html(gates: Sequence[GateRow]) -> str:
 
 def _gate_items_html(gates: Iterable[GateRow]) -> str:
     kinds = {"passed": "up", "waits": "off", "warns": "off"}
-    marked = (
+    ordered = (
         f'<li><span class="state {kinds.get(gate.word, "bad")}">{escape(gate.word)}</span> '
         f"{escape(gate.text)}</li>"
         for gate in gates
     )
-    return f"<ul>{''.join(marked)}</ul>"
+    return f"<ul>{''.join(ordered)}</ul>"
 
 
 def _log_html(log: Sequence[str]) -> str:

@@ -159,7 +159,7 @@ class ObservedRelease:
     description: str = ""
     schema: int | None = None
     new_version_started: bool | None = None
-    foreign: bool = False
+    external: bool = False
     untouched: bool = False
 
     @property

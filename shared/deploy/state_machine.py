@@ -96,7 +96,7 @@ def may_roll_back(progress: DeployProgress) -> bool:
 
 def next_step(progress: DeployProgress, observed: ObservedRelease) -> NextStep:
     """The next step of a deploy, for the first worker and for one that continues after a killed one."""
-    if observed.foreign and not progress.state.final:
+    if observed.external and not progress.state.final:
         reason = f"another Helm operation is in progress: revision {observed.revision} is {observed.status}"
         return NextStep("wait", progress.state, reason)
     match progress.state:

@@ -32,12 +32,12 @@ def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     is_unknown = bool(deployed.revision) and not deployed.sha
     if is_unknown or deployed.rolled_back or deps.watermarks.read() is not None:
         return []  # it is unknown what is deployed, or people decided otherwise, or have to first
-    tip = forge.branch_tip(policy.branch)
+    tip = forge.get_branch_tip(policy.branch)
     deploys = [record.progress for record in deps.deploys.list_recent()]
     known = {progress.sha for progress in deploys if progress.environment == environment}
     if tip in known | {deployed.sha}:
         return []
-    merges = [pull for pull in forge.pulls_of(tip) if pull.merged and pull.merge_sha == tip]
+    merges = [pull for pull in forge.list_pull_requests_of(tip) if pull.merged and pull.merge_sha == tip]
     now = deps.clock.now()
     # Before the first deploy the branch may have been left alone for years: only a new merge is meant for us.
     oldest = timedelta.max if deployed.sha else FIRST_MERGE_WITHIN

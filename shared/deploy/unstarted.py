@@ -16,13 +16,15 @@ from shared.deploy.records.requests import parse_request
 from shared.kernel.errors import GroundcrewError
 
 
-def record_unstarted(deploys: DeployStore, asked: Sequence[Mapping[str, Any]], error: GroundcrewError) -> str:
+def record_unstarted(
+    deploys: DeployStore, documents: Sequence[Mapping[str, Any]], error: GroundcrewError
+) -> str:
     """Record each deploy with the reason why it cannot begin; what was done.
 
     One that has begun before is left as it is: whoever holds its lease writes it. Raises UsageError for what
     is no request.
     """
-    requests = [parse_request(document) for document in asked]
+    requests = [parse_request(document) for document in documents]
     for request in requests:
         record = deploys.create_or_load(request)
         if record.state is DeployState.QUEUED:

@@ -77,8 +77,8 @@ def read_part(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: 
     source = cast(IO[bytes], _Reader(age.decrypt(chunks, identities, name=name)))
     with decompressor.stream_reader(source) as reader:
         try:
-            while plain := reader.read(_PLAIN_BYTES):
-                yield plain
+            while chunk := reader.read(_PLAIN_BYTES):
+                yield chunk
         except zstandard.ZstdError as error:
             raise Corrupt(f"{name} does not decompress", value=error) from error
 

@@ -56,10 +56,10 @@ def parse_pem_certificates(data: bytes, name: str) -> tuple[CertificateFacts, ..
     from cryptography import x509
 
     with _no_parser_errors(f"{name} has no readable certificate"):
-        found = x509.load_pem_x509_certificates(data)
-        if len(found) > _MAX_CERTIFICATES:
+        certificates = x509.load_pem_x509_certificates(data)
+        if len(certificates) > _MAX_CERTIFICATES:
             raise Corrupt(f"{name} has more than {_MAX_CERTIFICATES} certificates")
-        return tuple(map(_read, found))
+        return tuple(map(_read, certificates))
 
 
 def parse_der_certificate(data: bytes, name: str) -> CertificateFacts:
@@ -105,48 +105,48 @@ def names_host(facts: CertificateFacts, host: str) -> bool:
 
     https://www.rfc-editor.org/rfc/rfc9525#section-6.3
     """
-    wanted = host.lower().rstrip(".")
+    hostname = host.lower().rstrip(".")
     try:
-        return str(ipaddress.ip_address(wanted)) in facts.names
+        return str(ipaddress.ip_address(hostname)) in facts.names
     except ValueError:
         pass
-    parent = wanted.partition(".")[2]
-    return wanted in facts.names or ("." in parent and f"*.{parent}" in facts.names)
+    parent = hostname.partition(".")[2]
+    return hostname in facts.names or ("." in parent and f"*.{parent}" in facts.names)
 
 
-def _read(found: x509.Certificate) -> CertificateFacts:
+def _read(certificate: x509.Certificate) -> CertificateFacts:
     from cryptography.hazmat.primitives import hashes
 
-    key, weakness = _judge_key(found)
+    key, weakness = _judge_key(certificate)
     return CertificateFacts(
-        subject=found.subject.rfc4514_string(),
-        issuer=found.issuer.rfc4514_string(),
-        names=_subject_names(found),
-        serial=f"{found.serial_number:x}",
-        fingerprint=found.fingerprint(hashes.SHA256()).hex(),
-        not_before=found.not_valid_before_utc,
-        not_after=found.not_valid_after_utc,
+        subject=certificate.subject.rfc4514_string(),
+        issuer=certificate.issuer.rfc4514_string(),
+        names=_subject_names(certificate),
+        serial=f"{certificate.serial_number:x}",
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
         key=key,
-        weakness=weakness or _judge_signature(found),
+        weakness=weakness or _judge_signature(certificate),
     )
 
 
-def _subject_names(found: x509.Certificate) -> tuple[str, ...]:
+def _subject_names(certificate: x509.Certificate) -> tuple[str, ...]:
     from cryptography import x509
 
     try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
     hosts = [one.lower() for one in names.get_values_for_type(x509.DNSName)]
     return (*hosts, *(str(one) for one in names.get_values_for_type(x509.IPAddress)))
 
 
-def _judge_key(found: x509.Certificate) -> tuple[str, str]:
+def _judge_key(certificate: x509.Certificate) -> tuple[str, str]:
     """The key's name, and why it is too weak."""
     from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-    key = found.public_key()
+    key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         name = f"RSA {key.key_size}"
         return name, f"{name} is too short a key" if key.key_size < _MIN_RSA_BITS else ""
@@ -158,11 +158,11 @@ def _judge_key(found: x509.Certificate) -> tuple[str, str]:
     return type(key).__name__.removesuffix("PublicKey"), ""
 
 
-def _judge_signature(found: x509.Certificate) -> str:
+def _judge_signature(certificate: x509.Certificate) -> str:
     """Why the signature is too weak; that of a root does not matter, since nobody verifies it."""
     from cryptography.hazmat.primitives import hashes
 
-    algorithm = found.signature_hash_algorithm
-    if found.subject != found.issuer and isinstance(algorithm, hashes.SHA1 | hashes.MD5):
+    algorithm = certificate.signature_hash_algorithm
+    if certificate.subject != certificate.issuer and isinstance(algorithm, hashes.SHA1 | hashes.MD5):
         return f"signed with {algorithm.name.upper()}, which is broken"
     return ""

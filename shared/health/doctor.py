@@ -14,7 +14,7 @@ from shared.kernel.errors import GroundcrewError, UsageError
 
 EVERY_JOB = "every job"
 SETTINGS = "settings"  # the check of a job that says which of them are missing
-PATIENCE = timedelta(seconds=60)  # for all checks together; a proxy cuts an HTTP answer after 230 s
+ANSWER_TIMEOUT = timedelta(seconds=60)  # for all checks together; a proxy cuts an HTTP answer after 230 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class JobCheck:
 
     job: str
     name: str
-    look: Check = field(repr=False)
+    check: Check = field(repr=False)
     command: str = ""  # what mends it, or shows more
     needed: bool = True  # whether the job cannot run without
 
@@ -42,39 +42,39 @@ class Diagnosis:
 
 def select_checks(checks: Iterable[JobCheck], only: Sequence[str]) -> list[JobCheck]:
     """The checks of the jobs that are named, after those that every job needs. Raises UsageError."""
-    found = sorted(checks, key=lambda check: check.job != EVERY_JOB)
-    jobs = dict.fromkeys(check.job for check in found if check.job != EVERY_JOB)
+    ordered = sorted(checks, key=lambda check: check.job != EVERY_JOB)
+    jobs = dict.fromkeys(check.job for check in ordered if check.job != EVERY_JOB)
     for name in only:
         if name not in jobs:
             hint = f"On by policy and settings are: {', '.join(jobs)}."
             raise UsageError("no such job, or it is off", value=name, hint=hint)
-    return [check for check in found if not only or check.job in (*only, EVERY_JOB)]
+    return [check for check in ordered if not only or check.job in (*only, EVERY_JOB)]
 
 
 def diagnose(
-    checks: Sequence[JobCheck], *, patience: timedelta = PATIENCE, public: bool = False
+    checks: Sequence[JobCheck], *, timeout: timedelta = ANSWER_TIMEOUT, public: bool = False
 ) -> list[Diagnosis]:
     """Run the checks side by side; what gives no answer in time is a failure. `public` leaves values out."""
     if not checks:
         return []
     pool = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="doctor")
     started = [pool.submit(_try_check, check, public) for check in checks]
-    wait(started, timeout=patience.total_seconds())
+    wait(started, timeout=timeout.total_seconds())
     # Nobody can stop a thread; the answer does not wait for one that hangs.
     pool.shutdown(wait=False, cancel_futures=True)
-    return [_result_or_timeout(*pair, patience) for pair in zip(checks, started, strict=True)]
+    return [_result_or_timeout(*pair, timeout) for pair in zip(checks, started, strict=True)]
 
 
-def _result_or_timeout(check: JobCheck, future: Future[Diagnosis], patience: timedelta) -> Diagnosis:
+def _result_or_timeout(check: JobCheck, future: Future[Diagnosis], timeout: timedelta) -> Diagnosis:
     if future.done() and not future.cancelled():
         return future.result()
-    message = f"no answer within {format_duration(patience)}"
+    message = f"no answer within {format_duration(timeout)}"
     return Diagnosis(check.job, check.name, _fault(check), message, command=check.command)
 
 
 def _try_check(check: JobCheck, public: bool) -> Diagnosis:
     try:
-        return Diagnosis(check.job, check.name, "ok", check.look())
+        return Diagnosis(check.job, check.name, "ok", check.check())
     except GroundcrewError as error:
         whole = error.message if error.value is None else f"{error.message}: {error.value}"
         message, hint = error.public if public else whole, "" if public else error.hint
@@ -90,9 +90,9 @@ def _fault(check: JobCheck) -> str:
     return "failed" if check.needed else "warning"
 
 
-def blocked_jobs(found: Iterable[Diagnosis]) -> list[str]:
+def blocked_jobs(diagnoses: Iterable[Diagnosis]) -> list[str]:
     """The jobs that cannot run, each once; only `EVERY_JOB` if that is so."""
-    blocked = list(dict.fromkeys(one.job for one in found if one.status == "failed"))
+    blocked = list(dict.fromkeys(one.job for one in diagnoses if one.status == "failed"))
     return [EVERY_JOB] if EVERY_JOB in blocked else blocked
 
 
@@ -102,7 +102,7 @@ def build_doctor_report(checks: Iterable[JobCheck], only: str) -> tuple[dict[str
         selected = select_checks(checks, tuple(filter(None, only.split(","))))
     except UsageError as error:
         return {"status": "failing", "error": str(error)}, False
-    found = diagnose(selected, public=True)
-    blocked = blocked_jobs(found)
-    rows = [asdict(one) for one in found]
+    diagnoses = diagnose(selected, public=True)
+    blocked = blocked_jobs(diagnoses)
+    rows = [asdict(one) for one in diagnoses]
     return {"status": "failing" if blocked else "ok", "blocked": blocked, "checks": rows}, not blocked

@@ -20,7 +20,7 @@ from shared.kernel.ports import Clock
 Check = Callable[[], str]
 """Returns a short text about what it found, or raises."""
 
-PATIENCE = timedelta(seconds=2.5)  # the answer is to be there within 3 s
+ANSWER_TIMEOUT = timedelta(seconds=2.5)  # the answer is to be there within 3 s
 LIFETIME = timedelta(seconds=10)  # so long a report serves everybody who asks
 
 
@@ -31,13 +31,17 @@ class HealthMonitor:
     """
 
     def __init__(
-        self, list_checks: Callable[[], Mapping[str, Check]], clock: Clock, *, patience: timedelta = PATIENCE
+        self,
+        list_checks: Callable[[], Mapping[str, Check]],
+        clock: Clock,
+        *,
+        timeout: timedelta = ANSWER_TIMEOUT,
     ) -> None:
-        self._list_checks, self._clock, self._patience = list_checks, clock, patience
+        self._list_checks, self._clock, self._timeout = list_checks, clock, timeout
         self._lock = threading.Lock()
         self._running: dict[str, Future[dict[str, Any]]] = {}
         self._report: dict[str, Any] = {}
-        self._made: datetime | None = None
+        self._reported_at: datetime | None = None
 
     def report(self) -> dict[str, Any]:
         """`{"status": "ok" | "failing", "at": …, "checks": {name: {ok, message, milliseconds}}}`.
@@ -46,13 +50,13 @@ class HealthMonitor:
         """
         with self._lock:  # those who ask meanwhile get the report that is being made
             now = self._clock.now()
-            if self._made is None or now - self._made >= LIFETIME:
+            if self._reported_at is None or now - self._reported_at >= LIFETIME:
                 self._report = self._make_report()
-                self._made = now
+                self._reported_at = now
             return self._report
 
     def _make_report(self) -> dict[str, Any]:
-        deadline = time.monotonic() + self._patience.total_seconds()
+        deadline = time.monotonic() + self._timeout.total_seconds()
         try:
             checks: Mapping[str, Check] = self._list_checks()
         except GroundcrewError as error:
@@ -81,7 +85,7 @@ class HealthMonitor:
         try:
             result = future.result(max(0.0, deadline - time.monotonic()))
         except FutureTimeoutError:
-            message = f"no answer within {format_duration(self._patience)}"
+            message = f"no answer within {format_duration(self._timeout)}"
             return {"ok": False, "message": message, "milliseconds": None}
         del self._running[name]
         return result

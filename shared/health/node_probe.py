@@ -18,7 +18,7 @@ class NodeHealth:
     def check(self) -> Health:
         """See `Probe.check`."""
         try:
-            nodes = self.cluster.nodes()
+            nodes = self.cluster.list_nodes()
         except Refused as error:
             # A right that is missing says nothing about the server.
             return Health(True, f"nodes were not checked: {_error_text(error)}")

@@ -113,8 +113,8 @@ def find_mongodb_version(manifests: Sequence[Manifest]) -> str:
 
 def _chat_images(manifests: Sequence[Manifest]) -> list[Image]:
     """By the image's name; a team that builds its own is known by the name of the container."""
-    found = [image for image in map(Image.parse, list_images(manifests)) if image.name in _CHAT]
-    return found or list(_running_images(manifests, container="rocketchat"))
+    images = [image for image in map(Image.parse, list_images(manifests)) if image.name in _CHAT]
+    return images or list(_running_images(manifests, container="rocketchat"))
 
 
 def _running_images(manifests: Sequence[Manifest], container: str = "") -> Iterator[Image]:

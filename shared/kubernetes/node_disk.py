@@ -42,12 +42,12 @@ def parse_free_disk(answer: object, nodes: Iterable[Manifest]) -> dict[str, floa
     https://prometheus.io/docs/prometheus/latest/querying/api/#instant-vectors
     """
     samples = list(_parse_samples(answer))
-    found = {
+    free_bytes = {
         name: _node_free_bytes(samples, name, _node_addresses(item))
         for item in nodes
         if (name := _node_name(item))
     }
-    return {name: size for name, size in found.items() if math.isfinite(size) and size >= 0}
+    return {name: size for name, size in free_bytes.items() if math.isfinite(size) and size >= 0}
 
 
 def _node_free_bytes(

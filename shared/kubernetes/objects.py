@@ -69,9 +69,9 @@ def walk_leaves(value: object, path: str = "", name: str = "") -> Iterator[Leaf]
 def keyed_items(value: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """The items of a list with what tells them apart: a key all of them have, else their position."""
     for key in _KEYS:
-        found = [item.get(key) for item in value if isinstance(item, Mapping)]
-        if len(found) == len(value) and None not in found and len(set(map(str, found))) == len(found):
-            yield from ((printable_name(str(mark)), item) for mark, item in zip(found, value, strict=True))
+        keys = [item.get(key) for item in value if isinstance(item, Mapping)]
+        if len(keys) == len(value) and None not in keys and len(set(map(str, keys))) == len(keys):
+            yield from ((printable_name(str(name)), item) for name, item in zip(keys, value, strict=True))
             return
     yield from ((str(index), item) for index, item in enumerate(value))
 

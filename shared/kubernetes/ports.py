@@ -14,31 +14,31 @@ class Cluster(Protocol):
     """One namespace of a Kubernetes cluster, read only. Raises `Unavailable`, and `Refused` for missing
     rights."""
 
-    def version(self) -> str:
+    def get_version(self) -> str:
         """`1.31.2`: the API server's version, which is also the check that it is there."""
         ...
 
-    def workloads(self) -> list[Workload]:
+    def list_workloads(self) -> list[Workload]:
         """Deployments and StatefulSets, sorted by kind and name."""
         ...
 
-    def pods(self, selector: str = "") -> list[Pod]:
+    def list_pods(self, selector: str = "") -> list[Pod]:
         """Pods by label selector, sorted by name."""
         ...
 
-    def events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
+    def list_events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
         """Newest first."""
         ...
 
-    def secret_keys(self) -> Mapping[str, frozenset[str]]:
+    def list_secret_keys(self) -> Mapping[str, frozenset[str]]:
         """The names of the Secrets and of the keys in each; never a value. Releases are left out."""
         ...
 
-    def claims(self) -> list[Claim]:
+    def list_claims(self) -> list[Claim]:
         """PersistentVolumeClaims, sorted by name."""
         ...
 
-    def nodes(self, *, disks: bool = False) -> list[Node]:
+    def list_nodes(self, *, disks: bool = False) -> list[Node]:
         """The nodes with their memory, sorted by name; with `disks` also how much of their disk is free.
 
         Prometheus is asked for that, since Kubernetes does not tell; what it does not answer is not measured.
@@ -49,10 +49,10 @@ class Cluster(Protocol):
         """How the API serves a kind; None if it does not."""
         ...
 
-    def may(self, right: AccessRight) -> bool:
+    def is_allowed(self, right: AccessRight) -> bool:
         """Whether the API would let us: a SelfSubjectAccessReview."""
         ...
 
-    def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
+    def get_live_objects(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
         """The live object behind each manifest, with managedFields; None where it is not there."""
         ...

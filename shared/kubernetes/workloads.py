@@ -17,7 +17,7 @@ from shared.kubernetes.quantity import parse_quantity
 
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff and the kubelet's other words for
 # a container that will not start by itself.
-STUCK = frozenset(
+FATAL_WAITING_REASONS = frozenset(
     {
         "ImagePullBackOff",
         "ErrImagePull",
@@ -36,7 +36,7 @@ class Workload:
 
     kind: str
     name: str
-    wanted: int
+    desired: int
     ready: int
     updated: int
     current: bool
@@ -46,7 +46,9 @@ class Workload:
     @property
     def settled(self) -> bool:
         """Whether every replica is of the newest change and ready."""
-        return self.current and not self.failure and self.ready >= self.wanted and self.updated >= self.wanted
+        return (
+            self.current and not self.failure and self.ready >= self.desired and self.updated >= self.desired
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Pod:
     ready: bool
     images: tuple[str, ...]
     restarts: int = 0
-    stuck: str = ""
+    blocked_reason: str = ""
     started: bool = False  # whether a main container ever ran
     labels: Mapping[str, str] = field(default_factory=dict)
     created: datetime | None = None
@@ -115,17 +117,17 @@ class Node:
 def parse_workload(item: Manifest) -> Workload:
     """A Deployment or StatefulSet as the API has it."""
     spec, status = _mapping_at(item, "spec"), _mapping_at(item, "status")
-    wanted = spec.get("replicas", 1)
-    seen = int(status.get("observedGeneration") or 0) >= int(
+    replicas = spec.get("replicas", 1)
+    is_observed = int(status.get("observedGeneration") or 0) >= int(
         _mapping_at(item, "metadata").get("generation") or 0
     )
     return Workload(
         str(item.get("kind", "")),
         str(_mapping_at(item, "metadata").get("name", "")),
-        1 if wanted is None else int(wanted),
+        1 if replicas is None else int(replicas),
         int(status.get("readyReplicas") or 0),
         int(status.get("updatedReplicas") or 0),
-        seen,
+        is_observed,
         _container_images(_mapping_at(_mapping_at(spec, "template"), "spec")),
         _rollout_failure(status),
     )
@@ -163,7 +165,7 @@ def parse_pod(item: Manifest) -> Pod:
 def _waiting_reason(status: Mapping[str, Any]) -> str:
     waiting = _mapping_at(_mapping_at(status, "state"), "waiting")
     reason = str(waiting.get("reason", ""))
-    if reason not in STUCK:
+    if reason not in FATAL_WAITING_REASONS:
         return ""
     return f"{status.get('name')}: {reason}: {waiting.get('message', '')}".rstrip(": ")
 
@@ -195,8 +197,8 @@ def sorted_events(events: Iterable[ClusterEvent]) -> list[ClusterEvent]:
 def parse_claim(item: Manifest) -> Claim:
     """A PersistentVolumeClaim."""
     spec, status = _mapping_at(item, "spec"), _mapping_at(item, "status")
-    given = _mapping_at(status, "capacity").get("storage")
-    size = given or _mapping_at(_mapping_at(spec, "resources"), "requests").get("storage") or 0
+    capacity = _mapping_at(status, "capacity").get("storage")
+    size = capacity or _mapping_at(_mapping_at(spec, "resources"), "requests").get("storage") or 0
     return Claim(
         str(_mapping_at(item, "metadata").get("name", "")),
         str(status.get("phase", "Pending")),
@@ -211,16 +213,16 @@ def parse_node(
     """A Node; `metrics` is the memory in use, `disks` the free disk: in bytes by node, where measured."""
     name, status = str(_mapping_at(item, "metadata").get("name", "")), _mapping_at(item, "status")
     states = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}
-    room = _mapping_at(status, "allocatable")
+    allocatable = _mapping_at(status, "allocatable")
     pressures = tuple(
         sorted(kind for kind, state in states.items() if str(kind).endswith("Pressure") and state == "True")
     )
     return Node(
         name,
         states.get("Ready") == "True",
-        parse_quantity_or_zero(room.get("memory", 0)),
+        parse_quantity_or_zero(allocatable.get("memory", 0)),
         metrics.get(name),
-        parse_quantity_or_zero(room.get("ephemeral-storage", 0)),
+        parse_quantity_or_zero(allocatable.get("ephemeral-storage", 0)),
         pressures,
         (disks or {}).get(name),
         list_image_names(status.get("images")),
@@ -230,13 +232,16 @@ def parse_node(
 
 def describe_unhealthy(workloads: Iterable[Workload], pods: Iterable[Pod]) -> list[str]:
     """A sentence for each thing that keeps a release from being healthy, in a stable order."""
-    told = [
-        f"{one.kind} {one.name}: {one.failure or f'{one.ready} of {one.wanted} ready, {one.updated} updated'}"
+    reasons = [
+        f"{one.kind} {one.name}: "
+        + (one.failure or f"{one.ready} of {one.desired} ready, {one.updated} updated")
         for one in sorted(workloads, key=lambda one: (one.kind, one.name))
         if not one.settled
     ]
-    return told + [
-        f"Pod {one.name}: {one.stuck}" for one in sorted(pods, key=lambda one: one.name) if one.stuck
+    return reasons + [
+        f"Pod {one.name}: {one.blocked_reason}"
+        for one in sorted(pods, key=lambda one: one.name)
+        if one.blocked_reason
     ]
 
 
@@ -244,14 +249,18 @@ def select_of_release(
     manifests: Iterable[Manifest], workloads: Iterable[Workload], pods: Iterable[Pod]
 ) -> tuple[list[Workload], list[Pod]]:
     """What of a namespace belongs to the manifests: workloads by their name, pods by the selectors."""
-    mine = [one for one in manifests if one.get("kind") in ("Deployment", "StatefulSet")]
-    names = {(one["kind"], _mapping_at(one, "metadata").get("name")) for one in mine}
+    controllers = [one for one in manifests if one.get("kind") in ("Deployment", "StatefulSet")]
+    names = {(one["kind"], _mapping_at(one, "metadata").get("name")) for one in controllers}
     selectors = [
-        _mapping_at(_mapping_at(_mapping_at(one, "spec"), "selector"), "matchLabels") for one in mine
+        _mapping_at(_mapping_at(_mapping_at(one, "spec"), "selector"), "matchLabels") for one in controllers
     ]
     return (
         [one for one in workloads if (one.kind, one.name) in names],
-        [one for one in pods if any(wanted and wanted.items() <= one.labels.items() for wanted in selectors)],
+        [
+            one
+            for one in pods
+            if any(selector and selector.items() <= one.labels.items() for selector in selectors)
+        ],
     )
 
 

@@ -174,8 +174,8 @@ def strip_index_changes(operation: Operation) -> Operation | None:
         return None
     if command not in ("create", "collMod"):
         return operation
-    foreign = CLUSTER_OPTIONS if command == "create" else (*_OBSOLETE_MODIFIERS, "index")
-    fields = [e for e in split_elements(operation.o) if e.name.decode("utf-8", "replace") not in foreign]
+    ignored = CLUSTER_OPTIONS if command == "create" else (*_OBSOLETE_MODIFIERS, "index")
+    fields = [e for e in split_elements(operation.o) if e.name.decode("utf-8", "replace") not in ignored]
     if command == "collMod" and len(fields) < 2:
         return None
     return replace(operation, o=join_elements(fields))

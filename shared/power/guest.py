@@ -146,7 +146,7 @@ def start_script(namespace: str, timeout: timedelta) -> str:
 
 def parse_report(result: CommandResult, *, stopped: bool = False) -> GuestReport:
     """The script's answer. With `stopped` it must also say that MicroK8s ended and no container is left."""
-    said: dict[str, str] = {}
+    facts: dict[str, str] = {}
     problems: list[str] = []
     for line in result.stdout.splitlines():
         name, separator, value = line.strip().removeprefix(_PREFIX).partition("=")
@@ -155,13 +155,13 @@ def parse_report(result: CommandResult, *, stopped: bool = False) -> GuestReport
         if name == "problem":
             problems.append(value)
         else:
-            said[name] = value
+            facts[name] = value
     if result.exit_code != 0:
         problems.append(f"the script ended with {result.exit_code}")
-    elif stopped and "none" not in said:
-        if said.get("stop_exit") != "0":
-            problems.append(f"`microk8s stop` ended with {said.get('stop_exit', 'no answer')}")
-        if said.get("containers") != "0":
-            problems.append(f"containers left: {said.get('containers', 'not known')}")
+    elif stopped and "none" not in facts:
+        if facts.get("stop_exit") != "0":
+            problems.append(f"`microk8s stop` ended with {facts.get('stop_exit', 'no answer')}")
+        if facts.get("containers") != "0":
+            problems.append(f"containers left: {facts.get('containers', 'not known')}")
     names = ("kernel", "host", "snap", "address", "copied")
-    return GuestReport(tuple(problems), {name: said[name] for name in names if said.get(name)})
+    return GuestReport(tuple(problems), {name: facts[name] for name in names if facts.get(name)})

@@ -98,7 +98,7 @@ class Inventory:
 
     def targets(self, kind: str, *, fresh_tags: bool = False) -> list[Target]:
         """The machines of one kind. Raises `Unavailable`, `Refused`."""
-        states = self.switches[kind].states()
+        states = self.switches[kind].list_states()
         rules = [machine for machine in self.policy.power.machines if machine.kind == kind]
         tags = self._tags(kind, states, fresh_tags) if any(machine.tag for machine in rules) else {}
         power = self.policy.power
@@ -123,7 +123,7 @@ class Inventory:
         With `order` as if that had been placed for each of them.
         """
         now, target_list = self.clock.now(), list(targets)
-        orders, holds = self.orders.all(), self.holds.in_force()
+        orders, holds = self.orders.all(), self.holds.list_in_force()
         need = self._backup_need(now)
         extra = () if order is None else (order,)
         return [
@@ -143,7 +143,7 @@ class Inventory:
         now = self.clock.now()
         orders = for_machine(self.orders.all(), target.key)
         return self._observe_target(
-            target, orders, self.holds.in_force(), self._backup_need(now), now, record=record
+            target, orders, self.holds.list_in_force(), self._backup_need(now), now, record=record
         )
 
     def _observe_target(

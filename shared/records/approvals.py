@@ -56,7 +56,9 @@ class Approvals:
         self._blobs, self._clock = blobs, clock
         self._people = people or PeopleDirectory()
 
-    def request(self, action: str, arguments: Mapping[str, str], *, by: str, lasting: timedelta) -> Approval:
+    def request_approval(
+        self, action: str, arguments: Mapping[str, str], *, by: str, lasting: timedelta
+    ) -> Approval:
         """Create the request; the same one while it is pending is returned as it is."""
         for approval in self._list_pending():
             if (approval.action, dict(approval.arguments), approval.requester) == (
@@ -114,7 +116,7 @@ class Approvals:
             raise Refused("the request has expired", value=approval.expires, hint="Request it again.")
         return approval, etag
 
-    def use(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
+    def consume_approval(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
         """Use up the approval of exactly this action; None if there is none."""
         for approval in self._list_pending():
             if approval.granted and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
@@ -130,7 +132,7 @@ class Approvals:
                 return approval
         return None
 
-    def granted(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
+    def find_granted(self, action: str, arguments: Mapping[str, str]) -> Approval | None:
         """The approval of exactly this action, which stays valid until its expiry; None if there is none."""
         for approval in self._list_pending():
             if approval.granted and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):

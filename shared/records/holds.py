@@ -29,7 +29,7 @@ class Holds:
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock = blobs, clock
 
-    def put(self, name: str, what: str, lasting: timedelta, *, needs_up: bool = False) -> Hold:
+    def add_hold(self, name: str, what: str, lasting: timedelta, *, needs_up: bool = False) -> Hold:
         """Begin a hold or renew it; `name` identifies the work (`backup/<set>`), `what` is for people.
 
         With `needs_up` the machine is started for it, too.
@@ -40,11 +40,11 @@ class Holds:
         log.info("hold.put", extra={"hold": name, "until": hold.until.isoformat()})
         return hold
 
-    def release(self, name: str) -> None:
+    def release_hold(self, name: str) -> None:
         """The work is done. Releasing a hold that does not exist is fine."""
         self._blobs.delete(_blob_name(name))
 
-    def in_force(self) -> tuple[Hold, ...]:
+    def list_in_force(self) -> tuple[Hold, ...]:
         """The holds that apply now; those that ended more than a day ago are deleted."""
         now, active = self._clock.now(), []
         for blob in self._blobs.list(_PREFIX):

@@ -40,21 +40,21 @@ class Runs:
     def __init__(self, blobs: Blobs, clock: Clock) -> None:
         self._blobs, self._clock = blobs, clock
 
-    def begin(self, job: str, run_id: str, summary: str, *, total: int = 0, unit: str = "") -> Progress:
+    def begin_run(self, job: str, run_id: str, summary: str, *, total: int = 0, unit: str = "") -> Progress:
         """Record that a run began; the result reports on it."""
         now = self._clock.now()
         run = RunRecord(job, run_id, "running", now, now, summary, total=total, unit=unit)
         self.save(run)
         return Progress(self, self._clock, run)
 
-    def end(
+    def end_run(
         self, job: str, run_id: str, state: str, summary: str, error: str = "", **details: object
     ) -> RunRecord:
         """Record how a run ended that another worker may have begun."""
         try:
             run = self.load(job, run_id)
         except NotFound:
-            run = self.begin(job, run_id, summary).run
+            run = self.begin_run(job, run_id, summary).run
         return Progress(self, self._clock, run).finish(state, summary, error, **details)
 
     def save(self, run: RunRecord) -> None:
@@ -66,7 +66,7 @@ class Runs:
         """Raises NotFound or Corrupt."""
         return _parse_run(self._blobs.read(_blob_name(job, run_id))[0], _blob_name(job, run_id))
 
-    def all(self, job: str, prefix: str = "") -> Iterator[RunRecord]:
+    def list_runs(self, job: str, prefix: str = "") -> Iterator[RunRecord]:
         """The job's records whose id begins so, in the order of their ids."""
         for blob in self._blobs.list(_blob_name(job, prefix).removesuffix(".json")):
             yield _parse_run(self._blobs.read(blob.name)[0], blob.name)

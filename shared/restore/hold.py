@@ -43,7 +43,7 @@ class RestoreHold:
         """The restore has ended. A hold that cannot be released ends by itself."""
         if self._holds is not None:
             try:
-                self._holds.release(self._name)
+                self._holds.release_hold(self._name)
             except GroundcrewError as error:
                 log.warning("restore.hold_not_released", extra={"hold": self._name, "error": str(error)})
 
@@ -52,7 +52,7 @@ class RestoreHold:
         if self._holds is None or (self._renewed is not None and now - self._renewed < RENEW_AFTER):
             return
         try:
-            self._holds.put(self._name, self._what, HOLD_LASTS)
+            self._holds.add_hold(self._name, self._what, HOLD_LASTS)
             self._renewed = now
         except GroundcrewError as error:
             self._holds = None

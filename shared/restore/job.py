@@ -50,9 +50,11 @@ def restore_set(
     key = journal_key(info.folder, [*hosts, *(f"{old}={new}" for old, new in renames)])
     earlier = read_journal(deps.journals, key)
     journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)
-    foreign = [n for n in listed if journal.is_foreign(n, set_databases(manifest))] if resume else listed
+    unjournaled = [n for n in listed if journal.is_foreign(n, set_databases(manifest))] if resume else listed
     mixed = into_non_empty or (resume and bool(journal.existing))
-    plan = plan_restore(manifest, only, foreign, hosts, into_non_empty=mixed, resumable=earlier is not None)
+    plan = plan_restore(
+        manifest, only, unjournaled, hosts, into_non_empty=mixed, resumable=earlier is not None
+    )
     renamed = tuple(f"{old} becomes {new}" for old, new in renames)
     result = RestoreResult(manifest, checked.signer, replace(plan, reasons=plan.reasons + renamed))
     _check_key(deps, result, required=not dry_run)
@@ -87,8 +89,8 @@ def _rename(
     names = {entry.name for entry in manifest.namespaces}
     parsed = parse_renames([old for old, _ in renames], [new for _, new in renames], names)
     selected = {e.name for e in select_namespaces(manifest.namespaces, only)} - {*AUTH_NAMESPACES}
-    beside = all(parsed.to_target(name) != name for name in selected)
-    return replace(deps, target=RenamingTarget(deps.target, parsed, selected, beside=beside))
+    is_renamed = all(parsed.to_target(name) != name for name in selected)
+    return replace(deps, target=RenamingTarget(deps.target, parsed, selected, beside=is_renamed))
 
 
 def _begin(folder: str, sha256: str, listed: Collection[Namespace]) -> Journal:

@@ -34,8 +34,8 @@ class Item(NamedTuple):
     complete: bool = True
     proven: bool = False
     managed: bool = True  # whether Groundcrew made it
-    keep_until: datetime | None = None
-    keep_reason: str = ""  # any other reason to keep it
+    retained_until: datetime | None = None
+    retention_reason: str = ""  # any other reason to keep it
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +143,10 @@ def _in_any_case(item: Item, now: datetime) -> Iterator[str]:
         yield "not made by Groundcrew"
     if item.taken > now:
         yield "dated in the future"
-    if item.keep_until and item.keep_until > now:
-        yield f"keep until {item.keep_until:%Y-%m-%d %H:%MZ}"
-    if item.keep_reason:
-        yield item.keep_reason
+    if item.retained_until and item.retained_until > now:
+        yield f"keep until {item.retained_until:%Y-%m-%d %H:%MZ}"
+    if item.retention_reason:
+        yield item.retention_reason
 
 
 def _limits(ordered: list[Item], rules: Retention) -> list[tuple[timedelta, str]]:

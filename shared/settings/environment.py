@@ -48,8 +48,8 @@ def schedule_setting_name(timer: str) -> str:
 
 def daily_time(expression: str) -> time | None:
     """When an NCRONTAB expression fires, if it does so once a day; else None."""
-    found = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
-    return time(int(found[3]), int(found[2]), int(found[1] or 0)) if found else None
+    match = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
+    return time(int(match[3]), int(match[2]), int(match[1] or 0)) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +117,30 @@ class Environment:
 
     def url(self) -> str:
         """The app's own address, without a slash at its end; empty if none is known. Raises UsageError."""
-        given, platform = self.get(URL), self.values.get("WEBSITE_HOSTNAME", "").strip()
-        if not given and platform:
+        address, platform = self.get(URL), self.values.get("WEBSITE_HOSTNAME", "").strip()
+        if not address and platform:
             # App Service sets it to the app's default name, core tools to localhost and the port.
             host = re.sub(r":\d+$", "", platform.lower())
-            given = f"{'http' if host in _LOOPBACK else 'https'}://{platform}"
-        return parse_setting(URL, parse_site_address, given) if given else ""
+            address = f"{'http' if host in _LOOPBACK else 'https'}://{platform}"
+        return parse_setting(URL, parse_site_address, address) if address else ""
 
     def wake_sign_in(self) -> str:
         """Who vouches for people at the pages; empty for nobody. Raises UsageError."""
-        given = self.get(WAKE_SIGN_IN)
-        if given not in ("", "app-service", "none"):
+        sign_in = self.get(WAKE_SIGN_IN)
+        if sign_in not in ("", "app-service", "none"):
             hint = f"For example: {WAKE_SIGN_IN.example}"
-            raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=given, hint=hint)
+            raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=sign_in, hint=hint)
         # App Service sets it where its authentication is on. Elsewhere the header can be written by anybody.
         is_on = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
-        if given == "app-service" and self._on_azure() and not is_on:
+        if sign_in == "app-service" and self._on_azure() and not is_on:
             hint = "Turn authentication on (az webapp auth), or remove the setting."
             raise UsageError(
                 f"{WAKE_SIGN_IN.name} is app-service, but App Service authentication is off", hint=hint
             )
-        if given == "none" and (self._on_azure() or is_on):
+        if sign_in == "none" and (self._on_azure() or is_on):
             hint = "It is for your own machine; remove the setting."
             raise UsageError(f"{WAKE_SIGN_IN.name} is none on Azure", hint=hint)
-        return given or ("app-service" if is_on else "")
+        return sign_in or ("app-service" if is_on else "")
 
     def _on_azure(self) -> bool:
         host = self.values.get("WEBSITE_HOSTNAME", "").strip().lower()
@@ -179,12 +179,12 @@ def parse_site_address(text: str) -> str:
 
     Raises UsageError.
     """
-    found = _ADDRESS.fullmatch(text.lower())
-    if found is None or int(found[3] or 1) not in range(1, 65536):
+    match = _ADDRESS.fullmatch(text.lower())
+    if match is None or int(match[3] or 1) not in range(1, 65536):
         # What is before an @ may be a password.
         value = None if "@" in text else text
         raise UsageError("not the address of a site: scheme and host, maybe a port, no path", value=value)
-    if found[1] == "http" and found[2] not in _LOOPBACK:
+    if match[1] == "http" and match[2] not in _LOOPBACK:
         raise UsageError("not https, which is needed for all but this machine", value=text)
     return text.lower().removesuffix("/")
 

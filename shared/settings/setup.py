@@ -33,8 +33,8 @@ def as_az(chosen: Sequence[ChosenSetting], *, app: str, group: str, secrets: Pat
     """
     names = f"--name {app} --resource-group {group}"
     head = f"az functionapp config appsettings set --output none {names} --settings"
-    plain = [f"  {shlex.quote(f'{one.setting.name}={one.value}')}" for one in chosen if not one.file]
-    lines = [" \\\n".join([head, *plain])] if plain else []
+    assignments = [f"  {shlex.quote(f'{one.setting.name}={one.value}')}" for one in chosen if not one.file]
+    lines = [" \\\n".join([head, *assignments])] if assignments else []
     return "\n".join([*lines, f"{head} \\\n  @{shlex.quote(str(secrets))}"]) + "\n"
 
 
@@ -49,12 +49,12 @@ def as_tfvars(chosen: Sequence[ChosenSetting], *, made: Sequence[str]) -> str:
 
     `made` names the settings that Terraform makes itself from what it creates.
     """
-    plain = {one.setting.name: one.value for one in chosen if not one.file and one.setting.name not in made}
-    width = max(map(len, plain), default=0)
+    values = {one.setting.name: one.value for one in chosen if not one.file and one.setting.name not in made}
+    width = max(map(len, values), default=0)
     secrets = [one for one in chosen if one.file]
     lines = ["settings = {"]
     # JSON's strings are HCL's, but for its templates.
-    lines += [f"  {name:<{width}} = {_hcl_string(value)}" for name, value in plain.items()]
+    lines += [f"  {name:<{width}} = {_hcl_string(value)}" for name, value in values.items()]
     lines += ["}", f"vault_settings = {json.dumps([one.setting.name for one in secrets])}", ""]
     lines += ["# The vault's name: terraform output -raw vault_name"]
     lines += [

@@ -88,7 +88,7 @@ class SnapshotPlan:
     @property
     def unreadable(self) -> tuple[Item, ...]:
         """Snapshots that are kept because nobody can read until when: somebody has to correct the tag."""
-        return tuple(d.item for d in self.decisions if d.item.managed and d.item.keep_reason)
+        return tuple(d.item for d in self.decisions if d.item.managed and d.item.retention_reason)
 
 
 def plan_snapshots(
@@ -143,7 +143,7 @@ def snapshot_name(disk: SourceDisk, now: datetime) -> str:
     return f"{stem}-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def parse_keep_until(text: str, zone: tzinfo = UTC) -> datetime | None:
+def parse_retained_until(text: str, zone: tzinfo = UTC) -> datetime | None:
     """The end of a day (`2026-12-24`, `24.12.2026`) on the zone's clock, or a time; None if unreadable."""
     day = parse_day(text.strip())
     try:
@@ -164,8 +164,8 @@ def _is_selected(disk: SourceDisk, policy: SnapshotPolicy) -> bool:
 def _retention_item(snapshot: DiskSnapshot, policy: SnapshotPolicy, zone: tzinfo, owner: str) -> Item:
     tags = fold_tags(snapshot.tags)
     tag_value = tags.get(policy.keep_until_tag.lower())
-    keep_until = None if tag_value is None else parse_keep_until(tag_value, zone)
-    unreadable = tag_value is not None and keep_until is None
+    retained_until = None if tag_value is None else parse_retained_until(tag_value, zone)
+    unreadable = tag_value is not None and retained_until is None
     return Item(
         snapshot.id,
         snapshot.taken,
@@ -173,7 +173,7 @@ def _retention_item(snapshot: DiskSnapshot, policy: SnapshotPolicy, zone: tzinfo
         snapshot.state == "Succeeded" and snapshot.complete,
         PROVEN_TAG in tags,
         tags.get(OWNER_TAG) == owner,
-        keep_until,
+        retained_until,
         # A date that nobody can read was meant to protect, an empty one too.
         f"{policy.keep_until_tag} '{(tag_value or '')[:40]}' is not a date" if unreadable else "",
     )

@@ -30,7 +30,7 @@ _PAUSES = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 _HINT = "Run db.fsyncUnlock() on it; every tick tries again."
 
 IsOff = Callable[[str], bool]
-OnStuck = Callable[[GroundcrewError], None]
+OnUnlockFailed = Callable[[GroundcrewError], None]
 
 
 class FreezeLock:
@@ -86,12 +86,12 @@ class Freezer:
         machine: str = "",
         *,
         is_off: IsOff = lambda _machine: False,
-        on_stuck: OnStuck = lambda _error: None,
+        on_unlock_failed: OnUnlockFailed = lambda _error: None,
     ) -> Iterator[FreezeLock]:
         """MongoDB locked. Raises `Locked` if anybody's lock is held already, `Refused`, `Unavailable`.
 
-        `machine` is where the server runs, `is_off` whether that machine is off; `on_stuck` is called once
-        if the lock cannot be released, while that is still being tried.
+        `machine` is where the server runs, `is_off` whether that machine is off; `on_unlock_failed` is called
+        once if the lock cannot be released, while that is still being tried.
         """
         with self.state.lease("locks/freeze", duration=_LEASE):
             server = self.connect()
@@ -106,11 +106,13 @@ class Freezer:
                 if error.permanent:
                     self.state.delete(_LOCK_RECORD)
                 elif server.is_locked():  # it was not a moment ago: the answer was lost, the lock is ours
-                    self._release(lock, machine, is_off, on_stuck)
+                    self._release(lock, machine, is_off, on_unlock_failed)
                 # Otherwise the record stays: the lock may be taken after its answer was given up.
                 raise
             watchdog = threading.Timer(
-                self.limit.total_seconds(), self._on_watchdog_timeout, (lock, machine, is_off, on_stuck)
+                self.limit.total_seconds(),
+                self._on_watchdog_timeout,
+                (lock, machine, is_off, on_unlock_failed),
             )
             watchdog.daemon = True
             watchdog.start()
@@ -118,10 +120,10 @@ class Freezer:
                 yield lock
             finally:
                 watchdog.cancel()
-                self._release(lock, machine, is_off, on_stuck)
+                self._release(lock, machine, is_off, on_unlock_failed)
 
     def unlock_stale(
-        self, is_off: IsOff = lambda _machine: False, on_stuck: OnStuck = lambda _error: None
+        self, is_off: IsOff = lambda _machine: False, on_unlock_failed: OnUnlockFailed = lambda _error: None
     ) -> str:
         """Release what a process that died left locked; what was done, or nothing.
 
@@ -135,11 +137,11 @@ class Freezer:
         machine = _parse_machine(data)
         try:
             with self.state.lease("locks/freeze", duration=_LEASE):
-                return self._unlock_stale(machine, is_off, on_stuck)
+                return self._unlock_stale(machine, is_off, on_unlock_failed)
         except Locked:
             return ""  # its owner is alive
 
-    def _unlock_stale(self, machine: str, is_off: IsOff, on_stuck: OnStuck) -> str:
+    def _unlock_stale(self, machine: str, is_off: IsOff, on_unlock_failed: OnUnlockFailed) -> str:
         try:
             server = self.connect()
             locked = server.is_locked()
@@ -155,23 +157,31 @@ class Freezer:
             self.state.delete(_LOCK_RECORD)
             log.info("freeze.stale_record_removed", extra={"machine": machine, "reason": "not locked"})
             return ""
-        self._release(FreezeLock(server), machine, is_off, on_stuck)
+        self._release(FreezeLock(server), machine, is_off, on_unlock_failed)
         log.warning("freeze.stale_lock_released", extra={"machine": machine})
         return "unlocked MongoDB, which a run that died had left locked"
 
-    def _on_watchdog_timeout(self, lock: FreezeLock, machine: str, is_off: IsOff, on_stuck: OnStuck) -> None:
+    def _on_watchdog_timeout(
+        self, lock: FreezeLock, machine: str, is_off: IsOff, on_unlock_failed: OnUnlockFailed
+    ) -> None:
         lock.mark_lost()
         log.error(
             "freeze.watchdog_timeout", extra={"machine": machine, "seconds": self.limit.total_seconds()}
         )
         try:
-            self._release(lock, machine, is_off, on_stuck, keep_record=True)
+            self._release(lock, machine, is_off, on_unlock_failed, retain_record=True)
         except GroundcrewError as error:
             facts = {"machine": machine, "error": str(error)}
             log.error("freeze.watchdog_unlock_failed", extra=facts)  # noqa: TRY400
 
     def _release(
-        self, lock: FreezeLock, machine: str, is_off: IsOff, on_stuck: OnStuck, *, keep_record: bool = False
+        self,
+        lock: FreezeLock,
+        machine: str,
+        is_off: IsOff,
+        on_unlock_failed: OnUnlockFailed,
+        *,
+        retain_record: bool = False,
     ) -> None:
         """Release the lock, trying for `unlock_for`. Raises `Unavailable` after that; the record stays."""
         waited, attempt = 0.0, 0
@@ -187,7 +197,7 @@ class Freezer:
             attempt += 1
             if attempt == _ATTEMPTS_BEFORE_ALARM:
                 log.error("freeze.unlock_failed", extra={"machine": machine, "error": str(failure)})
-                on_stuck(failure)
+                on_unlock_failed(failure)
             pause = _PAUSES[min(attempt - 1, len(_PAUSES) - 1)]
             if waited + pause > self.unlock_for.total_seconds():
                 raise Unavailable(
@@ -195,7 +205,7 @@ class Freezer:
                 ) from failure
             self.sleep(pause)
             waited += pause
-        if not keep_record:
+        if not retain_record:
             self.state.delete(_LOCK_RECORD)
 
 

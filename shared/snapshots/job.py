@@ -67,7 +67,7 @@ class SnapshotResult:
 
 def preview_cycle(job: SnapshotDeps) -> SnapshotPlan:
     """What would be taken, kept and removed now, with reasons. Changes nothing; one call per page."""
-    return _build_plan(job, job.disks.list(), job.disks.snapshots())
+    return _build_plan(job, job.disks.list(), job.disks.list_snapshots())
 
 
 def _build_plan(job: SnapshotDeps, disks: Iterable[Disk], existing: Iterable[Snapshot]) -> SnapshotPlan:
@@ -103,11 +103,11 @@ def _release_stale_lock(job: SnapshotDeps) -> str:
         selected = [disk for disk in disks if job.policy.disks and has_tag(disk.tags, job.policy.disks)]
         return are_all_machines_off(job, selected)
 
-    def on_stuck(error: GroundcrewError) -> None:
+    def on_unlock_failed(error: GroundcrewError) -> None:
         send_notice(job, unlock_failed_notice(str(error)))
 
     try:
-        note = job.freezer.unlock_stale(is_off, on_stuck)
+        note = job.freezer.unlock_stale(is_off, on_unlock_failed)
     except GroundcrewError as error:
         log.error("snapshots.stale_lock_failed", extra={"error": str(error)})  # noqa: TRY400
         send_notice(job, unlock_failed_notice(str(error)))
@@ -122,7 +122,7 @@ def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> Sn
     with job.state.lease("locks/snapshots", duration=_LEASE) as lease:
         disks = job.disks.list()
         selected = [disk for disk in disks if job.policy.disks and has_tag(disk.tags, job.policy.disks)]
-        existing = {snapshot.id: snapshot for snapshot in job.disks.snapshots()}
+        existing = {snapshot.id: snapshot for snapshot in job.disks.list_snapshots()}
         plan = _build_plan(job, disks, existing.values())
         outcome = SnapshotResult(plan)
         if take:
@@ -200,7 +200,7 @@ def _prune_snapshots(
 
 def _is_unchanged(job: SnapshotDeps, listed: Snapshot) -> bool:
     """Whether nothing was written on it since the listing, as a date until which to keep it."""
-    fresh = job.disks.snapshot(listed.id)
+    fresh = job.disks.get_snapshot(listed.id)
     return (fresh.created, fresh.tags) == (listed.created, listed.tags)
 
 

@@ -18,7 +18,7 @@ def is_machine_off(job: SnapshotDeps, machine: str, disks: Iterable[Disk]) -> bo
     """Whether the machine is known to be off. False where that cannot be found out."""
     if _VIRTUAL_MACHINE in machine:
         try:
-            return job.machines.state(machine).power in _OFF
+            return job.machines.get_state(machine).power in _OFF
         except NotFound:
             return True
         except GroundcrewError:

@@ -42,7 +42,7 @@ def problems_notice(problems: Sequence[str]) -> Notice:
 
 def unreadable_notice(items: Sequence[Item]) -> Notice:
     """That snapshots are kept for ever, since nobody can read until when."""
-    names = "; ".join(f"{item.name.rpartition('/')[2]}: {item.keep_reason}" for item in items)
+    names = "; ".join(f"{item.name.rpartition('/')[2]}: {item.retention_reason}" for item in items)
     return Notice(
         Severity.WARNING,
         "Snapshots with an unreadable keep-until date are kept",

@@ -59,7 +59,7 @@ class SnapshotTaker:
         goal = self._choose_consistency(machine, requests)
         set_id = f"{self.job.clock.now():%Y%m%dT%H%M%SZ}"
         holds = Holds(self.job.state, self.job.clock)
-        holds.put("snapshots", "snapshots of disks", _HOLD)
+        holds.add_hold("snapshots", "snapshots of disks", _HOLD)
         try:
             with self._locked(machine) if goal == LOCKED else nullcontext() as lock:
                 snapshots = [self._take_snapshot(request, set_id) for request in requests]
@@ -67,13 +67,13 @@ class SnapshotTaker:
             reason = self._unproven_reason(goal, lock, machine, complete=len(created) == len(requests))
             self._label(created, CRASH if reason else goal, reason)
         finally:
-            holds.release("snapshots")
+            holds.release_hold("snapshots")
 
     def _locked(self, machine: str) -> AbstractContextManager[FreezeLock]:
         return self.job.freezer.freeze(
             machine,
             is_off=self._is_off,
-            on_stuck=lambda error: send_notice(self.job, unlock_failed_notice(str(error))),
+            on_unlock_failed=lambda error: send_notice(self.job, unlock_failed_notice(str(error))),
         )
 
     def _choose_consistency(self, machine: str, requests: list[SnapshotRequest]) -> str:

@@ -23,7 +23,7 @@ def build_status(
     sections: dict[str, Callable[[], Any]] = {
         "backups": lambda: _report_backups(catalogue(), clock),
         "runs": lambda: {job: _report_runs(Runs(state, clock), job) for job in JOBS},
-        "holds": lambda: [asdict(hold) for hold in Holds(state, clock).in_force()],
+        "holds": lambda: [asdict(hold) for hold in Holds(state, clock).list_in_force()],
         "cost": lambda: _read_cost_report(state),
         **more,
     }
@@ -59,7 +59,7 @@ def _report_backups(catalogue: SetCatalogue, clock: Clock) -> dict[str, Any]:
 
 
 def _report_runs(runs: Runs, job: str) -> list[dict[str, Any]]:
-    newest: list[RunRecord] = sorted(runs.all(job), key=lambda run: run.updated)[-_RUNS_SHOWN:]
+    newest: list[RunRecord] = sorted(runs.list_runs(job), key=lambda run: run.updated)[-_RUNS_SHOWN:]
     return [
         {"id": r.id, "state": r.state, "updated": r.updated, "message": r.error or r.summary} for r in newest
     ]

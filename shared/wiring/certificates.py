@@ -68,14 +68,14 @@ def _host_targets() -> Sequence[HostTarget]:
     """Those of policy, and the chat's if it is served over TLS."""
     from shared.certificates.model import HostTarget
 
-    found = []
+    targets = []
     chat = urlsplit(read_environment().get(definitions.CHAT))
     if chat.scheme == "https" and chat.hostname:
-        found.append(HostTarget(chat.hostname, chat.port or 443))
+        targets.append(HostTarget(chat.hostname, chat.port or 443))
     for text in load_policy().certificates.hosts:
         host, _, port = text.partition(":")
-        found.append(HostTarget(host, int(port or 443)))
-    return found
+        targets.append(HostTarget(host, int(port or 443)))
+    return targets
 
 
 def _connect_vaults() -> dict[str, CertificateVault]:

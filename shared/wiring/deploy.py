@@ -127,7 +127,7 @@ def _smoke_test() -> Callable[[str], Health]:
 
     url = read_environment().get(definitions.CHAT)
     if url:
-        return parse_setting(definitions.CHAT, connect, url).look
+        return parse_setting(definitions.CHAT, connect, url).check_release
     return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
 
 

@@ -108,8 +108,8 @@ def _check_routes() -> str:
 
     routes = load_policy().notify.routes
     known = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
-    wanted = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, load_policy().notify.fallback))
-    missing = [name for name in wanted if name and name not in known]
+    named = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, load_policy().notify.fallback))
+    missing = [name for name in named if name and name not in known]
     if missing:
         hint = f"Add name=url to {definitions.NOTIFY.name}, or take the route out of policy.yaml."
         raise Unavailable("routes of policy have no address", value=", ".join(missing), hint=hint)
@@ -117,13 +117,13 @@ def _check_routes() -> str:
 
 
 def _check_sign_in() -> str:
-    given = read_environment().wake_sign_in()
-    if not given:
+    sign_in = read_environment().wake_sign_in()
+    if not sign_in:
         hint = "Switch App Service authentication on, or set the variable to app-service."
         raise Refused("the pages are closed: nobody vouches for people", hint=hint)
-    if given == "none":
+    if sign_in == "none":
         return "nobody signs in: for your own machine only"
-    return f"people sign in by {given}"
+    return f"people sign in by {sign_in}"
 
 
 def _check_disks() -> str:
@@ -141,8 +141,8 @@ def _check_cluster_readable() -> str:
     from shared.wiring.deploy import connect_releases
     from shared.wiring.kubernetes import connect_cluster
 
-    found = connect_cluster()
-    workloads, _ = found.workloads(), found.secret_keys()
+    cluster = connect_cluster()
+    workloads, _ = cluster.list_workloads(), cluster.list_secret_keys()
     return f"{len(workloads)} workloads, {len(connect_releases().history())} revisions of the release"
 
 
@@ -150,7 +150,7 @@ def _environment_check(name: str) -> Callable[[], str]:
     def check() -> str:
         from shared.wiring.deploy import connect_forge
 
-        if connect_forge().environment(name) is None:
+        if connect_forge().get_environment(name) is None:
             raise NotFound("GitHub has no such environment", value=name)
         return "exists"
 

@@ -125,12 +125,11 @@ def _check_helm() -> str:
 def _check_cluster() -> str:
     from shared.wiring.kubernetes import connect_cluster
 
-    return f"Kubernetes {connect_cluster().version()}"
+    return f"Kubernetes {connect_cluster().get_version()}"
 
 
 def _check_github() -> str:
     from shared.wiring.deploy import connect_forge
 
-    return (
-        f"{load_policy().deploy.branch} is at {connect_forge().branch_tip(load_policy().deploy.branch)[:7]}"
-    )
+    branch = load_policy().deploy.branch
+    return f"{branch} is at {connect_forge().get_branch_tip(branch)[:7]}"

@@ -58,7 +58,7 @@ def _describe_check(check: Callable[[], object]) -> str:
     return "ok"
 
 
-def handle_deploy_message(asked: Sequence[Mapping[str, Any]]) -> str:
+def handle_deploy_message(requests: Sequence[Mapping[str, Any]]) -> str:
     """Do what a message of the queue `deploys` asks for. What cannot begin is recorded and notified."""
     from shared.deploy import job
     from shared.wiring.deploy import deploy_deps
@@ -66,18 +66,18 @@ def handle_deploy_message(asked: Sequence[Mapping[str, Any]]) -> str:
     try:
         deps = deploy_deps()
     except UsageError as error:
-        return _record_unstarted(asked, error)
-    return job.handle_message(deps, asked)
+        return _record_unstarted(requests, error)
+    return job.handle_message(deps, requests)
 
 
-def _record_unstarted(asked: Sequence[Mapping[str, Any]], error: UsageError) -> str:
+def _record_unstarted(requests: Sequence[Mapping[str, Any]], error: UsageError) -> str:
     from shared.catch_up.watch import notify_bad_settings
     from shared.deploy.records.deploys import DeployStore
     from shared.deploy.unstarted import record_unstarted
     from shared.wiring import open_state, system_clock
     from shared.wiring.notifications import build_notifier
 
-    done = record_unstarted(DeployStore(open_state(), system_clock()), asked, error)
+    done = record_unstarted(DeployStore(open_state(), system_clock()), requests, error)
     notify_bad_settings(build_notifier(), "deploys", error)
     return done
 

@@ -21,15 +21,15 @@ def read_kubeconfig() -> Secret:
     """The kubeconfig's content. Raises UsageError, quoting nothing of it."""
     from shared.kernel.secret import Secret
 
-    given = read_environment().get(definitions.KUBECONFIG)
-    if not given:
+    setting = read_environment().get(definitions.KUBECONFIG)
+    if not setting:
         raise UsageError(
             f"{definitions.KUBECONFIG.name} is not set", hint=f"For example: {definitions.KUBECONFIG.example}"
         )
-    if "\n" in given or given.startswith("{"):
-        return Secret(given)
+    if "\n" in setting or setting.startswith("{"):
+        return Secret(setting)
     try:
-        return Secret(Path(given).read_text(encoding="utf-8"))
+        return Secret(Path(setting).read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise UsageError(
             f"{definitions.KUBECONFIG.name} names no readable file", value=type(error).__name__

@@ -32,17 +32,17 @@ def power_deps() -> PowerDeps:
 def health_probes() -> tuple[Probe, ...]:
     """How to see whether the server is well: its nodes and Rocket.Chat's own answer, as far as it is set."""
     env = read_environment()
-    found: list[Probe] = []
+    probes: list[Probe] = []
     if env.get(definitions.KUBECONFIG):
         from shared.health.node_probe import NodeHealth
         from shared.wiring.kubernetes import connect_cluster
 
-        found.append(NodeHealth(connect_cluster()))
+        probes.append(NodeHealth(connect_cluster()))
     if url := env.get(definitions.CHAT):
         from shared.adapters.chat_health import connect
 
-        found.append(parse_setting(definitions.CHAT, connect, url))
-    return tuple(found)
+        probes.append(parse_setting(definitions.CHAT, connect, url))
+    return tuple(probes)
 
 
 @cache

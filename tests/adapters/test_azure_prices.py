@@ -68,7 +68,9 @@ def test_a_reservation_without_a_term_is_left_out_rather_than_guessed() -> None:
 
 def test_the_stand_in_s_price_arrives_to_the_last_digit(server: AzureServer) -> None:
     with requests.Session() as session:
-        prices = AzurePrices(session, "EUR", url=server.prices_url).machine("Standard_D4ads_v5", "westeurope")
+        prices = AzurePrices(session, "EUR", url=server.prices_url).list_machine_prices(
+            "Standard_D4ads_v5", "westeurope"
+        )
 
     [price] = [p for p in prices if p.kind is PriceKind.PAY_AS_YOU_GO and not p.windows]
     assert price.amount == Decimal("0.216")  # 0.2 USD in the sample, 1.2 for the region, 0.9 for the euro
@@ -90,10 +92,10 @@ def test_prices_are_asked_for_once_and_remembered_exactly(server: AzureServer) -
     cache = Kept()
     with requests.Session() as session:
         prices = AzurePrices(session, "EUR", url=server.prices_url, cache=cache)
-        first = prices.machine("Standard_D4ads_v5", "westeurope")
-        again = prices.machine("Standard_D4ads_v5", "westeurope")
+        first = prices.list_machine_prices("Standard_D4ads_v5", "westeurope")
+        again = prices.list_machine_prices("Standard_D4ads_v5", "westeurope")
         other = AzurePrices(session, "USD", url=server.prices_url, cache=cache)
-        dollars = other.machine("Standard_D4ads_v5", "westeurope")
+        dollars = other.list_machine_prices("Standard_D4ads_v5", "westeurope")
 
     assert first == again
     assert dollars != first
@@ -110,9 +112,9 @@ def repeated(server: AzureServer) -> None:
 def test_repetitions_of_a_meter_do_not_count(server: AzureServer) -> None:
     with requests.Session() as session:
         prices = AzurePrices(session, "USD", url=server.prices_url)
-        plain = prices.machine("Standard_D4ads_v5", "westeurope")
+        plain = prices.list_machine_prices("Standard_D4ads_v5", "westeurope")
         repeated(server)
-        assert prices.machine("Standard_D4ads_v5", "westeurope") == plain
+        assert prices.list_machine_prices("Standard_D4ads_v5", "westeurope") == plain
 
 
 def serving(answer: Callable[[web.Request], web.StreamResponse]) -> Served:
@@ -156,7 +158,7 @@ def test_odd_answers_of_the_price_list_are_errors_and_lead_nowhere(
         requests.Session() as session,
         pytest.raises(GroundcrewError) as caught,
     ):
-        AzurePrices(session, "EUR", url=server.url).machine("Standard_D4ads_v5", "westeurope")
+        AzurePrices(session, "EUR", url=server.url).list_machine_prices("Standard_D4ads_v5", "westeurope")
 
     assert type(caught.value) is kind
 
@@ -170,7 +172,7 @@ def test_cloud_services_share_the_size_and_are_not_the_machine(server: AzureServ
     )
     server.price_items = [cloud | {"currencyCode": "USD"}, *server.price_items]
     prices = AzurePrices(requests.Session(), "EUR", url=server.prices_url)
-    found = prices.machine("Standard_D4ads_v5", "westeurope")
+    found = prices.list_machine_prices("Standard_D4ads_v5", "westeurope")
     plain = [p.amount for p in found if p.kind is PriceKind.PAY_AS_YOU_GO and not p.windows]
     assert plain == [Decimal("0.216")]
 

@@ -89,7 +89,7 @@ def test_a_lost_connection_is_unavailable(server: AzureServer, machines: AzureMa
     server.faults.drop(times=10)
 
     with pytest.raises(Unavailable):
-        machines.states()
+        machines.list_states()
 
 
 def test_a_credential_that_gives_no_token_is_told(server: AzureServer) -> None:
@@ -103,7 +103,7 @@ def test_a_credential_that_gives_no_token_is_told(server: AzureServer) -> None:
         connect_arm(Empty(), server.subscription, base_url=server.url) as client,
         pytest.raises(Unavailable, match="no answer"),
     ):
-        AzureMachines(client).states()
+        AzureMachines(client).list_states()
 
 
 def test_a_passing_trouble_is_tried_again_without_a_word(
@@ -113,7 +113,7 @@ def test_a_passing_trouble_is_tried_again_without_a_word(
     server.faults.drop(times=1)
     server.faults.throttle(times=1, retry_after=0)
 
-    assert len(machines.states()) == 1
+    assert len(machines.list_states()) == 1
     assert [one.status for one in server.requests("virtualMachines")] == [503, 0, 429, 200]
 
 
@@ -123,7 +123,7 @@ def test_a_snapshot_whose_answer_was_lost_is_taken_once(server: AzureServer, cli
 
     taken = disks.create_snapshot(server.add_disk("data").id, "data-1", {}, timeout=timedelta(seconds=20))
 
-    assert list(disks.snapshots()) == [taken]
+    assert list(disks.list_snapshots()) == [taken]
     assert [one.status in (200, 202) for one in server.requests("^PUT ")] == [False, True]
 
 
@@ -137,7 +137,7 @@ def test_a_start_whose_answer_was_lost_is_not_sent_twice(
         machines.begin_start(machine)
 
     assert len(server.requests("POST")) == 1
-    assert machines.state(machine).power in (PowerState.STARTING, PowerState.RUNNING)
+    assert machines.get_state(machine).power in (PowerState.STARTING, PowerState.RUNNING)
 
 
 def test_a_long_wait_is_left_to_the_next_tick(server: AzureServer, machines: AzureMachines) -> None:
@@ -145,7 +145,7 @@ def test_a_long_wait_is_left_to_the_next_tick(server: AzureServer, machines: Azu
     before = time.monotonic()
 
     with pytest.raises(Unavailable, match="Wait 300 seconds"):
-        machines.states()
+        machines.list_states()
 
     assert time.monotonic() - before < 5
     assert len(server.requests()) == 1
@@ -167,7 +167,7 @@ def test_a_group_narrows_what_is_seen(server: AzureServer) -> None:
     )
 
     assert [machine.name for machine in narrowed.list()] == ["node"]
-    assert [state.name for state in narrowed.states().values()] == ["node"]
+    assert [state.name for state in narrowed.list_states().values()] == ["node"]
     disks = azure_disks.connect(
         server.credential(), server.subscription, group="elsewhere", base_url=server.url
     )
@@ -183,7 +183,7 @@ def test_a_snapshot_that_is_not_done_in_time_is_unavailable() -> None:
             with pytest.raises(Unavailable, match="not done in time"):
                 disks.create_snapshot(disk.id, "data-1", {}, timeout=timedelta(milliseconds=50))
 
-            assert not next(disks.snapshots()).provisioned
+            assert not next(disks.list_snapshots()).provisioned
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_page_that_is_not_json_is_unavailable(server: AzureServer) -> None:
         connect_arm(server.credential(), "s", base_url=odd.url) as client,
         pytest.raises(Unavailable),
     ):
-        AzureMachines(client).states()
+        AzureMachines(client).list_states()
 
 
 def luring(answer: web.Response) -> Callable[[], web.Application]:

@@ -13,12 +13,12 @@ from shared.records.holds import Holds
 def test_the_machine_is_held_from_the_plan_until_the_set_is_sealed(world) -> None:
     holds = Holds(world.state, world.clock)
     backup.run_nightly(world.job())
-    (hold,) = holds.in_force()
+    (hold,) = holds.list_in_force()
     assert hold.what.startswith("backup ")
     assert world.clock.now() < hold.until <= world.clock.now() + timedelta(hours=12)
     world.work(world.job())
     assert len(world.sealed()) == 1
-    assert holds.in_force() == ()
+    assert holds.list_in_force() == ()
 
 
 def test_each_part_renews_the_hold(make_world) -> None:
@@ -29,7 +29,7 @@ def test_each_part_renews_the_hold(make_world) -> None:
     untils = []
 
     def meanwhile() -> None:
-        untils.extend(hold.until for hold in holds.in_force())
+        untils.extend(hold.until for hold in holds.list_in_force())
         world.clock.advance(timedelta(hours=1))
 
     world.work(world.job(), between=meanwhile)
@@ -43,7 +43,7 @@ def test_a_set_that_is_given_up_lets_go(world) -> None:
     world.clock.advance(timedelta(hours=21))
     backup.run_nightly(world.job())
     world.work(world.job())
-    assert Holds(world.state, world.clock).in_force() == ()
+    assert Holds(world.state, world.clock).list_in_force() == ()
 
 
 def test_a_message_that_comes_again_after_the_sealing_takes_a_forgotten_hold_away(world) -> None:
@@ -52,4 +52,4 @@ def test_a_message_that_comes_again_after_the_sealing_takes_a_forgotten_hold_awa
     info = world.sealed()[0]
     world.job().place_hold(info.id)
     backup.run_part(world.job(), info.folder, 0)
-    assert Holds(world.state, world.clock).in_force() == ()
+    assert Holds(world.state, world.clock).list_in_force() == ()

@@ -171,7 +171,7 @@ def test_mongodb_gone_in_the_middle_is_raised_for_the_queue_and_recorded(world) 
     plan = FaultPlan(Fault(Unavailable("MongoDB went away"), operation="database.read_batches.next", step=2))
     with pytest.raises(Unavailable, match="went away"):
         world.work(world.job(plan))
-    part = next(r for r in world.job().runs.all(JOB) if "part" in r.id)
+    part = next(r for r in world.job().runs.list_runs(JOB) if "part" in r.id)
     assert (part.state, part.error) == ("failed", "MongoDB went away")
     world.work(world.job())
     assert len(world.sealed()) == 1
@@ -222,7 +222,7 @@ def test_what_policy_leaves_out_is_named_in_the_manifest(world) -> None:
 
 def test_progress_is_visible_in_the_run_record(world) -> None:
     night(world)
-    runs = {run.id: run for run in world.job().runs.all(JOB)}
+    runs = {run.id: run for run in world.job().runs.list_runs(JOB)}
     sealed = world.sealed()[0].id
     assert runs[sealed].state == "done"
     assert "24 documents" in runs[sealed].summary
@@ -301,7 +301,7 @@ def test_nothing_to_back_up_is_a_failure_and_no_backup(make_world, names: tuple[
     with pytest.raises(UsageError, match="database"):
         backup.run_nightly(job)
     assert not sets.list_sets(world.backups)
-    assert [r.state for r in job.runs.all(JOB)] == ["failed"]
+    assert [r.state for r in job.runs.list_runs(JOB)] == ["failed"]
 
 
 def test_a_part_that_vanished_after_its_receipt_keeps_the_set_from_being_sealed(make_world) -> None:
@@ -339,7 +339,7 @@ def test_an_unexpected_failure_ends_the_parts_record(world) -> None:
     plan = FaultPlan(Fault(MemoryError("too much"), operation="database.read_batches.next"))
     with pytest.raises(MemoryError):
         world.work(world.job(plan))
-    assert next(r for r in world.job().runs.all(JOB) if "part" in r.id).state == "failed"
+    assert next(r for r in world.job().runs.list_runs(JOB) if "part" in r.id).state == "failed"
 
 
 def test_recipients_that_changed_since_the_plan_begin_a_new_set(world) -> None:

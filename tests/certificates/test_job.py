@@ -134,7 +134,7 @@ class World:
 
     @property
     def held(self) -> list[tuple[str, bool]]:
-        return [(hold.what, hold.needs_up) for hold in Holds(self.state, self.clock).in_force()]
+        return [(hold.what, hold.needs_up) for hold in Holds(self.state, self.clock).list_in_force()]
 
 
 @pytest.fixture

@@ -36,9 +36,9 @@ def test_a_cluster_is_stopped_and_started_again(server: AzureServer, clusters: P
 
     for begin in (clusters.begin_deallocate, clusters.begin_start):
         begin(cluster)
-        steps.append((clusters.state(cluster).power, clusters.state(cluster).busy))
+        steps.append((clusters.get_state(cluster).power, clusters.get_state(cluster).busy))
         server.advance(MINUTE)
-        steps.append((clusters.state(cluster).power, clusters.state(cluster).busy))
+        steps.append((clusters.get_state(cluster).power, clusters.get_state(cluster).busy))
 
     assert steps == [
         (PowerState.DEALLOCATING, True),
@@ -53,8 +53,8 @@ def test_all_clusters_are_listed_with_their_states(server: AzureServer, clusters
 
     assert [machine.id for machine in clusters.list()] == ids
     assert clusters.list()[0].size == "Standard_D4ads_v5"
-    assert {state.power for state in clusters.states().values()} == {PowerState.DEALLOCATED}
-    assert set(clusters.states()) == set(ids)
+    assert {state.power for state in clusters.list_states().values()} == {PowerState.DEALLOCATED}
+    assert set(clusters.list_states()) == set(ids)
 
 
 def test_a_cluster_that_is_busy_conflicts(server: AzureServer, clusters: PowerSwitch) -> None:
@@ -74,8 +74,8 @@ def test_a_start_that_failed_shows(server: AzureServer, clusters: PowerSwitch) -
     clusters.begin_start(cluster)
     server.advance(MINUTE)
 
-    assert clusters.state(cluster).failure == "Failed"
-    assert clusters.state(cluster).power is PowerState.DEALLOCATED
+    assert clusters.get_state(cluster).failure == "Failed"
+    assert clusters.get_state(cluster).power is PowerState.DEALLOCATED
 
 
 def test_a_cluster_that_is_gone_is_not_found(server: AzureServer, clusters: PowerSwitch) -> None:
@@ -89,12 +89,12 @@ def test_a_cluster_that_is_gone_is_not_found(server: AzureServer, clusters: Powe
 def test_a_missing_role_is_a_refusal_and_an_outage_is_not(server: AzureServer, clusters: PowerSwitch) -> None:
     server.faults.forbid()
     with pytest.raises(Refused) as caught:
-        clusters.states()
+        clusters.list_states()
     assert caught.value.value == "AuthorizationFailed"
 
     server.faults.answer(500, "InternalServerError", times=10)
     with pytest.raises(Unavailable) as failed:
-        clusters.states()
+        clusters.list_states()
     assert failed.value.value == "InternalServerError"
 
 
@@ -105,4 +105,4 @@ def test_only_the_clusters_of_the_resource_group_are_seen_where_one_is_set() -> 
         clusters = aks.connect(
             server.credential(), server.subscription, group="RocketChat", base_url=server.url
         )
-        assert (list(clusters.states()), [one.id for one in clusters.list()]) == ([ours], [ours])
+        assert (list(clusters.list_states()), [one.id for one in clusters.list()]) == ([ours], [ours])

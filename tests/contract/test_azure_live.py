@@ -29,28 +29,28 @@ def credential() -> Iterator[TokenCredential]:
 def test_it_tells_the_states_of_all_machines_it_lists(credential: TokenCredential) -> None:
     machines = azure_vms.connect(credential, SUBSCRIPTION)
 
-    states = machines.states()
+    states = machines.list_states()
 
     assert set(states) == {machine.id for machine in machines.list()}
     for machine in list(states)[:3]:
-        assert machines.state(machine).power is not PowerState.UNKNOWN
+        assert machines.get_state(machine).power is not PowerState.UNKNOWN
 
 
 def test_it_tells_the_states_of_all_clusters_it_lists(credential: TokenCredential) -> None:
     clusters = aks.connect(credential, SUBSCRIPTION)
 
-    assert set(clusters.states()) == {cluster.id for cluster in clusters.list()}
+    assert set(clusters.list_states()) == {cluster.id for cluster in clusters.list()}
 
 
 def test_it_lists_disks_and_snapshots_with_what_pruning_needs(credential: TokenCredential) -> None:
     disks = azure_disks.connect(credential, SUBSCRIPTION)
 
     assert all(disk.size_gb > 0 and disk.sku for disk in disks.list())
-    assert all(snapshot.created.year < 9000 for snapshot in disks.snapshots())
+    assert all(snapshot.created.year < 9000 for snapshot in disks.list_snapshots())
 
 
 def test_it_sells_the_machine_by_the_hour_and_cheaper_for_three_years() -> None:
-    sold = azure_prices.connect("EUR").machine("Standard_D4ads_v5", "westeurope")
+    sold = azure_prices.connect("EUR").list_machine_prices("Standard_D4ads_v5", "westeurope")
 
     plain = [price for price in sold if price.kind is PriceKind.PAY_AS_YOU_GO and not price.windows]
     reserved = [price for price in sold if price.kind is PriceKind.RESERVATION and price.term_years == 3]

@@ -113,7 +113,7 @@ def test_only_tls_secrets_are_read_and_each_by_itself(stage: Stage) -> None:
         tls("other-key", CHAT.pem, issue("other").key_pem),
         tls("not-tls", CHAT.pem, CHAT.key_pem, "Opaque"),
     )
-    good, malformed, other = stage.cluster.tls_secrets(NAMESPACE)
+    good, malformed, other = stage.cluster.list_tls_secrets(NAMESPACE)
     assert (good.reference, good.problem, good.chain[0].names) == (
         "rocketchat/chat-tls", "", ("chat.example.org",),
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_the_hosts_of_ingresses_come_with_their_secret_and_nothing_that_is_no_na
     ]
     stage.put(made("Ingress", "chat", "networking.k8s.io/v1", spec={"tls": entries, "defaultBackend": {
         "service": {"name": "chat", "port": {"number": 80}}}}))  # fmt: skip
-    found = {one.host: (one.secret, one.named) for one in stage.cluster.ingress_hosts(NAMESPACE)}
+    found = {one.host: (one.secret, one.named) for one in stage.cluster.list_ingress_hosts(NAMESPACE)}
     assert found == {
         "chat.example.org": ("rocketchat/chat-tls", False),
         "push.example.org": ("rocketchat/chat-tls", False),
@@ -139,7 +139,7 @@ def test_the_hosts_of_ingresses_come_with_their_secret_and_nothing_that_is_no_na
 
 def test_a_certificate_that_is_ready_tells_when_it_will_be_renewed(stage: Stage) -> None:
     stage.put(certificate(READY))
-    (found,) = stage.cluster.managed_certificates(NAMESPACE)
+    (found,) = stage.cluster.list_managed_certificates(NAMESPACE)
     assert (found.reference, found.secret, found.ready, found.issuing) == (
         "rocketchat/chat", "chat-tls", True, False,
     )  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_certificate_that_is_not_issued_says_why_down_to_the_challenge(stage: 
         made("Challenge", "somebody-elses", ACME, ("Order", "another-uid"), spec={"dnsName": "x.example.org"},
              status={"state": "invalid", "presented": False, "processing": False}),
     )  # fmt: skip
-    (found,) = stage.cluster.managed_certificates(NAMESPACE)
+    (found,) = stage.cluster.list_managed_certificates(NAMESPACE)
     assert (found.ready, found.issuing, found.failed_attempts) == (False, True, 2)
     assert found.reason == "Issuing certificate as Secret does not exist"
     assert found.failure == (
@@ -193,13 +193,13 @@ def test_a_denied_request_says_so(stage: Stage) -> None:
     denied = {"conditions": [condition("Denied", "True", reason="Denied", message="not by this team")]}
     owner = ("Certificate", stage.uid("Certificate", "chat"))
     stage.put(made("CertificateRequest", "chat-1", CERT_MANAGER, owner, status=denied, spec={}))
-    (found,) = stage.cluster.managed_certificates(NAMESPACE)
+    (found,) = stage.cluster.list_managed_certificates(NAMESPACE)
     assert found.failure == "CertificateRequest chat-1 is Denied: not by this team"
 
 
 def test_a_certificate_without_a_status_is_neither_ready_nor_not(stage: Stage) -> None:
     stage.put(certificate({}))
-    (found,) = stage.cluster.managed_certificates(NAMESPACE)
+    (found,) = stage.cluster.list_managed_certificates(NAMESPACE)
     assert (found.ready, found.not_after, found.renews_at) == (None, None, None)
 
 
@@ -242,7 +242,7 @@ def test_the_address_of_an_issuer_is_changed_and_nothing_else(stage: Stage) -> N
         "solvers": [{"http01": {}}],
     }
     stage.put(issuer("production", acme=acme), issuer("internal", ca={"secretName": "ca"}))
-    (found,) = stage.cluster.acme_issuers()
+    (found,) = stage.cluster.list_acme_issuers()
     assert (found.name, found.email, found.server) == ("production", "old@example.org", acme["server"])
     stage.cluster.set_issuer_email(found, "new@example.org")
     assert stage.get("ClusterIssuer", "production", "")["spec"] == {
@@ -252,7 +252,7 @@ def test_the_address_of_an_issuer_is_changed_and_nothing_else(stage: Stage) -> N
 
 def test_an_issuer_that_was_changed_since_it_was_read_is_left_alone(stage: Stage) -> None:
     stage.put(issuer("production", acme={"email": "old@example.org"}))
-    (found,) = stage.cluster.acme_issuers()
+    (found,) = stage.cluster.list_acme_issuers()
     stage.cluster.set_issuer_email(found, "first@example.org")
     with pytest.raises(Conflict):
         stage.cluster.set_issuer_email(found, "second@example.org")
@@ -260,9 +260,9 @@ def test_an_issuer_that_was_changed_since_it_was_read_is_left_alone(stage: Stage
 
 
 def test_where_nothing_is_installed_there_is_nothing(stage: Stage) -> None:
-    assert stage.cluster.tls_secrets(NAMESPACE) == []
-    assert stage.cluster.ingress_hosts(NAMESPACE) == []
-    assert stage.cluster.managed_certificates(NAMESPACE) == []
+    assert stage.cluster.list_tls_secrets(NAMESPACE) == []
+    assert stage.cluster.list_ingress_hosts(NAMESPACE) == []
+    assert stage.cluster.list_managed_certificates(NAMESPACE) == []
 
 
 @pytest.fixture
@@ -278,15 +278,15 @@ def bare(tmp_path: Path) -> Iterator[tuple[KubernetesServer, CertificateCluster,
 def test_a_cluster_without_cert_manager_and_one_that_may_not_be_read_are_told_apart(bare: Any) -> None:
     server, admin, other = bare
     with pytest.raises(Refused):
-        other.managed_certificates("default")
+        other.list_managed_certificates("default")
     for item in server.cluster.list("CustomResourceDefinition"):
         if "cert-manager" in item["metadata"]["name"]:
             server.cluster.delete("CustomResourceDefinition", item["metadata"]["name"], "")
-    assert admin.managed_certificates("default") == []
-    assert admin.acme_issuers() == []
+    assert admin.list_managed_certificates("default") == []
+    assert admin.list_acme_issuers() == []
     server.stop()
     with pytest.raises(Unavailable):
-        admin.managed_certificates("default")
+        admin.list_managed_certificates("default")
 
 
 def test_without_the_right_to_read_orders_a_certificate_is_seen_and_its_reason_is_unknown(bare: Any) -> None:
@@ -301,7 +301,7 @@ def test_without_the_right_to_read_orders_a_certificate_is_seen_and_its_reason_i
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "some"},
          "subjects": [{"kind": "ServiceAccount", "name": "other", "namespace": "default"}]},
     )  # fmt: skip
-    (found,) = other.managed_certificates("default")
+    (found,) = other.list_managed_certificates("default")
     assert found.not_after == END
     assert found.failure == "cannot read certificaterequests, orders, challenges"
 
@@ -311,11 +311,11 @@ def test_the_rights_suffice_for_all_that_is_done_and_none_is_left_over(
 ) -> None:
     stage = stage_of(server, tmp_path)
     stage.put(certificate(READY), issuer("production", acme={"email": "old@example.org"}))
-    stage.cluster.tls_secrets(NAMESPACE)
-    stage.cluster.ingress_hosts(NAMESPACE)
-    stage.cluster.managed_certificates(NAMESPACE)
+    stage.cluster.list_tls_secrets(NAMESPACE)
+    stage.cluster.list_ingress_hosts(NAMESPACE)
+    stage.cluster.list_managed_certificates(NAMESPACE)
     stage.cluster.trigger_renewal(NAMESPACE, "chat", NOW)
-    stage.cluster.set_issuer_email(*stage.cluster.acme_issuers(), "new@example.org")
+    stage.cluster.set_issuer_email(*stage.cluster.list_acme_issuers(), "new@example.org")
     granted = {
         (group, resource, verb)
         for item in yaml.safe_load_all(RIGHTS.read_text())

@@ -105,14 +105,14 @@ def container(state: dict[str, Any], *, restarts: int = 0, **rest: Any) -> dict[
 
 
 def test_the_version_is_three_numbers(stage):
-    assert stage.cluster.version() == "1.31.0"
+    assert stage.cluster.get_version() == "1.31.0"
 
 
 def test_a_deployment_that_is_there_as_wanted_is_settled(stage):
     status = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}
     stage.put(deployment("web", status=status))
-    (found,) = stage.cluster.workloads()
-    assert (found.kind, found.name, found.wanted, found.ready) == ("Deployment", "web", 2, 2)
+    (found,) = stage.cluster.list_workloads()
+    assert (found.kind, found.name, found.desired, found.ready) == ("Deployment", "web", 2, 2)
     assert found.images == ("rocketchat/rocket.chat:8.2.0",)
     assert found.settled
 
@@ -126,7 +126,7 @@ def test_a_deployment_that_gave_up_says_why(stage):
     }
     status = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 1, "conditions": [condition]}
     stage.put(deployment("web", status=status))
-    (found,) = stage.cluster.workloads()
+    (found,) = stage.cluster.list_workloads()
     assert found.failure == "ProgressDeadlineExceeded: timed out"
     assert not found.settled
 
@@ -134,7 +134,7 @@ def test_a_deployment_that_gave_up_says_why(stage):
 def test_deployments_and_stateful_sets_come_sorted(stage):
     spec = {"selector": {"matchLabels": {"app": "db"}}, "serviceName": "db", "template": template("db")}
     stage.put(made("StatefulSet", "db", api="apps/v1", spec=spec), deployment("web"), deployment("account"))
-    assert [(one.kind, one.name) for one in stage.cluster.workloads()] == [
+    assert [(one.kind, one.name) for one in stage.cluster.list_workloads()] == [
         ("Deployment", "account"),
         ("Deployment", "web"),
         ("StatefulSet", "db"),
@@ -148,8 +148,8 @@ def test_a_pod_that_runs_is_ready_and_was_started(stage):
         "containerStatuses": [container({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, ready=True)],
     }
     stage.put(pod("web-1", status=status))
-    (found,) = stage.cluster.pods()
-    assert (found.phase, found.ready, found.started, found.stuck) == ("Running", True, True, "")
+    (found,) = stage.cluster.list_pods()
+    assert (found.phase, found.ready, found.started, found.blocked_reason) == ("Running", True, True, "")
     assert found.images == (PAUSE,)
 
 
@@ -160,8 +160,8 @@ def test_a_pod_that_runs_is_ready_and_was_started(stage):
 def test_a_pod_that_is_stuck_says_why_and_whether_it_ever_ran(stage, reason, started, restarts):
     state = container({"waiting": {"reason": reason, "message": "see here"}}, restarts=restarts)
     stage.put(pod("web-1", status={"phase": "Pending", "containerStatuses": [state]}))
-    (found,) = stage.cluster.pods()
-    assert found.stuck == f"main: {reason}: see here"
+    (found,) = stage.cluster.list_pods()
+    assert found.blocked_reason == f"main: {reason}: see here"
     assert (found.started, found.restarts, found.ready) == (started, restarts, False)
 
 
@@ -170,8 +170,8 @@ def test_pods_are_chosen_by_label_and_of_this_namespace_only(stage):
         stage.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
     status = {"phase": "Pending"}
     stage.put(pod("b", status=status), pod("a", status=status), pod("c", status=status, namespace="other"))
-    assert [one.name for one in stage.cluster.pods()] == ["a", "b"]
-    assert [one.name for one in stage.cluster.pods("app=b")] == ["b"]
+    assert [one.name for one in stage.cluster.list_pods()] == ["a", "b"]
+    assert [one.name for one in stage.cluster.list_pods("app=b")] == ["b"]
 
 
 def event(name: str, kind: str, at: str) -> dict[str, Any]:
@@ -186,12 +186,12 @@ def test_warnings_come_newest_first_and_the_rest_if_asked_for(stage):
         event("two", "Warning", "2026-01-01T00:05:00Z"),
         event("three", "Normal", "2026-01-01T00:03:00Z"),
     )
-    found = stage.cluster.events()
+    found = stage.cluster.list_events()
     assert [one.message for one in found] == ["two happened", "one happened"]
     assert found[0].about == "Pod/web-1"
     assert found[0].at == datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
     assert found[0].count == 3
-    assert len(stage.cluster.events(warnings_only=False)) == 3
+    assert len(stage.cluster.list_events(warnings_only=False)) == 3
 
 
 def test_of_secrets_only_the_names_are_told_and_releases_are_left_out(stage):
@@ -201,7 +201,7 @@ def test_of_secrets_only_the_names_are_told_and_releases_are_left_out(stage):
         made("Secret", "empty"),
         made("Secret", "sh.helm.release.v1.x.v1", type="helm.sh/release.v1", data={"release": value}),
     )
-    found = stage.cluster.secret_keys()
+    found = stage.cluster.list_secret_keys()
     assert found == {"mongo": {"mongo-uri", "mongo-oplog-uri"}, "empty": frozenset()}
     assert "hunter2" not in repr(found)
     assert value not in repr(found)
@@ -212,7 +212,7 @@ def test_a_claim_tells_what_it_was_given(stage):
     status = {"phase": "Bound", "capacity": {"storage": "8Gi"}, "accessModes": ["ReadWriteOnce"]}
     stage.put(made("PersistentVolumeClaim", "uploads", spec=spec, status=status))
     stage.put(made("PersistentVolumeClaim", "waiting", spec=spec, status={"phase": "Pending"}))
-    uploads, waiting = stage.cluster.claims()
+    uploads, waiting = stage.cluster.list_claims()
     assert (uploads.phase, uploads.modes, uploads.size_bytes) == ("Bound", ("ReadWriteOnce",), 8 << 30)
     assert (waiting.phase, waiting.size_bytes) == ("Pending", 5 << 30)
 
@@ -226,7 +226,7 @@ def test_the_live_objects_stand_where_their_manifests_stood(stage):
         {"apiVersion": "example.org/v1", "kind": "Unknown", "metadata": {"name": "web"}},
         {"apiVersion": "v1", "kind": "Unknown", "metadata": {"name": "web"}},
     ]
-    first, second, third, fourth, fifth = stage.cluster.live(asked)
+    first, second, third, fourth, fifth = stage.cluster.get_live_objects(asked)
     assert first is not None
     assert first["spec"]["replicas"] == 2
     assert third is not None
@@ -235,14 +235,14 @@ def test_the_live_objects_stand_where_their_manifests_stood(stage):
 
 
 def test_where_there_is_nothing_nothing_is_told(stage):
-    assert stage.cluster.workloads() == []
-    assert stage.cluster.pods() == []
-    assert stage.cluster.events() == []
-    assert stage.cluster.claims() == []
+    assert stage.cluster.list_workloads() == []
+    assert stage.cluster.list_pods() == []
+    assert stage.cluster.list_events() == []
+    assert stage.cluster.list_claims() == []
 
 
 def test_a_node_whose_disk_nobody_measures_tells_only_how_large_it_is(stage):
-    (node,) = stage.cluster.nodes(disks=True)
+    (node,) = stage.cluster.list_nodes(disks=True)
     assert (node.name, node.ready, node.pressures) == (NODE, True, ())
     assert node.disk_bytes == 129886128 * 1024
     assert node.disk_free_bytes is None
@@ -251,15 +251,15 @@ def test_a_node_whose_disk_nobody_measures_tells_only_how_large_it_is(stage):
 
 def test_a_node_whose_disk_is_measured_tells_what_is_free_to_those_who_ask(stage):
     stage.measure(float(7 << 30))
-    (node,) = stage.cluster.nodes(disks=True)
+    (node,) = stage.cluster.list_nodes(disks=True)
     assert node.disk_free_bytes == 7 << 30
     assert node.disk_bytes == 129886128 * 1024
-    assert stage.cluster.nodes()[0].disk_free_bytes is None
+    assert stage.cluster.list_nodes()[0].disk_free_bytes is None
 
 
 def test_a_full_disk_is_measured_too(stage):
     stage.measure(0.0)
-    assert stage.cluster.nodes(disks=True)[0].disk_free_bytes == 0.0
+    assert stage.cluster.list_nodes(disks=True)[0].disk_free_bytes == 0.0
 
 
 def test_only_the_node_that_was_measured_has_free_disk_to_tell(stage):
@@ -268,13 +268,13 @@ def test_only_the_node_that_was_measured_has_free_disk_to_tell(stage):
     other["metadata"] = {"name": "another"}
     other["status"] = {**other["status"], "addresses": []}
     stage.put(other)
-    found = {node.name: node.disk_free_bytes for node in stage.cluster.nodes(disks=True)}
+    found = {node.name: node.disk_free_bytes for node in stage.cluster.list_nodes(disks=True)}
     assert found == {NODE: 7 << 30, "another": None}
 
 
 def test_a_node_tells_the_images_that_it_has_and_what_they_take(stage):
     stage.pulled("docker.io/rocketchat/rocket.chat@sha256:5f0c", "docker.io/rocketchat/rocket.chat:8.2.0")
-    (node,) = stage.cluster.nodes(disks=True)
+    (node,) = stage.cluster.list_nodes(disks=True)
     assert node.images == {
         "docker.io/rocketchat/rocket.chat@sha256:5f0c",
         "docker.io/rocketchat/rocket.chat:8.2.0",
@@ -298,7 +298,7 @@ def opened(kubeconfig: Path, prometheus: str = MEASURED_BY):
 
 
 def test_a_node_tells_its_memory_and_what_of_it_is_used(real):
-    (node,) = opened(real[1]).nodes()
+    (node,) = opened(real[1]).list_nodes()
     assert node.ready
     assert node.memory_bytes == 16271572 * 1024
     assert node.memory_used_bytes is not None
@@ -315,9 +315,9 @@ def test_an_image_that_was_pulled_is_one_that_the_node_has(real):
     cluster = opened(kubeconfig)
     server.add(deployment("web"))
     deadline = time.monotonic() + 15
-    while "docker.io/rocketchat/rocket.chat:8.2.0" not in cluster.nodes()[0].images:
-        assert time.monotonic() < deadline, cluster.nodes()
-    assert cluster.nodes()[0].images_bytes == server.behaviour.image_bytes
+    while "docker.io/rocketchat/rocket.chat:8.2.0" not in cluster.list_nodes()[0].images:
+        assert time.monotonic() < deadline, cluster.list_nodes()
+    assert cluster.list_nodes()[0].images_bytes == server.behaviour.image_bytes
 
 
 def gone(server: KubernetesServer) -> None:
@@ -342,10 +342,10 @@ def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_mea
     caplog.set_level("INFO", "shared.adapters.kubernetes")
     server, kubeconfig = real
     server.add(*prometheus())
-    assert opened(kubeconfig).nodes(disks=True)[0].disk_free_bytes is not None
+    assert opened(kubeconfig).list_nodes(disks=True)[0].disk_free_bytes is not None
     assert caplog.messages == []
     missing(server)
-    (node,) = opened(kubeconfig).nodes(disks=True)
+    (node,) = opened(kubeconfig).list_nodes(disks=True)
     assert (node.ready, node.disk_free_bytes) == (True, None)
     assert caplog.messages == ["kubernetes.disk_not_measured"]
 
@@ -354,7 +354,7 @@ def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_mea
 def test_a_prometheus_that_is_not_named_or_not_there_measures_nothing(real, named):
     server, kubeconfig = real
     server.add(*prometheus())
-    assert opened(kubeconfig, named).nodes(disks=True)[0].disk_free_bytes is None
+    assert opened(kubeconfig, named).list_nodes(disks=True)[0].disk_free_bytes is None
 
 
 @pytest.mark.parametrize(
@@ -370,8 +370,8 @@ def test_the_policy_says_which_prometheus_is_asked_if_any(real, tmp_path, policy
     server.add(*prometheus())
     (tmp_path / "policy.yaml").write_text(policy)
     code = (
-        "from shared.wiring.deploy import cluster; "
-        "print(cluster().nodes(disks=True)[0].disk_free_bytes is not None)"
+        "from shared.wiring.kubernetes import connect_cluster; "
+        "print(connect_cluster().list_nodes(disks=True)[0].disk_free_bytes is not None)"
     )
     settings = {
         "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
@@ -392,9 +392,9 @@ def test_prometheus_is_asked_only_for_the_disk_and_only_by_those_who_want_to_kno
     server, kubeconfig = real
     server.add(*prometheus())
     cluster = opened(kubeconfig)
-    cluster.nodes()
+    cluster.list_nodes()
     assert [r for r in server.requests if r.resource == "services/proxy"] == []
-    cluster.nodes(disks=True)
+    cluster.list_nodes(disks=True)
     (asked,) = [r for r in server.requests if r.resource == "services/proxy"]
     assert asked.path.endswith(f"/monitoring/services/http:{PROMETHEUS[1]}:9090/proxy/api/v1/query")
     assert asked.code == 200
@@ -406,9 +406,9 @@ def test_what_runs_is_seen_while_it_comes_up(real):
     cluster = opened(kubeconfig)
     server.add(deployment("web"))
     deadline = time.monotonic() + 15
-    while not all(one.settled for one in cluster.workloads()):
-        assert time.monotonic() < deadline, cluster.workloads()
-    assert [one.started for one in cluster.pods("app=web")] == [True, True]
+    while not all(one.settled for one in cluster.list_workloads()):
+        assert time.monotonic() < deadline, cluster.list_workloads()
+    assert [one.started for one in cluster.list_pods("app=web")] == [True, True]
 
 
 def test_an_image_that_never_pulls_is_seen_as_stuck_and_not_started(real):
@@ -418,10 +418,10 @@ def test_an_image_that_never_pulls_is_seen_as_stuck_and_not_started(real):
     item["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.invalid/never-pulls:1"
     server.add(item)
     deadline = time.monotonic() + 15
-    while not any(one.stuck for one in cluster.pods()):
-        assert time.monotonic() < deadline, cluster.pods()
-    (found,) = cluster.pods()
-    assert "never-pulls" in found.stuck
+    while not any(one.blocked_reason for one in cluster.list_pods()):
+        assert time.monotonic() < deadline, cluster.list_pods()
+    (found,) = cluster.list_pods()
+    assert "never-pulls" in found.blocked_reason
     assert not found.started
 
 
@@ -429,9 +429,9 @@ def test_a_custom_resource_is_found_once_its_kind_is_served(real):
     server, kubeconfig = real
     cluster = opened(kubeconfig)
     item = made("Widget", "one", api="example.org/v1", spec={"size": 1})
-    assert cluster.live([item]) == [None]
+    assert cluster.get_live_objects([item]) == [None]
     server.add(definition("example.org", "v1", "Widget", "widgets"), item)
-    (found,) = cluster.live([item])
+    (found,) = cluster.get_live_objects([item])
     assert found is not None
     assert found["spec"] == {"size": 1}
 
@@ -440,7 +440,7 @@ def test_more_than_a_page_holds_is_all_read(real):
     server, kubeconfig = real
     server.behaviour.paused = True
     server.add(*(made("Secret", f"s-{number:03}") for number in range(260)))
-    assert len(opened(kubeconfig).secret_keys()) == 260
+    assert len(opened(kubeconfig).list_secret_keys()) == 260
     lists = [r for r in server.requests if r.resource == "secrets" and r.verb == "list"]
     assert len(lists) == 2
 
@@ -448,8 +448,8 @@ def test_more_than_a_page_holds_is_all_read(real):
 def test_discovery_is_asked_once_for_each_group(real):
     server, kubeconfig = real
     cluster = opened(kubeconfig)
-    cluster.live([made("ConfigMap", "a"), made("ConfigMap", "b")])
-    cluster.live([made("Secret", "a")])
+    cluster.get_live_objects([made("ConfigMap", "a"), made("ConfigMap", "b")])
+    cluster.get_live_objects([made("Secret", "a")])
     assert sum(r.path == "/api/v1" for r in server.requests) == 1
 
 
@@ -458,7 +458,7 @@ def test_missing_rights_are_refused_and_named_without_the_token(real, tmp_path):
     token = server.token_for("nobody", NAMESPACE)
     cluster = opened(server.kubeconfig(tmp_path / "restricted", token=token))
     with pytest.raises(Refused, match=r"cannot list resource \"pods\"") as caught:
-        cluster.pods()
+        cluster.list_pods()
     assert token not in "".join(traceback.format_exception(caught.value))
 
 
@@ -481,7 +481,7 @@ def test_nodes_without_the_right_to_metrics_or_prometheus_are_told_without_what_
     )
     server.add(*prometheus())
     token = server.token_for("reader", NAMESPACE)
-    (node,) = opened(server.kubeconfig(tmp_path / "reader", token=token)).nodes(disks=True)
+    (node,) = opened(server.kubeconfig(tmp_path / "reader", token=token)).list_nodes(disks=True)
     assert (node.memory_used_bytes, node.disk_free_bytes) == (None, None)
 
 
@@ -489,19 +489,19 @@ def test_a_wrong_token_is_refused_and_not_shown(real, tmp_path):
     server, _ = real
     kubeconfig = server.kubeconfig(tmp_path / "wrong", token="w" * 32)
     with pytest.raises(Refused) as caught:
-        opened(kubeconfig).pods()
+        opened(kubeconfig).list_pods()
     assert "w" * 32 not in "".join(traceback.format_exception(caught.value))
 
 
 def test_an_api_server_that_is_down_is_unavailable_and_asked_again_when_it_is_back(real):
     server, kubeconfig = real
     cluster = opened(kubeconfig)
-    assert cluster.pods() == []
+    assert cluster.list_pods() == []
     server.stop()
     with pytest.raises(Unavailable):
-        cluster.pods()
+        cluster.list_pods()
     server.start()
-    assert cluster.pods() == []
+    assert cluster.list_pods() == []
 
 
 @pytest.mark.parametrize(
@@ -577,7 +577,7 @@ def test_what_one_may_do_is_asked_of_the_api(tmp_path) -> None:
         token = server.token_for("somebody", NAMESPACE)
         cluster = connect(Secret(server.kubeconfig(tmp_path / "kc", token=token).read_text()), NAMESPACE)
         allowed = AccessRight("policy", "poddisruptionbudgets", "get", NAMESPACE)
-        assert cluster.may(allowed)
+        assert cluster.is_allowed(allowed)
         for change in ({"verb": "list"}, {"group": ""}, {"resource": "pods"}, {"namespace": "default"}):
-            assert not cluster.may(replace(allowed, **change)), change
-        assert not cluster.may(replace(allowed, namespace="")), "in one namespace is not in all"
+            assert not cluster.is_allowed(replace(allowed, **change)), change
+        assert not cluster.is_allowed(replace(allowed, namespace="")), "in one namespace is not in all"

@@ -115,8 +115,8 @@ def test_a_snapshot_carries_its_time_its_source_and_its_tags(rig: Rig) -> None:
     assert taken.incremental
     assert taken.provisioned
     assert taken.complete_percent == 100
-    assert list(rig.disks.snapshots()) == [taken]
-    assert rig.disks.snapshot(taken.id) == taken
+    assert list(rig.disks.list_snapshots()) == [taken]
+    assert rig.disks.get_snapshot(taken.id) == taken
 
 
 def test_snapshots_are_listed_across_pages(rig: Rig) -> None:
@@ -127,7 +127,7 @@ def test_snapshots_are_listed_across_pages(rig: Rig) -> None:
         for number in range(LIMIT)
     }
 
-    assert {snapshot.id for snapshot in rig.disks.snapshots()} == taken
+    assert {snapshot.id for snapshot in rig.disks.list_snapshots()} == taken
 
 
 def test_a_name_that_is_taken_is_not_written_over(rig: Rig) -> None:
@@ -137,7 +137,7 @@ def test_a_name_that_is_taken_is_not_written_over(rig: Rig) -> None:
     with pytest.raises(AlreadyExists):
         rig.disks.create_snapshot(disk, "data-1", {"owner": "somebody else"}, timeout=SOON)
 
-    assert rig.disks.snapshot(first.id) == first
+    assert rig.disks.get_snapshot(first.id) == first
 
 
 def test_the_limit_of_snapshots_per_disk_is_told_as_a_refusal(rig: Rig) -> None:
@@ -168,7 +168,7 @@ def test_a_snapshot_outlives_its_disk(rig: Rig) -> None:
     rig.settle()
 
     assert rig.disks.list() == []
-    assert rig.disks.snapshot(taken.id).disk == disk
+    assert rig.disks.get_snapshot(taken.id).disk == disk
 
 
 def test_a_deleted_snapshot_is_gone_and_deleting_it_again_is_fine(rig: Rig) -> None:
@@ -179,9 +179,9 @@ def test_a_deleted_snapshot_is_gone_and_deleting_it_again_is_fine(rig: Rig) -> N
     rig.settle()
     rig.disks.delete_snapshot(taken.id)
 
-    assert list(rig.disks.snapshots()) == []
+    assert list(rig.disks.list_snapshots()) == []
     with pytest.raises(NotFound):
-        rig.disks.snapshot(taken.id)
+        rig.disks.get_snapshot(taken.id)
 
 
 def test_tags_are_replaced_as_a_whole(rig: Rig) -> None:
@@ -192,7 +192,7 @@ def test_tags_are_replaced_as_a_whole(rig: Rig) -> None:
     rig.disks.set_tags(taken.id, {"keep-until": "2026-12-31"})
 
     assert rig.disks.list()[0].tags == {"two": "2b"}
-    assert rig.disks.snapshot(taken.id).tags == {"keep-until": "2026-12-31"}
+    assert rig.disks.get_snapshot(taken.id).tags == {"keep-until": "2026-12-31"}
 
 
 def test_the_tags_of_what_is_gone_cannot_be_set(rig: Rig) -> None:
@@ -223,7 +223,7 @@ def test_a_snapshot_that_is_still_being_copied_makes_no_disk_yet(rig: Rig) -> No
     taken = rig.disks.create_snapshot(rig.add_disk("data"), "data-1", OURS, timeout=SOON)
     rig.clock.advance(timedelta(minutes=4))
 
-    assert rig.disks.snapshot(taken.id).complete_percent == 40
+    assert rig.disks.get_snapshot(taken.id).complete_percent == 40
     with pytest.raises(Conflict):
         rig.disks.create_disk(taken.id, "drill", "StandardSSD_LRS", {}, timeout=SOON)
     rig.clock.advance(timedelta(minutes=6))

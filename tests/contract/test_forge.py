@@ -60,7 +60,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 @pytest.mark.parametrize("method", ["merge", "squash"])
 def test_a_merge_is_found_by_its_sha_whatever_the_method(stage, method):
     number, sha = stage.merged({"chart/values.yaml": b"a: 1\n"}, method=method)
-    found = stage.forge.pulls_of(sha)
+    found = stage.forge.list_pull_requests_of(sha)
     assert [(one.number, one.merged, one.merge_sha) for one in found] == [(number, True, sha)]
     assert found[0].base_branch == "main"
     assert found[0].merged_at is not None
@@ -68,12 +68,12 @@ def test_a_merge_is_found_by_its_sha_whatever_the_method(stage, method):
 
 def test_a_commit_that_came_without_a_pull_request_has_none(stage):
     pushed = stage.repository.commit({"chart/values.yaml": b"a: 1\n"})
-    assert stage.forge.pulls_of(pushed) == []
+    assert stage.forge.list_pull_requests_of(pushed) == []
 
 
 def test_a_pull_request_tells_who_wrote_and_who_merged_it(stage):
     number, _ = stage.merged({"chart/values.yaml": b"a: 1\n"})
-    pull = stage.forge.pull(number)
+    pull = stage.forge.get_pull_request(number)
     assert (pull.author, pull.merged_by, pull.title) == ("ada", "grace", "Bigger uploads")
     assert pull.head_sha == stage.repository.pulls[number].head_sha
 
@@ -81,7 +81,7 @@ def test_a_pull_request_tells_who_wrote_and_who_merged_it(stage):
 def test_an_open_pull_request_is_not_merged(stage):
     stage.repository.branch("topic")
     number = stage.repository.open_pull("topic").number
-    pull = stage.forge.pull(number)
+    pull = stage.forge.get_pull_request(number)
     assert (pull.merged, pull.merged_at, pull.merged_by) == (False, None, "")
 
 
@@ -92,7 +92,7 @@ def test_reviews_come_in_order_with_the_commit_they_are_of(stage):
     stage.repository.review(pull, "grace", "CHANGES_REQUESTED")
     second = stage.repository.commit({"a": b"2"}, branch="topic")
     stage.repository.review(pull, "grace", "APPROVED")
-    found = stage.forge.reviews(pull.number)
+    found = stage.forge.list_reviews(pull.number)
     assert [(one.reviewer, one.state, one.commit) for one in found] == [
         ("grace", "CHANGES_REQUESTED", first),
         ("grace", "APPROVED", second),
@@ -109,7 +109,7 @@ def test_of_who_judges_it_is_told_whether_they_may_write(stage):
     stage.repository.review(pull, "grace", "CHANGES_REQUESTED")
     stage.repository.review(pull, "linus", "CHANGES_REQUESTED")
     stage.repository.review(pull, "alan", "COMMENTED")
-    found = [(one.reviewer, one.may_write) for one in stage.forge.reviews(pull.number)]
+    found = [(one.reviewer, one.may_write) for one in stage.forge.list_reviews(pull.number)]
     assert found == [
         ("grace", True),
         ("mallory", False),
@@ -127,7 +127,9 @@ def test_more_reviews_than_a_page_holds_are_all_read(stage):
     pull = stage.repository.open_pull("topic")
     for number in range(230):
         stage.repository.review(pull, f"user-{number}", "COMMENTED")
-    assert [one.reviewer for one in stage.forge.reviews(pull.number)] == [f"user-{n}" for n in range(230)]
+    assert [one.reviewer for one in stage.forge.list_reviews(pull.number)] == [
+        f"user-{n}" for n in range(230)
+    ]
 
 
 def test_changed_files_are_those_of_the_pull_request_only(stage):
@@ -135,7 +137,7 @@ def test_changed_files_are_those_of_the_pull_request_only(stage):
     stage.repository.commit({"chart/values.yaml": b"a: 1\n", "README.md": None}, branch="topic")
     pull = stage.repository.open_pull("topic")
     stage.repository.commit({"elsewhere": b"on main"})
-    assert stage.forge.changed_files(pull.number) == [
+    assert stage.forge.list_changed_files(pull.number) == [
         ChangedFile("README.md", "removed"),
         ChangedFile("chart/values.yaml", "added"),
     ]
@@ -148,7 +150,7 @@ def test_of_each_check_and_status_the_newest_result_counts(stage):
     stage.repository.check(sha, "render", None)
     stage.repository.check(sha, "ci/legacy", "failure", app="")
     stage.repository.check(sha, "ci/running", None, app="")
-    assert stage.forge.checks(sha) == [
+    assert stage.forge.list_checks(sha) == [
         Check("ci/legacy", "failure"),
         Check("ci/running", "pending"),
         Check("lint", "success", "github-actions", 15368),
@@ -161,13 +163,13 @@ def test_more_checks_and_statuses_than_a_page_holds_are_all_read(stage):
     for number in range(120):
         stage.repository.check(sha, f"run-{number:03}")
         stage.repository.check(sha, f"status-{number:03}", app="")
-    assert len(stage.forge.checks(sha)) == 240
+    assert len(stage.forge.list_checks(sha)) == 240
 
 
 @pytest.mark.parametrize("by_ruleset", [False, True], ids=["classic", "ruleset"])
 def test_what_a_branch_demands_is_found_wherever_it_is_kept(stage, by_ruleset):
     stage.repository.protect(required_checks=("lint", "render"), by_ruleset=by_ruleset)
-    found = stage.forge.protection("main")
+    found = stage.forge.get_branch_protection("main")
     assert (found.protected, found.required_checks) == (
         True,
         {RequiredCheck("lint"), RequiredCheck("render")},
@@ -177,7 +179,7 @@ def test_what_a_branch_demands_is_found_wherever_it_is_kept(stage, by_ruleset):
 @pytest.mark.parametrize("by_ruleset", [False, True], ids=["classic", "ruleset"])
 def test_which_app_must_report_a_check_is_told(stage, by_ruleset):
     stage.repository.protect(required_checks={"lint": 15368, "any": None}, by_ruleset=by_ruleset)
-    required = stage.forge.protection("main").required_checks
+    required = stage.forge.get_branch_protection("main").required_checks
     assert required == {RequiredCheck("lint", 15368), RequiredCheck("any")}
 
 
@@ -186,14 +188,14 @@ def test_the_same_check_by_another_app_is_another_result(stage):
     stage.repository.check(sha, "lint", "failure")
     stage.repository.check(sha, "lint", "success", app="elsewhere")
     stage.repository.check(sha, "lint", "success", app="")
-    found = {one.app: (one.state, one.app_id) for one in stage.forge.checks(sha)}
+    found = {one.app: (one.state, one.app_id) for one in stage.forge.list_checks(sha)}
     assert (found["github-actions"], found[""]) == (("failure", 15368), ("success", 0))
     assert found["elsewhere"][1] not in (0, 15368)
 
 
 def test_an_unprotected_branch_demands_nothing(stage):
     stage.repository.branch("feature/one")
-    found = stage.forge.protection("feature/one")
+    found = stage.forge.get_branch_protection("feature/one")
     assert (found.protected, found.required_checks) == (False, frozenset())
 
 
@@ -205,7 +207,7 @@ def test_an_environment_tells_its_whole_protection(stage):
         wait_minutes=15,
         branches=("main", "release/*"),
     )
-    found = stage.forge.environment("production")
+    found = stage.forge.get_environment("production")
     assert found is not None
     assert found.reviewers == ("grace", "alan")
     assert found.prevent_self_review
@@ -215,7 +217,7 @@ def test_an_environment_tells_its_whole_protection(stage):
 
 def test_an_environment_for_protected_branches_says_so(stage):
     stage.repository.environment("production", branches="protected")
-    found = stage.forge.environment("production")
+    found = stage.forge.get_environment("production")
     assert found is not None
     assert (found.protected_branches_only, found.branches) == (True, None)
 
@@ -223,18 +225,18 @@ def test_an_environment_for_protected_branches_says_so(stage):
 def test_the_members_of_a_team_are_reviewers_if_they_can_be_read(stage):
     stage.repository.teams["ops"] = tuple(f"member-{number}" for number in range(120))
     stage.repository.environment("production", reviewers=("grace", "team/ops", "team/gone"))
-    found = stage.forge.environment("production")
+    found = stage.forge.get_environment("production")
     assert found is not None
     assert found.reviewers == ("grace", *stage.repository.teams["ops"])
     assert found.unread_teams == ("gone",)
     stage.repository.teams_hidden = True
-    hidden = stage.forge.environment("production")
+    hidden = stage.forge.get_environment("production")
     assert hidden is not None
     assert (hidden.reviewers, hidden.unread_teams) == (("grace",), ("ops", "gone"))
 
 
 def test_an_environment_that_is_not_there_is_none(stage):
-    assert stage.forge.environment("staging") is None
+    assert stage.forge.get_environment("staging") is None
 
 
 def test_the_relation_of_two_commits_is_told_from_the_first(stage):
@@ -242,14 +244,14 @@ def test_the_relation_of_two_commits_is_told_from_the_first(stage):
     newer = stage.repository.commit({"a": b"1"})
     stage.repository.branch("side", base)
     side = stage.repository.commit({"b": b"1"}, branch="side")
-    relation = stage.forge.relation
+    relation = stage.forge.compare_commits
     assert (relation(base, newer), relation(newer, base)) == ("ahead", "behind")
     assert (relation(base, base), relation(newer, side)) == ("identical", "diverged")
 
 
 def test_a_commit_has_its_parents_and_the_date_it_gives_itself(stage):
     number, sha = stage.merged({"a": b"1"})
-    found, made = stage.forge.commit(sha), stage.repository.history.commits[sha]
+    found, made = stage.forge.get_commit(sha), stage.repository.history.commits[sha]
     assert (found.sha, found.parents, found.pulls) == (sha, made.parents, ())
     assert found.parents[1] == stage.repository.pulls[number].head_sha
     assert found.committed_at == made.date.replace(microsecond=0)
@@ -261,12 +263,12 @@ def test_what_came_since_a_commit_is_one_commit_for_each_merge_the_newest_first(
     one, first = stage.merged({"a": b"1"}, method=method)
     pushed = stage.repository.commit({"b": b"1"})
     two, second = stage.merged({"c": b"1"}, method=method)
-    found = stage.forge.first_parent_commits(base, second)
+    found = stage.forge.list_first_parent_commits(base, second)
     assert [commit.sha for commit in found] == [second, pushed, first]
     assert [[pull.number for pull in commit.pulls] for commit in found] == [[two], [], [one]]
     assert all(pull.merged and pull.merged_at for commit in found for pull in commit.pulls)
     assert {len(commit.parents) for commit in found} == ({1, 2} if method == "merge" else {1})
-    assert stage.forge.first_parent_commits(second, second) == []
+    assert stage.forge.list_first_parent_commits(second, second) == []
 
 
 def test_a_rebase_brings_a_copy_of_each_commit_and_all_name_their_pull_request(stage):
@@ -276,11 +278,11 @@ def test_a_rebase_brings_a_copy_of_each_commit_and_all_name_their_pull_request(s
     pull = stage.repository.open_pull("topic")
     stage.repository.commit({"meanwhile": b"1"})
     sha = stage.repository.merge(pull, method="rebase")
-    found = stage.forge.first_parent_commits(base, sha)
+    found = stage.forge.list_first_parent_commits(base, sha)
     assert [len(commit.parents) for commit in found] == [1, 1, 1, 1]
     assert [[one.merge_sha for one in commit.pulls] for commit in found] == [[sha], [sha], [sha], []]
     assert not {commit.sha for commit in found} & set(own)
-    assert [stage.forge.relation(commit.sha, own[-1]) for commit in found[:3]] == ["diverged"] * 3
+    assert [stage.forge.compare_commits(commit.sha, own[-1]) for commit in found[:3]] == ["diverged"] * 3
 
 
 def test_a_pull_request_whose_commits_come_in_by_another_is_merged_too(stage):
@@ -292,19 +294,19 @@ def test_a_pull_request_whose_commits_come_in_by_another_is_merged_too(stage):
     outer = stage.repository.open_pull("second")
     base = stage.repository.branches["main"]
     sha = stage.repository.merge(outer, by="grace")
-    (found,) = stage.forge.first_parent_commits(base, sha)
+    (found,) = stage.forge.list_first_parent_commits(base, sha)
     assert {one.number for one in found.pulls} == {inner.number, outer.number}
     assert all(one.merged and one.merge_sha == sha for one in found.pulls)
-    assert stage.forge.pull(inner.number).merged_by == "grace"
+    assert stage.forge.get_pull_request(inner.number).merged_by == "grace"
 
 
 def test_a_merge_that_is_not_indexed_yet_has_no_pull_requests_in_any_list(stage):
     base = stage.repository.branches["main"]
     number, sha = stage.merged({"a": b"1"})
     stage.repository.unindexed.add(sha)
-    assert stage.forge.pulls_of(sha) == []
-    assert [one.pulls for one in stage.forge.first_parent_commits(base, sha)] == [()]
-    assert stage.forge.pull(number).merge_sha == sha
+    assert stage.forge.list_pull_requests_of(sha) == []
+    assert [one.pulls for one in stage.forge.list_first_parent_commits(base, sha)] == [()]
+    assert stage.forge.get_pull_request(number).merge_sha == sha
 
 
 def test_more_commits_than_a_page_holds_are_all_there_to_find_the_line_in(stage):
@@ -313,15 +315,15 @@ def test_more_commits_than_a_page_holds_are_all_there_to_find_the_line_in(stage)
     for number in range(130):
         stage.repository.commit({"a": str(number).encode()}, branch="topic")
     sha = stage.repository.merge(stage.repository.open_pull("topic"))
-    assert [commit.sha for commit in stage.forge.first_parent_commits(base, sha)] == [sha]
+    assert [commit.sha for commit in stage.forge.list_first_parent_commits(base, sha)] == [sha]
 
 
 def test_a_line_that_is_longer_than_is_looked_at_is_refused_with_a_way_out(stage):
     base = stage.repository.branches["main"]
     tips = [stage.repository.commit({"a": str(number).encode()}) for number in range(MAX_BRANCH_COMMITS + 1)]
-    assert len(stage.forge.first_parent_commits(base, tips[-2])) == MAX_BRANCH_COMMITS
+    assert len(stage.forge.list_first_parent_commits(base, tips[-2])) == MAX_BRANCH_COMMITS
     with pytest.raises(Refused, match="more commits came") as caught:
-        stage.forge.first_parent_commits(base, tips[-1])
+        stage.forge.list_first_parent_commits(base, tips[-1])
     assert caught.value.hint
 
 
@@ -329,21 +331,21 @@ def test_commits_that_have_nothing_in_common_are_not_compared(stage):
     base = stage.repository.branches["main"]
     other = stage.repository.history.add((), {"a": b"1"}, "ada", "another history")
     with pytest.raises(NotFound):
-        stage.forge.first_parent_commits(base, other)
+        stage.forge.list_first_parent_commits(base, other)
 
 
 def test_a_branch_has_a_tip_that_moves(stage):
-    assert stage.forge.branch_tip("main") == stage.repository.branches["main"]
+    assert stage.forge.get_branch_tip("main") == stage.repository.branches["main"]
     moved = stage.repository.commit({"a": b"1"})
-    assert stage.forge.branch_tip("main") == moved
+    assert stage.forge.get_branch_tip("main") == moved
 
 
 def test_the_archive_is_the_tree_at_the_sha_and_not_at_the_tip(stage):
     sha = stage.repository.branches["main"]
     stage.repository.commit({"chart/Chart.yaml": b"name: later\n", "link": Symlink("/etc/passwd")})
-    files = read_files(stage.forge.tarball(sha), ["chart"], sha=sha)
+    files = read_files(stage.forge.download_tarball(sha), ["chart"], sha=sha)
     assert files == {"chart/Chart.yaml": b"name: chat\n"}
-    packed = io.BytesIO(gzip.decompress(b"".join(stage.forge.tarball(sha))))
+    packed = io.BytesIO(gzip.decompress(b"".join(stage.forge.download_tarball(sha))))
     with tarfile.open(fileobj=packed) as whole:
         assert len({name.split("/")[0] for name in whole.getnames()}) == 1
 
@@ -351,10 +353,10 @@ def test_the_archive_is_the_tree_at_the_sha_and_not_at_the_tip(stage):
 def test_a_deployment_has_the_state_of_its_newest_status(stage):
     sha = stage.repository.branches["main"]
     made = stage.forge.create_deployment(sha, "production", "Bigger uploads")
-    assert [one.state for one in stage.forge.deployments("production")] == ["pending"]
+    assert [one.state for one in stage.forge.list_deployments("production")] == ["pending"]
     stage.forge.set_deployment_status(made, "in_progress", "helm runs", "https://example.org/log")
     stage.forge.set_deployment_status(made, "success", "done")
-    (found,) = stage.forge.deployments("production", sha=sha)
+    (found,) = stage.forge.list_deployments("production", sha=sha)
     assert (found.id, found.sha, found.state) == (made, sha, "success")
 
 
@@ -363,9 +365,9 @@ def test_the_newest_deployment_comes_first_and_makes_the_earlier_inactive(stage)
     stage.forge.set_deployment_status(first, "success", "")
     second = stage.forge.create_deployment(stage.repository.commit({"a": b"1"}), "production", "two")
     stage.forge.set_deployment_status(second, "success", "")
-    found = stage.forge.deployments("production")
+    found = stage.forge.list_deployments("production")
     assert [(one.id, one.state) for one in found] == [(second, "success"), (first, "inactive")]
-    assert stage.forge.deployments("staging") == []
+    assert stage.forge.list_deployments("staging") == []
 
 
 def test_a_deployment_is_made_though_a_check_is_red_since_the_gates_decide(stage):
@@ -382,28 +384,29 @@ def test_long_descriptions_are_cut_to_what_the_forge_takes(stage):
 
 def test_a_comment_stands_under_the_pull_request(stage):
     number, _ = stage.merged({"a": b"1"})
-    stage.forge.comment(number, "**Deployed** in 3 min")
+    stage.forge.create_comment(number, "**Deployed** in 3 min")
     assert [one["body"] for one in stage.repository.comments[number]] == ["**Deployed** in 3 min"]
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        pytest.param(lambda forge: forge.pulls_of(GONE), id="pulls of a commit"),
-        pytest.param(lambda forge: forge.pull(99), id="pull request"),
-        pytest.param(lambda forge: forge.reviews(99), id="reviews"),
-        pytest.param(lambda forge: forge.changed_files(99), id="files"),
-        pytest.param(lambda forge: forge.checks(GONE), id="checks"),
-        pytest.param(lambda forge: forge.commit(GONE), id="commit"),
+        pytest.param(lambda forge: forge.list_pull_requests_of(GONE), id="pulls of a commit"),
+        pytest.param(lambda forge: forge.get_pull_request(99), id="pull request"),
+        pytest.param(lambda forge: forge.list_reviews(99), id="reviews"),
+        pytest.param(lambda forge: forge.list_changed_files(99), id="files"),
+        pytest.param(lambda forge: forge.list_checks(GONE), id="checks"),
+        pytest.param(lambda forge: forge.get_commit(GONE), id="commit"),
         pytest.param(
-            lambda forge: forge.first_parent_commits(GONE, forge.branch_tip("main")), id="what came since"
+            lambda forge: forge.list_first_parent_commits(GONE, forge.get_branch_tip("main")),
+            id="what came since",
         ),
-        pytest.param(lambda forge: forge.protection("nowhere"), id="protection"),
-        pytest.param(lambda forge: forge.branch_tip("nowhere"), id="branch"),
-        pytest.param(lambda forge: list(forge.tarball(GONE)), id="archive"),
+        pytest.param(lambda forge: forge.get_branch_protection("nowhere"), id="protection"),
+        pytest.param(lambda forge: forge.get_branch_tip("nowhere"), id="branch"),
+        pytest.param(lambda forge: list(forge.download_tarball(GONE)), id="archive"),
         pytest.param(lambda forge: forge.create_deployment(GONE, "production", ""), id="deployment"),
         pytest.param(lambda forge: forge.set_deployment_status(99, "success", ""), id="status"),
-        pytest.param(lambda forge: forge.comment(99, "hello"), id="comment"),
+        pytest.param(lambda forge: forge.create_comment(99, "hello"), id="comment"),
     ],
 )
 def test_what_is_not_there_is_not_found(stage, ask):
@@ -414,9 +417,9 @@ def test_what_is_not_there_is_not_found(stage, ask):
 @pytest.mark.parametrize("sha", ["main", "abc1234", f"{GONE}/../..", f"{GONE}?x=1", f"{GONE.upper()}", ""])
 def test_only_a_full_sha_is_taken(stage, sha):
     with pytest.raises(UsageError):
-        stage.forge.pulls_of(sha)
+        stage.forge.list_pull_requests_of(sha)
     with pytest.raises(UsageError):
-        list(stage.forge.tarball(sha))
+        list(stage.forge.download_tarball(sha))
 
 
 def test_a_state_that_no_deployment_has_is_refused(stage):
@@ -429,4 +432,4 @@ def test_the_fake_raises_what_a_test_plans():
     forge = MemoryForge(Repository("acme/chat"))
     forge.failures.append(NotFound("planned"))
     with pytest.raises(NotFound, match="planned"):
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")

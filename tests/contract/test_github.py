@@ -61,30 +61,30 @@ def serving(handler: Callable[[web.Request], web.StreamResponse]):
 
 def test_an_app_trades_its_signature_for_a_token_once(github):
     forge = as_app(github)
-    forge.branch_tip("main")
-    forge.branch_tip("main")
+    forge.get_branch_tip("main")
+    forge.get_branch_tip("main")
     assert sum("access_tokens" in line for line in github.log) == 1
 
 
 def test_a_token_that_was_revoked_early_is_renewed_and_the_question_asked_again(github):
     forge = as_app(github)
-    forge.branch_tip("main")
+    forge.get_branch_tip("main")
     github.accounts.expire_all()
-    assert forge.branch_tip("main") == github.repository("acme/chat").branches["main"]
+    assert forge.get_branch_tip("main") == github.repository("acme/chat").branches["main"]
     assert sum("access_tokens" in line for line in github.log) == 2
 
 
 def test_a_token_is_renewed_five_minutes_before_it_ends(github):
     clock = ManualClock(datetime.now(UTC))
     forge = as_app(github, clock)
-    forge.branch_tip("main")
+    forge.get_branch_tip("main")
     clock.advance(timedelta(minutes=54))
-    forge.branch_tip("main")
+    forge.get_branch_tip("main")
     assert sum("access_tokens" in line for line in github.log) == 1
     clock.advance(timedelta(minutes=1, seconds=1))
     # The stand-in's clock did not move, so it refuses what the App signs an hour ahead of it.
     with pytest.raises(Refused, match="token"):
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")
 
 
 @pytest.mark.parametrize("wrong", ["app", "key"])
@@ -93,7 +93,7 @@ def test_an_app_that_is_not_known_is_refused_without_showing_its_key(github, wro
         "" if wrong == "app" else "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n"
     )
     with pytest.raises(GroundcrewError) as caught:
-        as_app(github, key=key, app_id="1" if wrong == "app" else "424242").branch_tip("main")
+        as_app(github, key=key, app_id="1" if wrong == "app" else "424242").get_branch_tip("main")
     assert isinstance(caught.value, Refused if wrong == "app" else UsageError)
     assert "c2VjcmV0" not in "".join(traceback.format_exception(caught.value))
 
@@ -101,7 +101,7 @@ def test_an_app_that_is_not_known_is_refused_without_showing_its_key(github, wro
 def test_a_wrong_token_is_refused_and_not_shown(github):
     forge = connect("acme/chat", fixed_token(Secret(TOKEN)), SystemClock(), url=github.url)
     with pytest.raises(Refused) as caught:
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
     assert len(github.log) == 1
 
@@ -109,15 +109,17 @@ def test_a_wrong_token_is_refused_and_not_shown(github):
 def test_the_hours_limit_tells_when_to_come_back(github):
     github.faults.primary_limit(reset_seconds=600)
     with pytest.raises(RateLimited) as caught:
-        with_token(github).branch_tip("main")
+        with_token(github).get_branch_tip("main")
     assert timedelta(seconds=590) < caught.value.retry_after <= timedelta(seconds=600)
     assert not caught.value.permanent
 
 
 PLACES = [
-    pytest.param("", lambda forge, _sha: forge.branch_tip("main"), id="the API"),
-    pytest.param("/tarball/", lambda forge, sha: list(forge.tarball(sha)), id="the archive's redirect"),
-    pytest.param("/codeload/", lambda forge, sha: list(forge.tarball(sha)), id="the archive's host"),
+    pytest.param("", lambda forge, _sha: forge.get_branch_tip("main"), id="the API"),
+    pytest.param(
+        "/tarball/", lambda forge, sha: list(forge.download_tarball(sha)), id="the archive's redirect"
+    ),
+    pytest.param("/codeload/", lambda forge, sha: list(forge.download_tarball(sha)), id="the archive's host"),
 ]
 
 
@@ -153,7 +155,7 @@ def test_what_the_archives_host_says_without_an_end_is_not_read_to_it():
         return web.Response(status=403, body=b"x" * (30 << 20) + b"rate limit")
 
     with serving(endless) as (forge, _served), pytest.raises(Refused):
-        list(forge.tarball(SHA))
+        list(forge.download_tarball(SHA))
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -161,21 +163,21 @@ def test_a_server_that_is_not_well_may_be_asked_again(github, status):
     github.faults.add(Fault(status, "oops"))
     forge = with_token(github)
     with pytest.raises(Unavailable):
-        forge.branch_tip("main")
-    assert forge.branch_tip("main")
+        forge.get_branch_tip("main")
+    assert forge.get_branch_tip("main")
 
 
 def test_github_down_altogether_is_unavailable(github):
     github.faults.down = True
     with pytest.raises(Unavailable):
-        list(with_token(github).tarball(github.repository("acme/chat").branches["main"]))
+        list(with_token(github).download_tarball(github.repository("acme/chat").branches["main"]))
 
 
 def test_nobody_listening_is_unavailable_and_the_token_is_in_no_traceback():
     with serving(lambda _request: web.Response()) as (forge, _served):
         pass
     with pytest.raises(Unavailable) as caught:
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
@@ -225,7 +227,7 @@ def test_html_instead_of_json_is_unavailable_and_not_quoted():
         serving(lambda _r: page(text="<html>captive</html>", content_type="text/html")) as (forge, _s),
         pytest.raises(Unavailable) as caught,
     ):
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")
     assert "captive" not in str(caught.value)
 
 
@@ -234,7 +236,7 @@ def test_a_renamed_repository_is_not_followed():
         return web.Response(status=301, headers={"Location": "/repositories/1"})
 
     with serving(moved) as (forge, _served), pytest.raises(Refused, match="renamed"):
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_an_archive_elsewhere_is_not_fetched(place):
         return web.Response(status=302, headers={"Location": place})
 
     with serving(moved) as (forge, _served), pytest.raises(Refused, match="not allowed"):
-        list(forge.tarball(SHA))
+        list(forge.download_tarball(SHA))
 
 
 def test_an_archive_that_redirects_twice_is_not_followed():
@@ -263,7 +265,7 @@ def test_an_archive_that_redirects_twice_is_not_followed():
         return web.Response(status=302, headers={"Location": f"/again/{len(request.path)}"})
 
     with serving(moved) as (forge, _served), pytest.raises(Refused, match="once more"):
-        list(forge.tarball(SHA))
+        list(forge.download_tarball(SHA))
 
 
 def test_the_token_goes_to_the_api_only_and_not_along_with_the_redirect():
@@ -277,7 +279,7 @@ def test_the_token_goes_to_the_api_only_and_not_along_with_the_redirect():
         return web.Response(body=b"data")
 
     with serving(answer) as (forge, _served):
-        assert b"".join(forge.tarball(SHA)) == b"data"
+        assert b"".join(forge.download_tarball(SHA)) == b"data"
     assert seen == [(f"/repos/acme/chat/tarball/{SHA}", f"Bearer {TOKEN}"), ("/elsewhere", "")]
 
 
@@ -287,7 +289,7 @@ def test_the_next_page_must_be_on_the_same_host():
         return web.json_response([], headers=link)
 
     with serving(page) as (forge, _served), pytest.raises(Refused, match="another host"):
-        forge.reviews(1)
+        forge.list_reviews(1)
 
 
 def test_a_list_without_an_end_is_given_up():
@@ -295,7 +297,7 @@ def test_a_list_without_an_end_is_given_up():
         return web.json_response([], headers={"Link": f'<{request.url}>; rel="next"'})
 
     with serving(page) as (forge, _served), pytest.raises(Refused, match="longer than is read"):
-        forge.reviews(1)
+        forge.list_reviews(1)
 
 
 def test_an_archive_above_the_cap_is_given_up():
@@ -305,7 +307,7 @@ def test_an_archive_above_the_cap_is_given_up():
         return web.Response(body=bytes(65 << 20))
 
     with serving(big) as (forge, _served), pytest.raises(Refused, match="larger than allowed"):
-        for _piece in forge.tarball(SHA):
+        for _piece in forge.download_tarball(SHA):
             pass
 
 
@@ -317,7 +319,7 @@ def test_an_answer_above_the_cap_is_given_up():
         ),
         pytest.raises(GroundcrewError, match="larger than allowed"),
     ):
-        forge.branch_tip("main")
+        forge.get_branch_tip("main")
 
 
 @pytest.mark.parametrize(
@@ -389,7 +391,7 @@ def test_commits_between_two_that_are_not_all_told_are_not_taken_for_all():
         return web.json_response({"total_commits": 2, "commits": known})
 
     with serving(few) as (forge, _served), pytest.raises(Unavailable, match="not tell all"):
-        forge.first_parent_commits(SHA, SHA)
+        forge.list_first_parent_commits(SHA, SHA)
 
 
 @pytest.mark.parametrize("total", [None, "2", 1001], ids=["no number", "a text", "too many"])
@@ -399,7 +401,7 @@ def test_a_comparison_whose_size_is_not_told_or_too_large_is_given_up(total):
 
     kind = Refused if total == 1001 else Unavailable
     with serving(answer) as (forge, _served), pytest.raises(kind):
-        forge.first_parent_commits(SHA, SHA)
+        forge.list_first_parent_commits(SHA, SHA)
 
 
 def test_a_pattern_for_tags_lets_no_branch_in():

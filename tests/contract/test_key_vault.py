@@ -85,7 +85,7 @@ def test_all_pages_are_read_and_what_is_disabled_is_left_out(
         item("chat", nbf=START, exp=START + 90 * DAY),
         item("endless"),
     ]
-    assert client.certificates() == [
+    assert client.list_certificates() == [
         ExpiringItem(SourceKind.VAULT, "chat", START, START + 90 * DAY),
         ExpiringItem(SourceKind.VAULT, "endless", None, None),
         ExpiringItem(SourceKind.VAULT, "mail", START, START + 365 * DAY),
@@ -96,7 +96,7 @@ def test_all_pages_are_read_and_what_is_disabled_is_left_out(
 def test_the_token_goes_to_no_other_host(vault: Vault, client: KeyVaultCertificates) -> None:
     vault.items, vault.elsewhere = [item("a"), item("b"), item("c")], "http://localhost:1"
     with pytest.raises(Unavailable, match="leads elsewhere: localhost"):
-        client.certificates()
+        client.list_certificates()
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_what_is_no_answer_is_an_error_of_ours(
 ) -> None:
     vault.status, vault.text = status, text
     with pytest.raises(error, match="vault"):
-        client.certificates()
+        client.list_certificates()
 
 
 def test_a_vault_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="the vault does not answer"):
-        KeyVaultCertificates("http://127.0.0.1:1", Credential()).certificates()  # type: ignore[arg-type]
+        KeyVaultCertificates("http://127.0.0.1:1", Credential()).list_certificates()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 def power(rig: Rig, machine_id: str) -> PowerState:
     """By both ways of asking, which must agree."""
-    state = rig.machines.state(machine_id)
-    assert rig.machines.states()[machine_id] == state
+    state = rig.machines.get_state(machine_id)
+    assert rig.machines.list_states()[machine_id] == state
     return state.power
 
 
@@ -149,7 +149,7 @@ def test_the_states_of_an_idle_fleet_cost_one_listing(rig: Rig) -> None:
     ids = {rig.add(f"node-{number}", "running" if number % 2 else "deallocated") for number in range(20)}
     before = rig.listings()
 
-    states = rig.machines.states()
+    states = rig.machines.list_states()
 
     assert rig.listings() - before == 1
     assert set(states) == ids
@@ -163,10 +163,10 @@ def test_a_start_is_under_way_until_it_is_done(rig: Rig) -> None:
     rig.machines.begin_start(machine)
 
     assert power(rig, machine) is PowerState.STARTING
-    assert rig.machines.state(machine).busy
+    assert rig.machines.get_state(machine).busy
     rig.wait(MINUTE)
     assert power(rig, machine) is PowerState.RUNNING
-    assert not rig.machines.state(machine).busy
+    assert not rig.machines.get_state(machine).busy
 
 
 def test_a_stop_is_under_way_until_compute_is_released(rig: Rig) -> None:
@@ -209,26 +209,26 @@ def test_lack_of_capacity_shows_when_the_start_is_over_and_a_second_try_may_work
     rig.fail_start(code)
 
     rig.machines.begin_start(machine)
-    assert rig.machines.state(machine).failure == ""
+    assert rig.machines.get_state(machine).failure == ""
     rig.wait(MINUTE)
 
     assert power(rig, machine) is PowerState.DEALLOCATED
-    assert rig.machines.state(machine).failure == code
-    assert rig.machines.state(machine).detail
+    assert rig.machines.get_state(machine).failure == code
+    assert rig.machines.get_state(machine).detail
     rig.machines.begin_start(machine)
     rig.wait(MINUTE)
     assert power(rig, machine) is PowerState.RUNNING
-    assert rig.machines.state(machine).failure == ""
+    assert rig.machines.get_state(machine).failure == ""
 
 
 def test_a_machine_that_was_deleted_or_renamed_is_not_found(rig: Rig) -> None:
     machine, other = rig.add("node"), rig.add("other")
     rig.remove(machine)
 
-    for operation in (rig.machines.state, rig.machines.begin_start, rig.machines.begin_deallocate):
+    for operation in (rig.machines.get_state, rig.machines.begin_start, rig.machines.begin_deallocate):
         with pytest.raises(NotFound):
             operation(machine)
-    assert set(rig.machines.states()) == {other}
+    assert set(rig.machines.list_states()) == {other}
 
 
 def test_the_case_of_an_id_does_not_matter(rig: Rig) -> None:
@@ -262,7 +262,7 @@ def test_a_machine_shut_down_from_inside_is_stopped_and_still_paid_for(rig: Rig)
     rig.shut_down_inside(machine)
 
     assert power(rig, machine) is PowerState.STOPPED
-    assert rig.machines.state(machine).power.billed
+    assert rig.machines.get_state(machine).power.billed
 
 
 def test_a_command_leaves_both_streams_and_its_exit_code(rig: Rig) -> None:

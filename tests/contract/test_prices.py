@@ -63,7 +63,7 @@ def only(prices: tuple[Price, ...], kind: PriceKind, *, windows: bool = False, y
 
 
 def test_there_is_one_price_for_each_way_to_buy_a_machine(make: Make) -> None:
-    prices = make("EUR").machine(SIZE, REGION)
+    prices = make("EUR").list_machine_prices(SIZE, REGION)
 
     for windows in (False, True):
         for kind in (PriceKind.PAY_AS_YOU_GO, PriceKind.SPOT, PriceKind.LOW_PRIORITY):
@@ -77,20 +77,20 @@ def test_there_is_one_price_for_each_way_to_buy_a_machine(make: Make) -> None:
 
 
 def test_a_longer_commitment_is_cheaper_by_the_hour(make: Make) -> None:
-    prices = make("EUR").machine(SIZE, REGION)
+    prices = make("EUR").list_machine_prices(SIZE, REGION)
 
     for kind in (PriceKind.RESERVATION, PriceKind.SAVINGS_PLAN):
         assert only(prices, kind, years=3).amount < only(prices, kind, years=1).amount
 
 
 def test_what_is_not_sold_has_no_price(make: Make) -> None:
-    assert make("EUR").machine("Standard_Nothing_v9", REGION) == ()
-    assert make("EUR").machine(SIZE, "atlantis") == ()
-    assert make("EUR").storage("atlantis") == ()
+    assert make("EUR").list_machine_prices("Standard_Nothing_v9", REGION) == ()
+    assert make("EUR").list_machine_prices(SIZE, "atlantis") == ()
+    assert make("EUR").list_storage_prices("atlantis") == ()
 
 
 def test_disks_are_priced_by_the_month_and_snapshots_by_size_too(make: Make) -> None:
-    prices = {price.item: price for price in make("EUR").storage(REGION)}
+    prices = {price.item: price for price in make("EUR").list_storage_prices(REGION)}
 
     assert prices["P10 LRS Disk"].unit == "month"
     assert prices["LRS Snapshots"].unit == "gb-month"
@@ -98,7 +98,7 @@ def test_disks_are_priced_by_the_month_and_snapshots_by_size_too(make: Make) -> 
 
 
 def test_an_address_is_priced_by_the_hour(make: Make) -> None:
-    [price] = make("EUR").addresses(REGION)
+    [price] = make("EUR").list_address_prices(REGION)
 
     assert price.unit == "hour"
     assert price.amount > 0
@@ -106,4 +106,4 @@ def test_an_address_is_priced_by_the_hour(make: Make) -> None:
 
 def test_a_currency_that_does_not_exist_is_the_caller_s_mistake(make: Make) -> None:
     with pytest.raises(UsageError, match="XXX"):
-        make("XXX").machine(SIZE, REGION)
+        make("XXX").list_machine_prices(SIZE, REGION)

@@ -34,7 +34,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> TlsHostProbe:
 
 def look(probe: TlsHostProbe, *chain: Issued, host: str = HOST) -> ServedChain:
     with serve_tls(*chain) as port:
-        return probe.look(HostTarget(host, port))
+        return probe.probe_host(HostTarget(host, port))
 
 
 def verdict(shown: ServedChain) -> CertificateEntry:
@@ -80,7 +80,7 @@ def test_a_faulty_chain_is_shown_with_what_clients_say(
 
 def test_the_protocol_is_the_best_that_the_server_knows(probe: TlsHostProbe) -> None:
     with serve_tls(LEAF, ISSUER, old_protocols_only=True) as port:
-        shown = probe.look(HostTarget(HOST, port))
+        shown = probe.probe_host(HostTarget(HOST, port))
     assert shown.protocol == "TLSv1.1"
     assert verdict(shown).reasons == ("speaks no newer protocol than TLSv1.1",)
 
@@ -90,8 +90,8 @@ def test_an_api_server_is_judged_by_the_roots_of_its_kubeconfig(probe: TlsHostPr
     server = issue("kube-apiserver", "127.0.0.1", by=authority)
     with serve_tls(server) as port:
         roots = authority.pem.decode()
-        assert probe.look(HostTarget("127.0.0.1", port, trusted_roots=roots)).error == ""
-        assert "unable to get local issuer" in probe.look(HostTarget("127.0.0.1", port)).error
+        assert probe.probe_host(HostTarget("127.0.0.1", port, trusted_roots=roots)).error == ""
+        assert "unable to get local issuer" in probe.probe_host(HostTarget("127.0.0.1", port)).error
 
 
 def hang(_: socket.socket, over: threading.Event) -> None:
@@ -130,7 +130,7 @@ def test_what_is_no_tls_server_is_unavailable_in_bounded_time(answer: Answer, tm
     probe = TlsHostProbe(str(roots), timeout=timedelta(seconds=1), resolve=lambda *_: ["127.0.0.1"])
     begun = time.monotonic()
     with serve_tcp(answer) as port, pytest.raises(Unavailable, match=HOST):
-        probe.look(HostTarget(HOST, port))
+        probe.probe_host(HostTarget(HOST, port))
     assert time.monotonic() - begun < 10
 
 
@@ -138,7 +138,7 @@ def test_a_port_on_which_nothing_listens_is_unavailable(probe: TlsHostProbe) -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unavailable, match="does not answer: Connection refused"):
-        probe.look(HostTarget(HOST, port))
+        probe.probe_host(HostTarget(HOST, port))
 
 
 def test_a_name_that_nobody_knows_is_unavailable() -> None:
@@ -146,14 +146,14 @@ def test_a_name_that_nobody_knows_is_unavailable() -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     with pytest.raises(Unavailable, match="is not in the DNS"):
-        TlsHostProbe("", resolve=unknown).look(HostTarget(HOST))
+        TlsHostProbe("", resolve=unknown).probe_host(HostTarget(HOST))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "10.0.0.4", "::1", "fd00::1"])
 def test_an_ingress_does_not_make_us_connect_to_what_is_not_public(address: str) -> None:
     probe = TlsHostProbe("", resolve=lambda *_: [address])
     with pytest.raises(Refused, match="not public"):
-        probe.look(HostTarget(HOST, named=False))
+        probe.probe_host(HostTarget(HOST, named=False))
 
 
 def test_the_public_roots_are_there() -> None:

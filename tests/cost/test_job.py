@@ -149,14 +149,14 @@ class Down:
     def __init__(self, cache: PriceCache, *, up: bool = False) -> None:
         self.cache, self.up, self.real = cache, up, MemoryPrices(PRICES)
 
-    def machine(self, size: str, region: str):
-        return self._of("machine", size, region)
+    def list_machine_prices(self, size: str, region: str):
+        return self._of("list_machine_prices", size, region)
 
-    def storage(self, region: str):
-        return self._of("storage", region)
+    def list_storage_prices(self, region: str):
+        return self._of("list_storage_prices", region)
 
-    def addresses(self, region: str):
-        return self._of("addresses", region)
+    def list_address_prices(self, region: str):
+        return self._of("list_address_prices", region)
 
     def _of(self, name: str, *arguments: str):
         if self.cache.read(f"{name} {arguments}") is None:

@@ -94,7 +94,7 @@ def chat() -> Iterator[tuple[Chat, Callable[[str], str]]]:
 
 def test_a_server_of_the_right_version_that_lets_people_in_is_well(chat) -> None:
     pages, url = chat
-    assert chat_smoke.connect(url).look("8.2.1").healthy
+    assert chat_smoke.connect(url).check_release("8.2.1").healthy
     assert "/readyz" in pages.asked
 
 
@@ -113,19 +113,19 @@ def test_a_server_that_is_not_what_was_deployed_is_unwell_with_a_reason(chat, ch
     pages, url = chat
     for name, value in change.items():
         setattr(pages, name, value)
-    found = chat_smoke.connect(url).look("8.2.1")
+    found = chat_smoke.connect(url).check_release("8.2.1")
     assert (found.healthy, words in found.message) == (False, True), found
 
 
 def test_an_older_server_is_asked_where_it_answers(chat) -> None:
     pages, url = chat
     pages.version = "7.10"
-    assert chat_smoke.connect(url).look("7.10.3").healthy
+    assert chat_smoke.connect(url).check_release("7.10.3").healthy
     assert "/health" in pages.asked
 
 
 def test_nobody_at_home_is_unwell_and_no_error() -> None:
-    assert not chat_smoke.connect("http://127.0.0.1:9").look("8.2.1").healthy
+    assert not chat_smoke.connect("http://127.0.0.1:9").check_release("8.2.1").healthy
 
 
 def test_the_list_of_mongodb_versions_is_read_or_none(chat) -> None:

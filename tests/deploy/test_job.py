@@ -29,10 +29,10 @@ def test_the_machine_is_held_up_while_a_deploy_waits_and_let_go_at_its_end(world
     world.cluster.failures = [Unavailable("the API does not answer")] * 3
     world.merge(files(host="chat.example.net"))
     world.work(most=1)
-    (hold,) = world.deps().holds.in_force()
+    (hold,) = world.deps().holds.list_in_force()
     assert hold.needs_up
     world.work()
-    assert world.deps().holds.in_force() == ()
+    assert world.deps().holds.list_in_force() == ()
 
 
 def test_closed_gates_are_reported_together_and_nothing_is_changed(world, files) -> None:

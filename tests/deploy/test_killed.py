@@ -74,7 +74,7 @@ def check(world, sha: str, story: str, where: str) -> None:
     record = world.record(sha)
     assert record.state is ENDS[story], f"{where}: {record}"
     assert record.notified, where
-    assert world.deps().holds.in_force() == (), where
+    assert world.deps().holds.list_in_force() == (), where
     assert world.deps().deploys.list_open() == [], where
     told = {
         DeployState.DONE: "success",

@@ -187,14 +187,14 @@ def test_what_fails_again_and_again_after_a_good_look_is_not_tried_for_ever(worl
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"))
     plan = FaultPlan(
-        Fault(Unavailable("the forge has no archive"), operation="forge.tarball", step=1, times=9999)
+        Fault(Unavailable("the forge has no archive"), operation="forge.download_tarball", step=1, times=9999)
     )
     began = world.clock.now()
     world.work(plan, most=9000)
     record = world.record(sha)
     assert record.state.final, record
     assert world.clock.now() - began < 2 * OUTAGE_TIMEOUT
-    assert world.deps().holds.in_force() == ()
+    assert world.deps().holds.list_in_force() == ()
 
 
 def test_a_backup_that_never_ends_is_not_waited_for_for_ever(world, files) -> None:
@@ -220,7 +220,7 @@ def test_a_mark_that_cannot_be_read_closes_a_gate_and_is_told(world, files) -> N
     record = world.record(sha)
     assert (record.state, record.notified) == (DeployState.FAILED, True)
     assert any(line.startswith("closed  record") for line in record.gates)
-    assert world.deps().holds.in_force() == ()
+    assert world.deps().holds.list_in_force() == ()
 
 
 # --- gates that were not asked ---
@@ -261,7 +261,7 @@ def _override(world, sha: str, name: str) -> None:
     (gate,) = [one for one in gates if one.name == name and not one.passed]
     approvals = Approvals(world.state, world.clock)
     bound = evaluate.override_arguments(sha, "production", gate)
-    asked = approvals.request(evaluate.OVERRIDE, bound, by="ada", lasting=timedelta(hours=8))
+    asked = approvals.request_approval(evaluate.OVERRIDE, bound, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")
     world.clock.advance(MINUTE)
 

@@ -212,7 +212,7 @@ def at(progress: DeployProgress, state: DeployState, **changes) -> DeployProgres
         ),
         pytest.param(
             at(SAME, DeployState.APPLYING, attempts=1),
-            replace(PENDING, foreign=True),
+            replace(PENDING, external=True),
             "wait",
             DeployState.APPLYING,
             id="somebody else's Helm is at it",

@@ -69,7 +69,7 @@ def test_a_check_that_hangs_is_a_failure_and_holds_up_no_answer() -> None:
         over.wait(30)
         return "late"
 
-    found = diagnose([check("backup", hang), check("power")], patience=timedelta(milliseconds=200))
+    found = diagnose([check("backup", hang), check("power")], timeout=timedelta(milliseconds=200))
     assert not over.is_set()
     assert [one.status for one in found] == ["failed", "ok"]
     assert found[0].message.startswith("no answer within")

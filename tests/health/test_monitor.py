@@ -26,7 +26,7 @@ def crashes() -> str:
 
 
 def monitor(checks: dict[str, Callable[[], str]], clock: ManualClock | None = None) -> HealthMonitor:
-    return HealthMonitor(lambda: checks, clock or ManualClock(), patience=SOON)
+    return HealthMonitor(lambda: checks, clock or ManualClock(), timeout=SOON)
 
 
 def test_each_check_answers_for_itself_and_no_value_is_shown() -> None:
@@ -46,7 +46,7 @@ def test_checks_that_cannot_even_be_listed_are_a_failed_check() -> None:
     def list_checks() -> dict[str, Callable[[], str]]:
         raise UsageError("policy.yaml has 2 mistakes")
 
-    report = HealthMonitor(list_checks, ManualClock(), patience=SOON).report()
+    report = HealthMonitor(list_checks, ManualClock(), timeout=SOON).report()
     assert report["checks"]["settings"]["message"] == "policy.yaml has 2 mistakes"
 
 

@@ -52,7 +52,7 @@ def test_one_that_is_gone_or_cannot_be_asked_about_is_not_asleep(world, at) -> N
     assert look(world) == ""
     world.add()
     assert look(world) != ""
-    fault = Fault(Unavailable("Azure"), operation="machines.states")
+    fault = Fault(Unavailable("Azure"), operation="machines.list_states")
     assert look(world, FaultPlan(fault)) == ""
 
 

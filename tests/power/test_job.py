@@ -97,7 +97,7 @@ def test_orders_that_are_none_are_refused_and_so_are_unknown_machines(world) -> 
 def test_a_hold_keeps_it_up_and_its_end_lets_it_go(world, at) -> None:
     world.add(PowerState.RUNNING)
     world.clock.set(at("18:40"))
-    world.job().inventory.holds.put("deploy/1", "deploy 1", timedelta(hours=1))
+    world.job().inventory.holds.add_hold("deploy/1", "deploy 1", timedelta(hours=1))
     world.run(at("19:35"))
     assert world.power is PowerState.RUNNING
     world.run(at("20:10"))
@@ -153,7 +153,7 @@ def test_what_arrives_during_the_graceful_stop_cancels_it_and_the_services_run_a
 
     def act() -> None:
         if what == "hold":
-            world.job().inventory.holds.put("deploy/1", "deploy 1", timedelta(hours=2))
+            world.job().inventory.holds.add_hold("deploy/1", "deploy 1", timedelta(hours=2))
         elif what == "order":
             power.place_order(world.job(), "rocketchat", "up until 22:00", by="ana")
         else:
@@ -196,7 +196,7 @@ def test_a_machine_that_cannot_be_looked_at_after_its_services_stopped_is_not_de
     world.run(at("18:55"))
     world.clock.advance(timedelta(minutes=5))
     # The third listing of this tick is the one after the graceful stop.
-    blind = FaultPlan(Fault(Unavailable("no"), operation="machines.states", step=2))
+    blind = FaultPlan(Fault(Unavailable("no"), operation="machines.list_states", step=2))
     assert "no" in world.tick(blind).error
     assert (world.power, world.scripts) == (PowerState.RUNNING, ["stop"])
     world.run(at("19:10"))
@@ -413,7 +413,7 @@ def test_a_storm_of_429_delays_and_changes_nothing_else(world, at) -> None:
     storm = Unavailable("List the states: throttled", value="TooManyRequests", hint="Wait 60 seconds")
     for _ in range(6):
         with pytest.raises(Unavailable, match="throttled"):
-            world.tick(FaultPlan(Fault(storm, operation="machines.states")))
+            world.tick(FaultPlan(Fault(storm, operation="machines.list_states")))
         world.clock.advance(timedelta(minutes=5))
     throttled = Unavailable("Start: throttled", value="TooManyRequests")
     world.tick(FaultPlan(Fault(throttled, operation="machines.begin_start")))
@@ -515,12 +515,12 @@ def test_wake_starts_it_for_the_backup_and_puts_it_back(make_world, at) -> None:
     world.run(at("2:10", 3))
     assert world.power is PowerState.RUNNING
     assert world.asked_for_backup >= 1
-    world.job().inventory.holds.put("backup/x", "backup x", timedelta(hours=6))
+    world.job().inventory.holds.add_hold("backup/x", "backup x", timedelta(hours=6))
     asked = world.asked_for_backup
     world.run(at("3:00", 3))
     assert (world.power, world.asked_for_backup) == (PowerState.RUNNING, asked)
     world.seal(at("2:10", 3))
-    world.job().inventory.holds.release("backup/x")
+    world.job().inventory.holds.release_hold("backup/x")
     world.run(at("3:10", 3))
     assert world.power is PowerState.DEALLOCATED
     assert len(world.notifications.told) == told
@@ -639,7 +639,7 @@ def test_a_machine_beside_the_server_is_not_woken_for_its_backup_nor_held_nor_to
     world.clock.set(at("1:50"))
     run_both(world, at("2:30"))
     assert world.power is PowerState.RUNNING
-    assert world.machines.state(box).power is PowerState.DEALLOCATED
+    assert world.machines.get_state(box).power is PowerState.DEALLOCATED
     world.seal(at("2:00"))
     world.clock.set(at("6:50"))
     run_both(world, at("7:10"))
@@ -647,10 +647,10 @@ def test_a_machine_beside_the_server_is_not_woken_for_its_backup_nor_held_nor_to
     told = next(n for n in world.notifications.told if n.title.startswith("buildbox"))
     assert "Rocket.Chat" not in told.text
     world.clock.set(at("18:40"))
-    world.job().inventory.holds.put("deploy/1", "deploy 1", timedelta(hours=2))
+    world.job().inventory.holds.add_hold("deploy/1", "deploy 1", timedelta(hours=2))
     run_both(world, at("19:10"))
     assert world.power is PowerState.RUNNING
-    assert world.machines.state(box).power is PowerState.DEALLOCATED
+    assert world.machines.get_state(box).power is PowerState.DEALLOCATED
 
 
 def test_policy_says_which_machine_carries_what(make_world, at) -> None:
@@ -658,7 +658,7 @@ def test_policy_says_which_machine_carries_what(make_world, at) -> None:
     world.clock.set(at("1:50"))
     run_both(world, at("2:30"))
     assert world.power is PowerState.DEALLOCATED
-    assert world.machines.state(box).power is PowerState.RUNNING
+    assert world.machines.get_state(box).power is PowerState.RUNNING
 
 
 def test_the_server_is_offline_although_a_machine_beside_it_runs(make_world, at) -> None:

@@ -84,20 +84,20 @@ def test_a_hold_ends_by_release_or_by_itself_and_is_swept_away_in_the_end() -> N
     clock = ManualClock(START)
     blobs = MemoryBlobs(clock)
     holds = Holds(blobs, clock)
-    holds.put("backup/a", "backup a", 2 * HOUR)
-    holds.put("drill/1", "drill 1", HOUR, needs_up=True)
-    assert [(hold.what, hold.needs_up) for hold in holds.in_force()] == [
+    holds.add_hold("backup/a", "backup a", 2 * HOUR)
+    holds.add_hold("drill/1", "drill 1", HOUR, needs_up=True)
+    assert [(hold.what, hold.needs_up) for hold in holds.list_in_force()] == [
         ("backup a", False),
         ("drill 1", True),
     ]
-    holds.release("drill/1")
-    holds.release("never/held")
-    assert [hold.what for hold in holds.in_force()] == ["backup a"]
+    holds.release_hold("drill/1")
+    holds.release_hold("never/held")
+    assert [hold.what for hold in holds.list_in_force()] == ["backup a"]
     clock.advance(2 * HOUR)
-    assert holds.in_force() == ()
+    assert holds.list_in_force() == ()
     assert list(blobs.list("holds/"))
     clock.advance(timedelta(days=2))
-    holds.in_force()
+    holds.list_in_force()
     assert not list(blobs.list("holds/"))
 
 
@@ -106,9 +106,9 @@ def test_a_hold_that_cannot_be_read_holds_for_a_while_and_not_for_ever() -> None
     blobs = MemoryBlobs(clock)
     blobs.create("holds/odd.json", b"\xff")
     holds = Holds(blobs, clock)
-    assert "unreadable" in holds.in_force()[0].what
+    assert "unreadable" in holds.list_in_force()[0].what
     clock.advance(3 * HOUR)
-    assert holds.in_force() == ()
+    assert holds.list_in_force() == ()
 
 
 def test_orders_are_by_machine_or_for_all_and_one_that_cannot_be_read_is_left_out() -> None:

@@ -158,13 +158,13 @@ def test_a_form_that_is_too_large_is_not_read(night) -> None:
 
 def test_when_azure_does_not_answer_the_page_says_so_and_an_order_stays_on_record(night) -> None:
     down = FaultPlan(
-        Fault(Unavailable("List the states", value="HTTP 503"), operation="machines.states", times=9)
+        Fault(Unavailable("List the states", value="HTTP 503"), operation="machines.list_states", times=9)
     )
     page = handle_request(wake_over(night, down), HttpRequest("GET", principal()))
     assert page.status == 503
     assert "Azure is not available" in page.body
     form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
-    broken = FaultPlan(Fault(Unavailable("no"), operation="machines.states", times=9))
+    broken = FaultPlan(Fault(Unavailable("no"), operation="machines.list_states", times=9))
     assert (
         handle_request(wake_over(night, broken), HttpRequest("POST", principal(), form.encode())).status
         == 303

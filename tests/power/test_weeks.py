@@ -20,7 +20,12 @@ from shared.power.overrides import desired_state
 
 MINUTE = timedelta(minutes=1)
 CALM = 80 * MINUTE
-MACHINES = ["machines.states", "machines.begin_start", "machines.begin_deallocate", "machines.run_command"]
+MACHINES = [
+    "machines.list_states",
+    "machines.begin_start",
+    "machines.begin_deallocate",
+    "machines.run_command",
+]
 STEPS = [*MACHINES, "state.replace", "state.lease.enter", "notifications.notify"]
 
 
@@ -50,7 +55,7 @@ class Luck:
 
     def _bad_luck(self) -> None:
         if self.chance.random() < 0.1:
-            self.world.job().inventory.holds.put(
+            self.world.job().inventory.holds.add_hold(
                 "deploy/1", "deploy 1", self.chance.choice([10, 30]) * MINUTE
             )
         if self.chance.random() < 0.1 and not self.world.machines._failures:

@@ -49,20 +49,20 @@ def test_a_rule_names_people_by_id_or_role_and_never_by_name() -> None:
 
 
 def test_the_requester_cannot_approve_and_another_person_can(approvals: Approvals) -> None:
-    asked = approvals.request("x", {"a": "1"}, by="ana", lasting=HOUR)
+    asked = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
     with pytest.raises(Refused, match="must be different people"):
         approvals.approve(asked.id, by=PEOPLE.actor_of("github:1"))
-    assert approvals.granted("x", {"a": "1"}) is None
+    assert approvals.find_granted("x", {"a": "1"}) is None
     approvals.approve(asked.id, by="bob")
-    assert approvals.granted("x", {"a": "1"}) is not None
-    assert approvals.granted("x", {"a": "2"}) is None
+    assert approvals.find_granted("x", {"a": "1"}) is not None
+    assert approvals.find_granted("x", {"a": "2"}) is None
 
 
 def test_an_account_of_nobody_neither_approves_nor_is_approved(approvals: Approvals) -> None:
-    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
     with pytest.raises(Refused, match="cannot approve: login:root"):
         approvals.approve(asked.id, by="login:root")
-    unlinked = approvals.request("x", {}, by="login:root", lasting=HOUR)
+    unlinked = approvals.request_approval("x", {}, by="login:root", lasting=HOUR)
     with pytest.raises(Refused, match="cannot be approved: login:root"):
         approvals.approve(unlinked.id, by="ana")
 
@@ -75,30 +75,30 @@ def test_without_people_in_the_policy_names_are_compared_as_before() -> None:
 
 def test_an_approval_that_names_its_requester_as_the_approver_is_none(approvals: Approvals) -> None:
     """Whoever may write the blob may write that."""
-    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
     approvals.approve(asked.id, by="bob")
     blobs = approvals._blobs
     name = f"approvals/{asked.id}.json"
     fields = json.loads(blobs.read(name)[0])
     blobs.replace(name, json.dumps({**fields, "approver": "ana"}).encode(), etag=None)
-    assert approvals.granted("x", {}) is None
-    assert approvals.use("x", {}) is None
+    assert approvals.find_granted("x", {}) is None
+    assert approvals.consume_approval("x", {}) is None
 
 
 def test_what_was_denied_is_neither_approved_nor_used(approvals: Approvals) -> None:
-    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
     approvals.approve(asked.id, by="bob")
     assert approvals.deny(asked.id, by="ana").denied == "ana"
-    assert approvals.granted("x", {}) is None
+    assert approvals.find_granted("x", {}) is None
     assert approvals.pending() == []
     with pytest.raises(Refused, match="was denied: ana"):
         approvals.approve(asked.id, by="bob")
 
 
 def test_what_is_done_is_not_approved_again(approvals: Approvals) -> None:
-    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
     approvals.approve(asked.id, by="bob")
-    assert approvals.use("x", {}) is not None
+    assert approvals.consume_approval("x", {}) is not None
     with pytest.raises(Refused, match="done already"):
         approvals.approve(asked.id, by="bob")
     assert approvals.find(asked.id).used

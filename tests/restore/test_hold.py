@@ -28,7 +28,7 @@ class Watching(MemoryDatabase):
         self.holds, self.fails, self.seen = holds, fails, set[str]()
 
     def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
-        self.seen |= {hold.what for hold in self.holds.in_force()}
+        self.seen |= {hold.what for hold in self.holds.list_in_force()}
         if self.fails:
             raise Unavailable("inserting failed")
         return super().insert_documents(db, collection, documents)
@@ -54,7 +54,7 @@ def test_a_restore_holds_while_it_writes_and_lets_go_however_it_ends(world: Worl
     else:
         assert restore_set(deps, "latest").proven
     assert target.seen == {f"restore of {world.sealed()[0].id}"}
-    assert holds.in_force() == ()
+    assert holds.list_in_force() == ()
 
 
 def test_a_hold_is_renewed_while_there_is_progress() -> None:
@@ -62,17 +62,17 @@ def test_a_hold_is_renewed_while_there_is_progress() -> None:
     holds = Holds(MemoryBlobs(clock), clock)
     hold = RestoreHold(holds, clock, "s", ListReporter())
     hold.phase("Restoring documents", 10)
-    first = holds.in_force()[0].until
+    first = holds.list_in_force()[0].until
     assert first == clock.now() + HOLD_LASTS
     clock.advance(RENEW_AFTER - timedelta(seconds=1))
     hold.advance(1)
-    assert holds.in_force()[0].until == first
+    assert holds.list_in_force()[0].until == first
     clock.advance(timedelta(seconds=1))
     hold.advance(1)
-    assert holds.in_force()[0].until == clock.now() + HOLD_LASTS
-    assert not holds.in_force()[0].needs_up
+    assert holds.list_in_force()[0].until == clock.now() + HOLD_LASTS
+    assert not holds.list_in_force()[0].needs_up
     hold.release()
-    assert holds.in_force() == ()
+    assert holds.list_in_force() == ()
 
 
 def test_a_hold_that_cannot_be_written_is_said_once_and_stops_nothing() -> None:

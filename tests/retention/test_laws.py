@@ -30,7 +30,7 @@ from shared.snapshots.decide import (
     DiskSnapshot,
     SnapshotPlan,
     SourceDisk,
-    parse_keep_until,
+    parse_retained_until,
     plan_snapshots,
     snapshot_name,
 )
@@ -110,7 +110,9 @@ def test_what_is_protected_is_never_removed(found: list[Item], policy: Retention
     assert not gone.intersection(good[-policy.minimum :])
     assert newest(found, NOW) not in gone
     assert newest(found, NOW, proven=True) not in gone
-    assert not [i for i in gone if not i.managed or i.taken > NOW or (i.keep_until and i.keep_until > NOW)]
+    assert not [
+        i for i in gone if not i.managed or i.taken > NOW or (i.retained_until and i.retained_until > NOW)
+    ]
 
 
 @given(many, rules)
@@ -254,7 +256,7 @@ def year_of_items() -> list[Item]:
         made_as = choose_class(made, GFS, BERLIN, taken)
         good, proven = day % 17 != 5, day % 30 == 10
         made.append(Item(f"{taken:%Y%m%d}", taken, made_as, good, good and proven))
-    made[3] = made[3]._replace(keep_until=datetime(2026, 12, 31, tzinfo=UTC))
+    made[3] = made[3]._replace(retained_until=datetime(2026, 12, 31, tzinfo=UTC))
     made[7] = made[7]._replace(managed=False)
     made[9] = made[9]._replace(taken=datetime(2031, 1, 1, tzinfo=UTC), name="from-the-future")
     return made
@@ -398,7 +400,7 @@ def test_names_are_valid_in_azure_and_differ_between_disks(name: str, other: str
 @given(st.text(max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_a_moment_or_none(text: str) -> None:
-    moment = parse_keep_until(text)
+    moment = parse_retained_until(text)
     assert moment is None or moment.tzinfo is not None
 
 

@@ -67,7 +67,7 @@ class World:
         self.clock.advance(timedelta(minutes=5))
 
     def names(self) -> list[str]:
-        return sorted(snapshot.name for snapshot in self.disks.snapshots())
+        return sorted(snapshot.name for snapshot in self.disks.list_snapshots())
 
 
 @pytest.fixture

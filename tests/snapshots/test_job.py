@@ -23,7 +23,7 @@ OURS = {"groundcrew-owner": "groundcrew", "groundcrew-class": "daily"}
 
 
 def consistency(world) -> set[str]:
-    return {snapshot.tags[CONSISTENCY_TAG] for snapshot in world.disks.snapshots()}
+    return {snapshot.tags[CONSISTENCY_TAG] for snapshot in world.disks.list_snapshots()}
 
 
 def test_a_chosen_disk_gets_one_a_day_with_owner_class_and_expiry(world) -> None:
@@ -32,7 +32,7 @@ def test_a_chosen_disk_gets_one_a_day_with_owner_class_and_expiry(world) -> None
     for _ in range(3 * 24):
         snapshots.run_tick(world.job())
         world.clock.advance(timedelta(hours=1))
-    found = sorted(world.disks.snapshots(), key=lambda one: one.created)
+    found = sorted(world.disks.list_snapshots(), key=lambda one: one.created)
     assert [snapshot.created.hour for snapshot in found] == [3, 2, 2, 2]  # 03:00 in Berlin from then on
     assert found[0].tags["groundcrew-owner"] == "groundcrew"
     assert found[0].tags["groundcrew-class"] == "daily"
@@ -93,8 +93,8 @@ def test_a_keep_until_written_between_plan_and_removal_still_counts(world) -> No
         def __getattr__(self, name: str):
             return getattr(world.disks, name)
 
-        def snapshots(self):
-            listed = list(world.disks.snapshots())
+        def list_snapshots(self):
+            listed = list(world.disks.list_snapshots())
             world.disks.set_tags(identity, {**OURS, "keep-until": "2027-01-01"})
             return iter(listed)
 
@@ -179,7 +179,7 @@ def test_disks_of_one_machine_are_taken_together_even_if_only_one_of_them_is_due
         snapshots.run_cycle(world.job())
         world.clock.advance(DAY)
     moments = {}
-    for snapshot in world.disks.snapshots():
+    for snapshot in world.disks.list_snapshots():
         moments.setdefault(snapshot.created, set()).add(snapshot.tags[CONSISTENCY_TAG])
     assert sorted(map(sorted, moments.values())) == [["crash"], ["locked"], ["locked"], ["locked"]]
     assert len(world.names()) == 7
@@ -234,9 +234,9 @@ def test_killed_at_every_step_mongodb_is_unlocked_by_the_next_tick_and_the_disks
         assert world.mongodb.count == 0, told
         world.clock.advance(timedelta(hours=1))
         snapshots.run_tick(world.job())
-        taken = [s for s in world.disks.snapshots() if CONSISTENCY_TAG in s.tags]
+        taken = [s for s in world.disks.list_snapshots() if CONSISTENCY_TAG in s.tags]
         assert len(taken) == 2, told
-        assert {s.name for s in world.disks.snapshots()} >= {"s1", "s2", "s3"}, told
+        assert {s.name for s in world.disks.list_snapshots()} >= {"s1", "s2", "s3"}, told
         assert "s40" not in world.names(), told
         assert not any("locked.json" in blob.name for blob in world.state.list()), told
 
@@ -331,7 +331,7 @@ def test_snapshots_stay_at_the_same_local_time_for_months_and_across_clock_chang
     while world.clock.now() < began + 45 * DAY:
         tick = world.clock.now()
         snapshots.run_tick(world.job())
-        taken += [s.created for s in world.disks.snapshots() if s.created > tick]
+        taken += [s.created for s in world.disks.list_snapshots() if s.created > tick]
         world.clock.set(tick + timedelta(minutes=5))
     assert {f"{time.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}" for time in taken[1:]} == {"03:00"}
     assert len(taken) == 46
@@ -440,7 +440,7 @@ def test_a_set_of_disks_is_locked_only_if_every_one_was_seen_to_be_taken(make_wo
     assert len(world.names()) == 3
     assert consistency(world) == {"crash"}
     assert "not every disk was seen to be taken" in outcome.problems[1]
-    assert len({snapshot.tags["groundcrew-set"] for snapshot in world.disks.snapshots()}) == 1
+    assert len({snapshot.tags["groundcrew-set"] for snapshot in world.disks.list_snapshots()}) == 1
 
 
 def test_a_lock_that_somebody_else_released_proves_nothing(make_world) -> None:
@@ -522,7 +522,7 @@ def test_whatever_happens_for_months_the_newest_good_snapshot_of_a_disk_is_never
     world.disks.copy_takes = timedelta(minutes=40)
     for _ in range(150):
         world.clock.advance(timedelta(hours=chance.choice([1, 3, 7, 24, 24 * 9])))
-        before = list(world.disks.snapshots())
+        before = list(world.disks.list_snapshots())
         steps = FaultPlan(
             Fault(Unavailable("no"), step=chance.randrange(60), times=chance.choice([0, 0, 1, 5]))
         )
@@ -530,7 +530,7 @@ def test_whatever_happens_for_months_the_newest_good_snapshot_of_a_disk_is_never
             snapshots.run_tick(world.job(steps))
         except Unavailable:
             world.state.holders_died()
-        after = {snapshot.id for snapshot in world.disks.snapshots()}
+        after = {snapshot.id for snapshot in world.disks.list_snapshots()}
         for disk in disks:
             good = [one for one in before if one.disk == disk and one.complete_percent >= 100]
             if good:

@@ -85,13 +85,13 @@ class LiveCluster(MemoryCluster):
             }
         )
 
-    def live(self, manifests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
+    def get_live_objects(self, manifests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
         if self._seen != self._releases.applied:  # what was changed by hand before is as deployed again
             self._seen = self._releases.applied
             self._of("Deployment")
         for name in self.kept_away:
             self.remove("Deployment", name)
-        return super().live(manifests)
+        return super().get_live_objects(manifests)
 
     def _of(self, kind: str) -> list[Any]:
         templates = {str(manifest["spec"]["template"]) for manifest in self._releases.live}

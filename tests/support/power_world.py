@@ -100,7 +100,7 @@ class World:
         """What it is doing, whatever the views show; costs no call."""
         lag, self.machines.lag = self.machines.lag, timedelta()
         before = self.machines.calls.copy()
-        state = self.machines.state(self.id)
+        state = self.machines.get_state(self.id)
         self.machines.lag, self.machines.calls = lag, before
         return state
 

@@ -58,19 +58,19 @@ class GitHubForge:
         self._api, self._at = api, f"/repos/{repository}"
         self._owner = repository.partition("/")[0]
 
-    def pulls_of(self, sha: str) -> list[PullRequest]:
-        """See `Forge.pulls_of`."""
-        found = self._api.pages(f"{self._commit(sha)}/pulls")
-        return [parsing.parse_pull(item) for item in found]
+    def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
+        """See `Forge.list_pull_requests_of`."""
+        pulls = self._api.pages(f"{self._commit(sha)}/pulls")
+        return [parsing.parse_pull(item) for item in pulls]
 
-    def pull(self, number: int) -> PullRequest:
-        """See `Forge.pull`."""
+    def get_pull_request(self, number: int) -> PullRequest:
+        """See `Forge.get_pull_request`."""
         return parsing.parse_pull(self._api.get(f"{self._at}/pulls/{number:d}"))
 
-    def reviews(self, number: int) -> list[Review]:
-        """See `Forge.reviews`."""
-        found = self._api.pages(f"{self._at}/pulls/{number:d}/reviews")
-        reviews = [parsing.parse_review(item) for item in found]
+    def list_reviews(self, number: int) -> list[Review]:
+        """See `Forge.list_reviews`."""
+        items = self._api.pages(f"{self._at}/pulls/{number:d}/reviews")
+        reviews = [parsing.parse_review(item) for item in items]
         judging = {one.reviewer for one in reviews if one.state in _VERDICTS}
         writers = {login for login in sorted(judging) if self._may_write(login)}
         return [replace(one, may_write=one.state in _VERDICTS and one.reviewer in writers) for one in reviews]
@@ -83,31 +83,31 @@ class GitHubForge:
             return False
         return parsing.parse_may_write(item)
 
-    def changed_files(self, number: int) -> list[ChangedFile]:
-        """See `Forge.changed_files`."""
-        found = [parsing.parse_file(one) for one in self._api.pages(f"{self._at}/pulls/{number:d}/files")]
-        if len(found) >= MOST_FILES:
+    def list_changed_files(self, number: int) -> list[ChangedFile]:
+        """See `Forge.list_changed_files`."""
+        files = [parsing.parse_file(one) for one in self._api.pages(f"{self._at}/pulls/{number:d}/files")]
+        if len(files) >= MOST_FILES:
             hint = "Split it: GitHub does not list more, so nobody can say what else it changes"
-            raise Refused("the pull request changes too many files", value=len(found), hint=hint)
-        return found
+            raise Refused("the pull request changes too many files", value=len(files), hint=hint)
+        return files
 
-    def checks(self, sha: str) -> list[Check]:
-        """See `Forge.checks`."""
+    def list_checks(self, sha: str) -> list[Check]:
+        """See `Forge.list_checks`."""
         commit = self._commit(sha)
         runs = self._api.pages(f"{commit}/check-runs", {"filter": "latest"}, within="check_runs")
         statuses = self._api.pages(f"{commit}/status", within="statuses")
-        found = [*map(parsing.parse_check_run, runs), *map(parsing.parse_status, statuses)]
-        return sorted(found, key=lambda one: (one.name, one.app, one.app_id))
+        checks = [*map(parsing.parse_check_run, runs), *map(parsing.parse_status, statuses)]
+        return sorted(checks, key=lambda one: (one.name, one.app, one.app_id))
 
-    def protection(self, branch: str) -> BranchProtection:
-        """See `Forge.protection`."""
+    def get_branch_protection(self, branch: str) -> BranchProtection:
+        """See `Forge.get_branch_protection`."""
         item = self._api.get(f"{self._at}/branches/{_quoted(branch)}")
         rules = list(self._api.pages(f"{self._at}/rules/branches/{_quoted(branch)}"))
         required = parsing.parse_classic_checks(item) | parsing.parse_rule_checks(rules)
         return BranchProtection(item.get("protected") is True or bool(rules), required)
 
-    def environment(self, name: str) -> DeployEnvironment | None:
-        """See `Forge.environment`."""
+    def get_environment(self, name: str) -> DeployEnvironment | None:
+        """See `Forge.get_environment`."""
         at = f"{self._at}/environments/{_quoted(name)}"
         try:
             item = self._api.get(at)
@@ -117,11 +117,14 @@ class GitHubForge:
         branches = []
         if policy.get("custom_branch_policies"):
             branches = list(self._api.pages(f"{at}/deployment-branch-policies", within="branch_policies"))
-        found = parsing.parse_environment(item, branches)
-        members = {team: self._members(team) for team in found.unread_teams}
+        environment = parsing.parse_environment(item, branches)
+        members = {team: self._members(team) for team in environment.unread_teams}
         return replace(
-            found,
-            reviewers=(*found.reviewers, *(login for logins in members.values() for login in logins or ())),
+            environment,
+            reviewers=(
+                *environment.reviewers,
+                *(login for logins in members.values() for login in logins or ()),
+            ),
             unread_teams=tuple(team for team, logins in members.items() if logins is None),
         )
 
@@ -130,14 +133,14 @@ class GitHubForge:
 
         https://docs.github.com/en/rest/teams/members#list-team-members
         """
-        found = self._api.pages(f"/orgs/{_quoted(self._owner)}/teams/{_quoted(team)}/members")
+        members = self._api.pages(f"/orgs/{_quoted(self._owner)}/teams/{_quoted(team)}/members")
         try:
-            return [login for login in map(parsing.parse_login, found) if login]
+            return [login for login in map(parsing.parse_login, members) if login]
         except (NotFound, Refused):
             return None
 
-    def branch_tip(self, branch: str) -> str:
-        """See `Forge.branch_tip`."""
+    def get_branch_tip(self, branch: str) -> str:
+        """See `Forge.get_branch_tip`."""
         item = self._api.get(f"{self._at}/git/ref/heads/{_quoted(branch)}")
         # A prefix of several names is answered with a list.
         sha = item.get("object", {}).get("sha") if isinstance(item, dict) else None
@@ -145,21 +148,21 @@ class GitHubForge:
             raise NotFound("GitHub: there is no such branch", value=branch)
         return str(sha)
 
-    def relation(self, base: str, head: str) -> str:
-        """See `Forge.relation`."""
+    def compare_commits(self, base: str, head: str) -> str:
+        """See `Forge.compare_commits`."""
         path = f"{self._at}/compare/{_sha(base)}...{_sha(head)}"
         status = str(self._api.get(path, {"per_page": "1"}).get("status"))
         if status not in _RELATIONS:
             raise Unavailable("GitHub: an unknown relation of two commits", value=status[:40])
         return status
 
-    def commit(self, sha: str) -> BranchCommit:
-        """See `Forge.commit`."""
+    def get_commit(self, sha: str) -> BranchCommit:
+        """See `Forge.get_commit`."""
         item = self._api.get(f"{self._at}/git/commits/{_sha(sha)}")
         return parsing.parse_commit({**item, "commit": item})
 
-    def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
-        """See `Forge.first_parent_commits`."""
+    def list_first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
+        """See `Forge.list_first_parent_commits`."""
         line = walk_first_parents(self._compared(base, head), head)
         if len(line) > MAX_BRANCH_COMMITS:
             raise Refused(
@@ -167,7 +170,7 @@ class GitHubForge:
                 value=len(line),
                 hint=_IN_BETWEEN.format(MAX_BRANCH_COMMITS),
             )
-        return [replace(one, pulls=tuple(self.pulls_of(one.sha))) for one in line]
+        return [replace(one, pulls=tuple(self.list_pull_requests_of(one.sha))) for one in line]
 
     def _compared(self, base: str, head: str) -> dict[str, BranchCommit]:
         """The commits of `head` that `base` does not have, by SHA.
@@ -175,7 +178,7 @@ class GitHubForge:
         Page by page until all are there that the answer counts: one that is missing would end the line.
         https://docs.github.com/en/rest/commits/commits#compare-two-commits
         """
-        path, found = f"{self._at}/compare/{_sha(base)}...{_sha(head)}", dict[str, BranchCommit]()
+        path, commits = f"{self._at}/compare/{_sha(base)}...{_sha(head)}", dict[str, BranchCommit]()
         for page in range(1, MOST_COMPARED // 100 + 1):
             item = self._api.get(path, {"per_page": "100", "page": str(page)})
             total = item.get("total_commits")
@@ -184,25 +187,25 @@ class GitHubForge:
             if total > MOST_COMPARED:
                 hint = _IN_BETWEEN.format(MAX_BRANCH_COMMITS)
                 raise Refused("more commits came than are looked at", value=total, hint=hint)
-            found |= {one.sha: one for one in map(parsing.parse_commit, item["commits"])}
-            if len(found) >= total:
-                return found
-        raise Unavailable("GitHub did not tell all commits between two", value=len(found))
+            commits |= {one.sha: one for one in map(parsing.parse_commit, item["commits"])}
+            if len(commits) >= total:
+                return commits
+        raise Unavailable("GitHub did not tell all commits between two", value=len(commits))
 
-    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
-        """See `Forge.compared_files`."""
+    def list_compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+        """See `Forge.list_compared_files`."""
         path = f"{self._at}/compare/{_sha(base)}...{_sha(head)}"
         items = self._api.get(path, {"per_page": "1"}).get("files") or []
         if len(items) >= _MOST_FILES:
             return None
         return sorted(map(parsing.parse_file, items), key=lambda one: one.path)
 
-    def tarball(self, sha: str) -> Iterator[bytes]:
-        """See `Forge.tarball`."""
+    def download_tarball(self, sha: str) -> Iterator[bytes]:
+        """See `Forge.download_tarball`."""
         return self._api.archive(f"{self._at}/tarball/{_sha(sha)}", most_bytes=MOST_ARCHIVE_BYTES)
 
-    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
-        """See `Forge.deployments`."""
+    def list_deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+        """See `Forge.list_deployments`."""
         query = {"environment": environment, "per_page": str(_MOST_DEPLOYMENTS)}
         items = self._api.get(f"{self._at}/deployments", query | ({"sha": _sha(sha)} if sha else {}))
         return [
@@ -241,13 +244,13 @@ class GitHubForge:
         path = f"{self._at}/deployments/{deployment:d}/statuses"
         self._api.post(path, body | ({"log_url": log_url} if log_url else {}))
 
-    def comment(self, number: int, text: str) -> None:
-        """See `Forge.comment`."""
+    def create_comment(self, number: int, text: str) -> None:
+        """See `Forge.create_comment`."""
         self._api.post(f"{self._at}/issues/{number:d}/comments", {"body": text[:_COMMENT_CHARACTERS]})
 
     def _state_of(self, deployment: int) -> str:
-        found = self._api.get(f"{self._at}/deployments/{deployment:d}/statuses", {"per_page": "1"})
-        return str(found[0]["state"]) if found else "pending"
+        statuses = self._api.get(f"{self._at}/deployments/{deployment:d}/statuses", {"per_page": "1"})
+        return str(statuses[0]["state"]) if statuses else "pending"
 
     def _commit(self, sha: str) -> str:
         return f"{self._at}/commits/{_sha(sha)}"

@@ -26,8 +26,8 @@ _CHUNK_BYTES = 1 << 20
 def find_helm(binary: str = "", *, packaged: Path = PACKAGED) -> Path:
     """Helm's path, by name or path; by default on PATH or in the package. Raises UsageError, Corrupt."""
     name = binary or "helm"
-    if found := shutil.which(name):
-        return Path(found).resolve()
+    if on_path := shutil.which(name):
+        return Path(on_path).resolve()
     candidates = [Path(name)] if os.sep in name else [packaged]
     for path in candidates:
         if path.is_file():

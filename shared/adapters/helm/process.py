@@ -166,8 +166,8 @@ def _is_process_alive(pid: int) -> bool:
 
 def _death_signal_command() -> list[str]:
     """Where there is `setpriv`, let Helm die with the worker, so that the heir finds nobody at work."""
-    found = shutil.which("setpriv")
-    return [found, "--pdeathsig", "KILL", "--"] if found else []
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _helm_environment(folder: Path) -> Mapping[str, str]:

@@ -36,26 +36,26 @@ def without_fetching(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return _check_files(files, "", _LIMITS.total_bytes, 0)
 
 
-def _check_files(files: Mapping[str, bytes], within: str, left: int, depth: int) -> dict[str, bytes]:
+def _check_files(files: Mapping[str, bytes], within: str, budget: int, depth: int) -> dict[str, bytes]:
     checked: dict[str, bytes] = {}
     for name, data in files.items():
         path = PurePosixPath(name)
         if path.name == _SCHEMA:
             _check_schema(data, within + name)
         if path.suffix == ".tgz" and path.parent.name == "charts":
-            inner = _unpack_archive(data, within + name, left)
-            left -= sum(map(len, inner.values()))
+            inner = _unpack_archive(data, within + name, budget)
+            budget -= sum(map(len, inner.values()))
             if depth == _DEEPEST:
                 raise Refused("the chart has charts in charts too deep to follow", value=within + name)
-            checked[name] = _repack(_check_files(inner, f"{within}{name}/", left, depth + 1))
+            checked[name] = _repack(_check_files(inner, f"{within}{name}/", budget, depth + 1))
         else:
             checked[name] = data
     return checked
 
 
-def _unpack_archive(data: bytes, name: str, left: int) -> dict[str, bytes]:
+def _unpack_archive(data: bytes, name: str, budget: int) -> dict[str, bytes]:
     try:
-        files = read_files([data], ["."], limits=replace(_LIMITS, total_bytes=max(0, left)))
+        files = read_files([data], ["."], limits=replace(_LIMITS, total_bytes=max(0, budget)))
     except (Refused, Corrupt) as error:
         hint = "Pack it with helm package, or put the chart's folder there"
         raise Refused(

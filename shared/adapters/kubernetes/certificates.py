@@ -28,32 +28,32 @@ class KubernetesCertificates:
     def __init__(self, api: KubernetesApi) -> None:
         self._api = api
 
-    def tls_secrets(self, namespace: str) -> list[TlsSecret]:
-        """See `CertificateCluster.tls_secrets`."""
+    def list_tls_secrets(self, namespace: str) -> list[TlsSecret]:
+        """See `CertificateCluster.list_tls_secrets`."""
         path = f"/api/v1/namespaces/{quoted(namespace)}/secrets"
-        found = self._api.list_items(path, {"fieldSelector": "type=kubernetes.io/tls"})
-        return sorted(map(parse_tls_secret, found), key=lambda one: one.name)
+        secrets = self._api.list_items(path, {"fieldSelector": "type=kubernetes.io/tls"})
+        return sorted(map(parse_tls_secret, secrets), key=lambda one: one.name)
 
-    def ingress_hosts(self, namespace: str) -> list[HostTarget]:
-        """See `CertificateCluster.ingress_hosts`."""
+    def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
+        """See `CertificateCluster.list_ingress_hosts`."""
         path = f"/apis/networking.k8s.io/v1/namespaces/{quoted(namespace)}/ingresses"
-        found = {
+        hosts = {
             target.host: target for item in self._api.list_items(path) for target in parse_ingress_hosts(item)
         }
-        return [found[host] for host in sorted(found)]
+        return [hosts[host] for host in sorted(hosts)]
 
-    def managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
-        """See `CertificateCluster.managed_certificates`."""
+    def list_managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
+        """See `CertificateCluster.list_managed_certificates`."""
         place = f"/namespaces/{quoted(namespace)}"
-        found = self._installed(f"{_CERT_MANAGER}{place}/certificates")
-        if not found:
+        items = self._installed(f"{_CERT_MANAGER}{place}/certificates")
+        if not items:
             return []
         unread: list[str] = []
         requests = self._explaining(f"{_CERT_MANAGER}{place}/certificaterequests", unread)
         orders = self._explaining(f"{_ACME}{place}/orders", unread)
         challenges = self._explaining(f"{_ACME}{place}/challenges", unread)
         blind = f"cannot read {', '.join(unread)}" if unread else ""
-        managed = (parse_managed(item, requests, orders, challenges, blind) for item in found)
+        managed = (parse_managed(item, requests, orders, challenges, blind) for item in items)
         return sorted(managed, key=lambda one: one.name)
 
     def _installed(self, path: str) -> Sequence[Json]:
@@ -81,15 +81,15 @@ class KubernetesCertificates:
         return self._set_issuing(path, at)
 
     def _set_issuing(self, path: str, at: str) -> bool:
-        wanted = issuing_status(self._api.get(path), at)
-        if wanted is not None:
-            self._api.put(f"{path}/status", wanted)
-        return wanted is not None
+        status = issuing_status(self._api.get(path), at)
+        if status is not None:
+            self._api.put(f"{path}/status", status)
+        return status is not None
 
-    def acme_issuers(self) -> list[AcmeIssuer]:
-        """See `CertificateCluster.acme_issuers`."""
-        found = map(parse_acme_issuer, self._installed(f"{_CERT_MANAGER}/clusterissuers"))
-        return sorted((one for one in found if one), key=lambda one: one.name)
+    def list_acme_issuers(self) -> list[AcmeIssuer]:
+        """See `CertificateCluster.list_acme_issuers`."""
+        issuers = map(parse_acme_issuer, self._installed(f"{_CERT_MANAGER}/clusterissuers"))
+        return sorted((one for one in issuers if one), key=lambda one: one.name)
 
     def set_issuer_email(self, issuer: AcmeIssuer, email: str) -> None:
         """See `CertificateCluster.set_issuer_email`."""

@@ -43,46 +43,46 @@ class KubernetesCluster:
         self._lock = threading.Lock()
         self._served: dict[str, Mapping[str, tuple[str, bool]]] = {}
 
-    def version(self) -> str:
-        """See `Cluster.version`."""
-        found = re.match(r"v?(\d+\.\d+\.\d+)", str(self._api.get("/version").get("gitVersion")))
-        if not found:
+    def get_version(self) -> str:
+        """See `Cluster.get_version`."""
+        match = re.match(r"v?(\d+\.\d+\.\d+)", str(self._api.get("/version").get("gitVersion")))
+        if not match:
             raise Unavailable("the cluster tells no version", hint="Is it a Kubernetes API?")
-        return found[1]
+        return match[1]
 
-    def workloads(self) -> list[Workload]:
-        """See `Cluster.workloads`."""
-        found = [
+    def list_workloads(self) -> list[Workload]:
+        """See `Cluster.list_workloads`."""
+        workloads = [
             parse_workload({"kind": kind, **item})
             for kind, plural in (("Deployment", "deployments"), ("StatefulSet", "statefulsets"))
             for item in self._api.list_items(f"/apis/apps/v1{self._within}/{plural}")
         ]
-        return sorted(found, key=lambda one: (one.kind, one.name))
+        return sorted(workloads, key=lambda one: (one.kind, one.name))
 
-    def pods(self, selector: str = "") -> list[Pod]:
-        """See `Cluster.pods`."""
-        asked = {"labelSelector": selector} if selector else {}
-        found = self._api.list_items(f"/api/v1{self._within}/pods", asked)
-        return sorted(map(parse_pod, found), key=lambda one: one.name)
+    def list_pods(self, selector: str = "") -> list[Pod]:
+        """See `Cluster.list_pods`."""
+        query = {"labelSelector": selector} if selector else {}
+        items = self._api.list_items(f"/api/v1{self._within}/pods", query)
+        return sorted(map(parse_pod, items), key=lambda one: one.name)
 
-    def events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
-        """See `Cluster.events`."""
-        asked = {"fieldSelector": "type=Warning"} if warnings_only else {}
-        return sorted_events(map(parse_event, self._api.list_items(f"/api/v1{self._within}/events", asked)))
+    def list_events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
+        """See `Cluster.list_events`."""
+        query = {"fieldSelector": "type=Warning"} if warnings_only else {}
+        return sorted_events(map(parse_event, self._api.list_items(f"/api/v1{self._within}/events", query)))
 
-    def secret_keys(self) -> Mapping[str, frozenset[str]]:
-        """See `Cluster.secret_keys`."""
-        asked = {"fieldSelector": f"type!={RELEASE_TYPE}"}
-        found = self._api.list_items(f"/api/v1{self._within}/secrets", asked)
-        return {item["metadata"]["name"]: frozenset(item.get("data") or ()) for item in found}
+    def list_secret_keys(self) -> Mapping[str, frozenset[str]]:
+        """See `Cluster.list_secret_keys`."""
+        query = {"fieldSelector": f"type!={RELEASE_TYPE}"}
+        items = self._api.list_items(f"/api/v1{self._within}/secrets", query)
+        return {item["metadata"]["name"]: frozenset(item.get("data") or ()) for item in items}
 
-    def claims(self) -> list[Claim]:
-        """See `Cluster.claims`."""
-        found = self._api.list_items(f"/api/v1{self._within}/persistentvolumeclaims")
-        return sorted(map(parse_claim, found), key=lambda one: one.name)
+    def list_claims(self) -> list[Claim]:
+        """See `Cluster.list_claims`."""
+        items = self._api.list_items(f"/api/v1{self._within}/persistentvolumeclaims")
+        return sorted(map(parse_claim, items), key=lambda one: one.name)
 
-    def nodes(self, *, disks: bool = False) -> list[Node]:
-        """See `Cluster.nodes`."""
+    def list_nodes(self, *, disks: bool = False) -> list[Node]:
+        """See `Cluster.list_nodes`."""
         used = self._memory_used()
         items = list(self._api.list_items("/api/v1/nodes"))
         free = self._disk_free(items) if disks else {}
@@ -90,10 +90,10 @@ class KubernetesCluster:
 
     def _memory_used(self) -> dict[str, float]:
         try:
-            found = list(self._api.list_items("/apis/metrics.k8s.io/v1beta1/nodes"))
+            metrics = list(self._api.list_items("/apis/metrics.k8s.io/v1beta1/nodes"))
         except (NotFound, Refused, Unavailable):
             return {}  # no metrics server, or none that may be asked: the node's own answer will tell
-        return {item["metadata"]["name"]: parse_quantity_or_zero(item["usage"]["memory"]) for item in found}
+        return {item["metadata"]["name"]: parse_quantity_or_zero(item["usage"]["memory"]) for item in metrics}
 
     def _disk_free(self, nodes: Sequence[Json]) -> dict[str, float]:
         """Of Prometheus, through the API server, which is the one way into the cluster that the app has.
@@ -110,18 +110,18 @@ class KubernetesCluster:
             # Absent, not up yet, not to be asked, or odd: the disk is estimated, and the gate says so.
             _LOG.info("kubernetes.disk_not_measured", extra={"reason": str(error)})
             return {}
-        found = parse_free_disk(answer, nodes)
-        if not found:
+        free = parse_free_disk(answer, nodes)
+        if not free:
             _LOG.info("kubernetes.disk_not_measured", extra={"reason": "Prometheus has no sample of a node"})
-        return found
+        return free
 
     def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
         """See `Cluster.resource_of`."""
         served = self._kind(api_version, kind)
         return ServedResource(api_version.rpartition("/")[0], *served) if served else None
 
-    def may(self, right: AccessRight) -> bool:
-        """See `Cluster.may`.
+    def is_allowed(self, right: AccessRight) -> bool:
+        """See `Cluster.is_allowed`.
 
         https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
         """
@@ -136,8 +136,8 @@ class KubernetesCluster:
         status = self._api.post(_REVIEWS, review).get("status")
         return isinstance(status, dict) and status.get("allowed") is True
 
-    def live(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
-        """See `Cluster.live`."""
+    def get_live_objects(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
+        """See `Cluster.get_live_objects`."""
         return [self._live(manifest) for manifest in manifests]
 
     def _live(self, manifest: Manifest) -> Manifest | None:

@@ -14,7 +14,9 @@ from shared.kernel.redact import names_secret
 _PLACEHOLDERS = frozenset({"changeme", "change-me", "changeit"})
 
 
-def check_committed_secrets(tree: ChartTree, files: Mapping[str, ValuesFile], given: Values) -> list[Finding]:
+def check_committed_secrets(
+    tree: ChartTree, files: Mapping[str, ValuesFile], supplied: Values
+) -> list[Finding]:
     """Errors for secrets in the values `files` of the team, and in the defaults of charts that are rendered.
 
     `given` are the decrypted values of all files. Defaults that are replaced, or of charts that are switched
@@ -27,10 +29,10 @@ def check_committed_secrets(tree: ChartTree, files: Mapping[str, ValuesFile], gi
         for finding in find_values_secrets(file.values, file.lines, file=name)
     ]
     findings += _find_defaults(tree, tree.own.values)
-    for chart in walk_rendered(tree, given):
+    for chart in walk_rendered(tree, supplied):
         if chart.path:
             findings += _find_defaults(chart.tree, chart.values)
-    return [*findings, *find_sealed_values(merged([tree.own.values, given]))]
+    return [*findings, *find_sealed_values(merged([tree.own.values, supplied]))]
 
 
 def _find_defaults(tree: ChartTree, used: Values) -> list[Finding]:

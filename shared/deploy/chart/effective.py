@@ -29,23 +29,23 @@ class RenderedChart:
 
     tree: ChartTree
     path: tuple[str, ...]
-    given: Values = field(repr=False)
+    supplied: Values = field(repr=False)
     values: Values = field(repr=False)
 
 
-def walk_rendered(tree: ChartTree, given: Values) -> Iterator[RenderedChart]:
+def walk_rendered(tree: ChartTree, supplied: Values) -> Iterator[RenderedChart]:
     """The chart and every sub-chart that is not switched off, from the top."""
-    tags = as_mapping(merged([tree.own.values, given]).get("tags"))
-    return _walk(tree, given, (), tags)
+    tags = as_mapping(merged([tree.own.values, supplied]).get("tags"))
+    return _walk(tree, supplied, (), tags)
 
 
-def _walk(tree: ChartTree, given: Values, path: tuple[str, ...], tags: Values) -> Iterator[RenderedChart]:
-    yield RenderedChart(tree, path, given, merged([tree.own.values, given]))
-    coalesced = coalesce_values(tree, given)
+def _walk(tree: ChartTree, supplied: Values, path: tuple[str, ...], tags: Values) -> Iterator[RenderedChart]:
+    yield RenderedChart(tree, path, supplied, merged([tree.own.values, supplied]))
+    coalesced = coalesce_values(tree, supplied)
     for key, subchart in name_subcharts(tree):
         dependency = _dependency_of(tree, key)
         if dependency is None or is_enabled(dependency, coalesced, tags):
-            yield from _walk(subchart, _pass_down(tree, given, key), (*path, key), tags)
+            yield from _walk(subchart, _pass_down(tree, supplied, key), (*path, key), tags)
 
 
 def name_subcharts(tree: ChartTree) -> Iterator[tuple[str, ChartTree]]:
@@ -60,18 +60,18 @@ def _dependency_of(tree: ChartTree, key: str) -> Dependency | None:
     return next((dependency for dependency in tree.head.dependencies if dependency.key == key), None)
 
 
-def coalesce_values(tree: ChartTree, given: Values) -> dict[str, Any]:
+def coalesce_values(tree: ChartTree, supplied: Values) -> dict[str, Any]:
     """The values of a chart with the defaults of all charts below it, which is what conditions look at."""
-    values = merged([tree.own.values, given])
+    values = merged([tree.own.values, supplied])
     for key, subchart in name_subcharts(tree):
         if isinstance(values.get(key, {}), Mapping):
-            values[key] = coalesce_values(subchart, _pass_down(tree, given, key))
+            values[key] = coalesce_values(subchart, _pass_down(tree, supplied, key))
     return values
 
 
-def _pass_down(tree: ChartTree, given: Values, key: str) -> dict[str, Any]:
+def _pass_down(tree: ChartTree, supplied: Values, key: str) -> dict[str, Any]:
     """What a chart's values give to a sub-chart: what stands under its key, and the globals over its own."""
-    values = _overlay(tree.own.values, given)
+    values = _overlay(tree.own.values, supplied)
     passed = dict(as_mapping(values.get(key)))
     shared = as_mapping(values.get("global"))
     if shared:

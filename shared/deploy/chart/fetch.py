@@ -45,13 +45,13 @@ def fetch_chart(deps: DeployDeps, sha: str) -> LoadedChart:
     deployed or cannot be read, `Unavailable`.
     """
     policy = deps.policy
-    found = read_files(deps.forge.tarball(sha), [policy.chart, *policy.values], sha=sha)
-    files = files_below(found, policy.chart)
+    archived = read_files(deps.forge.download_tarball(sha), [policy.chart, *policy.values], sha=sha)
+    files = files_below(archived, policy.chart)
     if "Chart.yaml" not in files:
         raise NotFound(
             "there is no chart", value=f"{policy.chart}/Chart.yaml", hint="See deploy.chart in policy.yaml"
         )
-    raw = {name: _read_text(found, name) for name in policy.values}
+    raw = {name: _read_text(archived, name) for name in policy.values}
     decrypted = [deps.decrypt(text, name) for name, text in raw.items()]
     return _load_chart(deps, files, raw, decrypted)
 
@@ -60,15 +60,15 @@ def _load_chart(
     deps: DeployDeps, files: dict[str, bytes], raw: Mapping[str, str], decrypted: Sequence[DecryptedValues]
 ) -> LoadedChart:
     tree = read_chart_tree(files)
-    given = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [tree.own]
-    lines = reduce(lambda all_, one: {**all_, **one.lines}, given, dict[Any, int]())
-    mine = merged([one.values for one in given])
-    deployed = merged([tree.own.values, mine])
+    sources = [read_values(one.text, name) for name, one in zip(raw, decrypted, strict=True)] or [tree.own]
+    lines = reduce(lambda all_, one: {**all_, **one.lines}, sources, dict[Any, int]())
+    supplied = merged([one.values for one in sources])
+    deployed = merged([tree.own.values, supplied])
     version = likely_chat_version(tree.head, deployed)
-    charts = list(walk_rendered(tree, mine))
+    charts = list(walk_rendered(tree, supplied))
     chat = next((one for one in charts if one.tree.head.name == "rocketchat"), charts[0])
-    judged = _judged_values(chat, lines, deps.policy.release, version)
-    files_given = {name: read_values(text, name) for name, text in raw.items()}
+    linted = _judged_values(chat, lines, deps.policy.release, version)
+    committed = {name: read_values(text, name) for name, text in raw.items()}
     package = ChartPackage(
         files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
     )
@@ -78,10 +78,10 @@ def _load_chart(
         tree.head.version,
         {
             "dependencies": partial(check_dependencies, tree.head, files, deps.policy.allowed_chart_hosts),
-            "values": partial(lint_values, judged),
-            "secrets in values": partial(check_committed_secrets, tree, files_given, mine),
+            "values": partial(lint_values, linted),
+            "secrets in values": partial(check_committed_secrets, tree, committed, supplied),
         },
-        {**{one.values_name: one.own for one in tree.all()}, **files_given},
+        {**{one.values_name: one.own for one in tree.all()}, **committed},
     )
 
 
@@ -89,7 +89,7 @@ def _judged_values(chat: RenderedChart, lines: Mapping[Any, int], release: str, 
     """What Rocket.Chat's chart is given, which in a chart around it stands below its name."""
     depth = len(chat.path)
     own_lines = {path[depth:]: line for path, line in lines.items() if path[:depth] == chat.path}
-    return ChartValues(chat.given, own_lines, release, version, _known_keys(chat.tree), chat.values)
+    return ChartValues(chat.supplied, own_lines, release, version, _known_keys(chat.tree), chat.values)
 
 
 def _known_keys(tree: ChartTree) -> frozenset[str]:

@@ -91,10 +91,10 @@ def _locked_versions(files: Mapping[str, bytes]) -> dict[str, str]:
     """The versions that Chart.lock names; where a chart is there twice under aliases, none."""
     if "Chart.lock" not in files:
         return {}
-    found: dict[str, set[str]] = {}
+    locked: dict[str, set[str]] = {}
     for item in _dependency_items(_read_yaml(files, "Chart.lock"), "Chart.lock"):
-        found.setdefault(_scalar_text(item.get("name")), set()).add(_scalar_text(item.get("version")))
-    return {name: versions.pop() for name, versions in found.items() if len(versions) == 1}
+        locked.setdefault(_scalar_text(item.get("name")), set()).add(_scalar_text(item.get("version")))
+    return {name: versions.pop() for name, versions in locked.items() if len(versions) == 1}
 
 
 def likely_chat_version(chart: ChartMetadata, values: Mapping[str, Any]) -> str:
@@ -141,15 +141,15 @@ def _dependency_problems(
 
 def vendored_versions(name: str, files: Mapping[str, bytes]) -> list[str]:
     """The versions of a chart in `charts/`, as folders and as archives; empty for one that says none."""
-    found = []
+    versions = []
     for path in files:
         if path == f"charts/{name}/Chart.yaml":
-            found.append(_folder_version(files, path))
+            versions.append(_folder_version(files, path))
         elif path.startswith(f"charts/{name}-") and path.endswith(".tgz"):
             version = path.removeprefix(f"charts/{name}-").removesuffix(".tgz")
             if _SEMVER.fullmatch(version):  # else it is of a chart whose name only begins so
-                found.append(version.removeprefix("v"))
-    return found
+                versions.append(version.removeprefix("v"))
+    return versions
 
 
 def _folder_version(files: Mapping[str, bytes], path: str) -> str:

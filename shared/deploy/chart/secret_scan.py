@@ -37,18 +37,18 @@ def find_values_secrets(
     ignore: Callable[[Path, str], bool] | None = None,
 ) -> list[Finding]:
     """Plaintext secrets in one values file, in the order of their lines; `ignore` says which are none."""
-    found = []
+    findings = []
     for path, name, text in _walk_literals(values):
         if ignore is not None and ignore(path, text):
             continue
         if path[0] != "sops" and _is_plain_secret(name, text):
             where = f"{file}: {format_path(path)}"
-            found.append(
+            findings.append(
                 Finding(
                     "plaintext-secret", "error", where, find_line(lines, path), "a secret in plain text", HINT
                 )
             )
-    return sorted(found, key=lambda one: (one.line, one.where))
+    return sorted(findings, key=lambda one: (one.line, one.where))
 
 
 def find_sealed_values(deployed: Mapping[str, Any]) -> list[Finding]:
@@ -65,7 +65,7 @@ def find_sealed_values(deployed: Mapping[str, Any]) -> list[Finding]:
 
 def find_manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
     """Plaintext secrets outside of Secret objects: in variables, ConfigMaps, arguments, annotations."""
-    found = []
+    findings = []
     for manifest in manifests:
         if manifest.get("kind") == "Secret":
             continue  # where secrets belong; the plan masks them
@@ -75,7 +75,7 @@ def find_manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
             if _is_checksum(path, text):
                 continue
             if _is_plain_secret(name, text) or (argument and _is_plain_secret(argument[1], argument[2])):
-                found.append(
+                findings.append(
                     Finding(
                         "plaintext-secret",
                         "error",
@@ -85,7 +85,7 @@ def find_manifest_secrets(manifests: Sequence[Manifest]) -> list[Finding]:
                         HINT,
                     )
                 )
-    return sorted(found, key=lambda one: one.where)
+    return sorted(findings, key=lambda one: one.where)
 
 
 def find_copied_secrets(
@@ -102,19 +102,19 @@ def find_copied_secrets(
     the password is looked at.
     """
     places = _index_values(committed)
-    found = []
+    findings = []
     for manifest in manifests:
         for key, raw, text in _decode_secret(manifest) if manifest.get("kind") == "Secret" else ():
             if text in secrets:
                 continue
             where = _find_in_values(key, text, places) or _find_in_templates(key, raw, text, templates or {})
             if where:
-                label, told = (
+                label, message = (
                     f"{_object_label(manifest)}: {printable_name(key)}",
                     f"{where} has it in plain text",
                 )
-                found.append(Finding("plaintext-secret", "error", label, 0, told, HINT))
-    return sorted(found, key=lambda one: one.where)
+                findings.append(Finding("plaintext-secret", "error", label, 0, message, HINT))
+    return sorted(findings, key=lambda one: one.where)
 
 
 def _find_in_values(key: str, text: str, places: Mapping[str, tuple[str, str]]) -> str:

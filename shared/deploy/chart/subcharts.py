@@ -44,14 +44,14 @@ def read_chart_tree(files: Mapping[str, bytes]) -> ChartTree:
     return _read_subtree(dict(files), "", iter(range(MOST_CHARTS)))
 
 
-def _read_subtree(files: dict[str, bytes], place: str, left: Iterator[int]) -> ChartTree:
-    if next(left, None) is None:
+def _read_subtree(files: dict[str, bytes], place: str, remaining: Iterator[int]) -> ChartTree:
+    if next(remaining, None) is None:
         raise Refused("the chart brings along more charts than allowed", value=MOST_CHARTS)
     name = f"{place}/values.yaml".removeprefix("/")
     text = files.get("values.yaml", b"").decode("utf-8", "replace")
     inner = [
-        _read_subtree(found, f"{place}/{path}".removeprefix("/"), left)
-        for path, found in _find_subcharts(files, place)
+        _read_subtree(subchart, f"{place}/{path}".removeprefix("/"), remaining)
+        for path, subchart in _find_subcharts(files, place)
     ]
     return ChartTree(place, read_chart_metadata(files), read_values(text, name), tuple(inner))
 
@@ -67,8 +67,8 @@ def _find_subcharts(files: dict[str, bytes], place: str) -> Iterator[tuple[str, 
 
 def _unpack_chart(data: bytes, place: str) -> dict[str, bytes]:
     try:
-        wanted = ("Chart.yaml", "Chart.lock", "values.yaml", "charts")
-        return read_files([data], wanted, limits=_LIMITS)
+        names = ("Chart.yaml", "Chart.lock", "values.yaml", "charts")
+        return read_files([data], names, limits=_LIMITS)
     except (Corrupt, Refused) as error:
         hint = "Pack it anew with helm dependency update"
         raise Refused(

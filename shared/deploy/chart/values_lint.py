@@ -108,113 +108,113 @@ class ChartValues:
         return Finding(rule, severity, where, find_line(self.lines, path), message, hint)
 
 
-def lint_values(given: ChartValues) -> list[Finding]:
+def lint_values(values: ChartValues) -> list[Finding]:
     """Everything that is wrong, in the order of the lines."""
-    found = [finding for rule in RULES for finding in rule(given)]
-    return sorted(found, key=lambda one: (one.line, one.where, one.rule))
+    findings = [finding for rule in RULES for finding in rule(values)]
+    return sorted(findings, key=lambda one: (one.line, one.where, one.rule))
 
 
-def _check_ignored_keys(given: ChartValues) -> Iterator[Finding]:
-    known = KNOWN_KEYS | set(given.chart_keys) | TOOLS
-    for key in given.values:
+def _check_ignored_keys(values: ChartValues) -> Iterator[Finding]:
+    known = KNOWN_KEYS | set(values.chart_keys) | TOOLS
+    for key in values.values:
         if key not in known:
             hint = IGNORED.get(key, "Remove it, or see in the chart's values.yaml how it is called")
-            yield given.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", hint)
+            yield values.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", hint)
 
 
-def _check_texts(given: ChartValues) -> Iterator[Finding]:
+def _check_texts(values: ChartValues) -> Iterator[Finding]:
     for key in _TEXTS:
-        value = given.get(key)
+        value = values.get(key)
         if value is not None and not isinstance(value, str):
             message = f"{key} is not a text"
-            yield given.finding("not-a-text", "error", (key,), message, "Write it on one line, in quotes")
+            yield values.finding("not-a-text", "error", (key,), message, "Write it on one line, in quotes")
 
 
-def _check_self_named_secret(given: ChartValues) -> Iterator[Finding]:
+def _check_self_named_secret(values: ChartValues) -> Iterator[Finding]:
     for path in (("existingMongodbSecret",), ("extraSecret",), ("smtp", "existingSecret")):
-        name = given.get(*path)
-        own = (f"{given.release}-rocketchat", given.get("fullnameOverride"))
+        name = values.get(*path)
+        own = (f"{values.release}-rocketchat", values.get("fullnameOverride"))
         if isinstance(name, str) and name and name in own:
             message = f"{name} is the Secret the chart renders itself, empty, at the next upgrade"
-            yield given.finding("self-named-secret", "error", path, message, "Name a Secret of your own")
+            yield values.finding("self-named-secret", "error", path, message, "Name a Secret of your own")
 
 
-def _check_replicas_on_one_volume(given: ChartValues) -> Iterator[Finding]:
-    replicas = given.get("replicaCount")
-    mode = given.get("persistence", "accessMode") or "ReadWriteOnce"
+def _check_replicas_on_one_volume(values: ChartValues) -> Iterator[Finding]:
+    replicas = values.get("replicaCount")
+    mode = values.get("persistence", "accessMode") or "ReadWriteOnce"
     several = isinstance(replicas, int) and not isinstance(replicas, bool) and replicas > 1
-    if several and given.get("persistence", "enabled") and mode in ("ReadWriteOnce", "ReadWriteOncePod"):
+    if several and values.get("persistence", "enabled") and mode in ("ReadWriteOnce", "ReadWriteOncePod"):
         message = f"{replicas} replicas on a {mode} volume: all but one hang in ContainerCreating"
         hint = "Set replicaCount to 1, keep uploads in GridFS or S3, or use a ReadWriteMany volume"
-        yield given.finding("replicas-on-one-volume", "error", ("replicaCount",), message, hint)
+        yield values.finding("replicas-on-one-volume", "error", ("replicaCount",), message, hint)
 
 
-def _check_license(given: ChartValues) -> Iterator[Finding]:
-    names = [item.get("name") for item in as_mappings(given.get("extraEnv"))]
-    if not given.get("microservices", "enabled") or given.get("license") or "ROCKETCHAT_LICENSE" in names:
+def _check_license(values: ChartValues) -> Iterator[Finding]:
+    names = [item.get("name") for item in as_mappings(values.get("extraEnv"))]
+    if not values.get("microservices", "enabled") or values.get("license") or "ROCKETCHAT_LICENSE" in names:
         return
-    severity = "warning" if given.get("extraSecret") else "error"
+    severity = "warning" if values.get("extraSecret") else "error"
     message = "microservices need a license"
     hint = "Give ROCKETCHAT_LICENSE by extraSecret or extraEnv, or disable microservices"
-    yield given.finding("missing-license", severity, ("microservices", "enabled"), message, hint)
+    yield values.finding("missing-license", severity, ("microservices", "enabled"), message, hint)
 
 
-def _check_bundled_mongodb(given: ChartValues) -> Iterator[Finding]:
-    external = given.get("existingMongodbSecret") or given.get("externalMongodbUrl")
-    image = as_mapping(as_mapping(given.effective.get("mongodb")).get("image"))
-    repository = given.get("mongodb", "image", "repository") or image.get("repository")
-    enabled = given.get("mongodb", "enabled")
+def _check_bundled_mongodb(values: ChartValues) -> Iterator[Finding]:
+    external = values.get("existingMongodbSecret") or values.get("externalMongodbUrl")
+    image = as_mapping(as_mapping(values.effective.get("mongodb")).get("image"))
+    repository = values.get("mongodb", "image", "repository") or image.get("repository")
+    enabled = values.get("mongodb", "enabled")
     if enabled is not False and external:
         message = "an outside MongoDB is named while the bundled one stays enabled"
-        yield given.finding(
+        yield values.finding(
             "two-databases", "warning", ("mongodb", "enabled"), message, "Set mongodb.enabled: false"
         )
     elif enabled is not False and str(repository).startswith("bitnami/"):
         message = "Bitnami's free images may be gone from the registry"
         hint = "Set mongodb.image.repository to one you can pull (bitnamilegacy/mongodb), or bring your own"
         path = ("mongodb", "image", "repository") if repository else ("mongodb",)
-        yield given.finding("bundled-bitnami", "warning", path, message, hint)
-    if enabled is not False and given.get("mongodb", "auth", "enabled") is False:
+        yield values.finding("bundled-bitnami", "warning", path, message, hint)
+    if enabled is not False and values.get("mongodb", "auth", "enabled") is False:
         message, path = "MongoDB without passwords", ("mongodb", "auth", "enabled")
-        yield given.finding("mongodb-open", "error", path, message, "Leave mongodb.auth.enabled on")
+        yield values.finding("mongodb-open", "error", path, message, "Leave mongodb.auth.enabled on")
 
 
-def _check_probe_paths(given: ChartValues) -> Iterator[Finding]:
-    version = Version.parse(given.app_version)
+def _check_probe_paths(values: ChartValues) -> Iterator[Finding]:
+    version = Version.parse(values.app_version)
     if version is None:
         return
     for probe, new in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
-        path = given.get(probe, "path")
+        path = values.get(probe, "path")
         if path in ("/livez", "/readyz") and version < Version(7, 11, 0):
             message = f"{path} exists from 7.11 on, this is {version}: the pods are never ready"
-            yield given.finding("probe-path", "error", (probe, "path"), message, "Use /health")
+            yield values.finding("probe-path", "error", (probe, "path"), message, "Use /health")
         elif path == "/health" and version >= Version(7, 11, 0):
             message = f"/health was replaced in 7.11, this is {version}"
-            yield given.finding("probe-path", "warning", (probe, "path"), message, f"Use {new}")
+            yield values.finding("probe-path", "warning", (probe, "path"), message, f"Use {new}")
 
 
-def _check_image_tag(given: ChartValues) -> Iterator[Finding]:
-    tag = given.get("image", "tag")
+def _check_image_tag(values: ChartValues) -> Iterator[Finding]:
+    tag = values.get("image", "tag")
     if tag in (None, ""):  # the chart takes its appVersion
         return
     if not isinstance(tag, str) or not Image.parse(f"image:{tag}").version:
         message = "the tag names no version, so nobody can say what a deploy will start"
-        yield given.finding(
+        yield values.finding(
             "floating-tag", "error", ("image", "tag"), message, 'Name one, in quotes: tag: "8.2.1"'
         )
 
 
-def _check_host(given: ChartValues) -> Iterator[Finding]:
-    if not given.get("host"):
+def _check_host(values: ChartValues) -> Iterator[Finding]:
+    if not values.get("host"):
         message = "without host there is no ROOT_URL: links, uploads and sign-in break"
-        yield given.finding("no-host", "warning", ("host",), message, "Set host to the server's name")
+        yield values.finding("no-host", "warning", ("host",), message, "Set host to the server's name")
 
 
-def _check_environment_variables(given: ChartValues) -> Iterator[Finding]:
-    extra = given.get("extraEnv")
+def _check_environment_variables(values: ChartValues) -> Iterator[Finding]:
+    extra = values.get("extraEnv")
     if extra is not None and not isinstance(extra, list):
         message = "extraEnv is not a list of name and value"
-        yield given.finding(
+        yield values.finding(
             "extra-env", "error", ("extraEnv",), message, "Write - name: X, then value: on its own line"
         )
         return
@@ -223,14 +223,14 @@ def _check_environment_variables(given: ChartValues) -> Iterator[Finding]:
         name = item.get("name") if isinstance(item, Mapping) else None
         path: Path = ("extraEnv", index)
         if not isinstance(name, str):
-            yield given.finding("extra-env", "error", path, "an entry without a name", "Give it one")
+            yield values.finding("extra-env", "error", path, "an entry without a name", "Give it one")
         elif name in observed:
-            yield given.finding(
+            yield values.finding(
                 "extra-env", "error", path, f"{name} is set twice, the last one wins", "Keep one"
             )
         elif not isinstance(item.get("value", ""), str):
             message = f"{name} is not a text, which Kubernetes refuses"
-            yield given.finding("extra-env", "error", path, message, "Put the value in quotes")
+            yield values.finding("extra-env", "error", path, message, "Put the value in quotes")
         observed.add(str(name))
 
 

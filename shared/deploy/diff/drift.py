@@ -72,15 +72,15 @@ def find_drift(
     secrets: Sequence[str] = (),
 ) -> list[Drift]:
     """Each deployed manifest against its live object (None: not there), in a stable order."""
-    found: list[Drift] = []
+    drifts: list[Drift] = []
     for manifest, there in zip(deployed, live, strict=True):
         subject = object_reference(manifest, namespace)
         if there is None:
-            found.append(Drift(subject, "", "deployed", ""))
+            drifts.append(Drift(subject, "", "deployed", ""))
         else:
-            found += _find_changed(subject, manifest, there, secrets)
-            found += _find_added(subject, manifest, there, secrets)
-    return sorted(found, key=lambda one: (one.subject, one.path))
+            drifts += _find_changed(subject, manifest, there, secrets)
+            drifts += _find_added(subject, manifest, there, secrets)
+    return sorted(drifts, key=lambda one: (one.subject, one.path))
 
 
 def _find_changed(
@@ -141,15 +141,15 @@ def _normalize_secret(manifest: Manifest) -> Manifest:
     return {**rest, "data": {**(manifest.get("data") or {}), **encoded}}
 
 
-def _is_same_value(wanted: Leaf, now: Leaf | None) -> bool:
+def _is_same_value(deployed: Leaf, now: Leaf | None) -> bool:
     if now is None:
-        return wanted.value in ("", {}, [])  # the server drops what is empty
-    if wanted.value == now.value or str(wanted.value) == str(now.value):
+        return deployed.value in ("", {}, [])  # the server drops what is empty
+    if deployed.value == now.value or str(deployed.value) == str(now.value):
         return True
-    if isinstance(wanted.value, bool) or isinstance(now.value, bool) or "resources" not in wanted.path:
+    if isinstance(deployed.value, bool) or isinstance(now.value, bool) or "resources" not in deployed.path:
         return False
     try:
-        return parse_quantity(wanted.value) == parse_quantity(now.value)
+        return parse_quantity(deployed.value) == parse_quantity(now.value)
     except ValueError:
         return False
 
@@ -170,7 +170,7 @@ def _is_ignored_path(path: str) -> bool:
 def _field_owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
     """Who owns each field, by its path: a person before a machine, the later before the earlier."""
     managed = (item.get("metadata") or {}).get("managedFields") or ()
-    found: dict[str, tuple[str, datetime | None]] = {}
+    owners: dict[str, tuple[str, datetime | None]] = {}
     entries = sorted(
         managed,
         key=lambda one: (not _is_manager_of(_MACHINES, str(one.get("manager"))), str(one.get("time"))),
@@ -178,8 +178,8 @@ def _field_owners(item: Manifest) -> dict[str, tuple[str, datetime | None]]:
     for entry in entries:
         owner = (str(entry.get("manager", "")), parse_optional_timestamp(entry.get("time")))
         for path in _walk_owned(entry.get("fieldsV1") or {}, item, ""):
-            found[path] = owner
-    return found
+            owners[path] = owner
+    return owners
 
 
 def _walk_owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[str]:
@@ -205,9 +205,9 @@ def _walk_owned(tree: Mapping[str, Any], value: object, path: str) -> Iterator[s
 def _matches_item(key: str, item: object) -> bool:
     kind, _, text = key.partition(":")
     try:
-        wanted = json.loads(text)
+        selector = json.loads(text)
     except ValueError:
         return False
-    if kind == "k" and isinstance(wanted, dict) and isinstance(item, Mapping):
-        return all(item.get(name) == value for name, value in wanted.items())
-    return kind == "v" and bool(wanted == item)
+    if kind == "k" and isinstance(selector, dict) and isinstance(item, Mapping):
+        return all(item.get(name) == value for name, value in selector.items())
+    return kind == "v" and bool(selector == item)

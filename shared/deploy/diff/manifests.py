@@ -81,11 +81,11 @@ class ManifestDiff:
 
     def text(self) -> str:
         """The whole plan; ends with a newline."""
-        told = [line for change in self.changes for line in _change_lines(change)]
+        lines = [line for change in self.changes for line in _change_lines(change)]
         counts = [
             f"{sum(change.action == action for change in self.changes)} to {action}" for action in _SIGNS
         ]
-        return "\n".join([*told, f"{', '.join(counts)}, {self.unchanged} unchanged", ""])
+        return "\n".join([*lines, f"{', '.join(counts)}, {self.unchanged} unchanged", ""])
 
 
 def diff_manifests(
@@ -149,13 +149,13 @@ def _text_lines(old: object, new: object, secrets: Sequence[str]) -> tuple[str, 
         return ()
     # Redacted before it is split: a key of several lines has its form only as a whole.
     before, after = redact(old, secrets).splitlines(), redact(new, secrets).splitlines()
-    told = [
+    lines = [
         f"{line[0]} {format_value(line[1:], secret=False, secrets=secrets)[1:-1]}"
         for line in list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
         if line[0] in "+-"
     ]
-    rest = len(told) - _MOST_TEXT_LINES
-    return tuple(told[:_MOST_TEXT_LINES]) + ((f"… and {rest} more lines",) if rest > 0 else ())
+    rest = len(lines) - _MOST_TEXT_LINES
+    return tuple(lines[:_MOST_TEXT_LINES]) + ((f"… and {rest} more lines",) if rest > 0 else ())
 
 
 def _removal_warnings(subject: Reference, old: Manifest) -> Iterator[str]:

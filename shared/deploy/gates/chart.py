@@ -48,7 +48,7 @@ def read_release(deps: DeployDeps) -> CurrentRelease:
     deployed = last_deployed_revision(history)
     manifests = deps.releases.manifests(deployed.number) if deployed else ()
     newest = history[-1] if history else None
-    return CurrentRelease(newest, deployed, manifests, deps.cluster.version())
+    return CurrentRelease(newest, deployed, manifests, deps.cluster.get_version())
 
 
 def _check_helm(deps: DeployDeps) -> Gate:

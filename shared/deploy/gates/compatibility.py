@@ -124,7 +124,7 @@ def _check_mongodb_on_install(
 
 def _volume_notes(deps: DeployDeps) -> tuple[str, ...]:
     """A note for each volume that the chart's own MongoDB finds again: no backup can cover it before."""
-    names = [claim.name for claim in deps.cluster.claims() if "mongodb" in claim.name]
+    names = [claim.name for claim in deps.cluster.list_claims() if "mongodb" in claim.name]
     return tuple(f"what is on the volume of {name} from before is not backed up" for name in names)
 
 

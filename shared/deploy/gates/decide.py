@@ -72,17 +72,17 @@ def _status_word(gate: Gate) -> str:
 def combine_gates(gates: Mapping[int, Gate]) -> Gate:
     """The same gate of several pull requests, by their numbers, as one: closed if any is, open if all are."""
     closed = {number: gate for number, gate in gates.items() if not gate.passed}
-    for_good = {number: gate for number, gate in closed.items() if not gate.pending}
-    told = for_good or closed or gates
-    first = next(iter(told.values()))
+    failed = {number: gate for number, gate in closed.items() if not gate.pending}
+    reported = failed or closed or gates
+    first = next(iter(reported.values()))
     if len(gates) == 1:
         return first
     return Gate(
         first.name,
         not closed,
-        summarize([f"#{number}: {gate.reason}" for number, gate in told.items()], "; "),
-        summarize([f"#{number}: {gate.hint}" for number, gate in told.items() if gate.hint], "; "),
-        pending=bool(closed) and not for_good,
+        summarize([f"#{number}: {gate.reason}" for number, gate in reported.items()], "; "),
+        summarize([f"#{number}: {gate.hint}" for number, gate in reported.items() if gate.hint], "; "),
+        pending=bool(closed) and not failed,
     )
 
 
@@ -91,11 +91,11 @@ def effective_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
 
     The latest one does; comments do not take an earlier verdict back, a dismissal does.
     """
-    standing: dict[str, Review] = {}
+    effective: dict[str, Review] = {}
     for review in sorted(reviews, key=lambda one: one.submitted_at.timestamp() if one.submitted_at else 0.0):
         if review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
-            standing[review.reviewer.lower()] = review
-    return standing
+            effective[review.reviewer.lower()] = review
+    return effective
 
 
 def find_approvers(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
@@ -110,15 +110,15 @@ def find_approvers(pull: PullRequest, reviews: Iterable[Review]) -> set[str]:
 def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePolicy) -> Gate:
     """Enough approvals of the head commit by those who may give them, none of whom asks for changes."""
     allowed = {login.lower() for login in policy.approvers}
-    standing = effective_reviews(reviews)
+    effective = effective_reviews(reviews)
     count = {
         login
         for login in find_approvers(pull, reviews)
-        if (login in allowed if allowed else standing[login].may_write and not login.endswith("[bot]"))
+        if (login in allowed if allowed else effective[login].may_write and not login.endswith("[bot]"))
     }
     against = sorted(
         login
-        for login, review in standing.items()
+        for login, review in effective.items()
         if review.state == "CHANGES_REQUESTED" and (review.may_write or login in allowed)
     )
     if against:
@@ -131,15 +131,15 @@ def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePol
             f"{head} is approved by {', '.join(sorted(count)) or 'nobody, as policy allows'}",
         )
     reason = f"{len(count)} of {policy.approvals} approvals of {head}"
-    unfit = _uncounted_reasons(pull, standing, allowed)
+    unfit = _uncounted_reasons(pull, effective, allowed)
     hint = f"Let {' or '.join(sorted(allowed)) or 'another person'} approve commit {head}"
     return Gate("approvals", False, "; ".join([reason, *unfit]), hint)
 
 
-def _uncounted_reasons(pull: PullRequest, standing: dict[str, Review], allowed: set[str]) -> list[str]:
+def _uncounted_reasons(pull: PullRequest, effective: dict[str, Review], allowed: set[str]) -> list[str]:
     """Why approvals that one may see on the page do not count."""
     reasons = []
-    for login, review in sorted(standing.items()):
+    for login, review in sorted(effective.items()):
         if review.state == "CHANGES_REQUESTED":
             continue
         if review.state == "DISMISSED":
@@ -162,15 +162,15 @@ def checks_gate(required: Collection[RequiredCheck], checks: Sequence[Check], po
     be set by anybody who may write.
     """
     demanded = {one.name for one in required}
-    wanted = [*required, *(RequiredCheck(name) for name in policy.required_checks if name not in demanded)]
-    wanted = wanted or [RequiredCheck(name) for name in {check.name for check in checks}]
+    expected = [*required, *(RequiredCheck(name) for name in policy.required_checks if name not in demanded)]
+    expected = expected or [RequiredCheck(name) for name in {check.name for check in checks}]
     results = {
         _check_label(one): [
             check.state.lower()
             for check in checks
             if check.name == one.name and one.app_id in (None, check.app_id)
         ]
-        for one in wanted
+        for one in expected
     }
     names = sorted(results)
     missing = [name for name in names if not results[name]]
@@ -220,8 +220,8 @@ def environment_gate(
             "environment", False, f"{name} takes protected branches only; {branch} is not", "Protect it"
         )
     if environment.branches is not None and not _admits_branch(environment.branches, branch):
-        wanted = ", ".join(environment.branches) or "none"
-        return Gate("environment", False, f"{name} takes {wanted}, not {branch}", "Allow the branch there")
+        branches = ", ".join(environment.branches) or "none"
+        return Gate("environment", False, f"{name} takes {branches}, not {branch}", "Allow the branch there")
     reviewers = {login.lower() for login in environment.reviewers}
     approved, merger = find_approvers(pull, reviews) & reviewers, pull.merged_by.lower()
     if environment.prevent_self_review:

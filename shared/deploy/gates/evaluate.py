@@ -102,7 +102,7 @@ def _apply_override(deps: DeployDeps, request: DeployRequest, gate: Gate) -> Gat
     if gate.passed or gate.name in NOT_OVERRIDABLE:
         return gate
     approvals = Approvals(deps.state, deps.clock)
-    approval = approvals.granted(OVERRIDE, override_arguments(request.sha, request.environment, gate))
+    approval = approvals.find_granted(OVERRIDE, override_arguments(request.sha, request.environment, gate))
     if approval is None:
         return gate
     reason = f"overridden by {approval.requester} and {approval.approver}: {gate.reason}"

@@ -22,18 +22,18 @@ def evaluate_headroom(cluster: Cluster, before: Sequence[Manifest], after: Seque
     """A Deployment's rolling update runs one more pod of each; new images need their place on the disk."""
     changed = set(list_images(after)) - set(list_images(before))
     surge = max(map(_surge_bytes, after), default=0.0) if changed else 0.0
-    nodes = [node for node in cluster.nodes(disks=True) if node.ready]
+    nodes = [node for node in cluster.list_nodes(disks=True) if node.ready]
     if not nodes:
         return headroom_gate(Headroom(None, None), Headroom(surge, None))
     # One node must have both. Where several have, or none has, the one with most disk to spare is told of.
-    judged = [_evaluate_node(node, surge, changed) for node in nodes]
-    return max(judged, key=lambda one: (one[0].passed, one[1]))[0]
+    results = [_evaluate_node(node, surge, changed) for node in nodes]
+    return max(results, key=lambda one: (one[0].passed, one[1]))[0]
 
 
-def _evaluate_node(node: Node, surge: float, wanted: Iterable[str]) -> tuple[Gate, float]:
+def _evaluate_node(node: Node, surge: float, images: Iterable[str]) -> tuple[Gate, float]:
     """The gate for one node, and how many bytes of its disk would be left."""
     (memory, of_memory), (disk, of_disk) = _free_memory(node), _free_disk(node)
-    pull = float(len(_missing_images(node, wanted)) * IMAGE_BYTES)
+    pull = float(len(_missing_images(node, images)) * IMAGE_BYTES)
     notes = [note for note in (of_memory, of_disk) if note]
     return headroom_gate(Headroom(memory, disk), Headroom(surge, pull), notes=notes), disk - pull
 
@@ -56,13 +56,13 @@ def _free_disk(node: Node) -> tuple[float, str]:
     return free, ""
 
 
-def _missing_images(node: Node, wanted: Iterable[str]) -> set[str]:
+def _missing_images(node: Node, images: Iterable[str]) -> set[str]:
     """The images that the node would have to pull. Under pressure those that nobody uses are being deleted.
 
     https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#self-healing-behavior
     """
     there = frozenset() if "DiskPressure" in node.pressures else node.images
-    return {normalize_image_name(image) for image in wanted} - there
+    return {normalize_image_name(image) for image in images} - there
 
 
 def _surge_bytes(manifest: Manifest) -> float:

@@ -43,25 +43,25 @@ class ForgeReader:
     def reviews(self, number: int) -> Sequence[Review]:
         """The reviews of a pull request."""
         if number not in self._reviews:
-            self._reviews[number] = self.forge.reviews(number)
+            self._reviews[number] = self.forge.list_reviews(number)
         return self._reviews[number]
 
     def changes(self, numbers: Sequence[int]) -> Mapping[int, Sequence[ChangedFile]]:
         """The changed files of pull requests, by number."""
         for number in numbers:
             if number not in self._changes:
-                self._changes[number] = self.forge.changed_files(number)
+                self._changes[number] = self.forge.list_changed_files(number)
         return {number: self._changes[number] for number in numbers}
 
     @cached_property
     def protection(self) -> BranchProtection:
         """What the branch demands."""
-        return self.forge.protection(self.branch)
+        return self.forge.get_branch_protection(self.branch)
 
     @cached_property
     def environment(self) -> DeployEnvironment | None:
         """The protection of the request's environment; None if there is no such environment."""
-        return self.forge.environment(self.request.environment)
+        return self.forge.get_environment(self.request.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +105,15 @@ def _find_merges(reader: ForgeReader, since: datetime | None) -> tuple[Gate, _Me
     There may be several: a pull request whose commits came in by another one counts as merged, too.
     """
     forge, request, sha = reader.forge, reader.request, reader.request.sha
-    named = forge.pull(request.pull) if request.pull else None
+    named = forge.get_pull_request(request.pull) if request.pull else None
     if named is not None and not _is_merge_of(reader, named):
         reason = f"#{named.number} is not what was merged into {reader.branch} as {sha[:7]}"
         return Gate("pull request", False, reason, "Deploy the commit its merge made"), _Merges()
-    listed = sorted(pull.number for pull in forge.pulls_of(sha) if _is_merge_of(reader, pull))
+    listed = sorted(pull.number for pull in forge.list_pull_requests_of(sha) if _is_merge_of(reader, pull))
     if named is None and not listed:
         return _no_pull_gate(reader, since), _Merges()
     pulls = {pull.number: pull for pull in [named] if pull is not None}
-    pulls |= {number: forge.pull(number) for number in listed if number not in pulls}
+    pulls |= {number: forge.get_pull_request(number) for number in listed if number not in pulls}
     merges = _Merges(named or pulls[listed[-1]], pulls)
     return _merges_gate(reader, merges, listed), merges
 
@@ -131,14 +131,14 @@ def _merges_gate(reader: ForgeReader, merges: _Merges, listed: Sequence[int]) ->
 
 
 def _is_merge_of(reader: ForgeReader, pull: PullRequest) -> bool:
-    is_ours = pull.merged and pull.base_branch == reader.branch
-    return is_ours and pull.merge_sha == reader.request.sha
+    is_merge_here = pull.merged and pull.base_branch == reader.branch
+    return is_merge_here and pull.merge_sha == reader.request.sha
 
 
 def _no_pull_gate(reader: ForgeReader, since: datetime | None) -> Gate:
     """Closed: it was pushed without a pull request, or its pull request is not listed yet."""
     sha = reader.request.sha
-    now, committed_at = reader.deps.clock.now(), reader.forge.commit(sha).committed_at
+    now, committed_at = reader.deps.clock.now(), reader.forge.get_commit(sha).committed_at
     # A merge queue's commit is old when it lands, so the first evaluation counts as well.
     pending = may_be_unindexed(committed_at, now) or may_be_unindexed(since, now)
     hint = WAIT_FOR_INDEX if pending else "Merge it by a pull request"
@@ -148,7 +148,7 @@ def _no_pull_gate(reader: ForgeReader, since: datetime | None) -> Gate:
 def _check_branch(reader: ForgeReader) -> tuple[Gate, bool]:
     """Whether the commit is on the branch; True beside it, since it is in the repository."""
     branch, sha = reader.branch, reader.request.sha
-    relation = reader.forge.relation(sha, reader.forge.branch_tip(branch))
+    relation = reader.forge.compare_commits(sha, reader.forge.get_branch_tip(branch))
     position = check_on_branch(relation, branch=branch, target=sha)
     hint = "Merge it again: the branch was force-pushed"
     return Gate("branch", position.action == "go", position.reason, hint), True
@@ -168,7 +168,7 @@ def _check_order(reader: ForgeReader, *, commit_exists: bool) -> tuple[Gate | No
         return Gate("order", True, "deployed again, as requested"), _Order()
     hint = f"Look at the branch's history, {override_hint(sha, 'order')}"
     try:
-        relation = reader.forge.relation(deployed, sha)
+        relation = reader.forge.compare_commits(deployed, sha)
     except NotFound:
         if not commit_exists:
             raise
@@ -186,13 +186,13 @@ def _find_reported_deploy(reader: ForgeReader, environment: str) -> str:
     """The commit that the forge says we deployed, where our own record is lost; others deploy there, too."""
     if reader.deps.releases.status() is None:
         return ""
-    deployments = reader.forge.deployments(environment)
-    ours = [
+    deployments = reader.forge.list_deployments(environment)
+    reported = [
         one.sha
         for one in deployments
         if one.state == "success" and one.description.startswith(DEPLOYMENT_PREFIX)
     ]
-    return ours[0] if ours else ""
+    return reported[0] if reported else ""
 
 
 def _read_history(
@@ -200,7 +200,7 @@ def _read_history(
 ) -> tuple[Gate, Mapping[int, PullRequest]]:
     """The pull requests of every commit since the deployed one, with those of the commit itself."""
     sha = reader.request.sha
-    commits = reader.forge.first_parent_commits(order.deployed, sha)
+    commits = reader.forge.list_first_parent_commits(order.deployed, sha)
     if commits and merges.pull is not None:
         # Named by its own event, it may not be listed yet.
         commits[0] = replace(commits[0], pulls=(*commits[0].pulls, *merges.pulls.values()))
@@ -209,7 +209,11 @@ def _read_history(
         pushed=_find_pushed(reader, commits), now=reader.deps.clock.now(),
         merged_at=merges.pull.merged_at if merges.pull else since,
     )  # fmt: skip
-    earlier = {number: reader.forge.pull(number) for number in history.pulls if number not in merges.pulls}
+    earlier = {
+        number: reader.forge.get_pull_request(number)
+        for number in history.pulls
+        if number not in merges.pulls
+    }
     return history.gate, {**earlier, **merges.pulls}
 
 
@@ -218,5 +222,5 @@ def _find_pushed(reader: ForgeReader, commits: Sequence[BranchCommit]) -> set[st
     return {
         sha
         for sha, pull in find_rebased_copies(commits, reader.branch)
-        if reader.forge.relation(sha, pull.head_sha) in ("ahead", "identical")
+        if reader.forge.compare_commits(sha, pull.head_sha) in ("ahead", "identical")
     }

@@ -33,7 +33,7 @@ def paths_gate(changes: Changes, paths: DeployPaths) -> Gate:
         for number, changed in _paths_by_pull(changes).items()
         if _watched_paths(changed, paths)
     }
-    closed = [f"#{number} changes {summarize(found)}" for number, found in mixed.items() if found]
+    closed = [f"#{number} changes {summarize(forbidden)}" for number, forbidden in mixed.items() if forbidden]
     if closed:
         return Gate("paths", False, "; ".join(closed), "Bring these in by a change of their own")
     watched = sorted(
@@ -54,8 +54,8 @@ def pulls_with_deployed_files(changes: Changes, paths: DeployPaths) -> set[int]:
 
 def find_unexplained(compared: Sequence[ChangedFile], changes: Changes, paths: DeployPaths) -> list[str]:
     """What is deployed and changed, though no pull request says so: it came by a hand-made merge."""
-    told = {path for changed in _paths_by_pull(changes).values() for path in changed}
-    return [path for path in _watched_paths(_paths_by_pull({0: compared})[0], paths) if path not in told]
+    explained = {path for changed in _paths_by_pull(changes).values() for path in changed}
+    return [path for path in _watched_paths(_paths_by_pull({0: compared})[0], paths) if path not in explained]
 
 
 def matches_any(path: str, patterns: Iterable[str]) -> bool:

@@ -77,7 +77,7 @@ class _Reviews:
         if pull.number not in self._lineage.by_merge:
             return None
         required = self._reader.protection.required_checks
-        return checks_gate(required, self._reader.forge.checks(pull.head_sha), self._policy)
+        return checks_gate(required, self._reader.forge.list_checks(pull.head_sha), self._policy)
 
     def check_environment(self, pull: PullRequest) -> Gate | None:
         """What the environment demands."""
@@ -105,7 +105,7 @@ class _Reviews:
         deployed = self._lineage.deployed
         if not deployed or not self._lineage.complete:
             return ""
-        compared = self._reader.forge.compared_files(deployed, self._reader.request.sha)
+        compared = self._reader.forge.list_compared_files(deployed, self._reader.request.sha)
         if compared is None:
             return "more files changed than GitHub lists, so they cannot be compared with the pull requests"
         unexplained = find_unexplained(compared, self._changes, self._paths)

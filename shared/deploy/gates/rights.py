@@ -40,7 +40,7 @@ def check_rights(
     Kinds that the cluster does not serve are not judged: they do not render. Raises what the port raises.
     """
     needed = set(_needed_rights(cluster, before, after, namespace))
-    missing = sorted(right for right in needed if not cluster.may(right))
+    missing = sorted(right for right in needed if not cluster.is_allowed(right))
     if not missing:
         return Gate("rights", True, f"the service account has all {len(needed)} rights that the plan needs")
     return Gate("rights", False, f"the service account may not {_describe_rights(missing)}", _HINT)

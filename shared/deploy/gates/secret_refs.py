@@ -15,22 +15,22 @@ _HINT = "Create it in the namespace, or name another"
 
 def find_missing_secrets(cluster: Cluster, manifests: Sequence[Manifest]) -> list[Finding]:
     """An error for each Secret, or key of one, that neither the cluster nor the chart has."""
-    known = {name: set(keys) for name, keys in cluster.secret_keys().items()}
+    known = {name: set(keys) for name, keys in cluster.list_secret_keys().items()}
     for one in manifests:
         if one.get("kind") == "Secret":
             known[_object_name(one)] = {*as_mapping(one.get("data")), *as_mapping(one.get("stringData"))}
-    found: dict[tuple[str, str], Finding] = {}
+    findings: dict[tuple[str, str], Finding] = {}
     for manifest in manifests:
         where = printable_name(f"{manifest.get('kind')}/{_object_name(manifest)}")
         for name, key in _secret_references(manifest):
             if name not in known:
-                told = f"there is no Secret {printable_name(name)}"
+                message = f"there is no Secret {printable_name(name)}"
             elif key and key not in known[name]:
-                told = f"the Secret {printable_name(name)} has no key {printable_name(key)}"
+                message = f"the Secret {printable_name(name)} has no key {printable_name(key)}"
             else:
                 continue
-            found.setdefault((name, key), Finding("missing-secret", "error", where, 0, told, _HINT))
-    return list(found.values())
+            findings.setdefault((name, key), Finding("missing-secret", "error", where, 0, message, _HINT))
+    return list(findings.values())
 
 
 def _object_name(manifest: Manifest) -> str:
@@ -51,6 +51,6 @@ def _secret_references(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _read_reference(reference: object, field: str) -> Iterator[tuple[str, str]]:
-    found = as_mapping(reference)
-    if found.get(field) and not found.get("optional"):
-        yield str(found[field]), str(found.get("key", ""))
+    fields = as_mapping(reference)
+    if fields.get(field) and not fields.get("optional"):
+        yield str(fields[field]), str(fields.get("key", ""))

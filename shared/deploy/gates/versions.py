@@ -161,8 +161,10 @@ def unknown_version_gate(before: str, after: str, *, target_known: bool) -> Gate
         return Gate(name, False, "nothing that starts Rocket.Chat was found", hint)
     if not target_known:
         return Gate(name, False, f"which version {after} is cannot be told", hint)
-    told = f"which version {before} is, which runs now, cannot be told"
-    return Gate(name, False, told, "Deploy that image first, with its version as the tag before its digest")
+    message = f"which version {before} is, which runs now, cannot be told"
+    return Gate(
+        name, False, message, "Deploy that image first, with its version as the tag before its digest"
+    )
 
 
 def chart_notes(current: str, target: str) -> list[str]:
@@ -192,14 +194,14 @@ def headroom_gate(
     `reserve_fraction` of what is there stays free. `notes` say how it was found out, where that matters.
     """
     short, unknown = [], []
-    for what, there, wanted in (
+    for what, there, needed in (
         ("memory", have.memory_bytes, need.memory_bytes),
         ("disk", have.disk_bytes, need.disk_bytes),
     ):
-        if there is None or wanted is None:
+        if there is None or needed is None:
             unknown.append(what)
-        elif wanted > there * (1 - reserve_fraction):
-            short.append(f"{what}: needs {_mebibytes(wanted)}, {_mebibytes(there)} are free")
+        elif needed > there * (1 - reserve_fraction):
+            short.append(f"{what}: needs {_mebibytes(needed)}, {_mebibytes(there)} are free")
     how = f" ({'; '.join(notes)})" if notes else ""
     if short:
         hint = "Free some, lower the requests, or take a larger VM"

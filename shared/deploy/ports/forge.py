@@ -67,47 +67,47 @@ class Forge(Protocol):
     """One repository on GitHub. All methods raise `Unavailable` (`RateLimited` tells when to come back),
     `Refused` for missing rights, `UsageError` for what is no full SHA, and never show the token."""
 
-    def pulls_of(self, sha: str) -> list[PullRequest]:
+    def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
         """The pull requests that have the commit, without who merged them. Raises `NotFound`."""
         ...
 
-    def pull(self, number: int) -> PullRequest:
+    def get_pull_request(self, number: int) -> PullRequest:
         """One pull request, with who merged it. Raises `NotFound`."""
         ...
 
-    def reviews(self, number: int) -> list[Review]:
+    def list_reviews(self, number: int) -> list[Review]:
         """All reviews in the order of time; of verdicts it is told whether they `may_write`. `NotFound`."""
         ...
 
-    def changed_files(self, number: int) -> list[ChangedFile]:
+    def list_changed_files(self, number: int) -> list[ChangedFile]:
         """What the pull request changes. Raises `NotFound`; `Refused` if there are too many to list."""
         ...
 
-    def checks(self, sha: str) -> list[Check]:
+    def list_checks(self, sha: str) -> list[Check]:
         """The newest result of each check run and commit status. Raises `NotFound`."""
         ...
 
-    def protection(self, branch: str) -> BranchProtection:
+    def get_branch_protection(self, branch: str) -> BranchProtection:
         """What the branch demands. Raises `NotFound` if there is no such branch."""
         ...
 
-    def environment(self, name: str) -> DeployEnvironment | None:
+    def get_environment(self, name: str) -> DeployEnvironment | None:
         """An environment's protection; None if there is none of that name."""
         ...
 
-    def branch_tip(self, branch: str) -> str:
+    def get_branch_tip(self, branch: str) -> str:
         """The SHA of the branch's newest commit. Raises `NotFound`."""
         ...
 
-    def relation(self, base: str, head: str) -> str:
+    def compare_commits(self, base: str, head: str) -> str:
         """`ahead`, `identical`, `behind` or `diverged`: where `head` is, seen from `base`. `NotFound`."""
         ...
 
-    def commit(self, sha: str) -> BranchCommit:
+    def get_commit(self, sha: str) -> BranchCommit:
         """One commit, without its pull requests. Raises `NotFound`."""
         ...
 
-    def first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
+    def list_first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
         """The commits of `head`'s own line (first parents) that `base` does not have, the newest first.
 
         Each comes with its pull requests, as `pulls_of` lists them. Raises `NotFound` if one is not there or
@@ -115,16 +115,16 @@ class Forge(Protocol):
         """
         ...
 
-    def compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
+    def list_compared_files(self, base: str, head: str) -> list[ChangedFile] | None:
         """What `head` changes against `base`, sorted by path; None if it is more than the forge tells.
         Raises `NotFound`."""
         ...
 
-    def tarball(self, sha: str) -> Iterator[bytes]:
+    def download_tarball(self, sha: str) -> Iterator[bytes]:
         """The tree at the SHA as a gzipped tar, in pieces. Raises `NotFound`; `Refused` above the cap."""
         ...
 
-    def deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
+    def list_deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
         """The newest first, at most ten; of one commit only if `sha` is given."""
         ...
 
@@ -136,6 +136,6 @@ class Forge(Protocol):
         """`queued`, `in_progress`, `success`, `failure`, `error` or `inactive`; cut to 140 characters."""
         ...
 
-    def comment(self, number: int, text: str) -> None:
+    def create_comment(self, number: int, text: str) -> None:
         """Say something under a pull request. Raises `NotFound`."""
         ...

@@ -41,7 +41,7 @@ class ReleaseObserver:
         if newest.number <= record.newest_revision_before and not newest.pending:
             return self._observe_unchanged(newest)
         observed = ObservedRelease(
-            newest.number, newest.status, newest.description, foreign=self._is_foreign(newest)
+            newest.number, newest.status, newest.description, external=self._is_external(newest)
         )
         if not record.progress.changes_version:
             return observed
@@ -62,7 +62,7 @@ class ReleaseObserver:
         """Whether the release's pods have been running since before Helm was first started, with no trace of
         the new version: Helm writes a revision before it applies anything, but somebody may delete one."""
         manifests, cluster = self._session.deps.releases.manifests(newest.number), self._session.deps.cluster
-        workloads, pods = select_of_release(manifests, cluster.workloads(), cluster.pods())
+        workloads, pods = select_of_release(manifests, cluster.list_workloads(), cluster.list_pods())
         images = [image for workload in workloads for image in workload.images]
         images += [image for pod in pods for image in pod.images]
         progress = self._session.progress
@@ -71,17 +71,17 @@ class ReleaseObserver:
         older = all(pod.created and pod.created < first_applied_at - _CLOCK_SKEW for pod in pods)
         return older and any(pod.started for pod in pods)
 
-    def _is_foreign(self, newest: Revision) -> bool:
+    def _is_external(self, newest: Revision) -> bool:
         """Whether another client's operation is in progress: not ours, and not older than any may take."""
         if not newest.pending or newest.at is None:
             return False
         applied_at, deps = self._session.record.applied_at, self._session.deps
-        ours = (
+        is_own = (
             applied_at is not None
             and applied_at - _CLOCK_SKEW <= newest.at <= applied_at + _HELM_START_WINDOW
         )
         # Hooks before and after, the wait, the rollback: each may take the timeout.
-        return not ours and deps.clock.now() - newest.at < 4 * deps.policy.helm_timeout
+        return not is_own and deps.clock.now() - newest.at < 4 * deps.policy.helm_timeout
 
     def _read_schema(self) -> int | None:
         """Of the data; None if it is unknown. Raises Unavailable at first: it may only take a moment."""
@@ -103,7 +103,9 @@ class ReleaseObserver:
     def _has_new_version_started(self) -> bool | None:
         """Whether a pod of the new version ever ran; None if there is no pod of it."""
         tag = f":{self._session.progress.version_after}"
-        pods = [pod for pod in self._session.deps.cluster.pods() if any(tag in image for image in pod.images)]
+        pods = [
+            pod for pod in self._session.deps.cluster.list_pods() if any(tag in image for image in pod.images)
+        ]
         return any(pod.started for pod in pods) if pods else None
 
     def unhealthy_workloads(self, revision: int) -> list[str]:
@@ -111,4 +113,6 @@ class ReleaseObserver:
         if self._applied[0] != revision:
             self._applied = revision, self._session.deps.releases.manifests(revision)
         cluster = self._session.deps.cluster
-        return describe_unhealthy(*select_of_release(self._applied[1], cluster.workloads(), cluster.pods()))
+        return describe_unhealthy(
+            *select_of_release(self._applied[1], cluster.list_workloads(), cluster.list_pods())
+        )

@@ -177,7 +177,7 @@ class DeployReconciler:
     def _finish(self) -> RequeueAfter | None:
         """Release the hold, then notify; a notification that fails is retried, but not for ever."""
         session = self._session
-        session.deps.holds.release(hold_name(session.record))
+        session.deps.holds.release_hold(hold_name(session.record))
         record_success(session)
         if not session.record.notified:
             try:
@@ -203,6 +203,6 @@ class DeployReconciler:
 
 def close_deploy(deps: DeployDeps, record: DeployRecord, request: DeployRequest) -> None:
     """After the end: the machine may stop, and neither deploy nor delivery need be looked at again."""
-    deps.holds.release(hold_name(record))
+    deps.holds.release_hold(hold_name(record))
     deps.deploys.mark_closed(record)
     deps.deploys.complete_delivery(request)

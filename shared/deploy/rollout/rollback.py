@@ -130,30 +130,30 @@ def rollback(deps: DeployDeps, plan: RollbackPlan, *, by: str, on_progress: Call
         if plan.changes_version:
             _require_restored(deps, plan)
         approver = _require_approval(deps, plan, by) if plan.changes_version else ""
-        deps.holds.put(_HOLD, f"rollback by {by}", HOLD_DURATION, needs_up=True)
+        deps.holds.add_hold(_HOLD, f"rollback by {by}", HOLD_DURATION, needs_up=True)
         try:
             result = _run_helm_rollback(deps, plan, lease, on_progress)
             succeeded = result is None or result.succeeded
             if succeeded:
                 _record_rollback(deps, plan, result)
-                Approvals(deps.state, deps.clock).use(ACTION, plan.arguments)
+                Approvals(deps.state, deps.clock).consume_approval(ACTION, plan.arguments)
         finally:
-            deps.holds.release(_HOLD)
+            deps.holds.release_hold(_HOLD)
     outcome = "done" if succeeded else "failed"
     AuditTrail(deps.state, deps.clock).append(by, ACTION, f"revision {plan.number}", outcome)
     if result is not None and not result.succeeded:
         raise Unavailable("rollback failed", value=result.reason, hint="See groundcrew deploy history.")
-    people = f"by {by}" + (f", approved by {approver}" if approver else "")
-    return _notify_rollback(deps, f"{deps.policy.release}: {plan}", people)
+    approvers = f"by {by}" + (f", approved by {approver}" if approver else "")
+    return _notify_rollback(deps, f"{deps.policy.release}: {plan}", approvers)
 
 
-def _notify_rollback(deps: DeployDeps, title: str, people: str) -> str:
+def _notify_rollback(deps: DeployDeps, title: str, approvers: str) -> str:
     try:
-        deps.notifications.notify(Notice(Severity.WARNING, title, people))
+        deps.notifications.notify(Notice(Severity.WARNING, title, approvers))
     except GroundcrewError as error:
         facts = {"release": deps.policy.release, "error": str(error)}
         log.warning("rollback.notification_failed", extra=facts)
-    return f"{title}, {people}"
+    return f"{title}, {approvers}"
 
 
 def _require_restored(deps: DeployDeps, plan: RollbackPlan) -> None:
@@ -225,7 +225,7 @@ def _record_rollback(deps: DeployDeps, plan: RollbackPlan, result: HelmResult | 
 
 def _deactivate_deployments(deps: DeployDeps, environment: str, sha: str, reason: str) -> None:
     try:
-        for deployment in deps.forge.deployments(environment, sha=sha):
+        for deployment in deps.forge.list_deployments(environment, sha=sha):
             if deployment.state == "success":
                 deps.forge.set_deployment_status(deployment.id, "inactive", reason)
     except GroundcrewError as error:
@@ -236,11 +236,11 @@ def _deactivate_deployments(deps: DeployDeps, environment: str, sha: str, reason
 def _require_approval(deps: DeployDeps, plan: RollbackPlan, by: str) -> str:
     """Who approved it. Raises Refused, with the id to approve, if nobody has."""
     approvals = Approvals(deps.state, deps.clock)
-    granted = approvals.granted(ACTION, plan.arguments)
+    granted = approvals.find_granted(ACTION, plan.arguments)
     if granted is not None:
         return granted.approver
     lasting = deps.policy.approval_timeout
-    request = approvals.request(ACTION, plan.arguments, by=by, lasting=lasting)
+    request = approvals.request_approval(ACTION, plan.arguments, by=by, lasting=lasting)
     raise Refused(
         f"a rollback from {plan.version_now} to {plan.version_then} needs the approval of a second person",
         value=request.id,

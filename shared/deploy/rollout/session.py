@@ -138,4 +138,6 @@ def hold_name(record: DeployRecord) -> str:
 
 def put_hold(deps: DeployDeps, record: DeployRecord) -> None:
     """Keep the machine up for the deploy, or start it."""
-    deps.holds.put(hold_name(record), f"deploy of {record.progress.sha[:7]}", HOLD_DURATION, needs_up=True)
+    deps.holds.add_hold(
+        hold_name(record), f"deploy of {record.progress.sha[:7]}", HOLD_DURATION, needs_up=True
+    )

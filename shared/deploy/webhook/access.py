@@ -25,13 +25,13 @@ def find_access_problems(forge: Forge, target: DeployTarget) -> list[str]:
             problems.append(f"{name}: {error.hint or error.message}")
         return None
 
-    tip = read(f"branch {target.branch}", lambda: forge.branch_tip(target.branch))
-    read("branch protection", lambda: forge.protection(target.branch))
+    tip = read(f"branch {target.branch}", lambda: forge.get_branch_tip(target.branch))
+    read("branch protection", lambda: forge.get_branch_protection(target.branch))
     if isinstance(tip, str):
-        read("pull requests", lambda: forge.pulls_of(tip))
-        read("checks", lambda: forge.checks(tip))
-    read("deployments", lambda: forge.deployments(target.environment))
+        read("pull requests", lambda: forge.list_pull_requests_of(tip))
+        read("checks", lambda: forge.list_checks(tip))
+    read("deployments", lambda: forge.list_deployments(target.environment))
     missing = f"environment {target.environment} does not exist"
-    if read("environments", lambda: forge.environment(target.environment) or missing) == missing:
+    if read("environments", lambda: forge.get_environment(target.environment) or missing) == missing:
         problems.append(missing)
     return problems

@@ -211,8 +211,8 @@ def _parse_payload(payload: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
         if first["type"] == "json_invalid":
             raise _Malformed("the body is not JSON") from None
         where = ".".join(map(str, first["loc"]))
-        said = f"{where} is missing or malformed" if where else "the body is not a JSON object"
-        raise _Malformed(said) from None
+        fault = f"{where} is missing or malformed" if where else "the body is not a JSON object"
+        raise _Malformed(fault) from None
     return parsed
 
 
@@ -221,12 +221,14 @@ def _payload_validator() -> SchemaValidator:
     from pydantic_core import SchemaValidator
     from pydantic_core import core_schema as schema
 
-    def made(fields: Mapping[str, Any]) -> Any:
-        known = {name: made(inner) if inner else schema.any_schema() for name, inner in fields.items()}
+    def validate_payload(fields: Mapping[str, Any]) -> Any:
+        known = {
+            name: validate_payload(inner) if inner else schema.any_schema() for name, inner in fields.items()
+        }
         optional = {name: schema.typed_dict_field(one, required=False) for name, one in known.items()}
         return schema.typed_dict_schema(optional)
 
-    return SchemaValidator(made(_READ))
+    return SchemaValidator(validate_payload(_READ))
 
 
 def _require_mapping(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -100,8 +100,10 @@ def evaluate_delivery(
     if not any(intake.secrets):
         return WebhookAnswer(503, "no webhook secret is set: the door is closed")
     # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
-    told = find_header(headers, "Content-Length") or ""
-    if len(told) > 18 or (told.isascii() and told.isdigit() and int(told) > MAX_BODY_BYTES):
+    stated_length = find_header(headers, "Content-Length") or ""
+    if len(stated_length) > 18 or (
+        stated_length.isascii() and stated_length.isdigit() and int(stated_length) > MAX_BODY_BYTES
+    ):
         return WebhookAnswer(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
     verdict = read_delivery(body, headers, intake.secrets, intake.targets)
     if isinstance(verdict, Reject):
@@ -115,17 +117,17 @@ def evaluate_delivery(
 
 def build_message(accepted: Accept) -> str:
     """What `deploy_run` is given: a repository, a commit, and which event spoke of it."""
-    asked = {
+    request = {
         "repository": accepted.repository,
         "sha": accepted.sha,
         "environment": accepted.environment,
         "pull": accepted.pull,
         "delivery": accepted.delivery,
     }
-    return json.dumps(asked)
+    return json.dumps(request)
 
 
 def parse_message(text: str | bytes) -> Sequence[Mapping[str, Any]]:
     """The requests in a message of the queue."""
-    found = json.loads(text)
-    return found if isinstance(found, list) else [found]
+    document = json.loads(text)
+    return document if isinstance(document, list) else [document]

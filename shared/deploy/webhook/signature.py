@@ -36,15 +36,15 @@ def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) ->
     match = _SIGNATURE.fullmatch(header or "")
     if match is None:
         return SignatureVerdict(False, "the signature is malformed" if header else "there is no signature")
-    given = bytes.fromhex(match[1])
+    signature = bytes.fromhex(match[1])
     # Every key is tried, whichever fits, so that the time tells nothing about which one did.
-    fits = [hmac.compare_digest(hmac.digest(key, body, "sha256"), given) for key in keys]
-    return SignatureVerdict(any(fits), "" if any(fits) else "the signature does not match")
+    matches = [hmac.compare_digest(hmac.digest(key, body, "sha256"), signature) for key in keys]
+    return SignatureVerdict(any(matches), "" if any(matches) else "the signature does not match")
 
 
 def find_header(headers: Mapping[str, str], name: str) -> str | None:
     """A header's value, whatever the case of its name."""
     if name in headers:
         return headers[name]
-    wanted = name.lower()
-    return next((value for key, value in headers.items() if key.lower() == wanted), None)
+    lowered = name.lower()
+    return next((value for key, value in headers.items() if key.lower() == lowered), None)

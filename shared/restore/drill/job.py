@@ -72,7 +72,7 @@ def run_weekly(deps: DrillDeps, reporter: Reporter, *, grace: timedelta = timede
 
 def run_overdue(deps: DrillDeps, reporter: Reporter) -> str:
     """What `catch_up` does: a drill that the timer missed, or that waited for the machine to be up."""
-    waited = any(hold.what == _HOLD_TEXT for hold in deps.holds.in_force())
+    waited = any(hold.what == _HOLD_TEXT for hold in deps.holds.list_in_force())
     return run_weekly(deps, reporter, grace=timedelta() if waited else GRACE)
 
 
@@ -175,9 +175,9 @@ class _Drill:
     def run(self) -> DrillProof:
         """Restore, compare, validate, drop it all again, and sign. Raises Locked if the lease is lost."""
         deps, where = self._deps, f"{self._manifest.klass}/{self._manifest.set}"
-        progress = deps.runs.begin(JOB, self._run, f"restoring {where}")
+        progress = deps.runs.begin_run(JOB, self._run, f"restoring {where}")
         try:
-            deps.holds.put(_HOLD, _HOLD_TEXT, _WAKE)
+            deps.holds.add_hold(_HOLD, _HOLD_TEXT, _WAKE)
             self._claim.take(self._run, list_databases(self._manifest))
             findings = self._restore()
         except BaseException as error:
@@ -185,7 +185,7 @@ class _Drill:
             raise
         finally:
             self._clear()
-            deps.holds.release(_HOLD)
+            deps.holds.release_hold(_HOLD)
         self._lease.check()
         proof = self._build_proof(findings)
         write_proof(deps.state, proof, deps.signer)
@@ -284,7 +284,7 @@ def _wait_for_machine(deps: DrillDeps) -> str:
     except Unavailable:
         if deps.policy.when_vm_off == "skip":
             return f"skipped: {offline}"
-        deps.holds.put(_HOLD, _HOLD_TEXT, _WAKE, needs_up=True)
+        deps.holds.add_hold(_HOLD, _HOLD_TEXT, _WAKE, needs_up=True)
         log.info("drill.machine_held", extra={"hold": _HOLD})
         return "waiting: the machine is off; it is started for the drill"
     return ""

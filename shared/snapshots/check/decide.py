@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from shared.cloud.billing import MONTH_HOURS, to_hours
 from shared.cloud.tags import drop_tag, fold_tags, set_tag
-from shared.snapshots.decide import EXPIRES_TAG, OWNER_TAG, PROVEN_TAG, parse_keep_until
+from shared.snapshots.decide import EXPIRES_TAG, OWNER_TAG, PROVEN_TAG, parse_retained_until
 
 CHECK_TAG = "groundcrew-check"  # on the disk; its value is the snapshot's name
 SKU = "Standard_LRS"  # the cheapest; the disk is never read
@@ -46,7 +46,7 @@ def is_expired_test_disk(tags: Mapping[str, str], attached_to: str, now: datetim
     tags = fold_tags(tags)
     if attached_to or CHECK_TAG not in tags or tags.get(OWNER_TAG) != owner:
         return False
-    expires = parse_keep_until(tags.get(EXPIRES_TAG, ""))
+    expires = parse_retained_until(tags.get(EXPIRES_TAG, ""))
     return expires is not None and expires <= now
 
 

@@ -128,7 +128,7 @@ def preview_checks(job: CheckDeps, name: str = "") -> list[SnapshotCheck]:
     Changes nothing. Raises `NotFound`, `Refused` for a snapshot that is not ours, `Conflict` while it is
     being copied.
     """
-    snapshots = list(job.disks.snapshots())
+    snapshots = list(job.disks.list_snapshots())
     chosen = [_find_by_name(snapshots, name)] if name else _newest_per_disk(job, snapshots)
     return [_price_check(job, snapshot) for snapshot in chosen]
 
@@ -171,7 +171,7 @@ def _price_check(job: CheckDeps, snapshot: Snapshot) -> SnapshotCheck:
     region = snapshot.location
     meter = disk_meter_name(Disk("", "", "", region, SKU, snapshot.size_gb))
     try:
-        snapshots = [price for price in job.prices.storage(region) if price.item == meter]
+        snapshots = [price for price in job.prices.list_storage_prices(region) if price.item == meter]
     except GroundcrewError as error:
         return SnapshotCheck(snapshot, meter, missing=f"its price could not be had ({error.message})")
     if not snapshots:
@@ -187,7 +187,7 @@ def run_check(job: CheckDeps, check: SnapshotCheck) -> CheckResult:
     with job.state.lease("locks/snapshot-check", duration=_LEASE):
         snapshot, begun = check.snapshot, job.clock.now()
         run_id = f"{begun:%Y%m%dT%H%M%SZ}-{snapshot.name}"
-        progress = Runs(job.state, job.clock).begin(JOB, run_id, f"checking {snapshot.name}")
+        progress = Runs(job.state, job.clock).begin_run(JOB, run_id, f"checking {snapshot.name}")
         proven, problems = _make_and_inspect_disk(job, snapshot)
         problems += _tag_snapshot(job, snapshot, proven=proven) if proven is not None else []
         took = job.clock.now() - begun
@@ -246,7 +246,7 @@ def _remove_disk(job: CheckDeps, snapshot: Snapshot, name: str, reaper: TestDisk
 def _tag_snapshot(job: CheckDeps, snapshot: Snapshot, *, proven: bool) -> list[str]:
     """Write the result on the snapshot, beside what somebody may have written there meanwhile."""
     try:
-        fresh = job.disks.snapshot(snapshot.id)
+        fresh = job.disks.get_snapshot(snapshot.id)
         tags = snapshot_tags_after(fresh.tags, job.clock.now(), proven=proven)
         if tags != fresh.tags:
             job.disks.set_tags(snapshot.id, tags)

@@ -54,7 +54,7 @@ class Night:
         return [e.info for e in catalogue_of_stack(self.stack).entries() if e.state is SetState.SEALED]
 
     def runs(self) -> list[RunRecord]:
-        return list(Runs(self.state, SystemClock()).all("backup"))
+        return list(Runs(self.state, SystemClock()).list_runs("backup"))
 
     def verify(self) -> None:
         for info in self.sealed():

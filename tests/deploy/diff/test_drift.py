@@ -225,7 +225,10 @@ def test_what_keeps_a_release_from_being_healthy_is_said_in_a_stable_order():
         Workload("Deployment", "api", 1, 1, 1, True, failure="ProgressDeadlineExceeded: too slow"),
         Workload("Deployment", "old", 1, 1, 1, False),
     ]
-    pods = [Pod("web-2", "Pending", False, (), stuck="web: ErrImagePull"), Pod("web-1", "Running", True, ())]
+    pods = [
+        Pod("web-2", "Pending", False, (), blocked_reason="web: ErrImagePull"),
+        Pod("web-1", "Running", True, ()),
+    ]
     assert describe_unhealthy(workloads, pods) == [
         "Deployment api: ProgressDeadlineExceeded: too slow",
         "Deployment old: 1 of 1 ready, 1 updated",

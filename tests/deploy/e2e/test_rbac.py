@@ -134,15 +134,15 @@ def shipped(release: Releases, values: str, version: str) -> None:
 
 def look(release: Releases, cluster: Cluster) -> None:
     """What gates, watching and drift ask."""
-    cluster.version()
-    cluster.workloads()
-    cluster.pods()
+    cluster.get_version()
+    cluster.list_workloads()
+    cluster.list_pods()
     applied = release.manifests()
     assert find_missing_secrets(cluster, applied) == []
     room = evaluate_headroom(cluster, [], applied)
     assert room.passed
     assert "(" not in room.reason, "memory and disk are measured"
-    assert find_drift(applied, cluster.live(applied), namespace=NAMESPACE) == []
+    assert find_drift(applied, cluster.get_live_objects(applied), namespace=NAMESPACE) == []
 
 
 def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, account, release) -> None:
@@ -176,10 +176,10 @@ def test_of_prometheus_only_the_one_service_may_be_asked_and_only_to_read(server
     only = {"resources": ["services/proxy"], "resourceNames": [f"http:{service}"], "verbs": ["get"]}
     assert role["rules"] == [{"apiGroups": [""], **only}]
     for other in (f"{namespace}/prometheus-operated:9090", f"{namespace}/{service.split(':')[0]}:8080"):
-        (node,) = kubernetes.connect(account, NAMESPACE, other).nodes(disks=True)
+        (node,) = kubernetes.connect(account, NAMESPACE, other).list_nodes(disks=True)
         assert node.disk_free_bytes is None
         assert server.requests[-1].code == 403
-    assert kubernetes.connect(account, NAMESPACE, PROMETHEUS).nodes(disks=True)[0].disk_free_bytes
+    assert kubernetes.connect(account, NAMESPACE, PROMETHEUS).list_nodes(disks=True)[0].disk_free_bytes
 
 
 def test_the_gate_finds_each_right_that_the_role_lacks(server, account, release) -> None:

@@ -78,7 +78,7 @@ def _file(archive: tarfile.TarFile, name: str, size: int) -> None:
 )
 def test_an_archive_that_is_an_attack_is_refused(world, files, archive) -> None:
     _, sha = world.merge(files(host="one.example.org"))
-    world.forge.tarball = lambda _sha: iter([archive])
+    world.forge.download_tarball = lambda _sha: iter([archive])
     world.work()
     assert world.record(sha).state is DeployState.FAILED
     assert "archive" in closed(world, sha)["chart"]

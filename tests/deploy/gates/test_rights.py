@@ -77,9 +77,9 @@ class AskedCluster(MemoryCluster):
         super().__init__()
         self.asked: set[tuple[str, str]] = set()
 
-    def may(self, right) -> bool:
+    def is_allowed(self, right) -> bool:
         self.asked.add((right.resource, right.namespace))
-        return super().may(right)
+        return super().is_allowed(right)
 
 
 def test_a_right_is_asked_for_where_the_object_will_be() -> None:

@@ -162,7 +162,7 @@ def test_after_going_back_the_forge_and_the_record_say_so_and_the_commit_can_be_
     rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
     assert world.statuses(second)[-1] == "inactive"
     assert world.deps().ledger.read("production").sha == first
-    assert world.deps().holds.in_force() == ()
+    assert world.deps().holds.list_in_force() == ()
     deploy.request_deploy(world.deps(), second, "production")
     world.work()
     assert world.record(second).state is DeployState.DONE

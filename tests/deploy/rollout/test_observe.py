@@ -71,7 +71,7 @@ def test_a_pending_revision_is_ours_only_if_it_began_when_we_did(begun, started,
     applied_at = None if started is None else pending - started
     world.clock.advance(age)
     with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
-        assert observer(world, sha, lease, applied_at=applied_at).observe().foreign is foreign
+        assert observer(world, sha, lease, applied_at=applied_at).observe().external is foreign
 
 
 def pod(name: str, *, started: bool, image: str = NEW) -> dict:

@@ -129,13 +129,13 @@ def test_the_machine_is_held_up_for_as_long_as_helm_takes(world) -> None:
     sha = world.deployed_first()
     with world.state.lease(world.deps().lease_name, duration=timedelta(seconds=30)) as lease:
         session = DeploySession(world.deps(), world.record(sha), lease)
-        assert world.deps().holds.in_force() == ()
+        assert world.deps().holds.list_in_force() == ()
         world.clock.advance(5 * MINUTE)
         session.report_progress("")
-        assert world.deps().holds.in_force() == (), "it is renewed every ten minutes only"
+        assert world.deps().holds.list_in_force() == (), "it is renewed every ten minutes only"
         world.clock.advance(6 * MINUTE)
         session.report_progress("")
-        (hold,) = world.deps().holds.in_force()
+        (hold,) = world.deps().holds.list_in_force()
         assert (hold.needs_up, hold.until - world.clock.now()) == (True, timedelta(hours=2))
 
 
@@ -235,11 +235,11 @@ def test_a_revision_that_somebody_made_meanwhile_is_not_taken_for_ones_own(world
 def test_a_mistake_of_ours_ends_one_deploy_and_is_told(world, files) -> None:
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"))
-    plan = FaultPlan(Fault(RuntimeError("a mistake"), operation="forge.branch_tip", times=50))
+    plan = FaultPlan(Fault(RuntimeError("a mistake"), operation="forge.get_branch_tip", times=50))
     world.work(plan)
     record = world.record(sha)
     assert (record.state, record.notified) == (DeployState.FAILED, True)
-    assert world.deps().holds.in_force() == ()
+    assert world.deps().holds.list_in_force() == ()
     _, later = world.merge(files(host="three.example.org"))
     world.work()
     assert world.record(later).state is DeployState.DONE
@@ -271,7 +271,7 @@ def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> N
     gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == "approvals"]
     arguments = evaluate.override_arguments(sha, "production", gate)
-    asked = approvals.request(evaluate.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
+    asked = approvals.request_approval(evaluate.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     deploy.request_deploy(world.deps(), sha, "production")
     world.work()
     assert world.record(sha).state is DeployState.FAILED, "asking is not enough"
@@ -294,7 +294,7 @@ def test_no_override_starts_an_older_version(world, files) -> None:
     gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == "version"]
     arguments = evaluate.override_arguments(sha, "production", gate)
-    asked = approvals.request(evaluate.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
+    asked = approvals.request_approval(evaluate.OVERRIDE, arguments, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")
     world.work()
     assert world.record(sha).state is DeployState.FAILED

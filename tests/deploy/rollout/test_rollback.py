@@ -68,8 +68,8 @@ def test_a_revision_there_is_not_is_named(world) -> None:
 
 def test_an_approval_ends_and_cannot_be_changed(world) -> None:
     approvals = Approvals(world.state, world.clock)
-    asked = approvals.request("x", {"a": "1"}, by="ada", lasting=HOUR)
-    assert approvals.request("x", {"a": "1"}, by="ada", lasting=HOUR) == asked
+    asked = approvals.request_approval("x", {"a": "1"}, by="ada", lasting=HOUR)
+    assert approvals.request_approval("x", {"a": "1"}, by="ada", lasting=HOUR) == asked
     name = f"approvals/{asked.id}.json"
     data = world.state.read(name)[0]
     world.state.replace(name, data.replace(b'"1"', b'"2"'), etag=None)
@@ -79,14 +79,14 @@ def test_an_approval_ends_and_cannot_be_changed(world) -> None:
     world.clock.advance(HOUR)
     with pytest.raises(Refused, match="expired"):
         approvals.approve(asked.id, by="grace")
-    assert approvals.use("x", {"a": "1"}) is None
+    assert approvals.consume_approval("x", {"a": "1"}) is None
     with pytest.raises(NotFound):
         approvals.approve("../holds/x", by="grace")
 
 
 def by_hand(world) -> None:
     """Somebody changes the image with kubectl."""
-    world.cluster.live([])  # what runs is shown from here on
+    world.cluster.get_live_objects([])  # what runs is shown from here on
     (live,) = world.releases.live
     changed = json.loads(json.dumps(live))
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/rocket.chat:9.9.9"
@@ -182,7 +182,7 @@ def test_a_correction_that_loses_its_lease_ends_there(world) -> None:
 
 def test_where_nothing_may_be_read_the_check_fails_instead_of_finding_nothing(world) -> None:
     world.deployed_first()
-    plan = FaultPlan(Fault(Refused("the cluster does not allow it"), operation="cluster.live"))
+    plan = FaultPlan(Fault(Refused("the cluster does not allow it"), operation="cluster.get_live_objects"))
     with pytest.raises(Refused):
         drift.compare_release(world.deps(plan))
 

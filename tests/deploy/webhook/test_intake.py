@@ -179,7 +179,7 @@ def test_access_is_asked_of_everything_that_a_deploy_reads() -> None:
 
 def test_a_right_that_is_missing_is_named() -> None:
     class Blind(MemoryForge):
-        def checks(self, sha: str) -> list:
+        def list_checks(self, sha: str) -> list:
             raise Refused("GitHub: not allowed", value=sha, hint="Grant checks=read")
 
     repository = Repository("acme/chat")

@@ -66,12 +66,12 @@ def test_the_fake_and_the_adapter_tell_the_same_story(steps: list[str | timedelt
                 server.advance(step)
             elif step == "break":
                 # Only where the next start will take it up, in both alike.
-                if fake.state(mine).power is PowerState.DEALLOCATED and not fake.state(mine).failure:
+                if fake.get_state(mine).power is PowerState.DEALLOCATED and not fake.get_state(mine).failure:
                     fake.fail_start("AllocationFailed")
                     server.faults.fail_operation("virtualMachines/start", "AllocationFailed")
             else:
                 assert attempt(fake, step, mine) == attempt(azure, step, theirs)
-            mine_now, theirs_now = fake.state(mine), azure.state(theirs)
+            mine_now, theirs_now = fake.get_state(mine), azure.get_state(theirs)
             assert (mine_now.power, mine_now.busy, mine_now.failure) == (
                 theirs_now.power,
                 theirs_now.busy,

@@ -46,7 +46,7 @@ def test_a_good_set_is_proven_measured_signed_and_told_and_nothing_stays_on_the_
     assert (notice.severity, "is proven" in notice.title) == (Severity.INFO, True)
     assert "RTO" in notice.text
     assert "RPO" in notice.text
-    assert Holds(drills.world.state, drills.world.clock).in_force() == ()
+    assert Holds(drills.world.state, drills.world.clock).list_in_force() == ()
     assert drills.begun == []
 
 
@@ -221,19 +221,19 @@ def test_while_the_machine_is_off_it_is_started_for_the_drill_which_then_runs(dr
     drills.offline = "the machine is off by its schedule"
     off = drills.deps(connect=Unreachable())
     assert run_weekly(off, ListReporter()).startswith("waiting")
-    (hold,) = Holds(drills.world.state, drills.world.clock).in_force()
+    (hold,) = Holds(drills.world.state, drills.world.clock).list_in_force()
     assert (hold.what, hold.needs_up) == ("restore drill", True)
     drills.world.clock.advance(timedelta(minutes=15))
     drills.offline = ""
     assert "proven" in run_overdue(drills.deps(), ListReporter())
-    assert Holds(drills.world.state, drills.world.clock).in_force() == ()
+    assert Holds(drills.world.state, drills.world.clock).list_in_force() == ()
 
 
 def test_by_policy_a_drill_is_skipped_while_the_machine_is_off(drills) -> None:
     drills.offline = "the machine is off by its schedule"
     drills.policy = drills.policy.model_copy(update={"when_vm_off": "skip"})
     assert run_weekly(drills.deps(connect=Unreachable()), ListReporter()).startswith("skipped")
-    assert Holds(drills.world.state, drills.world.clock).in_force() == ()
+    assert Holds(drills.world.state, drills.world.clock).list_in_force() == ()
 
 
 def test_a_drill_whose_mongodb_answers_runs_even_if_the_machine_is_off(drills) -> None:

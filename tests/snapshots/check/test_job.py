@@ -52,7 +52,7 @@ class Site:
         return snapshot_check.run_check(job, planned)
 
     def tags(self, name: str = "s0") -> dict[str, str]:
-        return {one.name: dict(one.tags) for one in self.world.disks.snapshots()}[name]
+        return {one.name: dict(one.tags) for one in self.world.disks.list_snapshots()}[name]
 
     def disks(self) -> list[str]:
         return [disk.name for disk in self.world.disks.list()]
@@ -61,7 +61,7 @@ class Site:
         return [blob.name for blob in self.world.state.list("snapshots/checks/")]
 
     def runs(self) -> list:
-        return list(Runs(self.world.state, self.world.clock).all("snapshot_check"))
+        return list(Runs(self.world.state, self.world.clock).list_runs("snapshot_check"))
 
 
 class Changed:
@@ -94,7 +94,7 @@ def test_the_plan_names_the_newest_good_one_of_each_disk_and_what_it_costs_at_mo
 def test_a_price_that_is_missing_is_said_and_not_guessed(site, why: str) -> None:
     site.prices = MemoryPrices()
     if why == "no answer":
-        fault = Fault(Unavailable("Retail prices"), operation="prices.storage")
+        fault = Fault(Unavailable("Retail prices"), operation="prices.list_storage_prices")
         site.prices = faulty(site.prices, FaultPlan(fault), "prices")
     (check,) = snapshot_check.preview_checks(site.job(), "s1")
     assert check.most is None
@@ -304,7 +304,7 @@ def test_what_was_not_proven_is_told_and_tried_again_once_a_day(site) -> None:
 
 def test_no_snapshot_to_check_is_told_too(make_world) -> None:
     site = Site(make_world())
-    for one in list(site.world.disks.snapshots()):
+    for one in list(site.world.disks.list_snapshots()):
         site.world.disks.delete_snapshot(one.id)
     assert "no good snapshot of ours" in snapshot_check.run_weekly_check(site.job())
     assert site.world.notifications.titles == ["Snapshot check failed"]
