@@ -29,14 +29,16 @@ def deploy() -> None:
 
 
 @deploy.command()
-@click.argument("sha")
+@click.argument("sha", metavar="SHA|#PULL")
 @environment_option
 @as_json
 def plan(sha: str, environment: str, json_: bool) -> None:
-    """Evaluate all gates for the commit SHA and show what its deploy would change. Changes nothing."""
+    """Evaluate all gates for a commit or a pull request, also one that is not merged yet, and show what its
+    deploy would change. Changes nothing."""
     from shared.deploy import job
 
     deps = deploy_wiring.deploy_deps()
+    sha = job.resolve_commit(deps, sha)
     results = job.preview_deploy(deps, sha, environment or deps.policy.environments[0]).results
     report = results.report
     good = report.passed and results.commit.decision == "go"

@@ -221,6 +221,7 @@ def _pull(pull: Pull, *, whole: bool) -> PullRequest:
         pull.merge_commit_sha or "",
         (pull.merged_by or "") if whole else "",
         _second(pull.merged_at) if pull.merged_at else None,
+        is_open=pull.state == "open",
     )
 
 

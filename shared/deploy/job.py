@@ -7,6 +7,7 @@ the latest merge goes first, since it contains the earlier ones.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from shared.deploy.gates.results import GateResults
 from shared.deploy.ordering import QueuedDeploy, select_next_deploy
 from shared.deploy.progress import DeployState
 from shared.deploy.records.deploy_record import DeployRecord
-from shared.deploy.records.requests import DeployRequest, parse_request
+from shared.deploy.records.requests import PLAN, DeployRequest, parse_request
 from shared.deploy.rollout.reconcile import DeployReconciler, close_deploy
 from shared.deploy.rollout.session import put_hold
 from shared.kernel.errors import GroundcrewError, Locked, UsageError
@@ -26,6 +27,7 @@ from shared.kernel.ports import Lease
 
 log = logging.getLogger(__name__)
 
+_PULL = re.compile(r"#?([1-9][0-9]{0,8})", re.ASCII)  # a SHA is longer
 _LEASE_RETRY_DELAY = timedelta(seconds=15)
 
 
@@ -174,8 +176,18 @@ class DeployPreview:
 def preview_deploy(deps: DeployDeps, sha: str, environment: str, *, pull: int = 0) -> DeployPreview:
     """Evaluate all gates for a commit, plan its deploy, change nothing. Raises UsageError, Unavailable."""
     target = {"repository": deps.repository, "sha": sha, "environment": environment, "pull": pull}
-    request = _require_own_target(deps, parse_request({**target, "rerun": "plan"}))
+    request = _require_own_target(deps, parse_request({**target, "rerun": PLAN}))
     return DeployPreview(request, evaluate_gates(deps, request))
+
+
+def resolve_commit(deps: DeployDeps, text: str) -> str:
+    """The commit that a person means: `#12` or `12` is the pull request's merge, its newest commit while it
+    is open; anything else is a commit already. Raises NotFound, Unavailable."""
+    number = _PULL.fullmatch(text)
+    if number is None:
+        return text
+    pull = deps.forge.get_pull_request(int(number[1]))
+    return pull.merge_sha if pull.merged else pull.head_sha
 
 
 def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:

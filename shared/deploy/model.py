@@ -13,7 +13,10 @@ SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request; `head_sha` is what was reviewed, `merge_sha` what came into the branch."""
+    """A pull request; `head_sha` is what was reviewed, `merge_sha` what came into the branch.
+
+    Of an open one the forge's `merge_sha` is a merge it tried, which is in no branch.
+    """
 
     number: int
     author: str
@@ -25,6 +28,7 @@ class PullRequest:
     merge_sha: str = ""
     merged_by: str = ""
     merged_at: datetime | None = None
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

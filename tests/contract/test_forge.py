@@ -64,6 +64,7 @@ def test_a_merge_is_found_by_its_sha_whatever_the_method(stage, method):
     assert [(one.number, one.merged, one.merge_sha) for one in found] == [(number, True, sha)]
     assert found[0].base_branch == "main"
     assert found[0].merged_at is not None
+    assert not found[0].is_open
 
 
 def test_a_commit_that_came_without_a_pull_request_has_none(stage):
@@ -80,9 +81,14 @@ def test_a_pull_request_tells_who_wrote_and_who_merged_it(stage):
 
 def test_an_open_pull_request_is_not_merged(stage):
     stage.repository.branch("topic")
+    stage.repository.commit({"chart/values.yaml": b"a: 1\n"}, branch="topic")
     number = stage.repository.open_pull("topic").number
     pull = stage.forge.get_pull_request(number)
     assert (pull.merged, pull.merged_at, pull.merged_by) == (False, None, "")
+    assert pull.is_open
+    assert [
+        one.is_open for one in stage.forge.list_pull_requests_of(pull.head_sha) if one.number == number
+    ] == [True]
 
 
 def test_reviews_come_in_order_with_the_commit_they_are_of(stage):

@@ -34,6 +34,7 @@ def parse_pull(item: Json) -> PullRequest:
         merge_sha=str(item.get("merge_commit_sha") or ""),
         merged_by=parse_login(item.get("merged_by")),
         merged_at=at,
+        is_open=item.get("state") == "open",
     )
 
 

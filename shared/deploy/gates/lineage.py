@@ -87,6 +87,8 @@ def evaluate_lineage(runner: GateRunner, reader: ForgeReader, *, since: datetime
 
     `since` is when the commit was first evaluated.
     """
+    if reader.request.is_plan and (pull := _find_open(reader)) is not None:
+        return _evaluate_open(runner, reader, pull)
     merges = runner.evaluate("pull request", lambda: _find_merges(reader, since)) or _Merges()
     is_there = runner.evaluate("branch", lambda: _check_branch(reader)) or False
     order = runner.evaluate("order", lambda: _check_order(reader, commit_exists=is_there)) or _Order()
@@ -97,6 +99,35 @@ def evaluate_lineage(runner: GateRunner, reader: ForgeReader, *, since: datetime
         merges.pull, frozenset(merges.pulls), pulls, order.deployed, order.has_base, order.decision,
         order.reason, complete=runner.is_open(LINEAGE_GATES),
     )  # fmt: skip
+
+
+def _find_open(reader: ForgeReader) -> PullRequest | None:
+    """The open pull request into our branch whose newest commit this is."""
+    sha = reader.request.sha
+    try:
+        listed = reader.forge.list_pull_requests_of(sha)
+    except NotFound:  # no such commit, as the gates of a merge will say
+        return None
+    pulls = [one for one in listed if one.is_open and one.base_branch == reader.branch]
+    return next((one for one in pulls if one.head_sha == sha), None)
+
+
+def _evaluate_open(runner: GateRunner, reader: ForgeReader, pull: PullRequest) -> Lineage:
+    """The lineage of a pull request before its merge, which decides where it will stand on the branch."""
+    reason = f"#{pull.number} by {pull.author} is open"
+    runner.run("pull request", lambda: Gate("pull request", False, reason, "Merge it", pending=True))
+    runner.run("branch", lambda: _check_base(reader, pull))
+    return Lineage(pull, frozenset({pull.number}), {pull.number: pull})
+
+
+def _check_base(reader: ForgeReader, pull: PullRequest) -> Gate:
+    """Whether the plan lacks what the branch has since: the deploy after the merge will have it, too."""
+    branch = reader.branch
+    relation = reader.forge.compare_commits(reader.forge.get_branch_tip(branch), pull.head_sha)
+    if relation in ("ahead", "identical"):
+        return Gate("branch", True, f"has all that is on {branch}")
+    lacks = f"{branch} has commits that are not in this plan, and will be in the deploy after the merge"
+    return Gate("branch", True, f"not merged into {branch} yet", warnings=(lacks,))
 
 
 def _find_merges(reader: ForgeReader, since: datetime | None) -> tuple[Gate, _Merges]:

@@ -57,6 +57,11 @@ class _Reviews:
         return combine_gates({number: gate for number, gate in gates.items() if gate is not None})
 
     @property
+    def _is_open(self) -> bool:
+        """Whether this is the plan of a pull request that is not merged: what it deploys is known."""
+        return self._lineage.pull is not None and self._lineage.pull.is_open
+
+    @property
     def _changes(self) -> Changes:
         return self._reader.changes(list(self._lineage.pulls))
 
@@ -96,7 +101,7 @@ class _Reviews:
             return Gate("paths", False, unexplained, override_hint(sha, "paths").capitalize()), ""
         if not changes_nothing_deployed(changes, self._paths):
             return paths_gate(changes, self._paths), ""
-        if self._lineage.deployed and self._lineage.complete:
+        if self._is_open or (self._lineage.deployed and self._lineage.complete):
             return None, self._paths.unchanged_reason
         return Gate("paths", True, f"{self._paths.unchanged_reason}; deployed anyway"), ""
 

@@ -13,6 +13,7 @@ from shared.deploy.ordering import deploy_key
 from shared.kernel.errors import UsageError
 
 _ID = re.compile(r"[0-9A-Za-z-]{0,64}", re.ASCII)
+PLAN = "plan"  # the `rerun` of a request that is only planned
 _OLD_KEYS = {"again": "rerun", "turn": "sequence"}  # keys that earlier versions wrote
 
 
@@ -36,6 +37,11 @@ class DeployRequest:
     delivery: str = ""
     rerun: str = ""
     sequence: int = 0
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether it only asks what a deploy would do; it is never sent or recorded."""
+        return self.rerun == PLAN
 
     @property
     def key(self) -> str:
