@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 machine_argument = click.argument("machine", required=False, default="")
 until_option = click.option("--until", metavar="TIME", help="22:00, Monday 7:00, 2026-03-02 07:00.")
 for_option = click.option("--for", "lasting", metavar="DURATION", help="90m, 2h, 3d.")
+when_option = click.option(
+    "--when", metavar="SPAN", help="'Saturday 10-14', tomorrow, 'from Friday 18:00 until Sunday'."
+)
 dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done.")
 
 
@@ -45,26 +49,28 @@ def status(machine: str, json_: bool) -> None:
 @machine_argument
 @until_option
 @for_option
+@when_option
 @dry_option
 @yes_option
 @as_json
-def up(machine: str, until: str | None, lasting: str | None, dry_run: bool, yes: bool, json_: bool) -> None:
+def up(machine: str, dry_run: bool, yes: bool, json_: bool, **times: str | None) -> None:
     """Keep MACHINE (or all) up, starting it if it is off."""
     _confirm_all(machine, "up", yes or dry_run)
-    _place_order(machine, "up", until, lasting, dry_run, json_)
+    _place_order(machine, _write_order("up", **times), dry_run, json_)
 
 
 @power.command()
 @machine_argument
 @until_option
 @for_option
+@when_option
 @dry_option
 @yes_option
 @as_json
-def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, yes: bool, json_: bool) -> None:
+def off(machine: str, dry_run: bool, yes: bool, json_: bool, **times: str | None) -> None:
     """Keep MACHINE (or all) off; people are warned before it stops."""
     _confirm_all(machine, "off", yes or dry_run)
-    _place_order(machine, "off", until, lasting, dry_run, json_)
+    _place_order(machine, _write_order("off", **times), dry_run, json_)
 
 
 @power.command()
@@ -75,7 +81,63 @@ def off(machine: str, until: str | None, lasting: str | None, dry_run: bool, yes
 def auto(machine: str, dry_run: bool, yes: bool, json_: bool) -> None:
     """Give MACHINE (or all) back to the calendar."""
     _confirm_all(machine, "back on schedule", yes or dry_run)
-    _place_order(machine, "auto", None, None, dry_run, json_)
+    _place_order(machine, "auto", dry_run, json_)
+
+
+@power.command()
+@as_json
+def orders(json_: bool) -> None:
+    """Show the orders in force and ahead, with the ids by which one is cancelled."""
+    from shared.power import job
+    from shared.power.overrides import describe_span
+
+    found = job.list_orders(inventory_wiring.build_inventory(asks=False))
+    if json_:
+        print_answer([{"machine": machine, **asdict(order)} for machine, order in found], json_=True)
+        return
+    zone, now = _policy_zone(), wiring.system_clock().now()
+    rows = [
+        (order.id, _name_machines(machine), describe_span(order, zone, now), order.by)
+        for machine, order in found
+    ]
+    print_table("Orders", ("id", "machine", "order", "by"), rows)
+    if not rows:
+        out.print("No order is in force or ahead: machines follow their schedule.")
+
+
+@power.command()
+@click.argument("order_id", metavar="ORDER")
+@as_json
+def cancel(order_id: str, json_: bool) -> None:
+    """End one ORDER now (ids: `groundcrew power orders`); the others stay."""
+    from shared.power import job
+
+    deps = power_wiring.power_deps()
+    order = job.cancel_order(deps, order_id, by=current_user())
+    if not json_:
+        err.print(f"Cancelled: {order.id}")
+    _print_results(job.run_tick(deps), json_)
+
+
+@power.command()
+@click.option("--for", "lasting", required=True, metavar="DURATION", help="90m, 2h.")
+@click.argument("reason", required=False, default="")
+def hold(lasting: str, reason: str) -> None:
+    """Put off every stop of the server's machine, for REASON; it is not started by that."""
+    from shared.power import job
+
+    placed = job.place_hold(power_wiring.power_deps(), lasting, reason, by=current_user())
+    out.print(f"No stop until {_format_time(placed.until, _policy_zone())}, or `groundcrew power release`.")
+
+
+@power.command()
+@click.option("--of", "of", metavar="USER", help="Whose hold; yours without it.")
+def release(of: str | None) -> None:
+    """Take back a hold: the machine stops when it is due, and people are warned before."""
+    from shared.power import job
+
+    job.release_hold(power_wiring.power_deps(), of or current_user(), by=current_user())
+    out.print("Released.")
 
 
 @power.command()
@@ -129,15 +191,18 @@ def _confirm_all(machine: str, what: str, yes: bool) -> None:
         confirm(f"order all machines ({', '.join(names)}) {what}?", yes=yes)
 
 
-def _place_order(
-    machine: str, what: str, until: str | None, lasting: str | None, dry_run: bool, json_: bool
-) -> None:
+def _write_order(what: str, until: str | None, lasting: str | None, when: str | None) -> str:
+    """The order in the grammar that chat has, too."""
+    given = [text for text in (until and f"until {until}", lasting and f"for {lasting}", when) if text]
+    if len(given) > 1:
+        raise UsageError("--until, --for and --when exclude each other", hint="Give one of them.")
+    return " ".join([what, *given])
+
+
+def _place_order(machine: str, text: str, dry_run: bool, json_: bool) -> None:
     from shared.power import job
     from shared.power.overrides import parse_override
 
-    if until and lasting:
-        raise UsageError("--until and --for exclude each other", hint="Give one of them.")
-    text = f"{what} until {until}" if until else f"{what} for {lasting}" if lasting else what
     deps = power_wiring.power_deps()
     if dry_run:
         order = parse_override(text, _policy_zone(), wiring.system_clock().now())
@@ -153,9 +218,14 @@ def _place_order(
 
 
 def _describe_order(machine: str, order: Override, dry_run: bool) -> str:
-    what = {True: "up", False: "off", None: "back on schedule"}[order.up]
-    end = "" if order.up is None else f" until {_format_time(order.until, _policy_zone())}"
-    return f"{'Would order' if dry_run else 'Ordered'}: {machine or 'every machine'} {what}{end}"
+    from shared.power.overrides import describe_span
+
+    span = describe_span(order, _policy_zone(), wiring.system_clock().now())
+    return f"{'Would order' if dry_run else 'Ordered'}: {machine or 'every machine'} {span}"
+
+
+def _name_machines(machine: str) -> str:
+    return "every machine" if machine == "every" else machine
 
 
 def _print_results(outcomes: Sequence[TickResult], json_: bool) -> None:

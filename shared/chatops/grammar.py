@@ -41,7 +41,9 @@ class CommandSpec:
         return " ".join(words)
 
 
-_END = r"(?P<end>(?:until|till|for) .+?)"
+# What the order says of its time; power's own grammar reads it.
+_DAY = r"(?:today|tomorrow|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)"
+_END = rf"(?P<end>(?:until|till|for|from|on|next) .+?|{_DAY}(?: .+?)?|\d.+?)"
 _MACHINE = r"machine (?P<machine>[A-Za-z0-9._=/-]{1,200})"
 _SET = r"(?P<restored>[a-z]{1,20}/[0-9A-Za-z]{1,40})"
 
@@ -59,8 +61,14 @@ COMMANDS = {
     for spec in (
         _spec("help", "help", "what you may do here", _READ, r"(?P<what>[a-z]{1,20})?"),
         _spec("status", "status", "server, backup, health and requests that wait", _READ),
-        _spec("up", "up [until 22:00 | for 2h] [machine NAME]", "start, or keep up", _SAFE, _OPTIONAL_ORDER),
-        _spec("down", "down [until Mon 7:00] [machine NAME]", "stop until then", _CONFIRM, _OPTIONAL_ORDER),
+        _spec(
+            "up", "up [until 22:00 | for 2h | Sat 10-14] [machine NAME]", "start, or keep up", _SAFE,
+            _OPTIONAL_ORDER,
+        ),
+        _spec(
+            "down", "down [until Mon 7:00 | tomorrow] [machine NAME]", "stop until then", _CONFIRM,
+            _OPTIONAL_ORDER,
+        ),
         _spec("auto", "auto [machine NAME]", "back to the schedule", _SAFE, rf"(?:{_MACHINE})?"),
         _spec("backup", "backup now", "begin a backup", _SAFE, r"now"),
         _spec("backups", "backups", "the newest backups", _READ),

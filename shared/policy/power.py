@@ -63,6 +63,11 @@ class MachinePolicy(Section):
         description="what runs on it, for wakes, holds and health; if no machine says, the first has both",
         examples=[["mongodb", "rocketchat"]],
     )
+    after: tuple[Name, ...] = Field(
+        default=(),
+        description="names of machines that start before this one and stop after it",
+        examples=[["mongodb-vm"]],
+    )
     on_days_off: bool = Field(default=False, description="whether it also runs on holidays and vacations")
     alternatives: tuple[Name, ...] = Field(
         default=(), description="sizes to suggest when Azure has no capacity"
@@ -134,6 +139,22 @@ class PowerPolicy(Section):
                 reject(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
             seen.add((machine.kind, machine.label.lower()))
         return machines
+
+    @model_validator(mode="after")
+    def _can_be_ordered(self) -> Self:
+        after = {m.label.lower(): {name.lower() for name in m.after} for m in self.machines}
+        for name, others in after.items():
+            if unknown := sorted(others - after.keys()):
+                hint = "Name a machine of this list"
+                reject(f"'{name}' is to start after '{unknown[0]}', which is not listed", hint)
+        waiting = dict(after)
+        while free := [name for name, others in waiting.items() if not others & waiting.keys()]:
+            for name in free:
+                del waiting[name]
+        if waiting:
+            names = "', '".join(sorted(waiting))
+            reject(f"'{names}' wait for each other", "Take one `after` out")
+        return self
 
     def carried_by(self, machine: MachinePolicy) -> frozenset[str]:
         """What runs on the machine: `mongodb`, `rocketchat`, both or nothing."""

@@ -245,7 +245,9 @@ class _Decider:
         """
         for attempt in reversed(self.situation.history):
             if attempt.act is Act.WARN and attempt.decision == id_ and attempt.outcome != "cancelled":
-                if any(order.created > attempt.at for order in self.situation.orders):
+                # One for another day says nothing of this stop.
+                begun = (order for order in self.situation.orders if order.start <= self.now)
+                if any(order.created > attempt.at for order in begun):
                     return None
                 # Before version 0.2 the announced time was not on record.
                 return attempt.stop_at or max(stop_at, attempt.at + self.rules.warning)

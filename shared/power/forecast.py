@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from shared.cloud.tags import has_tag
 from shared.kernel.errors import NotFound
 from shared.power.inventory import Inventory
 from shared.power.model import schedule_for
@@ -13,6 +15,9 @@ from shared.power.override_store import for_machine
 from shared.power.overrides import Override, desired_state
 from shared.power.schedule import Schedule
 from shared.power.targets import machine_key
+
+if TYPE_CHECKING:
+    from shared.policy import MachinePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +38,29 @@ def forecast_spans(inventory: Inventory, machine: str, reach: timedelta) -> list
     """
     now, orders = inventory.clock.now(), inventory.orders.all()
     rows: list[ForecastSpan] = []
+    taken: set[str] = set()
     for rule in inventory.policy.power.machines:
-        if machine and rule.label.lower() != machine.lower():
-            continue
         schedule = schedule_for(rule, inventory.policy.timezone, inventory.day_off)
-        rows += iter_spans(
-            rule.label, schedule, for_machine(orders, machine_key(rule.label, rule.kind)), now, now + reach
-        )
+        for name in _find_names(inventory, rule, taken):
+            if machine and machine.lower() not in (name.lower(), rule.label.lower()):
+                continue
+            given = for_machine(orders, machine_key(name, rule.kind))
+            rows += iter_spans(name, schedule, given, now, now + reach)
     if machine and not rows:
         names = ", ".join(rule.label for rule in inventory.policy.power.machines) or "none"
         raise NotFound("no such machine under schedule", value=machine, hint=f"policy.yaml names: {names}.")
     return rows
+
+
+def _find_names(inventory: Inventory, rule: MachinePolicy, taken: set[str]) -> list[str]:
+    """The machines of an entry: its name, or those that the last tick found by its tag; else the tag."""
+    if rule.name:
+        return [rule.name]
+    known = inventory.records.load_tags(rule.kind)
+    ids = [] if known is None else [one for one, tags in known[1].items() if has_tag(tags, rule.tag or "")]
+    found = [one for one in sorted(ids) if one not in taken]
+    taken.update(found)  # one that two entries fit belongs to the first
+    return [one.rpartition("/")[2] for one in found] or [rule.label]
 
 
 def iter_spans(

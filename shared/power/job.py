@@ -6,9 +6,9 @@ Nothing waits for a start or a stop of a machine. What is done about one is in `
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from shared.kernel.errors import GroundcrewError, Locked, NotFound
 from shared.notifications.ports import Notice
@@ -17,8 +17,8 @@ from shared.power.attempts import Act
 from shared.power.deps import PowerDeps
 from shared.power.inventory import ObservedMachine, skipped_backup_due
 from shared.power.model import PowerStatus
-from shared.power.override_store import ALL_MACHINES
-from shared.power.overrides import Override, parse_override
+from shared.power.orders import cancel_order, list_orders, place_hold, place_order, release_hold
+from shared.power.overrides import Override
 from shared.power.reconcile import (
     MachineReconciler,
     TickResult,
@@ -26,10 +26,20 @@ from shared.power.reconcile import (
     is_woken_for_backup,
     send_notice,
 )
-from shared.power.targets import Target, machine_key
+from shared.power.sequence import SequencedMachine, find_waits
+from shared.power.targets import Target
 from shared.power.unplanned import StopCause
 from shared.power.usage_ledger import UsageLedger
-from shared.records.audit import AuditTrail
+
+__all__ = [
+    "cancel_order",
+    "list_orders",
+    "place_hold",
+    "place_order",
+    "preview_tick",
+    "release_hold",
+    "run_tick",
+]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +56,7 @@ def preview_tick(power: PowerDeps, *, machine: str = "", order: Override | None 
         for kind in power.inventory.kinds
         for observed in power.inventory.observe(power.inventory.targets(kind), order=order)
     ]
+    observed_machines = _apply_waits(observed_machines)
     selected = [
         observed for observed in observed_machines if not machine or observed.target.is_called(machine)
     ]
@@ -60,42 +71,23 @@ def run_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
     A machine that fails does not keep the others from being seen to. Raises the failure of a listing, after
     the other kinds were seen to.
     """
-    outcomes: list[TickResult] = []
+    seen: list[ObservedMachine] = []
     failures: list[GroundcrewError] = []
     for kind in power.inventory.kinds:
         try:
-            observed = power.inventory.observe(power.inventory.targets(kind))
+            seen += power.inventory.observe(power.inventory.targets(kind))
         except GroundcrewError as error:
             log.warning("power.listing_failed", extra={"kind": kind, "error": str(error)})
             failures.append(error)
-            continue
-        outcomes += [
-            _reconcile_machine(power, one) for one in observed if not only or one.target.is_called(only)
-        ]
+    waits = _find_waits(seen)
+    outcomes = [
+        _reconcile_machine(power, one, waits.get(one.target.key, ""))
+        for one in seen
+        if not only or one.target.is_called(only)
+    ]
     if failures:
         raise failures[0]
     return outcomes
-
-
-def place_order(power: PowerDeps, machine: str, text: str, *, by: str) -> Override:
-    """Put an order on record: "up until 22:00", "off for 2h", "auto"; `machine` empty means all.
-
-    Raises `UsageError` for what is no order, `NotFound` for a machine that policy does not name.
-    """
-    inventory = power.inventory
-    named = [
-        (rule.name, machine_key(rule.name, rule.kind))
-        for rule in inventory.policy.power.machines
-        if rule.name
-    ]
-    known = {text.lower(): key for name, key in named for text in (name, key)}
-    if machine and machine.lower() not in known:
-        known[machine.lower()] = preview_tick(power, machine=machine)[0].machine
-    override = parse_override(text, ZoneInfo(inventory.policy.timezone), power.now, by=by)
-    key = known[machine.lower()] if machine else ALL_MACHINES
-    saved = inventory.orders.add(key, override)
-    AuditTrail(inventory.state, inventory.clock).append(by, "power.order_added", key, text)
-    return saved
 
 
 def _list_names(observed_machines: Sequence[ObservedMachine]) -> str:
@@ -103,7 +95,29 @@ def _list_names(observed_machines: Sequence[ObservedMachine]) -> str:
     return f"There are: {names}." if names else "policy.yaml names none under power.machines."
 
 
-def _reconcile_machine(power: PowerDeps, observed: ObservedMachine) -> TickResult:
+def _find_waits(observed: Sequence[ObservedMachine]) -> Mapping[str, str]:
+    return find_waits(
+        SequencedMachine(
+            one.target.key, one.target.rules.label, one.target.rules.after, one.target.power, one.decision
+        )
+        for one in observed
+    )
+
+
+def _apply_waits(observed: Sequence[ObservedMachine]) -> list[ObservedMachine]:
+    waits = _find_waits(observed)
+    return [_apply_wait(one, waits.get(one.target.key, "")) for one in observed]
+
+
+def _apply_wait(observed: ObservedMachine, wait: str) -> ObservedMachine:
+    """The machine with the wait as its decision, if it was to start or stop."""
+    decision = observed.decision
+    if not wait or decision.act not in (Act.START, Act.STOP):
+        return observed
+    return replace(observed, decision=replace(decision, act=Act.WAIT, reasons=(*decision.reasons, wait)))
+
+
+def _reconcile_machine(power: PowerDeps, observed: ObservedMachine, wait: str = "") -> TickResult:
     """See to one machine; what it fails with is told in the outcome and tried again at the next tick."""
     try:
         _record_usage(power, observed.target)
@@ -114,6 +128,7 @@ def _reconcile_machine(power: PowerDeps, observed: ObservedMachine) -> TickResul
             send_notice(power, notices.backup_skipped_notice(due, observed.schedule))
         if observed.decision.alarm:
             send_notice(power, _alarm_notice(observed))
+        observed = _apply_wait(observed, wait)
         if _is_idle(observed):
             return build_result(observed)
         with power.inventory.state.lease(f"locks/power/{observed.target.key}", duration=_LEASE) as lease:
@@ -121,6 +136,7 @@ def _reconcile_machine(power: PowerDeps, observed: ObservedMachine) -> TickResul
             (fresh,) = power.inventory.observe([observed.target])
             if fresh.target.problem:
                 return build_result(fresh, error=fresh.target.problem)
+            fresh = _apply_wait(fresh, wait)
             _tell_unplanned_stop(power, fresh)
             return MachineReconciler(power, fresh, lease).reconcile()
     except Locked:

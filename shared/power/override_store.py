@@ -1,4 +1,4 @@
-"""Orders that override the calendar for a while, as blobs under `overrides/<machine>/`, written once.
+"""Orders that override the calendar for a while, as blobs under `overrides/<machine>/`.
 
 They stay for a while after their end: what was decided refers to when an order ended.
 """
@@ -35,6 +35,32 @@ class OverrideStore:
         self._blobs.create(f"{_machine_folder(machine)}{order.id}.json", encode_json(order))
         log.info("power.order_added", extra={"machine": machine, "order": order.id, "by": order.by})
         return order
+
+    def cancel(self, order_id: str, *, by: str) -> tuple[str, Override]:
+        """End an order now; one that has not begun never does. Returns its machine and the order.
+
+        Raises `NotFound` for one that is not there or has ended, `Conflict` if it was changed meanwhile.
+        """
+        now = self._clock.now()
+        found = next(
+            (
+                (machine, one)
+                for machine, orders in self.all().items()
+                for one in orders
+                if one.id == order_id
+            ),
+            None,
+        )
+        if found is None or not order_id or found[1].until <= now or found[1].cancelled_by:
+            hint = "See `groundcrew power orders`."
+            raise NotFound("no such order", value=repr(order_id[:60]), hint=hint)
+        machine, order = found
+        # What was decided refers to when an order ended: it stays on record, and ended now.
+        order = replace(order, until=max(now, order.start), cancelled_by=by)
+        name = f"{_machine_folder(machine)}{order.id}.json"
+        self._blobs.replace(name, encode_json(order), etag=self._blobs.read(name)[1])
+        log.info("power.order_cancelled", extra={"machine": machine, "order": order.id, "by": by})
+        return machine, order
 
     def all(self) -> Mapping[str, tuple[Override, ...]]:
         """The orders by machine (`ALL_MACHINES` for those to all), ended ones of the last month included."""
@@ -73,6 +99,7 @@ def _parse_order(data: bytes, name: str) -> Override:
             parse_timestamp(fields["created"]),
             str(fields["by"]),
             str(fields["id"]),
+            str(fields.get("cancelled_by") or ""),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{name} is not an order", value=error) from error

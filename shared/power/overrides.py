@@ -1,7 +1,7 @@
 """Orders that override the calendar for a while, and who rules at a moment: order or calendar.
 
 Of several orders that are in force the one given last rules; when it ends, the next-newest still in force
-does, then the calendar. Every order ends, at the latest after 31 days.
+does, then the calendar. Every order ends, at the latest 31 days after it begins.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from shared.kernel.errors import UsageError
-from shared.policy.values import DAY_MINUTES, parse_day, parse_duration
-from shared.power.schedule import Schedule, resolve_end
+from shared.power.schedule import Schedule
+from shared.power.times import ORDER_HINT, parse_duration_text, parse_end, parse_span, parse_start
 
 MAX_DURATION = timedelta(days=31)
-
-_DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MAX_AHEAD = timedelta(days=366)  # an order further away belongs into policy.yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class Override:
     created: datetime
     by: str = ""
     id: str = ""
+    cancelled_by: str = ""
 
     def in_force(self, now: datetime) -> bool:
         """Whether the order holds at the moment."""
@@ -113,103 +113,70 @@ def _describe_order(order: Override, schedule: Schedule) -> str:
 
 
 _ORDER = re.compile(
-    r"(?:keep (?:it )?)?(?P<what>up|on|off|down|auto|resume|schedule)"
-    r"(?: (?P<how>until|till|for) (?P<end>.+))?",
-    re.ASCII,
+    r"(?:keep (?:it )?)?(?P<what>up|on|off|down|auto|resume|schedule)(?: (?P<when>.+))?", re.ASCII
 )
-_CLOCK = re.compile(r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))? ?(?P<half>am|pm)?", re.ASCII)
-_CLOCK_WORDS = {"": DAY_MINUTES, "midnight": DAY_MINUTES, "noon": DAY_MINUTES // 2}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.\d{4}", re.ASCII)
-_FRACTION = re.compile(r"(\d{1,4}\.\d{1,3})([mhdw])", re.ASCII)
-_UNIT_MINUTES = {"m": 1, "h": 60, "d": DAY_MINUTES, "w": 7 * DAY_MINUTES}
-_HINT = "Write 'up until 22:00', 'off until Monday 7:00', 'up for 2h', 'off until 2026-03-02 07:00' or 'auto'"
+_FROM = re.compile(r"from (?P<start>.+?) (?P<how>until|till|to|for) (?P<end>.+)", re.ASCII)
+_END = re.compile(r"(?P<how>until|till|for) (?P<end>.+)", re.ASCII)
 
 
 def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> Override:
-    """An order as people write it, in force from `now`; times are on the wall clock of `zone`.
+    """An order as people write it; times are on the wall clock of `zone`.
 
-    A time alone is the next time the clock shows it, a weekday the next such day (today if the time is
-    still ahead; `next monday` never today), a day alone its end, `midnight` the end of the day. In a
-    repeated hour the second pass is meant, in a skipped one the jump.
+    `until 22:00` and `for 2h` are in force from `now`; `Saturday 10-14`, `from Saturday 10:00 for 4h` and
+    `tomorrow` (all day) from their start on. A time alone is the next time the clock shows it, a weekday the
+    next such day (today if the time is still ahead; `next monday` never today), a day alone its end,
+    `midnight` the end of the day. In a repeated hour the second pass is meant, in a skipped one the jump.
 
     Raises `UsageError` for what cannot be understood, lies in the past or is too long.
     """
     match = _ORDER.fullmatch(" ".join(text.lower().split())[:200])
     if not match:
-        raise UsageError("not an order", value=repr(text[:80]), hint=_HINT)
+        raise UsageError("not an order", value=repr(text[:80]), hint=ORDER_HINT)
     up = {"up": True, "on": True, "off": False, "down": False}.get(match["what"])
     if up is None:
-        if match["end"]:
+        if match["when"]:
             raise UsageError("'auto' takes no end", value=repr(text[:80]), hint="Write 'auto' alone")
         return Override(None, now, now + MAX_DURATION, now, by)
-    if not match["end"]:
-        raise UsageError("an order needs an end", value=repr(text[:80]), hint=_HINT)
-    until = (
-        _end_of_duration(match["end"], now) if match["how"] == "for" else _parse_time(match["end"], zone, now)
-    )
+    if not match["when"] or match["when"] in ("until", "till", "for", "from"):
+        raise UsageError("an order needs an end", value=repr(text[:80]), hint=ORDER_HINT)
+    start, until = _parse_when(match["when"], zone, now)
     if until <= now:
         raise UsageError("the order would end in the past", value=repr(text[:80]), hint="Give a later end")
-    if until - now > MAX_DURATION:
-        raise UsageError("an order lasts at most 31 days", value=repr(text[:80]), hint="Change policy.yaml")
-    return Override(up, now, until, now, by)
-
-
-def _end_of_duration(text: str, now: datetime) -> datetime:
-    spelled = re.sub(r" ?(minutes?|min|hours?|days?|weeks?)\b ?", lambda unit: unit[1][0], text)
-    try:
-        return now + parse_duration(_FRACTION.sub(_spell_minutes, spelled.replace(" ", "")))
-    except (ValueError, OverflowError):
+    start = max(start, now)
+    if until <= start:
         raise UsageError(
-            "not a duration", value=repr(text[:40]), hint="Write 'for 90m', '2h' or '3d'"
-        ) from None
+            "the order would end before it begins", value=repr(text[:80]), hint="Give a later end"
+        )
+    if until - start > MAX_DURATION:
+        raise UsageError("an order lasts at most 31 days", value=repr(text[:80]), hint="Change policy.yaml")
+    if start - now > MAX_AHEAD:
+        raise UsageError(
+            "an order begins within a year", value=repr(text[:80]), hint="Write a vacation into policy.yaml"
+        )
+    return Override(up, start, until, now, by)
 
 
-def _spell_minutes(match: re.Match[str]) -> str:
-    """`1.5h` as `90m`, since durations are whole numbers."""
-    return f"{round(float(match[1]) * _UNIT_MINUTES[match[2]])}m"
+def _parse_when(text: str, zone: tzinfo, now: datetime) -> tuple[datetime, datetime]:
+    """When an order is in force: from now on, or in a span that begins later."""
+    if found := _END.fullmatch(text):
+        if found["how"] == "for":
+            return now, parse_duration_text(found["end"], now)
+        return now, parse_end(found["end"], zone, now)
+    # A span first: in `from 10 to 14` both ends are of one day.
+    if span := parse_span(text, zone, now):
+        return span
+    if found := _FROM.fullmatch(text):
+        start = parse_start(found["start"], zone, now)
+        if found["how"] == "for":
+            return start, parse_duration_text(found["end"], start)
+        return start, parse_end(found["end"], zone, max(start, now))
+    raise UsageError("not a time", value=repr(text[:40]), hint=ORDER_HINT)
 
 
-def _parse_time(text: str, zone: tzinfo, now: datetime) -> datetime:
-    words = re.sub(r"^([\d-]{10})t", r"\1 ", text).replace(" at ", " ").removeprefix("at ").split()
-    today = now.astimezone(zone).date()
-    later = words[0] == "next" and len(words) > 1
-    words = words[1:] if later else words
-    day, again = _parse_day(words[0], today)
-    if later:
-        # Of weekdays only: who writes `next tomorrow` or `next 22:00` means something else.
-        day = day + (again or timedelta()) if day == today and again else day
-        words = words if day and again else ["", "?"]
-    minutes = _parse_clock(" ".join(words if day is None else words[1:]))
-    if minutes is None:
-        raise UsageError("not a time", value=repr(text[:40]), hint=_HINT)
-    until = resolve_end(day or today, minutes, zone)
-    return until if until > now or not again else resolve_end((day or today) + again, minutes, zone)
-
-
-def _parse_day(word: str, today: date) -> tuple[date | None, timedelta | None]:
-    """The day that the word names, if it does, and after how long it comes again."""
-    if word in ("today", "tomorrow"):
-        return today + timedelta(days=word == "tomorrow"), None
-    if (named := parse_day(word)) is not None:
-        return named, None
-    if _DATE.fullmatch(word):
-        return None, None
-    for index, name in enumerate(_DAY_NAMES):
-        if word in (name, name[:3]):
-            return today + timedelta(days=(index - today.weekday()) % 7), timedelta(days=7)
-    return None, timedelta(days=1)
-
-
-def _parse_clock(text: str) -> int | None:
-    """Minutes past midnight; the end of the day for no text, None for what is no time."""
-    if text in _CLOCK_WORDS:
-        return _CLOCK_WORDS[text]
-    match = _CLOCK.fullmatch(text)
-    if not match:
-        return None
-    hour, minute = int(match["hour"]), int(match["minute"] or 0)
-    if match["half"]:
-        if not 1 <= hour <= 12:
-            return None
-        hour = hour % 12 + (12 if match["half"] == "pm" else 0)
-    return hour * 60 + minute if minute < 60 and hour * 60 + minute <= DAY_MINUTES else None
+def describe_span(order: Override, zone: tzinfo, now: datetime) -> str:
+    """What is ordered and when, for people: `off from Sat 2026-03-07 10:00 until Sat 2026-03-07 14:00`."""
+    what = {True: "up", False: "off", None: "back on schedule"}[order.up]
+    if order.up is None:
+        return what
+    begin = f" from {order.start.astimezone(zone):%a %Y-%m-%d %H:%M}" if order.start > now else ""
+    return f"{what}{begin} until {order.until.astimezone(zone):%a %Y-%m-%d %H:%M}"

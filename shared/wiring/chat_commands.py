@@ -65,7 +65,7 @@ def _end_of_stop(call: CommandCall) -> str:
 
 def _plan_order(call: CommandCall) -> CommandPlan:
     from shared.power.job import preview_tick
-    from shared.power.overrides import parse_override
+    from shared.power.overrides import describe_span, parse_override
     from shared.wiring.power import power_deps
 
     text, zone = _order_text(call), ZoneInfo(load_policy().timezone)
@@ -73,11 +73,10 @@ def _plan_order(call: CommandCall) -> CommandPlan:
     machine = call.arguments.get("machine", "")
     results = preview_tick(power_deps(), machine=machine, order=order)
     lines = [f"{one.machine}: is {one.state}; {one.error or one.decision}" for one in results]
-    until = "" if order.up is None else f" until {order.until.astimezone(zone):%a %Y-%m-%d %H:%M}"
-    what = {True: "up", False: "off", None: "back on schedule"}[order.up]
-    head = f"order {machine or 'every machine'} {what}{until}"
+    span = describe_span(order, zone, system_clock().now())
+    head = f"order {machine or 'every machine'} {span}"
     # An order is bound to what it orders. The reasons count minutes, and so does the end of `for 2h`.
-    end = text if " for " in text else until
+    end = text if " for " in text else span
     return CommandPlan("\n".join([head, *lines]), target=f"{call.name} {machine or 'every machine'} {end}")
 
 

@@ -28,7 +28,14 @@ from shared.policy.values import Window, parse_window
 from shared.power.attempts import Act, Attempt, append_attempt, reconcile_history
 from shared.power.decide import decide_power
 from shared.power.model import PowerStatus, Situation
-from shared.power.overrides import MAX_DURATION, Override, desired_state, next_change, parse_override
+from shared.power.overrides import (
+    MAX_AHEAD,
+    MAX_DURATION,
+    Override,
+    desired_state,
+    next_change,
+    parse_override,
+)
 from shared.power.schedule import Schedule
 from shared.records.hold import Hold
 
@@ -454,7 +461,10 @@ def check_warned_in_time(acts: list[tuple[int, Act, str]], warning: int) -> None
 # Texts of orders
 
 
-@given(st.text(max_size=60) | st.from_regex(r"(up|off) (until|for) [a-z0-9: -]{1,20}", fullmatch=True))
+@given(
+    st.text(max_size=60)
+    | st.from_regex(r"(up|off) (until |for |from |on |)[a-z0-9: -]{1,20}", fullmatch=True)
+)
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_an_order_that_ends_within_a_month_or_a_usage_error(text: str) -> None:
     now = datetime(2026, 3, 28, 12, tzinfo=UTC)
@@ -463,4 +473,6 @@ def test_any_text_is_an_order_that_ends_within_a_month_or_a_usage_error(text: st
     except UsageError as error:
         assert error.hint
         return
-    assert now < order.until <= now + MAX_DURATION
+    assert now <= order.start < order.until <= order.start + MAX_DURATION
+    assert now < order.until
+    assert order.start <= now + MAX_AHEAD
