@@ -64,14 +64,14 @@ def place_hold(power: PowerDeps, lasting: str, why: str, *, by: str) -> Hold:
         hint = f"A hold lasts at most {format_duration(longest)} (power.max_hold); an order lasts longer."
         raise UsageError("not the length of a hold", value=repr(lasting[:40]), hint=hint)
     what = f"{by}: {' '.join(why.split())[:80]}" if why.strip() else by
-    hold = power.inventory.holds.put(_hold_name(by), what, until - now)
+    hold = power.inventory.holds.add_hold(_hold_name(by), what, until - now)
     AuditTrail(power.inventory.state, power.inventory.clock).append(by, "power.hold_put", "", what)
     return hold
 
 
 def release_hold(power: PowerDeps, of: str, *, by: str) -> None:
     """Take back somebody's hold; where there is none, nothing happens."""
-    power.inventory.holds.release(_hold_name(of))
+    power.inventory.holds.release_hold(_hold_name(of))
     AuditTrail(power.inventory.state, power.inventory.clock).append(by, "power.hold_released", "", of)
 
 
