@@ -34,7 +34,7 @@ def pair(make_world, at):
 
 
 def state_of(world, identity: str) -> PowerState:
-    return world.machines.state(identity).power
+    return world.machines.get_state(identity).power
 
 
 def tick_until(world, until) -> list[tuple[PowerState, PowerState]]:
