@@ -10,9 +10,9 @@ from shared.deploy.deps import DeployDeps
 from shared.deploy.diff.manifests import ManifestDiff, diff_manifests
 from shared.deploy.gates.base import GateRunner, last_deployed_revision
 from shared.deploy.gates.decide import findings_gate
+from shared.deploy.gates.references import find_missing_references
 from shared.deploy.gates.results import ChartGates, CurrentRelease
 from shared.deploy.gates.rights import check_rights
-from shared.deploy.gates.secret_refs import find_missing_secrets
 from shared.deploy.model import Finding, Gate
 from shared.deploy.ports.releases import Rendering
 from shared.kernel.errors import Refused
@@ -88,7 +88,7 @@ def _evaluate_manifests(
     manifests = [*rendering.manifests, *rendering.hooks]
     runner.run("schema", lambda: _check_schemas(deps, manifests, release.kubernetes))
     runner.check_findings("secrets in manifests", lambda: _find_secrets(chart, manifests))
-    runner.check_findings("secrets there", lambda: find_missing_secrets(deps.cluster, manifests))
+    runner.check_findings("references", lambda: find_missing_references(deps.cluster, manifests))
     namespace = deps.policy.namespace
     runner.run(
         "rights", lambda: check_rights(deps.cluster, release.manifests, manifests, namespace=namespace)

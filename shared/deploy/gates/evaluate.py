@@ -34,7 +34,7 @@ NOT_OVERRIDABLE = frozenset({"chart", "record", "release", "template", "version"
 REQUIRED = (
     *("pull request", "branch", "order", "approvals", "checks", "environment", "paths"),
     *("chart", "values", "secrets in values", "helm lint", "template", "schema"),
-    *("helm", "secrets in manifests", "secrets there", "rights", "version", "headroom"),
+    *("helm", "secrets in manifests", "references", "rights", "version", "headroom"),
 )
 _NUMBERS = re.compile(r"\d[\d,.]*")
 

@@ -19,8 +19,8 @@ from local.stack import ROOT
 from shared.adapters import helm, kubernetes
 from shared.deploy.diff.drift import find_drift
 from shared.deploy.gates.headroom import evaluate_headroom
+from shared.deploy.gates.references import find_missing_references
 from shared.deploy.gates.rights import check_rights
-from shared.deploy.gates.secret_refs import find_missing_secrets
 from shared.deploy.ports.releases import ChartPackage, HelmResult, Releases
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
@@ -138,7 +138,7 @@ def look(release: Releases, cluster: Cluster) -> None:
     cluster.list_workloads()
     cluster.list_pods()
     applied = release.manifests()
-    assert find_missing_secrets(cluster, applied) == []
+    assert find_missing_references(cluster, applied) == []
     room = evaluate_headroom(cluster, [], applied)
     assert room.passed
     assert "(" not in room.reason, "memory and disk are measured"

@@ -128,7 +128,7 @@ def test_a_secret_that_pods_need_and_nobody_made_closes_the_gate(world, files) -
     needy["templates/deployment.yaml"] = needy["templates/deployment.yaml"].replace(b"env: [{", variable)
     _, sha = world.merge(needy)
     world.work()
-    assert "there is no Secret chat-db" in closed(world, sha)["secrets there"]
+    assert "there is no Secret chat-db" in closed(world, sha)["references"]
     secret = {"kind": "Secret", "metadata": {"name": "chat-db"}, "data": {"uri": "eA=="}}
     world.cluster.add(secret)
     world.send(sha, again="once-more", delivery="d-again")
