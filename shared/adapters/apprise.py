@@ -23,6 +23,7 @@ Send = Callable[[Notice], None]
 """Sends a notice to one address; raises `Unavailable`."""
 
 _SIGNS = {Severity.INFO: "ℹ️", Severity.WARNING: "⚠️", Severity.CRITICAL: "🚨"}
+_FORMS = "See https://appriseit.com/services/ for the form; a Rocket.Chat webhook is rockets://ID/TOKEN@HOST."
 _HINT = "Check the address in GROUNDCREW_NOTIFY_URLS and whether the service is up."
 
 
@@ -76,9 +77,16 @@ class RoutedNotifier:
 def connect(
     urls: Mapping[str, Sequence[Secret]], policy: NotifyPolicy, dedup: NotificationDedup
 ) -> RoutedNotifier:
-    """The routes behind apprise URLs. Raises UsageError naming the route of a URL apprise cannot read."""
-    routes = {name: [_apprise(name, url) for url in addresses] for name, addresses in urls.items()}
+    """The routes behind apprise URLs, which are not read yet: see `check_addresses`."""
+    routes = {name: [AppriseAddress(name, url) for url in addresses] for name, addresses in urls.items()}
     return RoutedNotifier(routes, policy, dedup)
+
+
+def check_addresses(urls: Mapping[str, Sequence[Secret]]) -> None:
+    """Raises UsageError naming the route of the first URL that apprise cannot read."""
+    for name, addresses in urls.items():
+        for url in addresses:
+            AppriseAddress(name, url).check()
 
 
 def format_body(notice: Notice) -> str:
@@ -86,33 +94,53 @@ def format_body(notice: Notice) -> str:
     return f"{notice.text}\n{notice.hint}" if notice.hint else notice.text
 
 
-def _apprise(name: str, url: Secret) -> Send:
-    import apprise
+class AppriseAddress:
+    """One address of a route. apprise and its 130 services are imported when it is first used.
 
-    # Its warnings are for people at a terminal, its debug lines show payloads and addresses.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    # No images from apprise's own site, and no files on disk.
-    asset = apprise.AppriseAsset(
-        app_id="Groundcrew", image_url_mask="", image_url_logo="", storage_mode="memory"
-    )
-    kinds: dict[Severity, Any] = {
-        Severity.INFO: apprise.NotifyType.INFO,
-        Severity.WARNING: apprise.NotifyType.WARNING,
-        Severity.CRITICAL: apprise.NotifyType.FAILURE,
-    }
-    if not apprise.Apprise(asset=asset).add(url.reveal()):
-        hint = "See https://appriseit.com/services/ for the form; a Rocket.Chat webhook is rockets://ID/TOKEN@HOST."
-        raise UsageError(f"the address of route {name} is not understood", hint=hint)
+    That takes a third of a second, which a job with nothing to tell should not pay; and an address that
+    cannot be read should cost its own messages, not the backup.
+    """
 
-    def send(notice: Notice) -> None:
+    def __init__(self, route: str, url: Secret) -> None:
+        self._route, self._url = route, url
+
+    def check(self) -> None:
+        """Raises UsageError, quoting nothing of it, if apprise cannot read the address."""
+        import apprise
+
+        # Its warnings are for people at a terminal, its debug lines show payloads and addresses.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        if not apprise.Apprise(asset=_make_asset()).add(self._url.reveal()):
+            raise UsageError(f"the address of route {self._route} is not understood", hint=_FORMS)
+
+    def __call__(self, notice: Notice) -> None:
+        """See `Send`."""
+        import apprise
+
+        kinds: dict[Severity, Any] = {
+            Severity.INFO: apprise.NotifyType.INFO,
+            Severity.WARNING: apprise.NotifyType.WARNING,
+            Severity.CRITICAL: apprise.NotifyType.FAILURE,
+        }
+        try:
+            self.check()
+        except UsageError as error:  # of one route: the others, and the fallback, are tried all the same
+            raise Unavailable(error.message, hint=error.hint) from error
         # A new one each time: an old one would wait five seconds between two messages.
-        service = apprise.Apprise(asset=asset)
-        service.add(url.reveal())
+        service = apprise.Apprise(asset=_make_asset())
+        service.add(self._url.reveal())
         title = f"{_SIGNS[notice.severity]} {notice.title}"
         if not service.notify(title=title, body=format_body(notice), notify_type=kinds[notice.severity]):
-            raise Unavailable(f"route {name} did not accept the message", hint=_HINT)
+            raise Unavailable(f"route {self._route} did not accept the message", hint=_HINT)
 
-    return send
+
+def _make_asset() -> Any:
+    """No images from apprise's own site, and no files on disk."""
+    import apprise
+
+    return apprise.AppriseAsset(
+        app_id="Groundcrew", image_url_mask="", image_url_logo="", storage_mode="memory"
+    )
 
 
 def parse_urls(text: str) -> dict[str, list[Secret]]:

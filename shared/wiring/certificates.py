@@ -49,7 +49,7 @@ def run_if_enabled(job: Callable[[CertificateDeps], str]) -> str:
 
 
 def _connect_cluster() -> CertificateCluster | None:
-    from shared.adapters.kubernetes import connect_certificates
+    from shared.adapters.kubernetes.certificates import connect_certificates
     from shared.wiring.kubernetes import read_kubeconfig
 
     return connect_certificates(read_kubeconfig()) if read_environment().get(definitions.KUBECONFIG) else None

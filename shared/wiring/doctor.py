@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from shared.health.doctor import EVERY_JOB, SETTINGS, JobCheck
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.settings import definitions
-from shared.settings.environment import parse_setting, read_environment
+from shared.settings.environment import read_environment
 from shared.wiring import load_policy, open_backups
 from shared.wiring.backup import backup_deps
 from shared.wiring.health import health_checks
@@ -104,10 +104,10 @@ def _check_scratch() -> str:
 
 
 def _check_routes() -> str:
-    from shared.adapters.apprise import parse_urls
+    from shared.wiring.notifications import check_routes
 
     routes = load_policy().notify.routes
-    known = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
+    known = check_routes()
     named = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, load_policy().notify.fallback))
     missing = [name for name in named if name and name not in known]
     if missing:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
-from shared.settings.environment import read_environment
 from shared.wiring import connect_queues, load_policy, open_state, system_clock
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.jobs import QUEUES, settings_checks
@@ -97,10 +96,9 @@ def _check_mongodb() -> str:
 
 
 def _check_notifications() -> str:
-    from shared.wiring.notifications import build_notifier
+    from shared.wiring.notifications import check_routes
 
-    build_notifier()
-    if not read_environment().get(definitions.NOTIFY):
+    if not check_routes():
         raise Unavailable(f"{definitions.NOTIFY.name} is not set: nobody is notified")
     return "addresses are set"
 

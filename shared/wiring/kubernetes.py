@@ -39,7 +39,7 @@ def read_kubeconfig() -> Secret:
 @cache
 def connect_cluster() -> Cluster:
     """The namespace that policy names. Raises UsageError."""
-    from shared.adapters.kubernetes import connect
+    from shared.adapters.kubernetes.cluster import connect
 
     rules = load_policy().deploy
     return connect(read_kubeconfig(), rules.namespace, rules.prometheus)

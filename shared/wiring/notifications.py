@@ -28,7 +28,7 @@ class NullNotifier:
 
 @cache
 def build_notifier() -> Notifier:
-    """The routes of policy at the addresses of the settings. Raises UsageError, quoting no address."""
+    """The routes of policy at the addresses of the settings, which are not read yet. Raises UsageError."""
     if not read_environment().get(definitions.NOTIFY):
         return NullNotifier()
     from shared.adapters.apprise import connect, parse_urls
@@ -36,6 +36,15 @@ def build_notifier() -> Notifier:
 
     urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
     return connect(urls, load_policy().notify, NotificationDedup(open_state(), system_clock()))
+
+
+def check_routes() -> list[str]:
+    """The names of the routes that have an address. Raises UsageError for one that cannot be read."""
+    from shared.adapters.apprise import check_addresses, parse_urls
+
+    urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
+    check_addresses(urls)
+    return list(urls)
 
 
 def route_notifiers() -> dict[str, Notifier]:

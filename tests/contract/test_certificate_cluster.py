@@ -15,7 +15,7 @@ import yaml
 from local.fakes.certificates import MemoryCertificates
 from local.kubernetes import KubernetesServer
 from local.stack import ROOT
-from shared.adapters.kubernetes import connect_certificates
+from shared.adapters.kubernetes.certificates import connect_certificates
 from shared.certificates.ports import CertificateCluster
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret

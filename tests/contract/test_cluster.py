@@ -22,10 +22,11 @@ from local.kubernetes import KubernetesServer
 from local.kubernetes.addons import NODE, PROMETHEUS, definition, prometheus
 from local.kubernetes.addons import node as the_node
 from local.stack import ROOT
-from shared.adapters.kubernetes import connect, failure
+from shared.adapters.kubernetes.cluster import connect
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
 from shared.kubernetes.access import AccessRight, ServedResource
+from shared.kubernetes.api import failure
 from shared.kubernetes.ports import Cluster
 from shared.kubernetes.workloads import Node
 

@@ -16,7 +16,7 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from local.fakes.notifications import MemoryNotifications
-from shared.adapters.apprise import RoutedNotifier, connect, parse_urls
+from shared.adapters.apprise import RoutedNotifier, check_addresses, connect, parse_urls
 from shared.kernel.errors import Unavailable, UsageError
 from shared.notifications.dedup import CLAIM_TIMEOUT, NotificationDedup
 from shared.notifications.ports import Notice, Notifier, Severity
@@ -202,9 +202,23 @@ def test_a_setting_that_is_no_list_of_routes_is_refused_without_quoting_it(text:
 
 
 def test_a_url_that_apprise_does_not_know_is_refused_without_quoting_it(chat: ChatRig) -> None:
+    urls = parse_urls(f"chat=nonsense://s3cret@host spare={webhook(chat.server, chat.hooks['spare'])}")
     with pytest.raises(UsageError, match="route chat") as caught:
-        connect(parse_urls("chat=nonsense://s3cret@host"), POLICY, NotificationDedup(chat.blobs, chat.clock))
+        check_addresses(urls)
     assert "s3cret" not in str(caught.value)
+    check_addresses({"spare": urls["spare"]})
+
+
+def test_a_url_that_apprise_does_not_know_silences_neither_the_fallback_nor_the_job(
+    chat: ChatRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    urls = parse_urls(f"chat=nonsense://s3cret@host spare={webhook(chat.server, chat.hooks['spare'])}")
+    notifier = connect(urls, POLICY, NotificationDedup(chat.blobs, chat.clock))
+    assert notifier.notify(WARNING)
+    assert len(chat.texts("spare")) == 1
+    (record,) = [one for one in caplog.records if one.message == "notification.send_failed"]
+    assert "the address of route chat is not understood" in record.__dict__["error"]
+    assert "s3cret" not in caplog.text + str(record.__dict__)
 
 
 @pytest.mark.parametrize(("field", "is_due"), [("told", False), ("sent", False), ("unknown", True)])

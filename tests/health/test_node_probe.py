@@ -11,7 +11,7 @@ import pytest
 
 from local.fakes.cluster import MemoryCluster
 from local.kubernetes import KubernetesServer
-from shared.adapters.kubernetes import connect
+from shared.adapters.kubernetes.cluster import connect
 from shared.health.node_probe import NodeHealth
 from shared.kernel.errors import Refused, Unavailable
 from shared.kernel.secret import Secret

@@ -1,10 +1,5 @@
 """The Kubernetes API behind `Cluster` (one namespace, read only) and `CertificateCluster`.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/
+Each in a module of its own, and none imported here: a deploy needs nothing of certificates.
 """
-
-from shared.adapters.kubernetes.certificates import KubernetesCertificates, connect_certificates
-from shared.adapters.kubernetes.cluster import KubernetesCluster, connect
-from shared.kubernetes.api import failure
-
-__all__ = ["KubernetesCertificates", "KubernetesCluster", "connect", "connect_certificates", "failure"]

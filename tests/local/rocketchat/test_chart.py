@@ -15,7 +15,7 @@ from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from local.kubernetes.registry import Write
 from shared.adapters.helm import HelmReleases, connect
-from shared.adapters.kubernetes import connect as connect_cluster
+from shared.adapters.kubernetes.cluster import connect as connect_cluster
 from shared.deploy.chart.secret_scan import find_manifest_secrets
 from shared.deploy.diff.drift import find_drift
 from shared.deploy.diff.manifests import diff_manifests
