@@ -68,17 +68,17 @@ def test_all_of_it_comes_up_and_nothing_has_drifted(releases, cluster):
     options = {"persistence": {"enabled": True}, "ingress": {"enabled": True}, "license": "x" * 20}
     done = upgrade(releases, package(microservices={"enabled": True}, **options))
     assert done.succeeded, done.reason
-    workloads = cluster.workloads()
-    assert describe_unhealthy(workloads, cluster.pods()) == []
+    workloads = cluster.list_workloads()
+    assert describe_unhealthy(workloads, cluster.list_pods()) == []
     names = sorted(one.name.removeprefix("rocketchat-") for one in workloads if one.kind == "Deployment")
     assert names == MICROSERVICES
     assert [one.name for one in workloads if one.kind == "StatefulSet"] == [
         "rocketchat-mongodb",
         "rocketchat-nats",
     ]
-    assert {one.name for one in cluster.claims()} == {"rocketchat-rocketchat", "data-rocketchat-mongodb-0"}
+    assert {one.name for one in cluster.list_claims()} == {"rocketchat-rocketchat", "data-rocketchat-mongodb-0"}
     manifests = releases.manifests()
-    assert find_drift(manifests, cluster.live(manifests), namespace=NAMESPACE) == []
+    assert find_drift(manifests, cluster.get_live_objects(manifests), namespace=NAMESPACE) == []
 
 
 def test_a_new_version_is_one_line_of_the_plan_for_each_image_and_shows_no_secret(releases):
@@ -97,7 +97,7 @@ def test_an_image_that_never_pulls_fails_the_upgrade_and_the_old_pods_keep_servi
     done = upgrade(releases, broken, timeout=timedelta(seconds=2), back=back)
     assert not done.succeeded
     assert done.revision.status == ("deployed" if back else "failed")
-    server_pods = cluster.pods("app.kubernetes.io/component=server")
+    server_pods = cluster.list_pods("app.kubernetes.io/component=server")
     assert any(one.ready for one in server_pods)
     if not back:
         assert any("never-pulls" in one.stuck and not one.started for one in server_pods)
@@ -109,7 +109,7 @@ def test_a_pre_upgrade_hook_that_fails_changes_nothing(releases, cluster):
     done = upgrade(releases, package("8.3.0", hooks=failing), back=False)
     assert not done.succeeded
     assert "pre-upgrade hooks failed" in done.reason
-    assert all(":8.3.0" not in image for one in cluster.workloads() for image in one.images)
+    assert all(":8.3.0" not in image for one in cluster.list_workloads() for image in one.images)
 
 
 def test_a_change_by_hand_is_drift_and_the_hand_is_named(releases, cluster, server):
@@ -125,7 +125,7 @@ def test_a_change_by_hand_is_drift_and_the_hand_is_named(releases, cluster, serv
         resource, NAMESPACE, "rocketchat-rocketchat", scaled, Write("kubectl-edit", "Strict")
     )
     manifests = releases.manifests()
-    (found,) = find_drift(manifests, cluster.live(manifests), namespace=NAMESPACE)
+    (found,) = find_drift(manifests, cluster.get_live_objects(manifests), namespace=NAMESPACE)
     assert (found.path, found.deployed, found.live, found.manager) == (
         "spec.replicas",
         "1",
