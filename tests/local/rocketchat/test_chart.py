@@ -76,7 +76,8 @@ def test_all_of_it_comes_up_and_nothing_has_drifted(releases, cluster):
         "rocketchat-mongodb",
         "rocketchat-nats",
     ]
-    assert {one.name for one in cluster.list_claims()} == {"rocketchat-rocketchat", "data-rocketchat-mongodb-0"}
+    claims = {one.name for one in cluster.list_claims()}
+    assert claims == {"rocketchat-rocketchat", "data-rocketchat-mongodb-0"}
     manifests = releases.manifests()
     assert find_drift(manifests, cluster.get_live_objects(manifests), namespace=NAMESPACE) == []
 
