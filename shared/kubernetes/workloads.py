@@ -53,7 +53,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod; `stuck` names a container that will not start by itself, and why."""
+    """A pod; `blocked_reason` names a container that will not start by itself, and why."""
 
     name: str
     phase: str

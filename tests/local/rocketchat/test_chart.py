@@ -101,7 +101,7 @@ def test_an_image_that_never_pulls_fails_the_upgrade_and_the_old_pods_keep_servi
     server_pods = cluster.list_pods("app.kubernetes.io/component=server")
     assert any(one.ready for one in server_pods)
     if not back:
-        assert any("never-pulls" in one.stuck and not one.started for one in server_pods)
+        assert any("never-pulls" in one.blocked_reason and not one.started for one in server_pods)
 
 
 def test_a_pre_upgrade_hook_that_fails_changes_nothing(releases, cluster):
