@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.data import ROOT
 from local.deploy_demo import Site, ended, records
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import Stack
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.deploy.records.requests import DeployRequest
@@ -30,7 +30,7 @@ def run() -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as directory, Site(Path(directory) / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
         with Stack(Path(directory) / "stack", policy=policy, environment=dict(site.settings)) as stack:
-            seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+            seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             first = _merged(site, stack, "first")[1]
             _fill(stack, first)
             own, whole = zip(*(_took(site, stack, f"merge {n}") for n in range(MERGES)), strict=True)

@@ -93,8 +93,10 @@ def requests_for(secret: str, count: int) -> list[bytes]:
     made = []
     for _ in range(count):
         payload["pull_request"]["merge_commit_sha"] = secrets.token_hex(20)
-        body = webhooks.encode(payload)
-        made.append(_wire("/api/github/webhook", webhooks.headers("pull_request", body, secret), body))
+        body = webhooks.encode_payload(payload)
+        made.append(
+            _wire("/api/github/webhook", webhooks.delivery_headers("pull_request", body, secret), body)
+        )
     return made
 
 

@@ -23,7 +23,7 @@ from bench.data import ROOT
 from local import package
 from local.app_service import principal_header
 from local.deploy_demo import Site
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import Stack
 from local.worker_calls import Call, run_worker
 
@@ -56,7 +56,7 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
         policy = site.policy((ROOT / "policy.yaml").read_text())
         settings = dict(site.settings)
         with Stack(folder / "stack", policy=policy, with_azure=True, environment=settings) as stack:
-            seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+            seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             stack.host.stop()  # whose timers would do the work before
             pull = site.propose("8.2.0", "first call")
             sha = site.repository.merge(pull)

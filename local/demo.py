@@ -27,7 +27,7 @@ from rich.table import Table
 
 from local import compare, deploy_demo
 from local.mongodb import MongoServer
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.rocketchat.writer import Writer
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
@@ -111,7 +111,7 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
     with Stack(state, policy=policy) as stack, MongoServer(state / "target", ttl_monitor=False) as target:
         console.print(f"host {stack.host.url}, source {stack.mongodb_uri}, target {target.uri}")
         with steps.step(f"Seed a Rocket.Chat database of {MEGABYTES} MB") as found:
-            report = seed(stack.mongodb_uri, megabytes=MEGABYTES, seed=1)
+            report = seed_database(stack.mongodb_uri, megabytes=MEGABYTES, seed=1)
             found.append(f"{report.documents.total():,} documents in {report.collections} collections")
         with (
             steps.step("Back it up through the host while it changes") as found,

@@ -26,7 +26,7 @@ from local.chat import ChatServer
 from local.github import GitHubServer, Pull, Repository, webhooks
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.server import Served
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
@@ -288,6 +288,6 @@ def demo(state: Path, step: Step) -> str:
     with Site(state / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
         with Stack(state / "stack", policy=policy, environment=dict(site.settings)) as stack:
-            seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+            seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             run(stack, site, step)
     return ""

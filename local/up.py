@@ -20,7 +20,7 @@ import pymongo
 import requests
 
 from local.mongodb import MongoServer
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import HOST_PORT, ROOT, Stack, free_port_or_any
 from shared.adapters.blobs import open_blobs
 from shared.kernel.errors import Locked
@@ -52,7 +52,7 @@ def fill(stack: Stack) -> str:
     with pymongo.MongoClient[dict[str, object]](stack.mongodb_uri) as client:
         if "rocketchat" not in client.list_database_names():
             _say("seeding a Rocket.Chat database …")
-            seed(stack.mongodb_uri, megabytes="tiny")
+            seed_database(stack.mongodb_uri, megabytes="tiny")
     if newest := _newest_set(stack):
         return f"there is backup {newest}"
     _say("making a first backup …")

@@ -178,7 +178,7 @@ class Api:
             return Reply(204)
         if not isinstance(resource, Disk | Snapshot):
             raise _not_allowed(call)
-        return self._accepted(call, disk_actions.delete(self.world, resource))
+        return self._accepted(call, disk_actions.begin_delete(self.world, resource))
 
     def _act(self, call: Call) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
@@ -191,7 +191,7 @@ class Api:
                 return self._accepted(call, operation)
             moves = {("POST", name.lower()): name for name in ("start", "deallocate", "powerOff", "restart")}
             if wanted in moves:
-                return self._accepted(call, vm_actions.move(self.world, resource, moves[wanted]))
+                return self._accepted(call, vm_actions.begin_move(self.world, resource, moves[wanted]))
         if isinstance(resource, Cluster) and wanted in (("POST", "start"), ("POST", "stop")):
             return self._accepted(call, self._move_cluster(resource, call.action.lower()))
         raise _not_allowed(call)

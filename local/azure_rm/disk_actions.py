@@ -20,11 +20,11 @@ def put_snapshot(world: World, group: str, name: str, body: Json) -> tuple[Snaps
 
     The same PUT once more is an update and answers with what runs, if anything does.
     """
-    disk = world.by_id(Disk, _source(body))
+    disk = world.by_id(Disk, _source_id(body))
     incremental = bool(body.get("properties", {}).get("incremental", False))
     if (before := world.find(Snapshot, group, name)) is not None:
-        return _again(before, before.disk, disk.id, body)
-    if incremental and _taken(world, disk) >= world.incremental_limit:
+        return _repeat_write(before, before.disk, disk.id, body)
+    if incremental and _count_snapshots(world, disk) >= world.incremental_limit:
         limit = world.incremental_limit
         raise ArmError(
             409, "OperationNotAllowed", f"Disk '{disk.name}' has {limit} incremental snapshots, the maximum."
@@ -33,7 +33,7 @@ def put_snapshot(world: World, group: str, name: str, body: Json) -> tuple[Snaps
         world.subscription,
         group,
         name,
-        _location(body),
+        _location_of(body),
         world.clock.now(),
         read_tags(body),
         provisioning="Updating",
@@ -49,18 +49,18 @@ def put_snapshot(world: World, group: str, name: str, body: Json) -> tuple[Snaps
 
 def put_disk(world: World, group: str, name: str, body: Json) -> tuple[Disk, Operation | None]:
     """Begin a disk that is a copy of a snapshot; the same PUT once more is an update."""
-    snapshot = world.by_id(Snapshot, _source(body))
+    snapshot = world.by_id(Snapshot, _source_id(body))
     percent = snapshot.percent(world.clock.now())
     if percent < 100:
         raise ArmError(409, "Conflict", f"Snapshot '{snapshot.name}' is copied by {percent} percent only.")
     if (before := world.find(Disk, group, name)) is not None:
-        return _again(before, before.source, snapshot.id, body)
+        return _repeat_write(before, before.source, snapshot.id, body)
     size_gb = int(body.get("properties", {}).get("diskSizeGB") or snapshot.size_gb)
     disk = Disk(
         world.subscription,
         group,
         name,
-        _location(body),
+        _location_of(body),
         world.clock.now(),
         read_tags(body),
         provisioning="Updating",
@@ -71,7 +71,7 @@ def put_disk(world: World, group: str, name: str, body: Json) -> tuple[Disk, Ope
     return world.add(disk), world.begin("disks/write", disk, "PUT", _settle_write(world))
 
 
-def delete(world: World, resource: Disk | Snapshot) -> Operation:
+def begin_delete(world: World, resource: Disk | Snapshot) -> Operation:
     """Begin a deletion. Raises 409 for a disk that is attached."""
     if isinstance(resource, Disk) and resource.attached_to:
         text = f"Disk {resource.name} is attached to VM {resource.attached_to}."
@@ -90,7 +90,7 @@ def delete(world: World, resource: Disk | Snapshot) -> Operation:
     return operation
 
 
-def _again(before: R, source: str, wanted: str, body: Json) -> tuple[R, Operation | None]:
+def _repeat_write(before: R, source: str, wanted: str, body: Json) -> tuple[R, Operation | None]:
     if source.lower() != wanted.lower():
         text = f"Changing property 'creationData.sourceResourceId' of '{before.name}' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", text)
@@ -108,12 +108,12 @@ def _settle_write(world: World) -> Callable[[Operation], None]:
     return finish
 
 
-def _taken(world: World, disk: Disk) -> int:
+def _count_snapshots(world: World, disk: Disk) -> int:
     mine = disk.id.lower()
     return sum(1 for one in world.listing(Snapshot) if one.incremental and one.disk.lower() == mine)
 
 
-def _source(body: Json) -> str:
+def _source_id(body: Json) -> str:
     creation = body.get("properties", {}).get("creationData", {})
     if creation.get("createOption") != "Copy" or not creation.get("sourceResourceId"):
         raise ArmError(
@@ -122,7 +122,7 @@ def _source(body: Json) -> str:
     return str(creation["sourceResourceId"])
 
 
-def _location(body: Json) -> str:
+def _location_of(body: Json) -> str:
     if not body.get("location"):
         raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
     return str(body["location"])

@@ -115,25 +115,27 @@ class Vm(Resource):
             "statuses": self._statuses(moment),
         }
         if moment.power == "running":
-            ready = _status("ProvisioningState/succeeded", "Ready", moment.at)
+            ready = _instance_status("ProvisioningState/succeeded", "Ready", moment.at)
             view["vmAgent"] = {"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [ready]}
         return view
 
     def _statuses(self, moment: Moment) -> list[Json]:
         label = moment.provisioning.lower()
         code = f"ProvisioningState/{label}"
-        provisioning = _status(
+        provisioning = _instance_status(
             code, "Updating" if label == "updating" else f"Provisioning {label}", moment.at
         )
         if moment.failure is not None:
             provisioning["code"] = f"{code}/{moment.failure[0]}"
             provisioning |= {"level": "Error", "message": moment.failure[1]}
-        return [provisioning, _status(f"PowerState/{moment.power}", f"VM {moment.power}")]
+        return [provisioning, _instance_status(f"PowerState/{moment.power}", f"VM {moment.power}")]
 
     def _disk_status(self, disk: DiskRef) -> Json:
         return {
             "name": disk.name,
-            "statuses": [_status("ProvisioningState/succeeded", "Provisioning succeeded", self.created)],
+            "statuses": [
+                _instance_status("ProvisioningState/succeeded", "Provisioning succeeded", self.created)
+            ],
         }
 
     def _nic(self) -> str:
@@ -165,7 +167,7 @@ class Vm(Resource):
         return profile
 
 
-def _status(code: str, display: str, at: datetime | None = None) -> Json:
+def _instance_status(code: str, display: str, at: datetime | None = None) -> Json:
     status: Json = {"code": code, "level": "Info", "displayStatus": display}
     if at is not None:
         status["time"] = rest_time(at)

@@ -38,7 +38,7 @@ def sample_items() -> list[Json]:
             rows.extend(_machine_rows(size, region))
         rows.extend(_storage_rows(region))
         rows.append(
-            _row(
+            _price_row(
                 "Virtual Network", "IP Addresses", "Standard", "Standard IPv4 Static Public IP", region, 0.005
             )
         )
@@ -54,14 +54,14 @@ def _machine_rows(size: str, region: str) -> Iterable[Json]:
     def row(os: str, suffix: str, price: float, **more: object) -> Json:
         name = f"{plain}{suffix}"
         extra: Json = {"armSkuName": size, **more}
-        return _row("Virtual Machines", f"{series}{os}", name, name, region, price) | extra
+        return _price_row("Virtual Machines", f"{series}{os}", name, name, region, price) | extra
 
     plans = [("1 Year", 0.82), ("3 Years", 0.63)]
     factor = _REGIONS[region][1]
     savings = [
         {
-            "unitPrice": _money(base * factor * share),
-            "retailPrice": _money(base * factor * share),
+            "unitPrice": _to_number(base * factor * share),
+            "retailPrice": _to_number(base * factor * share),
             "term": term,
         }
         for term, share in plans
@@ -79,7 +79,7 @@ def _machine_rows(size: str, region: str) -> Iterable[Json]:
 
 def _storage_rows(region: str) -> Iterable[Json]:
     for tier, price in _DISKS:
-        premium = _row(
+        premium = _price_row(
             "Storage",
             "Premium SSD Managed Disks",
             f"{tier} LRS",
@@ -90,20 +90,22 @@ def _storage_rows(region: str) -> Iterable[Json]:
         )
         yield premium | {"armSkuName": f"Premium_SSD_Managed_Disk_{tier}"}
         mount = f"{tier} LRS Disk Mount"
-        yield _row(
+        yield _price_row(
             "Storage", "Premium SSD Managed Disks", f"{tier} LRS", mount, region, price / 20, "1/Month"
         )
     for tier, price in _COLD_DISKS:
         meter = f"{tier} LRS Disk"
-        yield _row("Storage", "Standard HDD Managed Disks", f"{tier} LRS", meter, region, price, "1/Month")
+        yield _price_row(
+            "Storage", "Standard HDD Managed Disks", f"{tier} LRS", meter, region, price, "1/Month"
+        )
     for sku, price in (("LRS", 0.05), ("ZRS", 0.05)):
         name = f"Snapshots {sku}"
-        yield _row(
+        yield _price_row(
             "Storage", "Standard HDD Managed Disks", name, f"{sku} Snapshots", region, price, "1 GB/Month"
         )
 
 
-def _row(
+def _price_row(
     service: str, product: str, sku: str, meter: str, region: str, price: float, unit: str = "1 Hour"
 ) -> Json:
     location, factor = _REGIONS[region]
@@ -112,8 +114,8 @@ def _row(
     return {
         "currencyCode": "USD",
         "tierMinimumUnits": 0.0,
-        "retailPrice": _money(price * factor),
-        "unitPrice": _money(price * factor),
+        "retailPrice": _to_number(price * factor),
+        "unitPrice": _to_number(price * factor),
         "armRegionName": region,
         "location": location,
         "effectiveStartDate": "2000-01-01T00:00:00Z",
@@ -133,7 +135,7 @@ def _row(
     }
 
 
-def _money(amount: float) -> float:
+def _to_number(amount: float) -> float:
     return round(amount, 6)
 
 
@@ -149,7 +151,9 @@ def parse_filter(text: str) -> list[tuple[str, str, bool]]:
     return terms
 
 
-def answer(items: list[Json], base_url: str, path: str, query: Mapping[str, str], page_size: int) -> Reply:
+def answer_prices(
+    items: list[Json], base_url: str, path: str, query: Mapping[str, str], page_size: int
+) -> Reply:
     """One page of the rows that pass `$filter`, in the wanted currency."""
     currency = query.get("currencyCode", "USD").strip("'")
     try:
@@ -158,9 +162,9 @@ def answer(items: list[Json], base_url: str, path: str, query: Mapping[str, str]
         return Reply(400, {"Error": {"Code": "BadRequest", "Message": f"Invalid OData parameters: {error}"}})
     if currency not in RATES:
         return Reply(400, {"Error": {"Code": "BadRequest", "Message": f"Invalid currency: {currency}"}})
-    found = [row for row in items if all(_passes(row, *term) for term in terms)]
+    found = [row for row in items if all(_passes_filter(row, *term) for term in terms)]
     skip = int(query.get("$skip", "0"))
-    page = [_converted(row, currency, query.get("api-version")) for row in found[skip : skip + page_size]]
+    page = [_convert_row(row, currency, query.get("api-version")) for row in found[skip : skip + page_size]]
     more = skip + page_size < len(found)
     following = urlencode({**query, "$skip": str(skip + page_size)}, safe="$")
     return Reply(
@@ -176,19 +180,19 @@ def answer(items: list[Json], base_url: str, path: str, query: Mapping[str, str]
     )
 
 
-def _passes(row: Json, name: str, value: str, contains: bool) -> bool:
+def _passes_filter(row: Json, name: str, value: str, contains: bool) -> bool:
     held = str(row.get(name, ""))
     return value in held if contains else value == held
 
 
-def _converted(row: Json, currency: str, version: str | None) -> Json:
+def _convert_row(row: Json, currency: str, version: str | None) -> Json:
     rate = RATES[currency]
-    prices = {name: _money(row[name] * rate) for name in ("retailPrice", "unitPrice")}
+    prices = {name: _to_number(row[name] * rate) for name in ("retailPrice", "unitPrice")}
     converted = {**row, **prices, "currencyCode": currency}
     plans = converted.pop("savingsPlan", None)
     if plans and version == VERSION:
         converted["savingsPlan"] = [
-            {**plan, **{name: _money(plan[name] * rate) for name in ("retailPrice", "unitPrice")}}
+            {**plan, **{name: _to_number(plan[name] * rate) for name in ("retailPrice", "unitPrice")}}
             for plan in plans
         ]
     return converted

@@ -41,14 +41,14 @@ def error_body(code: str, message: str) -> Json:
     return {"error": {"code": code, "message": message}}
 
 
-def not_found(kind: str, name: str, group: str) -> ArmError:
+def not_found_error(kind: str, name: str, group: str) -> ArmError:
     """404 for a resource that is not there."""
     return ArmError(
         404, "ResourceNotFound", f"The Resource '{kind}/{name}' under resource group '{group}' was not found."
     )
 
 
-def busy(name: str) -> ArmError:
+def busy_error(name: str) -> ArmError:
     """409 while another operation on the same resource is running."""
     return ArmError(
         409, "Conflict", f"Another operation on '{name}' is in progress; the request was not taken."

@@ -31,7 +31,7 @@ def real_client(server: AzureServer, *, valid: bool = True) -> ComputeManagement
     )
 
 
-def get(server: AzureServer, path: str, **query: str) -> requests.Response:
+def get_resource(server: AzureServer, path: str, **query: str) -> requests.Response:
     """What is on the wire: a signed-in GET of a path below the server's address."""
     headers = {"Authorization": f"Bearer {server.credential().get_token().token}"}
     return requests.get(f"{server.url}{path}", params=query, headers=headers, timeout=5)

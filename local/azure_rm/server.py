@@ -189,11 +189,13 @@ class AzureServer(Fleet):
         self._wake.set()
         if lost and request.transport is not None:
             abort_connection(request.transport)
-        return _response(reply)
+        return _build_response(reply)
 
     def _reply(self, call: Call, authorization: str, *, valid_json: bool) -> Reply:
         if call.path == "/api/retail/prices":
-            return prices.answer(self.price_items, call.base_url, call.path, call.query, self.price_page_size)
+            return prices.answer_prices(
+                self.price_items, call.base_url, call.path, call.query, self.price_page_size
+            )
         if not secrets.compare_digest(authorization, f"Bearer {self._token}"):
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise ArmError(401, "InvalidAuthenticationToken", "The access token is invalid.", challenge)
@@ -204,7 +206,7 @@ class AzureServer(Fleet):
             return self.api.answer(call)
 
 
-def _response(reply: Reply) -> web.Response:
+def _build_response(reply: Reply) -> web.Response:
     headers = {
         "x-ms-request-id": secrets.token_hex(8),
         "x-ms-ratelimit-remaining-subscription-reads": "11999",

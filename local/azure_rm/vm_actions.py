@@ -29,7 +29,7 @@ RUN_COMMAND_LIMIT = timedelta(minutes=90)
 OUTPUT_BYTES = 4096
 
 
-def move(world: World, vm: Vm, action: str) -> Operation:
+def begin_move(world: World, vm: Vm, action: str) -> Operation:
     """Begin one of the power actions."""
     meanwhile, afterwards = _MOVES[action]
     before = vm.power

@@ -14,7 +14,7 @@ from local.azure_rm.activity import APP, ActivityEntries
 from local.azure_rm.clock import MovableClock
 from local.azure_rm.events import event_of
 from local.azure_rm.faults import Faults
-from local.azure_rm.replies import ArmError, Json, busy, not_found
+from local.azure_rm.replies import ArmError, Json, busy_error, not_found_error
 from local.azure_rm.resources import Operation, Resource
 
 R = TypeVar("R", bound=Resource)
@@ -57,7 +57,7 @@ class World:
         """The resource. Raises 404."""
         found = self.find(kind, group, name)
         if found is None:
-            raise not_found(kind.kind, name, group)
+            raise not_found_error(kind.kind, name, group)
         return found
 
     def listing(self, kind: type[R], group: str = "") -> list[R]:
@@ -91,7 +91,7 @@ class World:
         Raises 409 while another one runs on the resource.
         """
         if resource.operation is not None:
-            raise busy(resource.name)
+            raise busy_error(resource.name)
         now = self.clock.now()
         takes = timedelta() if idle else self.delays.get(verb, DEFAULT_DELAY)
         due = None if not idle and self.faults.take_hang(verb) else now + takes

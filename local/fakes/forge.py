@@ -146,7 +146,7 @@ class MemoryForge:
     def download_tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.download_tarball`."""
         self._commit(sha)
-        data = code.tarball(self.repository, sha)
+        data = code.build_tarball(self.repository, sha)
         yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
     def list_deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:

@@ -23,7 +23,7 @@ def _private_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def _decode(part: str) -> bytes:
+def _decode_base64url(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
@@ -67,10 +67,10 @@ class Accounts:
         """Why the App's JWT is not accepted, in GitHub's words; empty if it is."""
         try:
             head, body, signature = authorization.removeprefix("Bearer ").split(".")
-            header, claims = json.loads(_decode(head)), json.loads(_decode(body))
+            header, claims = json.loads(_decode_base64url(head)), json.loads(_decode_base64url(body))
             signed = f"{head}.{body}".encode()
             _private_key().public_key().verify(
-                _decode(signature), signed, padding.PKCS1v15(), hashes.SHA256()
+                _decode_base64url(signature), signed, padding.PKCS1v15(), hashes.SHA256()
             )
         except (ValueError, InvalidSignature):
             return "A JSON web token could not be decoded"

@@ -62,34 +62,34 @@ class Call:
 Handler = Callable[[Call], web.StreamResponse]
 
 
-def page(call: Call, items: Sequence[Any], *, wrap: str = "", **more: object) -> web.Response:
+def paged_response(call: Call, items: Sequence[Any], *, wrap: str = "", **more: object) -> web.Response:
     """One page of a list with GitHub's Link header; `wrap` names the list in an object with a total.
 
     `more` stands in that object besides.
     """
-    part, headers = cut(call, items)
+    part, headers = cut_page(call, items)
     content: Any = {"total_count": len(items), wrap: part, **more} if wrap else part
     return web.json_response(content, headers=headers)
 
 
-def cut(call: Call, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
+def cut_page(call: Call, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
     """The page that is asked for, and the Link header that leads to the others."""
-    size = min(100, max(1, _int(call.query.get("per_page"), 30)))
-    number = max(1, _int(call.query.get("page"), 1))
+    size = min(100, max(1, _parse_int(call.query.get("per_page"), 30)))
+    number = max(1, _parse_int(call.query.get("page"), 1))
     last = max(1, -(-len(items) // size))
     links = []
     if number < last:
-        links += [_link(call, number + 1, "next"), _link(call, last, "last")]
+        links += [_page_link(call, number + 1, "next"), _page_link(call, last, "last")]
     if number > 1:
-        links += [_link(call, 1, "first"), _link(call, number - 1, "prev")]
+        links += [_page_link(call, 1, "first"), _page_link(call, number - 1, "prev")]
     part = list(items[(number - 1) * size : number * size])
     return part, {"Link": ", ".join(links)} if links else {}
 
 
-def _int(text: str | None, default: int) -> int:
+def _parse_int(text: str | None, default: int) -> int:
     return int(text) if text and re.fullmatch(r"\d{1,6}", text) else default
 
 
-def _link(call: Call, number: int, rel: str) -> str:
+def _page_link(call: Call, number: int, rel: str) -> str:
     query = "&".join(f"{key}={value}" for key, value in {**call.query, "page": str(number)}.items())
     return f'<{call.base}{call.path}?{query}>; rel="{rel}"'

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, cut, page
+from local.github.call import Call, Failure, Handler, cut_page, paged_response
 from local.github.history import Content, Symlink, blob_sha, tree_sha
 from local.github.model import Repository
 
 
 def get_repository(call: Call) -> web.Response:
     """`GET /repos/{o}/{r}`."""
-    return web.json_response(render.repository(call.repo, call.base))
+    return web.json_response(render.render_repository(call.repo, call.base))
 
 
 def get_branch(call: Call) -> web.Response:
@@ -38,7 +38,7 @@ def get_branch(call: Call) -> web.Response:
     return web.json_response(
         {
             "name": name,
-            "commit": render.commit(call.repo, call.repo.history.commits[sha], call.base),
+            "commit": render.render_commit(call.repo, call.repo.history.commits[sha], call.base),
             "protected": rule is not None,
             "protection": {
                 "enabled": classic,
@@ -78,7 +78,7 @@ def get_branch_rules(call: Call) -> web.Response:
         rules.append({"type": "required_status_checks", "parameters": {"required_status_checks": checks}})
         count = {"required_approving_review_count": rule.approvals}
         rules.append({"type": "pull_request", "parameters": count})
-    return page(call, rules)
+    return paged_response(call, rules)
 
 
 def get_ref(call: Call) -> web.Response:
@@ -96,7 +96,7 @@ def get_commit(call: Call) -> web.Response:
     parent = made.parents[0] if made.parents else None
     changes = call.repo.history.changes(parent, made.sha)
     files = [render.changed_file(call.repo, path, word, made.sha) for path, word in changes]
-    return web.json_response({**render.commit(call.repo, made, call.base), "files": files})
+    return web.json_response({**render.render_commit(call.repo, made, call.base), "files": files})
 
 
 def get_git_commit(call: Call) -> web.Response:
@@ -104,7 +104,7 @@ def get_git_commit(call: Call) -> web.Response:
     made = call.repo.history.commits.get(call.match["sha"])
     if made is None:
         raise Failure(404, "Not Found")
-    whole = render.commit(call.repo, made, call.base)
+    whole = render.render_commit(call.repo, made, call.base)
     return web.json_response({"sha": made.sha, **whole["commit"], "parents": whole["parents"]})
 
 
@@ -132,17 +132,17 @@ def get_contents(call: Call) -> web.Response:
         raise Failure(404, f"No commit found for the ref {ref}")
     files, path = call.repo.history.commits[sha].files, call.match["path"].strip("/")
     if path in files:
-        return web.json_response(_entry(path, files[path], whole=True))
+        return web.json_response(_file_item(path, files[path], whole=True))
     prefix = f"{path}/" if path else ""
     names = sorted({name[len(prefix) :].split("/")[0] for name in files if name.startswith(prefix)})
     if not names:
         raise Failure(404, "Not Found")
-    return web.json_response([_listed(prefix + name, files) for name in names])
+    return web.json_response([_directory_items(prefix + name, files) for name in names])
 
 
-def _listed(path: str, files: Mapping[str, Content]) -> dict[str, object]:
+def _directory_items(path: str, files: Mapping[str, Content]) -> dict[str, object]:
     if path in files:
-        return _entry(path, files[path], whole=False)
+        return _file_item(path, files[path], whole=False)
     return {
         "type": "dir",
         "path": path,
@@ -152,7 +152,7 @@ def _listed(path: str, files: Mapping[str, Content]) -> dict[str, object]:
     }
 
 
-def _entry(path: str, content: Content, *, whole: bool) -> dict[str, object]:
+def _file_item(path: str, content: Content, *, whole: bool) -> dict[str, object]:
     data = render.data_of(content)
     entry: dict[str, object] = {
         "type": "symlink" if isinstance(content, Symlink) else "file",
@@ -171,7 +171,7 @@ def _entry(path: str, content: Content, *, whole: bool) -> dict[str, object]:
     return entry
 
 
-def compare(call: Call) -> web.Response:
+def compare_commits(call: Call) -> web.Response:
     """`GET /compare/{base}...{head}`.
 
     Commits in pages if asked for, else the newest 250; the files stand on the first page only.
@@ -192,7 +192,7 @@ def compare(call: Call) -> web.Response:
         (False, False): "identical",
     }
     paged = {"per_page", "page"} & call.query.keys()
-    part, headers = cut(call, ahead) if paged else (ahead[-250:], {})
+    part, headers = cut_page(call, ahead) if paged else (ahead[-250:], {})
     changes = history.changes(merge_base, head) if call.query.get("page", "1") == "1" else []
     return web.json_response(
         {
@@ -200,8 +200,8 @@ def compare(call: Call) -> web.Response:
             "ahead_by": len(ahead),
             "behind_by": len(behind),
             "total_commits": len(ahead),
-            "merge_base_commit": render.commit(call.repo, history.commits[merge_base], call.base),
-            "commits": [render.commit(call.repo, history.commits[sha], call.base) for sha in part],
+            "merge_base_commit": render.render_commit(call.repo, history.commits[merge_base], call.base),
+            "commits": [render.render_commit(call.repo, history.commits[sha], call.base) for sha in part],
             "files": [render.changed_file(call.repo, path, word, head) for path, word in changes[:300]],
         },
         headers=headers,
@@ -217,14 +217,14 @@ def get_tarball(call: Call) -> web.Response:
     return web.Response(status=302, headers={"Location": place})
 
 
-def tarball(repo: Repository, sha: str) -> bytes:
+def build_tarball(repo: Repository, sha: str) -> bytes:
     """The archive GitHub makes: everything below `owner-repo-sha7/`, symbolic links as such."""
     out, prefix = io.BytesIO(), f"{repo.owner}-{repo.name}-{sha[:7]}"
     # The global header with the commit's SHA is what `git archive` writes first.
     with tarfile.open(
         fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT, pax_headers={"comment": sha}
     ) as archive:
-        for folder in sorted(_folders(prefix, repo.history.commits[sha].files)):
+        for folder in sorted(_list_folders(prefix, repo.history.commits[sha].files)):
             info = tarfile.TarInfo(folder)
             info.type, info.mode = tarfile.DIRTYPE, 0o775
             archive.addfile(info)
@@ -240,7 +240,7 @@ def tarball(repo: Repository, sha: str) -> bytes:
     return out.getvalue()
 
 
-def _folders(prefix: str, files: Mapping[str, Content]) -> set[str]:
+def _list_folders(prefix: str, files: Mapping[str, Content]) -> set[str]:
     found = {prefix}
     for path in files:
         parts = path.split("/")[:-1]
@@ -257,7 +257,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/git/commits/{sha}", get_git_commit),
     ("GET", "/git/trees/{ref}", get_tree),
     ("GET", "/contents/{path:.*}", get_contents),
-    ("GET", "/compare/{basehead:.+}", compare),
+    ("GET", "/compare/{basehead:.+}", compare_commits),
     ("GET", "/tarball/{ref:.+}", get_tarball),
 )
 LAST_ROUTES: tuple[tuple[str, str, Handler], ...] = (("GET", "/commits/{ref:.+}", get_commit),)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, page
+from local.github.call import Call, Failure, Handler, paged_response
 
 
 def list_pulls(call: Call) -> web.Response:
     """`GET /pulls?state=`."""
     state = call.query.get("state", "open")
     found = [pull for pull in call.repo.pulls.values() if state in ("all", pull.state)]
-    return page(call, [render.listed_pull(call.repo, pull, call.base) for pull in reversed(found)])
+    return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in reversed(found)])
 
 
 def get_pull(call: Call) -> web.Response:
     """`GET /pulls/{n}`."""
-    return web.json_response(render.pull(call.repo, call.pull(), call.base))
+    return web.json_response(render.render_pull(call.repo, call.pull(), call.base))
 
 
 def list_reviews(call: Call) -> web.Response:
     """`GET /pulls/{n}/reviews`, in the order of time."""
-    return page(call, [render.review(review) for review in call.pull().reviews])
+    return paged_response(call, [render.render_review(review) for review in call.pull().reviews])
 
 
 def list_files(call: Call) -> web.Response:
@@ -32,13 +32,15 @@ def list_files(call: Call) -> web.Response:
         raise Failure(422, "Sorry, this diff is unavailable.")
     base = history.merge_base(pull.base_sha, pull.head_sha)
     changes = history.changes(base, pull.head_sha)
-    return page(call, [render.changed_file(call.repo, path, word, pull.head_sha) for path, word in changes])
+    return paged_response(
+        call, [render.changed_file(call.repo, path, word, pull.head_sha) for path, word in changes]
+    )
 
 
 def list_pulls_of_commit(call: Call) -> web.Response:
     """`GET /commits/{sha}/pulls`: the merged pull request that brought a commit in, or open ones with it."""
     found = call.repo.pulls_of(call.sha())
-    return page(call, [render.listed_pull(call.repo, pull, call.base) for pull in found])
+    return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in found])
 
 
 def list_check_runs(call: Call) -> web.Response:
@@ -47,7 +49,7 @@ def list_check_runs(call: Call) -> web.Response:
     runs = [check for check in call.repo.checks if check.sha == sha and check.app]
     if call.query.get("filter", "latest") == "latest":
         runs = list({(check.app, check.name): check for check in runs}.values())
-    return page(call, [render.check_run(check) for check in runs], wrap="check_runs")
+    return paged_response(call, [render.check_run(check) for check in runs], wrap="check_runs")
 
 
 def get_combined_status(call: Call) -> web.Response:
@@ -59,12 +61,12 @@ def get_combined_status(call: Call) -> web.Response:
     if not states or "pending" in states:
         state = "pending" if state == "success" else state
     rendered = [render.commit_status(check) for check in newest.values()]
-    return page(call, rendered, wrap="statuses", state=state, sha=sha)
+    return paged_response(call, rendered, wrap="statuses", state=state, sha=sha)
 
 
 def list_comments(call: Call) -> web.Response:
     """`GET /issues/{n}/comments`."""
-    return page(call, call.repo.comments.get(call.number(), []))
+    return paged_response(call, call.repo.comments.get(call.number(), []))
 
 
 def create_comment(call: Call) -> web.Response:
@@ -75,7 +77,7 @@ def create_comment(call: Call) -> web.Response:
     comment = {
         "id": call.repo.next_id(),
         "body": call.required("body"),
-        "user": render.user("groundcrew[bot]"),
+        "user": render.render_user("groundcrew[bot]"),
     }
     call.repo.comments.setdefault(number, []).append(comment)
     return web.json_response(comment, status=201)
@@ -85,7 +87,7 @@ def get_permission(call: Call) -> web.Response:
     """`GET /collaborators/{login}/permission`: the highest right a user has, in the four old words."""
     login = call.match["login"]
     permission = call.repo.permissions.get(login, "write")
-    answer = {"permission": permission, "role_name": permission, "user": render.user(login)}
+    answer = {"permission": permission, "role_name": permission, "user": render.render_user(login)}
     return web.json_response(answer)
 
 
@@ -96,7 +98,7 @@ def list_members(call: Call) -> web.Response:
         raise Failure(403, "Resource not accessible by integration")
     if members is None:
         raise Failure(404, "Not Found")
-    return page(call, [render.user(login) for login in members])
+    return paged_response(call, [render.render_user(login) for login in members])
 
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, page
+from local.github.call import Call, Failure, Handler, paged_response
 from local.github.model import Deployment, Status
 
 STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
@@ -22,7 +22,7 @@ def list_deployments(call: Call) -> web.Response:
         for made in reversed(call.repo.deployments)
         if all(getattr(made, k) == v for k, v in wanted.items())
     ]
-    return page(call, [render.deployment(call.repo, made, call.base) for made in found])
+    return paged_response(call, [render.render_deployment(call.repo, made, call.base) for made in found])
 
 
 def create_deployment(call: Call) -> web.Response:
@@ -43,10 +43,10 @@ def create_deployment(call: Call) -> web.Response:
     now = datetime.now(UTC)
     made = Deployment(call.repo.next_id(), ref, sha, name, description, payload, "groundcrew[bot]", now)
     call.repo.deployments.append(made)
-    return web.json_response(render.deployment(call.repo, made, call.base), status=201)
+    return web.json_response(render.render_deployment(call.repo, made, call.base), status=201)
 
 
-def _deployment(call: Call) -> Deployment:
+def _find_deployment(call: Call) -> Deployment:
     number = call.number()
     found = next((made for made in call.repo.deployments if made.id == number), None)
     if found is None:
@@ -56,19 +56,19 @@ def _deployment(call: Call) -> Deployment:
 
 def get_deployment(call: Call) -> web.Response:
     """`GET /deployments/{id}`."""
-    return web.json_response(render.deployment(call.repo, _deployment(call), call.base))
+    return web.json_response(render.render_deployment(call.repo, _find_deployment(call), call.base))
 
 
 def list_statuses(call: Call) -> web.Response:
     """`GET /deployments/{id}/statuses`, newest first."""
-    made = _deployment(call)
+    made = _find_deployment(call)
     rendered = [render.deployment_status(status, made.creator, made.environment) for status in made.statuses]
-    return page(call, rendered[::-1])
+    return paged_response(call, rendered[::-1])
 
 
 def create_status(call: Call) -> web.Response:
     """`POST /deployments/{id}/statuses`; a success makes the environment's earlier ones inactive."""
-    made, state = _deployment(call), call.required("state")
+    made, state = _find_deployment(call), call.required("state")
     description = str(call.body.get("description") or "")
     if state not in STATES:
         raise Failure(422, f"Validation Failed: state is not included in the list: {state}")
@@ -79,13 +79,13 @@ def create_status(call: Call) -> web.Response:
     if state == "success" and call.body.get("auto_inactive", True):
         for other in call.repo.deployments:
             if other is not made and other.environment == made.environment and other.state == "success":
-                _append(call, other, "inactive", "")
-    status = _append(call, made, state, description)
+                _append_status(call, other, "inactive", "")
+    status = _append_status(call, made, state, description)
     rendered = render.deployment_status(status, made.creator, made.environment)
     return web.json_response(rendered, status=201)
 
 
-def _append(call: Call, made: Deployment, state: str, description: str) -> Status:
+def _append_status(call: Call, made: Deployment, state: str, description: str) -> Status:
     log_url = str(call.body.get("log_url") or "")
     environment_url = str(call.body.get("environment_url") or "")
     now = datetime.now(UTC)
@@ -99,7 +99,7 @@ def get_environment(call: Call) -> web.Response:
     found = call.repo.environments.get(call.match["name"])
     if found is None:
         raise Failure(404, "Not Found")
-    return web.json_response(render.environment(found))
+    return web.json_response(render.render_environment(found))
 
 
 def list_branch_policies(call: Call) -> web.Response:
@@ -109,7 +109,7 @@ def list_branch_policies(call: Call) -> web.Response:
         raise Failure(404, "Not Found")
     patterns = found.branches if isinstance(found.branches, tuple) else ()
     policies = [{"id": index, "name": name, "type": "branch"} for index, name in enumerate(patterns)]
-    return page(call, policies, wrap="branch_policies")
+    return paged_response(call, policies, wrap="branch_policies")
 
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (

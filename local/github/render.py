@@ -12,12 +12,12 @@ from local.github.model import Check, Deployment, Environment, Pull, Repository,
 Json = dict[str, Any]
 
 
-def stamp(at: datetime | None) -> str | None:
+def format_timestamp(at: datetime | None) -> str | None:
     """GitHub's timestamps: whole seconds in UTC with a Z."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
-def user(login: str) -> Json:
+def render_user(login: str) -> Json:
     """A user with an id that is the same for the same login."""
     number = int.from_bytes(hashlib.sha256(login.encode()).digest()[:4], "big")
     return {
@@ -28,14 +28,14 @@ def user(login: str) -> Json:
     }
 
 
-def repository(repo: Repository, base: str) -> Json:
+def render_repository(repo: Repository, base: str) -> Json:
     """A repository in its short form."""
     return {
-        "id": user(repo.full_name)["id"],
+        "id": render_user(repo.full_name)["id"],
         "name": repo.name,
         "full_name": repo.full_name,
         "private": True,
-        "owner": user(repo.owner),
+        "owner": render_user(repo.owner),
         "default_branch": repo.default_branch,
         "url": f"{base}/repos/{repo.full_name}",
         "html_url": f"{base}/{repo.full_name}",
@@ -44,9 +44,9 @@ def repository(repo: Repository, base: str) -> Json:
     }
 
 
-def commit(repo: Repository, made: Commit, base: str) -> Json:
+def render_commit(repo: Repository, made: Commit, base: str) -> Json:
     """A commit with its git part and its GitHub users."""
-    person = {"name": made.author, "email": f"{made.author}@example.org", "date": stamp(made.date)}
+    person = {"name": made.author, "email": f"{made.author}@example.org", "date": format_timestamp(made.date)}
     return {
         "sha": made.sha,
         "url": f"{base}/repos/{repo.full_name}/commits/{made.sha}",
@@ -56,13 +56,13 @@ def commit(repo: Repository, made: Commit, base: str) -> Json:
             "message": made.message,
             "tree": {"sha": tree_sha(made.files)},
         },
-        "author": user(made.author),
-        "committer": user(made.author),
+        "author": render_user(made.author),
+        "committer": render_user(made.author),
         "parents": [{"sha": parent} for parent in made.parents],
     }
 
 
-def pull(repo: Repository, pull_request: Pull, base: str) -> Json:
+def render_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
     """A pull request as `GET /pulls/{n}` and the webhooks give it."""
     url = f"{base}/repos/{repo.full_name}/pulls/{pull_request.number}"
     return {
@@ -73,41 +73,47 @@ def pull(repo: Repository, pull_request: Pull, base: str) -> Json:
         "state": pull_request.state,
         "locked": False,
         "title": pull_request.title,
-        "user": user(pull_request.author),
+        "user": render_user(pull_request.author),
         "body": None,
         "labels": [{"name": name} for name in pull_request.labels],
         "draft": pull_request.draft,
-        "created_at": stamp(pull_request.created_at),
-        "closed_at": stamp(pull_request.merged_at),
-        "merged_at": stamp(pull_request.merged_at),
+        "created_at": format_timestamp(pull_request.created_at),
+        "closed_at": format_timestamp(pull_request.merged_at),
+        "merged_at": format_timestamp(pull_request.merged_at),
         "merge_commit_sha": pull_request.merge_commit_sha,
-        "head": _side(repo, pull_request.head_ref, pull_request.head_sha, base),
-        "base": _side(repo, pull_request.base_ref, pull_request.base_sha, base),
+        "head": _render_side(repo, pull_request.head_ref, pull_request.head_sha, base),
+        "base": _render_side(repo, pull_request.base_ref, pull_request.base_sha, base),
         "merged": pull_request.merged,
-        "merged_by": user(pull_request.merged_by) if pull_request.merged_by else None,
+        "merged_by": render_user(pull_request.merged_by) if pull_request.merged_by else None,
     }
 
 
 def listed_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
     """A pull request as lists give it: without `merged` and who merged it."""
-    whole = pull(repo, pull_request, base)
+    whole = render_pull(repo, pull_request, base)
     return {key: value for key, value in whole.items() if key not in ("merged", "merged_by")}
 
 
-def _side(repo: Repository, ref: str, sha: str, base: str) -> Json:
+def _render_side(repo: Repository, ref: str, sha: str, base: str) -> Json:
     label = f"{repo.owner}:{ref}"
-    return {"label": label, "ref": ref, "sha": sha, "user": user(repo.owner), "repo": repository(repo, base)}
+    return {
+        "label": label,
+        "ref": ref,
+        "sha": sha,
+        "user": render_user(repo.owner),
+        "repo": render_repository(repo, base),
+    }
 
 
-def review(given: Review) -> Json:
+def render_review(given: Review) -> Json:
     """A review; `commit_id` is the head it was given for."""
     return {
         "id": given.id,
-        "user": user(given.user),
+        "user": render_user(given.user),
         "body": "",
         "state": given.state,
         "commit_id": given.commit_id,
-        "submitted_at": stamp(given.submitted_at),
+        "submitted_at": format_timestamp(given.submitted_at),
     }
 
 
@@ -119,8 +125,8 @@ def check_run(check: Check) -> Json:
         "name": check.name,
         "status": check.status,
         "conclusion": check.conclusion,
-        "started_at": stamp(check.at),
-        "completed_at": stamp(check.at) if check.conclusion else None,
+        "started_at": format_timestamp(check.at),
+        "completed_at": format_timestamp(check.at) if check.conclusion else None,
         "app": {"id": app_id(check.app), "slug": check.app},
     }
 
@@ -133,8 +139,8 @@ def commit_status(check: Check) -> Json:
         "context": check.name,
         "description": None,
         "target_url": None,
-        "created_at": stamp(check.at),
-        "updated_at": stamp(check.at),
+        "created_at": format_timestamp(check.at),
+        "updated_at": format_timestamp(check.at),
     }
 
 
@@ -145,13 +151,13 @@ def changed_file(repo: Repository, path: str, word: str, head: str) -> Json:
     return {"sha": sha, "filename": path, "status": word, "additions": 1, "deletions": 0, "changes": 1}
 
 
-def environment(made: Environment) -> Json:
+def render_environment(made: Environment) -> Json:
     """An environment with its protection rules."""
     rules: list[Json] = []
     if made.wait_minutes:
         rules.append({"id": made.id + 1, "type": "wait_timer", "wait_timer": made.wait_minutes})
     if made.reviewers:
-        reviewers = [_reviewer(name) for name in made.reviewers]
+        reviewers = [_render_reviewer(name) for name in made.reviewers]
         rules.append(
             {
                 "id": made.id + 2,
@@ -168,14 +174,14 @@ def environment(made: Environment) -> Json:
     return {"id": made.id, "name": made.name, "protection_rules": rules, "deployment_branch_policy": policy}
 
 
-def _reviewer(name: str) -> Json:
+def _render_reviewer(name: str) -> Json:
     if not name.startswith("team/"):
-        return {"type": "User", "reviewer": user(name)}
+        return {"type": "User", "reviewer": render_user(name)}
     slug = name.removeprefix("team/")
-    return {"type": "Team", "reviewer": {"id": user(name)["id"], "name": slug.title(), "slug": slug}}
+    return {"type": "Team", "reviewer": {"id": render_user(name)["id"], "name": slug.title(), "slug": slug}}
 
 
-def deployment(repo: Repository, made: Deployment, base: str) -> Json:
+def render_deployment(repo: Repository, made: Deployment, base: str) -> Json:
     """A deployment."""
     url = f"{base}/repos/{repo.full_name}/deployments/{made.id}"
     return {
@@ -188,9 +194,9 @@ def deployment(repo: Repository, made: Deployment, base: str) -> Json:
         "environment": made.environment,
         "original_environment": made.environment,
         "description": made.description,
-        "creator": user(made.creator),
-        "created_at": stamp(made.at),
-        "updated_at": stamp(made.statuses[-1].at if made.statuses else made.at),
+        "creator": render_user(made.creator),
+        "created_at": format_timestamp(made.at),
+        "updated_at": format_timestamp(made.statuses[-1].at if made.statuses else made.at),
         "statuses_url": f"{url}/statuses",
     }
 
@@ -200,13 +206,13 @@ def deployment_status(status: Status, creator: str, environment_name: str) -> Js
     return {
         "id": status.id,
         "state": status.state,
-        "creator": user(creator),
+        "creator": render_user(creator),
         "description": status.description,
         "environment": environment_name,
         "target_url": status.log_url,
         "log_url": status.log_url,
         "environment_url": status.environment_url,
-        "created_at": stamp(status.at),
+        "created_at": format_timestamp(status.at),
     }
 
 

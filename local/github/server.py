@@ -61,7 +61,7 @@ class GitHubServer:
         self, url: str, event: str, payload: Mapping[str, Any], secret: str, *, delivery_id: str = ""
     ) -> webhooks.Delivery:
         """Post a signed webhook; the same `delivery_id` again is a redelivery."""
-        return webhooks.deliver(url, event, payload, secret, delivery_id=delivery_id)
+        return webhooks.deliver_event(url, event, payload, secret, delivery_id=delivery_id)
 
     def application(self) -> web.Application:
         """The API as an aiohttp application."""
@@ -89,18 +89,18 @@ class GitHubServer:
         if refused is not None:
             return refused
         if not self.accounts.knows(request.headers.get("Authorization", "")):
-            return _error(401, "Bad credentials")
+            return _error_response(401, "Bad credentials")
         repo = self._repository(request)
         if repo is None:
-            return _error(404, "Not Found")
+            return _error_response(404, "Not Found")
         try:
             parsed = json.loads(body) if body else {}
             call = Call(repo, self.url, dict(request.match_info), dict(request.query), parsed, request.path)
             return handler(call)
         except Failure as failure:
-            return _error(failure.status, failure.message)
+            return _error_response(failure.status, failure.message)
         except ValueError:
-            return _error(400, "Problems parsing JSON")
+            return _error_response(400, "Problems parsing JSON")
 
     def _refuse(self, request: web.Request) -> web.Response | None:
         """Log the request and let a planned fault meet it."""
@@ -119,8 +119,8 @@ class GitHubServer:
             if (refused := self._refuse(request)) is not None:
                 return refused
             if repo is None or (sha not in repo.history.commits and sha not in self.archives):
-                return _error(404, "Not Found")
-            data = self.archives.get(sha) or code.tarball(repo, sha)
+                return _error_response(404, "Not Found")
+            data = self.archives.get(sha) or code.build_tarball(repo, sha)
         return web.Response(body=data, content_type="application/x-gzip")
 
     async def _installation(self, request: web.Request) -> web.StreamResponse:
@@ -133,7 +133,11 @@ class GitHubServer:
         if installation != str(self.accounts.installation_id):
             return 404, {"message": "Not Found"}
         token, end = self.accounts.issue()
-        return 201, {"token": token, "expires_at": render.stamp(end), "permissions": {"contents": "read"}}
+        return 201, {
+            "token": token,
+            "expires_at": render.format_timestamp(end),
+            "permissions": {"contents": "read"},
+        }
 
     def _as_app(self, request: web.Request, act: Callable[[], tuple[int, object]]) -> web.StreamResponse:
         with self.lock:
@@ -141,7 +145,7 @@ class GitHubServer:
                 return refused
             reason = self.accounts.jwt_refusal(request.headers.get("Authorization", ""))
             if reason:
-                return _error(401, reason)
+                return _error_response(401, reason)
             status, content = act()
             return web.json_response(content, status=status)
 
@@ -150,9 +154,9 @@ class GitHubServer:
         return self._refuse(request) or web.json_response({"resources": {"core": core}})
 
     async def _nothing(self, request: web.Request) -> web.StreamResponse:
-        return self._refuse(request) or _error(404, "Not Found")
+        return self._refuse(request) or _error_response(404, "Not Found")
 
 
-def _error(status: int, message: str) -> web.Response:
+def _error_response(status: int, message: str) -> web.Response:
     documentation = "https://docs.github.com/rest"
     return web.json_response({"message": message, "documentation_url": documentation}, status=status)

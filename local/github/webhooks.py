@@ -33,7 +33,7 @@ class Delivery:
     seconds: float
 
 
-def ping(repo: Repository, base: str) -> dict[str, Any]:
+def ping_event(repo: Repository, base: str) -> dict[str, Any]:
     """The first event of a new webhook."""
     config = {"url": "", "content_type": "json", "insecure_ssl": "0", "secret": "********"}
     hook = {"type": "Repository", "id": HOOK_ID, "name": "web", "active": True, "config": config}
@@ -42,8 +42,8 @@ def ping(repo: Repository, base: str) -> dict[str, Any]:
         "zen": "Design for failure.",
         "hook_id": HOOK_ID,
         "hook": hook,
-        "repository": render.repository(repo, base),
-        "sender": render.user(repo.owner),
+        "repository": render.render_repository(repo, base),
+        "sender": render.render_user(repo.owner),
     }
 
 
@@ -52,15 +52,15 @@ def pull_request(repo: Repository, pull: Pull, base: str, action: str = "closed"
     return {
         "action": action,
         "number": pull.number,
-        "pull_request": render.pull(repo, pull, base),
-        "repository": render.repository(repo, base),
-        "organization": render.user(repo.owner),
+        "pull_request": render.render_pull(repo, pull, base),
+        "repository": render.render_repository(repo, base),
+        "organization": render.render_user(repo.owner),
         "installation": {"id": 1717, "node_id": ""},
-        "sender": render.user(pull.merged_by or pull.author),
+        "sender": render.render_user(pull.merged_by or pull.author),
     }
 
 
-def push(
+def push_event(
     repo: Repository,
     branch: str,
     before: str,
@@ -86,22 +86,22 @@ def push(
         "commits": [head] if head else [],
         "head_commit": head,
         "pusher": {"name": pusher, "email": f"{pusher}@example.org"},
-        "repository": render.repository(repo, base),
-        "sender": render.user(pusher),
+        "repository": render.render_repository(repo, base),
+        "sender": render.render_user(pusher),
     }
 
 
-def encode(payload: Mapping[str, Any]) -> bytes:
+def encode_payload(payload: Mapping[str, Any]) -> bytes:
     """The body: compact JSON in UTF-8."""
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def encode_form(payload: Mapping[str, Any]) -> bytes:
     """The body of a webhook with GitHub's default content type."""
-    return urlencode({"payload": encode(payload).decode()}).encode()
+    return urlencode({"payload": encode_payload(payload).decode()}).encode()
 
 
-def headers(
+def delivery_headers(
     event: str, body: bytes, secret: str, delivery_id: str = "", *, content_type: str = "application/json"
 ) -> dict[str, str]:
     """The headers of a delivery; without a secret GitHub sends no signature."""
@@ -119,7 +119,7 @@ def headers(
     return made
 
 
-def deliver(
+def deliver_event(
     url: str,
     event: str,
     payload: Mapping[str, Any],
@@ -129,8 +129,8 @@ def deliver(
     timeout: float = 10,
 ) -> Delivery:
     """Sign and post; the timeout is GitHub's own ten seconds."""
-    body = encode(payload)
-    sent = headers(event, body, secret, delivery_id)
+    body = encode_payload(payload)
+    sent = delivery_headers(event, body, secret, delivery_id)
     started = time.monotonic()
     answer = requests.post(url, data=body, headers=sent, timeout=timeout, allow_redirects=False)
     took = time.monotonic() - started

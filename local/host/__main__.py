@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from local.host.invoker import Running
-from local.host.logs import configure
+from local.host.logs import configure_logs
 from local.host.service import Host, HostArguments
 from local.host.tasks import first_of
 from local.process import exit_with_parent
@@ -25,9 +25,9 @@ from shared.kernel.errors import GroundcrewError, UsageError
 
 def main(argv: list[str] | None = None) -> int:
     """Run the host to its end and return the exit code."""
-    options = _parser().parse_args(argv)
+    options = _build_parser().parse_args(argv)
     running = Running()
-    configure(options.log_format, options.log_level, running.function_of)
+    configure_logs(options.log_format, options.log_level, running.function_of)
     exit_with_parent()
     arguments = HostArguments(
         app_dir=options.app.resolve(),
@@ -74,7 +74,7 @@ async def _serve(arguments: HostArguments, running: Running) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local.host", description="Serve an Azure Functions app.")
     parser.add_argument("--app", type=Path, required=True, help="the app's directory, with function_app.py")
     parser.add_argument("--state", type=Path, required=True, help="where the host keeps its access keys")

@@ -107,15 +107,15 @@ def add_local_settings(app_dir: Path, environ: MutableMapping[str, str]) -> None
 def read_host_json(app_dir: Path) -> HostOptions:
     """Read `host.json`; a missing one means the defaults. Raises `UsageError` naming what cannot be."""
     path = app_dir / "host.json"
-    extensions = _section(_read_json(path), "extensions")
-    singleton = _section(_read_json(path), "singleton")
+    extensions = _read_section(_read_json(path), "extensions")
+    singleton = _read_section(_read_json(path), "singleton")
     defaults = HostOptions()
     try:
         return HostOptions(
-            route_prefix=str(_section(extensions, "http").get("routePrefix", defaults.route_prefix)),
-            queues=_queue_options(_section(extensions, "queues")),
-            lock_period=_lease_time(_time(singleton, "listenerLockPeriod", defaults.lock_period)),
-            lock_poll=_time(singleton, "listenerLockRecoveryPollingInterval", defaults.lock_poll),
+            route_prefix=str(_read_section(extensions, "http").get("routePrefix", defaults.route_prefix)),
+            queues=_queue_options(_read_section(extensions, "queues")),
+            lock_period=_lease_time(_read_duration(singleton, "listenerLockPeriod", defaults.lock_period)),
+            lock_poll=_read_duration(singleton, "listenerLockRecoveryPollingInterval", defaults.lock_poll),
         )
     except ValueError as error:
         raise UsageError(f"{path} is wrong", value=error) from error
@@ -123,30 +123,31 @@ def read_host_json(app_dir: Path) -> HostOptions:
 
 def _queue_options(section: Mapping[str, Any]) -> QueueOptions:
     defaults = QueueOptions()
-    batch_size = _number(section, "batchSize", defaults.batch_size, 1, 32)
+    batch_size = _read_number(section, "batchSize", defaults.batch_size, 1, 32)
     encoding = str(section.get("messageEncoding", "base64")).lower()
     if encoding not in ("base64", "none"):
         raise ValueError(f"messageEncoding is {encoding!r}, not base64 or none")
     return QueueOptions(
         batch_size=batch_size,
-        new_batch_threshold=_number(section, "newBatchThreshold", batch_size // 2, 0, 1000),
-        max_dequeue_count=_number(section, "maxDequeueCount", defaults.max_dequeue_count, 1, 1000),
-        visibility_timeout=_time(section, "visibilityTimeout", defaults.visibility_timeout),
+        new_batch_threshold=_read_number(section, "newBatchThreshold", batch_size // 2, 0, 1000),
+        max_dequeue_count=_read_number(section, "maxDequeueCount", defaults.max_dequeue_count, 1, 1000),
+        visibility_timeout=_read_duration(section, "visibilityTimeout", defaults.visibility_timeout),
         max_polling_interval=max(
-            _time(section, "maxPollingInterval", defaults.max_polling_interval), timedelta(milliseconds=100)
+            _read_duration(section, "maxPollingInterval", defaults.max_polling_interval),
+            timedelta(milliseconds=100),
         ),
         base64=encoding == "base64",
     )
 
 
-def _number(section: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
+def _read_number(section: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
     value = section.get(name, default)
     if not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{name} is {value!r}, not a number from {low} to {high}")
     return value
 
 
-def _time(section: Mapping[str, Any], name: str, default: timedelta) -> timedelta:
+def _read_duration(section: Mapping[str, Any], name: str, default: timedelta) -> timedelta:
     if name not in section:
         return default
     match = _TIMESPAN.fullmatch(str(section[name]))
@@ -161,7 +162,7 @@ def _lease_time(period: timedelta) -> timedelta:
     return min(max(period, timedelta(seconds=15)), timedelta(seconds=60))
 
 
-def _section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _read_section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = settings.get(name) or {}
     if not isinstance(value, dict):
         raise UsageError(f"{name} in host.json is not an object")

@@ -47,11 +47,11 @@ class EventGridWebhook:
         if kind == "unsubscribe":
             return web.Response(status=202)
         try:
-            events = _events(await request.read())
+            events = _parse_events(await request.read())
         except ValueError:
             return web.Response(status=400)
         if kind == "subscriptionvalidation":
-            return _validate(events)
+            return _answer_validation(events)
         if kind == "notification":
             return await self._deliver(function, events)
         return web.Response(status=400)
@@ -67,7 +67,7 @@ class EventGridWebhook:
         return web.Response(status=202 if all(outcome.ok for outcome in outcomes) else 500)
 
 
-def _events(body: bytes) -> list[dict[str, Any]]:
+def _parse_events(body: bytes) -> list[dict[str, Any]]:
     """The events of a delivery, an array or a single one. Raises ValueError."""
     value = json.loads(body)
     events = value if isinstance(value, list) else [value]
@@ -76,7 +76,7 @@ def _events(body: bytes) -> list[dict[str, Any]]:
     return events
 
 
-def _validate(events: list[dict[str, Any]]) -> web.Response:
+def _answer_validation(events: list[dict[str, Any]]) -> web.Response:
     data = events[0].get("data") if events else None
     code = data.get("validationCode") if isinstance(data, dict) else None
     if not isinstance(code, str):

@@ -63,13 +63,13 @@ def parse_function(name: str, function_id: str, raw_bindings: Iterable[str]) -> 
 
 def check_served(functions: Iterable[Function]) -> None:
     """Raises `UsageError` naming every binding that is not served: the host starts with all or not at all."""
-    problems = [problem for function in functions for problem in _problems(function)]
+    problems = [problem for function in functions for problem in _find_problems(function)]
     if problems:
         hint = "Run the app with the Azure Functions Core Tools, or leave these functions out."
         raise UsageError("This host does not serve", value="; ".join(problems), hint=hint)
 
 
-def _problems(function: Function) -> list[str]:
+def _find_problems(function: Function) -> list[str]:
     found = [
         f"the {binding.direction} binding {binding.type} ({binding.name}) of {function.name}"
         for binding in function.bindings

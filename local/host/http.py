@@ -78,7 +78,7 @@ class HttpTriggers:
         if not outcome.ok:
             return web.Response(status=500)
         try:
-            return _response(function, outcome)
+            return _build_response(function, outcome)
         except ValueError as error:  # a header with a line break, a status that is no number
             log.error("bad_response", extra={"function": function.name, "error": str(error)})  # noqa: TRY400
             return web.Response(status=500)
@@ -88,14 +88,14 @@ async def _input(request: web.Request, params: dict[str, str]) -> dict[str, Any]
     return {
         "method": Datum(request.method, "string"),
         "url": Datum(str(request.url), "string"),
-        "headers": _texts(request.headers, lower=True),
-        "query": _texts(request.query),
+        "headers": _join_values(request.headers, lower=True),
+        "query": _join_values(request.query),
         "params": {name: Datum(value, "string") for name, value in params.items()},
         "body": Datum(await request.read(), "bytes"),
     }
 
 
-def _texts(values: MultiMapping[str], *, lower: bool = False) -> dict[str, Datum]:
+def _join_values(values: MultiMapping[str], *, lower: bool = False) -> dict[str, Datum]:
     """As the host sends them: one text a name, its values joined by commas, header names in lower case."""
     joined: dict[str, str] = {}
     for name, value in values.items():
@@ -109,7 +109,7 @@ def _trace_parent(headers: MultiMapping[str]) -> str:
     return given if _TRACE_PARENT.fullmatch(given) else ""
 
 
-def _response(function: Function, outcome: InvocationResult) -> web.Response:
+def _build_response(function: Function, outcome: InvocationResult) -> web.Response:
     names = {binding.name for binding in function.outputs("http")}
     datum = next((datum for name, datum in outcome.outputs if name in names), outcome.returned)
     if datum is None or datum.value is None:

@@ -79,7 +79,7 @@ class Invoker:
             outcome = await self._with_outputs(function, outcome)
         finally:
             self.running.remove(invocation_id)
-        _log(function, invocation_id, reason, time.perf_counter() - started, outcome)
+        _log_invocation(function, invocation_id, reason, time.perf_counter() - started, outcome)
         return outcome
 
     async def _with_outputs(self, function: Function, outcome: InvocationResult) -> InvocationResult:
@@ -98,7 +98,7 @@ def new_trace_parent() -> str:
     return f"00-{random[:32]}-{random[32:]}-00"
 
 
-def _log(
+def _log_invocation(
     function: Function, invocation_id: str, reason: str, seconds: float, outcome: InvocationResult
 ) -> None:
     facts: dict[str, object] = {

@@ -69,7 +69,7 @@ def load_keys(path: Path, functions: Iterable[str]) -> Keys:
         known = kept.setdefault(kind, {})
         for name in names:
             known.setdefault(name, secrets.token_urlsafe(40))
-    _write(path, json.dumps(kept, indent=2))
+    _write_keys(path, json.dumps(kept, indent=2))
     return read_keys(path)
 
 
@@ -87,7 +87,7 @@ def _matches_any(presented: str | None, accepted: Iterable[str]) -> bool:
     return sum(hmac.compare_digest(shown, key.encode()) for key in accepted) > 0
 
 
-def _write(path: Path, text: str) -> None:
+def _write_keys(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

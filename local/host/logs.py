@@ -13,7 +13,7 @@ from local.host.worker import current_invocation
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
-def configure(style: str, level: str, function_of: Callable[[str], str | None]) -> None:
+def configure_logs(style: str, level: str, function_of: Callable[[str], str | None]) -> None:
     """Send all records of `level` and above to standard error in `style` ("json" or "text")."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(InvocationFilter(function_of))
@@ -48,11 +48,11 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line; values that JSON does not know appear as text."""
         fields = {
-            "time": _time(record),
+            "time": _format_time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **_extra(record),
+            **_extra_fields(record),
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
@@ -64,22 +64,22 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines."""
-        extra = _extra(record)
+        extra = _extra_fields(record)
         trace = extra.pop("traceback", "")
         if record.exc_info:
             trace = self.formatException(record.exc_info)
         function = extra.pop("function", None) or record.name
         extra["invocation_id"] = str(extra.pop("invocation_id", ""))[:8]
         pairs = "".join(f" {name}={value}" for name, value in extra.items() if value not in (None, ""))
-        text = f"{_time(record)} {record.levelname:<7} {function}: {record.getMessage()}{pairs}"
+        text = f"{_format_time(record)} {record.levelname:<7} {function}: {record.getMessage()}{pairs}"
         return "\n    ".join([text, *str(trace).splitlines()])
 
 
-def _time(record: logging.LogRecord) -> str:
+def _format_time(record: logging.LogRecord) -> str:
     return (
         datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
 
 
-def _extra(record: logging.LogRecord) -> dict[str, object]:
+def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in record.__dict__.items() if name not in _OWN}

@@ -55,7 +55,7 @@ class Ncrontab:
             words.insert(0, "0")
         if len(words) != 6:
             raise _expression_error(text, f"{len(words)} fields")
-        fields = tuple(_values(text, field, word) for field, word in zip(_FIELDS, words, strict=True))
+        fields = tuple(_parse_field(text, field, word) for field, word in zip(_FIELDS, words, strict=True))
         if not any(fields[3][0] <= _DAYS_IN_MONTH[month - 1] for month in fields[4]):
             raise _expression_error(text, "a date that never occurs")
         return cls(text, fields)
@@ -83,26 +83,26 @@ class Ncrontab:
         )
 
 
-def _values(text: str, field: _Field, word: str) -> tuple[int, ...]:
+def _parse_field(text: str, field: _Field, word: str) -> tuple[int, ...]:
     found: set[int] = set()
     for part in word.split(","):
         match = _PART.fullmatch(part)
         if match is None:
             raise _expression_error(text, f"{part!r} as {field.name}")
-        found.update(_range(text, field, part, match))
+        found.update(_parse_range(text, field, part, match))
     return tuple(sorted(found))
 
 
-def _range(text: str, field: _Field, part: str, match: re.Match[str]) -> range:
+def _parse_range(text: str, field: _Field, part: str, match: re.Match[str]) -> range:
     step = int(match["step"] or 1)
     if match["first"] == "*":
         low, high = field.low, field.high
         backwards = match["last"] is not None
     else:
-        low = _number(text, field, match["first"])
+        low = _parse_number(text, field, match["first"])
         # `a/n` runs from a to the end of the field, `a` alone is just that.
         alone = field.high if match["step"] else low
-        high = _number(text, field, match["last"]) if match["last"] else alone
+        high = _parse_number(text, field, match["last"]) if match["last"] else alone
         # The platform silently swaps the ends of a range that runs backwards: hardly what was meant.
         backwards = low > high
     if step == 0 or backwards:
@@ -110,7 +110,7 @@ def _range(text: str, field: _Field, part: str, match: re.Match[str]) -> range:
     return range(low, high + 1, step)
 
 
-def _number(text: str, field: _Field, word: str) -> int:
+def _parse_number(text: str, field: _Field, word: str) -> int:
     if not word.isdigit():
         for index, name in enumerate(field.names):
             if name.startswith(word.lower()):

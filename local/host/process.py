@@ -69,7 +69,7 @@ class HostProcess:
     def start(self) -> None:
         """Start it and wait until it serves, a second or two and what the app's import takes."""
         self.child.start()
-        self._facts = self.child.wait_for_line(_announcement, seconds=60)
+        self._facts = self.child.wait_for_line(_parse_announcement, seconds=60)
 
     def stop(self, *, seconds: float = 20) -> int:
         """End it in order. Returns its exit code."""
@@ -118,7 +118,7 @@ class HostProcess:
         return self.child.tail()
 
 
-def _announcement(line: str) -> dict[str, Any] | None:
+def _parse_announcement(line: str) -> dict[str, Any] | None:
     """The host's line, and not a JSON object that the app printed while it was imported."""
     try:
         facts = json.loads(line)

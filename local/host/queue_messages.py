@@ -38,12 +38,12 @@ def trigger_input(message: QueueMessage, body: bytes) -> tuple[Datum, dict[str, 
     metadata = {
         "Id": message.id,
         "DequeueCount": str(message.dequeue_count),
-        "ExpirationTime": _time(message.expires_on),
-        "InsertionTime": _time(message.inserted_on),
-        "NextVisibleTime": _time(message.next_visible_on),
+        "ExpirationTime": _format_time(message.expires_on),
+        "InsertionTime": _format_time(message.inserted_on),
+        "NextVisibleTime": _format_time(message.next_visible_on),
         "PopReceipt": message.pop_receipt or "",
     }
-    return _body(body), {name: Datum(value, "string") for name, value in metadata.items()}
+    return _parse_body(body), {name: Datum(value, "string") for name, value in metadata.items()}
 
 
 def manual_message(text: str) -> tuple[Datum, dict[str, Datum]]:
@@ -52,12 +52,12 @@ def manual_message(text: str) -> tuple[Datum, dict[str, Datum]]:
     metadata = {
         "Id": "manual",
         "DequeueCount": "1",
-        "ExpirationTime": _time(now + timedelta(days=7)),
-        "InsertionTime": _time(now),
-        "NextVisibleTime": _time(now),
+        "ExpirationTime": _format_time(now + timedelta(days=7)),
+        "InsertionTime": _format_time(now),
+        "NextVisibleTime": _format_time(now),
         "PopReceipt": "",
     }
-    return _body(text.encode()), {name: Datum(value, "string") for name, value in metadata.items()}
+    return _parse_body(text.encode()), {name: Datum(value, "string") for name, value in metadata.items()}
 
 
 def output_bodies(function: Function, datum: Datum) -> list[bytes]:
@@ -77,13 +77,13 @@ def output_bodies(function: Function, datum: Datum) -> list[bytes]:
     return [text.encode() for text in texts]
 
 
-def _body(body: bytes) -> Datum:
+def _parse_body(body: bytes) -> Datum:
     try:
         return Datum(body.decode(), "string")
     except UnicodeDecodeError:
         return Datum(body, "bytes")
 
 
-def _time(moment: datetime | None) -> str:
+def _format_time(moment: datetime | None) -> str:
     # The form that azure.functions parses (it knows no colon in the offset of ISO 8601).
     return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -80,7 +80,7 @@ class QueueListener:
         while not stop.is_set():
             found = await self._receive()
             if stop.is_set():
-                await asyncio.gather(*(self._release(_work(message), 0) for message in found))
+                await asyncio.gather(*(self._release(_parse_work(message), 0) for message in found))
                 break
             for message in found:
                 self._start(message)
@@ -99,7 +99,7 @@ class QueueListener:
         try:
             return await self._queue.receive(self._options.batch_size, self._invisible_seconds)
         except AzureError as error:
-            log.warning("queue_unavailable", extra={"queue": self._queue.name, "error": _line(error)})
+            log.warning("queue_unavailable", extra={"queue": self._queue.name, "error": _first_line(error)})
             return []
 
     def _start(self, message: QueueMessage) -> None:
@@ -112,7 +112,7 @@ class QueueListener:
             await first_of(_any_done(self._tasks), stop.wait())
 
     async def _process(self, message: QueueMessage) -> None:
-        work = _work(message)
+        work = _parse_work(message)
         self._working.append(work)
         try:
             await self._execute(work)
@@ -120,7 +120,7 @@ class QueueListener:
             # It becomes visible again by itself and is tried again.
             log.warning(
                 "message_not_settled",
-                extra={"queue": self._queue.name, "message_id": message.id, "error": _line(error)},
+                extra={"queue": self._queue.name, "message_id": message.id, "error": _first_line(error)},
             )
         finally:
             work.settled = True
@@ -164,7 +164,9 @@ class QueueListener:
                 work.receipt = await self._queue.hide(work.message.id, work.receipt, self._invisible_seconds)
                 pause = self._invisible_seconds / 2
             except AzureError as error:
-                log.warning("message_not_renewed", extra={"queue": self._queue.name, "error": _line(error)})
+                log.warning(
+                    "message_not_renewed", extra={"queue": self._queue.name, "error": _first_line(error)}
+                )
                 pause = self._invisible_seconds / 8
 
     async def _set_aside(self, work: _Work) -> None:
@@ -179,10 +181,12 @@ class QueueListener:
         try:
             work.receipt = await self._queue.hide(work.message.id, work.receipt, int(seconds))
         except AzureError as error:
-            log.warning("message_not_released", extra={"queue": self._queue.name, "error": _line(error)})
+            log.warning(
+                "message_not_released", extra={"queue": self._queue.name, "error": _first_line(error)}
+            )
 
 
-def _work(message: QueueMessage) -> _Work:
+def _parse_work(message: QueueMessage) -> _Work:
     return _Work(message, message.pop_receipt or "")
 
 
@@ -190,5 +194,5 @@ async def _any_done(tasks: set[asyncio.Task[None]]) -> None:
     await asyncio.wait(list(tasks), return_when=asyncio.FIRST_COMPLETED)
 
 
-def _line(error: AzureError) -> str:
+def _first_line(error: AzureError) -> str:
     return str(error).splitlines()[0]

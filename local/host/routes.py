@@ -34,7 +34,7 @@ def _is_parsable(read: Callable[[str], object]) -> Check:
     return check
 
 
-def _integer(bits: int) -> Check:
+def _integer_check(bits: int) -> Check:
     def check(text: str) -> bool:
         return bool(re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII)) and -(2 ** (bits - 1)) <= int(
             text
@@ -44,8 +44,8 @@ def _integer(bits: int) -> Check:
 
 
 _SIMPLE: dict[str, Check] = {
-    "int": _integer(32),
-    "long": _integer(64),
+    "int": _integer_check(32),
+    "long": _integer_check(64),
     "bool": lambda text: text.lower() in ("true", "false"),
     "guid": lambda text: (
         bool(re.fullmatch(r"[{(]?[0-9a-fA-F-]+[)}]?", text)) and _is_parsable(uuid.UUID)(text)
@@ -95,8 +95,8 @@ class Route:
     @classmethod
     def parse(cls, template: str) -> Route:
         """Raises `UsageError` for a template that is wrong or not served."""
-        words = _split(template.strip("/"))
-        segments = tuple(_segment(template, word) for word in words)
+        words = _split_template(template.strip("/"))
+        segments = tuple(_parse_segment(template, word) for word in words)
         names = [segment.name.lower() for segment in segments if segment.name]
         if len(set(names)) < len(names):
             raise _route_error(template, "a parameter twice")
@@ -117,14 +117,14 @@ class Route:
                 value: str | None = "/".join(words[index:]) or None
             else:
                 value = words[index] if index < len(words) else None
-            if not _take(segment, value, found):
+            if not _match_segment(segment, value, found):
                 return None
         if len(words) > len(self.segments) and not (self.segments and self.segments[-1].catch_all):
             return None
         return found
 
 
-def _take(segment: _Segment, value: str | None, found: dict[str, str]) -> bool:
+def _match_segment(segment: _Segment, value: str | None, found: dict[str, str]) -> bool:
     if not segment.name:
         return value is not None and value.lower() == segment.literal
     if value is None:
@@ -137,7 +137,7 @@ def _take(segment: _Segment, value: str | None, found: dict[str, str]) -> bool:
     return True
 
 
-def _split(template: str) -> list[str]:
+def _split_template(template: str) -> list[str]:
     """Cut at slashes, but not at those within braces (a regex constraint may hold one)."""
     words, depth, start = [], 0, 0
     for index, letter in enumerate(template):
@@ -148,7 +148,7 @@ def _split(template: str) -> list[str]:
     return [*words, template[start:]] if template else []
 
 
-def _segment(template: str, word: str) -> _Segment:
+def _parse_segment(template: str, word: str) -> _Segment:
     if "{" not in word and "}" not in word:
         if not word:
             raise _route_error(template, "an empty segment")
@@ -168,22 +168,24 @@ def _segment(template: str, word: str) -> _Segment:
         catch_all=bool(match["stars"]),
         optional=optional,
         default=default if equals else None,
-        checks=tuple(_check(template, text) for text in _constraints(constraints.removesuffix("?"))),
+        checks=tuple(
+            _build_check(template, text) for text in _split_constraints(constraints.removesuffix("?"))
+        ),
     )
 
 
-def _constraints(text: str) -> list[str]:
+def _split_constraints(text: str) -> list[str]:
     """`:int:range(1,5)` → the two; a colon within parentheses does not separate."""
     return re.findall(r":((?:[^:()]|\(.*?\)(?=:|$))+)", text, re.DOTALL)
 
 
-def _check(template: str, text: str) -> Check:
+def _build_check(template: str, text: str) -> Check:
     match = _CONSTRAINT.fullmatch(text)
     kind, arguments = (match["kind"].lower(), match["arguments"]) if match else (text, None)
     if arguments is None and kind in _SIMPLE:
         return _SIMPLE[kind]
     if kind == "regex" and arguments is not None:
-        return _matches(template, arguments.replace("{{", "{").replace("}}", "}"))
+        return _pattern_check(template, arguments.replace("{{", "{").replace("}}", "}"))
     numbers = [int(part) for part in (arguments or "").split(",") if re.fullmatch(r"\s*-?\d+\s*", part)]
     make = _WITH_NUMBERS.get((kind, len(numbers)))
     if make is None:
@@ -191,7 +193,7 @@ def _check(template: str, text: str) -> Check:
     return make(*numbers)
 
 
-def _matches(template: str, expression: str) -> Check:
+def _pattern_check(template: str, expression: str) -> Check:
     try:
         pattern = re.compile(expression, re.IGNORECASE)
     except re.error as error:
@@ -227,7 +229,7 @@ class RouteTable(Generic[T]):
 
     def find(self, method: str, raw_path: str) -> tuple[T, dict[str, str]] | None:
         """The target and the route's parameters, or None: also for a method that no matching route takes."""
-        words = decode(raw_path)
+        words = decode_path(raw_path)
         cut = len(self._prefix)
         if [word.lower() for word in words[:cut]] != self._prefix:
             return None
@@ -239,7 +241,7 @@ class RouteTable(Generic[T]):
         return None
 
 
-def decode(raw_path: str) -> list[str]:
+def decode_path(raw_path: str) -> list[str]:
     """The segments of a percent-encoded path, decoded, except for encoded slashes, which stay as they are."""
     words = raw_path.removeprefix("/").removesuffix("/").split("/")
     if words == [""]:

@@ -136,7 +136,7 @@ class Host:
         clock = SystemTimerClock()
         connection = self._settings.connection(self._arguments.storage_setting)
         make_store = partial(BlobTimerStore, host_id=host_id, lease=options.lock_period)
-        store = self._store = _connect(make_store, connection)
+        store = self._store = _connect_storage(make_store, connection)
         return [
             TimerListener(
                 timer_options(function, self._settings, clock.now()),
@@ -155,7 +155,7 @@ class Host:
 
     def _account(self, connection_string: str) -> QueueAccount:
         if connection_string not in self._accounts:
-            self._accounts[connection_string] = _connect(QueueAccount, connection_string)
+            self._accounts[connection_string] = _connect_storage(QueueAccount, connection_string)
         return self._accounts[connection_string]
 
     def _task(self, listener: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -206,7 +206,7 @@ async def _run_queue(
     return (await invoker.invoke(function, trigger, metadata, reason="queue")).ok
 
 
-def _connect(make: Callable[[str], T], connection_string: str) -> T:
+def _connect_storage(make: Callable[[str], T], connection_string: str) -> T:
     try:
         return make(connection_string)
     except ValueError as error:  # its text may hold the key

@@ -128,7 +128,7 @@ class BlobTimerStore:
             log.warning("timer_status_unreadable", extra={"function": function, "error": str(error)})
             return None
         except AzureError as error:
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
     async def save(self, function: str, status: ScheduleStatus) -> None:
         """Keep the status."""
@@ -136,7 +136,7 @@ class BlobTimerStore:
         try:
             await blob.upload_blob(json.dumps(status.to_json()), overwrite=True)
         except AzureError as error:
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
     @asynccontextmanager
     async def hold(self, function: str) -> AsyncIterator[asyncio.Event]:
@@ -163,7 +163,7 @@ class BlobTimerStore:
         except ResourceExistsError as error:
             raise Locked(f"The timer {function} runs elsewhere") from error
         except AzureError as error:
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
     async def _ensure(self, blob: BlobClient) -> None:
         with contextlib.suppress(ResourceExistsError):
@@ -193,5 +193,5 @@ class BlobTimerStore:
         )
 
 
-def _unavailable(error: AzureError) -> Unavailable:
+def _to_unavailable(error: AzureError) -> Unavailable:
     return Unavailable("The host's storage did not answer", value=str(error).splitlines()[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from local.kubernetes.errors import ApiError, Object, forbidden
+from local.kubernetes.errors import ApiError, Object, forbidden_error
 from local.kubernetes.requests import Target
 from local.kubernetes.store import Store
 
@@ -44,7 +44,7 @@ def _is_subject(user: User, subject: Object) -> bool:
     return f"system:serviceaccount:{subject.get('namespace')}:{subject.get('name')}" == user.name
 
 
-def _rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
+def _bound_rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
     """The rules that bind the user in this namespace ('' for what is cluster-wide)."""
     bindings = [(item, "") for item in store.items((_RBAC, "clusterrolebindings"))]
     if namespace:
@@ -57,29 +57,29 @@ def _rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
             yield from (role or {}).get("rules") or ()
 
 
-def _covers(rule: Object, target: Target) -> bool:
+def _rule_covers(rule: Object, target: Target) -> bool:
     if not target.resource:
         urls = rule.get("nonResourceURLs") or ()
         fits = any(
             target.path == url or (url.endswith("*") and target.path.startswith(url[:-1])) for url in urls
         )
-        return fits and _has(rule, "verbs", target.verb)
+        return fits and _rule_lists(rule, "verbs", target.verb)
     what = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
     wildcard = f"*/{target.subresource}" if target.subresource else "*"
     names = rule.get("resourceNames")
     return (
-        _has(rule, "verbs", target.verb)
-        and _has(rule, "apiGroups", target.group)
-        and (_has(rule, "resources", what) or wildcard in (rule.get("resources") or ()))
+        _rule_lists(rule, "verbs", target.verb)
+        and _rule_lists(rule, "apiGroups", target.group)
+        and (_rule_lists(rule, "resources", what) or wildcard in (rule.get("resources") or ()))
         and (not names or target.name in names)
     )
 
 
-def _has(rule: Object, key: str, wanted: str) -> bool:
+def _rule_lists(rule: Object, key: str, wanted: str) -> bool:
     return wanted in (rule.get(key) or ()) or "*" in (rule.get(key) or ())
 
 
-def allowed(store: Store, user: User, target: Target) -> bool:
+def is_allowed(store: Store, user: User, target: Target) -> bool:
     """Whether the user's roles suffice."""
     if "system:masters" in user.groups:
         return True
@@ -90,12 +90,12 @@ def allowed(store: Store, user: User, target: Target) -> bool:
             return True
     if user != ANONYMOUS and target.resource in _OWN_REVIEWS:
         return True
-    return any(_covers(rule, target) for rule in _rules(store, user, target.namespace))
+    return any(_rule_covers(rule, target) for rule in _bound_rules(store, user, target.namespace))
 
 
-def demand(store: Store, user: User, target: Target) -> None:
+def require_access(store: Store, user: User, target: Target) -> None:
     """Raises `ApiError` 401 for an unknown caller, 403 for one who may not."""
-    if allowed(store, user, target):
+    if is_allowed(store, user, target):
         return
     if user == ANONYMOUS:
         raise ApiError(401, "Unauthorized", "Unauthorized")
@@ -105,4 +105,4 @@ def demand(store: Store, user: User, target: Target) -> None:
     what = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
     where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
     why = f'User "{user.name}" cannot {target.verb} resource "{what}" in API group "{target.group}" {where}'
-    raise forbidden(target.resource, target.group, target.name, why)
+    raise forbidden_error(target.resource, target.group, target.name, why)

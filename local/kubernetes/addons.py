@@ -61,7 +61,7 @@ PROMETHEUS = ("monitoring", "prometheus-kube-prometheus-prometheus")
 PROMETHEUS_APP = "kube-prometheus-stack-prometheus"
 
 
-def definition(
+def build_definition(
     group: str,
     version: str,
     kind: str,
@@ -96,7 +96,7 @@ def definition(
     }
 
 
-def _named(api_version: str, kind: str, name: str, namespace: str = "", **rest: Any) -> Object:
+def _named_object(api_version: str, kind: str, name: str, namespace: str = "", **rest: Any) -> Object:
     meta = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": api_version, "kind": kind, "metadata": meta, **rest}
 
@@ -116,7 +116,7 @@ def _node_info(version: str) -> Object:
     }
 
 
-def node(version: str) -> Object:
+def build_node(version: str) -> Object:
     """The one node, ready."""
     conditions = [
         {
@@ -134,7 +134,7 @@ def node(version: str) -> Object:
             ("Ready", "True", "KubeletReady"),
         )
     ]
-    item = _named("v1", "Node", NODE, spec={})
+    item = _named_object("v1", "Node", NODE, spec={})
     item["metadata"]["labels"] = {
         "kubernetes.io/arch": "amd64",
         "kubernetes.io/hostname": NODE,
@@ -151,27 +151,27 @@ def node(version: str) -> Object:
     return item
 
 
-def prometheus() -> list[Object]:
+def prometheus_objects() -> list[Object]:
     """kube-prometheus-stack as far as it is asked: a fresh MicroK8s has none, so it is to be added."""
     namespace, name = PROMETHEUS
     port = {"name": "http-web", "port": 9090, "protocol": "TCP"}
-    service = _named("v1", "Service", name, namespace, spec={"ports": [{**port, "targetPort": 9090}]})
+    service = _named_object("v1", "Service", name, namespace, spec={"ports": [{**port, "targetPort": 9090}]})
     service["metadata"]["labels"] = {"app": PROMETHEUS_APP}
     subsets = [{"addresses": [{"ip": "10.1.77.9"}], "ports": [port]}]
     return [
-        _named("v1", "Namespace", namespace),
+        _named_object("v1", "Namespace", namespace),
         service,
-        _named("v1", "Endpoints", name, namespace, subsets=subsets),
+        _named_object("v1", "Endpoints", name, namespace, subsets=subsets),
     ]
 
 
-def seeds(version: str) -> list[Object]:
+def seed_objects(version: str) -> list[Object]:
     """All objects, in the order in which they can be created."""
     spaces = [
-        _named("v1", "Namespace", name)
+        _named_object("v1", "Namespace", name)
         for name in ("default", "kube-system", "kube-public", "kube-node-lease")
     ]
-    storage = _named(
+    storage = _named_object(
         "storage.k8s.io/v1",
         "StorageClass",
         STORAGE_CLASS,
@@ -181,11 +181,13 @@ def seeds(version: str) -> list[Object]:
     )
     storage["metadata"]["annotations"] = {"storageclass.kubernetes.io/is-default-class": "true"}
     ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 16443}]
-    api = _named("v1", "Service", "kubernetes", "default", spec={"ports": ports, "clusterIP": "10.152.183.1"})
-    ingress = _named(
+    api = _named_object(
+        "v1", "Service", "kubernetes", "default", spec={"ports": ports, "clusterIP": "10.152.183.1"}
+    )
+    ingress = _named_object(
         "networking.k8s.io/v1", "IngressClass", "public", spec={"controller": "k8s.io/ingress-nginx"}
     )
-    cluster_admin = _named(
+    cluster_admin = _named_object(
         "rbac.authorization.k8s.io/v1",
         "ClusterRole",
         "cluster-admin",
@@ -193,7 +195,7 @@ def seeds(version: str) -> list[Object]:
     )
     custom = (
         [
-            definition(
+            build_definition(
                 "cert-manager.io",
                 "v1",
                 kind,
@@ -204,10 +206,10 @@ def seeds(version: str) -> list[Object]:
             )
             for kind, plural, scope, short in _CERT_MANAGER
         ]
-        + [definition("acme.cert-manager.io", "v1", kind, plural) for kind, plural in _ACME]
+        + [build_definition("acme.cert-manager.io", "v1", kind, plural) for kind, plural in _ACME]
         + [
-            definition("monitoring.coreos.com", "v1", kind, plural, scope=scope, short=short)
+            build_definition("monitoring.coreos.com", "v1", kind, plural, scope=scope, short=short)
             for kind, plural, scope, short in _PROMETHEUS
         ]
     )
-    return [*spaces, node(version), storage, api, ingress, cluster_admin, *custom]
+    return [*spaces, build_node(version), storage, api, ingress, cluster_admin, *custom]

@@ -19,8 +19,8 @@ from local.kubernetes import access, discovery, listing, subresources
 from local.kubernetes.cluster import Cluster
 from local.kubernetes.controllers.loop import Controllers
 from local.kubernetes.errors import ApiError, no_such_path
-from local.kubernetes.handlers import Answer, Call, dispatch
-from local.kubernetes.requests import Request, Target, parse
+from local.kubernetes.handlers import Answer, Call, dispatch_call
+from local.kubernetes.requests import Request, Target, parse_target
 from local.kubernetes.resources import Resource
 from local.kubernetes.watch import Signal, Watch
 from local.server import abort_connection
@@ -64,13 +64,13 @@ class Api:
             await asyncio.sleep(0)  # the event loop closes them on its next rounds, before it ends
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        target = parse(request.method, request.path, request.query)
+        target = parse_target(request.method, request.path, request.query)
         user = access.ANONYMOUS
         if isinstance(request.transport, asyncio.WriteTransport):
             self._open.add(request.transport)
         try:
             user = self._user(request.headers.get("Authorization", ""))
-            access.demand(self._cluster.store, user, target)
+            access.require_access(self._cluster.store, user, target)
             if target.verb == "watch":
                 return await self._watch(request, target, user)
             answer = await self._answer(request, target, user)
@@ -88,7 +88,7 @@ class Api:
             broken = ApiError(500, "InternalError", "the stand-in failed; its log says why")
             answer = Answer(broken.status(), broken.code)
         self._log(request, target, user, answer.code)
-        return _response(answer)
+        return _build_response(answer)
 
     def _user(self, header: str) -> access.User:
         kind, _, token = header.partition(" ")
@@ -120,7 +120,7 @@ class Api:
 
     async def _watch(self, request: web.Request, target: Target, user: access.User) -> web.StreamResponse:
         resource = self._resource(target)
-        chosen = listing.selection(resource, target, request.query)
+        chosen = listing.parse_selection(resource, target, request.query)
         self._log(request, target, user, 200)
         signal = self._signal
         if signal is None:
@@ -132,7 +132,7 @@ class Api:
             if target.path.startswith(("/livez", "/readyz", "/healthz")):
                 return Answer("ok", text=True)
             return Answer(
-                discovery.describe(self._cluster.registry.catalogue, self._cluster.version, target.path)
+                discovery.describe_path(self._cluster.registry.catalogue, self._cluster.version, target.path)
             )
         resource = self._resource(target)
         call = Call(
@@ -144,15 +144,15 @@ class Api:
             request.headers.get("User-Agent", ""),
         )
         if resource.verbs == ("create",):
-            return subresources.review(self._cluster, call, user)
+            return subresources.review_access(self._cluster, call, user)
         if resource.group == "metrics.k8s.io":
-            return subresources.metrics(self._cluster, call)
+            return subresources.answer_metrics(self._cluster, call)
         if target.subresource:
             return subresources.BELOW[target.subresource](self._cluster, call)
-        return dispatch(self._cluster, call)
+        return dispatch_call(self._cluster, call)
 
 
-def _response(answer: Answer) -> web.Response:
+def _build_response(answer: Answer) -> web.Response:
     # Duplicate header fields: one Warning for each sentence (RFC 7234, section 5.5).
     headers = [("Warning", f"299 - {json.dumps(text)}") for text in answer.warnings]
     if answer.text:

@@ -47,7 +47,7 @@ def owners_of(item: Object) -> Owners:
     return owners
 
 
-def record(item: Object, owners: Owners, before: Object | None, now: str) -> None:
+def record_owners(item: Object, owners: Owners, before: Object | None, now: str) -> None:
     """Write `metadata.managedFields`; an entry keeps its time as long as its fields are the same."""
     times = {}
     if before is not None:
@@ -57,13 +57,15 @@ def record(item: Object, owners: Owners, before: Object | None, now: str) -> Non
         ):
             if owners.get(manager) == owned:
                 times[manager] = entry["time"]
-    entries = [_entry(manager, owned, times.get(manager, now)) for manager, owned in owners.items() if owned]
+    entries = [
+        _manager_entry(manager, owned, times.get(manager, now)) for manager, owned in owners.items() if owned
+    ]
     item["metadata"]["managedFields"] = sorted(
         entries, key=lambda entry: (entry["operation"], entry["time"], entry["manager"])
     )
 
 
-def _entry(manager: Manager, owned: f.Fields, time: str) -> Object:
+def _manager_entry(manager: Manager, owned: f.Fields, time: str) -> Object:
     entry: Object = {
         "manager": manager.name,
         "operation": manager.operation,
@@ -75,12 +77,12 @@ def _entry(manager: Manager, owned: f.Fields, time: str) -> Object:
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
-def merge(live: Any, config: Any, shape: Shape) -> Any:
+def merge_config(live: Any, config: Any, shape: Shape) -> Any:
     """`live` with everything that `config` says, item by item where the schema says that lists are maps."""
     if isinstance(live, dict) and isinstance(config, dict) and not shape.atomic_map:
         merged = dict(live)
         for name, value in config.items():
-            merged[name] = merge(live.get(name), value, shape.field(name))
+            merged[name] = merge_config(live.get(name), value, shape.field(name))
         return merged
     if isinstance(live, list) and isinstance(config, list) and shape.list_type in ("map", "set"):
         return _merge_lists(live, config, shape)
@@ -100,7 +102,7 @@ def _merge_lists(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
 
     take_others()
     for part, item in ours.items():
-        merged.append(merge(theirs.get(part), item, shape.items))
+        merged.append(merge_config(theirs.get(part), item, shape.items))
         if part in waiting:
             at = waiting.index(part)
             merged += [theirs[other] for other in waiting[:at] if other not in ours]
@@ -109,23 +111,25 @@ def _merge_lists(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
     return merged + [theirs[part] for part in waiting if part not in ours]
 
 
-def without(value: Any, shape: Shape, gone: Callable[[f.Path], bool], path: f.Path = ()) -> Any:
+def drop_members(value: Any, shape: Shape, gone: Callable[[f.Path], bool], path: f.Path = ()) -> Any:
     """The value without the members for which `gone` holds."""
-    parts = f.children(value, shape)
+    parts = f.owned_children(value, shape)
     if parts is None:
         return value
     if isinstance(value, dict):
         return {
-            part[2:]: without(child, below, gone, (*path, part))
+            part[2:]: drop_members(child, below, gone, (*path, part))
             for part, child, below in parts
             if not gone((*path, part))
         }
     return [
-        without(child, below, gone, (*path, part)) for part, child, below in parts if not gone((*path, part))
+        drop_members(child, below, gone, (*path, part))
+        for part, child, below in parts
+        if not gone((*path, part))
     ]
 
 
-def apply(
+def apply_config(
     live: Object, config: Object, shape: Shape, manager: Manager, *, force: bool = False
 ) -> tuple[Object, Owners]:
     """The object after an apply, without its managedFields, and who owns what then.
@@ -133,17 +137,17 @@ def apply(
     Raises `ApiError` 409 naming every field that would change and that another manager owns.
     """
     owners = owners_of(live)
-    base = _bare(live)
+    base = _without_managed_fields(live)
     previous = owners.get(manager, frozenset())
     wanted = f.fields_of(config, shape)
-    merged = merge(base, config, shape)
+    merged = merge_config(base, config, shape)
     others = frozenset(path for other, owned in owners.items() if other != manager for path in owned)
     # What this manager applied before and leaves out now goes, unless somebody else has it too.
     dropped = f.with_parents(previous) - f.with_parents(wanted) - f.with_parents(others) - f.NEVER_OWNED
-    merged = without(merged, shape, lambda path: path in dropped)
-    touched, removed = f.changed(base, merged, shape)
+    merged = drop_members(merged, shape, lambda path: path in dropped)
+    touched, removed = f.changed_fields(base, merged, shape)
     conflicts = [
-        (other.told(), f.told(path))
+        (other.told(), f.format_path(path))
         for other, owned in owners.items()
         if other != manager
         for path in sorted(owned & touched)
@@ -154,31 +158,33 @@ def apply(
     return merged, {o: owned for o, owned in left.items() if owned} | {manager: wanted}
 
 
-def update(before: Object, after: Object, shape: Shape, manager: Manager) -> Owners:
+def update_owners(before: Object, after: Object, shape: Shape, manager: Manager) -> Owners:
     """Who owns what after an update or another patch: whoever changes a field takes it from all others.
 
     Managers that are sent along count, as when Helm makes its old updates an apply; none is as if not sent.
     https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields
     """
     owners = owners_of(after if after["metadata"].get("managedFields") else before)
-    touched, removed = f.changed(_bare(before), _bare(after), shape)
+    touched, removed = f.changed_fields(
+        _without_managed_fields(before), _without_managed_fields(after), shape
+    )
     mine = (owners.get(manager, frozenset()) | touched) - removed
     left = {o: owned - touched - removed for o, owned in owners.items() if o != manager}
     found = {o: owned for o, owned in left.items() if owned}
     return found | ({manager: mine} if mine else {})
 
 
-def _bare(item: Object) -> Object:
+def _without_managed_fields(item: Object) -> Object:
     meta = {name: value for name, value in item.get("metadata", {}).items() if name != "managedFields"}
     return {**item, "metadata": meta}
 
 
-def same(one: Object, other: Object) -> bool:
+def is_same_content(one: Object, other: Object) -> bool:
     """Equal but for the revision and the times of managedFields: nothing worth a new revision."""
-    return _comparable(one) == _comparable(other)
+    return _comparable_text(one) == _comparable_text(other)
 
 
-def _comparable(item: Object) -> str:
+def _comparable_text(item: Object) -> str:
     meta = {name: value for name, value in item["metadata"].items() if name != "resourceVersion"}
     entries = meta.get("managedFields") or ()
     meta["managedFields"] = [{k: v for k, v in entry.items() if k != "time"} for entry in entries]

@@ -40,12 +40,12 @@ class Behaviour:
 
     def pulls(self, image: str) -> bool:
         """Whether the image can be had."""
-        return not _listed(image, self.never_pulled)
+        return not _matches_image(image, self.never_pulled)
 
     def delay(self, container: Object) -> float | None:
         """Simulated seconds from start to readiness; None for never."""
         image = str(container.get("image", ""))
-        if _listed(image, self.never_ready):
+        if _matches_image(image, self.never_ready):
             return None
         probe: Mapping[str, float] = container.get("readinessProbe") or {}
         own = [seconds for part, seconds in self.ready_after.items() if part in image]
@@ -56,7 +56,7 @@ class Behaviour:
 
         An `initial` container that is no sidecar ends by itself, whatever program it runs.
         """
-        if _listed(str(container.get("image", "")), self.crashing):
+        if _matches_image(str(container.get("image", "")), self.crashing):
             return 1, 1.0
         words = [*(container.get("command") or ()), *(container.get("args") or ())]
         text = _SUBSTITUTION.sub("", " ".join(map(str, words)))
@@ -74,7 +74,7 @@ class Behaviour:
         return (0, seconds) if initial and container.get("restartPolicy") != "Always" else None
 
 
-def output(container: Object) -> list[str]:
+def container_output(container: Object) -> list[str]:
     """The lines that a container writes: what its command echoes."""
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     if words[:1] == ["echo"]:
@@ -83,5 +83,5 @@ def output(container: Object) -> list[str]:
     return [next(filter(None, parts), "").strip() for parts in found]
 
 
-def _listed(image: str, parts: set[str]) -> bool:
+def _matches_image(image: str, parts: set[str]) -> bool:
     return any(part in image for part in parts)

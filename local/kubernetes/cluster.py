@@ -10,7 +10,7 @@ from typing import Any
 
 from local.kubernetes import deletion
 from local.kubernetes.access import User, service_account
-from local.kubernetes.addons import seeds
+from local.kubernetes.addons import seed_objects
 from local.kubernetes.behaviour import Behaviour
 from local.kubernetes.errors import Object
 from local.kubernetes.listing import Pages
@@ -39,7 +39,7 @@ class Cluster:
 
     def seed(self) -> None:
         """Put what a fresh MicroK8s with its usual add-ons has."""
-        self.add(*seeds(self.version))
+        self.add(*seed_objects(self.version))
 
     def resource(self, kind: str, api_version: str = "") -> Resource:
         """The served resource of a kind. Raises KeyError."""
@@ -83,7 +83,7 @@ class Cluster:
 
     def delete(self, kind: str, name: str, namespace: str = "default") -> None:
         """Delete as an administrator would. Raises `ApiError` 404."""
-        deletion.delete(self.registry, self.resource(kind), namespace, name, {})
+        deletion.delete_object(self.registry, self.resource(kind), namespace, name, {})
 
     def token_for(self, name: str, namespace: str = "default") -> str:
         """A bearer token of a service account, who may do only what RBAC objects allow."""

@@ -12,7 +12,7 @@ from local.kubernetes.errors import Object
 STORAGE_CLASS = "microk8s-hostpath"
 
 
-def _set(target: Object, **values: Any) -> None:
+def _set_defaults(target: Object, **values: Any) -> None:
     for name, value in values.items():
         if target.get(name) is None:
             target[name] = value
@@ -20,7 +20,7 @@ def _set(target: Object, **values: Any) -> None:
 
 def pod_spec(spec: Object) -> None:
     """https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/"""
-    _set(
+    _set_defaults(
         spec,
         restartPolicy="Always",
         dnsPolicy="ClusterFirst",
@@ -29,20 +29,20 @@ def pod_spec(spec: Object) -> None:
         securityContext={},
     )
     if spec.get("serviceAccountName"):
-        _set(spec, serviceAccount=spec["serviceAccountName"])
+        _set_defaults(spec, serviceAccount=spec["serviceAccountName"])
     for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-        _container(container)
+        _default_container(container)
     for volume in spec.get("volumes") or ():
         for kind in ("secret", "configMap", "projected"):
             if isinstance(volume.get(kind), dict):
-                _set(volume[kind], defaultMode=420)
+                _set_defaults(volume[kind], defaultMode=420)
 
 
-def _container(container: Object) -> None:
+def _default_container(container: Object) -> None:
     image = str(container.get("image") or "")
     tag = image.rpartition("/")[2].partition(":")[2]
     latest = tag in ("", "latest") and "@" not in image
-    _set(
+    _set_defaults(
         container,
         imagePullPolicy="Always" if latest else "IfNotPresent",
         terminationMessagePath="/dev/termination-log",
@@ -50,61 +50,69 @@ def _container(container: Object) -> None:
         resources={},
     )
     for port in container.get("ports") or ():
-        _set(port, protocol="TCP")
+        _set_defaults(port, protocol="TCP")
     for name in ("readinessProbe", "livenessProbe", "startupProbe"):
         if isinstance(container.get(name), dict):
-            _set(container[name], timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
+            _set_defaults(
+                container[name], timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3
+            )
             if isinstance(container[name].get("httpGet"), dict):
-                _set(container[name]["httpGet"], path="/", scheme="HTTP")
+                _set_defaults(container[name]["httpGet"], path="/", scheme="HTTP")
 
 
-def _template(spec: Object) -> None:
+def _default_template(spec: Object) -> None:
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {})
     if isinstance(template.get("spec"), dict):
         pod_spec(template["spec"])
 
 
-def _deployment(item: Object) -> None:
+def _default_deployment(item: Object) -> None:
     spec = item["spec"]
-    _template(spec)
-    _set(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
-    _set(spec["strategy"], type="RollingUpdate")
+    _default_template(spec)
+    _set_defaults(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
+    _set_defaults(spec["strategy"], type="RollingUpdate")
     if spec["strategy"]["type"] == "RollingUpdate":
-        _set(spec["strategy"], rollingUpdate={})
-        _set(spec["strategy"]["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
+        _set_defaults(spec["strategy"], rollingUpdate={})
+        _set_defaults(spec["strategy"]["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
 
 
 def _replica_set(item: Object) -> None:
-    _template(item["spec"])
-    _set(item["spec"], replicas=1)
+    _default_template(item["spec"])
+    _set_defaults(item["spec"], replicas=1)
 
 
 def _stateful_set(item: Object) -> None:
     spec = item["spec"]
-    _template(spec)
-    _set(spec, replicas=1, podManagementPolicy="OrderedReady", revisionHistoryLimit=10, updateStrategy={})
-    _set(spec["updateStrategy"], type="RollingUpdate")
+    _default_template(spec)
+    _set_defaults(
+        spec, replicas=1, podManagementPolicy="OrderedReady", revisionHistoryLimit=10, updateStrategy={}
+    )
+    _set_defaults(spec["updateStrategy"], type="RollingUpdate")
     if spec["updateStrategy"]["type"] == "RollingUpdate":
-        _set(spec["updateStrategy"], rollingUpdate={})
-        _set(spec["updateStrategy"]["rollingUpdate"], partition=0)
-    _set(spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"})
+        _set_defaults(spec["updateStrategy"], rollingUpdate={})
+        _set_defaults(spec["updateStrategy"]["rollingUpdate"], partition=0)
+    _set_defaults(
+        spec, persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"}
+    )
     for claim in spec.get("volumeClaimTemplates") or ():
-        _set(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
-        _set(claim["spec"], volumeMode="Filesystem")
+        _set_defaults(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
+        _set_defaults(claim["spec"], volumeMode="Filesystem")
 
 
 def _daemon_set(item: Object) -> None:
-    _template(item["spec"])
-    _set(item["spec"], revisionHistoryLimit=10, updateStrategy={})
-    _set(item["spec"]["updateStrategy"], type="RollingUpdate")
+    _default_template(item["spec"])
+    _set_defaults(item["spec"], revisionHistoryLimit=10, updateStrategy={})
+    _set_defaults(item["spec"]["updateStrategy"], type="RollingUpdate")
 
 
-def _job(item: Object) -> None:
+def _default_job(item: Object) -> None:
     spec, meta = item["spec"], item["metadata"]
-    _template(spec)
-    _set(spec, completions=1, parallelism=1, backoffLimit=6, completionMode="NonIndexed", suspend=False)
-    _set(spec, manualSelector=False, podReplacementPolicy="TerminatingOrFailed")
+    _default_template(spec)
+    _set_defaults(
+        spec, completions=1, parallelism=1, backoffLimit=6, completionMode="NonIndexed", suspend=False
+    )
+    _set_defaults(spec, manualSelector=False, podReplacementPolicy="TerminatingOrFailed")
     if not spec.get("selector") and meta.get("uid"):
         key = "batch.kubernetes.io/controller-uid"
         spec["selector"] = {"matchLabels": {key: meta["uid"]}}
@@ -113,63 +121,63 @@ def _job(item: Object) -> None:
         labels |= {"controller-uid": meta["uid"], "job-name": meta["name"]}
 
 
-def _service(item: Object) -> None:
+def _default_service(item: Object) -> None:
     spec = item["spec"]
-    _set(spec, type="ClusterIP", sessionAffinity="None")
+    _set_defaults(spec, type="ClusterIP", sessionAffinity="None")
     for port in spec.get("ports") or ():
-        _set(port, protocol="TCP", targetPort=port.get("port"))
+        _set_defaults(port, protocol="TCP", targetPort=port.get("port"))
     if spec["type"] == "ExternalName":
         return
-    _set(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+    _set_defaults(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
     if item["metadata"].get("uid"):
-        _set(spec, clusterIP=address(item["metadata"]["uid"], "10.152.183"))
-        _set(spec, clusterIPs=[spec["clusterIP"]])
+        _set_defaults(spec, clusterIP=stable_address(item["metadata"]["uid"], "10.152.183"))
+        _set_defaults(spec, clusterIPs=[spec["clusterIP"]])
 
 
-def address(seed: str, prefix: str) -> str:
+def stable_address(seed: str, prefix: str) -> str:
     """A stable address within `prefix`, which has three numbers."""
     return f"{prefix}.{2 + hashlib.sha256(seed.encode()).digest()[0] % 252}"
 
 
-def _secret(item: Object) -> None:
-    _set(item, type="Opaque")
+def _default_secret(item: Object) -> None:
+    _set_defaults(item, type="Opaque")
     text = item.pop("stringData", None)
     if text:
         encoded = {name: base64.b64encode(value.encode()).decode() for name, value in text.items()}
         item["data"] = {**(item.get("data") or {}), **encoded}
 
 
-def _namespace(item: Object) -> None:
+def _default_namespace(item: Object) -> None:
     item["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = item["metadata"]["name"]
-    _set(item, spec={}, status={})
+    _set_defaults(item, spec={}, status={})
     if not item["metadata"].get("deletionTimestamp"):
-        _set(item["spec"], finalizers=["kubernetes"])
-        _set(item["status"], phase="Active")
+        _set_defaults(item["spec"], finalizers=["kubernetes"])
+        _set_defaults(item["status"], phase="Active")
 
 
-def _claim(item: Object) -> None:
-    _set(item["spec"], volumeMode="Filesystem", storageClassName=STORAGE_CLASS)
-    _set(item, status={"phase": "Pending"})
+def _default_claim(item: Object) -> None:
+    _set_defaults(item["spec"], volumeMode="Filesystem", storageClassName=STORAGE_CLASS)
+    _set_defaults(item, status={"phase": "Pending"})
 
 
-def _definition(item: Object) -> None:
+def _default_definition(item: Object) -> None:
     names = item["spec"]["names"]
-    _set(names, singular=names["kind"].lower(), listKind=f"{names['kind']}List")
-    _set(item["spec"], conversion={"strategy": "None"})
+    _set_defaults(names, singular=names["kind"].lower(), listKind=f"{names['kind']}List")
+    _set_defaults(item["spec"], conversion={"strategy": "None"})
 
 
 _DEFAULTS: Mapping[str, Callable[[Object], None]] = {
-    "deployments": _deployment,
+    "deployments": _default_deployment,
     "replicasets": _replica_set,
     "statefulsets": _stateful_set,
     "daemonsets": _daemon_set,
-    "jobs": _job,
+    "jobs": _default_job,
     "pods": lambda item: pod_spec(item["spec"]),
-    "services": _service,
-    "secrets": _secret,
-    "namespaces": _namespace,
-    "persistentvolumeclaims": _claim,
-    "customresourcedefinitions": _definition,
+    "services": _default_service,
+    "secrets": _default_secret,
+    "namespaces": _default_namespace,
+    "persistentvolumeclaims": _default_claim,
+    "customresourcedefinitions": _default_definition,
 }
 
 
@@ -195,7 +203,7 @@ FIRST_STATUS: Mapping[str, Object] = {
 """What a built-in object's status is before its controller has seen it; of all others it is empty."""
 
 
-def fill(item: Object, plural: str) -> None:
+def fill_defaults(item: Object, plural: str) -> None:
     """Fill in, in place, an object of a built-in kind that has passed its schema."""
     if plural in _DEFAULTS:
         if plural not in ("secrets", "namespaces"):

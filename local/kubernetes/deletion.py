@@ -9,13 +9,15 @@ import copy
 
 from local.kubernetes import errors
 from local.kubernetes.errors import Object
-from local.kubernetes.registry import DEFINITIONS, NAMESPACES, Registry, as_version, is_over, timestamp
+from local.kubernetes.registry import DEFINITIONS, NAMESPACES, Registry, as_version, format_timestamp, is_over
 from local.kubernetes.resources import Resource
 
 PODS = ("", "pods")
 
 
-def delete(registry: Registry, resource: Resource, namespace: str, name: str, options: Object) -> Object:
+def delete_object(
+    registry: Registry, resource: Resource, namespace: str, name: str, options: Object
+) -> Object:
     """Delete, or begin to; returns the object if it lives on for a while, else a success `Status`.
 
     `options` is a `DeleteOptions` object. Raises `ApiError` 404, 409.
@@ -26,17 +28,17 @@ def delete(registry: Registry, resource: Resource, namespace: str, name: str, op
         meta = before["metadata"]
         for key, wanted in (options.get("preconditions") or {}).items():
             if wanted and meta.get(key) != wanted:
-                raise errors.conflict(resource.plural, resource.group, name, "Precondition failed")
+                raise errors.conflict_error(resource.plural, resource.group, name, "Precondition failed")
         if options.get("dryRun"):
-            return errors.success(resource.plural, name, resource.group, meta["uid"])
-        after = _marked(before, resource, options, timestamp(registry.now()))
+            return errors.success_status(resource.plural, name, resource.group, meta["uid"])
+        after = _deleting_object(before, resource, options, format_timestamp(registry.now()))
         if is_over(after, resource):
-            remove(registry, resource, before)
-            return errors.success(resource.plural, name, resource.group, meta["uid"])
+            remove_object(registry, resource, before)
+            return errors.success_status(resource.plural, name, resource.group, meta["uid"])
         return store.put(resource.bucket, after) if after != before else before
 
 
-def _marked(before: Object, resource: Resource, options: Object, now: str) -> Object:
+def _deleting_object(before: Object, resource: Resource, options: Object, now: str) -> Object:
     after = copy.deepcopy(before)
     meta = after["metadata"]
     finalizers = list(meta.get("finalizers") or ())
@@ -62,7 +64,7 @@ def _marked(before: Object, resource: Resource, options: Object, now: str) -> Ob
     return after
 
 
-def remove(registry: Registry, resource: Resource, item: Object) -> None:
+def remove_object(registry: Registry, resource: Resource, item: Object) -> None:
     """Take the object out at once; with a definition, its custom resources go too."""
     meta = item["metadata"]
     if resource.bucket == DEFINITIONS:
@@ -74,12 +76,12 @@ def remove(registry: Registry, resource: Resource, item: Object) -> None:
     registry.store.remove(resource.bucket, meta.get("namespace", ""), meta["name"])
 
 
-def release(registry: Registry, resource: Resource, item: Object, finalizer: str) -> None:
+def remove_finalizer(registry: Registry, resource: Resource, item: Object, finalizer: str) -> None:
     """Strike a finalizer out, and remove the object if nothing else holds it."""
     after = copy.deepcopy(as_version(item, resource))
     meta = after["metadata"]
     meta["finalizers"] = [name for name in meta.get("finalizers") or () if name != finalizer]
     if is_over(after, resource):
-        remove(registry, resource, item)
+        remove_object(registry, resource, item)
     else:
         registry.store.put(resource.bucket, after)

@@ -12,7 +12,7 @@ from local.kubernetes.errors import Object, no_such_path
 from local.kubernetes.resources import Catalogue, Resource
 
 
-def version(minor: str) -> Object:
+def version_info(minor: str) -> Object:
     """`/version` for a Kubernetes version such as `1.31`."""
     major, _, rest = minor.partition(".")
     return {
@@ -33,7 +33,7 @@ def api_versions() -> Object:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 
 
-def group(name: str, versions: list[str]) -> Object:
+def api_group(name: str, versions: list[str]) -> Object:
     """`/apis/<group>`."""
     told = [{"groupVersion": f"{name}/{each}", "version": each} for each in versions]
     return {
@@ -47,7 +47,7 @@ def group(name: str, versions: list[str]) -> Object:
 
 def group_list(catalogue: Catalogue) -> Object:
     """`/apis`."""
-    groups = [group(name, versions) for name, versions in catalogue.group_versions().items() if name]
+    groups = [api_group(name, versions) for name, versions in catalogue.group_versions().items() if name]
     for told in groups:
         del told["kind"], told["apiVersion"]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
@@ -60,7 +60,7 @@ def resource_list(catalogue: Catalogue, group_name: str, version_name: str) -> O
     for resource in catalogue.resources:
         if (resource.group, resource.version) == (group_name, version_name):
             group_version = resource.api_version
-            found += _described(resource)
+            found += _resource_items(resource)
     if not found:
         return None
     return {
@@ -71,7 +71,7 @@ def resource_list(catalogue: Catalogue, group_name: str, version_name: str) -> O
     }
 
 
-def _described(resource: Resource) -> list[Object]:
+def _resource_items(resource: Resource) -> list[Object]:
     whole: Object = {
         "name": resource.plural,
         "singularName": resource.kind.lower(),
@@ -91,7 +91,7 @@ def _described(resource: Resource) -> list[Object]:
         "jobs",
     ):
         whole["categories"] = ["all"]
-    parts = [_subresource(resource, name) for name in sorted(resource.subresources)]
+    parts = [_subresource_item(resource, name) for name in sorted(resource.subresources)]
     return [whole, *parts]
 
 
@@ -105,7 +105,7 @@ _SUBRESOURCES: dict[str, tuple[list[str], Object]] = {
 }
 
 
-def _subresource(resource: Resource, name: str) -> Object:
+def _subresource_item(resource: Resource, name: str) -> Object:
     verbs, kind = _SUBRESOURCES.get(name, (["get", "patch", "update"], {}))
     return {
         "name": f"{resource.plural}/{name}",
@@ -123,7 +123,7 @@ def openapi_index(catalogue: Catalogue) -> Object:
     for name, versions in catalogue.group_versions().items():
         for each in versions:
             path = f"apis/{name}/{each}" if name else f"api/{each}"
-            document = openapi(catalogue, name, each)
+            document = openapi_document(catalogue, name, each)
             digest = hashlib.sha256(repr(document).encode()).hexdigest().upper()
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": paths}
@@ -136,7 +136,7 @@ _VALIDATED: Object = {
 }
 
 
-def openapi(catalogue: Catalogue, group_name: str, version_name: str) -> Object:
+def openapi_document(catalogue: Catalogue, group_name: str, version_name: str) -> Object:
     """`/openapi/v3/<path>`: the kinds, without their fields."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
@@ -161,12 +161,12 @@ def openapi(catalogue: Catalogue, group_name: str, version_name: str) -> Object:
     }
 
 
-def describe(catalogue: Catalogue, minor: str, path: str) -> Object:
+def describe_path(catalogue: Catalogue, minor: str, path: str) -> Object:
     """What is answered at a path that names no resource. Raises `ApiError` 404."""
     body: Object | None = None
     match [part for part in path.split("/") if part]:
         case ["version"]:
-            body = version(minor)
+            body = version_info(minor)
         case ["api"]:
             body = api_versions()
         case ["apis"]:
@@ -174,7 +174,7 @@ def describe(catalogue: Catalogue, minor: str, path: str) -> Object:
         case ["api", each]:
             body = resource_list(catalogue, "", each)
         case ["apis", name] if name in catalogue.group_versions():
-            body = group(name, catalogue.group_versions()[name])
+            body = api_group(name, catalogue.group_versions()[name])
         case ["apis", name, each]:
             body = resource_list(catalogue, name, each)
         case ["openapi", "v3", *rest]:
@@ -189,7 +189,7 @@ def _openapi_at(catalogue: Catalogue, rest: list[str]) -> Object | None:
         case []:
             return openapi_index(catalogue)
         case ["api", each]:
-            return openapi(catalogue, "", each)
+            return openapi_document(catalogue, "", each)
         case ["apis", name, each]:
-            return openapi(catalogue, name, each)
+            return openapi_document(catalogue, name, each)
     return None

@@ -12,7 +12,7 @@ Object = dict[str, Any]
 """A Kubernetes object as JSON."""
 
 
-def success(kind: str, name: str, group: str = "", uid: str = "") -> Object:
+def success_status(kind: str, name: str, group: str = "", uid: str = "") -> Object:
     """The `Status` with which a deletion is answered."""
     details = (
         {"name": name, "kind": kind} | ({"group": group} if group else {}) | ({"uid": uid} if uid else {})
@@ -39,12 +39,12 @@ class ApiError(Exception):
         return body
 
 
-def qualified(plural: str, group: str) -> str:
+def qualified_name(plural: str, group: str) -> str:
     """`deployments.apps`, or `pods`."""
     return f"{plural}.{group}" if group else plural
 
 
-def _details(name: str, group: str, kind: str, causes: Sequence[Object] = ()) -> Object:
+def _status_details(name: str, group: str, kind: str, causes: Sequence[Object] = ()) -> Object:
     details: Object = {"name": name} if name else {}
     if group:
         details["group"] = group
@@ -54,10 +54,10 @@ def _details(name: str, group: str, kind: str, causes: Sequence[Object] = ()) ->
     return details
 
 
-def not_found(plural: str, group: str, name: str) -> ApiError:
+def not_found_error(plural: str, group: str, name: str) -> ApiError:
     """404: no object of that name."""
-    message = f'{qualified(plural, group)} "{name}" not found'
-    return ApiError(404, "NotFound", message, _details(name, group, plural))
+    message = f'{qualified_name(plural, group)} "{name}" not found'
+    return ApiError(404, "NotFound", message, _status_details(name, group, plural))
 
 
 def no_such_path() -> ApiError:
@@ -67,17 +67,17 @@ def no_such_path() -> ApiError:
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
     """409: a create met an object of that name."""
-    message = f'{qualified(plural, group)} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, _details(name, group, plural))
+    message = f'{qualified_name(plural, group)} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, _status_details(name, group, plural))
 
 
-def conflict(plural: str, group: str, name: str, why: str = "") -> ApiError:
+def conflict_error(plural: str, group: str, name: str, why: str = "") -> ApiError:
     """409: a conditional write lost."""
     why = why or (
         "the object has been modified; please apply your changes to the latest version and try again"
     )
-    message = f'Operation cannot be fulfilled on {qualified(plural, group)} "{name}": {why}'
-    return ApiError(409, "Conflict", message, _details(name, group, plural))
+    message = f'Operation cannot be fulfilled on {qualified_name(plural, group)} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _status_details(name, group, plural))
 
 
 def apply_conflict(conflicts: Sequence[tuple[str, str]]) -> ApiError:
@@ -99,13 +99,13 @@ def apply_conflict(conflicts: Sequence[tuple[str, str]]) -> ApiError:
     return ApiError(409, "Conflict", f"Apply failed with {count}: " + "\n".join(parts), {"causes": causes})
 
 
-def invalid(kind: str, group: str, name: str, causes: Sequence[tuple[str, str, str]]) -> ApiError:
+def invalid_error(kind: str, group: str, name: str, causes: Sequence[tuple[str, str, str]]) -> ApiError:
     """422: `(field, reason, message)` of each thing that is wrong with the object."""
     told = [f"{field}: {message}" for field, _, message in causes]
     text = told[0] if len(told) == 1 else "[" + ", ".join(told) + "]"
     listed = [{"reason": reason, "message": message, "field": field} for field, reason, message in causes]
-    message = f'{qualified(kind, group)} "{name}" is invalid: {text}'
-    return ApiError(422, "Invalid", message, _details(name, group, kind, listed))
+    message = f'{qualified_name(kind, group)} "{name}" is invalid: {text}'
+    return ApiError(422, "Invalid", message, _status_details(name, group, kind, listed))
 
 
 def bad_request(message: str) -> ApiError:
@@ -113,13 +113,13 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 
 
-def forbidden(plural: str, group: str, name: str, why: str) -> ApiError:
+def forbidden_error(plural: str, group: str, name: str, why: str) -> ApiError:
     """403, by the authorizer or by admission."""
-    target = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
-    return ApiError(403, "Forbidden", f"{target} is forbidden: {why}", _details(name, group, plural))
+    target = f'{qualified_name(plural, group)} "{name}"' if name else qualified_name(plural, group)
+    return ApiError(403, "Forbidden", f"{target} is forbidden: {why}", _status_details(name, group, plural))
 
 
-def expired(message: str) -> ApiError:
+def expired_error(message: str) -> ApiError:
     """410: the revision or the continue token is older than what is kept."""
     return ApiError(410, "Expired", message)
 

@@ -32,18 +32,18 @@ NEVER_OWNED = frozenset(
 )
 
 
-def _json(value: Any) -> str:
+def _canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def item_part(item: Any, shape: Shape) -> str:
     """How an item of a list that is a set or a map is named in a path."""
     if shape.list_type == "map" and isinstance(item, dict):
-        return f"k:{_json(shape.key_of(item))}"
-    return f"v:{_json(item)}"
+        return f"k:{_canonical_json(shape.key_of(item))}"
+    return f"v:{_canonical_json(item)}"
 
 
-def children(value: Any, shape: Shape) -> Iterator[tuple[str, Any, Shape]] | None:
+def owned_children(value: Any, shape: Shape) -> Iterator[tuple[str, Any, Shape]] | None:
     """The separately owned parts of a value, or None if it is one leaf."""
     if isinstance(value, dict) and not shape.atomic_map:
         return ((f"f:{name}", child, shape.field(name)) for name, child in value.items())
@@ -52,8 +52,8 @@ def children(value: Any, shape: Shape) -> Iterator[tuple[str, Any, Shape]] | Non
     return None
 
 
-def _walk(value: Any, shape: Shape, path: Path) -> Iterator[tuple[Path, Any]]:
-    parts = children(value, shape)
+def _walk_leaves(value: Any, shape: Shape, path: Path) -> Iterator[tuple[Path, Any]]:
+    parts = owned_children(value, shape)
     if parts is None:
         yield path, value
         return
@@ -61,28 +61,28 @@ def _walk(value: Any, shape: Shape, path: Path) -> Iterator[tuple[Path, Any]]:
         here = (*path, part)
         empty = child is None or child == {}
         free = isinstance(value, list) or not shape.declares(part[2:])
-        if (empty or free) and children(child, below) is not None:
+        if (empty or free) and owned_children(child, below) is not None:
             yield here, _PRESENT  # present as such, whatever is inside
-        yield from _walk(child, below, here)
+        yield from _walk_leaves(child, below, here)
 
 
 _PRESENT = object()
 
 
-def leaves(item: Object, shape: Shape) -> dict[Path, Any]:
+def list_leaves(item: Object, shape: Shape) -> dict[Path, Any]:
     """Every member with its value; containers that are members only by being there have one same value."""
-    found = dict(_walk(item, shape, ()))
+    found = dict(_walk_leaves(item, shape, ()))
     return {path: value for path, value in found.items() if path not in NEVER_OWNED}
 
 
 def fields_of(item: Object, shape: Shape) -> Fields:
     """The members of an object."""
-    return frozenset(leaves(item, shape))
+    return frozenset(list_leaves(item, shape))
 
 
-def changed(before: Object, after: Object, shape: Shape) -> tuple[Fields, Fields]:
+def changed_fields(before: Object, after: Object, shape: Shape) -> tuple[Fields, Fields]:
     """(added or modified, removed) members."""
-    old, new = leaves(before, shape), leaves(after, shape)
+    old, new = list_leaves(before, shape), list_leaves(after, shape)
     was, now = with_parents(frozenset(old)), with_parents(frozenset(new))
     # A member that was empty and has got something inside, or the other way round, is there all the same.
     touched = frozenset(
@@ -125,7 +125,7 @@ def with_parents(fields: Fields) -> Fields:
     return frozenset(path[:length] for path in fields for length in range(1, len(path) + 1))
 
 
-def told(path: Path) -> str:
+def format_path(path: Path) -> str:
     """As conflicts name it: `.spec.template.spec.containers[name="web"].image`."""
     text = ""
     for part in path:
@@ -133,7 +133,11 @@ def told(path: Path) -> str:
         if kind == "f":
             text += f".{rest}"
         elif kind == "k":
-            text += "[" + ",".join(f"{key}={_json(value)}" for key, value in json.loads(rest).items()) + "]"
+            text += (
+                "["
+                + ",".join(f"{key}={_canonical_json(value)}" for key, value in json.loads(rest).items())
+                + "]"
+            )
         else:
             text += f"[={rest}]"
     return text

@@ -13,7 +13,7 @@ from local.kubernetes import deletion, errors, listing, patch, protobuf
 from local.kubernetes.cluster import Cluster
 from local.kubernetes.errors import ApiError, Object, bad_request, unsupported_media
 from local.kubernetes.registry import Write
-from local.kubernetes.requests import Target, truth
+from local.kubernetes.requests import Target, parse_boolean
 from local.kubernetes.resources import Resource
 
 APPLY = "application/apply-patch+yaml"
@@ -40,18 +40,18 @@ class Call:
         if mode not in ("Ignore", "Warn", "Strict"):
             message = f'Unsupported value: "{mode}": supported values: "", "Ignore", "Strict", "Warn"'
             cause = ("fieldValidation", "FieldValueNotSupported", message)
-            raise errors.invalid("CreateOptions", "meta.k8s.io", "", [cause])
+            raise errors.invalid_error("CreateOptions", "meta.k8s.io", "", [cause])
         return Write(
             manager=self.query.get("fieldManager") or self.agent.partition("/")[0] or "unknown",
             validation=mode,
             dry_run=bool(self.query.get("dryRun")),
-            force=truth(self.query.get("force")),
+            force=parse_boolean(self.query.get("force")),
             subresource=self.target.subresource,
         )
 
     def decoded(self) -> Any:
         """The body as an object. Raises `ApiError` 400, 415."""
-        return decode(self.body, self.content_type)
+        return decode_body(self.body, self.content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class Answer:
     text: bool = False
 
 
-def decode(body: bytes, content_type: str) -> Any:
+def decode_body(body: bytes, content_type: str) -> Any:
     """JSON, YAML or protobuf. Raises `ApiError` 400, 415."""
     try:
         if content_type == protobuf.MEDIA_TYPE:
-            return protobuf.decode(body)
+            return protobuf.decode_envelope(body)
         if content_type in _YAML and not body.lstrip().startswith(b"{"):
             return yaml.safe_load(body)
         if content_type in _YAML or content_type.endswith("json") or content_type in ("", "*/*"):
@@ -78,50 +78,50 @@ def decode(body: bytes, content_type: str) -> Any:
     raise unsupported_media(content_type, ("application/json", "application/yaml", protobuf.MEDIA_TYPE))
 
 
-def read(cluster: Cluster, call: Call) -> Answer:
+def read_object(cluster: Cluster, call: Call) -> Answer:
     """GET of an object, or of its status."""
     return Answer(cluster.registry.get(call.resource, call.target.namespace, call.target.name))
 
 
-def list_(cluster: Cluster, call: Call) -> Answer:
+def list_collection(cluster: Cluster, call: Call) -> Answer:
     """GET of a collection."""
-    chosen = listing.selection(call.resource, call.target, call.query)
+    chosen = listing.parse_selection(call.resource, call.target, call.query)
     return Answer(listing.list_items(cluster.store, cluster.pages, call.resource, chosen, call.query))
 
 
-def create(cluster: Cluster, call: Call) -> Answer:
+def create_object(cluster: Cluster, call: Call) -> Answer:
     """POST."""
     write = call.write()
     made = cluster.registry.create(call.resource, call.target.namespace, call.decoded(), write)
     return Answer(made, 201, write.warnings)
 
 
-def update(cluster: Cluster, call: Call) -> Answer:
+def update_object(cluster: Cluster, call: Call) -> Answer:
     """PUT."""
     write, target = call.write(), call.target
     made = cluster.registry.update(call.resource, target.namespace, target.name, call.decoded(), write)
     return Answer(made, 200, write.warnings)
 
 
-def patch_(cluster: Cluster, call: Call) -> Answer:
+def patch_object(cluster: Cluster, call: Call) -> Answer:
     """PATCH in any of its four kinds."""
     write, target, resource = call.write(), call.target, call.resource
     if call.content_type == APPLY:
         if not call.query.get("fieldManager"):
             cause = ("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
-            raise errors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+            raise errors.invalid_error("PatchOptions", "meta.k8s.io", "", [cause])
         item, new = cluster.registry.apply(resource, target.namespace, target.name, call.decoded(), write)
         return Answer(item, 201 if new else 200, write.warnings)
     body = call.decoded()
 
     def change(current: Object) -> Any:
-        return patched(cluster, call, current, body)
+        return patched_object(cluster, call, current, body)
 
     item = cluster.registry.edit(resource, target.namespace, target.name, change, write)
     return Answer(item, 200, write.warnings)
 
 
-def patched(cluster: Cluster, call: Call, current: Object, body: Any) -> Any:
+def patched_object(cluster: Cluster, call: Call, current: Object, body: Any) -> Any:
     """What a patch other than apply makes of an object. Raises `ApiError` 400, 415, 422."""
     if call.content_type == _JSON_PATCH:
         return patch.json_patch(current, body)
@@ -133,20 +133,22 @@ def patched(cluster: Cluster, call: Call, current: Object, body: Any) -> Any:
     raise unsupported_media(call.content_type, allowed)
 
 
-def delete(cluster: Cluster, call: Call) -> Answer:
+def delete_object(cluster: Cluster, call: Call) -> Answer:
     """DELETE of an object."""
     target = call.target
     return Answer(
-        deletion.delete(cluster.registry, call.resource, target.namespace, target.name, delete_options(call))
+        deletion.delete_object(
+            cluster.registry, call.resource, target.namespace, target.name, delete_options(call)
+        )
     )
 
 
 def delete_collection(cluster: Cluster, call: Call) -> Answer:
     """DELETE of a collection."""
-    found = list_(cluster, call).body
+    found = list_collection(cluster, call).body
     for item in found["items"]:
         meta = item["metadata"]
-        deletion.delete(
+        deletion.delete_object(
             cluster.registry, call.resource, meta.get("namespace", ""), meta["name"], delete_options(call)
         )
     return Answer(found)
@@ -161,22 +163,22 @@ def delete_options(call: Call) -> Object:
         if call.query.get(name):
             options.setdefault(name, call.query[name])
     if call.query.get("gracePeriodSeconds"):
-        options.setdefault("gracePeriodSeconds", listing.number(call.query, "gracePeriodSeconds"))
+        options.setdefault("gracePeriodSeconds", listing.read_number(call.query, "gracePeriodSeconds"))
     return options
 
 
 HANDLERS = {
-    "get": read,
-    "list": list_,
-    "create": create,
-    "update": update,
-    "patch": patch_,
-    "delete": delete,
+    "get": read_object,
+    "list": list_collection,
+    "create": create_object,
+    "update": update_object,
+    "patch": patch_object,
+    "delete": delete_object,
     "deletecollection": delete_collection,
 }
 
 
-def dispatch(cluster: Cluster, call: Call) -> Answer:
+def dispatch_call(cluster: Cluster, call: Call) -> Answer:
     """Do what the request says. Raises `ApiError`."""
     handler = HANDLERS.get(call.target.verb)
     if handler is None or (call.target.verb == "create" and call.target.name):

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from local.kubernetes import selectors
-from local.kubernetes.errors import ApiError, Object, bad_request, expired
+from local.kubernetes.errors import ApiError, Object, bad_request, expired_error
 from local.kubernetes.registry import as_version
 from local.kubernetes.requests import Target
 from local.kubernetes.resources import Resource
@@ -19,7 +19,7 @@ from local.kubernetes.store import Change, Store
 _KEPT_PAGES = 64
 
 
-def selection(resource: Resource, target: Target, query: Mapping[str, str]) -> selectors.Selection:
+def parse_selection(resource: Resource, target: Target, query: Mapping[str, str]) -> selectors.Selection:
     """What the request selects. Raises `ApiError` 400."""
     return selectors.Selection(
         namespace=target.namespace if resource.namespaced else "",
@@ -54,7 +54,7 @@ class Pages:
     def after(self, token: str, limit: int) -> tuple[list[Object], Object]:
         """The page that a token stands for. Raises `ApiError` 410."""
         if token not in self._rests:
-            raise expired(
+            raise expired_error(
                 "The provided continue parameter is too old to display a consistent list result. "
                 "You can start a new list without the continue parameter."
             )
@@ -66,11 +66,11 @@ def list_items(
     store: Store, pages: Pages, resource: Resource, chosen: selectors.Selection, query: Mapping[str, str]
 ) -> Object:
     """The list object that a GET of a collection answers. Raises `ApiError` 400, 410, 504."""
-    limit = number(query, "limit")
+    limit = read_number(query, "limit")
     if token := query.get("continue"):
         items, meta = pages.after(token, limit)
     else:
-        wanted = number(query, "resourceVersion")
+        wanted = read_number(query, "resourceVersion")
         with store.lock:
             if wanted > store.revision:
                 raise ApiError(
@@ -87,7 +87,7 @@ def list_items(
     }
 
 
-def number(query: Mapping[str, str], name: str) -> int:
+def read_number(query: Mapping[str, str], name: str) -> int:
     """A whole number among the parameters, 0 if it is not there. Raises `ApiError` 400."""
     text = query.get(name) or "0"
     if not text.isdigit():
@@ -108,7 +108,7 @@ def event_of(change: Change, chosen: selectors.Selection, resource: Resource) ->
     return {"type": kind, "object": as_version(change.item, resource)}
 
 
-def bookmark(resource: Resource, revision: int, *, initial_end: bool = False) -> Object:
+def bookmark_event(resource: Resource, revision: int, *, initial_end: bool = False) -> Object:
     """An event that only tells how far the watch has come."""
     meta: Object = {"resourceVersion": str(revision)}
     if initial_end:

@@ -36,52 +36,54 @@ def json_patch(target: Object, operations: Any) -> Object:
     document = copy.deepcopy(target)
     for operation in operations:
         try:
-            document = _operate(document, operation)
+            document = _apply_operation(document, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             message = f"the server rejected our request due to an error in our request: {operation}"
             raise ApiError(422, "Invalid", message) from error
     return document
 
 
-def _pointer(text: str) -> list[str]:
+def _parse_pointer(text: str) -> list[str]:
     if text and not text.startswith("/"):
         raise ValueError(text)
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 
-def _reach(document: Any, parts: list[str]) -> Any:
+def _resolve_pointer(document: Any, parts: list[str]) -> Any:
     for part in parts:
-        document = document[_index(part)] if isinstance(document, list) else document[part]
+        document = document[_parse_index(part)] if isinstance(document, list) else document[part]
     return document
 
 
-def _index(part: str) -> int:
+def _parse_index(part: str) -> int:
     if not part.isdigit() or (part != "0" and part.startswith("0")):
         raise ValueError(part)
     return int(part)
 
 
-def _operate(document: Any, operation: Any) -> Any:
-    kind, parts = operation["op"], _pointer(operation["path"])
+def _apply_operation(document: Any, operation: Any) -> Any:
+    kind, parts = operation["op"], _parse_pointer(operation["path"])
     match kind:
         case "add":
-            return _add(document, parts, operation["value"])
+            return _add_value(document, parts, operation["value"])
         case "remove":
-            _remove(document, parts)
+            _remove_value(document, parts)
         case "replace":
             if not parts:
                 return operation["value"]
-            _reach(document, parts)
-            _remove(document, parts)
-            return _add(document, parts, operation["value"])
+            _resolve_pointer(document, parts)
+            _remove_value(document, parts)
+            return _add_value(document, parts, operation["value"])
         case "move":
-            value = _reach(document, _pointer(operation["from"]))
-            _remove(document, _pointer(operation["from"]))
-            return _add(document, parts, value)
+            value = _resolve_pointer(document, _parse_pointer(operation["from"]))
+            _remove_value(document, _parse_pointer(operation["from"]))
+            return _add_value(document, parts, value)
         case "copy":
-            return _add(document, parts, copy.deepcopy(_reach(document, _pointer(operation["from"]))))
+            return _add_value(
+                document, parts, copy.deepcopy(_resolve_pointer(document, _parse_pointer(operation["from"])))
+            )
         case "test":
-            found, wanted = _reach(document, parts), operation["value"]
+            found, wanted = _resolve_pointer(document, parts), operation["value"]
             if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
                 raise ValueError("test failed")
         case _:
@@ -89,12 +91,12 @@ def _operate(document: Any, operation: Any) -> Any:
     return document
 
 
-def _add(document: Any, parts: list[str], value: Any) -> Any:
+def _add_value(document: Any, parts: list[str], value: Any) -> Any:
     if not parts:
         return value
-    parent, last = _reach(document, parts[:-1]), parts[-1]
+    parent, last = _resolve_pointer(document, parts[:-1]), parts[-1]
     if isinstance(parent, list):
-        at = len(parent) if last == "-" else _index(last)
+        at = len(parent) if last == "-" else _parse_index(last)
         if at > len(parent):
             raise IndexError(last)
         parent.insert(at, value)
@@ -103,10 +105,10 @@ def _add(document: Any, parts: list[str], value: Any) -> Any:
     return document
 
 
-def _remove(document: Any, parts: list[str]) -> None:
-    parent = _reach(document, parts[:-1])
+def _remove_value(document: Any, parts: list[str]) -> None:
+    parent = _resolve_pointer(document, parts[:-1])
     if isinstance(parent, list):
-        del parent[_index(parts[-1])]
+        del parent[_parse_index(parts[-1])]
     else:
         del parent[parts[-1]]
 
@@ -127,7 +129,7 @@ def strategic_merge(target: Any, patch: Any, shape: Shape) -> Any:
     for name, order in patch.items():
         field = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and isinstance(merged.get(field), list):
-            merged[field] = _ordered(merged[field], order, shape.field(field).merge_key)
+            merged[field] = _reorder_items(merged[field], order, shape.field(field).merge_key)
     return merged
 
 
@@ -167,7 +169,7 @@ def _merge_list(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
     return merged
 
 
-def _ordered(items: list[Any], order: list[Any], key: str | None) -> list[Any]:
+def _reorder_items(items: list[Any], order: list[Any], key: str | None) -> list[Any]:
     """As `$setElementOrder` lists them; items it does not name keep their place behind their predecessor."""
     names = [item.get(key) if isinstance(item, dict) and key else item for item in order]
     rank: dict[int, tuple[int, int]] = {}

@@ -82,47 +82,47 @@ _MESSAGES: Mapping[str, Mapping[int, tuple[str, str]]] = {
 }
 
 
-def decode(body: bytes) -> Object:
+def decode_envelope(body: bytes) -> Object:
     """The object in an envelope. Raises `ApiError` 400 for damaged bytes and for kinds not listed above."""
     if not body.startswith(MAGIC):
         raise bad_request("provided data does not appear to be a protobuf message")
     try:
-        envelope = _message(body[len(MAGIC) :], "Unknown")
+        envelope = _decode_message(body[len(MAGIC) :], "Unknown")
         meta = envelope["type"]
         kind = meta["kind"]
         if kind not in _MESSAGES:
             raise bad_request(f"no kind {kind!r} is read from protobuf here; send JSON")
-        return {**meta, **_message(envelope.get("raw", b""), kind)}
+        return {**meta, **_decode_message(envelope.get("raw", b""), kind)}
     except (IndexError, KeyError, ValueError, OverflowError, OSError) as error:
         raise bad_request("provided data is not a well-formed protobuf message") from error
 
 
-def _message(data: bytes, kind: str) -> dict[str, Any]:
+def _decode_message(data: bytes, kind: str) -> dict[str, Any]:
     known = _MESSAGES[kind]
     found: dict[str, Any] = {}
-    for number, value in _fields(data):
+    for number, value in _iterate_fields(data):
         if number not in known:
             continue
         name, what = known[number]
         if what.startswith("map:"):
-            key, item = _entry(value, what[4:])
+            key, item = _decode_entry(value, what[4:])
             found.setdefault(name, {})[key] = item
         elif what.startswith("[]"):
-            found.setdefault(name, []).append(_value(value, what[2:]))
+            found.setdefault(name, []).append(_decode_value(value, what[2:]))
         else:
-            found[name] = _value(value, what)
+            found[name] = _decode_value(value, what)
     # Go writes empty strings and zero times where JSON has nothing.
     return {name: value for name, value in found.items() if value not in ("", None)}
 
 
-def _entry(data: Any, kind: str) -> tuple[str, Any]:
+def _decode_entry(data: Any, kind: str) -> tuple[str, Any]:
     if isinstance(data, int):
         raise ValueError("a number where an entry should be")  # noqa: TRY004 - a damaged body, told as such
-    pair = dict(_fields(data))
-    return _value(pair.get(1, b""), "string"), _value(pair.get(2, b""), kind)
+    pair = dict(_iterate_fields(data))
+    return _decode_value(pair.get(1, b""), "string"), _decode_value(pair.get(2, b""), kind)
 
 
-def _value(raw: Any, kind: str) -> Any:
+def _decode_value(raw: Any, kind: str) -> Any:
     if isinstance(raw, int) is not (kind in ("bool", "int")):
         raise ValueError("the wire type does not fit the field")
     match kind:
@@ -137,28 +137,28 @@ def _value(raw: Any, kind: str) -> Any:
         case "int":
             return raw - (1 << 64) if raw >= 1 << 63 else raw
         case "Time":
-            seconds = _message(raw, "Timestamp").get("seconds")
+            seconds = _decode_message(raw, "Timestamp").get("seconds")
             return seconds and datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _message(raw, kind)
+    return _decode_message(raw, kind)
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def _iterate_fields(data: bytes) -> Iterator[tuple[int, Any]]:
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = _read_varint(data, at)
         number, wire = tag >> 3, tag & 7
         if wire == 0:
-            value, at = _varint(data, at)
+            value, at = _read_varint(data, at)
             yield number, value
             continue
-        length, at = _varint(data, at) if wire == 2 else ({1: 8, 5: 4}[wire], at)
+        length, at = _read_varint(data, at) if wire == 2 else ({1: 8, 5: 4}[wire], at)
         if at + length > len(data):
             raise IndexError(at)
         yield number, data[at : at + length]
         at += length
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[at]

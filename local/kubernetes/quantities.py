@@ -12,7 +12,7 @@ _PARTS = re.compile(r"([+-]?[0-9.]+)([eE][+-]?[0-9]+|[KMGTPE]i|[numkMGTPE]|)")
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
-def parse(text: str | int | float) -> Decimal:
+def parse_quantity(text: str | int | float) -> Decimal:
     """The number of units (cores, bytes). Raises ValueError."""
     found = _PARTS.fullmatch(str(text))
     if found is None or found[1].count(".") > 1:

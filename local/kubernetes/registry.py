@@ -44,7 +44,7 @@ class Write:
         return server_side.Manager(self.manager, self.operation, resource.api_version, self.subresource)
 
 
-def timestamp(now: datetime) -> str:
+def format_timestamp(now: datetime) -> str:
     """Seconds in UTC, as `metav1.Time` is written."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -75,13 +75,13 @@ class Registry:
         """The stored object, not to be changed. Raises `ApiError` 404."""
         found = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
         if found is None:
-            raise errors.not_found(resource.plural, resource.group, name)
+            raise errors.not_found_error(resource.plural, resource.group, name)
         return as_version(found, resource)
 
     def create(self, resource: Resource, namespace: str, body: Any, write: Write) -> Object:
         """Raises `ApiError` 400, 403, 404, 409, 422."""
         shape = self.shape(resource)
-        item, warnings = validation.decode(copy.deepcopy(body), resource, shape, write.validation)
+        item, warnings = validation.decode_object(copy.deepcopy(body), resource, shape, write.validation)
         write.warnings += warnings
         with self.store.lock:
             meta = self._addressed(item, resource, namespace, "")
@@ -91,7 +91,7 @@ class Registry:
                 meta["name"] = meta["generateName"] + secrets.token_hex(3)[:5]
             self._reset(item, resource)
             self._fill(item, resource, shape)
-            owners = server_side.update({"metadata": {}}, item, shape, write.manager_of(resource))
+            owners = server_side.update_owners({"metadata": {}}, item, shape, write.manager_of(resource))
             return self._insert(item, resource, owners, write)
 
     def update(self, resource: Resource, namespace: str, name: str, body: Any, write: Write) -> Object:
@@ -106,13 +106,13 @@ class Registry:
         with self.store.lock:
             before = self.get(resource, namespace, name)
             body = change(copy.deepcopy(before))
-            after, warnings = validation.decode(body, resource, shape, write.validation)
+            after, warnings = validation.decode_object(body, resource, shape, write.validation)
             write.warnings += warnings
             meta = self._addressed(after, resource, namespace, name)
             self._preconditions(before, meta, resource, write)
             after = self._confined(before, after, resource, write.subresource)
             self._fill(after, resource, shape)
-            owners = server_side.update(before, after, shape, write.manager_of(resource))
+            owners = server_side.update_owners(before, after, shape, write.manager_of(resource))
             return self._commit(before, after, resource, owners, write)
 
     def apply(
@@ -121,7 +121,7 @@ class Registry:
         """Server-side apply; returns the object and whether it was created. Raises `ApiError`."""
         write = replace(write, operation="Apply")
         shape = self.shape(resource)
-        config, warnings = validation.decode(
+        config, warnings = validation.decode_object(
             copy.deepcopy(body), resource, shape, write.validation, applied=True
         )
         write.warnings += warnings
@@ -135,20 +135,20 @@ class Registry:
             manager = write.manager_of(resource)
             if found is None:
                 live: Object = {"metadata": {}}
-                item, owners = server_side.apply(live, config, shape, manager, force=write.force)
+                item, owners = server_side.apply_config(live, config, shape, manager, force=write.force)
                 return self._insert(item, resource, owners, write), True
             before = as_version(found, resource)
             self._preconditions(before, {**meta, "uid": meta.get("uid")}, resource, write)
             config["metadata"].pop("resourceVersion", None)
-            after, owners = server_side.apply(before, config, shape, manager, force=write.force)
+            after, owners = server_side.apply_config(before, config, shape, manager, force=write.force)
             after = self._confined(before, copy.deepcopy(after), resource, write.subresource)
             self._fill(after, resource, shape)
             return self._commit(before, after, resource, owners, write), False
 
     def _fill(self, item: Object, resource: Resource, shape: Shape) -> None:
-        validation.check(item, resource, shape)
+        validation.check_schema(item, resource, shape)
         if not resource.custom:
-            defaults.fill(item, resource.plural)
+            defaults.fill_defaults(item, resource.plural)
 
     def _addressed(self, item: Object, resource: Resource, namespace: str, name: str) -> Object:
         """Make kind, name and namespace those of the request; refuse others."""
@@ -208,7 +208,7 @@ class Registry:
                     if key == "uid"
                     else ""
                 )
-                raise errors.conflict(resource.plural, resource.group, before["metadata"]["name"], why)
+                raise errors.conflict_error(resource.plural, resource.group, before["metadata"]["name"], why)
         must = resource.custom or resource.plural == "leases"
         if must and not meta.get("resourceVersion") and write.operation == "Update":
             cause = (
@@ -216,7 +216,7 @@ class Registry:
                 "FieldValueInvalid",
                 "Invalid value: 0: must be specified for an update",
             )
-            raise errors.invalid(resource.kind, resource.group, before["metadata"]["name"], [cause])
+            raise errors.invalid_error(resource.kind, resource.group, before["metadata"]["name"], [cause])
 
     def _insert(self, item: Object, resource: Resource, owners: server_side.Owners, write: Write) -> Object:
         item = copy.deepcopy(item)
@@ -224,39 +224,39 @@ class Registry:
         if resource.namespaced:
             self._check_namespace(meta["namespace"], resource, meta.get("name", ""))
         self._fill(item, resource, self.shape(resource))
-        rules.check(item, resource)
+        rules.check_object(item, resource)
         if self.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])
-        now = timestamp(self.now())
+        now = format_timestamp(self.now())
         meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": now}
         if resource.custom or resource.group in _COUNTED_GROUPS:
             meta["generation"] = 1
         if not resource.custom:
-            defaults.fill(item, resource.plural)  # what depends on the uid
+            defaults.fill_defaults(item, resource.plural)  # what depends on the uid
             if "status" in resource.subresources:
                 item.setdefault("status", dict(defaults.FIRST_STATUS.get(resource.plural, {})))
-        server_side.record(item, owners, None, now)
+        server_side.record_owners(item, owners, None, now)
         return item if write.dry_run else self.store.put(resource.bucket, item)
 
     def _check_namespace(self, namespace: str, resource: Resource, name: str) -> None:
         found = self.store.get(NAMESPACES, "", namespace)
         if found is None:
-            raise errors.not_found("namespaces", "", namespace)
+            raise errors.not_found_error("namespaces", "", namespace)
         if found["metadata"].get("deletionTimestamp"):
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise errors.forbidden(resource.plural, resource.group, name, why)
+            raise errors.forbidden_error(resource.plural, resource.group, name, why)
 
     def _commit(
         self, before: Object, after: Object, resource: Resource, owners: server_side.Owners, write: Write
     ) -> Object:
-        rules.check(after, resource)
+        rules.check_object(after, resource)
         rules.check_update(before, after, resource)
         meta = after["metadata"]
         meta["resourceVersion"] = before["metadata"]["resourceVersion"]
-        if "generation" in meta and _content(before) != _content(after):
+        if "generation" in meta and _content_of(before) != _content_of(after):
             meta["generation"] = before["metadata"]["generation"] + 1
-        server_side.record(after, owners, before, timestamp(self.now()))
-        if write.dry_run or server_side.same(before, after):
+        server_side.record_owners(after, owners, before, format_timestamp(self.now()))
+        if write.dry_run or server_side.is_same_content(before, after):
             return after if write.dry_run else before
         if is_over(after, resource):
             return self.store.remove(resource.bucket, meta.get("namespace", ""), meta["name"]) or after
@@ -273,7 +273,7 @@ def is_over(item: Object, resource: Resource) -> bool:
     return not meta.get("deletionGracePeriodSeconds")
 
 
-def _content(item: Object) -> Object:
+def _content_of(item: Object) -> Object:
     return {key: value for key, value in item.items() if key not in ("metadata", "status")}
 
 
@@ -286,4 +286,4 @@ def as_version(item: Object, resource: Resource) -> Object:
 
 def precondition_failed(resource: Resource, name: str) -> ApiError:
     """409 of a deletion that was meant for another state of the object."""
-    return errors.conflict(resource.plural, resource.group, name, "Precondition failed")
+    return errors.conflict_error(resource.plural, resource.group, name, "Precondition failed")

@@ -61,12 +61,12 @@ class Request:
         return self.target.namespace
 
 
-def truth(text: str | None) -> bool:
+def parse_boolean(text: str | None) -> bool:
     """A boolean parameter; clients write them in any case."""
     return (text or "").lower() in ("1", "t", "true")
 
 
-def parse(method: str, path: str, query: Mapping[str, str]) -> Target:
+def parse_target(method: str, path: str, query: Mapping[str, str]) -> Target:
     """Take a request's line apart; says nothing of whether such a thing is served."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) > 2:
@@ -81,15 +81,15 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Target:
     resource, name, subresource = (*rest, "", "")[:3]
     if resource == "namespaces":
         namespace = name  # as the authorizer has it
-    verb = _verb(method, name, query)
+    verb = _request_verb(method, name, query)
     if len(rest) > 3 and subresource != "proxy":  # what follows that is the business of who is behind it
         subresource = "/".join(rest[2:])
     return Target(verb, path, group, version, resource, subresource, namespace, name)
 
 
-def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
+def _request_verb(method: str, name: str, query: Mapping[str, str]) -> str:
     if method in ("GET", "HEAD"):
-        if truth(query.get("watch")):
+        if parse_boolean(query.get("watch")):
             return "watch"
         return "get" if name else "list"
     if method == "DELETE":

@@ -101,7 +101,7 @@ _REVIEWS = {
 _METRICS = {"metrics.k8s.io/v1beta1": "NodeMetrics nodes c - -\nPodMetrics pods n - -"}
 
 
-def _parse(table: dict[str, str], verbs: tuple[str, ...]) -> Iterator[Resource]:
+def _parse_table(table: dict[str, str], verbs: tuple[str, ...]) -> Iterator[Resource]:
     for api_version, lines in table.items():
         group, _, version = api_version.rpartition("/")
         for line in filter(None, map(str.strip, lines.splitlines())):
@@ -112,20 +112,20 @@ def _parse(table: dict[str, str], verbs: tuple[str, ...]) -> Iterator[Resource]:
                 plural,
                 kind,
                 scope == "n",
-                _names(short),
-                frozenset(_names(extra)),
+                _split_names(short),
+                frozenset(_split_names(extra)),
                 verbs,
             )
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _split_names(text: str) -> tuple[str, ...]:
     return () if text == "-" else tuple(text.split(","))
 
 
 BUILT_IN = (
-    *_parse(_BUILT_IN, STANDARD_VERBS),
-    *_parse(_REVIEWS, ("create",)),
-    *_parse(_METRICS, ("get", "list")),
+    *_parse_table(_BUILT_IN, STANDARD_VERBS),
+    *_parse_table(_REVIEWS, ("create",)),
+    *_parse_table(_METRICS, ("get", "list")),
 )
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
-from local.kubernetes.errors import Object, invalid
+from local.kubernetes.errors import Object, invalid_error
 from local.kubernetes.resources import Resource
-from local.kubernetes.selectors import matches, of_object
+from local.kubernetes.selectors import match_labels, of_object
 from local.kubernetes.validation import Cause
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -23,7 +23,7 @@ _SUBDOMAIN_TEXT = (
 )
 
 
-def _metadata(item: Object, resource: Resource) -> Iterator[Cause]:
+def _check_metadata(item: Object, resource: Resource) -> Iterator[Cause]:
     meta = item["metadata"]
     name = meta.get("name", "")
     if not name:
@@ -42,7 +42,7 @@ def _metadata(item: Object, resource: Resource) -> Iterator[Cause]:
             )
 
 
-def _pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset()) -> Iterator[Cause]:
+def _check_pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset()) -> Iterator[Cause]:
     if not spec.get("containers"):
         yield f"{path}.containers", "FieldValueRequired", "Required value"
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | claimed
@@ -57,7 +57,7 @@ def _pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset()) ->
                     yield field, "FieldValueNotFound", f'Not found: "{mount.get("name")}"'
 
 
-def _workload(item: Object) -> Iterator[Cause]:
+def _check_workload(item: Object) -> Iterator[Cause]:
     spec = item["spec"]
     template = spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels") or {}
@@ -70,22 +70,22 @@ def _workload(item: Object) -> Iterator[Cause]:
             "FieldValueInvalid",
             "Invalid value: empty selector is invalid for " + item["kind"],
         )
-    elif not matches(terms, labels):
+    elif not match_labels(terms, labels):
         message = f"Invalid value: {labels}: `selector` does not match template `labels`"
         yield "spec.template.metadata.labels", "FieldValueInvalid", message
     claimed = {claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates") or ()}
-    yield from _pod(template.get("spec") or {}, "spec.template.spec", claimed)
+    yield from _check_pod(template.get("spec") or {}, "spec.template.spec", claimed)
 
 
-def _job(item: Object) -> Iterator[Cause]:
+def _check_job(item: Object) -> Iterator[Cause]:
     spec = item["spec"]["template"].get("spec") or {}
     if spec.get("restartPolicy", "Always") not in ("Never", "OnFailure"):
         message = 'Required value: valid values: "OnFailure", "Never"'
         yield "spec.template.spec.restartPolicy", "FieldValueRequired", message
-    yield from _pod(spec, "spec.template.spec")
+    yield from _check_pod(spec, "spec.template.spec")
 
 
-def _service(item: Object) -> Iterator[Cause]:
+def _check_service(item: Object) -> Iterator[Cause]:
     spec = item.get("spec") or {}
     ports = spec.get("ports") or ()
     if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
@@ -97,13 +97,13 @@ def _service(item: Object) -> Iterator[Cause]:
 
 
 _CHECKS: Mapping[str, Callable[[Object], Iterator[Cause]]] = {
-    "deployments": _workload,
-    "replicasets": _workload,
-    "statefulsets": _workload,
-    "daemonsets": _workload,
-    "jobs": _job,
-    "pods": lambda item: _pod(item.get("spec") or {}, "spec"),
-    "services": _service,
+    "deployments": _check_workload,
+    "replicasets": _check_workload,
+    "statefulsets": _check_workload,
+    "daemonsets": _check_workload,
+    "jobs": _check_job,
+    "pods": lambda item: _check_pod(item.get("spec") or {}, "spec"),
+    "services": _check_service,
 }
 
 _STATEFUL_MUTABLE = (
@@ -124,28 +124,28 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def check(item: Object, resource: Resource) -> None:
+def check_object(item: Object, resource: Resource) -> None:
     """Raises `ApiError` 422."""
-    causes = list(_metadata(item, resource))
+    causes = list(_check_metadata(item, resource))
     if not resource.custom and resource.plural in _CHECKS:
         causes += _CHECKS[resource.plural](item)
     if causes:
-        raise invalid(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
+        raise invalid_error(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
 
 
 def check_update(before: Object, after: Object, resource: Resource) -> None:
     """Raises `ApiError` 422 if a field changed that must not."""
-    causes = [] if resource.custom else list(_changes(before, after, resource.plural))
+    causes = [] if resource.custom else list(_check_changes(before, after, resource.plural))
     if causes:
-        raise invalid(resource.kind, resource.group, after["metadata"]["name"], causes)
+        raise invalid_error(resource.kind, resource.group, after["metadata"]["name"], causes)
 
 
-def _changes(before: Object, after: Object, plural: str) -> Iterator[Cause]:
+def _check_changes(before: Object, after: Object, plural: str) -> Iterator[Cause]:
     old, new = before.get("spec") or {}, after.get("spec") or {}
     for name in _IMMUTABLE.get(plural, ()):
         if old.get(name) != new.get(name):
             yield f"spec.{name}", "FieldValueInvalid", f"Invalid value: {new.get(name)}: field is immutable"
-    if plural == "statefulsets" and _rest(old) != _rest(new):
+    if plural == "statefulsets" and _immutable_part(old) != _immutable_part(new):
         allowed = ", ".join(f"'{name}'" for name in _STATEFUL_MUTABLE)
         message = f"Forbidden: updates to statefulset spec for fields other than {allowed} are forbidden"
         yield "spec", "FieldValueForbidden", message
@@ -173,5 +173,5 @@ def _changes(before: Object, after: Object, plural: str) -> Iterator[Cause]:
         yield "roleRef", "FieldValueInvalid", "Invalid value: cannot change roleRef"
 
 
-def _rest(spec: Object) -> Object:
+def _immutable_part(spec: Object) -> Object:
     return {name: value for name, value in spec.items() if name not in _STATEFUL_MUTABLE}

@@ -21,7 +21,7 @@ _KEY_DEFAULTS = {"protocol": "TCP"}
 
 
 @functools.cache
-def definitions(version: str) -> Mapping[str, Object]:
+def load_definitions(version: str) -> Mapping[str, Object]:
     """All definitions of a Kubernetes version such as `1.31`. Raises FileNotFoundError for an unknown one."""
     root = importlib.resources.files("kubernetes_validate").joinpath("kubernetes-json-schema")
     text = root.joinpath(f"v{version}.0-local-strict", "_definitions.json").read_text("utf-8")
@@ -30,9 +30,9 @@ def definitions(version: str) -> Mapping[str, Object]:
 
 
 @functools.cache
-def _roots(version: str) -> Mapping[tuple[str, str], Object]:
+def _root_definitions(version: str) -> Mapping[tuple[str, str], Object]:
     roots = {}
-    for definition in definitions(version).values():
+    for definition in load_definitions(version).values():
         for told in definition.get("x-kubernetes-group-version-kind", ()):
             api_version = "/".join(filter(None, (told["group"], told["version"])))
             roots[api_version, told["kind"]] = definition
@@ -50,7 +50,7 @@ class Shape:
             ref = node["allOf"][0].get("$ref")
         if ref is not None:
             extra = {key: value for key, value in node.items() if key.startswith("x-kubernetes")}
-            node = {**definitions(version)[ref.rpartition("/")[2]], **extra}
+            node = {**load_definitions(version)[ref.rpartition("/")[2]], **extra}
         self.node, self.version = node, version
         self._fields: dict[str, Shape] = {}
         self._items: Shape | None = None
@@ -130,7 +130,7 @@ class Shape:
 
 @functools.cache
 def _built_in(api_version: str, kind: str, version: str) -> Shape:
-    return Shape(_roots(version).get((api_version, kind), {}), version)
+    return Shape(_root_definitions(version).get((api_version, kind), {}), version)
 
 
 def shape_of(resource: Resource, version: str) -> Shape:

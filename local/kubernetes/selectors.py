@@ -49,12 +49,12 @@ class Requirement:
         return int(value) < bound if self.operator == "<" else int(value) > bound
 
 
-def _terms(text: str) -> list[str]:
+def _split_terms(text: str) -> list[str]:
     """Split at commas outside of parentheses."""
     return [term for term in re.split(r",(?![^(]*\))", text) if term.strip()] if text.strip() else []
 
 
-def _requirement(term: str) -> Requirement:
+def _parse_requirement(term: str) -> Requirement:
     if found := _SET.fullmatch(term):
         values = frozenset(value.strip() for value in found[3].split(","))
         return Requirement(found[1], found[2], values)
@@ -69,10 +69,10 @@ def _requirement(term: str) -> Requirement:
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
     """The terms of a `labelSelector` parameter. Raises `ApiError` 400."""
-    return tuple(_requirement(term) for term in _terms(text))
+    return tuple(_parse_requirement(term) for term in _split_terms(text))
 
 
-def matches(requirements: tuple[Requirement, ...], labels: Mapping[str, str] | None) -> bool:
+def match_labels(requirements: tuple[Requirement, ...], labels: Mapping[str, str] | None) -> bool:
     """Whether all terms hold; no terms select everything."""
     return all(requirement.holds(labels or {}) for requirement in requirements)
 
@@ -126,7 +126,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 def parse_fields(text: str, plural: str) -> tuple[Requirement, ...]:
     """The terms of a `fieldSelector` parameter, as requirements on `field_values`. Raises `ApiError` 400."""
     found = []
-    for term in _terms(text):
+    for term in _split_terms(text):
         parts = re.fullmatch(r"\s*([\w.]+)\s*(==|=|!=)\s*(.*?)\s*", term)
         if parts is None:
             raise bad_request(f'invalid selector: "{term}"; can\'t understand it')
@@ -169,6 +169,6 @@ class Selection:
             return False
         if self.name and meta["name"] != self.name:
             return False
-        return matches(self.labels, meta.get("labels")) and matches(
+        return match_labels(self.labels, meta.get("labels")) and match_labels(
             self.fields, field_values(item, self.fields)
         )

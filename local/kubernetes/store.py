@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from local.kubernetes.errors import Object, expired
+from local.kubernetes.errors import Object, expired_error
 from local.kubernetes.resources import Bucket
 
 ChangeKind = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -99,7 +99,7 @@ class Store:
         """The changes after a revision. Raises `ApiError` 410 if some of them are forgotten."""
         with self.lock:
             if revision < self._compacted:
-                raise expired(f"too old resource version: {revision} ({self._compacted})")
+                raise expired_error(f"too old resource version: {revision} ({self._compacted})")
             start = bisect.bisect_right(self._log, revision, key=lambda change: change.revision)
             return [change for change in self._log[start:] if bucket is None or change.bucket == bucket]
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from local.kubernetes import access, deletion, listing, selectors
 from local.kubernetes.addons import NODE
 from local.kubernetes.cluster import Cluster
-from local.kubernetes.errors import Object, bad_request, not_found
-from local.kubernetes.handlers import Answer, Call, dispatch, patched
-from local.kubernetes.proxy import proxy
-from local.kubernetes.registry import timestamp
-from local.kubernetes.requests import Target, truth
+from local.kubernetes.errors import Object, bad_request, not_found_error
+from local.kubernetes.handlers import Answer, Call, dispatch_call, patched_object
+from local.kubernetes.proxy import proxy_service
+from local.kubernetes.registry import format_timestamp
+from local.kubernetes.requests import Target, parse_boolean
 
 
-def scale(cluster: Cluster, call: Call) -> Answer:
+def answer_scale(cluster: Cluster, call: Call) -> Answer:
     """GET, PUT and PATCH of `/scale`, which owns `spec.replicas` under its own name."""
     target = call.target
     current = cluster.registry.get(call.resource, target.namespace, target.name)
@@ -27,7 +27,7 @@ def scale(cluster: Cluster, call: Call) -> Answer:
 
     def change(item: Object) -> Object:
         told = _scale_of(item)
-        wanted = patched(cluster, call, told, body) if target.verb == "patch" else body
+        wanted = patched_object(cluster, call, told, body) if target.verb == "patch" else body
         revision = (wanted.get("metadata") or {}).get("resourceVersion")
         replicas = (wanted.get("spec") or {}).get("replicas", 0)
         meta = {**item["metadata"]} | ({"resourceVersion": revision} if revision else {})
@@ -49,7 +49,7 @@ def _scale_of(item: Object) -> Object:
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}
 
 
-def log(cluster: Cluster, call: Call) -> Answer:
+def answer_log(cluster: Cluster, call: Call) -> Answer:
     """What a container wrote. Raises `ApiError` 400 for one that has not started."""
     pod = cluster.registry.get(call.resource, call.target.namespace, call.target.name)
     names = [
@@ -63,67 +63,67 @@ def log(cluster: Cluster, call: Call) -> Answer:
         raise bad_request(f"container {container} is not valid for pod {name}")
     written = cluster.logs.get((call.target.namespace, name, container))
     if written is None:
-        reason = _waiting(pod, container)
+        reason = _waiting_message(pod, container)
         trying = (
             "trying and failing to pull image" if "ImagePull" in reason else f"waiting to start: {reason}"
         )
         raise bad_request(f'container "{container}" in pod "{name}" is {trying}')
     lines = list(written)
     if call.query.get("tailLines"):
-        lines = lines[len(lines) - min(len(lines), listing.number(call.query, "tailLines")) :]
-    if truth(call.query.get("timestamps")):
+        lines = lines[len(lines) - min(len(lines), listing.read_number(call.query, "tailLines")) :]
+    if parse_boolean(call.query.get("timestamps")):
         started = (pod.get("status") or {}).get("startTime", "")
         lines = [f"{started} {line}" for line in lines]
     text = "".join(f"{line}\n" for line in lines)
-    limit = listing.number(call.query, "limitBytes")
+    limit = listing.read_number(call.query, "limitBytes")
     return Answer(text[:limit] if limit else text, text=True)
 
 
-def _waiting(pod: Object, container: str) -> str:
+def _waiting_message(pod: Object, container: str) -> str:
     for status in (pod.get("status") or {}).get("containerStatuses") or ():
         if status["name"] == container and "waiting" in status.get("state", {}):
             return str(status["state"]["waiting"].get("reason", "ContainerCreating"))
     return "ContainerCreating"
 
 
-def evict(cluster: Cluster, call: Call) -> Answer:
+def evict_pod(cluster: Cluster, call: Call) -> Answer:
     """POST of an Eviction: a deletion by another name."""
     target = call.target
     options = call.decoded().get("deleteOptions") or {}
-    deletion.delete(cluster.registry, call.resource, target.namespace, target.name, options)
+    deletion.delete_object(cluster.registry, call.resource, target.namespace, target.name, options)
     return Answer(
         {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
     )
 
 
-def token(cluster: Cluster, call: Call) -> Answer:
+def issue_token(cluster: Cluster, call: Call) -> Answer:
     """POST of a TokenRequest: a bearer token of the service account."""
     target = call.target
     cluster.registry.get(call.resource, target.namespace, target.name)
     status = {
         "token": cluster.token_for(target.name, target.namespace),
-        "expirationTimestamp": timestamp(cluster.registry.now()),
+        "expirationTimestamp": format_timestamp(cluster.registry.now()),
     }
     return Answer({**call.decoded(), "metadata": {"name": target.name}, "status": status}, 201)
 
 
-def finalize(cluster: Cluster, call: Call) -> Answer:
+def finalize_namespace(cluster: Cluster, call: Call) -> Answer:
     """PUT of a namespace's finalizers."""
-    return dispatch(cluster, replace(call, target=replace(call.target, subresource="")))
+    return dispatch_call(cluster, replace(call, target=replace(call.target, subresource="")))
 
 
 BELOW: Mapping[str, Callable[[Cluster, Call], Answer]] = {
-    "scale": scale,
-    "log": log,
-    "eviction": evict,
-    "token": token,
-    "finalize": finalize,
-    "proxy": proxy,
-    "status": dispatch,
+    "scale": answer_scale,
+    "log": answer_log,
+    "eviction": evict_pod,
+    "token": issue_token,
+    "finalize": finalize_namespace,
+    "proxy": proxy_service,
+    "status": dispatch_call,
 }
 
 
-def review(cluster: Cluster, call: Call, user: access.User) -> Answer:
+def review_access(cluster: Cluster, call: Call, user: access.User) -> Answer:
     """`kubectl auth can-i` and `kubectl auth whoami`."""
     body = copy.deepcopy(call.decoded())
     if call.resource.kind == "SelfSubjectReview":
@@ -141,13 +141,13 @@ def review(cluster: Cluster, call: Call, user: access.User) -> Answer:
         asked.get("namespace", ""),
         asked.get("name", ""),
     )
-    body["status"] = {"allowed": access.allowed(cluster.store, user, target)}
+    body["status"] = {"allowed": access.is_allowed(cluster.store, user, target)}
     return Answer(body, 201)
 
 
-def metrics(cluster: Cluster, call: Call) -> Answer:
+def answer_metrics(cluster: Cluster, call: Call) -> Answer:
     """`metrics.k8s.io`: a plausible constant use by each running pod, and their sum on the node."""
-    now = timestamp(cluster.registry.now())
+    now = format_timestamp(cluster.registry.now())
     pods = [
         pod
         for pod in cluster.store.items(deletion.PODS)
@@ -155,14 +155,14 @@ def metrics(cluster: Cluster, call: Call) -> Answer:
     ]
     if call.resource.kind == "NodeMetrics":
         usage = {"cpu": f"{250 + 10 * len(pods)}m", "memory": f"{2048 + 64 * len(pods)}Mi"}
-        found = [_measured(call, now, {"name": NODE}, {"usage": usage})]
+        found = [_measured_item(call, now, {"name": NODE}, {"usage": usage})]
     else:
-        found = [_measured(call, now, _place(pod), {"containers": _used(pod)}) for pod in pods]
-    chosen = listing.selection(call.resource, call.target, call.query)
+        found = [_measured_item(call, now, _pod_place(pod), {"containers": _pod_usage(pod)}) for pod in pods]
+    chosen = listing.parse_selection(call.resource, call.target, call.query)
     found = [item for item in found if selectors.Selection.takes(chosen, item)]
     if call.target.name:
         if not found:
-            raise not_found(call.resource.plural, call.resource.group, call.target.name)
+            raise not_found_error(call.resource.plural, call.resource.group, call.target.name)
         return Answer(found[0])
     api_version = call.resource.api_version
     return Answer(
@@ -170,15 +170,15 @@ def metrics(cluster: Cluster, call: Call) -> Answer:
     )
 
 
-def _place(pod: Object) -> Object:
+def _pod_place(pod: Object) -> Object:
     return {key: pod["metadata"].get(key) for key in ("name", "namespace", "labels")}
 
 
-def _used(pod: Object) -> list[Object]:
+def _pod_usage(pod: Object) -> list[Object]:
     usage = {"cpu": "10m", "memory": "64Mi"}
     return [{"name": container["name"], "usage": usage} for container in pod["spec"]["containers"]]
 
 
-def _measured(call: Call, now: str, meta: Object, rest: Object) -> Object:
+def _measured_item(call: Call, now: str, meta: Object, rest: Object) -> Object:
     shown = {"kind": call.resource.kind, "apiVersion": call.resource.api_version, "metadata": meta}
     return {**shown, "timestamp": now, "window": "15s", **rest}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from local.kubernetes.errors import ApiError, Object, bad_request, invalid
+from local.kubernetes.errors import ApiError, Object, bad_request, invalid_error
 from local.kubernetes.resources import Resource
 from local.kubernetes.schema import Shape
 
@@ -29,11 +29,11 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def _name(path: str, part: str) -> str:
+def _join_path(path: str, part: str) -> str:
     return f"{path}.{part}" if path else part
 
 
-def prune(value: Any, shape: Shape, unknown: list[str], path: str = "") -> Any:
+def prune_fields(value: Any, shape: Shape, unknown: list[str], path: str = "") -> Any:
     """The value without nulls and undeclared fields, whose paths are added to `unknown`."""
     if isinstance(value, dict):
         kept = {}
@@ -41,12 +41,12 @@ def prune(value: Any, shape: Shape, unknown: list[str], path: str = "") -> Any:
             if child is None:
                 continue
             if shape.typed and not shape.declares(name) and not shape.open:
-                unknown.append(_name(path, name))
+                unknown.append(_join_path(path, name))
             else:
-                kept[name] = prune(child, shape.field(name), unknown, _name(path, name))
+                kept[name] = prune_fields(child, shape.field(name), unknown, _join_path(path, name))
         return kept
     if isinstance(value, list):
-        return [prune(item, shape.items, unknown, f"{path}[{n}]") for n, item in enumerate(value)]
+        return [prune_fields(item, shape.items, unknown, f"{path}[{n}]") for n, item in enumerate(value)]
     return value
 
 
@@ -71,7 +71,7 @@ def type_errors(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
         yield f"json: cannot unmarshal {found} into Go struct field {path or 'object'} of type {wanted}"
     elif isinstance(value, dict):
         for name, child in value.items():
-            yield from type_errors(child, shape.field(name), _name(path, name))
+            yield from type_errors(child, shape.field(name), _join_path(path, name))
     elif isinstance(value, list):
         for item in value:
             yield from type_errors(item, shape.items, path)
@@ -83,19 +83,19 @@ def value_errors(value: Any, shape: Shape, path: str = "") -> Iterator[Cause]:
     if isinstance(value, dict):
         for name in node.get("required") or ():
             if value.get(name) is None:
-                yield _name(path, name), "FieldValueRequired", "Required value"
+                yield _join_path(path, name), "FieldValueRequired", "Required value"
         for name, child in value.items():
-            yield from value_errors(child, shape.field(name), _name(path, name))
+            yield from value_errors(child, shape.field(name), _join_path(path, name))
     elif isinstance(value, list):
         if shape.list_type == "map":
-            yield from _duplicates(value, shape, path)
+            yield from _find_duplicates(value, shape, path)
         for number, item in enumerate(value):
             yield from value_errors(item, shape.items, f"{path}[{number}]")
     elif value is not None:
         yield from _scalar_errors(value, node, path)
 
 
-def _duplicates(items: list[Any], shape: Shape, path: str) -> Iterator[Cause]:
+def _find_duplicates(items: list[Any], shape: Shape, path: str) -> Iterator[Cause]:
     seen: list[dict[str, Any]] = []
     for number, item in enumerate(items):
         if not isinstance(item, dict):
@@ -120,7 +120,7 @@ def _scalar_errors(value: Any, node: Mapping[str, Any], path: str) -> Iterator[C
             yield path, "FieldValueInvalid", f"Invalid value: {value}: should be within {low} and {high}"
 
 
-def decode(
+def decode_object(
     item: Any, resource: Resource, shape: Shape, mode: str, *, applied: bool = False
 ) -> tuple[Object, list[str]]:
     """The object as far as it is known, and warnings.
@@ -134,7 +134,7 @@ def decode(
     if wrong := next(type_errors(item, shape), None):
         raise bad_request(f"{what}: {wrong}")
     unknown: list[str] = []
-    known = prune(item, shape, unknown)
+    known = prune_fields(item, shape, unknown)
     if unknown and applied and not resource.custom:
         name = f"{item['metadata'].get('namespace', '')}/{item['metadata'].get('name', '')}"
         typed = f"failed to create typed patch object ({name}; {resource.api_version}, Kind={resource.kind})"
@@ -145,8 +145,8 @@ def decode(
     return known, told if mode == "Warn" else []
 
 
-def check(item: Object, resource: Resource, shape: Shape) -> None:
+def check_schema(item: Object, resource: Resource, shape: Shape) -> None:
     """Raises `ApiError` 422 with everything that is wrong."""
     causes = list(value_errors(item, shape))
     if causes:
-        raise invalid(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
+        raise invalid_error(resource.kind, resource.group, item["metadata"].get("name", ""), causes)

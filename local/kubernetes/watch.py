@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from local.kubernetes import listing
-from local.kubernetes.errors import ApiError, Object, invalid
+from local.kubernetes.errors import ApiError, Object, invalid_error
 from local.kubernetes.registry import as_version
-from local.kubernetes.requests import truth
+from local.kubernetes.requests import parse_boolean
 from local.kubernetes.selectors import Selection
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ class Watch:
 
     def _opening(self) -> list[Object]:
         """What is told at once. Raises `ApiError` 400, 410, 422."""
-        wanted = listing.number(self._query, "resourceVersion")
-        initial = truth(self._query.get("sendInitialEvents"))
+        wanted = listing.read_number(self._query, "resourceVersion")
+        initial = parse_boolean(self._query.get("sendInitialEvents"))
         if initial and self._query.get("resourceVersionMatch") != "NotOlderThan":
             field = "resourceVersionMatch"
-            raise invalid(
+            raise invalid_error(
                 "ListOptions",
                 "meta.k8s.io",
                 "",
@@ -94,7 +94,7 @@ class Watch:
             if self._chosen.takes(item)
         ]
         if initial:
-            events.append(listing.bookmark(self._resource, self._position, initial_end=True))
+            events.append(listing.bookmark_event(self._resource, self._position, initial_end=True))
         return events
 
     def _news(self) -> list[Object]:
@@ -106,7 +106,7 @@ class Watch:
 
     async def run(self, request: web.Request, signal: Signal) -> web.StreamResponse:
         """Stream until the client goes, its `timeoutSeconds` are over, or the revision is forgotten."""
-        seconds = listing.number(self._query, "timeoutSeconds") or 3600
+        seconds = listing.read_number(self._query, "timeoutSeconds") or 3600
         end = asyncio.get_running_loop().time() + seconds
         opening = self._opening()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

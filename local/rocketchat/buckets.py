@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bson import ObjectId
 
-from local.rocketchat.dice import Dice, ms
+from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.files import FileBytes, grid_chunks, grid_file
 from local.rocketchat.text import Speaker
 from local.rocketchat.world import DAY, Document, World
@@ -29,7 +29,7 @@ class Stored:
         return grid_file(self.id, self.name, self.size_bytes, self.type, self.at)
 
 
-def chunks(stored: list[Stored], seed: int, bucket: str) -> Iterator[Document]:
+def file_chunks(stored: list[Stored], seed: int, bucket: str) -> Iterator[Document]:
     """The documents in `<bucket>.chunks`, file by file."""
     content = FileBytes(seed, bucket)
     dice = Dice(seed, f"chunks:{bucket}")
@@ -37,12 +37,12 @@ def chunks(stored: list[Stored], seed: int, bucket: str) -> Iterator[Document]:
         yield from grid_chunks(dice, file.id, content.make(file.type, file.size_bytes))
 
 
-def uploads(world: World) -> list[Stored]:
+def upload_files(world: World) -> list[Stored]:
     """The files of the uploads; a file is named after its id, the row beside it knows the name."""
     return [Stored(sent.id, sent.id, sent.type, sent.size_bytes, sent.at) for sent in world.uploads]
 
 
-def avatars(world: World, seed: int) -> list[Stored]:
+def avatar_files(world: World, seed: int) -> list[Stored]:
     """A small picture of each person."""
     dice = Dice(seed, "avatars")
     return [
@@ -65,25 +65,25 @@ def avatar_rows(world: World, stored: list[Stored]) -> Iterator[Document]:
             "uploading": False,
             "etag": str(picture.id)[::-1],
             "url": f"https://chat.example/avatar/{person.username}",
-            "uploadedAt": ms(picture.at),
-            "_updatedAt": ms(picture.at),
+            "uploadedAt": bson_date(picture.at),
+            "_updatedAt": bson_date(picture.at),
         }
 
 
-def sounds(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
+def custom_sounds(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
     """`rocketchat_custom_sounds` and their files, told apart by name as the rows' ids are no file ids."""
     dice = Dice(seed, "custom_sounds")
     rows: list[Document] = []
     stored = []
     for name in ("Glöckchen", "gong", "whistle"):
         sound_id = dice.id17()
-        rows.append({"_id": sound_id, "name": name, "extension": "mp3", "_updatedAt": ms(world.start)})
+        rows.append({"_id": sound_id, "name": name, "extension": "mp3", "_updatedAt": bson_date(world.start)})
         size = dice.between(8_000, 20_000)
         stored.append(Stored(ObjectId(dice.bytes(12)), f"{sound_id}.mp3", "audio/mpeg", size, world.start))
     return rows, stored
 
 
-def assets(world: World, seed: int) -> list[Stored]:
+def asset_files(world: World, seed: int) -> list[Stored]:
     """Logos and icons; the settings hold their addresses only."""
     dice = Dice(seed, "assets")
     return [
@@ -92,7 +92,7 @@ def assets(world: World, seed: int) -> list[Stored]:
     ]
 
 
-def apps(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
+def app_packages(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
     """`rocketchat_apps` with texts in many languages, and the packages their `sourcePath` points at."""
     dice, speaker = Dice(seed, "apps"), Speaker(seed, "apps")
     rows: list[Document] = []
@@ -115,8 +115,8 @@ def apps(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
                 "implemented": {"IPostMessageSent": True, "ISlashCommand": True},
                 "sourcePath": f"GridFS:/{package}",
                 "signature": speaker.dice.hex24(),
-                "createdAt": ms(world.start + DAY),
-                "_updatedAt": ms(world.start + DAY),
+                "createdAt": bson_date(world.start + DAY),
+                "_updatedAt": bson_date(world.start + DAY),
             }
         )
         size = dice.between(15_000, 60_000)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.rocketchat.dice import words
+from local.rocketchat.dice import split_words
 
 Options = dict[str, Any]
 
-_UNPREFIXED = words(
+_UNPREFIXED = split_words(
     "users usersSessions instances migrations rocketchat__trash _raix_push_app_tokens pbx_events "
     "ufsTokens assets.files assets.chunks custom_emoji.files custom_emoji.chunks custom_sounds.files "
     "custom_sounds.chunks meteor_accounts_loginServiceConfiguration meteor_oauth_pendingCredentials "
     "meteor_oauth_pendingRequestTokens"
 )
-_PREFIXED = words(
+_PREFIXED = split_words(
     "message room subscription sessions oembed_cache integration_history notification_queue apps "
     "apps_logs apps_persistence apps_scheduler cron cron_history credential_tokens message_reads "
     "oauth_apps oauth_refresh_tokens server_events workspace_credentials email_inbox raw_imports "

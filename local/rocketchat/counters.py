@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from local.rocketchat.dice import Dice, ms, words
+from local.rocketchat.dice import Dice, bson_date, split_words
 from local.rocketchat.world import DAY, HOUR, Document, World
 
-_COUNTED = words("total active online away busy offline federated threaded livechat matrix enterprise")
-_COUNTS = words("Users Rooms Channels Groups Direct Messages Threads Uploads Teams Integrations Devices")
+_COUNTED = split_words("total active online away busy offline federated threaded livechat matrix enterprise")
+_COUNTS = split_words(
+    "Users Rooms Channels Groups Direct Messages Threads Uploads Teams Integrations Devices"
+)
 
 
-def iso(moment: int) -> str:
+def format_iso(moment: int) -> str:
     """Milliseconds since 1970 as the string that Rocket.Chat stores where it does not store a date."""
     return (
         datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
 
 
-def statistics(world: World, seed: int) -> Iterator[Document]:
+def statistics_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_statistics`, newest first and one a day, without end: about 8 KB of counters each."""
     dice = Dice(seed, "statistics")
     names = [f"{group}{what}" for group in _COUNTED for what in _COUNTS]
@@ -30,10 +32,10 @@ def statistics(world: World, seed: int) -> Iterator[Document]:
             "_id": dice.hex24(),
             "uniqueId": "kX8hJmZ3vTqLw5RcY",
             "version": "7.10.2",
-            "installedAt": iso(world.start),
-            "lastLogin": iso(at - dice.below(DAY)),
-            "lastMessageSentAt": ms(at - dice.below(HOUR)),
-            "os": _os(dice),
+            "installedAt": format_iso(world.start),
+            "lastLogin": format_iso(at - dice.below(DAY)),
+            "lastMessageSentAt": bson_date(at - dice.below(HOUR)),
+            "os": _os_facts(dice),
             "process": {"nodeVersion": "v22.16.0", "pid": 1, "uptime": dice.random() * 1e6},
             "deploy": {"method": "helm", "platform": "selfinstall"},
             "mongoVersion": "8.0.12",
@@ -41,14 +43,14 @@ def statistics(world: World, seed: int) -> Iterator[Document]:
             "uploadsTotalSize": float(dice.below(5_000_000_000)),
             "avgUploadSize": dice.random() * 500_000,
             "apps": {"engineVersion": "1.55.0", "totalInstalled": 3, "totalFailed": False},
-            "createdAt": ms(at),
-            "_updatedAt": ms(at),
+            "createdAt": bson_date(at),
+            "_updatedAt": bson_date(at),
         }
         yield document
         at -= DAY
 
 
-def _os(dice: Dice) -> Document:
+def _os_facts(dice: Dice) -> Document:
     times = ("user", "nice", "sys", "idle", "irq")
     return {
         "type": "Linux",

@@ -93,7 +93,7 @@ class Dice:
         return map(table.__getitem__, chain.from_iterable(numbers))
 
 
-def words(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
     """A long list of words, readable as a text."""
     return tuple(text.split())
 
@@ -113,6 +113,6 @@ def zipf_table(things: Sequence[T], *, flat: float = 2.7, power: float = 1.0) ->
     return table + [things[0]] * (_SLOTS - len(table))
 
 
-def ms(moment: int) -> DatetimeMS:
+def bson_date(moment: int) -> DatetimeMS:
     """A BSON date from milliseconds since 1970; several times cheaper to make and encode than a datetime."""
     return DatetimeMS(moment)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bson import Binary, ObjectId
 
-from local.rocketchat.dice import Dice, ms
+from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.text import Speaker
 from local.rocketchat.world import DAY, Document, Upload, World
 
@@ -28,7 +28,7 @@ KINDS = (
 )
 
 
-def png(dice: Dice, size: int) -> Iterator[bytes]:
+def png_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """A PNG's signature and header, image data in IDAT chunks with right checksums, and the end chunk."""
     header = struct.pack(">IIBBBBB", dice.between(16, 4000), dice.between(16, 4000), 8, 6, 0, 0, 0)
     head = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header)
@@ -46,7 +46,7 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def pdf(dice: Dice, size: int) -> Iterator[bytes]:
+def pdf_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """A PDF's skeleton: numbered objects whose streams hold compressed pages, and a trailer."""
     yield b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
     number, left = 1, size - 20
@@ -63,7 +63,7 @@ def pdf(dice: Dice, size: int) -> Iterator[bytes]:
     yield b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n0\n%%%%EOF\n" % number
 
 
-def archive(dice: Dice, size: int) -> Iterator[bytes]:
+def zip_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """Local headers of a zip file, each before incompressible data."""
     left = size
     while left > 60:
@@ -76,7 +76,7 @@ def archive(dice: Dice, size: int) -> Iterator[bytes]:
     yield b"PK\x05\x06" + bytes(18)
 
 
-def noise(dice: Dice, size: int) -> Iterator[bytes]:
+def noise_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """Photos and films: a short head, then bytes nothing compresses."""
     yield b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x00\x00"
     for start in range(0, size, _PIECE):
@@ -90,9 +90,9 @@ class FileBytes:
         self.dice = Dice(seed, f"bytes:{purpose}")
         self._speaker = Speaker(seed, f"bytes:{purpose}")
         makers: dict[str, Callable[[Dice, int], Iterator[bytes]]] = {
-            "image/png": png,
-            "application/pdf": pdf,
-            "application/zip": archive,
+            "image/png": png_bytes,
+            "application/pdf": pdf_bytes,
+            "application/zip": zip_bytes,
             "text/csv": self._csv,
             "text/plain": self._log,
         }
@@ -113,7 +113,7 @@ class FileBytes:
     def make(self, kind: str, size: int) -> bytes:
         """`size` bytes of a file of the media type `kind`."""
         pieces, made = [], 0
-        for piece in self._makers.get(kind, noise)(self.dice, size):
+        for piece in self._makers.get(kind, noise_bytes)(self.dice, size):
             pieces.append(piece)
             made += len(piece)
             if made >= size:
@@ -143,7 +143,7 @@ def plan_uploads(world: World, seed: int, total_bytes: int) -> list[Upload]:
     return uploads
 
 
-def row(upload: Upload, world: World, store: str = "GridFS:Uploads") -> Document:
+def upload_row(upload: Upload, world: World, store: str = "GridFS:Uploads") -> Document:
     """The row in `rocketchat_uploads` (or avatars) that owns the file of the same id."""
     path = f"ufs/{store}/{upload.id}/{upload.name}"
     return {
@@ -161,12 +161,12 @@ def row(upload: Upload, world: World, store: str = "GridFS:Uploads") -> Document
         "path": f"/{path}",
         "progress": 1,
         "token": upload.id[:10],
-        "uploadedAt": ms(upload.at),
+        "uploadedAt": bson_date(upload.at),
         "url": f"https://chat.example/{path}",
         "typeGroup": upload.type.split("/")[0],
         "description": "",
         "instanceId": world.instance_id,
-        "_updatedAt": ms(upload.at),
+        "_updatedAt": bson_date(upload.at),
     }
 
 
@@ -176,7 +176,7 @@ def grid_file(file_id: Any, filename: str, size: int, content_type: str, at: int
         "_id": file_id,
         "length": size,
         "chunkSize": CHUNK_BYTES,
-        "uploadDate": ms(at),
+        "uploadDate": bson_date(at),
         "filename": filename,
         "contentType": content_type,
     }

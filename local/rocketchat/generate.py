@@ -13,7 +13,7 @@ from datetime import datetime
 from bson import encode
 
 from local.rocketchat import buckets, catalog, counters, oddities, operations, people, settings
-from local.rocketchat.files import plan_uploads, row
+from local.rocketchat.files import plan_uploads, upload_row
 from local.rocketchat.messages import Messenger
 from local.rocketchat.world import DAY, NOW, Document, World, build_world
 
@@ -71,21 +71,21 @@ class Rocketchat:
         yield from self._files(world, seed)
         yield from self._histories(world, seed)
         yield "rocketchat_message", self._messages()
-        yield "rocketchat_room", map(encode, people.rooms(world, seed))
-        yield "rocketchat_subscription", map(encode, people.subscriptions(world, seed))
+        yield "rocketchat_room", map(encode, people.room_documents(world, seed))
+        yield "rocketchat_subscription", map(encode, people.subscription_documents(world, seed))
         # Last, as it is no part of the size asked for.
-        yield "rocketchat_raw_imports", oddities.imports(world, seed, largest=self._largest)
+        yield "rocketchat_raw_imports", oddities.raw_imports(world, seed, largest=self._largest)
 
     def _small(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
-        yield "users", map(encode, people.users(world, seed))
+        yield "users", map(encode, people.user_documents(world, seed))
         yield "usersSessions", map(encode, people.users_sessions(world, seed))
-        yield "instances", map(encode, people.instances(world))
-        yield "migrations", map(encode, operations.migrations(world))
-        yield "rocketchat_settings", map(encode, settings.settings(world, seed))
-        yield "rocketchat_permissions", map(encode, settings.permissions(world, seed))
-        yield "rocketchat_roles", map(encode, settings.roles(world))
-        yield "rocketchat_cron", map(encode, operations.cron(world, seed))
-        yield "rocketchat_integrations", map(encode, operations.integrations(world, seed))
+        yield "instances", map(encode, people.instance_documents(world))
+        yield "migrations", map(encode, operations.migration_documents(world))
+        yield "rocketchat_settings", map(encode, settings.setting_documents(world, seed))
+        yield "rocketchat_permissions", map(encode, settings.permission_documents(world, seed))
+        yield "rocketchat_roles", map(encode, settings.role_documents(world))
+        yield "rocketchat_cron", map(encode, operations.cron_documents(world, seed))
+        yield "rocketchat_integrations", map(encode, operations.integration_documents(world, seed))
         yield catalog.ODD_TYPES, oddities.every_type()
         yield catalog.ODD_IDS, map(encode, oddities.every_id(seed))
         for name in (catalog.ODD_CAPPED, catalog.ODD_VALIDATED, catalog.ODD_COLLATED, catalog.ODD_NAME):
@@ -93,37 +93,37 @@ class Rocketchat:
 
     def _files(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         world.uploads = plan_uploads(world, seed, int(self._total * SHARES["rocketchat_uploads.chunks"]))
-        sound_rows, sounds = buckets.sounds(world, seed)
-        app_rows, packages = buckets.apps(world, seed)
-        avatars = buckets.avatars(world, seed)
-        yield "rocketchat_uploads", (encode(row(upload, world)) for upload in world.uploads)
+        sound_rows, sounds = buckets.custom_sounds(world, seed)
+        app_rows, packages = buckets.app_packages(world, seed)
+        avatars = buckets.avatar_files(world, seed)
+        yield "rocketchat_uploads", (encode(upload_row(upload, world)) for upload in world.uploads)
         yield "rocketchat_avatars", map(encode, buckets.avatar_rows(world, avatars))
         yield "rocketchat_custom_sounds", map(encode, sound_rows)
         yield "rocketchat_apps", map(encode, app_rows)
         for bucket, stored in (
-            ("rocketchat_uploads", buckets.uploads(world)),
+            ("rocketchat_uploads", buckets.upload_files(world)),
             ("rocketchat_avatars", avatars),
             ("custom_sounds", sounds),
-            ("assets", buckets.assets(world, seed)),
+            ("assets", buckets.asset_files(world, seed)),
             ("rocketchat_apps_packages", packages),
         ):
             yield f"{bucket}.files", [encode(file.file) for file in stored]
-            yield f"{bucket}.chunks", map(encode, buckets.chunks(stored, seed, bucket))
+            yield f"{bucket}.chunks", map(encode, buckets.file_chunks(stored, seed, bucket))
 
     def _histories(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         endless = {
             "rocketchat_integration_history": operations.integration_history(world, seed),
             "rocketchat_oembed_cache": operations.oembed_cache(world, seed),
-            "rocketchat_sessions": operations.sessions(world, seed),
+            "rocketchat_sessions": operations.session_documents(world, seed),
             "rocketchat_message_read_receipt": operations.read_receipts(world, seed),
-            "rocketchat__trash": oddities.trash(self._spare, seed),
+            "rocketchat__trash": oddities.trash_documents(self._spare, seed),
             "rocketchat_cron_history": operations.cron_history(world, seed),
-            "rocketchat_statistics": counters.statistics(world, seed),
-            "rocketchat_analytics": operations.analytics(world, seed),
+            "rocketchat_statistics": counters.statistics_documents(world, seed),
+            "rocketchat_analytics": operations.analytics_documents(world, seed),
             "rocketchat_federation_events": oddities.federation_events(world, seed),
         }
         for name, documents in endless.items():
-            yield name, _filled(documents, int(self._total * SHARES[name]))
+            yield name, _fill_budget(documents, int(self._total * SHARES[name]))
 
     def _messages(self) -> Iterator[bytes]:
         world = self.world
@@ -141,7 +141,7 @@ class Rocketchat:
         yield from map(encode, messenger.rest())
 
 
-def _filled(documents: Iterable[Document], budget: int) -> Iterator[bytes]:
+def _fill_budget(documents: Iterable[Document], budget: int) -> Iterator[bytes]:
     """Documents until the budget is used up, three at least."""
     for number, document in enumerate(documents):
         raw = encode(document)

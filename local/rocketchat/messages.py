@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 
-from local.rocketchat.dice import Dice, ms
-from local.rocketchat.text import Markdown, Speaker, paragraph, plain
+from local.rocketchat.dice import Dice, bson_date
+from local.rocketchat.text import Markdown, Speaker, paragraph_node, plain_leaf
 from local.rocketchat.vocabulary import SHORTCODES
 from local.rocketchat.world import DAY, MINUTE, SECOND, TTL_MARGIN, Document, Person, Room, Upload, World
 
@@ -38,7 +38,7 @@ class Messenger:
 
     def _weighted_trimmings(self) -> list[Callable[[Document, Room], None]]:
         weights: list[tuple[int, Callable[[Document, Room], None]]] = [
-            (680, _nothing),
+            (680, _add_nothing),
             (70, self._react),
             (60, self._mention),
             (40, self._edit),
@@ -84,7 +84,7 @@ class Messenger:
     def message(self, room: Room, author: Person, at: int) -> Document:
         """An ordinary message with what it may carry."""
         text, tree = self._markdown.message()
-        moment = ms(at)
+        moment = bson_date(at)
         document: Document = {
             "_id": self.dice.id17(),
             "rid": room.id,
@@ -114,11 +114,11 @@ class Messenger:
             "_id": self.dice.id17(),
             "t": kind,
             "rid": room.id,
-            "ts": ms(at),
+            "ts": bson_date(at),
             "msg": text,
             "u": author.u,
             "groupable": False,
-            "_updatedAt": ms(at),
+            "_updatedAt": bson_date(at),
         }
         return self._filed(room, document, at)
 
@@ -136,7 +136,7 @@ class Messenger:
                 reply["tshow"] = True
             replies.append(reply)
         parent["tcount"] = len(replies)
-        parent["tlm"] = ms(moment)
+        parent["tlm"] = bson_date(moment)
         parent["replies"] = list(dict.fromkeys([author.id, *(reply["u"]["_id"] for reply in replies)]))
         return [parent, *replies]
 
@@ -146,7 +146,7 @@ class Messenger:
         link = f"/file-upload/{upload.id}/{upload.name}"
         described = {"_id": upload.id, "name": upload.name, "type": upload.type, "size": upload.size_bytes}
         attachment: Document = {
-            "ts": ms(0),
+            "ts": bson_date(0),
             "title": upload.name,
             "title_link": link,
             "title_link_download": True,
@@ -185,18 +185,18 @@ class Messenger:
             {"_id": person.id, "username": person.username, "name": person.name, "type": "user"}
         ]
         document["msg"] = f"@{person.username} {document['msg']}"
-        mention = {"type": "MENTION_USER", "value": plain(person.username)}
-        document["md"] = [paragraph(mention, plain(" ")), *document["md"]]
+        mention = {"type": "MENTION_USER", "value": plain_leaf(person.username)}
+        document["md"] = [paragraph_node(mention, plain_leaf(" ")), *document["md"]]
 
     def _edit(self, document: Document, room: Room) -> None:  # noqa: ARG002
-        document["editedAt"] = ms(int(document["ts"]) + self.dice.between(5, 600) * SECOND)
+        document["editedAt"] = bson_date(int(document["ts"]) + self.dice.between(5, 600) * SECOND)
         document["editedBy"] = {"_id": document["u"]["_id"], "username": document["u"]["username"]}
 
     def _url(self, document: Document) -> str:
         url = f"https://{self.speaker.slug(1)}.example/{self.speaker.slug(3)}?id={self.dice.hex24()}"
         document["msg"] = f"{document['msg']} {url}"
-        link = {"type": "LINK", "value": {"src": plain(url), "label": [plain(url)]}}
-        document["md"] = [*document["md"], paragraph(link)]
+        link = {"type": "LINK", "value": {"src": plain_leaf(url), "label": [plain_leaf(url)]}}
+        document["md"] = [*document["md"], paragraph_node(link)]
         return url
 
     def _link(self, document: Document, room: Room) -> None:  # noqa: ARG002
@@ -275,9 +275,9 @@ class Messenger:
         document["location"] = {"type": "Point", "coordinates": where}
 
     def _destroy_later(self, document: Document, room: Room) -> None:  # noqa: ARG002
-        document["expireAt"] = ms(int(document["ts"]) + TTL_MARGIN + DAY)
-        document["editedAt"] = ms(int(document["ts"]) + MINUTE)
+        document["expireAt"] = bson_date(int(document["ts"]) + TTL_MARGIN + DAY)
+        document["editedAt"] = bson_date(int(document["ts"]) + MINUTE)
 
 
-def _nothing(document: Document, room: Room) -> None:
+def _add_nothing(document: Document, room: Room) -> None:
     pass

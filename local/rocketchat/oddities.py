@@ -10,7 +10,7 @@ from typing import Any
 import bson
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
-from local.rocketchat.dice import Dice, ms
+from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.messages import Messenger
 from local.rocketchat.text import Speaker
 from local.rocketchat.vocabulary import ODD_TEXTS
@@ -24,17 +24,17 @@ _ID = ObjectId(b"\x00\xff" * 6)
 
 def every_type() -> Iterator[bytes]:
     """`odd_types`: raw documents, one for each kind of value, deprecated ones included."""
-    for kind, value in _values().items():
+    for kind, value in _typed_values().items():
         yield bson.encode({"_id": kind, "kind": kind.partition(" ")[0], "value": value})
     for kind, payload in _RAW.items():
-        yield _raw(kind, payload)
+        yield _raw_element(kind, payload)
 
 
-def _values() -> dict[str, Any]:
-    return _numbers() | _texts_and_containers() | _binaries() | _others()
+def _typed_values() -> dict[str, Any]:
+    return _number_values() | _texts_and_containers() | _binary_values() | _other_values()
 
 
-def _numbers() -> dict[str, Any]:
+def _number_values() -> dict[str, Any]:
     doubles = (
         0.0,
         -0.0,
@@ -85,7 +85,7 @@ def _texts_and_containers() -> dict[str, Any]:
     }
 
 
-def _binaries() -> dict[str, Any]:
+def _binary_values() -> dict[str, Any]:
     subtypes = (0, 1, 2, 3, 4, 5, 7, 8, 9, 128, 255)
     return {f"binary {subtype}": Binary(bytes(range(16)), subtype) for subtype in subtypes} | {
         "binary empty": Binary(b""),
@@ -93,11 +93,11 @@ def _binaries() -> dict[str, Any]:
     }
 
 
-def _others() -> dict[str, Any]:
+def _other_values() -> dict[str, Any]:
     dates = {"epoch": 0, "1969": -1, "year one": -62_135_596_800_000, "year 10000": 253_402_300_800_000}
     dates |= {"lowest": -(2**63), "highest": 2**63 - 1}
     return {
-        **{f"date {name}": ms(moment) for name, moment in dates.items()},
+        **{f"date {name}": bson_date(moment) for name, moment in dates.items()},
         "objectid": _ID,
         "objectid zero": ObjectId(bytes(12)),
         "bool true": True,
@@ -116,7 +116,7 @@ def _others() -> dict[str, Any]:
     }
 
 
-def _string(text: str) -> bytes:
+def _bson_string(text: str) -> bytes:
     raw = text.encode() + b"\0"
     return struct.pack("<i", len(raw)) + raw
 
@@ -124,13 +124,13 @@ def _string(text: str) -> bytes:
 # Types and bit patterns that the driver does not write: type byte and bytes of the value.
 _RAW: dict[str, tuple[int, bytes]] = {
     "undefined": (0x06, b""),
-    "dbpointer": (0x0C, _string("rocketchat.users") + _ID.binary),
-    "symbol": (0x0E, _string("sÿmbol")),
+    "dbpointer": (0x0C, _bson_string("rocketchat.users") + _ID.binary),
+    "symbol": (0x0E, _bson_string("sÿmbol")),
     "double nan payload": (0x01, struct.pack("<Q", 0xFFF8_0000_DEAD_BEEF)),
 }
 
 
-def _raw(kind: str, payload: tuple[int, bytes]) -> bytes:
+def _raw_element(kind: str, payload: tuple[int, bytes]) -> bytes:
     type_byte, value = payload
     head = bson.encode({"_id": kind, "kind": kind})[4:-1]
     body = head + bytes([type_byte]) + b"value\0" + value + b"\0"
@@ -157,12 +157,12 @@ def every_id(seed: int) -> Iterator[Document]:
         {"a": 1, "b": [1]},
     )
     numbers = (0, -1, 2**31, -(2**40), 0.5, float("inf"), float("-inf"), float("nan"), Decimal128("1.1"))
-    others = (Binary(b""), Binary(b"\x00", 5), ms(0), ms(-1), Timestamp(1, 1), _ID)
+    others = (Binary(b""), Binary(b"\x00", 5), bson_date(0), bson_date(-1), Timestamp(1, 1), _ID)
     for value in (*fixed, *numbers, *others):
         yield {"_id": value, "kind": "fixed"}
     for number in range(10, 130):
         varied = (number, Int64(2**33 + number), number + 0.25, dice.id17(), ObjectId(dice.bytes(12)))
-        more = (Binary(dice.bytes(16), 4), ms(number * DAY), {"n": number, "text": dice.hex24()})
+        more = (Binary(dice.bytes(16), 4), bson_date(number * DAY), {"n": number, "text": dice.hex24()})
         yield {"_id": (*varied, *more)[number % 8], "kind": "many", "number": number}
 
 
@@ -170,7 +170,7 @@ def plain_rows(seed: int, purpose: str, count: int) -> Iterator[Document]:
     """Unremarkable documents for collections whose options are what matters."""
     dice, speaker = Dice(seed, purpose), Speaker(seed, purpose)
     for number in range(count):
-        yield {"_id": number, "name": speaker.words(2), "at": ms(number * DAY), "value": dice.random()}
+        yield {"_id": number, "name": speaker.words(2), "at": bson_date(number * DAY), "value": dice.random()}
 
 
 def federation_events(world: World, seed: int) -> Iterator[Document]:
@@ -208,22 +208,22 @@ def federation_events(world: World, seed: int) -> Iterator[Document]:
             "origin": "matrix.example",
             "origin_server_ts": float(at),
             "nextEventId": "",
-            "createdAt": ms(at),
+            "createdAt": bson_date(at),
         }
         before = [event_id]
 
 
-def trash(spare: World, seed: int) -> Iterator[Document]:
+def trash_documents(spare: World, seed: int) -> Iterator[Document]:
     """`rocketchat__trash` without end: deleted messages; `spare` is a world whose counts nobody reads."""
     messenger = Messenger(spare, seed, "trash")
     at = spare.now - 20 * DAY
     while True:
         for document in messenger.burst(at):
-            yield document | {"_deletedAt": ms(at + TTL_MARGIN), "__collection__": "message"}
+            yield document | {"_deletedAt": bson_date(at + TTL_MARGIN), "__collection__": "message"}
         at += SECOND
 
 
-def imports(world: World, seed: int, *, largest: bool) -> Iterator[bytes]:
+def raw_imports(world: World, seed: int, *, largest: bool) -> Iterator[bytes]:
     """`rocketchat_raw_imports`: a small one, and one of exactly `LARGEST_BYTES`."""
     speaker = Speaker(seed, "raw_imports")
     document: Document = {
@@ -232,14 +232,14 @@ def imports(world: World, seed: int, *, largest: bool) -> Iterator[bytes]:
         "importer": "csv",
         "type": "channels",
         "data": {"channels": [{"id": number, "name": speaker.slug()} for number in range(20)]},
-        "_updatedAt": ms(world.start),
+        "_updatedAt": bson_date(world.start),
     }
     yield bson.encode(document)
     if largest:
-        yield _grown(document | {"_id": speaker.dice.hex24(), "type": "messages"}, speaker)
+        yield _grow_document(document | {"_id": speaker.dice.hex24(), "type": "messages"}, speaker)
 
 
-def _grown(document: Document, speaker: Speaker) -> bytes:
+def _grow_document(document: Document, speaker: Speaker) -> bytes:
     texts: list[Document] = []
     document = document | {"data": {"messages": texts}, "rest": ""}
     left = LARGEST_BYTES - len(bson.encode(document))

@@ -8,8 +8,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from local.rocketchat.counters import iso
-from local.rocketchat.dice import Dice, ms
+from local.rocketchat.counters import format_iso
+from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.text import Speaker
 from local.rocketchat.world import DAY, HOUR, MINUTE, SECOND, TTL_MARGIN, Document, World
 
@@ -24,7 +24,7 @@ JOBS = (
 )
 
 
-def sessions(world: World, seed: int) -> Iterator[Document]:
+def session_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_sessions` without end: ids as strings, and as ObjectIds where a bulk upsert made them."""
     dice = Dice(seed, "sessions")
     agents = ("Chrome", "Firefox", "Electron", "Safari")
@@ -56,16 +56,16 @@ def sessions(world: World, seed: int) -> Iterator[Document]:
             "ip": f"203.0.113.{dice.below(256)}",
             "searchTerm": f"{person.username}{person.name}",
             "loginToken": dice.hex24(),
-            "loginAt": ms(at),
-            "lastActivityAt": ms(at + dice.below(HOUR)),
-            "closedAt": ms(at + 2 * HOUR),
-            "createdAt": ms(at),
-            "_computedAt": ms(at + TTL_MARGIN),
-            "_updatedAt": ms(at),
+            "loginAt": bson_date(at),
+            "lastActivityAt": bson_date(at + dice.below(HOUR)),
+            "closedAt": bson_date(at + 2 * HOUR),
+            "createdAt": bson_date(at),
+            "_computedAt": bson_date(at + TTL_MARGIN),
+            "_updatedAt": bson_date(at),
         }
 
 
-def cron(world: World, seed: int) -> Iterator[Document]:
+def cron_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_cron`: Agenda's rows, whose ids are true ObjectIds."""
     dice = Dice(seed, "cron")
     for number, name in enumerate(JOBS):
@@ -79,10 +79,10 @@ def cron(world: World, seed: int) -> Iterator[Document]:
             "repeatInterval": "*/5 * * * *",
             "repeatTimezone": None,
             "lastModifiedBy": None,
-            "nextRunAt": ms(last + 5 * MINUTE),
+            "nextRunAt": bson_date(last + 5 * MINUTE),
             "lockedAt": None,
-            "lastRunAt": ms(last),
-            "lastFinishedAt": ms(last + 400),
+            "lastRunAt": bson_date(last),
+            "lastFinishedAt": bson_date(last + 400),
         }
 
 
@@ -96,10 +96,10 @@ def cron_history(world: World, seed: int) -> Iterator[Document]:
             document: Document = {
                 "_id": dice.id17(),
                 "name": name,
-                "intendedAt": ms(at),
-                "startedAt": ms(at + dice.below(500)),
-                "finishedAt": ms(at + 500 + dice.below(9000)),
-                "_updatedAt": ms(at + 10_000),
+                "intendedAt": bson_date(at),
+                "startedAt": bson_date(at + dice.below(500)),
+                "finishedAt": bson_date(at + 500 + dice.below(9000)),
+                "_updatedAt": bson_date(at + 10_000),
             }
             outcome = (
                 {"error": "MongoNetworkTimeoutError: connection 7 timed out"} if dice.chance(0.01) else {}
@@ -107,14 +107,14 @@ def cron_history(world: World, seed: int) -> Iterator[Document]:
             yield document | outcome
 
 
-def integrations(world: World, seed: int) -> Iterator[Document]:
+def integration_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_integrations`: the webhooks of the history."""
     dice = Dice(seed, "integrations")
     for number in range(4):
-        yield _integration(dice, world, number)
+        yield _integration_document(dice, world, number)
 
 
-def _integration(dice: Dice, world: World, number: int) -> Document:
+def _integration_document(dice: Dice, world: World, number: int) -> Document:
     script = "class Script {\n  process_incoming_request({ request }) {\n    return {};\n  }\n}\n" * 3
     return {
         "_id": f"integration{number:06}"[:17],
@@ -129,15 +129,15 @@ def _integration(dice: Dice, world: World, number: int) -> Document:
         "script": script,
         "scriptCompiled": f"(() => {{{script}}})()",
         "_createdBy": {"_id": world.people[1].id, "username": "admin"},
-        "_createdAt": ms(world.start),
-        "_updatedAt": ms(world.start),
+        "_createdAt": bson_date(world.start),
+        "_updatedAt": bson_date(world.start),
     }
 
 
 def integration_history(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_integration_history` without end: each call with its integration and the answer."""
     dice, speaker = Dice(seed, "integration_history"), Speaker(seed, "integration_history")
-    hooks = list(integrations(world, seed))
+    hooks = list(integration_documents(world, seed))
     while True:
         at = world.now - dice.below(30 * DAY)
         items = [
@@ -157,8 +157,8 @@ def integration_history(world: World, seed: int) -> Iterator[Document]:
             "httpResult": f'{{"ok":true,"answer":"{speaker.paragraph(3)}"}}',
             "finished": True,
             "error": False,
-            "_createdAt": ms(at),
-            "_updatedAt": ms(at + TTL_MARGIN),
+            "_createdAt": bson_date(at),
+            "_updatedAt": bson_date(at + TTL_MARGIN),
         }
 
 
@@ -171,11 +171,11 @@ def oembed_cache(world: World, seed: int) -> Iterator[Document]:
         if number == 1:
             url += "&long=" + dice.id17() * 100
         number += 1
-        at = ms(world.now - dice.below(60 * DAY))
-        yield {"_id": url, "data": _preview(dice, speaker), "updatedAt": at, "_updatedAt": at}
+        at = bson_date(world.now - dice.below(60 * DAY))
+        yield {"_id": url, "data": _preview_document(dice, speaker), "updatedAt": at, "_updatedAt": at}
 
 
-def _preview(dice: Dice, speaker: Speaker) -> Document:
+def _preview_document(dice: Dice, speaker: Speaker) -> Document:
     meta: Document = {
         "pageTitle": speaker.sentence(),
         "ogType": "article",
@@ -192,7 +192,7 @@ def _preview(dice: Dice, speaker: Speaker) -> Document:
     return {"meta": meta, "headers": headers}
 
 
-def analytics(world: World, seed: int) -> Iterator[Document]:
+def analytics_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_analytics`: rooms by days, back from now, until the server began; the date is a number."""
     dice = Dice(seed, "analytics")
     rooms = [room for room in world.rooms if room.kind in "cp"]
@@ -207,7 +207,7 @@ def analytics(world: World, seed: int) -> Iterator[Document]:
                 "room": described,
                 "type": "messages",
                 "messages": dice.below(300),
-                "_updatedAt": ms(at),
+                "_updatedAt": bson_date(at),
             }
         at -= DAY
 
@@ -225,18 +225,18 @@ def read_receipts(world: World, seed: int) -> Iterator[Document]:
                 "roomId": room.id,
                 "userId": person.id,
                 "messageId": message,
-                "ts": ms(at),
-                "_updatedAt": ms(at),
+                "ts": bson_date(at),
+                "_updatedAt": bson_date(at),
             }
 
 
-def migrations(world: World) -> Iterator[Document]:
+def migration_documents(world: World) -> Iterator[Document]:
     """`migrations`: the version of the schema, in the only document there is."""
     yield {
         "_id": "control",
         "version": 326,
         "locked": False,
-        "lockedAt": ms(world.now - 9 * DAY),
-        "buildAt": iso(world.now - 20 * DAY),
+        "lockedAt": bson_date(world.now - 9 * DAY),
+        "buildAt": format_iso(world.now - 20 * DAY),
         "hash": "0123456789abcdef0123456789abcdef01234567",
     }

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from local.rocketchat.dice import ID_SIGNS, Dice, ms
+from local.rocketchat.dice import ID_SIGNS, Dice, bson_date
 from local.rocketchat.text import Speaker
 from local.rocketchat.vocabulary import EMOJI
 from local.rocketchat.world import DAY, HOUR, MINUTE, TTL_MARGIN, Document, Person, Room, World
@@ -15,7 +15,7 @@ from local.rocketchat.world import DAY, HOUR, MINUTE, TTL_MARGIN, Document, Pers
 OFFSETS: tuple[int | float, ...] = (0, 1, 2, 2, 2, -5, -8, 5.5, 9.5, 8)
 
 
-def users(world: World, seed: int) -> Iterator[Document]:
+def user_documents(world: World, seed: int) -> Iterator[Document]:
     """`users`, each with the rooms it is in."""
     dice, speaker = Dice(seed, "users"), Speaker(seed, "users")
     rooms: dict[str, list[Room]] = defaultdict(list)
@@ -23,16 +23,16 @@ def users(world: World, seed: int) -> Iterator[Document]:
         for member in room.members:
             rooms[member.id].append(room)
     for number, person in enumerate(world.people):
-        yield _user(dice, speaker, world, number, person, rooms[person.id])
+        yield _user_document(dice, speaker, world, number, person, rooms[person.id])
 
 
-def _user(
+def _user_document(
     dice: Dice, speaker: Speaker, world: World, number: int, person: Person, rooms: list[Room]
 ) -> Document:
     created, seen = world.start + number * MINUTE, world.now - dice.below(40 * DAY)
     document: Document = {
         "_id": person.id,
-        "createdAt": ms(created),
+        "createdAt": bson_date(created),
         "username": person.username,
         "name": person.name,
         "type": "user" if number else "bot",
@@ -41,7 +41,7 @@ def _user(
         "roles": ["bot"] if number == 0 else ["user", "admin"] if number == 1 else ["user"],
         "utcOffset": dice.pick(OFFSETS),
         "__rooms": [room.id for room in rooms],
-        "_updatedAt": ms(seen),
+        "_updatedAt": bson_date(seen),
         "federated": False,
     }
     if number == 0:
@@ -50,8 +50,8 @@ def _user(
     address = f"{person.username}@corp.example"
     return document | {
         "emails": [{"address": address, "verified": dice.chance(0.9)}],
-        "services": _services(dice, created, seen),
-        "lastLogin": ms(seen),
+        "services": _user_services(dice, created, seen),
+        "lastLogin": bson_date(seen),
         "statusConnection": "offline",
         "statusText": dice.pick(("", "", speaker.words(3), dice.pick(EMOJI))),
         "statusDefault": "online",
@@ -60,35 +60,40 @@ def _user(
         "language": dice.pick(("en", "de", "pt-BR", "")),
         "requirePasswordChange": False,
         "roomRolePriorities": {room.id: dice.pick((500, 1000, 2000, 10000)) for room in named},
-        "settings": {"preferences": _preferences(dice)},
+        "settings": {"preferences": _user_preferences(dice)},
         "customFields": {"Abteilung": speaker.words(1), "floor": str(dice.below(9)), "größe": None},
     }
 
 
-def _services(dice: Dice, created: int, seen: int) -> Document:
+def _user_services(dice: Dice, created: int, seen: int) -> Document:
     signs = "./" + ID_SIGNS
     salted = "".join(dice.pick(signs) for _ in range(53))
     tokens: list[Document] = [
         {
-            "when": ms(seen - age * DAY),
+            "when": bson_date(seen - age * DAY),
             "hashedToken": dice.hex24() + dice.hex24(),
             "twoFactorAuthorizedHash": None,
         }
         for age in range(dice.between(1, 6))
     ]
     tokens.append(
-        {"type": "personalAccessToken", "name": "ci", "hashedToken": dice.hex24(), "createdAt": ms(created)}
+        {
+            "type": "personalAccessToken",
+            "name": "ci",
+            "hashedToken": dice.hex24(),
+            "createdAt": bson_date(created),
+        }
     )
     return {
         "password": {"bcrypt": f"$2b$10${salted}", "reset": {"reason": "enroll"}},
-        "email2fa": {"enabled": True, "changedAt": ms(created)},
+        "email2fa": {"enabled": True, "changedAt": bson_date(created)},
         "resume": {"loginTokens": tokens},
         "email": {"verificationTokens": []},
         "oauth_corp": {"id": dice.hex24(), "expiresAt": float(seen + DAY), "scope": ["openid", "email"]},
     }
 
 
-def _preferences(dice: Dice) -> Document:
+def _user_preferences(dice: Dice) -> Document:
     return {
         "enableAutoAway": True,
         "idleTimeLimit": 300,
@@ -111,41 +116,41 @@ def users_sessions(world: World, seed: int) -> Iterator[Document]:
                 "id": dice.id17(),
                 "instanceId": world.instance_id,
                 "status": dice.pick(("online", "away")),
-                "_createdAt": ms(world.now - dice.below(9 * HOUR)),
-                "_updatedAt": ms(world.now),
+                "_createdAt": bson_date(world.now - dice.below(9 * HOUR)),
+                "_updatedAt": bson_date(world.now),
             }
             for _ in range(dice.below(4))
         ]
         yield {"_id": person.id, "connections": connections}
 
 
-def rooms(world: World, seed: int) -> Iterator[Document]:
+def room_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_room`, to be made after the messages, whose counts and last message it carries."""
     dice, speaker = Dice(seed, "rooms"), Speaker(seed, "rooms")
     for room in world.rooms:
         document: Document = {
             "_id": room.id,
             "t": room.kind,
-            "ts": ms(room.created),
+            "ts": bson_date(room.created),
             "msgs": room.messages,
             "usersCount": len(room.members),
-            "_updatedAt": ms(max(room.last_at, room.created)),
+            "_updatedAt": bson_date(max(room.last_at, room.created)),
             "ro": False,
             "sysMes": True,
         }
         if room.last_message is not None:
-            document |= {"lm": ms(room.last_at), "lastMessage": room.last_message}
+            document |= {"lm": bson_date(room.last_at), "lastMessage": room.last_message}
         if room.kind == "d":
             document["uids"] = [person.id for person in room.members]
             document["usernames"] = [person.username for person in room.members]
         elif room.kind in "cp":
-            document |= _channel(dice, speaker, room)
+            document |= _channel_fields(dice, speaker, room)
         else:
-            document |= _livechat(dice, speaker, room)
+            document |= _livechat_fields(dice, speaker, room)
         yield document
 
 
-def _channel(dice: Dice, speaker: Speaker, room: Room) -> Document:
+def _channel_fields(dice: Dice, speaker: Speaker, room: Room) -> Document:
     document: Document = {
         "name": room.name,
         "fname": room.name.replace("-", " ").title(),
@@ -165,13 +170,13 @@ def _channel(dice: Dice, speaker: Speaker, room: Room) -> Document:
     return document
 
 
-def _livechat(dice: Dice, speaker: Speaker, room: Room) -> Document:
+def _livechat_fields(dice: Dice, speaker: Speaker, room: Room) -> Document:
     agent = room.members[0]
     return {
         "fname": room.name,
         "open": dice.chance(0.3),
         "departmentId": dice.pick(("sales", "support", None)),
-        "servedBy": {"_id": agent.id, "username": agent.username, "ts": ms(room.created + MINUTE)},
+        "servedBy": {"_id": agent.id, "username": agent.username, "ts": bson_date(room.created + MINUTE)},
         "v": {
             "_id": dice.hex24(),
             "username": f"guest-{dice.below(10_000)}",
@@ -185,17 +190,17 @@ def _livechat(dice: Dice, speaker: Speaker, room: Room) -> Document:
     }
 
 
-def subscriptions(world: World, seed: int) -> Iterator[Document]:
+def subscription_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_subscription`: one for each member of each room."""
     dice = Dice(seed, "subscriptions")
     for room in world.rooms:
         for person in room.members:
-            yield _subscription(dice, world, room, person)
+            yield _subscription_document(dice, world, room, person)
 
 
-def _subscription(dice: Dice, world: World, room: Room, person: Person) -> Document:
+def _subscription_document(dice: Dice, world: World, room: Room, person: Person) -> Document:
     unread = dice.below(12) if dice.chance(0.3) else 0
-    seen = ms(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
+    seen = bson_date(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
     name = room.name or next(
         (other.username for other in room.members if other is not person), person.username
     )
@@ -211,7 +216,7 @@ def _subscription(dice: Dice, world: World, room: Room, person: Person) -> Docum
         "unread": unread,
         "userMentions": unread // 4,
         "groupMentions": 0,
-        "ts": ms(room.created),
+        "ts": bson_date(room.created),
         "ls": seen,
         "lr": seen,
         "_updatedAt": seen,
@@ -227,7 +232,7 @@ def _subscription(dice: Dice, world: World, room: Room, person: Person) -> Docum
     return document
 
 
-def instances(world: World) -> Iterator[Document]:
+def instance_documents(world: World) -> Iterator[Document]:
     """`instances`: the one process of a server that never reports; a writer adds its own, which expires."""
     information = {
         "host": "10.1.0.4",
@@ -240,7 +245,7 @@ def instances(world: World) -> Iterator[Document]:
         "_id": world.instance_id,
         "name": "rocket.chat",
         "pid": 1,
-        "_createdAt": ms(world.now - DAY),
-        "_updatedAt": ms(world.now + TTL_MARGIN),
+        "_createdAt": bson_date(world.now - DAY),
+        "_updatedAt": bson_date(world.now + TTL_MARGIN),
         "extraInformation": information,
     }

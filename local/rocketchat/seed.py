@@ -68,7 +68,7 @@ class SeedReport:
         yield from (f"  note: {note}" for note in self.notes)
 
 
-def seed(
+def seed_database(
     uri: str,
     *,
     megabytes: float | str = "small",
@@ -87,7 +87,7 @@ def seed(
     """
     started = time.perf_counter()
     tiny = megabytes == "tiny"
-    size = _megabytes(megabytes)
+    size = _parse_megabytes(megabytes)
     report = SeedReport(database)
     with MongoClient[Document](
         uri, appname="groundcrew-seed", serverSelectionTimeoutMS=_SELECTION_MS
@@ -97,7 +97,7 @@ def seed(
             raise Refused("The database to seed is not empty", value=database, hint="Drop it or name another")
         _create_collections(target, report)
         batches = generate_batches(size, seed, now=now, largest=not tiny if largest is None else largest)
-        _insert(target, batches, report)
+        _insert_batches(target, batches, report)
         _note_changed_types(target, report)
         _create_indexes(target, report)
         target.create_collection(catalog.VIEW, viewOn=catalog.VIEW_ON, pipeline=catalog.VIEW_PIPELINE)
@@ -106,7 +106,7 @@ def seed(
     return report
 
 
-def _megabytes(given: float | str) -> float:
+def _parse_megabytes(given: float | str) -> float:
     hint = f"Give a number above 0 or one of {', '.join(SIZES)}"
     if isinstance(given, str) and given in SIZES:
         return SIZES[given]
@@ -148,12 +148,14 @@ def _create_series(target: Database[Document], report: SeedReport) -> None:
     report.documents[name] += len(rows)
 
 
-def _insert(target: Database[Document], batches: Iterator[tuple[str, bytes]], report: SeedReport) -> None:
+def _insert_batches(
+    target: Database[Document], batches: Iterator[tuple[str, bytes]], report: SeedReport
+) -> None:
     """One batch is on its way to the server while the next is being made."""
     under_way: Future[None] | None = None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seed") as pool:
         for name, batch in batches:
-            documents = _documents(batch)
+            documents = _raw_documents(batch)
             if under_way is not None:
                 under_way.result()
             collection = target.get_collection(name, codec_options=RAW)
@@ -177,14 +179,14 @@ def _insert_batch(collection: Collection[Any], documents: list[RawBSONDocument],
             notes.append(f"{collection.name}: the server refused {document['_id']!r}: {reason[:80]}")
 
 
-def _documents(batch: bytes) -> list[RawBSONDocument]:
+def _raw_documents(batch: bytes) -> list[RawBSONDocument]:
     return [RawBSONDocument(raw, RAW) for raw in split_documents(batch)]
 
 
 def _note_changed_types(target: Database[Document], report: SeedReport) -> None:
-    sent = {document["_id"]: document.raw for document in _documents(b"".join(every_type()))}
+    sent = {document["_id"]: document.raw for document in _raw_documents(b"".join(every_type()))}
     cursor: Any = target[catalog.ODD_TYPES].find_raw_batches()
-    kept = _documents(b"".join(cursor))
+    kept = _raw_documents(b"".join(cursor))
     changed = sorted(str(found["_id"]) for found in kept if found.raw != sent[found["_id"]])
     if changed:
         report.notes.append(f"{catalog.ODD_TYPES}: the server stored in another form: {', '.join(changed)}")
@@ -214,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--largest", action=argparse.BooleanOptionalAction, help="a document of 16 MiB")
     given = parser.parse_args(argv)
     try:
-        report = seed(
+        report = seed_database(
             given.uri,
             megabytes=given.megabytes,
             seed=given.seed,

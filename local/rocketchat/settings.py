@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from local.rocketchat.dice import Dice, ms, words
+from local.rocketchat.dice import Dice, bson_date, split_words
 from local.rocketchat.text import Speaker
 from local.rocketchat.world import DAY, Document, World
 
 SETTINGS = 1_100
-GROUPS = words(
+GROUPS = split_words(
     "Accounts Analytics Assets Bots CAS E2E_Encryption Email Enterprise Federation FileUpload General "
     "IRC_Federation LDAP Layout Livechat Logs Message Meta Mobile OAuth Omnichannel OTR Push RateLimiter "
     "RetentionPolicy SAML SMS Setup_Wizard SlackBridge Threads Troubleshoot UserDataDownload VideoConference "
     "VoIP WebDAV Webhooks"
 )
-_WORDS = words(
+_WORDS = split_words(
     "Allow Enable Default Max Min Url Interval Size Users Rooms Message Timeout Email Domain Password Login "
     "Registration Role Field Map Template Icon Color Sync Background Auto Limit "
     "Channel Token Secret Cache Retry"
@@ -39,24 +39,24 @@ _KNOWN: dict[str, tuple[str, Any]] = {
 }
 
 
-def settings(world: World, seed: int) -> Iterator[Document]:
+def setting_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_settings`: groups, then settings whose values are of every type the field may have."""
     dice, speaker = Dice(seed, "settings"), Speaker(seed, "settings")
     for group in GROUPS:
-        yield _stamped(dice, world, {"_id": group, "type": "group", "i18nLabel": group, "sorter": 0})
+        yield _stamp_document(dice, world, {"_id": group, "type": "group", "i18nLabel": group, "sorter": 0})
     for name, (kind, value) in _KNOWN.items():
-        yield _setting(dice, world, name, (kind, value), group=None)
-    makers = _makers(dice, speaker, world)
+        yield _setting_document(dice, world, name, (kind, value), group=None)
+    makers = _value_makers(dice, speaker, world)
     names = dict.fromkeys(_KNOWN)
     while len(names) < SETTINGS - len(GROUPS):
         group = dice.pick(GROUPS)
         name = "_".join((group, *dice.some(_WORDS, dice.between(1, 3))))
         if name not in names:
             names[name] = None
-            yield _setting(dice, world, name, dice.pick(makers)(), group=group)
+            yield _setting_document(dice, world, name, dice.pick(makers)(), group=group)
 
 
-def _makers(dice: Dice, speaker: Speaker, world: World) -> list[Callable[[], tuple[str, Any]]]:
+def _value_makers(dice: Dice, speaker: Speaker, world: World) -> list[Callable[[], tuple[str, Any]]]:
     asset = {"url": "assets/favicon.ico", "defaultUrl": "images/logo/icon.svg"}
     makers: list[tuple[int, Callable[[], tuple[str, Any]]]] = [
         (35, lambda: ("boolean", dice.chance(0.5))),
@@ -70,7 +70,7 @@ def _makers(dice: Dice, speaker: Speaker, world: World) -> list[Callable[[], tup
         (4, lambda: ("code", f"// {speaker.paragraph(4)}\n" * dice.between(1, 8))),
         (1, lambda: ("asset", asset)),
         (1, lambda: ("action", "LDAP_Test_Connection")),
-        (1, lambda: ("date", ms(world.now - dice.below(90 * DAY)))),
+        (1, lambda: ("date", bson_date(world.now - dice.below(90 * DAY)))),
         (1, lambda: ("roomPick", [{"_id": "GENERAL", "name": "general"}])),
         (1, lambda: ("timespan", float(dice.below(90)) * DAY)),
         (1, lambda: ("string", None)),
@@ -79,7 +79,9 @@ def _makers(dice: Dice, speaker: Speaker, world: World) -> list[Callable[[], tup
     return [make for weight, make in makers for _ in range(weight)]
 
 
-def _setting(dice: Dice, world: World, name: str, typed: tuple[str, Any], *, group: str | None) -> Document:
+def _setting_document(
+    dice: Dice, world: World, name: str, typed: tuple[str, Any], *, group: str | None
+) -> Document:
     kind, value = typed
     document: Document = {
         "_id": name,
@@ -108,24 +110,24 @@ def _setting(dice: Dice, world: World, name: str, typed: tuple[str, Any], *, gro
         document["values"] = [{"key": value, "i18nLabel": value.title()} for value in values]
     if dice.chance(0.3):
         document["enableQuery"] = f'{{"_id":"{group}_Enable","value":true}}'
-    return _stamped(dice, world, document)
+    return _stamp_document(dice, world, document)
 
 
-def _stamped(dice: Dice, world: World, document: Document) -> Document:
-    changed = ms(world.now - dice.below(300 * DAY))
-    return document | {"createdAt": ms(world.start), "ts": changed, "_updatedAt": changed}
+def _stamp_document(dice: Dice, world: World, document: Document) -> Document:
+    changed = bson_date(world.now - dice.below(300 * DAY))
+    return document | {"createdAt": bson_date(world.start), "ts": changed, "_updatedAt": changed}
 
 
-def permissions(world: World, seed: int) -> Iterator[Document]:
+def permission_documents(world: World, seed: int) -> Iterator[Document]:
     """`rocketchat_permissions`: actions on things, and the right to change single settings."""
     dice = Dice(seed, "permissions")
-    things = words(
+    things = split_words(
         "c-room p-room d-room user message file role team integration livechat-room statistics logs"
     )
     for action in ("view", "create", "edit", "delete", "manage", "pin", "archive", "export"):
         for message in things:
             roles = ["admin", *dice.some(["user", "owner", "moderator", "leader", "bot"], dice.below(4))]
-            yield {"_id": f"{action}-{message}", "roles": roles, "_updatedAt": ms(world.start)}
+            yield {"_id": f"{action}-{message}", "roles": roles, "_updatedAt": bson_date(world.start)}
     for group in GROUPS:
         yield {
             "_id": f"change-setting-{group}",
@@ -135,13 +137,15 @@ def permissions(world: World, seed: int) -> Iterator[Document]:
             "section": None,
             "sorter": dice.below(60),
             "roles": [],
-            "_updatedAt": ms(world.start),
+            "_updatedAt": bson_date(world.start),
         }
 
 
-def roles(world: World) -> Iterator[Document]:
+def role_documents(world: World) -> Iterator[Document]:
     """`rocketchat_roles`: the built-in ones and one of the team's own."""
-    names = words("admin moderator leader owner user bot app guest anonymous livechat-agent livechat-manager")
+    names = split_words(
+        "admin moderator leader owner user bot app guest anonymous livechat-agent livechat-manager"
+    )
     for name in names:
         scope = "Subscriptions" if name in ("moderator", "leader", "owner") else "Users"
         yield {
@@ -151,7 +155,7 @@ def roles(world: World) -> Iterator[Document]:
             "description": name.title(),
             "mandatory2fa": False,
             "protected": True,
-            "_updatedAt": ms(world.start),
+            "_updatedAt": bson_date(world.start),
         }
     own = {"_id": "kX2vTqLw5RcYhJmZ3", "name": "Bühnentechnik", "scope": "Users", "description": ""}
-    yield own | {"mandatory2fa": True, "protected": False, "_updatedAt": ms(world.start)}
+    yield own | {"mandatory2fa": True, "protected": False, "_updatedAt": bson_date(world.start)}

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from local.rocketchat.dice import Dice, even_table, zipf_table
-from local.rocketchat.vocabulary import EMOJI, ODD_TEXTS, TONGUES, Tongue, vocabulary
+from local.rocketchat.vocabulary import EMOJI, ODD_TEXTS, TONGUES, Tongue, load_vocabulary
 
 Document = dict[str, Any]
 
@@ -18,17 +18,17 @@ _SHARES = {"en": 600, "de": 120, "fr": 50, "ru": 40, "zh": 40, "ja": 30, "ar": 2
 # A table takes milliseconds to make and many speakers share it.
 @cache
 def _words_of(tongue: Tongue) -> list[str]:
-    return zipf_table(vocabulary(tongue.name))
+    return zipf_table(load_vocabulary(tongue.name))
 
 
 @cache
-def _lengths() -> list[int]:
+def _sentence_lengths() -> list[int]:
     dice = Dice(0, "lengths of sentences")
     return even_table([dice.lognormal(50, 0.75, low=1, high=600) for _ in range(2000)])
 
 
 @cache
-def _talked() -> list[int]:
+def _word_counts() -> list[int]:
     return even_table(
         [number for number, tongue in enumerate(TONGUES) for _ in range(_SHARES.get(tongue.name, 12))]
     )
@@ -41,14 +41,14 @@ class Speaker:
         self.dice = Dice(seed, f"text:{purpose}")
         self._words = {tongue.name: self.dice.from_table(_words_of(tongue)) for tongue in TONGUES}
         sentences = [self._sentences(tongue) for tongue in TONGUES]
-        self._voices = map(sentences.__getitem__, self.dice.from_table(_talked()))
+        self._voices = map(sentences.__getitem__, self.dice.from_table(_word_counts()))
 
     def _sentences(self, tongue: Tongue) -> Iterator[str]:
         """Endless sentences: slices of a text of a few hundred kilobytes, which is made anew when used up.
 
         Slicing costs a fraction of joining words sentence by sentence.
         """
-        lengths = self.dice.from_table(_lengths())
+        lengths = self.dice.from_table(_sentence_lengths())
         stops = cycle(tongue.stops)
         while True:
             text = self.words(20_000, tongue)
@@ -85,12 +85,12 @@ class Speaker:
         return " ".join(part.capitalize() for part in parts)
 
 
-def plain(text: str) -> Document:
+def plain_leaf(text: str) -> Document:
     """A leaf of the markdown tree."""
     return {"type": "PLAIN_TEXT", "value": text}
 
 
-def paragraph(*values: Document) -> Document:
+def paragraph_node(*values: Document) -> Document:
     """A paragraph of the markdown tree."""
     return {"type": "PARAGRAPH", "value": list(values)}
 
@@ -121,14 +121,14 @@ class Markdown:
         text = self._speaker.sentence()
         if self._dice.random() < 0.3:
             text = f"{text} {self._speaker.sentence()}"
-        return text, [paragraph(plain(text))]
+        return text, [paragraph_node(plain_leaf(text))]
 
     def _styled(self) -> tuple[str, list[Document]]:
         before, middle, after = self._speaker.words(9).split(" ", 2)
         mark, kind = self._dice.pick((("*", "BOLD"), ("_", "ITALIC"), ("~", "STRIKE"), ("`", "INLINE_CODE")))
-        inner: Any = plain(middle) if kind == "INLINE_CODE" else [plain(middle)]
+        inner: Any = plain_leaf(middle) if kind == "INLINE_CODE" else [plain_leaf(middle)]
         styled = {"type": kind, "value": inner}
-        tree = paragraph(plain(f"{before} "), styled, plain(f" {after}"))
+        tree = paragraph_node(plain_leaf(f"{before} "), styled, plain_leaf(f" {after}"))
         return f"{before} {mark}{middle}{mark} {after}", [tree]
 
     def _emoji(self) -> tuple[str, list[Document]]:
@@ -137,7 +137,7 @@ class Markdown:
         if self._dice.random() < 0.3:
             return "".join(signs), [{"type": "BIG_EMOJI", "value": leaves}]
         text = f"{self._speaker.sentence()} "
-        return text + "".join(signs), [paragraph(plain(text), *leaves)]
+        return text + "".join(signs), [paragraph_node(plain_leaf(text), *leaves)]
 
     def _code(self) -> tuple[str, list[Document]]:
         below = self._dice.below
@@ -146,31 +146,31 @@ class Markdown:
             for _ in range(self._dice.between(2, 14))
         ]
         language = self._dice.pick(("python", "bash", "javascript", "none"))
-        value = [{"type": "CODE_LINE", "value": plain(line)} for line in lines]
+        value = [{"type": "CODE_LINE", "value": plain_leaf(line)} for line in lines]
         text = "```" + language + "\n" + "\n".join(lines) + "\n```"
         return text, [{"type": "CODE", "language": language, "value": value}]
 
     def _list(self) -> tuple[str, list[Document]]:
         items = [self._speaker.sentence() for _ in range(self._dice.between(2, 6))]
-        value = [{"type": "LIST_ITEM", "value": [plain(item)]} for item in items]
+        value = [{"type": "LIST_ITEM", "value": [plain_leaf(item)]} for item in items]
         return "\n".join(f"- {item}" for item in items), [{"type": "UNORDERED_LIST", "value": value}]
 
     def _quote(self) -> tuple[str, list[Document]]:
         text = self._speaker.sentence()
         reply = self._speaker.sentence()
-        quote = {"type": "QUOTE", "value": [paragraph(plain(text))]}
-        return f"> {text}\n{reply}", [quote, paragraph(plain(reply))]
+        quote = {"type": "QUOTE", "value": [paragraph_node(plain_leaf(text))]}
+        return f"> {text}\n{reply}", [quote, paragraph_node(plain_leaf(reply))]
 
     def _lines(self) -> tuple[str, list[Document]]:
         lines = [self._speaker.sentence() for _ in range(self._dice.between(3, 9))]
-        return "\n".join(lines), [paragraph(plain(line)) for line in lines]
+        return "\n".join(lines), [paragraph_node(plain_leaf(line)) for line in lines]
 
     def _heading(self) -> tuple[str, list[Document]]:
         title = self._speaker.words(4)
         body = self._speaker.paragraph(3)
-        heading = {"type": "HEADING", "level": self._dice.between(1, 4), "value": [plain(title)]}
-        return f"# {title}\n{body}", [heading, {"type": "LINE_BREAK"}, paragraph(plain(body))]
+        heading = {"type": "HEADING", "level": self._dice.between(1, 4), "value": [plain_leaf(title)]}
+        return f"# {title}\n{body}", [heading, {"type": "LINE_BREAK"}, paragraph_node(plain_leaf(body))]
 
     def _odd(self) -> tuple[str, list[Document]]:
         text = self._dice.pick(ODD_TEXTS)
-        return text, [paragraph(plain(text))]
+        return text, [paragraph_node(plain_leaf(text))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from local.rocketchat.dice import Dice, words
+from local.rocketchat.dice import Dice, split_words
 
 TAIL_WORDS = 6000
 
@@ -134,8 +134,8 @@ TONGUES = (
     ),
 )
 
-EMOJI = words("👍 😀 🎉 ❤️ 🚀 😂 👀 🙏 ✅ 🔥 🤔 👋🏽 👩‍💻 👨‍👩‍👧‍👦 🏳️‍🌈 🇪🇺 ☕ 😅 💡 🐛 🧑🏿‍🚀 1️⃣ ⚠️ 🫠 𝕏 𐍈")
-SHORTCODES = words(
+EMOJI = split_words("👍 😀 🎉 ❤️ 🚀 😂 👀 🙏 ✅ 🔥 🤔 👋🏽 👩‍💻 👨‍👩‍👧‍👦 🏳️‍🌈 🇪🇺 ☕ 😅 💡 🐛 🧑🏿‍🚀 1️⃣ ⚠️ 🫠 𝕏 𐍈")
+SHORTCODES = split_words(
     ":thumbsup: :tada: :heart: :rocket: :joy: :eyes: :pray: :white_check_mark: :fire: :thinking: "
     ":party_parrot:"
 )
@@ -154,7 +154,7 @@ ODD_TEXTS = (
 
 
 @cache
-def vocabulary(name: str) -> tuple[str, ...]:
+def load_vocabulary(name: str) -> tuple[str, ...]:
     """The words of the language in order of frequency: the common ones, then a tail made of its "
     "syllables."""
     tongue = next(tongue for tongue in TONGUES if tongue.name == name)

@@ -82,34 +82,34 @@ def build_world(seed: int, users: int, now: datetime = NOW) -> World:
     """People and rooms of a server with that many users; the first is `rocket.cat`, the second the admin."""
     dice, speaker = Dice(seed, "world"), Speaker(seed, "world")
     moment = int(now.timestamp()) * 1000
-    people = [_person(dice, speaker, number) for number in range(users)]
+    people = [_make_person(dice, speaker, number) for number in range(users)]
     world = World(seed, moment, people, [])
     world.instance_id = str(uuid.UUID(bytes=dice.bytes(16), version=4))
     channels = max(3, users * 2 // 3)
     for number in range(channels):
-        world.rooms.append(_channel(dice, speaker, world, number))
+        world.rooms.append(_make_channel(dice, speaker, world, number))
     pairs = {tuple(sorted(dice.some(range(users), 2))) for _ in range(users * 4)}
     for first, second in sorted(pairs):
-        world.rooms.append(_direct(dice, world, people[first], people[second]))
+        world.rooms.append(_make_direct(dice, world, people[first], people[second]))
     for number in range(max(2, users // 8)):
-        world.rooms.append(_livechat(dice, speaker, world, "lv"[number % 2]))
+        world.rooms.append(_make_livechat(dice, speaker, world, "lv"[number % 2]))
     return world
 
 
-def _person(dice: Dice, speaker: Speaker, number: int) -> Person:
+def _make_person(dice: Dice, speaker: Speaker, number: int) -> Person:
     if number == 0:
-        return _stamped("rocket.cat", "rocket.cat", "Rocket.Cat")
+        return _stamp_person("rocket.cat", "rocket.cat", "Rocket.Cat")
     name = "Administrator" if number == 1 else speaker.name()
     # Usernames are unique regardless of case (`username_insensitive`), hence the number.
     username = "admin" if number == 1 else f"{speaker.words(1).lower().replace(chr(39), '')}.{number}"
-    return _stamped(dice.id17(), username, name)
+    return _stamp_person(dice.id17(), username, name)
 
 
-def _stamped(user_id: str, username: str, name: str) -> Person:
+def _stamp_person(user_id: str, username: str, name: str) -> Person:
     return Person(user_id, username, name, {"_id": user_id, "username": username, "name": name})
 
 
-def _channel(dice: Dice, speaker: Speaker, world: World, number: int) -> Room:
+def _make_channel(dice: Dice, speaker: Speaker, world: World, number: int) -> Room:
     if number == 0:
         return Room("GENERAL", "c", "general", list(world.people), world.start)
     members = dice.some(world.people[1:], dice.lognormal(9, 0.8, low=2, high=400))
@@ -118,12 +118,12 @@ def _channel(dice: Dice, speaker: Speaker, world: World, number: int) -> Room:
     return Room(dice.id17(), kind, f"{speaker.slug()}-{number}", members, created)
 
 
-def _direct(dice: Dice, world: World, one: Person, other: Person) -> Room:
+def _make_direct(dice: Dice, world: World, one: Person, other: Person) -> Room:
     # A direct room's id is both user ids in order, without a separator.
     room_id = "".join(sorted((one.id, other.id)))
     return Room(room_id, "d", "", [one, other], world.start + dice.below(390) * DAY)
 
 
-def _livechat(dice: Dice, speaker: Speaker, world: World, kind: str) -> Room:
+def _make_livechat(dice: Dice, speaker: Speaker, world: World, kind: str) -> Room:
     agents = dice.some(world.people[1:], 1)
     return Room(dice.id17(), kind, speaker.name(), agents, world.start + dice.below(390) * DAY)

@@ -21,40 +21,40 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from local.rocketchat.live import chat, schema, server
-from local.rocketchat.live.state import Live, load
+from local.rocketchat.live.state import Live, load_state
 from shared.kernel.errors import GroundcrewError, Unavailable
 
 Action = Callable[[Live], int]
 
 # How often each is picked; messages come with three or four writes of their own.
 WEIGHTS: dict[Action, int] = {
-    chat.message: 30,
-    chat.read: 20,
-    chat.react: 10,
-    chat.connect: 8,
-    server.heartbeat: 6,
-    server.job: 6,
-    chat.reply: 5,
-    chat.edit: 5,
-    chat.star: 4,
-    chat.delete: 4,
-    server.notify: 4,
-    server.preview: 3,
-    server.tokens: 3,
-    chat.upload: 2,
+    chat.post_message: 30,
+    chat.read_room: 20,
+    chat.react_to_message: 10,
+    chat.connect_client: 8,
+    server.send_heartbeat: 6,
+    server.run_job: 6,
+    chat.reply_in_thread: 5,
+    chat.edit_message: 5,
+    chat.star_message: 4,
+    chat.delete_message: 4,
+    server.queue_notification: 4,
+    server.preview_link: 3,
+    server.rotate_tokens: 3,
+    chat.upload_file: 2,
     chat.remove_upload: 2,
-    server.sessions: 2,
-    server.setting: 2,
+    server.upsert_sessions: 2,
+    server.change_setting: 2,
     server.replace_setting: 2,
-    server.forget: 2,
-    server.capped: 2,
-    server.bulk: 2,
-    schema.transaction: 2,
-    schema.index: 1,
-    schema.collection: 1,
-    schema.options: 1,
-    schema.empty: 1,
-    schema.aborted: 1,
+    server.remove_fields: 2,
+    server.append_capped: 2,
+    server.run_bulk: 2,
+    schema.commit_transaction: 2,
+    schema.change_indexes: 1,
+    schema.create_collection: 1,
+    schema.change_options: 1,
+    schema.empty_collection: 1,
+    schema.abort_transaction: 1,
 }
 _SELECTION_MS, _SOCKET_MS = 2_000, 20_000
 _JOIN_SECONDS = 30.0
@@ -123,7 +123,7 @@ class Writer:
     def start(self) -> None:
         """Look around in the database, then write in the background."""
         try:
-            self._live = load(self._client, self._database, self._seed)
+            self._live = load_state(self._client, self._database, self._seed)
         except BaseException:
             self._client.close()
             raise
@@ -146,7 +146,7 @@ class Writer:
         assert self._live is not None  # noqa: S101 - start() has set it
         due = time.monotonic()
         try:
-            for action in _actions(self._live):
+            for action in _draw_actions(self._live):
                 if self._over.wait(max(0.0, due - time.monotonic())):
                     return
                 due = max(due, time.monotonic() - 1.0) + self._write(self._live, action)
@@ -165,7 +165,7 @@ class Writer:
         return writes / self._rate if self._rate else 0.0
 
 
-def _actions(live: Live) -> Iterator[Action]:
+def _draw_actions(live: Live) -> Iterator[Action]:
     yield from WEIGHTS
     many = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
     while True:

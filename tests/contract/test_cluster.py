@@ -19,8 +19,8 @@ import pytest
 
 from local.fakes.cluster import MemoryCluster
 from local.kubernetes import KubernetesServer
-from local.kubernetes.addons import NODE, PROMETHEUS, definition, prometheus
-from local.kubernetes.addons import node as the_node
+from local.kubernetes.addons import NODE, PROMETHEUS, build_definition, prometheus_objects
+from local.kubernetes.addons import build_node as the_node
 from local.stack import ROOT
 from shared.adapters.kubernetes.cluster import connect
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable, UsageError
@@ -48,7 +48,7 @@ class Stage:
         """From now on somebody measures the free disk of the node."""
         if self.server:
             self.server.behaviour.disk_free_bytes = free_bytes
-            self.server.add(*prometheus())
+            self.server.add(*prometheus_objects())
         elif isinstance(self.cluster, MemoryCluster):
             self.cluster.disk_free[NODE] = free_bytes
 
@@ -342,7 +342,7 @@ def somebody_else(server: KubernetesServer) -> None:
 def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_measured(real, missing, caplog):
     caplog.set_level("INFO", "shared.adapters.kubernetes")
     server, kubeconfig = real
-    server.add(*prometheus())
+    server.add(*prometheus_objects())
     assert opened(kubeconfig).list_nodes(disks=True)[0].disk_free_bytes is not None
     assert caplog.messages == []
     missing(server)
@@ -354,7 +354,7 @@ def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_mea
 @pytest.mark.parametrize("named", ["", "monitoring", f"{MEASURED_BY}1", "elsewhere/prometheus:9090"])
 def test_a_prometheus_that_is_not_named_or_not_there_measures_nothing(real, named):
     server, kubeconfig = real
-    server.add(*prometheus())
+    server.add(*prometheus_objects())
     assert opened(kubeconfig, named).list_nodes(disks=True)[0].disk_free_bytes is None
 
 
@@ -368,7 +368,7 @@ def test_a_prometheus_that_is_not_named_or_not_there_measures_nothing(real, name
 )
 def test_the_policy_says_which_prometheus_is_asked_if_any(real, tmp_path, policy, measured):
     server, kubeconfig = real
-    server.add(*prometheus())
+    server.add(*prometheus_objects())
     (tmp_path / "policy.yaml").write_text(policy)
     code = (
         "from shared.wiring.kubernetes import connect_cluster; "
@@ -391,7 +391,7 @@ def test_the_policy_says_which_prometheus_is_asked_if_any(real, tmp_path, policy
 
 def test_prometheus_is_asked_only_for_the_disk_and_only_by_those_who_want_to_know(real):
     server, kubeconfig = real
-    server.add(*prometheus())
+    server.add(*prometheus_objects())
     cluster = opened(kubeconfig)
     cluster.list_nodes()
     assert [r for r in server.requests if r.resource == "services/proxy"] == []
@@ -431,7 +431,7 @@ def test_a_custom_resource_is_found_once_its_kind_is_served(real):
     cluster = opened(kubeconfig)
     item = made("Widget", "one", api="example.org/v1", spec={"size": 1})
     assert cluster.get_live_objects([item]) == [None]
-    server.add(definition("example.org", "v1", "Widget", "widgets"), item)
+    server.add(build_definition("example.org", "v1", "Widget", "widgets"), item)
     (found,) = cluster.get_live_objects([item])
     assert found is not None
     assert found["spec"] == {"size": 1}
@@ -480,7 +480,7 @@ def test_nodes_without_the_right_to_metrics_or_prometheus_are_told_without_what_
             "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}],
         },
     )
-    server.add(*prometheus())
+    server.add(*prometheus_objects())
     token = server.token_for("reader", NAMESPACE)
     (node,) = opened(server.kubeconfig(tmp_path / "reader", token=token)).list_nodes(disks=True)
     assert (node.memory_used_bytes, node.disk_free_bytes) == (None, None)

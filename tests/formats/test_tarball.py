@@ -77,7 +77,7 @@ def test_only_what_is_wanted_is_kept(files, folder):
 def test_what_the_forge_makes_is_read_and_its_commit_is_checked():
     repository = Repository("acme/chat")
     sha = repository.commit({"chart/Chart.yaml": b"name: chat\n", "values/prod.yaml": b"a: 1\n", "x": b""})
-    data = code.tarball(repository, sha)
+    data = code.build_tarball(repository, sha)
     found = read_files(pieces(data), ["chart", "values/prod.yaml"], sha=sha)
     assert found == {"chart/Chart.yaml": b"name: chat\n", "values/prod.yaml": b"a: 1\n"}
     with pytest.raises(Corrupt, match="another commit"):

@@ -12,7 +12,7 @@ from typing import Any
 from local.kubernetes import deletion
 from local.kubernetes.cluster import Cluster
 from local.kubernetes.errors import ApiError, Object
-from local.kubernetes.registry import Write, timestamp
+from local.kubernetes.registry import Write, format_timestamp
 
 MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
@@ -32,7 +32,7 @@ class Context:
     @property
     def now(self) -> str:
         """The time as objects carry it."""
-        return timestamp(self.registry.now())
+        return format_timestamp(self.registry.now())
 
     def due(self, key: Hashable, seconds: float) -> bool:
         """Whether so many simulated seconds passed since this was first asked for that key."""
@@ -95,7 +95,7 @@ class Context:
         if not item["metadata"].get("deletionTimestamp"):
             resource = self.cluster.resource(item["kind"], item["apiVersion"])
             meta = item["metadata"]
-            deletion.delete(self.registry, resource, meta.get("namespace", ""), meta["name"], options)
+            deletion.delete_object(self.registry, resource, meta.get("namespace", ""), meta["name"], options)
 
     def event(
         self, item: Object, reason: str, message: str, *, kind: str = "Normal", source: str = MANAGER
@@ -103,7 +103,7 @@ class Context:
         """Tell of something; the same event again only counts up, and only when the caller says so again."""
         meta = item["metadata"]
         namespace = meta.get("namespace", "default")
-        name = f"{meta['name']}.{digest([meta['uid'], reason, message])}"
+        name = f"{meta['name']}.{short_digest([meta['uid'], reason, message])}"
         now = self.now
         involved = {
             "kind": item["kind"],
@@ -157,7 +157,7 @@ def owner_reference(owner: Object) -> list[Object]:
     ]
 
 
-def digest(value: Any, length: int = 10) -> str:
+def short_digest(value: Any, length: int = 10) -> str:
     """A short stable text for a value, in the letters that Kubernetes uses for such."""
     raw = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in raw[:length])
@@ -181,7 +181,7 @@ def pod_of(owner: Object, name: str, labels: Object) -> Object:
     }
 
 
-def condition(status: Object, kind: str) -> Object | None:
+def find_condition(status: Object, kind: str) -> Object | None:
     """The condition of that type."""
     return next((found for found in status.get("conditions") or () if found["type"] == kind), None)
 
@@ -195,7 +195,7 @@ def with_condition(
         told["reason"] = reason
     if message:
         told["message"] = message
-    before = condition(status, kind)
+    before = find_condition(status, kind)
     unchanged = before is not None and before["status"] == value
     told["lastTransitionTime"] = before["lastTransitionTime"] if before and unchanged else now
     for key, time_ in extra.items():
@@ -207,11 +207,11 @@ def with_condition(
 
 def is_ready(pod: Object) -> bool:
     """Whether the pod's Ready condition holds and it is not on its way out."""
-    found = condition(pod.get("status") or {}, "Ready")
+    found = find_condition(pod.get("status") or {}, "Ready")
     return bool(found and found["status"] == "True") and not pod["metadata"].get("deletionTimestamp")
 
 
-def live(pods: Iterable[Object]) -> list[Object]:
+def live_pods(pods: Iterable[Object]) -> list[Object]:
     """Pods that are neither ended nor being deleted."""
     return [
         pod
@@ -221,7 +221,7 @@ def live(pods: Iterable[Object]) -> list[Object]:
     ]
 
 
-def portion(value: Any, total: int, *, up: bool) -> int:
+def resolve_portion(value: Any, total: int, *, up: bool) -> int:
     """A count that may be written as a percentage."""
     if isinstance(value, str) and value.endswith("%"):
         product = int(value[:-1]) * total

@@ -6,45 +6,45 @@ import copy
 import hashlib
 
 from local.kubernetes.addons import NODE
-from local.kubernetes.behaviour import output
-from local.kubernetes.controllers.common import KUBELET, Context, digest, with_condition
-from local.kubernetes.defaults import address
+from local.kubernetes.behaviour import container_output
+from local.kubernetes.controllers.common import KUBELET, Context, short_digest, with_condition
+from local.kubernetes.defaults import stable_address
 from local.kubernetes.errors import Object
 
 _BACKOFF_SECONDS = 10.0
 _MOST_IMAGES = 50  # that a node tells of
 
 
-def run(context: Context, pod: Object) -> None:
+def update_containers(context: Context, pod: Object) -> None:
     """Bring the pod's status up to date."""
     status = copy.deepcopy(pod.get("status") or {})
     uid = pod["metadata"]["uid"]
     status.setdefault("startTime", context.now)
-    status |= {"hostIP": "10.0.0.4", "podIP": address(uid, "10.1.77"), "hostIPs": [{"ip": "10.0.0.4"}]}
+    status |= {"hostIP": "10.0.0.4", "podIP": stable_address(uid, "10.1.77"), "hostIPs": [{"ip": "10.0.0.4"}]}
     status["podIPs"] = [{"ip": status["podIP"]}]
     waiting = "ContainerCreating"
     first = pod["spec"].get("initContainers") or []
     if first:
         waiting = "PodInitializing"
-        status["initContainerStatuses"] = _row(
+        status["initContainerStatuses"] = _container_statuses(
             context, pod, first, status.get("initContainerStatuses") or [], True
         )
     sidecars = [each.get("restartPolicy") == "Always" for each in first]
     done = all(
-        _ended(each) == 0 or (sidecar and "running" in each["state"])
+        _exit_code(each) == 0 or (sidecar and "running" in each["state"])
         for each, sidecar in zip(status.get("initContainerStatuses") or (), sidecars, strict=True)
     )
     known = status.get("containerStatuses") or []
     containers = pod["spec"]["containers"]
     if done:
-        status["containerStatuses"] = _row(context, pod, containers, known, False)
+        status["containerStatuses"] = _container_statuses(context, pod, containers, known, False)
     else:
-        status["containerStatuses"] = [_fresh(each, waiting) for each in containers]
-    _summarize(context, pod, status, done)
+        status["containerStatuses"] = [_waiting_status(each, waiting) for each in containers]
+    _summarize_pod(context, pod, status, done)
     context.set_status(pod, status, KUBELET)
 
 
-def _row(
+def _container_statuses(
     context: Context, pod: Object, containers: list[Object], known: list[Object], initial: bool
 ) -> list[Object]:
     """The statuses of a list of containers; initial ones start one after the other."""
@@ -52,18 +52,20 @@ def _row(
     row: list[Object] = []
     blocked = False
     for container in containers:
-        status = copy.deepcopy(by_name.get(container["name"])) or _fresh(container, "ContainerCreating")
+        status = copy.deepcopy(by_name.get(container["name"])) or _waiting_status(
+            container, "ContainerCreating"
+        )
         if blocked:
-            row.append(_fresh(container, "PodInitializing"))
+            row.append(_waiting_status(container, "PodInitializing"))
             continue
-        _advance(context, pod, container, status, initial)
+        _advance_container(context, pod, container, status, initial)
         row.append(status)
         sidecar = container.get("restartPolicy") == "Always" and "running" in status["state"]
-        blocked = initial and _ended(status) != 0 and not sidecar
+        blocked = initial and _exit_code(status) != 0 and not sidecar
     return row
 
 
-def _fresh(container: Object, reason: str) -> Object:
+def _waiting_status(container: Object, reason: str) -> Object:
     return {
         "name": container["name"],
         "image": container["image"],
@@ -76,12 +78,14 @@ def _fresh(container: Object, reason: str) -> Object:
     }
 
 
-def _ended(status: Object) -> int | None:
+def _exit_code(status: Object) -> int | None:
     terminated = status["state"].get("terminated")
     return int(terminated["exitCode"]) if terminated else None
 
 
-def _advance(context: Context, pod: Object, container: Object, status: Object, initial: bool) -> None:
+def _advance_container(
+    context: Context, pod: Object, container: Object, status: Object, initial: bool
+) -> None:
     """Move one container on as far as time allows, in place."""
     key = (pod["metadata"]["uid"], container["name"], status["restartCount"], initial)
     policy = (
@@ -96,34 +100,34 @@ def _advance(context: Context, pod: Object, container: Object, status: Object, i
     elif status["state"]["waiting"].get("reason") == "CrashLoopBackOff":
         seconds = min(300.0, _BACKOFF_SECONDS * 2 ** (status["restartCount"] - 1))
         if context.due((*key, "backoff"), seconds):
-            _launch(context, pod, container, status)
-    elif _pulled(context, pod, container, status, key):
-        if problem := _misconfigured(context, pod, container):
-            _hold(context, pod, status, "CreateContainerConfigError", problem, "Failed")
+            _launch_container(context, pod, container, status)
+    elif _pull_image(context, pod, container, status, key):
+        if problem := _configuration_error(context, pod, container):
+            _set_waiting(context, pod, status, "CreateContainerConfigError", problem, "Failed")
         else:
-            _launch(context, pod, container, status)
+            _launch_container(context, pod, container, status)
 
 
-def _pulled(
+def _pull_image(
     context: Context, pod: Object, container: Object, status: Object, key: tuple[object, ...]
 ) -> bool:
     image = container["image"]
     if not context.due((*key, "pull"), context.behaviour.pull_seconds):
         return False
     if context.behaviour.pulls(image):
-        _keep(context, image)
+        _record_node_image(context, image)
         return True
     if context.due((*key, "pull again"), 2.0):
-        _hold(context, pod, status, "ImagePullBackOff", f'Back-off pulling image "{image}"', "BackOff")
+        _set_waiting(context, pod, status, "ImagePullBackOff", f'Back-off pulling image "{image}"', "BackOff")
     else:
         message = f'Failed to pull image "{image}": not found'
-        _hold(context, pod, status, "ErrImagePull", message, "Failed")
+        _set_waiting(context, pod, status, "ErrImagePull", message, "Failed")
     return False
 
 
-def _keep(context: Context, image: str) -> None:
+def _record_node_image(context: Context, image: str) -> None:
     """The node tells of the image from now on."""
-    names = _names(image)
+    names = _image_names(image)
     node = context.store.get(("", "nodes"), "", NODE)
     listed = (node.get("status") or {}).get("images") or [] if node else []
     if node and not any(names[-1] in each["names"] for each in listed):
@@ -131,7 +135,7 @@ def _keep(context: Context, image: str) -> None:
         context.set_status(node, {**node["status"], "images": listed[-_MOST_IMAGES:]}, KUBELET)
 
 
-def _names(image: str) -> list[str]:
+def _image_names(image: str) -> list[str]:
     """By digest and, if it was not asked for by that, by tag: in full, as containerd has them."""
     name, _, pinned = image.partition("@")
     first, slash, _ = name.partition("/")
@@ -147,14 +151,16 @@ def _names(image: str) -> list[str]:
     return [f"{folder}/{last}@sha256:{made_up}", f"{folder}/{last}:{tag or 'latest'}"]
 
 
-def _hold(context: Context, pod: Object, status: Object, reason: str, message: str, event: str) -> None:
+def _set_waiting(
+    context: Context, pod: Object, status: Object, reason: str, message: str, event: str
+) -> None:
     told = {"waiting": {"reason": reason, "message": message}}
     if status["state"] != told:
         status["state"] = told
         context.event(pod, event, message, kind="Warning", source=KUBELET)
 
 
-def _misconfigured(context: Context, pod: Object, container: Object) -> str:
+def _configuration_error(context: Context, pod: Object, container: Object) -> str:
     """Which ConfigMap or Secret, or which key of it, the container lacks; an empty text if none."""
     namespace = pod["metadata"]["namespace"]
     wanted: list[tuple[str, Object]] = []
@@ -180,13 +186,13 @@ def _misconfigured(context: Context, pod: Object, container: Object) -> str:
     return ""
 
 
-def _launch(context: Context, pod: Object, container: Object, status: Object) -> None:
+def _launch_container(context: Context, pod: Object, container: Object, status: Object) -> None:
     uid = pod["metadata"]["uid"]
     status["state"] = {"running": {"startedAt": context.now}}
-    status |= {"started": True, "containerID": f"containerd://{digest([uid, container['name']], 40)}"}
-    status["imageID"] = f"{container['image']}@sha256:{digest(container['image'], 40)}"
+    status |= {"started": True, "containerID": f"containerd://{short_digest([uid, container['name']], 40)}"}
+    status["imageID"] = f"{container['image']}@sha256:{short_digest(container['image'], 40)}"
     place = (pod["metadata"]["namespace"], pod["metadata"]["name"], container["name"])
-    lines = output(container) or [f"{container['name']} started from {container['image']}"]
+    lines = container_output(container) or [f"{container['name']} started from {container['image']}"]
     context.cluster.logs[place] = lines
     context.event(pod, "Started", f"Started container {container['name']}", source=KUBELET)
 
@@ -208,21 +214,21 @@ def _while_running(
 
 
 def _after_end(context: Context, pod: Object, status: Object, policy: str) -> None:
-    code = _ended(status)
+    code = _exit_code(status)
     if policy == "Never" or (policy == "OnFailure" and code == 0):
         return
     message = f"back-off restarting failed container={status['name']} pod={pod['metadata']['name']}"
     status |= {"restartCount": status["restartCount"] + 1, "lastState": status["state"]}
-    _hold(context, pod, status, "CrashLoopBackOff", message, "BackOff")
+    _set_waiting(context, pod, status, "CrashLoopBackOff", message, "BackOff")
 
 
-def _summarize(context: Context, pod: Object, status: Object, initialized: bool) -> None:
+def _summarize_pod(context: Context, pod: Object, status: Object, initialized: bool) -> None:
     """Phase and conditions from the containers' states."""
     rows = status["containerStatuses"]
     policy = pod["spec"]["restartPolicy"]
-    codes = [_ended(each) for each in rows]
+    codes = [_exit_code(each) for each in rows]
     failed_first = policy == "Never" and any(
-        _ended(each) for each in status.get("initContainerStatuses") or ()
+        _exit_code(each) for each in status.get("initContainerStatuses") or ()
     )
     ended = all(
         code is not None and (policy == "Never" or (policy == "OnFailure" and code == 0)) for code in codes

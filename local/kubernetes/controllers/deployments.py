@@ -9,12 +9,12 @@ import copy
 
 from local.kubernetes.controllers.common import (
     Context,
-    condition,
-    digest,
+    find_condition,
     is_ready,
-    live,
+    live_pods,
     owner_reference,
-    portion,
+    resolve_portion,
+    short_digest,
     with_condition,
 )
 from local.kubernetes.errors import Object
@@ -23,36 +23,36 @@ HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
 
 
-def step(context: Context) -> None:
+def run_deployments(context: Context) -> None:
     """One pass."""
     for item in context.every("Deployment"):
         if not item["metadata"].get("deletionTimestamp"):
-            _reconcile(context, item)
+            _reconcile_deployment(context, item)
 
 
-def _reconcile(context: Context, item: Object) -> None:
+def _reconcile_deployment(context: Context, item: Object) -> None:
     sets = context.owned("ReplicaSet", item)
-    wanted = digest(item["spec"]["template"])
+    wanted = short_digest(item["spec"]["template"])
     current = next((each for each in sets if each["metadata"]["labels"][HASH] == wanted), None)
     if not item["spec"].get("paused"):
-        current = _current(context, item, sets, current, wanted)
+        current = _current_replica_set(context, item, sets, current, wanted)
         if current is None:
             return
         old = [each for each in sets if each["metadata"]["uid"] != current["metadata"]["uid"]]
-        _roll(context, item, current, old)
+        _roll_replicas(context, item, current, old)
         _clean_up(context, item, old)
-    _report(context, item, wanted)
+    _report_status(context, item, wanted)
 
 
-def _revision(item: Object) -> int:
+def _revision_of(item: Object) -> int:
     return int((item["metadata"].get("annotations") or {}).get(_REVISION, 0))
 
 
-def _current(
+def _current_replica_set(
     context: Context, item: Object, sets: list[Object], current: Object | None, wanted: str
 ) -> Object | None:
     """The ReplicaSet of the present template, with the highest revision."""
-    newest = max((_revision(each) for each in sets), default=0)
+    newest = max((_revision_of(each) for each in sets), default=0)
     if current is None:
         current = context.create(_replica_set(item, wanted, newest + 1))
         if current is not None:
@@ -60,20 +60,20 @@ def _current(
             context.event(
                 item, "ScalingReplicaSet", f"Scaled up replica set {name}", source="deployment-controller"
             )
-    elif _revision(current) < newest:
-        current = _annotated(context, current, newest + 1)
-    if current is not None and _revision(item) != _revision(current):
-        revision = _revision(current)
-        context.edit(item, lambda found: _note(found, revision), subresource="status")
+    elif _revision_of(current) < newest:
+        current = _annotated_replica_set(context, current, newest + 1)
+    if current is not None and _revision_of(item) != _revision_of(current):
+        revision = _revision_of(current)
+        context.edit(item, lambda found: _note_revision(found, revision), subresource="status")
     return current
 
 
-def _note(item: Object, revision: int) -> None:
+def _note_revision(item: Object, revision: int) -> None:
     item["metadata"].setdefault("annotations", {})[_REVISION] = str(revision)
 
 
-def _annotated(context: Context, item: Object, revision: int) -> Object:
-    return context.edit(item, lambda found: _note(found, revision))
+def _annotated_replica_set(context: Context, item: Object, revision: int) -> Object:
+    return context.edit(item, lambda found: _note_revision(found, revision))
 
 
 def _replica_set(item: Object, wanted: str, revision: int) -> Object:
@@ -96,56 +96,56 @@ def _replica_set(item: Object, wanted: str, revision: int) -> Object:
     }
 
 
-def _scale(context: Context, item: Object, replicas: int) -> None:
+def _scale_replica_set(context: Context, item: Object, replicas: int) -> None:
     if item["spec"]["replicas"] != replicas:
         context.edit(item, lambda found: found["spec"].update(replicas=replicas))
 
 
-def _pods(context: Context, item: Object) -> list[Object]:
-    return live(context.owned("Pod", item))
+def _list_pods(context: Context, item: Object) -> list[Object]:
+    return live_pods(context.owned("Pod", item))
 
 
-def _roll(context: Context, item: Object, current: Object, old: list[Object]) -> None:
+def _roll_replicas(context: Context, item: Object, current: Object, old: list[Object]) -> None:
     """Move replicas from the old sets to the current one, within surge and unavailability."""
     wanted = item["spec"]["replicas"]
     strategy = item["spec"]["strategy"]
     if strategy["type"] == "Recreate":
         for each in old:
-            _scale(context, each, 0)
+            _scale_replica_set(context, each, 0)
         if not any(context.owned("Pod", each) for each in old):
-            _scale(context, current, wanted)
+            _scale_replica_set(context, current, wanted)
         return
     rolling = strategy["rollingUpdate"]
-    surge = portion(rolling["maxSurge"], wanted, up=True)
-    missing = portion(rolling["maxUnavailable"], wanted, up=False) or (1 if surge == 0 else 0)
+    surge = resolve_portion(rolling["maxSurge"], wanted, up=True)
+    missing = resolve_portion(rolling["maxUnavailable"], wanted, up=False) or (1 if surge == 0 else 0)
     old_total = sum(each["spec"]["replicas"] for each in old)
     room = wanted + surge - old_total
     now = current["spec"]["replicas"]
-    _scale(context, current, min(wanted, max(now, room)) if now <= wanted else wanted)
-    available = sum(map(is_ready, _pods(context, current)))
-    old_ready = {each["metadata"]["uid"]: sum(map(is_ready, _pods(context, each))) for each in old}
+    _scale_replica_set(context, current, min(wanted, max(now, room)) if now <= wanted else wanted)
+    available = sum(map(is_ready, _list_pods(context, current)))
+    old_ready = {each["metadata"]["uid"]: sum(map(is_ready, _list_pods(context, each))) for each in old}
     spare = available + sum(old_ready.values()) - (wanted - missing)
-    for each in sorted(old, key=_revision):
+    for each in sorted(old, key=_revision_of):
         broken = each["spec"]["replicas"] - old_ready[each["metadata"]["uid"]]
         fewer = min(each["spec"]["replicas"], max(broken, 0) + max(spare, 0))
         spare -= max(0, fewer - max(broken, 0))
-        _scale(context, each, each["spec"]["replicas"] - fewer)
+        _scale_replica_set(context, each, each["spec"]["replicas"] - fewer)
 
 
 def _clean_up(context: Context, item: Object, old: list[Object]) -> None:
     limit = item["spec"]["revisionHistoryLimit"]
     done = [
         each
-        for each in sorted(old, key=_revision)
-        if not each["spec"]["replicas"] and not _pods(context, each)
+        for each in sorted(old, key=_revision_of)
+        if not each["spec"]["replicas"] and not _list_pods(context, each)
     ]
     for each in done[: max(0, len(done) - limit)]:
         context.delete(each)
 
 
-def _report(context: Context, item: Object, wanted: str) -> None:
+def _report_status(context: Context, item: Object, wanted: str) -> None:
     sets = context.owned("ReplicaSet", item)
-    pods = {each["metadata"]["labels"][HASH]: _pods(context, each) for each in sets}
+    pods = {each["metadata"]["labels"][HASH]: _list_pods(context, each) for each in sets}
     every = [pod for found in pods.values() for pod in found]
     ready = sum(map(is_ready, every))
     updated = pods.get(wanted, [])
@@ -160,15 +160,17 @@ def _report(context: Context, item: Object, wanted: str) -> None:
     status: Object = {"observedGeneration": item["metadata"]["generation"]}
     status |= {key: value for key, value in counts.items() if value}
     status["conditions"] = copy.deepcopy((item.get("status") or {}).get("conditions") or [])
-    _conditions(context, item, status, wanted, sum(map(is_ready, updated)))
+    _set_conditions(context, item, status, wanted, sum(map(is_ready, updated)))
     context.set_status(item, status)
 
 
-def _conditions(context: Context, item: Object, status: Object, wanted: str, fresh: int) -> None:
+def _set_conditions(context: Context, item: Object, status: Object, wanted: str, fresh: int) -> None:
     replicas, now = item["spec"]["replicas"], context.now
     missing = 0
     if item["spec"]["strategy"]["type"] == "RollingUpdate":
-        missing = portion(item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], replicas, up=False)
+        missing = resolve_portion(
+            item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], replicas, up=False
+        )
     enough = status.get("availableReplicas", 0) >= replicas - missing
     with_condition(
         status,
@@ -181,7 +183,7 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
     )
     name = f"{item['metadata']['name']}-{wanted}"
     complete = fresh == status.get("replicas", 0) == status.get("updatedReplicas", 0) == replicas
-    before = condition(status, "Progressing")
+    before = find_condition(status, "Progressing")
     # What was complete once stays so, until another template is wanted: pods come and go.
     settled = (
         before is not None and before.get("reason") == "NewReplicaSetAvailable" and name in before["message"]
@@ -192,7 +194,7 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
     if complete or settled:
         context.forget(item["metadata"]["uid"], "progress")
         verdict = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
-    elif _overdue(
+    elif _is_overdue(
         context, item, wanted, (status.get("updatedReplicas", 0), fresh, status.get("replicas", 0))
     ):
         verdict = ("False", "ProgressDeadlineExceeded", f'ReplicaSet "{name}" has timed out progressing.')
@@ -201,7 +203,7 @@ def _conditions(context: Context, item: Object, status: Object, wanted: str, fre
     with_condition(status, "Progressing", verdict[0], now, verdict[1], verdict[2], lastUpdateTime=now)
 
 
-def _overdue(context: Context, item: Object, wanted: str, progress: tuple[int, int, int]) -> bool:
+def _is_overdue(context: Context, item: Object, wanted: str, progress: tuple[int, int, int]) -> bool:
     """Whether nothing has moved for `progressDeadlineSeconds` (of simulated time).
 
     It counts from the last that moved: a template that comes back has all of its time again.

@@ -6,22 +6,22 @@ import copy
 from collections.abc import Iterator
 
 from local.kubernetes import deletion, selectors
-from local.kubernetes.controllers.common import Context, is_ready, live, portion, with_condition
+from local.kubernetes.controllers.common import Context, is_ready, live_pods, resolve_portion, with_condition
 from local.kubernetes.errors import Object
 from local.kubernetes.resources import Bucket, Resource
 
 
-def step(context: Context) -> None:
+def run_housekeeping(context: Context) -> None:
     """One pass."""
-    _definitions(context)
-    _namespaces(context)
-    _collect(context)
-    _claims(context)
-    _budgets(context)
-    _ingresses(context)
+    _establish_definitions(context)
+    _finish_namespaces(context)
+    _collect_garbage(context)
+    _bind_claims(context)
+    _update_budgets(context)
+    _update_ingresses(context)
 
 
-def _definitions(context: Context) -> None:
+def _establish_definitions(context: Context) -> None:
     """A definition is served as soon as it is there; say so."""
     for item in context.every("CustomResourceDefinition"):
         if not (item.get("status") or {}).get("acceptedNames"):
@@ -33,7 +33,7 @@ def _definitions(context: Context) -> None:
             context.set_status(item, status)
 
 
-def _resources(context: Context) -> Iterator[tuple[Bucket, Resource]]:
+def _list_buckets(context: Context) -> Iterator[tuple[Bucket, Resource]]:
     seen: dict[Bucket, Resource] = {}
     for resource in context.registry.catalogue.resources:
         if "delete" in resource.verbs:
@@ -41,37 +41,37 @@ def _resources(context: Context) -> Iterator[tuple[Bucket, Resource]]:
     return iter(seen.items())
 
 
-def _namespaces(context: Context) -> None:
+def _finish_namespaces(context: Context) -> None:
     for item in context.every("Namespace"):
         name = item["metadata"]["name"]
         if item["metadata"].get("deletionTimestamp"):
-            _empty(context, item)
+            _empty_namespace(context, item)
         elif context.store.get(("", "serviceaccounts"), name, "default") is None:
             account = {"name": "default", "namespace": name}
             context.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
 
 
-def _empty(context: Context, namespace: Object) -> None:
+def _empty_namespace(context: Context, namespace: Object) -> None:
     name = namespace["metadata"]["name"]
     left = False
-    for bucket, resource in _resources(context):
+    for bucket, resource in _list_buckets(context):
         if not resource.namespaced:
             continue
         for item in context.store.items(bucket, name):
             left = True
             if not item["metadata"].get("deletionTimestamp"):
-                deletion.delete(context.registry, resource, name, item["metadata"]["name"], {})
+                deletion.delete_object(context.registry, resource, name, item["metadata"]["name"], {})
     if not left:
         after = {**copy.deepcopy(namespace), "spec": {}}
         if not after["metadata"].get("finalizers"):
             context.store.remove(("", "namespaces"), "", name)
 
 
-def _collect(context: Context) -> None:
+def _collect_garbage(context: Context) -> None:
     """Garbage: dependents without an owner go; owners that wait for their dependents are let go."""
     everything = list(context.store.all())
     living = {item["metadata"]["uid"] for _, item in everything}
-    by_bucket = dict(_resources(context))
+    by_bucket = dict(_list_buckets(context))
     for bucket, item in everything:
         owners = item["metadata"].get("ownerReferences") or ()
         resource = by_bucket.get(bucket)
@@ -83,13 +83,13 @@ def _collect(context: Context) -> None:
             and not any(o["uid"] in living for o in owners)
         ):
             meta = item["metadata"]
-            deletion.delete(context.registry, resource, meta.get("namespace", ""), meta["name"], {})
+            deletion.delete_object(context.registry, resource, meta.get("namespace", ""), meta["name"], {})
         for finalizer in item["metadata"].get("finalizers") or ():
             if item["metadata"].get("deletionTimestamp"):
-                _finalize(context, resource, item, finalizer, by_bucket)
+                _finalize_owner(context, resource, item, finalizer, by_bucket)
 
 
-def _dependents(context: Context, owner: Object) -> list[tuple[Bucket, Object]]:
+def _list_dependents(context: Context, owner: Object) -> list[tuple[Bucket, Object]]:
     uid = owner["metadata"]["uid"]
     return [
         (bucket, item)
@@ -98,19 +98,21 @@ def _dependents(context: Context, owner: Object) -> list[tuple[Bucket, Object]]:
     ]
 
 
-def _finalize(
+def _finalize_owner(
     context: Context, resource: Resource, item: Object, finalizer: str, by_bucket: dict[Bucket, Resource]
 ) -> None:
-    found = _dependents(context, item)
+    found = _list_dependents(context, item)
     if finalizer == "orphan":
         for _, dependent in found:
-            context.edit(dependent, lambda each: _disown(each, item))
-        deletion.release(context.registry, resource, _fresh(context, resource, item), finalizer)
+            context.edit(dependent, lambda each: _drop_owner(each, item))
+        deletion.remove_finalizer(
+            context.registry, resource, _reread_object(context, resource, item), finalizer
+        )
     elif finalizer == "foregroundDeletion":
         for bucket, dependent in found:
             if not dependent["metadata"].get("deletionTimestamp"):
                 meta = dependent["metadata"]
-                deletion.delete(
+                deletion.delete_object(
                     context.registry,
                     by_bucket[bucket],
                     meta.get("namespace", ""),
@@ -118,20 +120,20 @@ def _finalize(
                     {"propagationPolicy": "Foreground"},
                 )
         if not found:
-            deletion.release(context.registry, resource, item, finalizer)
+            deletion.remove_finalizer(context.registry, resource, item, finalizer)
 
 
-def _fresh(context: Context, resource: Resource, item: Object) -> Object:
+def _reread_object(context: Context, resource: Resource, item: Object) -> Object:
     meta = item["metadata"]
     return context.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) or item
 
 
-def _disown(item: Object, owner: Object) -> None:
+def _drop_owner(item: Object, owner: Object) -> None:
     meta = item["metadata"]
     meta["ownerReferences"] = [o for o in meta["ownerReferences"] if o["uid"] != owner["metadata"]["uid"]]
 
 
-def _claims(context: Context) -> None:
+def _bind_claims(context: Context) -> None:
     """MicroK8s' storage waits for the first pod that uses a claim, then makes a volume on the node."""
     pending = [
         item
@@ -143,7 +145,7 @@ def _claims(context: Context) -> None:
         return
     used = {
         (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
-        for pod in live(context.every("Pod"))
+        for pod in live_pods(context.every("Pod"))
         for volume in pod["spec"].get("volumes") or ()
         if volume.get("persistentVolumeClaim")
     }
@@ -153,10 +155,10 @@ def _claims(context: Context) -> None:
         waits = (known or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
         if known is None or (waits and (meta["namespace"], meta["name"]) not in used):
             continue
-        _bind(context, item, known)
+        _bind_claim(context, item, known)
 
 
-def _bind(context: Context, item: Object, storage: Object) -> None:
+def _bind_claim(context: Context, item: Object, storage: Object) -> None:
     meta, spec = item["metadata"], item["spec"]
     name = f"pvc-{meta['uid']}"
     capacity = {"storage": ((spec.get("resources") or {}).get("requests") or {}).get("storage", "1Gi")}
@@ -188,16 +190,16 @@ def _bind(context: Context, item: Object, storage: Object) -> None:
     context.set_status(bound, {"phase": "Bound", "accessModes": modes, "capacity": capacity})
 
 
-def _budgets(context: Context) -> None:
+def _update_budgets(context: Context) -> None:
     for item in context.every("PodDisruptionBudget"):
         terms = selectors.of_object(item["spec"].get("selector"))
-        pods = [] if terms is None else live(context.every("Pod", item["metadata"]["namespace"]))
-        chosen = [pod for pod in pods if selectors.matches(terms or (), pod["metadata"].get("labels"))]
+        pods = [] if terms is None else live_pods(context.every("Pod", item["metadata"]["namespace"]))
+        chosen = [pod for pod in pods if selectors.match_labels(terms or (), pod["metadata"].get("labels"))]
         total, healthy = len(chosen), sum(map(is_ready, chosen))
         if "maxUnavailable" in item["spec"]:
-            needed = max(0, total - portion(item["spec"]["maxUnavailable"], total, up=True))
+            needed = max(0, total - resolve_portion(item["spec"]["maxUnavailable"], total, up=True))
         else:
-            needed = portion(item["spec"].get("minAvailable", 1), total, up=True)
+            needed = resolve_portion(item["spec"].get("minAvailable", 1), total, up=True)
         status: Object = {
             "currentHealthy": healthy,
             "desiredHealthy": needed,
@@ -208,7 +210,7 @@ def _budgets(context: Context) -> None:
         context.set_status(item, status)
 
 
-def _ingresses(context: Context) -> None:
+def _update_ingresses(context: Context) -> None:
     for item in context.every("Ingress"):
         # MicroK8s' ingress listens on the node itself.
         context.set_status(item, {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}})

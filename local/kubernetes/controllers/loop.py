@@ -15,12 +15,12 @@ from local.kubernetes.controllers.common import Context
 from local.kubernetes.watch import Signal, wait
 
 _CONTROLLERS = (
-    housekeeping.step,
-    deployments.step,
-    replicasets.step,
-    statefulsets.step,
-    jobs.step,
-    pods.step,
+    housekeeping.run_housekeeping,
+    deployments.run_deployments,
+    replicasets.run_replica_sets,
+    statefulsets.run_stateful_sets,
+    jobs.run_jobs,
+    pods.run_pods,
 )
 _IDLE_SECONDS = 5.0
 _LOG = logging.getLogger(__name__)

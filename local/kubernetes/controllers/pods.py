@@ -6,29 +6,29 @@ import copy
 
 from local.kubernetes.addons import ALLOCATABLE, NODE
 from local.kubernetes.controllers import containers
-from local.kubernetes.controllers.common import Context, live, with_condition
+from local.kubernetes.controllers.common import Context, live_pods, with_condition
 from local.kubernetes.deletion import PODS
 from local.kubernetes.errors import Object
-from local.kubernetes.quantities import parse
+from local.kubernetes.quantities import parse_quantity
 
 _SCHEDULER = "default-scheduler"
 
 
-def step(context: Context) -> None:
+def run_pods(context: Context) -> None:
     """One pass."""
     for pod in context.every("Pod"):
         meta, status = pod["metadata"], pod.get("status") or {}
         if meta.get("deletionTimestamp"):
-            _stop(context, pod)
+            _stop_pod(context, pod)
         elif status.get("phase") in ("Succeeded", "Failed"):
             continue
         elif not pod["spec"].get("nodeName"):
-            _schedule(context, pod)
+            _schedule_pod(context, pod)
         else:
-            containers.run(context, pod)
+            containers.update_containers(context, pod)
 
 
-def _stop(context: Context, pod: Object) -> None:
+def _stop_pod(context: Context, pod: Object) -> None:
     meta = pod["metadata"]
     grace = meta.get("deletionGracePeriodSeconds") or 0
     if meta.get("finalizers") or not context.due(
@@ -41,8 +41,8 @@ def _stop(context: Context, pod: Object) -> None:
         del context.cluster.logs[key]
 
 
-def _schedule(context: Context, pod: Object) -> None:
-    problem = _obstacle(context, pod)
+def _schedule_pod(context: Context, pod: Object) -> None:
+    problem = _scheduling_obstacle(context, pod)
     status = copy.deepcopy(pod.get("status") or {})
     status |= {"phase": "Pending", "qosClass": "Burstable"}
     if problem:
@@ -58,7 +58,7 @@ def _schedule(context: Context, pod: Object) -> None:
     context.event(pod, "Scheduled", f"Successfully assigned {where} to {NODE}", source=_SCHEDULER)
 
 
-def _obstacle(context: Context, pod: Object) -> str:
+def _scheduling_obstacle(context: Context, pod: Object) -> str:
     """Why no node takes the pod, or an empty text."""
     spec, namespace = pod["spec"], pod["metadata"]["namespace"]
     for volume in spec.get("volumes") or ():
@@ -71,17 +71,19 @@ def _obstacle(context: Context, pod: Object) -> str:
     labels = nodes[0]["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
-    others = [each for each in live(context.every("Pod")) if each["spec"].get("nodeName")]
+    others = [each for each in live_pods(context.every("Pod")) if each["spec"].get("nodeName")]
     for resource in ("cpu", "memory"):
-        if sum(_requested(each, resource) for each in [*others, pod]) > parse(ALLOCATABLE[resource]):
+        if sum(_requested_amount(each, resource) for each in [*others, pod]) > parse_quantity(
+            ALLOCATABLE[resource]
+        ):
             return f"0/1 nodes are available: 1 Insufficient {resource}."
     return ""
 
 
-def _requested(pod: Object, resource: str) -> float:
+def _requested_amount(pod: Object, resource: str) -> float:
     asked = 0.0
     for container in pod["spec"].get("containers") or ():
         resources = container.get("resources") or {}
         text = (resources.get("requests") or resources.get("limits") or {}).get(resource, "0")
-        asked += float(parse(text))
+        asked += float(parse_quantity(text))
     return asked

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from local.kubernetes.controllers.common import Context, digest, is_ready, live, pod_of
+from local.kubernetes.controllers.common import Context, is_ready, live_pods, pod_of, short_digest
 from local.kubernetes.errors import Object
 
 
-def step(context: Context) -> None:
+def run_replica_sets(context: Context) -> None:
     """One pass."""
     for item in context.every("ReplicaSet"):
         if not item["metadata"].get("deletionTimestamp"):
@@ -20,16 +20,16 @@ def step(context: Context) -> None:
 
 def _replica_set(context: Context, item: Object) -> None:
     wanted = item["spec"].get("replicas", 1)
-    pods = live(context.owned("Pod", item))
+    pods = live_pods(context.owned("Pod", item))
     for _ in range(wanted - len(pods)):
-        name = f"{item['metadata']['name']}-{digest(secrets.token_hex(8), 5)}"
+        name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"
         if context.create(pod_of(item, name, {})):
             context.event(item, "SuccessfulCreate", f"Created pod: {name}", source="replicaset-controller")
     # Those that are not ready go first, then the youngest.
     surplus = sorted(pods, key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
     for pod in surplus[: max(0, len(pods) - wanted)]:
         context.delete(pod)
-    remaining = live(context.owned("Pod", item))
+    remaining = live_pods(context.owned("Pod", item))
     ready = sum(map(is_ready, remaining))
     status: Object = {"replicas": len(remaining), "observedGeneration": item["metadata"]["generation"]}
     if remaining:
@@ -41,15 +41,15 @@ def _replica_set(context: Context, item: Object) -> None:
 
 def _daemon_set(context: Context, item: Object) -> None:
     nodes = [node["metadata"]["name"] for node in context.every("Node")]
-    revision = digest(item["spec"]["template"])
-    pods = live(context.owned("Pod", item))
+    revision = short_digest(item["spec"]["template"])
+    pods = live_pods(context.owned("Pod", item))
     for pod in pods:
         if pod["metadata"]["labels"].get("controller-revision-hash") != revision:
             context.delete(pod)
-    current = {pod["spec"].get("nodeName"): pod for pod in live(context.owned("Pod", item))}
+    current = {pod["spec"].get("nodeName"): pod for pod in live_pods(context.owned("Pod", item))}
     for node in nodes:
         if node not in current:
-            name = f"{item['metadata']['name']}-{digest(secrets.token_hex(8), 5)}"
+            name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"
             made = pod_of(item, name, {"controller-revision-hash": revision})
             made["spec"]["nodeName"] = node
             context.create(made)

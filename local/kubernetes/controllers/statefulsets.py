@@ -7,35 +7,35 @@ from __future__ import annotations
 
 import copy
 
-from local.kubernetes.controllers.common import Context, digest, is_ready, owner_reference, pod_of
+from local.kubernetes.controllers.common import Context, is_ready, owner_reference, pod_of, short_digest
 from local.kubernetes.errors import Object
 
 HASH = "controller-revision-hash"
 
 
-def step(context: Context) -> None:
+def run_stateful_sets(context: Context) -> None:
     """One pass."""
     for item in context.every("StatefulSet"):
         if not item["metadata"].get("deletionTimestamp"):
-            _reconcile(context, item)
+            _reconcile_stateful_set(context, item)
 
 
-def _reconcile(context: Context, item: Object) -> None:
+def _reconcile_stateful_set(context: Context, item: Object) -> None:
     name, spec = item["metadata"]["name"], item["spec"]
-    revision = f"{name}-{digest(spec['template'])}"
+    revision = f"{name}-{short_digest(spec['template'])}"
     pods = {pod["metadata"]["name"]: pod for pod in context.owned("Pod", item)}
-    _scale(context, item, pods, revision)
-    _roll(context, item, pods, revision)
-    _report(context, item, revision)
+    _scale_pods(context, item, pods, revision)
+    _roll_pods(context, item, pods, revision)
+    _report_status(context, item, revision)
 
 
-def _scale(context: Context, item: Object, pods: dict[str, Object], revision: str) -> None:
+def _scale_pods(context: Context, item: Object, pods: dict[str, Object], revision: str) -> None:
     name, spec = item["metadata"]["name"], item["spec"]
     parallel = spec["podManagementPolicy"] == "Parallel"
     wanted = [f"{name}-{ordinal}" for ordinal in range(spec["replicas"])]
     for each in wanted:
         if each not in pods:
-            _create(context, item, each, revision)
+            _create_pod(context, item, each, revision)
         if not parallel and not (each in pods and is_ready(pods[each])):
             return
     for each in sorted(pods.keys() - set(wanted), key=lambda each: -int(each.rpartition("-")[2])):
@@ -44,7 +44,7 @@ def _scale(context: Context, item: Object, pods: dict[str, Object], revision: st
             return
 
 
-def _create(context: Context, item: Object, name: str, revision: str) -> None:
+def _create_pod(context: Context, item: Object, name: str, revision: str) -> None:
     labels = {
         HASH: revision,
         "statefulset.kubernetes.io/pod-name": name,
@@ -72,7 +72,7 @@ def _create(context: Context, item: Object, name: str, revision: str) -> None:
         )
 
 
-def _roll(context: Context, item: Object, pods: dict[str, Object], revision: str) -> None:
+def _roll_pods(context: Context, item: Object, pods: dict[str, Object], revision: str) -> None:
     """Replace pods of another revision from the last to the first, each once those above are ready."""
     update = item["spec"]["updateStrategy"]
     if update["type"] != "RollingUpdate":
@@ -89,7 +89,7 @@ def _roll(context: Context, item: Object, pods: dict[str, Object], revision: str
             return
 
 
-def _report(context: Context, item: Object, revision: str) -> None:
+def _report_status(context: Context, item: Object, revision: str) -> None:
     pods = [pod for pod in context.owned("Pod", item) if not pod["metadata"].get("deletionTimestamp")]
     updated = sum(pod["metadata"]["labels"].get(HASH) == revision for pod in pods)
     ready = sum(map(is_ready, pods))

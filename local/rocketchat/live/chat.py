@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from bson import Binary
 
-from local.rocketchat.dice import ms
-from local.rocketchat.files import FileBytes, grid_chunks, grid_file, row
-from local.rocketchat.live.state import Live, now, now_ms
-from local.rocketchat.text import paragraph, plain
+from local.rocketchat.dice import bson_date
+from local.rocketchat.files import FileBytes, grid_chunks, grid_file, upload_row
+from local.rocketchat.live.state import Live, current_time, now_ms
+from local.rocketchat.text import paragraph_node, plain_leaf
 from local.rocketchat.vocabulary import SHORTCODES
 from local.rocketchat.world import Document, Person, Room, Upload
 
 
-def send(live: Live, document: Document, room: Room, author: Person) -> int:
+def insert_message(live: Live, document: Document, room: Room, author: Person) -> int:
     """A message with all that hangs on it: room, alerts, unread counts."""
     live.messages.insert_one(document)
     live.recent.append((document["_id"], room))
@@ -33,43 +33,50 @@ def send(live: Live, document: Document, room: Room, author: Person) -> int:
     return 4
 
 
-def message(live: Live) -> int:
+def post_message(live: Live) -> int:
     """Somebody says something."""
     room = live.room()
     author = live.dice.pick(room.members)
-    return send(live, live.messenger.message(room, author, now_ms()), room, author)
+    return insert_message(live, live.messenger.message(room, author, now_ms()), room, author)
 
 
-def read(live: Live) -> int:
+def read_room(live: Live) -> int:
     """Somebody opens a room: last seen, nothing unread, a receipt for the newest message."""
     message_id, room = live.some_message()
     person = live.dice.pick(room.members)
-    fields = {"ls": now(), "unread": 0, "alert": False, "userMentions": 0, "open": True, "_updatedAt": now()}
+    fields = {
+        "ls": current_time(),
+        "unread": 0,
+        "alert": False,
+        "userMentions": 0,
+        "open": True,
+        "_updatedAt": current_time(),
+    }
     live["rocketchat_subscription"].update_one(
         {"rid": room.id, "u._id": person.id}, {"$set": fields, "$unset": {"tunread": ""}}
     )
-    receipt = {"roomId": room.id, "userId": person.id, "messageId": message_id, "ts": now()}
+    receipt = {"roomId": room.id, "userId": person.id, "messageId": message_id, "ts": current_time()}
     live["rocketchat_message_read_receipt"].insert_one({"_id": live.messenger.dice.id17(), **receipt})
     return 2
 
 
-def react(live: Live) -> int:
+def react_to_message(live: Live) -> int:
     """A reaction, and now and then all of one kind withdrawn."""
     message_id, room = live.some_message()
     key = f"reactions.{live.dice.pick(SHORTCODES)}"
     if live.dice.chance(0.3):
-        change: Document = {"$unset": {key: ""}, "$set": {"_updatedAt": now()}}
+        change: Document = {"$unset": {key: ""}, "$set": {"_updatedAt": current_time()}}
     else:
         person = live.dice.pick(room.members)
         change = {
             "$push": {f"{key}.usernames": person.username, f"{key}.names": person.name},
-            "$set": {"_updatedAt": now()},
+            "$set": {"_updatedAt": current_time()},
         }
     live.messages.update_one({"_id": message_id}, change)
     return 1
 
 
-def reply(live: Live) -> int:
+def reply_in_thread(live: Live) -> int:
     """An answer in a thread, which changes the thread's first message too."""
     parent_id, room = live.some_message()
     author = live.dice.pick(room.members)
@@ -82,24 +89,24 @@ def reply(live: Live) -> int:
     live.messages.update_one({"_id": parent_id}, change)
     others = {"rid": room.id, "u._id": {"$ne": author.id}}
     live["rocketchat_subscription"].update_one(others, {"$addToSet": {"tunread": parent_id}})
-    return 2 + send(live, document, room, author)
+    return 2 + insert_message(live, document, room, author)
 
 
-def edit(live: Live) -> int:
+def edit_message(live: Live) -> int:
     """New words: the whole text, or one leaf deep in the tree, which makes a nested change of an array."""
     message_id, _ = live.some_message()
     text = live.speaker.sentence()
-    stamp = {"editedAt": now(), "editedBy": {"_id": live.person().id}, "_updatedAt": now()}
+    stamp = {"editedAt": current_time(), "editedBy": {"_id": live.person().id}, "_updatedAt": current_time()}
     deep = {"_id": message_id, "md.0.type": "PARAGRAPH", "md.0.value.0.type": "PLAIN_TEXT"}
     changed = live.messages.update_one(deep, {"$set": {"msg": text, "md.0.value.0.value": text, **stamp}})
     if changed.matched_count:
         return 1
-    whole = {"msg": text, "md": [paragraph(plain(text))], **stamp}
+    whole = {"msg": text, "md": [paragraph_node(plain_leaf(text))], **stamp}
     live.messages.update_one({"_id": message_id}, {"$set": whole, "$unset": {"urls": "", "pinnedBy": ""}})
     return 2
 
 
-def star(live: Live) -> int:
+def star_message(live: Live) -> int:
     """Stars pushed and pulled: an array that grows and shrinks."""
     message_id, room = live.some_message()
     person = live.dice.pick(room.members)
@@ -108,7 +115,7 @@ def star(live: Live) -> int:
     return 2
 
 
-def delete(live: Live) -> int:
+def delete_message(live: Live) -> int:
     """A message goes to the trash, then away: two steps, as Rocket.Chat does it."""
     index = live.dice.below(len(live.recent))
     message_id, room = live.recent[index]
@@ -119,14 +126,14 @@ def delete(live: Live) -> int:
     document = live.messages.find_one({"_id": message_id})
     if document is None:  # another writer was faster
         return 0
-    gone = {**document, "_deletedAt": now(), "__collection__": "message"}
+    gone = {**document, "_deletedAt": current_time(), "__collection__": "message"}
     live["rocketchat__trash"].replace_one({"_id": message_id}, gone, upsert=True)
     live.messages.delete_one({"_id": message_id})
     live["rocketchat_room"].update_one({"_id": room.id}, {"$inc": {"msgs": -1}})
     return 3
 
 
-def upload(live: Live) -> int:
+def upload_file(live: Live) -> int:
     """A file: its row, the chunks, the file, the row completed, and the message that shows it."""
     dice, room = live.messenger.dice, live.room()
     author = live.dice.pick(room.members)
@@ -134,7 +141,7 @@ def upload(live: Live) -> int:
     size = live.dice.lognormal(150_000, 1.0, low=500, high=900_000)
     sent = Upload(dice.id17(), f"{live.speaker.slug()}.{suffix}", kind, size, room, author, now_ms())
     uploads = live["rocketchat_uploads"]
-    described = row(sent, live.world)
+    described = upload_row(sent, live.world)
     uploads.insert_one(described | {"complete": False, "uploading": True, "progress": 0})
     content = FileBytes(dice.below(1 << 30), "writer").make(kind, size)
     chunks = list(grid_chunks(dice, sent.id, content))
@@ -143,7 +150,7 @@ def upload(live: Live) -> int:
     live["rocketchat_uploads.files"].insert_one(grid_file(sent.id, sent.id, size, kind, sent.at))
     done = {"complete": True, "uploading": False, "progress": 1}
     uploads.update_one({"_id": sent.id}, {"$set": done, "$unset": {"token": ""}})
-    return 3 + len(chunks) + send(live, live.messenger.file(sent), room, author)
+    return 3 + len(chunks) + insert_message(live, live.messenger.file(sent), room, author)
 
 
 def remove_upload(live: Live) -> int:
@@ -157,19 +164,19 @@ def remove_upload(live: Live) -> int:
     return 4
 
 
-def connect(live: Live) -> int:
+def connect_client(live: Live) -> int:
     """A client connects, reports once, and another one goes."""
     sessions, person = live["usersSessions"], live.person()
     connection_id = live.messenger.dice.id17()
     connection = {"id": connection_id, "instanceId": live.instance_id, "status": "online"}
-    dated = {**connection, "_createdAt": now(), "_updatedAt": now()}
+    dated = {**connection, "_createdAt": current_time(), "_updatedAt": current_time()}
     sessions.update_one({"_id": person.id}, {"$push": {"connections": dated}}, upsert=True)
     sessions.update_one(
         {"_id": person.id, "connections.id": connection_id},
-        {"$set": {"connections.$._updatedAt": ms(now_ms())}},
+        {"$set": {"connections.$._updatedAt": bson_date(now_ms())}},
     )
     status = live.dice.pick(("online", "away", "busy"))
-    live["users"].update_one({"_id": person.id}, {"$set": {"status": status, "_updatedAt": now()}})
+    live["users"].update_one({"_id": person.id}, {"$set": {"status": status, "_updatedAt": current_time()}})
     if live.dice.chance(0.7):
         sessions.update_one({"_id": person.id}, {"$pull": {"connections": {"id": connection_id}}})
         return 4

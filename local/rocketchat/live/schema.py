@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pymongo.client_session import ClientSession
 
-from local.rocketchat.live.state import Live, now
+from local.rocketchat.live.state import Live, current_time
 
 SCRATCH = "writer_scratch"
 
 
-def index(live: Live) -> int:
+def change_indexes(live: Live) -> int:
     """On a collection of our own: an index built and dropped at once, and another dropped only next time."""
     scratch = live[SCRATCH]
-    scratch.insert_one({"number": live.scratch, "at": now(), "text": live.speaker.words(3)})
+    scratch.insert_one({"number": live.scratch, "at": current_time(), "text": live.speaker.words(3)})
     scratch.drop_index(scratch.create_index("number"))
     name = "number_1_text_-1"
     if name in scratch.index_information():
@@ -26,7 +26,7 @@ def index(live: Live) -> int:
     return 4
 
 
-def collection(live: Live) -> int:
+def create_collection(live: Live) -> int:
     """A collection is created, filled, and dropped."""
     live.scratch += 1
     name = f"{SCRATCH}_{live.instance_id[:8]}_{live.scratch}"
@@ -36,7 +36,7 @@ def collection(live: Live) -> int:
     return 3
 
 
-def options(live: Live) -> int:
+def change_options(live: Live) -> int:
     """`collMod`: another time to live on an index, and a validator."""
     scratch = live[SCRATCH]
     if "at_1" not in scratch.index_information():
@@ -48,22 +48,24 @@ def options(live: Live) -> int:
     return 3
 
 
-def empty(live: Live) -> int:
+def empty_collection(live: Live) -> int:
     """Everything in a collection of our own deleted in one command: many entries at once."""
     live[SCRATCH].delete_many({"number": {"$lt": live.scratch}})
     return 1
 
 
-def transaction(live: Live) -> int:
+def commit_transaction(live: Live) -> int:
     """Insert, change and delete in two collections, all or nothing; tried again on a conflict."""
     run = live.messenger.dice.id17()
 
     def body(session: ClientSession) -> None:
         reports = live["rocketchat_reports"]
-        reports.insert_one({"_id": run, "at": now(), "reason": live.speaker.sentence()}, session=session)
-        reports.insert_one({"_id": f"{run}-2", "at": now()}, session=session)
+        reports.insert_one(
+            {"_id": run, "at": current_time(), "reason": live.speaker.sentence()}, session=session
+        )
+        reports.insert_one({"_id": f"{run}-2", "at": current_time()}, session=session)
         live["rocketchat_room"].update_one(
-            {"_id": live.world.rooms[0].id}, {"$set": {"reportedAt": now()}}, session=session
+            {"_id": live.world.rooms[0].id}, {"$set": {"reportedAt": current_time()}}, session=session
         )
         reports.delete_one({"_id": f"{run}-2"}, session=session)
 
@@ -72,7 +74,7 @@ def transaction(live: Live) -> int:
     return 4
 
 
-def aborted(live: Live) -> int:
+def abort_transaction(live: Live) -> int:
     """A transaction given up: it must leave no trace."""
     with live.client.start_session() as session:
         session.start_transaction()

@@ -60,7 +60,7 @@ class Live:
         return self.dice.pick(self.recent)
 
 
-def now() -> datetime:
+def current_time() -> datetime:
     """The clock: what a live server writes carries real time."""
     return datetime.now(UTC)
 
@@ -70,7 +70,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def load(client: MongoClient[Document], database: str, seed: int) -> Live:
+def load_state(client: MongoClient[Document], database: str, seed: int) -> Live:
     """Learn who and what is in the database.
 
     What is done and to whom follows from `seed`; ids and times are new in every run, as two runs on one

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from local.mongodb import MongoServer
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
@@ -111,7 +111,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Iterator[App]:
     with Stack(tmp_path_factory.mktemp("stack"), policy=policy) as stack:
-        seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+        seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
         yield App(stack)
 
 

@@ -16,7 +16,7 @@ import requests
 from local.fakes.reporter import ListReporter
 from local.host.process import HostProcess
 from local.mongodb import MongoServer
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
@@ -72,7 +72,7 @@ def night(tmp_path: Path, policy: Path) -> Iterator[Night]:
             environment={"MONGODB_URI": source.uri, "AzureWebJobs.catch_up.Disabled": "1"},
         ) as stack,
     ):  # fmt: skip
-        seed(source.uri, megabytes="tiny", seed=3)
+        seed_database(source.uri, megabytes="tiny", seed=3)
         yield Night(stack, source)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from local.deploy_demo import Site, ended
 from local.helm import ensure_helm
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.kernel.errors import GroundcrewError
@@ -63,5 +63,5 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with Site(folder / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
         with Stack(folder / "stack", policy=policy, environment=dict(site.settings)) as stack:
-            seed(stack.mongodb_uri, megabytes="tiny", seed=7)
+            seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             yield Place(stack, site)

@@ -23,7 +23,7 @@ import yaml
 from local.chart import rocketchat
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
-from local.kubernetes.addons import prometheus
+from local.kubernetes.addons import prometheus_objects
 from shared.adapters import helm, kubernetes
 from shared.adapters import kubernetes_schemas as schemas
 from shared.deploy.gates.chart import evaluate_chart
@@ -130,7 +130,9 @@ def source(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=["vendored", "umbrella"])
 def site(request: pytest.FixtureRequest, source: str, tmp_path: Path) -> Iterator[Site]:
     with KubernetesServer() as server:
-        server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *prometheus())
+        server.add(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *prometheus_objects()
+        )
         for name, keys in SECRETS.items():
             data = dict.fromkeys(keys, base64.b64encode(b"x").decode())
             meta = {"name": name, "namespace": NAMESPACE}

@@ -177,8 +177,8 @@ def test_a_merge_of_which_no_webhook_told_is_made_up_for_by_an_outside_heartbeat
 def test_five_hundred_forged_webhooks_are_all_turned_away_by_the_running_host(place) -> None:
     dice = random.Random(7)
     pull = next(iter(place.site.repository.pulls.values()))
-    body = webhooks.encode(webhooks.pull_request(place.site.repository, pull, place.site.github.url))
-    good = webhooks.headers("pull_request", body, place.site.secret)
+    body = webhooks.encode_payload(webhooks.pull_request(place.site.repository, pull, place.site.github.url))
+    good = webhooks.delivery_headers("pull_request", body, place.site.secret)
     with requests.Session() as session:
         for number in range(500):
             forged, headers = _forge(dice, number, body, good)

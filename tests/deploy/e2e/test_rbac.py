@@ -14,7 +14,7 @@ import yaml
 from local.chart import rocketchat
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
-from local.kubernetes.addons import prometheus
+from local.kubernetes.addons import prometheus_objects
 from local.stack import ROOT
 from shared.adapters import helm, kubernetes
 from shared.deploy.diff.drift import find_drift
@@ -77,7 +77,7 @@ def quiet(_line: str) -> None:
 def server() -> Iterator[KubernetesServer]:
     with KubernetesServer() as started:
         started.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        started.add(*prometheus())
+        started.add(*prometheus_objects())
         started.add(*yaml.safe_load_all(RIGHTS.read_text()))
         yield started
 

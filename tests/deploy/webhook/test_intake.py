@@ -49,8 +49,8 @@ def merged() -> dict:
 def knock(
     door: intake.WebhookIntake, event: str, payload: dict, secret: str = SECRET, **more
 ) -> intake.WebhookAnswer:
-    body = webhooks.encode(payload)
-    headers = {**webhooks.headers(event, body, secret), **more}
+    body = webhooks.encode_payload(payload)
+    headers = {**webhooks.delivery_headers(event, body, secret), **more}
     return asyncio.run(intake.receive_delivery(door, headers, body))
 
 
@@ -65,7 +65,7 @@ def test_a_merge_signed_with_either_secret_is_put_on_the_queue(door, queues, mer
 
 
 def knock_with_form(door: intake.WebhookIntake, event: str, body: bytes, content_type: str = FORM):
-    headers = webhooks.headers(event, body, SECRET, content_type=content_type)
+    headers = webhooks.delivery_headers(event, body, SECRET, content_type=content_type)
     return asyncio.run(intake.receive_delivery(door, headers, body))
 
 
@@ -93,15 +93,15 @@ def test_a_form_is_only_read_as_one_where_it_says_so(door, merged) -> None:
     assert (
         knock_with_form(door, "pull_request", webhooks.encode_form(merged), "application/json").status == 400
     )
-    assert knock_with_form(door, "pull_request", webhooks.encode(merged)).status == 400
+    assert knock_with_form(door, "pull_request", webhooks.encode_payload(merged)).status == 400
 
 
 def test_a_push_of_as_many_commits_as_github_sends_is_taken(door, queues) -> None:
     repository = Repository("acme/chat")
     before, after = repository.commit({"a": b"1"}), repository.commit({"a": b"2"})
-    push = webhooks.push(repository, "main", before, after, "https://github.example")
+    push = webhooks.push_event(repository, "main", before, after, "https://github.example")
     commit = {"id": "a" * 40, "message": "m" * 1500, "added": [f"folder/file-{n}" for n in range(30)]}
-    body = webhooks.encode({**push, "commits": [commit] * 2048})
+    body = webhooks.encode_payload({**push, "commits": [commit] * 2048})
     assert len(body) > 3 << 20
     for content_type, data in (("application/json", body), (FORM, b"payload=" + quote(body).encode())):
         assert knock_with_form(door, "push", data, content_type).status == 202
@@ -112,7 +112,7 @@ def test_a_push_of_as_many_commits_as_github_sends_is_taken(door, queues) -> Non
 
 
 def ping(**hook) -> dict:
-    payload = webhooks.ping(Repository("acme/chat"), "https://github.example")
+    payload = webhooks.ping_event(Repository("acme/chat"), "https://github.example")
     return {**payload, "hook": {**payload["hook"], **hook}}
 
 
@@ -122,7 +122,7 @@ def with_access(queues, find_access_problems) -> intake.WebhookIntake:
 
 @pytest.mark.parametrize("form", [False, True], ids=["JSON", "form"])
 def test_a_ping_of_a_webhook_that_fits_says_what_is_deployed_where(door, queues, form) -> None:
-    body = webhooks.encode_form(ping()) if form else webhooks.encode(ping())
+    body = webhooks.encode_form(ping()) if form else webhooks.encode_payload(ping())
     answer = knock_with_form(door, "ping", body, FORM if form else "application/json")
     assert answer.status == 202
     for word in ("acme/chat", "branch main", "environment production"):
@@ -131,7 +131,7 @@ def test_a_ping_of_a_webhook_that_fits_says_what_is_deployed_where(door, queues,
 
 
 def test_a_ping_of_another_repository_is_refused_and_names_ours(door) -> None:
-    payload = webhooks.ping(Repository("eve/chat"), "https://github.example")
+    payload = webhooks.ping_event(Repository("eve/chat"), "https://github.example")
     answer = knock(door, "ping", payload)
     assert (answer.status, "eve/chat is not deployed" in answer.text, "acme/chat" in answer.text) == (
         403, True, True,
@@ -224,7 +224,7 @@ def test_a_ping_is_answered_and_a_push_is_passed_on_without_a_pull_request(door,
     repository = Repository("acme/chat")
     before = repository.commit({"a": b"1"})
     after = repository.commit({"a": b"2"})
-    push = webhooks.push(repository, "main", before, after, "https://github.example")
+    push = webhooks.push_event(repository, "main", before, after, "https://github.example")
     assert knock(door, "push", push).status == 202
     (asked,) = intake.parse_message(queues.take(intake.QUEUE))
     assert (asked["sha"], asked["pull"]) == (after, 0)
@@ -237,7 +237,7 @@ def test_a_body_above_the_cap_is_turned_away_before_it_is_hashed_or_parsed(door,
     for told in (str(MAX_BODY_BYTES + 1), "9" * 40):
         assert knock(door, "pull_request", merged, **{"Content-Length": told}).status == 413
     body = b" " * (MAX_BODY_BYTES + 1)
-    headers = webhooks.headers("pull_request", body, SECRET)
+    headers = webhooks.delivery_headers("pull_request", body, SECRET)
     assert asyncio.run(intake.receive_delivery(door, headers, body)).status == 413
 
 
@@ -250,8 +250,8 @@ def test_a_queue_that_takes_nothing_is_told_as_a_failure(merged) -> None:
 
 
 def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(door, queues, merged) -> None:
-    dice, body = random.Random(20261123), webhooks.encode(merged)
-    good = webhooks.headers("pull_request", body, SECRET)
+    dice, body = random.Random(20261123), webhooks.encode_payload(merged)
+    good = webhooks.delivery_headers("pull_request", body, SECRET)
     for number in range(10_000):
         headers, fuzzed = dict(good), body
         match number % 6:
@@ -259,7 +259,7 @@ def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(door, queues, merged)
                 at = dice.randrange(len(body))
                 fuzzed = body[:at] + bytes([body[at] ^ (1 << dice.randrange(8))]) + body[at + 1 :]
             case 1:  # another secret
-                headers = webhooks.headers("pull_request", body, dice.randbytes(8).hex())
+                headers = webhooks.delivery_headers("pull_request", body, dice.randbytes(8).hex())
             case 2:  # a cut or a longer body
                 cut = dice.randrange(len(body))
                 fuzzed = body[:cut] if number % 2 else body + dice.randbytes(1 + cut % 50)

@@ -56,7 +56,7 @@ def changed(payload: dict[str, Any], path: str, value: object) -> dict[str, Any]
 
 def asked(payload: object, event: str = "pull_request", *, secret: str = SECRET, delivery: str = "d-1"):
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return read_delivery(body, webhooks.headers(event, body, secret, delivery), [SECRET], TARGETS)
+    return read_delivery(body, webhooks.delivery_headers(event, body, secret, delivery), [SECRET], TARGETS)
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -128,12 +128,12 @@ def test_the_base_branch_chooses_the_environment():
 def test_a_push_is_accepted_without_a_pull_request_yet():
     made = repository()
     before, after = made.branches["main"], made.commit({"a": b"1"})
-    accepted = asked(webhooks.push(made, "main", before, after, BASE), "push")
+    accepted = asked(webhooks.push_event(made, "main", before, after, BASE), "push")
     assert accepted == Accept("acme/chat", after, "production", 0, "d-1")
 
 
 def test_a_ping_is_answered_and_starts_nothing():
-    assert asked(webhooks.ping(repository(), BASE), "ping") == Ping(TARGETS[0])
+    assert asked(webhooks.ping_event(repository(), BASE), "ping") == Ping(TARGETS[0])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_signed_event_that_is_not_a_merge_into_a_deployed_branch_starts_nothin
 def test_a_push_that_may_bypass_review_starts_nothing(path, value, kind):
     made = repository()
     before = made.branches["main"]
-    payload = webhooks.push(made, "main", before, made.commit({"a": b"1"}), BASE)
+    payload = webhooks.push_event(made, "main", before, made.commit({"a": b"1"}), BASE)
     assert isinstance(asked(changed(payload, path, value), "push"), kind)
 
 
@@ -216,7 +216,7 @@ def test_a_signed_body_that_is_no_event_is_rejected_and_never_raises(body):
 
 def test_the_size_is_judged_before_the_signature():
     body = b"x" * (MAX_BODY_BYTES + 1)
-    answer = read_delivery(body, webhooks.headers("ping", body, SECRET), [SECRET], TARGETS)
+    answer = read_delivery(body, webhooks.delivery_headers("ping", body, SECRET), [SECRET], TARGETS)
     assert isinstance(answer, Reject)
     assert answer.status == 413
 
@@ -231,8 +231,8 @@ def test_an_unsigned_or_wrongly_signed_event_is_rejected_before_it_is_read():
 def test_none_of_ten_thousand_mutated_deliveries_is_accepted():
     """Bytes of the body, the signature and the headers flipped, cut, doubled, swapped; all from one seed."""
     dice, payload = random.Random(20260101), merge()
-    body = webhooks.encode(payload)
-    sent = webhooks.headers("pull_request", body, SECRET, "d-1")
+    body = webhooks.encode_payload(payload)
+    sent = webhooks.delivery_headers("pull_request", body, SECRET, "d-1")
     assert isinstance(read_delivery(body, sent, [SECRET], TARGETS), Accept)
     started, accepted = time.monotonic(), []
     for number in range(MUTATIONS):
@@ -265,7 +265,7 @@ def _mutated(dice: random.Random, body: bytes, sent: dict[str, str]) -> tuple[by
         case 5:  # signed with a guess
             guess = SECRET[: dice.randrange(len(SECRET))] + chr(dice.randrange(33, 126))
             forged = body if guess != SECRET else body + b" "
-            return forged, webhooks.headers("pull_request", forged, guess, "d-1")
+            return forged, webhooks.delivery_headers("pull_request", forged, guess, "d-1")
     # the signature taken away, or another kind of it in its place
     rest = {key: value for key, value in sent.items() if key != "X-Hub-Signature-256"}
     return body, rest | dice.choice([{}, {"X-Hub-Signature-256": sent["X-Hub-Signature"]}])

@@ -11,7 +11,7 @@ from azure.mgmt.compute import ComputeManagementClient, models
 
 from local.azure_rm import AzureServer
 from local.azure_rm.fleet import GROUP, SUBSCRIPTION
-from local.azure_rm.sdk import get
+from local.azure_rm.sdk import get_resource
 
 BASE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Compute"
 VM_VERSION, DISK_VERSION = "2026-04-01", "2026-03-02"
@@ -68,7 +68,7 @@ def test_no_answer_has_a_field_that_microsoft_s_models_do_not_know(
     server.add_snapshot("data-1", disk, tags={"c": "d"})
     vm.move(server.clock.now(), power="deallocated", provisioning="Failed", failure=("Code", "text"))
 
-    answer = get(server, f"{BASE}/{path}", **{"api-version": version, **query})
+    answer = get_resource(server, f"{BASE}/{path}", **{"api-version": version, **query})
 
     assert answer.status_code == 200
     assert strangers(answer.json(), model) == []
@@ -109,7 +109,7 @@ def test_a_machine_reads_through_the_models_as_it_was_put_there(
 def test_times_are_utc_with_an_offset(server: AzureServer) -> None:
     server.add_vm("node")
 
-    text = get(server, f"{BASE}/virtualMachines/node", **{"api-version": VM_VERSION}).json()
+    text = get_resource(server, f"{BASE}/virtualMachines/node", **{"api-version": VM_VERSION}).json()
 
     created = datetime.fromisoformat(text["properties"]["timeCreated"])
     assert created.utcoffset() == timedelta()

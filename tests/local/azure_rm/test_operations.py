@@ -17,7 +17,7 @@ from azure.mgmt.compute import ComputeManagementClient, models
 
 from local.azure_rm import AzureServer
 from local.azure_rm.fleet import GROUP
-from local.azure_rm.sdk import get, real_client
+from local.azure_rm.sdk import get_resource, real_client
 from local.fakes.clock import ManualClock
 
 
@@ -55,7 +55,7 @@ def test_the_status_of_an_operation_goes_from_in_progress_to_an_end() -> None:
         monitor = urlsplit(answer.headers["Location"])
 
         def ask(url: SplitResult) -> requests.Response:
-            return get(server, url.path, **dict(parse_qsl(url.query)))
+            return get_resource(server, url.path, **dict(parse_qsl(url.query)))
 
         assert (ask(status).status_code, ask(status).json()["status"]) == (200, "InProgress")
         assert ask(monitor).status_code == 202

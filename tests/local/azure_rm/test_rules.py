@@ -12,7 +12,7 @@ from azure.mgmt.compute import ComputeManagementClient
 
 from local.azure_rm import AzureServer
 from local.azure_rm.fleet import GROUP, SUBSCRIPTION
-from local.azure_rm.sdk import get, real_client
+from local.azure_rm.sdk import get_resource, real_client
 
 BASE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Compute"
 VM_VERSION, DISK_VERSION = "2026-04-01", "2026-03-02"
@@ -93,7 +93,7 @@ def test_a_token_it_did_not_give_is_refused(server: AzureServer) -> None:
 def test_a_call_names_a_version_that_the_type_has(
     server: AzureServer, query: dict[str, str], code: str
 ) -> None:
-    answer = get(server, f"{BASE}/virtualMachines", **query)
+    answer = get_resource(server, f"{BASE}/virtualMachines", **query)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
@@ -101,7 +101,7 @@ def test_a_call_names_a_version_that_the_type_has(
 def test_paths_are_read_without_regard_to_case(server: AzureServer) -> None:
     server.add_vm("Node")
 
-    answer = get(server, f"{BASE}/VIRTUALMACHINES/nODE".upper(), **{"api-version": VM_VERSION})
+    answer = get_resource(server, f"{BASE}/VIRTUALMACHINES/nODE".upper(), **{"api-version": VM_VERSION})
 
     assert answer.json()["name"] == "Node"
 

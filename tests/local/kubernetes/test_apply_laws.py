@@ -63,9 +63,9 @@ def manager(name):
 
 def applied(live, config, name, *, force=False):
     """The object after the apply, managedFields included."""
-    item, owners = server_side.apply(live, copy.deepcopy(config), SHAPE, manager(name), force=force)
+    item, owners = server_side.apply_config(live, copy.deepcopy(config), SHAPE, manager(name), force=force)
     item = copy.deepcopy(item)
-    server_side.record(
+    server_side.record_owners(
         item, owners, live if "managedFields" in live["metadata"] else None, "2025-01-01T00:00:00Z"
     )
     return item
@@ -73,7 +73,7 @@ def applied(live, config, name, *, force=False):
 
 def values(item):
     bare = {**item, "metadata": {k: v for k, v in item["metadata"].items() if k != "managedFields"}}
-    return fields.leaves(bare, SHAPE)
+    return fields.list_leaves(bare, SHAPE)
 
 
 def owned(item, name):
@@ -87,7 +87,7 @@ NOTHING = {"metadata": {}}
 @given(configs(), configs())
 def test_applying_the_same_again_changes_nothing(first, second):
     once = applied(applied(NOTHING, first, "a"), second, "b", force=True)
-    assert server_side.same(once, applied(once, second, "b"))
+    assert server_side.is_same_content(once, applied(once, second, "b"))
 
 
 @bounded
@@ -113,7 +113,7 @@ def test_exactly_the_fields_of_others_that_would_change_are_conflicts(first, sec
         applied(before, second, "b")
     assert error.value.code == 409
     causes = error.value.details["causes"]
-    assert sorted(cause["field"] for cause in causes) == sorted(map(fields.told, clashing))
+    assert sorted(cause["field"] for cause in causes) == sorted(map(fields.format_path, clashing))
     assert {cause["message"] for cause in causes} == {'conflict with "a"'}
 
 
@@ -154,7 +154,7 @@ def test_an_update_takes_what_it_changes_and_only_that(first, second):
     before = applied(NOTHING, first, "a")
     after = copy.deepcopy(second)
     writer = server_side.Manager("kubectl", "Update", "apps/v1")
-    owners = server_side.update(before, after, SHAPE, writer)
+    owners = server_side.update_owners(before, after, SHAPE, writer)
     old, new = values(before), values(after)
     changed = {path for path, value in new.items() if old.get(path, object()) != value}
     assert owners.get(writer, frozenset()) == changed
@@ -181,7 +181,7 @@ def test_an_empty_map_stays_owned_when_somebody_puts_something_in():
 @given(containers, containers)
 def test_items_of_others_keep_their_place_and_mine_their_order(first, second):
     shape = SHAPE.field("spec").field("template").field("spec").field("containers")
-    merged = [item["name"] for item in server_side.merge(first, second, shape)]
+    merged = [item["name"] for item in server_side.merge_config(first, second, shape)]
     mine = [item["name"] for item in second]
     theirs = [item["name"] for item in first if item["name"] not in mine]
     assert [name for name in merged if name in mine] == mine

@@ -12,7 +12,7 @@ from local.kubernetes import protobuf
 from local.kubernetes.cluster import Cluster
 from local.kubernetes.errors import ApiError
 from local.kubernetes.patch import json_patch, merge_patch
-from local.kubernetes.quantities import parse
+from local.kubernetes.quantities import parse_quantity
 from local.kubernetes.registry import Write
 from local.kubernetes.resources import BUILT_IN
 from local.kubernetes.store import Store
@@ -217,13 +217,13 @@ def test_a_json_patch_that_cannot_be_is_refused(operation):
     [("250m", "0.25"), ("2", "2"), ("1.5Gi", "1610612736"), ("1e3", "1000"), ("1k", "1000"), ("1E", "1e18")],
 )
 def test_quantities_are_counted(text, units):
-    assert parse(text) == Decimal(units)
+    assert parse_quantity(text) == Decimal(units)
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "1.2.3", "1gi", "ten"])
 def test_what_is_no_quantity_is_refused(text):
     with pytest.raises(ValueError, match=r".*"):
-        parse(text)
+        parse_quantity(text)
 
 
 def message(*parts):
@@ -263,7 +263,7 @@ def test_a_secret_is_read_from_protobuf():
     raw = message(
         (1, meta), (2, message((1, b"release"), (2, b"\x00\xff" * 100))), (3, b"helm.sh/release.v1")
     )
-    assert protobuf.decode(envelope(b"Secret", raw)) == {
+    assert protobuf.decode_envelope(envelope(b"Secret", raw)) == {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
@@ -280,7 +280,7 @@ def test_a_secret_is_read_from_protobuf():
 
 def test_delete_options_are_read_from_protobuf():
     raw = message((1, (1 << 64) - 1), (2, message((1, b"some-uid"))), (4, b"Background"), (5, b"All"))
-    assert protobuf.decode(envelope(b"DeleteOptions", raw)) == {
+    assert protobuf.decode_envelope(envelope(b"DeleteOptions", raw)) == {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "gracePeriodSeconds": -1,

@@ -107,8 +107,8 @@ labels = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["x",
 @given(labels, st.sets(st.sampled_from(["x", "y", "z"]), min_size=1))
 def test_notin_is_the_complement_of_in(found, options):
     text = f"({', '.join(sorted(options))})"
-    taken = selectors.matches(selectors.parse_labels(f"app in {text}"), found)
-    assert selectors.matches(selectors.parse_labels(f"app notin {text}"), found) is not taken
+    taken = selectors.match_labels(selectors.parse_labels(f"app in {text}"), found)
+    assert selectors.match_labels(selectors.parse_labels(f"app notin {text}"), found) is not taken
     assert taken is (found.get("app") in options)
 
 
@@ -116,9 +116,9 @@ def test_notin_is_the_complement_of_in(found, options):
 @given(labels, labels)
 def test_a_selector_object_and_its_text_select_the_same(wanted, found):
     text = ",".join(f"{key}={value}" for key, value in wanted.items())
-    by_object = selectors.matches(selectors.of_object({"matchLabels": wanted}), found)
+    by_object = selectors.match_labels(selectors.of_object({"matchLabels": wanted}), found)
     assert (
-        selectors.matches(selectors.parse_labels(text), found)
+        selectors.match_labels(selectors.parse_labels(text), found)
         is by_object
         is (wanted.items() <= found.items())
     )
@@ -133,7 +133,7 @@ def test_damaged_protobuf_is_refused_and_nothing_else(data):
         protobuf.MAGIC + b"\x0a\x0c\x0a\x02v1\x12\x06Secret\x12" + data,
     ):
         try:
-            found = protobuf.decode(body)
+            found = protobuf.decode_envelope(body)
         except ApiError as error:
             assert error.code == 400
         else:
@@ -148,7 +148,7 @@ def test_any_text_is_a_selector_or_is_refused(text):
     except ApiError as error:
         assert error.code == 400
     else:
-        assert selectors.matches(terms, {}) in (True, False)
+        assert selectors.match_labels(terms, {}) in (True, False)
 
 
 def test_a_list_that_is_a_set_is_united():

@@ -7,7 +7,7 @@ import pytest
 from local.kubernetes import access
 from local.kubernetes.cluster import Cluster
 from local.kubernetes.errors import ApiError
-from local.kubernetes.requests import parse
+from local.kubernetes.requests import parse_target
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ from local.kubernetes.requests import parse
     ],
 )
 def test_a_request_line_is_taken_apart(method, path, query, wanted):
-    found = parse(method, path, query)
+    found = parse_target(method, path, query)
     assert (found.verb, found.group, found.resource, found.subresource, found.namespace, found.name) == wanted
 
 
@@ -135,15 +135,15 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/x/deployments"
 )
 def test_a_service_account_may_do_what_its_role_says_where_it_is_bound(cluster, method, path, may):
     user = access.service_account("x", "deployer")
-    assert access.allowed(cluster.store, user, parse(method, path, {})) is may
+    assert access.is_allowed(cluster.store, user, parse_target(method, path, {})) is may
     stranger = access.service_account("y", "deployer")
-    assert not access.allowed(cluster.store, stranger, parse("GET", f"{DEPLOYMENTS}/web", {}))
+    assert not access.is_allowed(cluster.store, stranger, parse_target("GET", f"{DEPLOYMENTS}/web", {}))
 
 
 def test_a_refusal_names_user_verb_resource_and_namespace(cluster):
     user = access.service_account("x", "deployer")
     with pytest.raises(ApiError) as error:
-        access.demand(cluster.store, user, parse("DELETE", f"{DEPLOYMENTS}/web", {}))
+        access.require_access(cluster.store, user, parse_target("DELETE", f"{DEPLOYMENTS}/web", {}))
     assert error.value.status() == {
         "kind": "Status",
         "apiVersion": "v1",
@@ -159,8 +159,8 @@ def test_a_refusal_names_user_verb_resource_and_namespace(cluster):
 
 def test_without_a_token_only_health_and_version_are_public(cluster):
     for path in ("/livez", "/readyz", "/version"):
-        access.demand(cluster.store, access.ANONYMOUS, parse("GET", path, {}))
+        access.require_access(cluster.store, access.ANONYMOUS, parse_target("GET", path, {}))
     for path in ("/apis", "/api/v1/namespaces/x/pods"):
         with pytest.raises(ApiError) as error:
-            access.demand(cluster.store, access.ANONYMOUS, parse("GET", path, {}))
+            access.require_access(cluster.store, access.ANONYMOUS, parse_target("GET", path, {}))
         assert error.value.code == 401

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from local.kubernetes import KubernetesServer
-from local.kubernetes.addons import prometheus
-from local.kubernetes.schema import definitions
+from local.kubernetes.addons import prometheus_objects
+from local.kubernetes.schema import load_definitions
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one"}, "stringData": {"a": "b"}}
 
@@ -61,7 +61,7 @@ def test_a_stopped_server_does_not_answer():
 
 @pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])
 def test_each_version_with_schemas_can_be_served(version):
-    assert definitions(version)
+    assert load_definitions(version)
     with KubernetesServer(version=version, tls=False) as server:
         assert get(server, "/version").json()["gitVersion"] == f"v{version}.0"
         index = get(server, "/openapi/v3").json()["paths"]
@@ -192,7 +192,7 @@ FREE = "node_filesystem_avail_bytes"
 def monitored():
     with KubernetesServer(tls=False) as server:
         server.behaviour.paused = True
-        server.add(*prometheus())
+        server.add(*prometheus_objects())
         yield server
 
 

@@ -24,7 +24,7 @@ from pymongo.database import Database
 
 from local.mongodb import MongoServer, source
 from local.rocketchat import catalog
-from local.rocketchat.seed import SeedReport, seed
+from local.rocketchat.seed import SeedReport, seed_database
 from local.rocketchat.writer import WEIGHTS, Writer
 from shared.formats.documents import Tally, tally_documents
 from shared.kernel.errors import Refused, Unavailable, UsageError
@@ -80,7 +80,7 @@ def other_uri(uri: str, stack: ExitStack, tmp_path_factory: pytest.TempPathFacto
 def _seeded(stack: ExitStack, uri: str, *, largest: bool) -> Seeded:
     name = f"seed_{uuid.uuid4().hex[:12]}"
     client = stack.enter_context(_client(uri))
-    report = seed(uri, megabytes="tiny", database=name, largest=largest)
+    report = seed_database(uri, megabytes="tiny", database=name, largest=largest)
     if os.environ.get("MONGODB_URI"):  # an embedded server goes away as a whole
         stack.callback(client.drop_database, name)
     return Seeded(uri, client[name], report)
@@ -243,7 +243,7 @@ def test_the_server_took_one_document_at_the_limit(seeded: Seeded) -> None:
 def test_a_database_that_is_not_empty_is_refused_and_left_alone(seeded: Seeded) -> None:
     before = seeded.database.list_collection_names()
     with pytest.raises(Refused, match="not empty"):
-        seed(seeded.uri, megabytes="tiny", database=seeded.database.name)
+        seed_database(seeded.uri, megabytes="tiny", database=seeded.database.name)
     assert seeded.database.list_collection_names() == before
 
 
@@ -376,4 +376,4 @@ def test_both_commands_do_their_work_and_say_what_they_did(uri: str) -> None:
 @pytest.mark.parametrize("size", ["huge", "0", "-3", "nan"])
 def test_a_size_that_is_none_is_refused_before_anything_is_asked_of_the_server(size: str) -> None:
     with pytest.raises(UsageError, match=size):
-        seed("mongodb://127.0.0.1:1/", megabytes=size)
+        seed_database("mongodb://127.0.0.1:1/", megabytes=size)

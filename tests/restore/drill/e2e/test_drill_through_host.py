@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from local.mongodb import MongoServer
-from local.rocketchat.seed import seed
+from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 
 pytestmark = pytest.mark.timeout(300)
@@ -68,7 +68,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             line for line in stack.make_identity().splitlines() if line.startswith("AGE-SECRET-KEY-")
         )
         with stack:
-            seed(stack.mongodb_uri, megabytes="tiny", seed=3)
+            seed_database(stack.mongodb_uri, megabytes="tiny", seed=3)
             yield Site(stack, scratch)
 
 
