@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from shared.backup.catalogue import CatalogueEntry
     from shared.backup.proofs import DrillRecords
     from shared.formats.backupset import BackupPlan
-    from shared.records.runs import RunRecord, Runs
+    from shared.records.run_record import RunRecord
+    from shared.records.runs import Runs
 
 _POLL_SECONDS = 2.0
 _READING = "Reading the sets in storage …"  # which is retried for half a minute if it does not answer

@@ -5,33 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import asdict, replace
+from datetime import timedelta
 
-from shared.kernel.errors import Corrupt, NotFound
+from shared.kernel.errors import NotFound
 from shared.kernel.ports import Blobs, Clock
+from shared.records.run_history import record_run
+from shared.records.run_record import RunRecord, parse_run
 
 log = logging.getLogger(__name__)
 
 _SAVE_INTERVAL = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One run of one job."""
-
-    job: str
-    id: str
-    state: str  # `running`, `done`, `failed` or `skipped`
-    started: datetime
-    updated: datetime  # when the record was last written
-    summary: str  # one sentence, for people
-    done: int = 0  # in `unit`
-    total: int = 0  # in `unit`; 0 if unknown
-    unit: str = ""  # `bytes`, or what else is counted
-    error: str = ""  # why it failed
-    details: dict[str, Any] = field(default_factory=dict)  # whatever else the job tells
 
 
 class Runs:
@@ -58,18 +42,19 @@ class Runs:
         return Progress(self, self._clock, run).finish(state, summary, error, **details)
 
     def save(self, run: RunRecord) -> None:
-        """Write the record over what was there."""
+        """Write the record over what was there; one that has ended is rolled up, too."""
         data = json.dumps(asdict(run), default=lambda at: at.isoformat(), ensure_ascii=False)
         self._blobs.replace(_blob_name(run.job, run.id), data.encode(), etag=None)
+        record_run(self._blobs, run)
 
     def load(self, job: str, run_id: str) -> RunRecord:
         """Raises NotFound or Corrupt."""
-        return _parse_run(self._blobs.read(_blob_name(job, run_id))[0], _blob_name(job, run_id))
+        return parse_run(self._blobs.read(_blob_name(job, run_id))[0], _blob_name(job, run_id))
 
     def list_runs(self, job: str, prefix: str = "") -> Iterator[RunRecord]:
         """The job's records whose id begins so, in the order of their ids."""
         for blob in self._blobs.list(_blob_name(job, prefix).removesuffix(".json")):
-            yield _parse_run(self._blobs.read(blob.name)[0], blob.name)
+            yield parse_run(self._blobs.read(blob.name)[0], blob.name)
 
 
 class Progress:
@@ -99,12 +84,3 @@ class Progress:
 
 def _blob_name(job: str, run_id: str) -> str:
     return f"runs/{job}/{run_id}.json"
-
-
-def _parse_run(data: bytes, name: str) -> RunRecord:
-    try:
-        fields = json.loads(data)
-        fields |= {key: datetime.fromisoformat(fields[key]) for key in ("started", "updated")}
-        return RunRecord(**fields)
-    except (ValueError, TypeError, KeyError) as error:
-        raise Corrupt(f"{name} is not a run record", value=error) from error

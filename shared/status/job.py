@@ -10,7 +10,8 @@ from shared.backup.catalogue import SetCatalogue, SetState
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Blobs, Clock
 from shared.records.holds import Holds
-from shared.records.runs import RunRecord, Runs
+from shared.records.run_record import RunRecord
+from shared.records.runs import Runs
 
 JOBS = ("backup", "deploy", "snapshots")
 _RUNS_SHOWN = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.backups import count_dumped_bytes
-from shared.records.runs import RunRecord
+from shared.records.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

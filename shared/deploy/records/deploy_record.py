@@ -11,7 +11,7 @@ from typing import Any
 from shared.deploy.progress import DeployProgress, DeployState, parse_progress
 from shared.deploy.records.requests import DeployRequest, read_request
 from shared.kernel.errors import Corrupt
-from shared.records.runs import RunRecord
+from shared.records.run_record import RunRecord
 
 JOB = "deploy"
 AGREED = "Once two people agree:"  # what follows it in a proposal are commands, one a line

@@ -24,7 +24,8 @@ from shared.backup import sets
 from shared.backup import verify as checking
 from shared.backup.catalogue import SetState
 from shared.formats.agekeys import parse_identities
-from shared.records.runs import RunRecord, Runs
+from shared.records.run_record import RunRecord
+from shared.records.runs import Runs
 from shared.settings.environment import parse_storage_account
 from tests.backup.e2e.conftest import catalogue_of_stack
 

@@ -1,0 +1,165 @@
+"""A year of runs in a few small blobs, rolled up as each run ends: what the status page reads.
+
+`rollups/runs/<day>.json` has every run that ended on that day (UTC); one that did the same as the one before
+it is counted there. `rollups/runs/<year>.json` has the sums of each day and job, and the newest run, success
+and failure of each job. The sums of a day are always computed anew from the day's blob, so that a worker that
+was killed between the two leaves nothing that the next run of the day does not mend. Both are written under
+their etag, so that two writers lose nothing. `rebuild_history` makes them from the run records.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from shared.kernel.codec import decode_json, encode_json
+from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, GroundcrewError, NotFound
+from shared.kernel.ports import Blobs
+from shared.records.rollup import (
+    RunEntry,
+    YearOfRuns,
+    merge_day,
+    parse_entries,
+    parse_year,
+    renew_newest,
+    sum_by_job,
+    to_entry,
+    to_numbers,
+)
+from shared.records.run_record import RunRecord, parse_run
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "rollups/runs/"
+_DAY_BLOB = re.compile(rf"{_PREFIX}(\d{{4}}-\d\d-\d\d)\.json", re.ASCII)
+_ATTEMPTS = 20  # writers of one day are few: each of them wins after a handful at the most
+KEPT_FOR = timedelta(days=400)  # a year, and the month in which somebody looks back at it
+
+
+class RunHistory:
+    """Reads and writes the roll-ups in the container `groundcrew`."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def add(self, *entries: RunEntry) -> None:
+        """Roll up runs that have ended; adding one again changes nothing. Raises Conflict, Unavailable."""
+        by_day: dict[date, list[RunEntry]] = {}
+        for entry in entries:
+            by_day.setdefault(entry.ended.date(), []).append(entry)
+        for day, ended in sorted(by_day.items()):
+            self._update(_day_blob(day), partial(merge_day, new=ended))
+        for year in sorted({day.year for day in by_day}):
+            days = [day for day in by_day if day.year == year]
+            # The day is read after the year and before the year is written under its etag: what another
+            # writer adds to the day meanwhile, it also brings into the year itself.
+            self._update(_year_blob(year), partial(self._merge_year, year=year, days=days))
+
+    def list_days(self) -> list[date]:
+        """The days that are on record, the oldest first."""
+        matches = [_DAY_BLOB.fullmatch(blob.name) for blob in self._blobs.list(_PREFIX)]
+        return [date.fromisoformat(match[1]) for match in matches if match]
+
+    def delete_before(self, day: date) -> int:
+        """Delete the days before; the totals of their years stay. How many there were."""
+        old = [one for one in self.list_days() if one < day]
+        for one in old:
+            self._blobs.delete(_day_blob(one))
+        return len(old)
+
+    def load_day(self, day: date) -> list[RunEntry]:
+        """The runs that ended on that day, in the order of their ends. Raises Corrupt."""
+        try:
+            fields = decode_json(self._blobs.read(_day_blob(day))[0], _day_blob(day))
+        except NotFound:
+            return []
+        return parse_entries(fields, _day_blob(day))
+
+    def load_year(self, year: int) -> YearOfRuns:
+        """The totals of a year; empty if nothing of it is on record. Raises Corrupt."""
+        name = _year_blob(year)
+        try:
+            return parse_year(decode_json(self._blobs.read(name)[0], name), name)
+        except NotFound:
+            return YearOfRuns()
+
+    def _merge_year(self, fields: dict[str, Any], year: int, days: Iterable[date]) -> dict[str, Any]:
+        if fields:
+            parse_year(fields, "the year")  # what cannot be read is not added to, but made anew
+        else:
+            days = [day for day in self.list_days() if day.year == year]
+        totals, newest = dict(fields.get("days", {})), dict(fields.get("newest", {}))
+        for day in days:
+            entries = self.load_day(day)
+            totals[day.isoformat()] = {job: list(to_numbers(one)) for job, one in sum_by_job(entries).items()}
+            for entry in entries:
+                newest[entry.job] = renew_newest(newest.get(entry.job, {}), entry)
+        return {"days": totals, "newest": newest}
+
+    def _update(self, name: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                data, etag = self._blobs.read(name)
+                before: dict[str, Any] = decode_json(data, name)
+            except NotFound:
+                before, etag = {}, ""
+            except Corrupt as error:
+                # Nothing is lost by beginning anew: the run records are the truth.
+                log.warning("history.rollup_unreadable", extra={"blob": name, "error": str(error)})
+                before = {}
+            try:
+                after = change(before)
+            except Corrupt as error:
+                log.warning("history.rollup_unreadable", extra={"blob": name, "error": str(error)})
+                after = change({})
+            if after == before:
+                return
+            try:
+                if etag:
+                    self._blobs.replace(name, encode_json(after), etag=etag)
+                else:
+                    self._blobs.create(name, encode_json(after))
+            except (AlreadyExists, Conflict):
+                continue
+            return
+        raise Conflict(f"{name} keeps changing", hint="The next run of the day brings it up to date.")
+
+
+def record_run(blobs: Blobs, run: RunRecord) -> None:
+    """Roll up a run if it has ended. A failure is logged only: the run's own record is the truth."""
+    entry = to_entry(run)
+    if entry is None:
+        return
+    try:
+        RunHistory(blobs).add(entry)
+    except GroundcrewError as error:
+        log.warning("history.not_rolled_up", extra={"run": f"{run.job}/{run.id}", "error": str(error)})
+
+
+def rebuild_history(blobs: Blobs, since: datetime) -> int:
+    """Roll up every run record that was written since then; how many had ended. May be repeated."""
+    entries: list[RunEntry] = []
+    for blob in blobs.list("runs/"):
+        if blob.last_modified < since or not blob.name.endswith(".json"):
+            continue
+        try:
+            entry = to_entry(parse_run(blobs.read(blob.name)[0], blob.name))
+        except (Corrupt, NotFound) as error:
+            log.warning("history.record_unreadable", extra={"blob": blob.name, "error": str(error)})
+            continue
+        if entry is not None:
+            entries.append(entry)
+    RunHistory(blobs).add(*entries)
+    return len(entries)
+
+
+def _day_blob(day: date) -> str:
+    return f"{_PREFIX}{day.isoformat()}.json"
+
+
+def _year_blob(year: int) -> str:
+    return f"{_PREFIX}{year:04d}.json"
