@@ -15,8 +15,10 @@ def nightly_backup(timer: func.TimerRequest) -> None:
     """Begin tonight's set and put its parts on the queue."""
     from shared.backup.job import run_nightly
     from shared.wiring.backup import backup_deps
+    from shared.wiring.timers import run_timer
 
-    log.info("nightly_backup", extra={"past_due": timer.past_due, "done": run_nightly(backup_deps())})
+    done = run_timer("nightly_backup", lambda: run_nightly(backup_deps()))
+    log.info("nightly_backup", extra={"past_due": timer.past_due, "done": done})
 
 
 @bp.queue_trigger(arg_name="message", queue_name="backup-parts", connection="AzureWebJobsStorage")

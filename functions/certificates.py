@@ -15,6 +15,7 @@ def certificate_scan(timer: func.TimerRequest) -> None:
     """Look at every certificate, and tell of those that end, fail, or cannot be looked at."""
     from shared.certificates import job as certificates
     from shared.wiring import certificates as wiring
+    from shared.wiring.timers import run_timer
 
-    done = wiring.run_if_enabled(certificates.run_tick)
+    done = run_timer("certificate_scan", lambda: wiring.run_if_enabled(certificates.run_tick))
     log.info("certificate_scan", extra={"past_due": timer.past_due, "done": done})

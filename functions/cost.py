@@ -15,5 +15,7 @@ def cost_report(timer: func.TimerRequest) -> None:
     """Tell the report of the last week, if that has not been done."""
     from shared.cost import job as cost
     from shared.wiring.cost import cost_deps as wiring
+    from shared.wiring.timers import run_timer
 
-    log.info("cost_report", extra={"past_due": timer.past_due, "done": cost.report_week(wiring())})
+    done = run_timer("cost_report", lambda: cost.report_week(wiring()))
+    log.info("cost_report", extra={"past_due": timer.past_due, "done": done})

@@ -45,11 +45,10 @@ def drift_check(timer: func.TimerRequest) -> None:
     """Compare the cluster with what was deployed, and tell."""
     from shared.deploy import drift_job as drift
     from shared.wiring import deploy as wiring
+    from shared.wiring.timers import run_timer
 
-    log.info(
-        "drift_check",
-        extra={"past_due": timer.past_due, "done": wiring.run_if_enabled(drift.run_daily_check)},
-    )
+    done = run_timer("drift_check", lambda: wiring.run_if_enabled(drift.run_daily_check))
+    log.info("drift_check", extra={"past_due": timer.past_due, "done": done})
 
 
 # Anonymous for the platform, as the wake page is: the job asks who looks.

@@ -14,5 +14,7 @@ log = logging.getLogger(__name__)
 def restore_drill(timer: func.TimerRequest) -> None:
     """Restore the newest backup into the scratch MongoDB, if policy's time has come, and sign the outcome."""
     from shared.wiring import drill
+    from shared.wiring.timers import run_timer
 
-    log.info("restore_drill", extra={"past_due": timer.past_due, "done": drill.run_if_enabled()})
+    done = run_timer("restore_drill", drill.run_if_enabled)
+    log.info("restore_drill", extra={"past_due": timer.past_due, "done": done})

@@ -13,13 +13,12 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=timer_schedule("power_tick"))
 def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
-    from shared.power.last_tick import run_recorded_tick
+    from shared.power.last_tick import describe_tick, run_recorded_tick
     from shared.wiring.power import power_deps as wiring
+    from shared.wiring.timers import run_timer
 
-    for outcome in run_recorded_tick(wiring()):
-        facts = {"machine": outcome.machine, "state": str(outcome.state), "decision": str(outcome.decision)}
-        facts |= {"done": outcome.done, "error": outcome.error}
-        log.info("power_tick", extra={**facts, "past_due": timer.past_due})
+    done = run_timer("power_tick", lambda: describe_tick(run_recorded_tick(wiring())))
+    log.info("power_tick", extra={"past_due": timer.past_due, "done": done})
 
 
 @bp.event_grid_trigger(arg_name="event")

@@ -16,7 +16,9 @@ def snapshot_cycle(timer: func.TimerRequest) -> None:
     from shared.snapshots import job as snapshots
     from shared.wiring.snapshots import run_weekly_check
     from shared.wiring.snapshots import snapshot_deps as wiring
+    from shared.wiring.timers import run_timer
 
-    log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": snapshots.run_tick(wiring())})
+    done = run_timer("snapshot_cycle", lambda: snapshots.run_tick(wiring()))
+    log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": done})
     if checked := run_weekly_check():
         log.info("snapshot_check", extra={"done": checked})

@@ -48,11 +48,20 @@ class SeenMachine:
 def run_recorded_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
     """A tick whose sight is kept. Raises what the tick raises; what was seen before then stays as it was."""
     results = run_tick(power, only=only)
+    for one in results:
+        facts = {"machine": one.machine, "state": str(one.state), "decision": str(one.decision)}
+        log.info("power.machine_seen", extra={**facts, "done": one.done, "error": one.error})
     try:
         save_last_tick(power.inventory.state, power.now, results, partial=bool(only))
     except GroundcrewError as error:  # the machines were seen to: nothing of that is lost
         log.warning("power.last_tick_not_saved", extra={"blob": _BLOB, "error": str(error)})
     return results
+
+
+def describe_tick(results: Sequence[TickResult]) -> str:
+    """What was done, in a sentence for each machine with which something was."""
+    told = (f"{one.machine}: {one.error or one.done}" for one in results if one.error or one.done)
+    return "; ".join(told) or f"{len(results)} machines as planned"
 
 
 def save_last_tick(state: Blobs, now: datetime, results: Sequence[TickResult], *, partial: bool) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, GroundcrewError, NotFound
 from shared.kernel.ports import Blobs
+from shared.kernel.timestamps import parse_timestamp
 from shared.records.rollup import (
     RunEntry,
     YearOfRuns,
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 _PREFIX = "rollups/runs/"
 _DAY_BLOB = re.compile(rf"{_PREFIX}(\d{{4}}-\d\d-\d\d)\.json", re.ASCII)
 _ATTEMPTS = 20  # writers of one day are few: each of them wins after a handful at the most
+_KEPT_AT, _INTERVAL = "rollups/kept.json", timedelta(days=1)
 KEPT_FOR = timedelta(days=400)  # a year, and the month in which somebody looks back at it
 
 
@@ -138,6 +140,21 @@ def record_run(blobs: Blobs, run: RunRecord) -> None:
         RunHistory(blobs).add(entry)
     except GroundcrewError as error:
         log.warning("history.not_rolled_up", extra={"run": f"{run.job}/{run.id}", "error": str(error)})
+
+
+def keep_history(blobs: Blobs, now: datetime) -> str:
+    """Once a day: roll up what a worker that was killed could not, and delete days that are too old."""
+    try:
+        last = parse_timestamp(decode_json(blobs.read(_KEPT_AT)[0], _KEPT_AT)["at"])
+    except (NotFound, Corrupt, ValueError, KeyError):
+        last = now - KEPT_FOR
+    if now - last < _INTERVAL:
+        return "nothing to do: looked after less than a day ago"
+    # An hour more, since the storage's clock is not ours.
+    count = rebuild_history(blobs, last - timedelta(hours=1))
+    deleted = RunHistory(blobs).delete_before((now - KEPT_FOR).date())
+    blobs.replace(_KEPT_AT, encode_json({"at": now}), etag=None)
+    return f"{count} runs are rolled up, {deleted} days deleted"
 
 
 def rebuild_history(blobs: Blobs, since: datetime) -> int:

@@ -10,7 +10,7 @@ from shared.certificates import job as certificate_job
 from shared.cost import job as cost
 from shared.deploy import drift_job, sweep
 from shared.notifications.dedup import NotificationDedup
-from shared.power.last_tick import run_recorded_tick
+from shared.power.last_tick import describe_tick, run_recorded_tick
 from shared.settings import definitions
 from shared.settings.environment import read_environment
 from shared.snapshots import job as snapshots
@@ -31,6 +31,7 @@ MADE_UP_BY = {
     "cost_report": "cost",
     "drift_check": "drift",
     "certificate_scan": "certificates",
+    "restore_drill": "drill",
 }
 
 
@@ -41,6 +42,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         "settings": _check_settings,
         "backup": lambda: backup.run_overdue(backup_deps()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
+        "history": _keep_history,
         "drift": lambda: run_if_enabled(drift_job.run_overdue_check),
     }
     if certificates.is_enabled():
@@ -61,5 +63,11 @@ def _check_settings() -> str:
 
 
 def _run_power_tick() -> str:
-    outcomes = run_recorded_tick(power_deps())
-    return "; ".join(f"{o.machine}: {o.error or o.done}" for o in outcomes) or "no machines"
+    return describe_tick(run_recorded_tick(power_deps()))
+
+
+def _keep_history() -> str:
+    """What a run that was killed did not roll up is rolled up, and days that nobody looks at go."""
+    from shared.records.run_history import keep_history
+
+    return keep_history(open_state(), system_clock().now())

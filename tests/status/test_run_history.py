@@ -13,7 +13,7 @@ from local.fakes.clock import ManualClock
 from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from shared.kernel.errors import Unavailable
 from shared.records.rollup import DayTotals, build_entry
-from shared.records.run_history import RunHistory, rebuild_history
+from shared.records.run_history import RunHistory, keep_history, rebuild_history
 from shared.records.run_record import RunRecord
 from shared.records.runs import Runs
 from shared.records.timer_runs import run_recorded
@@ -40,7 +40,7 @@ def run(number: int, state: str = "done", **changes: object) -> RunRecord:
 
 
 def test_a_run_is_rolled_up_when_its_record_says_that_it_has_ended(blobs, clock) -> None:
-    progress = Runs(blobs, clock).begin("backup", "20261123T090000Z", "nightly")
+    progress = Runs(blobs, clock).begin_run("backup", "20261123T090000Z", "nightly")
     assert RunHistory(blobs).load_day(DAY) == []
     clock.advance(3 * MINUTE)
     progress.finish("done", "sealed it", stored_bytes=7)
@@ -53,7 +53,7 @@ def test_a_run_is_rolled_up_when_its_record_says_that_it_has_ended(blobs, clock)
 
 
 def test_a_part_of_a_run_is_no_run(blobs, clock) -> None:
-    Runs(blobs, clock).begin("backup", "20261123T090000Z.part-0001", "").finish("failed", "", "lost")
+    Runs(blobs, clock).begin_run("backup", "20261123T090000Z.part-0001", "").finish("failed", "", "lost")
     assert RunHistory(blobs).load_day(DAY) == []
 
 
@@ -177,3 +177,15 @@ def test_days_that_are_too_old_are_deleted_and_their_totals_stay(blobs, clock) -
     assert RunHistory(blobs).delete_before(DAY) == 0
     assert RunHistory(blobs).delete_before(DAY + timedelta(days=1)) == 1
     assert "2026-11-23" in RunHistory(blobs).load_year(2026).days
+
+
+def test_once_a_day_what_was_not_rolled_up_is_and_old_days_go(blobs, clock) -> None:
+    run_recorded(blobs, clock, "power_tick", lambda: "")
+    Runs(blobs, clock).save(run(1))
+    for name in [blob.name for blob in blobs.list("rollups/runs/")]:
+        blobs.delete(name)
+    assert keep_history(blobs, clock.now()) == "1 runs are rolled up, 0 days deleted"
+    assert [one.id for one in RunHistory(blobs).load_day(DAY)] == ["r1"]
+    assert "nothing to do" in keep_history(blobs, clock.now() + timedelta(hours=23))
+    assert keep_history(blobs, clock.now() + timedelta(days=402)) == "1 runs are rolled up, 1 days deleted"
+    assert RunHistory(blobs).list_days() == []

@@ -24,6 +24,7 @@ def test_every_timer_is_made_up_for(tmp_path: Path) -> None:
     settings = {
         "GROUNDCREW_POLICY": str(policy),
         "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000000",
+        "DRILL_MONGODB_URI": "mongodb://127.0.0.1:1",
     }
     done = subprocess.run(
         [sys.executable, "-c", ASK], cwd=ROOT, env={"PYTHONPATH": str(ROOT), **settings},
@@ -32,3 +33,8 @@ def test_every_timer_is_made_up_for(tmp_path: Path) -> None:
     made_up_by, jobs = json.loads(done.stdout)
     assert made_up_by.keys() == SCHEDULES.keys() - {"catch_up"}
     assert set(made_up_by.values()) <= set(jobs)
+
+
+def test_every_timer_puts_its_runs_on_record() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    assert [timer for timer in SCHEDULES if f'run_timer("{timer}", ' not in source] == []
