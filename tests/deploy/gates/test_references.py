@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -116,3 +116,18 @@ def test_one_thing_is_named_once_for_all_that_read_it() -> None:
     assert len(find(MemoryCluster(), deployment(volumes=[{"name": "v", "secret": files}]))) == 1
     keys = container(envFrom=[{"configMapRef": {"name": "a"}}, {"configMapRef": {"name": "b"}}])
     assert len(find(MemoryCluster(), deployment(**keys))) == 2
+
+
+class WithoutValues(MemoryCluster):
+    """Refuses to give a Secret with its values."""
+
+    def get_live_objects(self, manifests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
+        assert all(one["kind"] != "Secret" for one in manifests)
+        return super().get_live_objects(manifests)
+
+
+def test_no_value_of_a_secret_is_read_for_it() -> None:
+    cluster = WithoutValues()
+    cluster.add(thing("ConfigMap", "conf", data={"k": "eA=="}))
+    assert find(cluster, deployment(**key_of("configMap"), imagePullSecrets=[{"name": "registry"}]))
+    assert find(cluster, deployment(**key_of("secret"))) == [("error", "there is no Secret conf")]
