@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions.backup import bp as backup
 from functions.certificates import bp as certificates
+from functions.chatops import bp as chatops
 from functions.cost import bp as cost
 from functions.deploy import bp as deploy
 from functions.doctor import bp as doctor
@@ -16,5 +17,7 @@ from shared.kernel.logs import configure_logging
 
 configure_logging()
 app = func.FunctionApp()
-for blueprint in (backup, certificates, cost, deploy, doctor, drill, health, power, snapshots, status):
+for blueprint in (
+    backup, certificates, chatops, cost, deploy, doctor, drill, health, power, snapshots, status,
+):  # fmt: skip
     app.register_functions(blueprint)

@@ -20,14 +20,16 @@ from shared.chatops.approval import (
 )
 from shared.chatops.authorize import find_permitted, find_refusal
 from shared.chatops.confirm import confirmation_code, is_confirmed
-from shared.chatops.deps import ChatopsDeps
+from shared.chatops.deps import QUEUE, ChatopsDeps
 from shared.chatops.grammar import COMMANDS, parse_command
-from shared.chatops.model import ChatAnswer, ChatRequest, CommandCall, CommandKind, Door
+from shared.chatops.intake import encode_request, parse_message
+from shared.chatops.model import ChatAnswer, ChatRequest, CommandCall, CommandKind
 from shared.chatops.posting import post_answer
 from shared.chatops.readback import require_unchanged
 from shared.chatops.records import DeliveryRecord, delivery_key
 from shared.chatops.replies import describe_entries, describe_request, help_text, write_command
 from shared.kernel.errors import GroundcrewError, Refused
+from shared.kernel.ports import Queues
 from shared.records.audit_search import find_entries
 from shared.records.people import KnownPerson
 
@@ -60,6 +62,19 @@ def handle_request(deps: ChatopsDeps, request: ChatRequest, *, last_try: bool = 
         "chatops.answered", extra={"delivery": record.key, "room": request.room, "outcome": record.outcome}
     )
     return f"{record.outcome}, answered {where}"
+
+
+def handle_message(deps: ChatopsDeps, queues: Queues, data: bytes, *, last_try: bool) -> str:
+    """Do what a message of the queue asks for; a batch is split, so that each is retried by itself.
+
+    Raises UsageError for what is no message of ours, and as `handle_request` does.
+    """
+    requests = parse_message(data)
+    if len(requests) == 1:
+        return handle_request(deps, requests[0], last_try=last_try)
+    for request in requests:
+        queues.send(QUEUE, encode_request(request))
+    return f"split a batch of {len(requests)} commands"
 
 
 def _answer(
@@ -191,8 +206,3 @@ def _run_handler(
         return ChatAnswer(f"{stale}would {plan.text}\nTo do it, write within 10 minutes:\n{command}", "asked")
     before_change()
     return run_command(deps, request, person, call, plan)
-
-
-def is_answered_at_once(door: Door) -> bool:
-    """Whether the door's answer is read by who asked, instead of being posted."""
-    return door in (Door.WEB, Door.LAPTOP)

@@ -222,13 +222,50 @@ CHAT_RELEASES = Setting(
     "https://releases.rocket.chat",
     default="https://releases.rocket.chat",
 )
+ROCKETCHAT_TOKENS = Setting(
+    "GROUNDCREW_ROCKETCHAT_TOKENS",
+    "The token of Rocket.Chat's outgoing webhook to `/api/chatops`; two, separated by white space, while one "
+    "is exchanged for the other. Empty closes this door.",
+    "<the token that the integration shows>",
+    default="",
+    secret=True,
+)
+ROCKETCHAT_USER = Setting(
+    "GROUNDCREW_ROCKETCHAT_USER",
+    "The id of the Rocket.Chat user who reads messages back and posts answers, in the rooms of commands.",
+    "rbAXPnMktTFbNpwtJ",
+    default="",
+)
+ROCKETCHAT_USER_TOKEN = Setting(
+    "GROUNDCREW_ROCKETCHAT_USER_TOKEN",
+    "That user's personal access token.",
+    "<43 characters>",
+    default="",
+    secret=True,
+)
+SLACK_SECRETS = Setting(
+    "GROUNDCREW_SLACK_SIGNING_SECRETS",
+    "The signing secret of the Slack app whose slash command goes to `/api/chatops`; two while one is "
+    "exchanged. Empty closes this door.",
+    "<32 hex digits>",
+    default="",
+    secret=True,
+)
+TEAMS_SECRETS = Setting(
+    "GROUNDCREW_TEAMS_SECRETS",
+    "The security token of Teams' outgoing webhook to `/api/chatops`, in base64; two while one is exchanged. "
+    "Empty closes this door.",
+    "<44 characters>",
+    default="",
+    secret=True,
+)
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN, METRICS_TOKEN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
-    CHAT_RELEASES,
+    CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, SLACK_SECRETS, TEAMS_SECRETS,
 )  # fmt: skip
 
 # Timers run in UTC; what is to happen is computed from policy in its own time zone.

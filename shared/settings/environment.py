@@ -132,17 +132,19 @@ class Environment:
             raise UsageError(f"{WAKE_SIGN_IN.name} is neither app-service nor none", value=sign_in, hint=hint)
         # App Service sets it where its authentication is on. Elsewhere the header can be written by anybody.
         is_on = self.values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
-        if sign_in == "app-service" and self._on_azure() and not is_on:
+        if sign_in == "app-service" and self.is_on_azure and not is_on:
             hint = "Turn authentication on (az webapp auth), or remove the setting."
             raise UsageError(
                 f"{WAKE_SIGN_IN.name} is app-service, but App Service authentication is off", hint=hint
             )
-        if sign_in == "none" and (self._on_azure() or is_on):
+        if sign_in == "none" and (self.is_on_azure or is_on):
             hint = "It is for your own machine; remove the setting."
             raise UsageError(f"{WAKE_SIGN_IN.name} is none on Azure", hint=hint)
         return sign_in or ("app-service" if is_on else "")
 
-    def _on_azure(self) -> bool:
+    @property
+    def is_on_azure(self) -> bool:
+        """Whether the platform runs this process, and not a person's own machine."""
         host = self.values.get("WEBSITE_HOSTNAME", "").strip().lower()
         names = ("WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU")
         # Core tools and the embedded host set a loopback address.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from shared.backup import job as backup
 from shared.catch_up.watch import report_poison_queues, report_settings
 from shared.certificates import job as certificate_job
+from shared.chatops.records import ChatDeliveries
 from shared.cost import job as cost
 from shared.deploy import drift_job, sweep
 from shared.notifications.dedup import NotificationDedup
@@ -14,7 +15,7 @@ from shared.power.last_tick import describe_tick, run_recorded_tick
 from shared.settings import definitions
 from shared.settings.environment import read_environment
 from shared.snapshots import job as snapshots
-from shared.wiring import certificates, connect_queues, drill, open_state, system_clock
+from shared.wiring import certificates, connect_queues, drill, load_policy, open_state, system_clock
 from shared.wiring.backup import backup_deps
 from shared.wiring.cost import cost_deps
 from shared.wiring.deploy import run_if_enabled
@@ -45,6 +46,8 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         "history": _keep_history,
         "drift": lambda: run_if_enabled(drift_job.run_overdue_check),
     }
+    if load_policy().chat.rules:
+        overdue["chat"] = lambda: ChatDeliveries(open_state(), system_clock()).remove_expired()
     if certificates.is_enabled():
         overdue["certificates"] = lambda: certificate_job.run_overdue(certificates.certificate_deps())
     if read_environment().values.get(definitions.SUBSCRIPTION.name):

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.wiring import load_policy, open_state, system_clock
+from shared.wiring.chat_doors import connect_hook, connect_rooms
 from shared.wiring.notifications import build_notifier
 from shared.wiring.people import people_directory
 
@@ -21,7 +22,10 @@ def chatops_deps() -> ChatopsDeps:
     from shared.settings.environment import all_or_nothing
     from shared.wiring.chat_commands import command_handlers
 
-    read = all_or_nothing(state=open_state, people=people_directory, notifications=build_notifier)
+    read = all_or_nothing(
+        state=open_state, people=people_directory, notifications=build_notifier,
+        rooms=connect_rooms, hook=connect_hook,
+    )  # fmt: skip
     rules = load_policy().chat
     return ChatopsDeps(
         clock=system_clock(),

@@ -10,6 +10,7 @@ from shared.kernel.errors import Unavailable
 from shared.settings import definitions
 from shared.wiring import connect_queues, load_policy, open_state, system_clock
 from shared.wiring.backup import backup_deps, trusted_catalogue
+from shared.wiring.chat_doors import describe_doors
 from shared.wiring.jobs import QUEUES, settings_checks
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def health_checks() -> Mapping[str, Check]:
         "mongodb": _check_mongodb,
         "notifications": _check_notifications,
     }
+    if rules.chat.rules:
+        checks["chatops"] = describe_doors
     if rules.power.machines:
         checks["machines"] = _check_machines
     if rules.deploy.repository:

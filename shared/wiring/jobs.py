@@ -13,7 +13,7 @@ from shared.wiring import load_policy
 
 log = logging.getLogger(__name__)
 
-QUEUES = ("backup-parts", "deploys")  # those that the app's functions read
+QUEUES = ("backup-parts", "deploys", "chat-commands")  # those that the app's functions read
 
 
 def settings_checks() -> Mapping[str, Callable[[], object]]:
@@ -35,6 +35,8 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         checks["snapshots"] = _check_snapshots
     if in_azure:
         checks["cost"] = _check_cost
+    if rules.chat.rules:
+        checks["chatops"] = _check_chatops
     if certificates.is_enabled():
         checks["certificates"] = certificates.certificate_deps
     if drill.is_enabled():
@@ -112,3 +114,10 @@ def _check_cost() -> object:
     from shared.wiring.cost import cost_deps
 
     return cost_deps()
+
+
+def _check_chatops() -> object:
+    from shared.wiring.chat_doors import read_secrets, secret_settings
+    from shared.wiring.chatops import chatops_deps
+
+    return [read_secrets(setting) for setting in secret_settings().values()], chatops_deps()

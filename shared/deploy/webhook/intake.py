@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 from shared.deploy.webhook.event import Accept, DeployTarget, Ping, Reject, read_delivery
-from shared.deploy.webhook.group_commit import GroupCommit
 from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header
 from shared.kernel.errors import GroundcrewError
+from shared.kernel.group_commit import GroupCommit
 from shared.kernel.ports import Queues
 from shared.kernel.storage_limits import MAX_MESSAGE_BYTES
 

@@ -16,9 +16,9 @@ from local.github import Repository, webhooks
 from shared.deploy.webhook import intake
 from shared.deploy.webhook.access import find_access_problems
 from shared.deploy.webhook.event import Accept, DeployTarget
-from shared.deploy.webhook.group_commit import GroupCommit
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
 from shared.kernel.errors import Refused, Unavailable
+from shared.kernel.group_commit import GroupCommit
 
 SECRET, OLDER = "the-newer-secret", "the-one-that-goes"
 FORM = "application/x-www-form-urlencoded"

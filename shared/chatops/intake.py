@@ -1,0 +1,209 @@
+"""The door for commands: verify, cap, write to the queue, answer at once. Nothing is asked of anybody.
+
+Whether a delivery came before is found out by who takes it from the queue (`records`), so that one write is
+all that a sender waits for; requests that come together share it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.chatops.deps import QUEUE
+from shared.chatops.doors import (
+    MAX_BODY_BYTES,
+    MAX_TEXT_CHARACTERS,
+    Decline,
+    read_rocketchat,
+    read_slack,
+    read_teams,
+    read_web,
+)
+from shared.chatops.model import ChatRequest, Door
+from shared.chatops.records import delivery_key
+from shared.chatops.replies import fence_text
+from shared.kernel.errors import GroundcrewError, UsageError
+from shared.kernel.group_commit import GroupCommit
+from shared.kernel.ports import Clock, Queues
+from shared.kernel.storage_limits import MAX_MESSAGE_BYTES
+from shared.kernel.timestamps import parse_timestamp
+from shared.web.signin import PageAccess
+
+log = logging.getLogger(__name__)
+
+# More than anybody types. What comes faster is a loop or a flood, and each command costs work.
+RATE_COMMANDS, RATE_WINDOW = 20, timedelta(minutes=1)
+_MOST_SENDERS = 10_000
+_LINGER = timedelta(milliseconds=2)
+_MOST_TOGETHER = 20
+
+
+class SenderLimit:
+    """How many commands each sender gave in the last minute, in this process."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, deque[datetime]] = {}
+
+    def is_exceeded(self, sender: str, now: datetime) -> bool:
+        """Count one; whether it is one too many."""
+        if len(self._times) > _MOST_SENDERS:
+            self._times.clear()  # memory is bounded, whoever makes up senders
+        times = self._times.setdefault(sender, deque(maxlen=RATE_COMMANDS + 1))
+        while times and now - times[0] > RATE_WINDOW:
+            times.popleft()
+        times.append(now)
+        return len(times) > RATE_COMMANDS
+
+
+@dataclass(frozen=True)
+class ChatIntake:
+    """The secrets of each door, of which two are valid while one is exchanged; a door without any is closed.
+
+    `closed` says why a door is closed although it has a secret.
+    """
+
+    commit: GroupCommit
+    clock: Clock
+    rocketchat_tokens: tuple[str, ...] = field(default=(), repr=False)
+    slack_secrets: tuple[str, ...] = field(default=(), repr=False)
+    teams_secrets: tuple[str, ...] = field(default=(), repr=False)
+    access: PageAccess = field(default_factory=PageAccess)
+    closed: Mapping[Door, str] = field(default_factory=dict)
+    limit: SenderLimit = field(default_factory=SenderLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorAnswer:
+    """What the sender is answered at once: a status and, if anything is said, a JSON object."""
+
+    status: int
+    body: Mapping[str, Any] | None = None
+    reason: str = ""  # why it was declined, for the log
+
+
+async def receive_command(intake: ChatIntake, headers: Mapping[str, str], body: bytes) -> DoorAnswer:
+    """A request of Rocket.Chat, Slack or Teams. Names of headers are in lower case.
+
+    A header of the platform's sign-in counts for nothing here, since this path is open to anybody.
+    """
+    door = Door.ROCKETCHAT
+    if "x-slack-signature" in headers:
+        door = Door.SLACK
+    elif headers.get("authorization", "")[:5].upper() == "HMAC ":
+        door = Door.TEAMS
+
+    def read(now: datetime) -> ChatRequest | Decline:
+        if door is Door.SLACK:
+            return read_slack(body, headers, intake.slack_secrets, now)
+        if door is Door.TEAMS:
+            return read_teams(body, headers, intake.teams_secrets, now)
+        return read_rocketchat(body, intake.rocketchat_tokens, now)
+
+    return await _receive(intake, door, headers, body, read)
+
+
+async def receive_signed_in(intake: ChatIntake, headers: Mapping[str, str], body: bytes) -> DoorAnswer:
+    """A request of somebody who is signed in."""
+    return await _receive(
+        intake, Door.WEB, headers, body, lambda now: read_web(body, headers, intake.access, now)
+    )
+
+
+async def _receive(
+    intake: ChatIntake,
+    door: Door,
+    headers: Mapping[str, str],
+    body: bytes,
+    read: Callable[[datetime], ChatRequest | Decline],
+) -> DoorAnswer:
+    if reason := intake.closed.get(door):
+        return DoorAnswer(503, {"error": f"closed: {reason}"}, reason)
+    # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
+    told = headers.get("content-length", "")
+    if len(body) > MAX_BODY_BYTES or (told.isascii() and told.isdigit() and int(told[:18]) > MAX_BODY_BYTES):
+        return DoorAnswer(413, {"error": f"the body is larger than {MAX_BODY_BYTES} bytes"}, "too large")
+    now = intake.clock.now()
+    request = read(now)
+    if isinstance(request, ChatRequest) and len(request.text) > MAX_TEXT_CHARACTERS:
+        request = Decline(f"the command is longer than {MAX_TEXT_CHARACTERS} characters", 200)
+    if isinstance(request, Decline):
+        return _decline(door, request)
+    if intake.limit.is_exceeded(request.accounts[0], now):
+        log.warning("chatops.flood", extra={"account": request.accounts[0], "room": request.room})
+        return _decline(door, Decline("too many commands: wait a minute", 429))
+    try:
+        await intake.commit.put(encode_request(request))
+    except GroundcrewError as error:
+        return DoorAnswer(503, {"error": "not accepted: the queue cannot be written"}, str(error))
+    return _accept(request)
+
+
+def _accept(request: ChatRequest) -> DoorAnswer:
+    """Recorded. Rocket.Chat would post what is said here, so nothing is: the answer comes in the thread."""
+    if request.door is Door.ROCKETCHAT:
+        return DoorAnswer(200)
+    if request.door is Door.SLACK:
+        return DoorAnswer(200, {"response_type": "ephemeral", "text": "Working on it."})
+    if request.door is Door.TEAMS:
+        text = "Accepted. The answer comes by notification, since Teams takes no second one."
+        return DoorAnswer(200, {"type": "message", "text": text})
+    key = delivery_key(request)
+    return DoorAnswer(202, {"id": key, "answer": f"/api/chatops/signed-in/{key}"})
+
+
+def _decline(door: Door, decline: Decline) -> DoorAnswer:
+    """Each chat shows its own form of answer, and only with 200."""
+    if decline.status not in (200, 429) or door is Door.WEB:
+        status = 400 if decline.status == 200 else decline.status
+        return DoorAnswer(status, {"error": decline.reason}, decline.reason)
+    if not decline.told or (decline.status == 429 and door is Door.ROCKETCHAT):
+        # A flood is not answered in the room: each answer would be another message there.
+        return DoorAnswer(200, None, decline.reason)
+    text = fence_text(f"not accepted: {decline.reason}")
+    forms: dict[Door, dict[str, Any]] = {
+        Door.ROCKETCHAT: {"text": text},
+        Door.SLACK: {"response_type": "ephemeral", "text": text},
+        Door.TEAMS: {"type": "message", "text": text},
+    }
+    return DoorAnswer(200, forms[door], decline.reason)
+
+
+def make_group_commit(queues: Queues) -> GroupCommit:
+    """What puts commands on the queue, those that come together as one message."""
+
+    def write(items: Sequence[str]) -> None:
+        most = max(1, MAX_MESSAGE_BYTES // max(map(len, items)) - 1)  # they are ASCII
+        for at in range(0, len(items), most):
+            queues.send(QUEUE, f"[{','.join(items[at : at + most])}]")
+
+    return GroupCommit(write, most=_MOST_TOGETHER, linger=_LINGER)
+
+
+def encode_request(request: ChatRequest) -> str:
+    """One request as it stands in a message, in ASCII."""
+    return json.dumps({**asdict(request), "sent": request.sent.isoformat()})
+
+
+def parse_message(data: str | bytes) -> list[ChatRequest]:
+    """The requests in a message of the queue. Raises UsageError for what is none."""
+    try:
+        found = json.loads(data)
+        return [_parse_request(fields) for fields in (found if isinstance(found, list) else [found])]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        hint = f"It is moved to the queue {QUEUE}-poison. See who can write to {QUEUE}."
+        raise UsageError("a message asks for no command", value=type(error).__name__, hint=hint) from error
+
+
+def _parse_request(fields: Mapping[str, Any]) -> ChatRequest:
+    texts = {name: fields[name] for name in fields if name not in ("door", "accounts", "sent")}
+    accounts = tuple(fields["accounts"])
+    if not all(isinstance(one, str) for one in (*texts.values(), *accounts)):
+        raise ValueError("not a text")
+    return ChatRequest(
+        door=Door(fields["door"]), accounts=accounts, sent=parse_timestamp(fields["sent"]), **texts
+    )

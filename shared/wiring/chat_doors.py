@@ -1,0 +1,122 @@
+"""The wiring of the doors of chat-ops: their secrets, and why one is closed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import Unavailable, UsageError
+from shared.settings import definitions
+from shared.settings.environment import parse_setting, read_environment
+from shared.wiring import connect_queues, load_policy, system_clock
+from shared.wiring.pages import page_access
+
+if TYPE_CHECKING:
+    from shared.chatops.intake import ChatIntake
+    from shared.chatops.model import Door
+    from shared.chatops.ports import ChatRooms, ReplyHook
+    from shared.settings.definitions import Setting
+
+
+@cache
+def build_chat_intake() -> ChatIntake:
+    """What the doors need; without a secret a door is there all the same, and stays closed."""
+    from shared.chatops.intake import ChatIntake, make_group_commit
+    from shared.chatops.model import Door
+
+    closed = find_closed_doors()
+    secrets: dict[Door, tuple[str, ...]] = {}
+    for door, setting in secret_settings().items():
+        try:
+            secrets[door] = read_secrets(setting)
+        except UsageError as error:  # a mistake at one door closes that one only
+            secrets[door], closed[door] = (), error.public
+    return ChatIntake(
+        make_group_commit(connect_queues()), system_clock(), secrets[Door.ROCKETCHAT], secrets[Door.SLACK],
+        secrets[Door.TEAMS], page_access(), closed,
+    )  # fmt: skip
+
+
+def secret_settings() -> dict[Door, Setting]:
+    """The setting of each door's secrets."""
+    from shared.chatops.model import Door
+
+    return {
+        Door.ROCKETCHAT: definitions.ROCKETCHAT_TOKENS,
+        Door.SLACK: definitions.SLACK_SECRETS,
+        Door.TEAMS: definitions.TEAMS_SECRETS,
+    }
+
+
+def find_closed_doors() -> dict[Door, str]:
+    """Why each closed door is closed. Raises UsageError."""
+    from shared.chatops.model import Door
+
+    if not load_policy().chat.rules:
+        return dict.fromkeys(Door, "policy.yaml has no chat.rules")
+    needed: dict[Door, tuple[Setting, ...]] = {
+        Door.ROCKETCHAT: (
+            definitions.ROCKETCHAT_TOKENS, definitions.CHAT, definitions.ROCKETCHAT_USER,
+            definitions.ROCKETCHAT_USER_TOKEN,
+        ),
+        Door.SLACK: (definitions.SLACK_SECRETS,),
+        Door.TEAMS: (definitions.TEAMS_SECRETS,),
+    }  # fmt: skip
+    closed = {}
+    for door, settings in needed.items():
+        if missing := [one.name for one in settings if not read_environment().get(one)]:
+            closed[door] = f"{', '.join(missing)} not set"
+    access = page_access()
+    if access.problem or access.sign_in != "app-service":
+        closed[Door.WEB] = access.problem or "App Service authentication is not on"
+    return closed
+
+
+def describe_doors() -> str:
+    """Which doors are open and why the others are closed. Raises Unavailable if a rule names a closed one."""
+    from shared.chatops.model import Door
+
+    closed = find_closed_doors()
+    named = {room.partition(":")[0] for rule in load_policy().chat.rules for room in rule.rooms}
+    doors = (Door.ROCKETCHAT, Door.SLACK, Door.TEAMS, Door.WEB)
+    states = [f"{door} closed: {closed[door]}" if door in closed else f"{door} open" for door in doors]
+    text = "; ".join(states)
+    if any(str(door) in named for door in closed):
+        raise Unavailable(f"a room of chat.rules has a closed door: {text}")
+    return text
+
+
+def connect_rooms() -> ChatRooms | None:
+    """Rocket.Chat by its REST interface; None where its door is closed. Raises UsageError."""
+    from shared.adapters.chat_rooms import connect
+    from shared.kernel.secret import Secret
+
+    env = read_environment()
+    url, user = env.get(definitions.CHAT), env.get(definitions.ROCKETCHAT_USER)
+    token = Secret(env.get(definitions.ROCKETCHAT_USER_TOKEN))
+    if not (url and user and token):
+        return None
+    return parse_setting(definitions.CHAT, lambda text: connect(text, user, token), url)
+
+
+def connect_hook() -> ReplyHook:
+    """Slack's hooks; those of this machine too where the app is not on Azure."""
+    from shared.adapters.slack_hooks import connect
+
+    return connect(allow_loopback=not read_environment().is_on_azure)
+
+
+def read_secrets(setting: Setting) -> tuple[str, ...]:
+    """At most two, of which the older one is going. Raises UsageError, quoting none."""
+    values = tuple(read_environment().get(setting).split())
+    if len(values) > 2:
+        hint = "Keep the new one and the one that goes."
+        raise UsageError(f"{setting.name} has {len(values)} secrets", hint=hint)
+    if setting is definitions.TEAMS_SECRETS:
+        from shared.chatops.doors import decode_teams_secret
+
+        if not all(map(decode_teams_secret, values)):
+            raise UsageError(
+                f"{setting.name} is not base64", hint="Copy the security token as Teams shows it."
+            )
+    return values
