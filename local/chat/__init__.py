@@ -1,5 +1,6 @@
-"""A Rocket.Chat that takes incoming webhooks and keeps what it was told."""
+"""A Rocket.Chat that takes incoming webhooks, sends outgoing ones, and keeps what it was told."""
 
+from local.chat.conversations import Conversations, Integration
 from local.chat.server import ChatServer, Hook
 
-__all__ = ["ChatServer", "Hook"]
+__all__ = ["ChatServer", "Conversations", "Hook", "Integration"]

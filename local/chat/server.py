@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from local.chat.conversations import Conversations
 from local.server import Served
 
 RATE_CALLS, RATE_SECONDS = 10, 60  # API_Enable_Rate_Limiter_Limit_Calls_Default and _Time_Default
@@ -39,6 +40,7 @@ class ChatServer:
 
     def __init__(self, *, port: int = 0) -> None:
         self.hooks: dict[str, Hook] = {}
+        self.conversations = Conversations()
         self.rate_limited = False
         self.down = False
         self._served = Served(self.application, port=port)
@@ -74,6 +76,7 @@ class ChatServer:
         app.router.add_post("/hooks/{id}/{token}", self._post)
         app.router.add_post("/hooks/{id}/{user}/{token}", self._post)
         app.router.add_get("/api/info", self._info)
+        self.conversations.add_routes(app)
         return app
 
     async def _info(self, _request: web.Request) -> web.Response:

@@ -30,7 +30,7 @@ def command_handlers() -> dict[str, CommandHandler]:
         "backup": CommandHandler(_plan_backup, _begin_backup),
         "backups": CommandHandler(_list_backups),
         "restore": CommandHandler(_refuse_restore),
-        "drill": CommandHandler(_refuse_drill),
+        "drill": CommandHandler(_plan_drill, _run_drill),
         "snapshot": CommandHandler(_plan_snapshots, _take_snapshots),
         "deploy": CommandHandler(_plan_deploy, _request_deploy),
         "plan": CommandHandler(lambda call: CommandPlan(_plan_deploy(call).text)),
@@ -132,10 +132,26 @@ def _refuse_restore(call: CommandCall) -> CommandPlan:
     )
 
 
-def _refuse_drill(_call: CommandCall) -> CommandPlan:
-    raise Refused(
-        "this app has no drill", hint="At a laptop: groundcrew restore latest into an empty MongoDB."
-    )
+def _plan_drill(_call: CommandCall) -> CommandPlan:
+    from shared.wiring import drill
+    from shared.wiring.backup import trusted_catalogue
+
+    if not drill.is_enabled():
+        hint = "Set DRILL_MONGODB_URI; docs/settings.md has it."
+        raise Refused("there is no scratch MongoDB to restore into", hint=hint)
+    newest = trusted_catalogue().newest_good()
+    if newest is None:
+        raise Refused("there is no good backup", hint="See: groundcrew backups list --all")
+    where = newest.info.folder
+    return CommandPlan(f"restore {where} into the scratch MongoDB and compare all of it", target=where)
+
+
+def _run_drill(_call: CommandCall, _plan: CommandPlan, _by: str) -> str:
+    from shared.adapters.log_reporter import LogReporter
+    from shared.restore.drill.job import describe_drill, run_drill
+    from shared.wiring.drill import drill_deps
+
+    return describe_drill(run_drill(drill_deps(), LogReporter("drill")))
 
 
 def _refuse_silence(_call: CommandCall) -> CommandPlan:

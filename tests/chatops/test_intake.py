@@ -1,0 +1,361 @@
+"""The doors: what each takes for proof, and what is answered to everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from local.app_service import principal_header
+from local.fakes.clock import ManualClock
+from local.fakes.queues import MemoryQueues
+from shared.chatops.deps import QUEUE
+from shared.chatops.doors import MAX_BODY_BYTES, strip_mention
+from shared.chatops.intake import (
+    RATE_COMMANDS,
+    ChatIntake,
+    DoorAnswer,
+    SenderLimit,
+    encode_request,
+    make_group_commit,
+    parse_message,
+    receive_command,
+    receive_signed_in,
+)
+from shared.chatops.model import ChatRequest, Door
+from shared.kernel.errors import Unavailable, UsageError
+from shared.web.signin import PageAccess
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+TOKEN, OLD_TOKEN, SLACK = "tokenOfRocketChat", "theOneThatGoes", "8f742231b10e8888abcd99yyyzzz85a5"
+TEAMS = b64encode(b"thirty-two bytes of a secret key").decode()
+ENTRA = "0a000000-0000-0000-0000-00000000000a"
+
+
+class DeadQueues(MemoryQueues):
+    """A storage that takes nothing."""
+
+    def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:  # noqa: ARG002
+        raise Unavailable("the storage does not answer")
+
+
+class Gate:
+    """An intake, and what it put on the queue."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.queues, self.clock = MemoryQueues(), ManualClock(NOW)
+        secrets = {
+            "rocketchat_tokens": (TOKEN, OLD_TOKEN), "slack_secrets": (SLACK,), "teams_secrets": (TEAMS,),
+            "access": PageAccess("app-service"),
+        }  # fmt: skip
+        self.intake = ChatIntake(make_group_commit(self.queues), self.clock, **{**secrets, **fields})
+
+    def post(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> DoorAnswer:
+        lower = {name.lower(): value for name, value in headers.items()}
+        return asyncio.run(receive_command(self.intake, lower, body))
+
+    def post_signed_in(self, body: bytes, headers: Mapping[str, str]) -> DoorAnswer:
+        lower = {name.lower(): value for name, value in headers.items()}
+        return asyncio.run(receive_signed_in(self.intake, lower, body))
+
+    def requests(self) -> list[ChatRequest]:
+        return [one for body in self.queues.visible(QUEUE) for one in parse_message(body)]
+
+
+def rocketchat(**changes: Any) -> bytes:
+    payload = {
+        "token": TOKEN, "bot": False, "trigger_word": "!ops", "channel_id": "GENERAL",
+        "channel_name": "general",
+        "message_id": "aBcDeFgHiJkLmNoPq", "timestamp": "2026-11-23T08:59:58.000Z", "user_id": "uAna",
+        "user_name": "ana", "text": "!ops status", "siteUrl": "https://chat.example.org",
+    }  # fmt: skip
+    return json.dumps({**payload, **changes}).encode()
+
+
+def slack(secret: str = SLACK, at: datetime = NOW, **changes: str) -> tuple[bytes, dict[str, str]]:
+    form = {
+        "token": "deprecated", "team_id": "T0001", "channel_id": "C2147", "user_id": "U2147",
+        "user_name": "ana",
+        "command": "/ops", "text": "status", "response_url": "https://hooks.slack.com/commands/1/2/3",
+        "trigger_id": "13345224609.738474920.8088930838d88f008e0",
+    }  # fmt: skip
+    body, stamp = urlencode({**form, **changes}).encode(), str(int(at.timestamp()))
+    signature = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+    return body, {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={signature}"}
+
+
+def teams(secret: str = TEAMS, **changes: Any) -> tuple[bytes, dict[str, str]]:
+    payload = {
+        "type": "message", "id": "1485983408511", "timestamp": "2026-11-23T08:59:59.107Z",
+        "from": {"id": "29:1XJKJMvc5GBtc2JwZq0oj8tHZmzrQgFmB39ATiQWA85g", "aadObjectId": ENTRA},
+        "conversation": {"id": "19:253b1f341670408fb6fe51050b6e5ceb@thread.skype;messageid=1485983194839"},
+        "text": "<at>Groundcrew</at>&nbsp;status\n",
+    }  # fmt: skip
+    body = json.dumps({**payload, **changes}).encode()
+    signature = b64encode(hmac.new(b64decode(secret), body, hashlib.sha256).digest()).decode()
+    return body, {"Authorization": f"HMAC {signature}"}
+
+
+def test_a_message_of_rocketchat_is_on_the_queue_before_it_is_answered() -> None:
+    gate = Gate()
+    assert gate.post(rocketchat(tmid="thread1")) == DoorAnswer(200)
+    (request,) = gate.requests()
+    assert request.door is Door.ROCKETCHAT
+    assert (request.accounts, request.room) == (("rocketchat:uAna",), "rocketchat:GENERAL")
+    assert (request.text, request.original) == (" status", "!ops status")
+    assert (request.message, request.thread, request.delivery) == (
+        "aBcDeFgHiJkLmNoPq",
+        "thread1",
+        request.message,
+    )
+
+
+def test_two_tokens_are_good_while_one_is_exchanged_and_no_other() -> None:
+    gate = Gate()
+    assert gate.post(rocketchat(token=OLD_TOKEN)).status == 200
+    for wrong in ("", "x", TOKEN[:-1], TOKEN + "x", None, 5, [TOKEN], {"$ne": ""}):
+        assert gate.post(rocketchat(token=wrong)).status == 401
+    assert len(gate.requests()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"bot": True}, ""),
+        ({"bot": {"i": "x"}}, ""),
+        ({"text": "good morning"}, ""),
+        ({"isEdited": True}, "an edited message is no command"),
+        ({"timestamp": "2026-11-23T08:54:59Z"}, "older than 5 minutes"),
+        ({"timestamp": "2026-11-23T09:01:01Z"}, "from the future"),
+        ({"text": "!ops " + "x" * 1001}, "longer than 1000"),
+    ],
+)
+def test_a_message_that_is_no_command_is_answered_with_200_and_goes_nowhere(changes, told: str) -> None:
+    gate = Gate()
+    answer = gate.post(rocketchat(**changes))
+    assert answer.status == 200
+    assert told in json.dumps(answer.body)
+    assert (answer.body is None) == (not told)
+    assert gate.requests() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"message_id": ""}, {"message_id": "../x"}, {"user_id": None}, {"channel_id": "a b"},
+        {"tmid": "\u202e"},
+        {"timestamp": 1}, {"timestamp": "yesterday"}, {"timestamp": "2026-11-23T09:00:00"},
+    ],
+)  # fmt: skip
+def test_ids_and_times_that_are_none_are_refused(changes) -> None:
+    gate = Gate()
+    assert gate.post(rocketchat(**changes)).status == 400
+    assert gate.requests() == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff\xfe", b"{", b"[" * 60_000, b'{"token": NaN}'])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    assert Gate().post(body).status in (400, 401)
+
+
+def test_a_megabyte_is_refused_before_it_is_parsed() -> None:
+    gate = Gate()
+    assert gate.post(rocketchat(text="!ops " + "x" * (1 << 20))).status == 413
+    assert gate.post(b"", {"Content-Length": str(MAX_BODY_BYTES + 1)}).status == 413
+    assert gate.requests() == []
+
+
+def test_the_platforms_sign_in_counts_for_nothing_at_the_open_door() -> None:
+    gate = Gate()
+    body = json.dumps({"command": "status"}).encode()
+    assert gate.post(body, {**principal_header(), "Content-Type": "application/json"}).status == 401
+    assert gate.requests() == []
+
+
+def test_a_slash_command_of_slack_is_known_by_its_signature() -> None:
+    gate = Gate()
+    answer = gate.post(*slack())
+    assert answer.status == 200
+    assert answer.body is not None
+    assert answer.body["response_type"] == "ephemeral"
+    (request,) = gate.requests()
+    assert (request.accounts, request.room) == (("slack:T0001/U2147",), "slack:T0001/C2147")
+    assert (request.text, request.reply_url) == ("status", "https://hooks.slack.com/commands/1/2/3")
+
+
+def test_slacks_signature_is_over_its_time_and_every_byte() -> None:
+    gate = Gate()
+    body, headers = slack()
+    assert gate.post(body + b" ", headers).status == 401
+    assert (
+        gate.post(body, {**headers, "X-Slack-Request-Timestamp": str(int(NOW.timestamp()) + 1)}).status == 401
+    )
+    assert gate.post(*slack(secret="another")).status == 401
+    assert gate.post(body, {**headers, "X-Slack-Signature": ""}).status == 401
+    assert gate.post(body, {"X-Slack-Signature": headers["X-Slack-Signature"]}).status == 401
+    assert gate.requests() == []
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(-6, 401), (6, 401), (-4, 200), (4, 200)])
+def test_a_request_of_slack_is_good_for_five_minutes(minutes: int, status: int) -> None:
+    assert Gate().post(*slack(at=NOW + timedelta(minutes=minutes))).status == status
+
+
+def test_the_same_bytes_of_slack_are_one_delivery_and_a_second_later_another() -> None:
+    gate = Gate()
+    gate.post(*slack())
+    gate.post(*slack())
+    gate.post(*slack(at=NOW + timedelta(seconds=1)))
+    first, again, later = gate.requests()
+    assert first.delivery == again.delivery != later.delivery
+
+
+def test_a_message_of_teams_is_known_by_its_signature() -> None:
+    gate = Gate()
+    answer = gate.post(*teams())
+    assert answer.status == 200
+    assert answer.body is not None
+    assert answer.body["type"] == "message"
+    (request,) = gate.requests()
+    assert request.accounts == ("teams:29:1XJKJMvc5GBtc2JwZq0oj8tHZmzrQgFmB39ATiQWA85g", f"aad:{ENTRA}")
+    assert request.room == "teams:19:253b1f341670408fb6fe51050b6e5ceb@thread.skype"
+    assert request.text == "status"
+
+
+def test_teams_signature_is_over_every_byte_and_its_message_is_fresh() -> None:
+    gate = Gate()
+    body, headers = teams()
+    assert gate.post(body + b" ", headers).status == 401
+    assert gate.post(body, {"Authorization": "HMAC " + b64encode(b"x" * 32).decode()}).status == 401
+    assert gate.post(body, {"Authorization": "HMAC not base64"}).status == 401
+    assert "older than" in json.dumps(gate.post(*teams(timestamp="2026-11-23T08:54:00Z")).body)
+    for changes in ({"from": None}, {"conversation": {}}, {"text": None}, {"id": "a b"}):
+        assert gate.post(*teams(**changes)).status == 400
+    assert gate.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("<at>Groundcrew</at> up until 22:00", "up until 22:00"),
+        ("<p><at>Groundcrew</at>&nbsp;who did a &amp; b</p>", "who did a & b"),
+        ("status", "status"),
+        ("<at>Groundcrew</at> sta&#8203;tus", "sta\u200btus"),
+    ],
+)
+def test_teams_markup_is_no_part_of_the_command(text: str, command: str) -> None:
+    assert strip_mention(text) == command
+
+
+JSON = {"Content-Type": "application/json"}
+COMMAND = json.dumps({"command": "status"}).encode()
+
+
+def test_who_is_signed_in_is_told_where_the_answer_will_be() -> None:
+    gate = Gate()
+    answer = gate.post_signed_in(COMMAND, {**principal_header(id_=ENTRA), **JSON, "Idempotency-Key": "k1"})
+    assert answer.status == 202
+    assert answer.body is not None
+    assert str(answer.body["answer"]).startswith("/api/chatops/signed-in/")
+    (request,) = gate.requests()
+    assert f"aad:{ENTRA}" in request.accounts
+    assert (request.room, request.text) == ("web", "status")
+    again = gate.post_signed_in(COMMAND, {**principal_header(id_=ENTRA), **JSON, "Idempotency-Key": "k1"})
+    assert again.body == answer.body
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (JSON, 401),
+        ({**principal_header(), "Content-Type": "application/x-www-form-urlencoded"}, 403),
+        ({**principal_header(), "Content-Type": "text/plain"}, 403),
+        ({**principal_header(), **JSON, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({**principal_header(), **JSON, "Idempotency-Key": "../x"}, 400),
+    ],
+)
+def test_another_site_cannot_order_in_the_name_of_who_is_signed_in(headers, status: int) -> None:
+    gate = Gate()
+    assert gate.post_signed_in(COMMAND, headers).status == status
+    assert gate.requests() == []
+
+
+def test_without_app_service_its_header_is_not_believed() -> None:
+    gate = Gate(access=PageAccess(""))
+    assert gate.post_signed_in(COMMAND, {**principal_header(), **JSON}).status == 401
+
+
+@pytest.mark.parametrize("door", ["rocketchat_tokens", "slack_secrets", "teams_secrets"])
+def test_a_door_without_a_secret_lets_nobody_in(door: str) -> None:
+    for secrets in ((), ("",)):
+        gate = Gate(**{door: secrets})
+        posts = {"rocketchat_tokens": (rocketchat(token=""), {}), "slack_secrets": slack(secret="")}
+        posts["teams_secrets"] = teams(secret="")
+        assert gate.post(*posts[door]).status == 401
+        assert gate.requests() == []
+
+
+def test_a_closed_door_says_why_and_the_others_stay_open() -> None:
+    gate = Gate(closed={Door.ROCKETCHAT: "GROUNDCREW_ROCKETCHAT_USER not set"})
+    answer = gate.post(rocketchat())
+    assert answer.status == 503
+    assert "GROUNDCREW_ROCKETCHAT_USER not set" in json.dumps(answer.body)
+    assert gate.post(*slack()).status == 200
+
+
+def test_when_the_queue_takes_nothing_the_sender_is_not_told_yes() -> None:
+    gate = Gate()
+    gate.intake = replace(gate.intake, commit=make_group_commit(DeadQueues()))
+    answer = gate.post(rocketchat())
+    assert answer.status == 503
+    assert "not accepted" in json.dumps(answer.body)
+
+
+def test_a_flood_of_one_sender_is_cut_off_and_others_are_heard() -> None:
+    gate = Gate()
+    for number in range(RATE_COMMANDS):
+        gate.post(rocketchat(message_id=f"m{number}"))
+    assert gate.post(rocketchat(message_id="more")) == DoorAnswer(
+        200, None, "too many commands: wait a minute"
+    )
+    assert gate.post(rocketchat(user_id="uBob", message_id="bobs")).status == 200
+    assert len(gate.requests()) == RATE_COMMANDS + 1
+    gate.clock.advance(timedelta(seconds=61))
+    gate.post(rocketchat(message_id="later", timestamp="2026-11-23T09:01:00Z"))
+    assert gate.requests()[-1].delivery == "later"
+
+
+def test_a_flood_of_made_up_senders_does_not_fill_the_memory() -> None:
+    limit = SenderLimit()
+    for number in range(25_000):
+        limit.is_exceeded(f"slack:T1/U{number}", NOW)
+    assert len(limit._times) <= 10_001
+
+
+def test_a_message_of_the_queue_is_read_back_as_it_was_written() -> None:
+    request = ChatRequest(Door.WEB, "d", ("aad:x",), "web", "who did \u00e9", NOW)
+    assert parse_message(encode_request(request)) == [request]
+    assert encode_request(request).isascii()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"null", b"[1]", b"{}", b'{"door": "fax"}',
+        encode_request(ChatRequest(Door.WEB, "d", (), "web", "x", NOW)).replace('"x"', "5").encode(),
+        encode_request(ChatRequest(Door.WEB, "d", (), "web", "x", NOW)).replace('"room"', '"more"').encode(),
+    ],
+)  # fmt: skip
+def test_what_is_no_message_of_ours_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(UsageError, match="chat-commands-poison"):
+        parse_message(data)
