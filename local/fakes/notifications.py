@@ -12,7 +12,7 @@ from shared.notifications.ports import Notice
 
 
 class MemoryNotifications:
-    """`Notifications` for tests, safe for threads: `told` is what people heard, oldest first."""
+    """`Notifier` for tests, safe for threads: `told` is what people heard, oldest first."""
 
     def __init__(self, clock: Clock | None = None, *, repeat_after: timedelta = timedelta(hours=4)) -> None:
         self._clock, self._repeat_after = clock or ManualClock(), repeat_after
@@ -23,17 +23,19 @@ class MemoryNotifications:
         self.failure: GroundcrewError | None = None
 
     def notify(self, notice: Notice) -> bool:
-        """See `Notifications.notify`; raises `Unavailable` while `down`, or the `failure` if there is one."""
+        """See `Notifier.notify`; raises `Unavailable` while `down`, or the `failure` if there is one."""
         with self._lock:
             now, before = self._clock.now(), self._known.get(notice.key)
             fresh = before is not None and not (notice.again and now >= before + self._repeat_after)
-            if notice.key and fresh:
+            if notice.key and (before is None if notice.resolved else fresh):
                 return False
             if self.failure is not None:
                 raise self.failure
             if self.down:
-                raise Unavailable("all notification routes failed")
+                raise Unavailable("the notification could be neither stored nor sent")
             self._known[notice.key] = now
+            if notice.resolved:
+                del self._known[notice.key]
             self.told.append(notice)
             return True
 

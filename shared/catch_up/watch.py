@@ -34,8 +34,8 @@ def notify_bad_settings(notifier: Notifier, job: str, error: UsageError) -> None
         log.error("settings.notification_failed", extra=facts)  # noqa: TRY400 - no bug of ours
 
 
-def report_settings(checks: Checks, notifier: Notifier, clear: Callable[[str], None]) -> str:
-    """Notify each job whose settings are wrong, once; `clear` forgets a key when they are right again.
+def report_settings(checks: Checks, notifier: Notifier) -> str:
+    """Notify each job whose settings are wrong, once, and when they are right again.
 
     Raises UsageError naming all of them, so that the run counts as failed.
     """
@@ -54,10 +54,17 @@ def report_settings(checks: Checks, notifier: Notifier, clear: Callable[[str], N
             notify_bad_settings(notifier, job, failure)
             faults[job] = str(failure)
         else:
-            clear(settings_key(job))
+            _notify_resolved(notifier, settings_key(job), f"{job} can run again")
     if faults:
         raise UsageError(f"cannot run: {', '.join(faults)}", value="\n".join(faults.values()))
     return f"the settings of {len(checks)} jobs are complete"
+
+
+def _notify_resolved(notifier: Notifier, key: str, title: str) -> None:
+    try:
+        notifier.notify(Notice(Severity.WARNING, title, "", key=key, resolved=True))
+    except GroundcrewError as error:
+        log.warning("catch_up.notification_failed", extra={"key": key, "error": str(error)})
 
 
 def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str]) -> str:
@@ -67,6 +74,7 @@ def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str
         poison = f"{name}-poison"
         count = queues.length(poison)
         if not count:
+            _notify_resolved(notifier, f"poison/{name}", f"{name}: no message is left that failed for good")
             continue
         noun = "message" if count == 1 else "messages"
         text = f"{count} {noun} in poison queue {poison}: each failed too often to be tried again."

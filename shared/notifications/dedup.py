@@ -51,6 +51,14 @@ class NotificationDedup:
             raise
         self._write(key, _Claim(self._clock.now(), sent=True), etag)
 
+    def was_sent(self, key: str) -> bool:
+        """Whether the key's notification was sent and not cleared since."""
+        try:
+            stored = _decode_claim(self._blobs.read(_blob_name(key))[0])
+        except NotFound:
+            return False
+        return stored is not None and stored.sent
+
     def forget(self, key: str) -> None:
         """Clear the key, since its cause is over: the next occurrence is sent again."""
         self._blobs.delete(_blob_name(key))

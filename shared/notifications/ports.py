@@ -1,44 +1,34 @@
-"""Notifications to people: the content, and the port that delivers them."""
+"""Notifications to people: the content, the port that takes it, and that of a channel that delivers it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from shared.notifications.model import Message, Notice, Severity
 
-class Severity(StrEnum):
-    """How urgent it is; policy maps each severity to routes."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One notification. Texts are plain text or Markdown and never contain a secret.
-
-    `key` deduplicates: notices with the same key are sent once or, with `again`, repeated after
-    `notify.repeat_after` for as long as they are raised. Without a key every notice is sent.
-    """
-
-    severity: Severity
-    title: str
-    text: str
-    hint: str = ""
-    key: str = ""
-    again: bool = False
+__all__ = ["Channel", "Message", "Notice", "Notifier", "Severity"]
 
 
 class Notifier(Protocol):
-    """Delivers to the routes that policy names for the severity."""
+    """Takes notices; they are delivered to the routes that policy names for topic and severity."""
 
     def notify(self, notice: Notice) -> bool:
-        """Send; True if it was sent now, False if it had been sent before.
+        """Store the notice for delivery; True if it is new, False if it had been told before.
 
-        Delivered means that at least one route accepted it; the fallback is used only when all others
-        failed. Raises `Unavailable` if every route failed (it may be retried at once), `UsageError` for a
-        route without an address.
+        What is stored is delivered until one route took it, across restarts. The first attempt is made at
+        once and waited for only for seconds; that a channel is down raises nothing. Raises `Unavailable` if
+        the notice could be neither stored nor sent (it may be retried at once).
+        """
+        ...
+
+
+class Channel(Protocol):
+    """One address of a route."""
+
+    def send(self, message: Message) -> None:
+        """Deliver within seconds.
+
+        Raises `Unavailable` for what may pass, `Refused` if the service turned the address away (revoked,
+        disabled, unknown): then somebody has to be told by another way.
         """
         ...

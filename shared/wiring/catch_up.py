@@ -10,7 +10,6 @@ from shared.certificates import job as certificate_job
 from shared.chatops.records import ChatDeliveries
 from shared.cost import job as cost
 from shared.deploy import drift_job, sweep
-from shared.notifications.dedup import NotificationDedup
 from shared.power.last_tick import describe_tick, run_recorded_tick
 from shared.settings import definitions
 from shared.settings.environment import read_environment
@@ -20,7 +19,7 @@ from shared.wiring.backup import backup_deps
 from shared.wiring.cost import cost_deps
 from shared.wiring.deploy import run_if_enabled
 from shared.wiring.jobs import QUEUES, settings_checks
-from shared.wiring.notifications import build_notifier
+from shared.wiring.notifications import build_notifier, deliver_pending
 from shared.wiring.power import power_deps
 from shared.wiring.snapshots import run_weekly_check, snapshot_deps
 
@@ -39,6 +38,7 @@ MADE_UP_BY = {
 def overdue_jobs() -> dict[str, Callable[[], str]]:
     """The watch, backups and stalled deploys always; the jobs for Azure where a subscription is set."""
     overdue: dict[str, Callable[[], str]] = {
+        "notifications": deliver_pending,
         "poison_queues": lambda: report_poison_queues(connect_queues(), build_notifier(), QUEUES),
         "settings": _check_settings,
         "backup": lambda: backup.run_overdue(backup_deps()),
@@ -61,8 +61,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
 
 
 def _check_settings() -> str:
-    dedup = NotificationDedup(open_state(), system_clock())
-    return report_settings(settings_checks(), build_notifier(), dedup.forget)
+    return report_settings(settings_checks(), build_notifier())
 
 
 def _run_power_tick() -> str:

@@ -106,10 +106,8 @@ def _check_scratch() -> str:
 def _check_routes() -> str:
     from shared.wiring.notifications import check_routes
 
-    routes = load_policy().notify.routes
     known = check_routes()
-    named = dict.fromkeys((*routes.critical, *routes.warning, *routes.info, load_policy().notify.fallback))
-    missing = [name for name in named if name and name not in known]
+    missing = [name for name, channels in known.items() if not channels]
     if missing:
         hint = f"Add name=url to {definitions.NOTIFY.name}, or take the route out of policy.yaml."
         raise Unavailable("routes of policy have no address", value=", ".join(missing), hint=hint)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from shared.kernel.errors import GroundcrewError
 from shared.settings import definitions
 from shared.settings.environment import parse_setting, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 
 if TYPE_CHECKING:
-    from shared.notifications.ports import Notice, Notifier
+    from collections.abc import Callable, Mapping, Sequence
+
+    from shared.kernel.secret import Secret
+    from shared.notifications.dedup import NotificationDedup
+    from shared.notifications.history import DeliveryLog
+    from shared.notifications.ports import Channel, Notice, Notifier
+    from shared.notifications.sender import Sender
 
 log = logging.getLogger(__name__)
+
+# How long a job waits for its notification to be delivered; what takes longer goes on without it.
+_JOB_WAITS = timedelta(seconds=6)
 
 
 class NullNotifier:
@@ -21,46 +33,141 @@ class NullNotifier:
 
     def notify(self, notice: Notice) -> bool:
         """See `Notifier.notify`."""
-        facts = {"title": notice.title, "severity": notice.severity.value, "key": notice.key}
-        log.warning("notification.no_routes", extra=facts)
+        if not notice.resolved:
+            facts = {"title": notice.title, "severity": notice.severity.value, "key": notice.key}
+            log.warning("notification.no_routes", extra=facts)
         return False
 
 
 @cache
 def build_notifier() -> Notifier:
-    """The routes of policy at the addresses of the settings, which are not read yet. Raises UsageError."""
+    """Stores and delivers by policy and settings. Raises UsageError, quoting no address."""
     if not read_environment().get(definitions.NOTIFY):
         return NullNotifier()
-    from shared.adapters.apprise import connect, parse_urls
+    from shared.notifications.notifier import BackgroundDelivery
+
+    return _make_notifier(BackgroundDelivery(deliver_pending, _JOB_WAITS))
+
+
+def deliver_pending() -> str:
+    """Send all that waits, and tell by the others of a route that does not work; what was done."""
+    from shared.notifications.trouble import report_routes
+
+    if not read_environment().get(definitions.NOTIFY):
+        return "no notification address is set"
+    report = build_sender().send_due()
+    # Stored only, and sent by one more round: a thread that delivers must not wait for itself.
+    if report_routes(report, _make_notifier(lambda: None)):
+        second = build_sender().send_due()
+        report.delivered += second.delivered
+        report.waiting |= second.waiting
+    return str(report)
+
+
+def sweep_notifications() -> str:
+    """The same for a job that has another purpose: what keeps it from being done is the answer."""
+    try:
+        return deliver_pending()
+    except GroundcrewError as error:
+        log.warning("notification.delivery_failed", extra={"error": str(error)})
+        return f"failed: {error}"
+
+
+def _make_notifier(deliver: Callable[[], object]) -> Notifier:
+    from shared.notifications.decide import select_routes
+    from shared.notifications.notifier import OutboxNotifier
+
+    rules, routes = load_policy().notify, connect_channels()
+
+    def last_resort(notice: Notice) -> Sequence[Channel]:
+        names = (*select_routes(rules, notice.topic_name, notice.severity), rules.fallback or "")
+        return [channel for name in dict.fromkeys(names) for channel in routes.get(name, ())]
+
+    return OutboxNotifier(
+        build_sender().outbox,
+        notification_dedup(),
+        system_clock(),
+        rules.repeat_after,
+        deliver,
+        _mask_secrets,
+        last_resort,
+    )
+
+
+@cache
+def build_sender() -> Sender:
+    """What delivers. Raises UsageError."""
+    from shared.notifications.outbox import Outbox
+    from shared.notifications.sender import Sender
+
+    rules = load_policy()
+    return Sender(
+        Outbox(open_state(), system_clock()),
+        delivery_log(),
+        connect_channels(),
+        rules.notify,
+        system_clock(),
+        ZoneInfo(rules.timezone),
+    )
+
+
+def delivery_log() -> DeliveryLog:
+    """What became of messages, for people."""
+    from shared.notifications.history import DeliveryLog
+
+    return DeliveryLog(open_state())
+
+
+def notification_dedup() -> NotificationDedup:
+    """Which keys were told."""
     from shared.notifications.dedup import NotificationDedup
 
-    urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
-    return connect(urls, load_policy().notify, NotificationDedup(open_state(), system_clock()))
+    return NotificationDedup(open_state(), system_clock())
 
 
-def check_routes() -> list[str]:
-    """The names of the routes that have an address. Raises UsageError for one that cannot be read."""
-    from shared.adapters.apprise import check_addresses, parse_urls
+@cache
+def connect_channels() -> Mapping[str, Sequence[Channel]]:
+    """The addresses of the settings by route, which are not read yet. Raises UsageError."""
+    from shared.adapters.apprise import AppriseChannel
+    from shared.adapters.rocketchat_webhook import RocketChatWebhook, parse_webhook
 
-    urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
-    check_addresses(urls)
-    return list(urls)
+    def connect(route: str, url: Secret) -> Channel:
+        address = parse_webhook(url)
+        return RocketChatWebhook(route, address) if address else AppriseChannel(route, url)
+
+    return {name: [connect(name, url) for url in urls] for name, urls in _route_urls().items()}
 
 
-def route_notifiers() -> dict[str, Notifier]:
-    """By name each route of policy and settings by itself, without the fallback. Raises UsageError.
+def check_routes() -> dict[str, Sequence[Channel]]:
+    """See `list_routes`. Raises UsageError for an address that cannot be read."""
+    from shared.adapters.apprise import AppriseChannel
 
-    What they are sent must be `Severity.INFO`.
-    """
-    from shared.adapters.apprise import connect, parse_urls
-    from shared.notifications.dedup import NotificationDedup
-    from shared.policy.notify import NotifyPolicy, Routes
+    for name, urls in _route_urls().items():
+        for url in urls:
+            AppriseChannel(name, url).check()
+    return list_routes()
 
-    urls = parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
-    rules, dedup = load_policy().notify, NotificationDedup(open_state(), system_clock())
-    named = (*rules.routes.critical, *rules.routes.warning, *rules.routes.info, rules.fallback, *urls)
-    return {
-        name: connect({name: urls.get(name, [])}, NotifyPolicy(routes=Routes(info=(name,))), dedup)
-        for name in dict.fromkeys(named)
-        if name
-    }
+
+def list_routes() -> dict[str, Sequence[Channel]]:
+    """By name each route of policy and settings, with its addresses; none where it has none."""
+    rules, known = load_policy().notify, connect_channels()
+    return {name: known.get(name, ()) for name in dict.fromkeys((*rules.route_names, *known))}
+
+
+def _route_urls() -> Mapping[str, Sequence[Secret]]:
+    from shared.adapters.apprise import parse_urls
+
+    return parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
+
+
+def _mask_secrets(text: str) -> str:
+    from shared.kernel.redact import redact
+
+    return redact(text, _known_secrets())
+
+
+@cache
+def _known_secrets() -> tuple[str, ...]:
+    from shared.settings.secret_values import find_secret_values
+
+    return find_secret_values(read_environment())
