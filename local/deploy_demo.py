@@ -256,7 +256,7 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
     with step("Merge an image that never pulls") as found:
         bad = site.propose("8.3.0", "goodbye", image=NEVER)
         record = _expect(stack, site, site.merge(url, bad), "rolled_back")
-        told = str(site.people.messages[-1]["text"]).splitlines()[0]
+        told = site.people.wait_for("was rolled back")[-1].splitlines()[0]
         found.append(f"the chat hears: {told}; GitHub says {site.statuses(record.progress.sha)[-1]}")
         if site.chat.version() != "8.3.0":
             raise SystemExit(f"8.3.0 should serve again, not {site.chat.version() or 'nothing'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -70,6 +71,18 @@ class ChatServer:
         """All that was posted, integration by integration."""
         return [message for hook in self.hooks.values() for message in hook.messages]
 
+    def wait_for(self, words: str, *, seconds: float = 90) -> list[str]:
+        """What people read of the messages with these words, once there is one. Raises TimeoutError.
+
+        Messages are delivered beside the job that raises them, so that they may come after its end.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := [text for text in map(read_message, self.messages) if words in text]:
+                return found
+            time.sleep(0.05)
+        raise TimeoutError(f"no message with {words!r} in {seconds:.0f} s; there are {len(self.messages)}")
+
     def application(self) -> web.Application:
         """The chat as an aiohttp application."""
         app = web.Application(client_max_size=1 << 20)
@@ -106,6 +119,15 @@ class ChatServer:
             return _failure("overriding destination channel is disabled for this integration")
         hook.messages.append({"channel": hook.channel, **content})
         return web.json_response({"success": True})
+
+
+def read_message(message: Mapping[str, Any]) -> str:
+    """All that people read of a message: its text, then titles, texts and fields of its attachments."""
+    parts = [str(message["text"])]
+    for attachment in message.get("attachments", ()):
+        facts = [f"{one['title']}: {one['value']}" for one in attachment.get("fields", ())]
+        parts += [attachment.get("title", ""), attachment.get("text", ""), *facts]
+    return "\n".join(part for part in parts if part)
 
 
 def _content(content_type: str, body: bytes) -> dict[str, Any]:

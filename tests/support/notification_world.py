@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from local.chat import ChatServer, Hook
+from local.chat import ChatServer, Hook, read_message
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.faults import FaultPlan, faulty
@@ -35,15 +34,6 @@ POLICY = NotifyPolicy.model_validate(
 def webhook_url(server: ChatServer, hook: Hook) -> str:
     """As apprise writes it."""
     return f"rocket://{hook.id}/{hook.token}@{server.url.removeprefix('http://')}/?avatar=no"
-
-
-def read_message(message: Mapping[str, Any]) -> str:
-    """All that people read of a message of the chat."""
-    parts = [str(message["text"])]
-    for attachment in message.get("attachments", ()):
-        facts = [f"{one['title']}: {one['value']}" for one in attachment.get("fields", ())]
-        parts += [attachment.get("title", ""), attachment.get("text", ""), *facts]
-    return "\n".join(part for part in parts if part)
 
 
 @dataclass

@@ -31,7 +31,7 @@ def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) ->
     assert record.state.value == "done", record
     assert place.site.statuses(record.progress.sha)[-1] == "success"
     assert place.site.chat.version() == "8.2.0"
-    (told,) = [m["text"] for m in place.site.people.messages if "is deployed" in m["text"]]
+    (told,) = place.site.people.wait_for("is deployed")
     (made,) = [one for one in place.site.repository.deployments if one.sha == record.progress.sha]
     (link,) = {status.log_url for status in made.statuses}
     assert link == f"{place.stack.host.url}/api/deploys/{record.progress.key}"
@@ -52,7 +52,7 @@ def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
     assert record.state.value == "rolled_back", record
     assert place.site.statuses(record.progress.sha)[-1] == "failure"
     assert place.site.chat.version() == "8.3.0"
-    assert any("was rolled back" in message["text"] for message in place.site.people.messages)
+    assert place.site.people.wait_for("was rolled back")
 
 
 def test_a_redelivery_changes_nothing(place) -> None:
@@ -277,7 +277,7 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
         backup, revision = record.progress.backup, str(record.progress.revision_before)
         assert f"groundcrew deploy rollback {revision} --restored {backup}" in record.proposal
         assert place.site.statuses(sha)[-1] == "error"
-        assert any("a restore is proposed" in message["text"] for message in place.site.people.messages)
+        assert place.site.people.wait_for("a restore is proposed")
 
         reverted = place.ship(before, "revert")
         assert reverted.state.value == "failed", "an older version is not started on these data"

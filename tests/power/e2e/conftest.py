@@ -23,7 +23,7 @@ from local.azure_and_chat import add_webhook, azure_settings, rocketchat_app
 from local.azure_rm import AzureServer
 from local.azure_rm.machines import Vm
 from local.azurite import Azurite
-from local.chat import ChatServer
+from local.chat import ChatServer, read_message
 from local.host.process import HostProcess
 from local.server import Served
 from shared.adapters.blobs import create_container, open_blobs
@@ -67,7 +67,7 @@ class Site:
         return [record for record in found if record.get("event") == event]
 
     def heard(self) -> list[str]:
-        return [message["text"] for message in self.chat.messages]
+        return [read_message(message) for message in self.chat.messages]
 
     def blob(self, name: str) -> Any:
         return json.loads(open_blobs(self.storage, "groundcrew").read(name)[0])
