@@ -11,6 +11,7 @@ from functions.doctor import bp as doctor
 from functions.drill import bp as drill
 from functions.health import bp as health
 from functions.power import bp as power
+from functions.secrets import bp as secrets
 from functions.snapshots import bp as snapshots
 from functions.status import bp as status
 from shared.kernel.logs import configure_logging
@@ -18,6 +19,6 @@ from shared.kernel.logs import configure_logging
 configure_logging()
 app = func.FunctionApp()
 for blueprint in (
-    backup, certificates, chatops, cost, deploy, doctor, drill, health, power, snapshots, status,
+    backup, certificates, chatops, cost, deploy, doctor, drill, health, power, secrets, snapshots, status,
 ):  # fmt: skip
     app.register_functions(blueprint)

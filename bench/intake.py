@@ -75,6 +75,7 @@ def served(directory: Path, secret: str) -> Iterator[str]:
             "AzureWebJobs.deploy_run.Disabled": "1",
             "AzureWebJobs.certificate_scan.Disabled": "1",
             "AzureWebJobs.restore_drill.Disabled": "1",
+            "AzureWebJobs.secrets_rotation.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
         }
         with HostProcess(app, environment, directory / "host") as host:

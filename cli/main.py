@@ -20,6 +20,7 @@ from cli import (
     policy,
     power,
     restore,
+    secrets,
     snapshots,
     status,
 )
@@ -52,6 +53,7 @@ main.add_command(policy.policy)
 main.add_command(power.power)
 main.add_command(snapshots.snapshots)
 main.add_command(certs.certs)
+main.add_command(secrets.secrets)
 main.add_command(cost.cost)
 main.add_command(status.status)
 main.add_command(audit.audit)

@@ -40,6 +40,7 @@ class MongoServer:
 
     The server looks for expired documents every 60 s as `mongod` does, or never if `ttl_monitor` is False.
     Its oplog keeps at most `oplog_entries` entries, none older than `oplog_seconds`. `cache` is WiredTiger's.
+    With `auth` everybody needs a user, the first one included: make it while the server runs without.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class MongoServer:
         oplog_entries: int = 5_000_000,
         oplog_seconds: float = 7 * 86_400.0,
         cache: str = "256M",
+        auth: bool = False,
     ) -> None:
         self.state_dir = Path(state_dir).resolve()
         self.port = port
@@ -61,6 +63,7 @@ class MongoServer:
             f"--oplog-entries={oplog_entries}",
             f"--oplog-seconds={oplog_seconds}",
             f"--cache={cache}",
+            *(["--auth"] if auth else []),
         ]
         self._child: Child | None = None
 
@@ -163,6 +166,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         oplog_retention_seconds=arguments.oplog_seconds,
         oplog_max_entries=arguments.oplog_entries,
         cache_size=arguments.cache,
+        require_auth=arguments.auth,
         durable=True,
     )
     server.start()
@@ -183,6 +187,7 @@ def main() -> int:
     parser.add_argument("--oplog-entries", type=int, default=5_000_000)
     parser.add_argument("--oplog-seconds", type=float, default=7 * 86_400.0)
     parser.add_argument("--cache", default="256M")
+    parser.add_argument("--auth", action="store_true")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return _serve(parser.parse_args())
 

@@ -15,13 +15,16 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar, cast
+
+from shared.kernel.secret import Secret
 
 T = TypeVar("T")
 
 _END = object()
-_PLAIN = (str, bytes, int, float, tuple, list, dict, set, frozenset, type(None))
+_PLAIN = (str, bytes, int, float, tuple, list, dict, set, frozenset, datetime, Secret, type(None))
 
 
 class Killed(BaseException):

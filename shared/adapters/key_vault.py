@@ -1,4 +1,4 @@
-"""`CertificateVault` over Key Vault's REST API: names and times of certificates, never a value.
+"""Key Vault's REST API: `CertificateVault`, names and times of certificates only, and `SecretHomes`.
 
 https://learn.microsoft.com/rest/api/keyvault/certificates/get-certificates/get-certificates
 The right is `Microsoft.KeyVault/vaults/certificates/read`, as the role "Key Vault Reader" has it.
@@ -6,13 +6,15 @@ The right is `Microsoft.KeyVault/vaults/certificates/read`, as the role "Key Vau
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.certificates.model import ExpiringItem, SourceKind
-from shared.kernel.errors import NotFound, Refused, Unavailable
+from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
+from shared.kernel.secret import Secret
+from shared.secrets_rotation.model import HomeValue, SecretHome
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -49,31 +51,76 @@ class KeyVaultCertificates:
             raise Unavailable("the vault's answer leads elsewhere", value=urlsplit(url).hostname)
 
     def _get(self, url: str) -> Json:
-        import requests
+        return call_vault("GET", url, self._credential, address=self._address)
 
-        try:
-            answer = requests.get(url, headers=self._headers(), timeout=_TIMEOUT, allow_redirects=False)
-            content = answer.json()
-        except (requests.RequestException, ValueError) as error:
-            raise Unavailable("the vault does not answer", value=type(error).__name__) from error
-        if answer.status_code in (401, 403):
-            hint = "Give the app's identity the role Key Vault Reader, and see the vault's firewall"
-            raise Refused("the vault does not allow it", value=f"HTTP {answer.status_code}", hint=hint)
-        if answer.status_code == 404:
-            raise NotFound("there is no such vault", value=self._address)
-        if answer.status_code != 200 or not isinstance(content, dict):
-            raise Unavailable("the vault does not answer", value=f"HTTP {answer.status_code}")
-        return content
 
-    def _headers(self) -> dict[str, str]:
-        from azure.core.exceptions import AzureError
+class KeyVaultSecrets:
+    """`SecretHomes` over vaults: a new version for each write, the one before stays until it is purged.
 
-        suffix = (urlsplit(self._address).hostname or "").partition(".")[2] or "vault.azure.net"
-        try:
-            token = self._credential.get_token(f"https://{suffix}/.default").token
-        except AzureError as error:
-            raise Refused("the app cannot sign in to the vault", value=type(error).__name__) from error
-        return {"Authorization": f"Bearer {token}"}
+    https://learn.microsoft.com/rest/api/keyvault/secrets/set-secret/set-secret
+    The rights are `secrets/getSecret` and `secrets/setSecret`, as the role "Key Vault Secrets Officer" has
+    them. A vault takes no condition on a write, so the version is compared just before.
+    """
+
+    def __init__(self, credential: TokenCredential, address: Callable[[str], str]) -> None:
+        self._credential, self._address = credential, address
+
+    def read(self, home: SecretHome) -> HomeValue:
+        """See `SecretHomes.read`; the version is the vault's own."""
+        item = self._call("GET", home)
+        return HomeValue(Secret(str(item.get("value") or "")), str(item.get("id") or ""))
+
+    def write(self, home: SecretHome, value: Secret, version: str) -> None:
+        """See `SecretHomes.write`."""
+        item = self._call("GET", home)
+        if str(item.get("id") or "") != version:
+            raise Conflict("the vault's secret changed meanwhile", value=home)
+        kept = {key: item[key] for key in ("contentType", "tags") if item.get(key)}
+        self._call("PUT", home, {**kept, "value": value.reveal()})
+
+    def changed(self, home: SecretHome) -> datetime | None:
+        """See `SecretHomes.changed`: when the newest version was made."""
+        return _instant((self._call("GET", home).get("attributes") or {}).get("created"))
+
+    def _call(self, method: str, home: SecretHome, body: Json | None = None) -> Json:
+        address = self._address(home.place)
+        url = f"{address}/secrets/{home.key}?api-version={_VERSION}"
+        return call_vault(method, url, self._credential, address=address, body=body)
+
+
+def call_vault(
+    method: str, url: str, credential: TokenCredential, *, address: str, body: Json | None = None
+) -> Json:
+    """One request. Raises Unavailable (throttling too, which a later try mends), Refused, NotFound."""
+    import requests
+
+    try:
+        answer = requests.request(
+            method, url, headers=_headers(credential, address), json=body, timeout=_TIMEOUT,
+            allow_redirects=False,
+        )  # fmt: skip
+        content = answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise Unavailable("the vault does not answer", value=type(error).__name__) from error
+    if answer.status_code in (401, 403):
+        hint = "See the roles of the app's identity in docs/settings.md, and the vault's firewall"
+        raise Refused("the vault does not allow it", value=f"HTTP {answer.status_code}", hint=hint)
+    if answer.status_code == 404:
+        raise NotFound("the vault does not have it", value=urlsplit(url).path)
+    if answer.status_code != 200 or not isinstance(content, dict):
+        raise Unavailable("the vault does not answer", value=f"HTTP {answer.status_code}")
+    return content
+
+
+def _headers(credential: TokenCredential, address: str) -> dict[str, str]:
+    from azure.core.exceptions import AzureError
+
+    suffix = (urlsplit(address).hostname or "").partition(".")[2] or "vault.azure.net"
+    try:
+        token = credential.get_token(f"https://{suffix}/.default").token
+    except AzureError as error:
+        raise Refused("the app cannot sign in to the vault", value=type(error).__name__) from error
+    return {"Authorization": f"Bearer {token}"}
 
 
 def parse_vault_certificate(item: Json) -> ExpiringItem | None:
@@ -93,4 +140,14 @@ def _instant(seconds: object) -> datetime | None:
 
 def connect(name: str, credential: TokenCredential) -> KeyVaultCertificates:
     """The vault of that name, or of that host name in another cloud."""
-    return KeyVaultCertificates(f"https://{name if '.' in name else f'{name}.vault.azure.net'}", credential)
+    return KeyVaultCertificates(vault_address(name), credential)
+
+
+def connect_vault_secrets(credential: TokenCredential) -> KeyVaultSecrets:
+    """Secrets of the vaults that homes name."""
+    return KeyVaultSecrets(credential, vault_address)
+
+
+def vault_address(name: str) -> str:
+    """The address of the vault of that name, or of that host name in another cloud."""
+    return f"https://{name if '.' in name else f'{name}.vault.azure.net'}"

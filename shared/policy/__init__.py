@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from .notify import NotifyPolicy, Routes
     from .people import Person
     from .power import Holidays, MachinePolicy, PowerPolicy, Vacation
+    from .secrets import SecretEntry, SecretsPolicy
     from .snapshots import SnapshotPolicy
 
 __all__ = [
     "BackupPolicy", "CertificatePolicy", "ChatPolicy", "ChatRule", "CostPolicy", "DayOff", "DeployPolicy",
     "Holidays", "MachinePolicy", "Mistake", "NotifyPolicy", "Person", "Policy", "PowerPolicy",
-    "Retention", "Routes", "SnapshotPolicy", "Vacation", "days_off", "find_mistakes",
-    "json_schema", "parse_policy",
+    "Retention", "Routes", "SecretEntry", "SecretsPolicy", "SnapshotPolicy", "Vacation", "days_off",
+    "find_mistakes", "json_schema", "parse_policy",
 ]  # fmt: skip
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "notify": ("NotifyPolicy", "Routes"),
     "people": ("Person",),
     "power": ("Holidays", "MachinePolicy", "PowerPolicy", "Vacation"),
+    "secrets": ("SecretEntry", "SecretsPolicy"),
     "snapshots": ("SnapshotPolicy",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -26,6 +26,7 @@ from .deploy import DeployPolicy
 from .notify import NotifyPolicy
 from .people import PeoplePolicy
 from .power import PowerPolicy
+from .secrets import SecretsPolicy
 from .snapshots import SnapshotPolicy
 from .values import format_policy_duration
 
@@ -39,6 +40,9 @@ class Policy(Section):
     snapshots: SnapshotPolicy = Field(default=SnapshotPolicy(), description="snapshots of disks")
     certificates: CertificatePolicy = Field(
         default=CertificatePolicy(), description="certificates and their renewal"
+    )
+    secrets: SecretsPolicy = Field(
+        default=SecretsPolicy(), description="where secrets are kept, and how old they may get"
     )
     cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")

@@ -42,6 +42,14 @@ MONGODB = Setting(
     "mongodb://groundcrew:<password>@10.0.0.4:27017/?replicaSet=rs0&authSource=admin",
     secret=True,
 )
+MONGODB_ADMIN = Setting(
+    "GROUNDCREW_MONGODB_ADMIN_URI",
+    "To rotate passwords of MongoDB users: a user that may change them (`viewUser` and `changePassword`, or "
+    "`userAdmin`).",
+    "mongodb://groundcrew-rotation:<password>@10.0.0.4:27017/?replicaSet=rs0&authSource=admin",
+    default="",
+    secret=True,
+)
 RECIPIENTS = Setting(
     "GROUNDCREW_AGE_RECIPIENTS",
     "The public keys that backups are encrypted to, separated by commas (the owner's, the drill's).",
@@ -211,7 +219,7 @@ HELM = Setting(
 SOPS_AGE_KEY = Setting(
     "GROUNDCREW_SOPS_AGE_KEY",
     "The age keys that decrypt values files encrypted with SOPS, each on a line of its own or separated by "
-    "white space.",
+    "white space. The first one also encrypts the journals of rotations.",
     "AGE-SECRET-KEY-1…",
     default="",
     secret=True,
@@ -260,7 +268,7 @@ TEAMS_SECRETS = Setting(
     secret=True,
 )
 SETTINGS = (
-    STORAGE, BACKUP_STORAGE, MONGODB, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
+    STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN, METRICS_TOKEN,
@@ -278,4 +286,5 @@ SCHEDULES = {
     "drift_check": "0 30 6 * * *",
     "certificate_scan": "0 20 * * * *",
     "restore_drill": "0 0 3 * * *",
+    "secrets_rotation": "0 40 * * * *",
 }

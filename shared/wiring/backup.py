@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import time
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ def backup_deps() -> BackupDeps:
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
         daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
-        offline_reason=_offline_reason if env.values.get(definitions.SUBSCRIPTION.name) else _never_offline,
+        offline_reason=offline_reason_reader(),
         **values,
     )
 
@@ -109,6 +110,12 @@ def _parse_recipients(text: str) -> dict[str, Recipient]:
     recipients = {word: parse_recipient(word) for word in text.replace(",", " ").split()}
     check_recipients(list(recipients.values()))
     return recipients
+
+
+def offline_reason_reader() -> Callable[[], str]:
+    """Tells why the machine is off on purpose, where there may be a machine."""
+    on_azure = read_environment().values.get(definitions.SUBSCRIPTION.name)
+    return _offline_reason if on_azure else _never_offline
 
 
 def _never_offline() -> str:

@@ -11,10 +11,11 @@ from shared.chatops.records import ChatDeliveries
 from shared.cost import job as cost
 from shared.deploy import drift_job, sweep
 from shared.power.last_tick import describe_tick, run_recorded_tick
+from shared.secrets_rotation import job as secrets_job
 from shared.settings import definitions
 from shared.settings.environment import read_environment
 from shared.snapshots import job as snapshots
-from shared.wiring import certificates, connect_queues, drill, load_policy, open_state, system_clock
+from shared.wiring import certificates, connect_queues, drill, load_policy, open_state, secrets, system_clock
 from shared.wiring.backup import backup_deps
 from shared.wiring.cost import cost_deps
 from shared.wiring.deploy import run_if_enabled
@@ -31,6 +32,7 @@ MADE_UP_BY = {
     "cost_report": "cost",
     "drift_check": "drift",
     "certificate_scan": "certificates",
+    "secrets_rotation": "secrets",
     "restore_drill": "drill",
 }
 
@@ -50,6 +52,8 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         overdue["chat"] = lambda: ChatDeliveries(open_state(), system_clock()).remove_expired()
     if certificates.is_enabled():
         overdue["certificates"] = lambda: certificate_job.run_overdue(certificates.certificate_deps())
+    if secrets.is_enabled():
+        overdue["secrets"] = lambda: secrets_job.run_overdue(secrets.rotation_deps())
     if read_environment().values.get(definitions.SUBSCRIPTION.name):
         overdue["power"] = _run_power_tick
         overdue["snapshots"] = lambda: str(snapshots.run_tick(snapshot_deps()))

@@ -21,7 +21,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
-    from shared.wiring import certificates, drill
+    from shared.wiring import certificates, drill, secrets
     from shared.wiring.backup import backup_deps
 
     rules = load_policy()
@@ -41,6 +41,8 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         checks["certificates"] = certificates.certificate_deps
     if drill.is_enabled():
         checks["drill"] = drill.drill_deps
+    if secrets.is_enabled():
+        checks["secrets"] = secrets.rotation_deps
     return checks
 
 

@@ -10,9 +10,11 @@ import pytest
 from aiohttp import web
 
 from local.server import Served
-from shared.adapters.key_vault import KeyVaultCertificates, connect
+from shared.adapters.key_vault import KeyVaultCertificates, KeyVaultSecrets, _headers, connect
 from shared.certificates.model import ExpiringItem, SourceKind
-from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
+from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable
+from shared.kernel.secret import Secret
+from shared.secrets_rotation.model import parse_home
 
 START, DAY = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
 
@@ -35,11 +37,26 @@ class Vault:
         self.items: list[dict[str, Any]] = []
         self.status, self.text, self.elsewhere = 200, "", ""
         self.tokens: list[str] = []
+        self.versions: list[dict[str, Any]] = []  # of one secret, the newest last
 
     def application(self) -> web.Application:
         application = web.Application()
         application.router.add_get("/certificates", self.list)
+        application.router.add_get("/secrets/{name}", self.secret)
+        application.router.add_put("/secrets/{name}", self.secret)
         return application
+
+    async def secret(self, request: web.Request) -> web.Response:
+        """https://learn.microsoft.com/rest/api/keyvault/secrets/set-secret/set-secret"""
+        if self.status != 200 or not (self.versions or request.method == "PUT"):
+            return web.json_response({"error": {}}, status=self.status if self.status != 200 else 404)
+        if request.method == "PUT":
+            number = len(self.versions) + 1
+            made = {"id": f"https://kv-chat/secrets/{request.match_info['name']}/{number}"}
+            seconds = int((START + number * DAY).timestamp())
+            times = {"enabled": True, "created": seconds, "updated": seconds}
+            self.versions.append({**await request.json(), **made, "attributes": times})
+        return web.json_response(self.versions[-1])
 
     async def list(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers.get("Authorization", ""))
@@ -131,5 +148,57 @@ def test_a_vault_is_asked_in_its_own_cloud(name: str, address: str, scope: str) 
     credential = Credential()
     vault = connect(name, credential)  # type: ignore[arg-type]
     assert vault._address == address
-    vault._headers()
+    _headers(credential, vault._address)  # type: ignore[arg-type]
     assert credential.scopes == [scope]
+
+
+HOME = parse_home("key-vault:kv-chat/mongodb-uri")
+
+
+@pytest.fixture
+def secrets(vault: Vault) -> Iterator[KeyVaultSecrets]:
+    with Served(vault.application) as served:
+        yield KeyVaultSecrets(Credential(), lambda _: served.url)  # type: ignore[arg-type]
+
+
+def put(vault: Vault, value: str, **more: object) -> None:
+    created = {"created": int(START.timestamp())}
+    vault.versions.append({"value": value, "id": f"v{len(vault.versions)}", "attributes": created, **more})
+
+
+def test_a_write_makes_a_new_version_and_keeps_what_belongs_to_the_secret(
+    vault: Vault, secrets: KeyVaultSecrets
+) -> None:
+    put(vault, "first", contentType="text/plain", tags={"owner": "anna"})
+    before = secrets.read(HOME)
+    assert before.value.reveal() == "first"
+    assert secrets.changed(HOME) == START
+    secrets.write(HOME, Secret("second"), before.version)
+    assert secrets.read(HOME).value.reveal() == "second"
+    assert secrets.changed(HOME) == START + 2 * DAY
+    assert [one["value"] for one in vault.versions] == ["first", "second"]
+    assert (vault.versions[-1]["contentType"], vault.versions[-1]["tags"]) == (
+        "text/plain",
+        {"owner": "anna"},
+    )
+
+
+def test_a_version_that_somebody_else_made_is_not_written_over(
+    vault: Vault, secrets: KeyVaultSecrets
+) -> None:
+    put(vault, "first")
+    before = secrets.read(HOME)
+    put(vault, "theirs")
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        secrets.write(HOME, Secret("ours"), before.version)
+
+
+def test_a_throttled_vault_may_be_asked_again_and_a_missing_secret_is_said(
+    vault: Vault, secrets: KeyVaultSecrets
+) -> None:
+    with pytest.raises(NotFound, match="/secrets/mongodb-uri"):
+        secrets.read(HOME)
+    vault.status = 429
+    with pytest.raises(Unavailable) as told:
+        secrets.write(HOME, Secret("x"), "v0")
+    assert not told.value.permanent

@@ -20,11 +20,12 @@ print(json.dumps([catch_up.MADE_UP_BY, [*catch_up.overdue_jobs()]]))
 
 def test_every_timer_is_made_up_for(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
-    policy.write_text("certificates: {hosts: [chat.example.org]}\n")
+    secret = "{name: mail, kind: smtp, homes: ['setting:MAIL_URL']}"
+    policy.write_text(f"certificates: {{hosts: [chat.example.org]}}\nsecrets: {{known: [{secret}]}}\n")
     settings = {
         "GROUNDCREW_POLICY": str(policy),
-        "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000000",
         "DRILL_MONGODB_URI": "mongodb://127.0.0.1:1",
+        "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000000",
     }
     done = subprocess.run(
         [sys.executable, "-c", ASK], cwd=ROOT, env={"PYTHONPATH": str(ROOT), **settings},

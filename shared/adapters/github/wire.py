@@ -52,6 +52,10 @@ class Api:
         """The answer's JSON."""
         return self._request_json("POST", self._build_url(path), body=body)[0]
 
+    def patch(self, path: str, body: Mapping[str, object]) -> Any:
+        """Change what is at the path; its answer."""
+        return self._request_json("PATCH", self._build_url(path), body=body)[0]
+
     def pages(self, path: str, query: Mapping[str, str] | None = None, *, within: str = "") -> Iterator[Any]:
         """The items of all pages; `within` names the list in an object. Raises Refused if it does not end."""
         url = self._build_url(path)
@@ -136,15 +140,9 @@ class Api:
             }
             try:
                 answer = self._session.request(
-                    method,
-                    url,
-                    params=query,
-                    json=body,
-                    headers=headers,
-                    timeout=_TIMEOUT,
-                    allow_redirects=False,
-                    stream=True,
-                )
+                    method, url, params=query, json=body, headers=headers,
+                    timeout=_TIMEOUT, allow_redirects=False, stream=True,
+                )  # fmt: skip
             except requests.RequestException as error:
                 raise Unavailable("GitHub does not answer", value=type(error).__name__) from error
             # An installation's token may have been revoked before its hour was over.

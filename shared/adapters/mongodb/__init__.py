@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from shared.adapters.mongodb.freeze import MongoFreezer
     from shared.adapters.mongodb.source import MongoSource
     from shared.adapters.mongodb.target import MongoTarget
+    from shared.adapters.mongodb.users import MongoUsers
+    from shared.kernel.secret import Secret
 
 
 def connect_source(uri: str, *, databases: Sequence[str] = ()) -> MongoSource:
@@ -48,3 +50,10 @@ def connect_freezer(uri: str) -> MongoFreezer:
     from shared.adapters.mongodb.freeze import MongoFreezer
 
     return MongoFreezer(connect(uri))
+
+
+def connect_users(admin: Secret, turns: Sequence[str]) -> MongoUsers:
+    """The two users that take turns, by a user that may change their passwords. Connects when called on."""
+    from shared.adapters.mongodb.users import MongoUsers
+
+    return MongoUsers(admin, turns)

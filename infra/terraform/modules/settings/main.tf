@@ -26,6 +26,7 @@ locals {
     "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
     "GROUNDCREW_KUBECONFIG",
     "GROUNDCREW_METRICS_TOKEN",
+    "GROUNDCREW_MONGODB_ADMIN_URI",
     "GROUNDCREW_NOTIFY_URLS",
     "GROUNDCREW_ROCKETCHAT_TOKENS",
     "GROUNDCREW_ROCKETCHAT_USER_TOKEN",
@@ -44,6 +45,7 @@ locals {
     "nightly_backup",
     "power_tick",
     "restore_drill",
+    "secrets_rotation",
     "snapshot_cycle",
   ]
 

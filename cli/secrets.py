@@ -1,0 +1,84 @@
+"""`groundcrew secrets`: where secrets are kept and how old they are, and their rotation. Never a value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.console import as_json, confirm, print_answer, print_table, yes_option
+from cli.identity import current_user
+from shared.wiring.secrets import rotation_deps as wiring
+
+if TYPE_CHECKING:
+    from shared.secrets_rotation.model import SecretStatus
+
+
+@click.group()
+def secrets() -> None:
+    """Watch secrets and rotate them."""
+
+
+@secrets.command("list")
+@as_json
+def list_(json_: bool) -> None:
+    """Show every secret that policy knows, without its value. Exit 1 if one is due, or of unknown age."""
+    from shared.secrets_rotation.job import list_secrets
+    from shared.secrets_rotation.model import SecretState
+
+    found = list_secrets(wiring())
+    if json_:
+        print_answer([_as_dict(one) for one in found], json_=True)
+    else:
+        columns = ("secret", "kind", "state", "changed", "due", "last rotation", "reasons")
+        print_table("Secrets", columns, [_row(one) for one in found])
+    if any(one.state in (SecretState.DUE, SecretState.UNKNOWN, SecretState.UNDOING) for one in found):
+        raise SystemExit(1)
+
+
+@secrets.command()
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Show the steps, and what is in the way. Changes nothing.")
+@yes_option
+@as_json
+def rotate(name: str, dry_run: bool, yes: bool, json_: bool) -> None:
+    """Exchange the secret NAME, or go on with its rotation that was interrupted.
+
+    The old one stays valid until the new one is proven and all readers run with it; until then a failure
+    undoes everything. Exit 1 if it was undone, or has to wait: the timer goes on with it.
+    """
+    from shared.secrets_rotation.job import plan_rotation, rotate_secret
+    from shared.secrets_rotation.model import RotationStep
+
+    deps = wiring()
+    plan = plan_rotation(deps, name)
+    if dry_run:
+        answer = {"secret": name, "steps": list(plan.steps), "obstacle": plan.obstacle}
+        print_answer(answer, json_=json_, text=f"would {plan}")
+        return
+    confirm(f"{plan}?", yes=yes)
+    ended = rotate_secret(deps, name, by=current_user())
+    text = f"{name}: {ended.step}: {ended.failure or f'{ended.new_label} replaced {ended.old_label}'}"
+    answer = {"secret": name, "rotation": ended.id, "step": ended.step, "failure": ended.failure}
+    print_answer(answer, json_=json_, text=text)
+    if ended.step is not RotationStep.DONE:
+        raise SystemExit(1)
+
+
+def _row(one: SecretStatus) -> tuple[str, ...]:
+    changed = f"{one.changed:%Y-%m-%d}" if one.changed else "unknown"
+    due = f"{one.due:%Y-%m-%d}" if one.due else ""
+    last = f"{one.last.step_since:%Y-%m-%d} {one.last.step} by {one.last.by}" if one.last else ""
+    return (one.name, one.kind, one.state, changed, due, last, "; ".join(one.reasons))
+
+
+def _as_dict(one: SecretStatus) -> dict[str, Any]:
+    last = one.last and {
+        "rotation": one.last.id, "by": one.last.by, "step": one.last.step, "at": one.last.step_since,
+        "old": one.last.old_label, "new": one.last.new_label, "failure": one.last.failure,
+    }  # fmt: skip
+    homes = [{"home": str(each.home), "changed": each.changed, "problem": each.problem} for each in one.homes]
+    return {
+        "name": one.name, "kind": one.kind, "state": one.state, "homes": homes, "readers": list(one.readers),
+        "changed": one.changed, "due": one.due, "last": last, "reasons": list(one.reasons),
+    }  # fmt: skip

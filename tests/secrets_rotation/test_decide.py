@@ -1,0 +1,142 @@
+"""How old a secret is and whether it is due; what is not seen is not known."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared.kernel.errors import UsageError
+from shared.policy import parse_policy
+from shared.secrets_rotation.decide import find_obstacle, judge_secret
+from shared.secrets_rotation.model import (
+    HomeState,
+    RotationJournal,
+    RotationStep,
+    SecretState,
+    parse_home,
+    parse_reader,
+)
+from tests.support.rotation_world import FIRST, NAME, NOW, SECOND, entry
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+ONE, TWO = parse_home(FIRST), parse_home(SECOND)
+
+
+def journal(step: RotationStep, days_ago: int, failure: str = "") -> RotationJournal:
+    at = NOW - days_ago * DAY
+    return RotationJournal("x", NAME, "anna", at, step, at, "a", "b", failure=failure)
+
+
+@pytest.mark.parametrize(
+    ("days", "state"),
+    [
+        (0, SecretState.GOOD), (75, SecretState.GOOD), (76, SecretState.DUE_SOON),
+        (89, SecretState.DUE_SOON), (90, SecretState.DUE), (400, SecretState.DUE),
+    ],
+)  # fmt: skip
+def test_a_secret_is_due_when_its_home_holds_it_as_long_as_policy_says(days: int, state: SecretState) -> None:
+    homes = [HomeState(ONE, NOW - days * DAY)]
+    status = judge_secret(entry(), homes, None, "", NOW, 14 * DAY)
+    assert (status.state, status.due) == (state, NOW - days * DAY + 90 * DAY)
+
+
+def test_the_oldest_home_counts() -> None:
+    homes = [HomeState(ONE, NOW), HomeState(TWO, NOW - 100 * DAY)]
+    assert judge_secret(entry(), homes, None, "", NOW, DAY).state is SecretState.DUE
+
+
+def test_a_home_that_cannot_be_seen_makes_the_age_unknown_though_another_is_new() -> None:
+    homes = [HomeState(ONE, NOW), HomeState(TWO, problem="cannot be seen (no right)")]
+    status = judge_secret(entry(), homes, None, "", NOW, DAY)
+    assert (status.state, status.changed, status.due) == (SecretState.UNKNOWN, None, None)
+    assert status.reasons == (f"{SECOND}: cannot be seen (no right)", "how old it is cannot be seen")
+
+
+def test_a_rotation_on_record_tells_the_age_where_homes_do_not() -> None:
+    status = judge_secret(entry(), [HomeState(ONE)], journal(RotationStep.DONE, 10), "", NOW, DAY)
+    assert (status.state, status.changed) == (SecretState.GOOD, NOW - 10 * DAY)
+
+
+def test_a_rotation_that_was_undone_makes_nothing_younger() -> None:
+    last = journal(RotationStep.UNDONE, 1, "activated: no")
+    status = judge_secret(entry(), [HomeState(ONE)], last, "", NOW, DAY)
+    assert status.state is SecretState.UNKNOWN
+    assert "the last rotation failed: activated: no" in status.reasons
+
+
+def test_a_home_that_was_written_after_the_rotation_was_changed_by_hand() -> None:
+    homes = [HomeState(ONE, NOW - 5 * DAY)]
+    status = judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY)
+    assert status.changed == NOW - 5 * DAY
+    assert status.reasons == ("changed by hand since its rotation at 2026-02-19 12:00Z",)
+    homes = [HomeState(ONE, NOW - 10 * DAY + timedelta(minutes=30))]
+    assert judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [(RotationStep.STORED, SecretState.ROTATING), (RotationStep.UNDOING, SecretState.UNDOING)],
+)
+def test_a_rotation_that_is_under_way_is_told(step: RotationStep, state: SecretState) -> None:
+    status = judge_secret(entry(), [HomeState(ONE, NOW)], journal(step, 0), "", NOW, DAY)
+    assert status.state is state
+    assert f"a is being replaced by b: {step}" in status.reasons
+
+
+def test_without_a_limit_any_age_is_good_but_an_unknown_one() -> None:
+    free = entry(rotate_every=None, automatic=False)
+    old = judge_secret(free, [HomeState(ONE, NOW - 999 * DAY)], None, "", NOW, DAY)
+    assert (old.state, old.due) == (SecretState.GOOD, None)
+    assert judge_secret(free, [HomeState(ONE)], None, "", NOW, DAY).state is SecretState.UNKNOWN
+
+
+def test_what_is_resumed_waits_for_nothing_that_a_beginning_waits_for() -> None:
+    assert find_obstacle(entry(), ["backup x"], "off until Mon") == "waiting for: backup x"
+    assert find_obstacle(entry(), [], "off until Mon") == "waiting for the machine: off until Mon"
+    assert find_obstacle(entry(), ["backup x"], "off", resuming=True) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FIRST,
+        "key-vault:kv-chat/mongodb-uri",
+        "sops:values/production.yaml#mongodb.uri",
+        "setting:MONGODB_URI",
+    ],
+)
+def test_a_home_reads_as_it_is_written(text: str) -> None:
+    assert str(parse_home(text)) == text
+
+
+def test_readers_read_as_they_are_written() -> None:
+    for text in ("deployment:rocketchat/chat", "statefulset:rocketchat/worker", "app:MONGODB_URI"):
+        assert str(parse_reader(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ("kind: mongodb-user", "needs two users"),
+        ("kind: mongodb-user, users: [a, a]", "needs two users"),
+        ("kind: rocketchat-token", "needs user_id"),
+        ("kind: github-webhook", "needs hook"),
+        ("kind: smtp, automatic: true", "automatic without rotate_every"),
+        ("kind: smtp, automatic: true, rotate_every: 30d", "not rotated by Groundcrew"),
+        ("kind: smtp, rotate_every: 1h", "shorter than a day"),
+        ("kind: smtp, readers: ['pod:a/b']", "readers"),
+    ],
+)
+def test_mistakes_in_policy_are_told(changes: str, problem: str) -> None:
+    text = f"secrets: {{known: [{{name: x, homes: ['setting:X'], {changes}}}]}}"
+    with pytest.raises(UsageError, match=problem):
+        parse_policy(text)
+
+
+def test_two_secrets_of_one_name_and_a_home_that_is_none_are_mistakes() -> None:
+    one = "{name: x, kind: other, homes: ['setting:X']}"
+    with pytest.raises(UsageError, match="two secrets are called x"):
+        parse_policy(f"secrets: {{known: [{one}, {one}]}}")
+    with pytest.raises(UsageError, match="homes"):
+        parse_policy("secrets: {known: [{name: x, kind: other, homes: ['vault:X']}]}")
