@@ -27,6 +27,7 @@ class MemoryDatabase:
 
     def __init__(self, host: str = "memory:27017", version: str = "8.0.4") -> None:
         self._host, self._version = host, version
+        self.feature_version: str | None = None
         self._catalogue: dict[str, Namespace] = {}
         self._documents: dict[str, dict[bytes, bytes]] = {}
         self._oplog: list[tuple[Timestamp, bytes]] = []
@@ -41,6 +42,10 @@ class MemoryDatabase:
     def read_server_version(self) -> str:
         """As given."""
         return self._version
+
+    def read_feature_version(self) -> str:
+        """As set; its series unless something else was."""
+        return self._version.rpartition(".")[0] if self.feature_version is None else self.feature_version
 
     def list_hosts(self) -> tuple[str, ...]:
         """As given."""

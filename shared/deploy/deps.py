@@ -34,10 +34,12 @@ class DatabaseInfo:
 
     - `version`: the server's.
     - `schema`: Rocket.Chat's migration counter; None if it could not be read or a migration holds the lock.
+    - `features`: MongoDB's feature compatibility version, `8.0`; empty if unknown.
     """
 
     version: str
     schema: int | None
+    features: str = ""
 
 
 @dataclass(frozen=True, slots=True)

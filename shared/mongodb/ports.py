@@ -20,6 +20,10 @@ class SourceDatabase(Protocol):
         """`X.Y.Z`."""
         ...
 
+    def read_feature_version(self) -> str:
+        """The feature compatibility version, `X.Y`; empty if the server does not tell it, or not to us."""
+        ...
+
     def list_hosts(self) -> tuple[str, ...]:
         """The members' `host:port` in sorted order, as the server names itself."""
         ...

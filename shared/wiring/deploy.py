@@ -165,7 +165,8 @@ def _read_database() -> DatabaseInfo:
     from shared.wiring.backup import backup_deps
 
     source = backup_deps().connect()
-    return DatabaseInfo(source.read_server_version(), read_schema_version(source))
+    schema = read_schema_version(source)
+    return DatabaseInfo(source.read_server_version(), schema, source.read_feature_version())
 
 
 def _begin_backup(reason: str) -> str:

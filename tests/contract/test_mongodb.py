@@ -216,6 +216,8 @@ def test_a_server_tells_who_it_is(source: MongoSource, target: MongoTarget, clie
     version = source.read_server_version()
     assert [part.isdigit() for part in version.split(".")] == [True, True, True]
     assert version == target.read_server_version()
+    # Empty on a server that does not tell it, or does not tell it to this user.
+    assert source.read_feature_version() in ("", version.rpartition(".")[0])
     assert source.list_hosts() == target.list_hosts() == tuple(sorted(client.admin.command("hello")["hosts"]))
 
 

@@ -19,6 +19,7 @@ _CONFIG = ("chunks", "collections", "databases", "settings", "shards", "tags", "
 _ORDER = {name: place for place, name in enumerate(_AUTH)}
 _WHOLE_COLLECTION = IdRange()
 _BATCH_BYTES = 8 << 20
+_FEATURES = "featureCompatibilityVersion"
 RAW_DATA = {"rawData": True}
 
 
@@ -41,6 +42,20 @@ class Reader:
         with translate_errors("asking the server's version"):
             info = self._client.admin.command("buildInfo")
         return ".".join(str(number) for number in info["versionArray"][:3])
+
+    def read_feature_version(self) -> str:
+        """The feature compatibility version, `8.0`; empty where the server does not tell it, or not us.
+
+        The right `getParameter` on the cluster is in the role clusterMonitor, not in backup.
+        https://www.mongodb.com/docs/manual/reference/command/setFeatureCompatibilityVersion/
+        """
+        with translate_errors("asking the feature compatibility version"):
+            try:
+                answer = self._client.admin.command({"getParameter": 1, _FEATURES: 1})
+            except errors.OperationFailure:  # no right to ask, or no such parameter
+                return ""
+        told = answer.get(_FEATURES)
+        return str(told.get("version", "")) if isinstance(told, Mapping) else ""
 
     def keeps_viewless_series(self) -> bool:
         """Whether time series are kept under their own name, without `system.buckets`: from 8.3 on."""

@@ -61,7 +61,7 @@ def evaluate_versions(deps: DeployDeps, chart: ChartGates, watermark: str) -> Ve
     versions = versions or ChatVersions()
     mongodb = runner.evaluate("mongodb", lambda: _check_mongodb(deps, before, after, versions))
     mongodb = mongodb or MongoDBCheck()
-    runner.run("mongodb upgrade", lambda: _check_mongodb_upgrade(before, after))
+    runner.run("mongodb upgrade", lambda: _check_mongodb_upgrade(deps, before, after))
     runner.run("headroom", lambda: evaluate_headroom(deps.cluster, before, after))
     notes = (*_chart_notes(chart), *mongodb.notes)
     return VersionGates(
@@ -132,10 +132,21 @@ def _check_compatible(deps: DeployDeps, target: str, server: str) -> Gate | None
     return mongodb_gate(target, deps.compatible_mongodb(target), server) if target else None
 
 
-def _check_mongodb_upgrade(before: Sequence[Manifest], after: Sequence[Manifest]) -> Gate | None:
+def _check_mongodb_upgrade(
+    deps: DeployDeps, before: Sequence[Manifest], after: Sequence[Manifest]
+) -> Gate | None:
     old, new = find_mongodb_image(before), find_mongodb_image(after)
     if not old or not new:
         return None
     if is_same_image(old, new):
         return Gate("mongodb upgrade", True, "MongoDB's image does not change")
-    return mongodb_upgrade_gate(find_mongodb_version(before), find_mongodb_version(after))
+    current, target = find_mongodb_version(before), find_mongodb_version(after)
+    return mongodb_upgrade_gate(current, target, _read_features(deps))
+
+
+def _read_features(deps: DeployDeps) -> str:
+    """The feature compatibility version; empty if the server is away, which a newer image may be to mend."""
+    try:
+        return deps.database().features
+    except Unavailable:
+        return ""

@@ -62,10 +62,13 @@ def _mongodb_hint(target: str, compatible: Sequence[str], server: Version) -> st
     )
 
 
-def mongodb_upgrade_gate(current: str, target: str) -> Gate:
+def mongodb_upgrade_gate(current: str, target: str, features: str = "") -> Gate:
     """MongoDB goes up by one release series at a time and never down: its data files would not open.
 
     A series that is not known yet passes with a warning: which one comes before it is not known either.
+    `features` is the server's feature compatibility version, which must be that of the series that runs: a
+    newer server does not start on data of an older one. Empty is unknown, and warned of.
+    https://www.mongodb.com/docs/manual/release-notes/8.0-upgrade-replica-set/#prerequisites
     """
     name = "mongodb upgrade"
     old, new = Version.parse(current), Version.parse(target)
@@ -80,13 +83,27 @@ def mongodb_upgrade_gate(current: str, target: str) -> Gate:
     if skipped:
         hint = f"Deploy {skipped[0]} first, then set its feature compatibility version"
         return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(skipped)}", hint)
-    unknown = [series for series in (old.series, new.series) if series not in MONGODB_SERIES]
+    if features and features != old.series:
+        hint = f'Run db.adminCommand({{setFeatureCompatibilityVersion: "{old.series}"'
+        hint += ", confirm: true}) once it is certain that nobody has to go back" if old.major >= 7 else "})"
+        reason = f"MongoDB {old} runs with the feature compatibility version {features}, on whose data"
+        return Gate(name, False, f"{reason} {new.series} does not start", hint)
+    return _next_series_gate(old, new, features_known=bool(features))
+
+
+def _next_series_gate(old: Version, new: Version, *, features_known: bool) -> Gate:
+    name, step = "mongodb upgrade", f"MongoDB goes from {old.series} to {new.series}"
+    unknown = ", ".join(series for series in (old.series, new.series) if series not in MONGODB_SERIES)
+    warnings = []
     if unknown:
-        reason = (
-            f"MongoDB goes from {old.series} to {new.series}; warning: {', '.join(unknown)} is not a known"
+        newest = MONGODB_SERIES[-1]
+        warnings.append(f"{unknown} is not a known series (known up to {newest}): see its release notes")
+    if not features_known:
+        warnings.append(
+            f"the feature compatibility version could not be read: {new.series} does not start unless it is "
+            f"{old.series} (give the user of MongoDB the role clusterMonitor)"
         )
-        return Gate(name, True, f"{reason} series (known up to {MONGODB_SERIES[-1]}): see its release notes")
-    return Gate(name, True, f"MongoDB goes from {old.series} to {new.series}, the next release series")
+    return Gate(name, True, step if unknown else f"{step}, the next release series", warnings=tuple(warnings))
 
 
 def _skipped_series(old: str, new: str) -> list[str]:

@@ -194,6 +194,27 @@ def test_mongodb_goes_up_by_one_major_or_stays(world, files, before, after, pass
     assert gate(evaluate_manifests(world, files, *sides), "mongodb upgrade").passed is passed
 
 
+def test_the_features_of_the_running_mongodb_decide_whether_the_next_one_starts(world, files) -> None:
+    chat = starts(f"{CHAT}:8.2.0")
+    sides = [
+        [chat, starts(one, kind="StatefulSet", container="mongodb")] for one in ("mongo:7.0.2", "mongo:8.0.1")
+    ]
+
+    def evaluate_features(features: str) -> Gate:
+        def read() -> DatabaseInfo:
+            return DatabaseInfo("7.0.2", None, features)
+
+        return gate(evaluate_manifests(world, files, *sides, database=read), "mongodb upgrade")
+
+    assert not evaluate_features("6.0").passed
+    assert evaluate_features("7.0").warnings == ()
+    unreadable = evaluate_features("")
+    assert (unreadable.passed, len(unreadable.warnings)) == (True, 1)
+    # A server that is away may be the reason for the new image.
+    lost = gate(evaluate_manifests(world, files, *sides, database=away), "mongodb upgrade")
+    assert (lost.passed, len(lost.warnings)) == (True, 1)
+
+
 # Data without a release
 
 

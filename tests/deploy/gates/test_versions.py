@@ -94,7 +94,34 @@ def test_mongodb_never_goes_down_nor_to_what_cannot_be_compared(current, target)
 @pytest.mark.parametrize(("current", "target"), [("8.0.1", "9.0.0"), ("8.3.1", "9.0.0"), ("8.3.1", "8.4.0")])
 def test_a_series_that_is_not_known_yet_passes_with_a_warning(current, target):
     gate = mongodb_upgrade_gate(current, target)
-    assert (gate.passed, "warning" in gate.reason, "known up to 8.3" in gate.reason) == (True, True, True)
+    assert (gate.passed, "known up to 8.3" in gate.warnings[0]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "features", "passed"),
+    [
+        ("7.0.14", "8.0.1", "7.0", True),
+        ("7.0.14", "8.0.1", "6.0", False),  # the step before was never finished
+        ("8.0.15", "8.2.1", "8.0", True),
+        ("8.2.4", "8.3.0", "8.0", False),
+        ("8.2.4", "8.2.5", "8.0", True),  # a patch starts whatever it says
+    ],
+)
+def test_mongodb_goes_up_only_with_the_features_of_the_series_that_runs(current, target, features, passed):
+    gate = mongodb_upgrade_gate(current, target, features)
+    assert (gate.passed, gate.warnings) == (passed, ())
+    if not passed:
+        assert f"feature compatibility version {features}" in gate.reason
+        assert f'setFeatureCompatibilityVersion: "{current[:3]}", confirm: true' in gate.hint
+
+
+def test_before_7_0_setting_the_features_takes_no_confirmation():
+    assert "confirm" not in mongodb_upgrade_gate("6.0.14", "7.0.1", "5.0").hint
+
+
+def test_features_that_cannot_be_read_are_warned_of_and_not_taken_for_good():
+    (warning,) = mongodb_upgrade_gate("7.0.14", "8.0.1", "").warnings
+    assert "could not be read" in warning
 
 
 @pytest.mark.parametrize(
