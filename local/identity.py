@@ -32,6 +32,7 @@ class IdentityEndpoint:
     def __init__(self, identities: Collection[str]) -> None:
         self.identities = identities
         self.requests: list[tuple[str, str]] = []
+        self._issued: dict[str, str] = {}  # what each token is for
         self._header = secrets.token_hex(16)
         self._served = Served(self._application)
 
@@ -49,6 +50,10 @@ class IdentityEndpoint:
         """What the platform sets in the app's environment."""
         return {"IDENTITY_ENDPOINT": f"{self._served.url}/msi/token", "IDENTITY_HEADER": self._header}
 
+    def has_issued(self, token: str, resource: str) -> bool:
+        """Whether the token came from here and is for that resource; the slash at its end does not matter."""
+        return self._issued.get(token, "").rstrip("/") == resource.rstrip("/") != ""
+
     def _application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/msi/token", self._issue_token)
@@ -64,9 +69,11 @@ class IdentityEndpoint:
             message = "Unable to load the proper Managed Identity."
             return web.json_response({"statusCode": 400, "message": message}, status=400)
         expires = int(time.time()) + _LIFETIME_SECONDS
+        token = _encode_token(resource, expires)
+        self._issued[token] = resource
         return web.json_response(
             {
-                "access_token": _encode_token(resource, expires),
+                "access_token": token,
                 "expires_on": str(expires),
                 "resource": resource,
                 "token_type": "Bearer",

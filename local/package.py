@@ -163,7 +163,10 @@ def measure(target: Path) -> dict[str, float]:
 def find_python(names: Iterable[str] = (f"python{PYTHON}",)) -> str:
     """An interpreter of the target's version. Raises Unavailable."""
     code = f"import sys; sys.exit('.'.join(map(str, sys.version_info[:2])) != {PYTHON!r})"
-    for name in [os.environ.get("PACKAGE_PYTHON", ""), sys.executable, *names]:
+    # pyenv's own `python3.13` on the PATH fails unless that version was chosen with `pyenv global`.
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    versions = sorted(map(str, pyenv.glob(f"versions/{PYTHON}.*/bin/python{PYTHON}")), reverse=True)
+    for name in [os.environ.get("PACKAGE_PYTHON", ""), sys.executable, *names, *versions]:
         try:
             if name and subprocess.run([name, "-c", code], capture_output=True, timeout=60).returncode == 0:
                 return name

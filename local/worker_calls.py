@@ -55,11 +55,16 @@ class Call:
 
 
 def run_worker(
-    environment: Mapping[str, str], calls: Sequence[Call], *, app: Path = ROOT, python: str = sys.executable
+    environment: Mapping[str, str],
+    calls: Sequence[Call],
+    *,
+    app: Path = ROOT,
+    python: str = sys.executable,
+    prefix: Sequence[str] = (),
 ) -> list[Invocation]:
-    """Make the calls in a fresh process that knows only these settings."""
+    """Make the calls in a fresh process that knows only these settings; `prefix` is what starts it."""
     done = subprocess.run(
-        [python, "-m", "local.worker_calls", str(app)],
+        [*prefix, python, "-m", "local.worker_calls", str(app)],
         input=json.dumps([vars(call) for call in calls], default=dict),
         cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
         capture_output=True, text=True, timeout=100,

@@ -15,12 +15,16 @@ from pathlib import Path
 import pytest
 
 from local import package
+from local.app_service import principal_header
+from local.azure_and_chat import azure_settings
+from local.azure_rm import AzureServer
 from local.azurite import Azurite
 from local.funcignore import FuncIgnore
 from local.identity import IdentityEndpoint
 from local.kubernetes.tls import Authority
 from local.worker_calls import ROOT, Call, run_worker
 from shared.adapters.blobs import create_container
+from shared.azure.arm import PUBLIC_CLOUD
 from shared.kernel.errors import Unavailable
 from shared.settings.storage_account import StorageAccount
 from tests.functions.test_triggers import SECRET, signed
@@ -134,51 +138,96 @@ def deployed(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             path.chmod(0o755)
 
 
-@pytest.mark.timeout(600)
-def test_the_worker_serves_the_package_signed_in_by_a_user_assigned_identity(
-    deployed: tuple[Path, Path], python: str, tmp_path: Path
-) -> None:
-    app, worker = deployed
+POLICY = """
+deploy: {repository: acme/chat}
+access: {wake: ["1234"]}
+power: {machines: [{name: rocketchat, windows: []}]}
+"""
+# Who is not root, and may read what root may (this interpreter, pytest's folders) but write nothing of it.
+NOBODY = [
+    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unprivileged(deployed: tuple[Path, Path]) -> list[str]:
+    """A command that starts another as an ordinary user, for whom the package is read-only."""
+    prefix = NOBODY if os.geteuid() == 0 else []
+    code = "import pathlib, sys; pathlib.Path(sys.argv[1], 'written').touch()"
+    written = subprocess.run(
+        [*prefix, sys.executable, "-c", code, str(deployed[0])], capture_output=True, text=True, timeout=60
+    )
+    assert "PermissionError" in written.stderr
+    return prefix
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Azurite]:
+    """Over TLS, with sign-in, and with the container that the app has for itself."""
     certificate, trusted = Authority().write(tmp_path)
-    policy = tmp_path / "policy.yaml"
-    policy.write_text("deploy: {repository: acme/chat}\naccess: {view: [nobody]}\n")
-    with (
-        Azurite(tmp_path / "azurite", certificate=certificate) as azurite,
-        IdentityEndpoint({CLIENT}) as endpoint,
-    ):
+    with Azurite(tmp_path / "azurite", certificate=certificate) as azurite:
         account = StorageAccount.by_connection_string(azurite.connection_string)
         os.environ["REQUESTS_CA_BUNDLE"] = str(trusted)
         try:
             create_container(account, "groundcrew")
+            yield azurite
         finally:
             del os.environ["REQUESTS_CA_BUNDLE"]
+
+
+@pytest.mark.timeout(600)
+def test_the_worker_serves_the_package_as_an_ordinary_user_signed_in_by_a_user_assigned_identity(
+    deployed: tuple[Path, Path], python: str, unprivileged: list[str], storage: Azurite, tmp_path: Path
+) -> None:
+    app, worker = deployed
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    with IdentityEndpoint({CLIENT}) as endpoint, AzureServer() as azure:
+        azure.trusts = lambda token: endpoint.has_issued(token, PUBLIC_CLOUD)
+        azure.add_vm("rocketchat")
         settings = {
             "PYTHONPATH": f"{app / package.SITE}:{worker}:{ROOT}",
-            "REQUESTS_CA_BUNDLE": str(trusted),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "REQUESTS_CA_BUNDLE": os.environ["REQUESTS_CA_BUNDLE"],
             "GROUNDCREW_POLICY": str(policy),
             "GROUNDCREW_GITHUB_WEBHOOK_SECRETS": SECRET,
-            "AzureWebJobsStorage__blobServiceUri": azurite.blob_url,
-            "AzureWebJobsStorage__queueServiceUri": azurite.queue_url,
+            "GROUNDCREW_WAKE_SIGN_IN": "app-service",
+            "WEBSITE_AUTH_ENABLED": "True",
+            "AzureWebJobsStorage__blobServiceUri": storage.blob_url,
+            "AzureWebJobsStorage__queueServiceUri": storage.queue_url,
             "AzureWebJobsStorage__credential": "managedidentity",
             "AzureWebJobsStorage__clientId": CLIENT,
+            "AZURE_CLIENT_ID": CLIENT,
+            **{name: value for name, value in azure_settings(azure).items() if not name.endswith("_TOKEN")},
             **endpoint.settings,
         }
+        request = {"repository": "acme/chat", "sha": "a" * 40, "environment": "production", "pull": 7}
         calls = [
             signed(),
-            Call("deploy_run", "queue", body=json.dumps({"repository": "acme/chat", "sha": "a" * 40,
-                                                        "environment": "production", "pull": 7})),
-            Call("catch_up", "timer"),
+            Call("deploy_run", "queue", body=json.dumps(request)),
+            Call("power_tick", "timer"),
+            Call("wake", "http", headers=principal_header()),
+            Call("deploy_page", "http", headers=principal_header()),
+            Call("wake", "http", headers=principal_header(id_="somebody else")),
             Call("wake", "http"),
-            Call("deploy_page", "http"),
-        ]  # fmt: skip
-        merged, ran, caught_up, wake, page = run_worker(settings, calls, app=app, python=python)
-    assert (merged.status, ran.ok, ran.error) == (202, True, "")
-    assert (wake.status, page.status) == (401, 401)
-    # Its own failures say what is missing, and every line has its facts.
-    assert '"job": "deploys"' in "".join(caught_up.logged("shared.catch_up"))
+        ]
+        answers = run_worker(settings, calls, app=app, python=python, prefix=unprivileged)
+        asked = {name for _, name in endpoint.requests}
+        resources = {resource for resource, _ in endpoint.requests}
+        statuses = {logged.status for logged in azure.log}
+    merged, ran, ticked, wake, page, stranger, nobody = answers
+    assert (merged.status, ran.ok, ran.error, ticked.ok, ticked.error) == (202, True, "", True, "")
+    assert (wake.status, page.status, stranger.status, nobody.status) == (200, 200, 403, 401)
+    assert "rocketchat" in wake.body
+    assert "a" * 7 in page.body
+    # Both are signed in to by the identity that was named, and by nothing else.
+    assert (asked, statuses) == ({CLIENT}, {200})
+    assert {resource.rstrip("/") for resource in resources} == {"https://storage.azure.com", PUBLIC_CLOUD}
+    lines = [line for answer in answers for line in answer.logged("shared") + answer.logged("functions")]
+    assert {type(json.loads(line.partition(" ")[2])) for line in lines} == {dict}  # each with its facts
     (line,) = ran.logged("functions.deploy")
     assert json.loads(line.partition(" ")[2])["done"].startswith("recorded aaaaaaa")
-    assert {name for _, name in endpoint.requests} == {CLIENT}
 
 
 @pytest.mark.timeout(600)
