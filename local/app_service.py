@@ -30,8 +30,8 @@ def app_service(behind: str) -> web.Application:
             request.method, behind + request.path_qs, headers={**headers, **principal_header()},
             data=await request.read(), allow_redirects=False,
         ) as answer:  # fmt: skip
-            back = {name: value for name, value in answer.headers.items() if name.lower() in _PASSED_BACK}
-            return web.Response(status=answer.status, body=await answer.read(), headers=back)
+            returned = {name: value for name, value in answer.headers.items() if name.lower() in _PASSED_BACK}
+            return web.Response(status=answer.status, body=await answer.read(), headers=returned)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", forward)

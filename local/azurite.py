@@ -87,9 +87,9 @@ class Azurite:
         return ["--skipApiVersionCheck", "--disableTelemetry", "--silent", *where, *ports]
 
     def _collect(self, line: str) -> bool | None:
-        found = _LISTENING.search(line)
-        if found:
-            self._endpoints[found[1].lower()] = f"{found[2]}/{self.account_name}"
+        match = _LISTENING.search(line)
+        if match:
+            self._endpoints[match[1].lower()] = f"{match[2]}/{self.account_name}"
         return True if len(self._endpoints) == len(self._ports) else None
 
     def stop(self) -> None:

@@ -122,8 +122,8 @@ class Phone:
 
     def look(self) -> dict[str, Any]:
         """How the page came out: edges and sizes in pixels, the poorest contrast, texts."""
-        found: dict[str, Any] = self.read(_LOOK)
-        return found
+        page: dict[str, Any] = self.read(_LOOK)
+        return page
 
     def wait_for(self, script: str, *, seconds: float = _PATIENCE_SECONDS) -> None:
         """Until the expression is true. Raises `Unavailable`."""
@@ -175,10 +175,10 @@ class Phone:
         self._number += 1
         await self._socket.send_str(json.dumps({"id": self._number, "method": method, "params": params}))
         while True:
-            told = await self._socket.receive_json(timeout=_PATIENCE_SECONDS)
-            if told.get("id") != self._number:
+            reply = await self._socket.receive_json(timeout=_PATIENCE_SECONDS)
+            if reply.get("id") != self._number:
                 continue  # an event
-            if "error" in told:
-                raise Unavailable(f"chromium: {method}", value=told["error"].get("message"))
-            found: dict[str, Any] = told["result"]
-            return found
+            if "error" in reply:
+                raise Unavailable(f"chromium: {method}", value=reply["error"].get("message"))
+            result: dict[str, Any] = reply["result"]
+            return result

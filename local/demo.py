@@ -51,12 +51,12 @@ class Steps:
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
         """Time a step; what is appended to the list is its result."""
-        began, found = time.monotonic(), list[str]()
+        began, facts = time.monotonic(), list[str]()
         console.print(f"[bold]{name}[/] …")
-        yield found
+        yield facts
         seconds = time.monotonic() - began
-        self.rows.append((name, "; ".join(found), seconds))
-        console.print(f"    {'; '.join(found)}  [dim]{seconds:.1f} s[/]", markup=True)
+        self.rows.append((name, "; ".join(facts), seconds))
+        console.print(f"    {'; '.join(facts)}  [dim]{seconds:.1f} s[/]", markup=True)
 
     def table(self) -> Table:
         """What was done, what came out, how long it took."""
@@ -110,33 +110,33 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
     policy = _policy(state)
     with Stack(state, policy=policy) as stack, MongoServer(state / "target", ttl_monitor=False) as target:
         console.print(f"host {stack.host.url}, source {stack.mongodb_uri}, target {target.uri}")
-        with steps.step(f"Seed a Rocket.Chat database of {MEGABYTES} MB") as found:
+        with steps.step(f"Seed a Rocket.Chat database of {MEGABYTES} MB") as facts:
             report = seed_database(stack.mongodb_uri, megabytes=MEGABYTES, seed=1)
-            found.append(f"{report.documents.total():,} documents in {report.collections} collections")
+            facts.append(f"{report.documents.total():,} documents in {report.collections} collections")
         with (
-            steps.step("Back it up through the host while it changes") as found,
+            steps.step("Back it up through the host while it changes") as facts,
             Writer(stack.mongodb_uri, seed=2, rate=20) as writer,
         ):
             _trigger(stack, "nightly_backup")
             set_id = wait_until_sealed(stack)
             shown = groundcrew(stack, "backups", "show", set_id)
-            found.append(f"{set_id}: {len(shown['parts'])} parts, {len(shown['namespaces'])} namespaces")
-            found.append(f"{shown['oplog']['entries']} oplog entries, {writer.writes} writes meanwhile")
-        with steps.step("Look at what is stored") as found:
-            found.append(look_at_ciphertext(stack, compare.sample_message_text(stack.mongodb_uri)))
-        with steps.step("Verify signature, chain and every document") as found:
+            facts.append(f"{set_id}: {len(shown['parts'])} parts, {len(shown['namespaces'])} namespaces")
+            facts.append(f"{shown['oplog']['entries']} oplog entries, {writer.writes} writes meanwhile")
+        with steps.step("Look at what is stored") as facts:
+            facts.append(look_at_ciphertext(stack, compare.sample_message_text(stack.mongodb_uri)))
+        with steps.step("Verify signature, chain and every document") as facts:
             verified = groundcrew(stack, "backups", "verify", "--identity", str(stack.identity))
-            found.append(f"{verified['verified']} set, {verified['depth']}, no problems")
-        with steps.step("Restore into an empty MongoDB") as found:
+            facts.append(f"{verified['verified']} set, {verified['depth']}, no problems")
+        with steps.step("Restore into an empty MongoDB") as facts:
             answer = groundcrew(
                 stack, "restore", set_id, "--to-uri", target.uri, "--identity", str(stack.identity)
             )
             compared = [v for v in answer["verdicts"] if v["basis"] == "compared"]
             equal = sum(v["equal"] for v in compared)
-            found.append(f"{equal} of {len(compared)} namespaces equal to the manifest")
-            found.append(f"{answer['replayed']} oplog entries replayed")
-        with steps.step("Follow the oplog to now, compare with the source") as found:
-            found += _prove(stack.mongodb_uri, target.uri, shown["oplog"]["end"])
+            facts.append(f"{equal} of {len(compared)} namespaces equal to the manifest")
+            facts.append(f"{answer['replayed']} oplog entries replayed")
+        with steps.step("Follow the oplog to now, compare with the source") as facts:
+            facts += _prove(stack.mongodb_uri, target.uri, shown["oplog"]["end"])
 
 
 def _policy(state: Path) -> Path:
@@ -164,13 +164,16 @@ def _prove(source_uri: str, target_uri: str, end: str) -> list[str]:
         split_documents(batch) for batch in source.read_oplog(Timestamp.parse(end), newest)
     )
     replayed = target.replay_oplog(entries)
-    found = compare.compare_databases(source, target)
-    if found.different:
-        raise SystemExit("not equal to the source:\n" + "\n".join(found.different))
-    told = [f"{replayed.applied} later entries followed", f"{found.equal} namespaces equal to the source"]
-    if found.reordered:
-        told.append(f"in {found.reordered} of them fields in another order (see docs/adr/0004)")
-    return told
+    comparison = compare.compare_databases(source, target)
+    if comparison.different:
+        raise SystemExit("not equal to the source:\n" + "\n".join(comparison.different))
+    facts = [
+        f"{replayed.applied} later entries followed",
+        f"{comparison.equal} namespaces equal to the source",
+    ]
+    if comparison.reordered:
+        facts.append(f"in {comparison.reordered} of them fields in another order (see docs/adr/0004)")
+    return facts
 
 
 def main() -> int:

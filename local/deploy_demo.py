@@ -73,10 +73,10 @@ class ChatPages:
 
     def version(self) -> str:
         """The tag of the image that is ready to serve; empty if none is."""
-        found = self._cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {}
-        if not (found.get("status") or {}).get("readyReplicas"):
+        deployment = self._cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {}
+        if not (deployment.get("status") or {}).get("readyReplicas"):
             return ""
-        image: str = found["spec"]["template"]["spec"]["containers"][0]["image"]
+        image: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
         return image.rpartition(":")[2]
 
     async def _info(self, _request: web.Request) -> web.Response:
@@ -183,21 +183,21 @@ class Site:
         """Merge it, let GitHub tell the host at `url`, and give the commit. Raises SystemExit if refused."""
         sha = self.repository.merge(pull, by="grace")
         payload = webhooks.pull_request(self.repository, pull, self.github.url)
-        told = self.github.deliver(f"{url}/api/github/webhook", "pull_request", payload, self.secret)
-        if told.status != 202:
-            raise SystemExit(f"the webhook was answered with {told.status}: {told.body}")
+        delivery = self.github.deliver(f"{url}/api/github/webhook", "pull_request", payload, self.secret)
+        if delivery.status != 202:
+            raise SystemExit(f"the webhook was answered with {delivery.status}: {delivery.body}")
         return sha
 
     def greeting(self) -> str:
         """What the chat's pods are told to say; empty if it is not deployed."""
-        found = self.cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {"spec": {}}
-        template = found["spec"].get("template") or {"metadata": {}}
+        deployment = self.cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {"spec": {}}
+        template = deployment["spec"].get("template") or {"metadata": {}}
         return str(template["metadata"].get("annotations", {}).get("groundcrew/greeting", ""))
 
     def statuses(self, sha: str) -> list[str]:
         """The states of the commit's deployments on GitHub, in order."""
-        made = [one for one in self.repository.deployments if one.sha == sha]
-        return [status.state for one in made for status in one.statuses]
+        deployments = [one for one in self.repository.deployments if one.sha == sha]
+        return [status.state for one in deployments for status in one.statuses]
 
 
 def _files(version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
@@ -247,25 +247,25 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
     url = stack.host.url
     with step(
         "Merge a first release: signed webhook, gates, a backup of what is there, helm, smoke test"
-    ) as found:
+    ) as facts:
         record = _expect(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
-        found.append(f"{record.progress.reason}; GitHub says {site.statuses(record.progress.sha)[-1]}")
-    with step("Merge a new version: a backup first, then the upgrade") as found:
+        facts.append(f"{record.progress.reason}; GitHub says {site.statuses(record.progress.sha)[-1]}")
+    with step("Merge a new version: a backup first, then the upgrade") as facts:
         record = _expect(stack, site, site.merge(url, site.propose("8.3.0", "hello again")), "done")
-        found.append(f"backup {record.progress.backup}; {record.progress.reason}")
-    with step("Merge an image that never pulls") as found:
+        facts.append(f"backup {record.progress.backup}; {record.progress.reason}")
+    with step("Merge an image that never pulls") as facts:
         bad = site.propose("8.3.0", "goodbye", image=NEVER)
         record = _expect(stack, site, site.merge(url, bad), "rolled_back")
-        told = site.people.wait_for("was rolled back")[-1].splitlines()[0]
-        found.append(f"the chat hears: {told}; GitHub says {site.statuses(record.progress.sha)[-1]}")
+        notice = site.people.wait_for("was rolled back")[-1].splitlines()[0]
+        facts.append(f"the chat hears: {notice}; GitHub says {site.statuses(record.progress.sha)[-1]}")
         if site.chat.version() != "8.3.0":
             raise SystemExit(f"8.3.0 should serve again, not {site.chat.version() or 'nothing'}")
-    with step("Forge a signature") as found:
+    with step("Forge a signature") as facts:
         payload = webhooks.pull_request(site.repository, bad, site.github.url)
         forged = site.github.deliver(f"{url}/api/github/webhook", "pull_request", payload, "not the secret")
         if forged.status != 401:
             raise SystemExit(f"a forged webhook was answered with {forged.status}")
-        found.append(f"answered with {forged.status}")
+        facts.append(f"answered with {forged.status}")
 
 
 def _expect(stack: Stack, site: Site, sha: str, state: str) -> DeployRecord:

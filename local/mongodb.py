@@ -138,9 +138,9 @@ class MongoServer:
 @contextmanager
 def source(state_dir: Path, *, port: int = 0) -> Iterator[str]:
     """The connection string of `MONGODB_URI`, or of an embedded server that lives as long as the context."""
-    given = os.environ.get("MONGODB_URI")
-    if given:
-        yield given
+    configured = os.environ.get("MONGODB_URI")
+    if configured:
+        yield configured
         return
     with MongoServer(state_dir, port=port) as server:
         yield server.uri
@@ -151,11 +151,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     over = threading.Event()
 
-    def told(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+    def handle_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, handle_signal)
     exit_with_parent(grace_seconds=STOP_SECONDS)
     server = SecantusDBServer(
         port=arguments.port,

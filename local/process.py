@@ -134,18 +134,18 @@ class Child:
         Raises `Unavailable`, with the end of the log, if the process ends or `seconds` pass before.
         """
         deadline = time.monotonic() + seconds
-        seen = 0
+        checked = 0
         with self._news:
             while True:
-                for line in self._lines[seen:]:
+                for line in self._lines[checked:]:
                     found = match(line)
                     if found is not None:
                         return found
-                seen = len(self._lines)
-                left = deadline - time.monotonic()
-                if self._ended or left <= 0:
+                checked = len(self._lines)
+                remaining = deadline - time.monotonic()
+                if self._ended or remaining <= 0:
                     break
-                self._news.wait(left)
+                self._news.wait(remaining)
         raise self._did_not_come_up(seconds)
 
     def _did_not_come_up(self, seconds: float) -> Unavailable:
@@ -154,9 +154,9 @@ class Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._running.wait(2)  # its output ends a moment before it does
         returncode = self.stop()
-        found = f"ended with {returncode}" if ended else f"silent for {seconds:g} s"
+        observed = f"ended with {returncode}" if ended else f"silent for {seconds:g} s"
         return Unavailable(
-            f"{self.name} did not come up", value=found, hint=f"The end of {self.log}:\n{self.tail()}"
+            f"{self.name} did not come up", value=observed, hint=f"The end of {self.log}:\n{self.tail()}"
         )
 
     def wait_for_announcement(self, *, seconds: float = 60) -> dict[str, object]:

@@ -87,8 +87,8 @@ async def _stop(runner: web.AppRunner) -> None:
 
 
 def _open_transports(server: web.Server | None) -> list[asyncio.WriteTransport]:
-    found = [connection.transport for connection in server.connections] if server else []
-    return [one for one in found if isinstance(one, asyncio.WriteTransport)]
+    transports = [connection.transport for connection in server.connections] if server else []
+    return [one for one in transports if isinstance(one, asyncio.WriteTransport)]
 
 
 def abort_connection(transport: asyncio.WriteTransport) -> None:

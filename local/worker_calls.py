@@ -126,8 +126,8 @@ def _trigger(call: Call) -> tuple[Any, dict[str, Any]]:
     if call.kind != "http":
         return Datum(call.body or json.dumps(_TIMER), "json"), {}
     texts = [
-        {name.lower(): Datum(value, "string") for name, value in given.items()}
-        for given in (call.headers, call.params)
+        {name.lower(): Datum(value, "string") for name, value in values.items()}
+        for values in (call.headers, call.params)
     ]
     request = {
         "method": Datum(call.method, "string"),

@@ -80,14 +80,14 @@ class ActivityEntries:
             return _refuse("The start time cannot be more than 90 days in the past.")
         if until < since:
             return _refuse("The end time must be after the start time.")
-        found = [
+        entries = [
             body
             for at, body in reversed(self.entries)
             if since <= at <= min(until, now - self.delay) and _is_about(body, match["by"], match["subject"])
         ]
         start = int(query.get("$skipToken", "0"))
-        body: Json = {"value": found[start : start + page_size]}
-        if start + page_size < len(found):
+        body: Json = {"value": entries[start : start + page_size]}
+        if start + page_size < len(entries):
             after = urlencode({**query, "$skipToken": str(start + page_size)}, safe="$")
             body["nextLink"] = f"{base_url}{path}?{after}"
         return Reply(200, body)

@@ -75,24 +75,24 @@ class Api:
         if not version:
             text = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", text)
-        if found := _OPERATION.fullmatch(call.path):
-            return self._operation(call, found["id"])
-        found = _RESOURCE.fullmatch(call.path)
-        if found is None or found["kind"].lower() not in VERSIONS:
+        if match := _OPERATION.fullmatch(call.path):
+            return self._operation(call, match["id"])
+        match = _RESOURCE.fullmatch(call.path)
+        if match is None or match["kind"].lower() not in VERSIONS:
             raise ArmError(
                 404, "InvalidResourceType", f"The resource type could not be found at '{call.path}'."
             )
-        if found["subscription"].lower() != self.world.subscription.lower():
-            text = f"The subscription '{found['subscription']}' could not be found."
+        if match["subscription"].lower() != self.world.subscription.lower():
+            text = f"The subscription '{match['subscription']}' could not be found."
             raise ArmError(404, "SubscriptionNotFound", text)
-        kind = found["kind"].lower()
+        kind = match["kind"].lower()
         if version not in VERSIONS[kind]:
             known = ", ".join(sorted(VERSIONS[kind]))
             text = f"No registered resource provider found for API version '{version}'. Supported: {known}."
             raise ArmError(400, "NoRegisteredProviderFound", text)
         if kind == "microsoft.insights/eventtypes":
             return self._activity(call)
-        parts = {name: found[name] or "" for name in ("group", "name", "action")}
+        parts = {name: match[name] or "" for name in ("group", "name", "action")}
         return self._route(Call(call.method, call.base_url, call.path, call.query, call.body, kind, **parts))
 
     def _activity(self, call: Call) -> Reply:
@@ -123,11 +123,11 @@ class Api:
             raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{call.group}' could not be found.")
         if "$expand" in call.query and "$filter" not in call.query:
             raise ArmError(400, "InvalidParameter", "$expand can only be specified with a valid $filter.")
-        found: Sequence[Resource] = self.world.listing(_KINDS[call.kind], call.group)
+        resources: Sequence[Resource] = self.world.listing(_KINDS[call.kind], call.group)
         start = int(call.query.get("$skipToken", "0"))
-        page = found[start : start + self.page_size]
+        page = resources[start : start + self.page_size]
         body: Json = {"value": [self._entry(call, one) for one in page]}
-        if start + self.page_size < len(found):
+        if start + self.page_size < len(resources):
             query = {**call.query, "$skipToken": str(start + self.page_size)}
             body["nextLink"] = f"{call.base_url}{call.path}?{urlencode(query, safe='$')}"
         return Reply(200, body)
@@ -182,17 +182,17 @@ class Api:
 
     def _act(self, call: Call) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
-        wanted = (call.method, call.action.lower())
+        verb = (call.method, call.action.lower())
         if isinstance(resource, Vm):
-            if wanted == ("GET", "instanceview"):
+            if verb == ("GET", "instanceview"):
                 return Reply(200, resource.instance_view(self.world.clock.now(), self.world.faults.view_lag))
-            if wanted == ("POST", "runcommand"):
+            if verb == ("POST", "runcommand"):
                 operation = vm_actions.run_command(self.world, resource, call.body, self.guest)
                 return self._accepted(call, operation)
             moves = {("POST", name.lower()): name for name in ("start", "deallocate", "powerOff", "restart")}
-            if wanted in moves:
-                return self._accepted(call, vm_actions.begin_move(self.world, resource, moves[wanted]))
-        if isinstance(resource, Cluster) and wanted in (("POST", "start"), ("POST", "stop")):
+            if verb in moves:
+                return self._accepted(call, vm_actions.begin_move(self.world, resource, moves[verb]))
+        if isinstance(resource, Cluster) and verb in (("POST", "start"), ("POST", "stop")):
             return self._accepted(call, self._move_cluster(resource, call.action.lower()))
         raise _not_allowed(call)
 

@@ -40,6 +40,6 @@ class RunningClock:
         return self.now()
 
 
-def rest_time(moment: datetime) -> str:
+def rest_time(timestamp: datetime) -> str:
     """As Azure Resource Manager writes it: ISO 8601 with microseconds and an offset."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return timestamp.astimezone(UTC).isoformat(timespec="microseconds")

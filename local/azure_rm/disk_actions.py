@@ -90,8 +90,8 @@ def begin_delete(world: World, resource: Disk | Snapshot) -> Operation:
     return operation
 
 
-def _repeat_write(before: R, source: str, wanted: str, body: Json) -> tuple[R, Operation | None]:
-    if source.lower() != wanted.lower():
+def _repeat_write(before: R, source: str, source_id: str, body: Json) -> tuple[R, Operation | None]:
+    if source.lower() != source_id.lower():
         text = f"Changing property 'creationData.sourceResourceId' of '{before.name}' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", text)
     before.tags = read_tags(body)
@@ -109,8 +109,8 @@ def _settle_write(world: World) -> Callable[[Operation], None]:
 
 
 def _count_snapshots(world: World, disk: Disk) -> int:
-    mine = disk.id.lower()
-    return sum(1 for one in world.listing(Snapshot) if one.incremental and one.disk.lower() == mine)
+    disk_id = disk.id.lower()
+    return sum(1 for one in world.listing(Snapshot) if one.incremental and one.disk.lower() == disk_id)
 
 
 def _source_id(body: Json) -> str:

@@ -113,6 +113,6 @@ class Faults:
     def take_hang(self, verb: str) -> bool:
         """Whether this operation shall never end, used up once."""
         with self._lock:
-            left = self._hanging.get(verb, 0)
-            self._hanging[verb] = max(0, left - 1)
-            return left > 0
+            remaining = self._hanging.get(verb, 0)
+            self._hanging[verb] = max(0, remaining - 1)
+            return remaining > 0

@@ -64,7 +64,7 @@ class Vm(Resource):
 
     def seen(self, now: datetime, lag: timedelta) -> Moment:
         """The state that a view shows which is `lag` late."""
-        past = [moment for moment in self.history if moment.at <= now - lag]
+        past = [entry for entry in self.history if entry.at <= now - lag]
         return past[-1] if past else self.history[0]
 
     def body(self, now: datetime) -> Json:  # noqa: ARG002 - one signature for all
@@ -105,30 +105,30 @@ class Vm(Resource):
 
     def instance_view(self, now: datetime, lag: timedelta) -> Json:
         """The run-time state, as of `lag` ago."""
-        moment = self.seen(now, lag)
+        shown = self.seen(now, lag)
         view: Json = {
             "computerName": self.name,
             "osName": "ubuntu",
             "osVersion": "24.04",
             "hyperVGeneration": "V2",
             "disks": [self._disk_status(disk) for disk in self.disks],
-            "statuses": self._statuses(moment),
+            "statuses": self._statuses(shown),
         }
-        if moment.power == "running":
-            ready = _instance_status("ProvisioningState/succeeded", "Ready", moment.at)
+        if shown.power == "running":
+            ready = _instance_status("ProvisioningState/succeeded", "Ready", shown.at)
             view["vmAgent"] = {"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [ready]}
         return view
 
-    def _statuses(self, moment: Moment) -> list[Json]:
-        label = moment.provisioning.lower()
+    def _statuses(self, shown: Moment) -> list[Json]:
+        label = shown.provisioning.lower()
         code = f"ProvisioningState/{label}"
         provisioning = _instance_status(
-            code, "Updating" if label == "updating" else f"Provisioning {label}", moment.at
+            code, "Updating" if label == "updating" else f"Provisioning {label}", shown.at
         )
-        if moment.failure is not None:
-            provisioning["code"] = f"{code}/{moment.failure[0]}"
-            provisioning |= {"level": "Error", "message": moment.failure[1]}
-        return [provisioning, _instance_status(f"PowerState/{moment.power}", f"VM {moment.power}")]
+        if shown.failure is not None:
+            provisioning["code"] = f"{code}/{shown.failure[0]}"
+            provisioning |= {"level": "Error", "message": shown.failure[1]}
+        return [provisioning, _instance_status(f"PowerState/{shown.power}", f"VM {shown.power}")]
 
     def _disk_status(self, disk: DiskRef) -> Json:
         return {

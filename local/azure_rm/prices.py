@@ -46,13 +46,13 @@ def sample_items() -> list[Json]:
 
 
 def _machine_rows(size: str, region: str) -> Iterable[Json]:
-    plain = size.removeprefix("Standard_").replace("_", " ")
-    series = f"Virtual Machines D{re.sub('[0-9]', '', plain.split()[0])[1:]}v5 Series"
+    size_name = size.removeprefix("Standard_").replace("_", " ")
+    series = f"Virtual Machines D{re.sub('[0-9]', '', size_name.split()[0])[1:]}v5 Series"
     base = _SIZES[size]
     hours = 8760
 
     def row(os: str, suffix: str, price: float, **more: object) -> Json:
-        name = f"{plain}{suffix}"
+        name = f"{size_name}{suffix}"
         extra: Json = {"armSkuName": size, **more}
         return _price_row("Virtual Machines", f"{series}{os}", name, name, region, price) | extra
 
@@ -143,11 +143,11 @@ def parse_filter(text: str) -> list[tuple[str, str, bool]]:
     """Field, value and whether `contains`, of `a eq 'x' and contains(b,'y')`. Raises ValueError."""
     terms: list[tuple[str, str, bool]] = []
     for part in re.split(r"\s+and\s+(?=(?:[^']*'[^']*')*[^']*$)", text) if text else []:
-        found = _TERM.fullmatch(part)
-        if found is None:
+        match = _TERM.fullmatch(part)
+        if match is None:
             raise ValueError(part)
-        name, value = (found[1], found[2]) if found[1] else (found[3], found[4])
-        terms.append(("type" if name == "priceType" else name, value.replace("''", "'"), not found[1]))
+        name, value = (match[1], match[2]) if match[1] else (match[3], match[4])
+        terms.append(("type" if name == "priceType" else name, value.replace("''", "'"), not match[1]))
     return terms
 
 
@@ -162,10 +162,10 @@ def answer_prices(
         return Reply(400, {"Error": {"Code": "BadRequest", "Message": f"Invalid OData parameters: {error}"}})
     if currency not in RATES:
         return Reply(400, {"Error": {"Code": "BadRequest", "Message": f"Invalid currency: {currency}"}})
-    found = [row for row in items if all(_passes_filter(row, *term) for term in terms)]
+    rows = [row for row in items if all(_passes_filter(row, *term) for term in terms)]
     skip = int(query.get("$skip", "0"))
-    page = [_convert_row(row, currency, query.get("api-version")) for row in found[skip : skip + page_size]]
-    more = skip + page_size < len(found)
+    page = [_convert_row(row, currency, query.get("api-version")) for row in rows[skip : skip + page_size]]
+    more = skip + page_size < len(rows)
     following = urlencode({**query, "$skip": str(skip + page_size)}, safe="$")
     return Reply(
         200,

@@ -50,24 +50,24 @@ class World:
 
     def find(self, kind: type[R], group: str, name: str) -> R | None:
         """The resource, or None."""
-        found = self._of(kind.kind, group).get(name.lower())
-        return found if isinstance(found, kind) else None
+        resource = self._of(kind.kind, group).get(name.lower())
+        return resource if isinstance(resource, kind) else None
 
     def get(self, kind: type[R], group: str, name: str) -> R:
         """The resource. Raises 404."""
-        found = self.find(kind, group, name)
-        if found is None:
+        resource = self.find(kind, group, name)
+        if resource is None:
             raise not_found_error(kind.kind, name, group)
-        return found
+        return resource
 
     def listing(self, kind: type[R], group: str = "") -> list[R]:
         """All of a kind, in a group or in the subscription, in the order they were created."""
-        wanted = (kind.kind.lower(), group.lower())
-        found: list[R] = []
+        place = (kind.kind.lower(), group.lower())
+        resources: list[R] = []
         for (its_kind, its_group), members in self._resources.items():
-            if its_kind == wanted[0] and wanted[1] in ("", its_group):
-                found.extend(member for member in members.values() if isinstance(member, kind))
-        return found
+            if its_kind == place[0] and place[1] in ("", its_group):
+                resources.extend(member for member in members.values() if isinstance(member, kind))
+        return resources
 
     def by_id(self, kind: type[R], resource_id: str) -> R:
         """The resource with that full id. Raises 404, or 400 if it is not such an id."""

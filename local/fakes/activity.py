@@ -27,6 +27,6 @@ class MemoryActivityLog:
         self.asked += 1
         if self.failure is not None:
             raise self.failure
-        seen_until = min(until, self._clock.now() - self.delay)
-        found = [event for about, event in self._events if about == resource_id.lower()]
-        return sorted((e for e in found if since <= e.at <= seen_until), key=lambda event: event.at)
+        visible_until = min(until, self._clock.now() - self.delay)
+        events = [event for about, event in self._events if about == resource_id.lower()]
+        return sorted((e for e in events if since <= e.at <= visible_until), key=lambda event: event.at)

@@ -49,34 +49,34 @@ class MemoryCertificates:
 
     def list_tls_secrets(self, namespace: str) -> list[TlsSecret]:
         """See `CertificateCluster.list_tls_secrets`."""
-        found = [one for one in self._of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"]
-        return sorted(map(parse_tls_secret, found), key=lambda one: one.name)
+        secrets = [one for one in self._of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"]
+        return sorted(map(parse_tls_secret, secrets), key=lambda one: one.name)
 
     def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
         """See `CertificateCluster.list_ingress_hosts`."""
-        found = {t.host: t for item in self._of("Ingress", namespace) for t in parse_ingress_hosts(item)}
-        return [found[host] for host in sorted(found)]
+        hosts = {t.host: t for item in self._of("Ingress", namespace) for t in parse_ingress_hosts(item)}
+        return [hosts[host] for host in sorted(hosts)]
 
     def list_managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
         """See `CertificateCluster.list_managed_certificates`."""
         requests, orders = self._of("CertificateRequest", namespace), self._of("Order", namespace)
         challenges = self._of("Challenge", namespace)
         certificates = self._of("Certificate", namespace)
-        found = (parse_managed(item, requests, orders, challenges) for item in certificates)
-        return sorted(found, key=lambda one: one.name)
+        parsed = (parse_managed(item, requests, orders, challenges) for item in certificates)
+        return sorted(parsed, key=lambda one: one.name)
 
     def trigger_renewal(self, namespace: str, name: str, now: datetime) -> bool:
         """See `CertificateCluster.trigger_renewal`."""
         self._check()
-        wanted = issuing_status(self.get("Certificate", name, namespace), f"{now:%Y-%m-%dT%H:%M:%SZ}")
-        if wanted is not None:
-            self._put(wanted)
-        return wanted is not None
+        status = issuing_status(self.get("Certificate", name, namespace), f"{now:%Y-%m-%dT%H:%M:%SZ}")
+        if status is not None:
+            self._put(status)
+        return status is not None
 
     def list_acme_issuers(self) -> list[AcmeIssuer]:
         """See `CertificateCluster.list_acme_issuers`."""
-        found = map(parse_acme_issuer, self._of("ClusterIssuer", ""))
-        return sorted((one for one in found if one), key=lambda one: one.name)
+        issuers = map(parse_acme_issuer, self._of("ClusterIssuer", ""))
+        return sorted((one for one in issuers if one), key=lambda one: one.name)
 
     def set_issuer_email(self, issuer: AcmeIssuer, email: str) -> None:
         """See `CertificateCluster.set_issuer_email`."""
@@ -111,10 +111,10 @@ class MemoryHosts:
     def probe_host(self, target: HostTarget) -> ServedChain:
         """See `HostProbe.probe_host`; a host that no test named does not answer."""
         self.asked.append(target)
-        found = self.shown.get(target.host)
-        if isinstance(found, ServedChain):
-            return found
-        raise found or Unavailable("no TLS", value="connection refused")
+        answer = self.shown.get(target.host)
+        if isinstance(answer, ServedChain):
+            return answer
+        raise answer or Unavailable("no TLS", value="connection refused")
 
 
 class MemoryVault:

@@ -22,6 +22,6 @@ class ManualClock:
         self._now += by
         return self._now
 
-    def set(self, moment: datetime) -> None:
+    def set(self, now: datetime) -> None:
         """Jump to an aware moment."""
-        self._now = moment.astimezone(UTC)
+        self._now = now.astimezone(UTC)

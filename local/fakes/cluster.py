@@ -55,26 +55,26 @@ class MemoryCluster:
 
     def list_workloads(self) -> list[Workload]:
         """See `Cluster.list_workloads`."""
-        found = [*self._of("Deployment"), *self._of("StatefulSet")]
-        return sorted(map(parse_workload, found), key=lambda one: (one.kind, one.name))
+        items = [*self._of("Deployment"), *self._of("StatefulSet")]
+        return sorted(map(parse_workload, items), key=lambda one: (one.kind, one.name))
 
     def list_pods(self, selector: str = "") -> list[Pod]:
         """See `Cluster.list_pods`; of selectors only `key=value,…` is known."""
-        wanted = dict(term.split("=", 1) for term in selector.split(",") if term)
-        found = [one for one in map(parse_pod, self._of("Pod")) if wanted.items() <= one.labels.items()]
-        return sorted(found, key=lambda one: one.name)
+        labels = dict(term.split("=", 1) for term in selector.split(",") if term)
+        pods = [one for one in map(parse_pod, self._of("Pod")) if labels.items() <= one.labels.items()]
+        return sorted(pods, key=lambda one: one.name)
 
     def list_events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
         """See `Cluster.list_events`."""
-        found = map(parse_event, self._of("Event"))
-        return sorted_events(one for one in found if one.kind == "Warning" or not warnings_only)
+        events = map(parse_event, self._of("Event"))
+        return sorted_events(one for one in events if one.kind == "Warning" or not warnings_only)
 
     def list_secret_keys(self) -> Mapping[str, frozenset[str]]:
         """See `Cluster.list_secret_keys`."""
-        found = [one for one in self._of("Secret") if one.get("type") != "helm.sh/release.v1"]
+        secrets = [one for one in self._of("Secret") if one.get("type") != "helm.sh/release.v1"]
         return {
             one["metadata"]["name"]: frozenset({**(one.get("data") or {}), **(one.get("stringData") or {})})
-            for one in found
+            for one in secrets
         }
 
     def list_claims(self) -> list[Claim]:
@@ -84,8 +84,8 @@ class MemoryCluster:
     def list_nodes(self, *, disks: bool = False) -> list[Node]:
         """See `Cluster.list_nodes`."""
         free = self.disk_free if disks else {}
-        found = [parse_node(one, self.memory_used, free) for one in self._of("Node")]
-        return sorted(found, key=lambda one: one.name)
+        nodes = [parse_node(one, self.memory_used, free) for one in self._of("Node")]
+        return sorted(nodes, key=lambda one: one.name)
 
     def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
         """See `Cluster.resource_of`; every kind is served that is not among `unknown_kinds`."""

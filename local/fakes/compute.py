@@ -79,8 +79,8 @@ class MemoryMachines:
     def set_tags(self, machine_id: str, tags: Mapping[str, str]) -> None:
         """Somebody changed its tags."""
         with self._lock:
-            kept = self._get(machine_id)
-            kept.machine = replace(kept.machine, tags=dict(tags))
+            entry = self._get(machine_id)
+            entry.machine = replace(entry.machine, tags=dict(tags))
 
     def set_power(self, machine_id: str, power: PowerState) -> None:
         """It changed by itself: a shutdown from inside, an eviction."""
@@ -127,22 +127,22 @@ class MemoryMachines:
         with self._lock:
             self.calls["run_command"] += 1
             state = self._seen(machine_id, timedelta())
-            kept, now = self._get(machine_id), self._clock.now()
+            entry, now = self._get(machine_id), self._clock.now()
         if state.power is not PowerState.RUNNING:
             raise Refused("Run a command: the machine is not running", value=state.power.value)
-        if kept.script_until is not None and now < kept.script_until:
+        if entry.script_until is not None and now < entry.script_until:
             raise Conflict("Run a command: busy", value="Conflict")
         try:
             return self.on_command(machine_id.lower(), script)
         except TimeoutError as error:
-            kept.script_until = now + SCRIPT_LIMIT
+            entry.script_until = now + SCRIPT_LIMIT
             raise Unavailable("Run a command: no end in sight", value=str(timeout)) from error
 
     def _get(self, machine_id: str) -> _Kept:
-        kept = self._kept.get(machine_id.lower())
-        if kept is None:
+        entry = self._kept.get(machine_id.lower())
+        if entry is None:
             raise NotFound("Virtual machine", value=machine_id)
-        return kept
+        return entry
 
     def _seen(self, machine_id: str, lag: timedelta) -> MachineState:
         kept, until = self._get(machine_id), self._clock.now() - lag
@@ -212,15 +212,15 @@ class MemoryDisks:
         """See `Disks.list`."""
         with self._lock:
             self.calls["list"] += 1
-            found = [self._disks[identity] for identity in sorted(self._disks)]
-        return [disk for disk in found if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
+            disks = [self._disks[identity] for identity in sorted(self._disks)]
+        return [disk for disk in disks if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
     def list_snapshots(self) -> Iterator[Snapshot]:
         """See `Disks.list_snapshots`."""
         with self._lock:
             self.calls["snapshots"] += 1
-            found = list(self._snapshots.values())
-        return map(self._now, found)
+            snapshots = list(self._snapshots.values())
+        return map(self._now, snapshots)
 
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
         """See `Disks.get_snapshot`."""
@@ -253,13 +253,13 @@ class MemoryDisks:
 
     def set_tags(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """See `Disks.set_tags`."""
-        wanted = resource_id.lower()
+        key = resource_id.lower()
         with self._lock:
-            if wanted in self._disks:
-                self._disks[wanted] = replace(self._disks[wanted], tags=dict(tags))
+            if key in self._disks:
+                self._disks[key] = replace(self._disks[key], tags=dict(tags))
             else:
-                snapshot = _found(self._snapshots, wanted, "Snapshot")
-                self._snapshots[wanted] = replace(snapshot, tags=dict(tags))
+                snapshot = _found(self._snapshots, key, "Snapshot")
+                self._snapshots[key] = replace(snapshot, tags=dict(tags))
 
     def create_disk(
         self,
@@ -322,7 +322,7 @@ class MemoryAddresses:
 
 
 def _found(things: Mapping[str, T], identity: str, kind: str) -> T:
-    found = things.get(identity.lower())
-    if found is None:
+    resource = things.get(identity.lower())
+    if resource is None:
         raise NotFound(kind, value=identity)
-    return found
+    return resource

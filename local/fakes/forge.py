@@ -67,8 +67,8 @@ class MemoryForge:
     def list_checks(self, sha: str) -> list[Check]:
         """See `Forge.list_checks`."""
         self._commit(sha)
-        found = [one for one in self.repository.checks if one.sha == sha]
-        newest = {(one.name, one.app): _check(one) for one in found}
+        checks = [one for one in self.repository.checks if one.sha == sha]
+        newest = {(one.name, one.app): _check(one) for one in checks}
         return sorted(newest.values(), key=lambda one: (one.name, one.app))
 
     def get_branch_protection(self, branch: str) -> BranchProtection:
@@ -81,20 +81,20 @@ class MemoryForge:
     def get_environment(self, name: str) -> DeployEnvironment | None:
         """See `Forge.get_environment`."""
         self._begin()
-        made = self.repository.environments.get(name)
-        if made is None:
+        environment = self.repository.environments.get(name)
+        if environment is None:
             return None
-        people = [one for one in made.reviewers if not one.startswith("team/")]
-        slugs = [one.removeprefix("team/") for one in made.reviewers if one.startswith("team/")]
+        reviewers = [one for one in environment.reviewers if not one.startswith("team/")]
+        slugs = [one.removeprefix("team/") for one in environment.reviewers if one.startswith("team/")]
         teams = {} if self.repository.teams_hidden else self.repository.teams
         return DeployEnvironment(
-            made.name,
-            (*people, *(login for slug in slugs for login in teams.get(slug, ()))),
+            environment.name,
+            (*reviewers, *(login for slug in slugs for login in teams.get(slug, ()))),
             tuple(slug for slug in slugs if slug not in teams),
-            made.prevent_self_review and bool(made.reviewers),
-            timedelta(minutes=made.wait_minutes),
-            made.branches if isinstance(made.branches, tuple) else None,
-            made.branches == "protected",
+            environment.prevent_self_review and bool(environment.reviewers),
+            timedelta(minutes=environment.wait_minutes),
+            environment.branches if isinstance(environment.branches, tuple) else None,
+            environment.branches == "protected",
         )
 
     def get_branch_tip(self, branch: str) -> str:
@@ -119,19 +119,19 @@ class MemoryForge:
     def get_commit(self, sha: str) -> BranchCommit:
         """See `Forge.get_commit`."""
         self._commit(sha)
-        made = self.repository.history.commits[sha]
-        return BranchCommit(sha, made.parents, _second(made.date))
+        commit = self.repository.history.commits[sha]
+        return BranchCommit(sha, commit.parents, _second(commit.date))
 
     def list_first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
         """See `Forge.list_first_parent_commits`."""
         self.compare_commits(base, head)
         commits, line = self.repository.history.commits, []
-        theirs = set(self.repository.history.ancestors(base))
-        while head and head not in theirs:
-            made = commits[head]
+        excluded = set(self.repository.history.ancestors(base))
+        while head and head not in excluded:
+            commit = commits[head]
             pulls = tuple(_pull(one, whole=False) for one in self.repository.pulls_of(head))
-            line.append(BranchCommit(head, made.parents, _second(made.date), pulls))
-            head = made.parents[0] if made.parents else ""
+            line.append(BranchCommit(head, commit.parents, _second(commit.date), pulls))
+            head = commit.parents[0] if commit.parents else ""
         if len(line) > MAX_BRANCH_COMMITS:
             raise Refused("more commits came than are looked at", value=len(line), hint="Deploy one between")
         return line
@@ -153,9 +153,15 @@ class MemoryForge:
         """See `Forge.list_deployments`."""
         self._begin()
         return [
-            DeploymentRecord(made.id, made.sha, made.environment, made.state, made.description)
-            for made in reversed(self.repository.deployments)
-            if made.environment == environment and sha in ("", made.sha)
+            DeploymentRecord(
+                deployment.id,
+                deployment.sha,
+                deployment.environment,
+                deployment.state,
+                deployment.description,
+            )
+            for deployment in reversed(self.repository.deployments)
+            if deployment.environment == environment and sha in ("", deployment.sha)
         ][:10]
 
     def create_deployment(self, sha: str, environment: str, description: str) -> int:
@@ -165,8 +171,10 @@ class MemoryForge:
         if environment not in repository.environments:
             repository.environment(environment)
         identity = repository.next_id()
-        made = Deployment(identity, sha, sha, environment, description[:140], {}, "groundcrew[bot]", now)
-        repository.deployments.append(made)
+        deployment = Deployment(
+            identity, sha, sha, environment, description[:140], {}, "groundcrew[bot]", now
+        )
+        repository.deployments.append(deployment)
         return identity
 
     def set_deployment_status(self, deployment: int, state: str, description: str, log_url: str = "") -> None:
@@ -174,14 +182,17 @@ class MemoryForge:
         self._begin()
         if state not in DEPLOYMENT_STATES:
             raise UsageError("not a state of a deployment", value=state)
-        made = next((one for one in self.repository.deployments if one.id == deployment), None)
-        if made is None:
+        record = next((one for one in self.repository.deployments if one.id == deployment), None)
+        if record is None:
             raise NotFound("the fake forge has no such deployment", value=deployment)
         if state == "success":
             for other in self.repository.deployments:
-                if other is not made and (other.environment, other.state) == (made.environment, "success"):
+                if other is not record and (other.environment, other.state) == (
+                    record.environment,
+                    "success",
+                ):
                     other.statuses.append(self._status("inactive", "", ""))
-        made.statuses.append(self._status(state, description[:140], log_url))
+        record.statuses.append(self._status(state, description[:140], log_url))
 
     def _status(self, state: str, description: str, log_url: str) -> Status:
         return Status(self.repository.next_id(), state, description, log_url, "", datetime.now(UTC))
@@ -225,9 +236,9 @@ def _pull(pull: Pull, *, whole: bool) -> PullRequest:
     )
 
 
-def _check(made: Made) -> Check:
-    state = made.conclusion or ("in_progress" if made.app else "pending")
-    return Check(made.name, state, made.app, app_id(made.app))
+def _check(status: Made) -> Check:
+    state = status.conclusion or ("in_progress" if status.app else "pending")
+    return Check(status.name, state, status.app, app_id(status.app))
 
 
 def _second(at: datetime) -> datetime:

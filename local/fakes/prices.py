@@ -25,8 +25,8 @@ class MemoryPrices:
 
     def list_address_prices(self, region: str) -> tuple[Price, ...]:
         """See `Prices.list_address_prices`."""
-        plain = (price for price in self._sold(region) if price.kind is PriceKind.PAY_AS_YOU_GO)
-        return tuple(price for price in plain if "Public IP" in price.item)
+        prices = (price for price in self._sold(region) if price.kind is PriceKind.PAY_AS_YOU_GO)
+        return tuple(price for price in prices if "Public IP" in price.item)
 
     def _sold(self, region: str) -> list[Price]:
         if self.currency not in self._currencies:

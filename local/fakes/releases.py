@@ -100,13 +100,13 @@ class MemoryReleases:
             # As Helm 4 says it (pkg/action: "unable to build kubernetes objects from …").
             reason = f'resource mapping not found: no matches for kind "{unknown[0]["kind"]}"'
             return HelmResult(False, last, reason)
-        plain = tuple(one for one in rendered if not _is_hook(one))
+        manifests = tuple(one for one in rendered if not _is_hook(one))
         failure = _hook_failure(rendered, "pre-upgrade" if last else "pre-install")
-        self._write(self._described(package), plain)
+        self._write(self._described(package), manifests)
         _tell(on_progress, "applying")
         if not failure:
-            self._apply(plain)
-            failure = _never_ready(plain)
+            self._apply(manifests)
+            failure = _never_ready(manifests)
         if not failure:
             return self._deployed(f"{'Upgrade' if last else 'Install'} complete", instead=last)
         self._failed(f'Upgrade "{self._release}"' if last else f'Release "{self._release}"', failure)
@@ -116,9 +116,9 @@ class MemoryReleases:
 
     def _way_back(self, on_progress: ProgressCallback, *, first: bool) -> None:
         """To the newest revision that was good; a first release is taken away again."""
-        good = [one for one in self._kept if one.revision.status in ("deployed", "superseded")]
-        if good:
-            self._back_to(good[-1], on_progress)
+        deployed = [one for one in self._kept if one.revision.status in ("deployed", "superseded")]
+        if deployed:
+            self._back_to(deployed[-1], on_progress)
         elif first:
             self._kept.clear()
             self._apply(())
@@ -126,10 +126,10 @@ class MemoryReleases:
     def rollback(self, revision: int, *, timeout: timedelta, on_progress: ProgressCallback) -> HelmResult:  # noqa: ARG002
         """See `Releases.rollback`."""
         self._begin()
-        found = next((one for one in self._kept if one.revision.number == revision), None)
-        if found is None:
+        entry = next((one for one in self._kept if one.revision.number == revision), None)
+        if entry is None:
             raise NotFound("the fake has no such revision", value=revision)
-        return self._back_to(found, on_progress)
+        return self._back_to(entry, on_progress)
 
     def repair(self) -> RepairResult:
         """See `Releases.repair`."""
@@ -137,8 +137,8 @@ class MemoryReleases:
         last = self.status()
         if last is None or not last.pending:
             return RepairResult("nothing", last, "nothing is pending")
-        marked = self._mark("failed", f"{INTERRUPTED}: it was left {last.status}")
-        return RepairResult("marked", marked, f"revision {last.number} was left {last.status}")
+        repaired = self._mark("failed", f"{INTERRUPTED}: it was left {last.status}")
+        return RepairResult("marked", repaired, f"revision {last.number} was left {last.status}")
 
     def history(self) -> list[Revision]:
         """See `Releases.history`."""
@@ -153,10 +153,10 @@ class MemoryReleases:
     def manifests(self, revision: int = 0) -> list[Manifest]:
         """See `Releases.manifests`."""
         self._begin()
-        found = [one for one in self._kept if revision in (0, one.revision.number)]
-        if not found:
+        entries = [one for one in self._kept if revision in (0, one.revision.number)]
+        if not entries:
             raise NotFound("the fake has no such revision", value=revision)
-        return list(found[-1].manifests)
+        return list(entries[-1].manifests)
 
     def leave_pending(self, package: ChartPackage) -> None:
         """As if the worker had been killed in the middle of an upgrade."""
@@ -215,17 +215,17 @@ class MemoryReleases:
         return self._mark("failed", f"{what} failed: {failure}")
 
     def _mark(self, status: str, description: str) -> Revision:
-        marked = replace(self._kept[-1].revision, status=status, description=description)
-        self._kept[-1] = replace(self._kept[-1], revision=marked)
-        return marked
+        updated = replace(self._kept[-1].revision, status=status, description=description)
+        self._kept[-1] = replace(self._kept[-1], revision=updated)
+        return updated
 
-    def _back_to(self, kept: _Kept, on_progress: ProgressCallback) -> HelmResult:
-        back = f"Rollback to {kept.revision.number}"
-        made = replace(kept.revision, number=self._next(), status="pending-rollback", description=back)
-        self._write(replace(made, at=self.now()), kept.manifests)
+    def _back_to(self, entry: _Kept, on_progress: ProgressCallback) -> HelmResult:
+        back = f"Rollback to {entry.revision.number}"
+        revision = replace(entry.revision, number=self._next(), status="pending-rollback", description=back)
+        self._write(replace(revision, at=self.now()), entry.manifests)
         _tell(on_progress, "rolling back")
-        self._apply(kept.manifests)
-        if failure := _never_ready(kept.manifests):
+        self._apply(entry.manifests)
+        if failure := _never_ready(entry.manifests):
             return HelmResult(False, self._failed(f'Release "{self._release}"', failure), failure, True)
         return self._deployed(back)
 

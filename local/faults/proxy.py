@@ -114,18 +114,18 @@ class CuttingProxy:
                     break
         self._drop(client, server)
 
-    def _allowed(self, wanted: int) -> int:
+    def _allowed(self, size: int) -> int:
         """How many of these bytes may pass; fewer than wanted means: and then cut."""
         with self._state:
             if self._delay_seconds:
                 self._state.wait_for(lambda: self._closed, timeout=self._delay_seconds)
             if self._stall_in_bytes is not None:
-                self._stall_in_bytes -= wanted
+                self._stall_in_bytes -= size
             self._state.wait_for(lambda: self._closed or (self._stall_in_bytes or 0) >= 0)
-            if self._budget_bytes is None or self._budget_bytes >= wanted:
+            if self._budget_bytes is None or self._budget_bytes >= size:
                 if self._budget_bytes is not None:
-                    self._budget_bytes -= wanted
-                return wanted
+                    self._budget_bytes -= size
+                return size
             allowed = self._budget_bytes
             self.cuts += 1
             self._cuts_left -= 1

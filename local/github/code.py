@@ -92,20 +92,20 @@ def get_ref(call: Call) -> web.Response:
 
 def get_commit(call: Call) -> web.Response:
     """`GET /commits/{ref}`: 422 for a SHA that is gone."""
-    made = call.repo.history.commits[call.sha()]
-    parent = made.parents[0] if made.parents else None
-    changes = call.repo.history.changes(parent, made.sha)
-    files = [render.changed_file(call.repo, path, word, made.sha) for path, word in changes]
-    return web.json_response({**render.render_commit(call.repo, made, call.base), "files": files})
+    commit = call.repo.history.commits[call.sha()]
+    parent = commit.parents[0] if commit.parents else None
+    changes = call.repo.history.changes(parent, commit.sha)
+    files = [render.changed_file(call.repo, path, word, commit.sha) for path, word in changes]
+    return web.json_response({**render.render_commit(call.repo, commit, call.base), "files": files})
 
 
 def get_git_commit(call: Call) -> web.Response:
     """`GET /git/commits/{sha}`: git's part alone; 404 for a SHA that is gone."""
-    made = call.repo.history.commits.get(call.match["sha"])
-    if made is None:
+    commit = call.repo.history.commits.get(call.match["sha"])
+    if commit is None:
         raise Failure(404, "Not Found")
-    whole = render.render_commit(call.repo, made, call.base)
-    return web.json_response({"sha": made.sha, **whole["commit"], "parents": whole["parents"]})
+    whole = render.render_commit(call.repo, commit, call.base)
+    return web.json_response({"sha": commit.sha, **whole["commit"], "parents": whole["parents"]})
 
 
 def get_tree(call: Call) -> web.Response:
@@ -241,11 +241,11 @@ def build_tarball(repo: Repository, sha: str) -> bytes:
 
 
 def _list_folders(prefix: str, files: Mapping[str, Content]) -> set[str]:
-    found = {prefix}
+    folders = {prefix}
     for path in files:
         parts = path.split("/")[:-1]
-        found |= {"/".join([prefix, *parts[: depth + 1]]) for depth in range(len(parts))}
-    return found
+        folders |= {"/".join([prefix, *parts[: depth + 1]]) for depth in range(len(parts))}
+    return folders
 
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (

@@ -11,8 +11,8 @@ from local.github.call import Call, Failure, Handler, paged_response
 def list_pulls(call: Call) -> web.Response:
     """`GET /pulls?state=`."""
     state = call.query.get("state", "open")
-    found = [pull for pull in call.repo.pulls.values() if state in ("all", pull.state)]
-    return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in reversed(found)])
+    pulls = [pull for pull in call.repo.pulls.values() if state in ("all", pull.state)]
+    return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in reversed(pulls)])
 
 
 def get_pull(call: Call) -> web.Response:
@@ -39,8 +39,8 @@ def list_files(call: Call) -> web.Response:
 
 def list_pulls_of_commit(call: Call) -> web.Response:
     """`GET /commits/{sha}/pulls`: the merged pull request that brought a commit in, or open ones with it."""
-    found = call.repo.pulls_of(call.sha())
-    return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in found])
+    pulls = call.repo.pulls_of(call.sha())
+    return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in pulls])
 
 
 def list_check_runs(call: Call) -> web.Response:

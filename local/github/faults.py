@@ -66,8 +66,8 @@ class Faults:
         headers = {"x-ratelimit-remaining": "4321", "x-ratelimit-reset": str(int(time.time()) + 3000)}
         if retry_after_seconds is not None:
             headers["retry-after"] = str(retry_after_seconds)
-        said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        self.add(Fault(status, said, headers, times, path, html))
+        message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        self.add(Fault(status, message, headers, times, path, html))
 
     def answer(self, path: str) -> web.Response | None:
         """The fault that meets this request, if any."""

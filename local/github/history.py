@@ -58,29 +58,29 @@ class History:
 
     def ancestors(self, sha: str) -> Iterator[str]:
         """`sha` and everything it was made from, breadth first."""
-        seen, queue = {sha}, [sha]
+        visited, queue = {sha}, [sha]
         for current in queue:
             yield current
             for parent in self.commits[current].parents if current in self.commits else ():
-                if parent not in seen:
-                    seen.add(parent)
+                if parent not in visited:
+                    visited.add(parent)
                     queue.append(parent)
 
     def merge_base(self, base: str, head: str) -> str | None:
         """The first common ancestor, or None for unrelated histories."""
-        theirs = set(self.ancestors(base))
-        return next((sha for sha in self.ancestors(head) if sha in theirs), None)
+        of_base = set(self.ancestors(base))
+        return next((sha for sha in self.ancestors(head) if sha in of_base), None)
 
     def only_in(self, head: str, base: str) -> list[str]:
         """Commits of `head` that `base` does not have, oldest first."""
-        theirs = set(self.ancestors(base))
-        return [sha for sha in self.ancestors(head) if sha not in theirs][::-1]
+        of_base = set(self.ancestors(base))
+        return [sha for sha in self.ancestors(head) if sha not in of_base][::-1]
 
     def apply(self, tree: Mapping[str, Content], base: str | None, head: str) -> dict[str, Content]:
         """A tree with what changed between two commits done to it."""
         files, changed = self.commits[head].files, dict(self.changes(base, head))
-        kept = {path: content for path, content in tree.items() if changed.get(path) != "removed"}
-        return kept | {path: files[path] for path, word in changed.items() if word != "removed"}
+        unchanged = {path: content for path, content in tree.items() if changed.get(path) != "removed"}
+        return unchanged | {path: files[path] for path, word in changed.items() if word != "removed"}
 
     def rebased(self, head: str, tip: str) -> Iterator[str]:
         """Copies of the commits of `head` on `tip`, always with new SHAs; merges among them are left out."""

@@ -194,8 +194,8 @@ class Repository:
 
     def pulls_of(self, sha: str) -> list[Pull]:
         """The pull requests that have the commit or brought it, unless GitHub is behind with its lists."""
-        found = [] if sha in self.unindexed else list(self.pulls.values())
-        return [one for one in found if sha in (one.merge_commit_sha, *one.copies, *self._own(one))]
+        pulls = [] if sha in self.unindexed else list(self.pulls.values())
+        return [one for one in pulls if sha in (one.merge_commit_sha, *one.copies, *self._own(one))]
 
     def _own(self, pull: Pull) -> list[str]:
         known = pull.head_sha in self.history.commits

@@ -16,13 +16,15 @@ DESCRIPTION_CHARACTERS = 140
 
 def list_deployments(call: Call) -> web.Response:
     """`GET /deployments?sha=&ref=&environment=`, newest first."""
-    wanted = {key: call.query[key] for key in ("sha", "ref", "environment") if key in call.query}
-    found = [
-        made
-        for made in reversed(call.repo.deployments)
-        if all(getattr(made, k) == v for k, v in wanted.items())
+    conditions = {key: call.query[key] for key in ("sha", "ref", "environment") if key in call.query}
+    deployments = [
+        deployment
+        for deployment in reversed(call.repo.deployments)
+        if all(getattr(deployment, k) == v for k, v in conditions.items())
     ]
-    return paged_response(call, [render.render_deployment(call.repo, made, call.base) for made in found])
+    return paged_response(
+        call, [render.render_deployment(call.repo, deployment, call.base) for deployment in deployments]
+    )
 
 
 def create_deployment(call: Call) -> web.Response:
@@ -33,25 +35,25 @@ def create_deployment(call: Call) -> web.Response:
         raise Failure(422, f"No ref found for: {ref}")
     contexts = call.body.get("required_contexts")
     newest = {check.name: check.conclusion for check in call.repo.checks if check.sha == sha}
-    wanted = list(newest) if contexts is None else contexts
-    if not all(newest.get(name) == "success" for name in wanted):
+    required = list(newest) if contexts is None else contexts
+    if not all(newest.get(name) == "success" for name in required):
         raise Failure(409, f"Conflict: Commit status checks failed for {ref}.")
     name = str(call.body.get("environment", "production"))
     if name not in call.repo.environments:
         call.repo.environment(name)
     description, payload = str(call.body.get("description") or ""), call.body.get("payload", {})
     now = datetime.now(UTC)
-    made = Deployment(call.repo.next_id(), ref, sha, name, description, payload, "groundcrew[bot]", now)
-    call.repo.deployments.append(made)
-    return web.json_response(render.render_deployment(call.repo, made, call.base), status=201)
+    deployment = Deployment(call.repo.next_id(), ref, sha, name, description, payload, "groundcrew[bot]", now)
+    call.repo.deployments.append(deployment)
+    return web.json_response(render.render_deployment(call.repo, deployment, call.base), status=201)
 
 
 def _find_deployment(call: Call) -> Deployment:
     number = call.number()
-    found = next((made for made in call.repo.deployments if made.id == number), None)
-    if found is None:
+    match = next((deployment for deployment in call.repo.deployments if deployment.id == number), None)
+    if match is None:
         raise Failure(404, "Not Found")
-    return found
+    return match
 
 
 def get_deployment(call: Call) -> web.Response:
@@ -61,53 +63,60 @@ def get_deployment(call: Call) -> web.Response:
 
 def list_statuses(call: Call) -> web.Response:
     """`GET /deployments/{id}/statuses`, newest first."""
-    made = _find_deployment(call)
-    rendered = [render.deployment_status(status, made.creator, made.environment) for status in made.statuses]
+    deployment = _find_deployment(call)
+    rendered = [
+        render.deployment_status(status, deployment.creator, deployment.environment)
+        for status in deployment.statuses
+    ]
     return paged_response(call, rendered[::-1])
 
 
 def create_status(call: Call) -> web.Response:
     """`POST /deployments/{id}/statuses`; a success makes the environment's earlier ones inactive."""
-    made, state = _find_deployment(call), call.required("state")
+    deployment, state = _find_deployment(call), call.required("state")
     description = str(call.body.get("description") or "")
     if state not in STATES:
         raise Failure(422, f"Validation Failed: state is not included in the list: {state}")
     if len(description) > DESCRIPTION_CHARACTERS:
         raise Failure(422, "Validation Failed: description is too long (maximum is 140 characters)")
-    if made.state == "inactive":
+    if deployment.state == "inactive":
         raise Failure(422, "Validation Failed: Cannot set a status on an inactive deployment.")
     if state == "success" and call.body.get("auto_inactive", True):
         for other in call.repo.deployments:
-            if other is not made and other.environment == made.environment and other.state == "success":
+            if (
+                other is not deployment
+                and other.environment == deployment.environment
+                and other.state == "success"
+            ):
                 _append_status(call, other, "inactive", "")
-    status = _append_status(call, made, state, description)
-    rendered = render.deployment_status(status, made.creator, made.environment)
+    status = _append_status(call, deployment, state, description)
+    rendered = render.deployment_status(status, deployment.creator, deployment.environment)
     return web.json_response(rendered, status=201)
 
 
-def _append_status(call: Call, made: Deployment, state: str, description: str) -> Status:
+def _append_status(call: Call, deployment: Deployment, state: str, description: str) -> Status:
     log_url = str(call.body.get("log_url") or "")
     environment_url = str(call.body.get("environment_url") or "")
     now = datetime.now(UTC)
     status = Status(call.repo.next_id(), state, description, log_url, environment_url, now)
-    made.statuses.append(status)
+    deployment.statuses.append(status)
     return status
 
 
 def get_environment(call: Call) -> web.Response:
     """`GET /environments/{name}`."""
-    found = call.repo.environments.get(call.match["name"])
-    if found is None:
+    environment = call.repo.environments.get(call.match["name"])
+    if environment is None:
         raise Failure(404, "Not Found")
-    return web.json_response(render.render_environment(found))
+    return web.json_response(render.render_environment(environment))
 
 
 def list_branch_policies(call: Call) -> web.Response:
     """`GET /environments/{name}/deployment-branch-policies`."""
-    found = call.repo.environments.get(call.match["name"])
-    if found is None:
+    environment = call.repo.environments.get(call.match["name"])
+    if environment is None:
         raise Failure(404, "Not Found")
-    patterns = found.branches if isinstance(found.branches, tuple) else ()
+    patterns = environment.branches if isinstance(environment.branches, tuple) else ()
     policies = [{"id": index, "name": name, "type": "branch"} for index, name in enumerate(patterns)]
     return paged_response(call, policies, wrap="branch_policies")
 

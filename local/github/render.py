@@ -44,21 +44,25 @@ def render_repository(repo: Repository, base: str) -> Json:
     }
 
 
-def render_commit(repo: Repository, made: Commit, base: str) -> Json:
+def render_commit(repo: Repository, commit: Commit, base: str) -> Json:
     """A commit with its git part and its GitHub users."""
-    person = {"name": made.author, "email": f"{made.author}@example.org", "date": format_timestamp(made.date)}
+    person = {
+        "name": commit.author,
+        "email": f"{commit.author}@example.org",
+        "date": format_timestamp(commit.date),
+    }
     return {
-        "sha": made.sha,
-        "url": f"{base}/repos/{repo.full_name}/commits/{made.sha}",
+        "sha": commit.sha,
+        "url": f"{base}/repos/{repo.full_name}/commits/{commit.sha}",
         "commit": {
             "author": person,
             "committer": person,
-            "message": made.message,
-            "tree": {"sha": tree_sha(made.files)},
+            "message": commit.message,
+            "tree": {"sha": tree_sha(commit.files)},
         },
-        "author": render_user(made.author),
-        "committer": render_user(made.author),
-        "parents": [{"sha": parent} for parent in made.parents],
+        "author": render_user(commit.author),
+        "committer": render_user(commit.author),
+        "parents": [{"sha": parent} for parent in commit.parents],
     }
 
 
@@ -105,15 +109,15 @@ def _render_side(repo: Repository, ref: str, sha: str, base: str) -> Json:
     }
 
 
-def render_review(given: Review) -> Json:
+def render_review(review: Review) -> Json:
     """A review; `commit_id` is the head it was given for."""
     return {
-        "id": given.id,
-        "user": render_user(given.user),
+        "id": review.id,
+        "user": render_user(review.user),
         "body": "",
-        "state": given.state,
-        "commit_id": given.commit_id,
-        "submitted_at": format_timestamp(given.submitted_at),
+        "state": review.state,
+        "commit_id": review.commit_id,
+        "submitted_at": format_timestamp(review.submitted_at),
     }
 
 
@@ -151,27 +155,32 @@ def changed_file(repo: Repository, path: str, word: str, head: str) -> Json:
     return {"sha": sha, "filename": path, "status": word, "additions": 1, "deletions": 0, "changes": 1}
 
 
-def render_environment(made: Environment) -> Json:
+def render_environment(environment: Environment) -> Json:
     """An environment with its protection rules."""
     rules: list[Json] = []
-    if made.wait_minutes:
-        rules.append({"id": made.id + 1, "type": "wait_timer", "wait_timer": made.wait_minutes})
-    if made.reviewers:
-        reviewers = [_render_reviewer(name) for name in made.reviewers]
+    if environment.wait_minutes:
+        rules.append({"id": environment.id + 1, "type": "wait_timer", "wait_timer": environment.wait_minutes})
+    if environment.reviewers:
+        reviewers = [_render_reviewer(name) for name in environment.reviewers]
         rules.append(
             {
-                "id": made.id + 2,
+                "id": environment.id + 2,
                 "type": "required_reviewers",
-                "prevent_self_review": made.prevent_self_review,
+                "prevent_self_review": environment.prevent_self_review,
                 "reviewers": reviewers,
             }
         )
     policy = None
-    if made.branches is not None:
-        rules.append({"id": made.id + 3, "type": "branch_policy"})
-        protected = made.branches == "protected"
+    if environment.branches is not None:
+        rules.append({"id": environment.id + 3, "type": "branch_policy"})
+        protected = environment.branches == "protected"
         policy = {"protected_branches": protected, "custom_branch_policies": not protected}
-    return {"id": made.id, "name": made.name, "protection_rules": rules, "deployment_branch_policy": policy}
+    return {
+        "id": environment.id,
+        "name": environment.name,
+        "protection_rules": rules,
+        "deployment_branch_policy": policy,
+    }
 
 
 def _render_reviewer(name: str) -> Json:
@@ -181,22 +190,22 @@ def _render_reviewer(name: str) -> Json:
     return {"type": "Team", "reviewer": {"id": render_user(name)["id"], "name": slug.title(), "slug": slug}}
 
 
-def render_deployment(repo: Repository, made: Deployment, base: str) -> Json:
+def render_deployment(repo: Repository, deployment: Deployment, base: str) -> Json:
     """A deployment."""
-    url = f"{base}/repos/{repo.full_name}/deployments/{made.id}"
+    url = f"{base}/repos/{repo.full_name}/deployments/{deployment.id}"
     return {
-        "id": made.id,
+        "id": deployment.id,
         "url": url,
-        "sha": made.sha,
-        "ref": made.ref,
+        "sha": deployment.sha,
+        "ref": deployment.ref,
         "task": "deploy",
-        "payload": made.payload,
-        "environment": made.environment,
-        "original_environment": made.environment,
-        "description": made.description,
-        "creator": render_user(made.creator),
-        "created_at": format_timestamp(made.at),
-        "updated_at": format_timestamp(made.statuses[-1].at if made.statuses else made.at),
+        "payload": deployment.payload,
+        "environment": deployment.environment,
+        "original_environment": deployment.environment,
+        "description": deployment.description,
+        "creator": render_user(deployment.creator),
+        "created_at": format_timestamp(deployment.at),
+        "updated_at": format_timestamp(deployment.statuses[-1].at if deployment.statuses else deployment.at),
         "statuses_url": f"{url}/statuses",
     }
 

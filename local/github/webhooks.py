@@ -105,7 +105,7 @@ def delivery_headers(
     event: str, body: bytes, secret: str, delivery_id: str = "", *, content_type: str = "application/json"
 ) -> dict[str, str]:
     """The headers of a delivery; without a secret GitHub sends no signature."""
-    made = {
+    headers = {
         "Content-Type": content_type,
         "User-Agent": "GitHub-Hookshot/044aadd",
         "X-GitHub-Event": event,
@@ -114,9 +114,11 @@ def delivery_headers(
         "X-GitHub-Hook-Installation-Target-Type": "repository",
     }
     if secret:
-        made["X-Hub-Signature"] = "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
-        made["X-Hub-Signature-256"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return made
+        headers["X-Hub-Signature"] = "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+        headers["X-Hub-Signature-256"] = (
+            "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        )
+    return headers
 
 
 def deliver_event(

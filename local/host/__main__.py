@@ -50,21 +50,21 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _serve(arguments: HostArguments, running: Running) -> int:
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    stopping = asyncio.Event()
     host = Host(arguments, os.environ, running)
     await host.start()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, stopping.set)
     announce(
         url=host.url,
         functions=[function.name for function in host.functions],
         keys_file=str(arguments.keys_file),
         pid=os.getpid(),
     )
-    await first_of(asked.wait(), host.crashed.wait())
-    asked.clear()
+    await first_of(stopping.wait(), host.crashed.wait())
+    stopping.clear()
     ended = asyncio.create_task(host.stop())
-    await first_of(asyncio.shield(ended), asked.wait())  # a second signal: wait no longer
+    await first_of(asyncio.shield(ended), stopping.wait())  # a second signal: wait no longer
     code = 1 if host.crashed.is_set() else 0
     if not ended.done() or not ended.result():
         # Threads cannot be stopped: those whose functions did not end in time go with the process.

@@ -85,15 +85,15 @@ class Admin:
         return web.Response(status=202)
 
 
-def _manual_input(function: Function, given: object) -> tuple[Datum, dict[str, Datum]]:
+def _manual_input(function: Function, payload: object) -> tuple[Datum, dict[str, Datum]]:
     """What the function gets instead of its trigger. Raises ValueError."""
     kind = function.trigger.type
     if kind == "timerTrigger":
         return manual_timer(), {}
     if kind == "queueTrigger":
-        return manual_message(given if isinstance(given, str) else json.dumps(given))
+        return manual_message(payload if isinstance(payload, str) else json.dumps(payload))
     if kind == "eventGridTrigger":
-        event = json.loads(given) if isinstance(given, str) else given
+        event = json.loads(payload) if isinstance(payload, str) else payload
         if isinstance(event, dict):
             return Datum(json.dumps(event), "json"), {}
     raise ValueError(kind)

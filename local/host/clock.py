@@ -30,8 +30,8 @@ class SystemTimerClock:
 
     async def sleep_until(self, when: datetime) -> None:
         """Return when the wall clock has reached `when`, also if it was set or the machine slept."""
-        while (left := (when - self.now()).total_seconds()) > 0:
-            await asyncio.sleep(min(left, _LONGEST_NAP_SECONDS))
+        while (remaining := (when - self.now()).total_seconds()) > 0:
+            await asyncio.sleep(min(remaining, _LONGEST_NAP_SECONDS))
 
 
 class ManualClock:

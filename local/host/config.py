@@ -58,21 +58,21 @@ class AppSettings:
         """Put the values of settings in place of `%NAME%`. Raises `UsageError` for one that is not set."""
 
         def value(match: re.Match[str]) -> str:
-            found = self._values.get(match[1])
-            if found is None:
+            setting = self._values.get(match[1])
+            if setting is None:
                 raise UsageError(f"The app setting {match[1]} is not set", hint=f"It is needed for {where}.")
-            return found
+            return setting
 
         return _REFERENCE.sub(value, text)
 
     def connection(self, name: str) -> str:
         """The connection string in the setting `name`, or `AzureWebJobs<name>`. Raises `UsageError`."""
         name = name or "AzureWebJobsStorage"
-        found = self._values.get(f"AzureWebJobs{name}") or self._values.get(name)
-        if not found:
+        text = self._values.get(f"AzureWebJobs{name}") or self._values.get(name)
+        if not text:
             hint = "Set it to the connection string of a storage account, such as Azurite's."
             raise UsageError(f"The app setting {name} is not set", hint=hint)
-        return found
+        return text
 
     def max_body_bytes(self, default: int) -> int:
         """`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT` in bytes, or the default. Raises `UsageError`."""
@@ -88,8 +88,8 @@ class AppSettings:
 
     def host_id(self, app_dir: Path) -> str:
         """`AzureFunctionsWebHost__hostid`, or one made from the path; hosts with one id share timers."""
-        given = self._values.get("AzureFunctionsWebHost__hostid", "").lower()
-        return given or hashlib.sha256(str(app_dir.resolve()).encode()).hexdigest()[:32]
+        configured = self._values.get("AzureFunctionsWebHost__hostid", "").lower()
+        return configured or hashlib.sha256(str(app_dir.resolve()).encode()).hexdigest()[:32]
 
 
 def add_local_settings(app_dir: Path, environ: MutableMapping[str, str]) -> None:

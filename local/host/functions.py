@@ -70,15 +70,15 @@ def check_served(functions: Iterable[Function]) -> None:
 
 
 def _find_problems(function: Function) -> list[str]:
-    found = [
+    problems = [
         f"the {binding.direction} binding {binding.type} ({binding.name}) of {function.name}"
         for binding in function.bindings
         if (binding.direction, binding.type) not in _SERVED or _is_deferred(binding)
     ]
     triggers = sum(binding.type.endswith("Trigger") for binding in function.bindings)
     if triggers != 1:
-        found.append(f"{function.name} with {triggers} triggers")
-    return found
+        problems.append(f"{function.name} with {triggers} triggers")
+    return problems
 
 
 def _is_deferred(binding: Binding) -> bool:

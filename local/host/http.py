@@ -55,10 +55,10 @@ class HttpTriggers:
 
     async def handle(self, request: web.Request) -> web.Response:
         """404 without a route, 401 without a key, 500 with an empty body if the function fails."""
-        found = self._routes.find(request.method, request.rel_url.raw_path)
-        if found is None:
+        match = self._routes.find(request.method, request.rel_url.raw_path)
+        if match is None:
             return web.Response(status=404)
-        function, params = found
+        function, params = match
         level = Level((function.trigger.text("authLevel") or "function").lower())
         if not self._keys.allow(level, function.name, presented_key(request.headers, request.query)):
             return web.Response(status=401)
@@ -105,8 +105,8 @@ def _join_values(values: MultiMapping[str], *, lower: bool = False) -> dict[str,
 
 
 def _trace_parent(headers: MultiMapping[str]) -> str:
-    given = headers.get("traceparent", "")
-    return given if _TRACE_PARENT.fullmatch(given) else ""
+    header = headers.get("traceparent", "")
+    return header if _TRACE_PARENT.fullmatch(header) else ""
 
 
 def _build_response(function: Function, outcome: InvocationResult) -> web.Response:

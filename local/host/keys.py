@@ -58,25 +58,25 @@ def presented_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str |
 
 def load_keys(path: Path, functions: Iterable[str]) -> Keys:
     """Read the keys, make those that are missing, and write them back with mode 0600."""
-    kept: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
-    wanted = {
+    stored: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+    merged = {
         "master": ["_master"],
         "host": ["default"],
         "system": [EVENT_GRID_SYSTEM_KEY],
         "functions": list(functions),
     }
-    for kind, names in wanted.items():
-        known = kept.setdefault(kind, {})
+    for kind, names in merged.items():
+        known = stored.setdefault(kind, {})
         for name in names:
             known.setdefault(name, secrets.token_urlsafe(40))
-    _write_keys(path, json.dumps(kept, indent=2))
+    _write_keys(path, json.dumps(stored, indent=2))
     return read_keys(path)
 
 
 def read_keys(path: Path) -> Keys:
     """Read what `load_keys` has written."""
-    kept = json.loads(path.read_text())
-    return Keys(kept["master"]["_master"], kept["host"], kept["system"], kept["functions"])
+    stored = json.loads(path.read_text())
+    return Keys(stored["master"]["_master"], stored["host"], stored["system"], stored["functions"])
 
 
 def _matches_any(presented: str | None, accepted: Iterable[str]) -> bool:

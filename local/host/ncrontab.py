@@ -62,18 +62,18 @@ class Ncrontab:
 
     def matches(self, when: datetime) -> bool:
         """Whether it occurs in the second that `when` lies in."""
-        seen = (when.second, when.minute, when.hour, when.day, when.month, when.isoweekday() % 7)
-        return all(value in field for value, field in zip(seen, self.fields, strict=True))
+        fields = (when.second, when.minute, when.hour, when.day, when.month, when.isoweekday() % 7)
+        return all(value in field for value, field in zip(fields, self.fields, strict=True))
 
     def next_after(self, when: datetime) -> datetime | None:
         """The first occurrence later than `when`, in its time zone; None if there is none in fifty years."""
         try:
-            found = croniter(self._expression(), when, second_at_beginning=True, day_or=False).get_next(
+            following = croniter(self._expression(), when, second_at_beginning=True, day_or=False).get_next(
                 datetime
             )
         except CroniterBadDateError:
             return None
-        return found if isinstance(found, datetime) else None
+        return following if isinstance(following, datetime) else None
 
     def _expression(self) -> str:
         # Spelt out in numbers, so that nothing is left to differences between the dialects.
@@ -84,13 +84,13 @@ class Ncrontab:
 
 
 def _parse_field(text: str, field: _Field, word: str) -> tuple[int, ...]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in word.split(","):
         match = _PART.fullmatch(part)
         if match is None:
             raise _expression_error(text, f"{part!r} as {field.name}")
-        found.update(_parse_range(text, field, part, match))
-    return tuple(sorted(found))
+        numbers.update(_parse_range(text, field, part, match))
+    return tuple(sorted(numbers))
 
 
 def _parse_range(text: str, field: _Field, part: str, match: re.Match[str]) -> range:
@@ -101,8 +101,8 @@ def _parse_range(text: str, field: _Field, part: str, match: re.Match[str]) -> r
     else:
         low = _parse_number(text, field, match["first"])
         # `a/n` runs from a to the end of the field, `a` alone is just that.
-        alone = field.high if match["step"] else low
-        high = _parse_number(text, field, match["last"]) if match["last"] else alone
+        end = field.high if match["step"] else low
+        high = _parse_number(text, field, match["last"]) if match["last"] else end
         # The platform silently swaps the ends of a range that runs backwards: hardly what was meant.
         backwards = low > high
     if step == 0 or backwards:
@@ -122,8 +122,8 @@ def _parse_number(text: str, field: _Field, word: str) -> int:
     return value
 
 
-def _expression_error(text: str, found: str) -> UsageError:
+def _expression_error(text: str, reason: str) -> UsageError:
     return UsageError(
-        f"The schedule {text!r} has {found}",
+        f"The schedule {text!r} has {reason}",
         hint="Six NCRONTAB fields are taken, such as '0 30 2 * * 1-5'; `?`, `L`, `W` and `#` are not.",
     )

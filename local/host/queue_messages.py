@@ -84,6 +84,6 @@ def _parse_body(body: bytes) -> Datum:
         return Datum(body, "bytes")
 
 
-def _format_time(moment: datetime | None) -> str:
+def _format_time(timestamp: datetime | None) -> str:
     # The form that azure.functions parses (it knows no colon in the offset of ISO 8601).
-    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (timestamp or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -78,13 +78,13 @@ class QueueListener:
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set, then wait for the messages in work."""
         while not stop.is_set():
-            found = await self._receive()
+            messages = await self._receive()
             if stop.is_set():
-                await asyncio.gather(*(self._release(_parse_work(message), 0) for message in found))
+                await asyncio.gather(*(self._release(_parse_work(message), 0) for message in messages))
                 break
-            for message in found:
+            for message in messages:
                 self._start(message)
-            if found:
+            if messages:
                 self._backoff.reset()
                 await self._below_threshold(stop)
             else:

@@ -111,29 +111,29 @@ class Route:
 
     def match(self, words: list[str]) -> dict[str, str] | None:
         """The parameters if the decoded path segments fit, else None. Absent optional ones are left out."""
-        found: dict[str, str] = {}
+        parameters: dict[str, str] = {}
         for index, segment in enumerate(self.segments):
             if segment.catch_all:
                 value: str | None = "/".join(words[index:]) or None
             else:
                 value = words[index] if index < len(words) else None
-            if not _match_segment(segment, value, found):
+            if not _match_segment(segment, value, parameters):
                 return None
         if len(words) > len(self.segments) and not (self.segments and self.segments[-1].catch_all):
             return None
-        return found
+        return parameters
 
 
-def _match_segment(segment: _Segment, value: str | None, found: dict[str, str]) -> bool:
+def _match_segment(segment: _Segment, value: str | None, parameters: dict[str, str]) -> bool:
     if not segment.name:
         return value is not None and value.lower() == segment.literal
     if value is None:
         if segment.default is not None:
-            found[segment.name] = segment.default
+            parameters[segment.name] = segment.default
         return segment.catch_all or segment.optional or segment.default is not None
     if not value or not all(check(value) for check in segment.checks):
         return False
-    found[segment.name] = value
+    parameters[segment.name] = value
     return True
 
 
@@ -201,9 +201,9 @@ def _pattern_check(template: str, expression: str) -> Check:
     return lambda value: pattern.search(value) is not None
 
 
-def _route_error(template: str, found: str) -> UsageError:
+def _route_error(template: str, reason: str) -> UsageError:
     return UsageError(
-        f"The route {template!r} has {found}, which is not served", hint="See local/host/routes.py."
+        f"The route {template!r} has {reason}, which is not served", hint="See local/host/routes.py."
     )
 
 
@@ -235,9 +235,9 @@ class RouteTable(Generic[T]):
             return None
         for entry in self._entries:
             if not entry.methods or method in entry.methods:
-                found = entry.route.match(words[cut:])
-                if found is not None:
-                    return entry.target, found
+                parameters = entry.route.match(words[cut:])
+                if parameters is not None:
+                    return entry.target, parameters
         return None
 
 

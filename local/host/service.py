@@ -108,15 +108,15 @@ class Host:
         if self._runner is not None:
             ending.append(asyncio.create_task(self._runner.cleanup()))
         await asyncio.wait(ending, timeout=grace)
-        left = self._running.names()
-        if left:
-            log.warning("invocations_abandoned", extra={"functions": left})
+        running = self._running.names()
+        if running:
+            log.warning("invocations_abandoned", extra={"functions": running})
         await asyncio.gather(*(listener.abandon() for listener in self._queues))
         for account in self._accounts.values():
             await account.close()
         if self._store is not None:
             await self._store.close()
-        return not left
+        return not running
 
     def _web_app(
         self, live: list[Function], invoker: Invoker, options: HostOptions, host_id: str

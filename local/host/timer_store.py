@@ -48,10 +48,10 @@ class ScheduleStatus:
         """Raises ValueError for anything else than what `to_json` gives."""
         fields = json.loads(text)
         try:
-            moments = [datetime.fromisoformat(fields[name]) for name in ("Last", "Next", "LastUpdated")]
+            timestamps = [datetime.fromisoformat(fields[name]) for name in ("Last", "Next", "LastUpdated")]
         except (KeyError, TypeError) as error:
             raise ValueError(f"no schedule status: {error}") from error
-        return cls(*(moment.replace(tzinfo=moment.tzinfo or UTC) for moment in moments))
+        return cls(*(timestamp.replace(tzinfo=timestamp.tzinfo or UTC) for timestamp in timestamps))
 
 
 class TimerStore(Protocol):
@@ -174,17 +174,17 @@ class BlobTimerStore:
 
     async def _renew(self, lease: BlobLeaseClient, lost: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        good_until = loop.time() + self._lease_seconds
+        valid_until = loop.time() + self._lease_seconds
         while not lost.is_set():
             await asyncio.sleep(self._lease_seconds / 3)
             began = loop.time()
             try:
                 await lease.renew()
-                good_until = began + self._lease_seconds
+                valid_until = began + self._lease_seconds
             except AzureError as error:
                 refused = getattr(error, "status_code", None) in (404, 409, 412)
                 # Give up while it still holds: after that another host may have it.
-                if refused or loop.time() >= good_until - self._lease_seconds / 3:
+                if refused or loop.time() >= valid_until - self._lease_seconds / 3:
                     lost.set()
 
     def _status_blob(self, function: str) -> BlobClient:

@@ -140,8 +140,8 @@ class TimerListener:
         return status
 
     def _next(self, when: datetime) -> datetime:
-        found = self._options.schedule.next_after(when)
-        return found if found is not None else datetime.max.replace(tzinfo=when.tzinfo)
+        following = self._options.schedule.next_after(when)
+        return following if following is not None else datetime.max.replace(tzinfo=when.tzinfo)
 
 
 def timer_input(status: ScheduleStatus, *, past_due: bool) -> Datum:

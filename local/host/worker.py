@@ -143,5 +143,5 @@ def _datum_pairs(outputs: Sequence[tuple[str, Datum]]) -> tuple[tuple[str, Datum
 def current_invocation() -> str | None:
     """The id of the invocation that the calling thread or task works for."""
     runtime = sys.modules.get("azure_functions_runtime")
-    found = runtime.invocation_id_cv.get() if runtime else None
-    return str(found) if found else None
+    invocation = runtime.invocation_id_cv.get() if runtime else None
+    return str(invocation) if invocation else None

@@ -60,10 +60,10 @@ def _bound_rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
 def _rule_covers(rule: Object, target: Target) -> bool:
     if not target.resource:
         urls = rule.get("nonResourceURLs") or ()
-        fits = any(
+        is_match = any(
             target.path == url or (url.endswith("*") and target.path.startswith(url[:-1])) for url in urls
         )
-        return fits and _rule_lists(rule, "verbs", target.verb)
+        return is_match and _rule_lists(rule, "verbs", target.verb)
     what = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
     wildcard = f"*/{target.subresource}" if target.subresource else "*"
     names = rule.get("resourceNames")
@@ -75,8 +75,8 @@ def _rule_covers(rule: Object, target: Target) -> bool:
     )
 
 
-def _rule_lists(rule: Object, key: str, wanted: str) -> bool:
-    return wanted in (rule.get(key) or ()) or "*" in (rule.get(key) or ())
+def _rule_lists(rule: Object, key: str, value: str) -> bool:
+    return value in (rule.get(key) or ()) or "*" in (rule.get(key) or ())
 
 
 def is_allowed(store: Store, user: User, target: Target) -> bool:

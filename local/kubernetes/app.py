@@ -113,10 +113,10 @@ class Api:
         )
 
     def _resource(self, target: Target) -> Resource:
-        found = self._cluster.registry.catalogue.by_path(target.group, target.version, target.resource)
-        if found is None or (target.subresource and target.subresource not in found.subresources):
+        resource = self._cluster.registry.catalogue.by_path(target.group, target.version, target.resource)
+        if resource is None or (target.subresource and target.subresource not in resource.subresources):
             raise no_such_path()
-        return found
+        return resource
 
     async def _watch(self, request: web.Request, target: Target, user: access.User) -> web.StreamResponse:
         resource = self._resource(target)

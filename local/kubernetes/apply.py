@@ -91,24 +91,24 @@ def merge_config(live: Any, config: Any, shape: Shape) -> Any:
 
 def _merge_lists(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
     """Items of `config` in its order; those that only `live` has stay behind what preceded them."""
-    theirs = {f.item_part(item, shape): item for item in live}
-    ours = {f.item_part(item, shape): item for item in config}
+    live_items = {f.item_part(item, shape): item for item in live}
+    config_items = {f.item_part(item, shape): item for item in config}
     merged: list[Any] = []
-    waiting = list(theirs)
+    waiting = list(live_items)
 
     def take_others() -> None:
-        while waiting and waiting[0] not in ours:
-            merged.append(theirs[waiting.pop(0)])
+        while waiting and waiting[0] not in config_items:
+            merged.append(live_items[waiting.pop(0)])
 
     take_others()
-    for part, item in ours.items():
-        merged.append(merge_config(theirs.get(part), item, shape.items))
+    for part, item in config_items.items():
+        merged.append(merge_config(live_items.get(part), item, shape.items))
         if part in waiting:
             at = waiting.index(part)
-            merged += [theirs[other] for other in waiting[:at] if other not in ours]
-            waiting = [other for other in waiting[:at] if other in ours] + waiting[at + 1 :]
+            merged += [live_items[other] for other in waiting[:at] if other not in config_items]
+            waiting = [other for other in waiting[:at] if other in config_items] + waiting[at + 1 :]
             take_others()
-    return merged + [theirs[part] for part in waiting if part not in ours]
+    return merged + [live_items[part] for part in waiting if part not in config_items]
 
 
 def drop_members(value: Any, shape: Shape, gone: Callable[[f.Path], bool], path: f.Path = ()) -> Any:
@@ -139,11 +139,11 @@ def apply_config(
     owners = owners_of(live)
     base = _without_managed_fields(live)
     previous = owners.get(manager, frozenset())
-    wanted = f.fields_of(config, shape)
+    applied = f.fields_of(config, shape)
     merged = merge_config(base, config, shape)
     others = frozenset(path for other, owned in owners.items() if other != manager for path in owned)
     # What this manager applied before and leaves out now goes, unless somebody else has it too.
-    dropped = f.with_parents(previous) - f.with_parents(wanted) - f.with_parents(others) - f.NEVER_OWNED
+    dropped = f.with_parents(previous) - f.with_parents(applied) - f.with_parents(others) - f.NEVER_OWNED
     merged = drop_members(merged, shape, lambda path: path in dropped)
     touched, removed = f.changed_fields(base, merged, shape)
     conflicts = [
@@ -155,7 +155,7 @@ def apply_config(
     if conflicts and not force:
         raise apply_conflict(conflicts)
     left = {o: owned - touched - removed for o, owned in owners.items() if o != manager}
-    return merged, {o: owned for o, owned in left.items() if owned} | {manager: wanted}
+    return merged, {o: owned for o, owned in left.items() if owned} | {manager: applied}
 
 
 def update_owners(before: Object, after: Object, shape: Shape, manager: Manager) -> Owners:
@@ -168,10 +168,10 @@ def update_owners(before: Object, after: Object, shape: Shape, manager: Manager)
     touched, removed = f.changed_fields(
         _without_managed_fields(before), _without_managed_fields(after), shape
     )
-    mine = (owners.get(manager, frozenset()) | touched) - removed
-    left = {o: owned - touched - removed for o, owned in owners.items() if o != manager}
-    found = {o: owned for o, owned in left.items() if owned}
-    return found | ({manager: mine} if mine else {})
+    own = (owners.get(manager, frozenset()) | touched) - removed
+    others = {o: owned - touched - removed for o, owned in owners.items() if o != manager}
+    owners_left = {o: owned for o, owned in others.items() if owned}
+    return owners_left | ({manager: own} if own else {})
 
 
 def _without_managed_fields(item: Object) -> Object:

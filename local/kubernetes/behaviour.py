@@ -66,8 +66,8 @@ class Behaviour:
         seconds = float(slept[1]) if slept else 1.0
         if words[:1] == ["false"]:
             return 1, seconds
-        if found := _EXIT.search(text):
-            return int(found[1]), seconds
+        if match := _EXIT.search(text):
+            return int(match[1]), seconds
         # A shell that is given a script to run ends with it; other programs are taken for servers.
         if slept or _ECHO.search(text) or words[:1] in (["true"], ["echo"]):
             return 0, seconds
@@ -79,8 +79,8 @@ def container_output(container: Object) -> list[str]:
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     if words[:1] == ["echo"]:
         return [" ".join(map(str, words[1:]))]
-    found = _ECHO.findall(" ".join(map(str, words)))
-    return [next(filter(None, parts), "").strip() for parts in found]
+    lines = _ECHO.findall(" ".join(map(str, words)))
+    return [next(filter(None, parts), "").strip() for parts in lines]
 
 
 def _matches_image(image: str, parts: set[str]) -> bool:

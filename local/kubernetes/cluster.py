@@ -48,15 +48,15 @@ class Cluster:
 
     def add(self, *items: Mapping[str, Any]) -> list[Object]:
         """Create objects as an administrator would; a `status` is kept. Raises `ApiError`."""
-        made = []
+        created = []
         for item in items:
             resource = self.resource(item["kind"], item["apiVersion"])
             namespace = item["metadata"].get("namespace", "default") if resource.namespaced else ""
             new = self.registry.create(resource, namespace, item, Write("groundcrew-seed", "Strict"))
             if "status" in item and "status" in resource.subresources:
                 new = self.set_status(new, item["status"])
-            made.append(new)
-        return made
+            created.append(new)
+        return created
 
     def set_status(self, item: Object, status: Mapping[str, Any], manager: str = "groundcrew-seed") -> Object:
         """Replace the status of an object, as its controller would."""
@@ -72,8 +72,8 @@ class Cluster:
     def get(self, kind: str, name: str, namespace: str = "default") -> Object | None:
         """A copy of the object, or None."""
         resource = self.resource(kind)
-        found = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
-        copied: Object | None = json.loads(json.dumps(found))
+        item = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
+        copied: Object | None = json.loads(json.dumps(item))
         return copied
 
     def list(self, kind: str, namespace: str = "") -> list[Object]:
@@ -95,13 +95,15 @@ class Cluster:
         """Write all objects to a file, for a later process."""
         with self.store.lock:
             items = [[*bucket, item] for bucket, item in self.store.all()]
-            kept = {"revision": self.store.revision, "token": self.admin_token, "items": items}
+            document = {"revision": self.store.revision, "token": self.admin_token, "items": items}
         path.touch(mode=0o600)
-        path.write_text(json.dumps(kept), "utf-8")
+        path.write_text(json.dumps(document), "utf-8")
 
     def load(self, path: Path) -> None:
         """Begin with what `save` wrote. Raises OSError, ValueError."""
-        kept = json.loads(path.read_text("utf-8"))
-        self.store.load(kept["revision"], [((group, plural), item) for group, plural, item in kept["items"]])
-        self.admin_token = kept["token"]
+        document = json.loads(path.read_text("utf-8"))
+        self.store.load(
+            document["revision"], [((group, plural), item) for group, plural, item in document["items"]]
+        )
+        self.admin_token = document["token"]
         self.tokens = {self.admin_token: ADMIN}

@@ -26,8 +26,8 @@ def delete_object(
     with store.lock:
         before = registry.get(resource, namespace, name)
         meta = before["metadata"]
-        for key, wanted in (options.get("preconditions") or {}).items():
-            if wanted and meta.get(key) != wanted:
+        for key, expected in (options.get("preconditions") or {}).items():
+            if expected and meta.get(key) != expected:
                 raise errors.conflict_error(resource.plural, resource.group, name, "Precondition failed")
         if options.get("dryRun"):
             return errors.success_status(resource.plural, name, resource.group, meta["uid"])
@@ -45,9 +45,9 @@ def _deleting_object(before: Object, resource: Resource, options: Object, now: s
     policy = options.get("propagationPolicy") or (
         "Orphan" if options.get("orphanDependents") else "Background"
     )
-    wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
-    if wanted and wanted not in finalizers:
-        finalizers.append(wanted)
+    finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
+    if finalizer and finalizer not in finalizers:
+        finalizers.append(finalizer)
     if finalizers:
         meta["finalizers"] = finalizers
     if "deletionTimestamp" not in meta:

@@ -35,39 +35,39 @@ def api_versions() -> Object:
 
 def api_group(name: str, versions: list[str]) -> Object:
     """`/apis/<group>`."""
-    told = [{"groupVersion": f"{name}/{each}", "version": each} for each in versions]
+    entries = [{"groupVersion": f"{name}/{each}", "version": each} for each in versions]
     return {
         "kind": "APIGroup",
         "apiVersion": "v1",
         "name": name,
-        "versions": told,
-        "preferredVersion": told[0],
+        "versions": entries,
+        "preferredVersion": entries[0],
     }
 
 
 def group_list(catalogue: Catalogue) -> Object:
     """`/apis`."""
     groups = [api_group(name, versions) for name, versions in catalogue.group_versions().items() if name]
-    for told in groups:
-        del told["kind"], told["apiVersion"]
+    for group in groups:
+        del group["kind"], group["apiVersion"]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def resource_list(catalogue: Catalogue, group_name: str, version_name: str) -> Object | None:
     """`/api/v1`, `/apis/<group>/<version>`; None if there is no such version."""
-    found: list[Object] = []
+    resources: list[Object] = []
     group_version = ""
     for resource in catalogue.resources:
         if (resource.group, resource.version) == (group_name, version_name):
             group_version = resource.api_version
-            found += _resource_items(resource)
-    if not found:
+            resources += _resource_items(resource)
+    if not resources:
         return None
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": group_version,
-        "resources": found,
+        "resources": resources,
     }
 
 

@@ -101,8 +101,8 @@ def apply_conflict(conflicts: Sequence[tuple[str, str]]) -> ApiError:
 
 def invalid_error(kind: str, group: str, name: str, causes: Sequence[tuple[str, str, str]]) -> ApiError:
     """422: `(field, reason, message)` of each thing that is wrong with the object."""
-    told = [f"{field}: {message}" for field, _, message in causes]
-    text = told[0] if len(told) == 1 else "[" + ", ".join(told) + "]"
+    messages = [f"{field}: {message}" for field, _, message in causes]
+    text = messages[0] if len(messages) == 1 else "[" + ", ".join(messages) + "]"
     listed = [{"reason": reason, "message": message, "field": field} for field, reason, message in causes]
     message = f'{qualified_name(kind, group)} "{name}" is invalid: {text}'
     return ApiError(422, "Invalid", message, _status_details(name, group, kind, listed))

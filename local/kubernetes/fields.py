@@ -71,8 +71,8 @@ _PRESENT = object()
 
 def list_leaves(item: Object, shape: Shape) -> dict[Path, Any]:
     """Every member with its value; containers that are members only by being there have one same value."""
-    found = dict(_walk_leaves(item, shape, ()))
-    return {path: value for path, value in found.items() if path not in NEVER_OWNED}
+    members = dict(_walk_leaves(item, shape, ()))
+    return {path: value for path, value in members.items() if path not in NEVER_OWNED}
 
 
 def fields_of(item: Object, shape: Shape) -> Fields:

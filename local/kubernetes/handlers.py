@@ -92,15 +92,15 @@ def list_collection(cluster: Cluster, call: Call) -> Answer:
 def create_object(cluster: Cluster, call: Call) -> Answer:
     """POST."""
     write = call.write()
-    made = cluster.registry.create(call.resource, call.target.namespace, call.decoded(), write)
-    return Answer(made, 201, write.warnings)
+    created = cluster.registry.create(call.resource, call.target.namespace, call.decoded(), write)
+    return Answer(created, 201, write.warnings)
 
 
 def update_object(cluster: Cluster, call: Call) -> Answer:
     """PUT."""
     write, target = call.write(), call.target
-    made = cluster.registry.update(call.resource, target.namespace, target.name, call.decoded(), write)
-    return Answer(made, 200, write.warnings)
+    updated = cluster.registry.update(call.resource, target.namespace, target.name, call.decoded(), write)
+    return Answer(updated, 200, write.warnings)
 
 
 def patch_object(cluster: Cluster, call: Call) -> Answer:
@@ -145,13 +145,13 @@ def delete_object(cluster: Cluster, call: Call) -> Answer:
 
 def delete_collection(cluster: Cluster, call: Call) -> Answer:
     """DELETE of a collection."""
-    found = list_collection(cluster, call).body
-    for item in found["items"]:
+    listed = list_collection(cluster, call).body
+    for item in listed["items"]:
         meta = item["metadata"]
         deletion.delete_object(
             cluster.registry, call.resource, meta.get("namespace", ""), meta["name"], delete_options(call)
         )
-    return Answer(found)
+    return Answer(listed)
 
 
 def delete_options(call: Call) -> Object:

@@ -70,11 +70,11 @@ def list_items(
     if token := query.get("continue"):
         items, meta = pages.after(token, limit)
     else:
-        wanted = read_number(query, "resourceVersion")
+        revision = read_number(query, "resourceVersion")
         with store.lock:
-            if wanted > store.revision:
+            if revision > store.revision:
                 raise ApiError(
-                    504, "Timeout", f"Too large resource version: {wanted}, current: {store.revision}"
+                    504, "Timeout", f"Too large resource version: {revision}, current: {store.revision}"
                 )
             found = [item for item in store.items(resource.bucket, chosen.namespace) if chosen.takes(item)]
             items, meta = pages.first(found, str(store.revision), limit)

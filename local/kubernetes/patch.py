@@ -83,8 +83,8 @@ def _apply_operation(document: Any, operation: Any) -> Any:
                 document, parts, copy.deepcopy(_resolve_pointer(document, _parse_pointer(operation["from"])))
             )
         case "test":
-            found, wanted = _resolve_pointer(document, parts), operation["value"]
-            if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
+            actual, expected = _resolve_pointer(document, parts), operation["value"]
+            if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
                 raise ValueError("test failed")
         case _:
             raise ValueError(kind)

@@ -99,20 +99,20 @@ def decode_envelope(body: bytes) -> Object:
 
 def _decode_message(data: bytes, kind: str) -> dict[str, Any]:
     known = _MESSAGES[kind]
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for number, value in _iterate_fields(data):
         if number not in known:
             continue
         name, what = known[number]
         if what.startswith("map:"):
             key, item = _decode_entry(value, what[4:])
-            found.setdefault(name, {})[key] = item
+            fields.setdefault(name, {})[key] = item
         elif what.startswith("[]"):
-            found.setdefault(name, []).append(_decode_value(value, what[2:]))
+            fields.setdefault(name, []).append(_decode_value(value, what[2:]))
         else:
-            found[name] = _decode_value(value, what)
+            fields[name] = _decode_value(value, what)
     # Go writes empty strings and zero times where JSON has nothing.
-    return {name: value for name, value in found.items() if value not in ("", None)}
+    return {name: value for name, value in fields.items() if value not in ("", None)}
 
 
 def _decode_entry(data: Any, kind: str) -> tuple[str, Any]:

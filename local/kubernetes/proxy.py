@@ -69,13 +69,17 @@ def _answer_prometheus(cluster: Cluster, path: str, query: Mapping[str, str]) ->
     """`/api/v1/query` for free disk: https://prometheus.io/docs/prometheus/latest/querying/api/"""
     if path != "/api/v1/query":
         return Answer("404 page not found\n", 404, text=True)
-    asked = _SELECTOR.fullmatch(query.get("query", ""))
-    if asked is None:
-        told = {"status": "error", "errorType": "bad_data", "error": 'invalid parameter "query": parse error'}
-        return Answer(told, 400)
-    wanted = re.compile(asked[2] or ".*")
-    result = list(_free_disk_samples(cluster)) if asked[1] == _MEASURED else []
-    result = [each for each in result if wanted.fullmatch(each["metric"]["mountpoint"])]
+    match = _SELECTOR.fullmatch(query.get("query", ""))
+    if match is None:
+        error = {
+            "status": "error",
+            "errorType": "bad_data",
+            "error": 'invalid parameter "query": parse error',
+        }
+        return Answer(error, 400)
+    pattern = re.compile(match[2] or ".*")
+    result = list(_free_disk_samples(cluster)) if match[1] == _MEASURED else []
+    result = [each for each in result if pattern.fullmatch(each["metric"]["mountpoint"])]
     return Answer({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 

@@ -14,10 +14,10 @@ _SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, 
 
 def parse_quantity(text: str | int | float) -> Decimal:
     """The number of units (cores, bytes). Raises ValueError."""
-    found = _PARTS.fullmatch(str(text))
-    if found is None or found[1].count(".") > 1:
+    match = _PARTS.fullmatch(str(text))
+    if match is None or match[1].count(".") > 1:
         raise ValueError(text)
-    number, suffix = Decimal(found[1]), found[2]
+    number, suffix = Decimal(match[1]), match[2]
     if suffix.endswith("i"):
         return number * Decimal(1024) ** ("KMGTPE".index(suffix[0]) + 1)
     if suffix[:1] in ("e", "E") and len(suffix) > 1:

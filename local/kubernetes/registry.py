@@ -73,10 +73,10 @@ class Registry:
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """The stored object, not to be changed. Raises `ApiError` 404."""
-        found = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
-        if found is None:
+        item = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
+        if item is None:
             raise errors.not_found_error(resource.plural, resource.group, name)
-        return as_version(found, resource)
+        return as_version(item, resource)
 
     def create(self, resource: Resource, namespace: str, body: Any, write: Write) -> Object:
         """Raises `ApiError` 400, 403, 404, 409, 422."""
@@ -129,15 +129,15 @@ class Registry:
             raise bad_request("metadata.managedFields must be nil")
         with self.store.lock:
             meta = self._addressed(config, resource, namespace, name)
-            found = self.store.get(resource.bucket, meta.get("namespace", ""), name)
+            existing = self.store.get(resource.bucket, meta.get("namespace", ""), name)
             if write.subresource != "status":
                 self._reset(config, resource)
             manager = write.manager_of(resource)
-            if found is None:
+            if existing is None:
                 live: Object = {"metadata": {}}
                 item, owners = server_side.apply_config(live, config, shape, manager, force=write.force)
                 return self._insert(item, resource, owners, write), True
-            before = as_version(found, resource)
+            before = as_version(existing, resource)
             self._preconditions(before, {**meta, "uid": meta.get("uid")}, resource, write)
             config["metadata"].pop("resourceVersion", None)
             after, owners = server_side.apply_config(before, config, shape, manager, force=write.force)
@@ -152,10 +152,10 @@ class Registry:
 
     def _addressed(self, item: Object, resource: Resource, namespace: str, name: str) -> Object:
         """Make kind, name and namespace those of the request; refuse others."""
-        for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
-            if item.setdefault(key, wanted) != wanted:
+        for key, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+            if item.setdefault(key, expected) != expected:
                 raise bad_request(
-                    f"{key} in the data ({item[key]}) does not match the expected {key} ({wanted})"
+                    f"{key} in the data ({item[key]}) does not match the expected {key} ({expected})"
                 )
         meta: Object = item.setdefault("metadata", {})
         if name and meta.setdefault("name", name) != name:
@@ -182,13 +182,13 @@ class Registry:
     def _confined(self, before: Object, after: Object, resource: Resource, subresource: str) -> Object:
         """Only what the endpoint may change: the status at `/status`, all but the status elsewhere."""
         if subresource == "status":
-            kept = {**before, "metadata": copy.deepcopy(before["metadata"])}
+            confined = {**before, "metadata": copy.deepcopy(before["metadata"])}
             # Controllers annotate through /status too; the rest of the metadata stays.
             for key in ("annotations", "labels"):
                 if key in after["metadata"] and not resource.custom:
-                    kept["metadata"][key] = after["metadata"][key]
+                    confined["metadata"][key] = after["metadata"][key]
             status = {"status": after["status"]} if "status" in after else {}
-            return {key: value for key, value in kept.items() if key != "status"} | status
+            return {key: value for key, value in confined.items() if key != "status"} | status
         if "status" in resource.subresources:
             after.pop("status", None)
             if "status" in before:
@@ -201,10 +201,10 @@ class Registry:
 
     def _preconditions(self, before: Object, meta: Object, resource: Resource, write: Write) -> None:
         for key in ("uid", "resourceVersion"):
-            wanted, found = meta.get(key), before["metadata"][key]
-            if wanted and wanted != found:
+            expected, actual = meta.get(key), before["metadata"][key]
+            if expected and expected != actual:
                 why = (
-                    f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+                    f"Precondition failed: UID in precondition: {expected}, UID in object meta: {actual}"
                     if key == "uid"
                     else ""
                 )
@@ -239,10 +239,10 @@ class Registry:
         return item if write.dry_run else self.store.put(resource.bucket, item)
 
     def _check_namespace(self, namespace: str, resource: Resource, name: str) -> None:
-        found = self.store.get(NAMESPACES, "", namespace)
-        if found is None:
+        item = self.store.get(NAMESPACES, "", namespace)
+        if item is None:
             raise errors.not_found_error("namespaces", "", namespace)
-        if found["metadata"].get("deletionTimestamp"):
+        if item["metadata"].get("deletionTimestamp"):
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise errors.forbidden_error(resource.plural, resource.group, name, why)
 

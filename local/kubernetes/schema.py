@@ -25,17 +25,17 @@ def load_definitions(version: str) -> Mapping[str, Object]:
     """All definitions of a Kubernetes version such as `1.31`. Raises FileNotFoundError for an unknown one."""
     root = importlib.resources.files("kubernetes_validate").joinpath("kubernetes-json-schema")
     text = root.joinpath(f"v{version}.0-local-strict", "_definitions.json").read_text("utf-8")
-    found: dict[str, Object] = json.loads(text)["$defs"]
-    return found
+    definitions: dict[str, Object] = json.loads(text)["$defs"]
+    return definitions
 
 
 @functools.cache
 def _root_definitions(version: str) -> Mapping[tuple[str, str], Object]:
     roots = {}
     for definition in load_definitions(version).values():
-        for told in definition.get("x-kubernetes-group-version-kind", ()):
-            api_version = "/".join(filter(None, (told["group"], told["version"])))
-            roots[api_version, told["kind"]] = definition
+        for kind in definition.get("x-kubernetes-group-version-kind", ()):
+            api_version = "/".join(filter(None, (kind["group"], kind["version"])))
+            roots[api_version, kind["kind"]] = definition
     return roots
 
 
@@ -76,13 +76,13 @@ class Shape:
 
     def field(self, name: str) -> Shape:
         """The shape under a key."""
-        found = self._fields.get(name)
-        if found is None:
+        shape = self._fields.get(name)
+        if shape is None:
             properties = self.node.get("properties") or {}
-            found = self._at(properties.get(name, self.node.get("additionalProperties")))
+            shape = self._at(properties.get(name, self.node.get("additionalProperties")))
             if name in properties:  # of free keys there may be any number
-                self._fields[name] = found
-        return found
+                self._fields[name] = shape
+        return shape
 
     @property
     def items(self) -> Shape:

@@ -55,15 +55,15 @@ def _split_terms(text: str) -> list[str]:
 
 
 def _parse_requirement(term: str) -> Requirement:
-    if found := _SET.fullmatch(term):
-        values = frozenset(value.strip() for value in found[3].split(","))
-        return Requirement(found[1], found[2], values)
-    if found := _EQUAL.fullmatch(term):
-        return Requirement(found[1], "notin" if found[2] == "!=" else "in", frozenset((found[3],)))
-    if found := _ORDER.fullmatch(term):
-        return Requirement(found[1], found[2], frozenset((found[3],)))
-    if found := _EXISTS.fullmatch(term):
-        return Requirement(found[2], "absent" if found[1] else "exists")
+    if match := _SET.fullmatch(term):
+        values = frozenset(value.strip() for value in match[3].split(","))
+        return Requirement(match[1], match[2], values)
+    if match := _EQUAL.fullmatch(term):
+        return Requirement(match[1], "notin" if match[2] == "!=" else "in", frozenset((match[3],)))
+    if match := _ORDER.fullmatch(term):
+        return Requirement(match[1], match[2], frozenset((match[3],)))
+    if match := _EXISTS.fullmatch(term):
+        return Requirement(match[2], "absent" if match[1] else "exists")
     raise bad_request(f'unable to parse requirement: found "{term.strip()}", expected: a label requirement')
 
 
@@ -81,15 +81,15 @@ def of_object(selector: Mapping[str, Any] | None) -> tuple[Requirement, ...] | N
     """A `LabelSelector` object's terms; None, which selects nothing, for no selector at all."""
     if selector is None:
         return None
-    found = [
+    requirements = [
         Requirement(key, "in", frozenset((value,)))
         for key, value in (selector.get("matchLabels") or {}).items()
     ]
     operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
     for expression in selector.get("matchExpressions") or ():
         values = frozenset(expression.get("values") or ())
-        found.append(Requirement(expression["key"], operators[expression["operator"]], values))
-    return tuple(found)
+        requirements.append(Requirement(expression["key"], operators[expression["operator"]], values))
+    return tuple(requirements)
 
 
 # The fields by which a kind can be selected, besides its name and namespace; all others are refused.
@@ -125,7 +125,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 
 def parse_fields(text: str, plural: str) -> tuple[Requirement, ...]:
     """The terms of a `fieldSelector` parameter, as requirements on `field_values`. Raises `ApiError` 400."""
-    found = []
+    requirements = []
     for term in _split_terms(text):
         parts = re.fullmatch(r"\s*([\w.]+)\s*(==|=|!=)\s*(.*?)\s*", term)
         if parts is None:
@@ -136,8 +136,8 @@ def parse_fields(text: str, plural: str) -> tuple[Requirement, ...]:
                 f'Unable to find "{plural}" that match field selector "{text}": '
                 f"field label not supported: {field}"
             )
-        found.append(Requirement(field, "notin" if parts[2] == "!=" else "in", frozenset((parts[3],))))
-    return tuple(found)
+        requirements.append(Requirement(field, "notin" if parts[2] == "!=" else "in", frozenset((parts[3],))))
+    return tuple(requirements)
 
 
 def field_values(item: Object, requirements: tuple[Requirement, ...]) -> dict[str, str]:

@@ -49,8 +49,8 @@ class Store:
     def items(self, bucket: Bucket, namespace: str = "") -> list[Object]:
         """All objects of a kind, in one namespace or in all, by namespace and name; not to be changed."""
         with self.lock:
-            found = self._items.get(bucket, {})
-            return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]
+            objects = self._items.get(bucket, {})
+            return [objects[key] for key in sorted(objects) if not namespace or key[0] == namespace]
 
     def all(self) -> Iterator[tuple[Bucket, Object]]:
         """Every object there is, as of now."""

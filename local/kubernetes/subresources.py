@@ -26,15 +26,15 @@ def answer_scale(cluster: Cluster, call: Call) -> Answer:
     write = call.write()
 
     def change(item: Object) -> Object:
-        told = _scale_of(item)
-        wanted = patched_object(cluster, call, told, body) if target.verb == "patch" else body
-        revision = (wanted.get("metadata") or {}).get("resourceVersion")
-        replicas = (wanted.get("spec") or {}).get("replicas", 0)
+        current = _scale_of(item)
+        desired = patched_object(cluster, call, current, body) if target.verb == "patch" else body
+        revision = (desired.get("metadata") or {}).get("resourceVersion")
+        replicas = (desired.get("spec") or {}).get("replicas", 0)
         meta = {**item["metadata"]} | ({"resourceVersion": revision} if revision else {})
         return {**item, "metadata": meta, "spec": {**item["spec"], "replicas": replicas}}
 
-    made = cluster.registry.edit(call.resource, target.namespace, target.name, change, write)
-    return Answer(_scale_of(made))
+    scaled = cluster.registry.edit(call.resource, target.namespace, target.name, change, write)
+    return Answer(_scale_of(scaled))
 
 
 def _scale_of(item: Object) -> Object:
@@ -130,16 +130,16 @@ def review_access(cluster: Cluster, call: Call, user: access.User) -> Answer:
         body["status"] = {"userInfo": {"username": user.name, "groups": list(user.groups)}}
         return Answer(body, 201)
     spec = body.get("spec") or {}
-    asked = spec.get("resourceAttributes") or {}
+    attributes = spec.get("resourceAttributes") or {}
     target = Target(
-        asked.get("verb") or (spec.get("nonResourceAttributes") or {}).get("verb", ""),
+        attributes.get("verb") or (spec.get("nonResourceAttributes") or {}).get("verb", ""),
         (spec.get("nonResourceAttributes") or {}).get("path", ""),
-        asked.get("group", ""),
-        asked.get("version", ""),
-        asked.get("resource", ""),
-        asked.get("subresource", ""),
-        asked.get("namespace", ""),
-        asked.get("name", ""),
+        attributes.get("group", ""),
+        attributes.get("version", ""),
+        attributes.get("resource", ""),
+        attributes.get("subresource", ""),
+        attributes.get("namespace", ""),
+        attributes.get("name", ""),
     )
     body["status"] = {"allowed": access.is_allowed(cluster.store, user, target)}
     return Answer(body, 201)
@@ -155,18 +155,20 @@ def answer_metrics(cluster: Cluster, call: Call) -> Answer:
     ]
     if call.resource.kind == "NodeMetrics":
         usage = {"cpu": f"{250 + 10 * len(pods)}m", "memory": f"{2048 + 64 * len(pods)}Mi"}
-        found = [_measured_item(call, now, {"name": NODE}, {"usage": usage})]
+        measured = [_measured_item(call, now, {"name": NODE}, {"usage": usage})]
     else:
-        found = [_measured_item(call, now, _pod_place(pod), {"containers": _pod_usage(pod)}) for pod in pods]
+        measured = [
+            _measured_item(call, now, _pod_place(pod), {"containers": _pod_usage(pod)}) for pod in pods
+        ]
     chosen = listing.parse_selection(call.resource, call.target, call.query)
-    found = [item for item in found if selectors.Selection.takes(chosen, item)]
+    measured = [item for item in measured if selectors.Selection.takes(chosen, item)]
     if call.target.name:
-        if not found:
+        if not measured:
             raise not_found_error(call.resource.plural, call.resource.group, call.target.name)
-        return Answer(found[0])
+        return Answer(measured[0])
     api_version = call.resource.api_version
     return Answer(
-        {"kind": f"{call.resource.kind}List", "apiVersion": api_version, "metadata": {}, "items": found}
+        {"kind": f"{call.resource.kind}List", "apiVersion": api_version, "metadata": {}, "items": measured}
     )
 
 

@@ -36,15 +36,15 @@ def _join_path(path: str, part: str) -> str:
 def prune_fields(value: Any, shape: Shape, unknown: list[str], path: str = "") -> Any:
     """The value without nulls and undeclared fields, whose paths are added to `unknown`."""
     if isinstance(value, dict):
-        kept = {}
+        pruned = {}
         for name, child in value.items():
             if child is None:
                 continue
             if shape.typed and not shape.declares(name) and not shape.open:
                 unknown.append(_join_path(path, name))
             else:
-                kept[name] = prune_fields(child, shape.field(name), unknown, _join_path(path, name))
-        return kept
+                pruned[name] = prune_fields(child, shape.field(name), unknown, _join_path(path, name))
+        return pruned
     if isinstance(value, list):
         return [prune_fields(item, shape.items, unknown, f"{path}[{n}]") for n, item in enumerate(value)]
     return value
@@ -57,8 +57,8 @@ def allowed_types(node: Mapping[str, Any]) -> tuple[str, ...]:
     if "oneOf" in node and "type" not in node:
         return tuple(kind for option in node["oneOf"] for kind in allowed_types(option))
     kinds = node.get("type") or ()
-    found = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-    return (*found, "null") if node.get("nullable") else found
+    names = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    return (*names, "null") if node.get("nullable") else names
 
 
 def type_errors(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
@@ -66,9 +66,9 @@ def type_errors(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
     kinds = allowed_types(shape.node)
     # A null is as good as absent in every decoder of Kubernetes.
     if value is not None and kinds and not any(_TYPES[kind](value) for kind in kinds):
-        found = next(name for name, test in _TYPES.items() if test(value))
-        wanted = " or ".join(kind for kind in kinds if kind != "null")
-        yield f"json: cannot unmarshal {found} into Go struct field {path or 'object'} of type {wanted}"
+        actual = next(name for name, test in _TYPES.items() if test(value))
+        expected = " or ".join(kind for kind in kinds if kind != "null")
+        yield f"json: cannot unmarshal {actual} into Go struct field {path or 'object'} of type {expected}"
     elif isinstance(value, dict):
         for name, child in value.items():
             yield from type_errors(child, shape.field(name), _join_path(path, name))
@@ -96,14 +96,14 @@ def value_errors(value: Any, shape: Shape, path: str = "") -> Iterator[Cause]:
 
 
 def _find_duplicates(items: list[Any], shape: Shape, path: str) -> Iterator[Cause]:
-    seen: list[dict[str, Any]] = []
+    keys: list[dict[str, Any]] = []
     for number, item in enumerate(items):
         if not isinstance(item, dict):
             continue
         key = shape.key_of(item)
-        if key in seen:
+        if key in keys:
             yield f"{path}[{number}]", "FieldValueDuplicate", f"Duplicate value: {key}"
-        seen.append(key)
+        keys.append(key)
 
 
 def _scalar_errors(value: Any, node: Mapping[str, Any], path: str) -> Iterator[Cause]:
@@ -139,10 +139,10 @@ def decode_object(
         name = f"{item['metadata'].get('namespace', '')}/{item['metadata'].get('name', '')}"
         typed = f"failed to create typed patch object ({name}; {resource.api_version}, Kind={resource.kind})"
         raise ApiError(500, "", f"{typed}: .{unknown[0]}: field not declared in schema")
-    told = [f'unknown field "{path}"' for path in unknown]
-    if told and mode == "Strict":
-        raise bad_request(f"{what}: strict decoding error: {', '.join(told)}")
-    return known, told if mode == "Warn" else []
+    warnings = [f'unknown field "{path}"' for path in unknown]
+    if warnings and mode == "Strict":
+        raise bad_request(f"{what}: strict decoding error: {', '.join(warnings)}")
+    return known, warnings if mode == "Warn" else []
 
 
 def check_schema(item: Object, resource: Resource, shape: Shape) -> None:

@@ -70,7 +70,7 @@ class Watch:
 
     def _opening(self) -> list[Object]:
         """What is told at once. Raises `ApiError` 400, 410, 422."""
-        wanted = listing.read_number(self._query, "resourceVersion")
+        revision = listing.read_number(self._query, "resourceVersion")
         initial = parse_boolean(self._query.get("sendInitialEvents"))
         if initial and self._query.get("resourceVersionMatch") != "NotOlderThan":
             field = "resourceVersionMatch"
@@ -80,17 +80,17 @@ class Watch:
                 "",
                 [(field, "FieldValueForbidden", "Forbidden: must be NotOlderThan")],
             )
-        if wanted and not initial:
-            self._position = wanted
+        if revision and not initial:
+            self._position = revision
             return []
         with self._store.lock:
             self._position = self._store.revision
             if "sendInitialEvents" in self._query and not initial:
                 return []
-            found = self._store.items(self._resource.bucket, self._chosen.namespace)
+            items = self._store.items(self._resource.bucket, self._chosen.namespace)
         events: list[Object] = [
             {"type": "ADDED", "object": as_version(item, self._resource)}
-            for item in found
+            for item in items
             if self._chosen.takes(item)
         ]
         if initial:
@@ -128,8 +128,8 @@ class Watch:
         while True:
             for told in events:
                 await response.write(json.dumps(told).encode() + b"\n")
-            left = end - clock()
-            if left <= 0 or request.transport is None or request.transport.is_closing():
+            remaining = end - clock()
+            if remaining <= 0 or request.transport is None or request.transport.is_closing():
                 return
             try:
                 events = self._news()
@@ -138,4 +138,4 @@ class Watch:
                 await response.write(json.dumps(told).encode() + b"\n")
                 return
             if not events:
-                await wait(event, min(left, _IDLE_SECONDS))
+                await wait(event, min(remaining, _IDLE_SECONDS))

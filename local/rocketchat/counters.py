@@ -14,10 +14,12 @@ _COUNTS = split_words(
 )
 
 
-def format_iso(moment: int) -> str:
+def format_iso(milliseconds: int) -> str:
     """Milliseconds since 1970 as the string that Rocket.Chat stores where it does not store a date."""
     return (
-        datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        datetime.fromtimestamp(milliseconds / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
     )
 
 

@@ -64,11 +64,11 @@ class Dice:
     def some(self, things: Sequence[T], count: int) -> list[T]:
         """At most `count` different ones, in random order; several times as fast as `sample` for a few."""
         end = len(things)
-        wanted = min(count, end)
-        if wanted > 5:
-            return self.rng.sample(things, wanted)
+        size = min(count, end)
+        if size > 5:
+            return self.rng.sample(things, size)
         chosen: dict[int, None] = {}
-        while len(chosen) < wanted:
+        while len(chosen) < size:
             chosen[int(self.random() * end)] = None
         return [things[index] for index in chosen]
 
@@ -113,6 +113,6 @@ def zipf_table(things: Sequence[T], *, flat: float = 2.7, power: float = 1.0) ->
     return table + [things[0]] * (_SLOTS - len(table))
 
 
-def bson_date(moment: int) -> DatetimeMS:
+def bson_date(milliseconds: int) -> DatetimeMS:
     """A BSON date from milliseconds since 1970; several times cheaper to make and encode than a datetime."""
-    return DatetimeMS(moment)
+    return DatetimeMS(milliseconds)

@@ -34,12 +34,12 @@ def png_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     head = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header)
     tail = _png_chunk(b"IEND", b"")
     yield head
-    left = size - len(head) - len(tail)
-    while left > 12:
-        data = dice.bytes(min(left - 12, 8192))
+    remaining = size - len(head) - len(tail)
+    while remaining > 12:
+        data = dice.bytes(min(remaining - 12, 8192))
         yield _png_chunk(b"IDAT", data)
-        left -= 12 + len(data)
-    yield tail + bytes(max(left, 0))
+        remaining -= 12 + len(data)
+    yield tail + bytes(max(remaining, 0))
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -49,30 +49,30 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 def pdf_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """A PDF's skeleton: numbered objects whose streams hold compressed pages, and a trailer."""
     yield b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
-    number, left = 1, size - 20
-    while left > 300:
-        length = min(left - 120, 20_000)
+    number, remaining = 1, size - 20
+    while remaining > 300:
+        length = min(remaining - 120, 20_000)
         open_object = b"%d 0 obj\n<< /Type /XObject /Filter /FlateDecode /Length %d >>\nstream\n" % (
             number,
             length,
         )
         piece = open_object + dice.bytes(length) + b"\nendstream\nendobj\n"
         yield piece
-        left -= len(piece)
+        remaining -= len(piece)
         number += 1
     yield b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n0\n%%%%EOF\n" % number
 
 
 def zip_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """Local headers of a zip file, each before incompressible data."""
-    left = size
-    while left > 60:
-        data = dice.bytes(min(left - 60, 60_000))
+    remaining = size
+    while remaining > 60:
+        data = dice.bytes(min(remaining - 60, 60_000))
         name = f"data/{dice.hex24()}.bin".encode()
         fields = (20, 0, 8, 0, 0, zlib.crc32(data), len(data), len(data), len(name), 0)
         piece = b"PK\x03\x04" + struct.pack("<HHHHHIIIHH", *fields) + name + data
         yield piece
-        left -= len(piece)
+        remaining -= len(piece)
     yield b"PK\x05\x06" + bytes(18)
 
 
@@ -112,14 +112,14 @@ class FileBytes:
 
     def make(self, kind: str, size: int) -> bytes:
         """`size` bytes of a file of the media type `kind`."""
-        pieces, made = [], 0
+        pieces, total = [], 0
         for piece in self._makers.get(kind, noise_bytes)(self.dice, size):
             pieces.append(piece)
-            made += len(piece)
-            if made >= size:
+            total += len(piece)
+            if total >= size:
                 break
         content = b"".join(pieces)
-        return content if made == size else content[:size].ljust(size, b"\n")
+        return content if total == size else content[:size].ljust(size, b"\n")
 
 
 def plan_uploads(world: World, seed: int, total_bytes: int) -> list[Upload]:
@@ -129,17 +129,17 @@ def plan_uploads(world: World, seed: int, total_bytes: int) -> list[Upload]:
     rooms = [room for room in world.rooms if room.kind in "cpd"]
     uploads: list[Upload] = []
     sizes = [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1]
-    left = total_bytes
-    while left > 0 or sizes:
+    remaining = total_bytes
+    while remaining > 0 or sizes:
         _, media_type, suffix, median = dice.pick(kinds)
         drawn = dice.lognormal(median, 1.0, low=300, high=40_000_000)
         # No single file may eat the budget of a small database.
-        size = sizes.pop(0) if sizes else min(drawn, max(left, 2_000), max(total_bytes // 3, 20_000))
+        size = sizes.pop(0) if sizes else min(drawn, max(remaining, 2_000), max(total_bytes // 3, 20_000))
         room = dice.pick(rooms)
         at = world.start + dice.below(395 * DAY)
         name = f"{speaker.slug()}-{len(uploads)}.{suffix}"
         uploads.append(Upload(dice.id17(), name, media_type, size, room, dice.pick(room.members), at))
-        left -= size
+        remaining -= size
     return uploads
 
 

@@ -84,14 +84,14 @@ class Messenger:
     def message(self, room: Room, author: Person, at: int) -> Document:
         """An ordinary message with what it may carry."""
         text, tree = self._markdown.message()
-        moment = bson_date(at)
+        sent = bson_date(at)
         document: Document = {
             "_id": self.dice.id17(),
             "rid": room.id,
             "msg": text,
-            "ts": moment,
+            "ts": sent,
             "u": author.u,
-            "_updatedAt": moment,
+            "_updatedAt": sent,
             "urls": [],
             "mentions": [],
             "channels": [],
@@ -125,18 +125,18 @@ class Messenger:
     def thread(self, room: Room, author: Person, at: int) -> list[Document]:
         """A parent with its count and last time, then its replies."""
         parent = self.message(room, author, at)
-        people = self.dice.some(room.members, 5)
+        repliers = self.dice.some(room.members, 5)
         replies = []
-        moment = at
+        sent = at
         for _ in range(self.dice.lognormal(3, 0.8, low=1, high=60)):
-            moment = min(moment + self.dice.between(5, 600) * SECOND, self.world.now)
-            reply = self.message(room, self.dice.pick(people), moment)
+            sent = min(sent + self.dice.between(5, 600) * SECOND, self.world.now)
+            reply = self.message(room, self.dice.pick(repliers), sent)
             reply["tmid"] = parent["_id"]
             if self.dice.chance(0.1):
                 reply["tshow"] = True
             replies.append(reply)
         parent["tcount"] = len(replies)
-        parent["tlm"] = bson_date(moment)
+        parent["tlm"] = bson_date(sent)
         parent["replies"] = list(dict.fromkeys([author.id, *(reply["u"]["_id"] for reply in replies)]))
         return [parent, *replies]
 
@@ -171,9 +171,9 @@ class Messenger:
         """Reactions by members of the room; now and then without a name, as old clients left them."""
         made: Document = {}
         for code in self.dice.some(SHORTCODES, self.dice.between(1, 3)):
-            people = self.dice.some(room.members, self.dice.between(1, 4))
-            names = [None if self.dice.chance(0.02) else person.name for person in people]
-            made[code] = {"usernames": [person.username for person in people], "names": names}
+            members = self.dice.some(room.members, self.dice.between(1, 4))
+            names = [None if self.dice.chance(0.02) else person.name for person in members]
+            made[code] = {"usernames": [person.username for person in members], "names": names}
         return made
 
     def _react(self, document: Document, room: Room) -> None:

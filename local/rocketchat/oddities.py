@@ -97,7 +97,7 @@ def _other_values() -> dict[str, Any]:
     dates = {"epoch": 0, "1969": -1, "year one": -62_135_596_800_000, "year 10000": 253_402_300_800_000}
     dates |= {"lowest": -(2**63), "highest": 2**63 - 1}
     return {
-        **{f"date {name}": bson_date(moment) for name, moment in dates.items()},
+        **{f"date {name}": bson_date(milliseconds) for name, milliseconds in dates.items()},
         "objectid": _ID,
         "objectid zero": ObjectId(bytes(12)),
         "bool true": True,
@@ -242,10 +242,10 @@ def raw_imports(world: World, seed: int, *, largest: bool) -> Iterator[bytes]:
 def _grow_document(document: Document, speaker: Speaker) -> bytes:
     texts: list[Document] = []
     document = document | {"data": {"messages": texts}, "rest": ""}
-    left = LARGEST_BYTES - len(bson.encode(document))
-    while left > 400_000:
+    remaining = LARGEST_BYTES - len(bson.encode(document))
+    while remaining > 400_000:
         entry = {"id": len(texts), "text": speaker.words(20_000)}
         texts.append(entry)
-        left -= len(bson.encode(entry)) + 3 + len(str(len(texts) - 1)) - 1
-    left = LARGEST_BYTES - len(bson.encode(document))
-    return bson.encode(document | {"rest": "=" * left})
+        remaining -= len(bson.encode(entry)) + 3 + len(str(len(texts) - 1)) - 1
+    remaining = LARGEST_BYTES - len(bson.encode(document))
+    return bson.encode(document | {"rest": "=" * remaining})

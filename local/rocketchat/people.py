@@ -29,7 +29,7 @@ def user_documents(world: World, seed: int) -> Iterator[Document]:
 def _user_document(
     dice: Dice, speaker: Speaker, world: World, number: int, person: Person, rooms: list[Room]
 ) -> Document:
-    created, seen = world.start + number * MINUTE, world.now - dice.below(40 * DAY)
+    created, last_login = world.start + number * MINUTE, world.now - dice.below(40 * DAY)
     document: Document = {
         "_id": person.id,
         "createdAt": bson_date(created),
@@ -41,7 +41,7 @@ def _user_document(
         "roles": ["bot"] if number == 0 else ["user", "admin"] if number == 1 else ["user"],
         "utcOffset": dice.pick(OFFSETS),
         "__rooms": [room.id for room in rooms],
-        "_updatedAt": bson_date(seen),
+        "_updatedAt": bson_date(last_login),
         "federated": False,
     }
     if number == 0:
@@ -50,8 +50,8 @@ def _user_document(
     address = f"{person.username}@corp.example"
     return document | {
         "emails": [{"address": address, "verified": dice.chance(0.9)}],
-        "services": _user_services(dice, created, seen),
-        "lastLogin": bson_date(seen),
+        "services": _user_services(dice, created, last_login),
+        "lastLogin": bson_date(last_login),
         "statusConnection": "offline",
         "statusText": dice.pick(("", "", speaker.words(3), dice.pick(EMOJI))),
         "statusDefault": "online",
@@ -65,12 +65,12 @@ def _user_document(
     }
 
 
-def _user_services(dice: Dice, created: int, seen: int) -> Document:
+def _user_services(dice: Dice, created: int, last_login: int) -> Document:
     signs = "./" + ID_SIGNS
     salted = "".join(dice.pick(signs) for _ in range(53))
     tokens: list[Document] = [
         {
-            "when": bson_date(seen - age * DAY),
+            "when": bson_date(last_login - age * DAY),
             "hashedToken": dice.hex24() + dice.hex24(),
             "twoFactorAuthorizedHash": None,
         }
@@ -89,7 +89,11 @@ def _user_services(dice: Dice, created: int, seen: int) -> Document:
         "email2fa": {"enabled": True, "changedAt": bson_date(created)},
         "resume": {"loginTokens": tokens},
         "email": {"verificationTokens": []},
-        "oauth_corp": {"id": dice.hex24(), "expiresAt": float(seen + DAY), "scope": ["openid", "email"]},
+        "oauth_corp": {
+            "id": dice.hex24(),
+            "expiresAt": float(last_login + DAY),
+            "scope": ["openid", "email"],
+        },
     }
 
 
@@ -200,7 +204,7 @@ def subscription_documents(world: World, seed: int) -> Iterator[Document]:
 
 def _subscription_document(dice: Dice, world: World, room: Room, person: Person) -> Document:
     unread = dice.below(12) if dice.chance(0.3) else 0
-    seen = bson_date(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
+    last_read = bson_date(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
     name = room.name or next(
         (other.username for other in room.members if other is not person), person.username
     )
@@ -217,9 +221,9 @@ def _subscription_document(dice: Dice, world: World, room: Room, person: Person)
         "userMentions": unread // 4,
         "groupMentions": 0,
         "ts": bson_date(room.created),
-        "ls": seen,
-        "lr": seen,
-        "_updatedAt": seen,
+        "ls": last_read,
+        "lr": last_read,
+        "_updatedAt": last_read,
         "f": dice.chance(0.05),
         "roles": ["owner"] if person is room.members[0] else [],
     }

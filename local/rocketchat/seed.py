@@ -106,16 +106,16 @@ def seed_database(
     return report
 
 
-def _parse_megabytes(given: float | str) -> float:
+def _parse_megabytes(text: float | str) -> float:
     hint = f"Give a number above 0 or one of {', '.join(SIZES)}"
-    if isinstance(given, str) and given in SIZES:
-        return SIZES[given]
+    if isinstance(text, str) and text in SIZES:
+        return SIZES[text]
     try:
-        number = float(given)
+        number = float(text)
     except ValueError as error:
-        raise UsageError("The size is not known", value=given, hint=hint) from error
+        raise UsageError("The size is not known", value=text, hint=hint) from error
     if not 0 < number < 1e6:
-        raise UsageError("The size is out of range", value=given, hint=hint)
+        raise UsageError("The size is out of range", value=text, hint=hint)
     return number
 
 
@@ -152,18 +152,18 @@ def _insert_batches(
     target: Database[Document], batches: Iterator[tuple[str, bytes]], report: SeedReport
 ) -> None:
     """One batch is on its way to the server while the next is being made."""
-    under_way: Future[None] | None = None
+    pending: Future[None] | None = None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seed") as pool:
         for name, batch in batches:
             documents = _raw_documents(batch)
-            if under_way is not None:
-                under_way.result()
+            if pending is not None:
+                pending.result()
             collection = target.get_collection(name, codec_options=RAW)
             report.documents[name] += len(documents)
             report.sizes_bytes[name] += len(batch)
-            under_way = pool.submit(_insert_batch, collection, documents, report.notes)
-        if under_way is not None:
-            under_way.result()
+            pending = pool.submit(_insert_batch, collection, documents, report.notes)
+        if pending is not None:
+            pending.result()
 
 
 def _insert_batch(collection: Collection[Any], documents: list[RawBSONDocument], notes: list[str]) -> None:
@@ -186,8 +186,8 @@ def _raw_documents(batch: bytes) -> list[RawBSONDocument]:
 def _note_changed_types(target: Database[Document], report: SeedReport) -> None:
     sent = {document["_id"]: document.raw for document in _raw_documents(b"".join(every_type()))}
     cursor: Any = target[catalog.ODD_TYPES].find_raw_batches()
-    kept = _raw_documents(b"".join(cursor))
-    changed = sorted(str(found["_id"]) for found in kept if found.raw != sent[found["_id"]])
+    stored = _raw_documents(b"".join(cursor))
+    changed = sorted(str(found["_id"]) for found in stored if found.raw != sent[found["_id"]])
     if changed:
         report.notes.append(f"{catalog.ODD_TYPES}: the server stored in another form: {', '.join(changed)}")
 
@@ -214,14 +214,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="equal seeds make equal databases (default: 1)")
     parser.add_argument("--database", default="rocketchat")
     parser.add_argument("--largest", action=argparse.BooleanOptionalAction, help="a document of 16 MiB")
-    given = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     try:
         report = seed_database(
-            given.uri,
-            megabytes=given.megabytes,
-            seed=given.seed,
-            database=given.database,
-            largest=given.largest,
+            arguments.uri,
+            megabytes=arguments.megabytes,
+            seed=arguments.seed,
+            database=arguments.database,
+            largest=arguments.largest,
         )
     except UsageError as error:
         parser.error(str(error))

@@ -125,11 +125,13 @@ class Markdown:
 
     def _styled(self) -> tuple[str, list[Document]]:
         before, middle, after = self._speaker.words(9).split(" ", 2)
-        mark, kind = self._dice.pick((("*", "BOLD"), ("_", "ITALIC"), ("~", "STRIKE"), ("`", "INLINE_CODE")))
+        delimiter, kind = self._dice.pick(
+            (("*", "BOLD"), ("_", "ITALIC"), ("~", "STRIKE"), ("`", "INLINE_CODE"))
+        )
         inner: Any = plain_leaf(middle) if kind == "INLINE_CODE" else [plain_leaf(middle)]
         styled = {"type": kind, "value": inner}
         tree = paragraph_node(plain_leaf(f"{before} "), styled, plain_leaf(f" {after}"))
-        return f"{before} {mark}{middle}{mark} {after}", [tree]
+        return f"{before} {delimiter}{middle}{delimiter} {after}", [tree]
 
     def _emoji(self) -> tuple[str, list[Document]]:
         signs = self._dice.some(EMOJI, self._dice.between(1, 3))

@@ -160,9 +160,9 @@ def load_vocabulary(name: str) -> tuple[str, ...]:
     tongue = next(tongue for tongue in TONGUES if tongue.name == name)
     dice = Dice(0, f"vocabulary:{name}")
     syllables = tongue.syllables.split()
-    made = dict.fromkeys(tongue.common.split())
-    while len(made) < TAIL_WORDS:
-        made["".join(dice.pick(syllables) for _ in range(dice.between(2, 4)))] = None
-        if len(made) > 400 and len(syllables) < 14:
+    words = dict.fromkeys(tongue.common.split())
+    while len(words) < TAIL_WORDS:
+        words["".join(dice.pick(syllables) for _ in range(dice.between(2, 4)))] = None
+        if len(words) > 400 and len(syllables) < 14:
             break  # too few syllables for a long tail; chat in these languages is short here anyway
-    return tuple(made)
+    return tuple(words)

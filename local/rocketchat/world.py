@@ -81,9 +81,9 @@ class World:
 def build_world(seed: int, users: int, now: datetime = NOW) -> World:
     """People and rooms of a server with that many users; the first is `rocket.cat`, the second the admin."""
     dice, speaker = Dice(seed, "world"), Speaker(seed, "world")
-    moment = int(now.timestamp()) * 1000
+    milliseconds = int(now.timestamp()) * 1000
     people = [_make_person(dice, speaker, number) for number in range(users)]
-    world = World(seed, moment, people, [])
+    world = World(seed, milliseconds, people, [])
     world.instance_id = str(uuid.UUID(bytes=dice.bytes(16), version=4))
     channels = max(3, users * 2 // 3)
     for number in range(channels):

@@ -180,17 +180,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", default="rocketchat")
-    given = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     over = threading.Event()
 
-    def told(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+    def handle_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, handle_signal)
     try:
-        with Writer(given.uri, seed=given.seed, rate=given.rate, database=given.database) as writer:
-            deadline = None if given.seconds is None else time.monotonic() + given.seconds
+        with Writer(
+            arguments.uri, seed=arguments.seed, rate=arguments.rate, database=arguments.database
+        ) as writer:
+            deadline = None if arguments.seconds is None else time.monotonic() + arguments.seconds
             while not writer.failed and not over.wait(0.2):
                 if deadline is not None and time.monotonic() > deadline:
                     break

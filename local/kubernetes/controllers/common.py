@@ -56,8 +56,8 @@ class Context:
     def owned(self, kind: str, owner: Object) -> list[Object]:
         """The objects that `owner` controls."""
         uid = owner["metadata"]["uid"]
-        found = self.every(kind, owner["metadata"].get("namespace", ""))
-        return [item for item in found if controller_of(item) == uid]
+        items = self.every(kind, owner["metadata"].get("namespace", ""))
+        return [item for item in items if controller_of(item) == uid]
 
     def create(self, item: Object, manager: str = MANAGER) -> Object | None:
         """Create the object; None if there is one of that name, or no namespace to have it in."""
@@ -183,32 +183,32 @@ def pod_of(owner: Object, name: str, labels: Object) -> Object:
 
 def find_condition(status: Object, kind: str) -> Object | None:
     """The condition of that type."""
-    return next((found for found in status.get("conditions") or () if found["type"] == kind), None)
+    return next((each for each in status.get("conditions") or () if each["type"] == kind), None)
 
 
 def with_condition(
     status: Object, kind: str, value: str, now: str, reason: str = "", message: str = "", **extra: str
 ) -> None:
     """Set a condition in place; its transition time changes only with its status."""
-    told: Object = {"type": kind, "status": value}
+    entry: Object = {"type": kind, "status": value}
     if reason:
-        told["reason"] = reason
+        entry["reason"] = reason
     if message:
-        told["message"] = message
+        entry["message"] = message
     before = find_condition(status, kind)
     unchanged = before is not None and before["status"] == value
-    told["lastTransitionTime"] = before["lastTransitionTime"] if before and unchanged else now
+    entry["lastTransitionTime"] = before["lastTransitionTime"] if before and unchanged else now
     for key, time_ in extra.items():
         same = before is not None and unchanged and before.get("reason", "") == reason
-        told[key] = before.get(key, time_) if before and same else time_
-    others = [found for found in status.get("conditions") or () if found["type"] != kind]
-    status["conditions"] = sorted([*others, told], key=lambda found: str(found["type"]))
+        entry[key] = before.get(key, time_) if before and same else time_
+    others = [each for each in status.get("conditions") or () if each["type"] != kind]
+    status["conditions"] = sorted([*others, entry], key=lambda each: str(each["type"]))
 
 
 def is_ready(pod: Object) -> bool:
     """Whether the pod's Ready condition holds and it is not on its way out."""
-    found = find_condition(pod.get("status") or {}, "Ready")
-    return bool(found and found["status"] == "True") and not pod["metadata"].get("deletionTimestamp")
+    ready = find_condition(pod.get("status") or {}, "Ready")
+    return bool(ready and ready["status"] == "True") and not pod["metadata"].get("deletionTimestamp")
 
 
 def live_pods(pods: Iterable[Object]) -> list[Object]:

@@ -147,35 +147,35 @@ def _image_names(image: str) -> list[str]:
     last, _, tag = last.partition(":")
     if pinned:
         return [f"{folder}/{last}@{pinned}"]
-    made_up = hashlib.sha256(image.encode()).hexdigest()
-    return [f"{folder}/{last}@sha256:{made_up}", f"{folder}/{last}:{tag or 'latest'}"]
+    digest = hashlib.sha256(image.encode()).hexdigest()
+    return [f"{folder}/{last}@sha256:{digest}", f"{folder}/{last}:{tag or 'latest'}"]
 
 
 def _set_waiting(
     context: Context, pod: Object, status: Object, reason: str, message: str, event: str
 ) -> None:
-    told = {"waiting": {"reason": reason, "message": message}}
-    if status["state"] != told:
-        status["state"] = told
+    state = {"waiting": {"reason": reason, "message": message}}
+    if status["state"] != state:
+        status["state"] = state
         context.event(pod, event, message, kind="Warning", source=KUBELET)
 
 
 def _configuration_error(context: Context, pod: Object, container: Object) -> str:
     """Which ConfigMap or Secret, or which key of it, the container lacks; an empty text if none."""
     namespace = pod["metadata"]["namespace"]
-    wanted: list[tuple[str, Object]] = []
+    references: list[tuple[str, Object]] = []
     for source in container.get("envFrom") or ():
-        wanted += [
+        references += [
             ("configmaps", source.get("configMapRef") or {}),
             ("secrets", source.get("secretRef") or {}),
         ]
     for variable in container.get("env") or ():
         value = variable.get("valueFrom") or {}
-        wanted += [
+        references += [
             ("configmaps", value.get("configMapKeyRef") or {}),
             ("secrets", value.get("secretKeyRef") or {}),
         ]
-    for plural, ref in wanted:
+    for plural, ref in references:
         if not ref.get("name") or ref.get("optional"):
             continue
         found = context.store.get(("", plural), namespace, ref["name"])
@@ -204,8 +204,8 @@ def _while_running(
     if ending is not None and context.due((*key, "end"), ending[1]):
         started = status["state"]["running"]["startedAt"]
         code = ending[0]
-        told = {"exitCode": code, "reason": "Error" if code else "Completed"}
-        status["state"] = {"terminated": {**told, "startedAt": started, "finishedAt": context.now}}
+        terminated = {"exitCode": code, "reason": "Error" if code else "Completed"}
+        status["state"] = {"terminated": {**terminated, "startedAt": started, "finishedAt": context.now}}
         status |= {"ready": initial and code == 0, "started": False}
         return
     delay = context.behaviour.delay(container)

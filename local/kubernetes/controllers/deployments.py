@@ -32,16 +32,16 @@ def run_deployments(context: Context) -> None:
 
 def _reconcile_deployment(context: Context, item: Object) -> None:
     sets = context.owned("ReplicaSet", item)
-    wanted = short_digest(item["spec"]["template"])
-    current = next((each for each in sets if each["metadata"]["labels"][HASH] == wanted), None)
+    template_hash = short_digest(item["spec"]["template"])
+    current = next((each for each in sets if each["metadata"]["labels"][HASH] == template_hash), None)
     if not item["spec"].get("paused"):
-        current = _current_replica_set(context, item, sets, current, wanted)
+        current = _current_replica_set(context, item, sets, current, template_hash)
         if current is None:
             return
         old = [each for each in sets if each["metadata"]["uid"] != current["metadata"]["uid"]]
         _roll_replicas(context, item, current, old)
         _clean_up(context, item, old)
-    _report_status(context, item, wanted)
+    _report_status(context, item, template_hash)
 
 
 def _revision_of(item: Object) -> int:
@@ -49,12 +49,12 @@ def _revision_of(item: Object) -> int:
 
 
 def _current_replica_set(
-    context: Context, item: Object, sets: list[Object], current: Object | None, wanted: str
+    context: Context, item: Object, sets: list[Object], current: Object | None, template_hash: str
 ) -> Object | None:
     """The ReplicaSet of the present template, with the highest revision."""
     newest = max((_revision_of(each) for each in sets), default=0)
     if current is None:
-        current = context.create(_replica_set(item, wanted, newest + 1))
+        current = context.create(_replica_set(item, template_hash, newest + 1))
         if current is not None:
             name = current["metadata"]["name"]
             context.event(
@@ -73,20 +73,20 @@ def _note_revision(item: Object, revision: int) -> None:
 
 
 def _annotated_replica_set(context: Context, item: Object, revision: int) -> Object:
-    return context.edit(item, lambda found: _note_revision(found, revision))
+    return context.edit(item, lambda each: _note_revision(each, revision))
 
 
-def _replica_set(item: Object, wanted: str, revision: int) -> Object:
+def _replica_set(item: Object, template_hash: str, revision: int) -> Object:
     template = copy.deepcopy(item["spec"]["template"])
-    template["metadata"].setdefault("labels", {})[HASH] = wanted
+    template["metadata"].setdefault("labels", {})[HASH] = template_hash
     selector = copy.deepcopy(item["spec"]["selector"])
-    selector.setdefault("matchLabels", {})[HASH] = wanted
+    selector.setdefault("matchLabels", {})[HASH] = template_hash
     meta = item["metadata"]
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": {
-            "name": f"{meta['name']}-{wanted}",
+            "name": f"{meta['name']}-{template_hash}",
             "namespace": meta["namespace"],
             "labels": dict(template["metadata"]["labels"]),
             "annotations": {_REVISION: str(revision)},
@@ -98,7 +98,7 @@ def _replica_set(item: Object, wanted: str, revision: int) -> Object:
 
 def _scale_replica_set(context: Context, item: Object, replicas: int) -> None:
     if item["spec"]["replicas"] != replicas:
-        context.edit(item, lambda found: found["spec"].update(replicas=replicas))
+        context.edit(item, lambda each: each["spec"].update(replicas=replicas))
 
 
 def _list_pods(context: Context, item: Object) -> list[Object]:
@@ -107,24 +107,24 @@ def _list_pods(context: Context, item: Object) -> list[Object]:
 
 def _roll_replicas(context: Context, item: Object, current: Object, old: list[Object]) -> None:
     """Move replicas from the old sets to the current one, within surge and unavailability."""
-    wanted = item["spec"]["replicas"]
+    desired = item["spec"]["replicas"]
     strategy = item["spec"]["strategy"]
     if strategy["type"] == "Recreate":
         for each in old:
             _scale_replica_set(context, each, 0)
         if not any(context.owned("Pod", each) for each in old):
-            _scale_replica_set(context, current, wanted)
+            _scale_replica_set(context, current, desired)
         return
     rolling = strategy["rollingUpdate"]
-    surge = resolve_portion(rolling["maxSurge"], wanted, up=True)
-    missing = resolve_portion(rolling["maxUnavailable"], wanted, up=False) or (1 if surge == 0 else 0)
+    surge = resolve_portion(rolling["maxSurge"], desired, up=True)
+    missing = resolve_portion(rolling["maxUnavailable"], desired, up=False) or (1 if surge == 0 else 0)
     old_total = sum(each["spec"]["replicas"] for each in old)
-    room = wanted + surge - old_total
+    allowance = desired + surge - old_total
     now = current["spec"]["replicas"]
-    _scale_replica_set(context, current, min(wanted, max(now, room)) if now <= wanted else wanted)
+    _scale_replica_set(context, current, min(desired, max(now, allowance)) if now <= desired else desired)
     available = sum(map(is_ready, _list_pods(context, current)))
     old_ready = {each["metadata"]["uid"]: sum(map(is_ready, _list_pods(context, each))) for each in old}
-    spare = available + sum(old_ready.values()) - (wanted - missing)
+    spare = available + sum(old_ready.values()) - (desired - missing)
     for each in sorted(old, key=_revision_of):
         broken = each["spec"]["replicas"] - old_ready[each["metadata"]["uid"]]
         fewer = min(each["spec"]["replicas"], max(broken, 0) + max(spare, 0))
@@ -143,12 +143,12 @@ def _clean_up(context: Context, item: Object, old: list[Object]) -> None:
         context.delete(each)
 
 
-def _report_status(context: Context, item: Object, wanted: str) -> None:
+def _report_status(context: Context, item: Object, template_hash: str) -> None:
     sets = context.owned("ReplicaSet", item)
     pods = {each["metadata"]["labels"][HASH]: _list_pods(context, each) for each in sets}
-    every = [pod for found in pods.values() for pod in found]
+    every = [pod for listed in pods.values() for pod in listed]
     ready = sum(map(is_ready, every))
-    updated = pods.get(wanted, [])
+    updated = pods.get(template_hash, [])
     replicas = item["spec"]["replicas"]
     counts = {
         "replicas": len(every),
@@ -160,11 +160,11 @@ def _report_status(context: Context, item: Object, wanted: str) -> None:
     status: Object = {"observedGeneration": item["metadata"]["generation"]}
     status |= {key: value for key, value in counts.items() if value}
     status["conditions"] = copy.deepcopy((item.get("status") or {}).get("conditions") or [])
-    _set_conditions(context, item, status, wanted, sum(map(is_ready, updated)))
+    _set_conditions(context, item, status, template_hash, sum(map(is_ready, updated)))
     context.set_status(item, status)
 
 
-def _set_conditions(context: Context, item: Object, status: Object, wanted: str, fresh: int) -> None:
+def _set_conditions(context: Context, item: Object, status: Object, template_hash: str, fresh: int) -> None:
     replicas, now = item["spec"]["replicas"], context.now
     missing = 0
     if item["spec"]["strategy"]["type"] == "RollingUpdate":
@@ -181,7 +181,7 @@ def _set_conditions(context: Context, item: Object, status: Object, wanted: str,
         f"Deployment {'has' if enough else 'does not have'} minimum availability.",
         lastUpdateTime=now,
     )
-    name = f"{item['metadata']['name']}-{wanted}"
+    name = f"{item['metadata']['name']}-{template_hash}"
     complete = fresh == status.get("replicas", 0) == status.get("updatedReplicas", 0) == replicas
     before = find_condition(status, "Progressing")
     # What was complete once stays so, until another template is wanted: pods come and go.
@@ -195,7 +195,7 @@ def _set_conditions(context: Context, item: Object, status: Object, wanted: str,
         context.forget(item["metadata"]["uid"], "progress")
         verdict = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
     elif _is_overdue(
-        context, item, wanted, (status.get("updatedReplicas", 0), fresh, status.get("replicas", 0))
+        context, item, template_hash, (status.get("updatedReplicas", 0), fresh, status.get("replicas", 0))
     ):
         verdict = ("False", "ProgressDeadlineExceeded", f'ReplicaSet "{name}" has timed out progressing.')
     else:
@@ -203,12 +203,12 @@ def _set_conditions(context: Context, item: Object, status: Object, wanted: str,
     with_condition(status, "Progressing", verdict[0], now, verdict[1], verdict[2], lastUpdateTime=now)
 
 
-def _is_overdue(context: Context, item: Object, wanted: str, progress: tuple[int, int, int]) -> bool:
+def _is_overdue(context: Context, item: Object, template_hash: str, progress: tuple[int, int, int]) -> bool:
     """Whether nothing has moved for `progressDeadlineSeconds` (of simulated time).
 
     It counts from the last that moved: a template that comes back has all of its time again.
     """
     uid = item["metadata"]["uid"]
-    key = (uid, "progress", wanted, progress)
+    key = (uid, "progress", template_hash, progress)
     context.forget(uid, "progress", but=key)
     return context.due(key, item["spec"]["progressDeadlineSeconds"])

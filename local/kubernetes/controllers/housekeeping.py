@@ -34,11 +34,11 @@ def _establish_definitions(context: Context) -> None:
 
 
 def _list_buckets(context: Context) -> Iterator[tuple[Bucket, Resource]]:
-    seen: dict[Bucket, Resource] = {}
+    buckets: dict[Bucket, Resource] = {}
     for resource in context.registry.catalogue.resources:
         if "delete" in resource.verbs:
-            seen.setdefault(resource.bucket, resource)
-    return iter(seen.items())
+            buckets.setdefault(resource.bucket, resource)
+    return iter(buckets.items())
 
 
 def _finish_namespaces(context: Context) -> None:
@@ -53,15 +53,15 @@ def _finish_namespaces(context: Context) -> None:
 
 def _empty_namespace(context: Context, namespace: Object) -> None:
     name = namespace["metadata"]["name"]
-    left = False
+    remains = False
     for bucket, resource in _list_buckets(context):
         if not resource.namespaced:
             continue
         for item in context.store.items(bucket, name):
-            left = True
+            remains = True
             if not item["metadata"].get("deletionTimestamp"):
                 deletion.delete_object(context.registry, resource, name, item["metadata"]["name"], {})
-    if not left:
+    if not remains:
         after = {**copy.deepcopy(namespace), "spec": {}}
         if not after["metadata"].get("finalizers"):
             context.store.remove(("", "namespaces"), "", name)
@@ -101,15 +101,15 @@ def _list_dependents(context: Context, owner: Object) -> list[tuple[Bucket, Obje
 def _finalize_owner(
     context: Context, resource: Resource, item: Object, finalizer: str, by_bucket: dict[Bucket, Resource]
 ) -> None:
-    found = _list_dependents(context, item)
+    dependents = _list_dependents(context, item)
     if finalizer == "orphan":
-        for _, dependent in found:
+        for _, dependent in dependents:
             context.edit(dependent, lambda each: _drop_owner(each, item))
         deletion.remove_finalizer(
             context.registry, resource, _reread_object(context, resource, item), finalizer
         )
     elif finalizer == "foregroundDeletion":
-        for bucket, dependent in found:
+        for bucket, dependent in dependents:
             if not dependent["metadata"].get("deletionTimestamp"):
                 meta = dependent["metadata"]
                 deletion.delete_object(
@@ -119,7 +119,7 @@ def _finalize_owner(
                     meta["name"],
                     {"propagationPolicy": "Foreground"},
                 )
-        if not found:
+        if not dependents:
             deletion.remove_finalizer(context.registry, resource, item, finalizer)
 
 
@@ -185,7 +185,7 @@ def _bind_claim(context: Context, item: Object, storage: Object) -> None:
     )
     if volume is not None:
         context.set_status(volume, {"phase": "Bound"})
-    bound = context.edit(item, lambda found: found["spec"].update(volumeName=name))
+    bound = context.edit(item, lambda each: each["spec"].update(volumeName=name))
     modes = spec.get("accessModes") or ["ReadWriteOnce"]
     context.set_status(bound, {"phase": "Bound", "accessModes": modes, "capacity": capacity})
 

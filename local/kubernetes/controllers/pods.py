@@ -51,7 +51,7 @@ def _schedule_pod(context: Context, pod: Object) -> None:
             context.set_status(pod, status, _SCHEDULER)
             context.event(pod, "FailedScheduling", problem, kind="Warning", source=_SCHEDULER)
         return
-    bound = context.edit(pod, lambda found: found["spec"].update(nodeName=NODE), manager=_SCHEDULER)
+    bound = context.edit(pod, lambda each: each["spec"].update(nodeName=NODE), manager=_SCHEDULER)
     with_condition(status, "PodScheduled", "True", context.now)
     context.set_status(bound, status, _SCHEDULER)
     where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
@@ -81,9 +81,9 @@ def _scheduling_obstacle(context: Context, pod: Object) -> str:
 
 
 def _requested_amount(pod: Object, resource: str) -> float:
-    asked = 0.0
+    total = 0.0
     for container in pod["spec"].get("containers") or ():
         resources = container.get("resources") or {}
         text = (resources.get("requests") or resources.get("limits") or {}).get(resource, "0")
-        asked += float(parse_quantity(text))
-    return asked
+        total += float(parse_quantity(text))
+    return total

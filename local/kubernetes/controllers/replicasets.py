@@ -19,15 +19,15 @@ def run_replica_sets(context: Context) -> None:
 
 
 def _replica_set(context: Context, item: Object) -> None:
-    wanted = item["spec"].get("replicas", 1)
+    desired = item["spec"].get("replicas", 1)
     pods = live_pods(context.owned("Pod", item))
-    for _ in range(wanted - len(pods)):
+    for _ in range(desired - len(pods)):
         name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"
         if context.create(pod_of(item, name, {})):
             context.event(item, "SuccessfulCreate", f"Created pod: {name}", source="replicaset-controller")
     # Those that are not ready go first, then the youngest.
     surplus = sorted(pods, key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
-    for pod in surplus[: max(0, len(pods) - wanted)]:
+    for pod in surplus[: max(0, len(pods) - desired)]:
         context.delete(pod)
     remaining = live_pods(context.owned("Pod", item))
     ready = sum(map(is_ready, remaining))

@@ -32,13 +32,13 @@ def _reconcile_stateful_set(context: Context, item: Object) -> None:
 def _scale_pods(context: Context, item: Object, pods: dict[str, Object], revision: str) -> None:
     name, spec = item["metadata"]["name"], item["spec"]
     parallel = spec["podManagementPolicy"] == "Parallel"
-    wanted = [f"{name}-{ordinal}" for ordinal in range(spec["replicas"])]
-    for each in wanted:
+    expected = [f"{name}-{ordinal}" for ordinal in range(spec["replicas"])]
+    for each in expected:
         if each not in pods:
             _create_pod(context, item, each, revision)
         if not parallel and not (each in pods and is_ready(pods[each])):
             return
-    for each in sorted(pods.keys() - set(wanted), key=lambda each: -int(each.rpartition("-")[2])):
+    for each in sorted(pods.keys() - set(expected), key=lambda each: -int(each.rpartition("-")[2])):
         context.delete(pods[each])
         if not parallel:
             return

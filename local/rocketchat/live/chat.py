@@ -16,19 +16,19 @@ def insert_message(live: Live, document: Document, room: Room, author: Person) -
     """A message with all that hangs on it: room, alerts, unread counts."""
     live.messages.insert_one(document)
     live.recent.append((document["_id"], room))
-    moment = document["ts"]
+    sent = document["ts"]
     live["rocketchat_room"].update_one(
         {"_id": room.id},
-        {"$inc": {"msgs": 1}, "$set": {"lm": moment, "lastMessage": document, "_updatedAt": moment}},
+        {"$inc": {"msgs": 1}, "$set": {"lm": sent, "lastMessage": document, "_updatedAt": sent}},
     )
     others = {"rid": room.id, "u._id": {"$ne": author.id}}
     live["rocketchat_subscription"].update_many(
         {**others, "$or": [{"alert": {"$ne": True}}, {"open": {"$ne": True}}]},
-        {"$set": {"alert": True, "open": True, "_updatedAt": moment}},
+        {"$set": {"alert": True, "open": True, "_updatedAt": sent}},
     )
     if room.kind != "d" and "mentions" not in document:
         return 3
-    counted = {"$inc": {"unread": 1, "userMentions": 1}, "$set": {"_updatedAt": moment}}
+    counted = {"$inc": {"unread": 1, "userMentions": 1}, "$set": {"_updatedAt": sent}}
     live["rocketchat_subscription"].update_one(others, counted)
     return 4
 
@@ -126,8 +126,8 @@ def delete_message(live: Live) -> int:
     document = live.messages.find_one({"_id": message_id})
     if document is None:  # another writer was faster
         return 0
-    gone = {**document, "_deletedAt": current_time(), "__collection__": "message"}
-    live["rocketchat__trash"].replace_one({"_id": message_id}, gone, upsert=True)
+    trashed = {**document, "_deletedAt": current_time(), "__collection__": "message"}
+    live["rocketchat__trash"].replace_one({"_id": message_id}, trashed, upsert=True)
     live.messages.delete_one({"_id": message_id})
     live["rocketchat_room"].update_one({"_id": room.id}, {"$inc": {"msgs": -1}})
     return 3

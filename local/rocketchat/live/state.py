@@ -90,8 +90,8 @@ def load_state(client: MongoClient[Document], database: str, seed: int) -> Live:
     everybody = {person.id: person for room in rooms for person in room.members}
     world = World(seed, now_ms(), list(everybody.values())[:_KNOWN_PEOPLE], rooms)
     messenger = Messenger(world, seed, f"writer:{time.time_ns()}") if rooms else None
-    found = target["rocketchat_message"].find({"rid": {"$in": ids}}, {"rid": 1}).limit(_KNOWN_MESSAGES)
-    recent = [(row["_id"], by_id[row["rid"]]) for row in found if row["rid"] in by_id]
+    cursor = target["rocketchat_message"].find({"rid": {"$in": ids}}, {"rid": 1}).limit(_KNOWN_MESSAGES)
+    recent = [(row["_id"], by_id[row["rid"]]) for row in cursor if row["rid"] in by_id]
     if messenger is None or not recent:
         raise UsageError(
             "No Rocket.Chat to write to", value=database, hint="Seed it first: local.rocketchat.seed"
