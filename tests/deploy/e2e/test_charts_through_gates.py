@@ -24,8 +24,9 @@ from local.chart import rocketchat
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from local.kubernetes.addons import prometheus_objects
-from shared.adapters import helm, kubernetes
+from shared.adapters import helm
 from shared.adapters import kubernetes_schemas as schemas
+from shared.adapters.kubernetes.cluster import connect as connect_cluster
 from shared.deploy.gates.chart import evaluate_chart
 from shared.deploy.gates.compatibility import evaluate_versions
 from shared.deploy.gates.results import ChartGates
@@ -146,7 +147,7 @@ def site(request: pytest.FixtureRequest, source: str, tmp_path: Path) -> Iterato
         world = World(
             policy=DeployPolicy(repository="acme/chat", chart="chart", values=("production.yaml",)),
         )
-        cluster = kubernetes.connect(kubeconfig, NAMESPACE, DeployPolicy().prometheus)
+        cluster = connect_cluster(kubeconfig, NAMESPACE, DeployPolicy().prometheus)
         form = request.param
         yield Site(world, releases, cluster, umbrella(chart) if form == "umbrella" else chart, form)
 

@@ -21,7 +21,8 @@ from local.fakes.queues import MemoryQueues
 from local.github import Repository
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
-from shared.adapters import helm, kubernetes
+from shared.adapters import helm
+from shared.adapters.kubernetes.cluster import connect as connect_cluster
 from shared.deploy import drift_job as drift
 from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployBackups, DeployDeps
 from shared.deploy.ports.releases import ChartPackage
@@ -84,7 +85,7 @@ def deps(server: KubernetesServer, people: MemoryNotifications, tmp_path: Path) 
             repository="acme/chat",
             forge=MemoryForge(Repository("acme/chat")),
             releases=releases,
-            cluster=kubernetes.connect(kubeconfig, NAMESPACE),
+            cluster=connect_cluster(kubeconfig, NAMESPACE),
             state=state,
             queues=MemoryQueues(clock),
             clock=clock,

@@ -16,7 +16,8 @@ from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from local.kubernetes.addons import prometheus_objects
 from local.stack import ROOT
-from shared.adapters import helm, kubernetes
+from shared.adapters import helm
+from shared.adapters.kubernetes.cluster import connect as connect_cluster
 from shared.deploy.diff.drift import find_drift
 from shared.deploy.gates.headroom import evaluate_headroom
 from shared.deploy.gates.references import find_missing_references
@@ -146,7 +147,7 @@ def look(release: Releases, cluster: Cluster) -> None:
 
 
 def test_the_rights_suffice_for_every_deploy_and_none_is_left_over(server, account, release) -> None:
-    cluster = kubernetes.connect(account, NAMESPACE, PROMETHEUS)
+    cluster = connect_cluster(account, NAMESPACE, PROMETHEUS)
     assert not ship(release, EVERYTHING + NEVER, "8.2.0").succeeded, (
         "a first release that fails is taken away again"
     )
@@ -176,14 +177,14 @@ def test_of_prometheus_only_the_one_service_may_be_asked_and_only_to_read(server
     only = {"resources": ["services/proxy"], "resourceNames": [f"http:{service}"], "verbs": ["get"]}
     assert role["rules"] == [{"apiGroups": [""], **only}]
     for other in (f"{namespace}/prometheus-operated:9090", f"{namespace}/{service.split(':')[0]}:8080"):
-        (node,) = kubernetes.connect(account, NAMESPACE, other).list_nodes(disks=True)
+        (node,) = connect_cluster(account, NAMESPACE, other).list_nodes(disks=True)
         assert node.disk_free_bytes is None
         assert server.requests[-1].code == 403
-    assert kubernetes.connect(account, NAMESPACE, PROMETHEUS).list_nodes(disks=True)[0].disk_free_bytes
+    assert connect_cluster(account, NAMESPACE, PROMETHEUS).list_nodes(disks=True)[0].disk_free_bytes
 
 
 def test_the_gate_finds_each_right_that_the_role_lacks(server, account, release) -> None:
-    cluster = kubernetes.connect(account, NAMESPACE, PROMETHEUS)
+    cluster = connect_cluster(account, NAMESPACE, PROMETHEUS)
     shipped(release, EVERYTHING, "8.2.0")
     applied = release.manifests()
     assert check_rights(cluster, applied, applied, namespace=NAMESPACE).passed
