@@ -24,9 +24,9 @@ from shared.power.reconcile import (
     TickResult,
     build_result,
     is_woken_for_backup,
-    send_notice,
 )
 from shared.power.sequence import SequencedMachine, find_waits
+from shared.power.session import send_notice
 from shared.power.targets import Target
 from shared.power.unplanned import StopCause
 from shared.power.usage_ledger import UsageLedger

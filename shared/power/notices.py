@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.kernel.durations import format_duration
 from shared.notifications.ports import Notice, Severity
 from shared.power.attempts import NO_CAPACITY
+from shared.power.boot_guard import GuestFinding
 from shared.power.model import PowerDecision
 from shared.power.schedule import Schedule
 from shared.power.unplanned import StopCause, UnplannedStop
@@ -89,6 +91,37 @@ def unclean_stop_notice(machine: str, decision: PowerDecision, problems: str) ->
         f"{problems}.",
         "Look at the cluster after the next start; `power.graceful_stop` may be too short.",
         key=f"power/{machine}/{decision.id}/unclean",
+    )
+
+
+def guest_notice(machine: str, finding: GuestFinding) -> Notice:
+    """A danger to the machine's next start, before it stops."""
+    severity = Severity.CRITICAL if finding.holds else Severity.WARNING
+    key = f"power/{machine}/guest/{finding.key}"
+    return Notice(severity, f"{machine}: {finding.title}", finding.text, finding.hint, key=key, again=True)
+
+
+def store_notice(machine: str, facts: Mapping[str, str], problems: Sequence[str], at: datetime) -> Notice:
+    """That the cluster's store was broken, and what was put back."""
+    copy, saved = facts.get("store_restored", ""), facts.get("store_saved", "")
+    text = f"The store was put back from the copy of {copy}; the broken one is in {saved}." if copy else ""
+    text = " ".join([text, *(f"{problem}." for problem in problems)]).strip()
+    hint = "What was changed in the cluster since that copy is gone: compare with `groundcrew deploy drift`."
+    if not copy:
+        hint = "See docs/power.md: restore the cluster, or make it anew and install the release again."
+    title = f"{machine}: MicroK8s' store was broken"
+    return Notice(Severity.CRITICAL, title, text, hint, key=f"power/{machine}/store/{copy or at.date()}")
+
+
+def address_notice(machine: str, before: Mapping[str, str], after: Mapping[str, str]) -> Notice:
+    """That the machine came back with another address."""
+    old, new = before.get("address", ""), after.get("address", "")
+    return Notice(
+        Severity.WARNING,
+        f"{machine} has another address: {new} instead of {old}",
+        "MicroK8s' certificates and kubeconfigs name the old one, and the cluster may refuse connections.",
+        "Make the address static (infra/terraform does), or run `microk8s refresh-certs --cert server.crt`.",
+        key=f"power/{machine}/address/{new}",
     )
 
 

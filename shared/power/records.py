@@ -27,6 +27,7 @@ class PowerRecord:
     scaled: datetime | None = None  # its workloads were scaled to zero then; not put back yet
     up_for: str = ""  # id of the wish to run for which it was last seen running
     unplanned: UnplannedStop | None = None  # it went off after that
+    held_for: str = ""  # the danger to its next start for which it was held up
     node: Mapping[str, str] = field(default_factory=dict)  # kernel, host, snap, address as last seen
 
 
@@ -74,6 +75,7 @@ def _parse_record(data: bytes, name: str) -> PowerRecord:
         return PowerRecord(
             tuple(_parse_attempt(entry) for entry in fields["history"]),
             up_for=str(fields.get("up_for") or ""),
+            held_for=str(fields.get("held_for") or ""),
             unplanned=_parse_unplanned(fields.get("unplanned")),
             node={str(name): str(value) for name, value in fields.get("node", {}).items()},
             **{key: parse_timestamp(fields[key]) for key in _TIMES if fields.get(key)},

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from shared.cloud.machines import CommandResult
-from shared.power.guest import parse_report, start_script, stop_script
+from shared.power.boot_guard import judge_guest
+from shared.power.guest import check_script, parse_report, start_script, stop_script
 
+ROOT = Path(__file__).resolve().parents[2]
 # A workload is a file `Kind:name` with its replicas, `Kind:name.saved` its annotation; `log` has the calls.
 MICROK8S = r"""#!/bin/sh
 cd "$CLUSTER"; echo "$*" >> log
 case "$1" in
 stop) exit "$(cat stop_exit 2>/dev/null || echo 0)";;
 start) exit 0;;
-status) exit "$(cat status_exit 2>/dev/null || echo 0)";;
+status)
+  grep -q broken "$BACKEND/state" 2>/dev/null && exit 1
+  exit "$(cat status_exit 2>/dev/null || echo 0)";;
 esac
 [ -e silent ] && exit 1
 [ -e blind ] && [ "$6" = pods ] && exit 1
@@ -45,6 +50,16 @@ esac
 """
 
 
+# What dqlite writes where its store is broken, and nothing else.
+JOURNALCTL = r"""#!/bin/sh
+echo "journalctl $*" >> "$CLUSTER/log"
+cat "$CLUSTER/journal" 2>/dev/null
+grep -q broken "$BACKEND/state" 2>/dev/null && [ ! -e "$CLUSTER/journal" ] \
+  && echo 'k8s-dqlite: start node: raft_start(): io: load closed segment 0000000000000042'
+exit 0
+"""
+
+
 class Node:
     """A machine with MicroK8s, as far as the scripts see it."""
 
@@ -56,6 +71,8 @@ class Node:
         self.command("microk8s", MICROK8S)
         self.command("pgrep", '#!/bin/sh\ncat "$CLUSTER/shims" 2>/dev/null\n')
         self.command("sleep", "#!/bin/sh\n:\n")
+        self.command("journalctl", JOURNALCTL)
+        self.command("snap", '#!/bin/sh\necho "snap $*" >> "$CLUSTER/log"\n')
         for name, replicas in (("Deployment:rocketchat", 2), ("StatefulSet:rocketchat-mongodb", 1)):
             (self.cluster / name).write_text(str(replicas))
 
@@ -64,7 +81,11 @@ class Node:
         (self.bin / name).chmod(0o700)
 
     def run(self, script: str) -> CommandResult:
-        environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "CLUSTER": str(self.cluster)}
+        environment = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "CLUSTER": str(self.cluster),
+            "BACKEND": str(self.backend),
+        }
         done = subprocess.run(
             ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=False
         )
@@ -76,7 +97,24 @@ class Node:
         return parse_report(self.run(script), stopped=True)
 
     def start(self):
-        return parse_report(self.run(start_script("rocketchat", timedelta(seconds=10))))
+        script = start_script("rocketchat", timedelta(seconds=10), state=str(self.state))
+        return parse_report(self.run(script))
+
+    def check(self):
+        script = check_script("rocketchat", state=str(self.state), root=str(self.root))
+        return parse_report(self.run(script))
+
+    @property
+    def backend(self) -> Path:
+        return self.state / "current/var/kubernetes/backend"
+
+    @property
+    def copies(self) -> Path:
+        return self.state / "common/groundcrew/backend"
+
+    def break_store(self) -> None:
+        """dqlite does not start, as after a power loss; a store that is not `broken` is well."""
+        (self.backend / "state").write_text("broken")
 
     def replicas(self) -> dict[str, str]:
         names = ("Deployment:rocketchat", "StatefulSet:rocketchat-mongodb")
@@ -189,3 +227,169 @@ def test_kernel_and_host_are_noted(node: Node) -> None:
 )
 def test_what_was_not_said_is_not_believed(result: CommandResult, problem: str) -> None:
     assert any(problem in text for text in parse_report(result, stopped=True).problems)
+
+
+# The store after a start
+
+
+@pytest.fixture
+def stopped(node: Node) -> Node:
+    """Stopped cleanly, with a copy of its store of that evening and one of the evening before."""
+    node.backend.mkdir(parents=True)
+    (node.backend / "state").write_text("monday")
+    assert node.stop().problems == ()
+    (first,) = node.copies.iterdir()
+    first.rename(node.copies / "20260302T180000Z")
+    (node.backend / "state").write_text("tuesday")
+    assert node.stop().problems == ()
+    (node.cluster / "log").unlink()
+    return node
+
+
+def test_a_broken_store_is_saved_its_newest_copy_put_back_and_the_cluster_started(stopped: Node) -> None:
+    stopped.break_store()
+    report = stopped.start()
+    assert report.problems == ()
+    assert (stopped.backend / "state").read_text() == "tuesday"
+    assert (Path(report.facts["store_saved"]) / "state").read_text() == "broken"
+    assert report.facts["store_restored"] in {copy.name for copy in stopped.copies.iterdir()}
+    assert stopped.replicas() == {"rocketchat": "2", "rocketchat-mongodb": "1"}
+    order = [line.split()[0] for line in stopped.log() if line.split()[0] in ("start", "stop")]
+    assert order == ["start", "stop", "start"]
+    assert not (stopped.state / "common/groundcrew/tried").exists()
+
+
+def test_a_store_that_is_well_is_left_alone_if_the_cluster_is_not_ready(
+    stopped: Node,
+) -> None:
+    (stopped.cluster / "status_exit").write_text("1")
+    (stopped.cluster / "journal").write_text("kubelite: certificate has expired\n")
+    assert stopped.start().problems == ("MicroK8s is not ready", "the script ended with 1")
+    assert (stopped.backend / "state").read_text() == "tuesday"
+    assert not (stopped.state / "common/groundcrew/broken").exists()
+
+
+def test_a_copy_that_is_broken_too_is_followed_by_the_one_before_it(stopped: Node) -> None:
+    stopped.break_store()
+    newest = max(stopped.copies.iterdir())
+    (newest / "state").write_text("broken as well")
+    first = stopped.start()
+    assert any("MicroK8s is not ready yet" in problem for problem in first.problems)
+    assert first.facts["store_restored"] == newest.name
+    second = stopped.start()
+    assert (second.problems, second.facts["store_restored"]) == ((), "20260302T180000Z")
+    assert (stopped.backend / "state").read_text() == "monday"
+
+
+def test_without_a_copy_left_nothing_is_moved_and_that_is_said(stopped: Node) -> None:
+    for copy in stopped.copies.iterdir():
+        (copy / "state").unlink()
+        copy.rmdir()
+    stopped.break_store()
+    assert any("there is no copy of it" in problem for problem in stopped.start().problems)
+    assert (stopped.backend / "state").read_text() == "broken"
+
+
+def test_killed_while_the_copy_is_put_back_the_next_try_ends_it(stopped: Node) -> None:
+    stopped.break_store()
+    saved = stopped.state / "common/groundcrew/broken/20260303T060000Z"
+    saved.parent.mkdir(parents=True)
+    stopped.backend.rename(saved)  # moved away, and then the machine was stopped
+    (stopped.backend.parent / "backend.new").mkdir()
+    (stopped.cluster / "status_exit").write_text("1")
+    (stopped.cluster / "journal").write_text("")
+    report = stopped.start()
+    assert report.facts["store_restored"]
+    assert (stopped.backend / "state").read_text() == "tuesday"
+    assert (saved / "state").read_text() == "broken"
+
+
+def test_only_what_the_store_said_since_the_last_try_counts(stopped: Node) -> None:
+    stopped.break_store()
+    (max(stopped.copies.iterdir()) / "state").write_text("broken as well")
+    stopped.start()
+    stopped.start()
+    since = [line.split("--since ")[1].split()[0] for line in stopped.log("journalctl")]
+    assert since[0] == "-20min"
+    assert since[1].startswith("@")
+
+
+def test_three_broken_stores_are_kept(stopped: Node) -> None:
+    broken = stopped.state / "common/groundcrew/broken"
+    for day in range(1, 6):
+        (broken / f"2026010{day}T060000Z").mkdir(parents=True)
+    stopped.break_store()
+    stopped.start()
+    assert len(list(broken.iterdir())) == 3
+
+
+def test_a_store_is_not_copied_while_the_cluster_does_not_answer(node: Node) -> None:
+    node.backend.mkdir(parents=True)
+    (node.cluster / "silent").write_text("")
+    assert "copied" not in node.stop().facts
+    assert not node.copies.exists()
+
+
+def test_snaps_do_not_refresh_by_themselves(node: Node) -> None:
+    assert node.start().facts["refreshes"] == "held"
+    assert node.log("snap") == ["snap refresh --hold microk8s"]
+    (node.cluster / "log").unlink()
+    node.command("snap", '#!/bin/sh\necho "snap $*" >> "$CLUSTER/log"\n[ "$1" = set ]\n')
+    assert node.start().facts["refreshes"] == "held"
+    assert node.log("snap set system refresh.hold=20")
+    node.command("snap", "#!/bin/sh\nexit 1\n")
+    assert "refreshes" not in node.start().facts
+
+
+# The look before a stop
+
+
+def test_the_newest_installed_kernel_mongodb_and_the_certificates_are_told(node: Node) -> None:
+    boot, certs = node.root / "boot", node.state / "current/certs"
+    boot.mkdir()
+    for version in ("6.8.0-1017-azure", "6.19.3-1002-azure", "6.8.0-1100-azure"):
+        (boot / f"vmlinuz-{version}").write_text("")
+    certs.mkdir(parents=True)
+    subject, key = "/CN=127.0.0.1", ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    out = ["-keyout", str(node.root / "key"), "-out", str(certs / "server.crt")]
+    subprocess.run(
+        ["openssl", "req", "-x509", *key, *out, "-subj", subject, "-days", "5"],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    node.command(
+        "microk8s",
+        "#!/bin/sh\nprintf '%s\\n' rocketchat/rocket.chat:8.5.1 percona/mongodb_exporter:0.40 mongo:8.0.13\n",
+    )
+    facts = node.check().facts
+    assert facts["next_kernel"] == "6.19.3-1002-azure"
+    assert facts["mongodb"] == "mongo:8.0.13"
+    assert facts["cert_server"].endswith("GMT")
+    assert "cert_kubelet" not in facts
+    assert [finding.key.split("/")[1] for finding in judge_guest(facts, datetime.now(UTC))] == [
+        "6.19.3-1002-azure",
+        "server",
+    ]
+
+
+def test_looking_changes_nothing(node: Node) -> None:
+    node.check()
+    for change in ("scale", "annotate", "stop", "start", "snap"):
+        assert not node.log(change)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(stop_script("rocketchat", timedelta(minutes=5)), id="stop"),
+        pytest.param(start_script("rocketchat", timedelta(minutes=5)), id="start"),
+        pytest.param(check_script("rocketchat"), id="check"),
+    ],
+)
+def test_shellcheck_finds_nothing(script: str, tmp_path: Path) -> None:
+    shellcheck = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(ROOT / ".local/real"))
+    if shellcheck is None:
+        pytest.skip("shellcheck is missing (Debian: apt-get install shellcheck)")
+    path = tmp_path / "script.sh"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    done = subprocess.run([shellcheck, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == ""

@@ -22,7 +22,7 @@ from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
 from shared.power.deps import PowerDeps
-from shared.power.guest import STOP_MARK
+from shared.power.guest import CHECK_MARK, STOP_MARK
 from shared.power.inventory import Inventory
 from shared.power.reconcile import TickResult
 from shared.power.records import PowerRecord
@@ -68,6 +68,7 @@ class World:
         self.activity = MemoryActivityLog(self.clock)
         self.scripts: list[str] = []
         self.services, self.stopped_at = True, self.clock.now()  # MicroK8s in the guest
+        self.checks, self.check_says, self.start_says = 0, "", ""  # of the guest, and what it answers
         self.asked_for_backup = 0
         self.seals_at_once = True
         self.machines.on_command = self._guest
@@ -81,10 +82,13 @@ class World:
         return self.power is PowerState.RUNNING and (self.services or self.since > self.stopped_at)
 
     def _guest(self, _machine: str, script: str) -> CommandResult:
+        if script.startswith(CHECK_MARK):
+            self.checks += 1
+            return CommandResult(self.check_says, "", 0)
         stops = script.startswith(STOP_MARK)
         self.scripts.append("stop" if stops else "start")
         self.services, self.stopped_at = not stops, self.clock.now()
-        return CommandResult(CLEAN_STOP if stops else "", "", 0)
+        return CommandResult(CLEAN_STOP if stops else self.start_says, "", 0)
 
     def begin_backup(self) -> str:
         self.asked_for_backup += 1
