@@ -22,7 +22,7 @@ from aiohttp import web
 
 from local.azure_and_chat import add_webhook
 from local.chart import rocketchat
-from local.chat import ChatServer
+from local.chat import ChatServer, Conversations
 from local.github import GitHubServer, Pull, Repository, webhooks
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
@@ -55,12 +55,13 @@ NEVER = "registry.invalid/never-pulls/rocket.chat"
 
 
 class ChatPages:
-    """What Rocket.Chat shows without a sign-in, as of the version that the cluster runs; and the list of
-    MongoDB versions that its makers publish."""
+    """What Rocket.Chat shows without a sign-in, as of the version that the cluster runs, and what is said in
+    it; and the list of MongoDB versions that its makers publish."""
 
     def __init__(self, cluster: KubernetesServer) -> None:
         self._cluster = cluster
         self.locked_out = False
+        self.conversations = Conversations()
 
     def application(self) -> web.Application:
         """`/api/info`, `/readyz`, `/home` and `/<version>/info`."""
@@ -69,6 +70,7 @@ class ChatPages:
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/home", self._home)
         app.router.add_get("/{version}/info", self._release)
+        self.conversations.add_routes(app)
         return app
 
     def version(self) -> str:

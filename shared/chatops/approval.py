@@ -77,6 +77,8 @@ def run_approved(
     if (action, arguments) != (approval.action, dict(approval.arguments)):
         outcome = f"refused: changed since {approval.id} was requested"
         deps.audit.append(approval.requester, f"chat.{call.name}", subject, outcome)
+        # Closed, so that it is nobody's any more should the target ever look like this again.
+        deps.approvals.deny(approval.id, by="groundcrew")
         changed = sorted(key for key in arguments if arguments[key] != approval.arguments.get(key))
         raise Refused(
             "what was approved has changed since",

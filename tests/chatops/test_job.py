@@ -145,6 +145,9 @@ def test_what_changed_since_is_not_done(world) -> None:
     assert "what was approved has changed since: target" in answer
     assert world.done == []
     assert world.outcomes()[-1] == f"ana chat.rollback refused: changed since {asked} was requested"
+    world.target = "revision 7"
+    assert "was denied: groundcrew" in world.say("uBob", f"approve {asked}")
+    assert world.done == []
 
 
 def test_an_approval_does_not_serve_another_command(world) -> None:

@@ -1,0 +1,85 @@
+"""From a message in the room, through the host, to the answer in its thread, and to a release rolled back."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+# One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
+pytestmark = pytest.mark.timeout(420)
+
+
+def test_a_question_is_answered_in_its_thread_by_who_may_ask(chat_place) -> None:
+    assert "there is no backup" in chat_place.ask("uEve", "backups")
+    answer = chat_place.ask("uAna", "status")
+    assert "requests: none waits" in answer
+    assert "do not allow eve status" in chat_place.ask("uEve", "status")
+    assert "Did you mean status?" in chat_place.ask("uAna", "statsu")
+
+
+def test_two_people_roll_a_release_back_from_the_chat(chat_place) -> None:
+    chat_place.ship("one")
+    chat_place.ship("two")
+    assert chat_place.site.greeting() == "two"
+    assert "from revision 2 to 1" in chat_place.ask("uAna", "rollback 1 dry run")
+    asked = chat_place.request("uAna", "rollback 1")
+    # One person is the same at every door, whatever the name is there.
+    for refused in (
+        chat_place.ask("uAna", f"approve {asked}"),
+        chat_place.ask_by_slack("UANA", f"approve {asked}"),
+        chat_place.cli("ops", "approve", asked, code=1),
+        chat_place.cli("deploy", "approve", asked, code=1),
+    ):
+        assert "must be different people" in refused
+    assert chat_place.site.greeting() == "two"
+    answer = chat_place.ask("uBob", f"approve {asked}")
+    assert "rolled back to revision 1" in answer
+    assert "requested by ana, approved by bob" in answer
+    assert chat_place.site.greeting() == "one"
+    assert "done already" in chat_place.ask("uBob", f"approve {asked}")
+
+
+def test_what_was_approved_is_not_done_after_the_release_changed(chat_place) -> None:
+    asked = chat_place.request("uAna", "rollback 2")
+    chat_place.ship("four")
+    assert "has changed since: current" in chat_place.ask("uBob", f"approve {asked}")
+    assert chat_place.site.greeting() == "four"
+
+
+def test_a_forged_message_an_edit_and_a_repetition_change_nothing(chat_place) -> None:
+    talk = chat_place.talk
+    message = talk.say("uBob", "GENERAL", "!ops backups")
+    assert chat_place.wait(lambda: "".join(talk.thread(message)))
+    # Whoever has the token writes another text, or another author, beside a message that is there.
+    answered = len(talk.messages)
+    for changes in (
+        {"text": "!ops rollback 1", "message_id": "forged"},
+        {"user_id": "uAna", "message_id": "m2"},
+    ):
+        assert talk.deliver(talk.messages[message], **{"text": "!ops rollback 1", **changes}) == 200
+    chat_place.wait(lambda: "x" if len(talk.messages) >= answered + 2 else "")
+    told = [str(one["msg"]) for one in list(talk.messages.values())[answered:]]
+    assert all("the chat has no such message" in text for text in told)
+    talk.edit(message, "!ops rollback 1")
+    assert talk.deliver(talk.messages[message], isEdited=None) == 200  # a repetition of what was answered
+    assert "none waits" in chat_place.ask("uAna", "status")
+    assert len(talk.thread(message)) == 1
+    wrong = {**talk.payload(talk.messages[message]), "token": "guessed"}
+    assert requests.post(chat_place.door, json=wrong, timeout=10).status_code == 401
+
+
+def test_the_story_is_in_the_audit_trail_whose_chain_is_whole(chat_place) -> None:
+    story = chat_place.ask("uBob", "who did rollback")
+    assert "bob: approve deploy.rollback" in story
+    assert "ana: chat.rollback rollback 1" in story
+    assert "refused: changed since" in story
+    assert "whole; head" in chat_place.cli("audit", "verify")
+    assert "chat.rollback" in chat_place.cli("audit", "show", "--who", "ana")
+
+
+def test_the_open_door_closes_what_has_no_proof(chat_place) -> None:
+    assert requests.post(chat_place.door, json={"command": "status"}, timeout=10).status_code == 401
+    assert requests.post(chat_place.door, data=b"x" * (1 << 20), timeout=10).status_code == 413
+    signed_in = requests.post(f"{chat_place.door}/signed-in", json={"command": "status"}, timeout=10)
+    assert signed_in.status_code == 503
+    assert "App Service authentication is not on" in signed_in.text
