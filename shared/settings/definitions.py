@@ -188,7 +188,8 @@ GITHUB_TOKEN = Setting(
     "GROUNDCREW_GITHUB_TOKEN",
     "A fine-grained token for the chart's repository: contents, pull requests, checks, commit "
     "statuses, environments and administration read; deployments and issues written; the organization's "
-    "members read, if a team reviews the environment. Or give an App.",
+    "members read, if a team reviews the environment; webhooks written, if the hook's secret is rotated. Or "
+    "give an App.",
     "github_pat_…",
     default="",
     secret=True,
@@ -251,6 +252,14 @@ ROCKETCHAT_USER_TOKEN = Setting(
     default="",
     secret=True,
 )
+ROCKETCHAT_PASSWORD = Setting(
+    "GROUNDCREW_ROCKETCHAT_PASSWORD",
+    "The password of the Rocket.Chat user whose token is rotated, or who changes settings: Rocket.Chat asks "
+    "for it as a second factor. That user has neither TOTP nor e-mail codes.",
+    "<password>",
+    default="",
+    secret=True,
+)
 SLACK_SECRETS = Setting(
     "GROUNDCREW_SLACK_SIGNING_SECRETS",
     "The signing secret of the Slack app whose slash command goes to `/api/chatops`; two while one is "
@@ -273,7 +282,8 @@ SETTINGS = (
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN, METRICS_TOKEN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
-    CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, SLACK_SECRETS, TEAMS_SECRETS,
+    CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, ROCKETCHAT_PASSWORD,
+    SLACK_SECRETS, TEAMS_SECRETS,
 )  # fmt: skip
 
 # Timers run in UTC; what is to happen is computed from policy in its own time zone.

@@ -90,13 +90,14 @@ def connect_forge() -> Forge:
     env = read_environment()
     return connect(
         str(_deploy_policy().repository),
-        _github_credentials(),
+        github_credentials(),
         system_clock(),
         url=env.get(definitions.GITHUB),
     )
 
 
-def _github_credentials() -> AppKey | TokenSource:
+def github_credentials() -> AppKey | TokenSource:
+    """How to sign in to GitHub: as an App, or with a token. Raises UsageError."""
     from shared.adapters.github import AppKey, fixed_token
     from shared.kernel.secret import Secret
 

@@ -96,6 +96,10 @@ def _connect_authority(entry: SecretEntry) -> CredentialAuthority:
     """Raises UsageError for what is missing to rotate a secret of this kind."""
     if entry.kind == "mongodb-user":
         return _connect_mongodb_users(entry)
+    if entry.kind == "rocketchat-token":
+        return _connect_chat_tokens(entry)
+    if entry.kind == "github-webhook":
+        return _connect_webhook(entry)
     hint = "docs/runbooks/rotate-secrets.md says how it is done by hand."
     raise UsageError(f"a {entry.kind} is not rotated by Groundcrew", value=entry.name, hint=hint)
 
@@ -108,3 +112,27 @@ def _connect_mongodb_users(entry: SecretEntry) -> CredentialAuthority:
         example = f"For example: {definitions.MONGODB_ADMIN.example}"
         raise UsageError(f"{definitions.MONGODB_ADMIN.name} is not set", hint=example)
     return connect_users(admin, entry.users)
+
+
+def _connect_chat_tokens(entry: SecretEntry) -> CredentialAuthority:
+    from shared.adapters.chat_admin import AccessTokens, connect_chat
+    from shared.kernel.secret import Secret
+
+    env = read_environment()
+    address = env.get(definitions.CHAT)
+    if not address:
+        raise UsageError(
+            f"{definitions.CHAT.name} is not set", hint=f"For example: {definitions.CHAT.example}"
+        )
+    # Its own token is read from the homes, at each step anew.
+    password = env.secret(definitions.ROCKETCHAT_PASSWORD)
+    return AccessTokens(connect_chat(address, entry.user_id, Secret(""), password))
+
+
+def _connect_webhook(entry: SecretEntry) -> CredentialAuthority:
+    from shared.adapters.github.hooks import connect_webhook
+    from shared.wiring.deploy import github_credentials
+
+    repository, _, hook = entry.hook.rpartition("/")
+    url = read_environment().get(definitions.GITHUB)
+    return connect_webhook(repository, hook, github_credentials(), system_clock(), url=url)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from shared.adapters.github import parsing
-from shared.adapters.github.auth import AppKey, AppTokens, TokenSource, fixed_token, parse_installation_token
+from shared.adapters.github.auth import AppKey, TokenSource
+from shared.adapters.github.connecting import connect_api
 from shared.adapters.github.wire import Api
 from shared.deploy.gates.history import walk_first_parents
 from shared.deploy.model import (
@@ -30,10 +29,6 @@ from shared.deploy.ports.forge import (
 )
 from shared.kernel.errors import NotFound, Refused, Unavailable, UsageError
 from shared.kernel.ports import Clock
-from shared.kernel.secret import Secret
-
-if TYPE_CHECKING:
-    import requests
 
 PUBLIC_API = "https://api.github.com"
 MOST_FILES = 3000  # GitHub lists no more of one pull request
@@ -268,29 +263,8 @@ def connect(
 
     `installation` spares an App the question which one the repository belongs to. Raises UsageError.
     """
-    import requests
-
-    session = requests.Session()
-    # Neither proxies nor ~/.netrc: requests would put what it finds there in the place of our token.
-    session.trust_env = False
-    source = (
-        _app(session, repository, tokens, clock, url, installation) if isinstance(tokens, AppKey) else tokens
-    )
-    return GitHubForge(Api(session, url, source, clock), repository)
-
-
-def _app(
-    session: requests.Session, repository: str, key: AppKey, clock: Clock, url: str, installation: int
-) -> AppTokens:
-    def api(jwt: str) -> Api:
-        return Api(session, url, fixed_token(Secret(jwt)), clock)
-
-    def trade(jwt: str) -> tuple[Secret, datetime | None]:
-        number = installation or int(api(jwt).get(f"/repos/{repository}/installation")["id"])
-        body = {"repositories": [repository.partition("/")[2]]}
-        return parse_installation_token(api(jwt).post(f"/app/installations/{number}/access_tokens", body))
-
-    return AppTokens(key, clock, trade)
+    api = connect_api(repository, tokens, clock, url=url, installation=installation)
+    return GitHubForge(api, repository)
 
 
 def _sha(text: str) -> str:

@@ -1,0 +1,6 @@
+"""Rocket.Chat's REST API for administrators: settings, people, second factors, tokens, limits."""
+
+from local.rocketchat.rest.server import RestServer
+from local.rocketchat.rest.state import ChatServerState, ChatUser
+
+__all__ = ["ChatServerState", "ChatUser", "RestServer"]

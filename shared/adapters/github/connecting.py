@@ -1,0 +1,52 @@
+"""Signing in to GitHub: with a token, or as an App's installation in one repository."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shared.adapters.github.auth import (
+    AppKey,
+    AppTokens,
+    TokenSource,
+    fixed_token,
+    parse_installation_token,
+)
+from shared.adapters.github.wire import Api
+from shared.kernel.ports import Clock
+from shared.kernel.secret import Secret
+
+if TYPE_CHECKING:
+    import requests
+
+
+def connect_api(
+    repository: str, tokens: TokenSource | AppKey, clock: Clock, *, url: str, installation: int = 0
+) -> Api:
+    """GitHub's API as the holder of a token or as an App. Imports requests. Raises UsageError.
+
+    `installation` spares an App the question which one the repository belongs to.
+    """
+    import requests
+
+    session = requests.Session()
+    # Neither proxies nor ~/.netrc: requests would put what it finds there in the place of our token.
+    session.trust_env = False
+    source = (
+        _app(session, repository, tokens, clock, url, installation) if isinstance(tokens, AppKey) else tokens
+    )
+    return Api(session, url, source, clock)
+
+
+def _app(
+    session: requests.Session, repository: str, key: AppKey, clock: Clock, url: str, installation: int
+) -> AppTokens:
+    def api(jwt: str) -> Api:
+        return Api(session, url, fixed_token(Secret(jwt)), clock)
+
+    def trade(jwt: str) -> tuple[Secret, datetime | None]:
+        number = installation or int(api(jwt).get(f"/repos/{repository}/installation")["id"])
+        body = {"repositories": [repository.partition("/")[2]]}
+        return parse_installation_token(api(jwt).post(f"/app/installations/{number}/access_tokens", body))
+
+    return AppTokens(key, clock, trade)
