@@ -13,9 +13,8 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=timer_schedule("cost_report"))
 def cost_report(timer: func.TimerRequest) -> None:
     """Tell the report of the last week, if that has not been done."""
-    from shared.cost import job as cost
-    from shared.wiring.cost import cost_deps as wiring
+    from shared.wiring.cost import run_report
     from shared.wiring.timers import run_timer
 
-    done = run_timer("cost_report", lambda: cost.report_week(wiring()))
+    done = run_timer("cost_report", run_report)
     log.info("cost_report", extra={"past_due": timer.past_due, "done": done})

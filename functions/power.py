@@ -13,13 +13,12 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=timer_schedule("power_tick"))
 def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
-    from shared.power.last_tick import describe_tick, run_recorded_tick
     from shared.wiring.notifications import sweep_notifications
-    from shared.wiring.power import power_deps as wiring
+    from shared.wiring.power import run_tick
     from shared.wiring.timers import run_timer
 
     try:
-        done = run_timer("power_tick", lambda: describe_tick(run_recorded_tick(wiring())))
+        done = run_timer("power_tick", run_tick)
         log.info("power_tick", extra={"past_due": timer.past_due, "done": done})
     finally:
         log.info("notifications", extra={"done": sweep_notifications()})

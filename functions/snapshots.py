@@ -13,12 +13,10 @@ log = logging.getLogger(__name__)
 @bp.timer_trigger(arg_name="timer", schedule=timer_schedule("snapshot_cycle"))
 def snapshot_cycle(timer: func.TimerRequest) -> None:
     """Unlock what was left locked; take what is due, remove what may go; once a week prove one."""
-    from shared.snapshots import job as snapshots
-    from shared.wiring.snapshots import run_weekly_check
-    from shared.wiring.snapshots import snapshot_deps as wiring
+    from shared.wiring.snapshots import run_cycle, run_weekly_check
     from shared.wiring.timers import run_timer
 
-    done = run_timer("snapshot_cycle", lambda: snapshots.run_tick(wiring()))
+    done = run_timer("snapshot_cycle", run_cycle)
     log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": done})
     if checked := run_weekly_check():
         log.info("snapshot_check", extra={"done": checked})

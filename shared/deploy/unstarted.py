@@ -1,7 +1,7 @@
 """Deploys that cannot begin, since the settings that they need are wrong: they go on record all the same.
 
 A merge that was accepted must not vanish with its message. On record it is shown by the deploy page and
-`groundcrew deploy list`, and `sweep` takes it up as soon as the settings are right.
+`groundcrew deploy history`, and `sweep` takes it up as soon as the settings are right.
 """
 
 from __future__ import annotations

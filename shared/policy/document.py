@@ -78,7 +78,7 @@ def parse_policy(text: str) -> Policy:
         raise UsageError(
             f"policy.yaml has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}",
             value=f"\n{lines}\n",
-            hint="See docs/policy.md, and try again with `groundcrew policy find_mistakes`",
+            hint="See docs/policy.md, and try again with `groundcrew policy check`",
         )
     return policy
 

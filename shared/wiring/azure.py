@@ -34,6 +34,11 @@ class _FixedToken:
         return AccessToken(self._token, int(time.time()) + 3600)
 
 
+def is_configured() -> bool:
+    """Whether a subscription is named: without one, jobs that policy asks nothing of have nothing to do."""
+    return bool(read_environment().values.get(definitions.SUBSCRIPTION.name))
+
+
 @cache
 def build_credential() -> TokenCredential:
     """The app's identity, or a fixed token for the stand-in. Raises UsageError."""

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from shared.cost.price_cache import PriceCache
 
 
+def is_enabled() -> bool:
+    """Whether there is anything in Azure to tell the cost of. Raises UsageError."""
+    return bool(load_policy().power.machines) or azure.is_configured()
+
+
+def run_report() -> str:
+    """What `cost_report` does; nothing where no machine is known. Raises UsageError."""
+    from shared.cost import job
+
+    return str(job.report_week(cost_deps())) if is_enabled() else "no report: policy names no machine"
+
+
 @cache
 def cost_deps() -> CostDeps:
     """All that the report needs. Raises UsageError with every bad setting."""

@@ -21,19 +21,18 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
-    from shared.wiring import certificates, drill, secrets
+    from shared.wiring import certificates, cost, drill, power, secrets, snapshots
     from shared.wiring.backup import backup_deps
 
     rules = load_policy()
-    in_azure = bool(read_environment().values.get(definitions.SUBSCRIPTION.name))
     checks: dict[str, Callable[[], object]] = {"backup": backup_deps, "pages": _check_pages}
     if rules.deploy.repository:
         checks["deploys"] = _check_deploys
-    if in_azure or rules.power.machines:
+    if power.is_enabled():
         checks["power"] = _check_power
-    if in_azure or rules.snapshots.disks:
+    if snapshots.is_enabled():
         checks["snapshots"] = _check_snapshots
-    if in_azure:
+    if cost.is_enabled():
         checks["cost"] = _check_cost
     if rules.chat.rules:
         checks["chatops"] = _check_chatops

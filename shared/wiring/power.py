@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from shared.power.wake import WakeDeps
 
 
+def is_enabled() -> bool:
+    """Whether policy names machines, or tagged ones may be found. Raises UsageError."""
+    return bool(load_policy().power.machines) or azure.is_configured()
+
+
+def run_tick() -> str:
+    """What `power_tick` does; nothing where no machine is named. Raises UsageError."""
+    from shared.power.last_tick import describe_tick, run_recorded_tick
+
+    return describe_tick(run_recorded_tick(power_deps())) if is_enabled() else "policy names no machine"
+
+
 @cache
 def power_deps() -> PowerDeps:
     """All that power needs. Raises UsageError with every bad setting."""

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from shared.snapshots.deps import SnapshotDeps
 
 
+def is_enabled() -> bool:
+    """Whether policy chooses disks, or there may be snapshots of ours. Raises UsageError."""
+    return load_policy().snapshots.disks is not None or azure.is_configured()
+
+
+def run_cycle() -> str:
+    """What `snapshot_cycle` does; nothing where no snapshots are wanted. Raises UsageError."""
+    from shared.snapshots import job
+
+    return str(job.run_tick(snapshot_deps())) if is_enabled() else "no snapshots: policy chooses no disks"
+
+
 @cache
 def snapshot_deps() -> SnapshotDeps:
     """All that the job needs; MongoDB is connected to only if it is to be locked. Raises UsageError."""
@@ -53,7 +65,8 @@ def run_weekly_check() -> str:
     """The check of the week, if policy wants one; what was done, or nothing."""
     from shared.snapshots.check import job as snapshot_check
 
-    return snapshot_check.run_weekly_check(check_deps()) if load_policy().snapshots.check == "weekly" else ""
+    is_wanted = is_enabled() and load_policy().snapshots.check == "weekly"
+    return snapshot_check.run_weekly_check(check_deps()) if is_wanted else ""
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import shlex
@@ -110,6 +111,32 @@ def misfit(command: click.Command, given: set[str | None], arguments: list[str],
 def test_every_command_in_a_document_can_be_given(path: Path) -> None:
     found = {line: problem(line, whole=whole) for line, whole in commands(path.read_text())}
     assert not {line: what for line, what in found.items() if what}
+
+
+def strings_of(path: Path) -> Iterator[str]:
+    """The texts in a module; what an f-string puts in is an ellipsis."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@pytest.mark.parametrize("folder", ["shared", "cli", "functions", "local"])
+def test_every_command_that_a_message_advises_is_there(folder: str) -> None:
+    """Advice is followed at three in the morning: `groundcrew deploy statsu` helps nobody."""
+    advised, wrong = 0, []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for text in strings_of(path):
+            for name, sub in re.findall(r"groundcrew ([a-z-]+)(?: ([a-z_-]+))?", text):
+                group = main.commands.get(name)
+                if not isinstance(group, click.Group):
+                    continue
+                advised += 1
+                if sub and sub not in group.commands and not sub.startswith("-"):
+                    wrong.append(f"{named(path)}: groundcrew {name} {sub}")
+    assert wrong == []
+    assert advised or folder == "functions"
 
 
 def test_the_runbooks_hold_commands_to_be_checked() -> None:

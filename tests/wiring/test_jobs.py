@@ -72,3 +72,41 @@ def test_each_job_names_what_it_lacks_and_no_other_job_suffers(tmp_path: Path) -
     report = _report({key: value for key, value in settings.items() if key != "MONGODB_URI"})
     assert "MONGODB_URI" in report["backup"]
     assert report["deploys"] == "ok"
+
+
+TIMERS = """
+import json
+from shared.wiring import cost, power, snapshots
+from shared.kernel.errors import UsageError
+def run(job):
+    try:
+        return job()
+    except UsageError as error:
+        return f"failed: {error}"
+print(json.dumps([run(job) for job in (power.run_tick, snapshots.run_cycle, cost.run_report)]))
+"""
+
+
+def _run_timers(policy: Path, **settings: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", TIMERS], cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GROUNDCREW_POLICY": str(policy), **settings},
+        capture_output=True, text=True, check=True, timeout=100,
+    )  # fmt: skip
+    answer: list[str] = json.loads(done.stdout)
+    return answer
+
+
+def test_what_nobody_asked_for_does_not_fail_every_five_minutes(tmp_path: Path) -> None:
+    """A fresh app has no subscription and a policy without machines: nothing to do is no failure."""
+    answers = _run_timers(ROOT / "policy.yaml", AzureWebJobsStorage="UseDevelopmentStorage=true")
+    idle = "policy names no machine"
+    assert answers == [idle, "no snapshots: policy chooses no disks", f"no report: {idle}"]
+
+
+def test_what_policy_asks_for_fails_without_a_subscription(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    machine = "{ name: chat, windows: ['Mon-Fri 07:00-19:00'] }"
+    policy.write_text(f"power: {{ machines: [{machine}] }}\nsnapshots: {{ disks: groundcrew=snapshot }}\n")
+    answers = _run_timers(policy, AzureWebJobsStorage="UseDevelopmentStorage=true")
+    assert ["AZURE_SUBSCRIPTION_ID is not set" in one for one in answers] == [True, True, True], answers
