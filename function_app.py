@@ -10,6 +10,7 @@ from functions.deploy import bp as deploy
 from functions.doctor import bp as doctor
 from functions.drill import bp as drill
 from functions.health import bp as health
+from functions.pitr import bp as pitr
 from functions.power import bp as power
 from functions.secrets import bp as secrets
 from functions.snapshots import bp as snapshots
@@ -19,6 +20,7 @@ from shared.kernel.logs import configure_logging
 configure_logging()
 app = func.FunctionApp()
 for blueprint in (
-    backup, certificates, chatops, cost, deploy, doctor, drill, health, power, secrets, snapshots, status,
+    backup, certificates, chatops, cost, deploy, doctor, drill, health, pitr, power, secrets, snapshots,
+    status,
 ):  # fmt: skip
     app.register_functions(blueprint)

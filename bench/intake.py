@@ -76,6 +76,7 @@ def served(directory: Path, secret: str) -> Iterator[str]:
             "AzureWebJobs.certificate_scan.Disabled": "1",
             "AzureWebJobs.restore_drill.Disabled": "1",
             "AzureWebJobs.secrets_rotation.Disabled": "1",
+            "AzureWebJobs.oplog_capture.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
         }
         with HostProcess(app, environment, directory / "host") as host:

@@ -12,10 +12,12 @@ import click
 
 from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from shared.kernel.errors import UsageError
+from shared.pitr.tail import OplogTail
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
 from shared.restore.model import NamespaceVerdict
 from shared.settings.environment import all_or_nothing
 from shared.wiring import restore as wiring
+from shared.wiring.pitr import plan_moment
 
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
@@ -68,6 +70,13 @@ signer_option = click.option(
     help="A database or db.collection to restore under the name of --to; repeatable.",
 )
 @click.option("--to", multiple=True, metavar="NAME", help="The new name, one for each --from.")
+@click.option(
+    "--until",
+    default="",
+    metavar="MOMENT",
+    help="Restore this moment: a time with its zone (all of that second), or `seconds,ordinal` of the oplog."
+    " With `latest` the base is chosen.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a restore of this set that broke off.")
 @click.option(
     "-j",
@@ -89,6 +98,7 @@ def restore(
     into_non_empty: bool,
     from_: tuple[str, ...],
     to: tuple[str, ...],
+    until: str,
     resume: bool,
     jobs: int,
     dry_run: bool,
@@ -108,6 +118,12 @@ def restore(
         job = replace(deps, jobs=jobs)
         if not job.catalogue.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
+        if until:
+            plan = plan_moment(job.catalogue, until, reference)
+            job = replace(job, tail=OplogTail(job.backups, plan, job.identities))
+            reference = plan.base.reference
+            for reason in plan.reasons:
+                reporter.note(reason)
         result = restore_set(
             job,
             reference,

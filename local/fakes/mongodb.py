@@ -12,7 +12,7 @@ from shared.formats.diff import apply_update
 from shared.formats.documents import split_documents
 from shared.formats.elements import find_element
 from shared.kernel.errors import AlreadyExists, Inconsistent, NotFound
-from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
+from shared.mongodb.model import IdRange, InsertResult, Namespace, OplogEnd, ReplayResult, Timestamp
 from shared.mongodb.oplog import Operation, unpack_operations
 from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 
@@ -34,6 +34,8 @@ class MemoryDatabase:
         self._clock = 1_800_000_000
         self.invalid: dict[str, list[str]] = {}  # by namespace what `validate` finds
         self.lacks_validate = False
+        self._open_transactions: dict[int, list[tuple[str, str, dict[str, object]]]] = {}
+        self.written: Timestamp | None = None  # what a new primary has written beyond what a majority has
         self._log({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
 
     def close(self) -> None:
@@ -116,6 +118,10 @@ class MemoryDatabase:
     def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
         """First and last."""
         return self._oplog[0][0], self._oplog[-1][0]
+
+    def read_oplog_end(self) -> OplogEnd:
+        """The newest entry; `written` is what only the primary has."""
+        return OplogEnd(self._oplog[-1][0], max(self._oplog[-1][0], self.written or self._oplog[0][0]))
 
     def find_oldest_open_transaction(self) -> Timestamp | None:
         """There are none."""
@@ -209,6 +215,12 @@ class MemoryDatabase:
             doomed = [operation.name]
         elif operation.command == "dropDatabase":
             doomed = [name for name in self._catalogue if name.startswith(operation.name)]
+        elif operation.command == "renameCollection":
+            old, new = operation.subjects
+            if old in self._catalogue:
+                self._catalogue[new] = replace(self._catalogue.pop(old), collection=new.partition(".")[2])
+                self._documents[new] = self._documents.pop(old)
+            return
         else:
             self._open(operation.db, operation.collection)
             return
@@ -255,6 +267,49 @@ class MemoryDatabase:
         self._documents[new] = self._documents.pop(old)
         self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"renameCollection": old, "to": new}})
 
+    def begin_transaction(self, number: int, documents: list[tuple[str, str, dict[str, object]]]) -> None:
+        """Write down the first part of a large transaction, which changes nothing before its commit."""
+        self._log(
+            {
+                "op": "c",
+                "ns": "admin.$cmd",
+                "o": {"applyOps": [_insert(*one) for one in documents], "partialTxn": True},
+                **_session(number),
+                "prevOpTime": {"ts": bson.Timestamp(0, 0), "t": bson.Int64(-1)},
+            }
+        )
+        self._open_transactions[number] = documents
+
+    def commit_transaction(self, number: int) -> None:
+        """The transaction's last part: all of it happens now."""
+        documents = self._open_transactions.pop(number)
+        for db, collection, document in documents:
+            self._open(db, collection)[bson.encode({"_id": document["_id"]})] = bson.encode(document)
+        before = {"ts": bson.Timestamp(self._clock, 1), "t": bson.Int64(1)}
+        entry = {"op": "c", "ns": "admin.$cmd", "o": {"applyOps": []}}
+        self._log({**entry, **_session(number), "prevOpTime": before})
+
+    def tick(self) -> None:
+        """What an idle primary writes every ten seconds."""
+        self._log({"op": "n", "ns": "", "o": {"msg": "periodic noop"}})
+
+    def newest(self) -> Timestamp:
+        """The newest entry."""
+        return self._oplog[-1][0]
+
+    def rewind(self, to: Timestamp) -> None:
+        """Forget all entries after one, as a server does whose disk was restored from a snapshot."""
+        self._oplog = [row for row in self._oplog if row[0] <= to]
+        self._clock = self._oplog[-1][0].seconds
+
+    def log_command(self, db: str, body: dict[str, object]) -> None:
+        """An entry of a command that changes nothing here."""
+        self._log({"op": "c", "ns": f"{db}.$cmd", "o": body})
+
+    def drop_entries_before(self, at: Timestamp) -> None:
+        """Forget the entries before this one, as a full oplog does."""
+        self._oplog = [row for row in self._oplog if row[0] >= at]
+
     def trim_oplog(self) -> None:
         """Forget all but the newest entry, as a small oplog does under many writes."""
         del self._oplog[:-1]
@@ -267,6 +322,14 @@ class MemoryDatabase:
         self._clock += 1
         at = Timestamp(self._clock, 1)
         self._oplog.append((at, bson.encode({**entry, "ts": bson.Timestamp(at.seconds, at.ordinal)})))
+
+
+def _insert(db: str, collection: str, document: dict[str, object]) -> dict[str, object]:
+    return {"op": "i", "ns": f"{db}.{collection}", "o": document, "o2": {"_id": document["_id"]}}
+
+
+def _session(number: int) -> dict[str, object]:
+    return {"lsid": {"id": bson.Binary(bytes(16), 4)}, "txnNumber": bson.Int64(number)}
 
 
 def id_key(document: bytes) -> bytes:

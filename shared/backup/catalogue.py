@@ -94,10 +94,10 @@ class SetCatalogue:
         infos = [info for info in list_sets(self.blobs) if since is None or info.created >= since]
         return [self.examine(info) for info in infos]
 
-    def newest_first(self, *, manual: bool = True) -> Iterator[CatalogueEntry]:
-        """The sets, newest first, each examined when it is asked for."""
+    def newest_first(self, *, manual: bool = True, until: datetime | None = None) -> Iterator[CatalogueEntry]:
+        """The sets, newest first, each examined when it is asked for; with `until` those begun by then."""
         for info in reversed(list_sets(self.blobs)):
-            if manual or info.klass != MANUAL:
+            if (manual or info.klass != MANUAL) and (until is None or info.created <= until):
                 yield self.examine(info)
 
     def newest_good(self, *, manual: bool = True) -> CatalogueEntry | None:

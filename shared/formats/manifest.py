@@ -56,10 +56,14 @@ class Signer:
         key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
         return _PUBLIC_PREFIX + base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")
 
+    def sign_bytes(self, data: bytes) -> bytes:
+        """The bare signature, 64 bytes."""
+        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(data)
+
     def sign(self, record: object) -> bytes:
         """The blob of a plan, a receipt, a manifest or another record of `backupset`, with its signature."""
         body = {**record_to_json(record), "signer": self.public_text()}
-        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(canonical_json(body))
+        signature = self.sign_bytes(canonical_json(body))
         return canonical_json({**body, "signature": base64.b64encode(signature).decode()})
 
 
@@ -116,6 +120,15 @@ def verify_record(kind: type[T], blob: bytes, *, name: str, trusted: Sequence[st
             hint="If it is yours, add it to GROUNDCREW_TRUSTED_SIGNERS or give it with --signer.",
         )
     return VerifiedRecord(decode_record(kind, fields, name=name), signer, hashlib.sha256(blob).hexdigest())
+
+
+def has_signature(public: str, data: bytes, signature: bytes) -> bool:
+    """Whether the signer with that public key, as text, signed these bytes. Raises ValueError for no key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(_decode_key(public, _PUBLIC_PREFIX)).verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _verify_signature(blob: bytes, name: str) -> tuple[dict[str, Any], str]:

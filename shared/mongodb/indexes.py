@@ -10,7 +10,16 @@ from shared.mongodb.model import IndexChange
 
 _ID_INDEX: Mapping[str, object] = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
 _DROPS = ("dropIndexes", "dropIndex", "deleteIndexes", "deleteIndex")
-_INDEX_AFFECTING = ("create", "drop", "dropDatabase", "createIndexes", "commitIndexBuild", "collMod", *_DROPS)
+_INDEX_AFFECTING = (
+    "create",
+    "drop",
+    "dropDatabase",
+    "renameCollection",
+    "createIndexes",
+    "commitIndexBuild",
+    "collMod",
+    *_DROPS,
+)
 # Options that a catalogue holds only while they are true.
 _ONLY_TRUE = ("hidden", "prepareUnique")
 # What the two dialects put beside an index's own fields.
@@ -28,6 +37,8 @@ def parse_index_change(command: str, name: str, body: bytes) -> IndexChange | No
     if command in ("drop", "dropDatabase"):
         return IndexChange(name, collection_dropped=True)
     decoded = _decode_command(body)
+    if command == "renameCollection":
+        return IndexChange(name, renamed_to=str(decoded.get("to", "")))
     if command == "create":
         return _parse_create(name, decoded)
     if command == "collMod":
@@ -104,6 +115,10 @@ def apply_index_changes(
                 n for n in catalogue if n == change.namespace or (whole and n.startswith(change.namespace))
             ]:
                 del catalogue[name]
+            continue
+        if change.renamed_to:
+            if change.namespace in catalogue:  # else it was done before the catalogue was read
+                catalogue[change.renamed_to] = catalogue.pop(change.namespace)
             continue
         _apply_change(catalogue, change)
     return {name: list(indexes.values()) for name, indexes in catalogue.items()}

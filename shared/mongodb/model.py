@@ -43,6 +43,14 @@ class Timestamp:
 
 
 @dataclass(frozen=True, slots=True)
+class OplogEnd:
+    """How far the oplog is: what a majority of the members has, and what the primary has written."""
+
+    majority: Timestamp  # nothing up to here can be rolled back
+    written: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
 class IdRange:
     """Documents whose `_id` is at least `lower` and below `upper`, in the order of the `_id` index.
 
@@ -82,6 +90,7 @@ class IndexChange:
     changed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     changed_by_key: tuple[tuple[tuple[tuple[str, object], ...], Mapping[str, object]], ...] = ()
     collection_dropped: bool = False
+    renamed_to: str = ""  # the collection's new namespace, which replaces one of that name
 
 
 @dataclass(frozen=True, slots=True)

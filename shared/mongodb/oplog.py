@@ -49,7 +49,15 @@ INDEX_COMMANDS = (
 # What a server does for itself: index builds count when they are committed, and the first phase of a drop is
 # the drop. As mongorestore skips them (mongorestore/oplog.go).
 _IGNORED_COMMANDS = ("startIndexBuild", "abortIndexBuild", "dbCheck", "setMultikeyMetadata", "dropIdent")
-REPLAYABLE_COMMANDS = ("create", "drop", "dropDatabase", "collMod", "convertToCapped", "emptycapped")
+REPLAYABLE_COMMANDS = (
+    "create",
+    "drop",
+    "dropDatabase",
+    "collMod",
+    "convertToCapped",
+    "emptycapped",
+    "renameCollection",
+)
 _TRANSACTION_COMMANDS = ("applyOps", "commitTransaction", "abortTransaction")
 _KNOWN_COMMANDS = (*REPLAYABLE_COMMANDS, *INDEX_COMMANDS, *_IGNORED_COMMANDS, *_TRANSACTION_COMMANDS)
 # Collection options that say how the source's cluster works: a target decides that for itself.
@@ -104,8 +112,12 @@ class Operation:
         return (self.subject, string_value(find_element(self.o, b"to")))
 
 
-def find_hazard(entry: bytes) -> str | None:
-    """Why a dump whose window holds this entry is worthless, or None. Raises Corrupt."""
+def find_hazard(entry: bytes, *, renames: bool = False) -> str | None:
+    """Why a dump whose window holds this entry is worthless, or None. Raises Corrupt.
+
+    With `renames` a rename is none: what follows a dump is replayed on a state of one moment, and so can be
+    renamed, while in the dump's own window nobody knows under which name a document was read.
+    """
     op, namespace = string_value(find_element(entry, b"op")), string_value(find_element(entry, b"ns"))
     if op in _IGNORED_OPS:
         return None
@@ -118,7 +130,10 @@ def find_hazard(entry: bytes) -> str | None:
     body = parse_entry(entry, "").o
     command = command_name(body)
     if command == "applyOps":
-        return next(filter(None, map(find_hazard, apply_ops_entries(body, ""))), None)
+        inner = (find_hazard(one, renames=renames) for one in apply_ops_entries(body, ""))
+        return next(filter(None, inner), None)
+    if renames and command == "renameCollection":
+        return None
     subject = string_value(next(split_elements(body), None))
     if command in _HAZARDOUS_COMMANDS:
         return f"{command} of {subject or namespace}"

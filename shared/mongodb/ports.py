@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
+from shared.mongodb.model import IdRange, InsertResult, Namespace, OplogEnd, ReplayResult, Timestamp
 from shared.mongodb.scope import Rename, ReplayScope
 
 
@@ -45,6 +45,10 @@ class SourceDatabase(Protocol):
 
     def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
         """The oldest and the newest entry there are. Raises `UsageError` if the server has no oplog."""
+        ...
+
+    def read_oplog_end(self) -> OplogEnd:
+        """How far the oplog is, in one cheap question."""
         ...
 
     def find_oldest_open_transaction(self) -> Timestamp | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from shared.formats.elements import STRING, Element, join_elements
+from shared.kernel.errors import Corrupt
 from shared.mongodb.model import IndexChange, ReplayResult
 from shared.mongodb.oplog import Operation, extract_index_change, strip_index_changes
 
@@ -89,7 +90,10 @@ class OperationFilter:
         # A rename between two databases changes both: the replay has to refuse it, not to skip it.
         if not any(map(scope.includes, operation.subjects)):
             return []
-        self._known.add(operation.subject)
+        if not all(map(scope.includes, operation.subjects)):
+            value = f"{operation.command} of {' to '.join(operation.subjects)} at {operation.at}"
+            raise Corrupt("an oplog entry cannot be replayed: it leads out of what is restored", value=value)
+        self._known.update(operation.subjects)
         return [operation]
 
     def _members(self, db: str) -> list[str]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 
 from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, reject
 from .drill import DrillPolicy
+from .pitr import PitrPolicy
 from .values import format_policy_duration
 
 # Without these a restored server has lost its people, its messages or its files.
@@ -160,6 +161,7 @@ class BackupPolicy(Section):
     alarm_after: Duration = Field(
         default=timedelta(hours=36), description="age of the newest good backup that is an alarm"
     )
+    pitr: PitrPolicy = Field(default=PitrPolicy(), description="the oplog between two backups")
     drill: DrillPolicy = Field(default=DrillPolicy(), description="restores that prove the backups")
 
     @property

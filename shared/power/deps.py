@@ -14,13 +14,17 @@ from shared.power.inventory import Inventory
 
 @dataclass(frozen=True)
 class PowerDeps:
-    """What power needs. `begin_backup` begins a nightly set if one is due, and says what it did."""
+    """What power needs. `begin_backup` begins a nightly set if one is due, and says what it did.
+
+    So does `capture_oplog`, which fails by saying so.
+    """
 
     inventory: Inventory
     guests: Machines | None  # for scripts inside virtual machines
     notifications: Notifier
     probes: Sequence[Probe] = ()
     begin_backup: Callable[[], str] | None = None
+    capture_oplog: Callable[[], str] | None = None  # the last slice before a stop
 
     @property
     def now(self) -> datetime:

@@ -59,6 +59,9 @@ class MachineSession:
 
     def stop_services(self, guests: Machines) -> None:
         """An abrupt stop has corrupted MicroK8s' database before; a guest that hangs is stopped anyway."""
+        if self.power.capture_oplog and "rocketchat" in self.target.carries:
+            # While MongoDB still answers: what was written since the last slice else waits for a start.
+            self.done.append(f"oplog: {self.power.capture_oplog()}")
         now, policy = self.power.now, self.power.inventory.policy
         self.save_record(replace(self.record, quiesced=now, scaled=now))
         report = stop_services(guests, self.target.id, policy.deploy.namespace, policy.power.graceful_stop)

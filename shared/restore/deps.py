@@ -9,6 +9,7 @@ from shared.backup.catalogue import SetCatalogue
 from shared.formats.agekeys import Identity
 from shared.kernel.ports import Blobs, Clock, Reporter
 from shared.mongodb.ports import TargetDatabase
+from shared.pitr.tail import OplogTail
 from shared.records.holds import Holds
 from shared.restore.journal import JournalStore
 
@@ -30,6 +31,7 @@ class RestoreDeps:
     journals: JournalStore | None = None
     jobs: int = 1
     writes_users: bool = True
+    tail: OplogTail | None = None  # captured oplog to replay after the set's own, up to a moment
 
     @property
     def backups(self) -> Blobs:

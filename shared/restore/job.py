@@ -56,6 +56,7 @@ def restore_set(
         manifest, only, unjournaled, hosts, into_non_empty=mixed, resumable=earlier is not None
     )
     renamed = tuple(f"{old} becomes {new}" for old, new in renames)
+    renamed += deps.tail.plan.reasons if deps.tail else ()
     result = RestoreResult(manifest, checked.signer, replace(plan, reasons=plan.reasons + renamed))
     _check_key(deps, result, required=not dry_run)
     if not dry_run:
@@ -111,6 +112,8 @@ def _resume(journal: Journal | None, sha256: str) -> Journal:
 def _check_stored(deps: RestoreDeps, manifest: Manifest, result: RestoreResult) -> None:
     began = deps.clock.now()
     verify.verify_stored(deps.backups, manifest, result.plan.parts, deps.reporter)
+    if deps.tail is not None:
+        deps.tail.check_stored(deps.reporter)
     length = format_duration(deps.clock.now() - began)
     deps.reporter.note(
         f"checked every stored byte in {length}; the restore reads them again, and writes them"

@@ -77,6 +77,8 @@ def rename_operation(operation: Operation, renames: Renames) -> Operation:
     """The operation on the namespace's new name. Raises Corrupt."""
     if operation.command == "dropDatabase":
         return replace(operation, db=renames.to_target(operation.db))
+    if operation.command == "renameCollection":
+        return _rename_both(operation, renames)
     if operation.collection == VIEWS and operation.op != "c":
         db = renames.to_target(operation.db)
         return replace(
@@ -86,6 +88,17 @@ def rename_operation(operation: Operation, renames: Renames) -> Operation:
     if operation.collection.startswith(BUCKETS):
         collection = BUCKETS + collection
     o = _rename_first(operation.o, collection) if operation.op == "c" else operation.o
+    return replace(operation, db=db, collection=collection, o=o)
+
+
+def _rename_both(operation: Operation, renames: Renames) -> Operation:
+    """A rename with the new names of both collections."""
+    names = {b"renameCollection", b"to"}
+    o = join_elements(
+        _text(e.name, renames.to_target(string_value(e))) if e.name in names else e
+        for e in split_elements(operation.o)
+    )
+    db, _, collection = renames.to_target(operation.subject).partition(".")
     return replace(operation, db=db, collection=collection, o=o)
 
 

@@ -52,7 +52,7 @@ class RestoreRun:
         self._jobs, self._stop = deps.jobs, Event()
         self._complete: set[str] = set()  # what an earlier run restored, and is equal
         self._users_basis: dict[str, str] = {}  # of users and roles that were not simply restored
-        self._writes_users = deps.writes_users
+        self._writes_users, self._tail = deps.writes_users, deps.tail
         self.step = "starting"
         self._target, self._reporter = deps.target, deps.reporter
         self._plan, self._manifest = result.plan, result.manifest
@@ -200,7 +200,7 @@ class RestoreRun:
         self._journal.begin_replay()
         scope = select_replay(self._manifest, self._plan, self._unequal)
         try:
-            replay = self._target.replay_oplog(self._report_entries(self._read_oplog()), scope=scope)
+            replay = self._target.replay_oplog(self._report_entries(self._read_all_entries()), scope=scope)
         except Unavailable:
             raise  # nothing after it would succeed either, and the restore can be resumed
         except GroundcrewError as error:
@@ -212,6 +212,11 @@ class RestoreRun:
         for name, difference in differences.items():
             self._differences.setdefault(name, []).append(difference)
         self._result.notes += notes
+
+    def _read_all_entries(self) -> Iterator[bytes]:
+        """The set's oplog and, if a moment is wanted, what was captured after it."""
+        own = self._read_oplog()
+        return self._tail.join_entries(own) if self._tail else own
 
     def _read_oplog(self) -> Iterator[bytes]:
         start = Timestamp.parse(self._manifest.oplog.start)

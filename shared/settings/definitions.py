@@ -297,4 +297,5 @@ SCHEDULES = {
     "certificate_scan": "0 20 * * * *",
     "restore_drill": "0 0 3 * * *",
     "secrets_rotation": "0 40 * * * *",
+    "oplog_capture": "40 */5 * * * *",
 }

@@ -13,6 +13,7 @@ from shared.settings.environment import all_or_nothing, parse_setting, read_envi
 from shared.wiring import load_policy, open_state, system_clock, tool_name
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.notifications import build_notifier
+from shared.wiring.pitr import begin_daily_backup
 
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
@@ -53,7 +54,7 @@ def drill_deps() -> DrillDeps:
         addresses=parse_addresses(uri),
         production=_list_production,
         clock=system_clock(),
-        begin_backup=_begin_backup,
+        begin_backup=begin_daily_backup,
         policy=rules.backup.drill,
         tool=tool_name(),
         jobs=_JOBS,
@@ -103,11 +104,3 @@ def _list_production() -> Sequence[str]:
     except GroundcrewError as error:  # it may be off; the set's own manifest names its hosts, too
         log.warning("drill.production_unknown", extra={"error": str(error)})
         return named
-
-
-def _begin_backup(reason: str) -> str:
-    from shared.backup.begin import begin_set
-    from shared.formats.backupset import set_folder
-
-    plan = begin_set(backup_deps(), "daily", reason=reason)
-    return set_folder(plan.klass, plan.set)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from shared.kernel.errors import UsageError
 from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, parse_setting, read_environment
 from shared.wiring import azure, load_policy, open_state, system_clock
@@ -38,7 +39,7 @@ def power_deps() -> PowerDeps:
 
     read = all_or_nothing(inventory=build_inventory, notifications=build_notifier, probes=health_probes)
     guests = azure.connect_machines() if "vm" in read["inventory"].switches else None
-    return PowerDeps(guests=guests, begin_backup=_begin_backup, **read)
+    return PowerDeps(guests=guests, begin_backup=_begin_backup, capture_oplog=_capture_oplog, **read)
 
 
 def health_probes() -> tuple[Probe, ...]:
@@ -72,6 +73,16 @@ def wake_deps() -> WakeDeps:
         zone=ZoneInfo(load_policy().timezone),
         access=page_access(),
     )
+
+
+def _capture_oplog() -> str:
+    """A stop does not wait for settings of the capture to be corrected."""
+    from shared.wiring.pitr import capture_before_stop
+
+    try:
+        return capture_before_stop() or "not captured by policy"
+    except UsageError as error:
+        return f"the last slice was not captured: {error}"
 
 
 def _begin_backup() -> str:

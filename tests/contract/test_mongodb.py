@@ -951,7 +951,6 @@ def test_only_the_wanted_namespaces_are_replayed(target: MongoTarget, client: Cl
 @pytest.mark.parametrize(
     "o",
     [
-        {"renameCollection": "x.a", "to": "x.b"},
         {"shutdown": 1},
         {"dropAllUsersFromDatabase": 1},
         {"create": "c", "capped": "surely"},
@@ -1027,3 +1026,25 @@ def test_a_database_is_dropped_with_all_in_it_and_one_that_is_not_there_is_fine(
 )
 def test_the_addresses_of_a_uri_are_told_without_its_password(given: str, addresses: tuple[str, ...]) -> None:
     assert parse_addresses(given) == addresses
+
+
+def test_the_oplogs_end_is_at_or_after_the_newest_entry_that_is_read(
+    source: MongoSource, client: Client, db: str
+) -> None:
+    client[db].c.insert_one({"_id": 1})
+    newest = source.read_oplog_window()[1]
+    end = source.read_oplog_end()
+    assert end.majority >= newest
+    assert end.written >= end.majority
+
+
+def test_a_renamed_collection_replaces_what_had_its_new_name(
+    target: MongoTarget, client: Client, db: str
+) -> None:
+    client[db].a.insert_one({"_id": "a"})
+    client[db].b.insert_one({"_id": "b"})
+    rename = {"renameCollection": f"{db}.a", "to": f"{db}.b", "dropTarget": Binary(bytes(16), 4)}
+    for _ in range(2):
+        target.replay_oplog(iter(Oplog(db).command(rename).entries))
+        assert [d["_id"] for d in client[db].b.find()] == ["a"]
+        assert "a" not in client[db].list_collection_names()

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 
 from shared.adapters.mongodb.client import COMMAND_NOT_FOUND, RAW, UNAUTHORIZED, Client, translate_errors
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.retrying import Retry
-from shared.adapters.mongodb.translating import TranslatedWriter
+from shared.adapters.mongodb.translating import TranslatedWriter, build_rename
 from shared.formats.documents import MAX_DOCUMENT_BYTES
 from shared.mongodb.model import ReplayResult
 from shared.mongodb.oplog import Operation, is_replayable, unpack_operations
@@ -104,6 +105,8 @@ def build_apply_ops_entry(operation: Operation) -> dict[str, Any]:
     """What `applyOps` takes: no uuid, which is of the source, no times, no session."""
     namespace = f"{operation.db}.$cmd" if operation.op == "c" else operation.name
     entry: dict[str, Any] = {"op": operation.op, "ns": namespace, "o": RawBSONDocument(operation.o, RAW)}
+    if operation.command == "renameCollection":
+        entry["o"] = RawBSONDocument(bson.encode(build_rename(operation)), RAW)
     if operation.o2:
         entry["o2"] = RawBSONDocument(operation.o2, RAW)
     return entry

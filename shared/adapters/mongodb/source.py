@@ -14,7 +14,7 @@ from pymongo.read_concern import ReadConcern
 from shared.adapters.mongodb.client import EXACT, RAW, translate_errors
 from shared.adapters.mongodb.reading import Reader
 from shared.kernel.errors import UsageError
-from shared.mongodb.model import Namespace, Timestamp
+from shared.mongodb.model import Namespace, OplogEnd, Timestamp
 
 _SAMPLES_PER_PIECE = 20
 
@@ -58,6 +58,17 @@ class MongoSource(Reader):
             hint = "Make it a replica set of one: start mongod with --replSet rs0 and run rs.initiate()."
             raise UsageError("MongoDB has no oplog, so no backup of it would be consistent", hint=hint)
         return Timestamp(entry["ts"].time, entry["ts"].inc)
+
+    def read_oplog_end(self) -> OplogEnd:
+        """`hello.lastWrite`, which needs no privilege."""
+        with translate_errors("asking how far the oplog is"):
+            last = self._client.admin.command("hello").get("lastWrite", {})
+        try:
+            times = [last[name]["ts"] for name in ("majorityOpTime", "opTime")]
+        except KeyError:  # not a replica set, which reading its oplog will say with a hint
+            newest = self._oplog_edge(-1)
+            return OplogEnd(newest, newest)
+        return OplogEnd(*(Timestamp(at.time, at.inc) for at in times))
 
     def find_oldest_open_transaction(self) -> Timestamp | None:
         """From `config.transactions`, which a user with the role `backup` may read."""

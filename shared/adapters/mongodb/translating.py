@@ -22,7 +22,7 @@ from shared.adapters.mongodb.client import (
 )
 from shared.adapters.mongodb.inserting import Inserter
 from shared.formats.diff import apply_update
-from shared.formats.elements import DOCUMENT, Element, find_element, join_elements
+from shared.formats.elements import DOCUMENT, Element, find_element, join_elements, string_value
 from shared.kernel.errors import Corrupt
 from shared.mongodb.oplog import BUCKETS, REPLAYABLE_COMMANDS, VIEWS, Operation
 
@@ -114,6 +114,9 @@ class TranslatedWriter:
             raise _not_replayable(operation, "unknown command")
         if operation.collection == VIEWS:
             return
+        if operation.command == "renameCollection":
+            self._run_command(operation, build_rename(operation), on="admin")
+            return
         body: dict[str, Any] = dict(RawBSONDocument(operation.o, RAW).items())
         for key in _OPLOG_ONLY_FIELDS:
             body.pop(key, None)
@@ -128,15 +131,24 @@ class TranslatedWriter:
                 body = {key: value for key, value in body.items() if key in _TIME_SERIES_FIELDS}
         self._run_command(operation, body)
 
-    def _run_command(self, operation: Operation, command: dict[str, Any]) -> None:
+    def _run_command(self, operation: Operation, command: dict[str, Any], *, on: str = "") -> None:
         with translate_errors(f"replaying {next(iter(command))} of {operation.subject}"):
             try:
-                self._client.get_database(operation.db, codec_options=EXACT).command(command)
+                self._client.get_database(on or operation.db, codec_options=EXACT).command(command)
             except errors.OperationFailure as error:
                 if error.code not in _IGNORED_CODES:
                     raise _not_replayable(
                         operation, f"{describe_error(error)} (code {error.code})"
                     ) from error
+
+
+def build_rename(operation: Operation) -> dict[str, Any]:
+    """The rename as a command; `dropTarget` of an entry is the uuid of a collection of the source.
+
+    What has the new name is replaced in any case: after a replay that broke off it may be there already.
+    """
+    source, to = (string_value(find_element(operation.o, name)) for name in (b"renameCollection", b"to"))
+    return {"renameCollection": source, "to": to, "dropTarget": True}
 
 
 def _not_replayable(operation: Operation, why: str) -> Corrupt:

@@ -44,6 +44,7 @@ locals {
     "cost_report",
     "drift_check",
     "nightly_backup",
+    "oplog_capture",
     "power_tick",
     "restore_drill",
     "secrets_rotation",

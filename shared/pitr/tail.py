@@ -1,0 +1,132 @@
+"""What is replayed on top of a set to reach a moment: the captured entries after its own oplog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from shared.backup.sets import stream_verified
+from shared.formats.agekeys import Identity
+from shared.formats.documents import split_documents
+from shared.formats.elements import find_element, join_elements, split_elements, string_value
+from shared.formats.envelope import read_part
+from shared.formats.slices import StoredSlice
+from shared.kernel.errors import Corrupt
+from shared.kernel.ports import Blobs, Reporter
+from shared.mongodb.model import Timestamp
+from shared.mongodb.oplog import read_timestamp
+from shared.pitr.plan import MomentPlan
+
+
+@dataclass(frozen=True)
+class OplogTail:
+    """The slices of a plan, read."""
+
+    blobs: Blobs
+    plan: MomentPlan
+    identities: Sequence[Identity]
+
+    def check_stored(self, reporter: Reporter) -> None:
+        """Read every stored byte. Raises Corrupt naming the slice that is not as it was signed."""
+        slices = self.plan.slices
+        reporter.phase("Verifying slices", sum(one.record.stored_bytes for one in slices))
+        for one in slices:
+            for chunk in self._stream(one):
+                reporter.advance(len(chunk))
+
+    def join_entries(self, entries: Iterable[bytes]) -> Iterator[bytes]:
+        """The set's own oplog entries, and after them the captured ones up to the moment.
+
+        One stream, since a transaction that begins in one slice may end in the next. Raises Corrupt if set
+        and slices are not of the same history, or a slice is not what it was.
+        """
+        last: bytes | None = None
+        for entry in entries:
+            last = entry
+            yield entry
+        yield from self._read_after(last)
+
+    def _read_after(self, last: bytes | None) -> Iterator[bytes]:
+        """The entries after the base's end, once each; those that slices share are skipped by their time."""
+        at = self.plan.base.end
+        match = _HistoryMatch(self.plan, last)
+        for one in self.plan.slices:
+            newest = at
+            for entry in self._read_slice(one):
+                seen = read_timestamp(entry)
+                if seen > self.plan.until:
+                    return
+                match.compare(seen, entry)
+                if seen > at:  # the entries of one timestamp are never in two slices beside the shared bound
+                    newest = max(newest, seen)
+                    yield entry
+            at = newest
+        match.end()
+
+    def _read_slice(self, one: StoredSlice) -> Iterator[bytes]:
+        # A slice has 16 MiB and is checked before any of it is trusted.
+        stored = b"".join(self._stream(one))
+        for batch in _whole_documents(read_part(iter([stored]), self.identities, name=one.name)):
+            yield from split_documents(batch)
+
+    def _stream(self, one: StoredSlice) -> Iterator[bytes]:
+        return stream_verified(self.blobs, one.name, one.record.stored_bytes, one.record.sha256)
+
+
+class _HistoryMatch:
+    """Whether the captured entries are of the history that the set is of.
+
+    The set's last entry must be in the first slice, if that reaches back so far. Of a transaction policy may
+    have left out another part by then, so of commands only what is around them is compared.
+    """
+
+    def __init__(self, plan: MomentPlan, last: bytes | None) -> None:
+        self._last = _describe_entry(last) if last is not None else b""
+        self._at = read_timestamp(last) if last is not None else plan.base.end
+        first = plan.slices[0].record.start if plan.slices else None
+        # The bound itself may have been left out of the slice by policy, or of the set.
+        self._expected = last is not None and first is not None and Timestamp.parse(first) < self._at
+        self._base = plan.base.reference
+
+    def compare(self, at: Timestamp, entry: bytes) -> None:
+        if self._expected and at == self._at and _describe_entry(entry) == self._last:
+            self._expected = False
+        elif self._expected and at > self._at:
+            self._fail()
+
+    def end(self) -> None:
+        if self._expected:
+            self._fail()
+
+    def _fail(self) -> None:
+        raise Corrupt(
+            "the captured oplog is not of the history that the backup is of",
+            value=f"the last entry of {self._base}, at {self._at}, is not in it",
+            hint="Restore without --until, or a moment before the server's data were restored or replaced.",
+        )
+
+
+def _describe_entry(entry: bytes) -> bytes:
+    if string_value(find_element(entry, b"op")) != "c":
+        return entry
+    return join_elements(element for element in split_elements(entry) if element.name != b"o")
+
+
+def _whole_documents(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of a stream of BSON documents, cut between documents. Raises Corrupt for a torn end."""
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        whole = 0
+        while len(held) - whole >= 4:
+            size = int.from_bytes(held[whole : whole + 4], "little")
+            if size < 5:
+                raise Corrupt("a slice holds no BSON documents")
+            if len(held) - whole < size:
+                break
+            whole += size
+        if whole:
+            yield held[:whole]
+            held = held[whole:]
+    if held:
+        raise Corrupt("a slice ends within a document", value=f"{len(held)} bytes are left over")
