@@ -112,6 +112,15 @@ def test_a_machine_stopped_from_inside_is_deallocated_without_a_script(world, at
     assert world.scripts == []
 
 
+def test_the_oplog_is_captured_once_while_mongodb_still_runs_before_the_services_stop(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.clock.set(at("18:40"))
+    outcomes = world.run(at("19:10"))
+    assert world.power is PowerState.DEALLOCATED
+    assert world.captured_after == [[]]
+    assert any("oplog: captured 3 entries; services were stopped" in outcome.done for outcome in outcomes)
+
+
 def test_a_guest_that_hangs_is_stopped_all_the_same(world, at) -> None:
     def hangs(_id: str, _script: str) -> None:
         raise TimeoutError
@@ -163,7 +172,9 @@ def test_what_arrives_during_the_graceful_stop_cancels_it_and_the_services_run_a
     during_the_graceful_stop(world, act)
     world.clock.advance(timedelta(minutes=5))
     outcome = world.tick()
-    assert outcome.done.startswith("services were stopped; services were started again; stop cancelled: ")
+    assert outcome.done.startswith(
+        "oplog: captured 3 entries; services were stopped; services were started again; stop cancelled: "
+    )
     assert world.scripts == ["stop", "start"]
     assert (world.power, world.serves()) == (PowerState.RUNNING, True)
     assert world.machines.calls["begin_deallocate"] == 0

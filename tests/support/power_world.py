@@ -59,6 +59,7 @@ class World:
     clock: ManualClock = field(default_factory=lambda: ManualClock(berlin("6:50")))
 
     def __post_init__(self) -> None:
+        self.captured_after: list[list[str]] = []
         self.policy: Policy = _load(self.policy_text)
         self.machines = MemoryMachines(self.clock)
         self.machines.start_takes = self.machines.stop_takes = timedelta(minutes=2)
@@ -95,6 +96,11 @@ class World:
         if self.seals_at_once:
             self.seal(self.clock.now())
         return "began sets/daily/…"
+
+    def capture_oplog(self) -> str:
+        """The last slice before a stop, which notes what the guest had been asked to do by then."""
+        self.captured_after.append(list(self.scripts))
+        return "captured 3 entries"
 
     def seal(self, begun: datetime) -> None:
         """A set that was begun then and is sealed now."""
@@ -133,7 +139,10 @@ class World:
         )
         notifications = faulty(self.notifications, plan, "notifications")
         probe = faulty(self.health, plan, "health")
-        return PowerDeps(inventory, machines, notifications, [probe], faulty(self, plan, "self").begin_backup)
+        doubles = faulty(self, plan, "self")
+        return PowerDeps(
+            inventory, machines, notifications, [probe], doubles.begin_backup, doubles.capture_oplog
+        )
 
     def _catalogue(self, plan: FaultPlan) -> SetCatalogue:
         return catalogue_of(faulty(self.backups, plan, "backups"), self.state, self.clock)
