@@ -20,7 +20,7 @@ from shared.wiring import backup as backup_wiring
 from shared.wiring import restore as restore_wiring
 
 if TYPE_CHECKING:
-    from shared.backup.catalogue import CatalogueEntry
+    from shared.backup.catalogue import CatalogueEntry, SetCatalogue
     from shared.backup.proofs import DrillRecords
     from shared.formats.backupset import BackupPlan
     from shared.records.run_record import RunRecord
@@ -269,6 +269,14 @@ def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
         return [], str(error)
 
 
+def _warn_of_limits(catalogue: SetCatalogue, chain: bool) -> None:
+    """Say before what a verification from here cannot see, so that its success is not read as more."""
+    if not catalogue.trusted:
+        err.print("[yellow]warning:[/] no --signer given: signatures are checked, but not who made them")
+    if catalogue.seals is None and chain:
+        err.print("[yellow]warning:[/] the seal log was not compared: it is in the app's own storage")
+
+
 @backups.command()
 @click.argument("reference", metavar="[SET]", default="")
 @click.option("--chain/--no-chain", default=True, help="Verify the chain of all manifests too.")
@@ -294,10 +302,7 @@ def verify(
 
     catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
     accepted = catalogue.trusted
-    if not accepted:
-        err.print("[yellow]warning:[/] no --signer given: signatures are checked, but not who made them")
-    if catalogue.seals is None and chain:
-        err.print("[yellow]warning:[/] the seal log was not compared: it is in the app's own storage")
+    _warn_of_limits(catalogue, chain)
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
     with err.status(_READING):
         entries = catalogue.entries()

@@ -193,8 +193,12 @@ def seed_objects(version: str) -> list[Object]:
         "cluster-admin",
         rules=[{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
     )
-    custom = (
-        [
+    return [*spaces, build_node(version), storage, api, ingress, cluster_admin, *_custom_definitions()]
+
+
+def _custom_definitions() -> list[Object]:
+    return [
+        *(
             build_definition(
                 "cert-manager.io",
                 "v1",
@@ -205,11 +209,10 @@ def seed_objects(version: str) -> list[Object]:
                 status=_CERTIFICATE_STATUS if kind == "Certificate" else None,
             )
             for kind, plural, scope, short in _CERT_MANAGER
-        ]
-        + [build_definition("acme.cert-manager.io", "v1", kind, plural) for kind, plural in _ACME]
-        + [
+        ),
+        *(build_definition("acme.cert-manager.io", "v1", kind, plural) for kind, plural in _ACME),
+        *(
             build_definition("monitoring.coreos.com", "v1", kind, plural, scope=scope, short=short)
             for kind, plural, scope, short in _PROMETHEUS
-        ]
-    )
-    return [*spaces, build_node(version), storage, api, ingress, cluster_admin, *custom]
+        ),
+    ]

@@ -23,12 +23,12 @@ from shared.formats.backupset import (
 )
 from shared.formats.documents import Tally
 from shared.kernel.errors import Inconsistent
-from shared.kernel.ports import Blobs, Clock
+from shared.kernel.ports import Blobs, BlobUpload, Clock
 from shared.mongodb.model import IdRange, Namespace, Timestamp
 from shared.mongodb.ports import SourceDatabase
 from shared.records.runs import Progress
 
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 4 << 20  # of oplog entries in one block of the archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +71,19 @@ def dump_part(
     again may help. What was staged is then forgotten; nothing of a failed attempt is ever listed.
     """
     started = clock.now()
-    plan, part = task.plan, task.part
+    plan = task.plan
+    # Two workers may dump the same part at once (the queue delivers twice, a lease is lost): each writes a
+    # blob of its own, and the receipt says which of them counts.
     attempt = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     blob = part_name(task.index, attempt, envelope.SUFFIX)
-    start = Timestamp.parse(plan.oplog_start)
-    check_oplog_window(source, start)
+    # Before the first byte: a dump of hours is not begun whose oplog is gone already.
+    check_oplog_window(source, Timestamp.parse(plan.oplog_start))
     upload = blobs.upload(set_folder(plan.klass, plan.set) + blob)
     try:
-        part_writer = envelope.PartWriter(
-            upload.write, settings.recipients, level=settings.level, threads=settings.threads
-        )
-        header = ArchiveHeader(plan.source.server_version, settings.tool)
-        writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
-        dumper = _PartDumper(source, writer, settings.includes, progress)
-        counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
-        oplog = dumper.dump_oplog(start) if part.oplog else None
-        writer.finish()
-        digest = part_writer.finish()
+        counts, oplog, digest = _write_part(source, upload, settings, task, progress)
         committed = upload.commit()
     except BaseException:
+        # On the end of the process too (SystemExit): staged blocks that nobody commits stay for a week.
         upload.abort()
         raise
     receipt = Receipt(
@@ -110,6 +104,24 @@ def dump_part(
         finished=clock.now(),
     )
     return receipt, attempt
+
+
+def _write_part(
+    source: SourceDatabase, upload: BlobUpload, settings: DumpSettings, task: PartTask, progress: Progress
+) -> tuple[tuple[NamespaceCount, ...], OplogSlice | None, envelope.PartDigest]:
+    """Stage the part's blocks; what it holds by namespace, its slice of the oplog, and its digests."""
+    plan, part = task.plan, task.part
+    part_writer = envelope.PartWriter(
+        upload.write, settings.recipients, level=settings.level, threads=settings.threads
+    )
+    header = ArchiveHeader(plan.source.server_version, settings.tool)
+    writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
+    dumper = _PartDumper(source, writer, settings.includes, progress)
+    counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
+    # Last, whatever the plan's order: an entry written while a collection was read must be in the slice.
+    oplog = dumper.dump_oplog(Timestamp.parse(plan.oplog_start)) if part.oplog else None
+    writer.finish()
+    return counts, oplog, part_writer.finish()
 
 
 def check_oplog_window(source: SourceDatabase, start: Timestamp) -> None:
@@ -135,6 +147,7 @@ class _PartDumper:
 
     def dump_piece(self, piece: Piece) -> NamespaceCount:
         namespace = Namespace(piece.db, piece.collection, piece.kind, piece.uuid)
+        # A view has options in the prelude and no documents of its own.
         if piece.kind != "view":
             within = IdRange(bytes.fromhex(piece.lower) or None, bytes.fromhex(piece.upper) or None)
             self._copy(piece.db, piece.collection, self._source.read_batches(namespace, within))
@@ -148,6 +161,7 @@ class _PartDumper:
         _, end = self._source.read_oplog_window()
         entries = select_entries(self._source.read_oplog(start, end), start, self._includes)
         self._copy(*OPLOG, _gather(entries))
+        # Again, since the oplog is capped: its head may have been overwritten while it was read.
         check_oplog_window(self._source, start)
         tally = self._writer.end(*OPLOG)
         return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hash_text(tally))

@@ -78,7 +78,7 @@ class SnapshotFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateFacts:
+class CertificateSummary:
     """One certificate as the newest scan found it. `seen`: when it could last be looked at."""
 
     name: str
@@ -97,7 +97,7 @@ class ScanFacts:
     """The newest scan of certificates, the worst first."""
 
     at: datetime
-    certificates: Sequence[CertificateFacts]
+    certificates: Sequence[CertificateSummary]
 
 
 @dataclass(frozen=True, slots=True)

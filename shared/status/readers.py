@@ -23,7 +23,7 @@ from shared.power.last_tick import SeenMachine, load_last_tick
 from shared.snapshots.last_cycle import load_last_cycle
 from shared.status.model import (
     BackupFacts,
-    CertificateFacts,
+    CertificateSummary,
     DeployFacts,
     DiskFacts,
     MachineFacts,
@@ -61,7 +61,7 @@ def read_certificates(state: Blobs) -> ScanFacts:
     if scan is None:
         raise NotSetUp("not scanned yet")
     entries = [
-        CertificateFacts(
+        CertificateSummary(
             entry.name,
             str(entry.kind),
             str(entry.state),

@@ -16,7 +16,7 @@ from shared.status.metric_specs import METRICS
 from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
 from shared.status.model import (
     BackupFacts,
-    CertificateFacts,
+    CertificateSummary,
     DeployFacts,
     DiskFacts,
     MachineFacts,
@@ -49,7 +49,7 @@ ABSENT: dict[str, str] = {
 
 
 def full_status() -> Status:
-    certificate = CertificateFacts(
+    certificate = CertificateSummary(
         "chat.example.org", "host", "good", not_after=NOW + 9 * HOUR, seen=NOW, valid=True
     )
     machine = MachineFacts("rocketchat", "running", True, NOW - HOUR, NOW + HOUR, NOW)
@@ -140,10 +140,10 @@ def test_what_never_happened_is_absent_and_never_zero() -> None:
 
 
 def test_a_host_that_was_not_seen_in_the_newest_scan_is_not_told() -> None:
-    seen = CertificateFacts("a", "host", "good", not_after=NOW, seen=NOW, valid=False)
-    unseen = CertificateFacts("b", "host", "unknown", not_after=NOW, seen=NOW - HOUR, valid=True)
-    secret = CertificateFacts("ns/c", "secret", "good", not_after=NOW, seen=NOW)
-    nothing = CertificateFacts("d", "host", "unknown", seen=NOW)
+    seen = CertificateSummary("a", "host", "good", not_after=NOW, seen=NOW, valid=False)
+    unseen = CertificateSummary("b", "host", "unknown", not_after=NOW, seen=NOW - HOUR, valid=True)
+    secret = CertificateSummary("ns/c", "secret", "good", not_after=NOW, seen=NOW)
+    nothing = CertificateSummary("d", "host", "unknown", seen=NOW)
     told = gauges(certificates=lambda: ScanFacts(NOW, [seen, unseen, secret, nothing]))
     assert {key for key in told if key[0].startswith("certificate")} == {
         ("certificate_expiry_timestamp_seconds", "a"),
