@@ -72,7 +72,9 @@ def report_week(job: CostDeps) -> str:
 
 def build_report(job: CostDeps, since: datetime, until: datetime) -> CostReportResult:
     """The report of a span. Raises what keeps machines or disks from being listed."""
+    # A span that ends on the first at midnight belongs to the month before.
     month = (until - timedelta.resolution).astimezone(job.zone).date().replace(day=1)
+    # No month has more than 31 days, so the 32nd day is in the next one.
     following = (month + timedelta(days=32)).replace(day=1)
     began, ends = (datetime.combine(day, time(), job.zone) for day in (month, following))
     notes: list[str] = []
@@ -101,6 +103,7 @@ def _list_machines(job: CostDeps, notes: list[str]) -> Iterator[tuple[Target, Ma
             continue
         ordered = {machine.id: machine for machine in job.inventory.switches[kind].list()}
         for target in job.inventory.targets(kind):
+            # Policy may name a machine that was removed: the report is of the others, and says so.
             if machine := ordered.get(target.id):
                 yield target, machine
             else:
@@ -121,6 +124,7 @@ def _machine_use(
     schedule = schedule_for(target.rules, inventory.policy.timezone, inventory.day_off)
     orders = for_machine(inventory.orders.all(), target.key)
     ledger = UsageLedger(inventory.state)
+    # From the month's start too: the forecast counts what ran before the span.
     known = ledger.list_intervals(target.key, min(since, began), until)
     _, unknown = ledger.sum_hours(target.key, since, until)
     _, unknown_in_month = ledger.sum_hours(target.key, began, until)
@@ -178,6 +182,7 @@ def _address_costs(job: CostDeps, notes: list[str]) -> Iterator[FixedCost]:
 def _snapshot_costs(disks: Sequence[Disk], snapshots: Sequence[Snapshot]) -> Iterator[FixedCost]:
     largest: dict[str, int] = {}
     for snapshot in snapshots:
+        # Incremental ones are billed by their changes, which Azure does not tell: one full copy stands for all.
         largest[snapshot.disk] = max(largest.get(snapshot.disk, 0), snapshot.size_gb)
     known = {disk.id for disk in disks}
     for disk, size in sorted(largest.items()):
@@ -191,6 +196,7 @@ def _load_prices(job: CostDeps, sizes: Sequence[str], notes: list[str]) -> Price
         return _fetch_prices(job, sizes)
     except Unavailable as error:
         log.warning("cost.prices_unavailable", extra={"error": str(error)})
+    # Only after fresh ones failed, and for this report only: the cache outlives it.
     job.cache.accept_stale = True
     try:
         prices = _fetch_prices(job, sizes)

@@ -28,6 +28,7 @@ from shared.kernel.ports import Lease
 log = logging.getLogger(__name__)
 
 _PULL = re.compile(r"#?([1-9][0-9]{0,8})", re.ASCII)  # a SHA is longer
+# Short against a deploy of minutes, and long enough that waiting costs next to nothing.
 _LEASE_RETRY_DELAY = timedelta(seconds=15)
 
 
@@ -48,6 +49,7 @@ def handle_request(deps: DeployDeps, document: Mapping[str, Any]) -> str:
     """Start a deploy or continue it; returns what was done, in a sentence. Raises UsageError."""
     request = _require_own_target(deps, parse_request(document))
     deploys = deps.deploys
+    # The queue delivers at least once, and GitHub redelivers on request.
     if deploys.is_completed(request):
         return f"skipped: delivery {request.delivery} is completed"
     record = deploys.create_or_load(request)
@@ -57,6 +59,7 @@ def handle_request(deps: DeployDeps, document: Mapping[str, Any]) -> str:
     if record.ended:
         close_deploy(deps, record, request)
         return f"skipped: the deploy of {request.sha[:7]} is already {record.state}"
+    # 0 is a message from outside (a webhook, a person, the sweep): it always may look.
     if 0 < request.sequence < record.sequence:
         return f"skipped: a later message continues the deploy of {request.sha[:7]}"
     if not record.state.final:
@@ -65,6 +68,7 @@ def handle_request(deps: DeployDeps, document: Mapping[str, Any]) -> str:
     try:
         with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
             wait = _run_in_order(deps, request, lease)
+            # Read anew: under the lease the reconciler wrote it.
             record = deploys.load(request.key)
             if wait is not None:
                 return _requeue_waiting(deps, record, request, wait)
@@ -149,6 +153,7 @@ def _predecessors(deps: DeployDeps, key: str) -> list[DeployRecord]:
         if record.merged_at and record.progress.environment == own.progress.environment
     }
     selected = select_next_deploy(tuple(queued)).now
+    # A merge without a known time orders nothing; each goes as its message comes.
     if selected is None or queued[selected].progress.key == key:
         return busy
     return [*busy, queued[selected]]

@@ -34,6 +34,7 @@ from shared.restore.parallel import run_parallel
 from shared.restore.users import restore_users
 
 _WHOLE_COLLECTION = IdRange()
+# A collection of hours is read from its start each time: more would hide a network that never lasts.
 _READ_ATTEMPTS = 3
 
 
@@ -93,6 +94,7 @@ class RestoreRun:
             options, indexes = parse_metadata(entry.metadata)
             if entry.kind != "view":
                 self._indexes[entry.name] = [*indexes]
+            # Into the journal before the next one: --resume only ever drops what this restore created.
             if not self._keep_earlier(entry):
                 created = Namespace(entry.db, entry.collection, entry.kind, options=options)
                 self._journal.add_created(entry.name, self._target.create_collection(created))
@@ -115,6 +117,8 @@ class RestoreRun:
             hint = (
                 f"Drop it yourself: db.getSiblingDB('{entry.db}').getCollection('{entry.collection}').drop()"
             )
+            # Without a uuid it cannot be told from a collection that somebody else made under that name
+            # meanwhile.
             raise Refused(f"{entry.name} is incomplete, and a time series has no uuid", hint=hint)
         else:
             self._target.drop_collection(namespace)
@@ -168,6 +172,8 @@ class RestoreRun:
                 differences.append(
                     f"{stray} documents occur twice in the backup, and its oplog does not say why"
                 )
+        # A capped collection drops its oldest documents while it is filled: what is left must be the newest,
+        # in order.
         if tail and not duplicates and stored.documents < entry.documents:
             return differences + tail.compare(order)
         differences += compare_documents(entry, stored + refused)
@@ -190,6 +196,7 @@ class RestoreRun:
             except Unavailable:
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
+                # Taken back, or the bar would run past its end on the second reading.
                 self._reporter.advance(-stored.data_bytes)
             else:
                 break
@@ -197,7 +204,10 @@ class RestoreRun:
 
     def _replay_oplog(self) -> None:
         self._reporter.phase("Replaying the oplog", self._manifest.oplog.data_bytes)
+        # Before the first entry: after it the documents are no longer those of the manifest, and a resumed
+        # restore must not compare them with it.
         self._journal.begin_replay()
+        # What differs from the backup is left as it is: entries on top would hide the difference.
         scope = select_replay(self._manifest, self._plan, self._unequal)
         try:
             replay = self._target.replay_oplog(self._report_entries(self._read_all_entries()), scope=scope)
@@ -207,6 +217,7 @@ class RestoreRun:
             self._result.problems.append(f"oplog replay failed: {error}")
             return
         self._result.replayed = replay.applied
+        # Indexes that were made or dropped during the dump are in the oplog only.
         self._indexes = apply_index_changes(self._indexes, replay.index_changes)
         differences, notes = describe_outside(scope, replay.outside)
         for name, difference in differences.items():
@@ -254,6 +265,8 @@ class RestoreRun:
     def _check_files(self) -> None:
         """A file that lacks chunks after the replay counts, unless it did so in the source too."""
         for files, gaps in self._find_gaps().items():
+            # A gap from before excuses one after only if both collections came out of the backup as they
+            # were.
             intact = self._unequal.isdisjoint({files, files.removesuffix("files") + "chunks"})
             before = self._gaps_before.get(files, []) if intact else []
             differences, notes = compare_gaps(files, before, gaps)

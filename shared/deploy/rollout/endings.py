@@ -30,6 +30,7 @@ def record_success(session: DeploySession) -> None:
     Does nothing unless the deploy is done and applied something; calling it again is fine.
     """
     record, progress, watermarks = session.record, session.progress, session.deps.watermarks
+    # Without an attempt it applied nothing (the commit was deployed already): the ledger is another's.
     if record.state is not DeployState.DONE or not progress.attempts:
         return
     deployed = progress.sha, progress.revision_after, progress.version_after
@@ -54,6 +55,8 @@ def end_deploy(session: DeploySession, step: NextStep, observed: ObservedRelease
         case "fail_unknown":
             session.transition(step.state, step.reason, outcome_unknown=True)
         case "fail_first_release":
+            # A first release is uninstalled again, but its volume may stay, with data of the new version on
+            # it.
             if not _has_data(session):
                 _lower_watermark(session)
             session.transition(step.state, step.reason)
@@ -89,6 +92,8 @@ def _propose_restore(session: DeploySession, reason: str) -> None:
     else:
         proposal = propose_restore(watermark, reason, namespace=session.deps.policy.namespace)
         warnings = list(proposal.warnings)
+        # Two deploys in a row may have failed: the pair to go back to is that of the first, and people should
+        # know that the second took a backup too.
         own = session.progress.backup
         if own and own != watermark.backup:
             warnings.append(f"the data as they were right before this deploy are in the backup {own}")

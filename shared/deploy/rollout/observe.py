@@ -18,6 +18,7 @@ from shared.kubernetes.workloads import describe_unhealthy, select_of_release
 log = logging.getLogger(__name__)
 
 SCHEMA_UNKNOWN_AFTER = timedelta(minutes=15)  # how long the database may be away before its schema is unknown
+# Kubernetes and Helm write whole seconds, and not by the clock of this process.
 _CLOCK_SKEW = timedelta(seconds=1)
 _HELM_START_WINDOW = timedelta(minutes=2)  # how soon after its start Helm writes the new revision
 
@@ -38,11 +39,15 @@ class ReleaseObserver:
         record, newest = self._session.record, self._session.deps.releases.status()
         if newest is None:
             return ObservedRelease()
+        # A pending one is never "unchanged", whatever its number: somebody is at work on it, or was killed at
+        # it.
         if newest.number <= record.newest_revision_before and not newest.pending:
             return self._observe_unchanged(newest)
         observed = ObservedRelease(
             newest.number, newest.status, newest.description, external=self._is_external(newest)
         )
+        # The two observations below cost a query of MongoDB and of the cluster, and only decide whether a
+        # migration may have run: within one version none does.
         if not record.progress.changes_version:
             return observed
         return replace(
@@ -53,6 +58,7 @@ class ReleaseObserver:
         """The release where no revision was written since the deploy began."""
         record = self._session.record
         observed = ObservedRelease(record.progress.revision_before, "deployed")
+        # Nothing was ever started, or the old version may be started again anyway: no proof is needed.
         if may_roll_back(record.progress) or record.first_applied_at is None:
             return observed
         untouched = self._are_pods_older(newest, record.first_applied_at)
@@ -69,10 +75,13 @@ class ReleaseObserver:
         if progress.changes_version and any(f":{progress.version_after}" in image for image in images):
             return False
         older = all(pod.created and pod.created < first_applied_at - _CLOCK_SKEW for pod in pods)
+        # Of no pods at all every pod is older: that proves nothing.
         return older and any(pod.started for pod in pods)
 
     def _is_external(self, newest: Revision) -> bool:
         """Whether another client's operation is in progress: not ours, and not older than any may take."""
+        # Without a time it cannot be said whether it hangs; it is then taken for a leftover, which is
+        # repaired.
         if not newest.pending or newest.at is None:
             return False
         applied_at, deps = self._session.record.applied_at, self._session.deps
@@ -92,6 +101,7 @@ class ReleaseObserver:
             now = session.deps.clock.now()
             since = session.record.schema_unknown_since or now
             session.record = replace(session.record, schema_unknown_since=since)  # written with the next save
+            # A database that is starting anew is the common case in the middle of a deploy.
             if isinstance(error, Unavailable) and now - since < SCHEMA_UNKNOWN_AFTER:
                 raise
             facts = {"deploy": session.progress.key, "error": str(error)}
@@ -106,10 +116,12 @@ class ReleaseObserver:
         pods = [
             pod for pod in self._session.deps.cluster.list_pods() if any(tag in image for image in pod.images)
         ]
+        # One that ran is enough: a migration runs in the first pod that starts.
         return any(pod.started for pod in pods) if pods else None
 
     def unhealthy_workloads(self, revision: int) -> list[str]:
         """What of that revision is not healthy, one sentence each; other releases' workloads do not count."""
+        # The manifests of a revision never change, and they are asked for on each poll.
         if self._applied[0] != revision:
             self._applied = revision, self._session.deps.releases.manifests(revision)
         cluster = self._session.deps.cluster

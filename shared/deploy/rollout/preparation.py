@@ -29,8 +29,11 @@ class Preparation:
         """Evaluate all gates, and continue, wait or end as they say."""
         session = self._session
         enter_gating(session)
+        # Before the gates, so that people see on GitHub that somebody is waiting; a worker killed in between
+        # finds it again by its description.
         if not session.progress.deployment:
             session.save_progress(deployment=open_deployment(session.deps, session.record))
+        # Anew on every poll, and never from the record: an approval may have been withdrawn meanwhile.
         results = evaluate_gates(session.deps, session.record.request, since=session.record.started)
         self._save_gates(results)
         if results.commit.decision == "done":
@@ -81,6 +84,8 @@ class Preparation:
             rollback_version=results.versions.deployed,
             had_data=results.versions.had_data,
         )
+        # The newest and the deployed one may differ: a failed upgrade leaves a revision behind. What comes
+        # after the newest is this deploy's.
         newest = release.newest.number if release and release.newest else 0
         session.record = replace(session.record, progress=progress, newest_revision_before=newest)
         watermark = session.deps.watermarks.read()
@@ -99,12 +104,15 @@ class Preparation:
         """Start the backup or wait for it; once it is sealed the release may be changed."""
         session = self._session
         reference = session.record.backup_reference
+        # The reference is saved before anything waits for it, so that a second worker waits for the same
+        # backup instead of starting another.
         if not reference:
             reference = session.deps.backups.start(f"deploy {session.progress.key}")
             started = replace(session.record, backup_reference=reference)
             session.save(started.with_log_line(f"backup {reference} started"))
         match session.deps.backups.state(reference):
             case "sealed":
+                # The schema that belongs to the backup: what a migration is recognized by later.
                 schema = session.deps.database().schema
                 reason = f"backup {reference} is sealed"
                 session.transition(DeployState.APPLYING, reason, backup=reference, schema_before=schema)

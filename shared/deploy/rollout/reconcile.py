@@ -33,7 +33,9 @@ OUTAGE_TIMEOUT = timedelta(hours=6)  # how long an outside system may be away in
 REFUSAL_GRACE = timedelta(minutes=10)  # how long one may refuse what it allowed: it may be starting
 ALERT_AFTER = timedelta(minutes=30)
 BACKUP_ALERT_AFTER = timedelta(hours=2)
+# More than any deploy takes (about ten): a circle of steps becomes a wait, and not a worker that never ends.
 _MAX_STEPS = 30
+# A restart of the worker mends some of them; a mistake in the code is there the third time too.
 _MAX_INTERNAL_ERRORS = 3
 _BEFORE_HELM = (DeployState.QUEUED, DeployState.GATING, DeployState.BACKING_UP)
 
@@ -81,6 +83,7 @@ class DeployReconciler:
             return self._preparation.evaluate_gates()
         if session.state is DeployState.BACKING_UP and not session.progress.backup:
             return self._preparation.take_backup()
+        # Before anything is observed: what the cluster says of the release may quote values.
         session.load_secrets()
         observed = self._observer.observe()
         return self._follow(next_step(session.progress, observed), observed)
@@ -94,6 +97,7 @@ class DeployReconciler:
         return result
 
     def _run(self, step: NextStep, observed: ObservedRelease) -> StepResult:
+        # None if another worker evaluated the gates: the step fetches the same commit itself.
         self._steps.chart = self._preparation.chart
         match step.action:
             case "wait":
@@ -114,6 +118,7 @@ class DeployReconciler:
     def _limit_wait(self, wait: RequeueAfter) -> RequeueAfter | None:
         """No wait is without end once the gates have passed, and people are notified before it."""
         session = self._session
+        # At the gates nothing was begun yet; how long those may take is decided there.
         if not session.state.busy:
             return wait
         waited = session.time_in_state()
@@ -128,11 +133,15 @@ class DeployReconciler:
         session = self._session
         now = session.deps.clock.now()
         since = session.record.unavailable_since or now
+        # The API server of a machine that is just starting answers 403 for a while, before its roles are
+        # loaded.
         starting = (
             session.state not in _BEFORE_HELM and isinstance(error, Refused) and now - since <= REFUSAL_GRACE
         )
         if error.permanent and not starting:
             return self._handle_permanent_error(str(error))
+        # Saved before the alert and the timeout below: they count from the first failure, whichever worker
+        # saw it.
         session.save(replace(session.record, unavailable_since=since).with_log_line(f"waiting: {error}"))
         if now - since > ALERT_AFTER:
             notify_stuck(session.deps, session.record, session.redact(str(error)))
@@ -143,6 +152,7 @@ class DeployReconciler:
 
     def _handle_permanent_error(self, reason: str) -> RequeueAfter | None:
         """Trying again will not help: what was begun is undone, if anything was."""
+        # Before Helm there is nothing to undo; and a rollback that is refused is not answered by another one.
         if self._session.state in _BEFORE_HELM or self._session.state is DeployState.ROLLING_BACK:
             return self._abort(reason)
         try:
@@ -159,6 +169,7 @@ class DeployReconciler:
         round for ever."""
         session = self._session
         log_exception_place("deploy.internal_error", error, deploy=session.progress.key)
+        # In the record, since the worker of the next message is another process.
         session.save(replace(session.record, internal_errors=session.record.internal_errors + 1))
         if session.record.internal_errors < _MAX_INTERNAL_ERRORS:
             return RequeueAfter(GATE_POLL_INTERVAL, f"internal error: {type(error).__name__}")
@@ -177,6 +188,7 @@ class DeployReconciler:
     def _finish(self) -> RequeueAfter | None:
         """Release the hold, then notify; a notification that fails is retried, but not for ever."""
         session = self._session
+        # First: a notification that cannot be delivered for hours must not keep the machine running.
         session.deps.holds.release_hold(hold_name(session.record))
         record_success(session)
         if not session.record.notified:
@@ -195,6 +207,7 @@ class DeployReconciler:
 
     def _notify(self) -> None:
         session = self._session
+        # Each of the two is recorded by itself, so that a retry repeats neither.
         if not session.record.status_reported:
             report_deployment_status(session.deps, session.record)
             session.save(replace(session.record, status_reported=True))
@@ -203,6 +216,7 @@ class DeployReconciler:
 
 def close_deploy(deps: DeployDeps, record: DeployRecord, request: DeployRequest) -> None:
     """After the end: the machine may stop, and neither deploy nor delivery need be looked at again."""
+    # Again, for a worker that was killed before `_finish` came to it; of no hold it is a no-op.
     deps.holds.release_hold(hold_name(record))
     deps.deploys.mark_closed(record)
     deps.deploys.complete_delivery(request)

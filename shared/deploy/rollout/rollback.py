@@ -111,6 +111,8 @@ def _check_backup_matches(deps: DeployDeps, restored: str, watermark: VersionWat
 
 def _schema_before(deps: DeployDeps, version: str, watermark: VersionWatermark | None) -> int | None:
     """The schema of the data before that version was started; None if it is not known."""
+    # The watermark was raised by the deploy that failed, and knows the schema from before it; the records
+    # below are for a success that is undone.
     if watermark is not None:
         return watermark.schema
     deploys = [record.progress for record in deps.deploys.list_recent()]
@@ -126,6 +128,7 @@ def rollback(deps: DeployDeps, plan: RollbackPlan, *, by: str, on_progress: Call
     if the release changed since the plan; Locked while a deploy is in progress; Unavailable if Helm fails.
     """
     with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
+        # Under the lease: from here on no deploy can change what two people have approved.
         _check_unchanged(deps, plan)
         if plan.changes_version:
             _require_restored(deps, plan)
@@ -136,11 +139,14 @@ def rollback(deps: DeployDeps, plan: RollbackPlan, *, by: str, on_progress: Call
             succeeded = result is None or result.succeeded
             if succeeded:
                 _record_rollback(deps, plan, result)
+                # Only after a success: two people need not approve again because Helm timed out.
                 Approvals(deps.state, deps.clock).consume_approval(ACTION, plan.arguments)
         finally:
+            # Also after a failure: whoever tries again adds it anew.
             deps.holds.release_hold(_HOLD)
     outcome = "done" if succeeded else "failed"
     AuditTrail(deps.state, deps.clock).append(by, ACTION, f"revision {plan.number}", outcome)
+    # After the audit entry: a failed attempt of people is on record too.
     if result is not None and not result.succeeded:
         raise Unavailable("rollback failed", value=result.reason, hint="See groundcrew deploy history.")
     approvers = f"by {by}" + (f", approved by {approver}" if approver else "")
@@ -198,6 +204,8 @@ def _run_helm_rollback(
     newest = deps.releases.status()
     if newest is not None and newest.pending:
         age = deps.clock.now() - (newest.at or deps.clock.now())
+        # Hooks before and after, the wait, a rollback: each may take the timeout. What is older was left by a
+        # client that was killed.
         if age < 4 * deps.policy.helm_timeout:
             raise Locked(
                 f"revision {newest.number} is {newest.status}",
@@ -211,6 +219,7 @@ def _run_helm_rollback(
 
 def _record_rollback(deps: DeployDeps, plan: RollbackPlan, result: HelmResult | None) -> None:
     """Another commit is deployed now, and GitHub no longer calls the last one active."""
+    # The data are those of the older version again: the next deploy is compared with that.
     deps.watermarks.clear()
     if plan.target is None or result is None or result.revision is None:
         return

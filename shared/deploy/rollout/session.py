@@ -18,6 +18,8 @@ from shared.kernel.redact import redact
 
 log = logging.getLogger(__name__)
 
+# Longer than any step, so that a worker that was killed leaves the machine up until another takes over; and
+# it ends by itself if none ever does.
 HOLD_DURATION = timedelta(hours=2)
 _HOLD_RENEWAL = timedelta(minutes=10)
 
@@ -29,6 +31,7 @@ class DeploySession:
     """
 
     def __init__(self, deps: DeployDeps, record: DeployRecord, lease: Lease) -> None:
+        # Of the process, not of the session: the next message of the same deploy need not decrypt again.
         self._secrets = deps.secrets.setdefault(record.progress.sha, set())
         self._decrypt = deps.decrypt
         self._hold_renewed_at = deps.clock.now()
@@ -53,6 +56,7 @@ class DeploySession:
 
     def load_secrets(self) -> None:
         """Learn the secrets of the commit's values, if it was another worker that decrypted them."""
+        # Fetching and decrypting costs requests of GitHub, and this is called for every message.
         if self.progress.sha in self.deps.decrypted_commits:
             return
         try:
@@ -99,10 +103,13 @@ class DeploySession:
     def transition(self, state: DeployState, reason: str, **changes: Any) -> None:
         """Into another state, with the reason; GitHub's deployment says so too."""
         record = self.record
+        # Entering the same state anew, as each attempt does, must not begin its time anew: nothing would ever
+        # time out.
         since = record.state_since if record.state is state else self.deps.clock.now()
         progress = record.progress.transition(state, **{"reason": reason, **changes})
         entered = replace(record, progress=progress, state_since=since)
         self.save(entered.with_log_line(f"{state.value}: {reason}"))
+        # The end is reported by its own step, which is retried until it succeeds.
         if not state.final:
             report_step(self.deps, self.record, self.progress.reason)
 

@@ -57,11 +57,13 @@ class ReleaseSteps:
             deps.watermarks.save(raise_watermark(deps.watermarks.read(), progress, now))
         before = session.record
         session.record = replace(before, applied_at=now, first_applied_at=before.first_applied_at or now)
+        # Counted before the attempt: one that kills its worker each time ends too.
         session.transition(DeployState.APPLYING, reason, attempts=progress.attempts + 1)
         try:
             result = deps.releases.upgrade_install(
                 chart.package,
                 timeout=deps.policy.helm_timeout,
+                # Never between versions: the old one would be started on data that the new one migrated.
                 rollback_on_failure=may_roll_back(progress),
                 on_progress=session.report_progress,
             )
@@ -80,6 +82,8 @@ class ReleaseSteps:
     def watch(self, reason: str, observed: ObservedRelease) -> StepResult:
         """Until every workload is ready, or had its time."""
         self._session.transition(DeployState.WATCHING, reason)
+        # Helm has waited already; this is for what breaks after it looked away, and for a worker that took
+        # over.
         unhealthy = "; ".join(self._observer.unhealthy_workloads(observed.revision))
         if not unhealthy:
             self._session.transition(DeployState.SMOKE, "all workloads are ready")
@@ -111,7 +115,9 @@ class ReleaseSteps:
             reason = progress.reason  # the first one, not that of the last attempt
         session.record = replace(session.record, applied_at=deps.clock.now())
         attempts = progress.rollback_attempts + 1
+        # `data_unchanged` is what was proven before the pods that proved it are replaced.
         session.transition(DeployState.ROLLING_BACK, reason, rollback_attempts=attempts, data_unchanged=True)
+        # Nobody is at work on it, or it would be waited for: it stays pending for ever unless it is repaired.
         if observed.pending:
             deps.releases.repair()
         result = deps.releases.rollback(
