@@ -182,7 +182,7 @@ def _address_costs(job: CostDeps, notes: list[str]) -> Iterator[FixedCost]:
 def _snapshot_costs(disks: Sequence[Disk], snapshots: Sequence[Snapshot]) -> Iterator[FixedCost]:
     largest: dict[str, int] = {}
     for snapshot in snapshots:
-        # Incremental ones are billed by their changes, which Azure does not tell: one full copy stands for all.
+        # Incremental ones are billed by changes, which Azure does not tell: one full copy stands for them.
         largest[snapshot.disk] = max(largest.get(snapshot.disk, 0), snapshot.size_gb)
     known = {disk.id for disk in disks}
     for disk, size in sorted(largest.items()):

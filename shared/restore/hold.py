@@ -11,6 +11,7 @@ from shared.records.holds import Holds
 
 log = logging.getLogger(__name__)
 
+# It ends by itself: after a crash the machine is stopped two hours late at most.
 HOLD_LASTS, RENEW_AFTER = timedelta(hours=2), timedelta(minutes=30)
 
 
@@ -55,6 +56,7 @@ class RestoreHold:
             self._holds.add_hold(self._name, self._what, HOLD_LASTS)
             self._renewed = now
         except GroundcrewError as error:
+            # Not tried again: each attempt may take half a minute, and this is called for every batch.
             self._holds = None
             log.warning("restore.hold_failed", extra={"hold": self._name, "error": str(error)})
             self._reporter.note(f"no hold: the schedule may stop the machine during the restore ({error})")

@@ -55,11 +55,14 @@ class Journal:
         """Whether somebody else's: what the replay has created belongs to the restore too."""
         if self.owns(namespace):
             return False
+        # What the replay creates is not journalled: within the set's databases it counts as ours.
         return namespace.name in self.existing or not (self.replaying and namespace.db in databases)
 
 
 def journal_key(folder: str, hosts: Sequence[str]) -> str:
     """One journal for each set and target."""
+    # By hosts, not by URI: a password may change between two runs. Sorted: a replica set lists them in any
+    # order.
     return hashlib.sha256("\n".join([folder, *sorted(hosts)]).encode()).hexdigest()[:24]
 
 

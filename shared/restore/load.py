@@ -31,6 +31,7 @@ class PartReader:
     def read_batches(self, part: StoredPart) -> Iterator[DocumentBatch]:
         """The documents of one part, in order. Raises Corrupt at the latest at its end."""
         name = set_folder(self._manifest.klass, self._manifest.set) + part.blob
+        # Checked once more: they are downloaded a second time, and may have changed since the check.
         stored = sets.stream_verified(self._deps.backups, name, part.stored_bytes, part.sha256)
         reader = ArchiveReader(read_part(stored, self._deps.identities, name=name), name=name)
         return (event for event in reader if isinstance(event, DocumentBatch))
@@ -66,6 +67,7 @@ class DocumentLoader:
         entries = [entry for entry in self._plan.collections if entry.name not in complete]
         names = {entry.name for entry in entries}
         self._reporter.phase("Restoring documents", sum(entry.data_bytes for entry in entries))
+        # A part of which nothing is wanted is not even downloaded.
         parts = [part for part in self._plan.parts if not names.isdisjoint(part.namespaces)]
         run_parallel(partial(self._load_part, names), parts, self._jobs, self._stop)
 
@@ -82,6 +84,7 @@ class DocumentLoader:
         buckets = name in self._time_series
         insert = self._target.insert_buckets if buckets else self._target.insert_documents
         answer = insert(event.db, event.collection, documents)
+        # The insert above runs in parallel; only the account is shared.
         with self._lock:
             self._account(name, event, documents, answer)
 
@@ -91,6 +94,7 @@ class DocumentLoader:
         if answer.failures:
             listed = self.refusals.setdefault(name, [])
             listed += [f"not inserted: {f}" for f in answer.failures[: _REFUSALS_LISTED - len(listed)]]
+        # From the backup's bytes, not from what the target took: a capped target drops the oldest.
         if name in self.capped:
             self.capped[name].add_batch(event.batch)
         self._reporter.advance(len(event.batch))

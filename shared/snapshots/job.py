@@ -42,6 +42,7 @@ from shared.snapshots.take import SnapshotTaker
 log = logging.getLogger(__name__)
 
 _NEXT_RUN = "snapshots/next.json"
+# A run costs a page or more of Azure's listings, and nothing falls due by the minute.
 _RUN_INTERVAL = timedelta(hours=1)
 _RETRY_INTERVAL = timedelta(minutes=15)
 _LEASE = timedelta(seconds=60)
@@ -82,11 +83,13 @@ def run_tick(job: SnapshotDeps) -> str:
 
     Returns what was done, in a sentence. Raises what kept it from looking at all.
     """
+    # First, and on every tick: as long as MongoDB is locked nobody can write a message.
     note = _release_stale_lock(job)
     if job.clock.now() < _next_run_time(job.state) and not _test_disk_reaper(job).is_due():
         return note or "nothing to do: last run less than an hour ago"
     try:
         outcome = run_cycle(job)
+    # The next tick comes in minutes, and the run in progress does the same work.
     except Locked:
         return note or "skipped: another run is in progress"
     outcome.note = note
@@ -134,6 +137,7 @@ def run_cycle(job: SnapshotDeps, *, take: bool = True, prune: bool = True) -> Sn
             _prune_snapshots(job, plan, existing, outcome, lease.check)
             outcome.problems += _test_disk_reaper(job).remove_expired(disks, lease.check)[1]
     _record_result(job, outcome, collect_good_snapshots(selected, existing.values(), plan.decisions))
+    # A run by hand that does half of it must not put the timer's whole run off.
     if take and prune:
         job.state.replace(_NEXT_RUN, encode_json({"at": _next_run(job, outcome).isoformat()}), etag=None)
     return outcome
@@ -182,6 +186,7 @@ def _prune_snapshots(
     for decision in plan.decisions:
         if not isinstance(decision, Remove):
             continue
+        # Another run may have begun when the lease was lost: it decides from here on.
         check()
         listed = existing[decision.item.name]
         try:
@@ -201,12 +206,14 @@ def _prune_snapshots(
 def _is_unchanged(job: SnapshotDeps, listed: Snapshot) -> bool:
     """Whether nothing was written on it since the listing, as a date until which to keep it."""
     fresh = job.disks.get_snapshot(listed.id)
+    # The time of creation too: under the same name there may be another snapshot by now.
     return (fresh.created, fresh.tags) == (listed.created, listed.tags)
 
 
 def _record_result(job: SnapshotDeps, outcome: SnapshotResult, disks: Mapping[str, DiskSnapshots]) -> None:
     """On record and, if something went wrong, told."""
     if outcome.removed:
+        # What was removed cannot be asked for any more: who looks for it later finds it here.
         trail = AuditTrail(job.state, job.clock)
         names = ", ".join(outcome.removed)[:2000]
         trail.append(OWNER, "snapshots.remove", names, f"{len(outcome.removed)} removed")
@@ -225,6 +232,7 @@ def _to_disk_snapshot(snapshot: Snapshot) -> DiskSnapshot:
         snapshot.name,
         snapshot.disk,
         snapshot.created,
+        # One that is not provisioned yet can be neither restored from nor relied on.
         "Succeeded" if snapshot.provisioned else "Creating",
         snapshot.complete_percent >= 100,
         snapshot.tags,

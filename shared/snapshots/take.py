@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 CONSISTENCY_TAG = "groundcrew-consistency"
 SET_TAG = "groundcrew-set"  # the same on all snapshots that were taken together
 LOCKED, CRASH, OFF = "locked", "crash", "off"
+# A dozen disks at the timeout below: the machine is not stopped between two of one set.
 _HOLD = timedelta(minutes=15)
 _CALL_TIMEOUT = timedelta(seconds=45)
 
@@ -42,6 +43,7 @@ class SnapshotTaker:
 
     def take_all(self, requests: Sequence[SnapshotRequest]) -> None:
         """A machine whose disks cannot be taken does not keep the others from theirs."""
+        # `groupby` only joins neighbours.
         ordered = sorted(requests, key=self._machine_of)
         for machine, group in groupby(ordered, key=self._machine_of):
             try:
@@ -63,6 +65,7 @@ class SnapshotTaker:
         try:
             with self._locked(machine) if goal == LOCKED else nullcontext() as lock:
                 snapshots = [self._take_snapshot(request, set_id) for request in requests]
+            # After the unlock: whether the lock held to the end is only known now.
             created = [snapshot for snapshot in snapshots if snapshot is not None]
             reason = self._unproven_reason(goal, lock, machine, complete=len(created) == len(requests))
             self._label(created, CRASH if reason else goal, reason)
@@ -79,6 +82,7 @@ class SnapshotTaker:
     def _choose_consistency(self, machine: str, requests: list[SnapshotRequest]) -> str:
         """What the set should be: locked if policy says so, or if several disks would be copied in turn."""
         if not machine:
+            # No machine, no writer: a detached disk is at rest.
             return OFF
         lock = self.job.policy.lock
         if lock == "never" or (lock == "auto" and len(requests) == 1):
@@ -87,6 +91,7 @@ class SnapshotTaker:
         return OFF if self._is_off(machine) else LOCKED
 
     def _take_snapshot(self, request: SnapshotRequest, set_id: str) -> Snapshot | None:
+        # The least that is true: a worker that dies before the set is labelled has promised no more.
         tags = {**request.tags, CONSISTENCY_TAG: CRASH, SET_TAG: set_id}
         try:
             snapshot = self.job.disks.create_snapshot(

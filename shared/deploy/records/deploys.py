@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 KEY = re.compile(rf"[0-9a-f]{{16}}-(?:{SHA.pattern})(?:-[0-9A-Za-z-]{{1,64}})?", re.ASCII)
 _OPEN = "deploys/open/"
+# One request each: who needs an older deploy asks for it by its commit.
 _MAX_LISTED = 200
 
 
@@ -41,6 +42,7 @@ class DeployStore:
         progress = DeployProgress(request.key, request.sha, request.environment, pull=request.pull)
         created = DeployRecord(replace(request, sequence=0), progress, now, now, now)
         try:
+            # The marker first: a record without it would be seen by no other deploy and by no sweep.
             self._blobs.create(_open_name(request.key), b"")
             self._blobs.create(_run_name(request.key), to_bytes(created))
         except AlreadyExists:
@@ -78,6 +80,7 @@ class DeployStore:
         """At most so many deploys, those that changed last, the oldest first."""
         prefix = _run_name("").removesuffix(".json")
         blobs = sorted(self._blobs.list(prefix), key=lambda blob: blob.last_modified)
+        # Names carry no time, so the listing's own order is of no use.
         names = [blob.name.rpartition("/")[2].removesuffix(".json") for blob in blobs[-most:]]
         return self._load_readable(names)
 
@@ -119,6 +122,7 @@ class DeployStore:
         try:
             return str(decode_json(self._blobs.read(name)[0], name).get("state"))
         except (NotFound, Corrupt):
+            # Counts as unfinished: to look twice at a delivery is harmless, to drop one is a lost deploy.
             return "unreadable"
 
 

@@ -70,6 +70,7 @@ def parse_request(document: Mapping[str, Any]) -> DeployRequest:
     try:
         request = read_request(document)
         texts = (request.repository, request.sha, request.environment, request.delivery, request.rerun)
+        # Whoever can write to the queue can put anything here; these become names of blobs.
         valid = all(isinstance(text, str) for text in texts)
         # `type`, since a bool is an int: true must not count as pull request 1.
         valid = valid and type(request.pull) is int and type(request.sequence) is int
