@@ -111,8 +111,8 @@ class Connection:
     """One kept-alive connection that knows no more of HTTP than it must, so that little of the machine is
     the client's."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, *, accepted: bytes = b"HTTP/1.1 202") -> None:
+        self._port, self._accepted = port, accepted
 
     async def __aenter__(self) -> Connection:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -123,14 +123,14 @@ class Connection:
         await self._writer.wait_closed()
 
     async def post(self, request: bytes) -> None:
-        """Send and wait for the answer, which must be 202."""
+        """Send and wait for the answer, which must be the one that accepts."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = next(
             int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
         )
         told = await self._reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 202"):
+        if not head.startswith(self._accepted):
             raise SystemExit(f"the door did not accept: {head[:12]!r} {told!r}")
 
 
