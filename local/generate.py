@@ -48,6 +48,7 @@ def bench_table(results: dict[str, Any]) -> str:
         ("deciding a year of ticks for one VM", "power.year_seconds", " s", 5, "<"),
         ("planning 100,000 snapshots", "snapshots.plan_100k_seconds", " s", 1, "<"),
         ("webhook intake at 200/s, p99", "intake.p99_milliseconds", " ms", 50, "<"),
+        ("the door for commands at 50/s, p99", "chat.p99_milliseconds", " ms", 100, "<"),
         ("its rate beside an async function that only answers 202", "intake.rate_vs_noop", "×", 0.8, ">="),
         ("the same beside a plain function", "intake.rate_vs_plain_noop", "×", None, ""),
         ("the package unpacked, without Helm", "package.megabytes", " MB", 100, "<="),
