@@ -43,8 +43,18 @@ def put_snapshot(world: World, group: str, name: str, body: Json) -> tuple[Snaps
         incremental=incremental,
         sku=(body.get("sku") or {}).get("name", "Standard_LRS"),
         copy_takes=world.delays.get("snapshots/copy", timedelta()),
+        network=_network_of(body),
     )
     return world.add(snapshot), world.begin("snapshots/write", snapshot, "PUT", _settle_write(world))
+
+
+def _network_of(body: Json) -> tuple[str, str]:
+    properties = body.get("properties", {})
+    asked = (
+        properties.get("networkAccessPolicy", "AllowAll"),
+        properties.get("publicNetworkAccess", "Enabled"),
+    )
+    return str(asked[0]), str(asked[1])
 
 
 def put_disk(world: World, group: str, name: str, body: Json) -> tuple[Disk, Operation | None]:

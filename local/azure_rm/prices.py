@@ -98,11 +98,15 @@ def _storage_rows(region: str) -> Iterable[Json]:
         yield _price_row(
             "Storage", "Standard HDD Managed Disks", f"{tier} LRS", meter, region, price, "1/Month"
         )
-    for sku, price in (("LRS", 0.05), ("ZRS", 0.05)):
-        name = f"Snapshots {sku}"
-        yield _price_row(
-            "Storage", "Standard HDD Managed Disks", name, f"{sku} Snapshots", region, price, "1 GB/Month"
-        )
+    # Named alike in two products, and oddly in the third.
+    for product, prefix, prices in (
+        ("Standard HDD Managed Disks", "", (("LRS", 0.05), ("ZRS", 0.05))),
+        ("Premium SSD Managed Disks", "", (("LRS", 0.13), ("ZRS", 0.2))),
+        ("Standard SSD Managed Disks", "Snapshots ", (("LRS", 0.13), ("ZRS", 0.2))),
+    ):
+        for sku, price in prices:
+            meter = f"{prefix}{sku} Snapshots"
+            yield _price_row("Storage", product, f"Snapshots {sku}", meter, region, price, "1 GB/Month")
 
 
 def _price_row(

@@ -70,6 +70,7 @@ class Snapshot(Resource):
     incremental: bool = True
     sku: str = "Standard_ZRS"
     copy_takes: timedelta = timedelta()
+    network: tuple[str, str] = ("AllowAll", "Enabled")  # what Azure sets where nothing is asked for
 
     kind = "Microsoft.Compute/snapshots"
 
@@ -95,8 +96,8 @@ class Snapshot(Resource):
             "uniqueId": self.unique_id,
             "incremental": self.incremental,
             "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
-            "networkAccessPolicy": "DenyAll",
-            "publicNetworkAccess": "Disabled",
+            "networkAccessPolicy": self.network[0],
+            "publicNetworkAccess": self.network[1],
         }
         if self.incremental:
             family = {"incrementalSnapshotFamilyId": self.disk_unique_id}

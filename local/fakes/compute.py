@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from local.fakes.clock import ManualClock
 from shared.cloud.disks import Disk, Snapshot
-from shared.cloud.machines import CommandResult, Machine, MachineState, PowerState
+from shared.cloud.machines import CommandResult, Machine, MachineState, NodePool, PowerState
 from shared.cloud.prices import Address
 from shared.cloud.tags import find_tag
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused, Unavailable
@@ -81,6 +81,12 @@ class MemoryMachines:
         with self._lock:
             entry = self._get(machine_id)
             entry.machine = replace(entry.machine, tags=dict(tags))
+
+    def set_pools(self, machine_id: str, pools: tuple[NodePool, ...]) -> None:
+        """It is a cluster of such nodes."""
+        with self._lock:
+            kept = self._get(machine_id)
+            kept.machine = replace(kept.machine, pools=pools)
 
     def set_power(self, machine_id: str, power: PowerState) -> None:
         """It changed by itself: a shutdown from inside, an eviction."""
@@ -187,11 +193,12 @@ class MemoryDisks:
         attached_to: str = "",
         size_gb: int = 128,
         reserved: bool = False,
+        location: str = "westeurope",
     ) -> str:
         """Put a disk in place and return its id."""
         identity = resource_id("disks", name)
         now = self._clock.now()
-        disk = Disk(identity, name, "rocketchat", "westeurope", "Premium_LRS", size_gb, dict(tags or {}))
+        disk = Disk(identity, name, "rocketchat", location, "Premium_LRS", size_gb, dict(tags or {}))
         with self._lock:
             self._disks[identity] = replace(
                 disk, tier="P10", attached_to=attached_to, created=now, reserved=reserved

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.azure.arm import PUBLIC_CLOUD, ArmId, parse_tags
 from shared.azure.arm_client import ArmClient, Json, connect_arm
-from shared.cloud.machines import Machine, MachineState, PowerState
+from shared.cloud.machines import Machine, MachineState, NodePool, PowerState
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -70,7 +70,23 @@ def parse_cluster(cluster: Mapping[str, Any]) -> Machine:
     pools = (cluster.get("properties") or {}).get("agentPoolProfiles") or [{}]
     size = str(pools[0].get("vmSize") or "")
     return Machine(
-        str(identity), cluster["name"], identity.group, cluster["location"], size, parse_tags(cluster)
+        str(identity),
+        cluster["name"],
+        identity.group,
+        cluster["location"],
+        size,
+        parse_tags(cluster),
+        pools=tuple(_parse_pool(pool) for pool in pools if pool),
+    )
+
+
+def _parse_pool(pool: Mapping[str, Any]) -> NodePool:
+    return NodePool(
+        str(pool.get("name") or ""),
+        str(pool.get("vmSize") or ""),
+        int(pool.get("count") or 0),
+        bool(pool.get("enableAutoScaling")),
+        str(pool.get("osType") or "").lower() == "windows",
     )
 
 

@@ -62,6 +62,10 @@ class AzureDisks:
             "properties": {
                 "creationData": {"createOption": "Copy", "sourceResourceId": str(disk)},
                 "incremental": True,
+                # It holds people's messages: nobody is to export it over the network. Without these two
+                # Azure allows that to all networks.
+                "networkAccessPolicy": "DenyAll",
+                "publicNetworkAccess": "Disabled",
             },
         }
         target = replace(disk, kind=SNAPSHOT.lower(), name=name)
@@ -164,4 +168,5 @@ def parse_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
         bool(properties.get("incremental")),
         str(properties.get("provisioningState") or "").lower() == "succeeded",
         100.0 if percent is None else float(percent),
+        str((snapshot.get("sku") or {}).get("name") or ""),
     )

@@ -28,6 +28,11 @@ API_VERSION = "2023-01-01-preview"
 _HOURS_A_YEAR = 8760
 _MOST_PAGES = 50
 _UNITS = {"1 Hour": "hour", "1/Month": "month", "1 GB/Month": "gb-month"}
+_SNAPSHOT_STORAGE = {
+    "Standard HDD Managed Disks": "",
+    "Standard SSD Managed Disks": "StandardSSD",
+    "Premium SSD Managed Disks": "Premium",
+}
 Row = Mapping[str, Any]
 
 
@@ -171,7 +176,20 @@ def parse_machine(row: Row) -> Iterator[Price]:
 def parse_meter(row: Row) -> Iterator[Price]:
     """The price of a meter that is sold by use only; reservations of disks are left out."""
     if _price_kind(row) is PriceKind.PAY_AS_YOU_GO:
-        yield _build_price(row, str(row["meterName"]), PriceKind.PAY_AS_YOU_GO, _retail_amount(row))
+        yield _build_price(row, _meter_item(row), PriceKind.PAY_AS_YOU_GO, _retail_amount(row))
+
+
+def _meter_item(row: Row) -> str:
+    """The meter's name; that of snapshots with what they are kept on, since the list names them alike.
+
+    `LRS Snapshots` is 0.05 of Standard HDD and 0.132 of Premium SSD, whose Standard SSD namesake is
+    `Snapshots LRS Snapshots`.
+    """
+    meter = str(row["meterName"])
+    if not meter.endswith(" Snapshots"):
+        return meter
+    storage = _SNAPSHOT_STORAGE.get(str(row.get("productName", "")), str(row.get("productName", "")))
+    return f"{storage} {meter.removeprefix('Snapshots ')}".strip()
 
 
 def _build_price(

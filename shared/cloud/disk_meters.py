@@ -7,9 +7,7 @@ https://learn.microsoft.com/azure/virtual-machines/disks-understand-billing
 
 from __future__ import annotations
 
-from shared.cloud.disks import Disk
-
-SNAPSHOTS = "LRS Snapshots"  # incremental ones are kept on standard storage whatever the disk's kind
+from shared.cloud.disks import Disk, Snapshot
 
 _LETTERS = {"Premium": "P", "StandardSSD": "E", "Standard": "S"}
 _SIZES_GB = {
@@ -27,6 +25,18 @@ def disk_meter_name(disk: Disk) -> str:
         return f"{disk.sku or 'a disk of unknown kind'} ({disk.size_gb} GB)"
     tier = disk.tier or _smallest_tier(letter, disk.size_gb)
     return f"{tier} {redundancy} Disk"
+
+
+def snapshot_meter_name(snapshot: Snapshot) -> str:
+    """The meter of a snapshot, by what it is kept on: `ZRS Snapshots`, `Premium LRS Snapshots`.
+
+    https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots: incremental ones are kept
+    on standard storage whatever the disk's kind, in the redundancy that they were asked for.
+    """
+    kind, _, redundancy = snapshot.sku.partition("_")
+    if not redundancy:
+        return f"snapshots on {snapshot.sku or 'storage of unknown kind'}"
+    return f"{'' if kind == 'Standard' else f'{kind} '}{redundancy} Snapshots"
 
 
 def _smallest_tier(letter: str, size_gb: int) -> str:

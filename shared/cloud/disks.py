@@ -42,6 +42,7 @@ class Snapshot:
     incremental: bool = True
     provisioned: bool = True  # taken, not just asked for
     complete_percent: float = 100.0  # of the copy in the background; a disk can be made of it at 100
+    sku: str = "Standard_LRS"  # what it is kept on; empty where Azure names none
 
 
 class Disks(Protocol):

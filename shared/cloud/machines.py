@@ -36,6 +36,17 @@ class PowerState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class NodePool:
+    """Nodes of one size in a cluster."""
+
+    name: str
+    size: str
+    count: int
+    scales: bool = False  # their number changes by itself
+    windows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """A machine (or a cluster) as it was ordered; what it is doing is its `MachineState`."""
 
@@ -47,6 +58,7 @@ class Machine:
     tags: Mapping[str, str] = field(default_factory=dict)
     zones: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()  # ids of managed disks, the system disk first
+    pools: tuple[NodePool, ...] = ()  # of a cluster
 
 
 @dataclass(frozen=True, slots=True)

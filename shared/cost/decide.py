@@ -34,6 +34,7 @@ def compute_report(
     since: datetime,
     until: datetime,
     month_began: datetime,
+    uncounted: Sequence[str] = (),
 ) -> CostReport:
     """The report from `since` to `until`, with a forecast of the month that began at `month_began`."""
     missing = _missing_prices(uses, fixed_costs, prices)
@@ -54,6 +55,7 @@ def compute_report(
         forecast=sum(known, Decimal()) if len(known) == len(parts) else None,
         budget=None if policy.budget is None else Decimal(policy.budget),
         missing=missing,
+        uncounted=tuple(uncounted),
     )
 
 
@@ -70,7 +72,7 @@ def _missing_prices(
 ) -> tuple[str, ...]:
     sizes = [use.size for use in uses if use.size not in prices.machines]
     sizes += [size for use in uses for size in use.alternatives if size not in prices.machines]
-    sizes += [item.price for item in fixed_costs if item.price not in prices.fixed_costs]
+    sizes += [item.price_key for item in fixed_costs if item.price_key not in prices.fixed_costs]
     return tuple(sorted(set(sizes)))
 
 

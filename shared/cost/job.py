@@ -7,24 +7,21 @@ incremental snapshots hold, which Azure does not tell.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import Literal
 from zoneinfo import ZoneInfo
 
-from shared.cloud.disk_meters import SNAPSHOTS, disk_meter_name
-from shared.cloud.disks import Disk, Snapshot
 from shared.cloud.machines import Machine
-from shared.cloud.prices import Price as ListPrice
-from shared.cloud.prices import PriceKind
 from shared.cost.decide import compute_report
 from shared.cost.deps import CostDeps
-from shared.cost.model import Commitment, CostReport, FixedCost, MachineUse, PriceBook, UnitPrice, UsageSpan
+from shared.cost.fixed import list_fixed_costs
+from shared.cost.model import CostReport, MachineUse, UsageSpan
+from shared.cost.pricing import load_prices, several_of
 from shared.cost.render import render_report
 from shared.kernel.durations import format_duration
-from shared.kernel.errors import AlreadyExists, GroundcrewError, Unavailable
+from shared.kernel.errors import AlreadyExists
 from shared.notifications.ports import Notice, Severity
 from shared.power.forecast import scheduled_up_time
 from shared.power.model import schedule_for
@@ -35,10 +32,16 @@ from shared.power.usage_ledger import UsageLedger
 log = logging.getLogger(__name__)
 
 WEEK, YEAR = timedelta(days=7), timedelta(days=365)
-_KINDS: dict[PriceKind, Literal["reservation", "savings plan"]] = {
-    PriceKind.RESERVATION: "reservation",
-    PriceKind.SAVINGS_PLAN: "savings plan",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSpan:
+    """The reported period, and the month that is forecast."""
+
+    since: datetime
+    until: datetime
+    month_began: datetime
+    month_ends: datetime
 
 
 @dataclass
@@ -78,14 +81,23 @@ def build_report(job: CostDeps, since: datetime, until: datetime) -> CostReportR
     following = (month + timedelta(days=32)).replace(day=1)
     began, ends = (datetime.combine(day, time(), job.zone) for day in (month, following))
     notes: list[str] = []
-    uses = [
-        _machine_use(job, *matches, since, until, began, ends, notes)
-        for matches in _list_machines(job, notes)
-    ]
-    fixed_costs = _fixed_costs(job, notes)
+    span = ReportSpan(since, until, began, ends)
+    uncounted: list[str] = []
+    uses = list(_machine_uses(job, span, notes, uncounted))
+    fixed_costs = list_fixed_costs(job, notes)
     sizes = {size for use in uses for size in (use.size, *use.alternatives)}
-    prices = _load_prices(job, sorted(sizes), notes)
-    report = compute_report(uses, fixed_costs, prices, job.inventory.policy.cost, since, until, began)
+    regions = {item.region for item in fixed_costs.items}
+    prices = load_prices(job, sorted(sizes), sorted(regions), notes)
+    report = compute_report(
+        uses,
+        fixed_costs.items,
+        prices,
+        job.inventory.policy.cost,
+        since,
+        until,
+        began,
+        [*fixed_costs.uncounted, *uncounted],
+    )
     return CostReportResult(report, notes)
 
 
@@ -98,9 +110,6 @@ def last_full_week(now: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 def _list_machines(job: CostDeps, notes: list[str]) -> Iterator[tuple[Target, Machine]]:
     for kind in job.inventory.kinds:
-        if kind != "vm":
-            notes.append("AKS clusters are not included: the number of their nodes changes.")
-            continue
         ordered = {machine.id: machine for machine in job.inventory.switches[kind].list()}
         for target in job.inventory.targets(kind):
             # Policy may name a machine that was removed: the report is of the others, and says so.
@@ -110,24 +119,42 @@ def _list_machines(job: CostDeps, notes: list[str]) -> Iterator[tuple[Target, Ma
                 notes.append(f"{target.key} was not found and is left out.")
 
 
+def _machine_uses(
+    job: CostDeps, span: ReportSpan, notes: list[str], uncounted: list[str]
+) -> Iterator[MachineUse]:
+    for target, machine in _list_machines(job, notes):
+        use = _machine_use(job, target, machine, span, notes)
+        if target.kind == "vm":
+            yield use
+            continue
+        uncounted.append(f"{use.name}: its own fee, load balancers, and disks outside of its group")
+        yield from _pool_uses(machine, use, uncounted)
+
+
+def _pool_uses(machine: Machine, use: MachineUse, uncounted: list[str]) -> Iterator[MachineUse]:
+    """A cluster as its pools: each of so many nodes of one size, which run while the cluster does."""
+    for pool in machine.pools:
+        name = f"{use.name}/{pool.name}"
+        if pool.scales or pool.windows or not pool.size:
+            why = "their number changes by itself" if pool.scales else "Windows is not priced"
+            uncounted.append(f"the nodes of {name}: {why}")
+            continue
+        # Sizes to compare with are of single machines.
+        yield replace(use, name=name, size=several_of(pool.count, pool.size), alternatives=())
+
+
 def _machine_use(
-    job: CostDeps,
-    target: Target,
-    machine: Machine,
-    since: datetime,
-    until: datetime,
-    began: datetime,
-    ends: datetime,
-    notes: list[str],
+    job: CostDeps, target: Target, machine: Machine, span: ReportSpan, notes: list[str]
 ) -> MachineUse:
     inventory = job.inventory
     schedule = schedule_for(target.rules, inventory.policy.timezone, inventory.day_off)
     orders = for_machine(inventory.orders.all(), target.key)
     ledger = UsageLedger(inventory.state)
+    since, until = span.since, span.until
     # From the month's start too: the forecast counts what ran before the span.
-    known = ledger.list_intervals(target.key, min(since, began), until)
+    known = ledger.list_intervals(target.key, min(since, span.month_began), until)
     _, unknown = ledger.sum_hours(target.key, since, until)
-    _, unknown_in_month = ledger.sum_hours(target.key, began, until)
+    _, unknown_in_month = ledger.sum_hours(target.key, span.month_began, until)
     if unknown:
         text = f"Of {target.key} the ledger knows nothing for {format_duration(unknown)}"
         notes.append(f"{text}: they count neither as run nor as saved.")
@@ -139,100 +166,12 @@ def _machine_use(
         machine.size,
         tuple(UsageSpan(part.since, part.until) for part in known if part.on),
         scheduled=scheduled_up_time(schedule, orders, since, until),
-        planned=scheduled_up_time(schedule, orders, until, max(until, ends)),
+        planned=scheduled_up_time(schedule, orders, until, max(until, span.month_ends)),
         year_ahead=scheduled_up_time(schedule, orders, until, until + YEAR),
         alternatives=tuple(size for size in inventory.policy.cost.skus if size != machine.size),
         unknown=unknown,
         unknown_in_month=unknown_in_month,
     )
-
-
-def _fixed_costs(job: CostDeps, notes: list[str]) -> list[FixedCost]:
-    """What costs while machines are off."""
-    disks = job.disks.list()
-    matches = [
-        FixedCost(disk.name, "disk", disk_meter_name(disk), used=bool(disk.attached_to)) for disk in disks
-    ]
-    snapshots = list(job.disks.list_snapshots())
-    matches += _snapshot_costs(disks, snapshots) if snapshots else []
-    if snapshots:
-        notes.append("Snapshots count as one full copy a disk; Azure does not tell what the changes hold.")
-    return [*matches, *_address_costs(job, notes)]
-
-
-def _address_costs(job: CostDeps, notes: list[str]) -> Iterator[FixedCost]:
-    """Those that are kept while nothing runs; IPv6 is free, and dynamic ones are given back.
-
-    https://azure.microsoft.com/pricing/details/ip-addresses
-    """
-    try:
-        matches = job.addresses.list()
-    except GroundcrewError as error:
-        log.warning("cost.addresses_unavailable", extra={"error": str(error)})
-        notes.append(
-            f"Public IP addresses could not be listed ({error.message}): their price has to be added."
-        )
-        return
-    for address in matches:
-        if address.static and address.version == 4:
-            meter = f"{address.sku} IPv4 Static Public IP"
-            yield FixedCost(address.name, "address", meter, used=address.used)
-
-
-def _snapshot_costs(disks: Sequence[Disk], snapshots: Sequence[Snapshot]) -> Iterator[FixedCost]:
-    largest: dict[str, int] = {}
-    for snapshot in snapshots:
-        # Incremental ones are billed by changes, which Azure does not tell: one full copy stands for them.
-        largest[snapshot.disk] = max(largest.get(snapshot.disk, 0), snapshot.size_gb)
-    known = {disk.id for disk in disks}
-    for disk, size in sorted(largest.items()):
-        name = f"snapshots of {disk.rpartition('/')[2]}"
-        yield FixedCost(name, "snapshot", SNAPSHOTS, Decimal(size), used=disk in known)
-
-
-def _load_prices(job: CostDeps, sizes: Sequence[str], notes: list[str]) -> PriceBook:
-    """Fresh ones, else old ones with their age, else none, which the report then says."""
-    try:
-        return _fetch_prices(job, sizes)
-    except Unavailable as error:
-        log.warning("cost.prices_unavailable", extra={"error": str(error)})
-    # Only after fresh ones failed, and for this report only: the cache outlives it.
-    job.cache.accept_stale = True
-    try:
-        prices = _fetch_prices(job, sizes)
-        if job.cache.oldest:
-            notes.append(f"Prices are of {job.cache.oldest:%Y-%m-%d}: newer ones could not be had.")
-        return prices
-    except Unavailable:
-        return PriceBook()
-    finally:
-        job.cache.accept_stale = False
-
-
-def _fetch_prices(job: CostDeps, sizes: Sequence[str]) -> PriceBook:
-    region = job.inventory.policy.cost.region
-    amounts: dict[str, set[Decimal]] = {}
-    commitments: dict[str, list[Commitment]] = {}
-    for size in sizes:
-        for price in (one for one in job.prices.list_machine_prices(size, region) if not one.windows):
-            if price.kind is PriceKind.PAY_AS_YOU_GO:
-                amounts.setdefault(size, set()).add(price.amount)
-            elif price.kind in _KINDS:
-                commitment = Commitment(_KINDS[price.kind], price.term_years, price.amount)
-                commitments.setdefault(size, []).append(commitment)
-    # Of several prices nobody knows which is paid: none is better than the wrong one.
-    machines = {size: UnitPrice(min(known)) for size, known in amounts.items() if len(known) == 1}
-    for size in sorted(amounts.keys() - machines.keys()):
-        log.warning("cost.price_ambiguous", extra={"size": size, "amounts": sorted(map(str, amounts[size]))})
-    for offers in commitments.values():
-        offers.sort(key=lambda offer: (offer.kind, offer.years))
-    listed = (*job.prices.list_storage_prices(region), *job.prices.list_address_prices(region))
-    fixed_costs = {price.item: _unit_price(price) for price in listed}
-    return PriceBook(machines, commitments, fixed_costs)
-
-
-def _unit_price(price: ListPrice) -> UnitPrice:
-    return UnitPrice(price.amount, "month" if price.unit.endswith("month") else "hour")
 
 
 def report_as_dict(result: CostReportResult) -> dict[str, object]:
@@ -264,6 +203,7 @@ def report_as_dict(result: CostReportResult) -> dict[str, object]:
         "forecast": _format_amount(report.forecast),
         "budget": _format_amount(report.budget),
         "missing": list(report.missing),
+        "uncounted": list(report.uncounted),
         "notes": result.notes,
     }  # fmt: skip
 

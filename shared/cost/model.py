@@ -69,6 +69,12 @@ class FixedCost:
     price: str
     units: Decimal = Decimal(1)
     used: bool = True
+    region: str = ""
+
+    @property
+    def price_key(self) -> str:
+        """What the price book calls its price."""
+        return price_key(self.price, self.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,12 @@ class CostReport:
     forecast: Decimal | None
     budget: Decimal | None
     missing: tuple[str, ...]
+    uncounted: tuple[str, ...] = ()  # what costs, too, and is in no sum: how much is not known
+
+
+def price_key(item: str, region: str) -> str:
+    """The name of a price in a region; the same thing costs more elsewhere."""
+    return f"{item} in {region}" if region else item
 
 
 def sum_hours_run(runs: Iterable[UsageSpan], since: datetime, until: datetime) -> Decimal:
@@ -170,5 +182,5 @@ def sum_hours_run(runs: Iterable[UsageSpan], since: datetime, until: datetime) -
 
 def monthly_cost(item: FixedCost, prices: PriceBook) -> Decimal | None:
     """What the thing costs a month, or None without a price."""
-    price = prices.fixed_costs.get(item.price)
+    price = prices.fixed_costs.get(item.price_key)
     return None if price is None else price.monthly * item.units

@@ -32,6 +32,9 @@ def _render_lines(report: CostReport, zone: tzinfo) -> Iterator[str]:
         yield "Largest savings, each on its own:"
     for number, saving in enumerate(report.savings, 1):
         yield f"{number}. {saving.change}: {_format_money(saving.monthly)} a month ({saving.reason})"
+    if report.uncounted:
+        yield ""
+        yield f"In no sum, since it is not known how much: {'; '.join(report.uncounted)}."
     if report.missing:
         yield ""
         yield f"No price found for: {', '.join(report.missing)}. Amounts that need it are left out."
@@ -50,7 +53,8 @@ def _render_fixed_costs(report: CostReport) -> Iterator[str]:
             f"{kind} {_format_money(amount)}" for kind, amount in sorted(report.fixed_costs.items())
         )
         known = [amount for amount in report.fixed_costs.values() if amount is not None]
-        at_least = "" if len(known) == len(report.fixed_costs) else "more than "
+        complete = len(known) == len(report.fixed_costs) and not report.uncounted
+        at_least = "" if complete else "more than "
         total = f"{at_least}{_format_money(sum(known, Decimal()))}"
         yield f"Fixed costs per month: {kinds}; total {total}"
 
@@ -58,10 +62,13 @@ def _render_fixed_costs(report: CostReport) -> Iterator[str]:
 def _render_forecast(report: CostReport) -> str:
     if report.forecast is None:
         return "Forecast for the month: unknown, since prices or hours are missing"
-    text = f"Forecast for the month: {_format_money(report.forecast)}"
+    more = "more than " if report.uncounted else ""
+    text = f"Forecast for the month: {more}{_format_money(report.forecast)}"
     if report.budget is None:
         return text
     remaining = report.budget - report.forecast
+    if report.uncounted and remaining >= 0:
+        return f"{text}; whether that is below the budget of {_format_money(report.budget)} is not known"
     verdict = f"{_format_money(remaining)} below" if remaining >= 0 else f"{_format_money(-remaining)} ABOVE"
     return f"{text}, {verdict} the budget of {_format_money(report.budget)}"
 

@@ -17,4 +17,9 @@ class CostPolicy(Section):
     region: str = Field(
         default="westeurope", pattern=r"^[a-z0-9]{3,40}$", description="Azure region of the prices"
     )
+    snapshot_change_gb: int | None = Field(
+        default=None,
+        ge=0,
+        description="GB that an incremental snapshot holds on average, from the invoice; none: not known",
+    )
     skus: tuple[Name, ...] = Field(default=(), description="other VM sizes to compare with")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import requests
@@ -198,3 +200,49 @@ def test_a_first_tier_for_nothing_is_no_price_where_dearer_ones_follow() -> None
     assert list(_primary_rows([free, dear])) == []
     assert list(_primary_rows([free])) == [free]
     assert list(_primary_rows([row(retailPrice=1), dear])) == [row(retailPrice=1)]
+
+
+# A page with every row that the real list is known to have for one size and one disk. Prices are made up;
+# `_why` says what each row is. Shapes: https://learn.microsoft.com/rest/api/cost-management/retail-prices
+PAGE = json.loads((Path(__file__).parent / "data/retail_prices.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def listed(server: AzureServer) -> AzurePrices:
+    server.price_items = PAGE["Items"]
+    return AzurePrices(requests.Session(), "USD", url=server.prices_url)
+
+
+def test_of_all_rows_for_a_size_one_is_its_price(listed: AzurePrices) -> None:
+    prices = listed.list_machine_prices("Standard_D4ads_v5", "westeurope")
+    linux = [price for price in prices if not price.windows]
+    assert [p.amount for p in linux if p.kind is PriceKind.PAY_AS_YOU_GO] == [Decimal("0.2")]
+    assert {(p.kind, p.term_years): p.amount for p in linux if p.kind is PriceKind.RESERVATION} == {
+        (PriceKind.RESERVATION, 1): Decimal("0.13"),
+        (PriceKind.RESERVATION, 3): Decimal("0.084"),
+    }
+    assert [p.amount for p in prices if p.windows and p.kind is PriceKind.PAY_AS_YOU_GO] == [Decimal("0.38")]
+
+
+def test_of_all_rows_for_disks_and_snapshots_each_meter_has_one_price(listed: AzurePrices) -> None:
+    prices = listed.list_storage_prices("westeurope")
+    assert sorted((price.item, price.amount) for price in prices) == [
+        ("LRS Snapshots", Decimal("0.05")),
+        ("P10 LRS Disk", Decimal("20.0")),
+        ("Premium LRS Snapshots", Decimal("0.13")),
+        ("StandardSSD LRS Snapshots", Decimal("0.13")),
+        ("ZRS Snapshots", Decimal("0.05")),
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(PAGE["Items"])))
+def test_the_page_has_the_fields_of_the_real_one(number: int) -> None:
+    """By the documented table of the response's fields."""
+    entry = PAGE["Items"][number]
+    assert entry.keys() >= {
+        "currencyCode", "tierMinimumUnits", "retailPrice", "unitPrice", "armRegionName", "location",
+        "effectiveStartDate", "meterId", "meterName", "productId", "skuId", "productName", "skuName",
+        "serviceName", "serviceId", "serviceFamily", "unitOfMeasure", "type", "isPrimaryMeterRegion",
+        "armSkuName",
+    }  # fmt: skip
+    assert ("reservationTerm" in entry) is (entry["type"] == "Reservation")

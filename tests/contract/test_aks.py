@@ -10,7 +10,7 @@ import pytest
 from local.azure_rm import AzureServer
 from local.fakes.clock import ManualClock
 from shared.adapters import aks
-from shared.cloud.machines import PowerState, PowerSwitch
+from shared.cloud.machines import NodePool, PowerState, PowerSwitch
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 
 MINUTE = timedelta(minutes=1)
@@ -106,3 +106,23 @@ def test_only_the_clusters_of_the_resource_group_are_seen_where_one_is_set() -> 
             server.credential(), server.subscription, group="RocketChat", base_url=server.url
         )
         assert (list(clusters.list_states()), [one.id for one in clusters.list()]) == ([ours], [ours])
+
+
+def test_a_cluster_tells_its_pools() -> None:
+    identity = "/subscriptions/S/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters/C"
+    pools = [
+        {"name": "system", "vmSize": "Standard_D4ads_v5", "count": 3, "osType": "Linux"},
+        {"name": "burst", "vmSize": "Standard_D2ads_v5", "count": 1, "enableAutoScaling": True},
+        {"name": "win", "vmSize": "Standard_D2ads_v5", "count": 1, "osType": "Windows"},
+        {"name": "user"},
+    ]
+    cluster = {
+        "id": identity, "name": "C", "location": "westeurope", "properties": {"agentPoolProfiles": pools}
+    }  # fmt: skip
+    assert aks.parse_cluster(cluster).pools == (
+        NodePool("system", "Standard_D4ads_v5", 3),
+        NodePool("burst", "Standard_D2ads_v5", 1, scales=True),
+        NodePool("win", "Standard_D2ads_v5", 1, windows=True),
+        NodePool("user", "", 0),
+    )
+    assert aks.parse_cluster({**cluster, "properties": {}}).pools == ()

@@ -10,6 +10,7 @@ import pytest
 
 from local.azure_rm import AzureServer
 from local.azure_rm.storage import Disk as SimulatedDisk
+from local.azure_rm.storage import Snapshot as SimulatedSnapshot
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryDisks
 from shared.adapters.azure_disks import AzureDisks
@@ -248,3 +249,16 @@ def test_a_disk_tells_that_its_machine_is_deallocated(power: str, reserved: bool
         server.add_vm("chat", power=power, data_disks=1)
         client = connect_arm(server.credential(), server.subscription, base_url=server.url)
         assert [disk.reserved for disk in AzureDisks(client).list()] == [reserved, reserved]
+
+
+def test_a_snapshot_cannot_be_exported_over_the_network() -> None:
+    with AzureServer() as server:
+        disk = server.add_disk("data")
+        client = connect_arm(server.credential(), server.subscription, base_url=server.url)
+        disks = AzureDisks(client, poll_every=timedelta(milliseconds=5))
+        taken = disks.create_snapshot(disk.id, "s", OURS, timeout=timedelta(seconds=60))
+        (asked,) = server.requests("PUT .*/snapshots/s$")
+        (made,) = server.world.listing(SimulatedSnapshot)
+    assert made.network == ("DenyAll", "Disabled")
+    assert asked.body["properties"]["networkAccessPolicy"] == "DenyAll"
+    assert taken.sku == "Standard_LRS"

@@ -35,6 +35,7 @@ def sample() -> list[Price]:
     pay = PriceKind.PAY_AS_YOU_GO
     prices.append(Price("P10 LRS Disk", REGION, "EUR", pay, Decimal(20), "month"))
     prices.append(Price("LRS Snapshots", REGION, "EUR", pay, Decimal("0.05"), "gb-month"))
+    prices.append(Price("Premium LRS Snapshots", REGION, "EUR", pay, Decimal("0.13"), "gb-month"))
     prices.append(Price("Standard IPv4 Static Public IP", REGION, "EUR", pay, Decimal("0.005"), "hour"))
     return prices
 
@@ -95,6 +96,13 @@ def test_disks_are_priced_by_the_month_and_snapshots_by_size_too(make: Make) -> 
     assert prices["P10 LRS Disk"].unit == "month"
     assert prices["LRS Snapshots"].unit == "gb-month"
     assert not any("Mount" in item for item in prices)
+
+
+def test_snapshots_of_one_name_are_told_apart_by_what_they_are_kept_on(make: Make) -> None:
+    listed = [price for price in make("EUR").list_storage_prices(REGION) if "Snapshots" in price.item]
+    assert len({price.item for price in listed}) == len(listed)
+    amounts = {price.item: price.amount for price in listed}
+    assert amounts["LRS Snapshots"] < amounts["Premium LRS Snapshots"]
 
 
 def test_an_address_is_priced_by_the_hour(make: Make) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,11 +10,14 @@ import pytest
 from local.fakes.compute import MemoryAddresses, MemoryDisks
 from local.fakes.prices import MemoryPrices
 from shared.cloud.disk_meters import disk_meter_name
-from shared.cloud.disks import Disk
+from shared.cloud.disks import Disk, Snapshot
+from shared.cloud.machines import NodePool, PowerState
 from shared.cloud.prices import Price, PriceKind
 from shared.cost import job as cost
+from shared.cost.fixed import describe_uncounted, full_snapshot_costs, incremental_costs
 from shared.cost.price_cache import PriceCache
 from shared.kernel.errors import Refused, Unavailable
+from shared.power.usage_ledger import UsageLedger
 
 SIZE = "Standard_D4ads_v5"
 
@@ -99,7 +102,7 @@ def test_an_address_counts_if_it_is_kept_while_nothing_runs(job) -> None:
     job.addresses.add("dynamic-ip", static=False, used=True)
     job.addresses.add("v6-ip", version=6, used=True)
     result = cost.build_report(job, *cost.last_full_week(job.inventory.clock.now(), job.zone))
-    assert result.report.missing == ("Basic IPv4 Static Public IP",)
+    assert result.report.missing == ("Basic IPv4 Static Public IP in westeurope",)
     assert result.report.fixed_costs["address"] is None
     assert any("forgotten-ip" in saving.change for saving in result.report.savings)
     assert not any("chat-ip" in saving.change for saving in result.report.savings)
@@ -206,3 +209,118 @@ def test_hours_that_nobody_saw_are_said(world, at) -> None:
 )
 def test_a_disk_is_billed_by_its_tier(sku: str, size_gb: int, tier: str, meter: str) -> None:
     assert disk_meter_name(Disk("id", "d", "g", "westeurope", sku, size_gb, tier=tier)) == meter
+
+
+# Snapshots, regions, clusters
+
+
+def snapshot(name: str, disk: str, *, incremental: bool = True, **more) -> Snapshot:
+    base = disk.rpartition("/")[0].replace("/disks", "/snapshots")
+    made = datetime(2026, 3, 1, tzinfo=UTC)
+    fields = {"location": "westeurope", "size_gb": 128, **more}
+    return Snapshot(
+        f"{base}/{name}", name, "g", fields.pop("location"), disk, made, incremental=incremental, **fields
+    )
+
+
+DISK = "/subscriptions/s/resourcegroups/g/providers/microsoft.compute/disks/data"
+
+
+def test_full_snapshots_are_billed_as_a_whole_each() -> None:
+    taken = [snapshot(f"s{number}", DISK, incremental=False) for number in range(14)]
+    costs = list(full_snapshot_costs([], taken))
+    assert [cost.units for cost in costs] == [128] * 14
+    assert not any(cost.used for cost in costs)
+    assert list(incremental_costs([], taken, 5)) == []
+
+
+@pytest.mark.parametrize(("change", "units"), [(None, 128), (0, 128), (5, 128 + 13 * 5)])
+def test_incremental_ones_are_one_whole_and_what_changed(change: int | None, units: int) -> None:
+    taken = [snapshot(f"s{number}", DISK) for number in range(14)]
+    (cost,) = incremental_costs([], taken, change)
+    assert (cost.name, cost.units) == ("snapshots of data", units)
+    assert bool(describe_uncounted(taken, change)) is (change is None)
+    assert not describe_uncounted(taken[:1], None)
+
+
+def test_copies_of_snapshots_elsewhere_are_priced_there_and_by_their_redundancy() -> None:
+    taken = [
+        snapshot("a", DISK),
+        snapshot("b", DISK, location="northeurope", size_gb=256),
+        snapshot("c", DISK, sku="Standard_ZRS"),
+        snapshot("d", DISK, sku="Premium_LRS"),
+        snapshot("e", DISK, sku=""),
+    ]
+    assert {(cost.price_key, int(cost.units)) for cost in incremental_costs([], taken, None)} == {
+        ("LRS Snapshots in westeurope", 128),
+        ("LRS Snapshots in northeurope", 256),
+        ("ZRS Snapshots in westeurope", 128),
+        ("Premium LRS Snapshots in westeurope", 128),
+        ("snapshots on storage of unknown kind in westeurope", 128),
+    }
+
+
+def test_a_disk_in_a_region_without_prices_is_missing_and_makes_no_low_sum(job, world) -> None:
+    job.disks.add_disk("remote", location="northeurope")
+    result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
+    assert result.report.missing == ("P10 LRS Disk in northeurope",)
+    assert result.report.fixed_costs["disk"] is None
+    assert result.report.forecast is None
+
+
+def test_of_two_prices_for_one_meter_none_is_taken(job, world) -> None:
+    job = make_job(world, MemoryPrices([*PRICES, price("P10 LRS Disk", "21", unit="month")]))
+    result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
+    assert result.report.missing == ("P10 LRS Disk in westeurope",)
+    said = "Several prices are listed for P10 LRS Disk in westeurope (20, 21): none is taken."
+    assert said in result.notes
+
+
+def test_the_sum_says_that_the_changed_parts_are_not_in_it(job, world) -> None:
+    span = cost.last_full_week(world.clock.now(), job.zone)
+    result = cost.build_report(job, *span)
+    assert result.report.uncounted == (
+        "the changed parts of 2 incremental snapshots (cost.snapshot_change_gb says their size)",
+    )
+    text = result.text(job.zone)
+    assert "total more than 50.05" in text
+    assert "In no sum, since it is not known how much: the changed parts of 2" in text
+
+
+@pytest.fixture
+def cluster_job(make_world, at):
+    """A cluster of three nodes of one size and a pool that scales, a week of its ledger."""
+    world = make_world(
+        "timezone: Europe/Berlin\npower: {machines: [{name: aks, kind: aks, windows: [daily 00:00-24:00]}]}"
+    )
+    identity = world.machines.add("aks", power=PowerState.RUNNING)
+    pools = (
+        NodePool("system", SIZE, 3),
+        NodePool("burst", SIZE, 1, scales=True),
+        NodePool("win", SIZE, 1, windows=True),
+    )
+    world.machines.set_pools(identity, pools)
+    world.id = identity
+    world.clock.set(at("0:00", 2))
+    ledger = UsageLedger(world.state)
+    ledger.record_state("aks.aks", at("0:00", 1), on=True)
+    world.clock.set(at("8:00", 9))
+    job = make_job(world, MemoryPrices(PRICES))
+    job.inventory.__dict__["switches"] = {"aks": world.machines}
+    return job
+
+
+def test_the_nodes_of_a_cluster_are_reckoned_in_and_what_is_not_is_said(cluster_job) -> None:
+    span = cost.last_full_week(cluster_job.inventory.clock.now(), cluster_job.zone)
+    report = cost.build_report(cluster_job, *span).report
+    (pool,) = report.machines
+    assert (pool.name, pool.size, pool.hours) == ("aks.aks/system", f"3 x {SIZE}", 168)
+    assert pool.cost == 168 * 3 * Decimal("0.20")
+    assert {offer.commitment.hourly for offer in report.offers} == {
+        Decimal("0.30"),
+        Decimal("0.15"),
+        Decimal("0.45"),
+    }
+    assert any("the nodes of aks.aks/burst: their number changes" in one for one in report.uncounted)
+    assert any("the nodes of aks.aks/win: Windows" in one for one in report.uncounted)
+    assert any("its own fee" in one for one in report.uncounted)
