@@ -2,6 +2,7 @@
 
 import azure.functions as func
 
+from functions.alerts import bp as alerts
 from functions.backup import bp as backup
 from functions.certificates import bp as certificates
 from functions.chatops import bp as chatops
@@ -20,7 +21,7 @@ from shared.kernel.logs import configure_logging
 configure_logging()
 app = func.FunctionApp()
 for blueprint in (
-    backup, certificates, chatops, cost, deploy, doctor, drill, health, pitr, power, secrets, snapshots,
+    alerts, backup, certificates, chatops, cost, deploy, doctor, drill, health, pitr, power, secrets, snapshots,
     status,
 ):  # fmt: skip
     app.register_functions(blueprint)

@@ -9,8 +9,9 @@ chat that is down. The form of the JSON: https://docs.rocket.chat/docs/integrati
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from shared.kernel.errors import Refused, Unavailable
 from shared.kernel.secret import Secret
@@ -67,6 +68,20 @@ def parse_webhook(url: Secret) -> Secret | None:
         return None
     scheme = "https" if found[1].lower() == "rockets" else "http"
     return Secret(f"{scheme}://{found[4]}/hooks/{found[2]}/{found[3]}")
+
+
+def find_chat_routes(routes: Mapping[str, Sequence[Secret]], chat: str) -> list[str]:
+    """The routes that lead to the Rocket.Chat at the address `chat` only; to any, if that is not given."""
+    host = (urlsplit(chat).hostname or "").lower()
+
+    def leads_there(url: Secret) -> bool:
+        found = urlsplit(url.reveal())
+        is_chat = found.scheme.lower() in ("rocket", "rockets")
+        # The token before the host may hold a slash, where a plain URL would end it.
+        address = url.reveal().rpartition("@")[2].partition("/")[0].partition("?")[0]
+        return is_chat and (not host or address.partition(":")[0].lower() == host)
+
+    return [name for name, urls in routes.items() if urls and all(map(leads_there, urls))]
 
 
 def build_payload(message: Message) -> dict[str, Any]:

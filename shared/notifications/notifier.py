@@ -24,7 +24,8 @@ class OutboxNotifier:
     """Stores notices.
 
     `deliver` makes the first attempt and returns soon, whatever comes of it. `mask` takes secrets out of a
-    text. `last_resort` are the addresses that are used if not even the storage takes a notice.
+    text. `last_resort` are the addresses that are used if not even the storage takes a notice. `wake` has
+    somebody deliver after a while.
     """
 
     outbox: Outbox
@@ -34,6 +35,7 @@ class OutboxNotifier:
     deliver: Callable[[], object]
     mask: Callable[[str], str]
     last_resort: Callable[[Notice], Sequence[Channel]] = lambda _notice: ()
+    wake: Callable[[timedelta], object] = lambda _delay: None
 
     def notify(self, notice: Notice) -> bool:
         """See `Notifier.notify`."""
@@ -46,6 +48,11 @@ class OutboxNotifier:
         if is_new:
             self.deliver()
         return is_new
+
+    def notify_group(self, notices: Sequence[Notice], *, wait: timedelta) -> None:
+        """See `GroupNotifier.notify_group`."""
+        if self.outbox.add([self._mask(notice) for notice in notices], wait=wait):
+            self.wake(wait)
 
     def _store_once(self, notice: Notice) -> bool:
         if notice.resolved and notice.key:

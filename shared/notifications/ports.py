@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from shared.notifications.model import Message, Notice, Severity
 
-__all__ = ["Channel", "Message", "Notice", "Notifier", "Severity"]
+__all__ = ["Channel", "GroupNotifier", "Message", "Notice", "Notifier", "Severity"]
 
 
 class Notifier(Protocol):
@@ -18,6 +20,17 @@ class Notifier(Protocol):
         What is stored is delivered until one route took it, across restarts. The first attempt is made at
         once and waited for only for seconds; that a channel is down raises nothing. Raises `Unavailable` if
         the notice could be neither stored nor sent (it may be retried at once).
+        """
+        ...
+
+
+class GroupNotifier(Notifier, Protocol):
+    """Takes many notices of one group as well, which somebody else has deduplicated."""
+
+    def notify_group(self, notices: Sequence[Notice], *, wait: timedelta) -> None:
+        """Store them in one write; sent as one message, after others could join for so long.
+
+        Raises `Unavailable` if they could not be stored.
         """
         ...
 

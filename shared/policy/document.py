@@ -17,6 +17,7 @@ from shared.kernel.errors import UsageError
 from shared.policy.yaml_lines import Mistake, Path, format_path, parse_yaml
 
 from .access import AccessPolicy
+from .alerts import AlertPolicy
 from .backup import BackupPolicy
 from .base import Section, Zone, reject
 from .certificates import CertificatePolicy
@@ -47,6 +48,7 @@ class Policy(Section):
     cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")
     notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is notified")
+    alerts: AlertPolicy = Field(default=AlertPolicy(), description="alerts of Alertmanager and Azure Monitor")
     access: AccessPolicy = Field(default=AccessPolicy(), description="who may use the pages")
     people: PeoplePolicy = Field(
         default=(), description="who is who: the ids of one person at every door, each id once"

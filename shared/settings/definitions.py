@@ -162,6 +162,14 @@ WAKE_SIGN_IN = Setting(
     "app-service",
     default="",
 )
+ALERTS_TOKEN = Setting(
+    "GROUNDCREW_ALERTS_TOKEN",
+    "The bearer token that opens `/api/alerts` to Alertmanager and Azure Monitor, at least 16 characters; "
+    "two, separated by white space, while one is exchanged for the other. Empty closes the door.",
+    "<32 random characters>",
+    default="",
+    secret=True,
+)
 METRICS_TOKEN = Setting(
     "GROUNDCREW_METRICS_TOKEN",
     "The bearer token that opens `/api/metrics`, at least 16 characters; two, separated by white space, "
@@ -280,7 +288,7 @@ SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
-    URL, WAKE_SIGN_IN, METRICS_TOKEN,
+    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, ROCKETCHAT_PASSWORD,
     SLACK_SECRETS, TEAMS_SECRETS,

@@ -11,6 +11,7 @@ from shared.chatops.records import ChatDeliveries
 from shared.deploy import drift_job, sweep
 from shared.secrets_rotation import job as secrets_job
 from shared.wiring import (
+    alerts,
     certificates,
     connect_queues,
     cost,
@@ -44,6 +45,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     """The watch, backups and stalled deploys always; the others where policy or a setting asks for them."""
     overdue: dict[str, Callable[[], str]] = {
         "notifications": deliver_pending,
+        "alerts": alerts.run_check,
         "poison_queues": lambda: report_poison_queues(connect_queues(), build_notifier(), QUEUES),
         "settings": _check_settings,
         "backup": lambda: backup.run_overdue(backup_deps()),

@@ -27,6 +27,7 @@ _HEALTH = {
     "queues": (EVERY_JOB, True, _QUEUES),
     "backups": ("backup", False, "groundcrew backups create --wait"),
     "mongodb": ("backup", True, _SET.format(definitions.MONGODB.name)),
+    "alerts": ("alerts", True, _SET.format(definitions.ALERTS_TOKEN.name)),
     "notifications": ("notifications", True, _SET.format(definitions.NOTIFY.name)),
     "machines": ("power", True, _MACHINES),
     "helm": ("deploys", True, "make helm"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
 from shared.wiring import connect_queues, load_policy, open_state, system_clock
+from shared.wiring.alerts import describe_alerts
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.chat_doors import describe_doors
 from shared.wiring.jobs import QUEUES, settings_checks
@@ -41,6 +42,7 @@ def health_checks() -> Mapping[str, Check]:
         "backups": check_backups,
         "mongodb": _check_mongodb,
         "notifications": _check_notifications,
+        "alerts": describe_alerts,
     }
     if rules.chat.rules:
         checks["chatops"] = describe_doors

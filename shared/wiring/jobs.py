@@ -13,7 +13,7 @@ from shared.wiring import load_policy
 
 log = logging.getLogger(__name__)
 
-QUEUES = ("backup-parts", "deploys", "chat-commands")  # those that the app's functions read
+QUEUES = ("backup-parts", "deploys", "chat-commands", "notifications")  # those that the app's functions read
 
 
 def settings_checks() -> Mapping[str, Callable[[], object]]:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from shared.kernel.errors import GroundcrewError
 from shared.settings import definitions
 from shared.settings.environment import parse_setting, read_environment
-from shared.wiring import load_policy, open_state, system_clock
+from shared.wiring import connect_queues, load_policy, open_state, system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from shared.kernel.secret import Secret
     from shared.notifications.dedup import NotificationDedup
     from shared.notifications.history import DeliveryLog
-    from shared.notifications.ports import Channel, Notice, Notifier
+    from shared.notifications.ports import Channel, GroupNotifier, Notice, Notifier
     from shared.notifications.sender import Sender
 
 log = logging.getLogger(__name__)
+
+QUEUE = "notifications"
 
 # How long a job waits for its notification to be delivered; what takes longer goes on without it.
 _JOB_WAITS = timedelta(seconds=6)
@@ -38,10 +40,20 @@ class NullNotifier:
             log.warning("notification.no_routes", extra=facts)
         return False
 
+    def notify_group(self, notices: Sequence[Notice], *, wait: timedelta) -> None:  # noqa: ARG002 - the port's
+        """See `GroupNotifier.notify_group`."""
+        for notice in notices:
+            self.notify(notice)
 
-@cache
+
 def build_notifier() -> Notifier:
     """Stores and delivers by policy and settings. Raises UsageError, quoting no address."""
+    return build_group_notifier()
+
+
+@cache
+def build_group_notifier() -> GroupNotifier:
+    """The same, for many notices at once."""
     if not read_environment().get(definitions.NOTIFY):
         return NullNotifier()
     from shared.notifications.notifier import BackgroundDelivery
@@ -73,7 +85,7 @@ def sweep_notifications() -> str:
         return f"failed: {error}"
 
 
-def _make_notifier(deliver: Callable[[], object]) -> Notifier:
+def _make_notifier(deliver: Callable[[], object]) -> GroupNotifier:
     from shared.notifications.decide import select_routes
     from shared.notifications.notifier import OutboxNotifier
 
@@ -89,9 +101,18 @@ def _make_notifier(deliver: Callable[[], object]) -> Notifier:
         system_clock(),
         rules.repeat_after,
         deliver,
-        _mask_secrets,
+        _secret_mask(),
         last_resort,
+        _wake_sender,
     )
+
+
+def _wake_sender(delay: timedelta) -> None:
+    """Have the queue call `send_notifications`; if that fails, the next tick sends all the same."""
+    try:
+        connect_queues().send(QUEUE, "send", delay=delay)
+    except GroundcrewError as error:
+        log.warning("notification.sender_not_woken", extra={"queue": QUEUE, "error": str(error)})
 
 
 @cache
@@ -108,6 +129,7 @@ def build_sender() -> Sender:
         rules.notify,
         system_clock(),
         ZoneInfo(rules.timezone),
+        _find_offline_routes,
     )
 
 
@@ -123,6 +145,32 @@ def notification_dedup() -> NotificationDedup:
     from shared.notifications.dedup import NotificationDedup
 
     return NotificationDedup(open_state(), system_clock())
+
+
+def _find_offline_routes() -> Mapping[str, str]:
+    """The routes to a Rocket.Chat on a machine that the newest tick saw off, with the reason."""
+    from shared.adapters.rocketchat_webhook import find_chat_routes
+    from shared.power.downtime import find_off
+    from shared.power.last_tick import load_last_tick
+
+    machines = [one for one in load_last_tick(open_state()) if carries_server(one.machine, "rocketchat")]
+    off = find_off(machines, system_clock().now())
+    # With several machines one may still serve.
+    if not off or len(off) < len(machines):
+        return {}
+    chat = read_environment().get(definitions.CHAT)
+    return dict.fromkeys(find_chat_routes(_route_urls(), chat), f"{off[0].machine} is off")
+
+
+def carries_server(key: str, what: str = "") -> bool:
+    """Whether policy says that the machine of that key carries MongoDB or Rocket.Chat, or `what` of them."""
+    from shared.power.targets import machine_key
+
+    power = load_policy().power
+    named = [rule for rule in power.machines if rule.name and machine_key(rule.name, rule.kind) == key]
+    # A machine that no name fits was found by its tag.
+    rules = named or [rule for rule in power.machines if rule.tag]
+    return any(what in carried if what else carried for carried in map(power.carried_by, rules))
 
 
 @cache
@@ -160,14 +208,9 @@ def _route_urls() -> Mapping[str, Sequence[Secret]]:
     return parse_setting(definitions.NOTIFY, parse_urls, read_environment().get(definitions.NOTIFY))
 
 
-def _mask_secrets(text: str) -> str:
-    from shared.kernel.redact import redact
-
-    return redact(text, _known_secrets())
-
-
 @cache
-def _known_secrets() -> tuple[str, ...]:
+def _secret_mask() -> Callable[[str], str]:
+    from shared.kernel.redact import make_redactor
     from shared.settings.secret_values import find_secret_values
 
-    return find_secret_values(read_environment())
+    return make_redactor(find_secret_values(read_environment()))

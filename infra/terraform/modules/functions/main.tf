@@ -58,7 +58,7 @@ resource "azurerm_storage_management_policy" "host" {
 }
 
 resource "azurerm_storage_queue" "work" {
-  for_each           = toset(["backup-parts", "deploys", "chat-commands"])
+  for_each           = toset(["backup-parts", "deploys", "chat-commands", "notifications"])
   name               = each.key
   storage_account_id = azurerm_storage_account.host.id
 }
@@ -191,6 +191,7 @@ resource "azapi_update_resource" "sign_in" {
 locals {
   # Routes that do not ask who looks. tests/infra/test_names.py holds them to the code's.
   open_paths = [
+    "/api/alerts",
     "/api/github/webhook",
     "/api/chatops", # each chat proves itself; /api/chatops/signed-in asks who it is
     "/api/doctor",

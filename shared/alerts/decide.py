@@ -1,0 +1,142 @@
+"""Which alerts are told: each start and each end once, and nothing that planned downtime explains. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from shared.alerts.model import Alert, KnownAlert, PlannedDowntime
+
+if TYPE_CHECKING:
+    from shared.policy.alerts import AlertPolicy
+
+MAX_KNOWN = 3000
+_RESOLVED_KEPT, _FIRING_KEPT = timedelta(days=1), timedelta(days=30)
+_CLOCK_SKEW = timedelta(minutes=10)
+"""A start that lies further ahead is a mistake, beside which nothing that comes later counts as old."""
+
+Explain = Callable[[Alert], str]
+"""Why an alert is to be expected now; empty if nothing explains it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPlan:
+    """What is remembered from now on, what is told, and why the rest is not."""
+
+    known: Mapping[str, KnownAlert]
+    tell: tuple[Alert, ...]
+    left_out: Mapping[str, str]  # by fingerprint
+
+
+def decide_alerts(
+    known: Mapping[str, KnownAlert],
+    incoming: Iterable[Alert],
+    explain: Explain,
+    now: datetime,
+    repeat_after: timedelta,
+) -> AlertPlan:
+    """One after the other, as the payload has them. The same payload twice tells nothing the second time."""
+    after, tell, left_out = dict(known), list[Alert](), dict[str, str]()
+    for alert in incoming:
+        before = after.get(alert.fingerprint)
+        entry, reason = _decide_alert(before, alert, explain, now, repeat_after)
+        after[alert.fingerprint] = entry
+        if reason:
+            left_out[alert.fingerprint] = reason
+        else:
+            tell.append(alert)
+    return AlertPlan(_forget_old(after, now), tuple(tell), left_out)
+
+
+def _decide_alert(
+    before: KnownAlert | None, alert: Alert, explain: Explain, now: datetime, repeat_after: timedelta
+) -> tuple[KnownAlert, str]:
+    """What is remembered, and why the alert is not told; empty if it is."""
+    if before is not None and alert.starts_at < before.alert.starts_at <= now + _CLOCK_SKEW:
+        return before, "it is older than what is known"
+    is_same = before is not None and alert.starts_at == before.alert.starts_at
+    if not alert.firing:
+        return _decide_end(before, alert, is_same, now)
+    if before is not None and is_same and not before.alert.firing:
+        return before, "it is over already"
+    told_at = before.told_at if before is not None and is_same else None
+    if told_at is not None and now - told_at < repeat_after:
+        return KnownAlert(alert, now, told_at), "it was told"
+    if told_at is None and (reason := explain(alert)):
+        return KnownAlert(alert, now, None, reason), f"explained: {reason}"
+    return KnownAlert(alert, now, now), ""
+
+
+def _decide_end(
+    before: KnownAlert | None, alert: Alert, is_same: bool, now: datetime
+) -> tuple[KnownAlert, str]:
+    if before is None or not is_same or before.told_at is None:
+        return KnownAlert(alert, now), "its start was never told"
+    if not before.alert.firing:
+        return before, "its end was told"
+    return KnownAlert(alert, now, before.told_at), ""
+
+
+def decide_again(known: Mapping[str, KnownAlert], explain: Explain, now: datetime) -> AlertPlan:
+    """Alerts that were explained and still fire: told as soon as nothing explains them any more.
+
+    Azure Monitor says each thing once, and Alertmanager repeats itself only after hours.
+    """
+    muted = [one.alert for one in known.values() if one.alert.firing and one.told_at is None]
+    return decide_alerts(known, muted, explain, now, timedelta.max)
+
+
+def _forget_old(known: Mapping[str, KnownAlert], now: datetime) -> dict[str, KnownAlert]:
+    """Without what is over for long; of too many the oldest go, ended ones first. They may be told twice."""
+    kept = {
+        name: entry
+        for name, entry in known.items()
+        if now - entry.seen_at < (_FIRING_KEPT if entry.alert.firing else _RESOLVED_KEPT)
+    }
+    if len(kept) <= MAX_KNOWN:
+        return kept
+    newest = sorted(kept.items(), key=lambda one: (one[1].alert.firing, one[1].seen_at))[-MAX_KNOWN:]
+    return dict(newest)
+
+
+def make_explain(downtimes: Sequence[PlannedDowntime], policy: AlertPolicy) -> Explain:
+    """What explains an alert: that the machine it is about is off by plan, if it is of those kinds.
+
+    An alert that names no machine, or another one, is explained by nothing.
+    """
+
+    def explain(alert: Alert) -> str:
+        if not is_about_availability(alert, policy.availability):
+            return ""
+        for downtime in downtimes:
+            if any(_means(target, downtime.called) for target in alert.targets):
+                return f"{downtime.machine} is off by plan ({downtime.reason})"
+        return ""
+
+    return explain
+
+
+def is_about_availability(alert: Alert, kinds: Iterable[str]) -> bool:
+    """Whether policy counts it among those that a machine being off explains."""
+    for kind in kinds:
+        label, equals, value = kind.partition("=")
+        if (alert.labels.get(label) == value) if equals else fnmatchcase(alert.name, kind):
+            return True
+    return False
+
+
+def _means(target: str, names: Iterable[str]) -> bool:
+    """Whether a label's value is one of the names: bare, with a port, or as the host of an address."""
+    host = target.lower()
+    if "://" in host:
+        try:
+            host = urlsplit(host).hostname or ""
+        except ValueError:
+            return False
+    else:
+        host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return bool(host) and any(fnmatchcase(host, name.lower()) for name in names)
