@@ -21,7 +21,7 @@ from shared.kernel.logs import configure_logging
 configure_logging()
 app = func.FunctionApp()
 for blueprint in (
-    alerts, backup, certificates, chatops, cost, deploy, doctor, drill, health, pitr, power, secrets, snapshots,
-    status,
+    alerts, backup, certificates, chatops, cost, deploy, doctor, drill, health, pitr, power, secrets,
+    snapshots, status,
 ):  # fmt: skip
     app.register_functions(blueprint)
