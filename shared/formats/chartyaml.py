@@ -7,6 +7,7 @@ anchors unfold to is bounded, and an error quotes nothing of the file, since tha
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ MAX_DEPTH = 100
 _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _MERGE = "tag:yaml.org,2002:merge"
 _STR = "tag:yaml.org,2002:str"
+_ANCHOR = re.compile(r"(?:^|[:\-\[{,])\s*&[^\s,\[\]{}]+")
 _OPEN = "?"  # what a plain scalar is follows from its text
 _TAGS: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -81,6 +83,13 @@ def read_values(text: str, name: str) -> ValuesFile:
     if len(documents) > 1 or not isinstance(documents[0][0], dict):
         raise Refused(f"{name} is not one mapping of values", hint="Write key: value pairs")
     return ValuesFile(*documents[0])
+
+
+def find_anchored(file: ValuesFile, text: str) -> set[Path]:
+    """The paths on whose line of `text` an anchor stands, `key: &name`, and all that they lie in."""
+    marked = {number for number, line in enumerate(text.splitlines(), 1) if _ANCHOR.search(line)}
+    paths = [path for path, line in file.lines.items() if line in marked]
+    return {path[: depth + 1] for path in paths for depth in range(len(path))}
 
 
 def read_as_sops(text: str, name: str) -> Mapping[str, Any]:

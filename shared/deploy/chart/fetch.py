@@ -5,7 +5,7 @@ Nothing is fetched from anywhere else: what a chart depends on must lie in its `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from shared.deploy.chart.committed_secrets import check_committed_secrets
 from shared.deploy.chart.effective import RenderedChart, walk_rendered
 from shared.deploy.chart.metadata import check_dependencies, likely_chat_version
+from shared.deploy.chart.read_paths import find_paths_in_values
 from shared.deploy.chart.subcharts import ChartTree, read_chart_tree
 from shared.deploy.chart.values_lint import ChartValues, lint_values
 from shared.deploy.deps import DecryptedValues, DeployDeps
 from shared.deploy.model import Finding
 from shared.deploy.ports.releases import ChartPackage
-from shared.formats.chartyaml import ValuesFile, merged, read_values
+from shared.formats.chartyaml import Path, ValuesFile, find_anchored, merged, read_values
 from shared.formats.tarball import files_below, read_files
 from shared.kernel.errors import NotFound, Refused
 
@@ -67,7 +68,9 @@ def _load_chart(
     version = likely_chat_version(tree.head, deployed)
     charts = list(walk_rendered(tree, supplied))
     chat = next((one for one in charts if one.tree.head.name == "rocketchat"), charts[0])
-    linted = _judged_values(chat, lines, deps.policy.release, version)
+    read = zip(sources, decrypted, strict=False)  # without values files there is nothing decrypted
+    anchored = {path for file, one in read for path in find_anchored(file, one.text)}
+    linted = _judged_values(chat, lines, anchored, deps.policy.release, version)
     committed = {name: read_values(text, name) for name, text in raw.items()}
     package = ChartPackage(
         files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]
@@ -85,19 +88,28 @@ def _load_chart(
     )
 
 
-def _judged_values(chat: RenderedChart, lines: Mapping[Any, int], release: str, version: str) -> ChartValues:
+def _judged_values(
+    chat: RenderedChart, lines: Mapping[Any, int], anchored: Collection[Path], release: str, version: str
+) -> ChartValues:
     """What Rocket.Chat's chart is given, which in a chart around it stands below its name."""
     depth = len(chat.path)
     own_lines = {path[depth:]: line for path, line in lines.items() if path[:depth] == chat.path}
-    return ChartValues(chat.supplied, own_lines, release, version, _known_keys(chat.tree), chat.values)
+    reads = chat.tree.reads
+    if reads is not None:
+        reads |= find_paths_in_values(chat.supplied)
+    return ChartValues(
+        chat.supplied, own_lines, release, version, chat.tree.own.values.keys(), chat.values, reads=reads,
+        inner_keys=_inner_keys(chat.tree),
+        anchored=frozenset(str(path[depth]) for path in anchored if path[:depth] == chat.path),
+    )  # fmt: skip
 
 
-def _known_keys(tree: ChartTree) -> frozenset[str]:
-    """The topmost keys that mean something to the chart: its own, and those of what it brings along."""
+def _inner_keys(tree: ChartTree) -> frozenset[str]:
+    """The topmost keys whose values go to what the chart brings along, or decide whether it is rendered."""
     subcharts = [one.head.name for one in tree.below]
     for one in tree.head.dependencies:
         subcharts += [one.key, *(condition.partition(".")[0].strip() for condition in one.conditions)]
-    return frozenset([*tree.own.values, *subcharts, "tags"])
+    return frozenset([*subcharts, "tags", "global"])
 
 
 def _read_text(files: Mapping[str, bytes], name: str) -> str:

@@ -50,6 +50,7 @@ class ChartMetadata:
     version: str
     app_version: str
     dependencies: tuple[Dependency, ...] = ()
+    is_library: bool = False  # its templates are rendered by the charts that include them
 
 
 def read_chart_metadata(files: Mapping[str, bytes]) -> ChartMetadata:
@@ -72,7 +73,8 @@ def read_chart_metadata(files: Mapping[str, bytes]) -> ChartMetadata:
             Dependency(name, version, where, line, key or name, conditions, tagged, locked.get(name, ""))
         )
     name, version, app = (_scalar_text(read.values.get(key)) for key in ("name", "version", "appVersion"))
-    return ChartMetadata(name, version, app, tuple(dependencies))
+    is_library = _scalar_text(read.values.get("type")) == "library"
+    return ChartMetadata(name, version, app, tuple(dependencies), is_library)
 
 
 def _read_yaml(files: Mapping[str, bytes], name: str) -> ValuesFile:

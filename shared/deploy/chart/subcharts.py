@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.deploy.chart.metadata import ChartMetadata, read_chart_metadata
+from shared.deploy.chart.read_paths import ValuePath, find_read_paths
 from shared.formats.chartyaml import ValuesFile, read_values
 from shared.formats.tarball import Limits, files_below, read_files
 from shared.kernel.errors import Corrupt, Refused
@@ -20,12 +21,16 @@ _PACKED = re.compile(r"charts/[^/]+\.tgz")
 
 @dataclass(frozen=True, slots=True)
 class ChartTree:
-    """A chart with its own values and the charts below it; `place` is its path, empty for the topmost."""
+    """A chart with its own values and the charts below it; `place` is its path, empty for the topmost.
+
+    `reads` are the paths of values that its templates read, None if that cannot be told.
+    """
 
     place: str
     head: ChartMetadata
     own: ValuesFile = field(repr=False)
     below: tuple[ChartTree, ...] = ()
+    reads: frozenset[ValuePath] | None = None
 
     @property
     def values_name(self) -> str:
@@ -53,7 +58,16 @@ def _read_subtree(files: dict[str, bytes], place: str, remaining: Iterator[int])
         _read_subtree(subchart, f"{place}/{path}".removeprefix("/"), remaining)
         for path, subchart in _find_subcharts(files, place)
     ]
-    return ChartTree(place, read_chart_metadata(files), read_values(text, name), tuple(inner))
+    head, own = read_chart_metadata(files), read_values(text, name)
+    return ChartTree(place, head, own, tuple(inner), _find_reads(files, inner))
+
+
+def _find_reads(files: Mapping[str, bytes], inner: Sequence[ChartTree]) -> frozenset[ValuePath] | None:
+    """What the chart's templates read, and those of the libraries that it includes with its own values."""
+    templates = {path: data for path, data in files.items() if path.startswith("templates/")}
+    every = [find_read_paths(templates), *(one.reads for one in inner if one.head.is_library)]
+    known = [one for one in every if one is not None]
+    return frozenset().union(*known) if len(known) == len(every) else None
 
 
 def _find_subcharts(files: dict[str, bytes], place: str) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -67,7 +81,7 @@ def _find_subcharts(files: dict[str, bytes], place: str) -> Iterator[tuple[str, 
 
 def _unpack_chart(data: bytes, place: str) -> dict[str, bytes]:
     try:
-        names = ("Chart.yaml", "Chart.lock", "values.yaml", "charts")
+        names = ("Chart.yaml", "Chart.lock", "values.yaml", "charts", "templates")
         return read_files([data], names, limits=_LIMITS)
     except (Corrupt, Refused) as error:
         hint = "Pack it anew with helm dependency update"

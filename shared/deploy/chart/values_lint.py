@@ -10,68 +10,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.deploy.chart.read_paths import ValuePath, find_unread
 from shared.deploy.chart.secret_scan import Path, find_line
 from shared.deploy.model import Finding
+from shared.formats.chartyaml import read_values
+from shared.kernel.errors import Refused
 from shared.kernel.versions import Version
-from shared.kubernetes.images import Image, as_mapping, as_mappings
+from shared.kubernetes.images import Image, as_mapping
 
-# The chart's documented keys, some of which its values.yaml has only as comments.
-KNOWN_KEYS = frozenset(
-    [
-        "affinity",
-        "containerSecurityContext",
-        "deploymentLabels",
-        "existingMongodbSecret",
-        "externalMongodbOplogUrl",
-        "externalMongodbUrl",
-        "extraEnv",
-        "extraInitContainers",
-        "extraSecret",
-        "extraVolumeMounts",
-        "extraVolumes",
-        "federation",
-        "fullnameOverride",
-        "global",
-        "hooks",
-        "host",
-        "image",
-        "imagePullSecrets",
-        "ingress",
-        "license",
-        "livenessProbe",
-        "microservices",
-        "minAvailable",
-        "mongodb",
-        "nameOverride",
-        "nats",
-        "nodeSelector",
-        "persistence",
-        "podAnnotations",
-        "podAntiAffinity",
-        "podAntiAffinityTopologyKey",
-        "podDisruptionBudget",
-        "podLabels",
-        "podMonitor",
-        "postgresql",
-        "prometheusScraping",
-        "readinessProbe",
-        "registrationToken",
-        "replicaCount",
-        "resources",
-        "securityContext",
-        "service",
-        "serviceAccount",
-        "serviceMonitor",
-        "smtp",
-        "tolerations",
-        "upgradeAcknowledgedAt",
-    ]
-)
 IGNORED = {
     "extraEnvFrom": "Use extraSecret for a whole Secret, extraEnv with valueFrom for one key of it",
     "monitoring": "Use prometheusScraping, podMonitor and serviceMonitor",
     "networkPolicy": "Apply a NetworkPolicy of your own beside the chart",
     "autoscaling": "Set replicaCount",
+    "podDisruptionBudget.minAvailable": "Set minAvailable itself",
 }
 _TEXTS = (
     "existingMongodbSecret",
@@ -86,14 +38,24 @@ TOOLS = frozenset({"sops"})  # metadata of the encryption, not a value
 
 @dataclass(frozen=True, slots=True)
 class ChartValues:
-    """The values a deploy gives to the chart, decrypted, and what is needed to judge them."""
+    """The values a deploy gives to the chart, decrypted, and what is needed to judge them.
+
+    - `chart_keys`: topmost keys of the chart's own values, which it may offer without reading them.
+    - `inner_keys`: topmost keys that the chart hands on to what it brings along.
+    - `effective`: the values over the chart's own defaults.
+    - `reads`: the paths that the chart's templates read; None if that cannot be told.
+    - `anchored`: topmost keys that hold an anchor of YAML, so that others may take their value from there.
+    """
 
     values: Mapping[str, Any]
     lines: Mapping[Path, int]
     release: str
     app_version: str
     chart_keys: Collection[str] = ()
-    effective: Mapping[str, Any] = field(default_factory=dict)  # over the chart's own defaults
+    effective: Mapping[str, Any] = field(default_factory=dict)
+    reads: Collection[ValuePath] | None = None
+    inner_keys: Collection[str] = ()
+    anchored: Collection[str] = ()
 
     def get(self, *path: str) -> Any:
         """The value at a path of keys, or None."""
@@ -115,11 +77,23 @@ def lint_values(values: ChartValues) -> list[Finding]:
 
 
 def _check_ignored_keys(values: ChartValues) -> Iterator[Finding]:
-    known = KNOWN_KEYS | set(values.chart_keys) | TOOLS
-    for key in values.values:
-        if key not in known:
-            hint = IGNORED.get(key, "Remove it, or see in the chart's values.yaml how it is called")
-            yield values.finding("ignored-key", "error", (key,), f"the chart ignores {key!r}", hint)
+    """A key that no template reads is a typo, or belongs to another version of the chart.
+
+    Below a key that is read it is a warning, since a part may be handed on by a way that is not seen; so is
+    what the chart's own values offer.
+    """
+    if values.reads is None:
+        return
+    own = {key: value for key, value in values.values.items() if not _is_handed_on(values, key)}
+    for path in find_unread(own, values.reads):
+        name = ".".join(path)
+        hint = IGNORED.get(name, "Remove it, or see in the chart's values.yaml how it is called")
+        severity = "error" if len(path) == 1 and path[0] not in values.chart_keys else "warning"
+        yield values.finding("ignored-key", severity, path, f"the chart ignores {name!r}", hint)
+
+
+def _is_handed_on(values: ChartValues, key: str) -> bool:
+    return key in values.inner_keys or key in TOOLS or key in values.anchored
 
 
 def _check_texts(values: ChartValues) -> Iterator[Finding]:
@@ -140,18 +114,32 @@ def _check_self_named_secret(values: ChartValues) -> Iterator[Finding]:
 
 
 def _check_replicas_on_one_volume(values: ChartValues) -> Iterator[Finding]:
-    replicas = values.get("replicaCount")
+    replicas = _read_count(values.get("replicaCount"))
     mode = values.get("persistence", "accessMode") or "ReadWriteOnce"
-    several = isinstance(replicas, int) and not isinstance(replicas, bool) and replicas > 1
-    if several and values.get("persistence", "enabled") and mode in ("ReadWriteOnce", "ReadWriteOncePod"):
+    if (
+        replicas > 1
+        and values.get("persistence", "enabled")
+        and mode in ("ReadWriteOnce", "ReadWriteOncePod")
+    ):
         message = f"{replicas} replicas on a {mode} volume: all but one hang in ContainerCreating"
         hint = "Set replicaCount to 1, keep uploads in GridFS or S3, or use a ReadWriteMany volume"
         yield values.finding("replicas-on-one-volume", "error", ("replicaCount",), message, hint)
 
 
+def _read_count(value: object) -> int:
+    """A number as the chart's `int` reads it, which a text of digits is, too; 0 for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return 0
+    text = str(value).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
 def _check_license(values: ChartValues) -> Iterator[Finding]:
-    names = [item.get("name") for item in as_mappings(values.get("extraEnv"))]
-    if not values.get("microservices", "enabled") or values.get("license") or "ROCKETCHAT_LICENSE" in names:
+    names = [item.get("name") for item in _list_variables(values.get("extraEnv")) or ()]
+    switched = as_mapping(values.effective.get("microservices")).get("enabled")
+    if not (values.get("microservices", "enabled") or switched) or values.get("license"):
+        return
+    if "ROCKETCHAT_LICENSE" in names:
         return
     severity = "warning" if values.get("extraSecret") else "error"
     message = "microservices need a license"
@@ -212,16 +200,19 @@ def _check_host(values: ChartValues) -> Iterator[Finding]:
 
 def _check_environment_variables(values: ChartValues) -> Iterator[Finding]:
     extra = values.get("extraEnv")
-    if extra is not None and not isinstance(extra, list):
+    if not extra:
+        return
+    variables = _list_variables(extra)
+    if variables is None:
         message = "extraEnv is not a list of name and value"
         yield values.finding(
             "extra-env", "error", ("extraEnv",), message, "Write - name: X, then value: on its own line"
         )
         return
     observed: set[str] = set()
-    for index, item in enumerate(extra or ()):
-        name = item.get("name") if isinstance(item, Mapping) else None
-        path: Path = ("extraEnv", index)
+    for index, item in enumerate(variables):
+        name = item.get("name")
+        path: Path = ("extraEnv", index) if isinstance(extra, list) else ("extraEnv",)
         if not isinstance(name, str):
             yield values.finding("extra-env", "error", path, "an entry without a name", "Give it one")
         elif name in observed:
@@ -232,6 +223,23 @@ def _check_environment_variables(values: ChartValues) -> Iterator[Finding]:
             message = f"{name} is not a text, which Kubernetes refuses"
             yield values.finding("extra-env", "error", path, message, "Put the value in quotes")
         observed.add(str(name))
+
+
+def _list_variables(extra: object) -> list[Mapping[str, Any]] | None:
+    """The entries of extraEnv, a list or, as the chart's README has it, the text of one; None for neither.
+
+    A text with templates in it is a list only once it is rendered, and is looked at then.
+    """
+    if isinstance(extra, str):
+        if "{{" in extra:
+            return []
+        try:
+            extra = read_values(f"list:\n{extra}", "extraEnv").values["list"]
+        except Refused:
+            return None
+    if extra is None:
+        return []
+    return [as_mapping(item) for item in extra] if isinstance(extra, list) else None
 
 
 RULES: tuple[Callable[[ChartValues], Iterator[Finding]], ...] = (

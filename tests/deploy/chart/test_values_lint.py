@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from local.chart import rocketchat
+from shared.deploy.chart.read_paths import find_paths_in_values, find_read_paths
 from shared.deploy.chart.secret_scan import find_copied_secrets, find_manifest_secrets, find_values_secrets
 from shared.deploy.chart.values_lint import ChartValues, lint_values
-from shared.formats.chartyaml import merged, read_manifests, read_values
+from shared.formats.chartyaml import find_anchored, merged, read_manifests, read_values
 from shared.kernel.errors import Refused
 
 GOOD = """\
@@ -20,9 +21,19 @@ mongodb:
 """
 
 
+CHART = rocketchat()
+READS = find_read_paths({path: data for path, data in CHART.items() if path.startswith("templates/")})
+INNER = ("mongodb", "nats", "postgresql", "global", "tags")
+
+
 def lint(text: str, *, version: str = "8.2.0") -> list[tuple[str, str, int]]:
     file = read_values(text, "values.yaml")
-    found = lint_values(ChartValues(file.values, file.lines, "rocketchat", version))
+    anchored = {str(path[0]) for path in find_anchored(file, text)}
+    reads = READS | find_paths_in_values(file.values)
+    values = ChartValues(
+        file.values, file.lines, "rocketchat", version, reads=reads, inner_keys=INNER, anchored=anchored
+    )
+    found = lint_values(values)
     return [(one.rule, one.severity, one.line) for one in found]
 
 
@@ -31,10 +42,11 @@ def test_good_values_have_no_findings():
 
 
 def test_the_charts_own_keys_are_all_known():
-    own = read_values(rocketchat()["values.yaml"].decode(), "values.yaml")
-    found = lint_values(ChartValues(own.values, own.lines, "rocketchat", "8.2.0"))
-    # What the stand-in has of its own, to test rights with.
-    assert {one.where for one in found if one.rule == "ignored-key"} <= {"prometheusRule"}
+    own = read_values(CHART["values.yaml"].decode(), "values.yaml")
+    values = ChartValues(own.values, own.lines, "rocketchat", "8.2.0", reads=READS, inner_keys=INNER)
+    found = {one.where for one in lint_values(values) if one.rule == "ignored-key"}
+    # Keys of the official chart, whose templates for them the stand-in lacks.
+    assert found == {"registrationToken", "smtp"}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +57,18 @@ def test_the_charts_own_keys_are_all_known():
             "monitoring:\n  enabled: true\n", ("ignored-key", "error", 7), id="a key it has no more"
         ),
         pytest.param("hots: typo\n", ("ignored-key", "error", 7), id="a typo"),
+        pytest.param(
+            "livenessProbe:\n  pth: /livez\n", ("ignored-key", "warning", 8), id="a typo further down"
+        ),
+        pytest.param("extraEnv: 'A=b'\n", ("extra-env", "error", 7), id="a text that is no list"),
+        pytest.param(
+            "extraEnv: |\n  - name: A\n    value: 1\n", ("extra-env", "error", 7), id="a number in a text"
+        ),
+        pytest.param(
+            'replicaCount: "2"\npersistence:\n  enabled: true\n',
+            ("replicas-on-one-volume", "error", 7),
+            id="replicas in quotes",
+        ),
         pytest.param(
             "extraSecret: rocketchat-rocketchat\n",
             ("self-named-secret", "error", 7),
@@ -439,3 +463,21 @@ def test_rendered_lists_are_unfolded_and_empty_documents_left_out():
     assert [one["kind"] for one in read_manifests(text)] == ["A", "B", "C"]
     with pytest.raises(Refused):
         read_manifests("just text")
+
+
+def test_a_license_is_needed_where_the_charts_own_values_switch_microservices_on() -> None:
+    own = read_values(GOOD, "values.yaml")
+    for switched in (True, False):
+        effective = {"microservices": {"enabled": switched}}
+        values = ChartValues(own.values, own.lines, "rocketchat", "8.6.1", effective=effective)
+        assert [one.rule for one in lint_values(values)] == (["missing-license"] if switched else [])
+
+
+def test_what_the_chart_offers_without_reading_it_is_warned_of_only() -> None:
+    text = GOOD + "older: {a: 1}\n"
+    file = read_values(text, "values.yaml")
+    for own, severity in (((), "error"), (("older",), "warning")):
+        values = ChartValues(
+            file.values, file.lines, "rocketchat", "8.2.0", own, reads=READS, inner_keys=INNER
+        )
+        assert [(one.where, one.severity) for one in lint_values(values)] == [("older", severity)]
