@@ -26,8 +26,8 @@ def read_answer(
         record = None
     if record is None:
         return 404, {"error": "there is no such command, or it waits in the queue"}
-    # One account in common is enough: groups come and go between two sign-ins.
-    own = {account for account in person.accounts if not account.startswith("group:")}
+    # By the id that does not change: a name may be another person's tomorrow, and a group is not one person.
+    own = {account for account in person.accounts if account.endswith(f":{person.id.lower()}")}
     if not own & set(record.accounts):
         return 404, {"error": "there is no such command, or it waits in the queue"}
     if not record.answer:

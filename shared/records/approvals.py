@@ -95,9 +95,7 @@ class Approvals:
 
     def find(self, approval_id: str) -> Approval:
         """The request of that id, whatever became of it. Raises NotFound, Corrupt."""
-        if not _ID.fullmatch(approval_id):
-            raise NotFound("there is no such request", value=approval_id[:40])
-        return self._read(_blob_name(approval_id))[0]
+        return self._find(approval_id)[0]
 
     def pending(self) -> list[Approval]:
         """Those that wait for an approval or for being used, by their ids."""
@@ -105,9 +103,7 @@ class Approvals:
 
     def _read_open(self, approval_id: str) -> tuple[Approval, str]:
         """A request about which can still be decided, with its etag. Raises NotFound, Refused, Corrupt."""
-        if not _ID.fullmatch(approval_id):
-            raise NotFound("there is no such request", value=approval_id[:40])
-        approval, etag = self._read(_blob_name(approval_id))
+        approval, etag = self._find(approval_id)
         if approval.denied:
             raise Refused("the request was denied", value=approval.denied, hint="Request it again.")
         if approval.used:
@@ -138,6 +134,15 @@ class Approvals:
             if approval.granted and (approval.action, dict(approval.arguments)) == (action, dict(arguments)):
                 return approval
         return None
+
+    def _find(self, approval_id: str) -> tuple[Approval, str]:
+        missing = NotFound("there is no such request", value=approval_id[:40])
+        if not _ID.fullmatch(approval_id):  # it becomes a blob's name
+            raise missing
+        try:
+            return self._read(_blob_name(approval_id))
+        except NotFound as error:
+            raise missing from error
 
     def _list_pending(self) -> list[Approval]:
         """Requests that may still be approved or used. One that cannot be read is skipped and logged."""

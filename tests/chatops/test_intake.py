@@ -193,6 +193,24 @@ def test_a_slash_command_of_slack_is_known_by_its_signature() -> None:
     assert (request.text, request.reply_url) == ("status", "https://hooks.slack.com/commands/1/2/3")
 
 
+def test_the_example_of_slacks_documentation_is_signed_as_it_says() -> None:
+    """https://docs.slack.dev/authentication/verifying-requests-from-slack"""
+    body = (
+        b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
+        b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
+        b"&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F"
+        b"96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
+    )
+    headers = {
+        "X-Slack-Request-Timestamp": "1531420618",
+        "X-Slack-Signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+    }
+    gate = Gate()
+    gate.clock.set(datetime.fromtimestamp(1531420618, UTC))
+    assert gate.post(body, headers).status == 200
+    assert gate.requests()[0].accounts == ("slack:T1DC2JH3J/U2CERLKJA",)
+
+
 def test_slacks_signature_is_over_its_time_and_every_byte() -> None:
     gate = Gate()
     body, headers = slack()

@@ -102,5 +102,6 @@ def test_what_is_done_is_not_approved_again(approvals: Approvals) -> None:
     with pytest.raises(Refused, match="done already"):
         approvals.approve(asked.id, by="bob")
     assert approvals.find(asked.id).used
-    with pytest.raises(NotFound):
-        approvals.find("../holds/x")
+    for id_ in ("../holds/x", "0" * 16):
+        with pytest.raises(NotFound, match="there is no such request"):
+            approvals.find(id_)

@@ -46,7 +46,7 @@ chat:
   rules:
     - who: [role:operator]
       rooms: [rocketchat:GENERAL, slack:T01/C01, laptop]
-      commands: [status, backups, rollback, approve, deny, who]
+      commands: [status, backups, rollback, approve, deny, who, plan, deploy]
     - who: [eve]
       rooms: [rocketchat:GENERAL]
       commands: [backups]

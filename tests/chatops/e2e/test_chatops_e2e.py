@@ -46,6 +46,16 @@ def test_what_was_approved_is_not_done_after_the_release_changed(chat_place) -> 
     assert chat_place.site.greeting() == "four"
 
 
+def test_a_commit_is_planned_and_deployed_from_the_chat(chat_place) -> None:
+    sha = chat_place.site.repository.branches["main"]
+    planned = chat_place.ask("uAna", f"plan {sha}")
+    assert f"deploy {sha[:7]} to production" in planned
+    shown = chat_place.ask("uAna", f"deploy {sha}")
+    assert "To do it, write within 10 minutes" in shown
+    answer = chat_place.ask("uAna", shown.splitlines()[-2].removeprefix("!ops "))
+    assert "queued, behind the same gates" in answer
+
+
 def test_a_forged_message_an_edit_and_a_repetition_change_nothing(chat_place) -> None:
     talk = chat_place.talk
     message = talk.say("uBob", "GENERAL", "!ops backups")
