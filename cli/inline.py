@@ -23,6 +23,11 @@ class InlineQueues:
         time.sleep(min(delay.total_seconds(), _MAX_DELAY_SECONDS))
         self._messages[queue].append(body)
 
+    def probe_send(self, queue: str) -> bool:
+        """See `Queues.probe_send`; nobody has to be given a right here."""
+        del queue
+        return True
+
     def length(self, queue: str) -> int:
         """How many wait."""
         return len(self._messages[queue])

@@ -28,6 +28,7 @@ _RESOURCE = re.compile(
 _OPERATION = re.compile(
     r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/(?:disk)?operations/(?P<id>[^/]+)", re.IGNORECASE
 )
+_PERMISSIONS = re.compile(r"/subscriptions/.+/providers/Microsoft\.Authorization/permissions", re.IGNORECASE)
 VERSIONS: Mapping[str, frozenset[str]] = {
     "microsoft.compute/virtualmachines": frozenset({"2024-07-01", "2024-11-01", "2025-04-01", "2026-04-01"}),
     "microsoft.compute/disks": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
@@ -68,6 +69,8 @@ class Api:
     polling: str = "azure-async-operation"
     retry_after: int | None = None
     page_size: int = 50
+    # What the caller's roles give, at every scope: https://learn.microsoft.com/rest/api/authorization/permissions
+    permissions: list[Json] = field(default_factory=lambda: [{"actions": ["*"], "notActions": []}])
 
     def answer(self, call: Call) -> Reply:
         """The reply to an authenticated call. Raises `ArmError`."""
@@ -77,6 +80,8 @@ class Api:
             raise ArmError(400, "MissingApiVersionParameter", text)
         if match := _OPERATION.fullmatch(call.path):
             return self._operation(call, match["id"])
+        if call.method == "GET" and _PERMISSIONS.fullmatch(call.path):
+            return Reply(200, {"value": self.permissions})
         match = _RESOURCE.fullmatch(call.path)
         if match is None or match["kind"].lower() not in VERSIONS:
             raise ArmError(

@@ -24,6 +24,11 @@ class MemoryQueues:
         with self._lock:
             self._messages.setdefault(queue, []).append((self._clock.now() + delay, body))
 
+    def probe_send(self, queue: str) -> bool:
+        """See `Queues.probe_send`."""
+        with self._lock:
+            return queue in self._messages
+
     def length(self, queue: str) -> int:
         """How many messages wait, visible or not; 0 if there is no such queue."""
         with self._lock:

@@ -11,6 +11,7 @@ from shared.azure.sdk import (
     find_authority,
     hide_bad_settings,
     identity,
+    load_azure_core,
     quiet_sdk_logs,
     translate_sdk_errors,
 )
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from shared.settings.storage_account import StorageAccount
 
 _DEFAULT_RETRIES = Retries()
+_PROBE_SECONDS = 60
 
 
 def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES) -> AzureQueues:
@@ -37,6 +39,7 @@ def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES)
 
 
 def _service(account: StorageAccount, options: dict[str, Any]) -> QueueServiceClient:
+    load_azure_core()
     from azure.storage.queue import QueueServiceClient
 
     if account.connection_string:
@@ -70,6 +73,20 @@ class AzureQueues:
         except NotFound:
             self._create(queue)
             self._send(queue, body, delay)
+
+    def probe_send(self, queue: str) -> bool:
+        """See `Queues.probe_send`. Should it not be taken back, it ends a second after it could be seen."""
+        try:
+            with translate_sdk_errors(f"send to queue {queue}"):
+                client = self._client(queue)
+                # The service wants it visible for a second of its life at least.
+                sent = client.send_message(
+                    "probe", visibility_timeout=_PROBE_SECONDS - 1, time_to_live=_PROBE_SECONDS
+                )
+                client.delete_message(sent)
+        except NotFound:
+            return False
+        return True
 
     def length(self, queue: str) -> int:
         """About how many messages wait, visible or not; 0 if there is no such queue."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from shared.azure.arm import LOOPBACK, PUBLIC_CLOUD, ArmId, translate_arm_errors
+from shared.azure.sdk import load_azure_core
 from shared.kernel.errors import Refused, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,14 @@ class ArmClient:
         """The resources of that kind, page by page; `whole` looks beyond the group."""
         group = f"/resourceGroups/{self.group}" if self.group and not whole else ""
         path = f"/subscriptions/{self._subscription}{group}/providers/{kind}"
-        url = self._url(path, version, query)
+        yield from self._follow(self._url(path, version, query), message)
+
+    def list_under(self, scope: str, kind: str, version: str, message: str) -> list[Json]:
+        """All of that kind at a scope, which is the id of a resource or of its group."""
+        url = self._url(f"{scope}/providers/{kind}", version)
+        return [item for page in self._follow(url, message) for item in page]
+
+    def _follow(self, url: str, message: str) -> Iterator[list[Json]]:
         for _ in range(self._most_pages):
             page = self._request("GET", url, message)
             # Read whole before it is given away: who stops in its middle has seen all of it.
@@ -175,6 +183,7 @@ def connect_arm(
     Imports azure-core.
     Raises `UsageError` for a `base_url` that is neither https nor loopback.
     """
+    load_azure_core()
     from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy, UserAgentPolicy
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy

@@ -6,6 +6,7 @@ The SDKs are imported inside the functions, since their import takes about a sec
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,9 @@ def find_authority(url: str) -> str:
     return next((address for suffix, address in _AUTHORITIES.items() if host.endswith(suffix)), "")
 
 
+_LOADING = threading.Lock()
+
+
 @cache
 def identity(
     client_id: str = "", *, resource_id: str = "", managed: bool = False, authority: str = ""
@@ -90,6 +94,7 @@ def identity(
     system-assigned one. Without all three it is what the process has: the identity of AZURE_CLIENT_ID, the
     system-assigned one, or on a laptop the developer's own sign-in.
     """
+    load_azure_core()
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
     if resource_id:
@@ -98,6 +103,16 @@ def identity(
         return ManagedIdentityCredential(client_id=client_id or None)
     # Not `managed_identity_client_id=None`, which would hide AZURE_CLIENT_ID from it.
     return DefaultAzureCredential(**({"authority": authority} if authority else {}))
+
+
+def load_azure_core() -> None:
+    """Import azure-core whole, one thread at a time: before anything else of the SDKs, in every factory.
+
+    Its modules import each other in a circle. Two threads that enter it by different modules, as the checks
+    of health do on a fresh worker, would each find the other's half done, and fail with ImportError.
+    """
+    with _LOADING:
+        import azure.core.pipeline.policies  # noqa: F401 - for what it leaves in sys.modules
 
 
 def quiet_sdk_logs() -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from shared.health.job import Check
+from shared.health.job import Check, log_unexpected
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, UsageError
 
@@ -81,7 +81,8 @@ def _try_check(check: JobCheck, public: bool) -> Diagnosis:
         # A setting that is missing is not mended by giving a role.
         is_setting = isinstance(error, UsageError) and check.name != SETTINGS
         command = "" if is_setting else check.command
-    except Exception as error:  # noqa: BLE001 - one check hides no other; its text may hold a secret
+    except Exception as error:  # noqa: BLE001 - one check hides no other
+        log_unexpected(check.name, error)
         message, hint, command = f"failed unexpectedly ({type(error).__name__})", "", check.command
     return Diagnosis(check.job, check.name, _fault(check), message, hint, command)
 

@@ -5,8 +5,10 @@ The report names what failed but never a value: no host, no account, no key.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -16,6 +18,8 @@ from typing import Any
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.ports import Clock
+
+log = logging.getLogger(__name__)
 
 Check = Callable[[], str]
 """Returns a short text about what it found, or raises."""
@@ -76,7 +80,7 @@ class HealthMonitor:
             future = self._running[name] = Future()
             # A daemon, since nobody can stop a thread: one that hangs must not keep the process alive.
             thread = threading.Thread(
-                target=_run_check, args=(check, future), name=f"health:{name}", daemon=True
+                target=_run_check, args=(name, check, future), name=f"health:{name}", daemon=True
             )
             thread.start()
         return future
@@ -98,7 +102,15 @@ def _raising(error: GroundcrewError) -> Check:
     return check
 
 
-def _run_check(check: Check, future: Future[dict[str, Any]]) -> None:
+def log_unexpected(check: str, error: Exception) -> None:
+    """A bug of ours, by its class and place: its text may hold an address or a key."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    facts = {"check": check, "error": type(error).__name__, "at": at}
+    log.error("health.check_failed_unexpectedly", extra=facts)
+
+
+def _run_check(name: str, check: Check, future: Future[dict[str, Any]]) -> None:
     started = time.monotonic()
     try:
         ok, message = True, check()
@@ -106,5 +118,6 @@ def _run_check(check: Check, future: Future[dict[str, Any]]) -> None:
         ok, message = False, error.public
     except Exception as error:  # noqa: BLE001 - a health check must answer; the class says enough in public
         ok, message = False, f"failed unexpectedly ({type(error).__name__})"
+        log_unexpected(name, error)
     milliseconds = round((time.monotonic() - started) * 1000)
     future.set_result({"ok": ok, "message": message, "milliseconds": milliseconds})

@@ -114,6 +114,13 @@ class Queues(Protocol):
         """
         ...
 
+    def probe_send(self, queue: str) -> bool:
+        """Try the right to send: a message that nobody gets to see, taken back at once.
+
+        False if there is no such queue yet. Raises `Refused`, `Unavailable`.
+        """
+        ...
+
     def length(self, queue: str) -> int:
         """The approximate number of messages, visible or not; 0 if there is no such queue."""
         ...

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shared.adapters.azure_activity import AzureActivityLog
     from shared.adapters.azure_addresses import AzureAddresses
     from shared.adapters.azure_disks import AzureDisks
+    from shared.adapters.azure_rights import AzureRights
     from shared.adapters.azure_vms import AzureMachines
     from shared.cloud.machines import PowerSwitch
 
@@ -106,6 +107,15 @@ def connect_disks() -> AzureDisks:
 def connect_addresses() -> AzureAddresses:
     """Public IP addresses."""
     from shared.adapters.azure_addresses import connect
+
+    place = _arm_arguments()
+    return connect(build_credential(), place.pop("subscription"), **place)
+
+
+@cache
+def connect_rights() -> AzureRights:
+    """What the app may do in the subscription."""
+    from shared.adapters.azure_rights import connect
 
     place = _arm_arguments()
     return connect(build_credential(), place.pop("subscription"), **place)

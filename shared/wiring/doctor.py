@@ -18,6 +18,7 @@ _ROLE = "az role assignment create --assignee PRINCIPAL_ID --role '{}' --scope {
 _BLOBS = _ROLE.format("Storage Blob Data Contributor", "STORAGE_ACCOUNT_ID")
 _QUEUES = _ROLE.format("Storage Queue Data Contributor", "STORAGE_ACCOUNT_ID")
 _MACHINES = _ROLE.format("Virtual Machine Contributor", "VM_ID")
+_OPERATOR = "az role assignment create --assignee PRINCIPAL_ID --role 'Groundcrew operator (NAME)' --scope {}"
 _RBAC = "kubectl apply -f infra/chart/rbac.yaml"
 
 # What health looks at, as jobs need it: whose, whether needed, and the command that mends it.
@@ -30,6 +31,8 @@ _HEALTH = {
     "alerts": ("alerts", True, _SET.format(definitions.ALERTS_TOKEN.name)),
     "notifications": ("notifications", True, _SET.format(definitions.NOTIFY.name)),
     "machines": ("power", True, _MACHINES),
+    "power.rights": ("power", True, _OPERATOR.format("VM_ID")),
+    "snapshots.rights": ("snapshots", True, _OPERATOR.format("RESOURCE_GROUP_ID")),
     "helm": ("deploys", True, "make helm"),
     "cluster": ("deploys", True, _SET.format(definitions.KUBECONFIG.name)),
     "github": ("deploys", True, _SET.format(definitions.GITHUB_TOKEN.name)),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
+from shared.settings.environment import read_environment
 from shared.wiring import connect_queues, load_policy, open_state, system_clock
 from shared.wiring.alerts import describe_alerts
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.chat_doors import describe_doors
 from shared.wiring.jobs import QUEUES, settings_checks
+from shared.wiring.rights import check_power_rights, check_snapshot_rights
 
 if TYPE_CHECKING:
     from shared.health.job import Check, HealthMonitor
@@ -47,7 +49,9 @@ def health_checks() -> Mapping[str, Check]:
     if rules.chat.rules:
         checks["chatops"] = describe_doors
     if rules.power.machines:
-        checks["machines"] = _check_machines
+        checks |= {"machines": _check_machines, "power.rights": check_power_rights}
+    if rules.snapshots.disks and read_environment().values.get(definitions.SUBSCRIPTION.name):
+        checks["snapshots.rights"] = check_snapshot_rights
     if rules.deploy.repository:
         checks |= {"helm": _check_helm, "cluster": _check_cluster, "github": _check_github}
         checks["webhook"] = _describe_webhook
@@ -69,6 +73,9 @@ def _check_storage() -> str:
 
 
 def _check_queues() -> str:
+    """Sends as well, since a queue that can be counted need not take messages."""
+    for name in QUEUES:
+        connect_queues().probe_send(name)  # one that is not there yet is made by the first message
     lengths = {name: connect_queues().length(name) for name in QUEUES}
     poison = {name: count for name in QUEUES if (count := connect_queues().length(f"{name}-poison"))}
     if poison:

@@ -24,6 +24,7 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError
 from azure.storage.blob import StorageErrorCode
 
+from local.stack import ROOT
 from shared.azure.sdk import Retries, quiet_sdk_logs, to_groundcrew_error, translate_sdk_errors
 from shared.kernel.errors import (
     AlreadyExists,
@@ -180,3 +181,53 @@ def test_a_request_is_tried_as_often_as_said() -> None:
     options = Retries(attempts=4, read_timeout=timedelta(seconds=7)).options()
     assert {options[f"retry_{kind}"] for kind in ("total", "connect", "read", "status")} == {3}
     assert options["read_timeout"] == 7
+
+
+# A thread that is in the middle of azure-core waits there until another one has come as far.
+MEET = """
+import importlib.abc, sys, threading
+
+from shared.adapters.blobs import open_blobs
+from shared.azure.arm_client import connect_arm
+from shared.settings.storage_account import StorageAccount
+
+inside, other = threading.Event(), threading.Event()
+
+class Meeting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "azure.core._pipeline_client" and not inside.is_set():
+            inside.set()
+            other.wait(10)
+        return None
+
+sys.meta_path.insert(0, Meeting())
+failures = []
+
+def run(act):
+    try:
+        act()
+    except BaseException as error:
+        failures.append(error)
+    other.set()
+
+def first():
+    open_blobs(StorageAccount.by_connection_string("UseDevelopmentStorage=true"), "groundcrew")
+
+def second():
+    inside.wait(30)
+    threading.Timer(1, other.set).start()  # where the second one waits for the first, as it should
+    connect_arm(object(), "s")
+
+threads = [threading.Thread(target=run, args=(act,)) for act in (first, second)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(inside.is_set(), failures)
+"""
+
+
+def test_threads_that_begin_with_different_parts_of_the_sdk_do_not_see_it_half_loaded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEET], cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("True []\n", "")

@@ -6,14 +6,16 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from local.azurite import Azurite
 from local.fakes.clock import ManualClock
 from local.fakes.queues import MemoryQueues
 from shared.adapters.queues import open_queues
-from shared.kernel.errors import UsageError
+from shared.azure.sdk import Retries
+from shared.kernel.errors import Refused, UsageError
 from shared.kernel.ports import Queues
 from shared.settings.storage_account import StorageAccount
 
@@ -76,6 +78,32 @@ def test_messages_that_cannot_be_are_refused(queues: Queues, body: str, delay: t
     with pytest.raises(UsageError):
         queues.send(name, body, delay=delay)
     assert queues.length(name) == 0
+
+
+def test_a_try_to_send_leaves_nothing_behind(queues: Queues, queue: str) -> None:
+    assert not queues.probe_send(f"none-{uuid.uuid4().hex[:20]}")
+    queues.send(queue, "one")
+    assert queues.probe_send(queue)
+    assert queues.length(queue) == 1
+
+
+@pytest.mark.parametrize("right", ["add", "process"])
+def test_a_try_to_send_is_refused_without_the_right_to_send_or_to_take_back(
+    azurite: Azurite, queue: str, right: str
+) -> None:
+    from azure.storage.queue import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+    account = StorageAccount.by_connection_string(azurite.connection_string)
+    open_queues(account).send(queue, "one")
+    given = dict.fromkeys(("read", "write", "add", "process"), True) | {right: False}
+    rights = AccountSasPermissions(**given)
+    sas = generate_account_sas(
+        azurite.account_name, azurite.account_key, ResourceTypes.from_string("sco"), rights,
+        datetime.now(UTC) + timedelta(hours=1),
+    )  # fmt: skip
+    text = f"QueueEndpoint={azurite.queue_url};BlobEndpoint={azurite.blob_url};SharedAccessSignature={sas}"
+    with pytest.raises(Refused, match=f"send to queue {queue}"):
+        open_queues(StorageAccount.by_connection_string(text), retries=Retries(attempts=1)).probe_send(queue)
 
 
 def test_the_functions_host_finds_base64_of_utf8_and_delayed_messages_later(

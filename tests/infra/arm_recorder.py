@@ -19,7 +19,7 @@ _VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 
 def parse_action(method: str, path: str) -> str:
     """`GET /subscriptions/…/providers/NS/type/name` is `ns/type/read`; Azure tells no case."""
-    namespace, *rest = path.lower().partition("/providers/")[2].strip("/").split("/")
+    namespace, *rest = path.lower().rpartition("/providers/")[2].strip("/").split("/")
     if method == "POST":
         return "/".join([namespace, *rest[0:-1:2], rest[-1], "action"])
     return "/".join([namespace, *rest[0::2], _VERBS[method]])
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _body(path: str) -> dict[str, Any]:
-    segments = path.partition("/providers/")[2].strip("/").split("/")
+    segments = path.rpartition("/providers/")[2].strip("/").split("/")
     if len(segments) % 2 == 0:
         return {"value": []}
     return {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.adapters import aks, azure_activity, azure_addresses, azure_disks, azure_vms
+from shared.adapters import aks, azure_activity, azure_addresses, azure_disks, azure_rights, azure_vms
 from shared.backup.sets import CLASSES
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
 from shared.policy import parse_policy
@@ -28,6 +28,7 @@ __all__ = [
     "azure_activity",
     "azure_addresses",
     "azure_disks",
+    "azure_rights",
     "azure_vms",
     "parse_policy",
     "triggers",

@@ -12,7 +12,7 @@ from azure.core.credentials import AccessToken
 
 from tests.infra import hcl
 from tests.infra.arm_recorder import Recorder, parse_action, recorder
-from tests.infra.code import aks, azure_activity, azure_addresses, azure_disks, azure_vms
+from tests.infra.code import aks, azure_activity, azure_addresses, azure_disks, azure_rights, azure_vms
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 GROUP = "rg-rocketchat"
@@ -32,16 +32,16 @@ LINKED_CHECK = {"microsoft.compute/snapshots/begingetaccess/action"}
 
 MACHINES: dict[str, Callable[[Any], Any]] = {
     "list": lambda a: a.list(),
-    "states": lambda a: a.states(),
-    "state": lambda a: a.state(VM),
+    "list_states": lambda a: a.list_states(),
+    "get_state": lambda a: a.get_state(VM),
     "begin_start": lambda a: a.begin_start(VM),
     "begin_deallocate": lambda a: a.begin_deallocate(VM),
     "run_command": lambda a: a.run_command(VM, "true", timeout=MINUTE),
 }
 DISKS: dict[str, Callable[[Any], Any]] = {
     "list": lambda a: a.list(),
-    "snapshots": lambda a: list(a.snapshots()),
-    "snapshot": lambda a: a.snapshot(SNAPSHOT),
+    "list_snapshots": lambda a: list(a.list_snapshots()),
+    "get_snapshot": lambda a: a.get_snapshot(SNAPSHOT),
     "create_snapshot": lambda a: a.create_snapshot(DISK, "absent-snapshot", {}, timeout=MINUTE),
     "delete_snapshot": lambda a: a.delete_snapshot(SNAPSHOT),
     "set_tags": lambda a: a.set_tags(SNAPSHOT, {}),
@@ -53,12 +53,13 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 CLUSTERS: dict[str, Callable[[Any], Any]] = {
     "list": lambda a: a.list(),
-    "states": lambda a: a.states(),
-    "state": lambda a: a.state(CLUSTER),
+    "list_states": lambda a: a.list_states(),
+    "get_state": lambda a: a.get_state(CLUSTER),
     "begin_start": lambda a: a.begin_start(CLUSTER),
     "begin_deallocate": lambda a: a.begin_deallocate(CLUSTER),
 }
 ADDRESSES: dict[str, Callable[[Any], Any]] = {"list": lambda a: a.list()}
+RIGHTS: dict[str, Callable[[Any], Any]] = {"list_grants": lambda a: a.list_grants(VM)}
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 ACTIVITY: dict[str, Callable[[Any], Any]] = {"list_events": lambda a: a.list_events(VM, NOW, NOW)}
 
@@ -92,6 +93,7 @@ def drive_all(server: Recorder) -> None:
     drive(azure_disks.connect(someone, SUBSCRIPTION, group=GROUP, **options), DISKS, CHECKS)
     drive(aks.connect(someone, SUBSCRIPTION, **options), CLUSTERS)
     drive(azure_activity.connect(someone, SUBSCRIPTION, **options), ACTIVITY)
+    drive(azure_rights.connect(someone, SUBSCRIPTION, group=GROUP, **options), RIGHTS)
     drive(azure_addresses.connect(someone, SUBSCRIPTION, group=GROUP, **options), ADDRESSES)
 
 
@@ -129,6 +131,7 @@ def test_disks_are_made_and_removed_only_where_policy_checks_snapshots(server: R
         pytest.param("GET", VM.rsplit("/", 1)[0], "Microsoft.Compute/virtualMachines/read", id="all"),
         pytest.param("POST", f"{VM}/go", "Microsoft.Compute/virtualMachines/go/action", id="an action"),
         pytest.param("PUT", SNAPSHOT, "Microsoft.Compute/snapshots/write", id="a creation"),
+        pytest.param("GET", f"{VM}/providers/N/type", "n/type/read", id="what hangs on one"),
         pytest.param("PATCH", SNAPSHOT, "Microsoft.Compute/snapshots/write", id="a change"),
         pytest.param("DELETE", SNAPSHOT, "Microsoft.Compute/snapshots/delete", id="a removal"),
     ],

@@ -16,6 +16,7 @@ from shared.azure.sdk import (
     find_authority,
     hide_bad_settings,
     identity,
+    load_azure_core,
     quiet_sdk_logs,
     translate_sdk_errors,
 )
@@ -58,6 +59,7 @@ def create_container(account: StorageAccount, container: str, *, retries: Retrie
 
 
 def _client(account: StorageAccount, container: str, retries: Retries) -> ContainerClient:
+    load_azure_core()
     from azure.storage.blob import ContainerClient
 
     if account.sas_container not in ("", container):

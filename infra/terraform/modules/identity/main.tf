@@ -28,6 +28,8 @@ locals {
     "Microsoft.ContainerService/managedClusters/read",
     "Microsoft.ContainerService/managedClusters/start/action",
     "Microsoft.ContainerService/managedClusters/stop/action",
+    # Health and `groundcrew doctor` ask which of all these it has.
+    "Microsoft.Authorization/permissions/read",
   ]
 
   # Only for `snapshots.check` in policy.yaml: a disk is made of a snapshot, looked at and removed.

@@ -1,0 +1,150 @@
+"""`groundcrew doctor` on what power, snapshots and deploys need: whole, and each thing missing in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.azure_and_chat import azure_settings
+from local.azure_rm import AzureServer
+from local.azurite import Azurite
+from local.deploy_demo import NAMESPACE, Site
+from local.stack import ROOT
+from shared.adapters.blobs import create_container
+from shared.settings.storage_account import StorageAccount
+
+pytestmark = pytest.mark.timeout(300)
+POLICY = """
+power: {machines: [{name: rocketchat, windows: []}]}
+snapshots: {disks: snapshot=yes, check: weekly}
+deploy:
+"""
+
+
+@dataclass
+class World:
+    """Everything that is there, and the settings by which the app finds it."""
+
+    azure: AzureServer
+    site: Site
+    settings: dict[str, str]
+    folder: Path
+
+    def diagnose(self, job: str) -> dict[str, dict[str, str]]:
+        """The checks of a job by name."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "doctor", "--only", job, "--json"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **self.settings},
+            cwd=ROOT, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        report = json.loads(done.stdout)
+        assert done.returncode == (1 if report["blocked"] else 0)
+        return {row["name"]: row for row in report["checks"] if row["job"] == job}
+
+    def change_policy(self, old: str, new: str) -> None:
+        text = Path(self.settings["GROUNDCREW_POLICY"]).read_text()
+        assert old in text
+        path = self.folder / "changed.yaml"
+        path.write_text(text.replace(old, new))
+        self.settings["GROUNDCREW_POLICY"] = str(path)
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("doctor")
+    with Azurite(folder / "azurite") as azurite, AzureServer() as azure, Site(folder / "site") as site:
+        create_container(StorageAccount.by_connection_string(azurite.connection_string), "groundcrew")
+        azure.add_vm("rocketchat")
+        azure.add_disk("data", tags={"snapshot": "yes"})
+        settings = {
+            **azure_settings(azure),
+            **site.settings,
+            "AzureWebJobsStorage": azurite.connection_string,
+            "GROUNDCREW_POLICY": str(site.policy(POLICY)),
+        }
+        yield World(azure, site, settings, folder)
+
+
+@pytest.fixture
+def world(shared_world: World) -> Iterator[World]:
+    """As it was at first."""
+    all_rights = shared_world.azure.api.permissions
+    yield World(shared_world.azure, shared_world.site, dict(shared_world.settings), shared_world.folder)
+    shared_world.azure.api.permissions = all_rights
+
+
+@pytest.mark.parametrize("job", ["power", "snapshots", "deploys"])
+def test_where_nothing_is_missing_every_check_of_the_job_passes(world: World, job: str) -> None:
+    found = world.diagnose(job)
+    needed = {
+        "power": {"settings", "machines", "power.rights"},
+        "snapshots": {"settings", "snapshots.rights", "disks"},
+        "deploys": {
+            "settings", "helm", "cluster", "github", "rights in the cluster",
+            "environment production", "webhook",
+        },
+    }  # fmt: skip
+    assert {name: row["status"] for name, row in found.items() if row["status"] != "ok"} in (
+        {},
+        {"webhook": "warning"},
+    )
+    assert needed[job] <= found.keys()
+
+
+def no_start(world: World) -> None:
+    world.azure.api.permissions = [{"actions": ["*"], "notActions": ["*/start/action"]}]
+
+
+def no_snapshots(world: World) -> None:
+    world.azure.api.permissions = [{"actions": ["*/read"]}]
+
+
+def no_disk(world: World) -> None:
+    world.change_policy("snapshot=yes", "snapshot=no")
+
+
+def no_machine(world: World) -> None:
+    world.change_policy("{name: rocketchat,", "{name: elsewhere,")
+
+
+def no_environment(world: World) -> None:
+    world.change_policy("  branch: main", "  branch: main\n  environments: [staging]")
+
+
+def no_rights_in_the_cluster(world: World) -> None:
+    token = world.site.cluster.token_for("nobody", NAMESPACE)
+    world.settings["GROUNDCREW_KUBECONFIG"] = str(
+        world.site.cluster.kubeconfig(world.folder / "nobody", token=token)
+    )
+
+
+@pytest.mark.parametrize(
+    ("break_it", "job", "name", "told"),
+    [
+        (no_start, "power", "power.rights", "no right in Azure to virtualMachines/start: rocketchat"),
+        (no_machine, "power", "power.rights", "none of the machines"),
+        (no_snapshots, "snapshots", "snapshots.rights", "disks/beginGetAccess"),
+        (no_disk, "snapshots", "disks", "no disk has the tag"),
+        (no_environment, "deploys", "environment staging", "no such environment: staging"),
+        (no_rights_in_the_cluster, "deploys", "rights in the cluster", "does not allow it"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_command_that_mends_it(
+    world: World, break_it: Callable[[World], None], job: str, name: str, told: str
+) -> None:
+    break_it(world)
+    row = world.diagnose(job)[name]
+    assert row["status"] == "failed"
+    assert told in row["message"]
+    assert row["command"]
+
+
+def test_nothing_was_changed_by_all_this_looking(shared_world: World) -> None:
+    assert {one.method for one in shared_world.azure.requests()} == {"GET"}
