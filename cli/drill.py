@@ -20,14 +20,22 @@ def drill() -> None:
 
 @drill.command()
 @click.argument("reference", metavar="[SET]", default="latest")
+@click.option(
+    "--until",
+    default="",
+    metavar="MOMENT",
+    help="Restore this moment: a time with its zone, or `seconds,ordinal` of the oplog.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be restored, and whether a drill is due.")
 @as_json
-def run(reference: str, dry_run: bool, json_: bool) -> None:
+def run(reference: str, until: str, dry_run: bool, json_: bool) -> None:
     """Restore SET, or the newest backup, into the MongoDB of DRILL_MONGODB_URI, and drop it again.
 
+    Without SET and --until in turn the newest set and a random moment between the last two.
     The outcome is signed and kept. Exit 1 if the backup was not proven.
     """
     from shared.formats.proofs import PROVEN
+    from shared.pitr.moment import parse_moment
     from shared.restore.drill.job import describe_drill, preview_drill, run_drill
 
     deps = wiring()
@@ -39,7 +47,7 @@ def run(reference: str, dry_run: bool, json_: bool) -> None:
         print_answer(answer, json_=json_, text=f"{text}\nthe timer's drill is {due}: {decision.reason}")
         return
     with progress_bar(quiet=json_) as reporter:
-        proof = run_drill(deps, reporter, reference)
+        proof = run_drill(deps, reporter, reference, parse_moment(until) if until else None)
     print_answer(describe_as_dict(proof), json_=json_, text=describe_drill(proof))
     if proof.outcome != PROVEN:
         raise SystemExit(1)

@@ -108,7 +108,10 @@ def look_at_ciphertext(stack: Stack, needle: bytes) -> str:
 def back_up_and_restore(state: Path, steps: Steps) -> None:
     """The main job. Raises SystemExit at the first thing that is not as it should be."""
     policy = _policy(state)
-    with Stack(state, policy=policy) as stack, MongoServer(state / "target", ttl_monitor=False) as target:
+    with (
+        MongoServer(state / "target", ttl_monitor=False) as target,
+        _start_stack(state, policy, target) as stack,
+    ):
         console.print(f"host {stack.host.url}, source {stack.mongodb_uri}, target {target.uri}")
         with steps.step(f"Seed a Rocket.Chat database of {MEGABYTES} MB") as facts:
             report = seed_database(stack.mongodb_uri, megabytes=MEGABYTES, seed=1)
@@ -127,6 +130,9 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
         with steps.step("Verify signature, chain and every document") as facts:
             verified = groundcrew(stack, "backups", "verify", "--identity", str(stack.identity))
             facts.append(f"{verified['verified']} set, {verified['depth']}, no problems")
+        with steps.step("Drill: the host restores it, signs the outcome, drops it again") as facts:
+            _trigger(stack, "restore_drill")
+            facts.append(_wait_until_proven(stack))
         with steps.step("Restore into an empty MongoDB") as facts:
             answer = groundcrew(
                 stack, "restore", set_id, "--to-uri", target.uri, "--identity", str(stack.identity)
@@ -137,6 +143,29 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
             facts.append(f"{answer['replayed']} oplog entries replayed")
         with steps.step("Follow the oplog to now, compare with the source") as facts:
             facts += _prove(stack.mongodb_uri, target.uri, shown["oplog"]["end"])
+
+
+def _start_stack(state: Path, policy: Path, target: MongoServer) -> Stack:
+    """Drills go into the target while it is empty."""
+    stack = Stack(state, policy=policy, environment={"DRILL_MONGODB_URI": target.uri})
+    lines = stack.make_identity().splitlines()
+    stack.environment["GROUNDCREW_DRILL_KEY"] = " ".join(x for x in lines if x.startswith("AGE-SECRET-KEY-"))
+    return stack
+
+
+def _wait_until_proven(stack: Stack) -> str:
+    """What the drill measured, once its proof is there. Raises SystemExit if it does not prove the set."""
+    store = open_blobs(parse_storage_account(stack.settings["AzureWebJobsStorage"]), "groundcrew")
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if any(store.list("proofs/")):
+            (proof,) = groundcrew(stack, "drill", "list")["drills"]
+            if proof["outcome"] != "proven":
+                raise SystemExit(f"the drill {proof['outcome']}: {proof['problem']}")
+            measured = f"RTO {proof['restore_seconds']:.1f} s, RPO {proof['data_loss_seconds']:.0f} s"
+            return f"{proof['set']} proven, {proof['namespaces']} namespaces; {measured}"
+        time.sleep(0.5)
+    raise SystemExit(f"no drill within {_WAIT_SECONDS} s:\n{stack.host.log_tail()}")
 
 
 def _policy(state: Path) -> Path:

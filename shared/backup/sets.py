@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 
 from shared.formats.backupset import CLASSES, SET_ID, BackupPlan, Receipt, SetFailure, set_folder
@@ -37,6 +38,8 @@ def format_set_id(now: datetime) -> str:
     return now.strftime(_ID_FORMAT)
 
 
+# Each file of a folder asks anew, and this is the costly part of a listing.
+@lru_cache(maxsize=1 << 14)
 def parse_set_id(set_id: str) -> datetime:
     """When a set was begun. Raises ValueError for what is no id."""
     return datetime.strptime(set_id, _ID_FORMAT).replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ from shared.backup.begin import begin_set
 from shared.backup.proofs import DrillRecords, read_drill_records
 from shared.formats.backupset import set_folder
 from shared.formats.proofs import DrillProof
+from shared.mongodb.model import Timestamp
 from shared.policy.drill import DrillPolicy
 from shared.restore.drill.deps import DrillDeps
 from shared.restore.drill.job import run_drill
@@ -63,8 +64,8 @@ class DrillWorld:
         self.begun.append(reason)
         return set_folder(plan.klass, plan.set)
 
-    def drill(self, **changes: object) -> DrillProof:
-        return run_drill(self.deps(**changes), self.reporter)
+    def drill(self, until: Timestamp | None = None, **changes: object) -> DrillProof:
+        return run_drill(self.deps(**changes), self.reporter, "latest", until)
 
     @property
     def records(self) -> DrillRecords:

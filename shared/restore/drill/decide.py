@@ -66,6 +66,12 @@ def _count_interrupted(proofs: Sequence[DrillProof]) -> int:
     return count
 
 
+def wants_moment(proofs: Sequence[DrillProof]) -> bool:
+    """Whether it is the turn of a moment between two sets: the last drill to say something was of a set."""
+    last = next((proof for proof in proofs if proof.outcome != INTERRUPTED), None)
+    return last is not None and not last.slices
+
+
 def check_not_production(target: Iterable[str], production: Iterable[str]) -> None:
     """Raises Refused if one of the target's addresses is one of production's.
 

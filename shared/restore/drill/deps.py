@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from shared.policy.drill import DrillPolicy
 
 JOB = "drill"
+
+
+def random_between(first: int, last: int) -> int:
+    """Any of them, so that over the weeks the drills see all hours of the day."""
+    return first + secrets.randbelow(max(last - first, 0) + 1)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class DrillDeps:
     policy: DrillPolicy
     tool: str
     jobs: int = 2
+    pick: Callable[[int, int], int] = random_between  # the second of a moment to restore
     # Why the machine is off on purpose; empty if it is not.
     offline_reason: Callable[[], str] = lambda: ""
 

@@ -15,7 +15,6 @@ from datetime import timedelta
 from shared.backup.proofs import DrillRecords, describe_proof, read_drill_records, write_proof
 from shared.backup.sets import format_set_id
 from shared.formats.backupset import FORMAT
-from shared.formats.manifest import VerifiedManifest
 from shared.formats.proofs import FAILED, INTERRUPTED, PROVEN, DrillProof
 from shared.kernel.errors import Corrupt, GroundcrewError, NotFound, Unavailable, UsageError
 from shared.kernel.ports import Lease, Reporter
@@ -40,6 +39,7 @@ from shared.restore.drill.notices import (
     send_notice,
 )
 from shared.restore.drill.scratch import ScratchClaim
+from shared.restore.drill.subject import DrillSubject, choose_subject
 from shared.restore.drill.watch import DrillWatch
 from shared.restore.job import restore_set
 from shared.restore.model import RestoreResult
@@ -110,8 +110,12 @@ def describe_drill(proof: DrillProof) -> str:
     return f"{describe_proof(proof)}{measures}"
 
 
-def run_drill(deps: DrillDeps, reporter: Reporter, reference: str = "latest") -> DrillProof:
-    """Restore a set into the scratch MongoDB and sign the outcome, whatever it is.
+def run_drill(
+    deps: DrillDeps, reporter: Reporter, reference: str = "latest", until: Timestamp | None = None
+) -> DrillProof:
+    """Restore a set, or a moment, into the scratch MongoDB and sign the outcome, whatever it is.
+
+    Of `latest` in turn the set itself and a random moment between the last two sets.
 
     Raises what keeps it from beginning: Locked if another runs, Refused for a server that is not empty or is
     production, UsageError without a key, Unavailable, NotFound without a good set.
@@ -122,13 +126,9 @@ def run_drill(deps: DrillDeps, reporter: Reporter, reference: str = "latest") ->
         server = deps.connect()
         try:
             check_not_production([*deps.addresses, *server.list_hosts()], deps.production())
-            entry = deps.catalogue.find(reference)
-            if entry.verified is None:
-                raise NotFound(
-                    f"{entry.info.folder} is {entry.state}: it is not a backup", value=entry.problem
-                )
-            check_not_production(server.list_hosts(), entry.manifest.source.hosts)
-            drill = _Drill(deps, server, lease, reporter, entry.verified)
+            subject = choose_subject(deps, reference, until, reporter)
+            check_not_production(server.list_hosts(), subject.verified.manifest.source.hosts)
+            drill = _Drill(deps, server, lease, reporter, subject)
             drill.prepare()
             proof = drill.run()
         finally:
@@ -157,10 +157,10 @@ class _Drill:
         server: ScratchServer,
         lease: Lease,
         reporter: Reporter,
-        verified: VerifiedManifest,
+        subject: DrillSubject,
     ) -> None:
         self._deps, self._server, self._lease = deps, server, lease
-        self._verified, self._manifest = verified, verified.manifest
+        self._subject, self._manifest = subject, subject.verified.manifest
         self._watch = DrillWatch(deps.clock, lease, reporter)
         self._claim = ScratchClaim(server)
         self._started = deps.clock.now()
@@ -199,7 +199,7 @@ class _Drill:
         deps, began = self._deps, self._deps.clock.now()
         restore = RestoreDeps(
             deps.catalogue, self._server, deps.identities, self._watch, deps.clock,
-            holds=deps.holds, jobs=deps.jobs, writes_users=False,
+            holds=deps.holds, jobs=deps.jobs, writes_users=False, tail=self._subject.tail,
         )  # fmt: skip
         reference = f"{self._manifest.klass}/{self._manifest.set}"
         try:
@@ -239,21 +239,22 @@ class _Drill:
     def _build_proof(self, findings: _Findings) -> DrillProof:
         outcome, problem = _judge(findings)
         compared = [v for v in findings.result.verdicts if v.basis == "compared"] if findings.result else []
-        end = self._manifest.oplog.end
+        plan = self._subject.plan
+        until = str(plan.until) if plan else self._manifest.oplog.end
         return DrillProof(
             format=FORMAT,
             run=self._run,
             set=self._manifest.set,
             klass=self._manifest.klass,
-            manifest_sha256=self._verified.sha256,
+            manifest_sha256=self._subject.verified.sha256,
             outcome=outcome,
             problem=problem,
-            until=end,
-            slices=0,
+            until=until,
+            slices=len(plan.slices) if plan else 0,
             started=self._started,
             ended=self._deps.clock.now(),
             restore_seconds=round(findings.restore_seconds, 3),
-            data_loss_seconds=round(measure_data_loss(Timestamp.parse(end), self._started), 3),
+            data_loss_seconds=round(measure_data_loss(self._subject.newest, self._started), 3),
             phases=self._watch.phases(),
             namespaces=len(compared),
             documents=sum(verdict.documents for verdict in compared),
