@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from local.deploy_demo import NEVER, ended, records
 from local.github import webhooks
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
+from shared.kernel.errors import NotFound
 from shared.records.approvals import Approvals
 from shared.settings.environment import parse_storage_account
 
@@ -223,7 +224,9 @@ def test_no_secret_is_in_logs_records_messages_or_comments(place) -> None:
 def _all_blobs(place):
     store = open_blobs(parse_storage_account(place.stack.settings["AzureWebJobsStorage"]), "groundcrew")
     for blob in store.list(""):
-        yield store.read(blob.name)[0].decode(errors="replace")
+        # The host goes on working: a hold that was listed may be released before it is read.
+        with suppress(NotFound):
+            yield store.read(blob.name)[0].decode(errors="replace")
 
 
 def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:

@@ -1,0 +1,33 @@
+"""Which tests belong to which module: those of its own folder, without what starts programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Adapters are tried by the contract of their port, as their fakes are.
+_CONTRACTS = {
+    "shared/adapters/blobs": ("tests/contract/test_blobs.py", "tests/contract/test_azure_blobs.py"),
+    "shared/adapters/github": ("tests/contract/test_forge.py", "tests/contract/test_github.py"),
+    "shared/adapters/kubernetes": ("tests/contract/test_cluster.py",),
+}
+# What takes minutes a run, and asks the whole of a job rather than a module.
+_TOO_LONG = ("test_killed.py", "test_weeks.py")
+
+
+def find_tests(module: Path, root: Path) -> list[str]:
+    """The test files of a module, relative to `root`, in a stable order; empty if it has none of its own."""
+    for folder, contract in _CONTRACTS.items():
+        if module.is_relative_to(folder):
+            return list(contract)
+    parts = module.with_suffix("").parts[1:]
+    # The nearest folder of the same name: shared/deploy/gates/decide.py → tests/deploy/gates.
+    for depth in range(len(parts), 0, -1):
+        room = root.joinpath("tests", *parts[:depth])
+        if room.is_dir():
+            files = [
+                path
+                for path in sorted(room.rglob("test_*.py"))
+                if "e2e" not in path.parts and path.name not in _TOO_LONG
+            ]
+            return [str(path.relative_to(root)) for path in files]
+    return []
