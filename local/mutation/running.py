@@ -100,8 +100,10 @@ def select_tests(mutant: Mutant, runs: Sequence[TestRun], budget: float) -> list
     return selected
 
 
-def is_killed(module: Path, source: str, mutant: Mutant, tests: Sequence[TestRun]) -> bool:
-    """Whether a test fails, or never ends, on the mutant."""
+def is_killed(
+    module: Path, source: str, mutant: Mutant, tests: Sequence[TestRun], *, least: float = _LEAST_SECONDS
+) -> bool:
+    """Whether a test fails on the mutant, or has not ended after at least `least` seconds."""
     if not tests:
         return False
 
@@ -109,7 +111,7 @@ def is_killed(module: Path, source: str, mutant: Mutant, tests: Sequence[TestRun
         load_instead(module, apply_mutant(source, mutant))
         return _run_pytest(["-x", *(run.name for run in tests)], [])
 
-    seconds = max(_LEAST_SECONDS, _SLACK * sum(run.seconds for run in tests))
+    seconds = max(least, _SLACK * sum(run.seconds for run in tests))
     return _run_forked(child, seconds) not in (0, _NO_TESTS)
 
 

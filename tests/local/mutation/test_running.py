@@ -1,0 +1,172 @@
+"""A mutant that a test notices is told from one that none does, without touching a file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.mutation.operators import Mutant, list_mutants
+from local.mutation.report import ModuleScore, format_table, read_equivalents, read_scores, write_score
+from local.mutation.rooms import find_tests
+from local.mutation.running import TestRun, select_tests
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULE = """
+def is_full(count: int, most: int) -> bool:
+    return count >= most
+
+
+def never_entered(count: int) -> int:
+    return count
+"""
+TESTS = """
+from shared.room.decide import is_full
+
+
+def test_more_than_fit_are_too_many() -> None:
+    assert is_full(3, 2)
+
+
+def test_fewer_fit() -> None:
+    assert not is_full(1, 2)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A tree of one module with one room of tests."""
+    for name, text in (("shared/room/decide.py", MODULE), ("tests/room/test_decide.py", TESTS)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    for folder in ("shared", "shared/room"):
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\nfilterwarnings = error\n")
+    return tmp_path
+
+
+def judge(project: Path, *, least: float = 60) -> dict[str, bool]:
+    """By mutant whether it was noticed, in a process that has imported nothing of this tree."""
+    code = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from local.mutation.operators import list_mutants
+from local.mutation.running import is_killed, run_baseline, select_tests
+import hypothesis, pytest
+del sys.modules["local"]; sys.path.remove({str(ROOT)!r}); sys.path.insert(0, ".")
+module = Path("shared/room/decide.py"); source = module.read_text()
+runs = run_baseline(module, source, ["tests/room/test_decide.py"])
+print(json.dumps({{
+    one.key: is_killed(module, source, one, select_tests(one, runs, 60), least={least})
+    for one in list_mutants(source)
+}}))
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, timeout=110
+    )
+    assert shown.returncode == 0, shown.stderr
+    verdicts: dict[str, bool] = json.loads(shown.stdout)
+    return verdicts
+
+
+def test_what_no_test_tells_apart_survives_and_what_is_never_entered_too(project: Path) -> None:
+    before = {path: path.read_bytes() for path in project.rglob("*.py")}
+    assert judge(project) == {
+        "is_full: return count >= most → return None": True,
+        "is_full: count >= most → count > most": False,
+        "never_entered: return count → return None": False,
+    }
+    assert {path: path.read_bytes() for path in project.rglob("*.py")} == before
+
+
+def test_a_test_of_the_border_notices(project: Path) -> None:
+    path = project / "tests/room/test_decide.py"
+    path.write_text(path.read_text() + "\n\ndef test_full_is_full() -> None:\n    assert is_full(2, 2)\n")
+    assert judge(project)["is_full: count >= most → count > most"]
+
+
+def test_a_mutant_that_never_ends_is_ended_and_counts_as_noticed(project: Path) -> None:
+    path = project / "shared/room/decide.py"
+    path.write_text(
+        "def is_full(count: int, most: int) -> bool:\n"
+        "    stop = True\n    while not stop:\n        pass\n    return count >= most\n"
+    )
+    verdicts = judge(project, least=3)
+    assert verdicts["is_full: True → False"]
+    assert verdicts["is_full: not stop → stop"]
+
+
+def mutant(scope: str) -> Mutant:
+    return Mutant(f"{scope}: a → b", scope, 1, 1, 0)
+
+
+RUNS = [
+    TestRun("quick", 1, frozenset({"f"})),
+    TestRun("other", 2, frozenset({"g"})),
+    TestRun("slow", 50, frozenset({"f"})),
+]
+
+
+def test_only_the_tests_that_enter_the_function_are_run_quickest_first_within_the_budget() -> None:
+    assert [run.name for run in select_tests(mutant("f"), RUNS, 60)] == ["quick", "slow"]
+    assert [run.name for run in select_tests(mutant("f"), RUNS, 10)] == ["quick"]
+    assert [run.name for run in select_tests(mutant("f"), RUNS[2:], 10)] == ["slow"], "one at least"
+
+
+def test_what_stands_outside_of_functions_concerns_every_test() -> None:
+    for scope in ("", "Klass"):
+        assert [run.name for run in select_tests(mutant(scope), RUNS, 60)] == ["quick", "other", "slow"]
+    assert select_tests(mutant("Klass.method"), RUNS, 60) == [], "a method that nothing enters"
+
+
+def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> None:
+    found = find_tests(Path("shared/deploy/gates/decide.py"), ROOT)
+    assert "tests/deploy/gates/test_decide.py" in found
+    assert all(name.startswith("tests/deploy/gates/") for name in found)
+    assert not [name for name in find_tests(Path("shared/power/decide.py"), ROOT) if "/e2e/" in name]
+    assert "tests/contract/test_blobs.py" in find_tests(Path("shared/adapters/blobs/lease.py"), ROOT)
+    assert find_tests(Path("shared/nowhere/decide.py"), ROOT) == []
+
+
+def test_a_score_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "mutation.json"
+    write_score(path, "b.py", ModuleScore(1, 40, 4, 2, ("x", "y")))
+    write_score(path, "a.py", ModuleScore(1, 9, 3, 3, ()))
+    write_score(path, "b.py", ModuleScore(2, 40, 4, 3, ("x",)))
+    scores = read_scores(path)
+    assert list(scores) == ["a.py", "b.py"]
+    assert (scores["b.py"]["seed"], scores["b.py"]["percent"], scores["b.py"]["survivors"]) == (
+        2,
+        75.0,
+        ["x"],
+    )
+    assert (scores["a.py"]["survived"], scores["a.py"]["percent"]) == (0, 100.0)
+
+
+def test_the_table_has_the_worst_first_and_the_sum() -> None:
+    scores = {"a.py": ModuleScore(1, 9, 3, 3, ()), "b.py": ModuleScore(1, 9, 3, 1, ("x", "y"))}
+    first, second, last = format_table(scores).splitlines()
+    assert first.startswith("b.py")
+    assert second.startswith("a.py")
+    assert "6 mutants" in last
+    assert "66.7 %" in last
+
+
+def test_an_equivalent_mutant_needs_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "equivalents.json"
+    assert read_equivalents(path) == {}
+    path.write_text(json.dumps({"a.py": {"f: 1 → 2": " "}}))
+    with pytest.raises(ValueError, match="has no reason"):
+        read_equivalents(path)
+
+
+def test_every_equivalent_mutant_on_record_is_one_that_is_still_possible() -> None:
+    """What was changed since is judged anew."""
+    for module, reasons in read_equivalents(ROOT / "bench" / "mutation_equivalents.json").items():
+        possible = {one.key for one in list_mutants((ROOT / module).read_text("utf-8"))}
+        assert set(reasons) <= possible, module
