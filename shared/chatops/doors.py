@@ -89,7 +89,7 @@ def read_slack(
 ) -> ChatRequest | Decline:
     """A slash command of Slack. The signature is over its time too, so an old one cannot be sent again."""
     stamp, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
-    if not re.fullmatch(r"\d{1,12}", stamp, re.ASCII):
+    if not re.fullmatch(r"\d{1,11}", stamp, re.ASCII):
         return Decline("there is no timestamp", 401)
     sent = datetime.fromtimestamp(int(stamp), UTC)
     base = b"v0:" + stamp.encode() + b":" + body
