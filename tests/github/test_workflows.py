@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.kernel.version import VERSION
 from tests.monitoring.programs import find
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +70,39 @@ def test_deploys_go_through_the_environment_production_one_after_the_other() -> 
     workflow = yaml.safe_load((ROOT / "infra/github/workflows/deploy.yml").read_text())
     assert workflow["jobs"]["deploy"]["environment"] == "production"
     assert workflow["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+
+
+@pytest.mark.parametrize(("tag", "fits"), [(f"v{VERSION}", True), ("v0.0.0", False), (VERSION, False)])
+def test_a_release_is_of_the_version_that_the_code_names(tag: str, fits: bool) -> None:
+    done = subprocess.run(
+        ["bash", "-e", "-c", f"python() {{ '{sys.executable}' \"$@\"; }}\n{release_step('The tag is')}"],
+        cwd=ROOT, env={"GITHUB_REF_NAME": tag, "PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode == 0) is fits, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_hashes_of_a_release_are_those_of_its_files_and_helm_is_in_the_package(tmp_path: Path) -> None:
+    (tmp_path / "dist" / "package").mkdir(parents=True)
+    (tmp_path / "dist" / "groundcrew.zip").write_bytes(b"zip")
+    script = release_step("Build the command").replace(".venv/bin/uv build", "true") + release_step("Hashes")
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "dist" / "SHA256SUMS").read_text().split()[1::2] == ["groundcrew.zip"]
+    runs = [step.get("run", "") for step in release_steps()]
+    (helm, package) = (runs.index(f"make {name} PYTHON=python") for name in ("helm", "package"))
+    assert helm < package
+
+
+def release_steps() -> list[dict[str, Any]]:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    steps: list[dict[str, Any]] = workflow["jobs"]["build"]["steps"]
+    return steps
+
+
+def release_step(name: str) -> str:
+    (run,) = [step["run"] for step in release_steps() if step.get("name", "").startswith(name)]
+    return f"{run}\n"
 
 
 # Approvals
