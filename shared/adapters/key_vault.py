@@ -7,13 +7,14 @@ The right is `Microsoft.KeyVault/vaults/certificates/read`, as the role "Key Vau
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.certificates.model import ExpiringItem, SourceKind
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
+from shared.kernel.timestamps import from_unix_seconds
 from shared.secrets_rotation.model import HomeValue, SecretHome
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class KeyVaultSecrets:
 
     def changed(self, home: SecretHome) -> datetime | None:
         """See `SecretHomes.changed`: when the newest version was made."""
-        return _instant((self._call("GET", home).get("attributes") or {}).get("created"))
+        return from_unix_seconds((self._call("GET", home).get("attributes") or {}).get("created"))
 
     def _call(self, method: str, home: SecretHome, body: Json | None = None) -> Json:
         address = self._address(home.place)
@@ -130,12 +131,11 @@ def parse_vault_certificate(item: Json) -> ExpiringItem | None:
     if not name or attributes.get("enabled") is False:
         return None
     return ExpiringItem(
-        SourceKind.VAULT, name, _instant(attributes.get("nbf")), _instant(attributes.get("exp"))
+        SourceKind.VAULT,
+        name,
+        from_unix_seconds(attributes.get("nbf")),
+        from_unix_seconds(attributes.get("exp")),
     )
-
-
-def _instant(seconds: object) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) else None
 
 
 def connect(name: str, credential: TokenCredential) -> KeyVaultCertificates:

@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from shared.certificates.ports import ClusterCredentials
 from shared.formats.x509 import parse_pem_certificates
 from shared.kernel.errors import Corrupt
 from shared.kernel.secret import Secret
+from shared.kernel.timestamps import from_unix_seconds
 
 Json = Mapping[str, Any]
 API_SERVER = "Kubernetes API"
@@ -67,16 +67,11 @@ def _token(user: Json) -> Iterator[ExpiringItem]:
         return
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        begin, end = (_instant(claims, name) for name in ("iat", "exp"))
+        begin, end = (from_unix_seconds(claims.get(name)) for name in ("iat", "exp"))
     except (ValueError, TypeError, AttributeError, OverflowError, OSError):
         return
     if end is not None:
         yield ExpiringItem(SourceKind.KUBECONFIG, "service account token", begin, end)
-
-
-def _instant(claims: Json, name: str) -> datetime | None:
-    seconds = claims.get(name)
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None
 
 
 def _server(cluster: Json) -> HostTarget | None:

@@ -22,12 +22,12 @@ import secrets as random
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 from shared.chatops.model import ChatRequest, Door
-from shared.kernel.timestamps import parse_timestamp
+from shared.kernel.timestamps import from_unix_seconds, parse_timestamp
 from shared.web.signin import PageAccess, authenticate
 
 MAX_BODY_BYTES = 64 << 10
@@ -89,9 +89,9 @@ def read_slack(
 ) -> ChatRequest | Decline:
     """A slash command of Slack. The signature is over its time too, so an old one cannot be sent again."""
     stamp, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
-    if not re.fullmatch(r"\d{1,11}", stamp, re.ASCII):
+    sent = from_unix_seconds(int(stamp)) if re.fullmatch(r"\d{1,12}", stamp, re.ASCII) else None
+    if sent is None:
         return Decline("there is no timestamp", 401)
-    sent = datetime.fromtimestamp(int(stamp), UTC)
     base = b"v0:" + stamp.encode() + b":" + body
     expected = ["v0=" + hmac.new(key.encode(), base, hashlib.sha256).hexdigest() for key in secrets if key]
     if not _is_any_of(given, expected):

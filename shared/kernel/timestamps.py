@@ -23,3 +23,16 @@ def parse_optional_timestamp(value: object) -> datetime | None:
         return parse_timestamp(value)
     except (ValueError, OverflowError):  # a zone can push the years 1 and 9999 out of range
         return None
+
+
+def from_unix_seconds(value: object) -> datetime | None:
+    """The aware time so many seconds after 1970, in UTC; None for what is no number or beyond the year 9999.
+
+    Others write these numbers: an expiry of 999999999999 is their mistake, and must not be our traceback.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

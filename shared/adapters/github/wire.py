@@ -6,7 +6,7 @@ import ipaddress
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -22,6 +22,7 @@ from shared.kernel.errors import (
     UsageError,
 )
 from shared.kernel.ports import Clock
+from shared.kernel.timestamps import from_unix_seconds
 
 if TYPE_CHECKING:
     import requests
@@ -226,8 +227,8 @@ def parse_retry_after(status: int, headers: Headers, content: bytes, now: dateti
     spent = remaining == "0"
     # Every answer says when the hour ends, which has nothing to do with the secondary limit.
     if reset.isdecimal() and (spent or (status == 429 and remaining is None)):
-        until = datetime.fromtimestamp(min(int(reset), 1 << 40), UTC) - now
-        return min(max(until, timedelta(seconds=1)), timedelta(days=1))
+        ends = from_unix_seconds(int(reset[:12])) or now + timedelta(days=1)
+        return min(max(ends - now, timedelta(seconds=1)), timedelta(days=1))
     if spent or status == 429 or any(words in content.lower() for words in _LIMITED):
         return timedelta(minutes=1)
     return None

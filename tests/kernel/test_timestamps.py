@@ -1,0 +1,29 @@
+"""Times that others write: what is none is None, and never a traceback."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.kernel.timestamps import from_unix_seconds
+
+
+@pytest.mark.parametrize(
+    "value", [None, "1", True, 10**12, -(10**12), 10**400, float("inf"), float("nan"), []]
+)
+def test_what_is_no_second_of_our_era_is_none(value: object) -> None:
+    assert from_unix_seconds(value) is None
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_every_second_until_the_year_9999_is_itself(seconds: int) -> None:
+    found = from_unix_seconds(seconds)
+    assert found is not None
+    assert (found.tzinfo, int(found.timestamp())) == (UTC, seconds)
+
+
+def test_parts_of_a_second_are_kept() -> None:
+    assert from_unix_seconds(0.5) == datetime(1970, 1, 1, microsecond=500_000, tzinfo=UTC)
