@@ -10,6 +10,7 @@ from functions.cost import bp as cost
 from functions.deploy import bp as deploy
 from functions.doctor import bp as doctor
 from functions.drill import bp as drill
+from functions.hardening import bp as hardening
 from functions.health import bp as health
 from functions.pitr import bp as pitr
 from functions.power import bp as power
@@ -21,7 +22,7 @@ from shared.kernel.logs import configure_logging
 configure_logging()
 app = func.FunctionApp()
 for blueprint in (
-    alerts, backup, certificates, chatops, cost, deploy, doctor, drill, health, pitr, power, secrets,
-    snapshots, status,
+    alerts, backup, certificates, chatops, cost, deploy, doctor, drill, hardening, health, pitr, power,
+    secrets, snapshots, status,
 ):  # fmt: skip
     app.register_functions(blueprint)

@@ -77,6 +77,7 @@ def served(directory: Path, secret: str) -> Iterator[str]:
             "AzureWebJobs.restore_drill.Disabled": "1",
             "AzureWebJobs.secrets_rotation.Disabled": "1",
             "AzureWebJobs.oplog_capture.Disabled": "1",
+            "AzureWebJobs.hardening_audit.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
         }
         with HostProcess(app, environment, directory / "host") as host:

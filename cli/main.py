@@ -13,6 +13,7 @@ from cli import (
     deploy,
     doctor,
     drill,
+    hardening,
     init,
     keys,
     notify,
@@ -54,6 +55,7 @@ main.add_command(power.power)
 main.add_command(snapshots.snapshots)
 main.add_command(certs.certs)
 main.add_command(secrets.secrets)
+main.add_command(hardening.hardening)
 main.add_command(cost.cost)
 main.add_command(status.status)
 main.add_command(audit.audit)

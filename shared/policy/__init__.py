@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .cost import CostPolicy
     from .deploy import DeployPolicy
     from .document import Policy, find_mistakes, json_schema, parse_policy
+    from .hardening import AcceptedRisk, HardeningPolicy
     from .notify import NotifyPolicy, Routes
     from .people import Person
     from .power import Holidays, MachinePolicy, PowerPolicy, Vacation
@@ -26,10 +27,32 @@ if TYPE_CHECKING:
     from .snapshots import SnapshotPolicy
 
 __all__ = [
-    "BackupPolicy", "CertificatePolicy", "ChatPolicy", "ChatRule", "CostPolicy", "DayOff", "DeployPolicy",
-    "Holidays", "MachinePolicy", "Mistake", "NotifyPolicy", "Person", "Policy", "PowerPolicy",
-    "Retention", "Routes", "SecretEntry", "SecretsPolicy", "SnapshotPolicy", "Vacation", "days_off",
-    "find_mistakes", "json_schema", "parse_policy",
+    "AcceptedRisk",
+    "BackupPolicy",
+    "CertificatePolicy",
+    "ChatPolicy",
+    "ChatRule",
+    "CostPolicy",
+    "DayOff",
+    "DeployPolicy",
+    "HardeningPolicy",
+    "Holidays",
+    "MachinePolicy",
+    "Mistake",
+    "NotifyPolicy",
+    "Person",
+    "Policy",
+    "PowerPolicy",
+    "Retention",
+    "Routes",
+    "SecretEntry",
+    "SecretsPolicy",
+    "SnapshotPolicy",
+    "Vacation",
+    "days_off",
+    "find_mistakes",
+    "json_schema",
+    "parse_policy",
 ]  # fmt: skip
 
 _HOMES = {
@@ -39,6 +62,7 @@ _HOMES = {
     "cost": ("CostPolicy",),
     "holidays": ("DayOff", "days_off"),
     "deploy": ("DeployPolicy",),
+    "hardening": ("AcceptedRisk", "HardeningPolicy"),
     "document": ("Policy", "find_mistakes", "json_schema", "parse_policy"),
     "yaml_lines": ("Mistake",),
     "notify": ("NotifyPolicy", "Routes"),

@@ -24,6 +24,7 @@ from .certificates import CertificatePolicy
 from .chat import ChatPolicy
 from .cost import CostPolicy
 from .deploy import DeployPolicy
+from .hardening import HardeningPolicy
 from .notify import NotifyPolicy
 from .people import PeoplePolicy
 from .power import PowerPolicy
@@ -44,6 +45,9 @@ class Policy(Section):
     )
     secrets: SecretsPolicy = Field(
         default=SecretsPolicy(), description="where secrets are kept, and how old they may get"
+    )
+    hardening: HardeningPolicy = Field(
+        default=HardeningPolicy(), description="the audit of settings, people, cluster and network"
     )
     cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")

@@ -306,4 +306,5 @@ SCHEDULES = {
     "restore_drill": "0 0 3 * * *",
     "secrets_rotation": "0 40 * * * *",
     "oplog_capture": "40 */5 * * * *",
+    "hardening_audit": "0 10 5 * * *",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shared.adapters.azure_activity import AzureActivityLog
     from shared.adapters.azure_addresses import AzureAddresses
     from shared.adapters.azure_disks import AzureDisks
+    from shared.adapters.azure_network import AzureNetwork
     from shared.adapters.azure_rights import AzureRights
     from shared.adapters.azure_vms import AzureMachines
     from shared.cloud.machines import PowerSwitch
@@ -119,3 +120,12 @@ def connect_rights() -> AzureRights:
 
     place = _arm_arguments()
     return connect(build_credential(), place.pop("subscription"), **place)
+
+
+@cache
+def connect_network() -> AzureNetwork:
+    """Network security groups and interfaces."""
+    from shared.adapters.azure_network import connect_network
+
+    place = _arm_arguments()
+    return connect_network(build_credential(), place.pop("subscription"), **place)

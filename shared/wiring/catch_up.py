@@ -16,6 +16,7 @@ from shared.wiring import (
     connect_queues,
     cost,
     drill,
+    hardening,
     load_policy,
     open_state,
     power,
@@ -38,6 +39,7 @@ MADE_UP_BY = {
     "certificate_scan": "certificates",
     "secrets_rotation": "secrets",
     "restore_drill": "drill",
+    "hardening_audit": "hardening",
 }
 
 
@@ -59,6 +61,8 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         overdue["certificates"] = lambda: certificate_job.run_overdue(certificates.certificate_deps())
     if secrets.is_enabled():
         overdue["secrets"] = lambda: secrets_job.run_overdue(secrets.rotation_deps())
+    if hardening.is_enabled():
+        overdue["hardening"] = hardening.run_overdue
     if power.is_enabled():
         overdue["power"] = power.run_tick
     if snapshots.is_enabled():

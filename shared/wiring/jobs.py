@@ -21,7 +21,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
-    from shared.wiring import certificates, cost, drill, power, secrets, snapshots
+    from shared.wiring import certificates, cost, drill, hardening, power, secrets, snapshots
     from shared.wiring.backup import backup_deps
 
     rules = load_policy()
@@ -42,6 +42,8 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         checks["drill"] = drill.drill_deps
     if secrets.is_enabled():
         checks["secrets"] = secrets.rotation_deps
+    if hardening.is_enabled():
+        checks["hardening"] = hardening.hardening_deps
     return checks
 
 

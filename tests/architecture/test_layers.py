@@ -41,7 +41,7 @@ BREAKAGES = {
         "from shared.deploy import notify",
         "shared.catch_up.job -> shared.deploy.notify",
     ),
-    "The rotation of secrets is entered by nobody else": (
+    "The rotation of secrets and hardening are entered by nobody else": (
         "shared/catch_up/watch.py",
         "from shared.secrets_rotation import job",
         "shared.catch_up.watch -> shared.secrets_rotation.job",

@@ -21,7 +21,10 @@ print(json.dumps([catch_up.MADE_UP_BY, [*catch_up.overdue_jobs()]]))
 def test_every_timer_is_made_up_for(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     secret = "{name: mail, kind: smtp, homes: ['setting:MAIL_URL']}"
-    policy.write_text(f"certificates: {{hosts: [chat.example.org]}}\nsecrets: {{known: [{secret}]}}\n")
+    policy.write_text(
+        f"certificates: {{hosts: [chat.example.org]}}\nsecrets: {{known: [{secret}]}}\n"
+        "hardening: {enabled: true}\n"
+    )
     settings = {
         "GROUNDCREW_POLICY": str(policy),
         "DRILL_MONGODB_URI": "mongodb://127.0.0.1:1",

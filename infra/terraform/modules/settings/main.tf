@@ -44,6 +44,7 @@ locals {
     "certificate_scan",
     "cost_report",
     "drift_check",
+    "hardening_audit",
     "nightly_backup",
     "oplog_capture",
     "power_tick",

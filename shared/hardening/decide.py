@@ -1,0 +1,258 @@
+"""Verdicts on Rocket.Chat: settings, permissions, people, tokens, integrations, sign-on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from shared.hardening.model import (
+    AuditVerdict,
+    Baseline,
+    ChatAccount,
+    HardeningFinding,
+    ObservedChat,
+    RuleSeverity,
+    SettingChange,
+    SettingRule,
+)
+from shared.kernel.durations import format_duration
+
+if TYPE_CHECKING:
+    from shared.policy import HardeningPolicy
+
+OAUTH_PREFIX, SAML_PREFIX = "Accounts_OAuth_Custom-", "SAML_Custom_Default"
+_ANY_TENANT = ("/common/", "/organizations/", "/consumers/")
+_MET, _MISSED = AuditVerdict.MET, AuditVerdict.MISSED
+_CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
+
+
+def judge_chat(
+    baseline: Baseline, seen: ObservedChat, policy: HardeningPolicy, now: datetime
+) -> Iterator[HardeningFinding]:
+    """A verdict on every rule, and on everything that is found beside the rules."""
+    for rule in baseline.settings:
+        yield judge_setting(rule, seen.settings, seen.changes)
+    for permission in baseline.permissions:
+        holders = seen.permissions.get(permission.permission)
+        rule_id, wanted = f"permission.{permission.permission}", ", ".join(sorted(permission.allowed))
+        if holders is None:
+            yield HardeningFinding(
+                rule_id, AuditVerdict.ABSENT, _WARNING, "this version has no such permission"
+            )
+            continue
+        verdict = _MISSED if holders - permission.allowed else _MET
+        held = ", ".join(sorted(holders)) or "nobody"
+        yield HardeningFinding(rule_id, verdict, _CRITICAL, f"held by {held}", f"at most {wanted}")
+    yield from _judge_admins(seen.accounts, policy, now)
+    yield from _judge_tokens(seen.accounts, policy, now)
+    yield from _judge_integrations(seen)
+    yield from judge_oauth(seen.settings)
+    yield from _judge_saml(seen.settings)
+
+
+def judge_setting(
+    rule: SettingRule, settings: Mapping[str, Any], changes: Mapping[str, SettingChange]
+) -> HardeningFinding:
+    """One setting against its rule; one of another type than is wanted is unknown, not met."""
+    comparison, wanted = rule.want
+    told = _describe_want(comparison, wanted)
+    if rule.setting not in settings:
+        seen = f"this version has no setting {rule.setting}"
+        return HardeningFinding(rule.id, AuditVerdict.ABSENT, rule.severity, seen, told, rule.why)
+    value = settings[rule.setting]
+    met = _compare(comparison, wanted, value)
+    verdict = AuditVerdict.UNKNOWN if met is None else _MET if met else _MISSED
+    seen, changed = f"{rule.setting} is {value!r}", _describe_change(changes.get(rule.setting))
+    return HardeningFinding(rule.id, verdict, rule.severity, seen, told, rule.why, changed)
+
+
+def find_fix(rule: SettingRule) -> Any | None:
+    """The value that meets the rule; None where a person has to decide."""
+    comparison, wanted = rule.want
+    return wanted if comparison in ("equals", "at_least", "at_most") else None
+
+
+def accept_risks(
+    findings: Sequence[HardeningFinding], policy: HardeningPolicy, today: date
+) -> list[HardeningFinding]:
+    """With what policy accepts marked so; what cannot be seen was accepted by nobody."""
+    reasons = {one.rule: one for one in policy.accepted}
+    judged = []
+    for finding in findings:
+        risk = reasons.get(finding.id)
+        if risk is None or finding.verdict is not _MISSED:
+            judged.append(finding)
+        elif today > risk.until:
+            why = f"{finding.why}; it was accepted until {risk.until}".removeprefix("; ")
+            judged.append(_replace(finding, _MISSED, why))
+        else:
+            why = f"accepted until {risk.until}: {risk.reason}"
+            judged.append(_replace(finding, AuditVerdict.ACCEPTED, why))
+    return judged
+
+
+def _replace(finding: HardeningFinding, verdict: AuditVerdict, why: str) -> HardeningFinding:
+    return HardeningFinding(
+        finding.id, verdict, finding.severity, finding.seen, finding.wanted, why, finding.changed
+    )
+
+
+def _compare(comparison: str, wanted: Any, value: Any) -> bool | None:
+    """Whether it is met; None if the value is of a type that cannot be compared."""
+    match comparison:
+        case "equals":
+            return bool(value == wanted) if type(value) is type(wanted) else None
+        case "one_of":
+            return bool(value in wanted)
+        case "at_least" | "at_most":
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return None
+            return bool(value >= wanted if comparison == "at_least" else value <= wanted)
+    words = _words(value)
+    if words is None:
+        return None
+    if comparison == "empty":
+        return not words
+    return (wanted in words) is (comparison == "contains")
+
+
+def _words(value: Any) -> list[str] | None:
+    """A list, or a text of words with commas between."""
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else None
+
+
+def _describe_want(comparison: str, wanted: Any) -> str:
+    match comparison:
+        case "equals":
+            return repr(wanted)
+        case "one_of":
+            return " or ".join(map(repr, wanted))
+        case "empty":
+            return "nothing"
+        case "lacks":
+            return f"anything but {wanted}"
+    return f"{comparison.replace('_', ' ')} {wanted}"
+
+
+def _describe_change(change: SettingChange | None) -> str:
+    if change is None or (change.at is None and not change.by):
+        return ""
+    at = f" {change.at:%Y-%m-%d %H:%MZ}" if change.at else ""
+    return f"changed{at}{f' by {change.by}' if change.by else ', by whom is not known'}"
+
+
+def _judge_admins(
+    accounts: Sequence[ChatAccount], policy: HardeningPolicy, now: datetime
+) -> Iterator[HardeningFinding]:
+    admins = [one for one in accounts if one.is_admin and one.active]
+    if not admins:
+        why = "the first who registers may become one"
+        yield HardeningFinding("admins.none", _MISSED, _CRITICAL, "there is no administrator", "one", why)
+    verdict = _MISSED if len(admins) > policy.admins else _MET
+    names = ", ".join(sorted(one.username for one in admins))
+    yield HardeningFinding("admins.count", verdict, _WARNING, names, f"at most {policy.admins}")
+    for one in admins:
+        verdict = _MET if one.has_second_factor else _MISSED
+        seen = f"{one.username} has {'a' if one.has_second_factor else 'no'} second factor"
+        why = "whoever has the password has the whole server"
+        yield HardeningFinding(
+            f"admins.two-factor/{one.username.lower()}", verdict, _CRITICAL, seen, "one", why
+        )
+        stale = one.last_login is None or now - one.last_login > policy.stale_after
+        seen = (
+            f"{one.username} signed in last {one.last_login:%Y-%m-%d}"
+            if one.last_login
+            else "never signed in"
+        )
+        wanted = f"within {format_duration(policy.stale_after)}"
+        verdict = _MISSED if stale else _MET
+        yield HardeningFinding(f"admins.stale/{one.username.lower()}", verdict, _WARNING, seen, wanted)
+
+
+def _judge_tokens(
+    accounts: Sequence[ChatAccount], policy: HardeningPolicy, now: datetime
+) -> Iterator[HardeningFinding]:
+    for account in accounts:
+        for token in account.tokens:
+            rule_id = f"tokens/{account.username}/{token.name}".lower().replace(" ", "_")
+            seen = f"{account.username}: token {token.name}"
+            if token.bypasses_two_factor:
+                severity = _CRITICAL if account.is_admin else _WARNING
+                why = "whoever has it needs no second factor; servers from 8.5 on refuse it for changes"
+                told = f"{seen} bypasses the second factor"
+                yield HardeningFinding(f"{rule_id}/bypass", _MISSED, severity, told, "", why)
+            if token.created is None:
+                told = f"{seen}: how old it is cannot be seen"
+                yield HardeningFinding(f"{rule_id}/age", AuditVerdict.UNKNOWN, _WARNING, told)
+            elif now - token.created > policy.token_age:
+                told = f"{seen} is {format_duration(now - token.created)} old"
+                wanted = f"at most {format_duration(policy.token_age)}"
+                yield HardeningFinding(f"{rule_id}/age", _MISSED, _WARNING, told, wanted)
+
+
+def _judge_integrations(seen: ObservedChat) -> Iterator[HardeningFinding]:
+    admins = {one.username for one in seen.accounts if one.is_admin}
+    for one in seen.integrations:
+        rule_id = f"integrations/{one.name}".lower().replace(" ", "_")
+        if one.runs_script:
+            why = "whoever may edit it runs code in the server"
+            yield HardeningFinding(
+                f"{rule_id}/script", _MISSED, _WARNING, f"{one.name} runs a script", "", why
+            )
+        if one.incoming and one.posts_as in admins:
+            why = "its address is enough to write as an administrator"
+            told = f"{one.name} writes as {one.posts_as}"
+            yield HardeningFinding(f"{rule_id}/admin", _MISSED, _CRITICAL, told, "a user of its own", why)
+        for url in one.urls:
+            if not url.startswith("https://"):
+                told = f"{one.name} sends messages without TLS"
+                yield HardeningFinding(f"{rule_id}/http", _MISSED, _CRITICAL, told, "an https address")
+
+
+def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
+    """Providers that are on. Rocket.Chat believes what their userinfo says, without any signature."""
+    for name, enabled in settings.items():
+        if not name.startswith(OAUTH_PREFIX) or "-" in name.removeprefix(OAUTH_PREFIX) or enabled is not True:
+            continue
+        rule_id = f"oauth/{name.removeprefix(OAUTH_PREFIX).lower()}"
+        url, merges = str(settings.get(f"{name}-url") or ""), settings.get(f"{name}-merge_users") is not False
+        key = str(settings.get(f"{name}-key_field") or "username")
+        took = f"merge_users is on, by {key}"
+        verdict = _MISSED if merges else _MET
+        why = "who can choose that name at the provider becomes whoever has it here, an administrator too"
+        seen = took if merges else "merge_users is off"
+        yield HardeningFinding(f"{rule_id}/merge", verdict, _CRITICAL, seen, "merge_users off", why)
+        verdict = _MET if url.startswith("https://") else _MISSED
+        yield HardeningFinding(f"{rule_id}/https", verdict, _CRITICAL, f"its address is {url}", "https")
+        paths = " ".join(
+            f"{url}/{settings.get(f'{name}-{part}') or ''}/"
+            for part in ("token_path", "authorize_path", "identity_path")
+        )
+        any_tenant = any(one in paths.replace("//", "/") for one in _ANY_TENANT)
+        why = "accounts of every tenant get in"
+        seen = "any tenant" if any_tenant else "one tenant"
+        verdict = _MISSED if any_tenant else _MET
+        yield HardeningFinding(f"{rule_id}/tenant", verdict, _CRITICAL, seen, "one tenant", why)
+
+
+def _judge_saml(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
+    if settings.get(SAML_PREFIX) is not True:
+        return
+    wants: tuple[tuple[str, tuple[Any, ...], RuleSeverity], ...] = (
+        ("signature_validation_type", ("All", "Assertion"), _CRITICAL),
+        ("signature_algorithm", ("SHA256", "SHA384", "SHA512"), _WARNING),
+        ("validate_logout_request_signature", (True,), _WARNING),
+        ("validate_logout_response_signature", (True,), _WARNING),
+    )
+    has_certificate = bool(str(settings.get(f"{SAML_PREFIX}_cert") or "").strip())
+    verdict = _MET if has_certificate else _MISSED
+    seen, why = "a certificate is set" if has_certificate else "no certificate is set", "anybody may answer"
+    yield HardeningFinding("saml/certificate", verdict, _CRITICAL, seen, "the provider's", why)
+    for name, wanted, severity in wants:
+        value = settings.get(f"{SAML_PREFIX}_{name}")
+        verdict = AuditVerdict.UNKNOWN if value is None else _MET if value in wanted else _MISSED
+        told = " or ".join(map(repr, wanted))
+        yield HardeningFinding(f"saml/{name}", verdict, severity, f"{name} is {value!r}", told)

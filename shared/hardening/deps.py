@@ -1,0 +1,34 @@
+"""The ports that the audit needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.hardening.model import Baseline
+from shared.hardening.ports import ChatPosture, ChatSettingsWriter, ClusterPosture, NetworkPosture
+from shared.kernel.ports import Blobs, Clock
+from shared.notifications.ports import Notifier
+
+if TYPE_CHECKING:
+    from shared.policy import HardeningPolicy
+
+
+@dataclass(frozen=True)
+class HardeningDeps:
+    """What the jobs need. Each of the three systems is None where the settings name none.
+
+    - `chat` connects when called. `writer` raises UsageError where no administrator is set.
+    """
+
+    baseline: Baseline
+    chat: Callable[[], ChatPosture] | None
+    cluster: ClusterPosture | None
+    network: NetworkPosture | None
+    writer: Callable[[], ChatSettingsWriter]
+    namespaces: Sequence[str]
+    policy: HardeningPolicy
+    state: Blobs
+    clock: Clock
+    notifications: Notifier

@@ -1,0 +1,119 @@
+"""The audit: look, judge, tell, keep. Level-triggered: each one looks at everything anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from shared.hardening.decide import accept_risks, judge_chat
+from shared.hardening.deps import HardeningDeps
+from shared.hardening.model import AuditVerdict, HardeningFinding, ObservedChat, RuleSeverity
+from shared.hardening.notices import notify_audit
+from shared.hardening.platform import judge_namespaces, judge_network
+from shared.hardening.ports import ClusterPosture
+from shared.hardening.records import HardeningAudit, load_last_audit, save_audit
+from shared.kernel.errors import GroundcrewError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_LEASE = timedelta(seconds=60)
+_OVERDUE = timedelta(hours=26)  # the timer looks once a day
+
+
+def preview_audit(deps: HardeningDeps) -> HardeningAudit:
+    """Look and judge. Changes and tells nothing."""
+    now, last = deps.clock.now(), load_last_audit(deps.state)
+    findings = tuple(accept_risks([*_judge(deps)], deps.policy, now.date()))
+    before = last.by_id if last else {}
+    drifted = tuple(
+        one.id
+        for one in findings
+        if one.verdict is AuditVerdict.MISSED
+        and one.id in before
+        and before[one.id].verdict is AuditVerdict.MET
+    )
+    return HardeningAudit(now, findings, drifted)
+
+
+def run_audit(deps: HardeningDeps) -> HardeningAudit:
+    """Look, judge, tell, keep. Raises Locked."""
+    with deps.state.lease("locks/hardening", duration=_LEASE) as lease:
+        audit = preview_audit(deps)
+        lease.check()
+        # Told before it is kept: a run that dies in between tells twice rather than never.
+        notify_audit(deps, audit)
+        save_audit(deps.state, audit)
+    counts = {str(one): sum(each.verdict is one for each in audit.findings) for one in AuditVerdict}
+    log.info("hardening.audited", extra={"findings": len(audit.findings), **counts})
+    return audit
+
+
+def run_tick(deps: HardeningDeps) -> str:
+    """What the timer does; returns it in a sentence."""
+    return describe_audit(run_audit(deps))
+
+
+def run_overdue(deps: HardeningDeps) -> str:
+    """What `catch_up` does: an audit that was missed."""
+    last = load_last_audit(deps.state)
+    if last is not None and deps.clock.now() - last.at < _OVERDUE:
+        return "nothing to do: last audit less than a day ago"
+    return run_tick(deps)
+
+
+def describe_audit(audit: HardeningAudit) -> str:
+    """`60 rules: 50 met, 8 missed, 2 unknown`."""
+    counts = ((sum(each.verdict is one for each in audit.findings), one) for one in AuditVerdict)
+    told = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
+    return f"{len(audit.findings)} rules: {told or 'none'}"
+
+
+def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
+    """Each system by itself: one that cannot be read hides no other."""
+    chat = deps.chat
+    wanted = [rule.setting for rule in deps.baseline.settings]
+    seen = _try(lambda: chat().read_chat(wanted)) if chat is not None else "no database is set"
+    if isinstance(seen, ObservedChat):
+        yield from judge_chat(deps.baseline, seen, deps.policy, deps.clock.now())
+    else:
+        yield from _cannot_see_chat(deps, seen)
+    if deps.cluster is not None:
+        yield from _judge_cluster(deps.cluster, deps.namespaces)
+    if deps.network is not None:
+        found = _try(deps.network.read_network)
+        if isinstance(found, str):
+            yield _unknown("network", found)
+        else:
+            yield from judge_network(found)
+
+
+def _judge_cluster(cluster: ClusterPosture, namespaces: Sequence[str]) -> Iterator[HardeningFinding]:
+    for name in namespaces:
+        namespace = _try(partial(cluster.read_namespace, name))
+        if isinstance(namespace, str):
+            yield _unknown(f"namespaces/{name}", namespace)
+        else:
+            yield from judge_namespaces([namespace])
+
+
+def _cannot_see_chat(deps: HardeningDeps, reason: str) -> Iterator[HardeningFinding]:
+    for rule in deps.baseline.settings:
+        yield HardeningFinding(rule.id, AuditVerdict.UNKNOWN, rule.severity, reason, "", rule.why)
+    for name in ("admins", "tokens", "integrations", "permissions"):
+        yield _unknown(name, reason)
+
+
+def _unknown(rule: str, reason: str) -> HardeningFinding:
+    return HardeningFinding(rule, AuditVerdict.UNKNOWN, RuleSeverity.WARNING, reason)
+
+
+def _try(read: Callable[[], T]) -> T | str:
+    """What was read, or why it cannot be."""
+    try:
+        return read()
+    except GroundcrewError as error:
+        return f"cannot be seen: {error.message}"

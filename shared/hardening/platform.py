@@ -1,0 +1,78 @@
+"""Verdicts on the cluster and the network around the machine. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from shared.hardening.model import (
+    AuditVerdict,
+    HardeningFinding,
+    NetworkGroup,
+    ObservedNamespace,
+    ObservedNetwork,
+    RuleSeverity,
+)
+
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+_LEVELS = ("baseline", "restricted")
+# Ports that nobody on the internet has any business with: SSH, the API servers of MicroK8s and the kubelet,
+# MicroK8s' cluster agent, MongoDB. https://microk8s.io/docs/services-and-ports
+SENSITIVE_PORTS = {22: "SSH", 16443: "Kubernetes", 10250: "kubelet", 25000: "MicroK8s", 27017: "MongoDB"}
+_ANYWHERE = frozenset({"*", "0.0.0.0/0", "::/0", "internet", "any"})
+_MET, _MISSED = AuditVerdict.MET, AuditVerdict.MISSED
+_CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
+
+
+def judge_namespaces(namespaces: Sequence[ObservedNamespace]) -> Iterator[HardeningFinding]:
+    """Pod security, and what pods may do on their node."""
+    for namespace in namespaces:
+        yield _judge_level(namespace)
+        for pod in namespace.pods:
+            rule_id = f"pods/{namespace.name}/{pod.name}"
+            if pod.risks:
+                told = f"{pod.name} has {', '.join(pod.risks)}"
+                why = "who breaks out of it has the node, and every secret on it"
+                yield HardeningFinding(f"{rule_id}/risks", _MISSED, _CRITICAL, told, "none", why)
+            if pod.floating_images:
+                told = f"{pod.name} runs {', '.join(pod.floating_images)}"
+                why = "what runs after a restart is not what was reviewed"
+                yield HardeningFinding(f"{rule_id}/image", _MISSED, _WARNING, told, "a version", why)
+
+
+def _judge_level(namespace: ObservedNamespace) -> HardeningFinding:
+    rule_id = f"namespaces/{namespace.name}/pod-security"
+    if namespace.enforced is None:
+        return HardeningFinding(rule_id, AuditVerdict.UNKNOWN, _WARNING, "the namespace cannot be read")
+    verdict = _MET if namespace.enforced in _LEVELS else _MISSED
+    seen = f"pod-security.kubernetes.io/enforce is {namespace.enforced or 'not set'}"
+    return HardeningFinding(rule_id, verdict, _WARNING, seen, " or ".join(_LEVELS))
+
+
+def judge_network(network: ObservedNetwork) -> Iterator[HardeningFinding]:
+    """Which sensitive ports the internet reaches through each group, by the first rule that fits."""
+    for interface in network.unguarded:
+        told = f"no network security group guards {interface}"
+        yield HardeningFinding(f"network/{interface.lower()}/guard", _MISSED, _CRITICAL, told, "one")
+    for group in network.groups:
+        opened = [f"{port} ({name})" for port, name in SENSITIVE_PORTS.items() if _lets_in(group, port)]
+        verdict = _MISSED if opened else _MET
+        seen = f"the internet reaches {', '.join(opened)}" if opened else "no sensitive port is open"
+        yield HardeningFinding(f"network/{group.name.lower()}", verdict, _CRITICAL, seen, "none of them")
+
+
+def _lets_in(group: NetworkGroup, port: int) -> bool:
+    for rule in sorted(group.rules, key=lambda one: one.priority):
+        if rule.protocol.lower() not in ("*", "tcp") or not _covers(rule.ports, port):
+            continue
+        # A range that is not everywhere may still hold attackers, but was somebody's decision.
+        if any(source.lower() in _ANYWHERE for source in rule.sources):
+            return rule.allow
+    return False  # DenyAllInBound, priority 65500
+
+
+def _covers(ports: Sequence[str], port: int) -> bool:
+    for text in ports:
+        first, _, last = text.partition("-")
+        if text == "*" or (first.isdigit() and int(first) <= port <= int(last or first)):
+            return True
+    return False

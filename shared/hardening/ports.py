@@ -1,0 +1,40 @@
+"""The outside systems of the audit: what the chat, the cluster and the network are set to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from shared.hardening.model import ObservedChat, ObservedNamespace, ObservedNetwork
+
+
+class ChatPosture(Protocol):
+    """Reads the chat's database. Raises `Unavailable`, `Refused`."""
+
+    def read_chat(self, settings: Sequence[str]) -> ObservedChat:
+        """These settings and those of sign-on, permissions, administrators, tokens, webhooks. No secret."""
+        ...
+
+
+class ClusterPosture(Protocol):
+    """Reads the cluster. Raises `Unavailable`, `Refused`, `NotFound`."""
+
+    def read_namespace(self, namespace: str) -> ObservedNamespace:
+        """The namespace's pod security level, and its workloads."""
+        ...
+
+
+class NetworkPosture(Protocol):
+    """Reads the network around the machine. Raises `Unavailable`, `Refused`."""
+
+    def read_network(self) -> ObservedNetwork:
+        """Its security groups and interfaces."""
+        ...
+
+
+class ChatSettingsWriter(Protocol):
+    """Changes settings of the chat. Raises `Refused`, `NotFound`, `Unavailable`."""
+
+    def set_setting(self, setting: str, value: Any) -> None:
+        """As an administrator would in its pages."""
+        ...

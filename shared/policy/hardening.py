@@ -1,0 +1,46 @@
+"""The policy of hardening: whether the audit runs, and what was accepted with a reason."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from .base import Duration, Name, Section, reject
+from .deploy import Label
+
+RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9./_-]{0,199}$")]
+
+
+class AcceptedRisk(Section):
+    """A finding that the team knows and lives with, until a day."""
+
+    rule: RuleId = Field(description="the finding's id, as `groundcrew hardening audit` shows it")
+    reason: Name = Field(description="why")
+    until: date = Field(description="the last day on which it is accepted")
+
+
+class HardeningPolicy(Section):
+    """What is audited, and how old things may get."""
+
+    enabled: bool = Field(default=False, description="whether the daily audit runs")
+    namespaces: tuple[Label, ...] = Field(
+        default=(), description="Kubernetes namespaces to look into; empty: that of the release"
+    )
+    admins: int = Field(default=3, ge=1, le=100, description="more administrators than this is a finding")
+    stale_after: Duration = Field(
+        default=timedelta(days=90), description="an administrator who has not signed in for so long"
+    )
+    token_age: Duration = Field(
+        default=timedelta(days=365), description="a personal access token older than this is a finding"
+    )
+    accepted: tuple[AcceptedRisk, ...] = Field(default=(), description="findings that are accepted")
+
+    @model_validator(mode="after")
+    def _accepted_once(self) -> Self:
+        rules = [one.rule for one in self.accepted]
+        twice = sorted({rule for rule in rules if rules.count(rule) > 1})
+        if twice:
+            reject(f"{twice[0]} is accepted twice", "Keep one of the two")
+        return self

@@ -1,0 +1,109 @@
+"""The app in its host audits a chat's database; the command line finds what got weaker, and plans a fix."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import requests
+
+from local.azurite import Azurite
+from local.host.process import HostProcess
+from local.mongodb import MongoServer
+from local.rocketchat.rest import ChatUser, RestServer
+from local.rocketchat.rest.state import DEFAULTS
+from local.stack import ROOT
+from shared.adapters.blobs import create_container, open_blobs
+from shared.formats.agekeys import generate_identity
+from shared.formats.manifest import Signer
+from shared.hardening.records import load_last_audit
+from shared.settings.storage_account import StorageAccount
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass
+class Site:
+    host: HostProcess
+    storage: StorageAccount
+    settings: dict[str, str]
+    database: Any
+    chat: RestServer
+
+    def cli(self, *arguments: str, code: int = 0) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "hardening", *arguments, "--json"],
+            env={**os.environ, **self.settings}, cwd=ROOT, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
+        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        for name in ("backups", "groundcrew"):
+            create_container(storage, name)
+        mongodb = stack.enter_context(MongoServer(tmp_path / "mongodb"))
+        client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](mongodb.uri, directConnection=True))
+        database = client["rocketchat"]
+        database["rocketchat_settings"].insert_many(
+            [{"_id": name, "value": value} for name, value in DEFAULTS.items()]
+        )
+        factor = {"totp": {"enabled": True}}
+        admin = {"_id": "a", "username": "anna", "roles": ["admin"], "lastLogin": datetime.now(UTC)}
+        database["users"].insert_one({**admin, "services": factor})
+        chat = stack.enter_context(RestServer())
+        user = chat.state.add_user(ChatUser("a", "anna", ["admin"]))
+        (tmp_path / "policy.yaml").write_text("hardening: {enabled: true}\n")
+        settings = {
+            "AzureWebJobsStorage": azurite.connection_string,
+            "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
+            "MONGODB_URI": f"{mongodb.uri}?directConnection=true",
+            "GROUNDCREW_CHAT": chat.url,
+            "GROUNDCREW_ROCKETCHAT_USER": "a",
+            "GROUNDCREW_ROCKETCHAT_USER_TOKEN": chat.state.add_token(user, "hardening"),
+            "GROUNDCREW_AGE_RECIPIENTS": generate_identity(post_quantum=False)[1],
+            "GROUNDCREW_SIGNING_KEY": Signer.generate().secret_text(),
+        }
+        host = stack.enter_context(HostProcess(ROOT, settings, tmp_path / "host", log_format="json"))
+        yield Site(host, storage, settings, database, chat)
+
+
+def test_a_weak_server_is_audited_and_what_changes_then_is_drift(site: Site) -> None:
+    answer = requests.post(
+        f"{site.host.url}/admin/functions/hardening_audit",
+        json={"input": ""}, headers={"x-functions-key": site.host.master_key}, timeout=20,
+    )  # fmt: skip
+    assert answer.status_code == 202
+    state, deadline = open_blobs(site.storage, "groundcrew"), time.monotonic() + 120
+    while (audit := load_last_audit(state)) is None:
+        assert time.monotonic() < deadline, (site.host.state_dir / "host.log").read_text()[-3000:]
+        time.sleep(0.2)
+    assert "chat.registration" in [one.id for one in audit.open]
+    assert audit.by_id["admins.two-factor/anna"].verdict == "met"
+
+    change = {"$set": {"value": False, "_updatedAt": datetime.now(UTC)}}
+    site.database["rocketchat_settings"].update_one({"_id": "Enable_CSP"}, change)
+    found = {one["rule"]: one for one in site.cli("audit", code=1)}
+    assert found["chat.csp"]["drifted"] is True
+    assert found["chat.csp"]["changed"].endswith("by whom is not known")
+    assert found["chat.registration"]["drifted"] is False
+    plan = site.cli("plan", "chat.csp")
+    assert plan == [{"rule": "chat.csp", "setting": "Enable_CSP", "before": False, "after": True}]
+    refused = site.cli("apply", "chat.csp", "--yes", code=1)
+    assert refused["error"]["message"].startswith("a second person has to approve")
+    assert site.chat.calls == []  # nothing is asked of the chat before somebody else agreed
