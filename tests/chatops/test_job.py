@@ -90,6 +90,13 @@ def test_a_code_is_of_this_plan_for_this_person_and_for_a_while(world, change: s
     assert world.done == []
 
 
+def test_a_code_is_good_for_at_least_ten_minutes(world) -> None:
+    world.clock.advance(9 * MINUTE)  # the end of a window of ten
+    code = code_of(world.say("uAna", "down"))
+    world.clock.advance(9 * MINUTE)
+    assert "did down" in world.say("uAna", f"down confirm {code}")
+
+
 def test_a_code_is_good_in_the_room_it_was_shown_in(world) -> None:
     code = code_of(world.say("uAna", "down"))
     request = replace(world.message("uAna", f"down confirm {code}"), door=Door.WEB, room="web")
@@ -225,6 +232,17 @@ def test_a_message_that_the_chat_does_not_have_is_not_done(world) -> None:
     assert world.done == []
 
 
+def test_nothing_is_requested_approved_or_denied_by_a_message_that_the_chat_does_not_have(world) -> None:
+    asked = id_of(world.say("uAna", "rollback 3"))
+    for text in ("rollback 4", f"approve {asked}", f"deny {asked}"):
+        request = world.message("uBob", text)
+        del world.rooms.messages[request.message]
+        handle_request(world.deps(), request)
+        assert "the chat has no such message" in world.rooms.posts[-1].text
+    (pending,) = world.deps().approvals.pending()
+    assert (pending.id, pending.approver, world.done) == (asked, "", [])
+
+
 def test_without_a_way_to_read_back_nothing_is_changed(world) -> None:
     deps = replace(world.deps(), rooms=None)
     assert "cannot be read back" in answer_request_with_readback(deps, world.message("uAna", "up"))
@@ -300,6 +318,13 @@ def test_a_command_that_waited_too_long_is_not_done(world) -> None:
     handle_request(world.deps(), request)
     assert "too old" in world.rooms.posts[-1].text
     assert world.done == []
+
+
+def test_a_question_that_waited_too_long_is_not_answered_either(world) -> None:
+    request = world.message("uAna", "status")
+    world.clock.advance(16 * MINUTE)
+    handle_request(world.deps(), request)
+    assert "the command is too old: sent 2026-11-23 09:00Z" in world.rooms.posts[-1].text
 
 
 def test_a_bug_is_answered_without_its_text(world) -> None:
