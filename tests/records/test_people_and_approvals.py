@@ -96,7 +96,7 @@ def test_what_was_denied_is_neither_approved_nor_used(approvals: Approvals) -> N
 
 
 def test_an_approval_that_is_denied_while_it_is_used_is_not_used(approvals: Approvals) -> None:
-    asked = approvals.request("x", {}, by="ana", lasting=HOUR)
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
     assert approvals.approve(asked.id, by="bob").granted
     assert not approvals.deny(asked.id, by="bob").granted
 
