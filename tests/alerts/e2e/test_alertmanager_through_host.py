@@ -1,0 +1,167 @@
+"""Debian's own Alertmanager with the generated configuration sends to the app; the chat hears it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from infra.monitoring.generate.__main__ import GENERATED
+from infra.monitoring.generate.alertmanager import SECRETS
+from local.azure_and_chat import add_webhook
+from local.azurite import Azurite
+from local.chat import ChatServer
+from local.host.process import HostProcess
+from local.stack import ROOT
+from shared.adapters.blobs import create_container, open_blobs
+from shared.alerts.records import AlertRecords
+from shared.settings.storage_account import StorageAccount
+from tests.monitoring.programs import find
+from tests.support.alerts import azure_payload
+
+pytestmark = pytest.mark.timeout(300)
+TOKEN = "0123456789abcdef-of-this-test"
+POLICY = "alerts: {group_wait: 1s, watchdog: 15m}\n"
+
+
+@dataclass
+class Site:
+    host: HostProcess
+    chat: ChatServer
+    storage: StorageAccount
+    settings: dict[str, str]
+    alertmanager: str
+
+    def amtool(self, *arguments: str) -> None:
+        amtool = find("amtool", "Debian: apt-get install prometheus-alertmanager")
+        command = [amtool, f"--alertmanager.url={self.alertmanager}", "alert", "add", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    def post(self, payload: object, token: str) -> int:
+        return requests.post(
+            f"{self.host.url}/api/alerts",
+            data=json.dumps(payload),
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60,
+        ).status_code
+
+    def history(self) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "notify", "history", "--json"],
+            env={**os.environ, **self.settings}, cwd=ROOT, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout)["deliveries"])
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
+        time.sleep(0.1)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:  # noqa: S310 - on loopback
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def write_config(folder: Path, host: str) -> Path:
+    """The generated configuration; only the app's address, the secrets' folder and waits are this test's."""
+    config = yaml.safe_load((GENERATED / "alertmanager.yaml").read_text().replace(SECRETS, str(folder)))
+    config["route"] |= {"group_wait": "0s", "group_interval": "1s"}
+    hooks = [hook for one in config["receivers"] for hook in one.get("webhook_configs", [])]
+    for hook in hooks:
+        # The path and the token are as generated: only where the app is differs.
+        hook["url"] = host + hook["url"].removeprefix("https://groundcrew-example.azurewebsites.net")
+    (folder / "alerts-token").write_text(TOKEN)
+    (folder / "smtp-password").write_text("none")
+    path = folder / "alertmanager.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    program = find("prometheus-alertmanager", "Debian: apt-get install prometheus-alertmanager")
+    folder = tmp_path_factory.mktemp("alerts")
+    with ExitStack() as stack:
+        azurite = stack.enter_context(Azurite(folder / "azurite"))
+        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        create_container(storage, "groundcrew")
+        chat = stack.enter_context(ChatServer())
+        (folder / "policy.yaml").write_text(POLICY)
+        settings = {
+            "AzureWebJobsStorage": azurite.connection_string,
+            "GROUNDCREW_NOTIFY_URLS": f"chat={add_webhook(chat)}",
+            "GROUNDCREW_POLICY": str(folder / "policy.yaml"),
+            "GROUNDCREW_ALERTS_TOKEN": f"{TOKEN} the-token-that-goes-away",
+        }
+        host = stack.enter_context(HostProcess(ROOT, settings, folder / "host"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        command = [
+            program, f"--config.file={write_config(folder, host.url)}", f"--web.listen-address={address}",
+            f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=",
+        ]  # fmt: skip
+        log = stack.enter_context((folder / "alertmanager.log").open("w"))
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        try:
+            wait_for(lambda: is_ready(f"http://{address}"), "Alertmanager to be ready")
+            yield Site(host, chat, storage, settings, f"http://{address}")
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def test_an_alert_and_its_end_arrive_in_the_chat_and_are_in_the_history(site: Site) -> None:
+    labels = ["alertname=NodeDiskFull", "severity=critical", "instance=rocketchat", "device=<b>sda</b>"]
+    start = f"--start={datetime.now(UTC).isoformat()}"
+    site.amtool(*labels, start, "--annotation=summary=The disk is full", "--annotation=cure=df -h")
+    (text,) = site.chat.wait_for("NodeDiskFull: The disk is full")
+    assert text.startswith("*🚨 NodeDiskFull")
+    assert "df -h" in text
+    assert "<b>" not in text
+    assert "b>sda" in text
+    site.amtool(
+        *labels, start, f"--end={datetime.now(UTC).isoformat()}", "--annotation=summary=The disk is full"
+    )
+    (over,) = site.chat.wait_for("Resolved: NodeDiskFull")
+    assert over.startswith("*✅")
+    wait_for(lambda: len(site.history()) >= 2, "both to be in the history")
+    assert {(one["topic"], one["outcome"]) for one in site.history()} == {("alerts", "delivered")}
+
+
+def test_the_watchdog_is_a_heartbeat_that_nobody_is_told_of(site: Site) -> None:
+    records = AlertRecords(open_blobs(site.storage, "groundcrew"))
+    site.amtool("alertname=Watchdog", "severity=none")
+    wait_for(lambda: records.load_heartbeat().at is not None, "the heartbeat to be on record")
+    assert not any("Watchdog" in str(message) for message in site.chat.messages)
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [("another-token-of-length", 401), ("the-token-that-goes-away", 202)]
+)
+def test_azure_monitor_gets_in_by_a_valid_token_only(site: Site, token: str, status: int) -> None:
+    assert site.post(azure_payload(), token) == status
+    if status == 202:
+        assert site.chat.wait_for("vm-heartbeat: The VM is not available")
