@@ -14,5 +14,7 @@ log = logging.getLogger(__name__)
 def oplog_capture(timer: func.TimerRequest) -> None:
     """Store what the oplog has grown by since the last slice."""
     from shared.wiring import pitr
+    from shared.wiring.timers import run_timer
 
-    log.info("oplog_capture", extra={"past_due": timer.past_due, "done": pitr.run_if_enabled()})
+    done = run_timer("oplog_capture", pitr.run_if_enabled)
+    log.info("oplog_capture", extra={"past_due": timer.past_due, "done": done})

@@ -15,13 +15,13 @@ def power_tick(timer: func.TimerRequest) -> None:
     """Bring every machine closer to what it should be."""
     from shared.wiring.notifications import sweep_notifications
     from shared.wiring.power import run_tick
-    from shared.wiring.timers import run_timer
+    from shared.wiring.timers import run_timer, watch_timers
 
     try:
         done = run_timer("power_tick", run_tick)
         log.info("power_tick", extra={"past_due": timer.past_due, "done": done})
     finally:
-        log.info("notifications", extra={"done": sweep_notifications()})
+        log.info("power_tick.watch", extra={"timers": watch_timers(), "notifications": sweep_notifications()})
 
 
 @bp.event_grid_trigger(arg_name="event")

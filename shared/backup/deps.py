@@ -15,6 +15,7 @@ from shared.formats.manifest import Signer
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.mongodb.ports import SourceDatabase
 from shared.records.holds import Holds
+from shared.records.run_record import RunRecord
 from shared.records.runs import Runs
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ class BackupDeps:
     daily_at: time = time(1)  # UTC, when the timer fires
     # Why the database is out of reach on purpose; empty if it is not.
     offline_reason: Callable[[], str] = lambda: ""
+    # Hears of each run record that is written; must not fail.
+    on_run_saved: Callable[[RunRecord], object] = lambda _run: None
 
     @property
     def runs(self) -> Runs:
         """The run records."""
-        return Runs(self.state, self.clock)
+        return Runs(self.state, self.clock, self.on_run_saved)
 
     @property
     def own_signer(self) -> tuple[str, ...]:

@@ -69,9 +69,14 @@ class YearOfRuns:
     newest: Mapping[str, JobNewest] = field(default_factory=dict)
 
 
+def is_part(run_id: str) -> bool:
+    """Whether the run is of a part of a backup set, and not of the set."""
+    return bool(_PART.search(run_id))
+
+
 def to_entry(run: RunRecord) -> RunEntry | None:
     """The entry of a run that has ended; None for one that has not, and for a part of another run."""
-    if run.state not in ENDED or _PART.search(run.id):
+    if run.state not in ENDED or is_part(run.id):
         return None
     stored = run.details.get("stored_bytes")
     entry = build_entry(run.job, run.id, run.state, run.started, run.updated, run.summary, run.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
 
@@ -21,8 +21,10 @@ _SAVE_INTERVAL = timedelta(seconds=2)
 class Runs:
     """Reads and writes run records in the container `groundcrew`."""
 
-    def __init__(self, blobs: Blobs, clock: Clock) -> None:
-        self._blobs, self._clock = blobs, clock
+    def __init__(
+        self, blobs: Blobs, clock: Clock, on_saved: Callable[[RunRecord], object] = lambda _run: None
+    ) -> None:
+        self._blobs, self._clock, self._on_saved = blobs, clock, on_saved
 
     def begin_run(self, job: str, run_id: str, summary: str, *, total: int = 0, unit: str = "") -> Progress:
         """Record that a run began; the result reports on it."""
@@ -46,6 +48,7 @@ class Runs:
         data = json.dumps(asdict(run), default=lambda at: at.isoformat(), ensure_ascii=False)
         self._blobs.replace(_blob_name(run.job, run.id), data.encode(), etag=None)
         record_run(self._blobs, run)
+        self._on_saved(run)
 
     def load(self, job: str, run_id: str) -> RunRecord:
         """Raises NotFound or Corrupt."""

@@ -170,6 +170,15 @@ ALERTS_TOKEN = Setting(
     default="",
     secret=True,
 )
+HEARTBEATS = Setting(
+    "GROUNDCREW_HEARTBEAT_URLS",
+    "Ping URLs of an outside service such as healthchecks.io, which alarms when a job stays away: `job=url`, "
+    "separated by white space. A job is a timer's name, or `backup`, whose success is a sealed set. Empty "
+    "pings nobody.",
+    "power_tick=https://hc-ping.com/<uuid> backup=https://hc-ping.com/<uuid>",
+    default="",
+    secret=True,
+)
 METRICS_TOKEN = Setting(
     "GROUNDCREW_METRICS_TOKEN",
     "The bearer token that opens `/api/metrics`, at least 16 characters; two, separated by white space, "
@@ -288,7 +297,7 @@ SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
-    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN,
+    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, HEARTBEATS,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, ROCKETCHAT_PASSWORD,
     SLACK_SECRETS, TEAMS_SECRETS,

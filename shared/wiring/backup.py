@@ -18,6 +18,7 @@ from shared.settings.environment import (
     timer_schedule,
 )
 from shared.wiring import connect_queues, load_policy, open_backups, open_state, system_clock, tool_name
+from shared.wiring.timers import ping_run
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
@@ -55,6 +56,7 @@ def backup_deps() -> BackupDeps:
         policy=rules.backup,
         daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
         offline_reason=offline_reason_reader(),
+        on_run_saved=ping_run,
         **values,
     )
 

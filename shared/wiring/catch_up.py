@@ -19,6 +19,7 @@ from shared.wiring import (
     hardening,
     load_policy,
     open_state,
+    pitr,
     power,
     secrets,
     snapshots,
@@ -28,6 +29,7 @@ from shared.wiring.backup import backup_deps
 from shared.wiring.deploy import run_if_enabled
 from shared.wiring.jobs import QUEUES, settings_checks
 from shared.wiring.notifications import build_notifier, deliver_pending
+from shared.wiring.timers import check_timers
 
 # Which entry makes up for which timer; tests/wiring/test_catch_up.py fails for a timer without one.
 MADE_UP_BY = {
@@ -40,6 +42,7 @@ MADE_UP_BY = {
     "secrets_rotation": "secrets",
     "restore_drill": "drill",
     "hardening_audit": "hardening",
+    "oplog_capture": "oplog",
 }
 
 
@@ -48,6 +51,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     overdue: dict[str, Callable[[], str]] = {
         "notifications": deliver_pending,
         "alerts": alerts.run_check,
+        "timers": check_timers,
         "poison_queues": lambda: report_poison_queues(connect_queues(), build_notifier(), QUEUES),
         "settings": _check_settings,
         "backup": lambda: backup.run_overdue(backup_deps()),
@@ -70,6 +74,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         overdue["snapshot_check"] = lambda: snapshots.run_weekly_check() or "nothing to do: not due"
     if cost.is_enabled():
         overdue["cost"] = cost.run_report
+    overdue["oplog"] = pitr.run_if_enabled
     if drill.is_enabled():
         overdue["drill"] = drill.run_overdue  # last: the others would wait for its restore
     return overdue

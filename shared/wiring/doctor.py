@@ -29,6 +29,7 @@ _HEALTH = {
     "backups": ("backup", False, "groundcrew backups create --wait"),
     "mongodb": ("backup", True, _SET.format(definitions.MONGODB.name)),
     "alerts": ("alerts", True, _SET.format(definitions.ALERTS_TOKEN.name)),
+    "heartbeats": ("notifications", True, _SET.format(definitions.HEARTBEATS.name)),
     "notifications": ("notifications", True, _SET.format(definitions.NOTIFY.name)),
     "machines": ("power", True, _MACHINES),
     "power.rights": ("power", True, _OPERATOR.format("VM_ID")),

@@ -48,6 +48,8 @@ def health_checks() -> Mapping[str, Check]:
     }
     if rules.chat.rules:
         checks["chatops"] = describe_doors
+    if read_environment().values.get(definitions.HEARTBEATS.name):
+        checks["heartbeats"] = _check_heartbeats
     if rules.power.machines:
         checks |= {"machines": _check_machines, "power.rights": check_power_rights}
     if rules.snapshots.disks and read_environment().values.get(definitions.SUBSCRIPTION.name):
@@ -113,6 +115,12 @@ def _check_notifications() -> str:
     if not check_routes():
         raise Unavailable(f"{definitions.NOTIFY.name} is not set: nobody is notified")
     return "addresses are set"
+
+
+def _check_heartbeats() -> str:
+    from shared.wiring.timers import check_heartbeats
+
+    return f"an outside service is told of {', '.join(check_heartbeats())}"
 
 
 def _check_machines() -> str:

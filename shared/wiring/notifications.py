@@ -101,7 +101,7 @@ def _make_notifier(deliver: Callable[[], object]) -> GroupNotifier:
         system_clock(),
         rules.repeat_after,
         deliver,
-        _secret_mask(),
+        secret_mask(),
         last_resort,
         _wake_sender,
     )
@@ -209,7 +209,8 @@ def _route_urls() -> Mapping[str, Sequence[Secret]]:
 
 
 @cache
-def _secret_mask() -> Callable[[str], str]:
+def secret_mask() -> Callable[[str], str]:
+    """What takes the secrets of the settings, and what looks like one, out of a text."""
     from shared.kernel.redact import make_redactor
     from shared.settings.secret_values import find_secret_values
 

@@ -90,7 +90,8 @@ def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings
 
 
 def test_a_timer_whose_settings_are_missing_fails_by_name(settings) -> None:
-    for answer in run_worker(settings, [Call("power_tick", "timer"), Call("nightly_backup", "timer")]):
+    asked = {**settings, "AZURE_SUBSCRIPTION_ID": "1"}
+    for answer in run_worker(asked, [Call("power_tick", "timer"), Call("nightly_backup", "timer")]):
         assert not answer.ok
         assert "is not set" in answer.error
 
