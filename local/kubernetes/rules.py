@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
@@ -14,6 +15,9 @@ from local.kubernetes.validation import Cause
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+# https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size; of a ConfigMap, too.
+_MAX_DATA_BYTES = 1 << 20
 # Role names and the like may hold colons; they only must be a path's segment.
 _FREE_NAMES = ("rbac.authorization.k8s.io",)
 
@@ -51,6 +55,11 @@ def _check_pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset
             where = f"{path}.{kind}[{number}]"
             if not container.get("image"):
                 yield f"{where}.image", "FieldValueRequired", "Required value"
+            for probe in ("livenessProbe", "startupProbe"):
+                threshold = (container.get(probe) or {}).get("successThreshold", 1)
+                if threshold != 1:
+                    field = f"{where}.{probe}.successThreshold"
+                    yield field, "FieldValueInvalid", f"Invalid value: {threshold}: must be 1"
             for at, mount in enumerate(container.get("volumeMounts") or ()):
                 if mount.get("name") not in volumes:
                     field = f"{where}.volumeMounts[{at}].name"
@@ -77,6 +86,37 @@ def _check_workload(item: Object) -> Iterator[Cause]:
     yield from _check_pod(template.get("spec") or {}, "spec.template.spec", claimed)
 
 
+def _check_deployment(item: Object) -> Iterator[Cause]:
+    yield from _check_workload(item)
+    strategy = item["spec"].get("strategy") or {}
+    rolling = strategy.get("rollingUpdate")
+    if strategy.get("type") == "Recreate" and rolling is not None:
+        message = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        yield "spec.strategy.rollingUpdate", "FieldValueForbidden", message
+    zeros = (0, "0", "0%")
+    if rolling and rolling.get("maxSurge") in zeros and rolling.get("maxUnavailable") in zeros:
+        field = "spec.strategy.rollingUpdate.maxUnavailable"
+        yield field, "FieldValueInvalid", "Invalid value: 0: may not be 0 when `maxSurge` is 0"
+
+
+def _check_data(item: Object) -> Iterator[Cause]:
+    """Of Secrets and ConfigMaps: keys, and the size of all values together, decoded."""
+    encoded = {**(item.get("data") or {})} if item["kind"] == "Secret" else {**(item.get("binaryData") or {})}
+    plain = {} if item["kind"] == "Secret" else {**(item.get("data") or {})}
+    for key in (*encoded, *plain):
+        if len(key) > 253 or not _DATA_KEY.fullmatch(key):
+            yield (
+                f"data[{key}]",
+                "FieldValueInvalid",
+                f"Invalid value: {key!r}: not a valid config key",
+            )
+    size = sum(len(base64.b64decode(value or "")) for value in encoded.values())
+    size += sum(len(str(value or "").encode()) for value in plain.values())
+    if size > _MAX_DATA_BYTES:
+        field = "data" if item["kind"] == "Secret" else "[]"
+        yield field, "FieldValueTooLong", f"Too long: may not be more than {_MAX_DATA_BYTES} bytes"
+
+
 def _check_job(item: Object) -> Iterator[Cause]:
     spec = item["spec"]["template"].get("spec") or {}
     if spec.get("restartPolicy", "Always") not in ("Never", "OnFailure"):
@@ -97,7 +137,9 @@ def _check_service(item: Object) -> Iterator[Cause]:
 
 
 _CHECKS: Mapping[str, Callable[[Object], Iterator[Cause]]] = {
-    "deployments": _check_workload,
+    "deployments": _check_deployment,
+    "secrets": _check_data,
+    "configmaps": _check_data,
     "replicasets": _check_workload,
     "statefulsets": _check_workload,
     "daemonsets": _check_workload,

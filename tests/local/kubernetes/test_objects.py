@@ -61,6 +61,30 @@ LEAST = {
 KEPT = [resource for resource in BUILT_IN if "delete" in resource.verbs]
 
 
+BIG = base64.b64encode(b"x" * ((1 << 20) + 1)).decode()
+RECREATE = {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}
+STUCK = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}
+
+
+def deployment(container=None, **spec):
+    labels = {"app": "chat"}
+    pods = {"containers": [{"name": "chat", "image": "x", **(container or {})}]}
+    template = {"metadata": {"labels": labels}, "spec": pods}
+    spec = {"selector": {"matchLabels": labels}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}
+
+
+def test_what_is_just_within_the_limits_is_taken(cluster):
+    full = base64.b64encode(b"x" * (1 << 20)).decode()
+    cluster.add({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one"}, "data": {"a": full}})
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    probe = {"readinessProbe": {"httpGet": {"port": 1}, "successThreshold": 2}}
+    for name, made in (
+        ("a", deployment(strategy={"type": "Recreate"})), ("b", deployment(probe, strategy=rolling))
+    ):  # fmt: skip
+        cluster.add({**made, "metadata": {"name": name}})
+
+
 @pytest.fixture
 def cluster():
     found = Cluster()
@@ -112,6 +136,17 @@ def test_every_kind_can_be_created_and_edited(cluster, resource):
             422,
             "ports[0].name",
             id="ports",
+        ),
+        pytest.param({"kind": "Secret", "data": {"a": BIG}}, 422, "may not be more than", id="big secret"),
+        pytest.param({"kind": "ConfigMap", "data": {"a": BIG}}, 422, "may not be more than", id="big config"),
+        pytest.param({"kind": "Secret", "data": {"a b": ""}}, 422, "not a valid config key", id="key"),
+        pytest.param(deployment(strategy=RECREATE), 422, "when strategy `type` is 'Recreate'", id="strategy"),
+        pytest.param(deployment(strategy=STUCK), 422, "may not be 0 when", id="rolls nothing"),
+        pytest.param(
+            deployment({"livenessProbe": {"httpGet": {"port": 1}, "successThreshold": 2}}),
+            422,
+            "livenessProbe.successThreshold: Invalid value: 2: must be 1",
+            id="probe",
         ),
     ],
 )
