@@ -23,7 +23,7 @@ from shared.formats.backupset import (
     decode_record,
     encode_record,
 )
-from shared.formats.manifest import Signer, parse_signer, verify_record
+from shared.formats.manifest import Signer, has_signature, parse_signer, verify_record
 from shared.kernel.errors import Corrupt, GroundcrewError, Refused, UsageError
 
 SIGNER, OTHER = Signer.generate(), Signer.generate()
@@ -184,3 +184,33 @@ def test_a_malformed_value_is_corrupt_and_named(path, value: object) -> None:
 def test_a_malformed_value_is_not_made_either(make) -> None:
     with pytest.raises(ValueError, match="malformed"):
         make()
+
+
+def test_a_bare_signature_holds_for_its_signer_and_its_bytes_only() -> None:
+    signer, other = Signer.generate(), Signer.generate()
+    signature = signer.sign_bytes(b"what was proven")
+    assert has_signature(signer.public_text(), b"what was proven", signature)
+    assert not has_signature(signer.public_text(), b"what was not", signature)
+    assert not has_signature(other.public_text(), b"what was proven", signature)
+    with pytest.raises(ValueError, match="does not begin with"):
+        has_signature(f"x{signer.public_text()}", b"what was proven", signature)
+
+
+def test_a_new_key_is_read_again_and_is_no_other() -> None:
+    signer = Signer.generate()
+    assert Signer.parse(signer.secret_text()) == signer
+    assert signer.public_text() != Signer.generate().public_text()
+
+
+def test_a_key_without_its_prefix_is_refused_since_it_may_be_of_any_kind() -> None:
+    bare = Signer.generate().public_text().removeprefix("groundcrew-sign-")
+    with pytest.raises(UsageError):
+        parse_signer(bare)
+    with pytest.raises(UsageError):
+        Signer.parse(Signer.generate().secret_text().removeprefix("groundcrew-sign-secret-"))
+
+
+def test_what_is_not_signed_says_what_is_missing() -> None:
+    with pytest.raises(Corrupt, match="is not signed") as caught:
+        verify(b'{"signature": "AAAA"}')
+    assert caught.value.value == "KeyError: 'signer'"

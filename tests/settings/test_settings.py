@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.kernel.errors import UsageError
-from shared.settings.environment import BadSettings, Environment, all_or_nothing
+from shared.settings.definitions import MONGODB, TRUSTED
+from shared.settings.environment import BadSettings, Environment, all_or_nothing, read_environment
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,25 @@ def test_who_vouches_for_people_follows_setting_and_platform(
 def test_a_setting_that_contradicts_the_platform_is_refused(given: str, platform: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="GROUNDCREW_WAKE_SIGN_IN"):
         Environment({"GROUNDCREW_WAKE_SIGN_IN": given, **platform}).wake_sign_in()
+
+
+def test_a_setting_that_is_missing_is_named_with_an_example() -> None:
+    with pytest.raises(UsageError, match="MONGODB_URI is not set") as caught:
+        Environment({"MONGODB_URI": "  "}).get(MONGODB)
+    assert MONGODB.example in caught.value.hint
+
+
+def test_a_list_is_separated_by_commas_or_white_space() -> None:
+    values = Environment({TRUSTED.name: " a, b\nc,,d "})
+    assert values.words(TRUSTED) == ("a", "b", "c", "d")
+
+
+def test_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRUSTED.name, "one two")
+    assert read_environment().words(TRUSTED) == ("one", "two")
+
+
+def test_faults_of_no_known_setting_point_to_the_log_in_public() -> None:
+    assert BadSettings(["the disk is full"]).public == "settings are missing or wrong: see the log"
+    named = BadSettings([f"{MONGODB.name} is not set", "secret text"]).public
+    assert named == f"settings are missing or wrong: {MONGODB.name}"

@@ -141,3 +141,31 @@ def test_a_first_release_that_failed_keeps_its_watermark_where_it_left_data(worl
     assert world.readings == []
     found = world.deps().watermarks.read()
     assert (found.version if found else "") == watermark
+
+
+def test_a_revision_that_is_pending_is_never_taken_for_unchanged(begun) -> None:
+    """Somebody is at work on it, or was killed at it, whatever was noted as the newest one before."""
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease, newest_revision_before=2).observe()
+    assert (observed.revision, observed.pending) == (2, True)
+
+
+def test_another_client_is_waited_for_as_long_as_its_operation_can_take(begun) -> None:
+    """A hook, the wait, a hook, the rollback: four times the timeout, and not a second more."""
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        watching = observer(world, sha, lease, applied_at=None)
+        world.clock.advance(4 * world.deps().policy.helm_timeout - SECOND)
+        assert watching.observe().external
+        world.clock.advance(SECOND)
+        assert not watching.observe().external
+
+
+def test_the_workloads_of_the_very_first_revision_are_looked_at_too(begun) -> None:
+    world, sha = begun
+    world.cluster.show = lambda _kind, items: [{**one, "status": {}} for one in items]
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease).unhealthy_workloads(1)
