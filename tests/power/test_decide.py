@@ -371,6 +371,12 @@ def test_policy_skip_says_that_the_backup_is_skipped() -> None:
 # The record
 
 
+@pytest.mark.parametrize("when_vm_off", ["wake", "before_stop"])
+def test_another_policy_skips_no_backup(when_vm_off: str) -> None:
+    situation = replace(NIGHT, backup=BackupNeed(at("2:00", 3), at("2:00")), when_vm_off=when_vm_off)
+    assert "skipped" not in str(decide_power(situation, RULES, at("3:00", 3)))
+
+
 def test_only_the_newest_start_or_stop_is_closed_by_what_the_view_shows() -> None:
     issued = replace(STARTED, outcome="issued")
     stop = attempt(Act.STOP, "off@x", at("19:00"))
