@@ -366,6 +366,8 @@ def test_policy_skip_says_that_the_backup_is_skipped() -> None:
     decision = decide_power(situation, RULES, at("3:00", 3))
     assert decision.act is Act.NONE
     assert "backup due at Tue 2026-03-03 02:00 skipped" in str(decision)
+    done = replace(situation, backup=BackupNeed(at("2:00", 3), at("2:30", 3)))
+    assert "skipped" not in str(decide_power(done, RULES, at("3:00", 3)))
 
 
 # The record
