@@ -1,4 +1,4 @@
-"""Which tests belong to which module: those of its own folder, without what starts programs."""
+"""Which tests belong to which module: those of its name, else of its folder; none that start programs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ def find_tests(module: Path, root: Path) -> list[str]:
     for depth in range(len(parts), 0, -1):
         room = root.joinpath("tests", *parts[:depth])
         if room.is_dir():
-            files = [
-                path
-                for path in sorted(room.rglob("test_*.py"))
-                if "e2e" not in path.parts and path.name not in _TOO_LONG
-            ]
-            return [str(path.relative_to(root)) for path in files]
+            files = _own_tests(room, module.stem) or sorted(room.rglob("test_*.py"))
+            chosen = (path for path in files if "e2e" not in path.parts and path.name not in _TOO_LONG)
+            return [str(path.relative_to(root)) for path in chosen]
+    return []
+
+
+def _own_tests(room: Path, stem: str) -> list[Path]:
+    """`test_oplog.py` and `test_oplog_laws.py` of `oplog`, `test_archive.py` of `archive_reader`."""
+    words = stem.split("_")
+    for count in range(len(words), 0, -1):
+        name = "_".join(words[:count])
+        if own := sorted({*room.glob(f"test_{name}.py"), *room.glob(f"test_{name}_*.py")}):
+            return own
     return []

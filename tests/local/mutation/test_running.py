@@ -125,10 +125,15 @@ def test_what_stands_outside_of_functions_concerns_every_test() -> None:
 
 
 def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> None:
-    found = find_tests(Path("shared/deploy/gates/decide.py"), ROOT)
-    assert "tests/deploy/gates/test_decide.py" in found
-    assert all(name.startswith("tests/deploy/gates/") for name in found)
-    assert not [name for name in find_tests(Path("shared/power/decide.py"), ROOT) if "/e2e/" in name]
+    gates = find_tests(Path("shared/deploy/gates/evaluate.py"), ROOT)
+    assert gates == ["tests/deploy/gates/test_evaluate.py"], "those of its own name, if there are any"
+    oplog = find_tests(Path("shared/mongodb/oplog.py"), ROOT)
+    assert oplog == ["tests/mongodb/test_oplog.py", "tests/mongodb/test_oplog_laws.py"]
+    reader = find_tests(Path("shared/formats/archive_reader.py"), ROOT)
+    assert reader == ["tests/formats/test_archive.py"], "of what it is the reader of"
+    others = find_tests(Path("shared/power/forecast.py"), ROOT)
+    assert "tests/power/test_decide.py" in others, "else those of the folder"
+    assert not [name for name in others if "/e2e/" in name or "test_killed" in name]
     assert "tests/contract/test_blobs.py" in find_tests(Path("shared/adapters/blobs/lease.py"), ROOT)
     assert find_tests(Path("shared/nowhere/decide.py"), ROOT) == []
 
