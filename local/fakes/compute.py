@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -92,6 +92,11 @@ class MemoryMachines:
         """It changed by itself: a shutdown from inside, an eviction."""
         with self._lock:
             self._get(machine_id).history.append((self._clock.now(), power, ""))
+
+    def history(self, machine_id: str) -> Sequence[tuple[datetime, PowerState]]:
+        """The states it was in, each from a moment on, those to come included; costs no call."""
+        with self._lock:
+            return [(at, power) for at, power, _ in self._get(machine_id).history]
 
     def fail_start(self, code: str = "AllocationFailed", *, times: int = 1) -> None:
         """Let the next starts fail at their end."""
