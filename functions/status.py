@@ -33,13 +33,39 @@ def tick(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the plat
     return func.HttpResponse(body, status_code=500 if caught.failed else 200, mimetype="application/json")
 
 
-@bp.route(route="status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
-def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
-    """What is going on, for people: backups, runs, holds, machines, cost."""
-    from shared.wiring.status import read_status as gather
+# Anonymous for the platform, as the other pages are: the job asks who looks.
+@bp.route(route="status", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def status(req: func.HttpRequest) -> func.HttpResponse:
+    """Whether somebody has to act, for people who are signed in; `?format=json` for the same as JSON."""
+    from shared.status.page import render_page
+    from shared.wiring.status import status_page
 
-    body = json.dumps(gather(), indent=1, default=str, ensure_ascii=False)
-    return func.HttpResponse(body, mimetype="application/json")
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    page = render_page(status_page(), headers, as_json=req.params.get("format") == "json")
+    return func.HttpResponse(page.body, status_code=page.status, headers=dict(page.headers))
+
+
+@bp.route(route="status/report", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def status_report(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
+    """The JSON of the page, for the holder of a key."""
+    from shared.status.page import render_json
+    from shared.wiring.status import current_status
+
+    return func.HttpResponse(render_json(current_status()), mimetype="application/json")
+
+
+# For anybody: it says up, down or planned, and costs one small blob.
+@bp.route(route="badge", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def badge(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the platform names the parameter
+    """The public badge, as SVG; 404 where no machine is under schedule."""
+    from shared.status.badge import render_badge
+    from shared.wiring.status import read_badge
+
+    word = read_badge()
+    if word is None:
+        return func.HttpResponse("no machine is under schedule\n", status_code=404)
+    headers = {"Cache-Control": "public, max-age=60", "X-Content-Type-Options": "nosniff"}
+    return func.HttpResponse(render_badge(word), mimetype="image/svg+xml", headers=headers)
 
 
 # Anonymous for the platform: Prometheus cannot send a function key, so a bearer token is the door.

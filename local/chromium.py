@@ -114,8 +114,12 @@ class Phone:
         self.wait_for("document.readyState === 'complete'")
 
     def read(self, script: str) -> Any:
-        """The value of an expression in the page. Raises `Unavailable` while it goes to another page."""
-        answer = self._ask("Runtime.evaluate", expression=script, returnByValue=True)
+        """The value of an expression in the page, or what its promise comes to.
+
+        Raises `Unavailable` while it goes to another page.
+        """
+        asked = {"expression": script, "returnByValue": True, "awaitPromise": True}
+        answer = self._ask("Runtime.evaluate", **asked)
         if "exceptionDetails" in answer:
             raise Unavailable("the script failed", value=answer["exceptionDetails"].get("text"))
         return answer["result"].get("value")

@@ -67,15 +67,22 @@ class DrillRecords:
         return proof.ended if proof is not None and proof.outcome == PROVEN else None
 
 
-def read_drill_records(state: Blobs, trusted: Sequence[str], clock: Clock) -> DrillRecords:
+def read_drill_records(
+    state: Blobs, trusted: Sequence[str], clock: Clock, *, until_proven: bool = False
+) -> DrillRecords:
     """Every drill on record. `trusted` are the signers whose proofs count; empty believes none.
+
+    With `until_proven` only those from the newest back to the newest that proved its set.
 
     Raises Unavailable and its like if they cannot be read.
     """
     proofs, ignored = [], []
-    for blob in state.list(_PREFIX):
+    # Names begin with the time of the run, so the newest come first.
+    for blob in reversed([*state.list(_PREFIX)]):
         try:
             proofs.append(_read_proof(state, blob.name, trusted, clock.now()))
+            if until_proven and proofs[-1].outcome == PROVEN:
+                break
         except (Corrupt, Refused, NotFound) as error:
             ignored.append(IgnoredProof(blob.name, str(error)))
             log.warning("drill.proof_ignored", extra={"blob": blob.name, "error": str(error)})

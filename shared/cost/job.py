@@ -20,6 +20,7 @@ from shared.cost.fixed import list_fixed_costs
 from shared.cost.model import CostReport, MachineUse, UsageSpan
 from shared.cost.pricing import load_prices, several_of
 from shared.cost.render import render_report
+from shared.kernel.codec import encode_json
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists
 from shared.notifications.ports import Notice, Severity
@@ -31,6 +32,7 @@ from shared.power.usage_ledger import UsageLedger
 
 log = logging.getLogger(__name__)
 
+LAST_REPORT = "cost/last.json"  # for the status page, which computes nothing
 WEEK, YEAR = timedelta(days=7), timedelta(days=365)
 
 
@@ -62,7 +64,8 @@ def report_week(job: CostDeps) -> str:
     name = f"cost/{since.astimezone(job.zone):%Y-%m-%d}.txt"
     if next(iter(job.inventory.state.list(name)), None):
         return f"nothing to do: {name} is there"
-    text = build_report(job, since, until).text(job.zone)
+    result = build_report(job, since, until)
+    text = result.text(job.zone)
     first, *rest = text.splitlines()
     notice = Notice(Severity.INFO, first, "```\n" + "\n".join(rest).strip() + "\n```", key=name)
     job.notifications.notify(notice)
@@ -70,6 +73,7 @@ def report_week(job: CostDeps) -> str:
         job.inventory.state.create(name, text.encode())
     except AlreadyExists:
         log.info("cost.already_reported", extra={"report": name})
+    job.inventory.state.replace(LAST_REPORT, encode_json(report_as_dict(result)), etag=None)
     return f"sent report {name}"
 
 

@@ -6,7 +6,7 @@ They must not ask Azure themselves: a page that waits for it is of no use to som
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,7 +68,12 @@ def save_last_tick(state: Blobs, now: datetime, results: Sequence[TickResult], *
     """Write what was seen now. After a partial tick the other machines stay as they were seen before."""
     before = {one.machine: one for one in load_last_tick(state)} if partial else {}
     machines = before | {result.machine: _to_seen(result, now) for result in results}
-    state.replace(_BLOB, encode_json({"machines": [_to_fields(one) for one in machines.values()]}), etag=None)
+    save_seen(state, machines.values())
+
+
+def save_seen(state: Blobs, machines: Iterable[SeenMachine]) -> None:
+    """Write over what was seen before."""
+    state.replace(_BLOB, encode_json({"machines": [_to_fields(one) for one in machines]}), etag=None)
 
 
 def load_last_tick(state: Blobs) -> tuple[SeenMachine, ...]:

@@ -34,6 +34,8 @@ class RunEntry:
     summary: str = ""
     error: str = ""
     stored_bytes: int = 0
+    restore_seconds: float = 0.0  # that a drill measured (RTO)
+    data_loss_seconds: float = 0.0  # that a drill measured (RPO)
     count: int = 1
     seconds: float = 0.0
     longest_seconds: float = 0.0
@@ -50,6 +52,8 @@ class DayTotals:
     seconds: float = 0.0
     longest_seconds: float = 0.0
     stored_bytes: int = 0
+    restore_seconds: float = 0.0  # the longest
+    data_loss_seconds: float = 0.0  # the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class JobNewest:
 
 
 @dataclass(frozen=True, slots=True)
-class YearOfRuns:
+class RunTotals:
     """Totals by day (`2026-11-27`) and job, and the newest runs by job."""
 
     days: Mapping[str, Mapping[str, DayTotals]] = field(default_factory=dict)
@@ -78,9 +82,19 @@ def to_entry(run: RunRecord) -> RunEntry | None:
     """The entry of a run that has ended; None for one that has not, and for a part of another run."""
     if run.state not in ENDED or is_part(run.id):
         return None
-    stored = run.details.get("stored_bytes")
     entry = build_entry(run.job, run.id, run.state, run.started, run.updated, run.summary, run.error)
-    return replace(entry, stored_bytes=stored) if isinstance(stored, int) else entry
+    return replace(
+        entry,
+        stored_bytes=int(_measure(run, "stored_bytes")),
+        restore_seconds=_measure(run, "restore_seconds"),
+        data_loss_seconds=_measure(run, "data_loss_seconds"),
+    )
+
+
+def _measure(run: RunRecord, name: str) -> float:
+    """A number among the details; 0 if the run measured no such thing."""
+    value = run.details.get(name)
+    return value if isinstance(value, int | float) and value >= 0 else 0
 
 
 def build_entry(
@@ -89,7 +103,10 @@ def build_entry(
     """The entry of one run. Its texts are shown to people who may look, so secrets are masked in them."""
     seconds = max(0.0, (ended - started).total_seconds())
     texts = (mask_forms(summary)[:_MAX_SUMMARY], mask_forms(error)[:_MAX_ERROR])
-    return RunEntry(job, run_id, state, started, ended, *texts, 0, 1, seconds, seconds, run_id)
+    return RunEntry(
+        job, run_id, state, started, ended, *texts,
+        seconds=seconds, longest_seconds=seconds, newest_id=run_id,
+    )  # fmt: skip
 
 
 def sum_by_job(entries: Iterable[RunEntry]) -> dict[str, DayTotals]:
@@ -103,6 +120,8 @@ def sum_by_job(entries: Iterable[RunEntry]) -> dict[str, DayTotals]:
             seconds=round(before.seconds + entry.seconds, 3),
             longest_seconds=max(before.longest_seconds, entry.longest_seconds),
             stored_bytes=before.stored_bytes + entry.stored_bytes,
+            restore_seconds=max(before.restore_seconds, entry.restore_seconds),
+            data_loss_seconds=max(before.data_loss_seconds, entry.data_loss_seconds),
         )
     return totals
 
@@ -179,7 +198,7 @@ def _parse_entry(fields: Mapping[str, Any]) -> RunEntry:
     return RunEntry(**{**fields, **times})
 
 
-def parse_year(fields: Mapping[str, Any], name: str) -> YearOfRuns:
+def parse_totals(fields: Mapping[str, Any], name: str) -> RunTotals:
     try:
         days = {
             date.fromisoformat(day).isoformat(): {job: DayTotals(*totals) for job, totals in jobs.items()}
@@ -189,6 +208,6 @@ def parse_year(fields: Mapping[str, Any], name: str) -> YearOfRuns:
             job: JobNewest(**{kind: _parse_entry(one) for kind, one in kinds.items()})
             for job, kinds in fields["newest"].items()
         }
-        return YearOfRuns(days, newest)
+        return RunTotals(days, newest)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(f"{name} is not a roll-up of runs", value=type(error).__name__) from error

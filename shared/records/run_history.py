@@ -1,10 +1,10 @@
 """A year of runs in a few small blobs, rolled up as each run ends: what the status page reads.
 
 `rollups/runs/<day>.json` has every run that ended on that day (UTC); one that did the same as the one before
-it is counted there. `rollups/runs/<year>.json` has the sums of each day and job, and the newest run, success
-and failure of each job. The sums of a day are always computed anew from the day's blob, so that a worker that
-was killed between the two leaves nothing that the next run of the day does not mend. Both are written under
-their etag, so that two writers lose nothing. `rebuild_history` makes them from the run records.
+it is counted there. `rollups/runs/totals.json` has the sums of each of the last 400 days and jobs, and the
+newest run, success and failure of each job. The sums of a day are always computed anew from its blob, so that
+a worker that was killed between the two leaves nothing that the next run of the day does not mend. Both are
+written under their etag, so that two writers lose nothing. `rebuild_history` makes them from the records.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
 from shared.records.rollup import (
     RunEntry,
-    YearOfRuns,
+    RunTotals,
     merge_day,
     parse_entries,
-    parse_year,
+    parse_totals,
     renew_newest,
     sum_by_job,
     to_entry,
@@ -36,6 +36,7 @@ from shared.records.run_record import RunRecord, parse_run
 log = logging.getLogger(__name__)
 
 _PREFIX = "rollups/runs/"
+_TOTALS = f"{_PREFIX}totals.json"
 _DAY_BLOB = re.compile(rf"{_PREFIX}(\d{{4}}-\d\d-\d\d)\.json", re.ASCII)
 _ATTEMPTS = 20  # writers of one day are few: each of them wins after a handful at the most
 _KEPT_AT, _INTERVAL = "rollups/kept.json", timedelta(days=1)
@@ -55,11 +56,9 @@ class RunHistory:
             by_day.setdefault(entry.ended.date(), []).append(entry)
         for day, ended in sorted(by_day.items()):
             self._update(_day_blob(day), partial(merge_day, new=ended))
-        for year in sorted({day.year for day in by_day}):
-            days = [day for day in by_day if day.year == year]
-            # The day is read after the year and before the year is written under its etag: what another
-            # writer adds to the day meanwhile, it also brings into the year itself.
-            self._update(_year_blob(year), partial(self._merge_year, year=year, days=days))
+        # The days are read after the totals and before those are written under their etag: what another
+        # writer adds to a day meanwhile, it also brings into the totals itself.
+        self._update(_TOTALS, partial(self._merge_totals, days=[*by_day]))
 
     def list_days(self) -> list[date]:
         """The days that are on record, the oldest first."""
@@ -67,7 +66,7 @@ class RunHistory:
         return [date.fromisoformat(match[1]) for match in matches if match]
 
     def delete_before(self, day: date) -> int:
-        """Delete the days before; the totals of their years stay. How many there were."""
+        """Delete the days before; their totals stay a while. How many there were."""
         old = [one for one in self.list_days() if one < day]
         for one in old:
             self._blobs.delete(_day_blob(one))
@@ -81,26 +80,26 @@ class RunHistory:
             return []
         return parse_entries(fields, _day_blob(day))
 
-    def load_year(self, year: int) -> YearOfRuns:
-        """The totals of a year; empty if nothing of it is on record. Raises Corrupt."""
-        name = _year_blob(year)
+    def load_totals(self) -> RunTotals:
+        """The totals of a year; empty if nothing is on record. Raises Corrupt."""
         try:
-            return parse_year(decode_json(self._blobs.read(name)[0], name), name)
+            return parse_totals(decode_json(self._blobs.read(_TOTALS)[0], _TOTALS), _TOTALS)
         except NotFound:
-            return YearOfRuns()
+            return RunTotals()
 
-    def _merge_year(self, fields: dict[str, Any], year: int, days: Iterable[date]) -> dict[str, Any]:
+    def _merge_totals(self, fields: dict[str, Any], days: Iterable[date]) -> dict[str, Any]:
         if fields:
-            parse_year(fields, "the year")  # what cannot be read is not added to, but made anew
+            parse_totals(fields, _TOTALS)  # what cannot be read is not added to, but made anew
         else:
-            days = [day for day in self.list_days() if day.year == year]
+            days = self.list_days()
         totals, newest = dict(fields.get("days", {})), dict(fields.get("newest", {}))
         for day in days:
             entries = self.load_day(day)
             totals[day.isoformat()] = {job: list(to_numbers(one)) for job, one in sum_by_job(entries).items()}
             for entry in entries:
                 newest[entry.job] = renew_newest(newest.get(entry.job, {}), entry)
-        return {"days": totals, "newest": newest}
+        kept = sorted(totals)[-KEPT_FOR.days :]
+        return {"days": {day: totals[day] for day in kept}, "newest": newest}
 
     def _update(self, name: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         for _ in range(_ATTEMPTS):
@@ -176,7 +175,3 @@ def rebuild_history(blobs: Blobs, since: datetime) -> int:
 
 def _day_blob(day: date) -> str:
     return f"{_PREFIX}{day.isoformat()}.json"
-
-
-def _year_blob(year: int) -> str:
-    return f"{_PREFIX}{year:04d}.json"

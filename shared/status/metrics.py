@@ -14,8 +14,10 @@ from shared.status.metric_specs import METRICS
 from shared.status.model import (
     BackupFacts,
     DeployFacts,
+    DrillFacts,
     Part,
     PowerFacts,
+    RunFacts,
     ScanFacts,
     SnapshotFacts,
     Status,
@@ -89,6 +91,8 @@ def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any],
         "deploy": (status.deploy, _deploy_gauges),
         "power": (status.power, _power_gauges),
         "queues": (status.queues, _queue_gauges),
+        "drill": (status.drill, _drill_gauges),
+        "jobs": (status.runs, _job_gauges),
     }
 
 
@@ -135,6 +139,27 @@ def _power_gauges(facts: PowerFacts) -> Iterator[Gauge]:
         for state in POWER_STATES:
             yield Gauge("power_state", float(one.state == state), {**labels, "state": state})
     yield Gauge("power_settle_seconds", facts.settle.total_seconds())
+
+
+def _drill_gauges(facts: DrillFacts) -> Iterator[Gauge]:
+    yield from _instant("drill_last_run_timestamp_seconds", facts.last_at)
+    yield from _instant("drill_last_success_timestamp_seconds", facts.proven_at)
+    yield from _instant("drill_proven_backup_timestamp_seconds", facts.proven_begun)
+    yield Gauge("drill_alarm_after_seconds", facts.alarm_after.total_seconds())
+    if facts.restore_seconds is not None and facts.data_loss_seconds is not None:
+        yield Gauge("drill_restore_duration_seconds", facts.restore_seconds)
+        yield Gauge("drill_data_loss_seconds", facts.data_loss_seconds)
+
+
+def _job_gauges(facts: RunFacts) -> Iterator[Gauge]:
+    for name, job in facts.jobs.items():
+        run, success = job.newest.run, job.newest.success
+        if run is not None:
+            yield from _instant("job_last_run_timestamp_seconds", run.ended, job_name=name)
+        if success is not None:
+            yield from _instant("job_last_success_timestamp_seconds", success.ended, job_name=name)
+        if job.alarm_after is not None:
+            yield Gauge("job_alarm_after_seconds", job.alarm_after.total_seconds(), {"job_name": name})
 
 
 def _queue_gauges(facts: Mapping[str, int]) -> Iterator[Gauge]:

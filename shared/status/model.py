@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from shared.kernel.errors import GroundcrewError
+from shared.records.rollup import DayTotals, JobNewest, RunEntry
 
 T = TypeVar("T")
 
@@ -146,6 +147,66 @@ class PowerFacts:
     settle: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class DrillFacts:
+    """The restore drills: the newest, and the newest that proved its backup set.
+
+    - `restore_seconds`, `data_loss_seconds`: recovery time and data loss that it measured (RTO, RPO).
+    """
+
+    alarm_after: timedelta
+    last_at: datetime | None = None
+    last_outcome: str = ""
+    problem: str = ""
+    proven_at: datetime | None = None
+    proven_set: str = ""
+    proven_begun: datetime | None = None
+    restore_seconds: float | None = None
+    data_loss_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """One job: its newest runs, and without a success for how long it is late; None if it has no timer."""
+
+    newest: JobNewest
+    alarm_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The runs: by job the newest, by day (ISO) and job the totals, and the last ones, newest first."""
+
+    jobs: Mapping[str, JobFacts]
+    days: Mapping[str, Mapping[str, DayTotals]]
+    recent: Sequence[RunEntry] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCost:
+    """Hours and money of one machine in the reported week; money as text, None if a price is missing."""
+
+    machine: str
+    hours: str
+    saved_hours: str
+    unknown_hours: str
+    cost: str | None
+    saved: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CostFacts:
+    """The newest weekly cost report."""
+
+    since: datetime
+    until: datetime
+    currency: str
+    machines: Sequence[MachineCost]
+    forecast: str | None = None
+    budget: str | None = None
+    notes: Sequence[str] = ()
+
+
 def _not_set_up() -> Part[Any]:
     return Part(absent="not set up")
 
@@ -162,3 +223,8 @@ class Status:
     deploy: Part[DeployFacts] = field(default_factory=_not_set_up)
     power: Part[PowerFacts] = field(default_factory=_not_set_up)
     queues: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
+    drill: Part[DrillFacts] = field(default_factory=_not_set_up)
+    runs: Part[RunFacts] = field(default_factory=_not_set_up)
+    cost: Part[CostFacts] = field(default_factory=_not_set_up)
+    settings: Part[Mapping[str, str]] = field(default_factory=_not_set_up)
+    holds: Part[Sequence[str]] = field(default_factory=_not_set_up)

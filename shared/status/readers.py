@@ -8,34 +8,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from shared.backup.catalogue import SetCatalogue
-from shared.backup.sets import list_sets, read_failure
+from shared.backup.proofs import read_drill_records
+from shared.backup.sets import list_sets, parse_set_id, read_failure
 from shared.certificates.records import load_last_scan
-from shared.deploy.records.deploy_record import to_run
+from shared.cost.job import LAST_REPORT
+from shared.deploy.records.deploy_record import JOB
 from shared.deploy.records.deploys import DeployStore
 from shared.deploy.records.drift import load_drift_check
 from shared.formats.backupset import SetFailure
+from shared.kernel.codec import decode_json
+from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock, Queues
+from shared.kernel.timestamps import parse_timestamp
 from shared.policy import BackupPolicy, DeployPolicy, PowerPolicy, SnapshotPolicy
+from shared.policy.drill import DrillPolicy
 from shared.power.last_tick import SeenMachine, load_last_tick
+from shared.records.holds import Holds
+from shared.records.rollup import JobNewest
+from shared.records.run_history import RunHistory
 from shared.snapshots.last_cycle import load_last_cycle
 from shared.status.model import (
     BackupFacts,
     CertificateSummary,
+    CostFacts,
     DeployFacts,
     DiskFacts,
+    DrillFacts,
+    JobFacts,
+    MachineCost,
     MachineFacts,
     NotSetUp,
     PowerFacts,
+    RunFacts,
     ScanFacts,
     SnapshotFacts,
 )
 
 # A deploy waits for people and for checks as policy says, is applied at most three times, and makes a backup.
 _DEPLOY_ATTEMPTS, _BACKUP_TIME = 3, timedelta(hours=2)
-_RECENT_DEPLOYS = 20
+_YEAR = timedelta(days=365)
 
 
 def read_backup(catalogue: SetCatalogue, rules: BackupPolicy) -> BackupFacts:
@@ -93,10 +108,8 @@ def read_deploy(state: Blobs, clock: Clock, rules: DeployPolicy) -> DeployFacts:
     """What runs, how the last ones ended, and what drifted."""
     if not rules.repository:
         raise NotSetUp("policy.yaml names no repository under deploy")
-    recent = DeployStore(state, clock).list_recent(_RECENT_DEPLOYS)
-    running = [record for record in recent if record.state.busy]
-    done = [record.updated for record in recent if record.state.value == "done"]
-    failed = [record for record in recent if to_run(record).state == "failed"]
+    running = [record for record in DeployStore(state, clock).list_open() if record.state.busy]
+    newest = RunHistory(state).load_totals().newest.get(JOB, JobNewest())
     drift = load_drift_check(state, rules.namespace, rules.release)
     waits = rules.checks_timeout + rules.approval_timeout
     return DeployFacts(
@@ -104,9 +117,9 @@ def read_deploy(state: Blobs, clock: Clock, rules: DeployPolicy) -> DeployFacts:
         waits + _DEPLOY_ATTEMPTS * rules.helm_timeout + _BACKUP_TIME,
         running_since=running[0].started if running else None,
         running=f"{running[0].progress.sha[:7]}: {running[0].state.value}" if running else "",
-        succeeded_at=max(done, default=None),
-        failed_at=failed[-1].updated if failed else None,
-        failure=failed[-1].progress.reason if failed else "",
+        succeeded_at=newest.success.ended if newest.success else None,
+        failed_at=newest.failure.ended if newest.failure else None,
+        failure=newest.failure.error if newest.failure else "",
         drifted=drift.objects if drift else None,
         drift_at=drift.at if drift else None,
     )
@@ -125,6 +138,91 @@ def read_power(state: Blobs, rules: PowerPolicy) -> PowerFacts:
 def read_poison_queues(queues: Queues, names: Sequence[str]) -> Mapping[str, int]:
     """By queue, how many messages have failed for good."""
     return {name: queues.length(f"{name}-poison") for name in names}
+
+
+def read_drill(state: Blobs, trusted: Sequence[str], clock: Clock, rules: DrillPolicy) -> DrillFacts:
+    """The newest drill, and the newest that proved its set; only signed proofs count."""
+    records = read_drill_records(state, trusted, clock, until_proven=True)
+    facts = DrillFacts(rules.alarm_after)
+    if last := records.last:
+        facts = replace(facts, last_at=last.ended, last_outcome=last.outcome, problem=last.problem)
+    proven = records.last_proven
+    if proven is None:
+        return facts
+    return replace(
+        facts,
+        proven_at=proven.ended,
+        proven_set=f"{proven.klass}/{proven.set}",
+        proven_begun=parse_set_id(proven.set),
+        restore_seconds=proven.restore_seconds,
+        data_loss_seconds=proven.data_loss_seconds,
+    )
+
+
+def read_runs(state: Blobs, now: datetime, intervals: Mapping[str, timedelta]) -> RunFacts:
+    """The year, and what ended today and yesterday. `intervals`: by timer, its longest pause.
+
+    A job is late after two of its intervals and its longest run.
+    """
+    history = RunHistory(state)
+    totals = history.load_totals()
+    today, since = now.date(), (now - _YEAR).date().isoformat()
+    recent = [*history.load_day(today - timedelta(days=1)), *history.load_day(today)]
+    days = {day: jobs for day, jobs in totals.days.items() if day > since}
+    longest: dict[str, float] = {}
+    for jobs_of_day in days.values():
+        for job, sums in jobs_of_day.items():
+            longest[job] = max(longest.get(job, 0.0), sums.longest_seconds)
+    jobs = {
+        job: JobFacts(
+            totals.newest.get(job, JobNewest()),
+            2 * intervals[job] + timedelta(seconds=longest.get(job, 0.0)) if job in intervals else None,
+        )
+        for job in sorted({*totals.newest, *intervals})
+    }
+    return RunFacts(jobs, days, tuple(reversed(recent)))
+
+
+def read_cost(state: Blobs) -> CostFacts:
+    """The newest weekly report. Raises Corrupt."""
+    try:
+        fields = decode_json(state.read(LAST_REPORT)[0], LAST_REPORT)
+    except NotFound:
+        raise NotSetUp("no weekly cost report yet") from None
+    try:
+        return CostFacts(
+            parse_timestamp(fields["since"]),
+            parse_timestamp(fields["until"]),
+            str(fields["currency"]),
+            tuple(map(_parse_machine_cost, fields["machines"])),
+            _optional_text(fields["forecast"]),
+            _optional_text(fields["budget"]),
+            tuple(map(str, (*fields["missing"], *fields["notes"]))),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise Corrupt(f"{LAST_REPORT} is not a cost report", value=type(error).__name__) from error
+
+
+def read_holds(state: Blobs, clock: Clock) -> Sequence[str]:
+    """What keeps machines up or from being stopped now."""
+    return tuple(
+        f"{hold.what}, until {hold.until:%Y-%m-%d %H:%MZ}" for hold in Holds(state, clock).list_in_force()
+    )
+
+
+def _parse_machine_cost(fields: Mapping[str, Any]) -> MachineCost:
+    return MachineCost(
+        str(fields["machine"]),
+        str(fields["hours"]),
+        str(fields["hours_saved"]),
+        str(fields["hours_unknown"]),
+        _optional_text(fields["cost"]),
+        _optional_text(fields["saved"]),
+    )
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _to_machine(one: SeenMachine) -> MachineFacts:

@@ -31,18 +31,26 @@ _STYLE = (
     "@media(prefers-color-scheme:dark){.up{color:#3fb950}"
     ".off{color:#d29922}.bad{color:#f85149}a{color:#58a6ff}}"
 )
-_STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
-# https://developer.mozilla.org/docs/Web/HTTP/Headers/Content-Security-Policy
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+
+def build_security_headers(style: str = "") -> dict[str, str]:
+    """The headers of a page whose stylesheet is the common one followed by `style`.
+
+    https://developer.mozilla.org/docs/Web/HTTP/Headers/Content-Security-Policy
+    """
+    digest = b64encode(hashlib.sha256((_STYLE + style).encode()).digest()).decode()
+    return {
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'"
+        ),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+
+
+SECURITY_HEADERS = build_security_headers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +62,21 @@ class Page:
     headers: Mapping[str, str]
 
 
-def html_page(status: int, body: str) -> Page:
-    """A response with an HTML body and the security headers."""
-    return Page(status, body, {**SECURITY_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+def html_page(status: int, body: str, *, style: str = "") -> Page:
+    """A response with an HTML body and the security headers; `style` as `render_document` got it."""
+    return Page(status, body, {**build_security_headers(style), "Content-Type": "text/html; charset=utf-8"})
 
 
-def render_document(title: str, body: str, *, refresh: bool = False) -> str:
-    """The document around a body of trusted HTML; with `refresh` the browser reloads it every 15 s."""
+def render_document(title: str, body: str, *, refresh: bool = False, style: str = "") -> str:
+    """The document around a body of trusted HTML; with `refresh` the browser reloads it every 15 s.
+
+    `style` is added to the common stylesheet.
+    """
     reload_tag = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">{reload_tag}'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )
 

@@ -27,7 +27,7 @@ from shared.wiring import (
 )
 from shared.wiring.backup import backup_deps
 from shared.wiring.deploy import run_if_enabled
-from shared.wiring.jobs import QUEUES, settings_checks
+from shared.wiring.jobs import QUEUES, read_settings_report, settings_checks
 from shared.wiring.notifications import build_notifier, deliver_pending
 from shared.wiring.timers import check_timers
 
@@ -81,6 +81,9 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
 
 
 def _check_settings() -> str:
+    from shared.status.settings_report import save_settings_report
+
+    save_settings_report(open_state(), system_clock().now(), read_settings_report())
     return report_settings(settings_checks(), build_notifier())
 
 

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
 from shared.kernel.version import VERSION
 from shared.settings import definitions
-from shared.settings.environment import read_environment
+from shared.settings.environment import read_environment, timer_schedule
+from shared.settings.intervals import longest_interval
 from shared.wiring import connect_queues, load_policy, open_backups, open_state, system_clock
 from shared.wiring.backup import trusted_catalogue
-from shared.wiring.jobs import QUEUES, read_settings_report
+from shared.wiring.jobs import QUEUES
+from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
     from shared.kernel.ports import Blobs
     from shared.kernel.secret import Secret
+    from shared.status.badge import BadgeWord
     from shared.status.collect import Readers
-    from shared.status.model import Status
-
-
-def read_status() -> dict[str, Any]:
-    """The status, with the machines where a subscription is named. Raises UsageError without any storage."""
-    from shared.status.job import build_status
-
-    more: dict[str, Callable[[], Any]] = {"jobs": read_settings_report}
-    if read_environment().values.get(definitions.SUBSCRIPTION.name):
-        more["machines"] = _list_machines
-    return build_status(trusted_catalogue, open_state(), system_clock(), more)
+    from shared.status.model import DrillFacts, Status
+    from shared.status.page import StatusPage
 
 
 def current_status() -> Status:
@@ -38,6 +32,38 @@ def current_status() -> Status:
     from shared.status.collect import collect_status
 
     return collect_status(_readers(), system_clock().now(), VERSION)
+
+
+@cache
+def status_page() -> StatusPage:
+    """Who may look at the page, and how it learns what to show."""
+    from shared.status.page import StatusPage
+
+    return StatusPage(page_access(), current_status)
+
+
+def read_badge() -> BadgeWord | None:
+    """What the public badge says; None where no machine is under schedule, so that there is none."""
+    from shared.status.badge import decide_badge
+    from shared.status.collect import collect_status
+    from shared.status.readers import read_power
+
+    try:
+        rules = load_policy().power
+    except UsageError:
+        return "down"  # nothing is known of what should run: never green
+    if not rules.machines:
+        return None
+    now = system_clock().now()
+    power = collect_status({"power": lambda: read_power(open_state(), rules)}, now, VERSION).power
+    return decide_badge(power, now)
+
+
+def rebuild_run_history() -> int:
+    """Roll up the records of the last 400 days again; how many there are."""
+    from shared.records.run_history import KEPT_FOR, rebuild_history
+
+    return rebuild_history(open_state(), system_clock().now() - KEPT_FOR)
 
 
 @cache
@@ -55,6 +81,7 @@ def _readers() -> Readers:
     """A reader for each part. Policy and stores are opened by the reader, so that what fails is that part."""
     from shared.kernel.read_once import ReadOnceBlobs
     from shared.status import readers
+    from shared.status.settings_report import read_settings
 
     kept = cache(lambda: ReadOnceBlobs(open_state()))
     return {
@@ -63,6 +90,11 @@ def _readers() -> Readers:
         "certificates": lambda: readers.read_certificates(kept()),
         "deploy": lambda: readers.read_deploy(kept(), system_clock(), load_policy().deploy),
         "power": lambda: readers.read_power(kept(), load_policy().power),
+        "drill": lambda: _read_drill(kept()),
+        "runs": lambda: readers.read_runs(kept(), system_clock().now(), _timer_intervals()),
+        "cost": lambda: readers.read_cost(kept()),
+        "holds": lambda: readers.read_holds(open_state(), system_clock()),
+        "settings": lambda: read_settings(kept()),
         "queues": lambda: readers.read_poison_queues(connect_queues(), QUEUES),
     }
 
@@ -76,11 +108,19 @@ def _read_once_catalogue(kept: Blobs) -> SetCatalogue:
     return replace(trusting, blobs=ReadOnceBlobs(open_backups()), seals=SealLog(kept, trusting.trusted))
 
 
-def _list_machines() -> list[dict[str, str]]:
-    from shared.power.job import preview_tick
-    from shared.wiring.power import power_deps
+def _read_drill(kept: Blobs) -> DrillFacts:
+    from shared.status.model import NotSetUp
+    from shared.status.readers import read_drill
+    from shared.wiring import drill
 
-    return [
-        {"machine": o.machine, "state": str(o.state), "decision": str(o.decision)}
-        for o in preview_tick(power_deps())
-    ]
+    if not drill.is_enabled():
+        raise NotSetUp(f"{definitions.DRILL_MONGODB.name} is not set")
+    return read_drill(kept, trusted_catalogue().trusted, system_clock(), load_policy().backup.drill)
+
+
+@cache
+def _timer_intervals() -> dict[str, timedelta]:
+    """By timer, the longest pause that its schedule leaves; a schedule that cannot be read has none."""
+    now = system_clock().now()
+    found = {timer: longest_interval(timer_schedule(timer), now) for timer in definitions.SCHEDULES}
+    return {timer: interval for timer, interval in found.items() if interval is not None}

@@ -152,6 +152,15 @@ def test_an_event_of_either_schema_is_handled(
     assert json.loads(line.partition(" ")[2])["subject"] == VM
 
 
+def test_the_status_page_is_closed_and_the_report_says_what_cannot_be_read(settings) -> None:
+    calls = [Call("status", "http"), Call("status_report", "http"), Call("badge", "http")]
+    page, report, badge = run_worker(settings, calls)
+    assert page.status == 401
+    assert json.loads(report.body)["verdict"]["level"] == "unknown"
+    # The shipped policy has no machine.
+    assert badge.status == 404
+
+
 TOKEN = "0123456789abcdef-metrics"
 
 

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from local.worker_calls import ROOT
 from shared.kernel.errors import Corrupt, Unavailable
+from shared.records.rollup import JobNewest, build_entry
 from shared.status.collect import collect_status
 from shared.status.metric_specs import METRICS
 from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
@@ -19,9 +20,12 @@ from shared.status.model import (
     CertificateSummary,
     DeployFacts,
     DiskFacts,
+    DrillFacts,
+    JobFacts,
     MachineFacts,
     NotSetUp,
     PowerFacts,
+    RunFacts,
     ScanFacts,
     SnapshotFacts,
     Status,
@@ -30,6 +34,7 @@ from tests.monitoring.programs import run
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+RUN = build_entry("power_tick", "1", "done", NOW - HOUR, NOW, "", "")
 CONTRACT = {
     one["name"]: one
     for one in yaml.safe_load((ROOT / "infra/monitoring/metrics.yaml").read_text())["metrics"]["groundcrew"]
@@ -37,10 +42,6 @@ CONTRACT = {
 # What the contract has and no job keeps yet, with the reason.
 ABSENT: dict[str, str] = {
     "groundcrew_backup_sets": "the sets are counted by the page's roll-up",
-    "groundcrew_job_last_run_timestamp_seconds": "runs of timers are not kept yet",
-    "groundcrew_job_last_success_timestamp_seconds": "runs of timers are not kept yet",
-    "groundcrew_job_alarm_after_seconds": "runs of timers are not kept yet",
-    **{name: "there is no restore drill yet" for name in CONTRACT if name.startswith("groundcrew_drill_")},
     **{name: "there is no oplog capture yet" for name in CONTRACT if name.startswith("groundcrew_oplog_")},
     "groundcrew_notification_last_success_timestamp_seconds": "deliveries are not kept by route yet",
     "groundcrew_notification_last_failure_timestamp_seconds": "deliveries are not kept by route yet",
@@ -63,6 +64,8 @@ def full_status() -> Status:
             "deploy": lambda: DeployFacts("chat", HOUR, NOW, "abc: applying", NOW, NOW, "", 0, NOW),
             "power": lambda: PowerFacts([machine], HOUR / 6),
             "queues": lambda: {"deploys": 0},
+            "drill": lambda: DrillFacts(9 * HOUR, NOW, "proven", "", NOW, "daily/x", NOW - HOUR, 60.0, 0.0),
+            "runs": lambda: RunFacts({"power_tick": JobFacts(JobNewest(RUN, RUN), HOUR)}, {}),
         },
         NOW,
         "1.2.3",

@@ -46,10 +46,10 @@ def test_a_run_is_rolled_up_when_its_record_says_that_it_has_ended(blobs, clock)
     progress.finish("done", "sealed it", stored_bytes=7)
     (entry,) = RunHistory(blobs).load_day(DAY)
     assert (entry.job, entry.state, entry.summary, entry.seconds) == ("backup", "done", "sealed it", 180)
-    year = RunHistory(blobs).load_year(2026)
-    assert year.days["2026-11-23"]["backup"] == DayTotals(1, 0, 0, 180, 180, 7)
-    assert year.newest["backup"].run == year.newest["backup"].success == entry
-    assert year.newest["backup"].failure is None
+    totals = RunHistory(blobs).load_totals()
+    assert totals.days["2026-11-23"]["backup"] == DayTotals(1, 0, 0, 180, 180, 7)
+    assert totals.newest["backup"].run == totals.newest["backup"].success == entry
+    assert totals.newest["backup"].failure is None
 
 
 def test_a_part_of_a_run_is_no_run(blobs, clock) -> None:
@@ -65,7 +65,7 @@ def test_rolling_up_again_changes_nothing_and_a_new_end_takes_the_place_of_the_o
     assert {blob.name: blob.etag for blob in blobs.list("rollups/")} == before
     Runs(blobs, clock).save(run(1, "done"))
     assert [one.state for one in RunHistory(blobs).load_day(DAY)] == ["done"]
-    assert RunHistory(blobs).load_year(2026).days["2026-11-23"]["backup"].failed == 0
+    assert RunHistory(blobs).load_totals().days["2026-11-23"]["backup"].failed == 0
 
 
 def test_runs_that_end_alike_in_a_row_are_counted_and_not_listed(blobs, clock) -> None:
@@ -80,7 +80,7 @@ def test_runs_that_end_alike_in_a_row_are_counted_and_not_listed(blobs, clock) -
         ("nothing to do", 2),
     ]
     assert (day[0].started, day[0].ended) == (NOW, NOW + 10 * MINUTE)
-    assert RunHistory(blobs).load_year(2026).days["2026-11-23"]["snapshot_cycle"].done == 6
+    assert RunHistory(blobs).load_totals().days["2026-11-23"]["snapshot_cycle"].done == 6
 
 
 def test_what_stored_something_is_listed_by_itself(blobs) -> None:
@@ -88,13 +88,13 @@ def test_what_stored_something_is_listed_by_itself(blobs) -> None:
     Runs(blobs, ManualClock(NOW)).save(run(1, **alike))
     Runs(blobs, ManualClock(NOW)).save(run(2, **alike))
     assert [one.count for one in RunHistory(blobs).load_day(DAY)] == [1, 1]
-    assert RunHistory(blobs).load_year(2026).days["2026-11-23"]["backup"].stored_bytes == 10
+    assert RunHistory(blobs).load_totals().days["2026-11-23"]["backup"].stored_bytes == 10
 
 
 def test_the_newest_failure_stays_known_after_a_success(blobs, clock) -> None:
     for number, state in enumerate(["done", "failed", "skipped"]):
         Runs(blobs, clock).save(run(number, state))
-    newest = RunHistory(blobs).load_year(2026).newest["backup"]
+    newest = RunHistory(blobs).load_totals().newest["backup"]
     assert (newest.success.id, newest.failure.id, newest.run.id) == ("r0", "r1", "r2")
     assert newest.failure.error == "no disk"
 
@@ -127,7 +127,7 @@ def test_writers_at_the_same_time_lose_nothing(blobs) -> None:
     for thread in threads:
         thread.join()
     assert {one.id for one in RunHistory(blobs).load_day(DAY)} == {f"r{number}" for number in range(40)}
-    assert RunHistory(blobs).load_year(2026).days["2026-11-23"]["deploy"].done == 40
+    assert RunHistory(blobs).load_totals().days["2026-11-23"]["deploy"].done == 40
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -140,7 +140,7 @@ def test_killed_at_any_step_the_next_run_of_the_day_mends_it(clock, when) -> Non
             Runs(faulty(blobs, FaultPlan(Fault(Killed(), step, when=when)), "state"), clock).save(run(1))
         Runs(blobs, clock).save(run(1))
         Runs(blobs, clock).save(run(2))
-        assert RunHistory(blobs).load_year(2026).days["2026-11-23"]["backup"].done == 2
+        assert RunHistory(blobs).load_totals().days["2026-11-23"]["backup"].done == 2
 
 
 def test_the_roll_ups_are_made_anew_from_the_records(blobs, clock) -> None:
@@ -163,11 +163,11 @@ def test_a_roll_up_that_went_bad_is_made_anew(blobs, clock, bad) -> None:
     for days in range(3):
         clock.set(NOW + days * 1440 * MINUTE)
         run_recorded(blobs, clock, "power_tick", lambda: "")
-    for name in ("rollups/runs/2026.json", "rollups/runs/2026-11-25.json"):
+    for name in ("rollups/runs/totals.json", "rollups/runs/2026-11-25.json"):
         blobs.replace(name, bad, etag=None)
     run_recorded(blobs, clock, "power_tick", lambda: "")
-    year = RunHistory(blobs).load_year(2026)
-    assert {day: jobs["power_tick"].done for day, jobs in year.days.items()} == {
+    totals = RunHistory(blobs).load_totals()
+    assert {day: jobs["power_tick"].done for day, jobs in totals.days.items()} == {
         "2026-11-23": 1, "2026-11-24": 1, "2026-11-25": 1,
     }  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_days_that_are_too_old_are_deleted_and_their_totals_stay(blobs, clock) -
     run_recorded(blobs, clock, "power_tick", lambda: "")
     assert RunHistory(blobs).delete_before(DAY) == 0
     assert RunHistory(blobs).delete_before(DAY + timedelta(days=1)) == 1
-    assert "2026-11-23" in RunHistory(blobs).load_year(2026).days
+    assert "2026-11-23" in RunHistory(blobs).load_totals().days
 
 
 def test_once_a_day_what_was_not_rolled_up_is_and_old_days_go(blobs, clock) -> None:

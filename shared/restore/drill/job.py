@@ -190,7 +190,9 @@ class _Drill:
         proof = self._build_proof(findings)
         write_proof(deps.state, proof, deps.signer)
         state = "done" if proof.outcome == PROVEN else "failed"
-        progress.finish(state, describe_drill(proof), proof.problem, outcome=proof.outcome, set=where)
+        measured = {"restore_seconds": proof.restore_seconds, "data_loss_seconds": proof.data_loss_seconds}
+        told = {"outcome": proof.outcome, "set": where, **(measured if proof.outcome == PROVEN else {})}
+        progress.finish(state, describe_drill(proof), proof.problem, **told)
         log.info("drill.ended", extra={"run": self._run, "set": where, "outcome": proof.outcome})
         return proof
 

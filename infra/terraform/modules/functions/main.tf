@@ -193,12 +193,13 @@ locals {
   open_paths = [
     "/api/alerts",
     "/api/github/webhook",
+    "/api/badge",
     "/api/chatops", # each chat proves itself; /api/chatops/signed-in asks who it is
     "/api/doctor",
     "/api/health",
     "/api/health/report",
     "/api/metrics",
-    "/api/status",
+    "/api/status/report",
     "/api/tick",
     "/admin/*",            # the host's own, behind its master key
     "/runtime/webhooks/*", # Event Grid, behind a system key

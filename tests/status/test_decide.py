@@ -1,0 +1,167 @@
+"""The verdict: what gets somebody up, what can wait, and what is unknown and never good."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.records.rollup import JobNewest, build_entry
+from shared.status.decide import Level, decide_verdict
+from shared.status.model import (
+    BackupFacts,
+    CertificateSummary,
+    CostFacts,
+    DeployFacts,
+    DiskFacts,
+    DrillFacts,
+    JobFacts,
+    MachineFacts,
+    Part,
+    PowerFacts,
+    RunFacts,
+    ScanFacts,
+    SnapshotFacts,
+    Status,
+)
+from shared.status.view import list_rows
+
+NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def machine(
+    state: str, *, up: bool, since: timedelta = HOUR, seen: timedelta = MINUTE, problem: str = ""
+) -> Any:
+    one = MachineFacts("vm", state, up, NOW - since, None, NOW - seen, (), problem)
+    return {"power": Part(PowerFacts([one], 10 * MINUTE))}
+
+
+def certificate(state: str, ends: timedelta = DAY, scanned: timedelta = MINUTE) -> Any:
+    one = CertificateSummary("chat", "host", state, ("why",), not_after=NOW + ends)
+    return {"certificates": Part(ScanFacts(NOW - scanned, [one]))}
+
+
+def backup(age: timedelta | None = HOUR, **changes: Any) -> Any:
+    begun = None if age is None else NOW - age
+    return {"backup": Part(BackupFacts(30 * HOUR, "daily/x", begun, begun, **changes))}
+
+
+def drill(age: timedelta | None = DAY, **changes: Any) -> Any:
+    return {"drill": Part(DrillFacts(8 * DAY, proven_at=None if age is None else NOW - age, **changes))}
+
+
+def deploy(**facts: Any) -> Any:
+    return {"deploy": Part(DeployFacts("chat", HOUR, **facts))}
+
+
+def snapshots(newest: timedelta | None = HOUR, seen: timedelta = MINUTE, **facts: Any) -> Any:
+    disk = DiskFacts(None if newest is None else NOW - newest, 1)
+    return {"snapshots": Part(SnapshotFacts(NOW - seen, {"data": disk}, 36 * HOUR, **facts))}
+
+
+def runs(name: str = "power_tick", age: timedelta = MINUTE, state: str = "done", *, seen: bool = True) -> Any:
+    run = build_entry(name, "1", state, NOW - age, NOW - age, "", "it broke")
+    newest = JobNewest(run, run if state == "done" else None) if seen else JobNewest()
+    return {"runs": Part(RunFacts({name: JobFacts(newest, HOUR)}, {}))}
+
+
+GOOD: dict[str, Any] = {
+    **machine("running", up=True), **certificate("good"), **backup(), **drill(),
+    **deploy(succeeded_at=NOW - DAY, drifted=0, drift_at=NOW), **snapshots(), **runs(),
+    "queues": Part({"deploys": 0}), "settings": Part({"backup": "ok"}), "holds": Part(()),
+    "cost": Part(CostFacts(NOW, NOW, "EUR", ())),
+}  # fmt: skip
+CASES: dict[str, tuple[Level, Any]] = {
+    "all is well": (Level.OK, {}),
+    "no good backup": (Level.ACT, backup(None)),
+    "an old backup": (Level.ACT, backup(31 * HOUR)),
+    "a backup just young enough": (Level.OK, backup(30 * HOUR)),
+    "the head of the chain is gone": (Level.ACT, backup(head_problem="it is missing")),
+    "the newest attempt failed": (Level.LOOK, backup(failed_at=NOW)),
+    "an older attempt failed": (Level.OK, backup(failed_at=NOW - 2 * HOUR)),
+    "backups that cannot be read": (Level.UNKNOWN, {"backup": Part(problem="no answer")}),
+    "a drill failed": (Level.ACT, drill(last_outcome="failed")),
+    "a drill broke off": (Level.OK, drill(last_outcome="interrupted")),
+    "nothing proven": (Level.LOOK, drill(None)),
+    "not proven for long": (Level.LOOK, drill(9 * DAY)),
+    "up as planned": (Level.OK, machine("running", up=True)),
+    "off as planned": (Level.OK, machine("deallocated", up=False)),
+    "down and wanted": (Level.ACT, machine("deallocated", up=True)),
+    "starting for a while": (Level.OK, machine("starting", up=True, since=19 * MINUTE)),
+    "down with a problem": (Level.ACT, machine("deallocated", up=True, since=MINUTE, problem="no capacity")),
+    "running and not wanted": (Level.LOOK, machine("running", up=False)),
+    "stopping for a while": (Level.OK, machine("running", up=False, since=MINUTE)),
+    "a problem while it is off": (Level.LOOK, machine("deallocated", up=False, problem="locked")),
+    "a problem while it is wanted": (Level.ACT, machine("running", up=True, problem="not healthy")),
+    "not seen for long": (Level.UNKNOWN, machine("running", up=True, seen=21 * MINUTE)),
+    "a state that cannot be read": (Level.UNKNOWN, machine("unknown", up=True)),
+    "a critical certificate": (Level.ACT, certificate("critical")),
+    "a certificate to look at": (Level.LOOK, certificate("warning")),
+    "a certificate that is not seen": (Level.UNKNOWN, certificate("unknown")),
+    "one that has ended since the scan": (Level.ACT, certificate("good", -MINUTE)),
+    "an old scan": (Level.UNKNOWN, certificate("good", scanned=4 * HOUR)),
+    "a deploy that hangs": (Level.ACT, deploy(running_since=NOW - 2 * HOUR)),
+    "a deploy that runs": (Level.OK, deploy(running_since=NOW - MINUTE)),
+    "a deploy that failed": (Level.LOOK, deploy(failed_at=NOW, succeeded_at=NOW - DAY)),
+    "the first deploy failed": (Level.LOOK, deploy(failed_at=NOW)),
+    "a deploy that failed before": (Level.OK, deploy(failed_at=NOW - DAY, succeeded_at=NOW)),
+    "drift": (Level.LOOK, deploy(drifted=1)),
+    "no snapshot": (Level.LOOK, snapshots(None)),
+    "an old snapshot": (Level.LOOK, snapshots(37 * HOUR)),
+    "snapshots not looked at": (Level.UNKNOWN, snapshots(seen=4 * HOUR)),
+    "a problem of snapshots": (Level.LOOK, snapshots(problems=("full",))),
+    "a late job": (Level.LOOK, runs(age=2 * HOUR)),
+    "catch_up itself is late": (Level.ACT, runs("catch_up", 2 * HOUR)),
+    "a job that failed": (Level.LOOK, runs(state="failed")),
+    "a job that never ran": (Level.UNKNOWN, runs(seen=False)),
+    "poison messages": (Level.LOOK, {"queues": Part({"deploys": 2})}),
+    "wrong settings": (Level.LOOK, {"settings": Part({"power": "AZURE_SUBSCRIPTION_ID is not set"})}),
+    "queues that cannot be read": (Level.UNKNOWN, {"queues": Part(problem="no answer")}),
+}
+
+
+@pytest.mark.parametrize(("level", "changes"), CASES.values(), ids=CASES.keys())
+def test_one_thing_decides_the_verdict(level: Level, changes: Any) -> None:
+    verdict = decide_verdict(Status(NOW, "1", **{**GOOD, **changes}))
+    assert verdict.level is level
+    assert bool(verdict.findings) is (level is not Level.OK)
+
+
+def test_the_most_urgent_comes_first_and_the_others_are_counted() -> None:
+    status = Status(
+        NOW, "1", **{**GOOD, **backup(None), **certificate("critical"), **machine("unknown", up=True)}
+    )
+    verdict = decide_verdict(status)
+    assert verdict.headline == "Act now: backup: there is no good backup (and 1 more)"
+    assert [one.level for one in verdict.findings] == [Level.ACT, Level.ACT, Level.UNKNOWN]
+
+
+def test_what_is_not_set_up_is_said_and_neither_good_nor_bad() -> None:
+    status = Status(NOW, "1", **{**GOOD, "drill": Part(absent="DRILL_MONGODB_URI is not set")})
+    verdict = decide_verdict(status)
+    row = next(row for row in list_rows(status, verdict.findings) if row.part == "restore drill")
+    assert (verdict.level, row.level, row.text) == (
+        Level.OK,
+        None,
+        "not set up: DRILL_MONGODB_URI is not set",
+    )
+
+
+def test_a_part_that_cannot_be_read_is_never_ok_in_its_row() -> None:
+    for part in (
+        "power",
+        "backup",
+        "drill",
+        "certificates",
+        "deploy",
+        "snapshots",
+        "runs",
+        "queues",
+        "cost",
+        "holds",
+    ):
+        status = Status(NOW, "1", **{**GOOD, part: Part(problem="no answer")})
+        rows = list_rows(status, decide_verdict(status).findings)
+        assert [row.level for row in rows if "no answer" in row.text] == [Level.UNKNOWN]
