@@ -1,6 +1,6 @@
 """Small charts as inline SVG: bars over days, spans over time, a calendar of squares.
 
-A plotting library would cost a cold start several times what the page itself takes (ADR 16), so these few
+A plotting library would cost a cold start several times what the page itself takes (ADR 17), so these few
 shapes are drawn here. Colours come from the page's stylesheet by class, since its Content-Security-Policy
 allows no style of its own to any element.
 """

@@ -32,9 +32,9 @@ BREAKAGES = {
         "shared.cost.render -> shared.backup.job",
     ),
     "Power is entered by cost, and by the status for what it keeps": (
-        "shared/status/job.py",
+        "shared/status/collect.py",
         "from shared.power import model",
-        "shared.status.job -> shared.power.model",
+        "shared.status.collect -> shared.power.model",
     ),
     "What the other features keep is read by the status only": (
         "shared/catch_up/job.py",
