@@ -35,12 +35,8 @@ class TimerState:
 
 def read_timers(state: Blobs, intervals: Mapping[str, timedelta], now: datetime) -> list[TimerState]:
     """The timers by what is on record of their runs. Raises Corrupt, Unavailable."""
-    history = RunHistory(state)
-    newest: dict[str, datetime] = {}
-    # In January the last run of a weekly timer is in the roll-up of the year before.
-    for year in (now.year - 1, now.year):
-        found = history.load_year(year).newest
-        newest |= {name: one.run.ended for name, one in found.items() if one.run}
+    found = RunHistory(state).load_totals().newest
+    newest = {name: one.run.ended for name, one in found.items() if one.run}
     expected = _keep_expected(state, intervals, now)
     return [TimerState(name, every, newest.get(name), expected[name]) for name, every in intervals.items()]
 
