@@ -181,10 +181,14 @@ def decide_nightly(
     or two minutes early, begins one set. A failed set, or one that is open for longer than `timeout`, does
     not count; after such failures the next attempt waits: an hour, three hours, then for the next night.
     """
+    # Shifted there and back: a timer that fires two minutes early belongs to tonight, and a set begun then
+    # counts for it.
     slot = previous_slot(at, now - grace + _TIMER_SKEW) - _TIMER_SKEW
     failures: list[datetime] = []
     for folder, created, state in sorted(sets, key=lambda s: s[1], reverse=True):
         age = now - created
+        # An open one past its timeout will be failed by this very run: counting it as begun would cost the
+        # night.
         if state == "failed" or (state == "open" and age >= timeout):
             failures.append(created)
             continue
@@ -217,6 +221,7 @@ def choose_receipts(plan: BackupPlan, receipts: Iterable[Receipt]) -> dict[int, 
     chosen = {index: attempts[0] for index, attempts in by_part.items()}
     last = len(plan.parts) - 1
     if not plan.parts[last].pieces:
+        # The oplog's own attempts are looked at below, by what each of them covers.
         chosen.pop(last, None)
         for oplog in by_part[last]:
             covered = {r.part: r for attempts in by_part.values() for r in attempts if r.blob in oplog.after}
@@ -228,6 +233,7 @@ def choose_receipts(plan: BackupPlan, receipts: Iterable[Receipt]) -> dict[int, 
 def remaining_parts(plan: BackupPlan, receipts: Mapping[int, Receipt]) -> list[int]:
     """The numbers of the parts to dump next; the oplog's own part comes last, as it ends the set."""
     missing = [i for i in range(len(plan.parts)) if i not in receipts]
+    # The oplog only once nothing else is missing: it must end after the last document was read.
     with_data = [i for i in missing if plan.parts[i].pieces]
     return with_data or missing
 
@@ -287,6 +293,7 @@ def _sum_namespaces(plan: BackupPlan, receipts: Sequence[Receipt]) -> tuple[Name
         total = sums[count.name]
         total[0] += count.documents
         total[1] += count.data_bytes
+        # A sum, so that ranges dumped in any order by any worker give the same hash.
         total[2] = (total[2] + int(count.content_hash, 16)) % _HASH_MODULUS
     first: dict[str, Piece] = {}
     for piece in (piece for part in plan.parts for piece in part.pieces):

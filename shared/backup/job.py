@@ -38,6 +38,7 @@ def run_nightly(deps: BackupDeps, *, grace: timedelta = timedelta()) -> str:
     Level-triggered: nothing begins if a set was begun since the timer was last due, or failed too recently.
     While the machine is off on purpose, nothing is done: power wakes it, or skips the night, as policy says.
     """
+    # The timer and `catch_up` may come at the same second: only one of them may find the night without a set.
     with deps.state.lease("locks/backup", duration=LEASE):
         now = deps.clock.now()
         entries = _list_own(deps, now)
@@ -55,6 +56,7 @@ def run_nightly(deps: BackupDeps, *, grace: timedelta = timedelta()) -> str:
             timeout=deps.timeout,
         )
         log.info("backup.nightly_decided", extra={"due": decision.due, "reason": decision.reason})
+        # Asked last: it costs a call of Azure, and mostly there is nothing to do.
         if (decision.due or unfinished) and (offline := deps.offline_reason()):
             return f"skipped: {offline}"
         done = [_resume_or_fail(deps, info, now) for info in unfinished]
@@ -79,6 +81,7 @@ def _list_own(deps: BackupDeps, now: datetime) -> list[CatalogueEntry]:
 
 def _nightly_fact(entry: CatalogueEntry) -> tuple[str, datetime, str]:
     """The set as `decide_nightly` wants it: one that was damaged is no backup, like one that failed."""
+    # So a new set is begun the same night, and not only when somebody has read the alarm.
     state = SetState.FAILED if entry.state is SetState.DAMAGED else entry.state
     return entry.info.folder, entry.info.created, str(state)
 
@@ -120,6 +123,7 @@ def handle_message(deps: BackupDeps, body: bytes) -> str:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Corrupt("invalid queue message", value="not JSON", hint=_POISON_HINT) from error
+    # Whoever can write to the queue can put anything here.
     if not isinstance(fields, dict) or not fields.keys() >= {"set", "part"}:
         raise Corrupt("invalid queue message", value=repr(fields)[:80], hint=_POISON_HINT)
     return run_part(deps, fields["set"], fields["part"])
@@ -134,14 +138,18 @@ def run_part(deps: BackupDeps, where: str, index: int) -> str:
     """
     klass, set_id = sets.parse_folder(where)
     plan = sets.read_plan(deps.backups, where, deps.own_signer).record
+    # `type`, since a bool is an int; and a negative index would name a part from the end.
     if type(index) is not int or not 0 <= index < len(plan.parts):
         raise Corrupt(f"{where} has no such part", value=repr(index)[:40])
     try:
         if end := end_of(deps, deps.catalogue.examine(sets.read_info(deps.backups, klass, set_id))):
             return f"nothing to do: {where} is {end}"
+        # Renewed with every message, so that it does not end in the middle of a set that takes hours.
         deps.place_hold(set_id)
         return _dump_once(deps, where, index)
     except GroundcrewError as error:
+        # Raised: the queue delivers the message again, and after some attempts moves it to the poison queue,
+        # which is reported.
         if not error.permanent:
             raise
         return _fail_and_retry(deps, plan, where, error)
@@ -168,6 +176,7 @@ def _fail_and_retry(deps: BackupDeps, plan: BackupPlan, where: str, error: Groun
     """Fail the set; a dump that only lost its consistency is begun again, once."""
     if not fail_set(deps, plan.klass, plan.set, error):
         return f"nothing to do: {where} is failed"
+    # Once: a set that lost its consistency twice in a night has a cause that a third would meet too.
     if isinstance(error, Inconsistent) and not plan.reason.startswith(_RETRY):
         retried = begin_set(deps, plan.klass, reason=f"{_RETRY}{error}")
         return f"{where} failed ({error}); began {set_folder(retried.klass, retried.set)}"
@@ -177,10 +186,14 @@ def _fail_and_retry(deps: BackupDeps, plan: BackupPlan, where: str, error: Groun
 def _dump_and_receipt(deps: BackupDeps, open_set: OpenSet, index: int) -> None:
     """Dump the part and store its receipt, under a name that only this attempt knows."""
     plan, where = open_set.plan.record, open_set.where
+    # The plan is signed with the recipients in it: a set whose parts need different keys could not be
+    # restored with any one.
     if set(plan.recipients) != set(deps.recipients):
         raise Inconsistent("the recipients were changed since the set was planned")
     includes = partial(includes_namespace, deps.policy)
     settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes)
+    # Which attempts the oplog was read after: one that finishes later is not covered by it, and must not be
+    # sealed.
     after = tuple(r.blob for r in open_set.receipts.values()) if not plan.parts[index].pieces else ()
     task = PartTask(plan, open_set.plan.sha256, index, after)
     progress = deps.runs.begin_run(

@@ -45,9 +45,13 @@ def seal_set(deps: BackupDeps, plan: BackupPlan, receipts: Mapping[int, Receipt]
     Raises Inconsistent if a part is not stored as it was written, or if the manifest's name is taken.
     """
     where = set_folder(plan.klass, plan.set)
+    # Of the chain, not of the set: two sets sealed at once would both follow the same one.
     with deps.state.lease("locks/chain", duration=LEASE) as lease:
         manifest = build_manifest(plan, receipts, tool=deps.tool, previous=_chain_head(deps, plan))
+        # As late as can be: what was replaced before this is noticed, and what is replaced later fails the
+        # verification.
         _check_parts(deps, where, receipts)
+        # Reading the list may have taken longer than the lease; the next statement cannot be taken back.
         lease.check()
         try:
             deps.backups.create(where + sets.MANIFEST, deps.signer.sign(manifest))
@@ -108,6 +112,7 @@ def _record_sealed(deps: BackupDeps, verified: VerifiedManifest) -> str:
     deps.seals.append(verified, deps.signer)
     try:
         run = deps.runs.load(JOB, manifest.set)
+        # Recorded before: the audit trail must not name the same seal twice.
         if run.state == "done":
             return run.summary
     except NotFound:
@@ -116,6 +121,7 @@ def _record_sealed(deps: BackupDeps, verified: VerifiedManifest) -> str:
     stored_bytes = sum(p.stored_bytes for p in manifest.parts)
     count = len(manifest.namespaces)
     summary = f"sealed {where}: {documents} documents, {count} namespaces, {stored_bytes} bytes"
+    # With the digest: the trail says which manifest, not only that there was one.
     outcome = f"sealed sha256:{verified.sha256}"
     AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.seal", where, outcome)
     deps.runs.end_run(JOB, manifest.set, "done", summary, stored_bytes=stored_bytes, documents=documents)

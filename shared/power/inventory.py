@@ -41,9 +41,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# The listing with tags is a second one beside that of states: a new tag may wait an hour.
 _TAGS_VALID_FOR = timedelta(hours=1)
 # How far back the log is read for who stopped a machine: ticks may have been lost over a weekend.
 _LOG_REACH = timedelta(days=3)
+# A set that was made up for late in the evening counts for the night that follows.
 _MIN_BACKUP_SPACING = timedelta(hours=12)
 
 
@@ -136,6 +138,7 @@ class Inventory:
 
         `record` stands for the stored one, so that an attempt in progress does not count.
         """
+        # Whoever takes the tag away wants the machine left alone now, not within the hour.
         fresh = self.targets(observed.target.kind, fresh_tags=True)
         target = next((one for one in fresh if one.id == observed.target.id and not one.problem), None)
         if target is None:

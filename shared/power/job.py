@@ -78,7 +78,9 @@ def run_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
             seen += power.inventory.observe(power.inventory.targets(kind))
         except GroundcrewError as error:
             log.warning("power.listing_failed", extra={"kind": kind, "error": str(error)})
+            # Raised at the end: what can be listed must not wait for what cannot.
             failures.append(error)
+    # Over all machines, also with `only`: what one waits for may be another.
     waits = _find_waits(seen)
     outcomes = [
         _reconcile_machine(power, one, waits.get(one.target.key, ""))

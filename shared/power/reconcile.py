@@ -25,6 +25,7 @@ from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
+# Past it people are told; before it a start is only slow.
 HEALTH_TIMEOUT = timedelta(minutes=20)
 
 
@@ -65,6 +66,7 @@ class MachineReconciler(MachineSession):
         if not self.decision.desired_up and self.target.power is PowerStatus.DEALLOCATED:
             self.record = replace(self.record, started=None)  # nobody waits for it any more
         self.save_record(self.record)
+        # Services are not brought up, nor is their health asked for, right before they are stopped.
         stays = self.target.power is PowerStatus.RUNNING and self.decision.act is not Act.STOP
         if stays:
             self.restart_services()
@@ -107,11 +109,13 @@ class MachineReconciler(MachineSession):
     def _stop_machine(self) -> None:
         """Stop services, then deallocate; what changed meanwhile is looked at before each of the two."""
         before = self.record
+        # An order or a hold may have come since the tick looked: people were told that those count.
         if reason := self._reason_against_stop(before):
             self.done.append(f"stop cancelled: {reason}")
             return
         self.record_attempt(Act.STOP)
         if self.target.kind == "vm" and self.power.guests and self.target.power is PowerStatus.RUNNING:
+            # This may take minutes, in which people go on giving orders: hence the second look.
             self.stop_services(self.power.guests)
             try:
                 reason = self._reason_against_stop(before, begun=True)
@@ -119,6 +123,7 @@ class MachineReconciler(MachineSession):
                 self.close_attempt("failed", format_failure(error))
                 raise
             if reason:
+                # Closed as cancelled, or the next tick would wait for a stop that nobody asked Azure for.
                 self.close_attempt("cancelled", reason)
                 self.start_services(self.power.guests)
                 self.done.append(f"stop cancelled: {reason}")
@@ -136,6 +141,7 @@ class MachineReconciler(MachineSession):
         A tag that was removed, a hold, an order: all that may have come since the tick began, and while the
         services were stopped. Raises what keeps it from being looked at: then nothing is deallocated.
         """
+        # With the record from before the attempt: the attempt itself must not count as a reason.
         fresh = self.power.inventory.observe_again(self.observed, record)
         if fresh is None:
             return "the machine is no longer under schedule"
@@ -173,6 +179,7 @@ class MachineReconciler(MachineSession):
             return
         probes = self.power.probes if "rocketchat" in self.target.carries else ()
         results = [probe.check() for probe in probes]
+        # The probes may answer from the pods of before; until all is scaled up they prove nothing.
         if self.record.scaled:
             results.append(Health(False, "workloads are not scaled up yet"))
         took = self.power.now - started
