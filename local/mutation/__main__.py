@@ -18,7 +18,7 @@ from pathlib import Path
 
 from local.mutation.operators import Mutant, apply_mutant, list_mutants
 from local.mutation.report import ModuleScore, format_table, read_equivalents, write_score
-from local.mutation.rooms import find_tests
+from local.mutation.rooms import find_neighbours, find_tests
 from local.mutation.running import compiles, is_killed, preload, run_baseline, select_tests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,21 +98,24 @@ def mutate_module(module: Path, seed: int, most: int, budget: float) -> ModuleSc
     files = find_tests(module, ROOT)
     if not files or not sample:
         return None
-    try:
-        runs = run_baseline(module, source, files)
-    except RuntimeError as error:
-        print(f"{module}: {error}")
-        return None
-    survivors = []
-    for mutant in sample:
-        if not compiles(apply_mutant(source, mutant)):
-            continue  # counts as noticed: it cannot even be imported
-        if not is_killed(module, source, mutant, select_tests(mutant, runs, budget)):
-            survivors.append(mutant.key)
-            print(f"survived: {module}:{mutant.line} {mutant.key}", flush=True)
+    survivors = _try_mutants(module, source, sample, files, budget)
+    if survivors and (others := find_neighbours(module, ROOT)):
+        # A test of the folder may hold what those of the module's name do not.
+        survivors = _try_mutants(module, source, survivors, others, budget)
+    for mutant in survivors:
+        print(f"survived: {module}:{mutant.line} {mutant.key}", flush=True)
     killed = len(sample) - len(survivors)
     print(f"{module}: {killed} of {len(sample)} killed", flush=True)
-    return ModuleScore(seed, len(possible), len(sample), killed, tuple(survivors))
+    return ModuleScore(seed, len(possible), len(sample), killed, tuple(one.key for one in survivors))
+
+
+def _try_mutants(
+    module: Path, source: str, mutants: Sequence[Mutant], files: Sequence[str], budget: float
+) -> list[Mutant]:
+    """Those that none of the tests notices. One that cannot even be compiled is noticed."""
+    runs = run_baseline(module, source, files)
+    able = (mutant for mutant in mutants if compiles(apply_mutant(source, mutant)))
+    return [one for one in able if not is_killed(module, source, one, select_tests(one, runs, budget))]
 
 
 def draw_sample(mutants: Iterable[Mutant], seed: str, most: int) -> list[Mutant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 # Adapters are tried by the contract of their port, as their fakes are.
@@ -19,15 +20,26 @@ def find_tests(module: Path, root: Path) -> list[str]:
     for folder, contract in _CONTRACTS.items():
         if module.is_relative_to(folder):
             return list(contract)
+    room = _find_room(module, root)
+    return _relative(_own_tests(room, module.stem) or room.rglob("test_*.py"), root) if room else []
+
+
+def find_neighbours(module: Path, root: Path) -> list[str]:
+    """The other test files of the module's folder, for what its own did not notice."""
+    room, own = _find_room(module, root), set(find_tests(module, root))
+    return [name for name in _relative(room.glob("test_*.py"), root) if name not in own] if room else []
+
+
+def _find_room(module: Path, root: Path) -> Path | None:
+    """The nearest folder of the same name: shared/deploy/gates/decide.py → tests/deploy/gates."""
     parts = module.with_suffix("").parts[1:]
-    # The nearest folder of the same name: shared/deploy/gates/decide.py → tests/deploy/gates.
-    for depth in range(len(parts), 0, -1):
-        room = root.joinpath("tests", *parts[:depth])
-        if room.is_dir():
-            files = _own_tests(room, module.stem) or sorted(room.rglob("test_*.py"))
-            chosen = (path for path in files if "e2e" not in path.parts and path.name not in _TOO_LONG)
-            return [str(path.relative_to(root)) for path in chosen]
-    return []
+    rooms = (root.joinpath("tests", *parts[:depth]) for depth in range(len(parts), 0, -1))
+    return next((room for room in rooms if room.is_dir()), None)
+
+
+def _relative(files: Iterable[Path], root: Path) -> list[str]:
+    chosen = (path for path in files if "e2e" not in path.parts and path.name not in _TOO_LONG)
+    return sorted(str(path.relative_to(root)) for path in chosen)
 
 
 def _own_tests(room: Path, stem: str) -> list[Path]:

@@ -62,7 +62,7 @@ def preload() -> None:
 
 
 def run_baseline(module: Path, source: str, files: Sequence[str]) -> list[TestRun]:
-    """The tests that pass on the module as it is, quickest first. Raises RuntimeError if none does."""
+    """The tests that pass on the module as it is, quickest first; none where none does in time."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "tests.json")
 
@@ -76,8 +76,6 @@ def run_baseline(module: Path, source: str, files: Sequence[str]) -> list[TestRu
 
         _run_forked(child, _BASELINE_SECONDS)
         passed: dict[str, Any] = json.loads(answer.read_text("utf-8")) if answer.exists() else {}
-    if not passed:
-        raise RuntimeError(f"no test of {module} passes")
     runs = [TestRun(name, one["seconds"], frozenset(one["scopes"])) for name, one in passed.items()]
     return sorted(runs, key=lambda run: (run.seconds, run.name))
 

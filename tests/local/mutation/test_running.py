@@ -11,7 +11,7 @@ import pytest
 
 from local.mutation.operators import Mutant, list_mutants
 from local.mutation.report import ModuleScore, format_table, read_equivalents, read_scores, write_score
-from local.mutation.rooms import find_tests
+from local.mutation.rooms import find_neighbours, find_tests
 from local.mutation.running import TestRun, select_tests
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -129,6 +129,9 @@ def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> 
     assert gates == ["tests/deploy/gates/test_evaluate.py"], "those of its own name, if there are any"
     oplog = find_tests(Path("shared/mongodb/oplog.py"), ROOT)
     assert oplog == ["tests/mongodb/test_oplog.py", "tests/mongodb/test_oplog_laws.py"]
+    neighbours = find_neighbours(Path("shared/mongodb/oplog.py"), ROOT)
+    assert "tests/mongodb/test_metadata.py" in neighbours, "asked after those"
+    assert not set(oplog) & set(neighbours)
     reader = find_tests(Path("shared/formats/archive_reader.py"), ROOT)
     assert reader == ["tests/formats/test_archive.py"], "of what it is the reader of"
     others = find_tests(Path("shared/power/forecast.py"), ROOT)
