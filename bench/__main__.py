@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import chat, coldstart, deploy, dump, intake, package, pitr, power, restore, worker
+from bench import alerts, chat, coldstart, deploy, dump, intake, package, pitr, power, restore, worker
 from bench.data import ROOT, prepare
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -42,7 +42,19 @@ def main() -> int:
     """Measure everything, or one thing, keeping the other figures of the file."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("--megabytes", type=int, default=1050)
-    names = ("dump", "restore", "worker", "coldstart", "power", "intake", "chat", "deploy", "package", "pitr")
+    names = (
+        "dump",
+        "restore",
+        "worker",
+        "coldstart",
+        "power",
+        "intake",
+        "chat",
+        "deploy",
+        "package",
+        "pitr",
+        "alerts",
+    )
     parser.add_argument("--only", choices=names)
     arguments = parser.parse_args()
     data = prepare(arguments.megabytes)
@@ -54,6 +66,7 @@ def main() -> int:
         "power": power.run,
         "intake": intake.run,
         "chat": chat.run,
+        "alerts": alerts.run,
         "deploy": deploy.run,
         "package": package.run,
         "pitr": pitr.run,
