@@ -53,14 +53,14 @@ def run() -> dict[str, Any]:
             AlertRecords(blobs), notifier, clock, AlertPolicy(group_wait=timedelta(minutes=1)),
             policy.repeat_after, list, clock.now,
         )  # fmt: skip
-        began = time.perf_counter()
+        began = time.process_time()  # not the clock: others share the machine
         _flood(deps, clock, sender)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         messages = len(chat.messages)
     return {
         "alerts": {
             "messages_for_10k": messages,
-            "seconds_for_10k": seconds,
+            "cpu_seconds_for_10k": seconds,
             "blob_calls_for_10k": len(plan.steps),
         }
     }
