@@ -14,6 +14,7 @@ from functions.hardening import bp as hardening
 from functions.health import bp as health
 from functions.pitr import bp as pitr
 from functions.power import bp as power
+from functions.retention import bp as retention
 from functions.secrets import bp as secrets
 from functions.snapshots import bp as snapshots
 from functions.status import bp as status
@@ -23,6 +24,6 @@ configure_logging()
 app = func.FunctionApp()
 for blueprint in (
     alerts, backup, certificates, chatops, cost, deploy, doctor, drill, hardening, health, pitr, power,
-    secrets, snapshots, status,
+    retention, secrets, snapshots, status,
 ):  # fmt: skip
     app.register_functions(blueprint)

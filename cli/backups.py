@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
+from cli.console import (
+    as_json,
+    confirm,
+    err,
+    format_bytes,
+    out,
+    print_answer,
+    print_table,
+    progress_bar,
+    read_option,
+    yes_option,
+)
+from cli.expiry import RetentionView, describe_retention, format_expiry, plan_retention, print_plan
 from cli.inline import InlineQueues
 from cli.restore import SIGNER_UNKNOWN, identity_option, signer_option, storage_option
 from shared import wiring
@@ -139,9 +151,10 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
     with err.status(_READING):
         entries = catalogue.entries()
         drills = restore_wiring.read_drills(catalogue)
+        plan = plan_retention(catalogue, entries, drills)
     listed = [e for e in entries if all_ or e.state is SetState.SEALED]
     if json_:
-        print_answer([_describe_entry(e, drills) for e in listed], json_=True)
+        print_answer([_describe_entry(e, drills, plan) for e in listed], json_=True)
         return
     rows = [
         (
@@ -151,6 +164,7 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
             f"{e.info.created:%Y-%m-%d %H:%M}",
             format_bytes(e.info.stored_bytes),
             _format_proven(drills, e),
+            format_expiry(plan, e),
             *([e.problem] if all_ else []),
         )
         for e in listed
@@ -162,6 +176,7 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
         "begun (UTC)",
         "stored",
         "proven (UTC)",
+        "expires",
         *(["problem"] if all_ else []),
     )
     print_table("Backups", columns, rows)
@@ -178,7 +193,9 @@ def _format_proven(drills: DrillRecords | None, entry: CatalogueEntry) -> str:
     return f"{at:%Y-%m-%d %H:%M}" if at else "no" if drills else "unknown"
 
 
-def _describe_entry(entry: CatalogueEntry, drills: DrillRecords | None) -> dict[str, Any]:
+def _describe_entry(
+    entry: CatalogueEntry, drills: DrillRecords | None, plan: RetentionView | None
+) -> dict[str, Any]:
     info = entry.info
     return {
         "set": info.id,
@@ -187,7 +204,30 @@ def _describe_entry(entry: CatalogueEntry, drills: DrillRecords | None) -> dict[
         "problem": entry.problem,
         "stored_bytes": info.stored_bytes,
         "proven_at": drills.proven_at(entry) if drills else None,
+        **describe_retention(plan, entry),
     }
+
+
+@backups.command()
+@click.option("--dry-run", is_flag=True, help="Show what becomes of each set, and why.")
+@yes_option
+@as_json
+def prune(dry_run: bool, yes: bool, json_: bool) -> None:
+    """Delete what has expired by policy, with the slices that follow it; the timer `retention` does it daily.
+
+    The newest good sets, the newest proven one and those made by hand stay.
+    """
+    from shared.prune.job import preview_prune, run_retention
+    from shared.wiring.prune import prune_deps
+
+    deps = prune_deps()
+    plan = preview_prune(deps)
+    if dry_run:
+        print_plan(plan, json_=json_)
+        return
+    confirm(f"Delete {len(plan.chains)} expired chains?", yes=yes)
+    done = run_retention(deps)
+    print_answer({"done": done}, json_=json_, text=done)
 
 
 @backups.command()

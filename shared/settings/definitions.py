@@ -103,6 +103,13 @@ CLIENT_ID = Setting(
     "00000000-0000-0000-0000-000000000000",
     default="",
 )
+RETENTION_ID = Setting(
+    "GROUNDCREW_RETENTION_CLIENT_ID",
+    "The client id of the user-assigned identity that deletes expired backups, and can do nothing else; used "
+    "where policy says `backup.retention: self`. Empty deletes as the app itself, which in Azure may not.",
+    "00000000-0000-0000-0000-000000000000",
+    default="",
+)
 SUBSCRIPTION = Setting(
     "AZURE_SUBSCRIPTION_ID",
     "The subscription of the machines, disks and clusters that policy names.",
@@ -295,7 +302,7 @@ TEAMS_SECRETS = Setting(
 )
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
-    DRILL_MONGODB, DRILL_KEY,
+    DRILL_MONGODB, DRILL_KEY, RETENTION_ID,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, HEARTBEATS,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
@@ -313,6 +320,7 @@ SCHEDULES = {
     "drift_check": "0 30 6 * * *",
     "certificate_scan": "0 20 * * * *",
     "restore_drill": "0 0 3 * * *",
+    "retention": "0 0 5 * * *",
     "secrets_rotation": "0 40 * * * *",
     "oplog_capture": "40 */5 * * * *",
     "hardening_audit": "0 10 5 * * *",

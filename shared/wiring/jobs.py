@@ -23,6 +23,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
     """
     from shared.wiring import certificates, cost, drill, hardening, power, secrets, snapshots
     from shared.wiring.backup import backup_deps
+    from shared.wiring.prune import prune_deps
 
     rules = load_policy()
     checks: dict[str, Callable[[], object]] = {"backup": backup_deps, "pages": _check_pages}
@@ -40,6 +41,8 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         checks["certificates"] = certificates.certificate_deps
     if drill.is_enabled():
         checks["drill"] = drill.drill_deps
+    if rules.backup.retention == "self":
+        checks["retention"] = prune_deps
     if secrets.is_enabled():
         checks["secrets"] = secrets.rotation_deps
     if hardening.is_enabled():

@@ -113,6 +113,7 @@ SETTINGS: dict[str, Any] = {
     "resource_group": "rg-rocketchat",
     "backup_account": "stbrocketchata1b2c3",
     "host_account": "sthrocketchata1b2c3",
+    "retention_client_id": SUBSCRIPTION,
     "domain": "chat.example.org",
     "sign_in": False,
     "vault_uri": "https://kv-rocketchat-a1b2c3.vault.azure.net/",
@@ -133,6 +134,7 @@ def test_the_app_settings_are_what_the_code_can_read(tmp_path: Path) -> None:
     assert made.host_storage().blob_url == "https://sthrocketchata1b2c3.blob.core.windows.net"
     assert made.backup_storage().blob_url == "https://stbrocketchata1b2c3.blob.core.windows.net"
     assert made.get(by_name["AZURE_SUBSCRIPTION_ID"]) == SUBSCRIPTION
+    assert made.get(by_name["GROUNDCREW_RETENTION_CLIENT_ID"]) == SUBSCRIPTION
     assert made.get(by_name["GROUNDCREW_CHAT"]) == "https://chat.example.org"
     assert made.get(by_name["GROUNDCREW_HELM"]) == "/home/site/wwwroot/bin/helm"
     assert made.get(by_name["GROUNDCREW_WAKE_SIGN_IN"]) == made.wake_sign_in() == "app-service"

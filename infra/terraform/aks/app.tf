@@ -67,6 +67,7 @@ module "functions" {
   tenant_id             = data.azurerm_client_config.current.tenant_id
   subnet_id             = local.network.functions_subnet_id
   retention_identity_id = module.identity.retention_identity_id
+  retention_client_id   = module.identity.retention_client_id
   settings              = var.settings
   vault_settings        = var.vault_settings
   schedules             = var.schedules

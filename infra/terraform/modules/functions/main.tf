@@ -80,6 +80,7 @@ module "settings" {
   subscription_id            = var.subscription_id
   resource_group             = var.resource_group
   backup_account             = var.backup_account
+  retention_client_id        = var.retention_client_id
   host_account               = azurerm_storage_account.host.name
   domain                     = var.domain
   sign_in                    = var.sign_in_client_id != ""

@@ -43,6 +43,11 @@ variable "subnet_id" {
   type        = string
 }
 
+variable "retention_client_id" {
+  type        = string
+  description = "Its client id, by which the app asks for it."
+}
+
 variable "retention_identity_id" {
   description = "The identity that may delete expired backups."
   type        = string

@@ -50,17 +50,19 @@ locals {
     "oplog_capture",
     "power_tick",
     "restore_drill",
+    "retention",
     "secrets_rotation",
     "snapshot_cycle",
   ]
 
   # Known from what is made here.
   made = {
-    AZURE_SUBSCRIPTION_ID     = var.subscription_id
-    GROUNDCREW_BACKUP_STORAGE = var.backup_account
-    GROUNDCREW_CHAT           = "https://${var.domain}"
-    GROUNDCREW_RESOURCE_GROUP = var.resource_group
-    GROUNDCREW_WAKE_SIGN_IN   = var.sign_in ? "app-service" : ""
+    AZURE_SUBSCRIPTION_ID          = var.subscription_id
+    GROUNDCREW_BACKUP_STORAGE      = var.backup_account
+    GROUNDCREW_CHAT                = "https://${var.domain}"
+    GROUNDCREW_RESOURCE_GROUP      = var.resource_group
+    GROUNDCREW_RETENTION_CLIENT_ID = var.retention_client_id
+    GROUNDCREW_WAKE_SIGN_IN        = var.sign_in ? "app-service" : ""
   }
 
   # The platform's own. `AzureWebJobsStorage` itself must be absent: with it, even empty, the host takes the
@@ -115,6 +117,11 @@ variable "resource_group" {
 variable "backup_account" {
   type        = string
   description = "The storage account of backups."
+}
+
+variable "retention_client_id" {
+  type        = string
+  description = "By which the app asks for the identity that deletes expired backups."
 }
 
 variable "host_account" {

@@ -92,6 +92,27 @@ resource "azurerm_storage_management_policy" "backups" {
     }
   }
 
+  # The oplog between two sets is worth nothing without the daily set before it.
+  dynamic "rule" {
+    for_each = var.retention == "lifecycle" && !var.lock_backups ? { pitr = var.keep_days["daily"] } : {}
+
+    content {
+      name    = "expire-${rule.key}"
+      enabled = true
+
+      filters {
+        blob_types   = ["blockBlob"]
+        prefix_match = ["${azurerm_storage_container.backups.name}/${rule.key}/"]
+      }
+
+      actions {
+        base_blob {
+          delete_after_days_since_creation_greater_than = rule.value + 1
+        }
+      }
+    }
+  }
+
   # With versioning, what is deleted lives on as a version: so old versions go too, or nothing is ever freed.
   rule {
     name    = "expire-versions"

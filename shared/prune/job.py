@@ -1,0 +1,117 @@
+"""Retention by the app itself: whole expired chains are deleted, by an identity that can do nothing else.
+
+Level-triggered: what a killed run left is deleted by the next. Under a locked immutability policy
+the storage refuses what is too young; that is counted, and no failure.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.backup.catalogue import CLOCK_SKEW
+from shared.backup.proofs import read_drill_records
+from shared.backup.sets import format_set_id
+from shared.kernel.errors import Conflict, Refused, Unavailable
+from shared.kernel.ports import Lease
+from shared.pitr.catalogue import SliceCatalogue
+from shared.prune.deps import JOB, PruneDeps
+from shared.prune.plan import ExpiredChain, PrunePlan, plan_prune
+from shared.records.audit import AuditTrail
+from shared.records.runs import Runs
+
+log = logging.getLogger(__name__)
+
+_LEASE = timedelta(seconds=60)
+_CLOCK = "retention/clock"
+
+
+@dataclass
+class PruneResult:
+    """What one run did: chains and blobs that were deleted, chains that the storage keeps, and failures."""
+
+    deleted: int = 0
+    blobs: int = 0
+    refused: int = 0
+    failed: int = 0
+    error: str = ""  # of the last failure
+
+    def describe(self, plan: PrunePlan) -> str:
+        """In a sentence."""
+        chains = f"{self.deleted} of {len(plan.chains)} expired chains"
+        text = f"deleted {chains}, {self.blobs} blobs; {plan.kept} sets kept"
+        if self.refused:
+            text += f"; {self.refused} refused by the storage, to be tried again tomorrow"
+        return f"{text}; {self.failed} failed: {self.error}" if self.failed else text
+
+
+def preview_prune(deps: PruneDeps) -> PrunePlan:
+    """What becomes of every set, and what would be deleted. Changes nothing. Raises Unavailable."""
+    drills = read_drill_records(deps.state, deps.catalogue.trusted, deps.clock)
+    slices = [*SliceCatalogue(deps.catalogue).list_slices()]
+    return plan_prune(deps.catalogue.entries(), drills, slices, deps.rules, deps.clock.now())
+
+
+def run_retention(deps: PruneDeps) -> str:
+    """Delete what has expired, if policy says that the app does; what was done, in a sentence.
+
+    Raises Unavailable if some of it failed, Refused if our clock is not the storage's, Locked.
+    """
+    if not deps.deletes:
+        return "the storage's lifecycle rules delete: policy says backup.retention: lifecycle"
+    with deps.state.lease("locks/retention", duration=_LEASE) as lease:
+        check_clock(deps)
+        plan, result = preview_prune(deps), PruneResult()
+        for chain in plan.chains:
+            _delete_chain(deps, chain, result, lease)
+        text = result.describe(plan)
+        run = format_set_id(deps.clock.now())
+        state = "failed" if result.failed else "done"
+        counts = {"deleted": result.deleted, "refused": result.refused, "kept": plan.kept}
+        Runs(deps.state, deps.clock).end_run(JOB, run, state, text, result.error, **counts)
+        log.info("retention.ended", extra={"run": run, "failed": result.failed, **counts})
+    if result.failed:
+        raise Unavailable("expired backups were not deleted", value=text)
+    return text
+
+
+def check_clock(deps: PruneDeps) -> None:
+    """Raises Refused if our clock is not the storage's: one that jumped ahead would expire everything."""
+    stored = deps.state.replace(_CLOCK, b"", etag=None).last_modified
+    now = deps.clock.now()
+    if abs(now - stored) > CLOCK_SKEW:
+        raise Refused(
+            "our clock is not the storage's, so nothing is deleted",
+            value=f"{now:%Y-%m-%d %H:%M} UTC here, {stored:%Y-%m-%d %H:%M} UTC there",
+        )
+
+
+def _delete_chain(deps: PruneDeps, chain: ExpiredChain, result: PruneResult, lease: Lease) -> None:
+    """One chain; what is wrong with it does not keep the others."""
+    lease.check()
+    name = chain.name or "slices without a set"
+    try:
+        deleted = _delete_blobs(deps, chain, lease)
+    except Refused as error:
+        # Not yet by the immutability policy, or the identity has no right: the error in the log says which.
+        result.refused += 1
+        log.info("retention.delete_refused", extra={"chain": name, "error": str(error)})
+        return
+    except (Unavailable, Conflict) as error:
+        result.failed, result.error = result.failed + 1, f"{name}: {error}"
+        log.warning("retention.delete_failed", extra={"chain": name, "error": str(error)})
+        return
+    result.deleted, result.blobs = result.deleted + 1, result.blobs + deleted
+    reasons = "; ".join(chain.reasons)
+    log.info("retention.chain_deleted", extra={"chain": name, "blobs": deleted, "reasons": reasons})
+    AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.expire", name, reasons)
+
+
+def _delete_blobs(deps: PruneDeps, chain: ExpiredChain, lease: Lease) -> int:
+    remover, count = deps.remover(), 0
+    for blob in chain.blobs:
+        lease.check()
+        remover.delete(blob)
+        count += 1
+    return count

@@ -1,0 +1,130 @@
+"""Retention by the app: what it deletes, what the storage refuses, and that it may be killed at any step."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from local.fakes.blobs import MemoryBlobs
+from local.fakes.clock import ManualClock
+from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from shared.backup.catalogue import SetCatalogue
+from shared.formats.backupset import FORMAT, OplogSlice
+from shared.formats.slices import SliceRecord, slice_name
+from shared.kernel.errors import Refused, Unavailable
+from shared.policy.backup import BackupRetention
+from shared.prune.deps import PruneDeps
+from shared.prune.job import preview_prune, run_retention
+from shared.records.audit import AuditTrail
+from tests.support.signed_sets import SIGNER, put_plan, put_sealed
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Site:
+    """A young set, two expired ones, and a slice of one of these."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW)
+        self.blobs, self.state = MemoryBlobs(self.clock), MemoryBlobs(self.clock)
+        for days in (30, 20, 1):
+            begun = NOW - timedelta(days=days)
+            self.clock.set(begun)
+            at = f"{int(begun.timestamp())}.1"
+            put_plan(self.blobs, begun)
+            put_sealed(self.blobs, begun, oplog=OplogSlice("1.1", at, 0, 0, "0" * 32))
+        at = f"{int((NOW - timedelta(days=19)).timestamp())}.1"
+        record = SliceRecord(
+            FORMAT, "20260101T000000Z-0000", at, "0" * 32, at, "0" * 32, False, 1, 1, "0" * 64
+        )
+        self.slice = slice_name(record, SIGNER)
+        self.blobs.create(self.slice, b"x")
+        self.clock.set(NOW)
+
+    def deps(
+        self, plan: FaultPlan | None = None, remover: object = None, *, deletes: bool = True
+    ) -> PruneDeps:
+        plan = plan or FaultPlan()
+        catalogue = SetCatalogue(faulty(self.blobs, plan, "blobs"), self.clock, (SIGNER.public_text(),))
+        return PruneDeps(
+            catalogue,
+            lambda: remover or faulty(self.blobs, plan, "remover"),  # type: ignore[arg-type,return-value]
+            faulty(self.state, plan, "state"),
+            self.clock,
+            BackupRetention(minimum=1),
+            deletes,
+        )
+
+    def names(self) -> list[str]:
+        return [blob.name for blob in self.blobs.list()]
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_whole_chains_are_deleted_with_their_slices_and_it_is_on_the_audit_trail(site) -> None:
+    assert run_retention(site.deps()) == "deleted 2 of 2 expired chains, 7 blobs; 1 sets kept"
+    assert len(site.names()) == 3
+    assert all(name.startswith("sets/daily/20261122T") for name in site.names())
+    entries = [*AuditTrail(site.state, site.clock).verify()]
+    assert [entry.action for entry in entries] == ["backup.expire"] * 2
+    assert run_retention(site.deps()).startswith("deleted 0 of 0")
+
+
+def test_nothing_is_deleted_unless_policy_says_that_the_app_does(site) -> None:
+    before = site.names()
+    assert "lifecycle" in run_retention(site.deps(deletes=False))
+    assert site.names() == before
+    assert len(preview_prune(site.deps()).chains) == 2
+
+
+def test_what_the_storage_keeps_by_its_immutability_policy_is_counted_and_no_failure(site) -> None:
+    class Locked(MemoryBlobs):
+        def delete(self, name: str) -> None:
+            raise Refused(f"no right to blob {name}", value="BlobImmutableDueToPolicy")
+
+    text = run_retention(site.deps(remover=Locked(site.clock)))
+    assert "2 refused by the storage" in text
+    assert len(site.names()) == 10
+
+
+def test_a_deletion_that_fails_fails_the_run_after_the_others_had_their_turn(site) -> None:
+    plan = FaultPlan(Fault(Unavailable("no answer"), operation="remover.delete"))
+    with pytest.raises(Unavailable, match="1 failed"):
+        run_retention(site.deps(plan))
+    assert len(site.names()) < 10
+    run_retention(site.deps())
+    assert len(site.names()) == 3
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=400), timedelta(days=-1)])
+def test_a_clock_that_is_not_the_storages_deletes_nothing(site, ahead: timedelta) -> None:
+    class Jumped(ManualClock):
+        def now(self) -> datetime:
+            return site.clock.now() + ahead
+
+    deps = site.deps()
+    deps.__dict__["clock"] = Jumped()
+    before = site.names()
+    with pytest.raises(Refused, match="not the storage's"):
+        run_retention(deps)
+    assert site.names() == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_step_what_stays_is_whole_and_the_next_run_ends_it(when) -> None:
+    plan = FaultPlan()
+    run_retention(Site().deps(plan))
+    assert len(plan.steps) > 15
+    for step in range(len(plan.steps)):
+        site = Site()
+        with contextlib.suppress(Killed):
+            run_retention(site.deps(FaultPlan(Fault(Killed(), step=step, when=when))))
+        site.state.holders_died()
+        site.clock.advance(timedelta(minutes=2))
+        run_retention(site.deps())
+        assert len(site.names()) == 3, f"{when} step {step}: {plan.steps[step]}"
