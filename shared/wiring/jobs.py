@@ -26,28 +26,21 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
     from shared.wiring.prune import prune_deps
 
     rules = load_policy()
-    checks: dict[str, Callable[[], object]] = {"backup": backup_deps, "pages": _check_pages}
-    if rules.deploy.repository:
-        checks["deploys"] = _check_deploys
-    if power.is_enabled():
-        checks["power"] = _check_power
-    if snapshots.is_enabled():
-        checks["snapshots"] = _check_snapshots
-    if cost.is_enabled():
-        checks["cost"] = _check_cost
-    if rules.chat.rules:
-        checks["chatops"] = _check_chatops
-    if certificates.is_enabled():
-        checks["certificates"] = certificates.certificate_deps
-    if drill.is_enabled():
-        checks["drill"] = drill.drill_deps
-    if rules.backup.retention == "self":
-        checks["retention"] = prune_deps
-    if secrets.is_enabled():
-        checks["secrets"] = secrets.rotation_deps
-    if hardening.is_enabled():
-        checks["hardening"] = hardening.hardening_deps
-    return checks
+    asked: list[tuple[str, bool, Callable[[], object]]] = [
+        ("backup", True, backup_deps),
+        ("pages", True, _check_pages),
+        ("deploys", bool(rules.deploy.repository), _check_deploys),
+        ("power", power.is_enabled(), _check_power),
+        ("snapshots", snapshots.is_enabled(), _check_snapshots),
+        ("cost", cost.is_enabled(), _check_cost),
+        ("chatops", bool(rules.chat.rules), _check_chatops),
+        ("certificates", certificates.is_enabled(), certificates.certificate_deps),
+        ("drill", drill.is_enabled(), drill.drill_deps),
+        ("retention", rules.backup.retention == "self", prune_deps),
+        ("secrets", secrets.is_enabled(), secrets.rotation_deps),
+        ("hardening", hardening.is_enabled(), hardening.hardening_deps),
+    ]
+    return {job: check for job, is_asked, check in asked if is_asked}
 
 
 def read_settings_report() -> Mapping[str, str]:
