@@ -14,5 +14,7 @@ log = logging.getLogger(__name__)
 def retention(timer: func.TimerRequest) -> None:
     """Delete whole expired chains, by the identity that may do only that."""
     from shared.wiring import prune
+    from shared.wiring.timers import run_timer
 
-    log.info("retention", extra={"past_due": timer.past_due, "done": prune.run_retention()})
+    done = run_timer("retention", prune.run_retention)
+    log.info("retention", extra={"past_due": timer.past_due, "done": done})

@@ -24,7 +24,8 @@ from shared.records.runs import Runs
 log = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=60)
-_CLOCK = "retention/clock"
+_CLOCK = "retention/clock"  # written at the beginning of each run
+_OVERDUE = timedelta(hours=26)
 
 
 @dataclass
@@ -74,6 +75,14 @@ def run_retention(deps: PruneDeps) -> str:
     if result.failed:
         raise Unavailable("expired backups were not deleted", value=text)
     return text
+
+
+def run_overdue(deps: PruneDeps) -> str:
+    """What `catch_up` does: a run that the timer missed. See `run_retention`."""
+    last = next((blob.last_modified for blob in deps.state.list(_CLOCK)), None)
+    if last is not None and deps.clock.now() - last < _OVERDUE:
+        return f"nothing to do: the last run was at {last:%Y-%m-%d %H:%M} UTC"
+    return run_retention(deps)
 
 
 def check_clock(deps: PruneDeps) -> None:

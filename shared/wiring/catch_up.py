@@ -21,6 +21,7 @@ from shared.wiring import (
     open_state,
     pitr,
     power,
+    prune,
     secrets,
     snapshots,
     system_clock,
@@ -43,6 +44,7 @@ MADE_UP_BY = {
     "restore_drill": "drill",
     "hardening_audit": "hardening",
     "oplog_capture": "oplog",
+    "retention": "retention",
 }
 
 
@@ -75,6 +77,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     if cost.is_enabled():
         overdue["cost"] = cost.run_report
     overdue["oplog"] = pitr.run_if_enabled
+    overdue["retention"] = prune.run_overdue
     if drill.is_enabled():
         overdue["drill"] = drill.run_overdue  # last: the others would wait for its restore
     return overdue

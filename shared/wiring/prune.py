@@ -39,6 +39,13 @@ def run_retention() -> str:
     return job.run_retention(prune_deps())
 
 
+def run_overdue() -> str:
+    """What `catch_up` does."""
+    from shared.prune import job
+
+    return job.run_overdue(prune_deps())
+
+
 @cache
 def _open_remover() -> Blobs:
     """The container by the identity of the settings, if the account is opened by identity at all."""

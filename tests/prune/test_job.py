@@ -16,7 +16,7 @@ from shared.formats.slices import SliceRecord, slice_name
 from shared.kernel.errors import Refused, Unavailable
 from shared.policy.backup import BackupRetention
 from shared.prune.deps import PruneDeps
-from shared.prune.job import preview_prune, run_retention
+from shared.prune.job import preview_prune, run_overdue, run_retention
 from shared.records.audit import AuditTrail
 from tests.support.signed_sets import SIGNER, put_plan, put_sealed
 
@@ -73,6 +73,14 @@ def test_whole_chains_are_deleted_with_their_slices_and_it_is_on_the_audit_trail
     entries = [*AuditTrail(site.state, site.clock).verify()]
     assert [entry.action for entry in entries] == ["backup.expire"] * 2
     assert run_retention(site.deps()).startswith("deleted 0 of 0")
+
+
+def test_a_run_that_the_timer_missed_is_made_up_for_and_no_other(site) -> None:
+    assert run_overdue(site.deps()).startswith("deleted 2")
+    site.clock.advance(timedelta(hours=25))
+    assert run_overdue(site.deps()).startswith("nothing to do")
+    site.clock.advance(timedelta(hours=2))
+    assert run_overdue(site.deps()).startswith("deleted 0")
 
 
 def test_nothing_is_deleted_unless_policy_says_that_the_app_does(site) -> None:
