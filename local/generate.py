@@ -10,6 +10,7 @@ from typing import Any
 
 from local.cli_reference import cli_reference
 from local.package import list_app_files
+from local.real.reality import reality_table, reality_text
 from shared.policy.reference import reference_text, schema_text
 from shared.policy.starter import starter_policy
 from shared.settings.environment import settings_table
@@ -28,6 +29,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/settings.md": lambda: _SETTINGS + settings_table(),
     "docs/policy.md": reference_text,
     "docs/cli.md": cli_reference,
+    "docs/reality.md": reality_text,
     "docs/policy.schema.json": schema_text,
     "policy.yaml": starter_policy,
 }
@@ -78,9 +80,14 @@ def _write_readme() -> None:
     table = bench_table(json.loads((ROOT / "bench/results.json").read_text()))
     before, _, rest = path.read_text().partition("<!--bench-->\n")
     after = rest.partition("<!--/bench-->")[2]
-    size = round(sum((ROOT / name).stat().st_size for name in list_app_files()) / 10240) * 10
+    size = sum((ROOT / name).stat().st_size for name in list_app_files()) / 1024
     text = f"{before}<!--bench-->\n{table}<!--/bench-->{after}"
-    path.write_text(re.sub(r"<!--package-->\d+ KiB", f"<!--package-->{size} KiB", text))
+    before, _, rest = text.partition("<!--reality-->\n")
+    text = f"{before}<!--reality-->\n{reality_table()}<!--/reality-->{rest.partition('<!--/reality-->')[2]}"
+    told = int(re.findall(r"<!--package-->(\d+) KiB", text)[0])
+    if not 0.8 * told <= size <= 1.1 * told:  # else every change of the code would change the README
+        told = round(size / 100 + 0.5) * 100
+    path.write_text(re.sub(r"<!--package-->\d+ KiB", f"<!--package-->{told} KiB", text))
 
 
 def main() -> int:

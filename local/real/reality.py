@@ -1,0 +1,76 @@
+"""What each claim of Groundcrew rests on, from `reality.toml`: for docs/reality.md and the README."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).with_name("reality.toml")
+_HEAD = """# What was held against what
+
+A stand-in is trusted only as far as it was held against what it stands for. This page names for each outside
+system what CI runs, what was held against the real thing (which, when, by which command), and what nothing
+here proves. Generated from local/real/reality.toml by `make generate`; do not edit.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RealityCheck:
+    """One thing that was held against the real one."""
+
+    what: str
+    version: str
+    on: date
+    by: str  # the command or the test
+
+
+@dataclass(frozen=True, slots=True)
+class RealitySystem:
+    """One outside system; texts are Markdown, with links as from docs/."""
+
+    name: str
+    here: str  # what CI runs
+    yours: str  # how the same is run against the real thing
+    held: tuple[RealityCheck, ...] = ()
+    unproven: tuple[str, ...] = ()
+
+
+def load_reality() -> list[RealitySystem]:
+    """All systems in the file's order. Raises ValueError, TypeError or KeyError for a malformed file."""
+    return [_parse_system(one) for one in tomllib.loads(SOURCE.read_text())["system"]]
+
+
+def _parse_system(fields: dict[str, Any]) -> RealitySystem:
+    checks = fields["held"]
+    held = tuple(
+        RealityCheck(one["what"], one["version"], date.fromisoformat(one["on"]), one["by"]) for one in checks
+    )
+    return RealitySystem(fields["name"], fields["here"], fields["yours"], held, tuple(fields["unproven"]))
+
+
+def reality_text() -> str:
+    """The page docs/reality.md."""
+    return _HEAD + "\n".join(_describe_system(one) for one in load_reality())
+
+
+def _describe_system(system: RealitySystem) -> str:
+    lines = [f"## {system.name}", "", f"- CI runs: {system.here}."]
+    lines += [
+        f"- Held against {one.what} ({one.version}) on {one.on}, by `{one.by}`." for one in system.held
+    ] or ["- Held against nothing real yet."]
+    lines += [f"- Not proved: {one}." for one in system.unproven]
+    return "\n".join([*lines, f"- Against the real thing: {system.yours}.", ""])
+
+
+def reality_table() -> str:
+    """The README's table."""
+    rows = ["| what | here, in CI | held against the real thing | not proved |", "|---|---|---|---|"]
+    for one in load_reality():
+        held = "; ".join(f"{check.what}, {check.version}" for check in one.held) or "**not yet**"
+        here = one.here.replace("](", "](docs/")
+        rows.append(f"| {one.name} | {here} | {held} | {'; '.join(one.unproven)} |")
+    return "\n".join(rows) + "\n"
