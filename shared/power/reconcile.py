@@ -39,12 +39,14 @@ class TickResult:
     done: str = ""
     error: str = ""
     started: datetime | None = None  # a start whose server is not healthy yet
+    carries: frozenset[str] = frozenset()  # of "mongodb" and "rocketchat"
 
 
 def build_result(observed: ObservedMachine, done: str = "", error: str = "") -> TickResult:
     """What is told of a machine, after what was done about it."""
+    target = observed.target
     return TickResult(
-        observed.target.key, observed.target.power, observed.decision, done, error, observed.record.started
+        target.key, target.power, observed.decision, done, error, observed.record.started, target.carries
     )
 
 

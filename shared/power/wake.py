@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from urllib.parse import parse_qs
 
+from shared.health.ports import Health
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound
 from shared.kernel.ports import Blobs, Clock
@@ -41,6 +42,7 @@ class WakeDeps:
     state: Blobs
     clock: Clock
     zone: tzinfo
+    probe: Callable[[], Sequence[Health]] = tuple  # whether the chat answers; nothing if that is not set
     access: PageAccess = field(
         default_factory=PageAccess
     )  # who may look and who may start; closed by default
@@ -75,7 +77,8 @@ def handle_request(wake: WakeDeps, request: HttpRequest) -> Page:
         log.warning("wake.machines_unavailable", extra={"error": str(error)})
         body = render_page([], who=person.name, token="", note=f"Azure is not available: {error.message}")
         return html_page(503, body)
-    cards = [build_card(outcome, wake.clock.now(), wake.zone) for outcome in outcomes]
+    now, unwell = wake.clock.now(), _find_unwell(wake, outcomes)
+    cards = [build_card(outcome, now, wake.zone, unwell=unwell) for outcome in outcomes]
     return html_page(
         200, render_page(cards, who=person.name, token=_issue_token(wake, person, wake.clock.now()))
     )
@@ -103,8 +106,24 @@ def _handle_start(wake: WakeDeps, request: HttpRequest, person: Principal) -> Pa
     return Page(303, "", {**SECURITY_HEADERS, "Location": "wake"})
 
 
-def build_card(outcome: TickResult, now: datetime, zone: tzinfo) -> Card:
-    """What is shown of a machine."""
+def _find_unwell(wake: WakeDeps, outcomes: Sequence[TickResult]) -> str:
+    """Why the chat does not answer although its machine runs; empty if it does, or nothing is to be seen.
+
+    Who comes to this page could not reach the chat: a machine that Azure shows as running is not all of it.
+    """
+    if not any(_serves_chat(outcome) for outcome in outcomes):
+        return ""
+    return "; ".join(health.message for health in wake.probe() if not health.healthy)
+
+
+def _serves_chat(outcome: TickResult) -> bool:
+    """Whether the chat should answer on it: one that is being started is shown as that."""
+    runs = outcome.state is PowerStatus.RUNNING and outcome.started is None
+    return runs and "rocketchat" in outcome.carries
+
+
+def build_card(outcome: TickResult, now: datetime, zone: tzinfo, *, unwell: str = "") -> Card:
+    """What is shown of a machine; `unwell` is why its chat does not answer."""
     state, decision = outcome.state, outcome.decision
     lines = list(decision.reasons)
     if state is PowerStatus.MISSING:
@@ -112,6 +131,16 @@ def build_card(outcome: TickResult, now: datetime, zone: tzinfo) -> Card:
     change = decision.next_change.astimezone(zone) if decision.next_change else None
     if state is PowerStatus.RUNNING and outcome.started is None:
         lines += [f"It runs until {change:%a %H:%M}."] if change and decision.desired_up else []
+        if unwell and _serves_chat(outcome):
+            lines.insert(0, f"{unwell}. A start does not mend that: tell whoever looks after it.")
+            return Card(
+                outcome.machine,
+                "running, but the chat does not answer",
+                "bad",
+                tuple(lines),
+                True,
+                "Keep it up",
+            )
         return Card(outcome.machine, "up", "up", tuple(lines), button="Keep it up")
     if outcome.started is not None or state is PowerStatus.STARTING:
         since = f", asked for {format_duration(now - outcome.started)} ago" if outcome.started else ""

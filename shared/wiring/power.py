@@ -71,6 +71,7 @@ def wake_deps() -> WakeDeps:
         state=open_state(),
         clock=system_clock(),
         zone=ZoneInfo(load_policy().timezone),
+        probe=lambda: [probe.check() for probe in power_deps().probes],
         access=page_access(),
     )
 

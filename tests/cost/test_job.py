@@ -324,3 +324,25 @@ def test_the_nodes_of_a_cluster_are_reckoned_in_and_what_is_not_is_said(cluster_
     assert any("the nodes of aks.aks/burst: their number changes" in one for one in report.uncounted)
     assert any("the nodes of aks.aks/win: Windows" in one for one in report.uncounted)
     assert any("its own fee" in one for one in report.uncounted)
+
+
+def test_a_new_installation_reports_from_its_first_hour(world, at) -> None:
+    """Installed on a Wednesday at 14:00, while the machine ran: what was before is unknown, and said."""
+    world.add(PowerState.RUNNING)
+    for day in range(4, 9):
+        for clock in ("7:00", "7:05", "14:00", "18:45", "19:00", "19:05"):
+            if (day, clock) >= (4, "14:00") and (day > 4 or clock not in ("7:00", "7:05")):
+                world.clock.set(at(clock, day))
+                world.tick()
+    world.clock.set(at("8:00", 9))
+    job = make_job(world, MemoryPrices(PRICES))
+    assert "sent report cost/2026-03-02.txt" in cost.report_week(job)
+    (machine,) = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone)).report.machines
+    assert machine.hours_unknown == 62  # Monday 0:00 to Wednesday 14:00
+    assert 29 <= machine.hours <= Decimal("29.5")  # five hours, and two days of twelve
+    assert machine.hours + machine.hours_saved + machine.hours_unknown == 168
+    assert machine.saved == machine.hours_saved * Decimal("0.20")
+    told = next(n for n in world.notifications.told if n.title.startswith("Cost of"))
+    assert "Of rocketchat the ledger knows nothing for 2 d 14 h" in told.text
+    assert "Forecast for the month: unknown" in told.text
+    assert "No forecast: 3 d 14 h of the month are unknown" in told.text

@@ -38,6 +38,7 @@ def wake_over(world, plan: FaultPlan | None = None, access: PageAccess = ANA) ->
         state=world.state,
         clock=world.clock,
         zone=ZoneInfo("Europe/Berlin"),
+        probe=lambda: [world.health.check()],
         access=access,
     )
 
@@ -88,6 +89,31 @@ def test_the_button_starts_it_and_the_page_looks_again_until_it_is_well(night) -
     assert "It runs until Tue 03:00." in up.body
     assert "Keep it up" in up.body
     assert night.notifications.titles == ["rocketchat is up after 4 min"]
+
+
+def test_a_machine_that_runs_and_whose_chat_does_not_answer_is_not_shown_as_up(world, at) -> None:
+    world.add()
+    world.run(at("7:10"))
+    assert '<p class="state up">up</p>' in get(world).body
+    world.health.well = lambda: False
+    page = get(world)
+    assert "running, but the chat does not answer" in page.body
+    assert '<p class="state up">up</p>' not in page.body
+    assert 'http-equiv="refresh"' in page.body  # it looks again
+    assert "Keep it up" in page.body
+
+
+def test_a_machine_that_does_not_carry_the_chat_is_not_asked_for_it(make_world, at) -> None:
+    world = make_world(
+        "timezone: Europe/Berlin\n"
+        "power: {machines: [{name: rocketchat, windows: [daily 07:00-19:00], carries: [mongodb]}]}"
+    )
+    world.add()
+    world.run(at("7:10"))
+    asked = []
+    world.health.well = lambda: asked.append(1)
+    assert "does not answer" not in get(world).body
+    assert asked == []
 
 
 @pytest.mark.parametrize(
