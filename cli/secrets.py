@@ -8,6 +8,7 @@ import click
 
 from cli.console import as_json, confirm, print_answer, print_table, yes_option
 from cli.identity import current_user
+from cli.sops import COMMANDS
 from shared.wiring.secrets import rotation_deps as wiring
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def secrets() -> None:
-    """Watch secrets and rotate them."""
+    """Watch secrets and rotate them; seal values files to age keys."""
+
+
+for _command in COMMANDS:
+    secrets.add_command(_command)
 
 
 @secrets.command("list")

@@ -20,6 +20,7 @@ import hmac
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +33,7 @@ from shared.formats.agekeys import Identity
 from shared.formats.chartyaml import read_as_sops, read_values
 from shared.kernel.errors import Corrupt, GroundcrewError, Refused
 
-_VALUE = re.compile(
+ENCRYPTED = re.compile(
     r"ENC\[AES256_GCM,data:([A-Za-z0-9+/=]*),iv:([A-Za-z0-9+/=]+),tag:([A-Za-z0-9+/=]+),type:(\w+)\]",
     re.ASCII,
 )
@@ -65,15 +66,51 @@ def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, 
     Raises `Refused` if none of the identities opens it or it uses what is not served, `Corrupt` if it was
     changed since it was encrypted.
     """
+    opened = open_file(text, name, identities)
+    return _dump_yaml(opened.tree), opened.secrets
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file whose MAC is right: its values, what was secret among them, its key, and its `sops` section."""
+
+    tree: dict[str, Any]
+    secrets: tuple[str, ...]
+    key: bytes = field(repr=False)
+    about: Mapping[str, Any]
+
+
+def open_file(text: str, name: str, identities: Sequence[Identity]) -> OpenedFile:
+    """What `decrypt` does, for who writes the file again. Raises as it does."""
     values = dict(read_as_sops(text, name))
     about = values.pop("sops", None)
     if not isinstance(about, Mapping):
         raise Refused(f"{name} is not encrypted with SOPS", hint=_CURE)
-    opened = _Opened(AESGCM(_data_key(about, name, identities)), name)
+    if about.get("key_groups") or about.get("shamir_threshold"):
+        hint = "Encrypt it to age recipients without groups."
+        raise Refused(f"{name} uses key groups, which are not served", hint=hint)
+    key = _data_key(about, name, identities)
+    opened = _Opened(AESGCM(key), name)
     decrypted = opened.decrypt_tree(values, ())
     _check_mac(opened, about, decrypted)
     _refuse_sealed(decrypted, name)
-    return _dump_yaml(decrypted), tuple(opened.secrets)
+    return OpenedFile(decrypted, tuple(opened.secrets), key, about)
+
+
+def decrypt_values(text: str, name: str, key: bytes) -> dict[str, Any]:
+    """The values under a data key; the MAC is not looked at. Raises Corrupt."""
+    values = dict(read_as_sops(text, name))
+    values.pop("sops", None)
+    decrypted: dict[str, Any] = _Opened(AESGCM(key), name).decrypt_tree(values, ())
+    return decrypted
+
+
+def compute_mac(tree: Any, encrypted: Sequence[Any], *, only_encrypted: bool) -> str:
+    """The digest that SOPS keeps as a file's MAC: over all values in their order, or over the encrypted."""
+    digest = hashlib.sha512(_ONLY_ENCRYPTED if only_encrypted else b"")
+    for leaf in encrypted if only_encrypted else _iterate_leaves(tree):
+        digest.update(canonical_bytes(leaf))
+    return digest.hexdigest().upper()
 
 
 def _refuse_sealed(values: Any, name: str) -> None:
@@ -129,7 +166,7 @@ class _Opened:
             return {key: self.decrypt_tree(inner, (*path, str(key))) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.decrypt_tree(inner, path) for inner in value if not self._is_comment(inner, path)]
-        match = _VALUE.fullmatch(value) if isinstance(value, str) else None
+        match = ENCRYPTED.fullmatch(value) if isinstance(value, str) else None
         return self._decrypt_value(match, ":".join(path) + ":") if match else value
 
     def _is_comment(self, value: Any, path: _Path) -> bool:
@@ -137,7 +174,7 @@ class _Opened:
 
         A value that was relabelled as one is missed by the MAC. Raises Corrupt.
         """
-        match = _VALUE.fullmatch(value) if isinstance(value, str) else None
+        match = ENCRYPTED.fullmatch(value) if isinstance(value, str) else None
         if match is None or match[4] != "comment":
             return False
         self.decrypt_text(match, ":".join(path) + ":")
@@ -179,12 +216,10 @@ def _parse_typed(text: str, kind: str) -> Any:
 
 def _check_mac(opened: _Opened, about: Mapping[str, Any], decrypted: Any) -> None:
     only = about.get("mac_only_encrypted") is True
-    digest = hashlib.sha512(_ONLY_ENCRYPTED if only else b"")
-    for leaf in opened.values if only else _iterate_leaves(decrypted):
-        digest.update(_canonical_bytes(leaf))
-    match = _VALUE.fullmatch(str(about.get("mac", "")))
+    computed = compute_mac(decrypted, opened.values, only_encrypted=only)
+    match = ENCRYPTED.fullmatch(str(about.get("mac", "")))
     expected_mac = opened.decrypt_text(match, str(about.get("lastmodified", ""))) if match else ""
-    if not hmac.compare_digest(expected_mac.upper(), digest.hexdigest().upper()):
+    if not hmac.compare_digest(expected_mac.upper(), computed):
         raise Corrupt(
             "a values file was changed after it was encrypted", value="its MAC does not match", hint=_CURE
         )
@@ -201,7 +236,7 @@ def _iterate_leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _canonical_bytes(value: Any) -> bytes:
+def canonical_bytes(value: Any) -> bytes:
     """As SOPS does it: booleans in title case, floats in full, null not at all."""
     if value is None:
         return b""

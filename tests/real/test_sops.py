@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
 from shared.formats import sops
 from shared.formats.agekeys import generate_identity, parse_identities
+from shared.formats.chartyaml import read_as_sops
+from shared.formats.sops_writer import SealRules, open_text, rotate_recipients
+from shared.formats.sops_writer import seal as seal_text
 from shared.kernel.errors import GroundcrewError
 
 Find = Callable[[str], Path]
@@ -37,6 +42,11 @@ text: |
   several
   lines: here
 """
+
+
+def read(text: str) -> dict[str, Any]:
+    """As sops reads it, to which `1e3` is a number."""
+    return dict(read_as_sops(text, "values.yaml"))
 
 
 @pytest.fixture
@@ -66,7 +76,7 @@ def seal(program: Find, tmp_path: Path) -> Callable[..., str]:
 def test_what_sops_sealed_is_opened_as_it_was(seal: Callable[..., str], options: tuple[str, ...]) -> None:
     sealed = seal(VALUES, *options)
     text, secrets = sops.decrypt(sealed, "values.yaml", parse_identities(SECRET))
-    assert yaml.safe_load(text) == yaml.safe_load(VALUES)
+    assert read(text) == read(VALUES)
     assert "p4ssw0rd-猫" in secrets
 
 
@@ -82,3 +92,52 @@ def test_another_key_opens_nothing(seal: Callable[..., str]) -> None:
     other, _ = generate_identity(post_quantum=False)
     with pytest.raises(GroundcrewError):
         sops.decrypt(seal(VALUES), "values.yaml", parse_identities(other))
+
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RULES = (SealRules(), SealRules(encrypted_regex="^(password|value)$"), SealRules(unencrypted_suffix="_plain"))
+
+
+@pytest.fixture
+def run_sops(program: Find, tmp_path: Path) -> Callable[..., str]:
+    """`sops` on a text, with our key; what it prints, or what it makes of the file with `--in-place`."""
+
+    def run(text: str, *arguments: str) -> str:
+        path = tmp_path / "sealed.yaml"
+        path.write_text(text, encoding="utf-8")
+        environment = {**os.environ, "SOPS_AGE_KEY": SECRET}
+        argv = [program("sops"), *arguments[:1], *arguments[1:2], path, *arguments[2:]]
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout or path.read_text(encoding="utf-8")
+
+    return run
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_what_we_sealed_is_opened_by_sops(run_sops: Callable[..., str], rules: SealRules) -> None:
+    text = seal_text(VALUES, "values.yaml", [RECIPIENT], rules, NOW)
+    assert read(run_sops(text, "decrypt")) == read(VALUES)
+
+
+def test_what_we_sealed_is_changed_and_rotated_by_sops_and_opened_by_us(run_sops: Callable[..., str]) -> None:
+    text = seal_text(VALUES, "values.yaml", [RECIPIENT], SealRules(), NOW)
+    changed = run_sops(text, "set", "--idempotent", '["mongodb"]["password"]', '"another"')
+    rotated = run_sops(changed, "rotate", "--in-place")
+    opened = open_text(rotated, "values.yaml", parse_identities(SECRET))
+    wanted = read(VALUES)
+    wanted["mongodb"]["password"] = "another"
+    assert read(opened) == wanted
+    for comment in ("# how the chat is reached", "# made by hand", "# the first one"):
+        assert comment in opened
+
+
+def test_what_sops_sealed_is_given_to_others_by_us_and_opened_by_sops(
+    seal: Callable[..., str], run_sops: Callable[..., str]
+) -> None:
+    _, other = generate_identity(post_quantum=False)
+    text = seal(VALUES, "--unencrypted-suffix", "_plain")
+    after = rotate_recipients(text, "values.yaml", parse_identities(SECRET), [other, RECIPIENT], NOW)
+    assert read(run_sops(after, "decrypt")) == read(VALUES)
+    again = run_sops(after, "rotate", "--in-place")
+    assert read(run_sops(again, "decrypt")) == read(VALUES)

@@ -1,0 +1,141 @@
+"""`groundcrew secrets seal|open|edit|rotate-recipients`: values files as the real `sops` has them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.console import as_json, print_answer
+from shared.kernel.errors import UsageError
+from shared.settings import definitions
+from shared.settings.environment import read_environment
+
+if TYPE_CHECKING:
+    from shared.formats.agekeys import Identity
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_KEY = definitions.SOPS_AGE_KEY.name
+
+_key_file = click.option("-i", "--identity", type=_FILE, help=f"The age key's file. By default {_KEY}.")
+_in_place = click.option("--in-place", is_flag=True, help="Write the file itself, instead of printing it.")
+_recipients = click.option(
+    "-r", "--recipient", "recipients", multiple=True, help="A public key, age1…; may be given several times."
+)
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@_recipients
+@click.option("--encrypted-regex", default="", help="Encrypt only values with such a key on their path.")
+@click.option("--unencrypted-regex", default="", help="Leave values with such a key in plain text.")
+@click.option("--encrypted-suffix", default="", help="Encrypt only values under keys that end so.")
+@click.option("--unencrypted-suffix", default="", help="Leave values under keys that end so in plain text.")
+@_in_place
+@as_json
+def seal(file: Path, recipients: tuple[str, ...], in_place: bool, json_: bool, **rules: str) -> None:
+    """Encrypt the values of FILE to age recipients. Comments, quotes and order stay as they are.
+
+    Without --recipient to the public key of GROUNDCREW_SOPS_AGE_KEY.
+    """
+    from shared.formats.sops_writer import SealRules
+    from shared.formats.sops_writer import seal as seal_text
+
+    if sum(map(bool, rules.values())) > 1:
+        raise UsageError("more than one rule is given", hint="SOPS takes one of the four.")
+    to = recipients or tuple(one.recipient() for one in _identities(None)[:1])
+    text = seal_text(_read(file), str(file), to, SealRules(**rules), datetime.now(UTC))
+    _give(file, text, "sealed", in_place=in_place, json_=json_)
+
+
+@click.command("open")
+@click.argument("file", type=_FILE)
+@_key_file
+@_in_place
+@as_json
+def open_(file: Path, identity: Path | None, in_place: bool, json_: bool) -> None:
+    """Decrypt FILE, whose MAC has to be right."""
+    from shared.formats.sops_writer import open_text
+
+    text = open_text(_read(file), str(file), _identities(identity))
+    _give(file, text, "opened", in_place=in_place, json_=json_)
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@_key_file
+@as_json
+def edit(file: Path, identity: Path | None, json_: bool) -> None:
+    """Open FILE in $EDITOR and seal it again; what did not change keeps its ciphertext."""
+    from shared.formats.sops_writer import open_text, reseal
+
+    sealed, identities = _read(file), _identities(identity)
+    plain = open_text(sealed, str(file), identities)
+    changed = click.edit(plain, extension=".yaml")
+    if changed is None or changed == plain:
+        print_answer({"file": str(file), "done": "unchanged"}, json_=json_, text="nothing was changed")
+        return
+    text = reseal(changed, sealed, str(file), identities, datetime.now(UTC))
+    _give(file, text, "edited", in_place=True, json_=json_)
+
+
+@click.command("rotate-recipients")
+@click.argument("file", type=_FILE)
+@_recipients
+@_key_file
+@_in_place
+@as_json
+def rotate_recipients(
+    file: Path, recipients: tuple[str, ...], identity: Path | None, in_place: bool, json_: bool
+) -> None:
+    """Encrypt FILE under a new key to these recipients and nobody else.
+
+    Who was one before still knows the values of before: exchange those, too.
+    """
+    from shared.formats.sops_writer import rotate_recipients as rotate
+
+    text = rotate(_read(file), str(file), _identities(identity), recipients, datetime.now(UTC))
+    _give(file, text, "encrypted to new recipients", in_place=in_place, json_=json_)
+
+
+COMMANDS: Sequence[click.Command] = (seal, open_, edit, rotate_recipients)
+
+
+def _identities(file: Path | None) -> list[Identity]:
+    from shared.formats.agekeys import parse_identities
+
+    if file is not None:
+        return parse_identities(_read(file))
+    given = read_environment().get(definitions.SOPS_AGE_KEY)
+    if not given:
+        raise UsageError("no age key is given", hint=f"Give --identity FILE, or set {_KEY}.")
+    return parse_identities(given)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read {file}", value=type(error).__name__) from error
+
+
+def _give(file: Path, text: str, done: str, *, in_place: bool, json_: bool) -> None:
+    """Print the text, or put it in the file's place as a whole: a half-written one would be lost for good."""
+    if not in_place:
+        if json_:
+            print_answer({"file": str(file), "done": done, "text": text}, json_=True)
+        else:
+            click.echo(text, nl=False)
+        return
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
+            new.write(text)
+        Path(new.name).chmod(file.stat().st_mode & 0o777)
+        Path(new.name).replace(file)
+    except OSError as error:
+        raise UsageError(f"cannot write {file}", value=error.strerror) from error
+    print_answer({"file": str(file), "done": done}, json_=json_, text=f"{file}: {done}")
