@@ -220,8 +220,8 @@ def _record_result(job: SnapshotDeps, outcome: SnapshotResult, disks: Mapping[st
     taken, problems = tuple(outcome.taken), tuple(outcome.problems)
     cycle = SnapshotCycle(job.clock.now(), taken, len(outcome.removed), problems, disks)
     save_last_cycle(job.state, cycle)
-    if outcome.problems:
-        send_notice(job, problems_notice(outcome.problems))
+    # Without problems this tells that those people heard of are over.
+    send_notice(job, problems_notice(outcome.problems))
     if outcome.plan.unreadable:
         send_notice(job, unreadable_notice(outcome.plan.unreadable))
 

@@ -33,11 +33,12 @@ def unlocked_notice(note: str) -> Notice:
 
 
 def problems_notice(problems: Sequence[str]) -> Notice:
-    """What went wrong in a cycle."""
+    """What went wrong in a cycle; if nothing did, that what went wrong before is over."""
+    key = "snapshots/problems"
+    if not problems:
+        return Notice(Severity.WARNING, "Snapshots are in order again", "", key=key, resolved=True)
     text = "; ".join(problems)[:1500]
-    return Notice(
-        Severity.WARNING, "Snapshots need attention", text, _HINT, key="snapshots/problems", again=True
-    )
+    return Notice(Severity.WARNING, "Snapshots need attention", text, _HINT, key=key, again=True)
 
 
 def unreadable_notice(items: Sequence[Item]) -> Notice:

@@ -110,11 +110,18 @@ def _check_mongodb() -> str:
 
 
 def _check_notifications() -> str:
-    from shared.wiring.notifications import check_routes
+    from shared.notifications.decide import is_in_trouble
+    from shared.wiring.notifications import check_routes, delivery_log
 
-    if not check_routes():
+    routes = check_routes()
+    if not any(routes.values()):
         raise Unavailable(f"{definitions.NOTIFY.name} is not set: nobody is notified")
-    return "addresses are set"
+    states = delivery_log().routes().items()
+    trouble = [f"route {name}: {state.error}" for name, state in states if is_in_trouble(state)]
+    if trouble:
+        raise Unavailable(f"messages do not get through: {'; '.join(trouble)}")
+    missing = [name for name, channels in routes.items() if not channels]
+    return f"no address for {', '.join(missing)}" if missing else "addresses are set"
 
 
 def _check_heartbeats() -> str:
