@@ -49,6 +49,7 @@ def run_site(directory: Path, token: str) -> Iterator[str]:
             "AzureWebJobsStorage": azurite.connection_string,
             "GROUNDCREW_POLICY": str(policy),
             "GROUNDCREW_CHAT": "http://127.0.0.1:1",  # the door asks nothing of it
+            "GROUNDCREW_SIGNING_KEY": secrets.token_hex(32),  # seals what is on the queue
             "GROUNDCREW_ROCKETCHAT_TOKENS": token,
             "GROUNDCREW_ROCKETCHAT_USER": "crew",
             "GROUNDCREW_ROCKETCHAT_USER_TOKEN": "unused",

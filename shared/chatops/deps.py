@@ -44,6 +44,7 @@ class ChatopsDeps:
     hook: ReplyHook | None = None
     two_people: frozenset[str] = field(default=frozenset())
     approval_timeout: timedelta = timedelta(hours=1)
+    queue_key: bytes = field(default=b"", repr=False)  # without it no message of the queue is believed
 
     @property
     def approvals(self) -> Approvals:

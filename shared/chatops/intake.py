@@ -6,11 +6,10 @@ all that a sender waits for; requests that come together share it.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,14 +23,14 @@ from shared.chatops.doors import (
     read_teams,
     read_web,
 )
+from shared.chatops.messages import encode_request
 from shared.chatops.model import ChatRequest, Door
 from shared.chatops.records import delivery_key
 from shared.chatops.replies import fence_text
-from shared.kernel.errors import GroundcrewError, UsageError
+from shared.kernel.errors import GroundcrewError
 from shared.kernel.group_commit import GroupCommit
 from shared.kernel.ports import Clock, Queues
 from shared.kernel.storage_limits import MAX_MESSAGE_BYTES
-from shared.kernel.timestamps import parse_timestamp
 from shared.web.signin import PageAccess
 
 log = logging.getLogger(__name__)
@@ -69,6 +68,7 @@ class ChatIntake:
 
     commit: GroupCommit
     clock: Clock
+    queue_key: bytes = field(default=b"", repr=False)  # seals what the doors put on the queue
     rocketchat_tokens: tuple[str, ...] = field(default=(), repr=False)
     slack_secrets: tuple[str, ...] = field(default=(), repr=False)
     teams_secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -137,7 +137,7 @@ async def _receive(
         log.warning("chatops.flood", extra={"account": request.accounts[0], "room": request.room})
         return _decline(door, Decline("too many commands: wait a minute", 429))
     try:
-        await intake.commit.put(encode_request(request))
+        await intake.commit.put(encode_request(request, intake.queue_key))
     except GroundcrewError as error:
         return DoorAnswer(503, {"error": "not accepted: the queue cannot be written"}, str(error))
     return _accept(request)
@@ -182,28 +182,3 @@ def make_group_commit(queues: Queues) -> GroupCommit:
             queues.send(QUEUE, f"[{','.join(items[at : at + most])}]")
 
     return GroupCommit(write, most=_MOST_TOGETHER, linger=_LINGER)
-
-
-def encode_request(request: ChatRequest) -> str:
-    """One request as it stands in a message, in ASCII."""
-    return json.dumps({**asdict(request), "sent": request.sent.isoformat()})
-
-
-def parse_message(data: str | bytes) -> list[ChatRequest]:
-    """The requests in a message of the queue. Raises UsageError for what is none."""
-    try:
-        found = json.loads(data)
-        return [_parse_request(fields) for fields in (found if isinstance(found, list) else [found])]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        hint = f"It is moved to the queue {QUEUE}-poison. See who can write to {QUEUE}."
-        raise UsageError("a message asks for no command", value=type(error).__name__, hint=hint) from error
-
-
-def _parse_request(fields: Mapping[str, Any]) -> ChatRequest:
-    texts = {name: fields[name] for name in fields if name not in ("door", "accounts", "sent")}
-    accounts = tuple(fields["accounts"])
-    if not all(isinstance(one, str) for one in (*texts.values(), *accounts)):
-        raise ValueError("not a text")
-    return ChatRequest(
-        door=Door(fields["door"]), accounts=accounts, sent=parse_timestamp(fields["sent"]), **texts
-    )

@@ -22,7 +22,7 @@ from shared.chatops.authorize import find_permitted, find_refusal
 from shared.chatops.confirm import confirmation_code, is_confirmed
 from shared.chatops.deps import QUEUE, ChatopsDeps
 from shared.chatops.grammar import COMMANDS, parse_command
-from shared.chatops.intake import encode_request, parse_message
+from shared.chatops.messages import encode_request, parse_message
 from shared.chatops.model import ChatAnswer, ChatRequest, CommandCall, CommandKind
 from shared.chatops.posting import post_answer
 from shared.chatops.readback import require_unchanged
@@ -69,11 +69,11 @@ def handle_message(deps: ChatopsDeps, queues: Queues, data: bytes, *, last_try: 
 
     Raises UsageError for what is no message of ours, and as `handle_request` does.
     """
-    requests = parse_message(data)
+    requests = parse_message(data, deps.queue_key)
     if len(requests) == 1:
         return handle_request(deps, requests[0], last_try=last_try)
     for request in requests:
-        queues.send(QUEUE, encode_request(request))
+        queues.send(QUEUE, encode_request(request, deps.queue_key))
     return f"split a batch of {len(requests)} commands"
 
 

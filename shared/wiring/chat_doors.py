@@ -32,9 +32,17 @@ def build_chat_intake() -> ChatIntake:
         except UsageError as error:  # a mistake at one door closes that one only
             secrets[door], closed[door] = (), error.public
     return ChatIntake(
-        make_group_commit(connect_queues()), system_clock(), secrets[Door.ROCKETCHAT], secrets[Door.SLACK],
-        secrets[Door.TEAMS], page_access(), closed,
+        make_group_commit(connect_queues()), system_clock(), read_queue_key(), secrets[Door.ROCKETCHAT],
+        secrets[Door.SLACK], secrets[Door.TEAMS], page_access(), closed,
     )  # fmt: skip
+
+
+def read_queue_key() -> bytes:
+    """What seals commands on the queue: derived from the app's signing key; empty without one."""
+    from shared.chatops.messages import derive_queue_key
+
+    given = read_environment().values.get(definitions.SIGNING_KEY.name, "")
+    return derive_queue_key(read_environment().get(definitions.SIGNING_KEY)) if given.strip() else b""
 
 
 def secret_settings() -> dict[Door, Setting]:
@@ -54,6 +62,8 @@ def find_closed_doors() -> dict[Door, str]:
 
     if not load_policy().chat.rules:
         return dict.fromkeys(Door, "policy.yaml has no chat.rules")
+    if not read_queue_key():
+        return dict.fromkeys(Door, f"{definitions.SIGNING_KEY.name} not set")
     needed: dict[Door, tuple[Setting, ...]] = {
         Door.ROCKETCHAT: (
             definitions.ROCKETCHAT_TOKENS, definitions.CHAT, definitions.ROCKETCHAT_USER,

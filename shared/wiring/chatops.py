@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.wiring import load_policy, open_state, system_clock
-from shared.wiring.chat_doors import connect_hook, connect_rooms
+from shared.wiring.chat_doors import connect_hook, connect_rooms, read_queue_key
 from shared.wiring.notifications import build_notifier
 from shared.wiring.people import people_directory
 
@@ -36,5 +36,6 @@ def chatops_deps() -> ChatopsDeps:
         handlers=command_handlers(),
         two_people=frozenset(rules.two_people),
         approval_timeout=rules.approval_timeout,
+        queue_key=read_queue_key(),
         **read,
     )

@@ -26,12 +26,11 @@ from shared.chatops.intake import (
     ChatIntake,
     DoorAnswer,
     SenderLimit,
-    encode_request,
     make_group_commit,
-    parse_message,
     receive_command,
     receive_signed_in,
 )
+from shared.chatops.messages import derive_queue_key, encode_request, parse_message
 from shared.chatops.model import ChatRequest, Door
 from shared.kernel.errors import Unavailable, UsageError
 from shared.web.signin import PageAccess
@@ -39,6 +38,7 @@ from shared.web.signin import PageAccess
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 TOKEN, OLD_TOKEN, SLACK = "tokenOfRocketChat", "theOneThatGoes", "8f742231b10e8888abcd99yyyzzz85a5"
 TEAMS = b64encode(b"thirty-two bytes of a secret key").decode()
+KEY = derive_queue_key("the signing key")
 ENTRA = "0a000000-0000-0000-0000-00000000000a"
 
 
@@ -56,7 +56,7 @@ class Gate:
         self.queues, self.clock = MemoryQueues(), ManualClock(NOW)
         secrets = {
             "rocketchat_tokens": (TOKEN, OLD_TOKEN), "slack_secrets": (SLACK,), "teams_secrets": (TEAMS,),
-            "access": PageAccess("app-service"),
+            "access": PageAccess("app-service"), "queue_key": KEY,
         }  # fmt: skip
         self.intake = ChatIntake(make_group_commit(self.queues), self.clock, **{**secrets, **fields})
 
@@ -69,7 +69,7 @@ class Gate:
         return asyncio.run(receive_signed_in(self.intake, lower, body))
 
     def requests(self) -> list[ChatRequest]:
-        return [one for body in self.queues.visible(QUEUE) for one in parse_message(body)]
+        return [one for body in self.queues.visible(QUEUE) for one in parse_message(body, KEY)]
 
 
 def rocketchat(**changes: Any) -> bytes:
@@ -361,20 +361,38 @@ def test_a_flood_of_made_up_senders_does_not_fill_the_memory() -> None:
     assert len(limit._times) <= 10_001
 
 
+ONE = ChatRequest(Door.WEB, "d", ("aad:x",), "web", "who did \u00e9", NOW)
+
+
 def test_a_message_of_the_queue_is_read_back_as_it_was_written() -> None:
-    request = ChatRequest(Door.WEB, "d", ("aad:x",), "web", "who did \u00e9", NOW)
-    assert parse_message(encode_request(request)) == [request]
-    assert encode_request(request).isascii()
+    assert parse_message(encode_request(ONE, KEY), KEY) == [ONE]
+    assert parse_message(f"[{encode_request(ONE, KEY)},{encode_request(ONE, KEY)}]", KEY) == [ONE, ONE]
+    assert encode_request(ONE, KEY).isascii()
+
+
+def seal_fields(**changes: Any) -> bytes:
+    """A message as a door with our key would seal it, whatever it says."""
+    content = json.dumps({**json.loads(json.loads(encode_request(ONE, KEY))["request"]), **changes})
+    seal = hmac.new(KEY, content.encode(), hashlib.sha256).hexdigest()
+    return json.dumps({"request": content, "seal": seal}).encode()
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"null", b"[1]", b"{}", b'{"door": "fax"}',
-        encode_request(ChatRequest(Door.WEB, "d", (), "web", "x", NOW)).replace('"x"', "5").encode(),
-        encode_request(ChatRequest(Door.WEB, "d", (), "web", "x", NOW)).replace('"room"', '"more"').encode(),
+        b"", b"null", b"[]", b"[1]", b"{}", b'{"request": 1, "seal": 2}',
+        encode_request(ONE, derive_queue_key("another key")).encode(),
+        encode_request(ONE, KEY).replace("aad:x", "aad:y").encode(),
+        json.dumps({"request": json.loads(encode_request(ONE, KEY))["request"]}).encode(),
+        seal_fields(room=5), seal_fields(more="x"), seal_fields(door="fax"), seal_fields(sent="now"),
     ],
 )  # fmt: skip
-def test_what_is_no_message_of_ours_is_refused_by_name(data: bytes) -> None:
+def test_what_no_door_put_on_the_queue_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(UsageError, match="chat-commands-poison"):
-        parse_message(data)
+        parse_message(data, KEY)
+
+
+def test_without_a_key_no_message_of_the_queue_is_believed() -> None:
+    assert derive_queue_key("") == b""
+    with pytest.raises(UsageError, match="chat-commands-poison"):
+        parse_message(encode_request(ONE, b""), b"")

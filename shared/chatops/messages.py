@@ -1,0 +1,67 @@
+"""Commands on the queue, sealed by the door: what it proved is not to be claimed by whoever may write there.
+
+A right to send to a queue is given more easily than one to write the state, and a forged command could approve
+a forged request. The seal is an HMAC under a key that only the app has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from shared.chatops.deps import QUEUE
+from shared.chatops.model import ChatRequest, Door
+from shared.kernel.errors import UsageError
+from shared.kernel.timestamps import parse_timestamp
+
+
+def derive_queue_key(secret: str) -> bytes:
+    """The key of the seals, from a secret that the app has anyway; empty for none."""
+    return hmac.digest(secret.encode(), b"groundcrew chat-commands", "sha256") if secret else b""
+
+
+def encode_request(request: ChatRequest, key: bytes) -> str:
+    """One request with its seal, as it stands in a message: JSON in ASCII."""
+    content = json.dumps({**asdict(request), "sent": request.sent.isoformat()})
+    return json.dumps({"request": content, "seal": _seal(content, key)})
+
+
+def parse_message(data: str | bytes, key: bytes) -> list[ChatRequest]:
+    """The requests in a message of the queue. Raises UsageError for what no door sealed."""
+    try:
+        found = json.loads(data)
+        sealed = found if isinstance(found, list) else [found]
+        if not key or not sealed:
+            raise ValueError("no key, or nothing sealed")
+        return [_parse_request(_open_seal(one, key)) for one in sealed]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        hint = f"It is moved to the queue {QUEUE}-poison. See who can write to {QUEUE}."
+        raise UsageError(
+            "a message is no command of our doors", value=type(error).__name__, hint=hint
+        ) from error
+
+
+def _seal(content: str, key: bytes) -> str:
+    return hmac.new(key, content.encode(), hashlib.sha256).hexdigest()
+
+
+def _open_seal(sealed: Mapping[str, Any], key: bytes) -> Mapping[str, Any]:
+    content = sealed["request"]
+    if not hmac.compare_digest(str(sealed["seal"]).encode(), _seal(content, key).encode()):
+        raise ValueError("the seal is not ours")
+    fields: Mapping[str, Any] = json.loads(content)
+    return fields
+
+
+def _parse_request(fields: Mapping[str, Any]) -> ChatRequest:
+    texts = {name: fields[name] for name in fields if name not in ("door", "accounts", "sent")}
+    accounts = tuple(fields["accounts"])
+    if not all(isinstance(one, str) for one in (*texts.values(), *accounts)):
+        raise ValueError("not a text")
+    return ChatRequest(
+        door=Door(fields["door"]), accounts=accounts, sent=parse_timestamp(fields["sent"]), **texts
+    )
