@@ -1,7 +1,7 @@
 """Commands on the queue, sealed by the door: what it proved is not to be claimed by whoever may write there.
 
-A right to send to a queue is given more easily than one to write the state, and a forged command could approve
-a forged request. The seal is an HMAC under a key that only the app has.
+A right to send to a queue is given more easily than one to write the state, and a forged command could
+approve a forged request. The seal is an HMAC under a key that only the app has.
 """
 
 from __future__ import annotations
