@@ -12,7 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import alerts, chat, coldstart, deploy, dump, intake, package, pitr, power, restore, worker
+from bench import (
+    alerts,
+    chat,
+    coldstart,
+    deploy,
+    dump,
+    intake,
+    oversize,
+    package,
+    pitr,
+    power,
+    restore,
+    worker,
+)
 from bench.data import ROOT, prepare
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -49,6 +62,7 @@ def main() -> int:
         "coldstart",
         "power",
         "intake",
+        "oversize",
         "chat",
         "deploy",
         "package",
@@ -65,6 +79,7 @@ def main() -> int:
         "worker": lambda: worker.run(data),
         "power": power.run,
         "intake": intake.run,
+        "oversize": oversize.run,
         "chat": chat.run,
         "alerts": alerts.run,
         "deploy": deploy.run,

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.data import ROOT
@@ -57,8 +57,8 @@ def plain(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @contextlib.contextmanager
-def served(directory: Path, secret: str) -> Iterator[str]:
-    """A host with the door and the empty function; gives its address."""
+def served(directory: Path, secret: str, settings: Mapping[str, str] | None = None) -> Iterator[HostProcess]:
+    """A host with the door and the empty function, with those settings besides."""
     app = directory / "app"
     app.mkdir()
     (app / "function_app.py").write_text(_APP.format(root=str(ROOT)))
@@ -79,9 +79,10 @@ def served(directory: Path, secret: str) -> Iterator[str]:
             "AzureWebJobs.oplog_capture.Disabled": "1",
             "AzureWebJobs.hardening_audit.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
+            **(settings or {}),
         }
         with HostProcess(app, environment, directory / "host") as host:
-            yield host.url
+            yield host
 
 
 def requests_for(secret: str, count: int) -> list[bytes]:
@@ -203,9 +204,9 @@ async def _measure(port: int, requests: Iterator[bytes], noop: bytes, plain: byt
 def run() -> dict[str, dict[str, float]]:
     """`{"intake": {...}}`; the client is a process of its own."""
     secret = secrets.token_urlsafe(32)
-    with tempfile.TemporaryDirectory() as directory, served(Path(directory), secret) as url:
+    with tempfile.TemporaryDirectory() as directory, served(Path(directory), secret) as host:
         done = subprocess.run(
-            [sys.executable, "-m", "bench.intake", url.rpartition(":")[2]],
+            [sys.executable, "-m", "bench.intake", host.url.rpartition(":")[2]],
             input=secret, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300,
         )  # fmt: skip
     return {"intake": json.loads(done.stdout.splitlines()[-1])}

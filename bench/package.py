@@ -27,8 +27,11 @@ from local.rocketchat.seed import seed_database
 from local.stack import Stack
 from local.worker_calls import Call, run_worker
 
-_TIMERS = ("power_tick", "snapshot_cycle", "cost_report", "drift_check", "nightly_backup", "catch_up")
-_PAGES = ("health", "health_report", "status", "wake", "deploy_page", "tick")
+_TIMERS = (
+    "power_tick", "snapshot_cycle", "cost_report", "drift_check", "nightly_backup", "certificate_scan",
+    "oplog_capture", "restore_drill", "secrets_rotation", "catch_up",
+)  # fmt: skip
+_PAGES = ("health", "health_report", "doctor", "status", "metrics", "wake", "deploy_page", "tick")
 
 
 def run() -> dict[str, dict[str, Any]]:

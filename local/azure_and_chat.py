@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -13,14 +14,23 @@ from local.chat import ChatServer
 from local.server import Served
 
 
+@dataclass(frozen=True, slots=True)
+class AroundPorts:
+    """Where they listen; 0 is any free port."""
+
+    azure: int = 0
+    chat: int = 0  # the webhooks
+    rocketchat: int = 0  # what the VM serves
+
+
 @contextmanager
-def run_azure_and_chat() -> Iterator[dict[str, str]]:
+def run_azure_and_chat(ports: AroundPorts) -> Iterator[dict[str, str]]:
     """A running VM `rocketchat` with Rocket.Chat on it; gives the settings by which the app finds it all."""
-    with AzureServer() as azure, ChatServer() as chat:
+    with AzureServer(port=ports.azure) as azure, ChatServer(port=ports.chat) as chat:
         azure.guest.commands["microk8s"] = "echo Stopped."
         azure.guest.commands["pgrep"] = ":"  # the containers are those of this machine, not the guest's
         vm = azure.add_vm("rocketchat")
-        with Served(rocketchat_app(vm)) as served:
+        with Served(rocketchat_app(vm), port=ports.rocketchat) as served:
             yield {
                 **azure_settings(azure),
                 "GROUNDCREW_CHAT": served.url,

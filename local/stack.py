@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.azure_and_chat import run_azure_and_chat
+from local.azure_and_chat import AroundPorts, run_azure_and_chat
 from local.azurite import Azurite
 from local.host.process import HostProcess
 from local.mongodb import source
@@ -50,6 +50,7 @@ class Stack:
     blob_port: int = 0
     queue_port: int = 0
     mongodb_port: int = 0
+    around_ports: AroundPorts = field(default_factory=AroundPorts)
 
     settings: dict[str, str] = field(init=False, default_factory=dict)
     _open: ExitStack = field(init=False, default_factory=ExitStack)
@@ -85,7 +86,7 @@ class Stack:
         account = StorageAccount.by_connection_string(self.azurite.connection_string)
         for container in CONTAINERS:
             create_container(account, container)
-        around = self._open.enter_context(run_azure_and_chat()) if self.with_azure else {}
+        around = self._open.enter_context(run_azure_and_chat(self.around_ports)) if self.with_azure else {}
         self.settings = {
             **around,
             "AzureWebJobsStorage": self.azurite.connection_string,

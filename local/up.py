@@ -1,8 +1,8 @@
 """`make up`: the embedded stack with something in it, until Ctrl-C.
 
-A Rocket.Chat database is seeded, a first backup is made, a VM runs by policy, and a second, empty MongoDB
-waits for a restore. Everything keeps its port from one start to the next, and the commands that are printed
-work as they are pasted.
+A Rocket.Chat database is seeded, a first backup is made, a VM runs by policy, a merge is deployed to the
+stand-in of a cluster, and a second, empty MongoDB waits for a restore. Everything keeps its port from one
+start to the next, and the commands that are printed work as they are pasted.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pymongo
 import requests
 
+from local import deploy_demo
+from local.azure_and_chat import AroundPorts
+from local.deploy_demo import Site
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.stack import HOST_PORT, ROOT, Stack, free_port_or_any
@@ -28,7 +32,10 @@ from shared.policy.starter import starter_policy
 from shared.settings.environment import parse_storage_account
 
 # Azurite's own; MongoDB's are not the usual ones, behind which there may be a server that matters.
-PORTS = {"blob": 10000, "queue": 10001, "mongodb": 27117, "target": 27118}
+PORTS = {
+    "blob": 10000, "queue": 10001, "azure": 10010, "chat": 10011, "rocketchat": 10012,
+    "mongodb": 27117, "target": 27118,
+}  # fmt: skip
 _BACKUP_SECONDS = 120
 # Always up: what is tried in the evening is to work too.
 _POWER = """
@@ -39,12 +46,29 @@ power:
 """
 
 
-def write_policy(state: Path) -> Path:
-    """The policy that init writes, with the stand-in's VM under schedule."""
-    path = state / "policy.yaml"
-    state.mkdir(parents=True, exist_ok=True)
-    path.write_text(starter_policy() + _POWER)
-    return path
+# Of the last run's cluster and repository, which are gone: the new ones know nothing of what they hold.
+_DEPLOYS = ("deploys/", "runs/deploy/", "deliveries/", "holds/deploy/")
+
+
+def write_policy(site: Site) -> Path:
+    """The policy that init writes, with the stand-in's VM under schedule and deploys of its repository."""
+    return site.policy(starter_policy() + _POWER)
+
+
+def forget_deploys(stack: Stack) -> None:
+    """Remove what the last run deployed from the records."""
+    state = open_blobs(parse_storage_account(stack.settings["AzureWebJobsStorage"]), "groundcrew")
+    for prefix in _DEPLOYS:
+        for blob in list(state.list(prefix)):
+            state.delete(blob.name)
+
+
+def deploy(stack: Stack, site: Site) -> str:
+    """Merge a pull request, of which GitHub tells the host; says how its deploy ended."""
+    _say("deploying a merge …")
+    sha = site.merge(stack.host.url, site.propose("8.2.0", "hello"))
+    record = deploy_demo.ended(stack, sha)
+    return f"deployed {sha[:7]}: {record.progress.state.value}"
 
 
 def fill(stack: Stack) -> str:
@@ -100,6 +124,7 @@ def commands(stack: Stack, target: str, settings: Path) -> list[str]:
         "groundcrew backups create --wait",
         f"groundcrew restore latest --to-uri {target} --identity {shlex.quote(str(stack.identity))}",
         "groundcrew power status",
+        "groundcrew deploy status",
         "groundcrew notify test",
         f'curl -H "x-functions-key: $LOCAL_KEY" {url}/api/doctor',
     ]
@@ -113,6 +138,8 @@ def _show(stack: Stack, target: str, settings: Path) -> None:
         "MongoDB": stack.mongodb_uri,
         "empty MongoDB": target,
         "blobs": stack.azurite.blob_url,
+        "Azure": stack.settings["GROUNDCREW_RESOURCE_MANAGER"],
+        "Rocket.Chat": stack.settings["GROUNDCREW_CHAT"],
         "policy": str(stack.policy),
         "log of the host": str(stack.state_dir / "host"),
     }
@@ -129,19 +156,31 @@ def _say(text: str) -> None:
 
 def _run(state: Path, port: int, over: threading.Event) -> None:
     ports = {name: free_port_or_any(number) if port else 0 for name, number in PORTS.items()}
-    shutil.rmtree(state / "target", ignore_errors=True)
+    for folder in ("target", "site"):
+        shutil.rmtree(state / folder, ignore_errors=True)
+    with Site(state / "site") as site:
+        _serve(state, free_port_or_any(port), ports, site, over)
+
+
+def _serve(state: Path, port: int, ports: Mapping[str, int], site: Site, over: threading.Event) -> None:
+    # The VM's own chat is told apart from the cluster's, and both are told of by the same webhooks.
+    settings = {name: value for name, value in site.settings.items() if name != "GROUNDCREW_NOTIFY_URLS"}
     stack = Stack(
         state,
-        host_port=free_port_or_any(port),
-        policy=write_policy(state),
+        host_port=port,
+        policy=write_policy(site),
+        environment=settings,
         persistent=True,
         with_azure=True,
         blob_port=ports["blob"],
         queue_port=ports["queue"],
         mongodb_port=ports["mongodb"],
+        around_ports=AroundPorts(ports["azure"], ports["chat"], ports["rocketchat"]),
     )
     with stack, MongoServer(state / "target", port=ports["target"], ttl_monitor=False) as target:
+        forget_deploys(stack)
         _say(fill(stack))
+        _say(deploy(stack, site))
         _show(stack, target.uri, write_settings(stack))
         over.wait()
         _say("stopping …")

@@ -16,6 +16,9 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "getting-started.md"
+# It starts everything, and each command is a process of its own.
+pytestmark = pytest.mark.timeout(600)
+TRANSCRIPT = ROOT / "docs" / "getting-started-transcript.md"
 
 
 @dataclass
@@ -56,7 +59,7 @@ def pasted(up: Up, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[
     done = subprocess.run(
         ["bash", "-c", "\n".join(lines)], cwd=tmp_path_factory.mktemp("elsewhere"),
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"},
-        capture_output=True, text=True, timeout=100,
+        capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     found = re.findall(rf"(.*?){mark}(\d+){mark}\n", done.stdout, re.DOTALL)
     assert len(found) == len(up.commands), done.stdout + done.stderr
@@ -75,6 +78,7 @@ def test_every_command_that_is_printed_works_as_it_is_pasted(pasted: dict[str, t
     assert "1 sets verified" in said(pasted, "groundcrew backups verify")
     assert ": sealed" in said(pasted, "groundcrew backups create")
     assert "rocketchat" in said(pasted, "groundcrew power status")
+    assert "done" in said(pasted, "groundcrew deploy status")
     answer = said(pasted, "curl")
     assert json.loads(answer[answer.index("{") : answer.rindex("}") + 1])["status"] == "ok"
 
@@ -83,10 +87,15 @@ def test_there_is_a_backup_before_anybody_does_anything(up: Up) -> None:
     assert re.search(r"^made backup \d{8}T\d{6}Z$", up.text, re.MULTILINE)
 
 
+def test_a_merge_was_deployed_before_anybody_does_anything(up: Up) -> None:
+    assert re.search(r"^deployed [0-9a-f]{7}: done$", up.text, re.MULTILINE)
+
+
 def test_the_pages_have_content(up: Up) -> None:
     page = requests.get(up.address("wake page"), timeout=30)
     assert (page.status_code, "rocketchat" in page.text) == (200, True)
-    assert requests.get(up.address("deploy page"), timeout=30).status_code == 200
+    deploys = requests.get(up.address("deploy page"), timeout=30)
+    assert (deploys.status_code, "8.2.0" in deploys.text) == (200, True)
     assert requests.get(up.address("health"), timeout=30).json() == {"status": "alive"}
 
 
@@ -100,3 +109,28 @@ def test_the_guide_goes_through_these_commands(up: Up) -> None:
         return port.sub("HOST", state.sub(r"STATE/\1", line))
 
     assert [generic(line) for line in block.splitlines()] == [generic(line) for line in up.commands]
+
+
+def generic(line: str) -> str:
+    """A line without what differs from run to run: ids, numbers, paths, ports, the padding of tables."""
+    line = re.sub(r"groundcrew-sign-\S+", "KEY", re.sub(r"\S*/(settings\.env|recovery\.agekey)", r"\1", line))
+    line = re.sub(r"\b\d{8}T\d{6}Z\b|\b[0-9a-f]{40}\b|\b(?=[a-f]*\d)[0-9a-f]{7}\b", "ID", line)
+    return re.sub(r"\s+", " ", re.sub(r"\d[\d,.]*", "N", line)).strip()
+
+
+def test_the_transcript_is_what_the_commands_say(up: Up, pasted: dict[str, tuple[int, str]]) -> None:
+    told = {generic(f"$ {command}"): text for command, (_, text) in pasted.items()} | {"$ make up": up.text}
+    shown: dict[str, list[str]] = {}
+    for block in re.findall(r"```\n(\$ .*?)```", TRANSCRIPT.read_text(), re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                lines = shown.setdefault(generic(line), [])
+            elif line != "…":
+                lines.append(generic(line))
+    assert shown.keys() <= told.keys()
+    assert len(shown) >= 9
+    missing = {
+        command: [line for line in lines if line not in {generic(one) for one in told[command].splitlines()}]
+        for command, lines in shown.items()
+    }
+    assert {command: lines for command, lines in missing.items() if lines} == {}
