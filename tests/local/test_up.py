@@ -129,8 +129,9 @@ def test_the_transcript_is_what_the_commands_say(up: Up, pasted: dict[str, tuple
                 lines.append(generic(line))
     assert shown.keys() <= told.keys()
     assert len(shown) >= 9
-    missing = {
-        command: [line for line in lines if line not in {generic(one) for one in told[command].splitlines()}]
-        for command, lines in shown.items()
-    }
+    missing = {}
+    for command, lines in shown.items():
+        actual = [generic(line) for line in told[command].splitlines()]
+        # By its beginning, since a table may get another column at its end.
+        missing[command] = [line for line in lines if not any(one.startswith(line) for one in actual)]
     assert {command: lines for command, lines in missing.items() if lines} == {}
