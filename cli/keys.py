@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
-from cli.console import as_json, print_answer
+from cli.console import as_json, print_answer, read_option
+from cli.identity import current_user
+from cli.restore import identity_option, signer_option, storage_option
 from shared.kernel.errors import UsageError
+from shared.wiring import restore as restore_wiring
 
 
 @click.group()
 def keys() -> None:
-    """Make keys."""
+    """Make keys, and try that they open."""
 
 
 @keys.command()
@@ -38,6 +41,29 @@ def generate(post_quantum: bool, signing: bool, output: Path | None, json_: bool
     setting = "GROUNDCREW_TRUSTED_SIGNERS" if signing else "GROUNDCREW_AGE_RECIPIENTS"
     text = f"{public}\n\nThe secret is in {path}, readable by you alone. The line above goes into {setting}."
     print_answer({"kind": kind, "public": public, "file": str(path)}, json_=json_, text=text)
+
+
+@keys.command()
+@storage_option
+@identity_option
+@signer_option
+@as_json
+def drill(storage: str, identities: tuple[Path, ...], signers: tuple[str, ...], json_: bool) -> None:
+    """Show that the key which is kept offline opens the newest backup. The key is read here and goes nowhere.
+
+    Do it twice a year, from the paper or the drive on which it is kept. It is noted in the app's storage, if
+    that can be reached from here.
+    """
+    from shared.backup.key_drill import drill_keys
+
+    catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
+    secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
+    done = drill_keys(catalogue, secrets, restore_wiring.drill_recipients(), by=current_user())
+    noted = restore_wiring.note_key_drill(catalogue, done)
+    text = f"{len(done.recipients)} keys open all {done.parts} parts of {done.set}"
+    answer = {"set": done.set, "recipients": list(done.recipients), "parts": done.parts, "noted": noted}
+    hint = "" if noted else "; not noted: the app's own storage is not in the settings here"
+    print_answer(answer, json_=json_, text=text + hint)
 
 
 def refuse_checkout(path: Path) -> None:

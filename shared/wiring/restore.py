@@ -17,6 +17,7 @@ from shared.wiring.backup import configured_signers
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
+    from shared.backup.key_drill import KeyDrill
     from shared.backup.proofs import DrillRecords
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
@@ -77,6 +78,24 @@ def read_drills(catalogue: SetCatalogue) -> DrillRecords | None:
     if catalogue.seals is None:
         return None
     return read_drill_records(catalogue.seals.state, catalogue.trusted, catalogue.clock)
+
+
+def drill_recipients() -> tuple[str, ...]:
+    """The public halves of the drills' own key, if the settings have it."""
+    from shared.formats.agekeys import parse_identities
+
+    text = read_environment().get(definitions.DRILL_KEY)
+    return tuple(one.recipient() for one in parse_identities("\n".join(text.split()))) if text else ()
+
+
+def note_key_drill(catalogue: SetCatalogue, drill: KeyDrill) -> bool:
+    """Note it in the app's own storage; whether that is in the settings. Raises Refused, Unavailable."""
+    from shared.backup.key_drill import write_key_drill
+
+    if catalogue.seals is None:
+        return False
+    write_key_drill(catalogue.seals.state, drill)
+    return True
 
 
 def _has_state() -> bool:
