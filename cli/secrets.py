@@ -8,6 +8,7 @@ import click
 
 from cli.console import as_json, confirm, print_answer, print_table, yes_option
 from cli.identity import current_user
+from cli.secret_scan import scan
 from cli.sops import COMMANDS
 from shared.wiring.secrets import rotation_deps as wiring
 
@@ -20,7 +21,7 @@ def secrets() -> None:
     """Watch secrets and rotate them; seal values files to age keys."""
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, scan):
     secrets.add_command(_command)
 
 

@@ -1,0 +1,121 @@
+"""Finds plaintext secrets in any file of a repository; says where, never what. Pure.
+
+Values files and manifests are looked at as YAML, by the finder that deploys use; Secret objects with values
+count, since they are committed. Every file is looked at line by line, too: for what has a secret's form,
+and for assignments to a name of a secret. `groundcrew:allow-secret REASON` on a line lets it pass.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.deploy.chart.secret_scan import find_manifest_secrets, find_values_secrets
+from shared.formats.chartyaml import read_manifests, read_values
+from shared.kernel.errors import Refused
+from shared.kernel.redact import holds_secret, names_secret
+
+# What no form of `shared.kernel.redact` covers: our own signing keys.
+_OWN_FORMS = re.compile(r"groundcrew-sign-secret-[A-Za-z0-9_-]{20,}")
+_ALLOWED = re.compile(r"groundcrew:allow-secret\s+\S")
+_ASSIGNMENT = re.compile(
+    r"""(?P<name>[A-Za-z_][\w.-]{1,60})["']?\s*(?:=|:(?!=))\s*(?P<quote>["']?)(?P<value>[^\s"']{8,})(?P=quote)\s*[,;]?\s*$"""
+)
+# A place, a reference, a template, a call, a hint of what to write.
+_HARMLESS = re.compile(
+    r"^(?:ENC\[|[<$@%{*]|\.{0,2}/|https?://[^:@]+$|None$|null$|true$|false$|\w+(?:\.\w+)*\(|\w+(?:\.\w+)+$)"
+    r"|\{\{|\$\{|\$\(|\.\.\.|…|example|changeme|change-me|placeholder|redacted|your[-_]|xxxx",
+    re.IGNORECASE,
+)
+# MongoDB's keyFile: 6 to 1024 letters of Base64, and nothing else in the file.
+# https://www.mongodb.com/docs/manual/core/security-internal-authentication/#keyfiles
+_KEY_FILE = re.compile(r"\s*[A-Za-z0-9+/=\s]{300,1200}\s*", re.ASCII)
+_MIN_BITS = 3.0  # of entropy for each letter; words have less, keys more
+_MOST_CHARACTERS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlaintextSecret:
+    """One finding; `line` counts from 1."""
+
+    path: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.what}"
+
+
+def scan_text(path: str, text: str) -> list[PlaintextSecret]:
+    """Plaintext secrets in one file, in the order of their lines; each line once."""
+    lines = text[:_MOST_CHARACTERS].splitlines()
+    allowed = {number for number, line in enumerate(lines, 1) if _ALLOWED.search(line)}
+    found: dict[int, str] = {}
+    for line, what in (*_scan_lines(lines), *_scan_yaml(path, text), *_scan_key_file(text)):
+        if line not in allowed:
+            found.setdefault(line, what)
+    return [PlaintextSecret(path, line, found[line]) for line in sorted(found)]
+
+
+def _scan_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, 1):
+        if "ENC[AES256_GCM" in line:
+            continue
+        if holds_secret(line) or _OWN_FORMS.search(line):
+            yield number, "it has the form of a secret"
+            continue
+        match = _ASSIGNMENT.search(line)
+        if match and names_secret(match["name"]) and _looks_random(match["value"], bool(match["quote"])):
+            yield number, f"a value for {match['name']}"
+
+
+def _looks_random(value: str, quoted: bool) -> bool:
+    """Whether it may be a secret: no reference, and not of few letters. What is not quoted needs a digit."""
+    if _HARMLESS.search(value):
+        return False
+    counts = Counter(value)
+    bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+    return bits >= _MIN_BITS and (quoted or any(letter.isdigit() for letter in value))
+
+
+def _scan_yaml(path: str, text: str) -> Iterator[tuple[int, str]]:
+    """As values, or as manifests; a file that is neither, such as a template, is looked at by its lines."""
+    if not path.endswith((".yaml", ".yml")):
+        return
+    try:
+        file = read_values(text, path)
+        if "kind" not in file.values:
+            for finding in find_values_secrets(file.values, file.lines):
+                yield max(1, finding.line), f"{finding.where}: {finding.message}"
+            return
+        manifests = read_manifests(text, path)
+    except Refused:
+        return
+    for manifest in manifests:
+        if manifest.get("kind") == "Secret" and _has_values(manifest):
+            yield _line_of(text, manifest), "a Secret with its values"
+    for finding in find_manifest_secrets(manifests):
+        yield 1, f"{finding.where}: {finding.message}"
+
+
+def _has_values(secret: Mapping[str, Any]) -> bool:
+    values = [*(secret.get("data") or {}).values(), *(secret.get("stringData") or {}).values()]
+    return any(str(one).strip() and "ENC[AES256_GCM" not in str(one) for one in values)
+
+
+def _line_of(text: str, manifest: Mapping[str, Any]) -> int:
+    name = str((manifest.get("metadata") or {}).get("name") or "")
+    lines = enumerate(text.splitlines(), 1)
+    return next(
+        (number for number, line in lines if re.search(rf"name:\s*[\"']?{re.escape(name)}\b", line)), 1
+    )
+
+
+def _scan_key_file(text: str) -> Iterator[tuple[int, str]]:
+    """A file that is nothing but Base64, as MongoDB's keyFile."""
+    if _KEY_FILE.fullmatch(text) and len(set(text)) > 30:
+        yield 1, "a key file"
