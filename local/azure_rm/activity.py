@@ -40,7 +40,6 @@ class ActivityEntries:
         for at, status in statuses:
             body = _entry(resource_id, at, "Administrative", action, status, operation)
             body["authorization"] = {"action": action, "scope": resource_id}
-            body["channels"] = "Operation"
             body["claims"] = {"aud": "https://management.core.windows.net/"}
             body["httpRequest"] = {
                 "clientRequestId": operation,
@@ -56,7 +55,6 @@ class ActivityEntries:
         """A machine's health that changed to unavailable. No caller; the resource's type in capitals."""
         action = "Microsoft.Resourcehealth/healthevent/Activated/action"
         body = _entry(resource_id, at, "ResourceHealth", action, "Active", str(uuid.uuid4()))
-        body["channels"] = "Admin, Operation"
         body["resourceType"] = _text("MICROSOFT.COMPUTE/VIRTUALMACHINES")
         body["resourceProviderName"] = _text("Microsoft.Resourcehealth/healthevent/action")
         body["properties"] = {

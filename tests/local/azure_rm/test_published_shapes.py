@@ -1,0 +1,141 @@
+"""What the stand-in answers is what Azure's published OpenAPI documents describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from local.azure_rm import AzureServer
+from local.azure_rm.sdk import get_resource
+from local.fakes.clock import ManualClock
+from tests.local.azure_rm.published import Document
+
+COMPUTE, DISKS, ACTIVITY, EVENTS = (
+    Document(name) for name in ("compute", "disks", "activity", "events")
+)  # fmt: skip
+GROUP = "/resourceGroups/rocketchat"
+
+
+@pytest.fixture
+def server() -> Iterator[AzureServer]:
+    """With one of each, two to a page."""
+    with AzureServer(clock=ManualClock(), page_size=2) as running:
+        disk = running.add_disk("data")
+        for number in range(3):
+            running.add_vm(f"vm{number}", zones=("1",), tags={"a": "b"})
+            running.add_snapshot(f"s{number}", disk)
+        yield running
+
+
+def ask(server: AzureServer, path: str, version: str, **query: str) -> Any:
+    provider = f"/subscriptions/{server.subscription}{path}"
+    answer = get_resource(server, provider, **{"api-version": version, **query})
+    return answer.json()
+
+
+def send(server: AzureServer, method: str, path: str, version: str, body: Any) -> requests.Response:
+    token = server.credential().get_token().token
+    return requests.request(
+        method,
+        f"{server.url}/subscriptions/{server.subscription}{path}",
+        params={"api-version": version},
+        json=body,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=10,
+    )
+
+
+VMS = "/providers/Microsoft.Compute/virtualMachines"
+
+
+def test_machines_and_their_listings(server: AzureServer) -> None:
+    for query in ({}, {"statusOnly": "true"}):
+        page = ask(server, VMS, "2024-07-01", **query)
+        assert COMPUTE.faults(page, "VirtualMachineListResult") == []
+        assert "nextLink" in page
+    one = ask(server, f"{GROUP}{VMS}/vm0", "2024-07-01", **{"$expand": "instanceView"})
+    assert COMPUTE.faults(one, "VirtualMachine") == []
+    assert one["properties"]["instanceView"]["statuses"]
+
+
+@pytest.mark.parametrize("power", ["running", "stopped", "deallocated"])
+def test_instance_views_in_every_state_and_after_a_failure(server: AzureServer, power: str) -> None:
+    server.add_vm("other", power=power)
+    path = f"{GROUP}{VMS}/other/instanceView"
+    assert COMPUTE.faults(ask(server, path, "2024-07-01"), "VirtualMachineInstanceView") == []
+    server.faults.fail_operation("virtualMachines/start")
+    send(server, "POST", f"{GROUP}{VMS}/other/start", "2024-07-01", {})
+    server.advance(timedelta(minutes=1))
+    assert COMPUTE.faults(ask(server, path, "2024-07-01"), "VirtualMachineInstanceView") == []
+
+
+def test_errors(server: AzureServer) -> None:
+    assert COMPUTE.faults(ask(server, f"{GROUP}{VMS}/none", "2024-07-01"), "CloudError") == []
+
+
+def test_disks_and_snapshots(server: AzureServer) -> None:
+    disks = "/providers/Microsoft.Compute/disks"
+    snapshots = "/providers/Microsoft.Compute/snapshots"
+    assert DISKS.faults(ask(server, disks, "2024-03-02"), "DiskList") == []
+    assert DISKS.faults(ask(server, snapshots, "2024-03-02"), "SnapshotList") == []
+    source = f"/subscriptions/{server.subscription}{GROUP}{disks}/data"
+    body = {
+        "location": "westeurope",
+        "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": source}},
+    }
+    made = send(server, "PUT", f"{GROUP}{snapshots}/new", "2024-03-02", body)
+    assert DISKS.faults(made.json(), "Snapshot") == []
+
+
+def test_the_activity_log(server: AzureServer) -> None:
+    vm = server.add_vm("lost")
+    server.stop_as(vm, "ana@example.com")
+    server.evict(vm)
+    server.lose_host(vm)
+    path = "/providers/Microsoft.Insights/eventtypes/management/values"
+    since = (server.clock.now() - timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    text = f"eventTimestamp ge '{since}' and resourceUri eq '{vm.id}'"
+    page = ask(server, path, "2015-04-01", **{"$filter": text})
+    assert page["value"]
+    assert ACTIVITY.faults(page, "EventDataCollection") == []
+    refused = ask(server, path, "2015-04-01", **{"$filter": "caller eq 'x'"})
+    assert ACTIVITY.faults(refused, "ErrorResponse") == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_events_of_the_grid(server: AzureServer, fails: bool) -> None:
+    if fails:
+        server.faults.fail_operation("virtualMachines/deallocate", "InternalError")
+    send(server, "POST", f"{GROUP}{VMS}/vm0/deallocate", "2024-07-01", {})
+    server.advance(timedelta(minutes=1))
+    (event,) = server.events
+    assert EVENTS.faults(event, "EventGridEvent") == []
+    outcome = "Failure" if fails else "Success"
+    assert event["eventType"] == f"Microsoft.Resources.ResourceAction{outcome}"
+    assert EVENTS.faults(event["data"], f"ResourceAction{outcome}EventData") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({"lun": "0", "createOption": "Attach"}, "DataDisk.lun: str instead of integer"),
+        ({"lun": True, "createOption": "Attach"}, "DataDisk.lun: bool instead of integer"),
+        ({"lun": 0}, "DataDisk.createOption: missing"),
+        ({"lun": 0, "createOption": "Glue"}, "DataDisk.createOption: 'Glue' is none of its values"),
+        ({"lun": 0, "createOption": "Attach", "size": 1}, "DataDisk.size: no such field"),
+    ],
+)
+def test_what_is_not_published_is_found(value: dict[str, Any], fault: str) -> None:
+    assert COMPUTE.faults(value, "DataDisk") == [fault]
+
+
+def test_nested_faults_and_times_without_a_zone_are_found() -> None:
+    view = {"statuses": [{"level": "Loud"}, {"time": "2026-03-02T07:00:00"}]}
+    assert COMPUTE.faults(view, "VirtualMachineInstanceView") == [
+        "VirtualMachineInstanceView.statuses[0].level: 'Loud' is none of its values",
+        "VirtualMachineInstanceView.statuses[1].time: a time without a zone",
+    ]
