@@ -69,6 +69,7 @@ class Conversations:
         )  # fmt: skip
         self.integration.answers.append(answer.status_code)
         self.integration.enabled = answer.status_code != 410
+        # As the server does, which marks what it posts for an integration.
         said = answer.json() if answer.status_code == 200 and answer.content else {}
         if said.get("text"):
             self._store("rocket.cat", str(message["rid"]), str(said["text"]), "", bot={"i": "integration"})

@@ -63,6 +63,7 @@ class RestChatRooms:
             raise Unavailable("the chat does not answer", value=type(error).__name__) from error
         if status in (401, 403):
             raise Refused("the chat refuses our user", value=f"{path} answers {status}", hint=_HINT)
+        # 429 and 5xx pass; a redirect would take our token to another host, and is not followed.
         if status not in (200, 400):
             raise Unavailable("the chat does not answer as it should", value=f"{path} answers {status}")
         try:

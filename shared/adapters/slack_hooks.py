@@ -51,6 +51,7 @@ def check_hook_address(url: str, *, allow_loopback: bool) -> None:
         host, port, user = parts.hostname or "", parts.port, parts.username
     except ValueError:
         raise Refused("not an address of Slack's") from None
+    # The request names the address: without this the app would write wherever a caller points it.
     is_slack = parts.scheme == "https" and host == HOST and port in (None, 443)
     is_local = allow_loopback and parts.scheme == "http" and host == "127.0.0.1"
     if user is not None or not (is_slack or is_local):

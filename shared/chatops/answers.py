@@ -20,6 +20,7 @@ def read_answer(
     person = authenticate(access, headers)
     if person is None or not person.accounts:
         return 401, {"error": access.problem or "sign in first"}
+    # One answer for what is not there and what is somebody else's: ids cannot be tried out.
     try:
         record = deps.deliveries.load(key) if _KEY.fullmatch(key) else None
     except NotFound:

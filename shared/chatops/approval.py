@@ -30,6 +30,7 @@ def request_approval(
     deps: ChatopsDeps, request: ChatRequest, person: KnownPerson, call: CommandCall, plan: CommandPlan
 ) -> ChatAnswer:
     """Ask for a second person's approval; the same request while it is pending is the same one."""
+    # By the same words as the command line: what is approved there counts here, and the other way round.
     action, arguments = bind_approval(call, plan)
     approval = deps.approvals.request_approval(action, arguments, by=person.id, lasting=deps.approval_timeout)
     subject = f"{call.line} in {request.room}"
@@ -59,6 +60,7 @@ def approve_request(
         return ChatAnswer(f"approved: {describe_request(approval)}; who asked runs it again", "done")
     requester = deps.people.find(approval.requester)
     allowed = find_permitted_anywhere(deps.rules, requester) if requester else frozenset()
+    # The line was ours when it was requested; a record that was changed has another id and is corrupt.
     approved = parse_command(line)
     if approved.name not in allowed:
         # Asked for at a laptop, by somebody who may not do it from chat: it is not done from chat for them.
@@ -98,7 +100,7 @@ def run_approved(
 def _run_audited(
     deps: ChatopsDeps, handler: CommandHandler, call: CommandCall, plan: CommandPlan, by: str, subject: str
 ) -> str:
-    if handler.run is None:
+    if handler.run is None:  # such as a restore, which is refused when it is planned
         raise Refused("this cannot be done from here", value=call.line)
     try:
         done = handler.run(call, plan, by)

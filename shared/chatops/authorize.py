@@ -10,6 +10,7 @@ from shared.records.people import KnownPerson
 
 def find_permitted(rules: Sequence[AllowRule], person: KnownPerson, room: str) -> frozenset[str]:
     """The commands that the person may use in the room; `help` comes with any of them."""
+    # Rules only add up: none takes away what another one allows.
     found = {
         command
         for rule in rules

@@ -13,6 +13,7 @@ WINDOW = timedelta(minutes=10)
 
 def is_confirmed(call: CommandCall, plan: CommandPlan, person: str, room: str, now: datetime) -> bool:
     """Whether the code is that of this plan, shown to this person here in the last 10 to 20 minutes."""
+    # The window before counts too: a code that is shown at the end of one would be good for seconds.
     codes = (confirmation_code(call, plan, person, room, at) for at in (now, now - WINDOW))
     return call.code in codes
 
@@ -22,6 +23,7 @@ def confirmation_code(call: CommandCall, plan: CommandPlan, person: str, room: s
 
     It is no secret, and needs none: the door says who sent it, and another person's code is another one.
     """
+    # The text where there is no target: a plan that reads otherwise is another plan.
     bound = [
         person,
         room,

@@ -63,6 +63,7 @@ def read_rocketchat(body: bytes, tokens: Sequence[str], now: datetime) -> ChatRe
         return Decline("the token is not that of our webhook", 401)
     if payload.get("bot"):
         return Decline("messages of bots are no commands", 200, told=False)
+    # What is not for us comes before what is wrong with it: other messages of the room are nobody's business.
     text = payload.get("text")
     if not isinstance(text, str) or text[: len(TRIGGER)].lower() != TRIGGER:
         return Decline(f"not for us: a command begins with {TRIGGER}", 200, told=False)
@@ -92,6 +93,7 @@ def read_slack(
     sent = from_unix_seconds(int(stamp)) if re.fullmatch(r"\d{1,12}", stamp, re.ASCII) else None
     if sent is None:
         return Decline("there is no timestamp", 401)
+    # Before anything of the body is parsed.
     base = b"v0:" + stamp.encode() + b":" + body
     expected = ["v0=" + hmac.new(key.encode(), base, hashlib.sha256).hexdigest() for key in secrets if key]
     if not _is_any_of(given, expected):
@@ -164,6 +166,7 @@ def read_web(
     key = headers.get("idempotency-key", "")
     if key and not _ID.fullmatch(key):
         return Decline("Idempotency-Key is malformed")
+    # With the person's id: nobody takes somebody else's key before they use it.
     delivery = f"{person.id} {key or random.token_hex(16)}"
     return ChatRequest(Door.WEB, delivery, tuple(sorted(person.accounts)), "web", payload["command"], now)
 

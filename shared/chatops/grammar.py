@@ -125,6 +125,7 @@ def parse_command(text: str) -> CommandCall:
     spec = COMMANDS.get(name)
     if spec is None:
         raise UsageError("no such command", value=repr(word[:40]), hint=suggest(word.lower(), COMMANDS))
+    # Phones write capitals where nobody meant them; names that have some are matched as they are first.
     match = spec.pattern.fullmatch(rest) or spec.pattern.fullmatch(rest.lower())
     if match is None:
         raise UsageError("not understood", value=repr(line[:80]), hint=f"Write: {spec.usage}")
@@ -144,6 +145,7 @@ def _check_line(text: str) -> str:
     """The text on one line, words one space apart. Raises UsageError for any sign that is not plain."""
     if len(text) > MAX_CHARACTERS:
         raise UsageError(f"a command has at most {MAX_CHARACTERS} characters", value=len(text))
+    # No list of bad signs: what is not on the short list of good ones is refused, whatever Unicode adds.
     for place, sign in enumerate(text, 1):
         if not (" " <= sign <= "~" or sign == "\t"):
             # By its name and number, since the sign itself may be invisible or turn the line around.

@@ -50,10 +50,12 @@ def handle_request(deps: ChatopsDeps, request: ChatRequest, *, last_try: bool = 
     Raises Unavailable if the chat cannot be asked or told, so that the queue tries again; on the last try the
     answer goes to the notifications instead. Raises Locked while another worker is at it.
     """
+    # A message may be delivered to two workers; the second waits for its next try.
     with deps.state.lease(f"locks/chat/{delivery_key(request)}", duration=_LEASE):
         record = deps.deliveries.claim(request)
         if record.posted:
             return "skipped: this delivery is answered already"
+        # Saved before it is posted: what could not be posted is posted later, and nothing is done twice.
         if not record.answer:
             record = _answer(deps, request, record, last_try=last_try)
         where = post_answer(deps, request, record.answer, last_try=last_try)
@@ -124,6 +126,7 @@ def answer_request(
 
 
 def _dispatch(deps: ChatopsDeps, request: ChatRequest, before_change: Callable[[], None]) -> ChatAnswer:
+    # Who asks comes first: a stranger's text is not even parsed.
     person = _identify(deps, request)
     if deps.clock.now() - request.sent > EXECUTE_WITHIN:
         raise Refused(
@@ -187,11 +190,13 @@ def _run_handler(
 ) -> ChatAnswer:
     kind = CommandKind.TWO_PEOPLE if call.name in deps.two_people else COMMANDS[call.name].kind
     plan = deps.handlers[call.name].plan(call)
+    # By its own kind: policy can make a question need two people, but there is nothing to approve.
     if COMMANDS[call.name].kind is CommandKind.READ:
         return ChatAnswer(plan.text, "answered")
     if call.dry_run:
         return ChatAnswer(f"would {plan.text}", "answered")
     if kind is CommandKind.TWO_PEOPLE:
+        # Also before it is only requested: a made-up request is one that somebody may approve by mistake.
         before_change()
         granted = deps.approvals.find_granted(*bind_approval(call, plan))
         if granted is not None:

@@ -26,6 +26,7 @@ def derive_queue_key(secret: str) -> bytes:
 
 def encode_request(request: ChatRequest, key: bytes) -> str:
     """One request with its seal, as it stands in a message: JSON in ASCII."""
+    # Sealed as the text that it is: what is parsed is byte for byte what was sealed.
     content = json.dumps({**asdict(request), "sent": request.sent.isoformat()})
     return json.dumps({"request": content, "seal": _seal(content, key)})
 
@@ -35,6 +36,7 @@ def parse_message(data: str | bytes, key: bytes) -> list[ChatRequest]:
     try:
         found = json.loads(data)
         sealed = found if isinstance(found, list) else [found]
+        # Anybody can compute an HMAC under an empty key.
         if not key or not sealed:
             raise ValueError("no key, or nothing sealed")
         return [_parse_request(_open_seal(one, key)) for one in sealed]

@@ -31,7 +31,7 @@ def post_answer(deps: ChatopsDeps, request: ChatRequest, answer: str, *, last_tr
     except Unavailable as error:
         log.warning("chatops.post_failed", extra={"room": request.room, "error": str(error)})
         if not last_try:
-            raise
+            raise  # the queue tries again: a chat that restarts is back in a minute
     except Refused as error:
         # No try will be taken: revoked, expired, or the bot is not in the room.
         log.warning("chatops.post_refused", extra={"room": request.room, "error": str(error)})

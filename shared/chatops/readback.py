@@ -22,6 +22,7 @@ class ChatUnreachable(Unavailable):
 
 def require_unchanged(deps: ChatopsDeps, request: ChatRequest) -> None:
     """Raises Refused unless the chat has exactly this message; ChatUnreachable if it does not say."""
+    # The other doors sign what they send, or the platform vouches for who asks.
     if request.door is not Door.ROCKETCHAT:
         return
     if deps.rooms is None:
@@ -31,7 +32,9 @@ def require_unchanged(deps: ChatopsDeps, request: ChatRequest) -> None:
     except NotFound as error:
         raise Refused("the chat has no such message", value=request.message) from error
     except Unavailable as error:
+        # A kind of its own: the queue tries again, while any other failure is an answer.
         raise ChatUnreachable("the message cannot be read back", value=error) from error
+    # Everything that the webhook claimed, by the chat's own record; all that differs is named at once.
     age = deps.clock.now() - found.at
     problems = {
         "another message": found.id != request.message,

@@ -56,7 +56,7 @@ class ChatDeliveries:
         )
         try:
             self._blobs.create(_blob_name(record.key), encode_json(record))
-        except AlreadyExists:
+        except AlreadyExists:  # a repetition, or a worker that died: its record says how far it came
             return self.load(record.key)
         return record
 
@@ -77,6 +77,7 @@ class ChatDeliveries:
 
     def remove_expired(self) -> str:
         """Delete the records of deliveries that nobody accepts any more; what was done, in a sentence."""
+        # By the storage's time: what a record says of itself could keep it for ever.
         old = [
             blob.name
             for blob in self._blobs.list(_PREFIX)

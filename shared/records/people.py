@@ -25,6 +25,7 @@ class KnownPerson:
 
     def is_called(self, subject: str) -> bool:
         """Whether a rule's subject, an id or `role:<role>`, means this person."""
+        # An id has no colon, so a role can never be taken for a person, nor a person for a role.
         role = subject.removeprefix("role:")
         return role in self.roles if role != subject else subject == self.id
 
@@ -42,6 +43,7 @@ class PeopleDirectory:
         """
         wanted = frozenset(accounts)
         found = [person for person in self.people if wanted & person.accounts]
+        # Teams and Entra name one sender by two ids, which a wrong policy may give to two people.
         if len(found) > 1:
             ids = " and ".join(person.id for person in found)
             raise Refused(
@@ -68,7 +70,7 @@ class PeopleDirectory:
                 "requester and approver must be different people", value=approver, hint="Ask another person."
             )
         if not self.people:
-            return
+            return  # nothing is linked: the accounts themselves are all there is to compare
         for actor, what in ((approver, "approve"), (requester, "be approved")):
             if self.find(actor) is None:
                 raise Refused(

@@ -194,6 +194,7 @@ def _request_deploy(call: CommandCall, _plan: CommandPlan, _by: str) -> str:
     from shared.deploy import job
     from shared.wiring.deploy import deploy_deps
 
+    # Only queued: the gates are asked again when it runs, whatever was shown here.
     deps = deploy_deps()
     request = job.request_deploy(deps, call.arguments["sha"], deps.policy.environments[0])
     return f"{request.key}: queued, behind the same gates as a merge"
@@ -232,6 +233,7 @@ def _list_certificates(_call: CommandCall) -> CommandPlan:
     from shared.certificates.job import describe_scan
     from shared.certificates.records import load_last_scan
 
+    # The last scan, since a new one asks every host and takes longer than people wait in a chat.
     scan = load_last_scan(open_state())
     if scan is None:
         return CommandPlan("no certificate was looked at yet; the scan runs every hour")

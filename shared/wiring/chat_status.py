@@ -23,6 +23,7 @@ def describe_status() -> str:
 
 
 def _run_section(section: Callable[[], str]) -> str:
+    # Unknown is said, and is not good: an empty line would read as if all were well.
     try:
         return section()
     except GroundcrewError as error:
