@@ -147,10 +147,11 @@ APT::Periodic::Unattended-Upgrade "1";
 // The machine is off every night: a new kernel runs the next morning.
 Unattended-Upgrade::Automatic-Reboot "false";
 Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";' && changed=1
+    # Here-strings, and no `< <(…)`: where that cannot be opened (no /dev/fd) `&&` would swallow it.
     # At the distribution's hours, around 6:00 and at night, the machine is off, and what is missed would be made up
     # for in the minutes after a start.
-    put /etc/systemd/system/apt-daily.timer.d/groundcrew.conf 0644 < <(timer "$MAINTENANCE_TIME" 0) && changed=1
-    put /etc/systemd/system/apt-daily-upgrade.timer.d/groundcrew.conf 0644 < <(timer "$MAINTENANCE_TIME" 5m) && changed=1
+    put /etc/systemd/system/apt-daily.timer.d/groundcrew.conf 0644 <<<"$(timer "$MAINTENANCE_TIME" 0)" && changed=1
+    put /etc/systemd/system/apt-daily-upgrade.timer.d/groundcrew.conf 0644 <<<"$(timer "$MAINTENANCE_TIME" 5m)" && changed=1
     put /etc/systemd/system/groundcrew-prune-images.service 0644 <<<'[Unit]
 Description=Remove images that no container uses
 After=snap.microk8s.daemon-kubelite.service
@@ -158,11 +159,11 @@ After=snap.microk8s.daemon-kubelite.service
 [Service]
 Type=oneshot
 ExecStart=/snap/bin/microk8s ctr --namespace k8s.io images prune --all' && changed=1
-    put /etc/systemd/system/groundcrew-prune-images.timer 0644 < <(
+    put /etc/systemd/system/groundcrew-prune-images.timer 0644 <<<"$(
         printf '[Unit]\nDescription=Prune images every Wednesday, when the machine runs\n\n'
         timer "$PRUNE_TIME" 0 'Wed '
         printf '\n[Install]\nWantedBy=timers.target\n'
-    ) && changed=1
+    )" && changed=1
     [[ -z $changed ]] || systemctl daemon-reload
     systemctl is-enabled -q groundcrew-prune-images.timer 2>/dev/null || systemctl enable -q --now groundcrew-prune-images.timer
 }
