@@ -23,3 +23,15 @@ def health_report(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -
     body = health_monitor().report()
     status = 200 if body["status"] == "ok" else 503
     return func.HttpResponse(json.dumps(body, indent=1), status_code=status, mimetype="application/json")
+
+
+# Anonymous for the platform, as the other pages are: the page asks who looks.
+@bp.route(route="health/page", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health_page(req: func.HttpRequest) -> func.HttpResponse:
+    """The same for people who are signed in and may look by policy."""
+    from shared.health.page import render_page
+    from shared.wiring.health import health_page as wire_page
+
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    page = render_page(wire_page(), headers)
+    return func.HttpResponse(page.body, status_code=page.status, headers=dict(page.headers))

@@ -14,10 +14,12 @@ from shared.wiring.alerts import describe_alerts
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.chat_doors import describe_doors
 from shared.wiring.jobs import QUEUES, settings_checks
+from shared.wiring.pages import page_access
 from shared.wiring.rights import check_power_rights, check_snapshot_rights
 
 if TYPE_CHECKING:
     from shared.health.job import Check, HealthMonitor
+    from shared.health.page import HealthPage
 
 _PROBE = "health/probe.json"
 
@@ -28,6 +30,14 @@ def health_monitor() -> HealthMonitor:
     from shared.health.job import HealthMonitor
 
     return HealthMonitor(health_checks, system_clock())
+
+
+@cache
+def health_page() -> HealthPage:
+    """The page, whose report is the one that the holder of a key gets."""
+    from shared.health.page import HealthPage
+
+    return HealthPage(health_monitor(), page_access())
 
 
 def health_checks() -> Mapping[str, Check]:
