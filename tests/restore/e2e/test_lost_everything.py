@@ -1,0 +1,131 @@
+"""`docs/runbooks/lost-everything.md`, word for word: storage, the age key and the command line are left."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from local.azurite import Azurite
+from local.mongodb import MongoServer
+from local.stack import ROOT
+from shared.adapters.blobs import create_container, open_blobs
+from shared.adapters.clock import SystemClock
+from shared.adapters.mongodb import connect_source
+from shared.settings.storage_account import StorageAccount
+from tests.support.backup_world import SECRET, SIGNER, World
+from tests.support.capture_world import CaptureWorld
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash"),
+]
+DOCUMENT = (ROOT / "docs" / "runbooks" / "lost-everything.md").read_text(encoding="utf-8")
+STEPS = re.findall(r"^## (\d\. [^\n]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.M | re.S)
+Client = pymongo.MongoClient[dict[str, Any]]
+
+
+class LivingWorld(CaptureWorld):
+    """The capture of a real server, by the real clock."""
+
+    def sync(self) -> None:
+        """Both clocks are this machine's."""
+
+    def pass_second(self) -> None:
+        """It passes by itself."""
+
+
+class Loss:
+    """What is left, in a home folder of its own, and where it is to be restored."""
+
+    def __init__(
+        self, home: Path, storage: str, target: MongoServer, wanted: list[Any], moment: datetime
+    ) -> None:
+        self.home, self.target, self.wanted = home, target, wanted
+        files = {
+            "storage.txt": storage,
+            "signer.txt": SIGNER.public_text(),
+            "recovery.agekey": SECRET,
+            "target.uri": target.uri,
+            "moment.txt": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        for name, text in files.items():
+            (home / name).write_text(f"{text}\n")
+            (home / name).chmod(0o600)
+
+    def follow(self, steps: list[str]) -> str:
+        """The runbook's blocks in one shell. Nothing of this process's environment names a setting."""
+        script = "\n".join(["set -e", f'groundcrew() {{ "{sys.executable}" -m cli "$@"; }}', *steps])
+        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def loss(tmp_path: Path) -> Iterator[Loss]:
+    with ExitStack() as stack:
+        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
+        source = stack.enter_context(MongoServer(tmp_path / "source", ttl_monitor=False))
+        target = stack.enter_context(MongoServer(tmp_path / "target", ttl_monitor=False))
+        account = StorageAccount.by_connection_string(azurite.connection_string)
+        create_container(account, "backups")
+        reader = stack.enter_context(closing(connect_source(source.uri)))
+        client = stack.enter_context(Client(source.uri))
+        world = World(database=reader, clock=SystemClock())  # type: ignore[arg-type]
+        world.backups = open_blobs(account, "backups")  # type: ignore[assignment]
+        captures = LivingWorld(world)
+        messages = client.rocketchat.rocketchat_message
+        messages.insert_many([{"_id": n, "msg": f"message {n}"} for n in range(50)])
+        captures.seal()
+        messages.insert_one({"_id": "after the backup", "msg": "still wanted"})
+        wanted = sorted(messages.find(), key=str)
+        moment = datetime.fromtimestamp(reader.read_oplog_window()[1].seconds, UTC)
+        wait_for_second_after(client, moment)
+        messages.delete_many({})  # what went wrong
+        captures.capture()
+        home = tmp_path / "home"
+        home.mkdir()
+        yield Loss(home, azurite.connection_string, target, wanted, moment)
+
+
+def wait_for_second_after(client: Client, moment: datetime) -> None:
+    """Until the server writes into a later second, which a restore of a whole second does not include."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        client.rocketchat.ticks.insert_one({})
+        newest = next(client.local["oplog.rs"].find({}, {"ts": 1}).sort("$natural", -1).limit(1))
+        if newest["ts"].time > moment.timestamp():
+            return
+        time.sleep(0.1)
+    pytest.fail("the server's clock stands still")
+
+
+def blocks(title: str, text: str) -> list[str]:
+    found = re.findall(r"```sh\n(.*?)```", text, re.S)
+    assert found or title.endswith("Afterwards"), f"{title} has no commands"
+    return found
+
+
+def test_the_runbook_brings_the_database_back_to_the_second(loss: Loss) -> None:
+    assert [title[0] for title, _ in STEPS] == ["1", "2", "3", "4", "5", "6"]
+    told = loss.follow([block for title, text in STEPS for block in blocks(title, text)])
+    assert "the seal log was not compared" in told
+    assert "replayed until" in told
+    assert "PROVEN" in told
+    assert "NOT PROVEN" not in told
+    with Client(loss.target.uri) as restored:
+        assert sorted(restored.rocketchat.rocketchat_message.find(), key=str) == loss.wanted
