@@ -24,6 +24,7 @@ from bench import (
     pitr,
     power,
     restore,
+    status,
     worker,
 )
 from bench.data import ROOT, prepare
@@ -68,6 +69,7 @@ def main() -> int:
         "package",
         "pitr",
         "alerts",
+        "status",
     )
     parser.add_argument("--only", choices=names)
     arguments = parser.parse_args()
@@ -85,6 +87,7 @@ def main() -> int:
         "deploy": deploy.run,
         "package": package.run,
         "pitr": pitr.run,
+        "status": status.run,
     }
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() and arguments.only else {}
     for name, measure in parts.items():

@@ -1,4 +1,4 @@
-"""Certificates: a timer that looks at all of them."""
+"""Certificates: a timer that looks at all of them, and an event that saves it the wait."""
 
 import logging
 
@@ -19,3 +19,15 @@ def certificate_scan(timer: func.TimerRequest) -> None:
 
     done = run_timer("certificate_scan", lambda: wiring.run_if_enabled(certificates.run_tick))
     log.info("certificate_scan", extra={"past_due": timer.past_due, "done": done})
+
+
+@bp.event_grid_trigger(arg_name="event")
+def on_vault_event(event: func.EventGridEvent) -> None:
+    """A certificate in a vault nears its end, has ended, or was renewed: look now, but not once for each."""
+    from shared.certificates import job as certificates
+    from shared.wiring import certificates as wiring
+
+    done = wiring.run_if_enabled(certificates.handle_event)
+    # The library gives an event of the CloudEvents schema another class, which names its type otherwise.
+    kind = getattr(event, "event_type", None) or getattr(event, "type", "")
+    log.info("on_vault_event", extra={"event": kind, "subject": event.subject, "done": done})

@@ -6,21 +6,25 @@ is a finding of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from shared.kernel.durations import format_duration
 from shared.status.model import (
+    AlertFacts,
     BackupFacts,
+    CaptureFacts,
     CertificateSummary,
     DeployFacts,
     DrillFacts,
     MachineFacts,
     Part,
     PowerFacts,
+    RouteFacts,
     RunFacts,
     ScanFacts,
     SnapshotFacts,
@@ -85,6 +89,9 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
         "server": (status.power, _judge_power),
         "backup": (status.backup, _judge_backup),
         "restore drill": (status.drill, _judge_drill),
+        "capture": (status.capture, partial(_judge_capture, planned_off=_is_planned_off(status.power))),
+        "alerts": (status.alerts, _judge_alerts),
+        "notifications": (status.routes, _judge_routes),
         "certificates": (status.certificates, _judge_certificates),
         "deploy": (status.deploy, _judge_deploy),
         "snapshots": (status.snapshots, _judge_snapshots),
@@ -130,6 +137,32 @@ def _judge_drill(facts: DrillFacts, now: datetime) -> Iterator[tuple[Level, str]
         yield Level.LOOK, "no backup has been proven to restore yet"
     elif now - facts.proven_at > facts.alarm_after:
         yield Level.LOOK, f"no backup has been proven for {format_duration(now - facts.proven_at)}"
+
+
+def _is_planned_off(power: Part[PowerFacts]) -> bool:
+    """Whether every machine is off as planned, so that there is nothing to capture."""
+    machines = power.value.machines if power.value else ()
+    return bool(machines) and all(not one.planned_up and one.state == "deallocated" for one in machines)
+
+
+def _judge_capture(facts: CaptureFacts, now: datetime, *, planned_off: bool) -> Iterator[tuple[Level, str]]:
+    if facts.gap:
+        yield Level.ACT, f"what happened since the gap cannot be restored: {facts.gap}"
+    if now - facts.until > facts.alarm_after and not planned_off:
+        yield Level.LOOK, f"the oplog is captured only up to {format_duration(now - facts.until)} ago"
+
+
+def _judge_alerts(facts: AlertFacts, _now: datetime) -> Iterator[tuple[Level, str]]:
+    for one in facts.firing:
+        if not one.muted:
+            level = Level.ACT if one.severity == "critical" else Level.LOOK
+            yield level, f"{one.name}: {one.summary}"
+
+
+def _judge_routes(facts: Mapping[str, RouteFacts], _now: datetime) -> Iterator[tuple[Level, str]]:
+    for name, one in facts.items():
+        if one.last_failure and (one.last_success is None or one.last_failure > one.last_success):
+            yield Level.LOOK, f"the route {name} does not deliver: {one.error}"
 
 
 def _judge_power(facts: PowerFacts, now: datetime) -> Iterator[tuple[Level, str]]:

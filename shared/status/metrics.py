@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from shared.status.metric_specs import METRICS
 from shared.status.model import (
     BackupFacts,
+    CaptureFacts,
     DeployFacts,
     DrillFacts,
     Part,
     PowerFacts,
+    RouteFacts,
     RunFacts,
     ScanFacts,
     SnapshotFacts,
@@ -81,6 +83,8 @@ def iter_gauges(status: Status) -> Iterator[Gauge]:
         yield Gauge("collector_success", float(part.is_known), {"collector": collector})
         if part.value is not None:
             yield from to_gauges(part.value)
+    if status.alerts.value is not None:
+        yield from _instant("alert_heartbeat_timestamp_seconds", status.alerts.value.heartbeat_at)
 
 
 def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any], Iterator[Gauge]]]]:
@@ -92,6 +96,8 @@ def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any],
         "power": (status.power, _power_gauges),
         "queues": (status.queues, _queue_gauges),
         "drill": (status.drill, _drill_gauges),
+        "oplog": (status.capture, _capture_gauges),
+        "notifications": (status.routes, _route_gauges),
         "jobs": (status.runs, _job_gauges),
     }
 
@@ -149,6 +155,18 @@ def _drill_gauges(facts: DrillFacts) -> Iterator[Gauge]:
     if facts.restore_seconds is not None and facts.data_loss_seconds is not None:
         yield Gauge("drill_restore_duration_seconds", facts.restore_seconds)
         yield Gauge("drill_data_loss_seconds", facts.data_loss_seconds)
+
+
+def _capture_gauges(facts: CaptureFacts) -> Iterator[Gauge]:
+    yield from _instant("oplog_captured_until_timestamp_seconds", facts.until)
+    yield Gauge("oplog_gap", float(bool(facts.gap)))
+    yield Gauge("oplog_alarm_after_seconds", facts.alarm_after.total_seconds())
+
+
+def _route_gauges(facts: Mapping[str, RouteFacts]) -> Iterator[Gauge]:
+    for name, one in facts.items():
+        yield from _instant("notification_last_success_timestamp_seconds", one.last_success, route=name)
+        yield from _instant("notification_last_failure_timestamp_seconds", one.last_failure, route=name)
 
 
 def _job_gauges(facts: RunFacts) -> Iterator[Gauge]:

@@ -207,6 +207,44 @@ class CostFacts:
     notes: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CaptureFacts:
+    """The capture of the oplog: up to when, since when without a gap, and what is missing since the base."""
+
+    alarm_after: timedelta
+    until: datetime
+    since: datetime | None = None
+    gap: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FiringAlert:
+    """An alert that fires. `muted`: the planned downtime that explains it; empty for none."""
+
+    name: str
+    severity: str
+    summary: str
+    since: datetime
+    muted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """The alerts that fire, and when Alertmanager's Watchdog was last heard of."""
+
+    firing: Sequence[FiringAlert]
+    heartbeat_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """A route of notifications: when it last took a message, when it last failed, and why."""
+
+    last_success: datetime | None = None
+    last_failure: datetime | None = None
+    error: str = ""
+
+
 def _not_set_up() -> Part[Any]:
     return Part(absent="not set up")
 
@@ -224,6 +262,9 @@ class Status:
     power: Part[PowerFacts] = field(default_factory=_not_set_up)
     queues: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     drill: Part[DrillFacts] = field(default_factory=_not_set_up)
+    capture: Part[CaptureFacts] = field(default_factory=_not_set_up)
+    alerts: Part[AlertFacts] = field(default_factory=_not_set_up)
+    routes: Part[Mapping[str, RouteFacts]] = field(default_factory=_not_set_up)
     runs: Part[RunFacts] = field(default_factory=_not_set_up)
     cost: Part[CostFacts] = field(default_factory=_not_set_up)
     settings: Part[Mapping[str, str]] = field(default_factory=_not_set_up)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 from shared.kernel.durations import format_duration
 from shared.status.decide import Level, StatusFinding
 from shared.status.model import (
+    AlertFacts,
     BackupFacts,
+    CaptureFacts,
     CostFacts,
     DeployFacts,
     DrillFacts,
     Part,
     PowerFacts,
+    RouteFacts,
     RunFacts,
     ScanFacts,
     SnapshotFacts,
@@ -40,6 +43,9 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
         "server": (status.power, _describe_power),
         "backup": (status.backup, _describe_backup),
         "restore drill": (status.drill, _describe_drill),
+        "capture": (status.capture, _describe_capture),
+        "alerts": (status.alerts, _describe_alerts),
+        "notifications": (status.routes, _describe_routes),
         "certificates": (status.certificates, _describe_certificates),
         "deploy": (status.deploy, _describe_deploy),
         "snapshots": (status.snapshots, _describe_snapshots),
@@ -91,6 +97,23 @@ def _describe_drill(facts: DrillFacts, now: datetime) -> Iterator[str]:
     if facts.restore_seconds is not None and facts.data_loss_seconds is not None:
         rto, rpo = (timedelta(seconds=one) for one in (facts.restore_seconds, facts.data_loss_seconds))
         yield f"recovery time {format_duration(rto)}, data loss {format_duration(rpo)}"
+
+
+def _describe_capture(facts: CaptureFacts, now: datetime) -> Iterator[str]:
+    since = f", without a gap since {format_instant(facts.since)}" if facts.since and not facts.gap else ""
+    yield f"captured up to {_age(facts.until, now)} ago{since}"
+
+
+def _describe_alerts(facts: AlertFacts, now: datetime) -> Iterator[str]:
+    muted = sum(bool(one.muted) for one in facts.firing)
+    yield f"{len(facts.firing) - muted} fire, {muted} explained by planned downtime"
+    heard = f"{_age(facts.heartbeat_at, now)} ago" if facts.heartbeat_at else "never"
+    yield f"Alertmanager was heard of {heard}"
+
+
+def _describe_routes(facts: Mapping[str, RouteFacts], now: datetime) -> Iterator[str]:
+    for name, one in facts.items():
+        yield f"{name}: " + (f"delivered {_age(one.last_success, now)} ago" if one.last_success else "never")
 
 
 def _describe_certificates(facts: ScanFacts, now: datetime) -> Iterator[str]:

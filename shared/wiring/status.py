@@ -80,7 +80,7 @@ def metrics_tokens() -> tuple[Secret, ...]:
 def _readers() -> Readers:
     """A reader for each part. Policy and stores are opened by the reader, so that what fails is that part."""
     from shared.kernel.read_once import ReadOnceBlobs
-    from shared.status import readers
+    from shared.status import readers, signal_readers
     from shared.status.settings_report import read_settings
 
     kept = cache(lambda: ReadOnceBlobs(open_state()))
@@ -91,6 +91,11 @@ def _readers() -> Readers:
         "deploy": lambda: readers.read_deploy(kept(), system_clock(), load_policy().deploy),
         "power": lambda: readers.read_power(kept(), load_policy().power),
         "drill": lambda: _read_drill(kept()),
+        "capture": lambda: signal_readers.read_capture(
+            kept(), trusted_catalogue().trusted, load_policy().backup.pitr
+        ),
+        "alerts": lambda: signal_readers.read_alerts(kept()),
+        "routes": lambda: signal_readers.read_routes(kept()),
         "runs": lambda: readers.read_runs(kept(), system_clock().now(), _timer_intervals()),
         "cost": lambda: readers.read_cost(kept()),
         "holds": lambda: readers.read_holds(open_state(), system_clock()),

@@ -184,3 +184,22 @@ def test_the_metrics_say_which_part_cannot_be_read_while_there_is_no_storage(set
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert 'groundcrew_collector_success{collector="deploy"} 0.0' in answer.body
     assert "groundcrew_deploy_drifted_objects" not in answer.body
+
+
+@pytest.mark.parametrize("schema", ["Event Grid's schema", "CloudEvents"])
+def test_an_event_of_a_vault_in_either_schema_is_a_hint_to_look(schema: str, tmp_path: Path) -> None:
+    # https://learn.microsoft.com/azure/event-grid/event-schema-key-vault
+    data = {"Id": "https://kv.vault.azure.net/certificates/chat/1", "VaultName": "kv", "ObjectName": "chat"}
+    common = {"id": "1", "subject": "chat", "data": data}
+    kind, time = "Microsoft.KeyVault.CertificateNearExpiry", "2026-11-27T00:00:00Z"
+    topic = "/subscriptions/1/resourceGroups/chat/providers/Microsoft.KeyVault/vaults/kv"
+    of_event_grid = {**common, "topic": topic, "eventType": kind, "eventTime": time, "dataVersion": "1"}
+    cloud_event = {**common, "specversion": "1.0", "source": topic, "type": kind, "time": time}
+    event = of_event_grid if schema == "Event Grid's schema" else cloud_event
+    (tmp_path / "policy.yaml").write_text("timezone: UTC\n")
+    settings = {"GROUNDCREW_POLICY": str(tmp_path / "policy.yaml")}
+    (answer,) = run_worker(settings, [Call("on_vault_event", "event", body=json.dumps(event))])
+    assert (answer.ok, answer.error) == (True, "")
+    (line,) = answer.logged("functions.certificates")
+    told = json.loads(line.partition(" ")[2])
+    assert (told["event"], told["subject"], told["done"]) == (kind, "chat", "no certificates are watched")

@@ -10,16 +10,20 @@ import pytest
 from shared.records.rollup import JobNewest, build_entry
 from shared.status.decide import Level, decide_verdict
 from shared.status.model import (
+    AlertFacts,
     BackupFacts,
+    CaptureFacts,
     CertificateSummary,
     CostFacts,
     DeployFacts,
     DiskFacts,
     DrillFacts,
+    FiringAlert,
     JobFacts,
     MachineFacts,
     Part,
     PowerFacts,
+    RouteFacts,
     RunFacts,
     ScanFacts,
     SnapshotFacts,
@@ -67,8 +71,18 @@ def runs(name: str = "power_tick", age: timedelta = MINUTE, state: str = "done",
     return {"runs": Part(RunFacts({name: JobFacts(newest, HOUR)}, {}))}
 
 
+def capture(age: timedelta = MINUTE, gap: str = "") -> Any:
+    return {"capture": Part(CaptureFacts(20 * MINUTE, NOW - age, gap=gap))}
+
+
+def alert(severity: str, muted: str = "") -> Any:
+    return {"alerts": Part(AlertFacts([FiringAlert("NodeDown", severity, "it is down", NOW, muted)], NOW))}
+
+
 GOOD: dict[str, Any] = {
     **machine("running", up=True), **certificate("good"), **backup(), **drill(),
+    "capture": Part(CaptureFacts(20 * MINUTE, NOW)), "alerts": Part(AlertFacts((), NOW)),
+    "routes": Part({"chat": RouteFacts(NOW, NOW - DAY)}),
     **deploy(succeeded_at=NOW - DAY, drifted=0, drift_at=NOW), **snapshots(), **runs(),
     "queues": Part({"deploys": 0}), "settings": Part({"backup": "ok"}), "holds": Part(()),
     "cost": Part(CostFacts(NOW, NOW, "EUR", ())),
@@ -116,6 +130,18 @@ CASES: dict[str, tuple[Level, Any]] = {
     "catch_up itself is late": (Level.ACT, runs("catch_up", 2 * HOUR)),
     "a job that failed": (Level.LOOK, runs(state="failed")),
     "a job that never ran": (Level.UNKNOWN, runs(seen=False)),
+    "a gap of the oplog": (Level.ACT, capture(gap="2 h are missing")),
+    "a late capture": (Level.LOOK, capture(21 * MINUTE)),
+    "a late capture of a machine that is off": (
+        Level.OK,
+        {**capture(21 * MINUTE), **machine("deallocated", up=False)},
+    ),
+    "a capture that cannot be read": (Level.UNKNOWN, {"capture": Part(problem="nothing was captured yet")}),
+    "a critical alert": (Level.ACT, alert("critical")),
+    "a warning": (Level.LOOK, alert("warning")),
+    "a critical alert that is explained": (Level.OK, alert("critical", "rocketchat is off")),
+    "a route that fails": (Level.LOOK, {"routes": Part({"chat": RouteFacts(NOW - DAY, NOW, "revoked")})}),
+    "a route that never worked": (Level.LOOK, {"routes": Part({"chat": RouteFacts(None, NOW, "revoked")})}),
     "poison messages": (Level.LOOK, {"queues": Part({"deploys": 2})}),
     "wrong settings": (Level.LOOK, {"settings": Part({"power": "AZURE_SUBSCRIPTION_ID is not set"})}),
     "queues that cannot be read": (Level.UNKNOWN, {"queues": Part(problem="no answer")}),

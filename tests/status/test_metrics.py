@@ -16,7 +16,9 @@ from shared.status.collect import collect_status
 from shared.status.metric_specs import METRICS
 from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
 from shared.status.model import (
+    AlertFacts,
     BackupFacts,
+    CaptureFacts,
     CertificateSummary,
     DeployFacts,
     DiskFacts,
@@ -25,6 +27,7 @@ from shared.status.model import (
     MachineFacts,
     NotSetUp,
     PowerFacts,
+    RouteFacts,
     RunFacts,
     ScanFacts,
     SnapshotFacts,
@@ -42,10 +45,6 @@ CONTRACT = {
 # What the contract has and no job keeps yet, with the reason.
 ABSENT: dict[str, str] = {
     "groundcrew_backup_sets": "the sets are counted by the page's roll-up",
-    **{name: "there is no oplog capture yet" for name in CONTRACT if name.startswith("groundcrew_oplog_")},
-    "groundcrew_notification_last_success_timestamp_seconds": "deliveries are not kept by route yet",
-    "groundcrew_notification_last_failure_timestamp_seconds": "deliveries are not kept by route yet",
-    "groundcrew_alert_heartbeat_timestamp_seconds": "there is no /api/alerts yet",
 }
 
 
@@ -64,6 +63,9 @@ def full_status() -> Status:
             "deploy": lambda: DeployFacts("chat", HOUR, NOW, "abc: applying", NOW, NOW, "", 0, NOW),
             "power": lambda: PowerFacts([machine], HOUR / 6),
             "queues": lambda: {"deploys": 0},
+            "capture": lambda: CaptureFacts(HOUR, NOW, NOW - HOUR),
+            "alerts": lambda: AlertFacts((), NOW),
+            "routes": lambda: {"chat": RouteFacts(NOW, NOW - HOUR)},
             "drill": lambda: DrillFacts(9 * HOUR, NOW, "proven", "", NOW, "daily/x", NOW - HOUR, 60.0, 0.0),
             "runs": lambda: RunFacts({"power_tick": JobFacts(JobNewest(RUN, RUN), HOUR)}, {}),
         },

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.queues import MemoryQueues
+from shared.alerts.model import Alert, KnownAlert
+from shared.alerts.records import AlertRecords, Heartbeat
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.proofs import write_proof
 from shared.backup.sets import format_set_id
@@ -18,8 +20,12 @@ from shared.cost.job import LAST_REPORT
 from shared.deploy.records.drift import DriftCheck, save_drift_check
 from shared.formats.backupset import FORMAT
 from shared.formats.proofs import PROVEN, DrillProof
+from shared.formats.slices import CaptureCursor
 from shared.kernel.codec import encode_json
 from shared.kernel.read_once import ReadOnceBlobs
+from shared.notifications.history import DeliveryLog
+from shared.notifications.model import Severity
+from shared.pitr.records import save_cursor
 from shared.policy import Policy, parse_policy
 from shared.power.last_tick import SeenMachine, save_seen
 from shared.power.model import PowerStatus
@@ -28,7 +34,7 @@ from shared.records.run_history import RunHistory
 from shared.settings.definitions import SCHEDULES
 from shared.settings.intervals import longest_interval
 from shared.snapshots.last_cycle import DiskSnapshots, SnapshotCycle, save_last_cycle
-from shared.status import readers
+from shared.status import readers, signal_readers
 from shared.status.collect import collect_status
 from shared.status.model import Status
 from shared.status.settings_report import read_settings, save_settings_report
@@ -53,7 +59,9 @@ class StatusWorld:
         self.policy: Policy = parse_policy(POLICY)
         self.blob_calls = 0
         random_numbers = random.Random(7)
-        RunHistory(self.state).add(*_year_of_runs(random_numbers, runs_a_day))
+        runs = _year_of_runs(random_numbers, runs_a_day)
+        self.records = len(runs)
+        RunHistory(self.state).add(*runs)
         self._fill()
 
     def _fill(self) -> None:
@@ -70,6 +78,12 @@ class StatusWorld:
         save_drift_check(self.state, "rocketchat", "rocketchat", DriftCheck(NOW - 20 * HOUR, 0))
         save_settings_report(self.state, NOW, {"backup": "ok", "power": "ok"})
         write_proof(self.state, _proof(), SIGNER)
+        save_cursor(self.state, _cursor(), SIGNER)
+        AlertRecords(self.state).save_heartbeat(Heartbeat(NOW - 4 * MINUTE, NOW - DAY))
+        AlertRecords(self.state).save(
+            {"1": KnownAlert(_alert(), NOW, NOW, "rocketchat is off by plan")}, None
+        )
+        DeliveryLog(self.state).update_routes({"chat": lambda route: replace(route, last_success=NOW - HOUR)})
         machine = {"machine": "rocketchat", "hours": "2 d 13 h", "hours_saved": "4 d 11 h"}
         report = {
             "since": NOW - 11 * DAY, "until": NOW - 4 * DAY, "currency": "EUR", "forecast": "141.20",
@@ -100,6 +114,9 @@ class StatusWorld:
                 "certificates": lambda: readers.read_certificates(kept),
                 "deploy": lambda: readers.read_deploy(kept, self.clock, rules.deploy),
                 "power": lambda: readers.read_power(kept, rules.power),
+                "capture": lambda: signal_readers.read_capture(kept, trusted, rules.backup.pitr),
+                "alerts": lambda: signal_readers.read_alerts(kept),
+                "routes": lambda: signal_readers.read_routes(kept),
                 "drill": lambda: readers.read_drill(kept, trusted, self.clock, rules.backup.drill),
                 "runs": lambda: readers.read_runs(kept, now, intervals),
                 "cost": lambda: readers.read_cost(kept),
@@ -170,3 +187,17 @@ def _proof() -> DrillProof:
         FORMAT, format_set_id(began), "20261127T010000Z", "daily", "0" * 64, PROVEN, "", "1700000000.1", 0,
         began, began + 30 * MINUTE, 720.0, 0.0, (), 41, 120_000, 41, ("127.0.0.1:27018",), "groundcrew 0.3.0",
     )  # fmt: skip
+
+
+def _cursor() -> CaptureCursor:
+    """Captured up to the stop of the evening, without a gap."""
+    first, end = int((NOW - 5 * DAY).timestamp()), int((NOW - 8 * HOUR).timestamp())
+    return CaptureCursor(
+        FORMAT, "20261122T000000Z-0a1b", NOW - 5 * DAY, f"{first}.1", f"{end}.1", "0" * 32, f"{first}.1",
+        False, NOW - 8 * HOUR, "", f"{first}.1", "", 1400,
+    )  # fmt: skip
+
+
+def _alert() -> Alert:
+    since, summary = NOW - 8 * HOUR, "the chat does not answer"
+    return Alert("1", True, "ChatDown", Severity.CRITICAL, summary, "", "", since, "Alertmanager")

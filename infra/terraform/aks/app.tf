@@ -105,6 +105,8 @@ module "events" {
   name              = var.name
   resource_group    = azurerm_resource_group.this.name
   resource_group_id = azurerm_resource_group.this.id
+  vault_id          = module.keyvault.id
+  location          = var.location
   app_id            = module.functions.app_id
   deployed          = var.deployed
   tags              = local.tags

@@ -85,7 +85,7 @@ run "after_the_deployment" {
   }
 
   assert {
-    condition     = output.events == ["on_vm_event"]
+    condition     = output.events == ["on_vault_event", "on_vm_event"]
     error_message = "not every function hears its events"
   }
   assert {

@@ -6,6 +6,7 @@ locals {
   # Function to what it hears. tests/infra/test_names.py holds the names to the code's.
   subscriptions = {
     on_vm_event = {
+      topic = azurerm_eventgrid_system_topic.group.name
       types = ["Microsoft.Resources.ResourceActionSuccess", "Microsoft.Resources.ResourceActionFailure"]
       operations = [
         "Microsoft.Compute/virtualMachines/start/action",
@@ -13,6 +14,16 @@ locals {
         "Microsoft.ContainerService/managedClusters/start/action",
         "Microsoft.ContainerService/managedClusters/stop/action",
       ]
+    }
+    # A certificate that is about to end, has ended, or was renewed: the scan looks at it at once.
+    on_vault_event = {
+      topic = azurerm_eventgrid_system_topic.vault.name
+      types = [
+        "Microsoft.KeyVault.CertificateNearExpiry",
+        "Microsoft.KeyVault.CertificateExpired",
+        "Microsoft.KeyVault.CertificateNewVersionCreated",
+      ]
+      operations = []
     }
   }
 }
@@ -26,10 +37,19 @@ resource "azurerm_eventgrid_system_topic" "group" {
   tags                = var.tags
 }
 
+resource "azurerm_eventgrid_system_topic" "vault" {
+  name                = "evgt-${var.name}-vault"
+  resource_group_name = var.resource_group
+  location            = var.location # as the vault
+  source_resource_id  = var.vault_id
+  topic_type          = "Microsoft.KeyVault.vaults"
+  tags                = var.tags
+}
+
 resource "azurerm_eventgrid_system_topic_event_subscription" "functions" {
   for_each              = var.deployed ? local.subscriptions : {}
   name                  = replace(each.key, "_", "-")
-  system_topic          = azurerm_eventgrid_system_topic.group.name
+  system_topic          = each.value.topic
   resource_group_name   = var.resource_group
   event_delivery_schema = "EventGridSchema"
   included_event_types  = each.value.types
@@ -40,14 +60,17 @@ resource "azurerm_eventgrid_system_topic_event_subscription" "functions" {
     preferred_batch_size_in_kilobytes = 64
   }
 
-  advanced_filter {
-    string_in {
-      key    = "data.operationName"
-      values = each.value.operations
+  dynamic "advanced_filter" {
+    for_each = length(each.value.operations) > 0 ? [each.value.operations] : []
+    content {
+      string_in {
+        key    = "data.operationName"
+        values = advanced_filter.value
+      }
     }
   }
 
-  # An hour later the tick has long seen it.
+  # An hour later the tick and the scan have long seen it.
   retry_policy {
     event_time_to_live    = 60
     max_delivery_attempts = 10

@@ -13,6 +13,16 @@ variable "resource_group_id" {
   type        = string
 }
 
+variable "vault_id" {
+  description = "The vault whose events are heard."
+  type        = string
+}
+
+variable "location" {
+  description = "The vault's region."
+  type        = string
+}
+
 variable "app_id" {
   description = "The app's id."
   type        = string

@@ -1,0 +1,46 @@
+"""Reads what tells of trouble, or keeps data from being lost between two backups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from shared.alerts.records import AlertRecords
+from shared.kernel.errors import Unavailable
+from shared.kernel.ports import Blobs
+from shared.notifications.history import DeliveryLog
+from shared.pitr.records import read_capture_state
+from shared.policy.pitr import PitrPolicy
+from shared.status.model import AlertFacts, CaptureFacts, FiringAlert, NotSetUp, RouteFacts
+
+
+def read_capture(state: Blobs, trusted: Sequence[str], rules: PitrPolicy) -> CaptureFacts:
+    """How far the oplog is captured; only a signed cursor counts."""
+    if not rules.enabled:
+        raise NotSetUp("policy.yaml does not capture the oplog")
+    capture = read_capture_state(state, trusted)
+    if capture.unknown or capture.until is None:
+        raise Unavailable(capture.unknown or "nothing was captured yet")
+    return CaptureFacts(rules.alarm_after, capture.until, capture.since, capture.gap)
+
+
+def read_alerts(state: Blobs) -> AlertFacts:
+    """What fires, the oldest first; what planned downtime explains is marked."""
+    records = AlertRecords(state)
+    firing = [
+        FiringAlert(
+            one.alert.name, str(one.alert.severity), one.alert.summary, one.alert.starts_at, one.muted
+        )
+        for one in records.list_firing()
+    ]
+    heartbeat = records.load_heartbeat()
+    if not firing and heartbeat.at is None and heartbeat.expected_since is None:
+        raise NotSetUp("no alert was ever received")
+    return AlertFacts(firing, heartbeat.at)
+
+
+def read_routes(state: Blobs) -> Mapping[str, RouteFacts]:
+    """By route, when it last took a message and when it last did not."""
+    routes = DeliveryLog(state).routes()
+    if not routes:
+        raise NotSetUp("no message was ever sent")
+    return {name: RouteFacts(one.last_success, one.last_failure, one.error) for name, one in routes.items()}
