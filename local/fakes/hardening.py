@@ -8,7 +8,7 @@ from typing import Any
 
 from local.rocketchat.rest.state import DEFAULTS
 from shared.hardening.model import ObservedChat, ObservedNamespace, ObservedNetwork
-from shared.kernel.errors import GroundcrewError, NotFound
+from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
 
 
 class MemoryChatPosture:
@@ -58,6 +58,19 @@ class MemoryPosture:
         if self.failure is not None:
             raise self.failure
         return self.network
+
+
+class MemoryMetadata:
+    """`MetadataSource`: what each address answers with."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, bytes] = {}
+
+    def fetch_metadata(self, url: str) -> bytes:
+        """See `MetadataSource.fetch_metadata`."""
+        if url not in self.documents:
+            raise Unavailable("the provider does not answer", value=url)
+        return self.documents[url]
 
 
 def _is_asked(name: str, settings: Sequence[str]) -> bool:

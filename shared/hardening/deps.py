@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.hardening.model import Baseline
-from shared.hardening.ports import ChatPosture, ChatSettingsWriter, ClusterPosture, NetworkPosture
+from shared.hardening.ports import (
+    ChatPosture,
+    ChatSettingsWriter,
+    ClusterPosture,
+    MetadataSource,
+    NetworkPosture,
+)
 from shared.kernel.ports import Blobs, Clock
 from shared.notifications.ports import Notifier
 
@@ -19,14 +25,17 @@ if TYPE_CHECKING:
 class HardeningDeps:
     """What the jobs need. Each of the three systems is None where the settings name none.
 
-    - `chat` connects when called. `writer` raises UsageError where no administrator is set.
+    - `chat` connects when called. `chat_address` is where people reach it; empty if that is not known.
+    `writer` raises UsageError where no administrator is set.
     """
 
     baseline: Baseline
     chat: Callable[[], ChatPosture] | None
     cluster: ClusterPosture | None
     network: NetworkPosture | None
+    metadata: MetadataSource
     writer: Callable[[], ChatSettingsWriter]
+    chat_address: str
     namespaces: Sequence[str]
     policy: HardeningPolicy
     state: Blobs

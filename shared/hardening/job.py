@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.hardening.decide import accept_risks, judge_chat
 from shared.hardening.deps import HardeningDeps
@@ -15,7 +15,11 @@ from shared.hardening.notices import notify_audit
 from shared.hardening.platform import judge_namespaces, judge_network
 from shared.hardening.ports import ClusterPosture
 from shared.hardening.records import HardeningAudit, load_last_audit, save_audit
+from shared.hardening.sign_on import find_jwks_address, judge_oidc, judge_saml
 from shared.kernel.errors import GroundcrewError
+
+if TYPE_CHECKING:
+    from shared.policy.hardening import SignOnProvider
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +81,9 @@ def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
     chat = deps.chat
     wanted = [rule.setting for rule in deps.baseline.settings]
     seen = _try(lambda: chat().read_chat(wanted)) if chat is not None else "no database is set"
+    for provider in deps.policy.sign_on:
+        settings = seen.settings if isinstance(seen, ObservedChat) else {}
+        yield from _judge_provider(deps, provider, settings)
     if isinstance(seen, ObservedChat):
         yield from judge_chat(deps.baseline, seen, deps.policy, deps.clock.now())
     else:
@@ -89,6 +96,26 @@ def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
             yield _unknown("network", found)
         else:
             yield from judge_network(found)
+
+
+def _judge_provider(
+    deps: HardeningDeps, provider: SignOnProvider, settings: Mapping[str, Any]
+) -> list[HardeningFinding]:
+    """One provider; what it answers with may be of no readable form, which is unknown too."""
+    found = _try(partial(_fetch_and_judge, deps, provider, settings))
+    return [_unknown(f"sign-on/{provider.name}", found)] if isinstance(found, str) else found
+
+
+def _fetch_and_judge(
+    deps: HardeningDeps, provider: SignOnProvider, settings: Mapping[str, Any]
+) -> list[HardeningFinding]:
+    metadata = deps.metadata.fetch_metadata(provider.metadata)
+    if provider.kind == "saml":
+        return [*judge_saml(provider, metadata, settings, deps.clock.now())]
+    address = find_jwks_address(metadata)
+    keys = _try(partial(deps.metadata.fetch_metadata, address)) if address else None
+    keys = keys if isinstance(keys, bytes) else None
+    return [*judge_oidc(provider, metadata, keys, settings, deps.chat_address)]
 
 
 def _judge_cluster(cluster: ClusterPosture, namespaces: Sequence[str]) -> Iterator[HardeningFinding]:

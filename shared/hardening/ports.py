@@ -32,6 +32,14 @@ class NetworkPosture(Protocol):
         ...
 
 
+class MetadataSource(Protocol):
+    """Fetches what providers of sign-on publish. Raises `Unavailable`, `Refused`."""
+
+    def fetch_metadata(self, url: str) -> bytes:
+        """The document at an https address: bounded, and without following redirects."""
+        ...
+
+
 class ChatSettingsWriter(Protocol):
     """Changes settings of the chat. Raises `Refused`, `NotFound`, `Unavailable`."""
 

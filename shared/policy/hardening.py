@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -21,6 +21,34 @@ class AcceptedRisk(Section):
     until: date = Field(description="the last day on which it is accepted")
 
 
+class SignOnProvider(Section):
+    """A provider of sign-on, whose metadata is fetched and compared."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = Field(
+        description="as the chat calls it, in small letters: the end of its redirect address"
+    )
+    kind: Literal["oidc", "saml"] = Field(description="OpenID Connect, or SAML 2.0")
+    metadata: Annotated[str, StringConstraints(pattern=r"^https://[^\s@]{1,500}$")] = Field(
+        description="where the provider publishes its metadata; https only",
+        examples=["https://login.microsoftonline.com/TENANT/v2.0/.well-known/openid-configuration"],
+    )
+    issuer: Annotated[str, StringConstraints(min_length=1, max_length=500)] = Field(
+        description="who it has to say that it is: the issuer, or the entityID"
+    )
+    certificate_sha256: Annotated[
+        str, StringConstraints(pattern=r"^([0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}|)$")
+    ] = Field(default="", description="of saml: the SHA-256 of the certificate that it signs with")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.kind == "saml" and not self.certificate_sha256:
+            reject(
+                "a saml provider needs certificate_sha256",
+                "openssl x509 -in idp.pem -noout -fingerprint -sha256",
+            )
+        return self
+
+
 class HardeningPolicy(Section):
     """What is audited, and how old things may get."""
 
@@ -34,6 +62,9 @@ class HardeningPolicy(Section):
     )
     token_age: Duration = Field(
         default=timedelta(days=365), description="a personal access token older than this is a finding"
+    )
+    sign_on: tuple[SignOnProvider, ...] = Field(
+        default=(), description="providers of sign-on, whose metadata is compared"
     )
     accepted: tuple[AcceptedRisk, ...] = Field(default=(), description="findings that are accepted")
 

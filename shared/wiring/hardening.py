@@ -25,6 +25,7 @@ def is_enabled() -> bool:
 @cache
 def hardening_deps() -> HardeningDeps:
     """All that the jobs need. Raises UsageError."""
+    from shared.adapters.sign_on_metadata import HttpsMetadata
     from shared.hardening.baseline import load_baseline
     from shared.hardening.deps import HardeningDeps
 
@@ -35,7 +36,9 @@ def hardening_deps() -> HardeningDeps:
     rules = read.pop("policy")
     return HardeningDeps(
         baseline=load_baseline(),
+        metadata=HttpsMetadata(),
         writer=_connect_writer,
+        chat_address=read_environment().get(definitions.CHAT).rstrip("/"),
         namespaces=rules.hardening.namespaces or (rules.deploy.namespace,),
         policy=rules.hardening,
         clock=system_clock(),

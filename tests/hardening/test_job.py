@@ -10,7 +10,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.hardening import MemoryChatPosture, MemoryPosture
+from local.fakes.hardening import MemoryChatPosture, MemoryMetadata, MemoryPosture
 from local.fakes.notifications import MemoryNotifications
 from shared.hardening import job
 from shared.hardening.apply import apply_fixes, describe_lasting, plan_fixes
@@ -36,6 +36,7 @@ class World:
         anna = ChatAccount("anna", is_admin=True, active=True, has_second_factor=True, last_login=NOW)
         self.chat.seen = replace(self.chat.seen, accounts=(anna,))
         self.platform.namespaces["rocketchat"] = ObservedNamespace("rocketchat", "baseline", ())
+        self.metadata = MemoryMetadata()
         self.state = MemoryBlobs(self.clock)
         self.people = MemoryNotifications(self.clock)
         self.policy = HardeningPolicy()
@@ -43,6 +44,7 @@ class World:
     def deps(self) -> HardeningDeps:
         return HardeningDeps(
             baseline=load_baseline(), chat=lambda: self.chat, cluster=self.platform, network=self.platform,
+            metadata=self.metadata, chat_address="https://chat.example.org",
             writer=lambda: self.chat, namespaces=("rocketchat",), policy=self.policy, state=self.state,
             clock=self.clock, notifications=self.people,
         )  # fmt: skip

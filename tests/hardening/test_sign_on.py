@@ -1,0 +1,194 @@
+"""Providers of sign-on by metadata: another issuer, tenant, key, certificate; expired; not over https."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import ssl
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.hardening import job
+from shared.hardening.model import AuditVerdict, HardeningFinding
+from shared.hardening.sign_on import judge_oidc, judge_saml
+from shared.kernel.errors import Corrupt, UsageError
+from shared.policy import HardeningPolicy, parse_policy
+from shared.policy.hardening import SignOnProvider
+from tests.hardening.test_job import World
+from tests.support.certificates import Issued, issue
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+MET, MISSED, UNKNOWN = AuditVerdict.MET, AuditVerdict.MISSED, AuditVerdict.UNKNOWN
+HOST = "https://login.microsoftonline.com/0f0f0f0f"
+ENTRA = SignOnProvider(
+    name="entra", kind="oidc", metadata=f"{HOST}/v2.0/.well-known/openid-configuration", issuer=f"{HOST}/v2.0"
+)
+ABOUT = {
+    "issuer": f"{HOST}/v2.0", "authorization_endpoint": f"{HOST}/oauth2/v2.0/authorize",
+    "token_endpoint": f"{HOST}/oauth2/v2.0/token", "jwks_uri": f"{HOST}/discovery/v2.0/keys",
+    "userinfo_endpoint": "https://graph.microsoft.com/oidc/userinfo",
+}  # fmt: skip
+KEYS = json.dumps({"keys": [{"kty": "RSA", "use": "sig", "kid": "1"}]}).encode()
+BASE = "Accounts_OAuth_Custom-Entra"
+CHAT = {
+    BASE: True, f"{BASE}-url": HOST, f"{BASE}-token_path": "/oauth2/v2.0/token",
+    f"{BASE}-authorize_path": "/oauth2/v2.0/authorize",
+}  # fmt: skip
+SIGNER, OTHER = (
+    issue("idp", "idp.example.org", start=NOW - DAY),
+    issue("other", "idp.example.org", start=NOW - DAY),
+)
+
+
+def oidc(
+    about: dict[str, Any] | None = None, keys: bytes | None = KEYS, chat: dict[str, Any] | None = None,
+    provider: SignOnProvider = ENTRA,
+) -> dict[str, HardeningFinding]:  # fmt: skip
+    metadata = json.dumps({**ABOUT, **(about or {})}).encode()
+    settings = {**CHAT, **(chat or {})}
+    found = judge_oidc(provider, metadata, keys, settings, "https://chat.example.org")
+    return {one.id.removeprefix("sign-on/entra/"): one for one in found}
+
+
+def missed(findings: dict[str, HardeningFinding]) -> set[str]:
+    return {rule for rule, one in findings.items() if one.verdict is MISSED}
+
+
+def test_a_provider_that_is_what_policy_says_misses_nothing_and_its_redirect_is_told() -> None:
+    found = oidc()
+    assert missed(found) == set()
+    assert found["redirect"].seen.startswith("register https://chat.example.org/_oauth/entra at the provider")
+
+
+@pytest.mark.parametrize(
+    ("about", "chat", "rules"),
+    [
+        ({"issuer": "https://evil.example/v2.0"}, {}, {"issuer"}),
+        ({"issuer": f"{HOST}/v2.0/"}, {}, {"issuer"}),
+        ({"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0"}, {}, {"issuer", "tenant"}),
+        ({"token_endpoint": f"http{HOST[5:]}/oauth2/v2.0/token"}, {}, {"https", "token_path"}),
+        ({"jwks_uri": ""}, {}, {"https"}),
+        ({}, {f"{BASE}-token_path": "/common/oauth2/v2.0/token"}, {"token_path"}),
+        ({}, {f"{BASE}-url": "https://login.microsoftonline.com/other"}, {"token_path", "authorize_path"}),
+        ({}, {BASE: False}, {"chat"}),
+    ],
+)
+def test_what_differs_from_policy_or_from_the_chat_is_told(
+    about: dict[str, Any], chat: dict[str, Any], rules: set[str]
+) -> None:
+    assert missed(oidc(about, chat=chat)) == rules
+
+
+def test_a_policy_for_any_tenant_is_told_although_the_metadata_agrees() -> None:
+    common = "https://login.microsoftonline.com/common/v2.0"
+    anybody = ENTRA.model_copy(update={"issuer": common})
+    assert missed(oidc({"issuer": common}, provider=anybody)) == {"tenant"}
+
+
+def test_keys_that_cannot_be_fetched_are_unknown_and_none_that_signs_is_missed() -> None:
+    assert oidc(keys=None)["keys"].verdict is UNKNOWN
+    for keys in (b'{"keys": []}', b'{"keys": [{"use": "enc"}]}', b"{}"):
+        assert oidc(keys=keys)["keys"].verdict is MISSED
+
+
+def der(issued: Issued) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(issued.pem.decode())
+
+
+def metadata(
+    signer: Issued = SIGNER, *, issuer: str = "https://idp.example.org", until: str = "",
+    use: str = ' use="signing"', place: str = "https://idp.example.org/sso",
+) -> bytes:  # fmt: skip
+    encoded, end = base64.b64encode(der(signer)).decode(), f' validUntil="{until}"' if until else ""
+    text = f"""<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata"
+      xmlns:ds="http://www.w3.org/2000/09/xmldsig#" entityID="{issuer}"{end}>
+      <md:IDPSSODescriptor><md:KeyDescriptor{use}><ds:KeyInfo><ds:X509Data><ds:X509Certificate>
+      {encoded[:40]}
+      {encoded[40:]}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
+      <md:SingleSignOnService Binding="x" Location="{place}"/></md:IDPSSODescriptor>
+      </md:EntityDescriptor>"""
+    return text.encode()
+
+
+PINNED = SignOnProvider(
+    name="corp", kind="saml", metadata="https://idp.example.org/metadata", issuer="https://idp.example.org",
+    certificate_sha256=hashlib.sha256(der(SIGNER)).hexdigest().upper(),
+)  # fmt: skip
+ANSWERED = {"SAML_Custom_Default_cert": SIGNER.pem.decode()}
+
+
+def saml(
+    data: bytes, settings: dict[str, Any] | None = None, now: datetime = NOW
+) -> dict[str, HardeningFinding]:
+    found = judge_saml(PINNED, data, ANSWERED if settings is None else settings, now)
+    return {one.id.removeprefix("sign-on/corp/"): one for one in found}
+
+
+def test_a_saml_provider_that_is_what_policy_pins_misses_nothing() -> None:
+    assert missed(saml(metadata())) == set()
+    assert missed(saml(metadata(until="2026-03-02T00:00:00Z", use=""))) == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "rules"),
+    [
+        (metadata(OTHER), {"certificate"}),
+        (metadata(use=' use="encryption"'), {"certificate"}),
+        (metadata(issuer="https://evil.example"), {"issuer"}),
+        (metadata(until="2026-03-01T11:59:59Z"), {"valid"}),
+        (metadata(place="http://idp.example.org/sso"), {"https"}),
+    ],
+)
+def test_metadata_of_another_key_or_issuer_expired_or_over_http_is_told(data: bytes, rules: set[str]) -> None:
+    assert missed(saml(data)) == rules
+
+
+def test_an_end_that_cannot_be_read_is_unknown() -> None:
+    assert saml(metadata(until="soon"))["valid"].verdict is UNKNOWN
+
+
+def test_a_certificate_that_ended_and_one_that_the_chat_does_not_check_are_told() -> None:
+    assert "certificate-valid" in missed(saml(metadata(), now=NOW + 4000 * DAY))
+    for held in ({}, {"SAML_Custom_Default_cert": OTHER.pem.decode()}):
+        assert missed(saml(metadata(), held)) == {"chat-certificate"}
+
+
+@pytest.mark.parametrize(
+    "data", [b"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", b"<html>", b"<x/>", b"\xff\xfe\x00", b""]
+)
+def test_what_is_no_metadata_is_refused_before_anything_is_expanded(data: bytes) -> None:
+    with pytest.raises(Corrupt):
+        saml(data)
+
+
+def test_the_audit_fetches_and_judges_and_what_does_not_answer_is_unknown() -> None:
+    world = World()
+    world.policy = HardeningPolicy(sign_on=(ENTRA, PINNED))
+    audit = job.preview_audit(world.deps())
+    assert audit.by_id["sign-on/entra"].verdict is UNKNOWN
+    assert audit.by_id["sign-on/corp"].verdict is UNKNOWN
+    world.metadata.documents = {
+        ENTRA.metadata: json.dumps(ABOUT).encode(), ABOUT["jwks_uri"]: KEYS, PINNED.metadata: b"<html>"
+    }  # fmt: skip
+    audit = job.preview_audit(world.deps())
+    assert audit.by_id["sign-on/entra/issuer"].verdict is MET
+    assert audit.by_id["sign-on/entra/keys"].verdict is MET
+    assert audit.by_id["sign-on/corp"].seen == "cannot be seen: the provider's metadata is not XML"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{name: x, kind: oidc, metadata: 'http://idp/x', issuer: y}", "metadata"),
+        ("{name: x, kind: oidc, metadata: 'https://user@idp/x', issuer: y}", "metadata"),
+        ("{name: x, kind: saml, metadata: 'https://idp/x', issuer: y}", "needs certificate_sha256"),
+        ("{name: X, kind: oidc, metadata: 'https://idp/x', issuer: y}", "name"),
+    ],
+)
+def test_a_provider_without_https_or_without_a_pin_is_a_mistake_in_policy(text: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        parse_policy(f"hardening: {{sign_on: [{text}]}}")
