@@ -108,6 +108,7 @@ class AzureBlobs:
                 name_starts_with=prefix or None, results_per_page=self._tuning.list_page
             )
         )
+        # By hand and not by `for`: each page is a request that may fail, and is translated by itself.
         while True:
             with translate_sdk_errors(message):
                 blob = next(items, None)
@@ -121,6 +122,7 @@ class AzureBlobs:
             with translate_sdk_errors(self._blob_label(name)):
                 self._blob(name).delete_blob()
         except NotFound as error:
+            # A container that is missing is a wrong setting, and not a blob that was removed already.
             if error.value == "ContainerNotFound":
                 raise
 

@@ -31,6 +31,7 @@ class Download:
     def chunks(self, *, read_ahead: bool) -> Iterator[bytes]:
         """The content in order. Raises `NotFound`, `Conflict`, `Unavailable`, when that chunk is due."""
         data = self._read_chunk(0)
+        # The whole blob came with the first answer, which is one request for most of them.
         if len(data) == self._total_bytes:
             if data:
                 yield data
@@ -50,6 +51,7 @@ class Download:
         try:
             position = len(data)
             while position < self._total_bytes:
+                # While the consumer works on this chunk; one ahead, so that memory holds two.
                 following = pool.submit(self._read_chunk, position)
                 yield data
                 data = following.result()
@@ -84,6 +86,8 @@ class Download:
             if self._etag is None or error.value == "ContainerNotFound":
                 raise
             raise self._changed_error("it is gone") from error
+        # All later chunks are asked for by this version: a blob that changes midway is a conflict, and no
+        # mixture.
         self._etag = str(answer.properties.etag)
         content_range = _TOTAL.fullmatch(answer.properties.content_range or "")
         self._total_bytes = int(content_range[1]) if content_range else len(data)

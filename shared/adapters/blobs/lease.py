@@ -48,6 +48,7 @@ class HeldLease:
     def __enter__(self) -> HeldLease:
         try:
             self._acquire()
+        # The blob of a lease is made on its first use, and by nobody else.
         except NotFound:
             self._make_blob()
             self._acquire()
@@ -58,6 +59,8 @@ class HeldLease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._released.set()
+        # Joined before the release: a renewal under way would find the lease given back, and report it as
+        # lost.
         self._renewer.join()
         held, self._loss = not self._loss, "released"
         if held and self._lease is not None:
@@ -73,6 +76,8 @@ class HeldLease:
     def check(self) -> None:
         """Raises `Locked` if the lease was lost, or could be, since no renewal came through in time."""
         loss = self._loss
+        # By our own clock, without asking: the service may be unreachable, and another holder at work
+        # already.
         if not loss and self._monotonic() >= self._deadline:
             loss = "not renewed in time"
         if loss:
@@ -117,10 +122,12 @@ class HeldLease:
         try:
             with translate_sdk_errors(self._blob_label):
                 self._blob.upload_blob(b"", overwrite=False)
+        # Another holder made it at the same moment; which of us gets it, the lease decides.
         except AlreadyExists:
             return
 
     def _renew_until_released(self) -> None:
         pause = self._period
         while not self._released.wait(pause) and not self._loss:
+            # Sooner after a failure: what is left of the lease's time is for a few more tries.
             pause = self._period if self.renew() else self._period / 4

@@ -49,6 +49,7 @@ class BlockUpload:
         self._check_open()
         view = memoryview(data).cast("B")
         while view:
+            # Blocks are cut by the blob's own measure and not by the writes, so that their number is bounded.
             free = block_size(len(self._ids), self._block_bytes) - self._buffer.tell()
             self._buffer.write(view[:free])
             self._written += min(free, len(view))
@@ -61,6 +62,7 @@ class BlockUpload:
         self._check_open()
         if self._buffer.tell():
             self._send_block()
+        # A block that failed must be known before the list names it.
         while self._staging:
             self._await_oldest()
         write_id = new_write_id()
@@ -114,6 +116,7 @@ class BlockUpload:
                 value=f"{self._written} bytes",
                 hint="Split it into more parts.",
             )
+        # So many blocks are in memory at most, however fast the writer is.
         while len(self._staging) >= self._in_flight:
             self._await_oldest()
         # getvalue() hands over the buffer's own bytes; all ids have one length, as Azure wants it.
@@ -142,6 +145,7 @@ class BlockUpload:
             raise UsageError(f"the upload of {self._blob_label} is over", value=self._ended)
 
     def _fail_upload(self, error: GroundcrewError) -> None:
+        # Raised again by every later call: a writer that overlooked it cannot commit a blob with a hole.
         self._failure = error
         self._end_upload("failed")
 

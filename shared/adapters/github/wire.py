@@ -64,12 +64,14 @@ class Api:
         for _ in range(MAX_PAGES):
             content, headers = self._request_json("GET", url, query=params)
             items = content.get(within) if within and isinstance(content, dict) else content
+            # A proxy's own page, or an answer of another version, must not read as an empty list.
             if not isinstance(items, list):
                 raise Unavailable("GitHub: not the expected answer", value=path)
             yield from items
             link = _parse_next_link(headers.get("Link", ""))
             if not link:
                 return
+            # The header says where our token is sent next: only ever to the host that it was given for.
             url, params = self._require_same_origin(urljoin(url, link)), None
         raise Refused("GitHub: a list is longer than is read", value=path, hint="Make smaller changes")
 
@@ -132,6 +134,7 @@ class Api:
     ) -> AbstractContextManager[requests.Response]:
         import requests
 
+        # Twice at most, the second time with a token that was asked for anew.
         for last in (False, True):
             token = self._tokens.token()
             headers = {
