@@ -67,6 +67,7 @@ def _render(deps: DeployDeps, chart: LoadedChart, release: CurrentRelease) -> tu
     rendering = deps.releases.render(chart.package)
     if not rendering.manifests:
         raise Refused("the chart renders to nothing")
+    # Helm would fail on it too, in the words of the API server and without a cure.
     if rendering.stored_bytes > MAX_SECRET_BYTES:
         hint = "Leave large files out of the chart: Helm keeps the whole chart in a Secret of each revision"
         size = f"{rendering.stored_bytes / (1 << 20):.1f} MiB"
@@ -109,6 +110,7 @@ def _check_schemas(deps: DeployDeps, manifests: Sequence[Manifest], kubernetes: 
 
 
 def _find_secrets(chart: LoadedChart, manifests: Sequence[Manifest]) -> list[Finding]:
+    # As they stand in the repository, still encrypted: a text found there was never secret.
     committed = {name: file.values for name, file in chart.committed.items()}
     templates = {
         name: data.decode("utf-8", "replace")

@@ -49,6 +49,7 @@ def evaluate_gates(deps: DeployDeps, request: DeployRequest, *, since: datetime 
     chart = evaluate_chart(deps, request.sha)
     versions = evaluate_versions(deps, chart, watermark) if chart.manifests else VersionGates()
     gates = [*watermark_gates, *commit.gates, *chart.gates, *versions.gates]
+    # A commit that is deployed already, or superseded, needs no gates to end.
     if commit.decision == "go":
         gates += _missing_gates(gates, has_base=commit.has_base)
     # Redacted first, so that the reason that an override is bound to is the one that people read.
@@ -77,6 +78,8 @@ def _load_version_watermark(deps: DeployDeps) -> tuple[list[Gate], str]:
     """
     try:
         watermark = deps.watermarks.read()
+        # Of every environment: the newest version that ever ran on the data counts, wherever it was deployed
+        # from.
         versions = [deps.ledger.read(environment).version for environment in deps.policy.environments]
     except Corrupt as error:
         hint = f"{error.hint} See {RUNBOOK}".strip()
@@ -99,6 +102,7 @@ def _missing_gates(gates: Sequence[Gate], *, has_base: bool) -> list[Gate]:
 
 def _apply_override(deps: DeployDeps, request: DeployRequest, gate: Gate) -> Gate:
     """The gate, open if two people agreed to override it for this commit and this reason."""
+    # No approval is looked for where none would count.
     if gate.passed or gate.name in NOT_OVERRIDABLE:
         return gate
     approvals = Approvals(deps.state, deps.clock)

@@ -137,9 +137,11 @@ def _find_merges(reader: ForgeReader, since: datetime | None) -> tuple[Gate, _Me
     """
     forge, request, sha = reader.forge, reader.request, reader.request.sha
     named = forge.get_pull_request(request.pull) if request.pull else None
+    # The number came in a message: what GitHub says of it now is what counts.
     if named is not None and not _is_merge_of(reader, named):
         reason = f"#{named.number} is not what was merged into {reader.branch} as {sha[:7]}"
         return Gate("pull request", False, reason, "Deploy the commit its merge made"), _Merges()
+    # The list names each pull request that has the commit, also those into other branches.
     listed = sorted(pull.number for pull in forge.list_pull_requests_of(sha) if _is_merge_of(reader, pull))
     if named is None and not listed:
         return _no_pull_gate(reader, since), _Merges()

@@ -27,6 +27,7 @@ def mongodb_gate(target: str, compatible: Sequence[str] | None, server: str) -> 
     Rocket.Chat lists majors: its `8.0` means any 8.x, since 8.2 and 8.3 are minor releases of that major.
     """
     name = "mongodb"
+    # Pending, since the list may be reachable in a minute; closed for good it would cost a merge.
     if compatible is None:
         hint = f"See https://releases.rocket.chat/{target}/info, or try again"
         reason = f"the MongoDB versions that {target} works with could not be read"
@@ -113,6 +114,8 @@ def _skipped_series(old: str, new: str) -> list[str]:
     while old in MONGODB_SERIES and old not in before:
         # The longest step back that does not go below the old one.
         later = [series for series in before if MONGODB_SERIES.index(series) > MONGODB_SERIES.index(old)]
+        # From the target backwards: a major may be skipped into from two series, and the longest step costs
+        # the fewest upgrades.
         steps.insert(0, later[-1])
         before = _series_before(later[-1])
     return steps
