@@ -65,20 +65,20 @@ class Azurite:
 
     def start(self) -> None:
         """Start it and wait until all three services listen, about a second."""
-        node = _node()
+        node = _find_node()
         data = self._state_dir / "azurite"
         data.mkdir(parents=True, exist_ok=True)
         self._child = Child(
             "azurite",
-            [node, "--import", _EXIT_WITH_PARENT, str(_SCRIPT), *self._arguments(data)],
+            [node, "--import", _EXIT_WITH_PARENT, str(_SCRIPT), *self._build_arguments(data)],
             log=self._state_dir / "azurite.log",
             env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account_name}:{self.account_key}"},
             cwd=data,
         )
         self._child.start()
-        self._child.wait_for_line(self._collect, seconds=60)
+        self._child.wait_for_line(self._collect_ports, seconds=60)
 
-    def _arguments(self, data: Path) -> list[str]:
+    def _build_arguments(self, data: Path) -> list[str]:
         where = ["--location", str(data)] if self._persistent else ["--inMemoryPersistence"]
         ports = [part for name, port in self._ports.items() for part in (f"--{name}Port", str(port))]
         if self._certificate is not None:
@@ -86,7 +86,7 @@ class Azurite:
             where += ["--oauth", "basic", "--cert", str(chain), "--key", str(key)]
         return ["--skipApiVersionCheck", "--disableTelemetry", "--silent", *where, *ports]
 
-    def _collect(self, line: str) -> bool | None:
+    def _collect_ports(self, line: str) -> bool | None:
         match = _LISTENING.search(line)
         if match:
             self._endpoints[match[1].lower()] = f"{match[2]}/{self.account_name}"
@@ -126,7 +126,7 @@ class Azurite:
         return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
-def _node() -> str:
+def _find_node() -> str:
     node = shutil.which("node")
     if node is None:
         hint = "Install Node 20 or newer (Debian: apt-get install nodejs npm)."

@@ -93,7 +93,7 @@ class Phone:
             self._loop.run_until_complete(self._connect(self._port()))
             width, height = self._size
             size = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
-            self._ask("Emulation.setDeviceMetricsOverride", **size)
+            self._call_method("Emulation.setDeviceMetricsOverride", **size)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -108,7 +108,7 @@ class Phone:
 
     def open(self, url: str) -> None:
         """Go to that address and wait until it is loaded."""
-        failed = self._ask("Page.navigate", url=url).get("errorText")
+        failed = self._call_method("Page.navigate", url=url).get("errorText")
         if failed:
             raise Unavailable("the page did not open", value=failed)
         self.wait_for("document.readyState === 'complete'")
@@ -119,7 +119,7 @@ class Phone:
         Raises `Unavailable` while it goes to another page.
         """
         asked = {"expression": script, "returnByValue": True, "awaitPromise": True}
-        answer = self._ask("Runtime.evaluate", **asked)
+        answer = self._call_method("Runtime.evaluate", **asked)
         if "exceptionDetails" in answer:
             raise Unavailable("the script failed", value=answer["exceptionDetails"].get("text"))
         return answer["result"].get("value")
@@ -142,11 +142,11 @@ class Phone:
     def prefer_dark(self) -> None:
         """As a phone at night."""
         dark = {"name": "prefers-color-scheme", "value": "dark"}
-        self._ask("Emulation.setEmulatedMedia", features=[dark])
+        self._call_method("Emulation.setEmulatedMedia", features=[dark])
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Write what is seen as a PNG, or the whole page down to its end."""
-        taken = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        taken = self._call_method("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(b64decode(taken["data"]))
 
     def _port(self) -> int:
@@ -170,7 +170,7 @@ class Phone:
         if self._session is not None:
             await self._session.close()
 
-    def _ask(self, method: str, **params: Any) -> dict[str, Any]:
+    def _call_method(self, method: str, **params: Any) -> dict[str, Any]:
         return self._loop.run_until_complete(self._answer(method, params))
 
     async def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def look_at_ciphertext(stack: Stack, needle: bytes) -> str:
 
 def back_up_and_restore(state: Path, steps: Steps) -> None:
     """The main job. Raises SystemExit at the first thing that is not as it should be."""
-    policy = _policy(state)
+    policy = _write_policy(state)
     with (
         MongoServer(state / "target", ttl_monitor=False) as target,
         _start_stack(state, policy, target) as stack,
@@ -120,7 +120,7 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
             steps.step("Back it up through the host while it changes") as facts,
             Writer(stack.mongodb_uri, seed=2, rate=20) as writer,
         ):
-            _trigger(stack, "nightly_backup")
+            _trigger_function(stack, "nightly_backup")
             set_id = wait_until_sealed(stack)
             shown = groundcrew(stack, "backups", "show", set_id)
             facts.append(f"{set_id}: {len(shown['parts'])} parts, {len(shown['namespaces'])} namespaces")
@@ -131,7 +131,7 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
             verified = groundcrew(stack, "backups", "verify", "--identity", str(stack.identity))
             facts.append(f"{verified['verified']} set, {verified['depth']}, no problems")
         with steps.step("Drill: the host restores it, signs the outcome, drops it again") as facts:
-            _trigger(stack, "restore_drill")
+            _trigger_function(stack, "restore_drill")
             facts.append(_wait_until_proven(stack))
         with steps.step("Restore into an empty MongoDB") as facts:
             answer = groundcrew(
@@ -142,7 +142,7 @@ def back_up_and_restore(state: Path, steps: Steps) -> None:
             facts.append(f"{equal} of {len(compared)} namespaces equal to the manifest")
             facts.append(f"{answer['replayed']} oplog entries replayed")
         with steps.step("Follow the oplog to now, compare with the source") as facts:
-            facts += _prove(stack.mongodb_uri, target.uri, shown["oplog"]["end"])
+            facts += _prove_equal(stack.mongodb_uri, target.uri, shown["oplog"]["end"])
 
 
 def _start_stack(state: Path, policy: Path, target: MongoServer) -> Stack:
@@ -168,7 +168,7 @@ def _wait_until_proven(stack: Stack) -> str:
     raise SystemExit(f"no drill within {_WAIT_SECONDS} s:\n{stack.host.log_tail()}")
 
 
-def _policy(state: Path) -> Path:
+def _write_policy(state: Path) -> Path:
     """The policy with small parts, so that there are several."""
     state.mkdir(parents=True, exist_ok=True)
     text = (ROOT / "policy.yaml").read_text()
@@ -177,7 +177,7 @@ def _policy(state: Path) -> Path:
     return path
 
 
-def _trigger(stack: Stack, function: str) -> None:
+def _trigger_function(stack: Stack, function: str) -> None:
     url = f"{stack.host.url}/admin/functions/{function}"
     answer = requests.post(
         url, json={"input": ""}, headers={"x-functions-key": stack.host.master_key}, timeout=30
@@ -186,7 +186,7 @@ def _trigger(stack: Stack, function: str) -> None:
         raise SystemExit(f"{function} was not accepted: {answer.status_code}")
 
 
-def _prove(source_uri: str, target_uri: str, end: str) -> list[str]:
+def _prove_equal(source_uri: str, target_uri: str, end: str) -> list[str]:
     source, target = connect_source(source_uri), connect_target(target_uri)
     newest = source.read_oplog_window()[1]
     entries = chain.from_iterable(

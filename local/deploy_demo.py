@@ -113,7 +113,7 @@ class Site:
             self.github = self._open.enter_context(GitHubServer())
             self.cluster = self._open.enter_context(KubernetesServer())
             self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-            self.cluster.add(_secret())
+            self.cluster.add(_secret_manifest())
             self.people = self._open.enter_context(ChatServer())
             self.chat = ChatPages(self.cluster)
             self.pages = self._open.enter_context(Served(self.chat.application))
@@ -121,7 +121,7 @@ class Site:
             self._open.close()
             raise
         self._notify = f"chat={add_webhook(self.people)}"
-        self._prepare()
+        self._prepare_settings()
         return self
 
     def __exit__(
@@ -129,10 +129,10 @@ class Site:
     ) -> None:
         self._open.close()
 
-    def _prepare(self) -> None:
+    def _prepare_settings(self) -> None:
         self.repository.environment("production", branches="protected")
         self.repository.protect(required_checks=["lint"])
-        self.repository.commit(_files("8.2.0", "nothing is deployed yet"))
+        self.repository.commit(_chart_files("8.2.0", "nothing is deployed yet"))
 
     @property
     def repository(self) -> Repository:
@@ -175,7 +175,7 @@ class Site:
         """A pull request with green checks and an approval."""
         topic = f"topic-{secrets.token_hex(3)}"
         self.repository.branch(topic)
-        self.repository.commit(_files(version, greeting, image), branch=topic, author="ada")
+        self.repository.commit(_chart_files(version, greeting, image), branch=topic, author="ada")
         pull = self.repository.open_pull(topic, author="ada", title=f"Say {greeting}")
         self.repository.check(pull.head_sha, "lint")
         self.repository.review(pull, "grace")
@@ -202,13 +202,13 @@ class Site:
         return [status.state for one in deployments for status in one.statuses]
 
 
-def _files(version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
+def _chart_files(version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
     chart = {f"chart/{path}": data for path, data in rocketchat(app_version=version).items()}
     values = _VALUES.format(version=version, greeting=json.dumps(greeting), repository=image)
     return {**chart, "production.yaml": values.encode()}
 
 
-def _secret() -> dict[str, object]:
+def _secret_manifest() -> dict[str, object]:
     """What the chat reads its database's address from."""
     meta = {"name": "chat-mongodb", "namespace": NAMESPACE}
     uri = f"mongodb://chat:{secrets.token_hex(8)}@mongodb.example.org/rocketchat"
@@ -237,11 +237,11 @@ Step = Callable[[str], AbstractContextManager[list[str]]]
 
 
 @contextmanager
-def _silent(_name: str) -> Iterator[list[str]]:
+def _silent_step(_name: str) -> Iterator[list[str]]:
     yield []
 
 
-def run(stack: Stack, site: Site, step: Step = _silent) -> None:
+def run(stack: Stack, site: Site, step: Step = _silent_step) -> None:
     """Install, upgrade with a backup before, and let a bad merge be undone. Raises SystemExit.
 
     `step(name)` is a context manager that takes a list of what came out, as `local.demo.Steps.step`.
@@ -250,14 +250,14 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
     with step(
         "Merge a first release: signed webhook, gates, a backup of what is there, helm, smoke test"
     ) as facts:
-        record = _expect(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
+        record = _expect_state(stack, site, site.merge(url, site.propose("8.2.0", "hello")), "done")
         facts.append(f"{record.progress.reason}; GitHub says {site.statuses(record.progress.sha)[-1]}")
     with step("Merge a new version: a backup first, then the upgrade") as facts:
-        record = _expect(stack, site, site.merge(url, site.propose("8.3.0", "hello again")), "done")
+        record = _expect_state(stack, site, site.merge(url, site.propose("8.3.0", "hello again")), "done")
         facts.append(f"backup {record.progress.backup}; {record.progress.reason}")
     with step("Merge an image that never pulls") as facts:
         bad = site.propose("8.3.0", "goodbye", image=NEVER)
-        record = _expect(stack, site, site.merge(url, bad), "rolled_back")
+        record = _expect_state(stack, site, site.merge(url, bad), "rolled_back")
         notice = site.people.wait_for("was rolled back")[-1].splitlines()[0]
         facts.append(f"the chat hears: {notice}; GitHub says {site.statuses(record.progress.sha)[-1]}")
         if site.chat.version() != "8.3.0":
@@ -270,7 +270,7 @@ def run(stack: Stack, site: Site, step: Step = _silent) -> None:
         facts.append(f"answered with {forged.status}")
 
 
-def _expect(stack: Stack, site: Site, sha: str, state: str) -> DeployRecord:
+def _expect_state(stack: Stack, site: Site, sha: str, state: str) -> DeployRecord:
     record = ended(stack, sha)
     if record.state.value != state:
         lines = [record.progress.reason, *record.gates, *record.log, *map(str, site.statuses(sha))]

@@ -29,8 +29,8 @@ class FuncIgnore:
         lines = [line.strip() for line in text.splitlines()]
         patterns = [line for line in lines if line and not line.startswith("#")]
         return cls(
-            tuple(_compile(pattern) for pattern in patterns if not pattern.startswith("!")),
-            tuple(_compile(pattern[1:]) for pattern in patterns if pattern.startswith("!")),
+            tuple(_compile_pattern(pattern) for pattern in patterns if not pattern.startswith("!")),
+            tuple(_compile_pattern(pattern[1:]) for pattern in patterns if pattern.startswith("!")),
         )
 
     def accepts(self, path: str) -> bool:
@@ -43,7 +43,7 @@ class FuncIgnore:
         return not any(pattern.match(path) for pattern in self.left_out)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     pieces = re.split(r"(\*\*|\*)", pattern.removeprefix("/"))
     wild = {"**": ".+", "*": "[^/]+"}
     return re.compile("".join(wild.get(piece) or re.escape(piece) for piece in pieces) + r"\b", re.ASCII)

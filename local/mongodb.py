@@ -146,7 +146,7 @@ def source(state_dir: Path, *, port: int = 0) -> Iterator[str]:
         yield server.uri
 
 
-def _serve(arguments: argparse.Namespace) -> int:
+def _serve_until_stopped(arguments: argparse.Namespace) -> int:
     from secantus import SecantusDBServer
 
     over = threading.Event()
@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--cache", default="256M")
     parser.add_argument("--auth", action="store_true")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return _serve(parser.parse_args())
+    return _serve_until_stopped(parser.parse_args())
 
 
 if __name__ == "__main__":

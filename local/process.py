@@ -92,14 +92,14 @@ class Child:
         # Unbuffered and appending, since the child writes its stderr to the same file.
         log = self.log.open("ab", buffering=0)
         try:
-            self._process = _spawner.submit(self._spawn, log).result()
+            self._process = _spawner.submit(self._spawn_process, log).result()
         except OSError as error:
             log.close()
             raise Unavailable(f"{self.name} could not be started", value=error) from error
         self._reader = threading.Thread(target=self._read, args=(log,), name=f"log:{self.name}", daemon=True)
         self._reader.start()
 
-    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _spawn_process(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*_die_with_parent(), *self.argv],
             stdin=subprocess.PIPE,
@@ -117,12 +117,12 @@ class Child:
         with stdout, log:
             for line in stdout:
                 log.write(line)
-                self._keep(line.decode(errors="replace").rstrip("\r\n"))
+                self._store_line(line.decode(errors="replace").rstrip("\r\n"))
         with self._news:
             self._ended = True
             self._news.notify_all()
 
-    def _keep(self, line: str) -> None:
+    def _store_line(self, line: str) -> None:
         with self._news:
             if len(self._lines) < _MAX_LINES:  # only the beginning is ever waited for
                 self._lines.append(line)
@@ -181,15 +181,15 @@ class Child:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return self.kill()
-        return self._finish()
+        return self._reap_process()
 
     def kill(self) -> int:
         """End the process and all it has started at once (SIGKILL). Returns its exit code."""
         if self._running.poll() is None:
             os.killpg(self._running.pid, signal.SIGKILL)
-        return self._finish()
+        return self._reap_process()
 
-    def _finish(self) -> int:
+    def _reap_process(self) -> int:
         process = self._running
         returncode = process.wait(10)
         if process.stdin is not None:

@@ -75,7 +75,7 @@ class Stack:
             Azurite(
                 self.state_dir,
                 persistent=self.persistent,
-                account_key=self._kept("azurite"),
+                account_key=self._account_key("azurite"),
                 blob_port=self.blob_port,
                 queue_port=self.queue_port,
             )
@@ -93,7 +93,7 @@ class Stack:
             "MONGODB_URI": self.mongodb_uri,
             "GROUNDCREW_POLICY": str(self.policy),
             "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(4 << 20),  # as infra/terraform sets it
-            **self._keys(),
+            **self._create_keys(),
             **self.environment,
         }
         self.start_host()
@@ -119,7 +119,7 @@ class Stack:
         _secret_file(self.identity, lambda: generate_identity(post_quantum=False)[0])
         return self.identity.read_text()
 
-    def _keys(self) -> dict[str, str]:
+    def _create_keys(self) -> dict[str, str]:
         """The keys of this stack, made at its first start."""
         signing = self.state_dir / "keys" / "signing.key"
         self.make_identity()
@@ -131,7 +131,7 @@ class Stack:
             "GROUNDCREW_TRUSTED_SIGNERS": signer.public_text(),
         }
 
-    def _kept(self, name: str) -> str | None:
+    def _account_key(self, name: str) -> str | None:
         """A persistent Azurite must be given the key that its data was written under."""
         if not self.persistent:
             return None
@@ -179,7 +179,7 @@ def free_port_or_any(port: int) -> int:
     return port
 
 
-def _show(stack: Stack) -> None:
+def _show_addresses(stack: Stack) -> None:
     rows = {
         "Functions host": f"{stack.host.url}/api/health",
         "health report": f"{stack.host.url}/api/health/report?code={stack.host.master_key}",
@@ -219,7 +219,7 @@ def main() -> int:
     port = free_port_or_any(arguments.port)
     try:
         with Stack(arguments.state, host_port=port, persistent=True, with_azure=True) as stack:
-            _show(stack)
+            _show_addresses(stack)
             over.wait()
             sys.stdout.write("stopping …\n")
     except Locked as error:

@@ -65,7 +65,7 @@ def forget_deploys(stack: Stack) -> None:
 
 def deploy(stack: Stack, site: Site) -> str:
     """Merge a pull request, of which GitHub tells the host; says how its deploy ended."""
-    _say("deploying a merge …")
+    _print_line("deploying a merge …")
     sha = site.merge(stack.host.url, site.propose("8.2.0", "hello"))
     record = deploy_demo.ended(stack, sha)
     return f"deployed {sha[:7]}: {record.progress.state.value}"
@@ -75,11 +75,11 @@ def fill(stack: Stack) -> str:
     """Seed the database and make a backup, unless there are; says what there is."""
     with pymongo.MongoClient[dict[str, object]](stack.mongodb_uri) as client:
         if "rocketchat" not in client.list_database_names():
-            _say("seeding a Rocket.Chat database …")
+            _print_line("seeding a Rocket.Chat database …")
             seed_database(stack.mongodb_uri, megabytes="tiny")
     if newest := _newest_set(stack):
         return f"there is backup {newest}"
-    _say("making a first backup …")
+    _print_line("making a first backup …")
     headers = {"x-functions-key": stack.host.master_key}
     requests.post(f"{stack.host.url}/admin/functions/nightly_backup", json={}, headers=headers, timeout=30)
     deadline = time.monotonic() + _BACKUP_SECONDS
@@ -130,7 +130,7 @@ def commands(stack: Stack, target: str, settings: Path) -> list[str]:
     ]
 
 
-def _show(stack: Stack, target: str, settings: Path) -> None:
+def _show_commands(stack: Stack, target: str, settings: Path) -> None:
     rows = {
         "wake page": f"{stack.host.url}/api/wake",
         "deploy page": f"{stack.host.url}/api/deploys",
@@ -143,13 +143,13 @@ def _show(stack: Stack, target: str, settings: Path) -> None:
         "policy": str(stack.policy),
         "log of the host": str(stack.state_dir / "host"),
     }
-    _say("\n" + "\n".join(f"{name:<17}{where}" for name, where in rows.items()))
-    _say("\nIn another terminal:\n")
-    _say("\n".join(commands(stack, target, settings)))
-    _say("\nCtrl-C stops everything.")
+    _print_line("\n" + "\n".join(f"{name:<17}{where}" for name, where in rows.items()))
+    _print_line("\nIn another terminal:\n")
+    _print_line("\n".join(commands(stack, target, settings)))
+    _print_line("\nCtrl-C stops everything.")
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -179,11 +179,11 @@ def _serve(state: Path, port: int, ports: Mapping[str, int], site: Site, over: t
     )
     with stack, MongoServer(state / "target", port=ports["target"], ttl_monitor=False) as target:
         forget_deploys(stack)
-        _say(fill(stack))
-        _say(deploy(stack, site))
-        _show(stack, target.uri, write_settings(stack))
+        _print_line(fill(stack))
+        _print_line(deploy(stack, site))
+        _show_commands(stack, target.uri, write_settings(stack))
         over.wait()
-        _say("stopping …")
+        _print_line("stopping …")
 
 
 def main() -> int:
@@ -195,7 +195,7 @@ def main() -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    _say("starting Azurite, MongoDB, the stand-ins and the Functions host …")
+    _print_line("starting Azurite, MongoDB, the stand-ins and the Functions host …")
     try:
         _run(arguments.state.resolve(), arguments.port, over)
     except Locked as error:

@@ -95,7 +95,7 @@ async def _run(app: Path, calls: Sequence[Call]) -> list[dict[str, Any]]:
     answers = []
     for number, call in enumerate(calls):
         handler.lines.clear()
-        trigger, metadata = _trigger(call)
+        trigger, metadata = _trigger_data(call)
         wall, cpu = time.perf_counter(), time.process_time()
         result = await call_function(str(number), functions[call.function], trigger, metadata, "")
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
@@ -105,7 +105,7 @@ async def _run(app: Path, calls: Sequence[Call]) -> list[dict[str, Any]]:
                 "ok": result.ok,
                 "error": result.error,
                 "status": int(http["status_code"].value) if http else 0,
-                "body": _text(http["body"].value) if http else "",
+                "body": _text_of(http["body"].value) if http else "",
                 "headers": {name: datum.value for name, datum in http["headers"].items()} if http else {},
                 "lines": list(handler.lines),
                 "seconds": seconds,
@@ -116,7 +116,7 @@ async def _run(app: Path, calls: Sequence[Call]) -> list[dict[str, Any]]:
     return answers
 
 
-def _trigger(call: Call) -> tuple[Any, dict[str, Any]]:
+def _trigger_data(call: Call) -> tuple[Any, dict[str, Any]]:
     from azure.functions.meta import Datum
 
     from local.host.queue_messages import manual_message
@@ -146,7 +146,7 @@ def _peak_megabytes() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
-def _text(body: object) -> str:
+def _text_of(body: object) -> str:
     return body.decode() if isinstance(body, bytes) else str(body or "")
 
 

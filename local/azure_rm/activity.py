@@ -38,7 +38,7 @@ class ActivityEntries:
         """An administrative operation: one entry for each of its statuses, with one operation id."""
         operation = str(uuid.uuid4())
         for at, status in statuses:
-            body = _entry(resource_id, at, "Administrative", action, status, operation)
+            body = _log_entry(resource_id, at, "Administrative", action, status, operation)
             body["authorization"] = {"action": action, "scope": resource_id}
             body["claims"] = {"aud": "https://management.core.windows.net/"}
             body["httpRequest"] = {
@@ -54,9 +54,9 @@ class ActivityEntries:
     def add_health(self, resource_id: str, at: datetime, cause: str, title: str) -> None:
         """A machine's health that changed to unavailable. No caller; the resource's type in capitals."""
         action = "Microsoft.Resourcehealth/healthevent/Activated/action"
-        body = _entry(resource_id, at, "ResourceHealth", action, "Active", str(uuid.uuid4()))
-        body["resourceType"] = _text("MICROSOFT.COMPUTE/VIRTUALMACHINES")
-        body["resourceProviderName"] = _text("Microsoft.Resourcehealth/healthevent/action")
+        body = _log_entry(resource_id, at, "ResourceHealth", action, "Active", str(uuid.uuid4()))
+        body["resourceType"] = _localized("MICROSOFT.COMPUTE/VIRTUALMACHINES")
+        body["resourceProviderName"] = _localized("Microsoft.Resourcehealth/healthevent/action")
         body["properties"] = {
             "title": title,
             "details": None,
@@ -71,13 +71,13 @@ class ActivityEntries:
         """A page of the log, newest first. Errors are flat here: no `error` around code and message."""
         match = _FILTER.fullmatch(query.get("$filter", ""))
         if match is None:
-            return _refuse("The filter is missing, or has syntax that is not allowed.")
+            return _refuse_filter("The filter is missing, or has syntax that is not allowed.")
         since = datetime.fromisoformat(match["since"])
         until = datetime.fromisoformat(match["until"]) if match["until"] else now
         if since < now - RETENTION:
-            return _refuse("The start time cannot be more than 90 days in the past.")
+            return _refuse_filter("The start time cannot be more than 90 days in the past.")
         if until < since:
-            return _refuse("The end time must be after the start time.")
+            return _refuse_filter("The end time must be after the start time.")
         entries = [
             body
             for at, body in reversed(self.entries)
@@ -91,25 +91,25 @@ class ActivityEntries:
         return Reply(200, body)
 
 
-def _entry(resource_id: str, at: datetime, category: str, action: str, status: str, operation: str) -> Json:
+def _log_entry(resource_id: str, at: datetime, category: str, action: str, status: str, operation: str) -> Json:
     parts = resource_id.strip("/").split("/")
     event = str(uuid.uuid4())
     return {
         "correlationId": operation,
         "description": "",
         "eventDataId": event,
-        "eventName": _text("EndRequest" if status in ("Succeeded", "Failed") else "BeginRequest"),
-        "category": _text(category),
+        "eventName": _localized("EndRequest" if status in ("Succeeded", "Failed") else "BeginRequest"),
+        "category": _localized(category),
         "id": f"{resource_id}/events/{event}/ticks/{int(at.timestamp() * 10**7)}",
         "level": "Error" if status == "Failed" else "Informational",
         "resourceGroupName": parts[3],
-        "resourceProviderName": _text(parts[5]),
+        "resourceProviderName": _localized(parts[5]),
         "resourceId": resource_id,
-        "resourceType": _text(f"{parts[5]}/{parts[6]}"),
+        "resourceType": _localized(f"{parts[5]}/{parts[6]}"),
         "operationId": operation,
         "operationName": {"value": action, "localizedValue": f"(translated) {action}"},
-        "status": _text(status),
-        "subStatus": _text(""),
+        "status": _localized(status),
+        "subStatus": _localized(""),
         "eventTimestamp": rest_time(at),
         "submissionTimestamp": rest_time(at + timedelta(minutes=2)),
         "subscriptionId": parts[1],
@@ -127,9 +127,9 @@ def _is_about(body: Json, by: str | None, subject: str | None) -> bool:
     return by is None or str(fields[by]).lower() == str(subject).lower()
 
 
-def _text(value: str) -> Json:
+def _localized(value: str) -> Json:
     return {"value": value, "localizedValue": value}
 
 
-def _refuse(text: str) -> Reply:
+def _refuse_filter(text: str) -> Reply:
     return Reply(400, {"code": "BadRequest", "message": text})

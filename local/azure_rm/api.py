@@ -79,7 +79,7 @@ class Api:
             text = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", text)
         if match := _OPERATION.fullmatch(call.path):
-            return self._operation(call, match["id"])
+            return self._show_operation(call, match["id"])
         if call.method == "GET" and _PERMISSIONS.fullmatch(call.path):
             return Reply(200, {"value": self.permissions})
         match = _RESOURCE.fullmatch(call.path)
@@ -96,27 +96,29 @@ class Api:
             text = f"No registered resource provider found for API version '{version}'. Supported: {known}."
             raise ArmError(400, "NoRegisteredProviderFound", text)
         if kind == "microsoft.insights/eventtypes":
-            return self._activity(call)
+            return self._list_activity(call)
         parts = {name: match[name] or "" for name in ("group", "name", "action")}
-        return self._route(Call(call.method, call.base_url, call.path, call.query, call.body, kind, **parts))
+        return self._route_call(
+            Call(call.method, call.base_url, call.path, call.query, call.body, kind, **parts)
+        )
 
-    def _activity(self, call: Call) -> Reply:
+    def _list_activity(self, call: Call) -> Reply:
         if call.method != "GET" or not call.path.lower().endswith("/management/values"):
             raise _not_allowed(call)
         now = self.world.clock.now()
         return self.world.activity.answer(call.path, call.base_url, dict(call.query), now, self.page_size)
 
-    def _route(self, call: Call) -> Reply:
+    def _route_call(self, call: Call) -> Reply:
         if not call.name:
             if call.method != "GET":
                 raise _not_allowed(call)
             return self._list(call)
         if call.action:
-            return self._act(call)
+            return self._act_on_resource(call)
         handlers: Mapping[str, Callable[[Call], Reply]] = {
             "GET": self._get,
             "PUT": self._put,
-            "PATCH": self._patch,
+            "PATCH": self._patch_resource,
             "DELETE": self._delete,
         }
         if call.method not in handlers:
@@ -131,13 +133,13 @@ class Api:
         resources: Sequence[Resource] = self.world.listing(_KINDS[call.kind], call.group)
         start = int(call.query.get("$skipToken", "0"))
         page = resources[start : start + self.page_size]
-        body: Json = {"value": [self._entry(call, one) for one in page]}
+        body: Json = {"value": [self._write_entry(call, one) for one in page]}
         if start + self.page_size < len(resources):
             query = {**call.query, "$skipToken": str(start + self.page_size)}
             body["nextLink"] = f"{call.base_url}{call.path}?{urlencode(query, safe='$')}"
         return Reply(200, body)
 
-    def _entry(self, call: Call, resource: Resource) -> Json:
+    def _write_entry(self, call: Call, resource: Resource) -> Json:
         now = self.world.clock.now()
         if isinstance(resource, Vm) and call.query.get("statusOnly", "").lower() == "true":
             return resource.status_body(now, self.world.faults.view_lag)
@@ -170,9 +172,9 @@ class Api:
         else:
             raise _not_allowed(call)
         body = resource.body(self.world.clock.now())
-        return Reply(200, body) if operation is None else self._accepted(call, operation, body)
+        return Reply(200, body) if operation is None else self._accept_operation(call, operation, body)
 
-    def _patch(self, call: Call) -> Reply:
+    def _patch_resource(self, call: Call) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
         resource.tags = vm_actions.read_tags(call.body)
         return Reply(200, resource.body(self.world.clock.now()))
@@ -183,9 +185,9 @@ class Api:
             return Reply(204)
         if not isinstance(resource, Disk | Snapshot):
             raise _not_allowed(call)
-        return self._accepted(call, disk_actions.begin_delete(self.world, resource))
+        return self._accept_operation(call, disk_actions.begin_delete(self.world, resource))
 
-    def _act(self, call: Call) -> Reply:
+    def _act_on_resource(self, call: Call) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
         verb = (call.method, call.action.lower())
         if isinstance(resource, Vm):
@@ -193,12 +195,12 @@ class Api:
                 return Reply(200, resource.instance_view(self.world.clock.now(), self.world.faults.view_lag))
             if verb == ("POST", "runcommand"):
                 operation = vm_actions.run_command(self.world, resource, call.body, self.guest)
-                return self._accepted(call, operation)
+                return self._accept_operation(call, operation)
             moves = {("POST", name.lower()): name for name in ("start", "deallocate", "powerOff", "restart")}
             if verb in moves:
-                return self._accepted(call, vm_actions.begin_move(self.world, resource, moves[verb]))
+                return self._accept_operation(call, vm_actions.begin_move(self.world, resource, moves[verb]))
         if isinstance(resource, Cluster) and verb in (("POST", "start"), ("POST", "stop")):
-            return self._accepted(call, self._move_cluster(resource, call.action.lower()))
+            return self._accept_operation(call, self._move_cluster(resource, call.action.lower()))
         raise _not_allowed(call)
 
     def _move_cluster(self, cluster: Cluster, action: str) -> Operation:
@@ -215,10 +217,10 @@ class Api:
         cluster.provisioning = "Starting" if action == "start" else "Stopping"
         return operation
 
-    def _accepted(self, call: Call, operation: Operation, body: Json | None = None) -> Reply:
-        return Reply(202, body, self._headers(call, operation))
+    def _accept_operation(self, call: Call, operation: Operation, body: Json | None = None) -> Reply:
+        return Reply(202, body, self._operation_headers(call, operation))
 
-    def _headers(self, call: Call, operation: Operation) -> dict[str, str]:
+    def _operation_headers(self, call: Call, operation: Operation) -> dict[str, str]:
         resource = operation.resource
         provider = resource.kind.split("/")[0]
         address = (
@@ -232,7 +234,7 @@ class Api:
             headers["Retry-After"] = str(self.retry_after)
         return headers
 
-    def _operation(self, call: Call, operation_id: str) -> Reply:
+    def _show_operation(self, call: Call, operation_id: str) -> Reply:
         operation = self.world.operations.get(operation_id)
         if operation is None:
             raise ArmError(404, "NotFound", f"The entity was not found: operation {operation_id}.")

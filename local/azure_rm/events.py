@@ -79,7 +79,7 @@ class Courier:
             "dataVersion": "2",
             "metadataVersion": "1",
         }
-        answer = self._post(event, "SubscriptionValidation", 0)
+        answer = self._post_event(event, "SubscriptionValidation", 0)
         echoed: Any = None
         with contextlib.suppress(ValueError):
             echoed = answer.json().get("validationResponse")
@@ -100,13 +100,13 @@ class Courier:
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None and not self._stopping.is_set():
-            self._deliver(event)
+            self._deliver_event(event)
 
-    def _deliver(self, event: Json) -> None:
+    def _deliver_event(self, event: Json) -> None:
         problem = ""
         for attempt in range(_ATTEMPTS):
             try:
-                answer = self._post(event, "Notification", attempt)
+                answer = self._post_event(event, "Notification", attempt)
             except requests.RequestException as error:
                 problem = str(error)
             else:
@@ -118,7 +118,7 @@ class Courier:
                 break
         self.refused.append((event, problem))
 
-    def _post(self, event: Json, kind: str, attempt: int) -> requests.Response:
+    def _post_event(self, event: Json, kind: str, attempt: int) -> requests.Response:
         headers = {
             "aeg-event-type": kind,
             "aeg-subscription-name": "GROUNDCREW",

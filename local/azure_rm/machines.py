@@ -72,13 +72,15 @@ class Vm(Resource):
         properties: Json = {
             "vmId": self.unique_id,
             "hardwareProfile": {"vmSize": self.size},
-            "storageProfile": self._storage(),
+            "storageProfile": self._storage_profile(),
             "osProfile": {
                 "computerName": self.name,
                 "adminUsername": "operator",
                 "linuxConfiguration": {"disablePasswordAuthentication": True, "provisionVMAgent": True},
             },
-            "networkProfile": {"networkInterfaces": [{"id": self._nic(), "properties": {"primary": True}}]},
+            "networkProfile": {
+                "networkInterfaces": [{"id": self._network_interface(), "properties": {"primary": True}}]
+            },
             "provisioningState": self.provisioning,
             "timeCreated": rest_time(self.created),
         }
@@ -99,7 +101,7 @@ class Vm(Resource):
             "properties": {
                 "vmId": self.unique_id,
                 "provisioningState": self.seen(now, lag).provisioning,
-                "instanceView": {"statuses": self._statuses(self.seen(now, lag))},
+                "instanceView": {"statuses": self._state_statuses(self.seen(now, lag))},
             },
         }
 
@@ -112,14 +114,14 @@ class Vm(Resource):
             "osVersion": "24.04",
             "hyperVGeneration": "V2",
             "disks": [self._disk_status(disk) for disk in self.disks],
-            "statuses": self._statuses(shown),
+            "statuses": self._state_statuses(shown),
         }
         if shown.power == "running":
             ready = _instance_status("ProvisioningState/succeeded", "Ready", shown.at)
             view["vmAgent"] = {"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [ready]}
         return view
 
-    def _statuses(self, shown: Moment) -> list[Json]:
+    def _state_statuses(self, shown: Moment) -> list[Json]:
         label = shown.provisioning.lower()
         code = f"ProvisioningState/{label}"
         provisioning = _instance_status(
@@ -138,11 +140,11 @@ class Vm(Resource):
             ],
         }
 
-    def _nic(self) -> str:
+    def _network_interface(self) -> str:
         base = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
         return f"{base}/providers/Microsoft.Network/networkInterfaces/{self.name}-nic"
 
-    def _storage(self) -> Json:
+    def _storage_profile(self) -> Json:
         image = {
             "publisher": "Canonical",
             "offer": "ubuntu-24_04-lts",

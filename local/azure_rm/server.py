@@ -86,10 +86,10 @@ class AzureServer(Fleet):
         self.log: list[Logged] = []
         self._token = secrets.token_urlsafe(24)
         self.trusts: Callable[[str], bool] = lambda _token: False  # tokens of an identity endpoint
-        self._served = Served(self._application, port=port)
+        self._served = Served(self._build_application, port=port)
         self._courier: Courier | None = None
         self._wake, self._stopping = threading.Event(), False
-        self._ticker = threading.Thread(target=self._tick, name="azure-rm", daemon=True)
+        self._ticker = threading.Thread(target=self._settle_operations, name="azure-rm", daemon=True)
 
     def __enter__(self) -> AzureServer:
         self._served.__enter__()
@@ -158,7 +158,7 @@ class AzureServer(Fleet):
             self._ticker.start()
         return courier
 
-    def _tick(self) -> None:
+    def _settle_operations(self) -> None:
         """Finish operations when they are due even if nobody asks, so that their events go out."""
         while not self._stopping:
             with self.world.lock:
@@ -167,7 +167,7 @@ class AzureServer(Fleet):
             self._wake.wait(None if wait is None else max(0.005, min(wait, 1.0)))
             self._wake.clear()
 
-    def _application(self) -> web.Application:
+    def _build_application(self) -> web.Application:
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._handle)
         return application
@@ -183,7 +183,9 @@ class AzureServer(Fleet):
         try:
             if canned is not None and not canned.done:
                 raise ArmError(canned.status, canned.code, canned.message, canned.headers)
-            reply = self._reply(call, request.headers.get("Authorization", ""), valid_json=body is not None)
+            reply = self._answer_call(
+                call, request.headers.get("Authorization", ""), valid_json=body is not None
+            )
         except ArmError as error:
             reply = error.reply()
         self.log.append(Logged(call.method, call.path, call.query, call.body, 0 if lost else reply.status))
@@ -192,7 +194,7 @@ class AzureServer(Fleet):
             abort_connection(request.transport)
         return _build_response(reply)
 
-    def _reply(self, call: Call, authorization: str, *, valid_json: bool) -> Reply:
+    def _answer_call(self, call: Call, authorization: str, *, valid_json: bool) -> Reply:
         if call.path == "/api/retail/prices":
             return prices.answer_prices(
                 self.price_items, call.base_url, call.path, call.query, self.price_page_size

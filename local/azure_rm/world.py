@@ -41,16 +41,16 @@ class World:
     def add(self, resource: R) -> R:
         """Put a resource in place, without an operation."""
         self.groups.add(resource.group.lower())
-        self._of(resource.kind, resource.group)[resource.name.lower()] = resource
+        self._resources_of(resource.kind, resource.group)[resource.name.lower()] = resource
         return resource
 
     def remove(self, resource: Resource) -> None:
         """Take a resource away; one that is not there is fine."""
-        self._of(resource.kind, resource.group).pop(resource.name.lower(), None)
+        self._resources_of(resource.kind, resource.group).pop(resource.name.lower(), None)
 
     def find(self, kind: type[R], group: str, name: str) -> R | None:
         """The resource, or None."""
-        resource = self._of(kind.kind, group).get(name.lower())
+        resource = self._resources_of(kind.kind, group).get(name.lower())
         return resource if isinstance(resource, kind) else None
 
     def get(self, kind: type[R], group: str, name: str) -> R:
@@ -146,5 +146,5 @@ class World:
         waits = [(one.due - now).total_seconds() for one in self._pending if one.due is not None]
         return min(waits, default=None)
 
-    def _of(self, kind: str, group: str) -> dict[str, Resource]:
+    def _resources_of(self, kind: str, group: str) -> dict[str, Resource]:
         return self._resources.setdefault((kind.lower(), group.lower()), {})

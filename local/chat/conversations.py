@@ -49,7 +49,7 @@ class Conversations:
 
     def say(self, user: str, room: str, text: str, *, thread: str = "", **more: Any) -> str:
         """Somebody writes a message, and the integration hears of it; gives the message's id."""
-        message = self._store(user, room, text, thread, **more)
+        message = self._store_message(user, room, text, thread, **more)
         self.deliver(message)
         return str(message["_id"])
 
@@ -72,7 +72,9 @@ class Conversations:
         # As the server does, which marks what it posts for an integration.
         said = answer.json() if answer.status_code == 200 and answer.content else {}
         if said.get("text"):
-            self._store("rocket.cat", str(message["rid"]), str(said["text"]), "", bot={"i": "integration"})
+            self._store_message(
+                "rocket.cat", str(message["rid"]), str(said["text"]), "", bot={"i": "integration"}
+            )
         return answer.status_code
 
     def payload(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class Conversations:
         app.router.add_get("/api/v1/chat.getMessage", self._get_message)
         app.router.add_post("/api/v1/chat.postMessage", self._post_message)
 
-    def _store(self, user: str, room: str, text: str, thread: str, **more: Any) -> dict[str, Any]:
+    def _store_message(self, user: str, room: str, text: str, thread: str, **more: Any) -> dict[str, Any]:
         message = {
             "_id": secrets.token_hex(9)[:17],
             "rid": room,
@@ -130,7 +132,7 @@ class Conversations:
             return web.Response(status=502, text="Bad Gateway")
         user = self._find_user(request)
         if not user:
-            return _unauthorized()
+            return _unauthorized_answer()
         found = self.messages.get(request.query.get("msgId", ""))
         if found is None or user not in self.members.get(str(found["rid"]), set()):
             return web.json_response({"success": False}, status=400)
@@ -141,17 +143,17 @@ class Conversations:
             return web.Response(status=502, text="Bad Gateway")
         user = self._find_user(request)
         if not user:
-            return _unauthorized()
+            return _unauthorized_answer()
         body = await request.json()
         room = str(body.get("roomId", ""))
         if user not in self.members.get(room, set()):
             error = {"success": False, "error": "[invalid-channel]", "errorType": "invalid-channel"}
             return web.json_response(error, status=400)
-        message = self._store(user, room, str(body.get("text", "")), str(body.get("tmid", "")))
+        message = self._store_message(user, room, str(body.get("text", "")), str(body.get("tmid", "")))
         return web.json_response({"ts": 0, "channel": room, "message": message, "success": True})
 
 
-def _unauthorized() -> web.Response:
+def _unauthorized_answer() -> web.Response:
     told = {"status": "error", "message": "You must be logged in to do this."}
     return web.json_response(told, status=401)
 

@@ -101,22 +101,22 @@ class ChatServer:
         if self.down:
             return web.Response(status=502, text="Bad Gateway")
         if hook is None or not secrets.compare_digest(hook.token, request.match_info["token"]):
-            return _failure("Invalid integration id or token provided.", status=404)
+            return _failure_answer("Invalid integration id or token provided.", status=404)
         if self.rate_limited and not _within_rate(hook):
             wait = (
                 f"Please slow down. You must wait {RATE_SECONDS} seconds before trying this endpoint again."
             )
-            return _failure(f"Error, too many requests. {wait} [error-too-many-requests]", status=429)
+            return _failure_answer(f"Error, too many requests. {wait} [error-too-many-requests]", status=429)
         if not hook.enabled:
-            return _failure("Service Unavailable", status=503)
+            return _failure_answer("Service Unavailable", status=503)
         try:
-            content = _content(request.content_type, body)
+            content = _message_content(request.content_type, body)
         except ValueError as error:
-            return _failure(str(error))
+            return _failure_answer(str(error))
         if not content:
             return web.json_response({"success": True})  # an empty body posts nothing and is a success
         if (content.get("channel") or content.get("roomId")) and not hook.may_override:
-            return _failure("overriding destination channel is disabled for this integration")
+            return _failure_answer("overriding destination channel is disabled for this integration")
         hook.messages.append({"channel": hook.channel, **content})
         return web.json_response({"success": True})
 
@@ -130,7 +130,7 @@ def read_message(message: Mapping[str, Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _content(content_type: str, body: bytes) -> dict[str, Any]:
+def _message_content(content_type: str, body: bytes) -> dict[str, Any]:
     text = body.decode()
     if content_type == "application/x-www-form-urlencoded":
         text = parse_qs(text).get("payload", [text])[0]
@@ -145,5 +145,5 @@ def _within_rate(hook: Hook) -> bool:
     return len(hook.calls) <= RATE_CALLS
 
 
-def _failure(error: str, *, status: int = 400) -> web.Response:
+def _failure_answer(error: str, *, status: int = 400) -> web.Response:
     return web.json_response({"success": False, "error": error}, status=status)

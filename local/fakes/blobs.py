@@ -61,9 +61,9 @@ class MemoryBlobs:
         if chunk_bytes < 1:
             raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
         check_blob_name(name)
-        return self._chunks(name, etag, chunk_bytes)
+        return self._read_chunks(name, etag, chunk_bytes)
 
-    def _chunks(self, name: str, etag: str | None, chunk_bytes: int) -> Iterator[bytes]:
+    def _read_chunks(self, name: str, etag: str | None, chunk_bytes: int) -> Iterator[bytes]:
         position, total = 0, 1
         while position < total:
             try:
@@ -133,16 +133,16 @@ class MemoryBlobs:
         return info
 
     def _refuse_if_leased(self, name: str) -> None:
-        if self._holder(name) is not None:
+        if self._find_holder(name) is not None:
             raise Locked(f"blob {name} is leased", hint="Another process holds it; try again later.")
 
-    def _holder(self, name: str) -> str | None:
+    def _find_holder(self, name: str) -> str | None:
         lease = self._leases.get(name)
         if lease is None or (lease.until is not None and self._clock.now() >= lease.until):
             return None
         return lease.holder
 
-    def _acquire(self, name: str, duration: timedelta) -> str:
+    def _acquire_lease(self, name: str, duration: timedelta) -> str:
         with self._lock:
             if name not in self._stored:
                 self._put(name, b"")
@@ -150,14 +150,14 @@ class MemoryBlobs:
             self._leases[name] = _LeaseState(uuid.uuid4().hex, duration)
             return self._leases[name].holder
 
-    def _release(self, name: str, holder: str) -> None:
+    def _release_lease(self, name: str, holder: str) -> None:
         with self._lock:
-            if self._holder(name) == holder:
+            if self._find_holder(name) == holder:
                 del self._leases[name]
 
     def _is_held_by(self, name: str, holder: str) -> bool:
         with self._lock:
-            return self._holder(name) == holder
+            return self._find_holder(name) == holder
 
 
 class _MemoryUpload:
@@ -187,19 +187,19 @@ class _MemoryUpload:
 class _MemoryLease:
     def __init__(self, blobs: MemoryBlobs, name: str, duration: timedelta) -> None:
         self._blobs, self._name, self._duration = blobs, name, duration
-        self._holder = ""
+        self._find_holder = ""
 
     def __enter__(self) -> _MemoryLease:
-        self._holder = self._blobs._acquire(self._name, self._duration)
+        self._find_holder = self._blobs._acquire_lease(self._name, self._duration)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._blobs._release(self._name, self._holder)
+        self._blobs._release_lease(self._name, self._find_holder)
 
     def check(self) -> None:
-        if not self._blobs._is_held_by(self._name, self._holder):
+        if not self._blobs._is_held_by(self._name, self._find_holder):
             raise Locked(
                 f"the lease on blob {self._name} is lost",
                 hint="The work stops here; the next run continues it.",

@@ -49,25 +49,29 @@ class MemoryCertificates:
 
     def list_tls_secrets(self, namespace: str) -> list[TlsSecret]:
         """See `CertificateCluster.list_tls_secrets`."""
-        secrets = [one for one in self._of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"]
+        secrets = [
+            one for one in self._items_of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"
+        ]
         return sorted(map(parse_tls_secret, secrets), key=lambda one: one.name)
 
     def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
         """See `CertificateCluster.list_ingress_hosts`."""
-        hosts = {t.host: t for item in self._of("Ingress", namespace) for t in parse_ingress_hosts(item)}
+        hosts = {
+            t.host: t for item in self._items_of("Ingress", namespace) for t in parse_ingress_hosts(item)
+        }
         return [hosts[host] for host in sorted(hosts)]
 
     def list_managed_certificates(self, namespace: str) -> list[ManagedCertificate]:
         """See `CertificateCluster.list_managed_certificates`."""
-        requests, orders = self._of("CertificateRequest", namespace), self._of("Order", namespace)
-        challenges = self._of("Challenge", namespace)
-        certificates = self._of("Certificate", namespace)
+        requests, orders = self._items_of("CertificateRequest", namespace), self._items_of("Order", namespace)
+        challenges = self._items_of("Challenge", namespace)
+        certificates = self._items_of("Certificate", namespace)
         parsed = (parse_managed(item, requests, orders, challenges) for item in certificates)
         return sorted(parsed, key=lambda one: one.name)
 
     def trigger_renewal(self, namespace: str, name: str, now: datetime) -> bool:
         """See `CertificateCluster.trigger_renewal`."""
-        self._check()
+        self._raise_failure()
         status = issuing_status(self.get("Certificate", name, namespace), f"{now:%Y-%m-%dT%H:%M:%SZ}")
         if status is not None:
             self._put(status)
@@ -75,12 +79,12 @@ class MemoryCertificates:
 
     def list_acme_issuers(self) -> list[AcmeIssuer]:
         """See `CertificateCluster.list_acme_issuers`."""
-        issuers = map(parse_acme_issuer, self._of("ClusterIssuer", ""))
+        issuers = map(parse_acme_issuer, self._items_of("ClusterIssuer", ""))
         return sorted((one for one in issuers if one), key=lambda one: one.name)
 
     def set_issuer_email(self, issuer: AcmeIssuer, email: str) -> None:
         """See `CertificateCluster.set_issuer_email`."""
-        self._check()
+        self._raise_failure()
         item = dict(self.get("ClusterIssuer", issuer.name))
         if item["metadata"]["resourceVersion"] != issuer.version:
             raise Conflict("the cluster changed meanwhile", value=issuer.name)
@@ -92,11 +96,11 @@ class MemoryCertificates:
         meta.setdefault("uid", f"uid-{self._writes}")
         self._items[item["kind"], meta.get("namespace", ""), meta["name"]] = {**item, "metadata": meta}
 
-    def _of(self, kind: str, namespace: str) -> list[Json]:
-        self._check()
+    def _items_of(self, kind: str, namespace: str) -> list[Json]:
+        self._raise_failure()
         return [item for (k, n, _), item in self._items.items() if (k, n) == (kind, namespace)]
 
-    def _check(self) -> None:
+    def _raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
 

@@ -50,28 +50,28 @@ class MemoryCluster:
 
     def get_version(self) -> str:
         """See `Cluster.get_version`."""
-        self._begin()
+        self._raise_failure()
         return self._version
 
     def list_workloads(self) -> list[Workload]:
         """See `Cluster.list_workloads`."""
-        items = [*self._of("Deployment"), *self._of("StatefulSet")]
+        items = [*self._items_of("Deployment"), *self._items_of("StatefulSet")]
         return sorted(map(parse_workload, items), key=lambda one: (one.kind, one.name))
 
     def list_pods(self, selector: str = "") -> list[Pod]:
         """See `Cluster.list_pods`; of selectors only `key=value,…` is known."""
         labels = dict(term.split("=", 1) for term in selector.split(",") if term)
-        pods = [one for one in map(parse_pod, self._of("Pod")) if labels.items() <= one.labels.items()]
+        pods = [one for one in map(parse_pod, self._items_of("Pod")) if labels.items() <= one.labels.items()]
         return sorted(pods, key=lambda one: one.name)
 
     def list_events(self, *, warnings_only: bool = True) -> list[ClusterEvent]:
         """See `Cluster.list_events`."""
-        events = map(parse_event, self._of("Event"))
+        events = map(parse_event, self._items_of("Event"))
         return sorted_events(one for one in events if one.kind == "Warning" or not warnings_only)
 
     def list_secret_keys(self) -> Mapping[str, frozenset[str]]:
         """See `Cluster.list_secret_keys`."""
-        secrets = [one for one in self._of("Secret") if one.get("type") != "helm.sh/release.v1"]
+        secrets = [one for one in self._items_of("Secret") if one.get("type") != "helm.sh/release.v1"]
         return {
             one["metadata"]["name"]: frozenset({**(one.get("data") or {}), **(one.get("stringData") or {})})
             for one in secrets
@@ -79,35 +79,35 @@ class MemoryCluster:
 
     def list_claims(self) -> list[Claim]:
         """See `Cluster.list_claims`."""
-        return sorted(map(parse_claim, self._of("PersistentVolumeClaim")), key=lambda one: one.name)
+        return sorted(map(parse_claim, self._items_of("PersistentVolumeClaim")), key=lambda one: one.name)
 
     def list_nodes(self, *, disks: bool = False) -> list[Node]:
         """See `Cluster.list_nodes`."""
         free = self.disk_free if disks else {}
-        nodes = [parse_node(one, self.memory_used, free) for one in self._of("Node")]
+        nodes = [parse_node(one, self.memory_used, free) for one in self._items_of("Node")]
         return sorted(nodes, key=lambda one: one.name)
 
     def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
         """See `Cluster.resource_of`; every kind is served that is not among `unknown_kinds`."""
-        self._begin()
+        self._raise_failure()
         if kind in self.unknown_kinds:
             return None
         group = api_version.rpartition("/")[0]
-        return ServedResource(group, _plural(kind), kind not in CLUSTER_WIDE)
+        return ServedResource(group, _plural_of(kind), kind not in CLUSTER_WIDE)
 
     def is_allowed(self, right: AccessRight) -> bool:
         """See `Cluster.is_allowed`; everything is allowed that is not among `denied`."""
-        self._begin()
+        self._raise_failure()
         return (right.group, right.resource, right.verb) not in self.denied
 
     def get_live_objects(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
         """See `Cluster.get_live_objects`."""
-        self._begin()
-        there = {_identity(one, self._namespace): one for one in self._items}
-        return [there.get(_identity(one, self._namespace)) for one in manifests]
+        self._raise_failure()
+        there = {_identity_of(one, self._namespace): one for one in self._items}
+        return [there.get(_identity_of(one, self._namespace)) for one in manifests]
 
-    def _of(self, kind: str) -> list[Manifest]:
-        self._begin()
+    def _items_of(self, kind: str) -> list[Manifest]:
+        self._raise_failure()
         return [
             one
             for one in self._items
@@ -115,12 +115,12 @@ class MemoryCluster:
             and (kind in CLUSTER_WIDE or one["metadata"].get("namespace", self._namespace) == self._namespace)
         ]
 
-    def _begin(self) -> None:
+    def _raise_failure(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
 
 
-def _plural(kind: str) -> str:
+def _plural_of(kind: str) -> str:
     """As the API's own kinds are named: https://kubernetes.io/docs/reference/using-api/api-concepts/"""
     name = kind.lower()
     if name.endswith(("s", "x", "ch")):
@@ -128,7 +128,7 @@ def _plural(kind: str) -> str:
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
-def _identity(item: Manifest, namespace: str) -> tuple[str, str, str, str]:
+def _identity_of(item: Manifest, namespace: str) -> tuple[str, str, str, str]:
     meta = item.get("metadata") or {}
     place = "" if item.get("kind") in CLUSTER_WIDE else str(meta.get("namespace") or namespace)
     return str(item.get("apiVersion")), str(item.get("kind")), place, str(meta.get("name"))

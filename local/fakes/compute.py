@@ -113,31 +113,31 @@ class MemoryMachines:
         """See `PowerSwitch.list_states`."""
         with self._lock:
             self.calls["states"] += 1
-            return {identity: self._seen(identity, self.lag) for identity in sorted(self._kept)}
+            return {identity: self._visible_state(identity, self.lag) for identity in sorted(self._kept)}
 
     def get_state(self, machine_id: str) -> MachineState:
         """See `PowerSwitch.get_state`."""
         with self._lock:
             self.calls["state"] += 1
-            return self._seen(machine_id, self.lag)
+            return self._visible_state(machine_id, self.lag)
 
     def begin_start(self, machine_id: str) -> None:
         """See `PowerSwitch.begin_start`."""
         with self._lock:
             self.calls["begin_start"] += 1
-            self._move(machine_id, _STARTS, PowerState.RUNNING, self.start_takes)
+            self._begin_move(machine_id, _STARTS, PowerState.RUNNING, self.start_takes)
 
     def begin_deallocate(self, machine_id: str) -> None:
         """See `PowerSwitch.begin_deallocate`."""
         with self._lock:
             self.calls["begin_deallocate"] += 1
-            self._move(machine_id, _STOPS, PowerState.DEALLOCATED, self.stop_takes)
+            self._begin_move(machine_id, _STOPS, PowerState.DEALLOCATED, self.stop_takes)
 
     def run_command(self, machine_id: str, script: str, *, timeout: timedelta) -> CommandResult:
         """See `Machines.run_command`; `on_command` answers, or raises TimeoutError for one that hangs."""
         with self._lock:
             self.calls["run_command"] += 1
-            state = self._seen(machine_id, timedelta())
+            state = self._visible_state(machine_id, timedelta())
             entry, now = self._get(machine_id), self._clock.now()
         if state.power is not PowerState.RUNNING:
             raise Refused("Run a command: the machine is not running", value=state.power.value)
@@ -155,15 +155,15 @@ class MemoryMachines:
             raise NotFound("Virtual machine", value=machine_id)
         return entry
 
-    def _seen(self, machine_id: str, lag: timedelta) -> MachineState:
+    def _visible_state(self, machine_id: str, lag: timedelta) -> MachineState:
         kept, until = self._get(machine_id), self._clock.now() - lag
         past = [entry for entry in kept.history if entry[0] <= until] or kept.history[:1]
         since, power, failure = past[-1]
         return MachineState(kept.machine.id, power, power in (_STARTS, _STOPS), failure, failure, since)
 
-    def _move(self, machine_id: str, meanwhile: PowerState, goal: PowerState, takes: timedelta) -> None:
+    def _begin_move(self, machine_id: str, meanwhile: PowerState, goal: PowerState, takes: timedelta) -> None:
         now, kept = self._clock.now(), self._get(machine_id)
-        before = self._seen(machine_id, timedelta())
+        before = self._visible_state(machine_id, timedelta())
         if meanwhile is _STOPS:
             kept.script_until = None  # a stop preempts a script that hangs
         scripted = kept.script_until is not None and now < kept.script_until
@@ -237,7 +237,7 @@ class MemoryDisks:
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
         """See `Disks.get_snapshot`."""
         with self._lock:
-            return self._now(_found(self._snapshots, snapshot_id, "Snapshot"))
+            return self._now(_find_or_raise(self._snapshots, snapshot_id, "Snapshot"))
 
     def create_snapshot(
         self,
@@ -249,7 +249,7 @@ class MemoryDisks:
     ) -> Snapshot:
         """See `Disks.create_snapshot`; it is taken at once."""
         with self._lock:
-            disk = _found(self._disks, disk_id, "Disk")
+            disk = _find_or_raise(self._disks, disk_id, "Disk")
             if resource_id("snapshots", name) in self._snapshots:
                 raise AlreadyExists("There is one of that name", value=name)
             if sum(one.disk == disk.id for one in self._snapshots.values()) >= self._limit:
@@ -270,7 +270,7 @@ class MemoryDisks:
             if key in self._disks:
                 self._disks[key] = replace(self._disks[key], tags=dict(tags))
             else:
-                snapshot = _found(self._snapshots, key, "Snapshot")
+                snapshot = _find_or_raise(self._snapshots, key, "Snapshot")
                 self._snapshots[key] = replace(snapshot, tags=dict(tags))
 
     def create_disk(
@@ -333,7 +333,7 @@ class MemoryAddresses:
         return [self._addresses[identity] for identity in sorted(self._addresses)]
 
 
-def _found(things: Mapping[str, T], identity: str, kind: str) -> T:
+def _find_or_raise(things: Mapping[str, T], identity: str, kind: str) -> T:
     resource = things.get(identity.lower())
     if resource is None:
         raise NotFound(kind, value=identity)

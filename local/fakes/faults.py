@@ -74,21 +74,21 @@ class FaultPlan:
 
     def run(self, operation: str, act: Callable[[], T]) -> T:
         """Do one step, or fail as planned."""
-        faults = self._begin(operation)
+        faults = self._begin_step(operation)
         for fault in faults:
             if fault.when == "before":
-                raise self._happen(fault)
+                raise self._error_of(fault)
         try:
             answer = act()
         except Exception as error:
             for fault in faults:  # a refusal is an answer too, and may be lost like one
-                raise self._happen(fault) from error
+                raise self._error_of(fault) from error
             raise
         for fault in faults:
-            raise self._happen(fault)
+            raise self._error_of(fault)
         return answer
 
-    def _begin(self, operation: str) -> list[Fault]:
+    def _begin_step(self, operation: str) -> list[Fault]:
         with self._lock:
             if self._death is not None:
                 raise Killed("it is dead already") from self._death
@@ -96,7 +96,7 @@ class FaultPlan:
             self.steps.append(operation)
         return [fault for fault in self._faults if fault.hits(operation, number, of_its_kind)]
 
-    def _happen(self, fault: Fault) -> BaseException:
+    def _error_of(self, fault: Fault) -> BaseException:
         if isinstance(fault.error, Killed):
             self._death = fault.error
         return fault.error
@@ -119,7 +119,7 @@ class _Faulty:
 
         def step(*args: Any, **kwargs: Any) -> Any:
             answer = self._plan.run(operation, lambda: value(*args, **kwargs))
-            return _watched(answer, self._plan, operation)
+            return _wrap_answer(answer, self._plan, operation)
 
         return step
 
@@ -127,7 +127,7 @@ class _Faulty:
 class _FaultyContext(_Faulty):
     def __enter__(self) -> Any:
         entered = self._plan.run(f"{self._name}.enter", self._inner.__enter__)
-        return _watched(entered, self._plan, self._name)
+        return _wrap_answer(entered, self._plan, self._name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -135,16 +135,16 @@ class _FaultyContext(_Faulty):
         return self._plan.run(f"{self._name}.exit", lambda: self._inner.__exit__(kind, error, trace))
 
 
-def _watched(answer: Any, plan: FaultPlan, operation: str) -> Any:
+def _wrap_answer(answer: Any, plan: FaultPlan, operation: str) -> Any:
     if isinstance(answer, _PLAIN) or dataclasses.is_dataclass(answer):
         return answer
     if isinstance(answer, Iterator):
-        return _items(answer, plan, f"{operation}.next")
+        return _wrap_items(answer, plan, f"{operation}.next")
     wrapper = _FaultyContext if hasattr(answer, "__exit__") else _Faulty
     return wrapper(answer, plan, operation)
 
 
-def _items(iterator: Iterator[Any], plan: FaultPlan, operation: str) -> Iterator[Any]:
+def _wrap_items(iterator: Iterator[Any], plan: FaultPlan, operation: str) -> Iterator[Any]:
     while True:
         item = plan.run(operation, lambda: next(iterator, _END))
         if item is _END:

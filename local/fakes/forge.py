@@ -36,12 +36,12 @@ class MemoryForge:
 
     def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
         """See `Forge.list_pull_requests_of`."""
-        self._commit(sha)
-        return [_pull(one, whole=False) for one in self.repository.pulls_of(sha)]
+        self._require_commit(sha)
+        return [_to_pull(one, whole=False) for one in self.repository.pulls_of(sha)]
 
     def get_pull_request(self, number: int) -> PullRequest:
         """See `Forge.get_pull_request`."""
-        return _pull(self._pull(number), whole=True)
+        return _to_pull(self._to_pull(number), whole=True)
 
     def list_reviews(self, number: int) -> list[Review]:
         """See `Forge.list_reviews`."""
@@ -51,24 +51,24 @@ class MemoryForge:
                 one.user,
                 one.state,
                 one.commit_id,
-                _second(one.submitted_at),
+                _whole_second(one.submitted_at),
                 one.state in ("APPROVED", "CHANGES_REQUESTED")
                 and rights.get(one.user, "write") in ("admin", "write"),
             )
-            for one in self._pull(number).reviews
+            for one in self._to_pull(number).reviews
         ]
 
     def list_changed_files(self, number: int) -> list[ChangedFile]:
         """See `Forge.list_changed_files`."""
-        pull, history = self._pull(number), self.repository.history
+        pull, history = self._to_pull(number), self.repository.history
         base = history.merge_base(pull.base_sha, pull.head_sha)
         return [ChangedFile(path, word) for path, word in history.changes(base, pull.head_sha)]
 
     def list_checks(self, sha: str) -> list[Check]:
         """See `Forge.list_checks`."""
-        self._commit(sha)
+        self._require_commit(sha)
         checks = [one for one in self.repository.checks if one.sha == sha]
-        newest = {(one.name, one.app): _check(one) for one in checks}
+        newest = {(one.name, one.app): _to_check(one) for one in checks}
         return sorted(newest.values(), key=lambda one: (one.name, one.app))
 
     def get_branch_protection(self, branch: str) -> BranchProtection:
@@ -80,7 +80,7 @@ class MemoryForge:
 
     def get_environment(self, name: str) -> DeployEnvironment | None:
         """See `Forge.get_environment`."""
-        self._begin()
+        self._raise_failure()
         environment = self.repository.environments.get(name)
         if environment is None:
             return None
@@ -99,15 +99,15 @@ class MemoryForge:
 
     def get_branch_tip(self, branch: str) -> str:
         """See `Forge.get_branch_tip`."""
-        self._begin()
+        self._raise_failure()
         if branch not in self.repository.branches:
             raise NotFound("the fake forge has no such branch", value=branch)
         return self.repository.branches[branch]
 
     def compare_commits(self, base: str, head: str) -> str:
         """See `Forge.compare_commits`."""
-        self._commit(base)
-        self._commit(head)
+        self._require_commit(base)
+        self._require_commit(head)
         history = self.repository.history
         if history.merge_base(base, head) is None:
             raise NotFound("the fake forge knows no common ancestor", value=f"{base} {head}")
@@ -118,9 +118,9 @@ class MemoryForge:
 
     def get_commit(self, sha: str) -> BranchCommit:
         """See `Forge.get_commit`."""
-        self._commit(sha)
+        self._require_commit(sha)
         commit = self.repository.history.commits[sha]
-        return BranchCommit(sha, commit.parents, _second(commit.date))
+        return BranchCommit(sha, commit.parents, _whole_second(commit.date))
 
     def list_first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
         """See `Forge.list_first_parent_commits`."""
@@ -129,8 +129,8 @@ class MemoryForge:
         excluded = set(self.repository.history.ancestors(base))
         while head and head not in excluded:
             commit = commits[head]
-            pulls = tuple(_pull(one, whole=False) for one in self.repository.pulls_of(head))
-            line.append(BranchCommit(head, commit.parents, _second(commit.date), pulls))
+            pulls = tuple(_to_pull(one, whole=False) for one in self.repository.pulls_of(head))
+            line.append(BranchCommit(head, commit.parents, _whole_second(commit.date), pulls))
             head = commit.parents[0] if commit.parents else ""
         if len(line) > MAX_BRANCH_COMMITS:
             raise Refused("more commits came than are looked at", value=len(line), hint="Deploy one between")
@@ -145,13 +145,13 @@ class MemoryForge:
 
     def download_tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.download_tarball`."""
-        self._commit(sha)
+        self._require_commit(sha)
         data = code.build_tarball(self.repository, sha)
         yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
     def list_deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
         """See `Forge.list_deployments`."""
-        self._begin()
+        self._raise_failure()
         return [
             DeploymentRecord(
                 deployment.id,
@@ -166,7 +166,7 @@ class MemoryForge:
 
     def create_deployment(self, sha: str, environment: str, description: str) -> int:
         """See `Forge.create_deployment`."""
-        self._commit(sha)
+        self._require_commit(sha)
         repository, now = self.repository, datetime.now(UTC)
         if environment not in repository.environments:
             repository.environment(environment)
@@ -179,7 +179,7 @@ class MemoryForge:
 
     def set_deployment_status(self, deployment: int, state: str, description: str, log_url: str = "") -> None:
         """See `Forge.set_deployment_status`."""
-        self._begin()
+        self._raise_failure()
         if state not in DEPLOYMENT_STATES:
             raise UsageError("not a state of a deployment", value=state)
         record = next((one for one in self.repository.deployments if one.id == deployment), None)
@@ -191,36 +191,36 @@ class MemoryForge:
                     record.environment,
                     "success",
                 ):
-                    other.statuses.append(self._status("inactive", "", ""))
-        record.statuses.append(self._status(state, description[:140], log_url))
+                    other.statuses.append(self._new_status("inactive", "", ""))
+        record.statuses.append(self._new_status(state, description[:140], log_url))
 
-    def _status(self, state: str, description: str, log_url: str) -> Status:
+    def _new_status(self, state: str, description: str, log_url: str) -> Status:
         return Status(self.repository.next_id(), state, description, log_url, "", datetime.now(UTC))
 
     def create_comment(self, number: int, text: str) -> None:
         """See `Forge.create_comment`."""
-        self._pull(number)
+        self._to_pull(number)
         self.repository.comments.setdefault(number, []).append({"body": text})
 
-    def _begin(self) -> None:
+    def _raise_failure(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
 
-    def _commit(self, sha: str) -> None:
-        self._begin()
+    def _require_commit(self, sha: str) -> None:
+        self._raise_failure()
         if not SHA.fullmatch(sha):
             raise UsageError("not a commit's full SHA", value=sha[:80])
         if sha not in self.repository.history.commits:
             raise NotFound("the fake forge has no such commit", value=sha)
 
-    def _pull(self, number: int) -> Pull:
-        self._begin()
+    def _to_pull(self, number: int) -> Pull:
+        self._raise_failure()
         if number not in self.repository.pulls:
             raise NotFound("the fake forge has no such pull request", value=number)
         return self.repository.pulls[number]
 
 
-def _pull(pull: Pull, *, whole: bool) -> PullRequest:
+def _to_pull(pull: Pull, *, whole: bool) -> PullRequest:
     return PullRequest(
         pull.number,
         pull.author,
@@ -231,16 +231,16 @@ def _pull(pull: Pull, *, whole: bool) -> PullRequest:
         pull.merged,
         pull.merge_commit_sha or "",
         (pull.merged_by or "") if whole else "",
-        _second(pull.merged_at) if pull.merged_at else None,
+        _whole_second(pull.merged_at) if pull.merged_at else None,
         is_open=pull.state == "open",
     )
 
 
-def _check(status: Made) -> Check:
+def _to_check(status: Made) -> Check:
     state = status.conclusion or ("in_progress" if status.app else "pending")
     return Check(status.name, state, status.app, app_id(status.app))
 
 
-def _second(at: datetime) -> datetime:
+def _whole_second(at: datetime) -> datetime:
     """GitHub tells whole seconds."""
     return at.replace(microsecond=0)

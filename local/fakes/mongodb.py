@@ -36,7 +36,7 @@ class MemoryDatabase:
         self.lacks_validate = False
         self._open_transactions: dict[int, list[tuple[str, str, dict[str, object]]]] = {}
         self.written: Timestamp | None = None  # what a new primary has written beyond what a majority has
-        self._log({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
+        self._log_entry({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -99,7 +99,7 @@ class MemoryDatabase:
             yield b"".join(self._documents[namespace.name][k] for k in keys)
             read.update(keys)
 
-    def _evict(self, name: str) -> None:
+    def _evict_oldest(self, name: str) -> None:
         """Drop the oldest documents of a capped collection, as the server does."""
         options, documents = self._catalogue[name].options, self._documents[name]
         if not options.get("capped"):
@@ -155,7 +155,7 @@ class MemoryDatabase:
         for index, document in enumerate(documents):
             if self._documents[name].setdefault(id_key(document), document) is not document:
                 duplicates.append(index)
-        self._evict(name)
+        self._evict_oldest(name)
         return InsertResult(len(documents) - len(duplicates), (), tuple(duplicates))
 
     def insert_buckets(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
@@ -200,7 +200,7 @@ class MemoryDatabase:
             if operation.op == "c":
                 self._replay_command(operation)
                 continue
-            documents = self._open(operation.db, operation.collection)
+            documents = self._open_collection(operation.db, operation.collection)
             key = id_key(operation.o2 or operation.o)
             if operation.op == "i":
                 documents[id_key(operation.o)] = operation.o
@@ -222,13 +222,13 @@ class MemoryDatabase:
                 self._documents[new] = self._documents.pop(old)
             return
         else:
-            self._open(operation.db, operation.collection)
+            self._open_collection(operation.db, operation.collection)
             return
         for name in doomed:
             self._catalogue.pop(name, None)
             self._documents.pop(name, None)
 
-    def _open(self, db: str, collection: str) -> dict[bytes, bytes]:
+    def _open_collection(self, db: str, collection: str) -> dict[bytes, bytes]:
         """The documents of a collection, which is created if it does not exist."""
         if f"{db}.{collection}" not in self._catalogue:
             self.create_collection(Namespace(db, collection))
@@ -241,40 +241,40 @@ class MemoryDatabase:
             self.create_collection(Namespace(db, collection))
         op = "u" if id_key(raw) in self._documents[name] else "i"
         self._documents[name][id_key(raw)] = raw
-        self._evict(name)
-        self._log({"op": op, "ns": name, "o": document, "o2": {"_id": document["_id"]}})
+        self._evict_oldest(name)
+        self._log_entry({"op": op, "ns": name, "o": document, "o2": {"_id": document["_id"]}})
 
     def delete(self, db: str, collection: str, identity: object) -> None:
         """Delete a document, with its entry in the oplog."""
         self._documents[f"{db}.{collection}"].pop(bson.encode({"_id": identity}), None)
-        self._log({"op": "d", "ns": f"{db}.{collection}", "o": {"_id": identity}})
+        self._log_entry({"op": "d", "ns": f"{db}.{collection}", "o": {"_id": identity}})
 
     def drop(self, db: str, collection: str) -> None:
         """Drop a collection, with its entry in the oplog."""
         del self._catalogue[f"{db}.{collection}"], self._documents[f"{db}.{collection}"]
-        self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"drop": collection}})
+        self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": {"drop": collection}})
 
     def drop_database(self, db: str) -> None:
         """Drop a database in one entry of the oplog, as the embedded server writes it."""
         for name in [name for name in self._catalogue if name.startswith(f"{db}.")]:
             del self._catalogue[name], self._documents[name]
-        self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"dropDatabase": 1}})
+        self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": {"dropDatabase": 1}})
 
     def rename(self, db: str, collection: str, to: str) -> None:
         """Rename a collection, which spoils any dump that goes on."""
         old, new = f"{db}.{collection}", f"{db}.{to}"
         self._catalogue[new] = replace(self._catalogue.pop(old), collection=to)
         self._documents[new] = self._documents.pop(old)
-        self._log({"op": "c", "ns": f"{db}.$cmd", "o": {"renameCollection": old, "to": new}})
+        self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": {"renameCollection": old, "to": new}})
 
     def begin_transaction(self, number: int, documents: list[tuple[str, str, dict[str, object]]]) -> None:
         """Write down the first part of a large transaction, which changes nothing before its commit."""
-        self._log(
+        self._log_entry(
             {
                 "op": "c",
                 "ns": "admin.$cmd",
-                "o": {"applyOps": [_insert(*one) for one in documents], "partialTxn": True},
-                **_session(number),
+                "o": {"applyOps": [_insert_documents(*one) for one in documents], "partialTxn": True},
+                **_session_fields(number),
                 "prevOpTime": {"ts": bson.Timestamp(0, 0), "t": bson.Int64(-1)},
             }
         )
@@ -284,14 +284,16 @@ class MemoryDatabase:
         """The transaction's last part: all of it happens now."""
         documents = self._open_transactions.pop(number)
         for db, collection, document in documents:
-            self._open(db, collection)[bson.encode({"_id": document["_id"]})] = bson.encode(document)
+            self._open_collection(db, collection)[bson.encode({"_id": document["_id"]})] = bson.encode(
+                document
+            )
         before = {"ts": bson.Timestamp(self._clock, 1), "t": bson.Int64(1)}
         entry = {"op": "c", "ns": "admin.$cmd", "o": {"applyOps": []}}
-        self._log({**entry, **_session(number), "prevOpTime": before})
+        self._log_entry({**entry, **_session_fields(number), "prevOpTime": before})
 
     def tick(self) -> None:
         """What an idle primary writes every ten seconds."""
-        self._log({"op": "n", "ns": "", "o": {"msg": "periodic noop"}})
+        self._log_entry({"op": "n", "ns": "", "o": {"msg": "periodic noop"}})
 
     def newest(self) -> Timestamp:
         """The newest entry."""
@@ -304,7 +306,7 @@ class MemoryDatabase:
 
     def log_command(self, db: str, body: dict[str, object]) -> None:
         """An entry of a command that changes nothing here."""
-        self._log({"op": "c", "ns": f"{db}.$cmd", "o": body})
+        self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": body})
 
     def drop_entries_before(self, at: Timestamp) -> None:
         """Forget the entries before this one, as a full oplog does."""
@@ -318,17 +320,17 @@ class MemoryDatabase:
         """All documents by namespace, to be compared."""
         return {name: set(documents.values()) for name, documents in self._documents.items()}
 
-    def _log(self, entry: dict[str, object]) -> None:
+    def _log_entry(self, entry: dict[str, object]) -> None:
         self._clock += 1
         at = Timestamp(self._clock, 1)
         self._oplog.append((at, bson.encode({**entry, "ts": bson.Timestamp(at.seconds, at.ordinal)})))
 
 
-def _insert(db: str, collection: str, document: dict[str, object]) -> dict[str, object]:
+def _insert_documents(db: str, collection: str, document: dict[str, object]) -> dict[str, object]:
     return {"op": "i", "ns": f"{db}.{collection}", "o": document, "o2": {"_id": document["_id"]}}
 
 
-def _session(number: int) -> dict[str, object]:
+def _session_fields(number: int) -> dict[str, object]:
     return {"lsid": {"id": bson.Binary(bytes(16), 4)}, "txnNumber": bson.Int64(number)}
 
 

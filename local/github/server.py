@@ -67,8 +67,10 @@ class GitHubServer:
         """The API as an aiohttp application."""
         app = web.Application(client_max_size=4 << 20)
         for method, path, handler in ROUTES:
-            app.router.add_route(method, "/repos/{owner}/{name_}" + path, self._endpoint(handler))
-        app.router.add_get("/orgs/{owner}/teams/{slug}/members", self._endpoint(collaboration.list_members))
+            app.router.add_route(method, "/repos/{owner}/{name_}" + path, self._endpoint_of(handler))
+        app.router.add_get(
+            "/orgs/{owner}/teams/{slug}/members", self._endpoint_of(collaboration.list_members)
+        )
         app.router.add_get("/codeload/{owner}/{name_}/legacy.tar.gz/{sha}", self._codeload)
         app.router.add_get("/repos/{owner}/{name_}/installation", self._installation)
         app.router.add_post("/app/installations/{id}/access_tokens", self._access_token)
@@ -76,21 +78,21 @@ class GitHubServer:
         app.router.add_route("*", "/{rest:.*}", self._nothing)
         return app
 
-    def _endpoint(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _endpoint_of(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             with self.lock:
-                return self._answer(handler, request, body)
+                return self._answer_call(handler, request, body)
 
         return answer
 
-    def _answer(self, handler: Handler, request: web.Request, body: bytes) -> web.StreamResponse:
-        refused = self._refuse(request)
+    def _answer_call(self, handler: Handler, request: web.Request, body: bytes) -> web.StreamResponse:
+        refused = self._refuse_call(request)
         if refused is not None:
             return refused
         if not self.accounts.knows(request.headers.get("Authorization", "")):
             return _error_response(401, "Bad credentials")
-        repo = self._repository(request)
+        repo = self._find_repository(request)
         if repo is None:
             return _error_response(404, "Not Found")
         try:
@@ -102,12 +104,12 @@ class GitHubServer:
         except ValueError:
             return _error_response(400, "Problems parsing JSON")
 
-    def _refuse(self, request: web.Request) -> web.Response | None:
+    def _refuse_call(self, request: web.Request) -> web.Response | None:
         """Log the request and let a planned fault meet it."""
         self.log.append(f"{request.method} {request.path}")
         return self.faults.answer(request.path)
 
-    def _repository(self, request: web.Request) -> Repository | None:
+    def _find_repository(self, request: web.Request) -> Repository | None:
         owner, name = request.match_info["owner"], request.match_info.get("name_")
         if name is None:  # what belongs to the organization is kept with its first repository
             return next((one for one in self.repositories.values() if one.owner == owner), None)
@@ -115,8 +117,8 @@ class GitHubServer:
 
     async def _codeload(self, request: web.Request) -> web.StreamResponse:
         with self.lock:
-            repo, sha = self._repository(request), request.match_info["sha"]
-            if (refused := self._refuse(request)) is not None:
+            repo, sha = self._find_repository(request), request.match_info["sha"]
+            if (refused := self._refuse_call(request)) is not None:
                 return refused
             if repo is None or (sha not in repo.history.commits and sha not in self.archives):
                 return _error_response(404, "Not Found")
@@ -127,9 +129,9 @@ class GitHubServer:
         return self._as_app(request, lambda: (200, {"id": self.accounts.installation_id}))
 
     async def _access_token(self, request: web.Request) -> web.StreamResponse:
-        return self._as_app(request, lambda: self._issue(request.match_info["id"]))
+        return self._as_app(request, lambda: self._issue_token(request.match_info["id"]))
 
-    def _issue(self, installation: str) -> tuple[int, object]:
+    def _issue_token(self, installation: str) -> tuple[int, object]:
         if installation != str(self.accounts.installation_id):
             return 404, {"message": "Not Found"}
         token, end = self.accounts.issue()
@@ -141,7 +143,7 @@ class GitHubServer:
 
     def _as_app(self, request: web.Request, act: Callable[[], tuple[int, object]]) -> web.StreamResponse:
         with self.lock:
-            if (refused := self._refuse(request)) is not None:
+            if (refused := self._refuse_call(request)) is not None:
                 return refused
             reason = self.accounts.jwt_refusal(request.headers.get("Authorization", ""))
             if reason:
@@ -151,10 +153,10 @@ class GitHubServer:
 
     async def _rate_limit(self, request: web.Request) -> web.StreamResponse:
         core = {"limit": 5000, "remaining": 5000 - len(self.log), "reset": 0}
-        return self._refuse(request) or web.json_response({"resources": {"core": core}})
+        return self._refuse_call(request) or web.json_response({"resources": {"core": core}})
 
     async def _nothing(self, request: web.Request) -> web.StreamResponse:
-        return self._refuse(request) or _error_response(404, "Not Found")
+        return self._refuse_call(request) or _error_response(404, "Not Found")
 
 
 def _error_response(status: int, message: str) -> web.Response:

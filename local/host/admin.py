@@ -42,15 +42,19 @@ class Admin:
             return web.Response(status=401)
         match (request.method, *path):
             case ("GET", "host", "status"):
-                return web.json_response(self._status())
+                return web.json_response(self._host_status())
             case ("GET", "functions"):
-                return web.json_response([self._describe(known) for known in self._functions.values()])
+                return web.json_response(
+                    [self._describe_function(known) for known in self._functions.values()]
+                )
             case (("GET" | "POST") as method, "functions", name) if name in self._functions:
                 function = self._functions[name]
-                return await self._run(function, request) if method == "POST" else self._show(function)
+                return (
+                    await self._run(function, request) if method == "POST" else self._show_function(function)
+                )
         return web.Response(status=404)
 
-    def _status(self) -> dict[str, object]:
+    def _host_status(self) -> dict[str, object]:
         return {
             "id": self._host_id,
             "state": "Running",
@@ -59,10 +63,10 @@ class Admin:
             "running": self._invoker.running.names(),
         }
 
-    def _show(self, function: Function) -> web.Response:
-        return web.json_response(self._describe(function))
+    def _show_function(self, function: Function) -> web.Response:
+        return web.json_response(self._describe_function(function))
 
-    def _describe(self, function: Function) -> dict[str, object]:
+    def _describe_function(self, function: Function) -> dict[str, object]:
         return {
             "name": function.name,
             "language": "python",

@@ -72,9 +72,9 @@ class HttpTriggers:
         outcome = await self._invoker.invoke(
             function, trigger, reason="http", trace_parent=_trace_parent(request.headers)
         )
-        return self._answer(function, outcome)
+        return self._build_answer(function, outcome)
 
-    def _answer(self, function: Function, outcome: InvocationResult) -> web.Response:
+    def _build_answer(self, function: Function, outcome: InvocationResult) -> web.Response:
         if not outcome.ok:
             return web.Response(status=500)
         try:

@@ -68,14 +68,14 @@ class Ncrontab:
     def next_after(self, when: datetime) -> datetime | None:
         """The first occurrence later than `when`, in its time zone; None if there is none in fifty years."""
         try:
-            following = croniter(self._expression(), when, second_at_beginning=True, day_or=False).get_next(
-                datetime
-            )
+            following = croniter(
+                self._croniter_expression(), when, second_at_beginning=True, day_or=False
+            ).get_next(datetime)
         except CroniterBadDateError:
             return None
         return following if isinstance(following, datetime) else None
 
-    def _expression(self) -> str:
+    def _croniter_expression(self) -> str:
         # Spelt out in numbers, so that nothing is left to differences between the dialects.
         return " ".join(
             "*" if len(values) == field.high - field.low + 1 else ",".join(map(str, values))

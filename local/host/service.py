@@ -84,20 +84,20 @@ class Host:
         self._environ["WEBSITE_HOSTNAME"] = f"127.0.0.1:{taken.getsockname()[1]}"
         self.functions = await index_app(app_dir)
         check_served(self.functions)
-        outputs = QueueOutputs(self.functions, self._settings, self._account, options.queues)
+        outputs = QueueOutputs(self.functions, self._settings, self._connect_account, options.queues)
         invoker = Invoker(self._running, outputs.write)
         live = [function for function in self.functions if not self._settings.disabled(function.name)]
         host_id = self._settings.host_id(app_dir)
         web_app = self._web_app(live, invoker, options, host_id)
-        timers = self._timers(live, invoker, options, host_id)
+        timers = self._start_timers(live, invoker, options, host_id)
         self._queues = [
             self._queue_listener(function, invoker, options)
             for function in live
             if function.trigger.type == "queueTrigger"
         ]
         await self._listen(web_app, taken)
-        self._tasks = [self._task(timer.run(self._stop)) for timer in timers]
-        self._tasks += [self._task(queue.run(self._stop)) for queue in self._queues]
+        self._tasks = [self._start_task(timer.run(self._stop)) for timer in timers]
+        self._tasks += [self._start_task(queue.run(self._stop)) for queue in self._queues]
         log.info("host_started", extra={"url": self.url, "functions": len(live)})
 
     async def stop(self) -> bool:
@@ -127,7 +127,7 @@ class Host:
         admin = Admin(host_id, self.functions, keys, invoker, self._settings.disabled)
         return FrontDoor(admin, EventGridWebhook(live, keys, invoker), triggers).application(cap)
 
-    def _timers(
+    def _start_timers(
         self, live: list[Function], invoker: Invoker, options: HostOptions, host_id: str
     ) -> list[TimerListener]:
         functions = [function for function in live if function.trigger.type == "timerTrigger"]
@@ -149,21 +149,21 @@ class Host:
         ]
 
     def _queue_listener(self, function: Function, invoker: Invoker, options: HostOptions) -> QueueListener:
-        queue = binding_queue(function.trigger, function, self._settings, self._account)
+        queue = binding_queue(function.trigger, function, self._settings, self._connect_account)
         run = partial(_run_queue, invoker, function)
         return QueueListener(queue, options.queues, run, invisibility=self._arguments.invisibility)
 
-    def _account(self, connection_string: str) -> QueueAccount:
+    def _connect_account(self, connection_string: str) -> QueueAccount:
         if connection_string not in self._accounts:
             self._accounts[connection_string] = _connect_storage(QueueAccount, connection_string)
         return self._accounts[connection_string]
 
-    def _task(self, listener: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start_task(self, listener: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(listener)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_ended(self, task: asyncio.Task[None]) -> None:
         # A timer or queue that nobody serves any more must not look like a healthy host.
         if not task.cancelled() and task.exception() is not None:
             log.critical("listener_crashed", exc_info=task.exception())

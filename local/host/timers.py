@@ -111,13 +111,13 @@ class TimerListener:
         """The status to go on with: kept unless the schedule has changed since."""
         status = await self._store.load(self._options.function) if self._options.monitor else None
         if status is None:
-            return await self._save(ScheduleStatus(NEVER, self._next(now), now))
+            return await self._save(ScheduleStatus(NEVER, self._next_occurrence(now), now))
         since = status.last if status.last > NEVER else status.updated
-        expected = self._next(since)
+        expected = self._next_occurrence(since)
         if status.next == expected:
             return status
         # By another schedule than the one it was counted with, a moment in the past was never due.
-        due = expected if expected >= now else self._next(now)
+        due = expected if expected >= now else self._next_occurrence(now)
         return await self._save(ScheduleStatus(NEVER, due, now))
 
     async def _fire(self, now: datetime, *, past_due: bool) -> None:
@@ -125,7 +125,7 @@ class TimerListener:
         if status is None:
             return
         await self._invoke(timer_input(status, past_due=past_due))
-        self._status = ScheduleStatus(now, self._next(now), now)
+        self._status = ScheduleStatus(now, self._next_occurrence(now), now)
         try:
             await self._save(self._status)
         except GroundcrewError as error:
@@ -139,7 +139,7 @@ class TimerListener:
             await self._store.save(self._options.function, status)
         return status
 
-    def _next(self, when: datetime) -> datetime:
+    def _next_occurrence(self, when: datetime) -> datetime:
         following = self._options.schedule.next_after(when)
         return following if following is not None else datetime.max.replace(tzinfo=when.tzinfo)
 

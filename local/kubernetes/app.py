@@ -69,7 +69,7 @@ class Api:
         if isinstance(request.transport, asyncio.WriteTransport):
             self._open.add(request.transport)
         try:
-            user = self._user(request.headers.get("Authorization", ""))
+            user = self._authenticate_user(request.headers.get("Authorization", ""))
             access.require_access(self._cluster.store, user, target)
             if target.verb == "watch":
                 return await self._watch(request, target, user)
@@ -87,10 +87,10 @@ class Api:
             )
             broken = ApiError(500, "InternalError", "the stand-in failed; its log says why")
             answer = Answer(broken.status(), broken.code)
-        self._log(request, target, user, answer.code)
+        self._log_request(request, target, user, answer.code)
         return _build_response(answer)
 
-    def _user(self, header: str) -> access.User:
+    def _authenticate_user(self, header: str) -> access.User:
         kind, _, token = header.partition(" ")
         if not header:
             return access.ANONYMOUS
@@ -99,7 +99,7 @@ class Api:
             raise ApiError(401, "Unauthorized", "Unauthorized")
         return user
 
-    def _log(self, request: web.Request, target: Target, user: access.User, code: int) -> None:
+    def _log_request(self, request: web.Request, target: Target, user: access.User, code: int) -> None:
         self._cluster.requests.append(
             Request(
                 request.method,
@@ -112,16 +112,16 @@ class Api:
             )
         )
 
-    def _resource(self, target: Target) -> Resource:
+    def _find_resource(self, target: Target) -> Resource:
         resource = self._cluster.registry.catalogue.by_path(target.group, target.version, target.resource)
         if resource is None or (target.subresource and target.subresource not in resource.subresources):
             raise no_such_path()
         return resource
 
     async def _watch(self, request: web.Request, target: Target, user: access.User) -> web.StreamResponse:
-        resource = self._resource(target)
+        resource = self._find_resource(target)
         chosen = listing.parse_selection(resource, target, request.query)
-        self._log(request, target, user, 200)
+        self._log_request(request, target, user, 200)
         signal = self._signal
         if signal is None:
             raise ApiError(503, "ServiceUnavailable", "the server is starting")
@@ -134,7 +134,7 @@ class Api:
             return Answer(
                 discovery.describe_path(self._cluster.registry.catalogue, self._cluster.version, target.path)
             )
-        resource = self._resource(target)
+        resource = self._find_resource(target)
         call = Call(
             target,
             resource,

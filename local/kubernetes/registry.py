@@ -84,15 +84,15 @@ class Registry:
         item, warnings = validation.decode_object(copy.deepcopy(body), resource, shape, write.validation)
         write.warnings += warnings
         with self.store.lock:
-            meta = self._addressed(item, resource, namespace, "")
+            meta = self._check_address(item, resource, namespace, "")
             if meta.get("resourceVersion"):
                 raise bad_request("resourceVersion should not be set on objects to be created")
             if not meta.get("name") and meta.get("generateName"):
                 meta["name"] = meta["generateName"] + secrets.token_hex(3)[:5]
-            self._reset(item, resource)
-            self._fill(item, resource, shape)
+            self._reset_read_only(item, resource)
+            self._check_and_default(item, resource, shape)
             owners = server_side.update_owners({"metadata": {}}, item, shape, write.manager_of(resource))
-            return self._insert(item, resource, owners, write)
+            return self._insert_object(item, resource, owners, write)
 
     def update(self, resource: Resource, namespace: str, name: str, body: Any, write: Write) -> Object:
         """Replace the object, or only its status if that is `write.subresource`. Raises `ApiError`."""
@@ -108,12 +108,12 @@ class Registry:
             body = change(copy.deepcopy(before))
             after, warnings = validation.decode_object(body, resource, shape, write.validation)
             write.warnings += warnings
-            meta = self._addressed(after, resource, namespace, name)
-            self._preconditions(before, meta, resource, write)
-            after = self._confined(before, after, resource, write.subresource)
-            self._fill(after, resource, shape)
+            meta = self._check_address(after, resource, namespace, name)
+            self._check_preconditions(before, meta, resource, write)
+            after = self._confine_update(before, after, resource, write.subresource)
+            self._check_and_default(after, resource, shape)
             owners = server_side.update_owners(before, after, shape, write.manager_of(resource))
-            return self._commit(before, after, resource, owners, write)
+            return self._commit_object(before, after, resource, owners, write)
 
     def apply(
         self, resource: Resource, namespace: str, name: str, body: Any, write: Write
@@ -128,29 +128,29 @@ class Registry:
         if config.get("metadata", {}).get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         with self.store.lock:
-            meta = self._addressed(config, resource, namespace, name)
+            meta = self._check_address(config, resource, namespace, name)
             existing = self.store.get(resource.bucket, meta.get("namespace", ""), name)
             if write.subresource != "status":
-                self._reset(config, resource)
+                self._reset_read_only(config, resource)
             manager = write.manager_of(resource)
             if existing is None:
                 live: Object = {"metadata": {}}
                 item, owners = server_side.apply_config(live, config, shape, manager, force=write.force)
-                return self._insert(item, resource, owners, write), True
+                return self._insert_object(item, resource, owners, write), True
             before = as_version(existing, resource)
-            self._preconditions(before, {**meta, "uid": meta.get("uid")}, resource, write)
+            self._check_preconditions(before, {**meta, "uid": meta.get("uid")}, resource, write)
             config["metadata"].pop("resourceVersion", None)
             after, owners = server_side.apply_config(before, config, shape, manager, force=write.force)
-            after = self._confined(before, copy.deepcopy(after), resource, write.subresource)
-            self._fill(after, resource, shape)
-            return self._commit(before, after, resource, owners, write), False
+            after = self._confine_update(before, copy.deepcopy(after), resource, write.subresource)
+            self._check_and_default(after, resource, shape)
+            return self._commit_object(before, after, resource, owners, write), False
 
-    def _fill(self, item: Object, resource: Resource, shape: Shape) -> None:
+    def _check_and_default(self, item: Object, resource: Resource, shape: Shape) -> None:
         validation.check_schema(item, resource, shape)
         if not resource.custom:
             defaults.fill_defaults(item, resource.plural)
 
-    def _addressed(self, item: Object, resource: Resource, namespace: str, name: str) -> Object:
+    def _check_address(self, item: Object, resource: Resource, namespace: str, name: str) -> Object:
         """Make kind, name and namespace those of the request; refuse others."""
         for key, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
             if item.setdefault(key, expected) != expected:
@@ -172,14 +172,14 @@ class Registry:
             )
         return meta
 
-    def _reset(self, item: Object, resource: Resource) -> None:
+    def _reset_read_only(self, item: Object, resource: Resource) -> None:
         meta = item["metadata"]
         for key in ("managedFields", "selfLink", *_KEPT_META):
             meta.pop(key, None)
         if "status" in resource.subresources:
             item.pop("status", None)
 
-    def _confined(self, before: Object, after: Object, resource: Resource, subresource: str) -> Object:
+    def _confine_update(self, before: Object, after: Object, resource: Resource, subresource: str) -> Object:
         """Only what the endpoint may change: the status at `/status`, all but the status elsewhere."""
         if subresource == "status":
             confined = {**before, "metadata": copy.deepcopy(before["metadata"])}
@@ -199,7 +199,7 @@ class Registry:
                 after["metadata"][key] = before["metadata"][key]
         return after
 
-    def _preconditions(self, before: Object, meta: Object, resource: Resource, write: Write) -> None:
+    def _check_preconditions(self, before: Object, meta: Object, resource: Resource, write: Write) -> None:
         for key in ("uid", "resourceVersion"):
             expected, actual = meta.get(key), before["metadata"][key]
             if expected and expected != actual:
@@ -218,12 +218,14 @@ class Registry:
             )
             raise errors.invalid_error(resource.kind, resource.group, before["metadata"]["name"], [cause])
 
-    def _insert(self, item: Object, resource: Resource, owners: server_side.Owners, write: Write) -> Object:
+    def _insert_object(
+        self, item: Object, resource: Resource, owners: server_side.Owners, write: Write
+    ) -> Object:
         item = copy.deepcopy(item)
         meta = item["metadata"]
         if resource.namespaced:
             self._check_namespace(meta["namespace"], resource, meta.get("name", ""))
-        self._fill(item, resource, self.shape(resource))
+        self._check_and_default(item, resource, self.shape(resource))
         rules.check_object(item, resource)
         if self.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])
@@ -246,7 +248,7 @@ class Registry:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise errors.forbidden_error(resource.plural, resource.group, name, why)
 
-    def _commit(
+    def _commit_object(
         self, before: Object, after: Object, resource: Resource, owners: server_side.Owners, write: Write
     ) -> Object:
         rules.check_object(after, resource)

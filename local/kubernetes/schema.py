@@ -55,7 +55,7 @@ class Shape:
         self._fields: dict[str, Shape] = {}
         self._items: Shape | None = None
 
-    def _at(self, node: Mapping[str, Any] | None) -> Shape:
+    def _shape_at(self, node: Mapping[str, Any] | None) -> Shape:
         return Shape(node if isinstance(node, Mapping) else {}, self.version)
 
     def declares(self, name: str) -> bool:
@@ -79,7 +79,7 @@ class Shape:
         shape = self._fields.get(name)
         if shape is None:
             properties = self.node.get("properties") or {}
-            shape = self._at(properties.get(name, self.node.get("additionalProperties")))
+            shape = self._shape_at(properties.get(name, self.node.get("additionalProperties")))
             if name in properties:  # of free keys there may be any number
                 self._fields[name] = shape
         return shape
@@ -88,7 +88,7 @@ class Shape:
     def items(self) -> Shape:
         """The shape of a list's items."""
         if self._items is None:
-            self._items = self._at(self.node.get("items"))
+            self._items = self._shape_at(self.node.get("items"))
         return self._items
 
     @property

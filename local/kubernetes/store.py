@@ -67,7 +67,7 @@ class Store:
             key = (meta.get("namespace", ""), meta["name"])
             before = items.get(key)
             items[key] = item
-            self._record("ADDED" if before is None else "MODIFIED", bucket, item, before)
+            self._record_change("ADDED" if before is None else "MODIFIED", bucket, item, before)
             return item
 
     def remove(self, bucket: Bucket, namespace: str, name: str) -> Object | None:
@@ -79,10 +79,10 @@ class Store:
             self.revision += 1
             meta = {**before["metadata"], "resourceVersion": str(self.revision)}
             last = {**before, "metadata": meta}
-            self._record("DELETED", bucket, last, before)
+            self._record_change("DELETED", bucket, last, before)
             return last
 
-    def _record(self, kind: ChangeKind, bucket: Bucket, item: Object, before: Object | None) -> None:
+    def _record_change(self, kind: ChangeKind, bucket: Bucket, item: Object, before: Object | None) -> None:
         self._log.append(Change(self.revision, kind, bucket, item, before))
         if len(self._log) > self._kept_changes:
             self.compact(self._log[len(self._log) // 2].revision)

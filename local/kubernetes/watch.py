@@ -37,9 +37,9 @@ class Signal:
     def notify(self) -> None:
         """Wake everybody who waits; safe from other threads, and after the loop has ended."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._wake)
+            self._loop.call_soon_threadsafe(self._wake_waiters)
 
-    def _wake(self) -> None:
+    def _wake_waiters(self) -> None:
         for event in self._waiting:
             event.set()
 
@@ -68,7 +68,7 @@ class Watch:
         self._store, self._resource, self._chosen, self._query = store, resource, chosen, query
         self._position = 0
 
-    def _opening(self) -> list[Object]:
+    def _opening_events(self) -> list[Object]:
         """What is told at once. Raises `ApiError` 400, 410, 422."""
         revision = listing.read_number(self._query, "resourceVersion")
         initial = parse_boolean(self._query.get("sendInitialEvents"))
@@ -97,7 +97,7 @@ class Watch:
             events.append(listing.bookmark_event(self._resource, self._position, initial_end=True))
         return events
 
-    def _news(self) -> list[Object]:
+    def _new_events(self) -> list[Object]:
         changes = self._store.since(self._position, self._resource.bucket)
         if changes:
             self._position = changes[-1].revision
@@ -108,7 +108,7 @@ class Watch:
         """Stream until the client goes, its `timeoutSeconds` are over, or the revision is forgotten."""
         seconds = listing.read_number(self._query, "timeoutSeconds") or 3600
         end = asyncio.get_running_loop().time() + seconds
-        opening = self._opening()
+        opening = self._opening_events()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         with signal.listening() as event:
             await response.prepare(request)
@@ -132,7 +132,7 @@ class Watch:
             if remaining <= 0 or request.transport is None or request.transport.is_closing():
                 return
             try:
-                events = self._news()
+                events = self._new_events()
             except ApiError as error:
                 told = {"type": "ERROR", "object": error.status()}
                 await response.write(json.dumps(told).encode() + b"\n")

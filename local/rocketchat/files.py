@@ -93,18 +93,18 @@ class FileBytes:
             "image/png": png_bytes,
             "application/pdf": pdf_bytes,
             "application/zip": zip_bytes,
-            "text/csv": self._csv,
-            "text/plain": self._log,
+            "text/csv": self._csv_bytes,
+            "text/plain": self._log_bytes,
         }
         self._makers = makers
 
-    def _csv(self, dice: Dice, size: int) -> Iterator[bytes]:
+    def _csv_bytes(self, dice: Dice, size: int) -> Iterator[bytes]:
         yield b"id,when,amount,text\r\n"
         for row in range(size // 30 + 1):
             amount = dice.below(10_000_000) / 100
             yield f"{row},{1_700_000_000 + row * 61},{amount},{self._speaker.words(4)}\r\n".encode()
 
-    def _log(self, dice: Dice, size: int) -> Iterator[bytes]:
+    def _log_bytes(self, dice: Dice, size: int) -> Iterator[bytes]:
         for row in range(size // 40 + 1):
             level = "INFO" if dice.chance(0.9) else "ERROR"
             where = f"10.{dice.below(4)}.{dice.below(256)}.{dice.below(256)}"

@@ -57,26 +57,26 @@ class Rocketchat:
         self._spare = build_world(seed, users, now)
 
     def __iter__(self) -> Iterator[Part]:
-        for name, documents in self._parts():
-            yield name, self._counted(documents)
+        for name, documents in self._list_parts():
+            yield name, self._count_bytes(documents)
 
-    def _counted(self, documents: Iterable[bytes]) -> Iterator[bytes]:
+    def _count_bytes(self, documents: Iterable[bytes]) -> Iterator[bytes]:
         for document in documents:
             self._made += len(document)
             yield document
 
-    def _parts(self) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _list_parts(self) -> Iterator[tuple[str, Iterable[bytes]]]:
         world, seed = self.world, self.seed
-        yield from self._small(world, seed)
-        yield from self._files(world, seed)
-        yield from self._histories(world, seed)
-        yield "rocketchat_message", self._messages()
+        yield from self._small_collections(world, seed)
+        yield from self._file_collections(world, seed)
+        yield from self._history_collections(world, seed)
+        yield "rocketchat_message", self._message_collections()
         yield "rocketchat_room", map(encode, people.room_documents(world, seed))
         yield "rocketchat_subscription", map(encode, people.subscription_documents(world, seed))
         # Last, as it is no part of the size asked for.
         yield "rocketchat_raw_imports", oddities.raw_imports(world, seed, largest=self._largest)
 
-    def _small(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _small_collections(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         yield "users", map(encode, people.user_documents(world, seed))
         yield "usersSessions", map(encode, people.users_sessions(world, seed))
         yield "instances", map(encode, people.instance_documents(world))
@@ -91,7 +91,7 @@ class Rocketchat:
         for name in (catalog.ODD_CAPPED, catalog.ODD_VALIDATED, catalog.ODD_COLLATED, catalog.ODD_NAME):
             yield name, map(encode, oddities.plain_rows(seed, name, 30))
 
-    def _files(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _file_collections(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         world.uploads = plan_uploads(world, seed, int(self._total * SHARES["rocketchat_uploads.chunks"]))
         sound_rows, sounds = buckets.custom_sounds(world, seed)
         app_rows, packages = buckets.app_packages(world, seed)
@@ -110,7 +110,7 @@ class Rocketchat:
             yield f"{bucket}.files", [encode(file.file) for file in stored]
             yield f"{bucket}.chunks", map(encode, buckets.file_chunks(stored, seed, bucket))
 
-    def _histories(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _history_collections(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         endless = {
             "rocketchat_integration_history": operations.integration_history(world, seed),
             "rocketchat_oembed_cache": operations.oembed_cache(world, seed),
@@ -125,7 +125,7 @@ class Rocketchat:
         for name, documents in endless.items():
             yield name, _fill_budget(documents, int(self._total * SHARES[name]))
 
-    def _messages(self) -> Iterator[bytes]:
+    def _message_collections(self) -> Iterator[bytes]:
         world = self.world
         still_to_come = _ROOM_BYTES * len(world.rooms)
         still_to_come += _SUBSCRIPTION_BYTES * sum(len(room.members) for room in world.rooms)

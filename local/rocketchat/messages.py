@@ -39,18 +39,18 @@ class Messenger:
     def _weighted_trimmings(self) -> list[Callable[[Document, Room], None]]:
         weights: list[tuple[int, Callable[[Document, Room], None]]] = [
             (680, _add_nothing),
-            (70, self._react),
-            (60, self._mention),
-            (40, self._edit),
-            (45, self._preview),
-            (15, self._link),
+            (70, self._add_reaction),
+            (60, self._add_mention),
+            (40, self._mark_edited),
+            (45, self._link_preview),
+            (15, self._add_link),
             (30, self._from_bot),
-            (20, self._quote),
-            (12, self._star),
-            (10, self._translate),
-            (8, self._encrypt),
-            (4, self._pin),
-            (3, self._locate),
+            (20, self._add_quote),
+            (12, self._add_star),
+            (10, self._add_translation),
+            (8, self._encrypt_message),
+            (4, self._pin_message),
+            (3, self._add_location),
             (3, self._destroy_later),
         ]
         return [trim for weight, trim in weights for _ in range(weight)]
@@ -98,9 +98,9 @@ class Messenger:
             "md": tree,
         }
         next(self._trimmings)(document, room)
-        return self._filed(room, document, at)
+        return self._add_file(room, document, at)
 
-    def _filed(self, room: Room, document: Document, at: int) -> Document:
+    def _add_file(self, room: Room, document: Document, at: int) -> Document:
         room.messages += 1
         if at >= room.last_at:
             room.last_at, room.last_message = at, document
@@ -120,7 +120,7 @@ class Messenger:
             "groupable": False,
             "_updatedAt": bson_date(at),
         }
-        return self._filed(room, document, at)
+        return self._add_file(room, document, at)
 
     def thread(self, room: Room, author: Person, at: int) -> list[Document]:
         """A parent with its count and last time, then its replies."""
@@ -176,10 +176,10 @@ class Messenger:
             made[code] = {"usernames": [person.username for person in members], "names": names}
         return made
 
-    def _react(self, document: Document, room: Room) -> None:
+    def _add_reaction(self, document: Document, room: Room) -> None:
         document["reactions"] = self.reactions(room)
 
-    def _mention(self, document: Document, room: Room) -> None:
+    def _add_mention(self, document: Document, room: Room) -> None:
         person = self.dice.pick(room.members)
         document["mentions"] = [
             {"_id": person.id, "username": person.username, "name": person.name, "type": "user"}
@@ -188,7 +188,7 @@ class Messenger:
         mention = {"type": "MENTION_USER", "value": plain_leaf(person.username)}
         document["md"] = [paragraph_node(mention, plain_leaf(" ")), *document["md"]]
 
-    def _edit(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _mark_edited(self, document: Document, room: Room) -> None:  # noqa: ARG002
         document["editedAt"] = bson_date(int(document["ts"]) + self.dice.between(5, 600) * SECOND)
         document["editedBy"] = {"_id": document["u"]["_id"], "username": document["u"]["username"]}
 
@@ -199,10 +199,10 @@ class Messenger:
         document["md"] = [*document["md"], paragraph_node(link)]
         return url
 
-    def _link(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _add_link(self, document: Document, room: Room) -> None:  # noqa: ARG002
         document["urls"] = [{"url": self._url(document), "meta": {}}]
 
-    def _preview(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _link_preview(self, document: Document, room: Room) -> None:  # noqa: ARG002
         url = self._url(document)
         title, text = self.speaker.sentence(), self.speaker.paragraph(4)
         meta = {
@@ -243,7 +243,7 @@ class Messenger:
         }
         document["attachments"] = [attachment]
 
-    def _quote(self, document: Document, room: Room) -> None:
+    def _add_quote(self, document: Document, room: Room) -> None:
         quoted = room.last_message or document
         attachment = {
             "text": quoted["msg"],
@@ -255,22 +255,22 @@ class Messenger:
         }
         document["attachments"] = [attachment]
 
-    def _star(self, document: Document, room: Room) -> None:
+    def _add_star(self, document: Document, room: Room) -> None:
         document["starred"] = [{"_id": person.id} for person in self.dice.some(room.members, 2)]
 
-    def _translate(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _add_translation(self, document: Document, room: Room) -> None:  # noqa: ARG002
         texts = {language: self.speaker.sentence() for language in self.dice.some(LANGUAGES, 2)}
         document |= {"translations": texts, "translationProvider": "libre-translate"}
 
-    def _encrypt(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _encrypt_message(self, document: Document, room: Room) -> None:  # noqa: ARG002
         secret = base64.b64encode(self.dice.bytes(self.dice.between(90, 700))).decode()
         document |= {"t": "e2e", "msg": secret, "e2e": "pending", "content": {"algorithm": "rc.v1.aes-sha2"}}
         del document["md"]
 
-    def _pin(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _pin_message(self, document: Document, room: Room) -> None:  # noqa: ARG002
         document |= {"pinned": True, "pinnedAt": document["ts"], "pinnedBy": document["u"]}
 
-    def _locate(self, document: Document, room: Room) -> None:  # noqa: ARG002
+    def _add_location(self, document: Document, room: Room) -> None:  # noqa: ARG002
         where = [self.dice.random() * 360 - 180, self.dice.random() * 180 - 90]
         document["location"] = {"type": "Point", "coordinates": where}
 

@@ -40,10 +40,10 @@ class Speaker:
     def __init__(self, seed: int, purpose: str) -> None:
         self.dice = Dice(seed, f"text:{purpose}")
         self._words = {tongue.name: self.dice.from_table(_words_of(tongue)) for tongue in TONGUES}
-        sentences = [self._sentences(tongue) for tongue in TONGUES]
+        sentences = [self._make_sentences(tongue) for tongue in TONGUES]
         self._voices = map(sentences.__getitem__, self.dice.from_table(_word_counts()))
 
-    def _sentences(self, tongue: Tongue) -> Iterator[str]:
+    def _make_sentences(self, tongue: Tongue) -> Iterator[str]:
         """Endless sentences: slices of a text of a few hundred kilobytes, which is made anew when used up.
 
         Slicing costs a fraction of joining words sentence by sentence.
@@ -101,15 +101,15 @@ class Markdown:
     def __init__(self, speaker: Speaker) -> None:
         self._speaker, self._dice = speaker, speaker.dice
         kinds: list[tuple[int, Callable[[], tuple[str, list[Document]]]]] = [
-            (70, self._plain),
-            (8, self._styled),
-            (7, self._emoji),
-            (4, self._code),
+            (70, self._plain_text),
+            (8, self._styled_text),
+            (7, self._emoji_text),
+            (4, self._code_block),
             (4, self._list),
-            (3, self._quote),
-            (2, self._lines),
-            (1, self._odd),
-            (1, self._heading),
+            (3, self._quote_block),
+            (2, self._line_breaks),
+            (1, self._odd_text),
+            (1, self._heading_block),
         ]
         self._kinds = self._dice.endless([make for weight, make in kinds for _ in range(weight)])
 
@@ -117,13 +117,13 @@ class Markdown:
         """`msg` and `md`."""
         return next(self._kinds)()
 
-    def _plain(self) -> tuple[str, list[Document]]:
+    def _plain_text(self) -> tuple[str, list[Document]]:
         text = self._speaker.sentence()
         if self._dice.random() < 0.3:
             text = f"{text} {self._speaker.sentence()}"
         return text, [paragraph_node(plain_leaf(text))]
 
-    def _styled(self) -> tuple[str, list[Document]]:
+    def _styled_text(self) -> tuple[str, list[Document]]:
         before, middle, after = self._speaker.words(9).split(" ", 2)
         delimiter, kind = self._dice.pick(
             (("*", "BOLD"), ("_", "ITALIC"), ("~", "STRIKE"), ("`", "INLINE_CODE"))
@@ -133,7 +133,7 @@ class Markdown:
         tree = paragraph_node(plain_leaf(f"{before} "), styled, plain_leaf(f" {after}"))
         return f"{before} {delimiter}{middle}{delimiter} {after}", [tree]
 
-    def _emoji(self) -> tuple[str, list[Document]]:
+    def _emoji_text(self) -> tuple[str, list[Document]]:
         signs = self._dice.some(EMOJI, self._dice.between(1, 3))
         leaves = [{"type": "EMOJI", "unicode": sign} for sign in signs]
         if self._dice.random() < 0.3:
@@ -141,7 +141,7 @@ class Markdown:
         text = f"{self._speaker.sentence()} "
         return text + "".join(signs), [paragraph_node(plain_leaf(text), *leaves)]
 
-    def _code(self) -> tuple[str, list[Document]]:
+    def _code_block(self) -> tuple[str, list[Document]]:
         below = self._dice.below
         lines = [
             f"{'  ' * below(3)}{self._speaker.slug(1)}({self._speaker.slug()!r}, {below(10_000)})"
@@ -157,22 +157,22 @@ class Markdown:
         value = [{"type": "LIST_ITEM", "value": [plain_leaf(item)]} for item in items]
         return "\n".join(f"- {item}" for item in items), [{"type": "UNORDERED_LIST", "value": value}]
 
-    def _quote(self) -> tuple[str, list[Document]]:
+    def _quote_block(self) -> tuple[str, list[Document]]:
         text = self._speaker.sentence()
         reply = self._speaker.sentence()
         quote = {"type": "QUOTE", "value": [paragraph_node(plain_leaf(text))]}
         return f"> {text}\n{reply}", [quote, paragraph_node(plain_leaf(reply))]
 
-    def _lines(self) -> tuple[str, list[Document]]:
+    def _line_breaks(self) -> tuple[str, list[Document]]:
         lines = [self._speaker.sentence() for _ in range(self._dice.between(3, 9))]
         return "\n".join(lines), [paragraph_node(plain_leaf(line)) for line in lines]
 
-    def _heading(self) -> tuple[str, list[Document]]:
+    def _heading_block(self) -> tuple[str, list[Document]]:
         title = self._speaker.words(4)
         body = self._speaker.paragraph(3)
         heading = {"type": "HEADING", "level": self._dice.between(1, 4), "value": [plain_leaf(title)]}
         return f"# {title}\n{body}", [heading, {"type": "LINE_BREAK"}, paragraph_node(plain_leaf(body))]
 
-    def _odd(self) -> tuple[str, list[Document]]:
+    def _odd_text(self) -> tuple[str, list[Document]]:
         text = self._dice.pick(ODD_TEXTS)
         return text, [paragraph_node(plain_leaf(text))]

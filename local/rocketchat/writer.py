@@ -118,7 +118,7 @@ class Writer:
         if kind is None:
             self.stop()
         else:
-            self._end()
+            self._stop_thread()
 
     def start(self) -> None:
         """Look around in the database, then write in the background."""
@@ -131,12 +131,12 @@ class Writer:
 
     def stop(self) -> None:
         """Stop after the action under way. Raises `Unavailable` if a write failed."""
-        self._end()
+        self._stop_thread()
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise Unavailable("The writer could not write", value=str(failure)[:300]) from failure
 
-    def _end(self) -> None:
+    def _stop_thread(self) -> None:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(_JOIN_SECONDS)

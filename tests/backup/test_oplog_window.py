@@ -210,7 +210,7 @@ class Racing(MemoryDatabase):
 
     def log_part(self, value: str, previous: Timestamp | None, **flags: bool) -> Timestamp:
         before = bson.Timestamp(previous.seconds, previous.ordinal) if previous else bson.Timestamp(0, 0)
-        self._log(
+        self._log_entry(
             {
                 "op": "c",
                 "ns": "admin.$cmd",

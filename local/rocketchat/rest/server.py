@@ -36,7 +36,7 @@ class RestServer:
         self._served: Served | None = None
 
     def __enter__(self) -> RestServer:
-        self._served = Served(self._application).__enter__()
+        self._served = Served(self._build_application).__enter__()
         return self
 
     def __exit__(
@@ -52,7 +52,7 @@ class RestServer:
             raise RuntimeError("it is not started")
         return self._served.url
 
-    def _application(self) -> web.Application:
+    def _build_application(self) -> web.Application:
         application = web.Application()
         routes: dict[tuple[str, str], tuple[Route, str, bool]] = {
             ("GET", "me"): (self._me, "", False),
@@ -71,12 +71,12 @@ class RestServer:
             ),
         }  # fmt: skip
         for (method, path), (route, permission, factor) in routes.items():
-            handler = self._guarded(path, route, permission, factor=factor)
+            handler = self._guard_handler(path, route, permission, factor=factor)
             application.router.add_route(method, f"/api/v1/{path}", handler)
         application.router.add_get("/api/info", self._info)
         return application
 
-    def _guarded(
+    def _guard_handler(
         self, path: str, route: Route, permission: str, *, factor: bool
     ) -> Callable[[web.Request], Awaitable[Answer]]:
         async def handle(request: web.Request) -> Answer:
@@ -89,7 +89,7 @@ class RestServer:
             if user is None:
                 said = {"status": "error", "message": "You must be logged in to do this."}
                 return web.json_response(said, status=401)
-            if (limited := self._limit(request.method, path, user)) is not None:
+            if (limited := self._check_limit(request.method, path, user)) is not None:
                 return limited
             if permission and not self.state.may(user, permission):
                 return web.json_response({"success": False, "error": "unauthorized"}, status=403)
@@ -99,7 +99,7 @@ class RestServer:
 
         return handle
 
-    def _limit(self, method: str, path: str, user: ChatUser) -> Answer | None:
+    def _check_limit(self, method: str, path: str, user: ChatUser) -> Answer | None:
         """Per route; the users' IP is one here."""
         if self.state.may(user, "api-bypass-rate-limit"):
             return None
