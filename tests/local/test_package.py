@@ -222,7 +222,9 @@ def test_the_worker_serves_the_package_as_an_ordinary_user_signed_in_by_a_user_a
     assert "rocketchat" in wake.body
     assert "a" * 7 in page.body
     # Both are signed in to by the identity that was named, and by nothing else.
-    assert (asked, statuses) == ({CLIENT}, {200})
+    assert asked == {CLIENT}
+    # 202 is a start or stop, which the tick asks for or not by the hour at which this runs.
+    assert statuses <= {200, 202}
     assert {resource.rstrip("/") for resource in resources} == {"https://storage.azure.com", PUBLIC_CLOUD}
     lines = [line for answer in answers for line in answer.logged("shared") + answer.logged("functions")]
     assert {type(json.loads(line.partition(" ")[2])) for line in lines} == {dict}  # each with its facts
