@@ -91,7 +91,9 @@ class ActivityEntries:
         return Reply(200, body)
 
 
-def _log_entry(resource_id: str, at: datetime, category: str, action: str, status: str, operation: str) -> Json:
+def _log_entry(
+    resource_id: str, at: datetime, category: str, action: str, status: str, operation: str
+) -> Json:
     parts = resource_id.strip("/").split("/")
     event = str(uuid.uuid4())
     return {
