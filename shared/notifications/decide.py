@@ -87,9 +87,7 @@ def add_notices(
     batch = merge_batches(group.waiting, _batch_of(entries))
     if not group.is_empty:
         return replace(group, waiting=batch)
-    # A new message: what held up the one before is over.
-    due = now + wait if wait else None
-    return replace(group, waiting=batch, since=now, not_before=due, attempts=0)
+    return replace(group, waiting=batch, since=now, not_before=now + wait if wait else None)
 
 
 def _batch_of(entries: Iterable[Entry]) -> Batch:

@@ -98,6 +98,13 @@ def test_downtime_that_begins_after_an_alert_was_told_does_not_silence_its_end()
     assert decide_alerts(told, [OVER], night, NOW, REPEAT).tell == (OVER,)
 
 
+def test_what_was_told_stays_told_though_downtime_begins_while_it_fires() -> None:
+    told = after(FIRING).known
+    repeated = decide_alerts(told, [FIRING], night, NOW, REPEAT)
+    assert dict(repeated.left_out) == {"f1": "it was told"}
+    assert decide_alerts(repeated.known, [OVER], night, NOW, REPEAT).tell == (OVER,)
+
+
 alerts = st.builds(
     lambda number, firing, start: replace(
         FIRING, fingerprint=f"f{number}", firing=firing, starts_at=NOW + timedelta(minutes=start)

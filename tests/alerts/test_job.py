@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,7 +16,9 @@ from local.chat import ChatServer
 from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from shared.alerts.intake import MAX_BODY_BYTES, AlertIntake, receive_alerts
 from shared.alerts.job import AlertDeps, check_alerts, receive_payloads
-from shared.alerts.model import PlannedDowntime
+from shared.alerts.model import KnownAlert, PlannedDowntime
+from shared.alerts.notices import build_alert_notice
+from shared.alerts.parse import parse_payload
 from shared.alerts.records import AlertRecords
 from shared.kernel.errors import Unavailable
 from shared.kernel.group_commit import GroupCommit
@@ -313,3 +315,36 @@ def test_a_flood_at_the_door_costs_few_writes(world: AlertWorld) -> None:
     world.deliver()
     (text,) = world.heard()
     assert "(and 999 more)" in text
+
+
+class ContendedRecords(AlertRecords):
+    """Records that somebody else changes in between, once."""
+
+    beaten = False
+
+    def save(self, known: Mapping[str, KnownAlert], etag: str | None) -> bool:
+        if not self.beaten:
+            self.beaten = True
+            return False
+        return super().save(known, etag)
+
+
+def test_an_alert_is_told_once_though_its_record_had_to_be_written_twice(world: AlertWorld) -> None:
+    deps = replace(world.deps(), records=ContendedRecords(world.people.blobs))
+    receive_payloads(deps, [json.dumps(alertmanager_payload())])
+    world.deliver()
+    (text,) = world.heard()
+    assert "more" not in text
+
+
+def test_a_notice_holds_none_of_the_marks_that_a_chat_would_read() -> None:
+    (alert,) = parse_payload(
+        json.dumps(
+            alertmanager_payload(labels={"alertname": "<@all|[x](y)>", "pod": "`@here` *b* _i_ ~s~"})
+        ).encode()
+    ).alerts
+    notice = build_alert_notice(alert, alert.starts_at)
+    texts = f"{notice.title} {dict(notice.fields)['pod']}"
+    for mark in ("@all", "@here", "`", "<@", "[x", "*b", "_i", "~s"):
+        assert mark not in texts
+    assert texts.replace("\N{WORD JOINER}", "").startswith("<@all|[x](y)>: Rocket.Chat")

@@ -72,6 +72,7 @@ def test_a_timer_that_never_ran_is_expected_from_the_first_check_on(world: World
 
 def test_a_timer_that_was_off_is_not_late_as_soon_as_it_is_on_again(world: World) -> None:
     world.check()
+    world.run()
     world.check({})
     world.clock.advance(timedelta(days=3))
     assert world.check() == "1 timers are on time"

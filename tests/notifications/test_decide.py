@@ -244,6 +244,7 @@ POLICY = NotifyPolicy.model_validate(
 )
 NOBODY = "policy names no route for it"
 FULL = {"chat": RouteState(sent=(NOW,) * 4)}
+FULL_SPARE = {"spare": RouteState(sent=(NOW,) * 4)}
 NIGHT = datetime(2026, 3, 2, 23, tzinfo=UTC)
 
 
@@ -259,6 +260,7 @@ NIGHT = datetime(2026, 3, 2, 23, tzinfo=UTC)
         pytest.param("warning", FULL, (), NOW, (), (), "rate limit", id="full"),
         pytest.param("critical", FULL, (), NOW, ("oncall",), ("spare",), "", id="full for one of two"),
         pytest.param("warning", FULL, ("chat",), NOW, (), ("spare",), "", id="full and off is off"),
+        pytest.param("warning", FULL_SPARE, ("chat",), NOW, (), (), "off; rate limit", id="fallback is full"),
     ],
 )  # fmt: skip
 def test_the_plan_says_which_routes_are_tried_or_why_none(

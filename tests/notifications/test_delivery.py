@@ -329,3 +329,52 @@ def test_faulty_storage_in_the_middle_of_a_round_leaves_the_other_groups_to_be_s
     report = world.sender(plan).send_due()
     assert list(report.waiting) == ["alpha-info"]
     assert report.delivered == ["beta-info"]
+
+
+def test_a_sender_that_was_given_up_takes_nothing_back_that_came_after(world: NotificationWorld) -> None:
+    outbox = world.sender().outbox
+    outbox.add([WARNING])
+    slow = outbox.claim("power-warning")
+    world.clock.advance(CLAIM_TIMEOUT)
+    fast = outbox.claim("power-warning")
+    assert slow is not None
+    assert fast is not None
+    outbox.complete(fast)
+    outbox.add([replace(WARNING, title="the next", key="power/next")])
+    assert outbox.claim("power-warning") is not None
+    outbox.complete(slow)
+    outbox.postpone(slow, world.clock.now() + timedelta(days=1), failed=True)
+    assert [entry.title for entry in outbox.load("power-warning").sending.entries] == ["the next"]
+    world.clock.advance(CLAIM_TIMEOUT)
+    world.deliver()
+    assert sum("the next" in text for text in world.heard()) == 1
+
+
+def test_a_route_that_is_down_is_asked_once_in_a_round_however_much_waits(world: NotificationWorld) -> None:
+    world.hooks["chat"].enabled = False
+    for topic in ("alpha", "beta", "gamma"):
+        world.storing().notify(Notice(Severity.INFO, topic, "", topic=topic))
+    world.sender().send_due()
+    assert world.sender().log.routes()["chat"].failures == 1
+    assert len(world.heard("spare")) == 3
+
+
+def test_secrets_of_many_notices_at_once_are_masked_too(world: NotificationWorld) -> None:
+    world.secrets = ("hunter2-hunter2",)
+    notice = Notice(Severity.WARNING, "failed: hunter2-hunter2", "", group="alerts")
+    world.notifier().notify_group([notice], wait=timedelta(seconds=30))
+    stored = b"".join(world.blobs.read(blob.name)[0] for blob in world.blobs.list())
+    assert b"**redacted**" in stored
+    assert b"hunter2" not in stored
+
+
+def test_who_stores_the_first_of_a_group_has_it_sent_after_the_wait(world: NotificationWorld) -> None:
+    woken: list[timedelta] = []
+    people = replace(world.storing(), wake=woken.append)
+    for number in range(3):
+        people.notify_group([replace(WARNING, key=f"power/{number}")], wait=timedelta(seconds=30))
+    assert woken == [timedelta(seconds=30)]
+    world.clock.advance(timedelta(seconds=30))
+    world.deliver()
+    people.notify_group([WARNING], wait=timedelta(seconds=30))
+    assert len(woken) == 2
