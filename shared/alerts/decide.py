@@ -66,8 +66,9 @@ def _decide_alert(
     told_at = before.told_at if before is not None and is_same else None
     if told_at is not None and now - told_at < repeat_after:
         return KnownAlert(alert, now, told_at), "it was told"
-    if told_at is None and (reason := explain(alert)):
-        return KnownAlert(alert, now, None, reason), f"explained: {reason}"
+    if reason := explain(alert):
+        # What was told before the downtime is not repeated in it, but its end is told.
+        return KnownAlert(alert, now, told_at, reason), f"explained: {reason}"
     return KnownAlert(alert, now, now), ""
 
 

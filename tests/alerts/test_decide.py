@@ -102,6 +102,10 @@ def test_what_was_told_stays_told_though_downtime_begins_while_it_fires() -> Non
     told = after(FIRING).known
     repeated = decide_alerts(told, [FIRING], night, NOW, REPEAT)
     assert dict(repeated.left_out) == {"f1": "it was told"}
+    repeated = decide_alerts(told, [FIRING], night, NOW + REPEAT, REPEAT)
+    assert dict(repeated.left_out) == {"f1": "explained: it is night"}
+    assert not decide_again(repeated.known, nothing, NOW + REPEAT).tell
+    assert decide_alerts(repeated.known, [FIRING], nothing, NOW + REPEAT, REPEAT).tell == (FIRING,)
     assert decide_alerts(repeated.known, [OVER], night, NOW, REPEAT).tell == (OVER,)
 
 
