@@ -57,7 +57,10 @@ def merge_batches(first: Batch, second: Batch) -> Batch:
     for number, entry in enumerate((*first.entries, *second.entries)):
         known = (entry.key, entry.resolved) if entry.key else number
         before = entries.get(known)
-        entries[known] = replace(entry, count=entry.count + (before.count if before else 0))
+        # In the newer words, but as urgent as the more urgent of the two: people have not heard of either.
+        urgent = max(entry.severity, before.severity if before else entry.severity, key=lambda one: one.rank)
+        count = entry.count + (before.count if before else 0)
+        entries[known] = replace(entry, severity=urgent, count=count)
     kept = sorted(entries.values(), key=lambda entry: -entry.severity.rank)  # stable: the oldest first
     more = _add_counts(first.more, second.more)
     more = _add_counts(more, _count_titles(kept[MAX_ENTRIES:]))

@@ -107,6 +107,16 @@ def test_one_key_is_one_entry_in_the_newer_words_and_its_end_another() -> None:
     ]
 
 
+def test_one_key_keeps_the_more_urgent_severity_of_what_nobody_heard_yet() -> None:
+    urgent, mild = (
+        Batch((build_entry(Notice(severity, "t", severity, key="k"), NOW),))
+        for severity in (Severity.CRITICAL, Severity.INFO)
+    )
+    (entry,) = merge_batches(urgent, mild).entries
+    assert (entry.severity, entry.text) == (Severity.CRITICAL, "info")
+    assert merge_batches(mild, urgent).severity is Severity.CRITICAL
+
+
 def test_notices_without_a_key_are_each_one_entry() -> None:
     one = Batch((build_entry(Notice(Severity.INFO, "t", "x"), NOW),))
     assert len(merge_batches(one, one).entries) == 2
