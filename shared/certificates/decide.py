@@ -87,6 +87,16 @@ def judge_lifetime(
     return None
 
 
+def find_alarm_times(
+    not_before: datetime, not_after: datetime, rules: CertificatePolicy, *, renews_at: datetime | None = None
+) -> tuple[datetime, datetime]:
+    """From when on what is left of its lifetime is a warning, and critical; as `judge_lifetime` has it."""
+    lifetime = not_after - not_before
+    warning = not_after - min(lifetime * rules.warning_percent / 100, _MAX_WARNING)
+    critical = not_after - min(lifetime * rules.critical_percent / 100, _MAX_CRITICAL)
+    return max(warning, renews_at) if renews_at else warning, critical
+
+
 def renewal_grace(lifetime: timedelta | None) -> timedelta:
     """How long after its time a renewal may be seen not to have happened."""
     return min(max((lifetime or timedelta()) / 20, _MIN_RENEWAL_GRACE), _MAX_RENEWAL_GRACE)

@@ -86,6 +86,14 @@ METRICS = {
         "When the certificate that the host showed at the newest scan expires.",
         ("host",),
     ),
+    "groundcrew_certificate_warning_timestamp_seconds": MetricSpec(
+        "From when on what is left of the certificate's lifetime is a warning, by policy.",
+        ("host",),
+    ),
+    "groundcrew_certificate_critical_timestamp_seconds": MetricSpec(
+        "From when on what is left of the certificate's lifetime is critical, by policy.",
+        ("host",),
+    ),
     "groundcrew_certificate_valid": MetricSpec(
         "Whether chain and name of the certificate were valid at the newest scan (1) or not (0).",
         ("host",),

@@ -124,6 +124,8 @@ def _certificate_gauges(facts: ScanFacts) -> Iterator[Gauge]:
         if one.kind == "host" and one.seen == facts.at and one.not_after is not None:
             yield from _instant("certificate_expiry_timestamp_seconds", one.not_after, host=one.name)
             yield Gauge("certificate_valid", float(one.valid), {"host": one.name})
+            yield from _instant("certificate_warning_timestamp_seconds", one.warning_at, host=one.name)
+            yield from _instant("certificate_critical_timestamp_seconds", one.critical_at, host=one.name)
 
 
 def _deploy_gauges(facts: DeployFacts) -> Iterator[Gauge]:

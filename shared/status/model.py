@@ -91,6 +91,8 @@ class CertificateSummary:
     renews_at: datetime | None = None
     seen: datetime | None = None
     valid: bool = False
+    warning_at: datetime | None = None  # from when on what is left of its lifetime is a warning
+    critical_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

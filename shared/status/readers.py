@@ -14,6 +14,8 @@ from typing import Any
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.proofs import read_drill_records
 from shared.backup.sets import list_sets, parse_set_id, read_failure
+from shared.certificates.decide import find_alarm_times
+from shared.certificates.model import CertificateEntry
 from shared.certificates.records import load_last_scan
 from shared.cost.job import LAST_REPORT
 from shared.deploy.records.deploy_record import JOB
@@ -24,7 +26,7 @@ from shared.kernel.codec import decode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.kernel.timestamps import parse_timestamp
-from shared.policy import BackupPolicy, DeployPolicy, PowerPolicy, SnapshotPolicy
+from shared.policy import BackupPolicy, CertificatePolicy, DeployPolicy, PowerPolicy, SnapshotPolicy
 from shared.policy.drill import DrillPolicy
 from shared.power.last_tick import SeenMachine, load_last_tick
 from shared.records.holds import Holds
@@ -70,26 +72,30 @@ def read_backup(catalogue: SetCatalogue, rules: BackupPolicy) -> BackupFacts:
     )
 
 
-def read_certificates(state: Blobs) -> ScanFacts:
+def read_certificates(state: Blobs, rules: CertificatePolicy) -> ScanFacts:
     """The newest scan."""
     scan = load_last_scan(state)
     if scan is None:
         raise NotSetUp("not scanned yet")
-    entries = [
-        CertificateSummary(
-            entry.name,
-            str(entry.kind),
-            str(entry.state),
-            entry.reasons,
-            entry.not_before,
-            entry.not_after,
-            entry.renews_at,
-            entry.seen,
-            entry.valid,
-        )
-        for entry in scan.entries
-    ]
-    return ScanFacts(scan.at, entries)
+    return ScanFacts(scan.at, [_to_summary(entry, rules) for entry in scan.entries])
+
+
+def _to_summary(entry: CertificateEntry, rules: CertificatePolicy) -> CertificateSummary:
+    times: tuple[datetime | None, datetime | None] = (None, None)
+    if entry.not_before is not None and entry.not_after is not None:
+        times = find_alarm_times(entry.not_before, entry.not_after, rules, renews_at=entry.renews_at)
+    return CertificateSummary(
+        entry.name,
+        str(entry.kind),
+        str(entry.state),
+        entry.reasons,
+        entry.not_before,
+        entry.not_after,
+        entry.renews_at,
+        entry.seen,
+        entry.valid,
+        *times,
+    )
 
 
 def read_snapshots(state: Blobs, rules: SnapshotPolicy) -> SnapshotFacts:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.certificates.decide import judge_certificates, judge_lifetime
+from shared.certificates.decide import find_alarm_times, judge_certificates, judge_lifetime
 from shared.certificates.model import (
     BlindSpot,
     CertificateEntry,
@@ -351,3 +351,19 @@ def test_the_worst_comes_first_and_unknown_before_warning() -> None:
 def test_what_has_no_end_is_not_judged_by_it() -> None:
     item = ExpiringItem(SourceKind.KUBECONFIG, "token", START, None)
     assert judge(ObservedCertificates(items=(item,)))["kubeconfig/token"].state is GOOD
+
+
+@pytest.mark.parametrize("days", [6, 45, 90, 3650])
+@pytest.mark.parametrize("renews", [False, True], ids=["by hand", "by cert-manager"])
+def test_the_times_that_are_told_to_prometheus_are_those_of_the_verdict(days: int, renews: bool) -> None:
+    lifetime, second = timedelta(days=days), timedelta(seconds=1)
+    begin, end, rules = START, START + lifetime, CertificatePolicy()
+    renews_at = end - lifetime / 5 if renews else None
+    warning, critical = find_alarm_times(begin, end, rules, renews_at=renews_at)
+
+    def judge(now: datetime) -> str:
+        found = judge_lifetime(begin, end, rules, now, renews_at=renews_at)
+        return str(found.state) if found else "good"
+
+    assert (judge(warning - second), judge(warning)) == ("good", "warning")
+    assert (judge(critical - second), judge(critical)) == ("warning", "critical")

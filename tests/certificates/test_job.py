@@ -369,9 +369,12 @@ def test_the_record_is_read_as_it_was_written(world: World) -> None:
 def test_the_gauges_tell_only_what_was_seen_in_this_scan(world: World) -> None:
     def gauges() -> dict[str, float]:
         job.run_scan(world.job())
-        readers = {"certificates": lambda: read_certificates(world.state)}
+        readers = {"certificates": lambda: read_certificates(world.state, world.rules)}
         told = iter_gauges(collect_status(readers, world.clock.now(), "1"))
-        return {gauge.name: gauge.value for gauge in told if gauge.labels.get("host") == HOST}
+        host = {gauge.name: gauge.value for gauge in told if gauge.labels.get("host") == HOST}
+        assert ("certificate_warning_timestamp_seconds" in host) is bool(host)
+        shown = ("certificate_expiry_timestamp_seconds", "certificate_valid")
+        return {name: value for name, value in host.items() if name in shown}
 
     end = (NOW + 30 * DAY).timestamp()
     assert gauges() == {"certificate_expiry_timestamp_seconds": end, "certificate_valid": 1.0}

@@ -50,7 +50,14 @@ ABSENT: dict[str, str] = {
 
 def full_status() -> Status:
     certificate = CertificateSummary(
-        "chat.example.org", "host", "good", not_after=NOW + 9 * HOUR, seen=NOW, valid=True
+        "chat.example.org",
+        "host",
+        "good",
+        not_after=NOW + 9 * HOUR,
+        seen=NOW,
+        valid=True,
+        warning_at=NOW,
+        critical_at=NOW,
     )
     machine = MachineFacts("rocketchat", "running", True, NOW - HOUR, NOW + HOUR, NOW)
     return collect_status(
