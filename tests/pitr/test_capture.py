@@ -346,3 +346,47 @@ def test_the_newest_moment_is_that_of_the_slices_after_the_newest_set(captures) 
     end = write(captures, 1)
     captures.capture()
     assert captures.slices.newest_moment() == end
+
+
+def test_a_set_of_the_history_before_makes_up_for_nothing_however_late_it_ends(captures) -> None:
+    back_to = write(captures, 1)
+    captures.capture()
+    write(captures, 2)
+    captures.seal()
+    write(captures, 3)
+    captures.capture()
+    captures.database.rewind(back_to)
+    captures.world.clock.advance(timedelta(minutes=1))
+    captures.capture()
+    assert "another one" in captures.state.gap
+    captures.capture()
+    assert "another one" in captures.state.gap, "the set ends after the gap, but in the old history"
+
+
+def test_a_base_whose_beginning_was_not_noted_is_not_begun_again(captures) -> None:
+    write(captures, 1)
+    captures.capture()
+    write(captures, 2)
+    write(captures, 3)
+    captures.database.trim_oplog()
+
+    def begin_and_lose_the_answer(reason: str) -> str:
+        captures.begin_backup(reason)
+        raise Unavailable("the answer was lost")
+
+    captures.capture(begin_backup=begin_and_lose_the_answer)
+    captures.capture()
+    assert len(captures.begun) == 1
+
+
+def test_a_transaction_whose_commit_two_slices_share_is_replayed_once(captures) -> None:
+    writes = [("rocketchat", "c0", {"_id": "a"}), ("rocketchat", "c0", {"_id": "b"})]
+    captures.database.begin_transaction(7, writes)
+    captures.capture()
+    captures.database.commit_transaction(7)
+    captures.capture()  # the commit is the last entry of this slice, and the first of the next
+    write(captures, 1)
+    captures.capture()
+    result, target = captures.restore(captures.database.newest())
+    assert result.problems == []
+    assert target.contents() == captures.database.contents()

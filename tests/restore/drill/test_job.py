@@ -300,3 +300,24 @@ def test_the_doctor_tries_the_scratch_server_without_changing_it(drills) -> None
     drills.scratch.write("x", "y", {"_id": 1})
     with pytest.raises(Refused, match="not empty"):
         check_scratch(drills.deps())
+
+
+def test_of_the_servers_own_databases_only_what_the_drill_made_is_dropped(drills) -> None:
+    drills.world.database.write("admin", "notes", {"_id": 1})
+    drills.world.clock.advance(timedelta(days=1))
+    drills.seal()
+    drills.scratch.write("admin", "system.users", {"_id": "drill"})
+    assert drills.drill().outcome == PROVEN
+    assert drills.scratch.contents().keys() == {"admin.system.users"}
+
+
+def test_a_drill_that_lost_its_lease_at_its_very_end_proves_nothing(drills) -> None:
+    class Late(ListReporter):
+        def advance(self, amount: int) -> None:
+            super().advance(amount)
+            if self.phases[-1][0] == "Validating collections":
+                drills.world.state.break_lease("locks/drill")
+
+    with pytest.raises(Locked):
+        run_drill(drills.deps(), Late())
+    assert drills.records.proofs == ()
