@@ -66,7 +66,8 @@ class Site:
             env={**os.environ, **self.settings}, cwd=ROOT, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        return list(json.loads(done.stdout)["deliveries"])
+        # At a full quarter of an hour catch_up has something to say of its own.
+        return [one for one in json.loads(done.stdout)["deliveries"] if one["topic"] == "alerts"]
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -148,7 +149,7 @@ def test_an_alert_and_its_end_arrive_in_the_chat_and_are_in_the_history(site: Si
     (over,) = site.chat.wait_for("Resolved: NodeDiskFull")
     assert over.startswith("*✅")
     wait_for(lambda: len(site.history()) >= 2, "both to be in the history")
-    assert {(one["topic"], one["outcome"]) for one in site.history()} == {("alerts", "delivered")}
+    assert {one["outcome"] for one in site.history()} == {"delivered"}
 
 
 def test_the_watchdog_is_a_heartbeat_that_nobody_is_told_of(site: Site) -> None:
