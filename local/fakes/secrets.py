@@ -27,7 +27,7 @@ class MemoryAuthority:
     - `turns`: two users, `a:password` in the homes; one in use, the other gets a new password.
     - `made`: named tokens that the system makes itself, the token in the homes.
     - `receiver`: the homes hold what is accepted, and a sender presents one of it.
-    `proof` is raised by every proof of a new credential.
+    `proof` is raised by every proof of a new credential, `refusal` by every revocation.
     """
 
     def __init__(self, way: Way = "turns") -> None:
@@ -35,6 +35,7 @@ class MemoryAuthority:
         self.valid: dict[str, str] = {"a": "first-password"}  # by label
         self.sender = "first-password"
         self.proof: GroundcrewError | None = None
+        self.refusal: GroundcrewError | None = None
         self.proofs = 0
         self._numbers = itertools.count(1)
 
@@ -101,6 +102,8 @@ class MemoryAuthority:
 
     def revoke(self, label: str, _valid: Secret) -> None:
         """See `CredentialAuthority.revoke`."""
+        if self.refusal is not None:
+            raise self.refusal
         if self.way == "turns" and label in self.valid:
             self.valid[label] = "nobody-knows"
         elif self.way == "made":

@@ -14,7 +14,7 @@ from shared.notifications.ports import Severity
 from shared.records.holds import Holds
 from shared.secrets_rotation import job
 from shared.secrets_rotation.deps import RotationDeps
-from shared.secrets_rotation.model import RotationStep, SecretState
+from shared.secrets_rotation.model import RotationStep, SecretState, parse_reader
 from shared.secrets_rotation.steps import NotYet
 from tests.support.rotation_world import CHAT, FIRST, NAME, NOW, SECOND, WORKER, World, entry
 
@@ -126,6 +126,67 @@ def test_a_backup_that_began_meanwhile_keeps_the_old_credential_valid_until_it_e
     assert job.run_overdue(world.deps()) == f"{NAME}: waiting for: backup x"  # patience: it is not undone
     holds.release_hold("backup/x")
     assert job.run_overdue(world.deps()) == f"{NAME}: done"
+
+
+def wait_before_revoking(world: World) -> Holds:
+    """A rotation that is proven, and waits for a backup."""
+    world.readers._looks = 10**6
+    with pytest.raises(NotYet):
+        job.rotate_secret(world.deps(), NAME, by="anna")
+    holds = Holds(world.state, world.clock)
+    holds.add_hold("backup/x", "backup x", 9 * HOUR)
+    world.readers._looks = 1
+    world.readers._coming = {name: (value, 0) for name, (value, _) in world.readers._coming.items()}
+    assert job.run_overdue(world.deps()) == f"{NAME}: waiting for: backup x"
+    return holds
+
+
+def test_what_was_proven_hours_ago_is_proven_again_before_the_old_is_revoked() -> None:
+    world = World()
+    holds = wait_before_revoking(world)
+    world.authority.valid["b"] = "changed by somebody else"
+    holds.release_hold("backup/x")
+    assert job.run_overdue(world.deps()) == f"{NAME}: undone"
+    assert world.authority.accepts("a:first-password")
+    assert world.lockouts() == []
+
+
+def test_readers_that_restart_while_it_waits_undo_nothing_however_long_they_take() -> None:
+    world = World()
+    holds = wait_before_revoking(world)
+    world.readers.restart(parse_reader(CHAT), "by somebody else")
+    world.readers.stubborn.add(CHAT)
+    world.clock.advance(5 * HOUR)
+    holds.release_hold("backup/x")
+    assert "waiting for: deployment:rocketchat/chat" in job.run_overdue(world.deps())
+    world.readers.stubborn.clear()
+    assert job.run_overdue(world.deps()) == f"{NAME}: done"
+
+
+def test_a_revocation_that_is_refused_does_not_bring_back_what_may_be_revoked() -> None:
+    world = World()
+    world.authority.refusal = Refused("no right to change passwords")
+    with pytest.raises(Refused, match="no right"):
+        job.rotate_secret(world.deps(), NAME, by="anna")
+    journal = world.deps().records().load(NAME)
+    assert journal is not None
+    assert journal.step is RotationStep.REVOKING
+    assert world.homes.value(FIRST) == "b:password-1"
+    job.run_overdue(world.deps())
+    assert world.people.told[-1].severity is Severity.CRITICAL
+    world.authority.refusal = None
+    assert job.run_overdue(world.deps()) == f"{NAME}: done"
+
+
+def test_the_new_is_not_revoked_while_the_old_does_not_work() -> None:
+    world = World()
+    world.authority.proof = Refused("Authentication failed")
+    world.authority.valid["a"] = "changed by somebody else"
+    with pytest.raises(Refused, match="the credential is not valid: a"):
+        job.rotate_secret(world.deps(), NAME, by="anna")
+    assert world.authority.valid["b"] == "password-1"
+    world.authority.valid["a"] = "first-password"
+    assert job.run_overdue(world.deps()) == f"{NAME}: undone"
 
 
 def test_a_rotation_holds_the_machine_up_while_it_is_under_way() -> None:
@@ -247,10 +308,10 @@ def test_a_rotation_that_was_undone_is_not_tried_again_by_itself_before_a_day_ha
     world = World()
     world.authority.proof = Refused("no")
     assert job.run_tick(_overdue(world)) == f"{NAME}: undone"
-    assert job.run_tick(world.deps()) == "nothing to rotate"
-    world.clock.advance(DAY)
     for home in (FIRST, SECOND):
         world.homes.put(home, world.homes.value(home), NOW)  # as old as before: undoing wrote the same again
+    assert job.run_tick(world.deps()) == "nothing to rotate"
+    world.clock.advance(DAY)
     assert job.run_tick(world.deps()) == f"{NAME}: undone"
 
 
