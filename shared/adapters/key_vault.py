@@ -52,7 +52,7 @@ class KeyVaultCertificates:
             raise Unavailable("the vault's answer leads elsewhere", value=urlsplit(url).hostname)
 
     def _get(self, url: str) -> Json:
-        return call_vault("GET", url, self._credential, address=self._address)
+        return call_vault("GET", url, self._credential, address=self._address, role="Key Vault Reader")
 
 
 class KeyVaultSecrets:
@@ -86,11 +86,12 @@ class KeyVaultSecrets:
     def _call(self, method: str, home: SecretHome, body: Json | None = None) -> Json:
         address = self._address(home.place)
         url = f"{address}/secrets/{home.key}?api-version={_VERSION}"
-        return call_vault(method, url, self._credential, address=address, body=body)
+        role = "Key Vault Secrets Officer"
+        return call_vault(method, url, self._credential, address=address, role=role, body=body)
 
 
 def call_vault(
-    method: str, url: str, credential: TokenCredential, *, address: str, body: Json | None = None
+    method: str, url: str, credential: TokenCredential, *, address: str, role: str, body: Json | None = None
 ) -> Json:
     """One request. Raises Unavailable (throttling too, which a later try mends), Refused, NotFound."""
     import requests
@@ -104,7 +105,7 @@ def call_vault(
     except (requests.RequestException, ValueError) as error:
         raise Unavailable("the vault does not answer", value=type(error).__name__) from error
     if answer.status_code in (401, 403):
-        hint = "See the roles of the app's identity in docs/settings.md, and the vault's firewall"
+        hint = f"Give the app's identity the role {role}, and see the vault's firewall"
         raise Refused("the vault does not allow it", value=f"HTTP {answer.status_code}", hint=hint)
     if answer.status_code == 404:
         raise NotFound("the vault does not have it", value=urlsplit(url).path)

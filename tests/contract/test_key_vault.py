@@ -132,6 +132,12 @@ def test_what_is_no_answer_is_an_error_of_ours(
         client.list_certificates()
 
 
+def test_the_role_that_is_missing_is_named(vault: Vault, client: KeyVaultCertificates) -> None:
+    vault.status = 403
+    with pytest.raises(Refused, match="the role Key Vault Reader"):
+        client.list_certificates()
+
+
 def test_a_vault_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="the vault does not answer"):
         KeyVaultCertificates("http://127.0.0.1:1", Credential()).list_certificates()  # type: ignore[arg-type]
@@ -197,6 +203,9 @@ def test_a_throttled_vault_may_be_asked_again_and_a_missing_secret_is_said(
     vault: Vault, secrets: KeyVaultSecrets
 ) -> None:
     with pytest.raises(NotFound, match="/secrets/mongodb-uri"):
+        secrets.read(HOME)
+    vault.status = 403
+    with pytest.raises(Refused, match="the role Key Vault Secrets Officer"):
         secrets.read(HOME)
     vault.status = 429
     with pytest.raises(Unavailable) as told:
