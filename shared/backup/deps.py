@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.seals import SealLog
 from shared.formats.agekeys import Recipient
+from shared.formats.backupset import ChainLink
 from shared.formats.manifest import Signer
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.mongodb.ports import SourceDatabase
@@ -46,6 +47,8 @@ class BackupDeps:
     threads: int = 2  # of zstd, beside the caller
     timeout: timedelta = timedelta(hours=20)  # a set that is not sealed by then has failed
     daily_at: time = time(1)  # UTC, when the timer fires
+    # Tells people of each sealed set, and of the hash that is now the head of the chain.
+    tell_head: Callable[[ChainLink], None] = lambda _: None
     # Why the database is out of reach on purpose; empty if it is not.
     offline_reason: Callable[[], str] = lambda: ""
     # Hears of each run record that is written; must not fail.

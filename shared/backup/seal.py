@@ -125,7 +125,9 @@ def _record_sealed(deps: BackupDeps, verified: VerifiedManifest) -> str:
     outcome = f"sealed sha256:{verified.sha256}"
     AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.seal", where, outcome)
     deps.runs.end_run(JOB, manifest.set, "done", summary, stored_bytes=stored_bytes, documents=documents)
-    # The head of the chain leaves the storage account with the log, where nobody can turn it back.
+    # The head of the chain leaves the storage account with the log and by people's own messages, where nobody
+    # can turn it back: whoever later deletes the newest sets is contradicted by what people were told.
+    deps.tell_head(ChainLink(manifest.set, manifest.klass, verified.sha256))
     log.info(
         "backup.sealed",
         extra={"set": where, "documents": documents, "stored_bytes": stored_bytes, "sha256": verified.sha256},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import time
 from functools import cache, partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared.kernel.errors import UsageError
+from shared.kernel.errors import GroundcrewError, UsageError
 from shared.settings import definitions
 from shared.settings.environment import (
     all_or_nothing,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
     from shared.backup.deps import BackupDeps
     from shared.formats.agekeys import Recipient
+    from shared.formats.backupset import ChainLink
+
+log = logging.getLogger(__name__)
 
 
 @cache
@@ -57,8 +61,25 @@ def backup_deps() -> BackupDeps:
         daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
         offline_reason=offline_reason_reader(),
         on_run_saved=ping_run,
+        tell_head=_tell_head,
         **values,
     )
+
+
+def _tell_head(head: ChainLink) -> None:
+    """One message for each sealed set; a failure is logged, and the set is sealed all the same."""
+    from shared.notifications.ports import Notice, Severity
+    from shared.wiring.notifications import build_notifier
+
+    text = f"The head of the chain is now sha256:{head.sha256}."
+    hint = "Keep this message: `groundcrew backups show latest` must never show an older set."
+    where = f"{head.klass}/{head.set}"
+    key = f"backup/head/{head.sha256[:16]}"
+    try:
+        if read_environment().get(definitions.NOTIFY):
+            build_notifier().notify(Notice(Severity.INFO, f"Backup {where} is sealed", text, hint, key=key))
+    except GroundcrewError as error:
+        log.warning("backup.head_not_told", extra={"set": where, "error": str(error)})
 
 
 @cache

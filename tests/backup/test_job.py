@@ -357,3 +357,18 @@ def test_after_a_missed_night_the_next_one_is_at_night_again(world) -> None:
     world.work(world.job())
     world.clock.advance(timedelta(hours=11, seconds=1))  # 01:00
     assert "began" in backup.run_nightly(world.job())
+
+
+def test_people_are_told_of_the_head_of_the_chain_once_it_is_sealed(world) -> None:
+    told = []
+    job = replace(world.job(), tell_head=told.append)
+    backup.run_nightly(job)
+    world.work(job)
+    (info,) = world.sealed()
+    entry = world.catalogue.examine(info)
+    assert entry.verified is not None
+    assert [(head.klass, head.set, head.sha256) for head in told] == [
+        (info.klass, info.id, entry.verified.sha256)
+    ]
+    backup.run_nightly(job)
+    assert len(told) == 1
