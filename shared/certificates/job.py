@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from shared.certificates.decide import add_finding, judge_certificates
 from shared.certificates.deps import CertificateDeps
-from shared.certificates.model import CertificateEntry, CertificateState, UptimeSpan
+from shared.certificates.model import CertificateEntry, CertificateState, SourceKind, UptimeSpan
 from shared.certificates.notices import notify_scan
 from shared.certificates.observe import CertificateObserver
 from shared.certificates.outlook import WakeRecord, judge_outlook, needs_wake, plan_wake
@@ -42,7 +42,7 @@ def run_scan(deps: CertificateDeps) -> CertificateScan:
         lease.check()
         # Told before it is kept: a run that dies in between tells twice rather than never.
         alarms = [entry for entry in scan.entries if _is_alarm(entry, scan.at)]
-        notify_scan(deps, alarms, _find_recovered(scan, before))
+        notify_scan(deps, alarms, _find_recovered(scan, before), _find_deleted(scan, before))
         save_scan(deps.state, scan)
         _apply_holds(deps, scan, before)
     counts = {str(state): sum(one.state is state for one in scan.entries) for state in CertificateState}
@@ -165,6 +165,18 @@ def _is_alarm(entry: CertificateEntry, now: datetime) -> bool:
     if _is_blind(entry):
         return entry.since is not None and now - entry.since >= _BLIND_GRACE
     return not (entry.state is CertificateState.UNKNOWN and entry.excused)
+
+
+def _find_deleted(scan: CertificateScan, before: CertificateScan | None) -> list[CertificateEntry]:
+    """Objects that were there at the scan before. What could not be looked at is carried on: it is not here.
+
+    A host that is looked at no longer was taken out of policy or of an Ingress, which is no loss.
+    """
+    kinds = (SourceKind.SECRET, SourceKind.CERTIFICATE, SourceKind.VAULT)
+    known = scan.by_key
+    earlier = before.entries if before else ()
+    # What stands for a place that could not be looked at was never seen itself.
+    return [entry for entry in earlier if entry.kind in kinds and entry.seen and entry.key not in known]
 
 
 def _find_recovered(scan: CertificateScan, before: CertificateScan | None) -> list[CertificateEntry]:

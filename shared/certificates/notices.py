@@ -55,10 +55,24 @@ def recovered_notice(entries: Sequence[CertificateEntry]) -> Notice:
     return Notice(Severity.INFO, f"Certificates: {len(entries)} good again", names, key=key)
 
 
+def deleted_notice(entries: Sequence[CertificateEntry]) -> Notice:
+    """That something is not there any more, which nobody would be warned of by its end."""
+    names = "\n".join(f"{entry.kind} {entry.name}" for entry in entries[:_MAX_LISTED])
+    known = "\n".join(sorted(f"{entry.key} {entry.seen}" for entry in entries))
+    key = f"certificates/deleted/{hashlib.sha256(known.encode()).hexdigest()[:16]}"
+    hint = "If that was not meant: `kubectl get events -A`, or the vault's deleted certificates, tell more."
+    return Notice(Severity.WARNING, f"Certificates: {len(entries)} deleted", names, hint, key=key)
+
+
 def notify_scan(
-    deps: CertificateDeps, entries: Sequence[CertificateEntry], recovered: Sequence[CertificateEntry]
+    deps: CertificateDeps,
+    entries: Sequence[CertificateEntry],
+    recovered: Sequence[CertificateEntry],
+    deleted: Sequence[CertificateEntry] = (),
 ) -> None:
-    """Tell what is wrong, by severity, and what no longer is."""
+    """Tell what is wrong, by severity, what no longer is, and what is not there any more."""
+    if deleted:
+        send_notice(deps, deleted_notice(deleted))
     for state in _SEVERITIES:
         concerned = [entry for entry in entries if entry.state is state]
         if concerned:

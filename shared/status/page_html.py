@@ -18,7 +18,7 @@ from shared.status.view import StatusRow, format_instant, format_size, list_rows
 from shared.web.html import render_document, render_footer
 
 PATH = "/api/status"
-LINKS = (("/api/wake", "Wake the chat"), ("/api/deploys", "Deploys"), (f"{PATH}?format=json", "As JSON"))
+LINKS = ((f"{PATH}?format=json", "As JSON"),)
 _DAYS, _CALENDAR_DAYS, _RUNS_SHOWN = 90, 365, 40
 _WORDS = {Level.OK: "ok", Level.LOOK: "look", Level.UNKNOWN: "unknown", Level.ACT: "act"}
 _KINDS = {Level.OK: "up", Level.LOOK: "off", Level.UNKNOWN: "off", Level.ACT: "bad"}
@@ -95,7 +95,7 @@ def _render_now(rows: Iterable[StatusRow]) -> str:
 
 def _render_navigation() -> str:
     links = "".join(f'<a href="{escape(path)}">{escape(text)}</a>' for path, text in LINKS)
-    return f'<nav aria-label="Pages">{links}</nav>'
+    return f'<nav aria-label="Formats">{links}</nav>'
 
 
 def _render_backups(runs: RunFacts, today: date) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 
 REFRESH_SECONDS = 15
+PAGES = (("/api/status", "Status"), ("/api/wake", "Wake the chat"), ("/api/deploys", "Deploys"))
 
 _STYLE = (
     ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;"
@@ -82,9 +83,10 @@ def render_document(title: str, body: str, *, refresh: bool = False, style: str 
 
 
 def render_footer(who: str, *, refresh: bool) -> str:
-    """The last line: who is signed in, and whether the page reloads by itself."""
+    """The last lines: the other pages, who is signed in, and whether the page reloads by itself."""
     note = f" Reloads every {REFRESH_SECONDS} seconds." if refresh else ""
-    return f"<small>Signed in as {escape(who)}.{note}</small>"
+    links = "".join(f'<a href="{path}">{text}</a>' for path, text in PAGES)
+    return f'<nav aria-label="Pages">{links}</nav><small>Signed in as {escape(who)}.{note}</small>'
 
 
 def render_refusal(title: str, text: str, *, link: tuple[str, str] | None = None) -> str:

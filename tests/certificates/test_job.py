@@ -385,6 +385,22 @@ def test_the_gauges_tell_only_what_was_seen_in_this_scan(world: World) -> None:
     assert gauges() == {}
 
 
+def test_what_was_deleted_is_told_once_and_what_cannot_be_seen_is_not_called_deleted(world: World) -> None:
+    world.scan()
+    world.cluster.failure = Unavailable("the cluster does not answer")
+    world.clock.advance(HOUR)
+    world.scan()
+    assert not [one for one in world.people.told if "deleted" in one.title]
+    world.cluster = MemoryCertificates()
+    for _ in range(2):
+        world.clock.advance(HOUR)
+        world.scan()
+    (told,) = [one for one in world.people.told if "deleted" in one.title]
+    assert told.title == "Certificates: 2 deleted", told.text
+    assert "secret rocketchat/chat-tls" in told.text
+    assert "certificate rocketchat/chat" in told.text
+
+
 def test_what_is_overdue_is_scanned_and_nothing_else(world: World) -> None:
     assert job.run_overdue(world.job()) == "3 certificates: 3 good"
     world.clock.advance(69 * MINUTE)
