@@ -9,7 +9,6 @@ from shared.catch_up.watch import report_poison_queues, report_settings
 from shared.certificates import job as certificate_job
 from shared.chatops.records import ChatDeliveries
 from shared.deploy import drift_job, sweep
-from shared.secrets_rotation import job as secrets_job
 from shared.wiring import (
     alerts,
     certificates,
@@ -66,7 +65,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     if certificates.is_enabled():
         overdue["certificates"] = lambda: certificate_job.run_overdue(certificates.certificate_deps())
     if secrets.is_enabled():
-        overdue["secrets"] = lambda: secrets_job.run_overdue(secrets.rotation_deps())
+        overdue["secrets"] = secrets.run_overdue
     if hardening.is_enabled():
         overdue["hardening"] = hardening.run_overdue
     if power.is_enabled():

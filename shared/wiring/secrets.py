@@ -59,6 +59,13 @@ def run_tick() -> str:
     return job.run_tick(rotation_deps()) if is_enabled() else "policy knows no secrets"
 
 
+def run_overdue() -> str:
+    """What `catch_up` does. Imports what it needs when there is something to do. Raises UsageError."""
+    from shared.secrets_rotation import job
+
+    return job.run_overdue(rotation_deps())
+
+
 def _connect_stores() -> dict[HomeKind, SecretHomes]:
     from shared.adapters.key_vault import connect_vault_secrets
     from shared.adapters.kubernetes.secrets import connect_secrets
