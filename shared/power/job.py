@@ -6,7 +6,7 @@ Nothing waits for a start or a stop of a machine. What is done about one is in `
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -65,8 +65,12 @@ def preview_tick(power: PowerDeps, *, machine: str = "", order: Override | None 
     return [build_result(observed) for observed in selected]
 
 
-def run_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
+def run_tick(
+    power: PowerDeps, *, only: str = "", on_seen: Callable[[Sequence[TickResult]], None] | None = None
+) -> list[TickResult]:
     """Bring every machine, or only the one of that key or id, closer to what it should be.
+
+    `on_seen` hears what was seen of them before anything is done.
 
     A machine that fails does not keep the others from being seen to. Raises the failure of a listing, after
     the other kinds were seen to.
@@ -82,11 +86,10 @@ def run_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
             failures.append(error)
     # Over all machines, also with `only`: what one waits for may be another.
     waits = _find_waits(seen)
-    outcomes = [
-        _reconcile_machine(power, one, waits.get(one.target.key, ""))
-        for one in seen
-        if not only or one.target.is_called(only)
-    ]
+    chosen = [one for one in seen if not only or one.target.is_called(only)]
+    if on_seen is not None:
+        on_seen([build_result(one) for one in chosen])
+    outcomes = [_reconcile_machine(power, one, waits.get(one.target.key, "")) for one in chosen]
     if failures:
         raise failures[0]
     return outcomes

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shared.kernel.codec import decode_json, encode_json
@@ -47,7 +48,7 @@ class SeenMachine:
 
 def run_recorded_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
     """A tick whose sight is kept. Raises what the tick raises; what was seen before then stays as it was."""
-    results = run_tick(power, only=only)
+    results = run_tick(power, only=only, on_seen=partial(_note_changes, power, bool(only)))
     for one in results:
         facts = {"machine": one.machine, "state": str(one.state), "decision": str(one.decision)}
         log.info("power.machine_seen", extra={**facts, "done": one.done, "error": one.error})
@@ -56,6 +57,20 @@ def run_recorded_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
     except GroundcrewError as error:  # the machines were seen to: nothing of that is lost
         log.warning("power.last_tick_not_saved", extra={"blob": _BLOB, "error": str(error)})
     return results
+
+
+def _note_changes(power: PowerDeps, partial_tick: bool, results: Sequence[TickResult]) -> None:
+    """A machine that came up or went off is on record before anything is said about it.
+
+    Messages wait while the chat's machine is off by this record: that it is up would be told much later.
+    """
+    state = power.inventory.state
+    try:
+        before = {one.machine: one.state for one in load_last_tick(state)}
+        if any(before.get(one.machine) is not one.state for one in results):
+            save_last_tick(state, power.now, results, partial=partial_tick)
+    except GroundcrewError as error:  # the machines are seen to all the same
+        log.warning("power.last_tick_not_saved", extra={"blob": _BLOB, "error": str(error)})
 
 
 def describe_tick(results: Sequence[TickResult]) -> str:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from local.fakes.notifications import MemoryNotifications
+from shared.notifications.ports import Notice
 from shared.power.downtime import FRESH, find_off, find_planned_downtimes, find_server_up_since
-from shared.power.last_tick import SeenMachine
+from shared.power.last_tick import SeenMachine, load_last_tick, run_recorded_tick
 from shared.power.model import PowerStatus
 
 NOW = datetime(2026, 3, 2, 20, tzinfo=UTC)
@@ -74,3 +76,35 @@ def test_nothing_on_a_machine_that_is_off_answers(state: PowerStatus, off: bool)
     machine = replace(OFF, state=state, alarm=True)
     assert bool(find_off([machine], NOW)) is off
     assert not find_off([replace(machine, seen=NOW - timedelta(hours=1))], NOW)
+
+
+class Watching(MemoryNotifications):
+    """Notes what was on record of the machine when people were told."""
+
+    def __init__(self, world) -> None:
+        super().__init__(world.clock)
+        self.state, self.seen = world.state, []
+
+    def notify(self, notice: Notice) -> bool:
+        (one,) = load_last_tick(self.state)
+        self.seen.append((notice.title, one.state))
+        return super().notify(notice)
+
+
+def test_a_machine_that_came_up_is_on_record_before_people_are_told(world, at) -> None:
+    world.add()
+    world.notifications = Watching(world)
+    world.clock.set(at("6:55"))
+    while world.clock.now() < at("7:20"):
+        run_recorded_tick(world.job())
+        world.clock.advance(timedelta(minutes=5))
+    assert world.notifications.seen == [("rocketchat is up after 5 min", PowerStatus.RUNNING)]
+
+
+def test_a_record_of_the_last_tick_that_cannot_be_read_keeps_no_machine_from_being_seen_to(world, at) -> None:
+    world.add()
+    world.clock.set(at("7:00"))
+    world.state.create("power/last.json", b"[")
+    run_recorded_tick(world.job())
+    assert world.machines.calls["begin_start"] == 1
+    assert load_last_tick(world.state)[0].state is PowerStatus.DEALLOCATED
