@@ -81,7 +81,7 @@ def metrics(req: func.HttpRequest) -> func.HttpResponse:
         return func.HttpResponse(
             "GROUNDCREW_METRICS_TOKEN does not match\n", status_code=401, headers=headers
         )
-    body, content_type = render_metrics(wiring.current_status(), req.headers.get("Accept", ""))
+    body, content_type = render_metrics(wiring.metrics_status(), req.headers.get("Accept", ""))
     return func.HttpResponse(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 

@@ -83,6 +83,8 @@ def iter_gauges(status: Status) -> Iterator[Gauge]:
         yield Gauge("collector_success", float(part.is_known), {"collector": collector})
         if part.value is not None:
             yield from to_gauges(part.value)
+    for state, count in (status.sets.value or {}).items():
+        yield Gauge("backup_sets", count, {"state": state})
     if status.alerts.value is not None:
         yield from _instant("alert_heartbeat_timestamp_seconds", status.alerts.value.heartbeat_at)
 

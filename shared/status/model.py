@@ -262,6 +262,7 @@ class Status:
     certificates: Part[ScanFacts] = field(default_factory=_not_set_up)
     deploy: Part[DeployFacts] = field(default_factory=_not_set_up)
     power: Part[PowerFacts] = field(default_factory=_not_set_up)
+    sets: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     queues: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     drill: Part[DrillFacts] = field(default_factory=_not_set_up)
     capture: Part[CaptureFacts] = field(default_factory=_not_set_up)

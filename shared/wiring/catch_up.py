@@ -25,7 +25,7 @@ from shared.wiring import (
     snapshots,
     system_clock,
 )
-from shared.wiring.backup import backup_deps
+from shared.wiring.backup import backup_deps, catalogue_if_trusted
 from shared.wiring.deploy import run_if_enabled
 from shared.wiring.jobs import QUEUES, read_settings_report, settings_checks
 from shared.wiring.notifications import build_notifier, deliver_pending
@@ -58,6 +58,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         "backup": lambda: backup.run_overdue(backup_deps()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
         "history": _keep_history,
+        "backup_sets": _count_sets,
         "drift": lambda: run_if_enabled(drift_job.run_overdue_check),
     }
     if load_policy().chat.rules:
@@ -87,6 +88,15 @@ def _check_settings() -> str:
 
     save_settings_report(open_state(), system_clock().now(), read_settings_report())
     return report_settings(settings_checks(), build_notifier())
+
+
+def _count_sets() -> str:
+    from shared.status.set_counts import count_sets
+
+    catalogue = catalogue_if_trusted()
+    if catalogue is None:
+        return "no signer of backups is trusted"
+    return count_sets(catalogue, open_state(), system_clock().now())
 
 
 def _keep_history() -> str:
