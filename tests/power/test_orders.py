@@ -58,6 +58,11 @@ def test_an_order_begins_when_people_say(text: str, start: datetime, until: date
     assert order.up is text.startswith("up")
 
 
+def test_an_order_may_last_for_31_days_to_the_minute() -> None:
+    order = parse_override("off from tomorrow for 31d", BERLIN, MONDAY)
+    assert order.until - order.start == timedelta(days=31)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

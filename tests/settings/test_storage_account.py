@@ -33,6 +33,8 @@ def test_an_identity_opens_an_account_by_name_or_url() -> None:
     assert by_name.blob_url == "https://stgroundcrew.blob.core.windows.net"
     assert by_name.queue_url == "https://stgroundcrew.queue.core.windows.net"
     assert by_name.client_id == "1234"
+    for length in (3, 24):  # Azure's shortest and longest
+        assert StorageAccount.by_identity("s" * length).blob_url.startswith(f"https://{'s' * length}.blob.")
     by_url = StorageAccount.by_identity("https://st.blob.core.chinacloudapi.cn/")
     assert by_url.queue_url == "https://st.queue.core.chinacloudapi.cn"
 

@@ -7,7 +7,15 @@ from base64 import b64encode
 
 import pytest
 
-from shared.web.signin import APP_SERVICE, NO_SIGN_IN, PageAccess, Principal, authenticate
+from shared.web.signin import (
+    APP_SERVICE,
+    NO_SIGN_IN,
+    PageAccess,
+    Principal,
+    authenticate,
+    not_permitted,
+    sign_in_required,
+)
 
 OPEN = PageAccess(APP_SERVICE)
 OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
@@ -116,3 +124,35 @@ def test_who_may_start_may_look_and_not_the_other_way_round() -> None:
     assert PageAccess(APP_SERVICE, wake=["1"]).permits_view(ana)
     assert not PageAccess(APP_SERVICE, view=["1"]).permits_wake(ana)
     assert not PageAccess(APP_SERVICE).permits_view(ana)
+
+
+def accounts(*claims: tuple[str, str], provider: str = "aad") -> frozenset[str]:
+    person = authenticate(OPEN, header(("oid", "1"), *claims, provider=provider))
+    assert person is not None
+    return person.accounts
+
+
+def test_an_account_without_a_provider_is_nobody_that_policy_could_name() -> None:
+    assert accounts(provider="") == frozenset()
+
+
+def test_an_empty_name_or_group_is_no_account() -> None:
+    """Policy with an empty entry must not let in everybody whose token has an empty claim."""
+    assert accounts(("upn", ""), ("groups", "")) == {"aad:1"}
+    assert accounts(("upn", "Ana@X.org"), ("groups", "G-1")) == {"aad:1", "aad:ana@x.org", "group:g-1"}
+
+
+def test_who_is_not_signed_in_is_asked_to_unless_the_settings_contradict_the_platform() -> None:
+    asked = sign_in_required(OPEN, "/api/wake")
+    assert asked.status == 401
+    assert "/.auth/login/aad?post_login_redirect_uri=/api/wake" in asked.body
+    closed = sign_in_required(PageAccess("", "authentication is switched off"), "/api/wake")
+    assert closed.status == 401
+    assert "authentication is switched off" in closed.body
+    assert "/.auth/login" not in closed.body
+
+
+def test_who_is_not_named_is_told_which_account_they_are() -> None:
+    refused = not_permitted(Principal("1", "Ana"), "wake")
+    assert refused.status == 403
+    assert "Ana (1)" in refused.body

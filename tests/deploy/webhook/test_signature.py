@@ -13,7 +13,7 @@ import pytest
 
 from local.github import Repository, webhooks
 from shared.deploy.webhook.event import Accept, DeployTarget, Ignore, Ping, Reject, read_delivery
-from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header, verify_signature
+from shared.deploy.webhook.signature import MAX_BODY_BYTES, SignatureVerdict, find_header, verify_signature
 
 SECRET = "correct horse battery staple"
 TARGETS = (
@@ -269,3 +269,17 @@ def _mutated(dice: random.Random, body: bytes, sent: dict[str, str]) -> tuple[by
     # the signature taken away, or another kind of it in its place
     rest = {key: value for key, value in sent.items() if key != "X-Hub-Signature-256"}
     return body, rest | dice.choice([{}, {"X-Hub-Signature-256": sent["X-Hub-Signature"]}])
+
+
+def test_without_a_secret_nothing_is_accepted_and_the_reason_says_so() -> None:
+    header = webhooks.delivery_headers("ping", b"{}", SECRET, "d-1")["X-Hub-Signature-256"]
+    for secrets in ([], ["", ""]):
+        assert verify_signature(b"{}", header, secrets) == SignatureVerdict(False, "no webhook secret is set")
+    assert verify_signature(b"{}", header, [SECRET]).accepted
+
+
+def test_a_header_is_found_by_its_own_name_before_any_other_spelling() -> None:
+    headers = {"x-hub-signature-256": "another", "X-Hub-Signature-256": "this one"}
+    assert find_header(headers, "X-Hub-Signature-256") == "this one"
+    assert find_header({"x-hub-signature-256": "lower"}, "X-Hub-Signature-256") == "lower"
+    assert find_header({"X-Other": "no"}, "X-Hub-Signature-256") is None
