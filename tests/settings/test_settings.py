@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import time
+from pathlib import Path
+
 import pytest
 
 from shared.kernel.errors import UsageError
-from shared.settings.definitions import MONGODB, TRUSTED
-from shared.settings.environment import BadSettings, Environment, all_or_nothing, read_environment
+from shared.settings.definitions import MONGODB, POLICY, TRUSTED
+from shared.settings.environment import (
+    BadSettings,
+    Environment,
+    all_or_nothing,
+    daily_time,
+    parse_storage_account,
+    read_environment,
+    schedule_setting_name,
+    timer_schedule,
+)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +152,38 @@ def test_faults_of_no_known_setting_point_to_the_log_in_public() -> None:
     assert BadSettings(["the disk is full"]).public == "settings are missing or wrong: see the log"
     named = BadSettings([f"{MONGODB.name} is not set", "secret text"]).public
     assert named == f"settings are missing or wrong: {MONGODB.name}"
+
+
+def test_the_time_of_a_daily_timer_is_read_from_its_expression_and_of_no_other() -> None:
+    assert daily_time("30 15 1 * * *") == time(1, 15, 30)
+    assert daily_time("15 1 * * *") == time(1, 15)
+    assert daily_time("0 15 */2 * * *") is None
+
+
+def test_a_schedule_is_the_environments_or_the_one_it_is_shipped_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = schedule_setting_name("nightly_backup")
+    monkeypatch.delenv(name, raising=False)
+    shipped = timer_schedule("nightly_backup")
+    assert daily_time(shipped) is not None
+    monkeypatch.setenv(name, "0 45 2 * * *")
+    assert daily_time(timer_schedule("nightly_backup")) == time(2, 45)
+
+
+def test_a_storage_account_is_told_by_what_it_looks_like() -> None:
+    assert parse_storage_account("stgroundcrew").blob_url == "https://stgroundcrew.blob.core.windows.net"
+    text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2lnPQ==;EndpointSuffix=core.windows.net"
+    assert parse_storage_account(text).connection_string == text
+    shared = parse_storage_account("https://st.blob.core.windows.net/backups?sv=2024&sr=c&sp=rl&sig=abc")
+    assert shared.sas
+    signed = "BlobEndpoint=https://st.blob.core.windows.net;SharedAccessSignature=sv=2024&sig=abc"
+    assert parse_storage_account(signed).connection_string == signed
+
+
+def test_the_policy_is_the_files_text_or_the_cure_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    with pytest.raises(UsageError, match="cannot read the policy"):
+        Environment({POLICY.name: str(path)}).policy_text()
+    path.write_text("timezone: UTC\n")
+    assert Environment({POLICY.name: str(path)}).policy_text() == "timezone: UTC\n"
