@@ -88,12 +88,12 @@ class LiveCluster(MemoryCluster):
     def get_live_objects(self, manifests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
         if self._seen != self._releases.applied:  # what was changed by hand before is as deployed again
             self._seen = self._releases.applied
-            self._of("Deployment")
+            self._items_of("Deployment")
         for name in self.kept_away:
             self.remove("Deployment", name)
         return super().get_live_objects(manifests)
 
-    def _of(self, kind: str) -> list[Any]:
+    def _items_of(self, kind: str) -> list[Any]:
         templates = {str(manifest["spec"]["template"]) for manifest in self._releases.live}
         self._created = {run: at for run, at in self._created.items() if run in templates}
         for manifest in self._releases.live:
@@ -102,7 +102,7 @@ class LiveCluster(MemoryCluster):
             self.add(_running(manifest), _pod(image, created, ready=self._ready(image)))
             if not self._ready(image):
                 self.add({**_running(manifest), "status": {}})
-        shown = super()._of(kind)
+        shown = super()._items_of(kind)
         return self.show(kind, list(shown))
 
     def _ready(self, image: str) -> bool:
