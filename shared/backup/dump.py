@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.backup.oplog_window import Includes, select_entries
 from shared.formats import envelope
@@ -86,14 +87,27 @@ def dump_part(
         # On the end of the process too (SystemExit): staged blocks that nobody commits stay for a week.
         upload.abort()
         raise
-    receipt = Receipt(
+    written = counts, oplog, digest
+    return _build_receipt(task, blob, committed.etag, written, (started, clock.now())), attempt
+
+
+def _build_receipt(
+    task: PartTask,
+    blob: str,
+    etag: str,
+    written: tuple[tuple[NamespaceCount, ...], OplogSlice | None, envelope.PartDigest],
+    times: tuple[datetime, datetime],
+) -> Receipt:
+    """What was written, for whoever seals the set: by it a blob that was replaced since is noticed."""
+    plan, (counts, oplog, digest), (started, finished) = task.plan, written, times
+    return Receipt(
         format=FORMAT,
         set=plan.set,
         klass=plan.klass,
         part=task.index,
         plan_sha256=task.plan_sha256,
         blob=blob,
-        etag=committed.etag,
+        etag=etag,
         stored_bytes=digest.stored_bytes,
         plain_bytes=digest.plain_bytes,
         sha256=digest.sha256,
@@ -101,9 +115,8 @@ def dump_part(
         oplog=oplog,
         after=task.after,
         started=started,
-        finished=clock.now(),
+        finished=finished,
     )
-    return receipt, attempt
 
 
 def _write_part(
