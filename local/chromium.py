@@ -29,7 +29,7 @@ _FLAGS = (
     # Nothing but this machine: names are not looked up at all.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 # The share of contrast as WCAG 2.2 reckons it: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
 _LOOK = """
 (() => {
