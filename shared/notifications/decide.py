@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES, MAX_TITLES = 30, 20
 FIRST_BACKOFF, MAX_BACKOFF = timedelta(seconds=30), timedelta(minutes=15)
+# The tick that sees the machine up again must find due what waited for it, or the news that it is up would
+# wait with that. A tick comes every five minutes, and a look costs two calls of storage.
+OFFLINE_LOOK = timedelta(minutes=1)
 _OTHER = ""  # under which titles are counted that are too many to keep
 _DAY_MINUTES = 24 * 60
 
@@ -193,7 +196,7 @@ def plan_delivery(
     fallback = tuple(name for name in fallback if name not in limited)
     if not routes and not fallback:
         reason = "; ".join(dict.fromkeys(skipped.values()))
-        return DeliveryPlan(skipped=skipped, wait_until=now + MAX_BACKOFF, reason=reason)
+        return DeliveryPlan(skipped=skipped, wait_until=now + OFFLINE_LOOK, reason=reason)
     return DeliveryPlan(routes, fallback, skipped)
 
 

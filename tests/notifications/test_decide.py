@@ -14,6 +14,7 @@ from shared.notifications.decide import (
     MAX_BACKOFF,
     MAX_ENTRIES,
     MAX_TITLES,
+    OFFLINE_LOOK,
     add_notices,
     build_entry,
     claim_group,
@@ -288,4 +289,4 @@ def test_a_notice_below_the_fallback_waits_while_its_route_is_off() -> None:
     policy = POLICY.model_copy(update={"fallback_from": "critical", "quiet_hours": ()})
     plan = plan_delivery(policy, "power", Severity.WARNING, {}, NOW, BERLIN, offline={"chat": "off"})
     assert (plan.routes, plan.fallback, plan.reason) == ((), (), "off")
-    assert plan.wait_until == NOW + MAX_BACKOFF
+    assert plan.wait_until == NOW + OFFLINE_LOOK

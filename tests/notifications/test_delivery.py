@@ -24,6 +24,7 @@ __all__ = ["world"]
 WARNING = Notice(
     Severity.WARNING, "rocketchat stops at 19:00", "In 15 minutes.", "Say: keep", "power/rocketchat/1"
 )
+TICK = timedelta(minutes=5)  # of power_tick, which looks for what waits
 CRITICAL = replace(WARNING, severity=Severity.CRITICAL, key="power/rocketchat/2", title="it is down")
 
 
@@ -85,9 +86,27 @@ def test_what_is_below_the_fallback_waits_for_its_own_route(world: NotificationW
     people.notify(WARNING)
     assert [WARNING.title in text for text in world.heard("spare")] == [True]
     world.offline = {}
-    world.clock.advance(MAX_BACKOFF)
+    world.clock.advance(TICK)
     world.deliver()
     assert ["the report" in text for text in world.heard("chat")] == [True]
+
+
+def test_the_news_that_the_machine_is_up_does_not_wait_with_what_waited_for_it(
+    world: NotificationWorld,
+) -> None:
+    world.policy = rules(fallback_from="critical")
+    world.offline = {"chat": "rocketchat is off"}
+    world.notifier().notify(replace(WARNING, title="A backup was skipped", key="backup/1"))
+    for _ in range(10):  # a night of ticks
+        world.clock.advance(TICK)
+        world.deliver()
+    assert world.heard() == []
+    world.clock.advance(TICK)
+    world.offline = {}
+    world.notifier().notify(replace(WARNING, title="rocketchat is up", key="power/up"))
+    heard = "\n".join(world.heard("chat"))
+    assert "A backup was skipped" in heard
+    assert "rocketchat is up" in heard
 
 
 def test_what_nobody_took_is_kept_tried_with_growing_pauses_and_delivered_once(
