@@ -165,7 +165,10 @@ def find_python(names: Iterable[str] = (f"python{PYTHON}",)) -> str:
     code = f"import sys; sys.exit('.'.join(map(str, sys.version_info[:2])) != {PYTHON!r})"
     # pyenv's own `python3.13` on the PATH fails unless that version was chosen with `pyenv global`.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    versions = sorted(map(str, pyenv.glob(f"versions/{PYTHON}.*/bin/python{PYTHON}")), reverse=True)
+    try:
+        versions = sorted(map(str, pyenv.glob(f"versions/{PYTHON}.*/bin/python{PYTHON}")), reverse=True)
+    except OSError:  # another person's folder, as after `su` without a dash
+        versions = []
     for name in [os.environ.get("PACKAGE_PYTHON", ""), sys.executable, *names, *versions]:
         try:
             if name and subprocess.run([name, "-c", code], capture_output=True, timeout=60).returncode == 0:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from shared.kernel.errors import Unavailable
 
 
 class JournalFiles:
@@ -13,25 +17,38 @@ class JournalFiles:
         self._folder = folder
 
     def read(self, key: str) -> bytes | None:
-        """None if there is none."""
-        try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError:
-            return None
+        """None if there is none. Raises Unavailable."""
+        with self._translate_errors():
+            try:
+                return self._path(key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def write(self, key: str, data: bytes) -> None:
-        """Whole or not at all, whenever the process is killed."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._path(key).with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path(key))
+        """Whole or not at all, whenever the process is killed. Raises Unavailable."""
+        with self._translate_errors():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = self._path(key).with_suffix(".new")
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path(key))
 
     def remove(self, key: str) -> None:
-        """Removing one that does not exist is fine."""
-        self._path(key).unlink(missing_ok=True)
+        """Removing one that does not exist is fine. Raises Unavailable."""
+        with self._translate_errors():
+            self._path(key).unlink(missing_ok=True)
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # a home that cannot be written to, a full disk
+            raise Unavailable(
+                "the journals of restores cannot be used", value=f"{self._folder}: {error.strerror}",
+                hint="Set XDG_STATE_HOME to a folder that can be written to.",
+            ) from error  # fmt: skip
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

@@ -7,13 +7,16 @@ the restore, and by nobody else: it may be dropped and restored again.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from shared.kernel.codec import decode_json, encode_json
-from shared.kernel.errors import Corrupt
+from shared.kernel.errors import Corrupt, Unavailable
 from shared.mongodb.model import Namespace
+
+log = logging.getLogger(__name__)
 
 
 class JournalStore(Protocol):
@@ -67,15 +70,25 @@ def journal_key(folder: str, hosts: Sequence[str]) -> str:
 
 
 class JournalWriter:
-    """Keeps the journal of the running restore. Without a store it remembers nothing."""
+    """Keeps the journal of the running restore. Without a store it remembers nothing.
+
+    One that cannot be written is told once and ends no restore: on a machine with a full disk the data matter
+    more than whether they could be resumed. What was written before stays, and is no more than too little.
+    """
 
     def __init__(self, store: JournalStore | None, key: str, journal: Journal) -> None:
         self._store, self._key, self.journal = store, key, journal
 
     def save(self) -> None:
         """Write it down as it is."""
-        if self._store is not None:
+        if self._store is None:
+            return
+        try:
             self._store.write(self._key, encode_json(self.journal))
+        except Unavailable as error:
+            facts = {"set": self.journal.set, "error": str(error)}
+            log.warning("restore.not_resumable", extra=facts)
+            self._store = None
 
     def add_created(self, name: str, uuid: str) -> None:
         """A collection or view was created."""
@@ -89,8 +102,12 @@ class JournalWriter:
 
     def close(self) -> None:
         """The restore is complete."""
-        if self._store is not None:
+        if self._store is None:
+            return
+        try:
             self._store.remove(self._key)
+        except Unavailable as error:
+            log.warning("restore.journal_left", extra={"set": self.journal.set, "error": str(error)})
 
 
 def read_journal(store: JournalStore | None, key: str) -> Journal | None:

@@ -133,7 +133,7 @@ def test_gates_that_wait_come_between(world, files) -> None:
     _, sha = world.merge(files(), approved=False)
     world.work(most=1)
     words = re.findall(r'<li><span class="state \w+">(\w+)</span>', page_of(world, sha))
-    assert list(dict.fromkeys(words)) == ["closed", "waits", "passed"]
+    assert list(dict.fromkeys(words)) == ["closed", "waits", "warns", "passed"]
 
 
 def test_what_was_rolled_back_says_why_and_that_the_old_one_runs(world, files) -> None:

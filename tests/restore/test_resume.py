@@ -286,3 +286,18 @@ def test_an_incomplete_time_series_is_not_dropped_for_it_has_no_uuid(
     assert target.contents()["rocketchat.weather"] == before
     target.drop("rocketchat", "weather")
     assert restore(world, target, journals, resume=True).proven
+
+
+def test_a_home_that_cannot_be_written_to_ends_no_restore(
+    sealed: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the data come back matters more than whether they could be resumed, and it is told once."""
+    (tmp_path / "file").write_text("in the way of the folder")
+    journals = JournalFiles(tmp_path / "file" / "restores")
+    target = MemoryDatabase("target:27017")
+    assert restore(sealed, target, journals).proven
+    assert target.contents() == sealed.database.contents()
+    (told,) = [one for one in caplog.records if one.message == "restore.not_resumable"]
+    assert "XDG_STATE_HOME" in told.__dict__["error"]
+    with pytest.raises(Unavailable, match="journals of restores cannot be used"):
+        journals.write("k", b"one")

@@ -224,7 +224,11 @@ def test_a_tampered_blob_is_named_and_exits_with_one(app) -> None:
     where = app.cli("backups", "create", "--here", "--json")["set"]
     blob = next(b.name for b in app.backups.list(where) if b.name.endswith(".age"))
     data, _ = app.backups.read(blob)
-    app.backups.replace(blob, data[:-1] + bytes([data[-1] ^ 1]), etag=None)
+    (sealed_at,) = [b.last_modified for b in app.backups.list(where) if b.name.endswith("/manifest.json")]
+    changed_at = sealed_at
+    while changed_at <= sealed_at:  # storage tells whole seconds: in the same one a listing shows no change
+        app.backups.replace(blob, data[:-1] + bytes([data[-1] ^ 1]), etag=None)
+        (changed_at,) = [b.last_modified for b in app.backups.list(where) if b.name == blob]
     told = app.cli("backups", "verify", where.split("/")[2], "--no-chain", code=1)
     assert blob in told
     listed = app.cli("backups", "list", "--all", "--json")

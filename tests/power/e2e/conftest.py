@@ -142,6 +142,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "GROUNDCREW_WAKE_SIGN_IN": "app-service",
             "GROUNDCREW_SCHEDULE_POWER_TICK": "*/2 * * * * *",
+            # By hand only: it works once an hour, and its own tick before a test has its disk would be it.
+            "GROUNDCREW_SCHEDULE_SNAPSHOT_CYCLE": "0 0 0 1 1 *",
             # On the machine that is off: nobody answers there.
             "MONGODB_URI": "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=500",
             "GROUNDCREW_AGE_RECIPIENTS": generate_identity(post_quantum=False)[1],
