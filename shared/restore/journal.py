@@ -111,8 +111,12 @@ class JournalWriter:
 
 
 def read_journal(store: JournalStore | None, key: str) -> Journal | None:
-    """The journal of an earlier run; None if there is none. Raises Corrupt."""
-    data = store.read(key) if store is not None else None
+    """The journal of an earlier run; None if there is none, or none that can be read. Raises Corrupt."""
+    try:
+        data = store.read(key) if store is not None else None
+    except Unavailable as error:  # as for one that cannot be written
+        log.warning("restore.journal_unreadable", extra={"journal": key, "error": str(error)})
+        return None
     if data is None:
         return None
     fields = decode_json(data, "the journal of the restore")

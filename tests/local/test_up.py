@@ -58,7 +58,7 @@ def pasted(up: Up, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[
     lines = [f'{command} < /dev/null 2>&1\necho "{mark}$?{mark}"' for command in up.commands]
     done = subprocess.run(
         ["bash", "-c", "\n".join(lines)], cwd=tmp_path_factory.mktemp("elsewhere"),
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"},
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path_factory.mktemp("home"))},
         capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     found = re.findall(rf"(.*?){mark}(\d+){mark}\n", done.stdout, re.DOTALL)

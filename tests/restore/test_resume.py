@@ -301,3 +301,19 @@ def test_a_home_that_cannot_be_written_to_ends_no_restore(
     assert "XDG_STATE_HOME" in told.__dict__["error"]
     with pytest.raises(Unavailable, match="journals of restores cannot be used"):
         journals.write("k", b"one")
+
+
+class LockedJournals(MemoryJournals):
+    """A folder of another person: nothing in it can be read or written."""
+
+    def read(self, key: str) -> bytes | None:  # noqa: ARG002
+        raise Unavailable("the journals of restores cannot be used")
+
+    def write(self, key: str, data: bytes) -> None:  # noqa: ARG002
+        raise Unavailable("the journals of restores cannot be used")
+
+
+def test_journals_that_cannot_be_read_end_no_restore_and_resume_none(sealed: World) -> None:
+    assert restore(sealed, MemoryDatabase("target:27017"), LockedJournals()).proven
+    with pytest.raises((Refused, UsageError)):
+        restore(sealed, MemoryDatabase("other:27017"), LockedJournals(), resume=True)
