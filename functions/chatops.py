@@ -2,11 +2,15 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from shared.kernel.errors import GroundcrewError
+
+if TYPE_CHECKING:
+    from shared.chatops.intake import ChatIntake, DoorAnswer
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -19,13 +23,8 @@ _LAST_TRY = 5  # `maxDequeueCount` of host.json: the message is poison after it
 async def chatops(req: func.HttpRequest) -> func.HttpResponse:
     """Verify a command of Rocket.Chat, Slack or Teams and put it on the queue."""
     from shared.chatops.intake import receive_command
-    from shared.wiring.chat_doors import build_chat_intake
 
-    try:
-        answer = await receive_command(build_chat_intake(), _lower(req.headers), req.get_body())
-    except GroundcrewError as error:
-        return _respond(503, {"error": f"closed: {error.public}"}, str(error))
-    return _respond(answer.status, answer.body, answer.reason)
+    return await _receive(req, receive_command)
 
 
 # Behind the platform's sign-in, apart from the door that is open to webhooks.
@@ -33,10 +32,18 @@ async def chatops(req: func.HttpRequest) -> func.HttpResponse:
 async def chatops_signed_in(req: func.HttpRequest) -> func.HttpResponse:
     """The same for who is signed in: 202 and where the answer will be."""
     from shared.chatops.intake import receive_signed_in
+
+    return await _receive(req, receive_signed_in)
+
+
+async def _receive(
+    req: func.HttpRequest, receive: "Callable[[ChatIntake, Mapping[str, str], bytes], Awaitable[DoorAnswer]]"
+) -> func.HttpResponse:
+    """What a door answers; 503 with the reason where its settings are wrong."""
     from shared.wiring.chat_doors import build_chat_intake
 
     try:
-        answer = await receive_signed_in(build_chat_intake(), _lower(req.headers), req.get_body())
+        answer = await receive(build_chat_intake(), _lower(req.headers), req.get_body())
     except GroundcrewError as error:
         return _respond(503, {"error": f"closed: {error.public}"}, str(error))
     return _respond(answer.status, answer.body, answer.reason)

@@ -185,7 +185,7 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineCost:
+class MachineCostFacts:
     """Hours and money of one machine in the reported week; money as text, None if a price is missing."""
 
     machine: str
@@ -203,7 +203,7 @@ class CostFacts:
     since: datetime
     until: datetime
     currency: str
-    machines: Sequence[MachineCost]
+    machines: Sequence[MachineCostFacts]
     forecast: str | None = None
     budget: str | None = None
     notes: Sequence[str] = ()

@@ -41,7 +41,7 @@ from shared.status.model import (
     DiskFacts,
     DrillFacts,
     JobFacts,
-    MachineCost,
+    MachineCostFacts,
     MachineFacts,
     NotSetUp,
     PowerFacts,
@@ -216,8 +216,8 @@ def read_holds(state: Blobs, clock: Clock) -> Sequence[str]:
     )
 
 
-def _parse_machine_cost(fields: Mapping[str, Any]) -> MachineCost:
-    return MachineCost(
+def _parse_machine_cost(fields: Mapping[str, Any]) -> MachineCostFacts:
+    return MachineCostFacts(
         str(fields["machine"]),
         str(fields["hours"]),
         str(fields["hours_saved"]),

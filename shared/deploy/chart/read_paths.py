@@ -12,13 +12,13 @@ from typing import Any
 
 ValuePath = tuple[str, ...]
 
-_COMMENT = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
+_COMMENT_BEGIN, _COMMENT_END = re.compile(r"\{\{-?\s?/\*"), "*/"
 _VALUES = r"(?<![\w\"])(?:\$\w*)?\.Values"
 _DOTTED = re.compile(_VALUES + r"((?:\.[A-Za-z_]\w*)+)")
 # `index .Values "a" "b"`, `get .Values "a"`, `hasKey .Values "a"`.
 _INDEXED = re.compile(rf'\b(?:index|get|hasKey)\s+{_VALUES}((?:\s+"[^"]*")+)')
 # `dig "a" "b" "default" .Values`, `pluck "a" .Values`.
-_DUG = re.compile(rf'\b(?:dig|pluck)((?:\s+"[^"]*")+)[^{{}}]*?{_VALUES}(?![\w.])')
+_DUG = re.compile(rf'\b(?:dig|pluck)((?:\s+"[^"]*")+)[^{{}}]{{0,300}}?{_VALUES}(?![\w.])')
 _QUOTED = re.compile(r'"([^"]*)"')
 # `dict "Values" .Values` hands a context on, which is read by `.Values` again.
 _HANDED_ON = re.compile(rf'"Values"\s+{_VALUES}(?![\w.])')
@@ -29,7 +29,7 @@ def find_read_paths(templates: Mapping[str, bytes]) -> frozenset[ValuePath] | No
     """The paths that templates read, each with all below it; None if one takes all values at once."""
     paths: set[ValuePath] = set()
     for data in templates.values():
-        text = _COMMENT.sub("", data.decode("utf-8", "replace"))
+        text = _strip_comments(data.decode("utf-8", "replace"))
         paths.update(_read_paths(text))
         if _WHOLE.search(_HANDED_ON.sub("", _DUG.sub("", _INDEXED.sub("", text)))):
             return None
@@ -59,6 +59,21 @@ def _find_unread(
             yield path
         elif isinstance(value, Mapping):
             yield from _find_unread(value, reads, path)
+
+
+def _strip_comments(text: str) -> str:
+    """Without comments, in one pass.
+
+    A chart is a stranger's until it is merged: of comments that are never closed not each is read to the end.
+    """
+    parts, at = [], 0
+    while (begin := _COMMENT_BEGIN.search(text, at)) is not None:
+        end = text.find(_COMMENT_END, begin.end())
+        if end < 0:
+            break
+        parts.append(text[at : begin.start()])
+        at = end + len(_COMMENT_END)
+    return "".join([*parts, text[at:]])
 
 
 def _read_paths(text: str) -> Iterator[ValuePath]:

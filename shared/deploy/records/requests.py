@@ -40,7 +40,7 @@ class DeployRequest:
 
     @property
     def is_plan(self) -> bool:
-        """Whether it only asks what a deploy would do; it is never sent or recorded."""
+        """Whether it only asks what a deploy would do: an open pull request may be meant then, too."""
         return self.rerun == PLAN
 
     @property

@@ -75,3 +75,15 @@ def test_a_key_that_holds_an_anchor_is_there_for_others() -> None:
     found = find_anchored(read_values(text, "values.yaml"), text)
     assert {path[0] for path in found} == {"scheduling", "short"}
     assert ("scheduling", "tolerations") in found
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("part", ["{{/*", 'dig "a" ', "{{- /* x", "$.Values ", '"Values" '])
+def test_what_a_stranger_repeats_a_hundred_thousand_times_is_read_in_one_pass(part: str) -> None:
+    """By the time that a pull request is planned nobody has reviewed its templates."""
+    reads(part * 100_000)
+
+
+def test_two_comments_hide_what_is_in_them_and_not_what_is_between() -> None:
+    template = "{{- /* .Values.a */ -}}{{ .Values.b }}{{/* .Values.c */}}{{/* {{ .Values.d }}"
+    assert reads(template) == {"b", "d"}
