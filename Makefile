@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test retest lint generate bench mutate package real helm lock clean
+.PHONY: help setup packages demo up test retest lint generate bench simulate mutate package real helm lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -72,6 +72,10 @@ generate: setup ## Write docs/settings.md, docs/policy.md and the schema anew
 
 bench: setup ## Measure the figures of the issues into bench/results.json
 	@$(BIN)/python -m bench
+
+# Two seeds of ten minutes or less; one process, since the other core is for whoever waits for something.
+simulate: setup ## A year of two machines through the jobs, with orders, holds, refusals, evictions and lost ticks
+	@GROUNDCREW_SIMULATED_DAYS=$(or $(DAYS),365) nice -n 10 $(BIN)/python -m pytest -q -s tests/power/test_year.py
 
 # Nothing is changed on disk. MODULES="shared/web/signin.py …" and SEED=2 choose; about ten seconds a mutant.
 mutate: setup ## Try the tests with changed code, a sample of mutants a module, into bench/mutation.json

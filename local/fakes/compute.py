@@ -63,10 +63,11 @@ class MemoryMachines:
         size: str = "Standard_D4ads_v5",
         power: PowerState = PowerState.RUNNING,
         tags: Mapping[str, str] | None = None,
+        location: str = "westeurope",
     ) -> str:
         """Put a machine in place and return its id."""
         identity = resource_id("virtualmachines", name, group)
-        machine = Machine(identity, name, group, "westeurope", size, dict(tags or {}))
+        machine = Machine(identity, name, group, location, size, dict(tags or {}))
         with self._lock:
             self._kept[identity] = _Kept(machine, [(self._clock.now(), power, "")])
         return identity

@@ -54,6 +54,7 @@ def _spec(name: str, usage: str, summary: str, kind: CommandKind, pattern: str =
 
 _READ, _SAFE, _CONFIRM, _TWO = CommandKind.READ, CommandKind.SAFE, CommandKind.CONFIRM, CommandKind.TWO_PEOPLE
 _REQUEST_ID = r"(?P<id>[0-9a-f]{16})"
+_ORDER_ID = r"(?P<id>\d{8}[Tt]\d{6}-[0-9a-f]{8})"
 _COMMIT = r"(?P<sha>[0-9a-f]{40})"
 _OPTIONAL_ORDER = rf"(?:{_END})?(?:(?:(?<=.) )?{_MACHINE})?"
 COMMANDS = {
@@ -70,6 +71,13 @@ COMMANDS = {
             _OPTIONAL_ORDER,
         ),
         _spec("auto", "auto [machine NAME]", "back to the schedule", _SAFE, rf"(?:{_MACHINE})?"),
+        _spec("orders", "orders", "orders in force and ahead, with their ids", _READ),
+        # Ending `up` may stop the machine, as `down` does: its sender sees first which order it is.
+        _spec("cancel", "cancel ORDER", "end one order now", _CONFIRM, rf"{_ORDER_ID}"),
+        _spec("hold", "hold for 2h [because REASON]", "put off every stop of the server's machine", _SAFE,
+              r"(?P<end>for \d.*?)(?: because (?P<because>[ -~]{1,80}))?"),
+        _spec("release", "release [of USER]", "take back a hold", _SAFE,
+              r"(?:of (?P<of>[A-Za-z0-9.@_-]{1,64}))?"),
         _spec("backup", "backup now", "begin a backup", _SAFE, r"now"),
         _spec("backups", "backups", "the newest backups", _READ),
         _spec(

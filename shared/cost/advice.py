@@ -19,12 +19,12 @@ OFFICE_HOURS = Decimal(60)
 
 def compare_commitments(use: MachineUse, prices: PriceBook) -> Iterator[BreakEven]:
     """Each commitment for the machine's size against the hours of its schedule in the year ahead."""
-    price = prices.machines.get(use.size)
+    price = prices.machines.get(use.price_key())
     if price is None or not price.amount:
         return
     weekly = use.weekly_hours
     pay_as_you_go = weekly / WEEK_HOURS * price.monthly
-    for commitment in prices.commitments.get(use.size, ()):
+    for commitment in prices.commitments.get(use.price_key(), ()):
         break_even = WEEK_HOURS * commitment.hourly / price.amount
         difference = pay_as_you_go - commitment.hourly * MONTH_HOURS
         yield BreakEven(use.name, commitment, weekly, break_even, difference)
@@ -42,7 +42,7 @@ def rank_savings(
     savings = [*_best_commitments(offers), *_unused_resources(fixed_costs, prices)]
     for use, machine in zip(uses, machines, strict=True):
         savings += [
-            *_unscheduled_hours(machine, prices, period_hours),
+            *_unscheduled_hours(use, machine, prices, period_hours),
             *_missing_schedule(use, prices),
             *_smaller_sizes(use, prices),
         ]
@@ -69,8 +69,10 @@ def _unused_resources(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> It
             yield Saving(f"Delete the {item.kind} {item.name}", cost, "nothing uses it")
 
 
-def _unscheduled_hours(machine: MachineCost, prices: PriceBook, period_hours: Decimal) -> Iterator[Saving]:
-    price = prices.machines.get(machine.size)
+def _unscheduled_hours(
+    use: MachineUse, machine: MachineCost, prices: PriceBook, period_hours: Decimal
+) -> Iterator[Saving]:
+    price = prices.machines.get(use.price_key())
     if price is not None and machine.hours_unscheduled and period_hours:
         a_month = machine.hours_unscheduled / period_hours * MONTH_HOURS
         reason = f"it ran {machine.hours_unscheduled:.1f} h that neither calendar nor order asked for"
@@ -78,7 +80,7 @@ def _unscheduled_hours(machine: MachineCost, prices: PriceBook, period_hours: De
 
 
 def _missing_schedule(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
-    price = prices.machines.get(use.size)
+    price = prices.machines.get(use.price_key())
     if price is not None and to_hours(use.year_ahead) >= YEAR_HOURS * Decimal("0.99"):
         share = (WEEK_HOURS - OFFICE_HOURS) / WEEK_HOURS
         reason = f"{OFFICE_HOURS} h a week instead of {WEEK_HOURS}"
@@ -86,8 +88,9 @@ def _missing_schedule(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
 
 
 def _smaller_sizes(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
-    price = prices.machines.get(use.size)
-    offered = [(prices.machines[size].amount, size) for size in use.alternatives if size in prices.machines]
+    price = prices.machines.get(use.price_key())
+    listed = {size: prices.machines.get(use.price_key(size)) for size in use.alternatives}
+    offered = [(other.amount, size) for size, other in listed.items() if other is not None]
     if price is not None and offered:
         amount, size = min(offered)
         monthly = (price.amount - amount) * use.weekly_hours / WEEK_HOURS * MONTH_HOURS

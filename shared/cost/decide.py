@@ -70,8 +70,8 @@ def _sum_by_kind(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> dict[st
 def _missing_prices(
     uses: Sequence[MachineUse], fixed_costs: Sequence[FixedCost], prices: PriceBook
 ) -> tuple[str, ...]:
-    sizes = [use.size for use in uses if use.size not in prices.machines]
-    sizes += [size for use in uses for size in use.alternatives if size not in prices.machines]
+    needed = [use.price_key(size) for use in uses for size in (use.size, *use.alternatives)]
+    sizes = [key for key in needed if key not in prices.machines]
     sizes += [item.price_key for item in fixed_costs if item.price_key not in prices.fixed_costs]
     return tuple(sorted(set(sizes)))
 
@@ -81,7 +81,7 @@ def _machine_cost(
 ) -> MachineCost:
     ran, whole = sum_hours_run(use.runs, since, until), to_hours(until - since)
     unscheduled = max(Decimal(), ran - to_hours(use.scheduled))
-    price = prices.machines.get(use.size)
+    price = prices.machines.get(use.price_key())
     unknown = to_hours(use.unknown)
     saved = whole - ran - unknown
     if price is None:

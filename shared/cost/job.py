@@ -89,7 +89,7 @@ def build_report(job: CostDeps, since: datetime, until: datetime) -> CostReportR
     uncounted: list[str] = []
     uses = list(_machine_uses(job, span, notes, uncounted))
     fixed_costs = list_fixed_costs(job, notes)
-    sizes = {size for use in uses for size in (use.size, *use.alternatives)}
+    sizes = {(size, use.region) for use in uses for size in (use.size, *use.alternatives)}
     regions = {item.region for item in fixed_costs.items}
     prices = load_prices(job, sorted(sizes), sorted(regions), notes)
     report = compute_report(
@@ -173,6 +173,8 @@ def _machine_use(
         planned=scheduled_up_time(schedule, orders, until, max(until, span.month_ends)),
         year_ahead=scheduled_up_time(schedule, orders, until, until + YEAR),
         alternatives=tuple(size for size in inventory.policy.cost.skus if size != machine.size),
+        # Policy's region is for what is nowhere yet; a machine is paid for where it is.
+        region=machine.location.replace(" ", "").lower() or inventory.policy.cost.region,
         unknown=unknown,
         unknown_in_month=unknown_in_month,
     )

@@ -50,7 +50,10 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """Pay-as-you-go by size, commitments by size, and the prices of what is paid for while stopped."""
+    """Pay-as-you-go and commitments by size and region, and the prices of what is paid for while stopped.
+
+    Keys are those of `price_key`: a size costs up to twice as much in another region.
+    """
 
     machines: Mapping[str, UnitPrice] = field(default_factory=dict)
     commitments: Mapping[str, Sequence[Commitment]] = field(default_factory=dict)
@@ -94,8 +97,13 @@ class MachineUse:
     planned: timedelta
     year_ahead: timedelta
     alternatives: tuple[str, ...] = ()
+    region: str = ""  # where it is
     unknown: timedelta = timedelta()  # of the reported period: the ledger does not say if it ran
     unknown_in_month: timedelta = timedelta()  # the same from the month's beginning to the period's end
+
+    def price_key(self, size: str = "") -> str:
+        """What the price book calls its size's price where it is, or that of another size there."""
+        return price_key(size or self.size, self.region)
 
     @property
     def weekly_hours(self) -> Decimal:

@@ -28,8 +28,13 @@ def several_of(count: int, size: str) -> str:
     return f"{count} x {size}"
 
 
-def load_prices(job: CostDeps, sizes: Sequence[str], regions: Sequence[str], notes: list[str]) -> PriceBook:
-    """Fresh ones, else old ones with their age, else none, which the report then says."""
+def load_prices(
+    job: CostDeps, sizes: Sequence[tuple[str, str]], regions: Sequence[str], notes: list[str]
+) -> PriceBook:
+    """Prices of sizes, each with its region, and of what else is paid for in the regions.
+
+    Fresh ones, else old ones with their age, else none, which the report then says.
+    """
     ambiguous: set[str] = set()
     try:
         prices = _fetch_prices(job, sizes, regions, ambiguous)
@@ -41,7 +46,11 @@ def load_prices(job: CostDeps, sizes: Sequence[str], regions: Sequence[str], not
 
 
 def _fetch_stale_prices(
-    job: CostDeps, sizes: Sequence[str], regions: Sequence[str], ambiguous: set[str], notes: list[str]
+    job: CostDeps,
+    sizes: Sequence[tuple[str, str]],
+    regions: Sequence[str],
+    ambiguous: set[str],
+    notes: list[str],
 ) -> PriceBook:
     # Only after fresh ones failed, and for this report only: the cache outlives it.
     job.cache.accept_stale = True
@@ -57,24 +66,23 @@ def _fetch_stale_prices(
 
 
 def _fetch_prices(
-    job: CostDeps, sizes: Sequence[str], regions: Sequence[str], ambiguous: set[str]
+    job: CostDeps, sizes: Sequence[tuple[str, str]], regions: Sequence[str], ambiguous: set[str]
 ) -> PriceBook:
-    region = job.inventory.policy.cost.region
     machines: dict[str, UnitPrice] = {}
     commitments: dict[str, list[Commitment]] = {}
-    for size in sizes:
-        match = _SEVERAL.fullmatch(size)
+    for size, region in sizes:
+        key, match = price_key(size, region), _SEVERAL.fullmatch(size)
         count, single = (Decimal(match["count"]), match["size"]) if match else (Decimal(1), size)
         listed = [price for price in job.prices.list_machine_prices(single, region) if not price.windows]
         found = _sole_prices(
             (price for price in listed if price.kind is PriceKind.PAY_AS_YOU_GO), region, ambiguous
         )
         if single in found:
-            machines[size] = UnitPrice(found[single].amount * count)
+            machines[key] = UnitPrice(found[single].amount * count)
         for price in listed:
             if price.kind in _KINDS:
                 commitment = Commitment(_KINDS[price.kind], price.term_years, price.amount * count)
-                commitments.setdefault(size, []).append(commitment)
+                commitments.setdefault(key, []).append(commitment)
     for offers in commitments.values():
         offers.sort(key=lambda offer: (offer.kind, offer.years))
     fixed_costs: dict[str, UnitPrice] = {}

@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints
 from .base import Duration, Section, max_hours
 
 CommandName = Literal[
-    "help", "status", "up", "down", "auto", "backup", "backups", "restore", "drill", "snapshot", "deploy",
+    "help", "status", "up", "down", "auto", "orders", "cancel", "hold", "release", "backup", "backups",
+    "restore", "drill", "snapshot", "deploy",
     "plan", "rollback", "certs", "renew", "silence", "cost", "approve", "deny", "who",
 ]  # fmt: skip
 Subject = Annotated[

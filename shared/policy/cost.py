@@ -15,7 +15,9 @@ class CostPolicy(Section):
         default=None, ge=1, description="money a month, in the currency; none: no comparison"
     )
     region: str = Field(
-        default="westeurope", pattern=r"^[a-z0-9]{3,40}$", description="Azure region of the prices"
+        default="westeurope",
+        pattern=r"^[a-z0-9]{3,40}$",
+        description="Azure region of prices where a machine's own is not known",
     )
     snapshot_change_gb: int | None = Field(
         default=None,

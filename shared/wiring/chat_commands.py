@@ -5,28 +5,22 @@ A handler's `plan` reads only, and names in `target` whatever may change between
 
 from __future__ import annotations
 
-from datetime import timedelta
-from zoneinfo import ZoneInfo
-
 from shared.chatops.deps import CommandHandler
 from shared.chatops.model import CommandCall, CommandPlan
-from shared.kernel.errors import GroundcrewError, Refused, UsageError
-from shared.wiring import load_policy, open_state, system_clock
+from shared.kernel.errors import Refused
+from shared.wiring import open_state
 
-_UP_LASTS = "for 2h"  # where nobody says until when: a meeting, not a night
-_REACH = timedelta(days=31)  # an order lasts no longer
 _BACKUPS_SHOWN = 7
 
 
 def command_handlers() -> dict[str, CommandHandler]:
     """By command's name. Building them imports and connects nothing."""
+    from shared.wiring.chat_power import power_handlers
     from shared.wiring.chat_status import describe_status
 
     return {
         "status": CommandHandler(lambda _call: CommandPlan(describe_status())),
-        "up": CommandHandler(_plan_order, _place_order),
-        "down": CommandHandler(_plan_order, _place_order),
-        "auto": CommandHandler(_plan_order, _place_order),
+        **power_handlers(),
         "backup": CommandHandler(_plan_backup, _begin_backup),
         "backups": CommandHandler(_list_backups),
         "restore": CommandHandler(_refuse_restore),
@@ -40,60 +34,6 @@ def command_handlers() -> dict[str, CommandHandler]:
         "silence": CommandHandler(_refuse_silence),
         "cost": CommandHandler(_read_cost),
     }
-
-
-def _order_text(call: CommandCall) -> str:
-    """The order in power's grammar; where no end is given, the one that is meant."""
-    if call.name == "auto":
-        return "auto"
-    end = call.arguments.get("end") or (_UP_LASTS if call.name == "up" else _end_of_stop(call))
-    return f"{'up' if call.name == 'up' else 'off'} {end}"
-
-
-def _end_of_stop(call: CommandCall) -> str:
-    """`until` the machine's next start by the schedule. Raises UsageError if none is planned."""
-    from shared.power.forecast import forecast_spans
-    from shared.wiring.inventory import build_inventory
-
-    spans = forecast_spans(build_inventory(asks=False), call.arguments.get("machine", ""), _REACH)
-    now = system_clock().now()
-    starts = [span.since for span in spans if span.up and span.since > now]
-    if not starts:
-        raise UsageError("no start is planned", hint="Say until when: down until Monday 7:00")
-    return f"until {min(starts).astimezone(ZoneInfo(load_policy().timezone)):%Y-%m-%d %H:%M}"
-
-
-def _plan_order(call: CommandCall) -> CommandPlan:
-    from shared.power.job import preview_tick
-    from shared.power.overrides import describe_span, parse_override
-    from shared.wiring.power import power_deps
-
-    text, zone = _order_text(call), ZoneInfo(load_policy().timezone)
-    order = parse_override(text, zone, system_clock().now())
-    machine = call.arguments.get("machine", "")
-    results = preview_tick(power_deps(), machine=machine, order=order)
-    lines = [f"{one.machine}: is {one.state}; {one.error or one.decision}" for one in results]
-    span = describe_span(order, zone, system_clock().now())
-    head = f"order {machine or 'every machine'} {span}"
-    # An order is bound to what it orders. The reasons count minutes, and so does the end of `for 2h`.
-    end = text if " for " in text else span
-    return CommandPlan("\n".join([head, *lines]), target=f"{call.name} {machine or 'every machine'} {end}")
-
-
-def _place_order(call: CommandCall, _plan: CommandPlan, by: str) -> str:
-    from shared.power import job
-    from shared.wiring.power import power_deps
-
-    deps, machine = power_deps(), call.arguments.get("machine", "")
-    job.place_order(deps, machine, _order_text(call), by=by)
-    # The order is on record: a tick that fails now is made up for by the timer.
-    try:
-        results = job.run_tick(deps, only=machine)
-    except GroundcrewError as error:
-        return f"ordered; the timer follows it within 5 minutes ({error})"
-    return (
-        "\n".join(f"{one.machine}: {one.error or one.done or one.decision}" for one in results) or "ordered"
-    )
 
 
 def _plan_backup(_call: CommandCall) -> CommandPlan:

@@ -23,6 +23,12 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("off for 2h machine vm1", "down for 2h machine vm1"),
         ("down machine vm1", "down machine vm1"),
         ("resume", "auto"),
+        ("ORDERS", "orders"),
+        ("cancel 20260302T181500-0a1b2c3d", "cancel 20260302T181500-0a1b2c3d"),
+        ("hold for 2h", "hold for 2h"),
+        ("hold for 1.5 hours because Moving a disk", "hold for 1.5 hours because Moving a disk"),
+        ("release", "release"),
+        ("release of ben", "release of ben"),
         ("backup now", "backup now"),
         (f"deploy {SHA.upper()}", f"deploy {SHA}"),
         ("rollback 3 restored daily/20261123T010000Z", "rollback 3 restored daily/20261123T010000Z"),
@@ -60,7 +66,8 @@ def test_what_resembles_nothing_is_answered_with_help() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["backup", "deploy main", "deploy 0123", "rollback", "rollback -1", "approve", "approve x",
+    ["backup", "deploy main", "deploy 0123", "rollback", "rollback -1", "cancel", "cancel all",
+     "cancel 20260302T181500-0a1b2c3", "hold", "hold 2h", "approve", "approve x",
      "restore ../x", "status now", "who deleted x", "up soon", "rollback 3 restored ../x",
      "deploy " + SHA + "; rm"],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -141,7 +142,7 @@ def test_a_report_that_nobody_could_be_told_is_told_later(job, world) -> None:
 def test_missing_prices_are_said_and_nothing_is_guessed(job, world) -> None:
     job = make_job(world, MemoryPrices([p for p in PRICES if "D4ads" not in p.item]))
     result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
-    assert result.report.missing == (SIZE,)
+    assert result.report.missing == (f"{SIZE} in westeurope",)
     assert (result.report.machines[0].cost, result.report.forecast) == (None, None)
     assert result.report.machines[0].hours > 0
 
@@ -172,7 +173,7 @@ class Down:
 def test_prices_that_cannot_be_had_now_are_old_ones_with_their_age_or_none(job, world) -> None:
     span = cost.last_full_week(world.clock.now(), job.zone)
     job.__dict__["prices"] = Down(job.cache)
-    assert SIZE in cost.build_report(job, *span).report.missing
+    assert f"{SIZE} in westeurope" in cost.build_report(job, *span).report.missing
     job.__dict__["prices"] = Down(job.cache, up=True)
     assert not cost.build_report(job, *span).report.missing
     job.__dict__["prices"] = Down(job.cache)
@@ -266,6 +267,38 @@ def test_a_disk_in_a_region_without_prices_is_missing_and_makes_no_low_sum(job, 
     assert result.report.missing == ("P10 LRS Disk in northeurope",)
     assert result.report.fixed_costs["disk"] is None
     assert result.report.forecast is None
+
+
+def test_a_machine_is_priced_where_it_is(world, at) -> None:
+    world.id = world.machines.add("rocketchat", location="Sweden Central")
+    world.clock.set(at("12:00", 5))
+    world.tick()
+    world.clock.set(at("8:00", 9))
+    there = [replace(one, region="swedencentral", amount=one.amount * 2) for one in PRICES]
+    job = make_job(world, MemoryPrices([*PRICES, *there]))
+    report = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone)).report
+    (machine,) = report.machines
+    assert machine.cost == machine.hours * Decimal("0.40")
+    assert {offer.commitment.hourly for offer in report.offers} == {
+        Decimal(one) for one in ("0.2", "0.1", "0.3")
+    }
+
+
+def test_another_size_is_compared_where_the_machine_is(make_world, at) -> None:
+    """Cheaper in policy's region, dearer where the machine is: no saving."""
+    world = make_world(
+        "power: {machines: [{name: rocketchat, windows: [Mon-Fri 07:00-19:00]}]}\n"
+        "cost: {skus: [Standard_D4as_v5]}"
+    )
+    world.id = world.machines.add("rocketchat", location="swedencentral")
+    world.clock.set(at("8:00", 9))
+    other = "Standard_D4as_v5"
+    elsewhere = [price(other, "0.01"), replace(price(other, "0.50"), region="swedencentral")]
+    mine = replace(price(SIZE, "0.20"), region="swedencentral")
+    job = make_job(world, MemoryPrices([*PRICES, *elsewhere, mine]))
+    report = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone)).report
+    assert not any(other in saving.change for saving in report.savings)
+    assert not any(other in key for key in report.missing)
 
 
 def test_of_two_prices_for_one_meter_none_is_taken(job, world) -> None:

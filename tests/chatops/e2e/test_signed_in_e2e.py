@@ -28,7 +28,8 @@ chat:
   rules:
     - who: [role:crew]
       rooms: [web]
-      commands: [status, up, down, auto, backup, backups, restore, drill, snapshot, deploy, plan, certs,
+      commands: [status, up, down, auto, orders, cancel, hold, release, backup, backups, restore,
+                 drill, snapshot, deploy, plan, certs,
                  renew, silence, cost, who, approve]
 power:
   machines: [{{name: rocketchat, windows: ["daily 06:00-18:00"]}}]
@@ -99,6 +100,18 @@ def test_orders_of_power_are_done_and_put_on_record(signed_in: SignedIn) -> None
     assert signed_in.order("up soon")[0] == "failed"
     assert "no such machine" in signed_in.order("up machine other")[1]
     assert signed_in.order("keep it up for 3h")[0] == "done"
+    # The newest order is listed with its id, ended alone, and no other with it.
+    before = signed_in.order("orders")[1].splitlines()
+    newest = next(line for line in before if " up until " in line)
+    assert re.search(r"^\d{8}T\d{6}-[0-9a-f]{8}: every machine up until .+ \(by p\d+\)$", newest), newest
+    state, answer = signed_in.confirm(f"cancel {newest.partition(':')[0].lower()}")
+    assert (state, "cancelled" in answer) == ("done", True), answer
+    assert signed_in.order("orders")[1].splitlines() == [line for line in before if line != newest]
+    assert "no such order" in signed_in.order(f"cancel {newest.partition(':')[0]}")[1]
+    state, answer = signed_in.order("hold for 1.5 hours because moving a disk")
+    assert (state, answer.startswith("no stop until ")) == ("done", True), answer
+    assert signed_in.order("hold for 3 weeks")[0] == "failed"
+    assert signed_in.order("release")[0] == "done"
     story = signed_in.order("who did power.order_added")[1]
     assert re.search(r"p\d+: power.order_added every: up for 3h", story), story
     assert "off until" in story
