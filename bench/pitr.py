@@ -16,16 +16,10 @@ from local.fakes.notifications import MemoryNotifications
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.sets import MANIFEST, PLAN, format_set_id
 from shared.formats.agekeys import generate_identity, parse_recipient
-from shared.formats.backupset import (
-    FORMAT,
-    BackupSource,
-    Manifest,
-    OplogSlice,
-    StoredPart,
-    set_folder,
-)
+from shared.formats.backupset import BackupSource, Manifest, OplogSlice, StoredPart, set_folder
 from shared.formats.manifest import Signer
 from shared.formats.slices import SliceRecord, slice_name
+from shared.formats.strict_json import FORMAT
 from shared.mongodb.model import Timestamp
 from shared.pitr.capture import capture_oplog
 from shared.pitr.catalogue import SliceCatalogue

@@ -237,7 +237,7 @@ def prune(dry_run: bool, yes: bool, json_: bool) -> None:
 @as_json
 def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) -> None:
     """Show what SET holds, or for an unfinished one its progress."""
-    from shared.formats.backupset import record_to_json
+    from shared.formats.strict_json import record_to_json
 
     storage = read_option("--storage", storage)
     catalogue = restore_wiring.open_catalogue(storage, signers)

@@ -85,6 +85,6 @@ def list_(json_: bool) -> None:
 
 def describe_as_dict(proof: DrillProof) -> dict[str, Any]:
     """The proof in JSON, as it is signed."""
-    from shared.formats.backupset import record_to_json
+    from shared.formats.strict_json import record_to_json
 
     return record_to_json(proof)

@@ -19,6 +19,7 @@ from shared.kernel.errors import UsageError
 from shared.policy.starter import starter_policy
 from shared.settings import definitions, setup
 from shared.settings.environment import parse_site_address
+from shared.settings.setting import Setting
 from shared.settings.setup import ChosenSetting
 from shared.settings.storage_account import StorageAccount
 
@@ -211,9 +212,7 @@ def _secret_line(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip().splitlines()[-1]
 
 
-def _keep_secret(
-    into: Path, setting: definitions.Setting, make: Callable[[], str], written: list[Path]
-) -> Path:
+def _keep_secret(into: Path, setting: Setting, make: Callable[[], str], written: list[Path]) -> Path:
     """The file of a secret setting, which is made if there is none."""
     path = into / f"{setting.name}.txt"
     if not path.exists():

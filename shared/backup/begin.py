@@ -8,18 +8,13 @@ from dataclasses import dataclass, replace
 
 from shared.backup import sets
 from shared.backup.catalogue import MANUAL
-from shared.backup.decide import (
-    check_selection,
-    choose_receipts,
-    count_pieces,
-    plan_parts,
-    remaining_parts,
-    select_namespaces,
-)
+from shared.backup.completion import choose_receipts, remaining_parts
+from shared.backup.decide import check_selection, count_pieces, plan_parts, select_namespaces
 from shared.backup.deps import JOB, QUEUE, BackupDeps
 from shared.backup.seal import seal_set
-from shared.formats.backupset import FORMAT, BackupPlan, BackupSource, Receipt, set_folder
+from shared.formats.backupset import BackupPlan, BackupSource, Receipt, set_folder
 from shared.formats.manifest import VerifiedRecord
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Unavailable
 from shared.mongodb.metadata import encode_metadata
 

@@ -12,7 +12,6 @@ from shared.formats import envelope
 from shared.formats.agekeys import Recipient
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry, bucket_collection
 from shared.formats.backupset import (
-    FORMAT,
     BackupPlan,
     NamespaceCount,
     OplogSlice,
@@ -23,6 +22,7 @@ from shared.formats.backupset import (
     set_folder,
 )
 from shared.formats.documents import Tally
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Inconsistent
 from shared.kernel.ports import Blobs, BlobUpload, Clock
 from shared.mongodb.model import IdRange, Namespace, Timestamp

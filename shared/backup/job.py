@@ -15,7 +15,8 @@ from functools import partial
 from shared.backup import sets
 from shared.backup.begin import OpenSet, begin_set, read_open_set, resume_set
 from shared.backup.catalogue import MANUAL, CatalogueEntry, SetState
-from shared.backup.decide import choose_class, decide_nightly, includes_namespace, remaining_parts
+from shared.backup.completion import remaining_parts
+from shared.backup.decide import choose_class, decide_nightly, includes_namespace
 from shared.backup.deps import JOB, LEASE, QUEUE, BackupDeps
 from shared.backup.dump import DumpSettings, PartTask, dump_part
 from shared.backup.seal import end_of, fail_set, seal_set

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from shared.backup import sets
 from shared.backup.catalogue import CatalogueEntry, SetState
-from shared.backup.decide import build_manifest
+from shared.backup.completion import build_manifest
 from shared.backup.deps import JOB, LEASE, BackupDeps
 from shared.backup.seals import link_to
-from shared.formats.backupset import FORMAT, BackupPlan, ChainLink, Receipt, SetFailure, set_folder
+from shared.formats.backupset import BackupPlan, ChainLink, Receipt, SetFailure, set_folder
 from shared.formats.manifest import VerifiedManifest
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, NotFound
 from shared.records.audit import AuditTrail
 

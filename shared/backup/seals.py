@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shared.formats.backupset import CLASSES, FORMAT, SET_ID, ChainLink, SealRecord
+from shared.formats.backupset import CLASSES, SET_ID, ChainLink, SealRecord
 from shared.formats.manifest import Signer, VerifiedManifest, verify_record
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, Corrupt, NotFound, Refused
 from shared.kernel.ports import Blobs
 

@@ -9,8 +9,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from shared.certificates.decide import add_finding, judge_certificates
+from shared.certificates.decide import judge_certificates
 from shared.certificates.deps import CertificateDeps
+from shared.certificates.findings import add_finding
 from shared.certificates.model import CertificateEntry, CertificateState, SourceKind, UptimeSpan
 from shared.certificates.notices import notify_scan
 from shared.certificates.observe import CertificateObserver

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.certificates.decide import renewal_grace
+from shared.certificates.lifetime import renewal_grace
 from shared.certificates.model import (
     CertificateEntry,
     CertificateFinding,

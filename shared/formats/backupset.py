@@ -7,17 +7,13 @@ strict: an unknown or missing field, or a wrong type, raises Corrupt naming the 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import Any, TypeVar, cast, dataclass_transform
 
-from shared.kernel.errors import Corrupt
-
-FORMAT = 1
+from shared.formats.strict_json import (
+    require_form,
+    strict_record,
+)
 
 CLASSES = ("daily", "weekly", "monthly", "manual")
 SET_ID = re.compile(r"\d{8}T\d{6}Z", re.ASCII)  # when it was begun, UTC
@@ -25,23 +21,6 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 OPTIME = re.compile(r"\d{1,10}\.\d{1,10}", re.ASCII)
-
-T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True)
-def strict_record(cls: type[T]) -> type[T]:
-    """A frozen dataclass whose JSON may have no other fields than its own."""
-    decorated = dataclass(frozen=True, slots=True)(cls)
-    decorated.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
-    return decorated
-
-
-def require_form(pattern: re.Pattern[str], **values: str) -> None:
-    """Values that others compute with have their form: ValueError, which reading turns into Corrupt."""
-    for name, value in values.items():
-        if not pattern.fullmatch(value):
-            raise ValueError(f"{name} is malformed: {value[:60]!r}")
 
 
 def require_place(klass: str, set_id: str) -> None:
@@ -275,66 +254,6 @@ class SealRecord:
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
-
-
-def record_to_json(value: Any) -> dict[str, Any]:
-    """A dataclass of this module as plain JSON values; `klass` is written `class`."""
-    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_format_iso))
-    renamed: dict[str, Any] = _rename_key(fields, "klass", "class")
-    return renamed
-
-
-def encode_record(value: Any) -> bytes:
-    """Canonical JSON: sorted keys, no spaces, UTF-8; so `jq -cSj .` reproduces the bytes."""
-    return canonical_json(record_to_json(value))
-
-
-def canonical_json(fields: object) -> bytes:
-    """See `encode_record`."""
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> T:
-    """Parse a document of this module strictly. Raises Corrupt naming the blob and the first bad field."""
-    from pydantic import ValidationError
-
-    try:
-        fields = json.loads(data) if isinstance(data, bytes) else data
-        if not isinstance(fields, dict):
-            raise Corrupt(f"{name} is not a JSON object")
-        if fields.get("format") != FORMAT:
-            raise Corrupt(f"{name} is of another format", value=fields.get("format"))
-        # Strictly, which JSON alone allows: a time is text there, and a number never is.
-        text = json.dumps(_rename_key(fields, "class", "klass"))
-        parsed: T = _adapter(cast("Any", kind)).validate_json(text, strict=True)
-        return parsed
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise Corrupt(f"{name} is malformed", value=f"{place}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
-        raise Corrupt(f"{name} is not JSON", value=error) from error
-
-
-@cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
-
-
-def _rename_key(value: Any, old: str, new: str) -> Any:
-    if isinstance(value, dict):
-        return {(new if key == old else key): _rename_key(item, old, new) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rename_key(item, old, new) for item in value]
-    return value
-
-
-def _format_iso(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
 
 
 def set_folder(klass: str, set_id: str) -> str:

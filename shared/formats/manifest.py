@@ -19,7 +19,8 @@ from typing import Any, Generic, TypeVar
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.formats.backupset import Manifest, canonical_json, decode_record, record_to_json
+from shared.formats.backupset import Manifest
+from shared.formats.strict_json import canonical_json, decode_record, record_to_json
 from shared.kernel.errors import Corrupt, Refused, UsageError
 
 _SECRET_PREFIX, _PUBLIC_PREFIX = "groundcrew-sign-secret-", "groundcrew-sign-"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from shared.formats.backupset import OPTIME, SET_ID, require_form, require_place, strict_record
+from shared.formats.backupset import OPTIME, SET_ID, require_place
+from shared.formats.strict_json import require_form, strict_record
 
 PROVEN, FAILED, INTERRUPTED = "proven", "failed", "interrupted"
 _OUTCOME = re.compile(f"{PROVEN}|{FAILED}|{INTERRUPTED}")

@@ -12,15 +12,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.formats.backupset import (
-    FORMAT,
-    OPTIME,
-    canonical_json,
-    record_to_json,
-    require_form,
-    strict_record,
-)
+from shared.formats.backupset import OPTIME
 from shared.formats.manifest import Signer, has_signature
+from shared.formats.strict_json import FORMAT, canonical_json, record_to_json, require_form, strict_record
 from shared.kernel.errors import Corrupt, Refused
 
 PREFIX = "pitr/"

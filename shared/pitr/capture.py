@@ -18,8 +18,8 @@ from shared.backup.catalogue import SetState
 from shared.backup.decide import includes_namespace
 from shared.backup.oplog_window import strip_excluded
 from shared.formats import envelope
-from shared.formats.backupset import FORMAT
 from shared.formats.slices import CaptureCursor, SliceRecord, slice_name
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, Corrupt, GroundcrewError, Locked, Refused, Unavailable
 from shared.kernel.ports import Lease
 from shared.mongodb.model import OplogEnd, Timestamp

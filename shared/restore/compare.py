@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from shared.formats.backupset import NamespaceEntry
 from shared.formats.documents import Tally
 from shared.mongodb.oplog import CLUSTER_OPTIONS
+from shared.restore.model import AUTH_NAMESPACES, NamespaceVerdict
 
 
 def compare_documents(expected: NamespaceEntry, actual: Tally) -> list[str]:
@@ -145,3 +146,19 @@ def compare_gaps(files: str, before: Sequence[str], after: Sequence[str]) -> tup
     differences = [gap for gap in after if gap not in before]
     notes = [f"{files}: {gap}; so it is in the source" for gap in after if gap in before]
     return differences, notes
+
+
+def build_verdict(
+    name: str, entry: NamespaceEntry | None, differences: list[str], users_basis: str
+) -> NamespaceVerdict:
+    """The verdict on a namespace; without an `entry` of the manifest it came to be in the oplog alone."""
+    if entry is None:
+        return NamespaceVerdict(name, 0, 0, tuple(differences), "from the oplog")
+    basis = "compared" if name not in AUTH_NAMESPACES else users_basis
+    return NamespaceVerdict(name, entry.documents, entry.data_bytes, tuple(differences), basis)
+
+
+def list_restored_buckets(restored: Mapping[str, object]) -> list[str]:
+    """`db.bucket` of the GridFS buckets of which both collections, `.files` and `.chunks`, were restored."""
+    names = (name.removesuffix(".files") for name in restored if name.endswith(".files"))
+    return [name for name in names if f"{name}.chunks" in restored]

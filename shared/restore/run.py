@@ -18,18 +18,20 @@ from shared.mongodb.metadata import parse_metadata
 from shared.mongodb.model import IdRange, Namespace, Timestamp
 from shared.mongodb.oplog import skip_torn_start, unpack_operations
 from shared.restore.compare import (
+    build_verdict,
     compare_documents,
     compare_gaps,
     compare_indexes,
     compare_options,
     list_dropped_options,
+    list_restored_buckets,
 )
 from shared.restore.decide import describe_outside, select_replay
 from shared.restore.deps import RestoreDeps
 from shared.restore.duplicates import Fingerprint, find_reinserted, fingerprints
 from shared.restore.journal import JournalWriter
 from shared.restore.load import DocumentLoader, PartReader
-from shared.restore.model import AUTH_NAMESPACES, NamespaceVerdict, RestoreResult
+from shared.restore.model import RestoreResult
 from shared.restore.parallel import run_parallel
 from shared.restore.users import restore_users
 
@@ -259,7 +261,7 @@ class RestoreRun:
         """Files that lack chunks, by `.files` collection, of the buckets that were restored whole."""
         return {
             f"{name}.files": self._target.find_gridfs_gaps(*name.split(".", 1))
-            for name in _restored_buckets(self._indexes)
+            for name in list_restored_buckets(self._indexes)
         }
 
     def _check_files(self) -> None:
@@ -284,21 +286,6 @@ class RestoreRun:
     def _build_verdicts(self) -> None:
         entries = {h.name: h for h in self._manifest.namespaces}
         self._result.verdicts = [
-            _verdict(name, entries.get(name), differences, self._users_basis.get(name, "restored"))
+            build_verdict(name, entries.get(name), differences, self._users_basis.get(name, "restored"))
             for name, differences in sorted(self._differences.items())
         ]
-
-
-def _verdict(
-    name: str, entry: NamespaceEntry | None, differences: list[str], users_basis: str
-) -> NamespaceVerdict:
-    if entry is None:
-        return NamespaceVerdict(name, 0, 0, tuple(differences), "from the oplog")
-    basis = "compared" if name not in AUTH_NAMESPACES else users_basis
-    return NamespaceVerdict(name, entry.documents, entry.data_bytes, tuple(differences), basis)
-
-
-def _restored_buckets(restored: Mapping[str, object]) -> list[str]:
-    """`db.bucket` of the GridFS buckets of which both collections, `.files` and `.chunks`, were restored."""
-    names = (name.removesuffix(".files") for name in restored if name.endswith(".files"))
-    return [name for name in names if f"{name}.chunks" in restored]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from shared.settings.chat_definitions import (
+    ROCKETCHAT_PASSWORD,
+    ROCKETCHAT_TOKENS,
+    ROCKETCHAT_USER,
+    ROCKETCHAT_USER_TOKEN,
+    SLACK_SECRETS,
+    TEAMS_SECRETS,
+)
+from shared.settings.setting import Setting
+
 ROOT = Path(__file__).resolve().parent.parent.parent  # where policy.yaml lies
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """An environment variable (an app setting in Azure) that Groundcrew reads."""
-
-    name: str
-    purpose: str
-    example: str
-    default: str | None = None  # None: it must be given where it is needed
-    secret: bool = False
 
 
 STORAGE = Setting(
@@ -255,51 +253,6 @@ CHAT_RELEASES = Setting(
     "https://releases.rocket.chat",
     default="https://releases.rocket.chat",
 )
-ROCKETCHAT_TOKENS = Setting(
-    "GROUNDCREW_ROCKETCHAT_TOKENS",
-    "The token of Rocket.Chat's outgoing webhook to `/api/chatops`; two, separated by white space, while one "
-    "is exchanged for the other. Empty closes this door.",
-    "<the token that the integration shows>",
-    default="",
-    secret=True,
-)
-ROCKETCHAT_USER = Setting(
-    "GROUNDCREW_ROCKETCHAT_USER",
-    "The id of the Rocket.Chat user who reads messages back and posts answers, in the rooms of commands.",
-    "rbAXPnMktTFbNpwtJ",
-    default="",
-)
-ROCKETCHAT_USER_TOKEN = Setting(
-    "GROUNDCREW_ROCKETCHAT_USER_TOKEN",
-    "That user's personal access token.",
-    "<43 characters>",
-    default="",
-    secret=True,
-)
-ROCKETCHAT_PASSWORD = Setting(
-    "GROUNDCREW_ROCKETCHAT_PASSWORD",
-    "The password of the Rocket.Chat user whose token is rotated, or who changes settings: Rocket.Chat asks "
-    "for it as a second factor. That user has neither TOTP nor e-mail codes.",
-    "<password>",
-    default="",
-    secret=True,
-)
-SLACK_SECRETS = Setting(
-    "GROUNDCREW_SLACK_SIGNING_SECRETS",
-    "The signing secret of the Slack app whose slash command goes to `/api/chatops`; two while one is "
-    "exchanged. Empty closes this door.",
-    "<32 hex digits>",
-    default="",
-    secret=True,
-)
-TEAMS_SECRETS = Setting(
-    "GROUNDCREW_TEAMS_SECRETS",
-    "The security token of Teams' outgoing webhook to `/api/chatops`, in base64; two while one is exchanged. "
-    "Empty closes this door.",
-    "<44 characters>",
-    default="",
-    secret=True,
-)
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY, RETENTION_ID,
@@ -309,19 +262,3 @@ SETTINGS = (
     CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, ROCKETCHAT_PASSWORD,
     SLACK_SECRETS, TEAMS_SECRETS,
 )  # fmt: skip
-
-# Timers run in UTC; what is to happen is computed from policy in its own time zone.
-SCHEDULES = {
-    "nightly_backup": "0 0 1 * * *",
-    "catch_up": "0 */15 * * * *",
-    "power_tick": "0 */5 * * * *",
-    "snapshot_cycle": "30 */5 * * * *",
-    "cost_report": "0 0 6 * * *",
-    "drift_check": "0 30 6 * * *",
-    "certificate_scan": "0 20 * * * *",
-    "restore_drill": "0 0 3 * * *",
-    "retention": "0 0 5 * * *",
-    "secrets_rotation": "0 40 * * * *",
-    "oplog_capture": "40 */5 * * * *",
-    "hardening_audit": "0 10 5 * * *",
-}

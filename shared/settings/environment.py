@@ -17,18 +17,10 @@ from typing import Any, TypeVar
 from shared.kernel.errors import UsageError
 from shared.kernel.secret import Secret
 from shared.settings.connection import parse_connection
-from shared.settings.definitions import (
-    BACKUP_STORAGE,
-    POLICY,
-    ROOT,
-    SCHEDULES,
-    SETTINGS,
-    STORAGE,
-    URL,
-    WAKE_SIGN_IN,
-    Setting,
-)
+from shared.settings.definitions import BACKUP_STORAGE, POLICY, ROOT, SETTINGS, STORAGE, URL, WAKE_SIGN_IN
+from shared.settings.setting import Setting
 from shared.settings.storage_account import StorageAccount
+from shared.settings.timers import SCHEDULES
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.settings.definitions import Setting
+from shared.settings.setting import Setting
 
 # What the Functions host needs besides ours, and what it needs on a laptop.
 _LOCAL = {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage": "UseDevelopmentStorage=true"}

@@ -14,7 +14,7 @@ from typing import Any
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.proofs import read_drill_records
 from shared.backup.sets import list_sets, parse_set_id, read_failure
-from shared.certificates.decide import find_alarm_times
+from shared.certificates.lifetime import find_alarm_times
 from shared.certificates.model import CertificateEntry
 from shared.certificates.records import load_last_scan
 from shared.cost.job import LAST_REPORT

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import Unavailable, UsageError
-from shared.settings import definitions
+from shared.settings import chat_definitions, definitions
 from shared.settings.environment import parse_setting, read_environment
 from shared.wiring import connect_queues, load_policy, system_clock
 from shared.wiring.pages import page_access
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shared.chatops.intake import ChatIntake
     from shared.chatops.model import Door
     from shared.chatops.ports import ChatRooms, ReplyHook
-    from shared.settings.definitions import Setting
+    from shared.settings.setting import Setting
 
 
 @cache
@@ -50,9 +50,9 @@ def secret_settings() -> dict[Door, Setting]:
     from shared.chatops.model import Door
 
     return {
-        Door.ROCKETCHAT: definitions.ROCKETCHAT_TOKENS,
-        Door.SLACK: definitions.SLACK_SECRETS,
-        Door.TEAMS: definitions.TEAMS_SECRETS,
+        Door.ROCKETCHAT: chat_definitions.ROCKETCHAT_TOKENS,
+        Door.SLACK: chat_definitions.SLACK_SECRETS,
+        Door.TEAMS: chat_definitions.TEAMS_SECRETS,
     }
 
 
@@ -66,11 +66,11 @@ def find_closed_doors() -> dict[Door, str]:
         return dict.fromkeys(Door, f"{definitions.SIGNING_KEY.name} not set")
     needed: dict[Door, tuple[Setting, ...]] = {
         Door.ROCKETCHAT: (
-            definitions.ROCKETCHAT_TOKENS, definitions.CHAT, definitions.ROCKETCHAT_USER,
-            definitions.ROCKETCHAT_USER_TOKEN,
+            chat_definitions.ROCKETCHAT_TOKENS, definitions.CHAT, chat_definitions.ROCKETCHAT_USER,
+            chat_definitions.ROCKETCHAT_USER_TOKEN,
         ),
-        Door.SLACK: (definitions.SLACK_SECRETS,),
-        Door.TEAMS: (definitions.TEAMS_SECRETS,),
+        Door.SLACK: (chat_definitions.SLACK_SECRETS,),
+        Door.TEAMS: (chat_definitions.TEAMS_SECRETS,),
     }  # fmt: skip
     # All four for Rocket.Chat: a token without a way to read back would open a door to whoever saw it once.
     closed = {}
@@ -104,8 +104,8 @@ def connect_rooms() -> ChatRooms | None:
     from shared.kernel.secret import Secret
 
     env = read_environment()
-    url, user = env.get(definitions.CHAT), env.get(definitions.ROCKETCHAT_USER)
-    token = Secret(env.get(definitions.ROCKETCHAT_USER_TOKEN))
+    url, user = env.get(definitions.CHAT), env.get(chat_definitions.ROCKETCHAT_USER)
+    token = Secret(env.get(chat_definitions.ROCKETCHAT_USER_TOKEN))
     if not (url and user and token):
         return None
     return parse_setting(definitions.CHAT, lambda text: connect(text, user, token), url)
@@ -124,7 +124,7 @@ def read_secrets(setting: Setting) -> tuple[str, ...]:
     if len(values) > 2:
         hint = "Keep the new one and the one that goes."
         raise UsageError(f"{setting.name} has {len(values)} secrets", hint=hint)
-    if setting is definitions.TEAMS_SECRETS:
+    if setting is chat_definitions.TEAMS_SECRETS:
         from shared.chatops.doors import decode_teams_secret
 
         if not all(map(decode_teams_secret, values)):

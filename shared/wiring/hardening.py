@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions
+from shared.settings import chat_definitions, definitions
 from shared.settings.environment import all_or_nothing, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.notifications import build_notifier
@@ -88,14 +88,14 @@ def _connect_writer() -> ChatSettingsWriter:
     from shared.adapters.chat_admin.settings import ChatSettings
 
     env = read_environment()
-    needed = (definitions.CHAT, definitions.ROCKETCHAT_USER, definitions.ROCKETCHAT_USER_TOKEN)
+    needed = (definitions.CHAT, chat_definitions.ROCKETCHAT_USER, chat_definitions.ROCKETCHAT_USER_TOKEN)
     missing = [one for one in needed if not env.get(one)]
     if missing:
         raise UsageError(f"{missing[0].name} is not set", hint=f"For example: {missing[0].example}")
     token, password = (
-        env.secret(definitions.ROCKETCHAT_USER_TOKEN),
-        env.secret(definitions.ROCKETCHAT_PASSWORD),
+        env.secret(chat_definitions.ROCKETCHAT_USER_TOKEN),
+        env.secret(chat_definitions.ROCKETCHAT_PASSWORD),
     )
     return ChatSettings(
-        connect_chat(env.get(definitions.CHAT), env.get(definitions.ROCKETCHAT_USER), token, password)
+        connect_chat(env.get(definitions.CHAT), env.get(chat_definitions.ROCKETCHAT_USER), token, password)
     )

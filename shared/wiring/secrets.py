@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
-from shared.settings import definitions
+from shared.settings import chat_definitions, definitions
 from shared.settings.environment import all_or_nothing, parse_setting, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.backup import offline_reason_reader
@@ -132,7 +132,7 @@ def _connect_chat_tokens(entry: SecretEntry) -> CredentialAuthority:
             f"{definitions.CHAT.name} is not set", hint=f"For example: {definitions.CHAT.example}"
         )
     # Its own token is read from the homes, at each step anew.
-    password = env.secret(definitions.ROCKETCHAT_PASSWORD)
+    password = env.secret(chat_definitions.ROCKETCHAT_PASSWORD)
     return AccessTokens(connect_chat(address, entry.user_id, Secret(""), password))
 
 

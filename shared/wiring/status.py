@@ -12,6 +12,7 @@ from shared.kernel.version import VERSION
 from shared.settings import definitions
 from shared.settings.environment import read_environment, timer_schedule
 from shared.settings.intervals import longest_interval
+from shared.settings.timers import SCHEDULES
 from shared.wiring import connect_queues, load_policy, open_backups, open_state, system_clock
 from shared.wiring.backup import trusted_catalogue
 from shared.wiring.jobs import QUEUES
@@ -137,5 +138,5 @@ def _read_drill(kept: Blobs) -> DrillFacts:
 def _timer_intervals() -> dict[str, timedelta]:
     """By timer, the longest pause that its schedule leaves; a schedule that cannot be read has none."""
     now = system_clock().now()
-    found = {timer: longest_interval(timer_schedule(timer), now) for timer in definitions.SCHEDULES}
+    found = {timer: longest_interval(timer_schedule(timer), now) for timer in SCHEDULES}
     return {timer: interval for timer, interval in found.items() if interval is not None}

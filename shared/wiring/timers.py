@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from shared.kernel.errors import GroundcrewError, UsageError
 from shared.settings import definitions
 from shared.settings.environment import parse_setting, read_environment, timer_schedule
+from shared.settings.timers import SCHEDULES
 from shared.wiring import open_state, system_clock
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def check_heartbeats() -> dict[str, Secret]:
     urls = parse_setting(
         definitions.HEARTBEATS, parse_ping_urls, read_environment().get(definitions.HEARTBEATS)
     )
-    known = {*definitions.SCHEDULES, "backup"}
+    known = {*SCHEDULES, "backup"}
     if unknown := sorted(urls.keys() - known):
         hint = f"There are: {', '.join(sorted(known))}."
         raise UsageError(
@@ -86,7 +87,7 @@ def check_timers() -> str:
     from shared.wiring.notifications import build_notifier
 
     intervals, unknown = {}, []
-    for name in definitions.SCHEDULES:
+    for name in SCHEDULES:
         if _is_disabled(name):
             continue
         interval = find_interval(timer_schedule(name))

@@ -8,20 +8,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from shared.backup.completion import build_manifest, choose_receipts, remaining_parts
 from shared.backup.decide import (
-    build_manifest,
     check_selection,
     choose_class,
-    choose_receipts,
     count_pieces,
     decide_nightly,
     plan_parts,
     previous_slot,
-    remaining_parts,
     select_namespaces,
 )
 from shared.formats.backupset import (
-    FORMAT,
     BackupPlan,
     BackupSource,
     NamespaceCount,
@@ -30,6 +27,7 @@ from shared.formats.backupset import (
     PlannedPart,
     Receipt,
 )
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Inconsistent, UsageError
 from shared.mongodb.model import Namespace
 from shared.policy import BackupPolicy

@@ -20,7 +20,6 @@ from shared.formats import envelope
 from shared.formats.agekeys import generate_identity, parse_recipient
 from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
 from shared.formats.backupset import (
-    FORMAT,
     BackupPlan,
     NamespaceCount,
     OplogSlice,
@@ -31,6 +30,7 @@ from shared.formats.backupset import (
 )
 from shared.formats.documents import tally_documents
 from shared.formats.manifest import Signer, verify_record
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Corrupt, GroundcrewError, NotFound, Refused, Unavailable
 from shared.policy import BackupPolicy
 
@@ -203,7 +203,7 @@ def test_yesterdays_part_does_not_get_into_tonights_set_by_a_receipt(world, edit
                 receipt["plan_sha256"] = _sha256(world.backups.read(tonight.folder + sets.PLAN)[0])
             if edit == "signed by a stranger":
                 del receipt["signer"], receipt["signature"]
-                from shared.formats.backupset import decode_record
+                from shared.formats.strict_json import decode_record
 
                 data = STRANGER.sign(decode_record(Receipt, receipt, name="r"))
             else:

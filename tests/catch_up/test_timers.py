@@ -13,8 +13,8 @@ from local.fakes.clock import ManualClock
 from local.fakes.notifications import MemoryNotifications
 from shared.catch_up.timers import read_timers, report_silent_timers
 from shared.records.timer_runs import run_recorded
-from shared.settings.definitions import SCHEDULES
 from shared.settings.schedules import find_interval
+from shared.settings.timers import SCHEDULES
 
 FIVE = {"power_tick": timedelta(minutes=5)}
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.certificates.decide import find_alarm_times, judge_certificates, judge_lifetime
+from shared.certificates.decide import judge_certificates
+from shared.certificates.lifetime import find_alarm_times, judge_lifetime
 from shared.certificates.model import (
     BlindSpot,
     CertificateEntry,

@@ -16,8 +16,9 @@ from local.github.faults import Fault
 from local.server import Served
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
+from shared.adapters.github.errors import to_error
 from shared.adapters.github.parsing import parse_classic_checks, parse_environment
-from shared.adapters.github.wire import API_VERSION, check_base, to_error
+from shared.adapters.github.wire import API_VERSION, check_base
 from shared.deploy.model import RequiredCheck
 from shared.deploy.ports.forge import RateLimited
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError

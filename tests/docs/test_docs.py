@@ -22,6 +22,7 @@ from shared.formats import backupset
 from shared.formats.manifest import Signer
 from shared.settings import definitions
 from shared.settings.environment import schedule_setting_name
+from shared.settings.timers import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -191,7 +192,7 @@ def test_every_make_target_is_in_the_makefile(path: Path) -> None:
 @each_document
 def test_every_setting_is_one_that_something_reads(path: Path) -> None:
     known = {setting.name for setting in definitions.SETTINGS} | {VARIABLE}
-    known |= {schedule_setting_name(timer) for timer in definitions.SCHEDULES}
+    known |= {schedule_setting_name(timer) for timer in SCHEDULES}
     named = set(re.findall(r"\bGROUNDCREW_[A-Z0-9_]*[A-Z0-9]", path.read_text()))
     for_tests = {name for name in named if name.startswith("GROUNDCREW_TEST_")}
     assert named - for_tests <= known

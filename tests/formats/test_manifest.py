@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.formats.backupset import (
-    FORMAT,
     ChainLink,
     NamespaceCount,
     OplogSlice,
@@ -20,10 +19,9 @@ from shared.formats.backupset import (
     SealRecord,
     SetFailure,
     StoredPart,
-    decode_record,
-    encode_record,
 )
 from shared.formats.manifest import Signer, has_signature, parse_signer, verify_record
+from shared.formats.strict_json import FORMAT, decode_record, encode_record
 from shared.kernel.errors import Corrupt, GroundcrewError, Refused, UsageError
 
 SIGNER, OTHER = Signer.generate(), Signer.generate()

@@ -11,8 +11,9 @@ from shared.adapters import aks, azure_activity, azure_addresses, azure_disks, a
 from shared.backup.sets import CLASSES
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
 from shared.policy import parse_policy
-from shared.settings.definitions import SCHEDULES, SETTINGS
+from shared.settings.definitions import SETTINGS
 from shared.settings.environment import Environment
+from shared.settings.timers import SCHEDULES
 from shared.wiring import BACKUPS, STATE
 
 __all__ = [

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.formats.backupset import FORMAT
 from shared.formats.slices import SliceRecord, StoredSlice
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import NotFound
 from shared.mongodb.model import Timestamp
 from shared.pitr.moment import LAST_ORDINAL

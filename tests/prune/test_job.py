@@ -11,8 +11,9 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from shared.backup.catalogue import SetCatalogue
-from shared.formats.backupset import FORMAT, OplogSlice
+from shared.formats.backupset import OplogSlice
 from shared.formats.slices import SliceRecord, slice_name
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Refused, Unavailable
 from shared.policy.backup import BackupRetention
 from shared.prune.deps import PruneDeps

@@ -11,10 +11,11 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from shared.backup.catalogue import CatalogueEntry
 from shared.backup.proofs import DrillRecords
-from shared.formats.backupset import FORMAT, OplogSlice
+from shared.formats.backupset import OplogSlice
 from shared.formats.manifest import Signer
 from shared.formats.proofs import PROVEN, DrillProof
 from shared.formats.slices import SliceRecord, StoredSlice
+from shared.formats.strict_json import FORMAT
 from shared.policy.backup import BackupRetention
 from shared.prune.plan import expiry_of, plan_prune
 from tests.support.signed_sets import catalogue_of, put_failed, put_sealed

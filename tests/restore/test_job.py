@@ -14,8 +14,8 @@ from local.fakes.reporter import ListReporter
 from shared.backup import job as backup
 from shared.backup import sets, verify
 from shared.formats.agekeys import generate_identity, parse_identities
-from shared.formats.backupset import decode_record
 from shared.formats.manifest import Signer, verify_manifest
+from shared.formats.strict_json import decode_record
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.mongodb.model import InsertResult, Namespace, ReplayResult
 from shared.restore import job as restore
@@ -256,7 +256,7 @@ def test_the_chain_tells_a_replaced_manifest_from_an_expired_one(sealed) -> None
 
 
 def _plain(manifest) -> dict[str, object]:
-    from shared.formats.backupset import record_to_json
+    from shared.formats.strict_json import record_to_json
 
     return record_to_json(manifest)
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from croniter import croniter
 
-from shared.settings.definitions import SCHEDULES
 from shared.settings.intervals import longest_interval
+from shared.settings.timers import SCHEDULES
 
 NOW = datetime(2026, 11, 23, 9, 7, tzinfo=UTC)
 EXPRESSIONS = [

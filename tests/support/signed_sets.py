@@ -10,7 +10,6 @@ from shared.backup.catalogue import SetCatalogue
 from shared.backup.seals import SealLog
 from shared.backup.sets import FAILED, MANIFEST, PLAN, format_set_id
 from shared.formats.backupset import (
-    FORMAT,
     BackupPlan,
     BackupSource,
     Manifest,
@@ -20,6 +19,7 @@ from shared.formats.backupset import (
     set_folder,
 )
 from shared.formats.manifest import Signer
+from shared.formats.strict_json import FORMAT
 from shared.kernel.ports import Blobs, Clock
 
 SIGNER = Signer.generate()

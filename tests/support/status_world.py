@@ -18,9 +18,9 @@ from shared.certificates.model import CertificateEntry, CertificateState, Source
 from shared.certificates.records import CertificateScan, save_scan
 from shared.cost.job import LAST_REPORT
 from shared.deploy.records.drift import DriftCheck, save_drift_check
-from shared.formats.backupset import FORMAT
 from shared.formats.proofs import PROVEN, DrillProof
 from shared.formats.slices import CaptureCursor
+from shared.formats.strict_json import FORMAT
 from shared.kernel.codec import encode_json
 from shared.kernel.read_once import ReadOnceBlobs
 from shared.notifications.history import DeliveryLog
@@ -31,8 +31,8 @@ from shared.power.last_tick import SeenMachine, save_seen
 from shared.power.model import PowerStatus
 from shared.records.rollup import RunEntry, build_entry
 from shared.records.run_history import RunHistory
-from shared.settings.definitions import SCHEDULES
 from shared.settings.intervals import longest_interval
+from shared.settings.timers import SCHEDULES
 from shared.snapshots.last_cycle import DiskSnapshots, SnapshotCycle, save_last_cycle
 from shared.status import readers, signal_readers
 from shared.status.collect import collect_status

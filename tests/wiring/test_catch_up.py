@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shared.settings.definitions import SCHEDULES
+from shared.settings.timers import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
 # In a process of its own, since the wiring remembers the environment it was first asked in.

@@ -14,8 +14,8 @@ from datetime import timedelta
 
 from shared.backup.proofs import DrillRecords, describe_proof, read_drill_records, write_proof
 from shared.backup.sets import format_set_id
-from shared.formats.backupset import FORMAT
 from shared.formats.proofs import FAILED, INTERRUPTED, PROVEN, DrillProof
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Corrupt, GroundcrewError, NotFound, Unavailable, UsageError
 from shared.kernel.ports import Lease, Reporter
 from shared.mongodb.model import Timestamp

@@ -23,8 +23,9 @@ from shared.backup import sets
 from shared.backup.catalogue import SetState
 from shared.formats import age
 from shared.formats.agekeys import parse_identities
-from shared.formats.backupset import FORMAT, SetFailure
+from shared.formats.backupset import SetFailure
 from shared.formats.manifest import Signer
+from shared.formats.strict_json import FORMAT
 from shared.settings.environment import parse_storage_account
 from tests.support.archive import read_by_description
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.formats.backupset import FORMAT
 from shared.formats.proofs import FAILED, INTERRUPTED, PROVEN, DrillProof
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Refused
 from shared.mongodb.model import Namespace, Timestamp
 from shared.restore.drill.decide import check_empty, check_not_production, decide_drill, measure_data_loss
