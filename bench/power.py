@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.compute import MemoryDisks, MemoryMachines, resource_id
+from local.fakes.compute import MemoryMachines
+from local.fakes.disks import MemoryDisks, resource_id
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.cloud.disks import Snapshot

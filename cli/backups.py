@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.backup_create import create
 from cli.console import (
     as_json,
     confirm,
@@ -22,23 +21,19 @@ from cli.console import (
     yes_option,
 )
 from cli.expiry import RetentionView, describe_retention, format_expiry, plan_retention, print_plan
-from cli.inline import InlineQueues
 from cli.restore import SIGNER_UNKNOWN, identity_option, signer_option, storage_option
 from shared import wiring
-from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
+from shared.kernel.errors import GroundcrewError, NotFound
 from shared.settings import definitions
 from shared.settings.environment import parse_storage_account, read_environment
-from shared.wiring import backup as backup_wiring
 from shared.wiring import restore as restore_wiring
 
 if TYPE_CHECKING:
     from shared.backup.catalogue import CatalogueEntry, SetCatalogue
     from shared.backup.proofs import DrillRecords
-    from shared.formats.backupset import BackupPlan
     from shared.records.run_record import RunRecord
-    from shared.records.runs import Runs
 
-_POLL_SECONDS = 2.0
+_COLUMNS = ("set", "class", "state", "begun (UTC)", "stored", "proven (UTC)", "expires")
 _READING = "Reading the sets in storage …"  # which is retried for half a minute if it does not answer
 
 
@@ -47,95 +42,7 @@ def backups() -> None:
     """Create, list, show and verify backups."""
 
 
-@backups.command()
-@click.option("--here", is_flag=True, help="Dump in this process instead of on the Functions app.")
-@click.option("--wait", is_flag=True, help="Wait until the set is sealed, and fail if it is not.")
-@click.option("--timeout", default=240, show_default=True, help="Minutes to wait.")
-@click.option("--dry-run", is_flag=True, help="Show the parts that would be made.")
-@as_json
-def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> None:
-    """Create a backup now, of the class `manual`."""
-    from dataclasses import replace
-
-    from shared.backup.begin import begin_set, plan_set
-    from shared.backup.catalogue import MANUAL
-    from shared.backup.deps import QUEUE
-    from shared.backup.job import run_part
-    from shared.formats.backupset import set_folder
-
-    queues = InlineQueues()
-    deps = replace(backup_wiring.backup_deps(), queues=queues) if here else backup_wiring.backup_deps()
-    if dry_run:
-        _show_parts(plan_set(deps).parts, json_)
-        return
-    plan = begin_set(deps, MANUAL, reason="manual: groundcrew backups create")
-    where = set_folder(plan.klass, plan.set)
-    if here:
-        with progress_bar(quiet=json_) as reporter:
-            reporter.phase(f"Dumping {len(plan.parts)} parts", len(plan.parts))
-            for message in queues.drain(QUEUE):
-                run_part(deps, message["set"], message["part"])
-                reporter.advance(1)
-    elif wait:
-        _wait_until_ended(deps.runs, plan, where, timeout, quiet=json_)
-    state, reason = _end_state(where) if here or wait else ("queued", "")
-    result = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
-    print_answer(result, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
-    if (here or wait) and state != "sealed":
-        raise SystemExit(1)
-
-
-def _end_state(where: str) -> tuple[str, str]:
-    """How the set ended, and why if it is no backup."""
-    entry = backup_wiring.trusted_catalogue().find(where)
-    return str(entry.state), entry.problem
-
-
-def _wait_until_ended(runs: Runs, plan: BackupPlan, where: str, timeout: int, *, quiet: bool) -> None:
-    deadline = time.monotonic() + timeout * 60
-    shown = 0
-    with progress_bar(quiet=quiet) as reporter:
-        reporter.phase(f"Dumping {plan.set}", sum(part.data_bytes for part in plan.parts))
-        while time.monotonic() < deadline:
-            # The set's folder decides; the run record may be missing, or stale after a worker was killed.
-            if _end_state(where)[0] != "open":
-                return
-            records = {record.id: record for record in runs.list_runs("backup", plan.set)}
-            done = count_dumped_bytes(plan.set, records.values())
-            reporter.advance(
-                done - shown
-            )  # less than nothing where a worker was killed and another began anew
-            shown = done
-            run = records.get(plan.set)
-            if run and run.state in ("done", "failed"):
-                reporter.note(run.summary if run.state == "done" else f"{run.summary}: {run.error}")
-                return
-            time.sleep(_POLL_SECONDS)
-    raise Unavailable(
-        f"timed out: {plan.set} was not sealed within {timeout} minutes",
-        hint=f"See how far it is: groundcrew backups show {plan.set}",
-    )
-
-
-def count_dumped_bytes(set_id: str, records: Iterable[RunRecord]) -> int:
-    """Of the parts' planned bytes, which are an estimate: so a part that is done counts as all of them."""
-    parts = [record for record in records if record.id.startswith(f"{set_id}.part-")]
-    return sum(part.total if part.state == "done" else min(part.done, part.total) for part in parts)
-
-
-def _show_parts(parts: Any, json_: bool) -> None:
-    rows = [(i, len(p.pieces), "yes" if p.oplog else "no", _list_names(p)) for i, p in enumerate(parts)]
-    if json_:
-        print_answer(
-            [{"part": r[0], "namespaces": [p.name for p in parts[r[0]].pieces]} for r in rows], json_=True
-        )
-    else:
-        print_table("Would dump", ("part", "namespaces", "oplog", "which"), rows)
-
-
-def _list_names(part: Any) -> str:
-    names = [piece.name for piece in part.pieces]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+backups.add_command(create)
 
 
 @backups.command("list")
@@ -156,35 +63,30 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
     if json_:
         print_answer([_describe_entry(e, drills, plan) for e in listed], json_=True)
         return
-    rows = [
-        (
-            e.info.id,
-            e.info.klass,
-            str(e.state),
-            f"{e.info.created:%Y-%m-%d %H:%M}",
-            format_bytes(e.info.stored_bytes),
-            _format_proven(drills, e),
-            format_expiry(plan, e),
-            *([e.problem] if all_ else []),
-        )
-        for e in listed
-    ]
-    columns = (
-        "set",
-        "class",
-        "state",
-        "begun (UTC)",
-        "stored",
-        "proven (UTC)",
-        "expires",
-        *(["problem"] if all_ else []),
-    )
+    columns = (*_COLUMNS, *(["problem"] if all_ else []))
+    rows = [(*_format_row(e, drills, plan), *([e.problem] if all_ else [])) for e in listed]
     print_table("Backups", columns, rows)
     if not listed:
         out.print("No backups found. Create one: groundcrew backups create")
     others = [e for e in entries if e.state in (SetState.DAMAGED, SetState.FOREIGN, SetState.MISDATED)]
     if others and not all_:
         err.print(f"[yellow]warning:[/] {len(others)} sets are damaged, foreign or misdated: see --all")
+
+
+def _format_row(
+    entry: CatalogueEntry, drills: DrillRecords | None, plan: RetentionView | None
+) -> tuple[str, ...]:
+    """The cells of `_COLUMNS`."""
+    info = entry.info
+    return (
+        info.id,
+        info.klass,
+        str(entry.state),
+        f"{info.created:%Y-%m-%d %H:%M}",
+        format_bytes(info.stored_bytes),
+        _format_proven(drills, entry),
+        format_expiry(plan, entry),
+    )
 
 
 def _format_proven(drills: DrillRecords | None, entry: CatalogueEntry) -> str:

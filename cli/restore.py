@@ -115,33 +115,36 @@ def restore(
         raise UsageError("--from and --to belong together", value=f"{len(from_)} and {len(to)} given")
     with progress_bar(quiet=json_) as reporter:
         deps = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
-        job = replace(deps, jobs=jobs)
+        job, moved = replace(deps, jobs=jobs), tuple(zip(from_, to, strict=True))
         if not job.catalogue.trusted:
             err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
         if until:
-            plan = plan_moment(job.catalogue, until, reference)
-            job = replace(job, tail=OplogTail(job.backups, plan, job.identities))
-            reference = plan.base.reference
-            for reason in plan.reasons:
-                reporter.note(reason)
+            job, reference = _aim_at_moment(job, until, reference)
         result = restore_set(
-            job,
-            reference,
-            only=only,
-            dry_run=dry_run,
-            into_non_empty=into_non_empty,
-            resume=resume,
-            renames=tuple(zip(from_, to, strict=True)),
-        )
-    trusted = bool(job.catalogue.trusted)
+            job, reference, only=only, dry_run=dry_run,
+            into_non_empty=into_non_empty, resume=resume, renames=moved,
+        )  # fmt: skip
+    _print_outcome(result, dry_run=dry_run, trusted=bool(job.catalogue.trusted), json_=json_)
+    if not dry_run and not result.proven:
+        raise SystemExit(1)
+
+
+def _aim_at_moment(job: RestoreDeps, until: str, reference: str) -> tuple[RestoreDeps, str]:
+    """The restore with the captured oplog up to the moment behind it, and the set that it begins with."""
+    plan = plan_moment(job.catalogue, until, reference)
+    # Before the first byte is read: whoever meant another second can still break off.
+    for reason in plan.reasons:
+        job.reporter.note(reason)
+    return replace(job, tail=OplogTail(job.backups, plan, job.identities)), plan.base.reference
+
+
+def _print_outcome(result: RestoreResult, *, dry_run: bool, trusted: bool, json_: bool) -> None:
     if json_:
         print_answer(_result_json(result, dry_run, trusted), json_=True)
     elif dry_run:
         _print_plan(result)
     else:
         _print_result(result, trusted)
-    if not dry_run and not result.proven:
-        raise SystemExit(1)
 
 
 def _build_deps(

@@ -8,35 +8,33 @@ from dataclasses import replace
 
 import bson
 
+from local.fakes.oplog import MemoryOplog
 from shared.formats.diff import apply_update
 from shared.formats.documents import split_documents
 from shared.formats.elements import find_element
 from shared.kernel.errors import AlreadyExists, Inconsistent, NotFound
-from shared.mongodb.model import IdRange, InsertResult, Namespace, OplogEnd, ReplayResult, Timestamp
+from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
 from shared.mongodb.oplog import Operation, unpack_operations
 from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 
 
-class MemoryDatabase:
+class MemoryDatabase(MemoryOplog):
     """`SourceDatabase` and `TargetDatabase`; documents keep their order, the oplog is a list.
 
-    `write`, `drop` and `trim_oplog` are what others do to it meanwhile.
+    `write`, `drop` and the oplog's `trim_oplog` are what others do to it meanwhile.
     """
 
     def __init__(self, host: str = "memory:27017", version: str = "8.0.4") -> None:
+        super().__init__()
         self._host, self._version = host, version
         self.feature_version: str | None = None
         self._catalogue: dict[str, Namespace] = {}
         self._documents: dict[str, dict[bytes, bytes]] = {}
-        self._oplog: list[tuple[Timestamp, bytes]] = []
-        self._clock = 1_800_000_000
         self.invalid: dict[str, list[str]] = {}  # by namespace what `validate` finds
         self.lacks_validate = False
         self._open_transactions: dict[int, list[tuple[str, str, dict[str, object]]]] = {}
-        self.written: Timestamp | None = None  # what a new primary has written beyond what a majority has
-        self._log_entry({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -115,21 +113,9 @@ class MemoryDatabase:
         if current is None or (namespace.uuid and current.uuid != namespace.uuid):
             raise Inconsistent(f"{namespace.name} was dropped while it was read")
 
-    def read_oplog_window(self) -> tuple[Timestamp, Timestamp]:
-        """First and last."""
-        return self._oplog[0][0], self._oplog[-1][0]
-
-    def read_oplog_end(self) -> OplogEnd:
-        """The newest entry; `written` is what only the primary has."""
-        return OplogEnd(self._oplog[-1][0], max(self._oplog[-1][0], self.written or self._oplog[0][0]))
-
     def find_oldest_open_transaction(self) -> Timestamp | None:
         """There are none."""
         return None
-
-    def read_oplog(self, start: Timestamp, end: Timestamp) -> Iterator[bytes]:
-        """One entry a batch."""
-        yield from (entry for at, entry in list(self._oplog) if start <= at <= end)
 
     def create_collection(self, namespace: Namespace) -> str:
         """With a uuid of its own, which is returned. Raises AlreadyExists."""
@@ -291,39 +277,9 @@ class MemoryDatabase:
         entry = {"op": "c", "ns": "admin.$cmd", "o": {"applyOps": []}}
         self._log_entry({**entry, **_session_fields(number), "prevOpTime": before})
 
-    def tick(self) -> None:
-        """What an idle primary writes every ten seconds."""
-        self._log_entry({"op": "n", "ns": "", "o": {"msg": "periodic noop"}})
-
-    def newest(self) -> Timestamp:
-        """The newest entry."""
-        return self._oplog[-1][0]
-
-    def rewind(self, to: Timestamp) -> None:
-        """Forget all entries after one, as a server does whose disk was restored from a snapshot."""
-        self._oplog = [row for row in self._oplog if row[0] <= to]
-        self._clock = self._oplog[-1][0].seconds
-
-    def log_command(self, db: str, body: dict[str, object]) -> None:
-        """An entry of a command that changes nothing here."""
-        self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": body})
-
-    def drop_entries_before(self, at: Timestamp) -> None:
-        """Forget the entries before this one, as a full oplog does."""
-        self._oplog = [row for row in self._oplog if row[0] >= at]
-
-    def trim_oplog(self) -> None:
-        """Forget all but the newest entry, as a small oplog does under many writes."""
-        del self._oplog[:-1]
-
     def contents(self) -> dict[str, set[bytes]]:
         """All documents by namespace, to be compared."""
         return {name: set(documents.values()) for name, documents in self._documents.items()}
-
-    def _log_entry(self, entry: dict[str, object]) -> None:
-        self._clock += 1
-        at = Timestamp(self._clock, 1)
-        self._oplog.append((at, bson.encode({**entry, "ts": bson.Timestamp(at.seconds, at.ordinal)})))
 
 
 def _insert_documents(db: str, collection: str, document: dict[str, object]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.backups import count_dumped_bytes
+from cli.backup_create import count_dumped_bytes
 from shared.records.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]

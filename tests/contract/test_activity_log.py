@@ -12,7 +12,7 @@ from local.azure_rm import AzureServer
 from local.azure_rm.activity import APP
 from local.fakes.activity import MemoryActivityLog
 from local.fakes.clock import ManualClock
-from local.fakes.compute import resource_id
+from local.fakes.disks import resource_id
 from shared.adapters.azure_activity import AzureActivityLog, connect, parse_event
 from shared.cloud.activity import ActivityEvent, ActivityLog
 from shared.kernel.errors import Refused, Unavailable

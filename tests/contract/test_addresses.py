@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 
 from local.azure_rm import AzureServer
-from local.fakes.compute import MemoryAddresses
+from local.fakes.disks import MemoryAddresses
 from shared.adapters.azure_addresses import AzureAddresses, connect, parse_address
 from shared.cloud.prices import Addresses
 from shared.kernel.errors import Refused, Unavailable, UsageError

@@ -12,7 +12,7 @@ from local.azure_rm import AzureServer
 from local.azure_rm.storage import Disk as SimulatedDisk
 from local.azure_rm.storage import Snapshot as SimulatedSnapshot
 from local.fakes.clock import ManualClock
-from local.fakes.compute import MemoryDisks
+from local.fakes.disks import MemoryDisks
 from shared.adapters.azure_disks import AzureDisks
 from shared.azure.arm_client import connect_arm
 from shared.cloud.disks import Disks

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from local.fakes.compute import MemoryAddresses, MemoryDisks
+from local.fakes.disks import MemoryAddresses, MemoryDisks
 from local.fakes.prices import MemoryPrices
 from shared.cloud.disk_meters import disk_meter_name
 from shared.cloud.disks import Disk, Snapshot

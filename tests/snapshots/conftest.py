@@ -10,7 +10,8 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.compute import MemoryDisks, MemoryMachines
+from local.fakes.compute import MemoryMachines
+from local.fakes.disks import MemoryDisks
 from local.fakes.faults import FaultPlan, faulty
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
