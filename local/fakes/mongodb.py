@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import bson
 
+from local.fakes.documents import id_key
 from local.fakes.oplog import MemoryOplog
 from shared.formats.diff import apply_update
-from shared.formats.documents import split_documents
-from shared.formats.elements import find_element
 from shared.kernel.errors import AlreadyExists, Inconsistent, NotFound
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
 from shared.mongodb.oplog import Operation, unpack_operations
@@ -288,18 +287,3 @@ def _insert_documents(db: str, collection: str, document: dict[str, object]) -> 
 
 def _session_fields(number: int) -> dict[str, object]:
     return {"lsid": {"id": bson.Binary(bytes(16), 4)}, "txnNumber": bson.Int64(number)}
-
-
-def id_key(document: bytes) -> bytes:
-    """`{_id: value}` as raw BSON, which is how this fake compares and orders `_id`s."""
-    identity = find_element(document, b"_id")
-    if identity is None:
-        raise ValueError("a document without _id")
-    from shared.formats.elements import join_elements
-
-    return join_elements([identity])
-
-
-def split_batch(batch: bytes) -> list[bytes]:
-    """The documents of a batch."""
-    return list(split_documents(batch))

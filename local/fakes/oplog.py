@@ -1,4 +1,4 @@
-"""The oplog of the MongoDB in memory: a list of entries, and what becomes of it beside the database's own work."""
+"""The oplog of the MongoDB in memory: a list of entries, and what befalls it that nobody wrote."""
 
 from __future__ import annotations
 
