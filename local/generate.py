@@ -35,7 +35,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
-# What is measured, where it stands in bench/results.json, its unit, and the limit that it has to keep, if any.
+# What is measured, where it stands in bench/results.json, its unit, and the limit to keep, if any.
 _BENCH_ROWS = [
     ("dump, `compression: fast`: speed of `gzip -6 \\| age`", "dump.speed_vs_gzip6", "×", 8, ">="),
     ("the same: size of `gzip -6 \\| age`", "dump.size_vs_gzip6", "×", 1.05, "<="),

@@ -30,7 +30,7 @@ def index_models() -> dict[str, list[IndexModel]]:
     )
 
 
-# Longer than other functions: it is one table, which is compared with the server's own a collection at a time.
+# Longer than other functions: it is one table, which is compared with the server's own by collection.
 def _prefixed_indexes() -> dict[str, list[IndexModel]]:
     exists = {"tcount": {"$exists": True}}
     queued = {"status": "queued"}
