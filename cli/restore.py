@@ -84,7 +84,7 @@ signer_option = click.option(
     type=click.IntRange(1, 32),
     default=4,
     show_default=True,
-    help="How many parts, collections and index builds at once.",
+    help="How many parts, batches of one part, collections and index builds at once.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and check that the key fits.")
 @storage_option
@@ -206,12 +206,21 @@ def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[st
         }
         for v in result.verdicts
     ]
+    size = result.estimate.size
     return {
         "set": f"{result.manifest.klass}/{result.manifest.set}",
         "signer": result.signer,
         "trusted": trusted,
         "dry_run": dry_run,
         "plan": list(result.plan.reasons),
+        "estimate": {
+            "documents": size.documents,
+            "data_bytes": size.data_bytes,
+            "stored_bytes": size.stored_bytes,
+            "known_seconds": round(result.estimate.known.total_seconds(), 1),
+            "unknown": list(result.estimate.unknown),
+            "basis": result.estimate.basis,
+        },
         "proven": result.proven,
         "replayed": result.replayed,
         "problems": result.problems,

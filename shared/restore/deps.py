@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shared.backup.catalogue import SetCatalogue
@@ -11,6 +11,7 @@ from shared.kernel.ports import Blobs, Clock, Reporter
 from shared.mongodb.ports import TargetDatabase
 from shared.pitr.tail import OplogTail
 from shared.records.holds import Holds
+from shared.restore.estimate import TimingRecord
 from shared.restore.journal import JournalStore
 
 
@@ -19,7 +20,8 @@ class RestoreDeps:
     """What a restore needs: a laptop with a SAS and the key is enough.
 
     Without `holds` the schedule may stop the machine meanwhile, without `journals` a restore that breaks off
-    cannot be resumed. `jobs` parts, collections and index builds go at once. A drill does not write users.
+    cannot be resumed. `jobs` parts, batches of one part, collections and index builds go
+    at once. A drill does not write users.
     """
 
     catalogue: SetCatalogue  # knows the signers whose manifests are accepted
@@ -31,6 +33,7 @@ class RestoreDeps:
     journals: JournalStore | None = None
     jobs: int = 1
     writes_users: bool = True
+    timing: Callable[[], TimingRecord] = TimingRecord  # the restore that the estimate goes by
     tail: OplogTail | None = None  # captured oplog to replay after the set's own, up to a moment
 
     @property

@@ -17,12 +17,14 @@ from shared.kernel.errors import Refused, UsageError
 from shared.mongodb.model import Namespace
 from shared.restore.decide import plan_restore, select_namespaces, set_databases
 from shared.restore.deps import RestoreDeps as RestoreDeps
+from shared.restore.estimate import RestoreEstimate, estimate_restore, measure_size
 from shared.restore.hold import RestoreHold
 from shared.restore.journal import Journal, JournalWriter, journal_key, read_journal
-from shared.restore.model import AUTH_NAMESPACES
+from shared.restore.model import AUTH_NAMESPACES, RestorePlan
 from shared.restore.model import RestoreResult as RestoreResult
 from shared.restore.renames import RenamingTarget, parse_renames
 from shared.restore.run import RestoreRun
+from shared.restore.timing import EstimateReporter
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +59,20 @@ def restore_set(
     )
     renamed = tuple(f"{old} becomes {new}" for old, new in renames)
     renamed += deps.tail.plan.reasons if deps.tail else ()
-    result = RestoreResult(manifest, checked.signer, replace(plan, reasons=plan.reasons + renamed))
+    estimate = _estimate(deps, manifest, plan)
+    less = ("what an interrupted restore left complete takes less",) if resume else ()
+    plan = replace(plan, reasons=(*plan.reasons, *renamed, estimate.describe(), *less))
+    result = RestoreResult(manifest, checked.signer, plan, estimate)
     _check_key(deps, result, required=not dry_run)
     if not dry_run:
         _execute_held(deps, result, JournalWriter(deps.journals, key, journal), listed if resume else ())
     return result
+
+
+def _estimate(deps: RestoreDeps, manifest: Manifest, plan: RestorePlan) -> RestoreEstimate:
+    selected = (entry for entry in manifest.namespaces if entry.name in plan.selected)
+    size = measure_size(selected, plan.parts, manifest.oplog.data_bytes)
+    return estimate_restore(size, deps.timing(), has_tail=deps.tail is not None)
 
 
 def _check_key(deps: RestoreDeps, result: RestoreResult, *, required: bool) -> None:
@@ -125,7 +136,10 @@ def _execute_held(
 ) -> None:
     """Under a hold that keeps the schedule from stopping the machine."""
     hold = RestoreHold(deps.holds, deps.clock, result.manifest.set, deps.reporter)
-    deps = replace(deps, reporter=hold)
+    deps = replace(deps, reporter=EstimateReporter(hold, deps.clock.now, result.estimate))
+    size = result.estimate.size
+    amount = f"{size.documents} documents, {size.data_bytes / 1e6:.1f} MB"
+    deps.reporter.note(f"to restore: {amount}; {result.estimate.describe()}")
     try:
         _check_stored(deps, result.manifest, result)
         _execute(deps, result, journal, resumed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from functools import partial
 from threading import Event, Lock
 
@@ -17,7 +19,7 @@ from shared.mongodb.model import InsertResult
 from shared.restore.deps import RestoreDeps
 from shared.restore.duplicates import CappedTail, RefusedDuplicates
 from shared.restore.model import RestorePlan
-from shared.restore.parallel import run_parallel
+from shared.restore.parallel import BatchWorkers, run_parallel
 
 _REFUSALS_LISTED = 5  # of one namespace
 
@@ -60,7 +62,7 @@ class DocumentLoader:
                 self.capped[entry.name] = CappedTail(options)
 
     def load_documents(self, complete: Collection[str]) -> None:
-        """Insert all selected collections but the complete ones, some parts at once.
+        """Insert all selected collections but the complete ones: some parts, and batches of a part, at once.
 
         Raises Corrupt, Unavailable.
         """
@@ -69,14 +71,22 @@ class DocumentLoader:
         self._reporter.phase("Restoring documents", sum(entry.data_bytes for entry in entries))
         # A part of which nothing is wanted is not even downloaded.
         parts = [part for part in self._plan.parts if not names.isdisjoint(part.namespaces)]
-        run_parallel(partial(self._load_part, names), parts, self._jobs, self._stop)
+        with BatchWorkers(self._insert_batch, self._jobs, self._stop) as workers:
+            run_parallel(partial(self._load_part, names, workers), parts, self._jobs, self._stop)
 
-    def _load_part(self, names: Collection[str], part: StoredPart) -> None:
+    def _load_part(
+        self, names: Collection[str], workers: BatchWorkers[DocumentBatch], part: StoredPart
+    ) -> None:
+        pending: deque[Future[None]] = deque()
         for event in self._reader.read_batches(part):
             if self._stop.is_set():
-                return  # another part failed, and its error is the one to see
-            if f"{event.db}.{event.collection}" in names:
-                self._insert_batch(event)
+                break  # something failed: if a batch of this part did, its error is raised below
+            name = f"{event.db}.{event.collection}"
+            if name in names and name in self.capped:
+                self._insert_batch(event)  # one after the other: its order is part of what is compared
+            elif name in names:
+                workers.run(event, pending)
+        workers.finish(pending)
 
     def _insert_batch(self, event: DocumentBatch) -> None:
         name = f"{event.db}.{event.collection}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shared.formats.backupset import Manifest, NamespaceEntry, StoredPart
+from shared.restore.estimate import RestoreEstimate
 
 AUTH_NAMESPACES = ("admin.system.users", "admin.system.roles", "admin.system.version")
 
@@ -59,12 +60,13 @@ class RestoreResult:
     """What was restored and how it compares with the backup.
 
     `problems` keep the set from being proven, `notes` do not. `written` says whether the target was changed,
-    `replayed` how many oplog entries were applied.
+    `replayed` how many oplog entries were applied. `estimate` was made before anything was done.
     """
 
     manifest: Manifest
     signer: str
     plan: RestorePlan
+    estimate: RestoreEstimate
     verdicts: list[NamespaceVerdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

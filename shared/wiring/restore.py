@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
     from shared.records.holds import Holds
+    from shared.restore.estimate import TimingRecord
     from shared.restore.job import RestoreDeps
 
 
@@ -40,16 +41,27 @@ def build_restore_deps(
     from shared.restore.job import RestoreDeps
 
     identities = [identity for path in identity_files for identity in read_identities(path)]
+    catalogue = open_catalogue(storage, signers)
     return RestoreDeps(
-        catalogue=open_catalogue(storage, signers),
+        catalogue=catalogue,
         target=connect_target(to_uri, pause=partial(_wait_for_mongodb, reporter)),
         identities=identities,
         reporter=reporter,
         clock=system_clock(),
         holds=_open_holds(),
         journals=JournalFiles(_state_folder() / "restores"),
+        timing=partial(_read_timing, catalogue),
         jobs=jobs,
     )
+
+
+def _read_timing(catalogue: SetCatalogue) -> TimingRecord:
+    from shared.restore.estimate import TimingRecord
+    from shared.restore.timing import read_timing
+
+    if catalogue.seals is None:
+        return TimingRecord(reason="no setting names the app's own storage, where drills are on record")
+    return read_timing(catalogue.seals.state, catalogue)
 
 
 def _wait_for_mongodb(reporter: Reporter, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from threading import Event
+from threading import Barrier, Event, get_ident
 
 import pytest
 
@@ -11,7 +11,7 @@ from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.backup.job import run_nightly
 from shared.kernel.errors import Unavailable
-from shared.mongodb.model import InsertResult
+from shared.mongodb.model import InsertResult, Namespace
 from shared.restore.job import RestoreDeps, restore_set
 from shared.restore.parallel import run_parallel
 from tests.support.backup_world import World
@@ -76,3 +76,66 @@ def test_everything_is_done_once_and_a_failure_stops_what_waits(jobs: int) -> No
         run_parallel(act, range(20), jobs, stop)
     assert len(begun) <= jobs + 1
     assert stop.is_set() or jobs == 1
+
+
+class Rendezvous(MemoryDatabase):
+    """Two batches of `c0` are inserted at once, or none is."""
+
+    barrier = Barrier(2, timeout=60)
+
+    def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+        if collection == "c0":
+            self.barrier.wait()
+        return super().insert_documents(db, collection, documents)
+
+
+def seal_single_part(world: World) -> None:
+    run_nightly(world.job())
+    world.work(world.job())
+    assert len(world.manifest(world.sealed()[-1]).parts) == 1
+
+
+def test_a_set_of_one_part_is_written_over_several_connections() -> None:
+    world = World(part_bytes=1 << 30)
+    # Two batches of the archive's reader, which cuts at 4 MiB.
+    world.database.create_collection(Namespace("rocketchat", "c0"))
+    for number in range(6):
+        world.database.write("rocketchat", "c0", {"_id": number, "msg": "x" * 1_300_000})
+    seal_single_part(world)
+    target = Rendezvous("target:27017")
+    result = restore_set(deps_of(world, target), "latest")
+    assert result.proven
+    assert target.contents() == world.database.contents()
+
+
+def test_a_capped_collection_is_written_in_its_order_whatever_the_number_of_connections() -> None:
+    writers: set[int] = set()
+
+    class Ordered(MemoryDatabase):
+        def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+            if collection == "log":
+                writers.add(get_ident())
+            return super().insert_documents(db, collection, documents)
+
+    world = World(part_bytes=1 << 30)
+    log = Namespace("rocketchat", "log", options={"capped": True, "size": 5_000_000})
+    world.database.create_collection(log)
+    for number in range(6):
+        world.database.write("rocketchat", "log", {"_id": number, "msg": "x" * 1_300_000})
+    world.seed(2, 4)
+    seal_single_part(world)
+    target = Ordered("target:27017")
+    assert restore_set(deps_of(world, target), "latest").proven
+    assert target.contents() == world.database.contents()
+    assert len(writers) == 1
+
+
+def test_the_failure_of_a_batch_ends_the_part_it_is_of() -> None:
+    world = World(part_bytes=1 << 30)
+    world.seed(4, 12)
+    seal_single_part(world)
+    deps = deps_of(world, Refusing("target:27017"))
+    with pytest.raises(Unavailable, match="c2"):
+        restore_set(deps, "latest")
+    (note,) = [note for note in deps.reporter.notes if "interrupted" in note]  # type: ignore[attr-defined]
+    assert note.startswith("interrupted while restoring documents")

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from shared.backup.proofs import DrillRecords, describe_proof, read_drill_records, write_proof
 from shared.backup.sets import format_set_id
@@ -43,6 +44,7 @@ from shared.restore.drill.subject import DrillSubject, choose_subject
 from shared.restore.drill.watch import DrillWatch
 from shared.restore.job import restore_set
 from shared.restore.model import RestoreResult
+from shared.restore.timing import read_timing
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +204,7 @@ class _Drill:
         restore = RestoreDeps(
             deps.catalogue, self._server, deps.identities, self._watch, deps.clock,
             holds=deps.holds, jobs=deps.jobs, writes_users=False, tail=self._subject.tail,
+            timing=partial(read_timing, deps.state, deps.catalogue),
         )  # fmt: skip
         reference = f"{self._manifest.klass}/{self._manifest.set}"
         try:
