@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from shared.kernel.errors import Corrupt
+from shared.kernel.ports import BlobInfo
 from shared.records.audit import AuditTrail
 from shared.records.audit_search import find_entries
 
@@ -61,6 +63,87 @@ def test_a_foreign_file_beside_the_entries_is_named_and_keeps_nobody_from_writin
     assert trail.append("ana", "x", "y", "z") == 4
     with pytest.raises(Corrupt, match=r"audit/zzz\.json is no entry"):
         list(trail.verify())
+
+
+class CountingBlobs(MemoryBlobs):
+    """Counts the calls that cost money and time."""
+
+    def __init__(self) -> None:
+        super().__init__(ManualClock(datetime(2026, 11, 23, 9, tzinfo=UTC)))
+        self.calls: list[str] = []
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        self.calls.append(f"read {name}")
+        return super().read(name)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        self.calls.append(f"list {prefix}")
+        return super().list(prefix)
+
+    def create(self, name: str, data: bytes) -> BlobInfo:
+        self.calls.append(f"create {name}")
+        return super().create(name, data)
+
+    def replace(self, name: str, data: bytes, *, etag: str | None) -> BlobInfo:
+        self.calls.append(f"replace {name}")
+        return super().replace(name, data, etag=etag)
+
+
+def test_appending_and_reading_the_newest_cost_the_same_however_long_the_trail_is() -> None:
+    blobs = CountingBlobs()
+    trail = AuditTrail(blobs, ManualClock())
+    for number in range(1, 131):
+        assert trail.append("ana", "x", str(number), "done") == number
+    assert blobs.calls[-4:] == [
+        "read audit-head.json", "read audit/0000000129.json", "create audit/0000000130.json",
+        "replace audit-head.json",
+    ]  # fmt: skip
+    blobs.calls.clear()
+    assert [entry.subject for entry in trail.newest(2)] == ["130", "129"]
+    assert not any(call.startswith("list") for call in blobs.calls)
+    assert len(list(trail.verify())) == 130
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"[]", b'{"number": true}', b'{"number": -1}', b'{"number": "3"}', b'{"number": 1}', None]
+)
+def test_a_head_that_is_no_help_keeps_nobody_from_writing(
+    trail: AuditTrail, blobs: MemoryBlobs, head: bytes | None
+) -> None:
+    blobs.delete("audit-head.json")
+    if head is not None:
+        blobs.create("audit-head.json", head)
+    assert trail.head()[0] == 3
+    assert trail.append("ana", "x", "y", "z") == 4
+    assert [entry.number for entry in trail.verify()] == [1, 2, 3, 4]
+    assert trail.head() == (4, trail.hash_of(4))
+
+
+def test_a_head_that_is_far_behind_is_made_up_for_by_one_listing() -> None:
+    blobs = CountingBlobs()
+    trail = AuditTrail(blobs, ManualClock())
+    for _ in range(120):
+        trail.append("ana", "x", "y", "z")
+    blobs.replace("audit-head.json", b'{"number": 1}', etag=None)
+    blobs.calls.clear()
+    assert trail.head()[0] == 120
+    assert trail.append("ana", "x", "y", "z") == 121
+    assert len(blobs.calls) < 220
+    assert len(list(trail.verify())) == 121
+
+
+def test_what_was_cut_off_is_named_and_put_on_record_by_the_next_entry(
+    trail: AuditTrail, blobs: MemoryBlobs
+) -> None:
+    blobs.delete("audit/0000000003.json")
+    with pytest.raises(Corrupt, match="ends at entry 2"):
+        list(trail.verify())
+    assert trail.append("ana", "x", "y", "z") == 4
+    entries = list(trail.verify())
+    assert (entries[2].actor, entries[2].outcome) == (
+        "groundcrew", "entry 3 is missing: the trail was cut off behind entry 2",
+    )  # fmt: skip
+    assert entries[3].actor == "ana"
 
 
 def test_the_search_finds_by_who_and_by_every_word(trail: AuditTrail) -> None:
