@@ -197,7 +197,6 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     """Ask a second person to let the commit SHA pass a closed gate, for its present reason; then run it."""
     from shared.deploy import job
     from shared.deploy.gates import evaluate
-    from shared.records.approvals import Approvals
 
     deps = deploy_wiring.deploy_deps()
     where = environment or deps.policy.environments[0]
@@ -213,7 +212,7 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
         raise UsageError("that gate is not closed", value=gate, hint=hint)
     arguments = evaluate.override_arguments(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
-    approval = Approvals(deps.state, deps.clock).request_approval(
+    approval = deps.approvals().request_approval(
         evaluate.OVERRIDE, arguments, by=current_user(), lasting=lasting
     )
     text = f"requested; ask a second person to run: groundcrew deploy approve {approval.id}"
@@ -225,14 +224,11 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
 @as_json
 def approve(identity: str, json_: bool) -> None:
     """Approve what another person requested; ID is bound to exactly that."""
-    from shared.records.approvals import Approvals
     from shared.records.audit import AuditTrail
-    from shared.wiring.people import people_directory
+    from shared.wiring.people import open_approvals
 
     by = current_user()
-    approval = Approvals(wiring.open_state(), wiring.system_clock(), people_directory()).approve(
-        identity, by=by
-    )
+    approval = open_approvals().approve(identity, by=by)
     AuditTrail(wiring.open_state(), wiring.system_clock()).append(
         by, "approve", f"{approval.action} {identity}", f"approved, signed in as {current_account()}"
     )

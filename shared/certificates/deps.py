@@ -10,6 +10,7 @@ from shared.certificates.model import HostTarget, UptimeSpan
 from shared.certificates.ports import CertificateCluster, CertificateVault, ClusterCredentials, HostProbe
 from shared.kernel.ports import Blobs, Clock
 from shared.notifications.ports import Notifier
+from shared.records.approvals import Approvals
 
 if TYPE_CHECKING:
     from shared.policy import CertificatePolicy
@@ -34,4 +35,5 @@ class CertificateDeps:
     state: Blobs
     clock: Clock
     notifications: Notifier
+    approvals: Callable[[], Approvals]  # when called, since few of the jobs need one
     policy: CertificatePolicy

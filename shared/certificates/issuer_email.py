@@ -15,7 +15,7 @@ from shared.certificates.deps import CertificateDeps
 from shared.certificates.model import AcmeIssuer
 from shared.certificates.renew import require_cluster
 from shared.kernel.errors import Refused, UsageError
-from shared.records.approvals import Approval, Approvals
+from shared.records.approvals import Approval
 from shared.records.audit import AuditTrail
 
 ACTION = "certs.issuer-email"
@@ -61,7 +61,7 @@ def change_issuer_email(deps: CertificateDeps, change: IssuerEmailChange, *, by:
 
     Raises Refused without an approval, which is requested then; `Conflict` if the issuer was changed since.
     """
-    approvals = Approvals(deps.state, deps.clock)
+    approvals = deps.approvals()
     approval = approvals.consume_approval(ACTION, change.arguments)
     if approval is None:
         raise _refuse(

@@ -16,6 +16,7 @@ from shared.records.people import KnownPerson
 
 log = logging.getLogger(__name__)
 
+_CHAT = "chat."  # how the actions begin that only chat asks for
 _ROLLBACK = "deploy.rollback"  # the feature's own action, which the command line requests as well
 
 
@@ -52,11 +53,19 @@ def approve_request(
     if call.dry_run:
         return ChatAnswer(f"would approve {describe_request(found)}", "answered")
     before_change()
+    line = command_of(found)
+    signed = deps.approvals.is_signed(found)
+    if line is not None and found.action.startswith(_CHAT) and not signed:
+        # Chat asks under the app's key. This was written by somebody else, in whoever's name.
+        raise Refused(
+            "the request is not signed by the app: anybody who can write the state could have made it up",
+            value=describe_request(found),
+            hint="Have it asked for in the chat.",
+        )
     approval = deps.approvals.approve(found.id, by=person.id)
     what = f"{approval.action} {approval.id} in {request.room}"
     deps.audit.append(person.id, "approve", what, f"approved for {approval.requester}")
-    line = command_of(approval)
-    if line is None:
+    if line is None or not signed:
         return ChatAnswer(f"approved: {describe_request(approval)}; who asked runs it again", "done")
     requester = deps.people.find(approval.requester)
     allowed = find_permitted_anywhere(deps.rules, requester) if requester else frozenset()
@@ -126,6 +135,6 @@ def command_of(approval: Approval) -> str | None:
     if approval.action == _ROLLBACK:
         restored = approval.arguments.get("restored", "")
         return f"rollback {approval.arguments['revision']}" + (f" restored {restored}" if restored else "")
-    if approval.action.startswith("chat."):
+    if approval.action.startswith(_CHAT):
         return approval.arguments.get("command")
     return None

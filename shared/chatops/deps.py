@@ -40,16 +40,12 @@ class ChatopsDeps:
     rules: Sequence[AllowRule]
     handlers: Mapping[str, CommandHandler]
     notifications: Notifier
+    approvals: Approvals  # which know who is another person
     rooms: ChatRooms | None = None
     hook: ReplyHook | None = None
     two_people: frozenset[str] = field(default=frozenset())
     approval_timeout: timedelta = timedelta(hours=1)
     queue_key: bytes = field(default=b"", repr=False)  # without it no message of the queue is believed
-
-    @property
-    def approvals(self) -> Approvals:
-        """Requests and approvals, which know who is another person."""
-        return Approvals(self.state, self.clock, self.people)
 
     @property
     def audit(self) -> AuditTrail:

@@ -18,6 +18,7 @@ from shared.kernel.ports import Blobs, Clock, Queues
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.ports import Cluster
 from shared.notifications.ports import Notifier
+from shared.records.approvals import Approvals
 from shared.records.holds import Holds
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class DeployDeps:
     policy: DeployPolicy
     notifications: Notifier
     backups: DeployBackups
+    approvals: Callable[[], Approvals]  # when called, since few of the jobs need one
     database: Callable[[], DatabaseInfo]
     compatible_mongodb: Callable[[str], Sequence[str] | None]
     smoke_test: Callable[[str], Health]

@@ -12,7 +12,6 @@ from shared.hardening.decide import find_fix, judge_setting
 from shared.hardening.deps import HardeningDeps
 from shared.hardening.model import AuditVerdict, SettingRule
 from shared.kernel.errors import Inconsistent, Refused, UsageError
-from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
 
 ACTION = "hardening.apply"
@@ -71,7 +70,7 @@ def apply_fixes(deps: HardeningDeps, fixes: Sequence[SettingFix], *, by: str) ->
     Raises Refused without an approval, which is requested then; Inconsistent if a value does not stay.
     """
     arguments = describe_arguments(fixes)
-    approvals = Approvals(deps.state, deps.clock)
+    approvals = deps.approvals()
     approval = approvals.consume_approval(ACTION, arguments)
     if approval is None:
         asked = approvals.request_approval(ACTION, arguments, by=by, lasting=_APPROVAL_LASTS)

@@ -16,6 +16,7 @@ from shared.hardening.ports import (
 )
 from shared.kernel.ports import Blobs, Clock
 from shared.notifications.ports import Notifier
+from shared.records.approvals import Approvals
 
 if TYPE_CHECKING:
     from shared.policy import HardeningPolicy
@@ -41,3 +42,4 @@ class HardeningDeps:
     state: Blobs
     clock: Clock
     notifications: Notifier
+    approvals: Callable[[], Approvals]  # when called, since few of the jobs need one

@@ -1,7 +1,8 @@
 """Two-person approvals: a request that another person has to approve, as blobs under `approvals/`.
 
 A request's id is the hash of the action, its arguments, the requester and its expiry, so that what was
-approved is what is done, and nothing else.
+approved is what is done, and nothing else. Request and approval are signed by the app (`approval_keys`): an
+approval that is not counts for nothing, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.kernel.codec import decode_json, encode_json
-from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused
+from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, NotFound, Refused, UsageError
 from shared.kernel.ports import Blobs, Clock
 from shared.kernel.timestamps import parse_timestamp
+from shared.records.approval_keys import ApprovalKeys
 from shared.records.people import PeopleDirectory
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ class Approval:
     approver: str = ""  # empty until somebody approves
     used: bool = False  # an approval is good for one run
     denied: str = ""  # who said no, or took the request back
+    request_signature: str = ""  # of all above down to `expires`; empty if no key was there
+    approval_signature: str = ""  # of the same and `approver`
 
     @property
     def granted(self) -> bool:
@@ -49,40 +53,57 @@ class Approval:
 class Approvals:
     """Requests and their approvals in the container `groundcrew`.
 
-    `people` tells whether requester and approver are two people; only who approves has to give it.
+    `keys` sign and verify. `people` tells whether requester and approver are two people; only who approves
+    has to give it.
     """
 
-    def __init__(self, blobs: Blobs, clock: Clock, people: PeopleDirectory | None = None) -> None:
-        self._blobs, self._clock = blobs, clock
+    def __init__(
+        self, blobs: Blobs, clock: Clock, keys: ApprovalKeys, people: PeopleDirectory | None = None
+    ) -> None:
+        self._blobs, self._clock, self._keys = blobs, clock, keys
         self._people = people or PeopleDirectory()
 
     def request_approval(
         self, action: str, arguments: Mapping[str, str], *, by: str, lasting: timedelta
     ) -> Approval:
         """Create the request; the same one while it is pending is returned as it is."""
+        asked = (action, dict(arguments), by)
         for approval in self._list_pending():
-            if (approval.action, dict(approval.arguments), approval.requester) == (
-                action,
-                dict(arguments),
-                by,
+            if (approval.action, dict(approval.arguments), approval.requester) == asked and (
+                # Not one that somebody else may have put there: it could never be approved.
+                self._keys.signer is None or self.is_signed(approval)
             ):
                 return approval
         expires = (self._clock.now() + lasting).replace(microsecond=0)
         approval = Approval(
             _approval_id(action, arguments, by, expires), action, dict(arguments), by, expires
         )
+        approval = replace(approval, request_signature=self._keys.sign(_request_fields(approval)))
         try:
             self._blobs.create(_blob_name(approval.id), encode_json(approval))
         except AlreadyExists:  # requested, and perhaps approved, in this very second
-            return self._read(_blob_name(approval.id))[0]
+            current, etag = self._read(_blob_name(approval.id))
+            if self._keys.signer is None or self.is_signed(current):
+                return current
+            self._blobs.replace(_blob_name(approval.id), encode_json(approval), etag=etag)
         return approval
+
+    def is_signed(self, approval: Approval) -> bool:
+        """Whether the app itself wrote the request: else anybody who may write here could have."""
+        return self._keys.has_signed(_request_fields(approval), approval.request_signature)
 
     def approve(self, approval_id: str, *, by: str) -> Approval:
         """Approve a request. Raises NotFound, Corrupt; Refused for its own requester, an account of nobody,
-        after its expiry, or if it was denied or done."""
+        after its expiry, or if it was denied or done; UsageError where there is no key to sign with."""
         approval, etag = self._read_open(approval_id)
         self._people.require_other_person(approval.requester, by)
-        approved = replace(approval, approver=by)
+        if self._keys.signer is None:
+            raise UsageError(
+                "an approval has to be signed, and there is no signing key here",
+                hint=f"Write `approve {approval.id}` in the chat or at /api/chatops/signed-in.",
+            )
+        signature = self._keys.sign(_approval_fields(approval, by))
+        approved = replace(approval, approver=by, approval_signature=signature)
         self._blobs.replace(_blob_name(approval_id), encode_json(approved), etag=etag)
         return approved
 
@@ -171,12 +192,38 @@ class Approvals:
             or _blob_name(approval.id) != name
         ):
             raise Corrupt(f"{name} was changed after it was requested")
-        return approval, etag
+        return self._without_forged_approval(approval), etag
+
+    def _without_forged_approval(self, approval: Approval) -> Approval:
+        """As it was requested, if nobody whose key is believed signed that it was approved."""
+        if not approval.approver:
+            return approval
+        if not self._keys.trusted:
+            raise UsageError(
+                "an approval cannot be verified: no public signing key is set",
+                value=approval.id,
+                hint="Set GROUNDCREW_TRUSTED_SIGNERS.",
+            )
+        if self._keys.has_signed(_approval_fields(approval, approval.approver), approval.approval_signature):
+            return approval
+        log.warning(
+            "approval.not_signed", extra={"approval": approval.id, "approver": approval.approver[:100]}
+        )
+        return replace(approval, approver="", approval_signature="")
 
 
 def _approval_id(action: str, arguments: Mapping[str, str], requester: str, expires: datetime) -> str:
     hashed = json.dumps([action, dict(sorted(arguments.items())), requester, expires.isoformat()])
     return hashlib.sha256(hashed.encode()).hexdigest()[:16]
+
+
+def _request_fields(approval: Approval) -> list[object]:
+    expires = approval.expires.isoformat()
+    return ["request", approval.action, dict(approval.arguments), approval.requester, expires]
+
+
+def _approval_fields(approval: Approval, approver: str) -> list[object]:
+    return ["approval", *_request_fields(approval)[1:], approver]
 
 
 def _blob_name(approval_id: str) -> str:

@@ -105,7 +105,8 @@ class AuditTrail:
             yield entry
         if noted >= expected:
             raise Corrupt(
-                f"the audit trail ends at entry {expected - 1}", hint=f"Entry {noted} was there: it was cut off."
+                f"the audit trail ends at entry {expected - 1}",
+                hint=f"Entry {noted} was there: it was cut off.",
             )
 
     def head(self) -> tuple[int, str]:

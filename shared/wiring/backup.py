@@ -55,7 +55,7 @@ def backup_deps() -> BackupDeps:
         connect=connect,
         clock=system_clock(),
         tool=tool_name(),
-        trusted_signers=_trusted_signers(),
+        trusted_signers=trusted_signers(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
         daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
@@ -91,7 +91,7 @@ def trusted_catalogue() -> SetCatalogue:
     from shared.backup.catalogue import SetCatalogue
     from shared.backup.seals import SealLog
 
-    trusted = _trusted_signers()
+    trusted = trusted_signers()
     if not trusted:
         raise UsageError(
             "no signer of backups is trusted",
@@ -102,7 +102,7 @@ def trusted_catalogue() -> SetCatalogue:
 
 def catalogue_if_trusted() -> SetCatalogue | None:
     """The catalogue, or None where no signer is known, so that nothing can be said of any set."""
-    return trusted_catalogue() if _trusted_signers() else None
+    return trusted_catalogue() if trusted_signers() else None
 
 
 def configured_signers() -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def configured_signers() -> tuple[str, ...]:
     return parse_setting(definitions.TRUSTED, parse, " ".join(read_environment().words(definitions.TRUSTED)))
 
 
-def _trusted_signers() -> tuple[str, ...]:
+def trusted_signers() -> tuple[str, ...]:
     """Our own public key, if there is a signing key, and the settings' trusted signers. Raises UsageError."""
     from shared.formats.manifest import Signer
 

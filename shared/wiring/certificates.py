@@ -11,6 +11,7 @@ from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.notifications import build_notifier
+from shared.wiring.people import open_approvals
 
 if TYPE_CHECKING:
     from shared.certificates.deps import CertificateDeps
@@ -39,8 +40,9 @@ def certificate_deps() -> CertificateDeps:
     rules = read.pop("policy")
     namespaces = rules.certificates.namespaces or (rules.deploy.namespace,)
     return CertificateDeps(
-        probe=connect(), namespaces=namespaces, clock=system_clock(), policy=rules.certificates, **read
-    )
+        probe=connect(), namespaces=namespaces, clock=system_clock(), policy=rules.certificates,
+        approvals=open_approvals, **read,
+    )  # fmt: skip
 
 
 def run_if_enabled(job: Callable[[CertificateDeps], str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from shared.kernel.errors import GroundcrewError
 from shared.settings import definitions
 from shared.settings.environment import read_environment
-from shared.wiring import load_policy, open_state, system_clock
+from shared.wiring import load_policy
 
 
 def describe_status() -> str:
@@ -54,7 +54,7 @@ def _describe_checks() -> str:
 
 def _describe_requests() -> str:
     from shared.chatops.replies import describe_request
-    from shared.records.approvals import Approvals
+    from shared.wiring.people import open_approvals
 
-    pending = Approvals(open_state(), system_clock()).pending()
+    pending = open_approvals().pending()
     return "; ".join(map(describe_request, pending)) or "none waits"

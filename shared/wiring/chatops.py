@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.chat_doors import connect_hook, connect_rooms, read_queue_key
 from shared.wiring.notifications import build_notifier
-from shared.wiring.people import people_directory
+from shared.wiring.people import open_approvals, people_directory
 
 if TYPE_CHECKING:
     from shared.chatops.deps import ChatopsDeps
@@ -23,7 +23,7 @@ def chatops_deps() -> ChatopsDeps:
     from shared.wiring.chat_commands import command_handlers
 
     read = all_or_nothing(
-        state=open_state, people=people_directory, notifications=build_notifier,
+        state=open_state, people=people_directory, approvals=open_approvals, notifications=build_notifier,
         rooms=connect_rooms, hook=connect_hook,
     )  # fmt: skip
     rules = load_policy().chat

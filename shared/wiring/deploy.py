@@ -13,6 +13,7 @@ from shared.wiring import connect_queues, load_policy, open_state, system_clock
 from shared.wiring.kubernetes import connect_cluster, read_kubeconfig
 from shared.wiring.notifications import build_notifier
 from shared.wiring.pages import page_access
+from shared.wiring.people import open_approvals
 
 if TYPE_CHECKING:
     from shared.adapters.github import AppKey
@@ -48,6 +49,7 @@ def deploy_deps() -> DeployDeps:
         database=_read_database,
         decrypt=partial(_decrypt_values, identities=identities),
         validate=manifests.validate,
+        approvals=open_approvals,
         **read,
     )
 

@@ -11,6 +11,7 @@ from shared.settings import chat_definitions, definitions
 from shared.settings.environment import all_or_nothing, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.notifications import build_notifier
+from shared.wiring.people import open_approvals
 
 if TYPE_CHECKING:
     from shared.hardening.deps import HardeningDeps
@@ -41,6 +42,7 @@ def hardening_deps() -> HardeningDeps:
         chat_address=read_environment().get(definitions.CHAT).rstrip("/"),
         namespaces=rules.hardening.namespaces or (rules.deploy.namespace,),
         policy=rules.hardening,
+        approvals=open_approvals,
         clock=system_clock(),
         **read,
     )

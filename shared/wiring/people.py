@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.settings.environment import read_environment
-from shared.wiring import load_policy
+from shared.settings import definitions
+from shared.settings.environment import parse_setting, read_environment
+from shared.wiring import load_policy, open_state, system_clock
 
 if TYPE_CHECKING:
+    from shared.records.approval_keys import ApprovalKeys
+    from shared.records.approvals import Approvals
     from shared.records.people import PeopleDirectory
 
 
@@ -23,6 +26,25 @@ def people_directory() -> PeopleDirectory:
             for one in load_policy().people
         )
     )
+
+
+def open_approvals() -> Approvals:
+    """Requests and approvals, with the keys that are here. Raises UsageError for a malformed key."""
+    from shared.records.approvals import Approvals
+
+    return Approvals(open_state(), system_clock(), _approval_keys(), people_directory())
+
+
+@cache
+def _approval_keys() -> ApprovalKeys:
+    from shared.formats.manifest import Signer
+    from shared.records.approval_keys import ApprovalKeys
+    from shared.wiring.backup import trusted_signers
+
+    key = read_environment().values.get(definitions.SIGNING_KEY.name, "").strip()
+    # A laptop has none: it may ask, and see what was approved, but not approve.
+    signer = parse_setting(definitions.SIGNING_KEY, Signer.parse, key) if key else None
+    return ApprovalKeys(signer, trusted_signers())
 
 
 @cache

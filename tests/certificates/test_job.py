@@ -33,12 +33,12 @@ from shared.formats.x509 import parse_pem_certificates
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused, Unavailable, UsageError
 from shared.notifications.ports import Severity
 from shared.policy import CertificatePolicy
-from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from shared.status.collect import collect_status
 from shared.status.metrics import iter_gauges
 from shared.status.readers import read_certificates
+from tests.support.approvals import make_approvals
 from tests.support.certificates import issue
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -115,6 +115,7 @@ class World:
             state=faulty(self.state, plan, "state"),
             clock=self.clock,
             notifications=faulty(self.people, plan, "people"),
+            approvals=lambda: make_approvals(self.state, self.clock),
             policy=self.rules,
         )
 
@@ -462,8 +463,8 @@ def test_the_address_of_an_issuer_needs_two_people_and_is_on_record(world: World
         change_issuer_email(world.job(), change, by="ann")
     identity = refused.value.hint.split("approve ")[1][:16]
     with pytest.raises(Refused, match="different people"):
-        Approvals(world.state, world.clock).approve(identity, by="ann")
-    Approvals(world.state, world.clock).approve(identity, by="bob")
+        make_approvals(world.state, world.clock).approve(identity, by="ann")
+    make_approvals(world.state, world.clock).approve(identity, by="bob")
     assert change_issuer_email(world.job(), change, by="ann").endswith("changed")
     assert world.cluster.get("ClusterIssuer", "production")["spec"]["acme"]["email"] == "new@example.org"
     (entry,) = AuditTrail(world.state, world.clock).verify()
@@ -476,7 +477,7 @@ def test_an_approval_is_not_good_for_another_address_or_an_issuer_that_was_chang
     (change,) = plan_issuer_email(world.job(), "new@example.org")
     with pytest.raises(Refused) as refused:
         change_issuer_email(world.job(), change, by="ann")
-    Approvals(world.state, world.clock).approve(refused.value.hint.split("approve ")[1][:16], by="bob")
+    make_approvals(world.state, world.clock).approve(refused.value.hint.split("approve ")[1][:16], by="bob")
     (other,) = plan_issuer_email(world.job(), "mallory@example.org")
     with pytest.raises(Refused):
         change_issuer_email(world.job(), other, by="ann")

@@ -15,7 +15,10 @@ from local.fakes.notifications import MemoryNotifications
 from shared.chatops.deps import ChatopsDeps, CommandHandler
 from shared.chatops.job import handle_request
 from shared.chatops.model import AllowRule, ChatRequest, CommandCall, CommandPlan, Door
+from shared.records.approval_keys import ApprovalKeys
+from shared.records.approvals import Approvals
 from shared.records.people import KnownPerson, PeopleDirectory
+from tests.support.approvals import APP_KEYS, make_approvals
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 ROOM = "rocketchat:GENERAL"
@@ -28,6 +31,7 @@ ANA = KnownPerson(
 )
 BOB = KnownPerson("bob", "Ana", frozenset({"operator"}), frozenset({"rocketchat:uBob", "aad:bob"}))
 EVE = KnownPerson("eve", "Eve", frozenset(), frozenset({"rocketchat:uEve"}))
+PEOPLE = PeopleDirectory((ANA, BOB, EVE))
 
 
 @dataclass
@@ -47,18 +51,23 @@ class ChatWorld:
         self.notifications = MemoryNotifications()
         self.number = 0
 
+    def approvals(self, keys: ApprovalKeys = APP_KEYS) -> Approvals:
+        """Requests and approvals, as the app has them, or a laptop without its key."""
+        return make_approvals(self.state, self.clock, PEOPLE, keys)
+
     def deps(self) -> ChatopsDeps:
         """What the job is given."""
         changing = CommandHandler(self._plan, self._run)
         reading = CommandHandler(lambda call: CommandPlan(f"answer to {call.line}"))
         handlers = dict.fromkeys(("up", "down", "backup", "deploy", "rollback"), changing)
         return ChatopsDeps(
-            self.state, self.clock, PeopleDirectory((ANA, BOB, EVE)),
+            self.state, self.clock, PEOPLE,
             (
                 AllowRule(frozenset({"role:operator"}), ROOMS, ALL),
                 AllowRule(frozenset({"eve"}), frozenset({ROOM}), frozenset({"status"})),
             ),
-            {**handlers, "status": reading}, self.notifications, self.rooms, self.hook, self.two_people,
+            {**handlers, "status": reading}, self.notifications, self.approvals(),
+            self.rooms, self.hook, self.two_people,
         )  # fmt: skip
 
     def _plan(self, call: CommandCall) -> CommandPlan:

@@ -13,6 +13,7 @@ from shared.chatops.job import answer_request, handle_request
 from shared.chatops.model import Door
 from shared.chatops.readback import ChatUnreachable
 from shared.kernel.errors import Locked, Refused, Unavailable
+from tests.support.approvals import LAPTOP_KEYS
 
 MINUTE = timedelta(minutes=1)
 
@@ -159,11 +160,38 @@ def test_what_changed_since_is_not_done(world) -> None:
 
 def test_an_approval_does_not_serve_another_command(world) -> None:
     asked = id_of(world.say("uAna", "rollback 3"))
-    name = f"approvals/{asked}.json"
-    fields = json.loads(world.state.read(name)[0])
-    world.state.replace(name, json.dumps({**fields, "approver": "bob"}).encode(), etag=None)
+    world.approvals().approve(asked, by="bob")
     assert "another person's approval" in world.say("uAna", "rollback 4")
     assert "did rollback 3" in world.say("uAna", "rollback 3")
+
+
+def test_a_request_that_nobody_made_in_the_chat_is_not_approved(world) -> None:
+    """Whoever may write the state asks in ana's name, and has bob approve a number."""
+    forged = world.approvals(LAPTOP_KEYS).request_approval(
+        "chat.rollback", {"command": "rollback 3", "target": world.target}, by="ana", lasting=60 * MINUTE
+    )
+    assert "not signed by the app" in world.say("uBob", f"approve {forged.id}")
+    assert world.done == []
+    assert not world.approvals().find(forged.id).granted
+
+
+def test_what_a_laptop_asked_for_is_approved_in_the_chat_and_done_where_it_was_asked(world) -> None:
+    arguments = {"revision": "3", "restored": ""}
+    asked = world.approvals(LAPTOP_KEYS).request_approval(
+        "deploy.rollback", arguments, by="ana", lasting=60 * MINUTE
+    )
+    assert "who asked runs it" in world.say("uBob", f"approve {asked.id}")
+    assert world.done == []
+    assert world.approvals(LAPTOP_KEYS).find_granted("deploy.rollback", arguments) is not None
+
+
+def test_an_approval_that_is_written_into_the_state_is_not_done(world) -> None:
+    id_ = id_of(world.say("uAna", "rollback 3"))
+    name = f"approvals/{id_}.json"
+    fields = json.loads(world.state.read(name)[0])
+    world.state.replace(name, json.dumps({**fields, "approver": "bob"}).encode(), etag=None)
+    assert "needs another person's approval" in world.say("uAna", "rollback 3")
+    assert world.done == []
 
 
 def test_an_expired_request_cannot_be_approved(world) -> None:

@@ -17,7 +17,7 @@ from shared.deploy.records.requests import DeployRequest
 from shared.deploy.rollout.reconcile import OUTAGE_TIMEOUT
 from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
-from shared.records.approvals import Approvals
+from tests.support.approvals import make_approvals
 
 MIGRATES = {"8.2.0": 300, "8.3.0": 301, "8.3.1": 301}
 MINUTE = timedelta(minutes=1)
@@ -259,7 +259,7 @@ def test_an_override_does_not_hold_for_another_reason(world, files) -> None:
 def _override(world, sha: str, name: str) -> None:
     gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == name and not one.passed]
-    approvals = Approvals(world.state, world.clock)
+    approvals = make_approvals(world.state, world.clock)
     bound = evaluate.override_arguments(sha, "production", gate)
     asked = approvals.request_approval(evaluate.OVERRIDE, bound, by="ada", lasting=timedelta(hours=8))
     approvals.approve(asked.id, by="grace")

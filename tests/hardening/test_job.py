@@ -21,8 +21,8 @@ from shared.hardening.records import load_last_audit
 from shared.kernel.errors import Inconsistent, Locked, Refused, Unavailable, UsageError
 from shared.notifications.ports import Severity
 from shared.policy import HardeningPolicy
-from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
+from tests.support.approvals import make_approvals
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -47,6 +47,7 @@ class World:
             metadata=self.metadata, chat_address="https://chat.example.org",
             writer=lambda: self.chat, namespaces=("rocketchat",), policy=self.policy, state=self.state,
             clock=self.clock, notifications=self.people,
+            approvals=lambda: make_approvals(self.state, self.clock),
         )  # fmt: skip
 
     def set(self, name: str, value: object, by: str = "") -> None:
@@ -174,7 +175,7 @@ def test_nothing_is_set_without_a_second_person_and_all_of_it_with_one() -> None
     with pytest.raises(Refused, match="a second person has to approve") as told:
         apply_fixes(world.deps(), fixes, by="anna")
     assert world.chat.written == []
-    approvals = Approvals(world.state, world.clock)
+    approvals = make_approvals(world.state, world.clock)
     with pytest.raises(Refused):
         approvals.approve(str(told.value.value), by="anna")
     approvals.approve(str(told.value.value), by="bob")
@@ -191,7 +192,7 @@ def test_an_approval_is_for_these_values_only() -> None:
     fixes = plan_fixes(world.deps(), ["chat.session-length"])
     with pytest.raises(Refused) as told:
         apply_fixes(world.deps(), fixes, by="anna")
-    Approvals(world.state, world.clock).approve(str(told.value.value), by="bob")
+    make_approvals(world.state, world.clock).approve(str(told.value.value), by="bob")
     world.set("Accounts_LoginExpiration", 365)
     with pytest.raises(Refused, match="a second person"):
         apply_fixes(world.deps(), plan_fixes(world.deps(), ["chat.session-length"]), by="anna")
@@ -204,6 +205,6 @@ def test_a_setting_that_the_environment_overwrites_is_said_not_to_stay() -> None
     fixes = plan_fixes(world.deps(), ["chat.session-length"])
     with pytest.raises(Refused) as told:
         apply_fixes(world.deps(), fixes, by="anna")
-    Approvals(world.state, world.clock).approve(str(told.value.value), by="bob")
+    make_approvals(world.state, world.clock).approve(str(told.value.value), by="bob")
     with pytest.raises(Inconsistent, match="did not stay: Accounts_LoginExpiration"):
         apply_fixes(world.deps(), fixes, by="anna")

@@ -9,9 +9,12 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from shared.kernel.errors import NotFound, Refused
+from shared.formats.manifest import Signer
+from shared.kernel.errors import NotFound, Refused, UsageError
+from shared.records.approval_keys import ApprovalKeys
 from shared.records.approvals import Approvals
 from shared.records.people import KnownPerson, PeopleDirectory
+from tests.support.approvals import APP_KEYS, LAPTOP_KEYS, SIGNER, make_approvals
 
 HOUR = timedelta(hours=1)
 ANA = KnownPerson(
@@ -24,7 +27,7 @@ PEOPLE = PeopleDirectory((ANA, BOB))
 @pytest.fixture
 def approvals() -> Approvals:
     clock = ManualClock(datetime(2026, 11, 23, 9, tzinfo=UTC))
-    return Approvals(MemoryBlobs(clock), clock, PEOPLE)
+    return make_approvals(MemoryBlobs(clock), clock, PEOPLE)
 
 
 def test_one_person_is_the_same_at_every_door_and_two_of_one_name_are_two() -> None:
@@ -83,6 +86,70 @@ def test_an_approval_that_names_its_requester_as_the_approver_is_none(approvals:
     blobs.replace(name, json.dumps({**fields, "approver": "ana"}).encode(), etag=None)
     assert approvals.find_granted("x", {}) is None
     assert approvals.consume_approval("x", {}) is None
+
+
+def _rewrite(approvals: Approvals, identity: str, **changes: object) -> None:
+    """What whoever may write to the container can do."""
+    name = f"approvals/{identity}.json"
+    fields = json.loads(approvals._blobs.read(name)[0])
+    approvals._blobs.replace(name, json.dumps({**fields, **changes}).encode(), etag=None)
+
+
+def test_an_approval_that_nobody_signed_is_none_and_the_request_can_still_be_approved(
+    approvals: Approvals,
+) -> None:
+    asked = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
+    foreign = ApprovalKeys(Signer.generate()).sign(["approval", "x"])
+    for signature in ("", "x", "AAAA", "é", foreign):
+        _rewrite(approvals, asked.id, approver="bob", approval_signature=signature)
+        assert approvals.find_granted("x", {"a": "1"}) is None
+        assert approvals.consume_approval("x", {"a": "1"}) is None
+        assert approvals.find(asked.id).approver == ""
+    assert approvals.approve(asked.id, by="bob").granted
+    assert approvals.consume_approval("x", {"a": "1"}) is not None
+
+
+def test_a_signature_is_of_this_request_and_this_approver(approvals: Approvals) -> None:
+    first = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
+    second = approvals.request_approval("x", {"a": "2"}, by="ana", lasting=HOUR)
+    signature = approvals.approve(first.id, by="bob").approval_signature
+    _rewrite(approvals, second.id, approver="bob", approval_signature=signature)
+    assert approvals.find_granted("x", {"a": "2"}) is None
+    # The signature of the request is none of its approval.
+    _rewrite(approvals, second.id, approver="bob", approval_signature=second.request_signature)
+    assert approvals.find_granted("x", {"a": "2"}) is None
+    _rewrite(approvals, first.id, approver="eve")
+    assert approvals.find_granted("x", {"a": "1"}) is None
+
+
+def test_a_machine_without_the_key_asks_and_sees_but_does_not_approve(approvals: Approvals) -> None:
+    laptop = make_approvals(approvals._blobs, approvals._clock, PEOPLE, LAPTOP_KEYS)
+    asked = laptop.request_approval("x", {}, by="ana", lasting=HOUR)
+    assert not approvals.is_signed(asked)
+    with pytest.raises(UsageError, match="has to be signed"):
+        laptop.approve(asked.id, by="bob")
+    approvals.approve(asked.id, by="bob")
+    assert laptop.find_granted("x", {}) is not None
+    nobody = make_approvals(approvals._blobs, approvals._clock, PEOPLE, ApprovalKeys())
+    with pytest.raises(UsageError, match="cannot be verified"):
+        nobody.find_granted("x", {})
+
+
+def test_a_request_that_somebody_else_wrote_is_not_taken_for_the_apps(approvals: Approvals) -> None:
+    laptop = make_approvals(approvals._blobs, approvals._clock, PEOPLE, LAPTOP_KEYS)
+    forged = laptop.request_approval("x", {}, by="ana", lasting=HOUR)
+    same_second = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    assert same_second.id == forged.id
+    assert approvals.is_signed(approvals.find(forged.id))
+    _rewrite(approvals, forged.id, request_signature="")
+    later = approvals.request_approval("x", {}, by="ana", lasting=2 * HOUR)
+    assert later.id != forged.id
+    assert approvals.is_signed(later)
+    assert approvals.request_approval("x", {}, by="ana", lasting=HOUR) == later
+
+
+def test_the_key_is_in_no_text() -> None:
+    assert SIGNER.secret_text() not in repr(APP_KEYS)
 
 
 def test_what_was_denied_is_neither_approved_nor_used(approvals: Approvals) -> None:

@@ -33,6 +33,7 @@ from shared.deploy.records.deploy_record import DeployRecord
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.policy.deploy import DeployPolicy
+from tests.support.approvals import make_approvals
 
 REPOSITORY = "acme/chat"
 IMAGE = "registry.example/rocket.chat"
@@ -185,6 +186,7 @@ class World:
             clock=self.clock,
             policy=self.policy,
             notifications=faulty(self.people, plan, "people"),
+            approvals=lambda: make_approvals(faulty(self.state, plan, "state"), self.clock),
             backups=faulty(DeployBackups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
             database=lambda: plan.run("server", self._server),
             compatible_mongodb=lambda version: self.compatible.get(version, ("8.0",)),

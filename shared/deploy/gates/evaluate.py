@@ -25,7 +25,6 @@ from shared.deploy.ports.releases import Revision
 from shared.deploy.records.requests import DeployRequest
 from shared.deploy.watermark import RUNBOOK
 from shared.kernel.errors import Corrupt, NotFound
-from shared.records.approvals import Approvals
 
 OVERRIDE = "deploy.override"
 # Without these there is nothing to deploy, and an older version is only started after a restore.
@@ -105,7 +104,7 @@ def _apply_override(deps: DeployDeps, request: DeployRequest, gate: Gate) -> Gat
     # No approval is looked for where none would count.
     if gate.passed or gate.name in NOT_OVERRIDABLE:
         return gate
-    approvals = Approvals(deps.state, deps.clock)
+    approvals = deps.approvals()
     approval = approvals.find_granted(OVERRIDE, override_arguments(request.sha, request.environment, gate))
     if approval is None:
         return gate

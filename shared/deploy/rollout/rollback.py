@@ -17,7 +17,6 @@ from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Una
 from shared.kernel.ports import Lease
 from shared.kubernetes.images import find_chat_version
 from shared.notifications.ports import Notice, Severity
-from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
@@ -140,7 +139,7 @@ def rollback(deps: DeployDeps, plan: RollbackPlan, *, by: str, on_progress: Call
             if succeeded:
                 _record_rollback(deps, plan, result)
                 # Only after a success: two people need not approve again because Helm timed out.
-                Approvals(deps.state, deps.clock).consume_approval(ACTION, plan.arguments)
+                deps.approvals().consume_approval(ACTION, plan.arguments)
         finally:
             # Also after a failure: whoever tries again adds it anew.
             deps.holds.release_hold(_HOLD)
@@ -244,7 +243,7 @@ def _deactivate_deployments(deps: DeployDeps, environment: str, sha: str, reason
 
 def _require_approval(deps: DeployDeps, plan: RollbackPlan, by: str) -> str:
     """Who approved it. Raises Refused, with the id to approve, if nobody has."""
-    approvals = Approvals(deps.state, deps.clock)
+    approvals = deps.approvals()
     granted = approvals.find_granted(ACTION, plan.arguments)
     if granted is not None:
         return granted.approver

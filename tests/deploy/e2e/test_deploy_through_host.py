@@ -19,7 +19,9 @@ from local.deploy_demo import NEVER, ended, records
 from local.github import webhooks
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
+from shared.formats.manifest import Signer
 from shared.kernel.errors import NotFound
+from shared.records.approval_keys import ApprovalKeys
 from shared.records.approvals import Approvals
 from shared.settings.environment import parse_storage_account
 
@@ -299,7 +301,9 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     assert asked
     assert "must be different people" in place.cli("deploy", "approve", asked[1], code=1)
     storage = parse_storage_account(place.stack.settings["AzureWebJobsStorage"])
-    Approvals(open_blobs(storage, "groundcrew"), SystemClock()).approve(asked[1], by="grace")
+    signer = Signer.parse(place.stack.settings["GROUNDCREW_SIGNING_KEY"])
+    keys = ApprovalKeys(signer, (signer.public_text(),))
+    Approvals(open_blobs(storage, "groundcrew"), SystemClock(), keys).approve(asked[1], by="grace")
     assert "approved by grace" in place.cli(*back)
     _until(lambda: place.site.chat.version() == before)
     after = place.ship(before, "after the restore")

@@ -30,6 +30,7 @@ from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
 from shared.policy.deploy import DeployPolicy
+from tests.support.approvals import make_approvals
 
 NAMESPACE = RELEASE = "rocketchat"
 SECOND = timedelta(seconds=1)
@@ -91,6 +92,7 @@ def deps(server: KubernetesServer, people: MemoryNotifications, tmp_path: Path) 
             clock=clock,
             policy=DeployPolicy(**policy),
             notifications=people,
+            approvals=lambda: make_approvals(state, clock),
             backups=DeployBackups(lambda reason: reason, lambda _which: "sealed"),
             database=lambda: DatabaseInfo("8.0.13", 300),
             compatible_mongodb=lambda _version: None,

@@ -11,7 +11,7 @@ from shared.deploy.progress import DeployState
 from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
 from shared.notifications.ports import Severity
-from shared.records.approvals import Approvals
+from tests.support.approvals import make_approvals
 
 MIGRATES = {"8.2.0": 300, "8.3.0": 301, "8.3.1": 301, "8.4.0": 302}
 
@@ -97,7 +97,7 @@ def test_after_the_restore_two_people_start_the_old_version_again(world, files, 
     world.migrates, world.schema = {}, 300  # the restore
     with pytest.raises(Refused, match="a second person") as asked:
         rollback(world.deps(), way, by="ada", on_progress=quiet)
-    Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    make_approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     assert "approved by grace" in rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert world.runs.endswith(":8.2.0")
     assert world.deps().watermarks.read() is None
@@ -122,7 +122,7 @@ def test_an_approval_is_not_spent_on_a_release_that_is_busy_or_has_changed(world
     way = plan_rollback(deps, 1, restored=backup)
     with pytest.raises(Refused, match="a second person") as asked:
         rollback(deps, way, by="ada", on_progress=quiet)
-    Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    make_approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     with (
         world.state.lease(deps.lease_name, duration=timedelta(seconds=30)),
         pytest.raises(Locked),
@@ -216,7 +216,7 @@ def test_a_first_release_that_migrates_and_fails_proposes_the_restore_without_st
     way = plan_rollback(world.deps(), 0, restored=record.progress.backup)
     with pytest.raises(Refused, match="a second person") as asked:
         rollback(world.deps(), way, by="ada", on_progress=quiet)
-    Approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    make_approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
     revisions = len(world.releases.history())
     rollback(world.deps(), way, by="ada", on_progress=quiet)
     assert len(world.releases.history()) == revisions

@@ -261,13 +261,13 @@ def test_an_environments_timer_may_take_longer_than_checks_may(world, files) -> 
 
 def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> None:
     from shared.deploy.gates import evaluate
-    from shared.records.approvals import Approvals
+    from tests.support.approvals import make_approvals
 
     world.deployed_first()
     _, sha = world.merge(files(host="two.example.org"), approved=False)
     world.work()
     assert world.record(sha).state is DeployState.FAILED
-    approvals = Approvals(world.state, world.clock)
+    approvals = make_approvals(world.state, world.clock)
     gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == "approvals"]
     arguments = evaluate.override_arguments(sha, "production", gate)
@@ -286,11 +286,11 @@ def test_two_people_may_override_a_closed_gate_for_one_commit(world, files) -> N
 
 def test_no_override_starts_an_older_version(world, files) -> None:
     from shared.deploy.gates import evaluate
-    from shared.records.approvals import Approvals
+    from tests.support.approvals import make_approvals
 
     world.deployed_first("8.3.0")
     _, sha = world.merge(files("8.2.0"))
-    approvals = Approvals(world.state, world.clock)
+    approvals = make_approvals(world.state, world.clock)
     gates = deploy.preview_deploy(world.deps(), sha, "production").results.report.gates
     (gate,) = [one for one in gates if one.name == "version"]
     arguments = evaluate.override_arguments(sha, "production", gate)

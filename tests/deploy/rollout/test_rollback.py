@@ -13,8 +13,8 @@ from shared.deploy.ports.releases import ChartPackage
 from shared.deploy.records.drift import load_drift_check
 from shared.deploy.rollout.rollback import plan_rollback, rollback
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused
-from shared.records.approvals import Approvals
 from shared.status.readers import read_deploy
+from tests.support.approvals import make_approvals
 
 HOUR = timedelta(hours=1)
 
@@ -46,7 +46,7 @@ def test_going_back_to_another_version_needs_a_restore_and_another_person(world,
     way = plan_rollback(deps, 1, restored="manual/20261123T090000Z")
     with pytest.raises(Refused, match="a second person") as asked:
         rollback(deps, way, by="ada", on_progress=quiet)
-    approvals = Approvals(world.state, world.clock)
+    approvals = make_approvals(world.state, world.clock)
     with pytest.raises(Refused, match="must be different people"):
         approvals.approve(str(asked.value.value), by="ada")
     approvals.approve(str(asked.value.value), by="grace")
@@ -67,7 +67,7 @@ def test_a_revision_there_is_not_is_named(world) -> None:
 
 
 def test_an_approval_ends_and_cannot_be_changed(world) -> None:
-    approvals = Approvals(world.state, world.clock)
+    approvals = make_approvals(world.state, world.clock)
     asked = approvals.request_approval("x", {"a": "1"}, by="ada", lasting=HOUR)
     assert approvals.request_approval("x", {"a": "1"}, by="ada", lasting=HOUR) == asked
     name = f"approvals/{asked.id}.json"
