@@ -25,7 +25,7 @@ from local.app_service import principal_header
 from local.deploy_demo import Site
 from local.rocketchat.seed import seed_database
 from local.stack import Stack
-from local.worker_calls import Call, run_worker
+from local.worker_calls import FunctionCall, run_worker
 
 _TIMERS = (
     "power_tick", "snapshot_cycle", "cost_report", "drift_check", "nightly_backup", "certificate_scan",
@@ -75,17 +75,19 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
     return figures
 
 
-def _calls(site: Site, sha: str) -> list[Call]:
+def _calls(site: Site, sha: str) -> list[FunctionCall]:
     event = {"id": "1", "topic": "/x", "subject": "/subscriptions/x", "eventType": "x", "data": {},
              "eventTime": "2026-11-27T00:00:00Z", "dataVersion": "2"}  # fmt: skip
     merge = {"repository": site.repository.full_name, "sha": sha, "environment": "production"}
     headers = principal_header()
     return [
-        Call("github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(site.secret, "{}")),
-        *(Call(name, "http", headers=headers) for name in _PAGES),
-        Call("on_vm_event", "event", body=json.dumps(event)),
-        *(Call(name, "timer") for name in _TIMERS),
-        Call("deploy_run", "queue", body=json.dumps(merge)),
+        FunctionCall(
+            "github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(site.secret, "{}")
+        ),
+        *(FunctionCall(name, "http", headers=headers) for name in _PAGES),
+        FunctionCall("on_vm_event", "event", body=json.dumps(event)),
+        *(FunctionCall(name, "timer") for name in _TIMERS),
+        FunctionCall("deploy_run", "queue", body=json.dumps(merge)),
     ]
 
 

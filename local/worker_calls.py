@@ -42,7 +42,7 @@ class Invocation:
 
 
 @dataclass(frozen=True)
-class Call:
+class FunctionCall:
     """A call of a function: `kind` is http, timer, queue or event."""
 
     function: str
@@ -56,7 +56,7 @@ class Call:
 
 def run_worker(
     environment: Mapping[str, str],
-    calls: Sequence[Call],
+    calls: Sequence[FunctionCall],
     *,
     app: Path = ROOT,
     python: str = sys.executable,
@@ -85,7 +85,7 @@ class _GrpcHandler(logging.Handler):
         self.lines.append((record.name, self.format(record)))
 
 
-async def _run(app: Path, calls: Sequence[Call]) -> list[dict[str, Any]]:
+async def _run(app: Path, calls: Sequence[FunctionCall]) -> list[dict[str, Any]]:
     from local.host.worker import call_function, index_app
 
     handler = _GrpcHandler()
@@ -116,7 +116,7 @@ async def _run(app: Path, calls: Sequence[Call]) -> list[dict[str, Any]]:
     return answers
 
 
-def _trigger_data(call: Call) -> tuple[Any, dict[str, Any]]:
+def _trigger_data(call: FunctionCall) -> tuple[Any, dict[str, Any]]:
     from azure.functions.meta import Datum
 
     from local.host.queue_messages import manual_message
@@ -151,5 +151,5 @@ def _text_of(body: object) -> str:
 
 
 if __name__ == "__main__":
-    _calls = [Call(**call) for call in json.load(sys.stdin)]
+    _calls = [FunctionCall(**call) for call in json.load(sys.stdin)]
     print(json.dumps(asyncio.run(_run(Path(sys.argv[1]).resolve(), _calls)), default=str))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from local.azure_rm.replies import Json
-from local.azure_rm.resources import Resource
+from local.azure_rm.resources import ArmResource
 
 
 @dataclass
-class PublicAddress(Resource):
+class PublicAddress(ArmResource):
     """A public IP address; `held_by` is the id of the configuration that has it."""
 
     sku: str = "Standard"

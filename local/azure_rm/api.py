@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 from local.azure_rm import disk_actions, vm_actions
 from local.azure_rm.addresses import PublicAddress
-from local.azure_rm.clusters import Cluster
+from local.azure_rm.clusters import StoredCluster
 from local.azure_rm.machines import Vm
 from local.azure_rm.replies import ArmError, Json, Reply
-from local.azure_rm.resources import Operation, Resource
-from local.azure_rm.storage import Disk, Snapshot
-from local.azure_rm.world import World
+from local.azure_rm.resources import ArmOperation, ArmResource
+from local.azure_rm.storage import StoredDisk, StoredSnapshot
+from local.azure_rm.world import ArmWorld
 
 _RESOURCE = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)(?:/resourceGroups/(?P<group>[^/]+))?"
@@ -37,13 +37,13 @@ VERSIONS: Mapping[str, frozenset[str]] = {
     "microsoft.insights/eventtypes": frozenset({"2015-04-01"}),
     "microsoft.network/publicipaddresses": frozenset({"2024-05-01", "2025-01-01"}),
 }
-_KINDS: Mapping[str, type[Resource]] = {
-    kind.kind.lower(): kind for kind in (Vm, Disk, Snapshot, Cluster, PublicAddress)
+_KINDS: Mapping[str, type[ArmResource]] = {
+    kind.kind.lower(): kind for kind in (Vm, StoredDisk, StoredSnapshot, StoredCluster, PublicAddress)
 }
 
 
 @dataclass(frozen=True)
-class Call:
+class ArmCall:
     """A request, taken apart."""
 
     method: str
@@ -58,13 +58,13 @@ class Call:
 
 
 @dataclass
-class Api:
+class ArmApi:
     """Answers calls. `polling`: "azure-async-operation" or "location". `retry_after`: whole seconds.
 
     A `Retry-After` of 0 makes the SDK wait for its own default of 30 s, so None sends no header at all.
     """
 
-    world: World
+    world: ArmWorld
     guest: vm_actions.Guest = field(default_factory=vm_actions.Guest)
     polling: str = "azure-async-operation"
     retry_after: int | None = None
@@ -72,7 +72,7 @@ class Api:
     # What the caller's roles give, at every scope: https://learn.microsoft.com/rest/api/authorization/permissions
     permissions: list[Json] = field(default_factory=lambda: [{"actions": ["*"], "notActions": []}])
 
-    def answer(self, call: Call) -> Reply:
+    def answer(self, call: ArmCall) -> Reply:
         """The reply to an authenticated call. Raises `ArmError`."""
         version = call.query.get("api-version", "")
         if not version:
@@ -99,23 +99,23 @@ class Api:
             return self._list_activity(call)
         parts = {name: match[name] or "" for name in ("group", "name", "action")}
         return self._route_call(
-            Call(call.method, call.base_url, call.path, call.query, call.body, kind, **parts)
+            ArmCall(call.method, call.base_url, call.path, call.query, call.body, kind, **parts)
         )
 
-    def _list_activity(self, call: Call) -> Reply:
+    def _list_activity(self, call: ArmCall) -> Reply:
         if call.method != "GET" or not call.path.lower().endswith("/management/values"):
             raise _not_allowed(call)
         now = self.world.clock.now()
         return self.world.activity.answer(call.path, call.base_url, dict(call.query), now, self.page_size)
 
-    def _route_call(self, call: Call) -> Reply:
+    def _route_call(self, call: ArmCall) -> Reply:
         if not call.name:
             if call.method != "GET":
                 raise _not_allowed(call)
             return self._list(call)
         if call.action:
             return self._act_on_resource(call)
-        handlers: Mapping[str, Callable[[Call], Reply]] = {
+        handlers: Mapping[str, Callable[[ArmCall], Reply]] = {
             "GET": self._get,
             "PUT": self._put,
             "PATCH": self._patch_resource,
@@ -125,12 +125,12 @@ class Api:
             raise _not_allowed(call)
         return handlers[call.method](call)
 
-    def _list(self, call: Call) -> Reply:
+    def _list(self, call: ArmCall) -> Reply:
         if call.group and call.group.lower() not in self.world.groups:
             raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{call.group}' could not be found.")
         if "$expand" in call.query and "$filter" not in call.query:
             raise ArmError(400, "InvalidParameter", "$expand can only be specified with a valid $filter.")
-        resources: Sequence[Resource] = self.world.listing(_KINDS[call.kind], call.group)
+        resources: Sequence[ArmResource] = self.world.listing(_KINDS[call.kind], call.group)
         start = int(call.query.get("$skipToken", "0"))
         page = resources[start : start + self.page_size]
         body: Json = {"value": [self._write_entry(call, one) for one in page]}
@@ -139,22 +139,22 @@ class Api:
             body["nextLink"] = f"{call.base_url}{call.path}?{urlencode(query, safe='$')}"
         return Reply(200, body)
 
-    def _write_entry(self, call: Call, resource: Resource) -> Json:
+    def _write_entry(self, call: ArmCall, resource: ArmResource) -> Json:
         now = self.world.clock.now()
         if isinstance(resource, Vm) and call.query.get("statusOnly", "").lower() == "true":
             return resource.status_body(now, self.world.faults.view_lag)
         return self._body(resource)
 
-    def _body(self, resource: Resource) -> Json:
+    def _body(self, resource: ArmResource) -> Json:
         """The resource as a GET answers it; a disk shows whether the machine it is attached to is off."""
         body = resource.body(self.world.clock.now())
-        if isinstance(resource, Disk) and resource.attached_to:
+        if isinstance(resource, StoredDisk) and resource.attached_to:
             holders = (vm for vm in self.world.listing(Vm) if vm.id == resource.attached_to)
             if any(vm.power == "deallocated" for vm in holders):
                 body["properties"]["diskState"] = "Reserved"
         return body
 
-    def _get(self, call: Call) -> Reply:
+    def _get(self, call: ArmCall) -> Reply:
         now, lag = self.world.clock.now(), self.world.faults.view_lag
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
         body = self._body(resource)
@@ -162,9 +162,9 @@ class Api:
             body["properties"]["instanceView"] = resource.instance_view(now, lag)
         return Reply(200, body)
 
-    def _put(self, call: Call) -> Reply:
-        resource: Resource
-        operation: Operation | None
+    def _put(self, call: ArmCall) -> Reply:
+        resource: ArmResource
+        operation: ArmOperation | None
         if call.kind == "microsoft.compute/snapshots":
             resource, operation = disk_actions.put_snapshot(self.world, call.group, call.name, call.body)
         elif call.kind == "microsoft.compute/disks":
@@ -174,20 +174,20 @@ class Api:
         body = resource.body(self.world.clock.now())
         return Reply(200, body) if operation is None else self._accept_operation(call, operation, body)
 
-    def _patch_resource(self, call: Call) -> Reply:
+    def _patch_resource(self, call: ArmCall) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
         resource.tags = vm_actions.read_tags(call.body)
         return Reply(200, resource.body(self.world.clock.now()))
 
-    def _delete(self, call: Call) -> Reply:
+    def _delete(self, call: ArmCall) -> Reply:
         resource = self.world.find(_KINDS[call.kind], call.group, call.name)
         if resource is None:
             return Reply(204)
-        if not isinstance(resource, Disk | Snapshot):
+        if not isinstance(resource, StoredDisk | StoredSnapshot):
             raise _not_allowed(call)
         return self._accept_operation(call, disk_actions.begin_delete(self.world, resource))
 
-    def _act_on_resource(self, call: Call) -> Reply:
+    def _act_on_resource(self, call: ArmCall) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
         verb = (call.method, call.action.lower())
         if isinstance(resource, Vm):
@@ -199,16 +199,16 @@ class Api:
             moves = {("POST", name.lower()): name for name in ("start", "deallocate", "powerOff", "restart")}
             if verb in moves:
                 return self._accept_operation(call, vm_actions.begin_move(self.world, resource, moves[verb]))
-        if isinstance(resource, Cluster) and verb in (("POST", "start"), ("POST", "stop")):
+        if isinstance(resource, StoredCluster) and verb in (("POST", "start"), ("POST", "stop")):
             return self._accept_operation(call, self._move_cluster(resource, call.action.lower()))
         raise _not_allowed(call)
 
-    def _move_cluster(self, cluster: Cluster, action: str) -> Operation:
+    def _move_cluster(self, cluster: StoredCluster, action: str) -> ArmOperation:
         if cluster.operation is not None:
             text = f"Operation is not allowed: another operation ({cluster.provisioning}) is in progress."
             raise ArmError(409, "OperationNotAllowed", text)
 
-        def finish(operation: Operation) -> None:
+        def finish(operation: ArmOperation) -> None:
             cluster.provisioning = "Failed" if operation.failure else "Succeeded"
             if not operation.failure:
                 cluster.power = "Running" if action == "start" else "Stopped"
@@ -217,10 +217,10 @@ class Api:
         cluster.provisioning = "Starting" if action == "start" else "Stopping"
         return operation
 
-    def _accept_operation(self, call: Call, operation: Operation, body: Json | None = None) -> Reply:
+    def _accept_operation(self, call: ArmCall, operation: ArmOperation, body: Json | None = None) -> Reply:
         return Reply(202, body, self._operation_headers(call, operation))
 
-    def _operation_headers(self, call: Call, operation: Operation) -> dict[str, str]:
+    def _operation_headers(self, call: ArmCall, operation: ArmOperation) -> dict[str, str]:
         resource = operation.resource
         provider = resource.kind.split("/")[0]
         address = (
@@ -234,7 +234,7 @@ class Api:
             headers["Retry-After"] = str(self.retry_after)
         return headers
 
-    def _show_operation(self, call: Call, operation_id: str) -> Reply:
+    def _show_operation(self, call: ArmCall, operation_id: str) -> Reply:
         operation = self.world.operations.get(operation_id)
         if operation is None:
             raise ArmError(404, "NotFound", f"The entity was not found: operation {operation_id}.")
@@ -252,5 +252,5 @@ class Api:
         return Reply(204) if operation.result is None else Reply(200, operation.result)
 
 
-def _not_allowed(call: Call) -> ArmError:
+def _not_allowed(call: ArmCall) -> ArmError:
     return ArmError(405, "MethodNotAllowed", f"{call.method} is not served at '{call.path}'.")

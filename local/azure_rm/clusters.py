@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from local.azure_rm.replies import Json
-from local.azure_rm.resources import Resource
+from local.azure_rm.resources import ArmResource
 
 
 @dataclass
-class Cluster(Resource):
+class StoredCluster(ArmResource):
     """An AKS cluster with one pool of nodes."""
 
     power: str = "Running"

@@ -7,29 +7,31 @@ from datetime import timedelta
 from typing import TypeVar
 
 from local.azure_rm.replies import ArmError, Json
-from local.azure_rm.resources import Operation
-from local.azure_rm.storage import Disk, Snapshot
+from local.azure_rm.resources import ArmOperation
+from local.azure_rm.storage import StoredDisk, StoredSnapshot
 from local.azure_rm.vm_actions import read_tags
-from local.azure_rm.world import World
+from local.azure_rm.world import ArmWorld
 
-R = TypeVar("R", Disk, Snapshot)
+R = TypeVar("R", StoredDisk, StoredSnapshot)
 
 
-def put_snapshot(world: World, group: str, name: str, body: Json) -> tuple[Snapshot, Operation | None]:
+def put_snapshot(
+    world: ArmWorld, group: str, name: str, body: Json
+) -> tuple[StoredSnapshot, ArmOperation | None]:
     """Begin a snapshot of a disk; the point in time is that of the call.
 
     The same PUT once more is an update and answers with what runs, if anything does.
     """
-    disk = world.by_id(Disk, _source_id(body))
+    disk = world.by_id(StoredDisk, _source_id(body))
     incremental = bool(body.get("properties", {}).get("incremental", False))
-    if (before := world.find(Snapshot, group, name)) is not None:
+    if (before := world.find(StoredSnapshot, group, name)) is not None:
         return _repeat_write(before, before.disk, disk.id, body)
     if incremental and _count_snapshots(world, disk) >= world.incremental_limit:
         limit = world.incremental_limit
         raise ArmError(
             409, "OperationNotAllowed", f"Disk '{disk.name}' has {limit} incremental snapshots, the maximum."
         )
-    snapshot = Snapshot(
+    snapshot = StoredSnapshot(
         world.subscription,
         group,
         name,
@@ -57,16 +59,16 @@ def _network_of(body: Json) -> tuple[str, str]:
     return str(asked[0]), str(asked[1])
 
 
-def put_disk(world: World, group: str, name: str, body: Json) -> tuple[Disk, Operation | None]:
+def put_disk(world: ArmWorld, group: str, name: str, body: Json) -> tuple[StoredDisk, ArmOperation | None]:
     """Begin a disk that is a copy of a snapshot; the same PUT once more is an update."""
-    snapshot = world.by_id(Snapshot, _source_id(body))
+    snapshot = world.by_id(StoredSnapshot, _source_id(body))
     percent = snapshot.percent(world.clock.now())
     if percent < 100:
         raise ArmError(409, "Conflict", f"Snapshot '{snapshot.name}' is copied by {percent} percent only.")
-    if (before := world.find(Disk, group, name)) is not None:
+    if (before := world.find(StoredDisk, group, name)) is not None:
         return _repeat_write(before, before.source, snapshot.id, body)
     size_gb = int(body.get("properties", {}).get("diskSizeGB") or snapshot.size_gb)
-    disk = Disk(
+    disk = StoredDisk(
         world.subscription,
         group,
         name,
@@ -81,26 +83,26 @@ def put_disk(world: World, group: str, name: str, body: Json) -> tuple[Disk, Ope
     return world.add(disk), world.begin("disks/write", disk, "PUT", _settle_write(world))
 
 
-def begin_delete(world: World, resource: Disk | Snapshot) -> Operation:
+def begin_delete(world: ArmWorld, resource: StoredDisk | StoredSnapshot) -> ArmOperation:
     """Begin a deletion. Raises 409 for a disk that is attached."""
-    if isinstance(resource, Disk) and resource.attached_to:
+    if isinstance(resource, StoredDisk) and resource.attached_to:
         text = f"Disk {resource.name} is attached to VM {resource.attached_to}."
         raise ArmError(409, "OperationNotAllowed", text)
     before = resource.provisioning
 
-    def finish(operation: Operation) -> None:
+    def finish(operation: ArmOperation) -> None:
         if operation.failure:
             resource.provisioning = before
         else:
             world.remove(resource)
 
-    verb = "snapshots/delete" if isinstance(resource, Snapshot) else "disks/delete"
+    verb = "snapshots/delete" if isinstance(resource, StoredSnapshot) else "disks/delete"
     operation = world.begin(verb, resource, "DELETE", finish)
     resource.provisioning = "Deleting"
     return operation
 
 
-def _repeat_write(before: R, source: str, source_id: str, body: Json) -> tuple[R, Operation | None]:
+def _repeat_write(before: R, source: str, source_id: str, body: Json) -> tuple[R, ArmOperation | None]:
     if source.lower() != source_id.lower():
         text = f"Changing property 'creationData.sourceResourceId' of '{before.name}' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", text)
@@ -108,8 +110,8 @@ def _repeat_write(before: R, source: str, source_id: str, body: Json) -> tuple[R
     return before, before.operation
 
 
-def _settle_write(world: World) -> Callable[[Operation], None]:
-    def finish(operation: Operation) -> None:
+def _settle_write(world: ArmWorld) -> Callable[[ArmOperation], None]:
+    def finish(operation: ArmOperation) -> None:
         resource = operation.resource
         resource.provisioning = "Failed" if operation.failure else "Succeeded"
         if operation.failure:
@@ -118,9 +120,9 @@ def _settle_write(world: World) -> Callable[[Operation], None]:
     return finish
 
 
-def _count_snapshots(world: World, disk: Disk) -> int:
+def _count_snapshots(world: ArmWorld, disk: StoredDisk) -> int:
     disk_id = disk.id.lower()
-    return sum(1 for one in world.listing(Snapshot) if one.incremental and one.disk.lower() == disk_id)
+    return sum(1 for one in world.listing(StoredSnapshot) if one.incremental and one.disk.lower() == disk_id)
 
 
 def _source_id(body: Json) -> str:

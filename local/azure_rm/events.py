@@ -17,13 +17,13 @@ import requests
 
 from local.azure_rm.clock import rest_time
 from local.azure_rm.replies import Json
-from local.azure_rm.resources import Operation
+from local.azure_rm.resources import ArmOperation
 
 _TENANT = "00000000-0000-0000-0000-00000000aaaa"
 _ATTEMPTS = 3
 
 
-def event_of(operation: Operation, at: datetime) -> Json:
+def event_of(operation: ArmOperation, at: datetime) -> Json:
     """`Microsoft.Resources.Resource{Action,Write,Delete}{Success,Failure}` for an operation that ended."""
     resource, verb = operation.resource, operation.verb
     kind = {"PUT": "Write", "PATCH": "Write", "DELETE": "Delete"}.get(operation.method, "Action")

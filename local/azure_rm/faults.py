@@ -31,7 +31,7 @@ class CannedAnswer:
 
 
 @dataclass
-class Faults:
+class ArmFaults:
     """What the server does wrong on demand; every switch wears off after its number of times."""
 
     view_lag: timedelta = timedelta()

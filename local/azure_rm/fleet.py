@@ -7,10 +7,10 @@ from datetime import datetime
 
 from local.azure_rm.addresses import PublicAddress
 from local.azure_rm.clock import MovableClock
-from local.azure_rm.clusters import Cluster
+from local.azure_rm.clusters import StoredCluster
 from local.azure_rm.machines import DiskRef, Moment, Vm
-from local.azure_rm.storage import Disk, Snapshot
-from local.azure_rm.world import World
+from local.azure_rm.storage import StoredDisk, StoredSnapshot
+from local.azure_rm.world import ArmWorld
 
 SUBSCRIPTION = "00000000-1111-2222-3333-444444444444"
 GROUP = "rocketchat"
@@ -20,7 +20,7 @@ LOCATION = "westeurope"
 class Fleet:
     """The resources of one subscription. All methods may be called from any thread."""
 
-    def __init__(self, world: World, clock: MovableClock) -> None:
+    def __init__(self, world: ArmWorld, clock: MovableClock) -> None:
         self.world, self.clock = world, clock
         self.subscription = world.subscription
 
@@ -55,25 +55,27 @@ class Fleet:
         sku: str = "Premium_LRS",
         size_gb: int = 128,
         tags: Mapping[str, str] | None = None,
-    ) -> Disk:
+    ) -> StoredDisk:
         """A disk that is not attached."""
         now = self.clock.now()
         with self.world.lock:
-            disk = Disk(SUBSCRIPTION, group, name, LOCATION, now, dict(tags or {}), sku=sku, size_gb=size_gb)
+            disk = StoredDisk(
+                SUBSCRIPTION, group, name, LOCATION, now, dict(tags or {}), sku=sku, size_gb=size_gb
+            )
             return self.world.add(disk)
 
     def add_snapshot(
         self,
         name: str,
-        disk: Disk,
+        disk: StoredDisk,
         *,
         created: datetime | None = None,
         tags: Mapping[str, str] | None = None,
         incremental: bool = True,
-    ) -> Snapshot:
+    ) -> StoredSnapshot:
         """A snapshot that was taken and copied before."""
         with self.world.lock:
-            snapshot = Snapshot(
+            snapshot = StoredSnapshot(
                 SUBSCRIPTION,
                 disk.group,
                 name,
@@ -87,10 +89,12 @@ class Fleet:
             )
             return self.world.add(snapshot)
 
-    def add_cluster(self, name: str, *, group: str = GROUP, power: str = "Running") -> Cluster:
+    def add_cluster(self, name: str, *, group: str = GROUP, power: str = "Running") -> StoredCluster:
         """An AKS cluster."""
         with self.world.lock:
-            return self.world.add(Cluster(SUBSCRIPTION, group, name, LOCATION, self.clock.now(), power=power))
+            return self.world.add(
+                StoredCluster(SUBSCRIPTION, group, name, LOCATION, self.clock.now(), power=power)
+            )
 
     def add_address(
         self,
@@ -115,7 +119,7 @@ class Fleet:
         """Somebody deleted the machine; its disks stay."""
         with self.world.lock:
             self.world.remove(vm)
-            for disk in self.world.listing(Disk, vm.group):
+            for disk in self.world.listing(StoredDisk, vm.group):
                 disk.attached_to = "" if disk.attached_to == vm.id else disk.attached_to
 
     def rename_vm(self, vm: Vm, name: str) -> Vm:
@@ -128,7 +132,7 @@ class Fleet:
             renamed.history.append(Moment(self.clock.now(), vm.power))
             renamed.disks = list(vm.disks)
             held = {ref.id for ref in renamed.disks}
-            for disk in self.world.listing(Disk, vm.group):
+            for disk in self.world.listing(StoredDisk, vm.group):
                 disk.attached_to = renamed.id if disk.id in held else disk.attached_to
             return self.world.add(renamed)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from local.azure_rm.clock import rest_time
 from local.azure_rm.replies import Json
-from local.azure_rm.resources import Resource
+from local.azure_rm.resources import ArmResource
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DiskRef:
 
 
 @dataclass
-class Vm(Resource):
+class Vm(ArmResource):
     """A virtual machine and the history of its states, so that a view can lag behind."""
 
     size: str = "Standard_D4ads_v5"

@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 @dataclass
-class Resource:
+class ArmResource:
     """A tracked resource; its id is compared without regard to case, as Resource Manager does."""
 
     subscription: str
@@ -26,7 +26,7 @@ class Resource:
     tags: dict[str, str] = field(default_factory=dict)
     provisioning: str = "Succeeded"
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    operation: Operation | None = None
+    operation: ArmOperation | None = None
 
     kind = "Microsoft.Resources/resources"
 
@@ -56,15 +56,15 @@ class Resource:
 
 
 @dataclass
-class Operation:
+class ArmOperation:
     """A long-running operation: accepted, then due at a moment, or never (`due` None) while it hangs."""
 
     verb: str
-    resource: Resource
+    resource: ArmResource
     method: str
     started: datetime
     due: datetime | None
-    finish: Callable[[Operation], None]
+    finish: Callable[[ArmOperation], None]
     failure: tuple[str, str] | None = None
     result: Json | None = None
     ready: Callable[[], bool] = lambda: True

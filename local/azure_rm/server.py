@@ -22,14 +22,14 @@ from aiohttp import web
 from azure.core.credentials import AccessToken
 
 from local.azure_rm import prices
-from local.azure_rm.api import Api, Call
+from local.azure_rm.api import ArmApi, ArmCall
 from local.azure_rm.clock import MovableClock, RunningClock
 from local.azure_rm.events import Courier
-from local.azure_rm.faults import Faults
+from local.azure_rm.faults import ArmFaults
 from local.azure_rm.fleet import SUBSCRIPTION, Fleet
 from local.azure_rm.replies import ArmError, Json, Reply
 from local.azure_rm.vm_actions import Guest
-from local.azure_rm.world import World
+from local.azure_rm.world import ArmWorld
 from local.server import Served, abort_connection
 
 _MAX_BODY_BYTES = 1 << 20
@@ -46,7 +46,7 @@ class Logged:
     status: int
 
 
-class Credential:
+class IssuedCredential:
     """An `azure.core.credentials.TokenCredential` whose token the server knows, or does not know."""
 
     def __init__(self, token: str) -> None:
@@ -78,9 +78,9 @@ class AzureServer(Fleet):
         port: int = 0,
     ) -> None:
         clock = clock or RunningClock()
-        super().__init__(World(SUBSCRIPTION, clock, incremental_limit=incremental_limit), clock)
+        super().__init__(ArmWorld(SUBSCRIPTION, clock, incremental_limit=incremental_limit), clock)
         self.world.delays.update(delays or {})
-        self.api = Api(self.world, page_size=page_size)
+        self.api = ArmApi(self.world, page_size=page_size)
         self.price_items: list[Json] = prices.sample_items()
         self.price_page_size = 1000
         self.log: list[Logged] = []
@@ -117,7 +117,7 @@ class AzureServer(Fleet):
         return f"{self.url}/api/retail/prices"
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> ArmFaults:
         """What shall go wrong."""
         return self.world.faults
 
@@ -133,9 +133,9 @@ class AzureServer(Fleet):
             self.world.settle()
             return list(self.world.events)
 
-    def credential(self, *, valid: bool = True) -> Credential:
+    def credential(self, *, valid: bool = True) -> IssuedCredential:
         """A token credential the SDK takes; an invalid one is answered with 401."""
-        return Credential(self._token if valid else "expired")
+        return IssuedCredential(self._token if valid else "expired")
 
     def advance(self, by: timedelta) -> datetime:
         """Push simulated time forward and finish what became due."""
@@ -177,7 +177,9 @@ class AzureServer(Fleet):
             body = json.loads(await request.text() or "{}")
         except ValueError:
             body = None
-        call = Call(request.method, f"http://{request.host}", request.path, dict(request.query), body or {})
+        call = ArmCall(
+            request.method, f"http://{request.host}", request.path, dict(request.query), body or {}
+        )
         canned = self.world.faults.take_answer(f"{request.method} {request.path_qs}")
         lost = canned is not None and canned.status == 0
         try:
@@ -194,7 +196,7 @@ class AzureServer(Fleet):
             abort_connection(request.transport)
         return _build_response(reply)
 
-    def _answer_call(self, call: Call, authorization: str, *, valid_json: bool) -> Reply:
+    def _answer_call(self, call: ArmCall, authorization: str, *, valid_json: bool) -> Reply:
         if call.path == "/api/retail/prices":
             return prices.answer_prices(
                 self.price_items, call.base_url, call.path, call.query, self.price_page_size

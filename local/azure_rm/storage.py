@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from local.azure_rm.clock import rest_time
 from local.azure_rm.replies import Json
-from local.azure_rm.resources import Resource
+from local.azure_rm.resources import ArmResource
 
 # Performance tiers of Premium SSD by size: https://learn.microsoft.com/azure/virtual-machines/disks-types
 _TIERS = ((4, 1), (8, 2), (16, 3), (32, 4), (64, 6), (128, 10), (256, 15), (512, 20), (1024, 30), (2048, 40))
@@ -23,7 +23,7 @@ def premium_tier(size_gb: int) -> str:
 
 
 @dataclass
-class Disk(Resource):
+class StoredDisk(ArmResource):
     """A managed disk."""
 
     sku: str = "Premium_LRS"
@@ -61,7 +61,7 @@ class Disk(Resource):
 
 
 @dataclass
-class Snapshot(Resource):
+class StoredSnapshot(ArmResource):
     """A snapshot; an incremental one is copied in the background after it was taken."""
 
     disk: str = ""

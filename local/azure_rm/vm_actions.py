@@ -10,8 +10,8 @@ from pathlib import Path
 
 from local.azure_rm.machines import Vm
 from local.azure_rm.replies import ArmError, Json
-from local.azure_rm.resources import Operation
-from local.azure_rm.world import World
+from local.azure_rm.resources import ArmOperation
+from local.azure_rm.world import ArmWorld
 
 # Between states: what a machine shows meanwhile, and what it is afterwards.
 _MOVES = {
@@ -29,7 +29,7 @@ RUN_COMMAND_LIMIT = timedelta(minutes=90)
 OUTPUT_BYTES = 4096
 
 
-def begin_move(world: World, vm: Vm, action: str) -> Operation:
+def begin_move(world: ArmWorld, vm: Vm, action: str) -> ArmOperation:
     """Begin one of the power actions."""
     meanwhile, afterwards = _MOVES[action]
     before = vm.power
@@ -41,7 +41,7 @@ def begin_move(world: World, vm: Vm, action: str) -> Operation:
     idle = before == afterwards and action != "restart"
     meanwhile = before if idle else meanwhile
 
-    def finish(operation: Operation) -> None:
+    def finish(operation: ArmOperation) -> None:
         at = operation.ended or world.clock.now()
         if operation.failure:
             vm.move(at, power=before, provisioning="Failed", failure=operation.failure)
@@ -85,7 +85,7 @@ class Guest:
         return out, err
 
 
-def run_command(world: World, vm: Vm, body: Json, guest: Guest) -> Operation:
+def run_command(world: ArmWorld, vm: Vm, body: Json, guest: Guest) -> ArmOperation:
     """Begin a run-command; its result is one status: both streams in its message, and no exit code."""
     script = body.get("script")
     if body.get("commandId") != "RunShellScript" or not isinstance(script, list):
@@ -94,7 +94,7 @@ def run_command(world: World, vm: Vm, body: Json, guest: Guest) -> Operation:
         raise ArmError(409, "OperationNotAllowed", "The operation requires the VM to be running.")
     done = threading.Event()
 
-    def finish(operation: Operation) -> None:
+    def finish(operation: ArmOperation) -> None:
         vm.move(operation.ended or world.clock.now())
 
     operation = world.begin("virtualMachines/runCommand", vm, "POST", finish, ready=done.is_set)

@@ -13,30 +13,30 @@ from typing import TypeVar
 from local.azure_rm.activity import APP, ActivityEntries
 from local.azure_rm.clock import MovableClock
 from local.azure_rm.events import event_of
-from local.azure_rm.faults import Faults
+from local.azure_rm.faults import ArmFaults
 from local.azure_rm.replies import ArmError, Json, busy_error, not_found_error
-from local.azure_rm.resources import Operation, Resource
+from local.azure_rm.resources import ArmOperation, ArmResource
 
-R = TypeVar("R", bound=Resource)
+R = TypeVar("R", bound=ArmResource)
 
 DEFAULT_DELAY = timedelta(milliseconds=10)
 
 
-class World:
+class ArmWorld:
     """One subscription's resources. Callers hold `lock` while they look at or change anything."""
 
     def __init__(self, subscription: str, clock: MovableClock, *, incremental_limit: int) -> None:
         self.subscription, self.clock, self.incremental_limit = subscription, clock, incremental_limit
         self.lock = threading.RLock()
-        self.faults = Faults()
+        self.faults = ArmFaults()
         self.delays: dict[str, timedelta] = {}
-        self.operations: dict[str, Operation] = {}
+        self.operations: dict[str, ArmOperation] = {}
         self.events: list[Json] = []
         self.activity = ActivityEntries()
         self.groups: set[str] = set()
         self.on_event: Callable[[Json], None] | None = None
-        self._pending: list[Operation] = []
-        self._resources: dict[tuple[str, str], dict[str, Resource]] = {}
+        self._pending: list[ArmOperation] = []
+        self._resources: dict[tuple[str, str], dict[str, ArmResource]] = {}
 
     def add(self, resource: R) -> R:
         """Put a resource in place, without an operation."""
@@ -44,7 +44,7 @@ class World:
         self._resources_of(resource.kind, resource.group)[resource.name.lower()] = resource
         return resource
 
-    def remove(self, resource: Resource) -> None:
+    def remove(self, resource: ArmResource) -> None:
         """Take a resource away; one that is not there is fine."""
         self._resources_of(resource.kind, resource.group).pop(resource.name.lower(), None)
 
@@ -79,13 +79,13 @@ class World:
     def begin(
         self,
         verb: str,
-        resource: Resource,
+        resource: ArmResource,
         method: str,
-        finish: Callable[[Operation], None],
+        finish: Callable[[ArmOperation], None],
         *,
         ready: Callable[[], bool] = lambda: True,
         idle: bool = False,
-    ) -> Operation:
+    ) -> ArmOperation:
         """Accept a long operation, which is over at once if `idle`, there being nothing to do.
 
         Raises 409 while another one runs on the resource.
@@ -96,7 +96,7 @@ class World:
         takes = timedelta() if idle else self.delays.get(verb, DEFAULT_DELAY)
         due = None if not idle and self.faults.take_hang(verb) else now + takes
         failure = None if idle else self.faults.take_failure(verb)
-        operation = Operation(verb, resource, method, now, due, finish, failure, ready=ready)
+        operation = ArmOperation(verb, resource, method, now, due, finish, failure, ready=ready)
         resource.operation = operation
         self.operations[operation.id] = operation
         self._pending.append(operation)
@@ -118,7 +118,7 @@ class World:
             if self.on_event is not None:
                 self.on_event(event)
 
-    def _log_activity(self, operation: Operation) -> None:
+    def _log_activity(self, operation: ArmOperation) -> None:
         """What the app asked for is in the activity log under its object id."""
         if operation.method != "POST":
             return
@@ -127,7 +127,7 @@ class World:
         statuses = [(operation.started, "Started"), (operation.started, "Accepted"), ended]
         self.activity.add_operation(operation.resource.id, action, APP, statuses)
 
-    def preempt(self, operation: Operation) -> None:
+    def preempt(self, operation: ArmOperation) -> None:
         """End a running operation because a newer one took over. Its `finish` is not called.
 
         https://learn.microsoft.com/azure/virtual-machines/error-codes (OperationPreempted)
@@ -146,5 +146,5 @@ class World:
         waits = [(one.due - now).total_seconds() for one in self._pending if one.due is not None]
         return min(waits, default=None)
 
-    def _resources_of(self, kind: str, group: str) -> dict[str, Resource]:
+    def _resources_of(self, kind: str, group: str) -> dict[str, ArmResource]:
         return self._resources.setdefault((kind.lower(), group.lower()), {})

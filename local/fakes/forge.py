@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from local.github import Pull, Repository, code
-from local.github.model import Check as Made
-from local.github.model import Deployment, Status, app_id
+from local.github.model import CommitStatus, Deployment, app_id
+from local.github.model import StoredCheck as Made
 from shared.deploy.model import (
     SHA,
     BranchCommit,
@@ -194,8 +194,8 @@ class MemoryForge:
                     other.statuses.append(self._new_status("inactive", "", ""))
         record.statuses.append(self._new_status(state, description[:140], log_url))
 
-    def _new_status(self, state: str, description: str, log_url: str) -> Status:
-        return Status(self.repository.next_id(), state, description, log_url, "", datetime.now(UTC))
+    def _new_status(self, state: str, description: str, log_url: str) -> CommitStatus:
+        return CommitStatus(self.repository.next_id(), state, description, log_url, "", datetime.now(UTC))
 
     def create_comment(self, number: int, text: str) -> None:
         """See `Forge.create_comment`."""

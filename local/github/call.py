@@ -21,7 +21,7 @@ class Failure(Exception):
 
 
 @dataclass
-class Call:
+class GithubCall:
     """What a handler needs; it runs under the server's lock."""
 
     repo: Repository
@@ -59,10 +59,10 @@ class Call:
         return value
 
 
-Handler = Callable[[Call], web.StreamResponse]
+Handler = Callable[[GithubCall], web.StreamResponse]
 
 
-def paged_response(call: Call, items: Sequence[Any], *, wrap: str = "", **more: object) -> web.Response:
+def paged_response(call: GithubCall, items: Sequence[Any], *, wrap: str = "", **more: object) -> web.Response:
     """One page of a list with GitHub's Link header; `wrap` names the list in an object with a total.
 
     `more` stands in that object besides.
@@ -72,7 +72,7 @@ def paged_response(call: Call, items: Sequence[Any], *, wrap: str = "", **more: 
     return web.json_response(content, headers=headers)
 
 
-def cut_page(call: Call, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
+def cut_page(call: GithubCall, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
     """The page that is asked for, and the Link header that leads to the others."""
     size = min(100, max(1, _parse_int(call.query.get("per_page"), 30)))
     number = max(1, _parse_int(call.query.get("page"), 1))
@@ -90,6 +90,6 @@ def _parse_int(text: str | None, default: int) -> int:
     return int(text) if text and re.fullmatch(r"\d{1,6}", text) else default
 
 
-def _page_link(call: Call, number: int, rel: str) -> str:
+def _page_link(call: GithubCall, number: int, rel: str) -> str:
     query = "&".join(f"{key}={value}" for key, value in {**call.query, "page": str(number)}.items())
     return f'<{call.base}{call.path}?{query}>; rel="{rel}"'

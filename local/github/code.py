@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, cut_page, paged_response
+from local.github.call import Failure, GithubCall, Handler, cut_page, paged_response
 from local.github.history import Content, Symlink, blob_sha, tree_sha
 from local.github.model import Repository
 
 
-def get_repository(call: Call) -> web.Response:
+def get_repository(call: GithubCall) -> web.Response:
     """`GET /repos/{o}/{r}`."""
     return web.json_response(render.render_repository(call.repo, call.base))
 
 
-def get_branch(call: Call) -> web.Response:
+def get_branch(call: GithubCall) -> web.Response:
     """`GET /branches/{branch}`, with the classic protection's required checks."""
     name = call.match["branch"]
     sha = call.repo.resolve(name) if name in call.repo.branches else None
@@ -52,7 +52,7 @@ def get_branch(call: Call) -> web.Response:
     )
 
 
-def get_protection(call: Call) -> web.Response:
+def get_protection(call: GithubCall) -> web.Response:
     """`GET /branches/{branch}/protection`: 404 for a branch that is not protected."""
     rule = call.repo.protections.get(call.match["branch"])
     if rule is None or rule.by_ruleset:
@@ -66,7 +66,7 @@ def get_protection(call: Call) -> web.Response:
     )
 
 
-def get_branch_rules(call: Call) -> web.Response:
+def get_branch_rules(call: GithubCall) -> web.Response:
     """`GET /rules/branches/{branch}`: the rules that rulesets put on a branch."""
     rule = call.repo.protections.get(call.match["branch"])
     rules = []
@@ -81,7 +81,7 @@ def get_branch_rules(call: Call) -> web.Response:
     return paged_response(call, rules)
 
 
-def get_ref(call: Call) -> web.Response:
+def get_ref(call: GithubCall) -> web.Response:
     """`GET /git/ref/heads/{branch}`."""
     sha = call.repo.branches.get(call.match["branch"])
     if sha is None:
@@ -90,7 +90,7 @@ def get_ref(call: Call) -> web.Response:
     return web.json_response({"ref": f"refs/heads/{call.match['branch']}", "object": target})
 
 
-def get_commit(call: Call) -> web.Response:
+def get_commit(call: GithubCall) -> web.Response:
     """`GET /commits/{ref}`: 422 for a SHA that is gone."""
     commit = call.repo.history.commits[call.sha()]
     parent = commit.parents[0] if commit.parents else None
@@ -99,7 +99,7 @@ def get_commit(call: Call) -> web.Response:
     return web.json_response({**render.render_commit(call.repo, commit, call.base), "files": files})
 
 
-def get_git_commit(call: Call) -> web.Response:
+def get_git_commit(call: GithubCall) -> web.Response:
     """`GET /git/commits/{sha}`: git's part alone; 404 for a SHA that is gone."""
     commit = call.repo.history.commits.get(call.match["sha"])
     if commit is None:
@@ -108,7 +108,7 @@ def get_git_commit(call: Call) -> web.Response:
     return web.json_response({"sha": commit.sha, **whole["commit"], "parents": whole["parents"]})
 
 
-def get_tree(call: Call) -> web.Response:
+def get_tree(call: GithubCall) -> web.Response:
     """`GET /git/trees/{sha}`, always the whole tree."""
     sha = call.sha()
     entries = [
@@ -124,7 +124,7 @@ def get_tree(call: Call) -> web.Response:
     return web.json_response({"sha": sha, "tree": entries, "truncated": False})
 
 
-def get_contents(call: Call) -> web.Response:
+def get_contents(call: GithubCall) -> web.Response:
     """`GET /contents/{path}?ref=`: a file, a symbolic link, or a folder's list."""
     ref = call.query.get("ref") or call.repo.default_branch
     sha = call.repo.resolve(ref)
@@ -171,7 +171,7 @@ def _file_item(path: str, content: Content, *, whole: bool) -> dict[str, object]
     return entry
 
 
-def compare_commits(call: Call) -> web.Response:
+def compare_commits(call: GithubCall) -> web.Response:
     """`GET /compare/{base}...{head}`.
 
     Commits in pages if asked for, else the newest 250; the files stand on the first page only.
@@ -208,7 +208,7 @@ def compare_commits(call: Call) -> web.Response:
     )
 
 
-def get_tarball(call: Call) -> web.Response:
+def get_tarball(call: GithubCall) -> web.Response:
     """`GET /tarball/{ref}`: a redirect to the server that makes archives."""
     sha = call.repo.resolve(call.match["ref"])
     if sha is None:

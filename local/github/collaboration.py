@@ -5,27 +5,27 @@ from __future__ import annotations
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, paged_response
+from local.github.call import Failure, GithubCall, Handler, paged_response
 
 
-def list_pulls(call: Call) -> web.Response:
+def list_pulls(call: GithubCall) -> web.Response:
     """`GET /pulls?state=`."""
     state = call.query.get("state", "open")
     pulls = [pull for pull in call.repo.pulls.values() if state in ("all", pull.state)]
     return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in reversed(pulls)])
 
 
-def get_pull(call: Call) -> web.Response:
+def get_pull(call: GithubCall) -> web.Response:
     """`GET /pulls/{n}`."""
     return web.json_response(render.render_pull(call.repo, call.pull(), call.base))
 
 
-def list_reviews(call: Call) -> web.Response:
+def list_reviews(call: GithubCall) -> web.Response:
     """`GET /pulls/{n}/reviews`, in the order of time."""
     return paged_response(call, [render.render_review(review) for review in call.pull().reviews])
 
 
-def list_files(call: Call) -> web.Response:
+def list_files(call: GithubCall) -> web.Response:
     """`GET /pulls/{n}/files`."""
     pull, history = call.pull(), call.repo.history
     if pull.head_sha not in history.commits:
@@ -37,13 +37,13 @@ def list_files(call: Call) -> web.Response:
     )
 
 
-def list_pulls_of_commit(call: Call) -> web.Response:
+def list_pulls_of_commit(call: GithubCall) -> web.Response:
     """`GET /commits/{sha}/pulls`: the merged pull request that brought a commit in, or open ones with it."""
     pulls = call.repo.pulls_of(call.sha())
     return paged_response(call, [render.listed_pull(call.repo, pull, call.base) for pull in pulls])
 
 
-def list_check_runs(call: Call) -> web.Response:
+def list_check_runs(call: GithubCall) -> web.Response:
     """`GET /commits/{ref}/check-runs?filter=latest`: the newest run of each name and app."""
     sha = call.sha()
     runs = [check for check in call.repo.checks if check.sha == sha and check.app]
@@ -52,7 +52,7 @@ def list_check_runs(call: Call) -> web.Response:
     return paged_response(call, [render.check_run(check) for check in runs], wrap="check_runs")
 
 
-def get_combined_status(call: Call) -> web.Response:
+def get_combined_status(call: GithubCall) -> web.Response:
     """`GET /commits/{ref}/status`: the newest status of each context and what they come to."""
     sha = call.sha()
     newest = {check.name: check for check in call.repo.checks if check.sha == sha and not check.app}
@@ -64,12 +64,12 @@ def get_combined_status(call: Call) -> web.Response:
     return paged_response(call, rendered, wrap="statuses", state=state, sha=sha)
 
 
-def list_comments(call: Call) -> web.Response:
+def list_comments(call: GithubCall) -> web.Response:
     """`GET /issues/{n}/comments`."""
     return paged_response(call, call.repo.comments.get(call.number(), []))
 
 
-def create_comment(call: Call) -> web.Response:
+def create_comment(call: GithubCall) -> web.Response:
     """`POST /issues/{n}/comments`."""
     number = call.number()
     if number not in call.repo.pulls:
@@ -83,7 +83,7 @@ def create_comment(call: Call) -> web.Response:
     return web.json_response(comment, status=201)
 
 
-def get_permission(call: Call) -> web.Response:
+def get_permission(call: GithubCall) -> web.Response:
     """`GET /collaborators/{login}/permission`: the highest right a user has, in the four old words."""
     login = call.match["login"]
     permission = call.repo.permissions.get(login, "write")
@@ -91,7 +91,7 @@ def get_permission(call: Call) -> web.Response:
     return web.json_response(answer)
 
 
-def list_members(call: Call) -> web.Response:
+def list_members(call: GithubCall) -> web.Response:
     """`GET /orgs/{org}/teams/{slug}/members`: 403 without the right to read the organization's members."""
     members = call.repo.teams.get(call.match["slug"])
     if call.repo.teams_hidden:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 
 @dataclass
-class Fault:
+class GithubFault:
     """The next `times` requests whose path contains `path` are answered like this."""
 
     status: int
@@ -28,14 +28,14 @@ class Fault:
         return web.json_response({"message": self.message}, status=self.status, headers=self.headers)
 
 
-class Faults:
+class GithubFaults:
     """What goes wrong next. `down` is for all requests until it is set back."""
 
     def __init__(self) -> None:
         self.down = False
-        self.planned: list[Fault] = []
+        self.planned: list[GithubFault] = []
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: GithubFault) -> None:
         """Plan one more fault."""
         self.planned.append(fault)
 
@@ -48,7 +48,7 @@ class Faults:
             "x-ratelimit-remaining": "0",
             "x-ratelimit-reset": str(int(time.time()) + reset_seconds),
         }
-        self.add(Fault(status, "API rate limit exceeded for installation.", headers, times, path))
+        self.add(GithubFault(status, "API rate limit exceeded for installation.", headers, times, path))
 
     def secondary_limit(
         self,
@@ -67,7 +67,7 @@ class Faults:
         if retry_after_seconds is not None:
             headers["retry-after"] = str(retry_after_seconds)
         message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        self.add(Fault(status, message, headers, times, path, html))
+        self.add(GithubFault(status, message, headers, times, path, html))
 
     def answer(self, path: str) -> web.Response | None:
         """The fault that meets this request, if any."""

@@ -14,7 +14,7 @@ Tree = Mapping[str, Content]
 
 
 @dataclass
-class Review:
+class StoredReview:
     """One submitted review; several of one reviewer follow each other in time."""
 
     id: int
@@ -43,12 +43,12 @@ class Pull:
     merged_at: datetime | None = None
     draft: bool = False
     labels: tuple[str, ...] = ()
-    reviews: list[Review] = field(default_factory=list)
+    reviews: list[StoredReview] = field(default_factory=list)
     copies: tuple[str, ...] = ()  # what a rebase made of its commits
 
 
 @dataclass
-class Check:
+class StoredCheck:
     """A check run (`app` set) or a commit status (`app` empty)."""
 
     id: int
@@ -61,7 +61,7 @@ class Check:
 
 
 @dataclass
-class Environment:
+class StoredEnvironment:
     """An environment's protection; `branches` is None for all, "protected", or name patterns.
 
     Reviewers are logins, or teams as `team/<slug>`.
@@ -88,7 +88,7 @@ class Protection:
 
 
 @dataclass
-class Status:
+class CommitStatus:
     """One status of a deployment."""
 
     id: int
@@ -111,7 +111,7 @@ class Deployment:
     payload: object
     creator: str
     at: datetime
-    statuses: list[Status] = field(default_factory=list)
+    statuses: list[CommitStatus] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -134,8 +134,8 @@ class Repository:
         self.history = History()
         self.branches: dict[str, str] = {}
         self.pulls: dict[int, Pull] = {}
-        self.checks: list[Check] = []
-        self.environments: dict[str, Environment] = {}
+        self.checks: list[StoredCheck] = []
+        self.environments: dict[str, StoredEnvironment] = {}
         self.protections: dict[str, Protection] = {}
         self.deployments: list[Deployment] = []
         self.comments: dict[int, list[dict[str, object]]] = {}
@@ -252,18 +252,18 @@ class Repository:
         """Close without merging."""
         pull.state = "closed"
 
-    def review(self, pull: Pull, user: str, state: str = "APPROVED", *, commit_id: str = "") -> Review:
+    def review(self, pull: Pull, user: str, state: str = "APPROVED", *, commit_id: str = "") -> StoredReview:
         """Submit a review, of the present head unless `commit_id` says otherwise."""
-        review = Review(self.next_id(), user, state, commit_id or pull.head_sha, self.history.now())
+        review = StoredReview(self.next_id(), user, state, commit_id or pull.head_sha, self.history.now())
         pull.reviews.append(review)
         return review
 
     def check(
         self, sha: str, name: str, conclusion: str | None = "success", *, app: str = "github-actions"
-    ) -> Check:
+    ) -> StoredCheck:
         """Report a check run (a commit status if `app` is empty); None as conclusion means it still runs."""
         status = "completed" if conclusion else "in_progress"
-        check = Check(self.next_id(), sha, name, status, conclusion, app, self.history.now())
+        check = StoredCheck(self.next_id(), sha, name, status, conclusion, app, self.history.now())
         self.checks.append(check)
         return check
 
@@ -290,9 +290,9 @@ class Repository:
         prevent_self_review: bool = False,
         wait_minutes: int = 0,
         branches: str | tuple[str, ...] | None = None,
-    ) -> Environment:
+    ) -> StoredEnvironment:
         """Make or change an environment."""
-        made = Environment(
+        made = StoredEnvironment(
             self.next_id(), name, tuple(reviewers), prevent_self_review, wait_minutes, branches
         )
         self.environments[name] = made

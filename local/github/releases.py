@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from local.github import render
-from local.github.call import Call, Failure, Handler, paged_response
-from local.github.model import Deployment, Status
+from local.github.call import Failure, GithubCall, Handler, paged_response
+from local.github.model import CommitStatus, Deployment
 
 STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
 DESCRIPTION_CHARACTERS = 140
 
 
-def list_deployments(call: Call) -> web.Response:
+def list_deployments(call: GithubCall) -> web.Response:
     """`GET /deployments?sha=&ref=&environment=`, newest first."""
     conditions = {key: call.query[key] for key in ("sha", "ref", "environment") if key in call.query}
     deployments = [
@@ -27,7 +27,7 @@ def list_deployments(call: Call) -> web.Response:
     )
 
 
-def create_deployment(call: Call) -> web.Response:
+def create_deployment(call: GithubCall) -> web.Response:
     """`POST /deployments`: 422 for an unknown ref, 409 when required contexts are not green."""
     ref = call.required("ref")
     sha = call.repo.resolve(ref)
@@ -48,7 +48,7 @@ def create_deployment(call: Call) -> web.Response:
     return web.json_response(render.render_deployment(call.repo, deployment, call.base), status=201)
 
 
-def _find_deployment(call: Call) -> Deployment:
+def _find_deployment(call: GithubCall) -> Deployment:
     number = call.number()
     match = next((deployment for deployment in call.repo.deployments if deployment.id == number), None)
     if match is None:
@@ -56,12 +56,12 @@ def _find_deployment(call: Call) -> Deployment:
     return match
 
 
-def get_deployment(call: Call) -> web.Response:
+def get_deployment(call: GithubCall) -> web.Response:
     """`GET /deployments/{id}`."""
     return web.json_response(render.render_deployment(call.repo, _find_deployment(call), call.base))
 
 
-def list_statuses(call: Call) -> web.Response:
+def list_statuses(call: GithubCall) -> web.Response:
     """`GET /deployments/{id}/statuses`, newest first."""
     deployment = _find_deployment(call)
     rendered = [
@@ -71,7 +71,7 @@ def list_statuses(call: Call) -> web.Response:
     return paged_response(call, rendered[::-1])
 
 
-def create_status(call: Call) -> web.Response:
+def create_status(call: GithubCall) -> web.Response:
     """`POST /deployments/{id}/statuses`; a success makes the environment's earlier ones inactive."""
     deployment, state = _find_deployment(call), call.required("state")
     description = str(call.body.get("description") or "")
@@ -94,16 +94,16 @@ def create_status(call: Call) -> web.Response:
     return web.json_response(rendered, status=201)
 
 
-def _append_status(call: Call, deployment: Deployment, state: str, description: str) -> Status:
+def _append_status(call: GithubCall, deployment: Deployment, state: str, description: str) -> CommitStatus:
     log_url = str(call.body.get("log_url") or "")
     environment_url = str(call.body.get("environment_url") or "")
     now = datetime.now(UTC)
-    status = Status(call.repo.next_id(), state, description, log_url, environment_url, now)
+    status = CommitStatus(call.repo.next_id(), state, description, log_url, environment_url, now)
     deployment.statuses.append(status)
     return status
 
 
-def get_environment(call: Call) -> web.Response:
+def get_environment(call: GithubCall) -> web.Response:
     """`GET /environments/{name}`."""
     environment = call.repo.environments.get(call.match["name"])
     if environment is None:
@@ -111,7 +111,7 @@ def get_environment(call: Call) -> web.Response:
     return web.json_response(render.render_environment(environment))
 
 
-def list_branch_policies(call: Call) -> web.Response:
+def list_branch_policies(call: GithubCall) -> web.Response:
     """`GET /environments/{name}/deployment-branch-policies`."""
     environment = call.repo.environments.get(call.match["name"])
     if environment is None:

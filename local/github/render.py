@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from local.github.history import Commit, Content, Symlink, blob_sha, tree_sha
-from local.github.model import Check, Deployment, Environment, Pull, Repository, Review, Status, app_id
+from local.github.model import (
+    CommitStatus,
+    Deployment,
+    Pull,
+    Repository,
+    StoredCheck,
+    StoredEnvironment,
+    StoredReview,
+    app_id,
+)
 
 Json = dict[str, Any]
 
@@ -109,7 +118,7 @@ def _render_side(repo: Repository, ref: str, sha: str, base: str) -> Json:
     }
 
 
-def render_review(review: Review) -> Json:
+def render_review(review: StoredReview) -> Json:
     """A review; `commit_id` is the head it was given for."""
     return {
         "id": review.id,
@@ -121,7 +130,7 @@ def render_review(review: Review) -> Json:
     }
 
 
-def check_run(check: Check) -> Json:
+def check_run(check: StoredCheck) -> Json:
     """A check run."""
     return {
         "id": check.id,
@@ -135,7 +144,7 @@ def check_run(check: Check) -> Json:
     }
 
 
-def commit_status(check: Check) -> Json:
+def commit_status(check: StoredCheck) -> Json:
     """A commit status: its states are error, failure, pending, success."""
     return {
         "id": check.id,
@@ -155,7 +164,7 @@ def changed_file(repo: Repository, path: str, word: str, head: str) -> Json:
     return {"sha": sha, "filename": path, "status": word, "additions": 1, "deletions": 0, "changes": 1}
 
 
-def render_environment(environment: Environment) -> Json:
+def render_environment(environment: StoredEnvironment) -> Json:
     """An environment with its protection rules."""
     rules: list[Json] = []
     if environment.wait_minutes:
@@ -210,7 +219,7 @@ def render_deployment(repo: Repository, deployment: Deployment, base: str) -> Js
     }
 
 
-def deployment_status(status: Status, creator: str, environment_name: str) -> Json:
+def deployment_status(status: CommitStatus, creator: str, environment_name: str) -> Json:
     """A deployment's status."""
     return {
         "id": status.id,

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from local.github import code, collaboration, releases, render, webhooks
 from local.github.auth import Accounts
-from local.github.call import Call, Failure, Handler
-from local.github.faults import Faults
+from local.github.call import Failure, GithubCall, Handler
+from local.github.faults import GithubFaults
 from local.github.model import Repository
 from local.server import Served
 
@@ -27,7 +27,7 @@ class GitHubServer:
     """
 
     def __init__(self, *, port: int = 0) -> None:
-        self.accounts, self.faults = Accounts(), Faults()
+        self.accounts, self.faults = Accounts(), GithubFaults()
         self.repositories: dict[str, Repository] = {}
         self.log: list[str] = []
         self.lock = threading.RLock()
@@ -59,7 +59,7 @@ class GitHubServer:
 
     def deliver(
         self, url: str, event: str, payload: Mapping[str, Any], secret: str, *, delivery_id: str = ""
-    ) -> webhooks.Delivery:
+    ) -> webhooks.HookDelivery:
         """Post a signed webhook; the same `delivery_id` again is a redelivery."""
         return webhooks.deliver_event(url, event, payload, secret, delivery_id=delivery_id)
 
@@ -97,7 +97,9 @@ class GitHubServer:
             return _error_response(404, "Not Found")
         try:
             parsed = json.loads(body) if body else {}
-            call = Call(repo, self.url, dict(request.match_info), dict(request.query), parsed, request.path)
+            call = GithubCall(
+                repo, self.url, dict(request.match_info), dict(request.query), parsed, request.path
+            )
             return handler(call)
         except Failure as failure:
             return _error_response(failure.status, failure.message)

@@ -24,7 +24,7 @@ HOOK_ID = 555
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class HookDelivery:
     """What the receiver answered, and how long it took."""
 
     delivery_id: str
@@ -129,11 +129,11 @@ def deliver_event(
     *,
     delivery_id: str = "",
     timeout: float = 10,
-) -> Delivery:
+) -> HookDelivery:
     """Sign and post; the timeout is GitHub's own ten seconds."""
     body = encode_payload(payload)
     sent = delivery_headers(event, body, secret, delivery_id)
     started = time.monotonic()
     answer = requests.post(url, data=body, headers=sent, timeout=timeout, allow_redirects=False)
     took = time.monotonic() - started
-    return Delivery(sent["X-GitHub-Delivery"], answer.status_code, answer.text, took)
+    return HookDelivery(sent["X-GitHub-Delivery"], answer.status_code, answer.text, took)

@@ -15,7 +15,7 @@ from azure.functions.meta import Datum
 
 from local.host.functions import Function
 from local.host.invoker import Invoker
-from local.host.keys import Keys, Level, presented_key
+from local.host.keys import KeyLevel, Keys, presented_key
 from local.host.queue_messages import manual_message
 from local.host.timers import manual_timer
 
@@ -38,7 +38,7 @@ class Admin:
 
     async def handle(self, request: web.Request, path: list[str]) -> web.Response:
         """Answer a request for `/admin/<path>`, its segments in lower case."""
-        if not self._keys.allow(Level.ADMIN, "", presented_key(request.headers, request.query)):
+        if not self._keys.allow(KeyLevel.ADMIN, "", presented_key(request.headers, request.query)):
             return web.Response(status=401)
         match (request.method, *path):
             case ("GET", "host", "status"):

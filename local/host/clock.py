@@ -34,7 +34,7 @@ class SystemTimerClock:
             await asyncio.sleep(min(remaining, _LONGEST_NAP_SECONDS))
 
 
-class ManualClock:
+class SteppedClock:
     """A clock that stands still until it is told to go on."""
 
     def __init__(self, now: datetime) -> None:

@@ -16,7 +16,7 @@ from multidict import CIMultiDict, MultiMapping
 
 from local.host.functions import Function
 from local.host.invoker import Invoker
-from local.host.keys import Keys, Level, presented_key
+from local.host.keys import KeyLevel, Keys, presented_key
 from local.host.routes import RouteTable
 from local.host.worker import InvocationResult
 from shared.kernel.errors import UsageError
@@ -59,7 +59,7 @@ class HttpTriggers:
         if match is None:
             return web.Response(status=404)
         function, params = match
-        level = Level((function.trigger.text("authLevel") or "function").lower())
+        level = KeyLevel((function.trigger.text("authLevel") or "function").lower())
         if not self._keys.allow(level, function.name, presented_key(request.headers, request.query)):
             return web.Response(status=401)
         # A body without a length is cut off at the same size while it is read.

@@ -17,7 +17,7 @@ from pathlib import Path
 EVENT_GRID_SYSTEM_KEY = "eventgrid_extension"
 
 
-class Level(Enum):
+class KeyLevel(Enum):
     """How much a caller must prove."""
 
     ANONYMOUS = "anonymous"
@@ -37,12 +37,12 @@ class Keys:
     def __repr__(self) -> str:
         return "Keys(**redacted**)"
 
-    def allow(self, level: Level, function: str, presented: str | None) -> bool:
+    def allow(self, level: KeyLevel, function: str, presented: str | None) -> bool:
         """Whether the presented key opens an HTTP function of that level."""
-        if level is Level.ANONYMOUS:
+        if level is KeyLevel.ANONYMOUS:
             return True
         accepted = [self.master]
-        if level is Level.FUNCTION:
+        if level is KeyLevel.FUNCTION:
             accepted += [*self.host.values(), self.functions[function]]
         return _matches_any(presented, accepted)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from local.kubernetes.errors import ApiError, Object, forbidden_error
-from local.kubernetes.requests import Target
+from local.kubernetes.requests import RequestTarget
 from local.kubernetes.store import Store
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -57,7 +57,7 @@ def _bound_rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
             yield from (role or {}).get("rules") or ()
 
 
-def _rule_covers(rule: Object, target: Target) -> bool:
+def _rule_covers(rule: Object, target: RequestTarget) -> bool:
     if not target.resource:
         urls = rule.get("nonResourceURLs") or ()
         is_match = any(
@@ -79,7 +79,7 @@ def _rule_lists(rule: Object, key: str, value: str) -> bool:
     return value in (rule.get(key) or ()) or "*" in (rule.get(key) or ())
 
 
-def is_allowed(store: Store, user: User, target: Target) -> bool:
+def is_allowed(store: Store, user: User, target: RequestTarget) -> bool:
     """Whether the user's roles suffice."""
     if "system:masters" in user.groups:
         return True
@@ -93,7 +93,7 @@ def is_allowed(store: Store, user: User, target: Target) -> bool:
     return any(_rule_covers(rule, target) for rule in _bound_rules(store, user, target.namespace))
 
 
-def require_access(store: Store, user: User, target: Target) -> None:
+def require_access(store: Store, user: User, target: RequestTarget) -> None:
     """Raises `ApiError` 401 for an unknown caller, 403 for one who may not."""
     if is_allowed(store, user, target):
         return

@@ -16,13 +16,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from local.kubernetes import access, discovery, listing, subresources
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.controllers.loop import Controllers
 from local.kubernetes.errors import ApiError, no_such_path
-from local.kubernetes.handlers import Answer, Call, dispatch_call
-from local.kubernetes.requests import Request, Target, parse_target
-from local.kubernetes.resources import Resource
-from local.kubernetes.watch import Signal, Watch
+from local.kubernetes.handlers import Answer, ApiCall, dispatch_call
+from local.kubernetes.requests import Request, RequestTarget, parse_target
+from local.kubernetes.resources import ApiResource
+from local.kubernetes.watch import Watch, WatchSignal
 from local.server import abort_connection
 
 # What the API server itself takes: 3 MiB.
@@ -30,12 +30,12 @@ _MOST_BYTES = 3 << 20
 _LOG = logging.getLogger(__name__)
 
 
-class Api:
+class ApiServerApp:
     """One run of the server over a cluster's state."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: EmbeddedCluster) -> None:
         self._cluster = cluster
-        self._signal: Signal | None = None
+        self._signal: WatchSignal | None = None
         self._open: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
 
     def application(self) -> web.Application:
@@ -47,7 +47,7 @@ class Api:
         return app
 
     async def _controllers(self, _: web.Application) -> AsyncIterator[None]:
-        self._signal = Signal()
+        self._signal = WatchSignal()
         unsubscribe = self._cluster.store.subscribe(self._signal.notify)
         task = asyncio.create_task(Controllers(self._cluster).run(self._signal))
         yield
@@ -99,7 +99,7 @@ class Api:
             raise ApiError(401, "Unauthorized", "Unauthorized")
         return user
 
-    def _log_request(self, request: web.Request, target: Target, user: access.User, code: int) -> None:
+    def _log_request(self, request: web.Request, target: RequestTarget, user: access.User, code: int) -> None:
         self._cluster.requests.append(
             Request(
                 request.method,
@@ -112,13 +112,15 @@ class Api:
             )
         )
 
-    def _find_resource(self, target: Target) -> Resource:
+    def _find_resource(self, target: RequestTarget) -> ApiResource:
         resource = self._cluster.registry.catalogue.by_path(target.group, target.version, target.resource)
         if resource is None or (target.subresource and target.subresource not in resource.subresources):
             raise no_such_path()
         return resource
 
-    async def _watch(self, request: web.Request, target: Target, user: access.User) -> web.StreamResponse:
+    async def _watch(
+        self, request: web.Request, target: RequestTarget, user: access.User
+    ) -> web.StreamResponse:
         resource = self._find_resource(target)
         chosen = listing.parse_selection(resource, target, request.query)
         self._log_request(request, target, user, 200)
@@ -127,7 +129,7 @@ class Api:
             raise ApiError(503, "ServiceUnavailable", "the server is starting")
         return await Watch(self._cluster.store, resource, chosen, request.query).run(request, signal)
 
-    async def _answer(self, request: web.Request, target: Target, user: access.User) -> Answer:
+    async def _answer(self, request: web.Request, target: RequestTarget, user: access.User) -> Answer:
         if not target.resource:
             if target.path.startswith(("/livez", "/readyz", "/healthz")):
                 return Answer("ok", text=True)
@@ -135,7 +137,7 @@ class Api:
                 discovery.describe_path(self._cluster.registry.catalogue, self._cluster.version, target.path)
             )
         resource = self._find_resource(target)
-        call = Call(
+        call = ApiCall(
             target,
             resource,
             request.query,

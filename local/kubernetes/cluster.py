@@ -16,13 +16,13 @@ from local.kubernetes.errors import Object
 from local.kubernetes.listing import Pages
 from local.kubernetes.registry import Registry, Write
 from local.kubernetes.requests import Request
-from local.kubernetes.resources import Resource
+from local.kubernetes.resources import ApiResource
 from local.kubernetes.store import Store
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"))
 
 
-class Cluster:
+class EmbeddedCluster:
     """The state of a MicroK8s of one node. Objects are added by `add`, read by `get` and `list`."""
 
     def __init__(self, version: str = "1.31", behaviour: Behaviour | None = None) -> None:
@@ -41,7 +41,7 @@ class Cluster:
         """Put what a fresh MicroK8s with its usual add-ons has."""
         self.add(*seed_objects(self.version))
 
-    def resource(self, kind: str, api_version: str = "") -> Resource:
+    def resource(self, kind: str, api_version: str = "") -> ApiResource:
         """The served resource of a kind. Raises KeyError."""
         found = self.registry.catalogue.by_kind(api_version, kind) if api_version else None
         return found or self.registry.catalogue.named(kind)

@@ -10,13 +10,13 @@ import copy
 from local.kubernetes import errors
 from local.kubernetes.errors import Object
 from local.kubernetes.registry import DEFINITIONS, NAMESPACES, Registry, as_version, format_timestamp, is_over
-from local.kubernetes.resources import Resource
+from local.kubernetes.resources import ApiResource
 
 PODS = ("", "pods")
 
 
 def delete_object(
-    registry: Registry, resource: Resource, namespace: str, name: str, options: Object
+    registry: Registry, resource: ApiResource, namespace: str, name: str, options: Object
 ) -> Object:
     """Delete, or begin to; returns the object if it lives on for a while, else a success `Status`.
 
@@ -38,7 +38,7 @@ def delete_object(
         return store.put(resource.bucket, after) if after != before else before
 
 
-def _deleting_object(before: Object, resource: Resource, options: Object, now: str) -> Object:
+def _deleting_object(before: Object, resource: ApiResource, options: Object, now: str) -> Object:
     after = copy.deepcopy(before)
     meta = after["metadata"]
     finalizers = list(meta.get("finalizers") or ())
@@ -64,7 +64,7 @@ def _deleting_object(before: Object, resource: Resource, options: Object, now: s
     return after
 
 
-def remove_object(registry: Registry, resource: Resource, item: Object) -> None:
+def remove_object(registry: Registry, resource: ApiResource, item: Object) -> None:
     """Take the object out at once; with a definition, its custom resources go too."""
     meta = item["metadata"]
     if resource.bucket == DEFINITIONS:
@@ -76,7 +76,7 @@ def remove_object(registry: Registry, resource: Resource, item: Object) -> None:
     registry.store.remove(resource.bucket, meta.get("namespace", ""), meta["name"])
 
 
-def remove_finalizer(registry: Registry, resource: Resource, item: Object, finalizer: str) -> None:
+def remove_finalizer(registry: Registry, resource: ApiResource, item: Object, finalizer: str) -> None:
     """Strike a finalizer out, and remove the object if nothing else holds it."""
     after = copy.deepcopy(as_version(item, resource))
     meta = after["metadata"]

@@ -9,7 +9,7 @@ import hashlib
 from typing import Any
 
 from local.kubernetes.errors import Object, no_such_path
-from local.kubernetes.resources import Catalogue, Resource
+from local.kubernetes.resources import ApiResource, Catalogue
 
 
 def version_info(minor: str) -> Object:
@@ -71,7 +71,7 @@ def resource_list(catalogue: Catalogue, group_name: str, version_name: str) -> O
     }
 
 
-def _resource_items(resource: Resource) -> list[Object]:
+def _resource_items(resource: ApiResource) -> list[Object]:
     whole: Object = {
         "name": resource.plural,
         "singularName": resource.kind.lower(),
@@ -105,7 +105,7 @@ _SUBRESOURCES: dict[str, tuple[list[str], Object]] = {
 }
 
 
-def _subresource_item(resource: Resource, name: str) -> Object:
+def _subresource_item(resource: ApiResource, name: str) -> Object:
     verbs, kind = _SUBRESOURCES.get(name, (["get", "patch", "update"], {}))
     return {
         "name": f"{resource.plural}/{name}",

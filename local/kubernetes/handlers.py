@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from local.kubernetes import deletion, errors, listing, patch, protobuf
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import ApiError, Object, bad_request, unsupported_media
 from local.kubernetes.registry import Write
-from local.kubernetes.requests import Target, parse_boolean
-from local.kubernetes.resources import Resource
+from local.kubernetes.requests import RequestTarget, parse_boolean
+from local.kubernetes.resources import ApiResource
 
 APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -24,11 +24,11 @@ _YAML = ("application/yaml", APPLY)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """A request, ready to be acted upon."""
 
-    target: Target
-    resource: Resource
+    target: RequestTarget
+    resource: ApiResource
     query: Mapping[str, str]
     content_type: str
     body: bytes
@@ -78,32 +78,32 @@ def decode_body(body: bytes, content_type: str) -> Any:
     raise unsupported_media(content_type, ("application/json", "application/yaml", protobuf.MEDIA_TYPE))
 
 
-def read_object(cluster: Cluster, call: Call) -> Answer:
+def read_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """GET of an object, or of its status."""
     return Answer(cluster.registry.get(call.resource, call.target.namespace, call.target.name))
 
 
-def list_collection(cluster: Cluster, call: Call) -> Answer:
+def list_collection(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """GET of a collection."""
     chosen = listing.parse_selection(call.resource, call.target, call.query)
     return Answer(listing.list_items(cluster.store, cluster.pages, call.resource, chosen, call.query))
 
 
-def create_object(cluster: Cluster, call: Call) -> Answer:
+def create_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """POST."""
     write = call.write()
     created = cluster.registry.create(call.resource, call.target.namespace, call.decoded(), write)
     return Answer(created, 201, write.warnings)
 
 
-def update_object(cluster: Cluster, call: Call) -> Answer:
+def update_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """PUT."""
     write, target = call.write(), call.target
     updated = cluster.registry.update(call.resource, target.namespace, target.name, call.decoded(), write)
     return Answer(updated, 200, write.warnings)
 
 
-def patch_object(cluster: Cluster, call: Call) -> Answer:
+def patch_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """PATCH in any of its four kinds."""
     write, target, resource = call.write(), call.target, call.resource
     if call.content_type == APPLY:
@@ -121,7 +121,7 @@ def patch_object(cluster: Cluster, call: Call) -> Answer:
     return Answer(item, 200, write.warnings)
 
 
-def patched_object(cluster: Cluster, call: Call, current: Object, body: Any) -> Any:
+def patched_object(cluster: EmbeddedCluster, call: ApiCall, current: Object, body: Any) -> Any:
     """What a patch other than apply makes of an object. Raises `ApiError` 400, 415, 422."""
     if call.content_type == _JSON_PATCH:
         return patch.json_patch(current, body)
@@ -133,7 +133,7 @@ def patched_object(cluster: Cluster, call: Call, current: Object, body: Any) -> 
     raise unsupported_media(call.content_type, allowed)
 
 
-def delete_object(cluster: Cluster, call: Call) -> Answer:
+def delete_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """DELETE of an object."""
     target = call.target
     return Answer(
@@ -143,7 +143,7 @@ def delete_object(cluster: Cluster, call: Call) -> Answer:
     )
 
 
-def delete_collection(cluster: Cluster, call: Call) -> Answer:
+def delete_collection(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """DELETE of a collection."""
     listed = list_collection(cluster, call).body
     for item in listed["items"]:
@@ -154,7 +154,7 @@ def delete_collection(cluster: Cluster, call: Call) -> Answer:
     return Answer(listed)
 
 
-def delete_options(call: Call) -> Object:
+def delete_options(call: ApiCall) -> Object:
     """From the body or, for clients that send none, from the query. Raises `ApiError` 400."""
     options = call.decoded() if call.body else {}
     if not isinstance(options, dict):
@@ -178,7 +178,7 @@ HANDLERS = {
 }
 
 
-def dispatch_call(cluster: Cluster, call: Call) -> Answer:
+def dispatch_call(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """Do what the request says. Raises `ApiError`."""
     handler = HANDLERS.get(call.target.verb)
     if handler is None or (call.target.verb == "create" and call.target.name):

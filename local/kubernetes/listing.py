@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from local.kubernetes import selectors
 from local.kubernetes.errors import ApiError, Object, bad_request, expired_error
 from local.kubernetes.registry import as_version
-from local.kubernetes.requests import Target
-from local.kubernetes.resources import Resource
+from local.kubernetes.requests import RequestTarget
+from local.kubernetes.resources import ApiResource
 from local.kubernetes.store import Change, Store
 
 _KEPT_PAGES = 64
 
 
-def parse_selection(resource: Resource, target: Target, query: Mapping[str, str]) -> selectors.Selection:
+def parse_selection(
+    resource: ApiResource, target: RequestTarget, query: Mapping[str, str]
+) -> selectors.Selection:
     """What the request selects. Raises `ApiError` 400."""
     return selectors.Selection(
         namespace=target.namespace if resource.namespaced else "",
@@ -63,7 +65,7 @@ class Pages:
 
 
 def list_items(
-    store: Store, pages: Pages, resource: Resource, chosen: selectors.Selection, query: Mapping[str, str]
+    store: Store, pages: Pages, resource: ApiResource, chosen: selectors.Selection, query: Mapping[str, str]
 ) -> Object:
     """The list object that a GET of a collection answers. Raises `ApiError` 400, 410, 504."""
     limit = read_number(query, "limit")
@@ -95,7 +97,7 @@ def read_number(query: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def event_of(change: Change, chosen: selectors.Selection, resource: Resource) -> Object | None:
+def event_of(change: Change, chosen: selectors.Selection, resource: ApiResource) -> Object | None:
     """The watch event of a change, None if it does not concern the selection.
 
     An object that begins or ceases to be selected is told as ADDED or DELETED.
@@ -108,7 +110,7 @@ def event_of(change: Change, chosen: selectors.Selection, resource: Resource) ->
     return {"type": kind, "object": as_version(change.item, resource)}
 
 
-def bookmark_event(resource: Resource, revision: int, *, initial_end: bool = False) -> Object:
+def bookmark_event(resource: ApiResource, revision: int, *, initial_end: bool = False) -> Object:
     """An event that only tells how far the watch has come."""
     meta: Object = {"resourceVersion": str(revision)}
     if initial_end:

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 
 from local.kubernetes import errors
 from local.kubernetes.addons import PROMETHEUS_APP
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import ApiError, Object, bad_request
-from local.kubernetes.handlers import Answer, Call
+from local.kubernetes.handlers import Answer, ApiCall
 
 _SELECTOR = re.compile(r'([a-z_]+)(?:\{mountpoint=~"([^"]*)"\})?')
 _MEASURED = "node_filesystem_avail_bytes"
 
 
-def proxy_service(cluster: Cluster, call: Call) -> Answer:
+def proxy_service(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """GET of `/proxy/…` below a service. Raises `ApiError` 400, 404, 405, 503."""
     target = call.target
     if target.verb != "get":
@@ -45,7 +45,7 @@ def _split_service(text: str) -> tuple[str, str]:
     raise bad_request(f'invalid service request "{text}"')
 
 
-def _find_endpoint(cluster: Cluster, service: Object, port: str) -> str:
+def _find_endpoint(cluster: EmbeddedCluster, service: Object, port: str) -> str:
     """Somebody who serves it, as `address:port`. A port's number stands for its name."""
     meta = service["metadata"]
     if port.isdecimal():
@@ -65,7 +65,7 @@ def _unavailable_error(message: str) -> ApiError:
     return ApiError(503, "ServiceUnavailable", message)
 
 
-def _answer_prometheus(cluster: Cluster, path: str, query: Mapping[str, str]) -> Answer:
+def _answer_prometheus(cluster: EmbeddedCluster, path: str, query: Mapping[str, str]) -> Answer:
     """`/api/v1/query` for free disk: https://prometheus.io/docs/prometheus/latest/querying/api/"""
     if path != "/api/v1/query":
         return Answer("404 page not found\n", 404, text=True)
@@ -83,7 +83,7 @@ def _answer_prometheus(cluster: Cluster, path: str, query: Mapping[str, str]) ->
     return Answer({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 
-def _free_disk_samples(cluster: Cluster) -> Iterator[Object]:
+def _free_disk_samples(cluster: EmbeddedCluster) -> Iterator[Object]:
     """A sample of each filesystem of each node, as its node-exporter has it."""
     now = cluster.registry.now().timestamp()
     mounted = {"/": cluster.behaviour.disk_free_bytes, "/boot/efi": 99e6, "/run": 1.6e9}

@@ -16,7 +16,7 @@ from typing import Any
 from local.kubernetes import apply as server_side
 from local.kubernetes import defaults, errors, rules, validation
 from local.kubernetes.errors import ApiError, Object, bad_request
-from local.kubernetes.resources import Bucket, Catalogue, Resource
+from local.kubernetes.resources import ApiResource, Bucket, Catalogue
 from local.kubernetes.schema import Shape, shape_of
 from local.kubernetes.store import Store
 
@@ -39,7 +39,7 @@ class Write:
     operation: str = "Update"
     warnings: list[str] = field(default_factory=list)
 
-    def manager_of(self, resource: Resource) -> server_side.Manager:
+    def manager_of(self, resource: ApiResource) -> server_side.Manager:
         """The identity under which the written fields are owned."""
         return server_side.Manager(self.manager, self.operation, resource.api_version, self.subresource)
 
@@ -67,18 +67,18 @@ class Registry:
             self._catalogue = (stamp, Catalogue(definitions))
         return self._catalogue[1]
 
-    def shape(self, resource: Resource) -> Shape:
+    def shape(self, resource: ApiResource) -> Shape:
         """The schema of the kind."""
         return shape_of(resource, self.version)
 
-    def get(self, resource: Resource, namespace: str, name: str) -> Object:
+    def get(self, resource: ApiResource, namespace: str, name: str) -> Object:
         """The stored object, not to be changed. Raises `ApiError` 404."""
         item = self.store.get(resource.bucket, namespace if resource.namespaced else "", name)
         if item is None:
             raise errors.not_found_error(resource.plural, resource.group, name)
         return as_version(item, resource)
 
-    def create(self, resource: Resource, namespace: str, body: Any, write: Write) -> Object:
+    def create(self, resource: ApiResource, namespace: str, body: Any, write: Write) -> Object:
         """Raises `ApiError` 400, 403, 404, 409, 422."""
         shape = self.shape(resource)
         item, warnings = validation.decode_object(copy.deepcopy(body), resource, shape, write.validation)
@@ -94,12 +94,12 @@ class Registry:
             owners = server_side.update_owners({"metadata": {}}, item, shape, write.manager_of(resource))
             return self._insert_object(item, resource, owners, write)
 
-    def update(self, resource: Resource, namespace: str, name: str, body: Any, write: Write) -> Object:
+    def update(self, resource: ApiResource, namespace: str, name: str, body: Any, write: Write) -> Object:
         """Replace the object, or only its status if that is `write.subresource`. Raises `ApiError`."""
         return self.edit(resource, namespace, name, lambda _: body, write)
 
     def edit(
-        self, resource: Resource, namespace: str, name: str, change: Callable[[Object], Any], write: Write
+        self, resource: ApiResource, namespace: str, name: str, change: Callable[[Object], Any], write: Write
     ) -> Object:
         """Put what `change` makes of a copy of the object. Raises `ApiError`."""
         shape = self.shape(resource)
@@ -116,7 +116,7 @@ class Registry:
             return self._commit_object(before, after, resource, owners, write)
 
     def apply(
-        self, resource: Resource, namespace: str, name: str, body: Any, write: Write
+        self, resource: ApiResource, namespace: str, name: str, body: Any, write: Write
     ) -> tuple[Object, bool]:
         """Server-side apply; returns the object and whether it was created. Raises `ApiError`."""
         write = replace(write, operation="Apply")
@@ -145,12 +145,12 @@ class Registry:
             self._check_and_default(after, resource, shape)
             return self._commit_object(before, after, resource, owners, write), False
 
-    def _check_and_default(self, item: Object, resource: Resource, shape: Shape) -> None:
+    def _check_and_default(self, item: Object, resource: ApiResource, shape: Shape) -> None:
         validation.check_schema(item, resource, shape)
         if not resource.custom:
             defaults.fill_defaults(item, resource.plural)
 
-    def _check_address(self, item: Object, resource: Resource, namespace: str, name: str) -> Object:
+    def _check_address(self, item: Object, resource: ApiResource, namespace: str, name: str) -> Object:
         """Make kind, name and namespace those of the request; refuse others."""
         for key, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
             if item.setdefault(key, expected) != expected:
@@ -172,14 +172,16 @@ class Registry:
             )
         return meta
 
-    def _reset_read_only(self, item: Object, resource: Resource) -> None:
+    def _reset_read_only(self, item: Object, resource: ApiResource) -> None:
         meta = item["metadata"]
         for key in ("managedFields", "selfLink", *_KEPT_META):
             meta.pop(key, None)
         if "status" in resource.subresources:
             item.pop("status", None)
 
-    def _confine_update(self, before: Object, after: Object, resource: Resource, subresource: str) -> Object:
+    def _confine_update(
+        self, before: Object, after: Object, resource: ApiResource, subresource: str
+    ) -> Object:
         """Only what the endpoint may change: the status at `/status`, all but the status elsewhere."""
         if subresource == "status":
             confined = {**before, "metadata": copy.deepcopy(before["metadata"])}
@@ -199,7 +201,7 @@ class Registry:
                 after["metadata"][key] = before["metadata"][key]
         return after
 
-    def _check_preconditions(self, before: Object, meta: Object, resource: Resource, write: Write) -> None:
+    def _check_preconditions(self, before: Object, meta: Object, resource: ApiResource, write: Write) -> None:
         for key in ("uid", "resourceVersion"):
             expected, actual = meta.get(key), before["metadata"][key]
             if expected and expected != actual:
@@ -219,7 +221,7 @@ class Registry:
             raise errors.invalid_error(resource.kind, resource.group, before["metadata"]["name"], [cause])
 
     def _insert_object(
-        self, item: Object, resource: Resource, owners: server_side.Owners, write: Write
+        self, item: Object, resource: ApiResource, owners: server_side.Owners, write: Write
     ) -> Object:
         item = copy.deepcopy(item)
         meta = item["metadata"]
@@ -240,7 +242,7 @@ class Registry:
         server_side.record_owners(item, owners, None, now)
         return item if write.dry_run else self.store.put(resource.bucket, item)
 
-    def _check_namespace(self, namespace: str, resource: Resource, name: str) -> None:
+    def _check_namespace(self, namespace: str, resource: ApiResource, name: str) -> None:
         item = self.store.get(NAMESPACES, "", namespace)
         if item is None:
             raise errors.not_found_error("namespaces", "", namespace)
@@ -249,7 +251,7 @@ class Registry:
             raise errors.forbidden_error(resource.plural, resource.group, name, why)
 
     def _commit_object(
-        self, before: Object, after: Object, resource: Resource, owners: server_side.Owners, write: Write
+        self, before: Object, after: Object, resource: ApiResource, owners: server_side.Owners, write: Write
     ) -> Object:
         rules.check_object(after, resource)
         rules.check_update(before, after, resource)
@@ -265,7 +267,7 @@ class Registry:
         return self.store.put(resource.bucket, after)
 
 
-def is_over(item: Object, resource: Resource) -> bool:
+def is_over(item: Object, resource: ApiResource) -> bool:
     """Whether a deletion that waited has nothing more to wait for."""
     meta = item["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers"):
@@ -279,13 +281,13 @@ def _content_of(item: Object) -> Object:
     return {key: value for key, value in item.items() if key not in ("metadata", "status")}
 
 
-def as_version(item: Object, resource: Resource) -> Object:
+def as_version(item: Object, resource: ApiResource) -> Object:
     """The object in the version of the resource; versions of one kind differ in nothing else here."""
     if item["apiVersion"] == resource.api_version:
         return item
     return {**item, "apiVersion": resource.api_version}
 
 
-def precondition_failed(resource: Resource, name: str) -> ApiError:
+def precondition_failed(resource: ApiResource, name: str) -> ApiError:
     """409 of a deletion that was meant for another state of the object."""
     return errors.conflict_error(resource.plural, resource.group, name, "Precondition failed")

@@ -14,7 +14,7 @@ _OF_NAMESPACES = ("status", "finalize")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RequestTarget:
     """A path taken apart. `resource` is empty for paths that name no resource, such as `/version`."""
 
     verb: str
@@ -36,7 +36,7 @@ class Request:
     query: Mapping[str, str]
     content_type: str
     user: str
-    target: Target
+    target: RequestTarget
     code: int
 
     @property
@@ -66,7 +66,7 @@ def parse_boolean(text: str | None) -> bool:
     return (text or "").lower() in ("1", "t", "true")
 
 
-def parse_target(method: str, path: str, query: Mapping[str, str]) -> Target:
+def parse_target(method: str, path: str, query: Mapping[str, str]) -> RequestTarget:
     """Take a request's line apart; says nothing of whether such a thing is served."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) > 2:
@@ -74,7 +74,7 @@ def parse_target(method: str, path: str, query: Mapping[str, str]) -> Target:
     elif parts[:1] == ["apis"] and len(parts) > 3:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
-        return Target(method.lower(), path)
+        return RequestTarget(method.lower(), path)
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in _OF_NAMESPACES):
         namespace, rest = rest[1], rest[2:]
@@ -84,7 +84,7 @@ def parse_target(method: str, path: str, query: Mapping[str, str]) -> Target:
     verb = _request_verb(method, name, query)
     if len(rest) > 3 and subresource != "proxy":  # what follows that is the business of who is behind it
         subresource = "/".join(rest[2:])
-    return Target(verb, path, group, version, resource, subresource, namespace, name)
+    return RequestTarget(verb, path, group, version, resource, subresource, namespace, name)
 
 
 def _request_verb(method: str, name: str, query: Mapping[str, str]) -> str:

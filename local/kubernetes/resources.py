@@ -14,7 +14,7 @@ STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch"
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class ApiResource:
     """One kind in one version, as discovery describes it."""
 
     group: str
@@ -101,12 +101,12 @@ _REVIEWS = {
 _METRICS = {"metrics.k8s.io/v1beta1": "NodeMetrics nodes c - -\nPodMetrics pods n - -"}
 
 
-def _parse_table(table: dict[str, str], verbs: tuple[str, ...]) -> Iterator[Resource]:
+def _parse_table(table: dict[str, str], verbs: tuple[str, ...]) -> Iterator[ApiResource]:
     for api_version, lines in table.items():
         group, _, version = api_version.rpartition("/")
         for line in filter(None, map(str.strip, lines.splitlines())):
             kind, plural, scope, short, extra = line.split()
-            yield Resource(
+            yield ApiResource(
                 group,
                 version,
                 plural,
@@ -129,13 +129,13 @@ BUILT_IN = (
 )
 
 
-def of_definition(definition: Object) -> Iterator[Resource]:
+def of_definition(definition: Object) -> Iterator[ApiResource]:
     """The resources that a CustomResourceDefinition brings, one for each served version."""
     spec = definition["spec"]
     names = spec["names"]
     for version in spec["versions"]:
         if version.get("served"):
-            yield Resource(
+            yield ApiResource(
                 spec["group"],
                 version["name"],
                 names["plural"],
@@ -152,21 +152,21 @@ class Catalogue:
     """Finds resources by path or by kind; knows the built-in ones and the given definitions."""
 
     def __init__(self, definitions: Iterable[Object] = ()) -> None:
-        self.resources: list[Resource] = list(BUILT_IN)
+        self.resources: list[ApiResource] = list(BUILT_IN)
         for definition in definitions:
             self.resources += of_definition(definition)
         self._by_path = {(r.group, r.version, r.plural): r for r in self.resources}
         self._by_kind = {(r.api_version, r.kind): r for r in self.resources}
 
-    def by_path(self, group: str, version: str, plural: str) -> Resource | None:
+    def by_path(self, group: str, version: str, plural: str) -> ApiResource | None:
         """The resource at `/apis/<group>/<version>/<plural>`."""
         return self._by_path.get((group, version, plural))
 
-    def by_kind(self, api_version: str, kind: str) -> Resource | None:
+    def by_kind(self, api_version: str, kind: str) -> ApiResource | None:
         """The resource of an object's `apiVersion` and `kind`."""
         return self._by_kind.get((api_version, kind))
 
-    def named(self, kind: str) -> Resource:
+    def named(self, kind: str) -> ApiResource:
         """The first resource of that kind, for callers who need no version. Raises KeyError."""
         for resource in self.resources:
             if resource.kind == kind:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from local.kubernetes.errors import Object, invalid_error
-from local.kubernetes.resources import Resource
+from local.kubernetes.resources import ApiResource
 from local.kubernetes.selectors import match_labels, of_object
 from local.kubernetes.validation import Cause
 
@@ -27,7 +27,7 @@ _SUBDOMAIN_TEXT = (
 )
 
 
-def _check_metadata(item: Object, resource: Resource) -> Iterator[Cause]:
+def _check_metadata(item: Object, resource: ApiResource) -> Iterator[Cause]:
     meta = item["metadata"]
     name = meta.get("name", "")
     if not name:
@@ -166,7 +166,7 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def check_object(item: Object, resource: Resource) -> None:
+def check_object(item: Object, resource: ApiResource) -> None:
     """Raises `ApiError` 422."""
     causes = list(_check_metadata(item, resource))
     if not resource.custom and resource.plural in _CHECKS:
@@ -175,7 +175,7 @@ def check_object(item: Object, resource: Resource) -> None:
         raise invalid_error(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
 
 
-def check_update(before: Object, after: Object, resource: Resource) -> None:
+def check_update(before: Object, after: Object, resource: ApiResource) -> None:
     """Raises `ApiError` 422 if a field changed that must not."""
     causes = [] if resource.custom else list(_check_changes(before, after, resource.plural))
     if causes:

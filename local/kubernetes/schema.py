@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.kubernetes.errors import Object
-from local.kubernetes.resources import Resource
+from local.kubernetes.resources import ApiResource
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 # The JSON schemas carry no defaults, and these are the only defaulted keys of lists that are maps.
@@ -133,7 +133,7 @@ def _built_in(api_version: str, kind: str, version: str) -> Shape:
     return Shape(_root_definitions(version).get((api_version, kind), {}), version)
 
 
-def shape_of(resource: Resource, version: str) -> Shape:
+def shape_of(resource: ApiResource, version: str) -> Shape:
     """The shape of a resource's objects, metadata included."""
     if not resource.custom:
         return _built_in(resource.api_version, resource.kind, version)

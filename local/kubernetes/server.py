@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from local.kubernetes.app import Api
+from local.kubernetes.app import ApiServerApp
 from local.kubernetes.behaviour import Behaviour
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import Object
 from local.kubernetes.requests import Request
 from local.kubernetes.store import Store
@@ -38,7 +38,7 @@ class KubernetesServer:
         behaviour: Behaviour | None = None,
     ) -> None:
         self._state, self._port = state, port
-        self.cluster = Cluster(version, behaviour)
+        self.cluster = EmbeddedCluster(version, behaviour)
         self._authority = Authority() if tls else None
         self._served: Served | None = None
 
@@ -60,7 +60,7 @@ class KubernetesServer:
     def start(self) -> None:
         """Serve, on the same port as before if it was served before."""
         tls = self._authority.context() if self._authority else None
-        served = Served(lambda: Api(self.cluster).application(), port=self._port, tls=tls)
+        served = Served(lambda: ApiServerApp(self.cluster).application(), port=self._port, tls=tls)
         served.__enter__()
         self._served, self._port = served, served.port
 

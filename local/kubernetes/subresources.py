@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from local.kubernetes import access, deletion, listing, selectors
 from local.kubernetes.addons import NODE
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import Object, bad_request, not_found_error
-from local.kubernetes.handlers import Answer, Call, dispatch_call, patched_object
+from local.kubernetes.handlers import Answer, ApiCall, dispatch_call, patched_object
 from local.kubernetes.proxy import proxy_service
 from local.kubernetes.registry import format_timestamp
-from local.kubernetes.requests import Target, parse_boolean
+from local.kubernetes.requests import RequestTarget, parse_boolean
 
 
-def answer_scale(cluster: Cluster, call: Call) -> Answer:
+def answer_scale(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """GET, PUT and PATCH of `/scale`, which owns `spec.replicas` under its own name."""
     target = call.target
     current = cluster.registry.get(call.resource, target.namespace, target.name)
@@ -49,7 +49,7 @@ def _scale_of(item: Object) -> Object:
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}
 
 
-def answer_log(cluster: Cluster, call: Call) -> Answer:
+def answer_log(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """What a container wrote. Raises `ApiError` 400 for one that has not started."""
     pod = cluster.registry.get(call.resource, call.target.namespace, call.target.name)
     names = [
@@ -86,7 +86,7 @@ def _waiting_message(pod: Object, container: str) -> str:
     return "ContainerCreating"
 
 
-def evict_pod(cluster: Cluster, call: Call) -> Answer:
+def evict_pod(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """POST of an Eviction: a deletion by another name."""
     target = call.target
     options = call.decoded().get("deleteOptions") or {}
@@ -96,7 +96,7 @@ def evict_pod(cluster: Cluster, call: Call) -> Answer:
     )
 
 
-def issue_token(cluster: Cluster, call: Call) -> Answer:
+def issue_token(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """POST of a TokenRequest: a bearer token of the service account."""
     target = call.target
     cluster.registry.get(call.resource, target.namespace, target.name)
@@ -107,12 +107,12 @@ def issue_token(cluster: Cluster, call: Call) -> Answer:
     return Answer({**call.decoded(), "metadata": {"name": target.name}, "status": status}, 201)
 
 
-def finalize_namespace(cluster: Cluster, call: Call) -> Answer:
+def finalize_namespace(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """PUT of a namespace's finalizers."""
     return dispatch_call(cluster, replace(call, target=replace(call.target, subresource="")))
 
 
-BELOW: Mapping[str, Callable[[Cluster, Call], Answer]] = {
+BELOW: Mapping[str, Callable[[EmbeddedCluster, ApiCall], Answer]] = {
     "scale": answer_scale,
     "log": answer_log,
     "eviction": evict_pod,
@@ -123,7 +123,7 @@ BELOW: Mapping[str, Callable[[Cluster, Call], Answer]] = {
 }
 
 
-def review_access(cluster: Cluster, call: Call, user: access.User) -> Answer:
+def review_access(cluster: EmbeddedCluster, call: ApiCall, user: access.User) -> Answer:
     """`kubectl auth can-i` and `kubectl auth whoami`."""
     body = copy.deepcopy(call.decoded())
     if call.resource.kind == "SelfSubjectReview":
@@ -131,7 +131,7 @@ def review_access(cluster: Cluster, call: Call, user: access.User) -> Answer:
         return Answer(body, 201)
     spec = body.get("spec") or {}
     attributes = spec.get("resourceAttributes") or {}
-    target = Target(
+    target = RequestTarget(
         attributes.get("verb") or (spec.get("nonResourceAttributes") or {}).get("verb", ""),
         (spec.get("nonResourceAttributes") or {}).get("path", ""),
         attributes.get("group", ""),
@@ -145,7 +145,7 @@ def review_access(cluster: Cluster, call: Call, user: access.User) -> Answer:
     return Answer(body, 201)
 
 
-def answer_metrics(cluster: Cluster, call: Call) -> Answer:
+def answer_metrics(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """`metrics.k8s.io`: a plausible constant use by each running pod, and their sum on the node."""
     now = format_timestamp(cluster.registry.now())
     pods = [
@@ -181,6 +181,6 @@ def _pod_usage(pod: Object) -> list[Object]:
     return [{"name": container["name"], "usage": usage} for container in pod["spec"]["containers"]]
 
 
-def _measured_item(call: Call, now: str, meta: Object, rest: Object) -> Object:
+def _measured_item(call: ApiCall, now: str, meta: Object, rest: Object) -> Object:
     shown = {"kind": call.resource.kind, "apiVersion": call.resource.api_version, "metadata": meta}
     return {**shown, "timestamp": now, "window": "15s", **rest}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from local.kubernetes.errors import ApiError, Object, bad_request, invalid_error
-from local.kubernetes.resources import Resource
+from local.kubernetes.resources import ApiResource
 from local.kubernetes.schema import Shape
 
 Cause = tuple[str, str, str]
@@ -121,7 +121,7 @@ def _scalar_errors(value: Any, node: Mapping[str, Any], path: str) -> Iterator[C
 
 
 def decode_object(
-    item: Any, resource: Resource, shape: Shape, mode: str, *, applied: bool = False
+    item: Any, resource: ApiResource, shape: Shape, mode: str, *, applied: bool = False
 ) -> tuple[Object, list[str]]:
     """The object as far as it is known, and warnings.
 
@@ -145,7 +145,7 @@ def decode_object(
     return known, warnings if mode == "Warn" else []
 
 
-def check_schema(item: Object, resource: Resource, shape: Shape) -> None:
+def check_schema(item: Object, resource: ApiResource, shape: Shape) -> None:
     """Raises `ApiError` 422 with everything that is wrong."""
     causes = list(value_errors(item, shape))
     if causes:

@@ -20,14 +20,14 @@ from local.kubernetes.requests import parse_boolean
 from local.kubernetes.selectors import Selection
 
 if TYPE_CHECKING:
-    from local.kubernetes.resources import Resource
+    from local.kubernetes.resources import ApiResource
     from local.kubernetes.store import Store
 
 # How often a watch with nothing to tell looks whether its client is still there.
 _IDLE_SECONDS = 1.0
 
 
-class Signal:
+class WatchSignal:
     """Wakes tasks of the serving loop when something changed, from whichever thread."""
 
     def __init__(self) -> None:
@@ -64,7 +64,9 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 class Watch:
     """One watch request."""
 
-    def __init__(self, store: Store, resource: Resource, chosen: Selection, query: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: Store, resource: ApiResource, chosen: Selection, query: Mapping[str, str]
+    ) -> None:
         self._store, self._resource, self._chosen, self._query = store, resource, chosen, query
         self._position = 0
 
@@ -104,7 +106,7 @@ class Watch:
         events = (listing.event_of(change, self._chosen, self._resource) for change in changes)
         return [event for event in events if event is not None]
 
-    async def run(self, request: web.Request, signal: Signal) -> web.StreamResponse:
+    async def run(self, request: web.Request, signal: WatchSignal) -> web.StreamResponse:
         """Stream until the client goes, its `timeoutSeconds` are over, or the revision is forgotten."""
         seconds = listing.read_number(self._query, "timeoutSeconds") or 3600
         end = asyncio.get_running_loop().time() + seconds

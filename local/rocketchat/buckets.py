@@ -10,7 +10,7 @@ from bson import ObjectId
 from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.files import FileBytes, grid_chunks, grid_file
 from local.rocketchat.text import Speaker
-from local.rocketchat.world import DAY, Document, World
+from local.rocketchat.world import DAY, ChatWorld, Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ def file_chunks(stored: list[Stored], seed: int, bucket: str) -> Iterator[Docume
         yield from grid_chunks(dice, file.id, content.make(file.type, file.size_bytes))
 
 
-def upload_files(world: World) -> list[Stored]:
+def upload_files(world: ChatWorld) -> list[Stored]:
     """The files of the uploads; a file is named after its id, the row beside it knows the name."""
     return [Stored(sent.id, sent.id, sent.type, sent.size_bytes, sent.at) for sent in world.uploads]
 
 
-def avatar_files(world: World, seed: int) -> list[Stored]:
+def avatar_files(world: ChatWorld, seed: int) -> list[Stored]:
     """A small picture of each person."""
     dice = Dice(seed, "avatars")
     return [
@@ -51,7 +51,7 @@ def avatar_files(world: World, seed: int) -> list[Stored]:
     ]
 
 
-def avatar_rows(world: World, stored: list[Stored]) -> Iterator[Document]:
+def avatar_rows(world: ChatWorld, stored: list[Stored]) -> Iterator[Document]:
     """`rocketchat_avatars`."""
     for person, picture in zip(world.people, stored, strict=True):
         yield {
@@ -70,7 +70,7 @@ def avatar_rows(world: World, stored: list[Stored]) -> Iterator[Document]:
         }
 
 
-def custom_sounds(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
+def custom_sounds(world: ChatWorld, seed: int) -> tuple[list[Document], list[Stored]]:
     """`rocketchat_custom_sounds` and their files, told apart by name as the rows' ids are no file ids."""
     dice = Dice(seed, "custom_sounds")
     rows: list[Document] = []
@@ -83,7 +83,7 @@ def custom_sounds(world: World, seed: int) -> tuple[list[Document], list[Stored]
     return rows, stored
 
 
-def asset_files(world: World, seed: int) -> list[Stored]:
+def asset_files(world: ChatWorld, seed: int) -> list[Stored]:
     """Logos and icons; the settings hold their addresses only."""
     dice = Dice(seed, "assets")
     return [
@@ -92,7 +92,7 @@ def asset_files(world: World, seed: int) -> list[Stored]:
     ]
 
 
-def app_packages(world: World, seed: int) -> tuple[list[Document], list[Stored]]:
+def app_packages(world: ChatWorld, seed: int) -> tuple[list[Document], list[Stored]]:
     """`rocketchat_apps` with texts in many languages, and the packages their `sourcePath` points at."""
     dice, speaker = Dice(seed, "apps"), Speaker(seed, "apps")
     rows: list[Document] = []

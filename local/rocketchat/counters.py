@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from local.rocketchat.dice import Dice, bson_date, split_words
-from local.rocketchat.world import DAY, HOUR, Document, World
+from local.rocketchat.world import DAY, HOUR, ChatWorld, Document
 
 _COUNTED = split_words("total active online away busy offline federated threaded livechat matrix enterprise")
 _COUNTS = split_words(
@@ -23,7 +23,7 @@ def format_iso(milliseconds: int) -> str:
     )
 
 
-def statistics_documents(world: World, seed: int) -> Iterator[Document]:
+def statistics_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_statistics`, newest first and one a day, without end: about 8 KB of counters each."""
     dice = Dice(seed, "statistics")
     names = [f"{group}{what}" for group in _COUNTED for what in _COUNTS]

@@ -11,7 +11,7 @@ from bson import Binary, ObjectId
 
 from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.text import Speaker
-from local.rocketchat.world import DAY, Document, Upload, World
+from local.rocketchat.world import DAY, ChatWorld, Document, Upload
 
 CHUNK_BYTES = 261_120  # GridFS's default: 255 KiB
 _PIECE = 1 << 16
@@ -122,7 +122,7 @@ class FileBytes:
         return content if total == size else content[:size].ljust(size, b"\n")
 
 
-def plan_uploads(world: World, seed: int, total_bytes: int) -> list[Upload]:
+def plan_uploads(world: ChatWorld, seed: int, total_bytes: int) -> list[Upload]:
     """Uploads that come to about `total_bytes`, first the sizes at which GridFS implementations err."""
     dice, speaker = Dice(seed, "uploads"), Speaker(seed, "uploads")
     kinds = [kind for kind in KINDS for _ in range(kind[0])]
@@ -143,7 +143,7 @@ def plan_uploads(world: World, seed: int, total_bytes: int) -> list[Upload]:
     return uploads
 
 
-def upload_row(upload: Upload, world: World, store: str = "GridFS:Uploads") -> Document:
+def upload_row(upload: Upload, world: ChatWorld, store: str = "GridFS:Uploads") -> Document:
     """The row in `rocketchat_uploads` (or avatars) that owns the file of the same id."""
     path = f"ufs/{store}/{upload.id}/{upload.name}"
     return {

@@ -15,7 +15,7 @@ from bson import encode
 from local.rocketchat import buckets, catalog, counters, oddities, operations, people, settings
 from local.rocketchat.files import plan_uploads, upload_row
 from local.rocketchat.messages import Messenger
-from local.rocketchat.world import DAY, NOW, Document, World, build_world
+from local.rocketchat.world import DAY, NOW, ChatWorld, Document, build_world
 
 MEGABYTE = 1_000_000
 BATCH_BYTES = 8 * MEGABYTE
@@ -76,7 +76,7 @@ class Rocketchat:
         # Last, as it is no part of the size asked for.
         yield "rocketchat_raw_imports", oddities.raw_imports(world, seed, largest=self._largest)
 
-    def _small_collections(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _small_collections(self, world: ChatWorld, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         yield "users", map(encode, people.user_documents(world, seed))
         yield "usersSessions", map(encode, people.users_sessions(world, seed))
         yield "instances", map(encode, people.instance_documents(world))
@@ -91,7 +91,7 @@ class Rocketchat:
         for name in (catalog.ODD_CAPPED, catalog.ODD_VALIDATED, catalog.ODD_COLLATED, catalog.ODD_NAME):
             yield name, map(encode, oddities.plain_rows(seed, name, 30))
 
-    def _file_collections(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _file_collections(self, world: ChatWorld, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         world.uploads = plan_uploads(world, seed, int(self._total * SHARES["rocketchat_uploads.chunks"]))
         sound_rows, sounds = buckets.custom_sounds(world, seed)
         app_rows, packages = buckets.app_packages(world, seed)
@@ -110,7 +110,7 @@ class Rocketchat:
             yield f"{bucket}.files", [encode(file.file) for file in stored]
             yield f"{bucket}.chunks", map(encode, buckets.file_chunks(stored, seed, bucket))
 
-    def _history_collections(self, world: World, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    def _history_collections(self, world: ChatWorld, seed: int) -> Iterator[tuple[str, Iterable[bytes]]]:
         endless = {
             "rocketchat_integration_history": operations.integration_history(world, seed),
             "rocketchat_oembed_cache": operations.oembed_cache(world, seed),

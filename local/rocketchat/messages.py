@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.text import Markdown, Speaker, paragraph_node, plain_leaf
 from local.rocketchat.vocabulary import SHORTCODES
-from local.rocketchat.world import DAY, MINUTE, SECOND, TTL_MARGIN, Document, Person, Room, Upload, World
+from local.rocketchat.world import (
+    DAY,
+    MINUTE,
+    SECOND,
+    TTL_MARGIN,
+    ChatMember,
+    ChatWorld,
+    Document,
+    Room,
+    Upload,
+)
 
 SYSTEM_KINDS = (
     "uj",
@@ -26,7 +36,7 @@ LANGUAGES = ("de", "en", "fr", "pt-BR")
 class Messenger:
     """Makes messages and keeps the rooms' counts, `lastMessage` and threads in step with them."""
 
-    def __init__(self, world: World, seed: int, purpose: str = "messages") -> None:
+    def __init__(self, world: ChatWorld, seed: int, purpose: str = "messages") -> None:
         self.world = world
         self.dice = Dice(seed, purpose)
         self.speaker = Speaker(seed, purpose)
@@ -81,7 +91,7 @@ class Messenger:
             yield self.file(self._upload)
             self._upload = next(self._uploads, None)
 
-    def message(self, room: Room, author: Person, at: int) -> Document:
+    def message(self, room: Room, author: ChatMember, at: int) -> Document:
         """An ordinary message with what it may carry."""
         text, tree = self._markdown.message()
         sent = bson_date(at)
@@ -106,7 +116,7 @@ class Messenger:
             room.last_at, room.last_message = at, document
         return document
 
-    def system(self, room: Room, author: Person, at: int) -> Document:
+    def system(self, room: Room, author: ChatMember, at: int) -> Document:
         """A message the server writes: somebody joined, left, renamed."""
         kind = self.dice.pick(SYSTEM_KINDS)
         text = author.username if kind in ("uj", "ul", "au", "ru") else self.speaker.words(3)
@@ -122,7 +132,7 @@ class Messenger:
         }
         return self._add_file(room, document, at)
 
-    def thread(self, room: Room, author: Person, at: int) -> list[Document]:
+    def thread(self, room: Room, author: ChatMember, at: int) -> list[Document]:
         """A parent with its count and last time, then its replies."""
         parent = self.message(room, author, at)
         repliers = self.dice.some(room.members, 5)

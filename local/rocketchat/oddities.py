@@ -14,7 +14,7 @@ from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.messages import Messenger
 from local.rocketchat.text import Speaker
 from local.rocketchat.vocabulary import ODD_TEXTS
-from local.rocketchat.world import DAY, SECOND, TTL_MARGIN, Document, World
+from local.rocketchat.world import DAY, SECOND, TTL_MARGIN, ChatWorld, Document
 
 LARGEST_BYTES = 16_777_216
 """What a document may have at most; its entry in the oplog is longer."""
@@ -173,7 +173,7 @@ def plain_rows(seed: int, purpose: str, count: int) -> Iterator[Document]:
         yield {"_id": number, "name": speaker.words(2), "at": bson_date(number * DAY), "value": dice.random()}
 
 
-def federation_events(world: World, seed: int) -> Iterator[Document]:
+def federation_events(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_federation_events` without end: Matrix events, with dots and colons in their keys.
 
     The shape is that of https://spec.matrix.org/latest/server-server-api/#pdus.
@@ -213,7 +213,7 @@ def federation_events(world: World, seed: int) -> Iterator[Document]:
         before = [event_id]
 
 
-def trash_documents(spare: World, seed: int) -> Iterator[Document]:
+def trash_documents(spare: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat__trash` without end: deleted messages; `spare` is a world whose counts nobody reads."""
     messenger = Messenger(spare, seed, "trash")
     at = spare.now - 20 * DAY
@@ -223,7 +223,7 @@ def trash_documents(spare: World, seed: int) -> Iterator[Document]:
         at += SECOND
 
 
-def raw_imports(world: World, seed: int, *, largest: bool) -> Iterator[bytes]:
+def raw_imports(world: ChatWorld, seed: int, *, largest: bool) -> Iterator[bytes]:
     """`rocketchat_raw_imports`: a small one, and one of exactly `LARGEST_BYTES`."""
     speaker = Speaker(seed, "raw_imports")
     document: Document = {

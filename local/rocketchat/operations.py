@@ -11,7 +11,7 @@ from bson import ObjectId
 from local.rocketchat.counters import format_iso
 from local.rocketchat.dice import Dice, bson_date
 from local.rocketchat.text import Speaker
-from local.rocketchat.world import DAY, HOUR, MINUTE, SECOND, TTL_MARGIN, Document, World
+from local.rocketchat.world import DAY, HOUR, MINUTE, SECOND, TTL_MARGIN, ChatWorld, Document
 
 JOBS = (
     "Generate and save statistics",
@@ -24,7 +24,7 @@ JOBS = (
 )
 
 
-def session_documents(world: World, seed: int) -> Iterator[Document]:
+def session_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_sessions` without end: ids as strings, and as ObjectIds where a bulk upsert made them."""
     dice = Dice(seed, "sessions")
     agents = ("Chrome", "Firefox", "Electron", "Safari")
@@ -65,7 +65,7 @@ def session_documents(world: World, seed: int) -> Iterator[Document]:
         }
 
 
-def cron_documents(world: World, seed: int) -> Iterator[Document]:
+def cron_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_cron`: Agenda's rows, whose ids are true ObjectIds."""
     dice = Dice(seed, "cron")
     for number, name in enumerate(JOBS):
@@ -86,7 +86,7 @@ def cron_documents(world: World, seed: int) -> Iterator[Document]:
         }
 
 
-def cron_history(world: World, seed: int) -> Iterator[Document]:
+def cron_history(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_cron_history` without end, going back from now; nothing ever removes a row."""
     dice = Dice(seed, "cron_history")
     at = world.now
@@ -107,14 +107,14 @@ def cron_history(world: World, seed: int) -> Iterator[Document]:
             yield document | outcome
 
 
-def integration_documents(world: World, seed: int) -> Iterator[Document]:
+def integration_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_integrations`: the webhooks of the history."""
     dice = Dice(seed, "integrations")
     for number in range(4):
         yield _integration_document(dice, world, number)
 
 
-def _integration_document(dice: Dice, world: World, number: int) -> Document:
+def _integration_document(dice: Dice, world: ChatWorld, number: int) -> Document:
     script = "class Script {\n  process_incoming_request({ request }) {\n    return {};\n  }\n}\n" * 3
     return {
         "_id": f"integration{number:06}"[:17],
@@ -134,7 +134,7 @@ def _integration_document(dice: Dice, world: World, number: int) -> Document:
     }
 
 
-def integration_history(world: World, seed: int) -> Iterator[Document]:
+def integration_history(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_integration_history` without end: each call with its integration and the answer."""
     dice, speaker = Dice(seed, "integration_history"), Speaker(seed, "integration_history")
     hooks = list(integration_documents(world, seed))
@@ -162,7 +162,7 @@ def integration_history(world: World, seed: int) -> Iterator[Document]:
         }
 
 
-def oembed_cache(world: World, seed: int) -> Iterator[Document]:
+def oembed_cache(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_oembed_cache` without end: ids are URLs; one is longer than most software expects."""
     dice, speaker = Dice(seed, "oembed_cache"), Speaker(seed, "oembed_cache")
     number = 0
@@ -192,7 +192,7 @@ def _preview_document(dice: Dice, speaker: Speaker) -> Document:
     return {"meta": meta, "headers": headers}
 
 
-def analytics_documents(world: World, seed: int) -> Iterator[Document]:
+def analytics_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_analytics`: rooms by days, back from now, until the server began; the date is a number."""
     dice = Dice(seed, "analytics")
     rooms = [room for room in world.rooms if room.kind in "cp"]
@@ -212,7 +212,7 @@ def analytics_documents(world: World, seed: int) -> Iterator[Document]:
         at -= DAY
 
 
-def read_receipts(world: World, seed: int) -> Iterator[Document]:
+def read_receipts(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_message_read_receipt` without end."""
     dice = Dice(seed, "read_receipts")
     while True:
@@ -230,7 +230,7 @@ def read_receipts(world: World, seed: int) -> Iterator[Document]:
             }
 
 
-def migration_documents(world: World) -> Iterator[Document]:
+def migration_documents(world: ChatWorld) -> Iterator[Document]:
     """`migrations`: the version of the schema, in the only document there is."""
     yield {
         "_id": "control",

@@ -9,13 +9,13 @@ from typing import Any
 from local.rocketchat.dice import ID_SIGNS, Dice, bson_date
 from local.rocketchat.text import Speaker
 from local.rocketchat.vocabulary import EMOJI
-from local.rocketchat.world import DAY, HOUR, MINUTE, TTL_MARGIN, Document, Person, Room, World
+from local.rocketchat.world import DAY, HOUR, MINUTE, TTL_MARGIN, ChatMember, ChatWorld, Document, Room
 
 # Zones with half an hour are doubles in BSON, the others int32: both appear under one field.
 OFFSETS: tuple[int | float, ...] = (0, 1, 2, 2, 2, -5, -8, 5.5, 9.5, 8)
 
 
-def user_documents(world: World, seed: int) -> Iterator[Document]:
+def user_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`users`, each with the rooms it is in."""
     dice, speaker = Dice(seed, "users"), Speaker(seed, "users")
     rooms: dict[str, list[Room]] = defaultdict(list)
@@ -27,7 +27,7 @@ def user_documents(world: World, seed: int) -> Iterator[Document]:
 
 
 def _user_document(
-    dice: Dice, speaker: Speaker, world: World, number: int, person: Person, rooms: list[Room]
+    dice: Dice, speaker: Speaker, world: ChatWorld, number: int, person: ChatMember, rooms: list[Room]
 ) -> Document:
     created, last_login = world.start + number * MINUTE, world.now - dice.below(40 * DAY)
     document: Document = {
@@ -111,7 +111,7 @@ def _user_preferences(dice: Dice) -> Document:
     }
 
 
-def users_sessions(world: World, seed: int) -> Iterator[Document]:
+def users_sessions(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`usersSessions`: the connections of whoever is online, in documents without `_updatedAt`."""
     dice = Dice(seed, "usersSessions")
     for person in world.people[1:]:
@@ -128,7 +128,7 @@ def users_sessions(world: World, seed: int) -> Iterator[Document]:
         yield {"_id": person.id, "connections": connections}
 
 
-def room_documents(world: World, seed: int) -> Iterator[Document]:
+def room_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_room`, to be made after the messages, whose counts and last message it carries."""
     dice, speaker = Dice(seed, "rooms"), Speaker(seed, "rooms")
     for room in world.rooms:
@@ -194,7 +194,7 @@ def _livechat_fields(dice: Dice, speaker: Speaker, room: Room) -> Document:
     }
 
 
-def subscription_documents(world: World, seed: int) -> Iterator[Document]:
+def subscription_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_subscription`: one for each member of each room."""
     dice = Dice(seed, "subscriptions")
     for room in world.rooms:
@@ -202,7 +202,7 @@ def subscription_documents(world: World, seed: int) -> Iterator[Document]:
             yield _subscription_document(dice, world, room, person)
 
 
-def _subscription_document(dice: Dice, world: World, room: Room, person: Person) -> Document:
+def _subscription_document(dice: Dice, world: ChatWorld, room: Room, person: ChatMember) -> Document:
     unread = dice.below(12) if dice.chance(0.3) else 0
     last_read = bson_date(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
     name = room.name or next(
@@ -236,7 +236,7 @@ def _subscription_document(dice: Dice, world: World, room: Room, person: Person)
     return document
 
 
-def instance_documents(world: World) -> Iterator[Document]:
+def instance_documents(world: ChatWorld) -> Iterator[Document]:
     """`instances`: the one process of a server that never reports; a writer adds its own, which expires."""
     information = {
         "host": "10.1.0.4",

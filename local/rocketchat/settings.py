@@ -7,7 +7,7 @@ from typing import Any
 
 from local.rocketchat.dice import Dice, bson_date, split_words
 from local.rocketchat.text import Speaker
-from local.rocketchat.world import DAY, Document, World
+from local.rocketchat.world import DAY, ChatWorld, Document
 
 SETTINGS = 1_100
 GROUPS = split_words(
@@ -39,7 +39,7 @@ _KNOWN: dict[str, tuple[str, Any]] = {
 }
 
 
-def setting_documents(world: World, seed: int) -> Iterator[Document]:
+def setting_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_settings`: groups, then settings whose values are of every type the field may have."""
     dice, speaker = Dice(seed, "settings"), Speaker(seed, "settings")
     for group in GROUPS:
@@ -56,7 +56,7 @@ def setting_documents(world: World, seed: int) -> Iterator[Document]:
             yield _setting_document(dice, world, name, dice.pick(makers)(), group=group)
 
 
-def _value_makers(dice: Dice, speaker: Speaker, world: World) -> list[Callable[[], tuple[str, Any]]]:
+def _value_makers(dice: Dice, speaker: Speaker, world: ChatWorld) -> list[Callable[[], tuple[str, Any]]]:
     asset = {"url": "assets/favicon.ico", "defaultUrl": "images/logo/icon.svg"}
     makers: list[tuple[int, Callable[[], tuple[str, Any]]]] = [
         (35, lambda: ("boolean", dice.chance(0.5))),
@@ -80,7 +80,7 @@ def _value_makers(dice: Dice, speaker: Speaker, world: World) -> list[Callable[[
 
 
 def _setting_document(
-    dice: Dice, world: World, name: str, typed: tuple[str, Any], *, group: str | None
+    dice: Dice, world: ChatWorld, name: str, typed: tuple[str, Any], *, group: str | None
 ) -> Document:
     kind, value = typed
     document: Document = {
@@ -113,12 +113,12 @@ def _setting_document(
     return _stamp_document(dice, world, document)
 
 
-def _stamp_document(dice: Dice, world: World, document: Document) -> Document:
+def _stamp_document(dice: Dice, world: ChatWorld, document: Document) -> Document:
     changed = bson_date(world.now - dice.below(300 * DAY))
     return document | {"createdAt": bson_date(world.start), "ts": changed, "_updatedAt": changed}
 
 
-def permission_documents(world: World, seed: int) -> Iterator[Document]:
+def permission_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_permissions`: actions on things, and the right to change single settings."""
     dice = Dice(seed, "permissions")
     things = split_words(
@@ -141,7 +141,7 @@ def permission_documents(world: World, seed: int) -> Iterator[Document]:
         }
 
 
-def role_documents(world: World) -> Iterator[Document]:
+def role_documents(world: ChatWorld) -> Iterator[Document]:
     """`rocketchat_roles`: the built-in ones and one of the team's own."""
     names = split_words(
         "admin moderator leader owner user bot app guest anonymous livechat-agent livechat-manager"

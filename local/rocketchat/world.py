@@ -25,7 +25,7 @@ every day. Only rows the writer adds or refreshes expire as in a live server.
 
 
 @dataclass(slots=True)
-class Person:
+class ChatMember:
     """A user; `u` is the stamp that messages and rooms carry, shared between documents."""
 
     id: str
@@ -43,7 +43,7 @@ class Upload:
     type: str
     size_bytes: int
     room: Room
-    person: Person
+    person: ChatMember
     at: int
 
 
@@ -54,7 +54,7 @@ class Room:
     id: str
     kind: str  # c, p, d, l or v
     name: str
-    members: list[Person]
+    members: list[ChatMember]
     created: int
     messages: int = 0
     last_at: int = 0
@@ -62,12 +62,12 @@ class Room:
 
 
 @dataclass(slots=True)
-class World:
+class ChatWorld:
     """All that documents of different collections must agree on."""
 
     seed: int
     now: int  # milliseconds since 1970
-    people: list[Person]
+    people: list[ChatMember]
     rooms: list[Room]
     uploads: list[Upload] = field(default_factory=list)
     instance_id: str = ""
@@ -78,12 +78,12 @@ class World:
         return self.now - 400 * DAY
 
 
-def build_world(seed: int, users: int, now: datetime = NOW) -> World:
+def build_world(seed: int, users: int, now: datetime = NOW) -> ChatWorld:
     """People and rooms of a server with that many users; the first is `rocket.cat`, the second the admin."""
     dice, speaker = Dice(seed, "world"), Speaker(seed, "world")
     milliseconds = int(now.timestamp()) * 1000
     people = [_make_person(dice, speaker, number) for number in range(users)]
-    world = World(seed, milliseconds, people, [])
+    world = ChatWorld(seed, milliseconds, people, [])
     world.instance_id = str(uuid.UUID(bytes=dice.bytes(16), version=4))
     channels = max(3, users * 2 // 3)
     for number in range(channels):
@@ -96,7 +96,7 @@ def build_world(seed: int, users: int, now: datetime = NOW) -> World:
     return world
 
 
-def _make_person(dice: Dice, speaker: Speaker, number: int) -> Person:
+def _make_person(dice: Dice, speaker: Speaker, number: int) -> ChatMember:
     if number == 0:
         return _stamp_person("rocket.cat", "rocket.cat", "Rocket.Cat")
     name = "Administrator" if number == 1 else speaker.name()
@@ -105,11 +105,11 @@ def _make_person(dice: Dice, speaker: Speaker, number: int) -> Person:
     return _stamp_person(dice.id17(), username, name)
 
 
-def _stamp_person(user_id: str, username: str, name: str) -> Person:
-    return Person(user_id, username, name, {"_id": user_id, "username": username, "name": name})
+def _stamp_person(user_id: str, username: str, name: str) -> ChatMember:
+    return ChatMember(user_id, username, name, {"_id": user_id, "username": username, "name": name})
 
 
-def _make_channel(dice: Dice, speaker: Speaker, world: World, number: int) -> Room:
+def _make_channel(dice: Dice, speaker: Speaker, world: ChatWorld, number: int) -> Room:
     if number == 0:
         return Room("GENERAL", "c", "general", list(world.people), world.start)
     members = dice.some(world.people[1:], dice.lognormal(9, 0.8, low=2, high=400))
@@ -118,12 +118,12 @@ def _make_channel(dice: Dice, speaker: Speaker, world: World, number: int) -> Ro
     return Room(dice.id17(), kind, f"{speaker.slug()}-{number}", members, created)
 
 
-def _make_direct(dice: Dice, world: World, one: Person, other: Person) -> Room:
+def _make_direct(dice: Dice, world: ChatWorld, one: ChatMember, other: ChatMember) -> Room:
     # A direct room's id is both user ids in order, without a separator.
     room_id = "".join(sorted((one.id, other.id)))
     return Room(room_id, "d", "", [one, other], world.start + dice.below(390) * DAY)
 
 
-def _make_livechat(dice: Dice, speaker: Speaker, world: World, kind: str) -> Room:
+def _make_livechat(dice: Dice, speaker: Speaker, world: ChatWorld, kind: str) -> Room:
     agents = dice.some(world.people[1:], 1)
     return Room(dice.id17(), kind, speaker.name(), agents, world.start + dice.below(390) * DAY)

@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 
 from local.azure_rm import AzureServer
-from local.azure_rm.storage import Disk as SimulatedDisk
-from local.azure_rm.storage import Snapshot as SimulatedSnapshot
+from local.azure_rm.storage import StoredDisk as SimulatedDisk
+from local.azure_rm.storage import StoredSnapshot as SimulatedSnapshot
 from local.fakes.clock import ManualClock
 from local.fakes.disks import MemoryDisks
 from shared.adapters.azure_disks import AzureDisks

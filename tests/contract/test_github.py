@@ -12,7 +12,7 @@ from aiohttp import web
 
 from local.fakes.clock import ManualClock
 from local.github import GitHubServer
-from local.github.faults import Fault
+from local.github.faults import GithubFault
 from local.server import Served
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
@@ -161,7 +161,7 @@ def test_what_the_archives_host_says_without_an_end_is_not_read_to_it():
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_server_that_is_not_well_may_be_asked_again(github, status):
-    github.faults.add(Fault(status, "oops"))
+    github.faults.add(GithubFault(status, "oops"))
     forge = with_token(github)
     with pytest.raises(Unavailable):
         forge.get_branch_tip("main")

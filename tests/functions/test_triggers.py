@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.azurite import Azurite
-from local.worker_calls import ROOT, Call, run_worker
+from local.worker_calls import ROOT, FunctionCall, run_worker
 from shared.adapters.blobs import create_container, open_blobs
 from shared.deploy.records.deploys import DeployStore
 from shared.settings.storage_account import StorageAccount
@@ -36,7 +36,7 @@ REQUEST = {
 }
 
 
-def signed(payload: object = MERGED) -> Call:
+def signed(payload: object = MERGED) -> FunctionCall:
     body = json.dumps(payload)
     signature = hmac.new(SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
     headers = {
@@ -44,7 +44,7 @@ def signed(payload: object = MERGED) -> Call:
         "X-GitHub-Event": "pull_request",
         "X-GitHub-Delivery": "d-1",
     }
-    return Call("github_webhook", "http", "POST", "/api/github/webhook", body, headers)
+    return FunctionCall("github_webhook", "http", "POST", "/api/github/webhook", body, headers)
 
 
 @pytest.fixture
@@ -76,7 +76,11 @@ def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings
     account = StorageAccount.by_connection_string(azurite.connection_string)
     create_container(account, "groundcrew")
     settings["AzureWebJobsStorage"] = azurite.connection_string
-    calls = [signed(), Call("deploy_run", "queue", body=json.dumps([REQUEST])), Call("catch_up", "timer")]
+    calls = [
+        signed(),
+        FunctionCall("deploy_run", "queue", body=json.dumps([REQUEST])),
+        FunctionCall("catch_up", "timer"),
+    ]
     accepted, ran, caught_up = run_worker(settings, calls)
     assert accepted.status == 202
     assert (ran.ok, ran.error) == (True, "")
@@ -91,21 +95,23 @@ def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings
 
 def test_a_timer_whose_settings_are_missing_fails_by_name(settings) -> None:
     asked = {**settings, "AZURE_SUBSCRIPTION_ID": "1"}
-    for answer in run_worker(asked, [Call("power_tick", "timer"), Call("nightly_backup", "timer")]):
+    for answer in run_worker(
+        asked, [FunctionCall("power_tick", "timer"), FunctionCall("nightly_backup", "timer")]
+    ):
         assert not answer.ok
         assert "is not set" in answer.error
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_anybody_may_ask_whether_the_app_is_alive_and_learns_no_more(method: str) -> None:
-    (answer,) = run_worker({"MONGODB_URI": "mongodb://192.0.2.1"}, [Call("health", "http", method)])
+    (answer,) = run_worker({"MONGODB_URI": "mongodb://192.0.2.1"}, [FunctionCall("health", "http", method)])
     assert answer.status == 200
     assert answer.body == ("" if method == "HEAD" else '{"status": "alive"}')
     assert answer.seconds < 1
 
 
 def test_the_health_report_names_what_is_missing(settings) -> None:
-    (answer,) = run_worker(settings, [Call("health_report", "http")])
+    (answer,) = run_worker(settings, [FunctionCall("health_report", "http")])
     checks = json.loads(answer.body)["checks"]
     assert answer.status == 503
     assert "AzureWebJobsStorage" in checks["storage"]["message"]
@@ -146,14 +152,18 @@ def test_an_event_of_either_schema_is_handled(
         "GROUNDCREW_RESOURCE_MANAGER": "http://127.0.0.1:9",
         "GROUNDCREW_RESOURCE_MANAGER_TOKEN": "x",
     }
-    (answer,) = run_worker(settings, [Call("on_vm_event", "event", body=json.dumps(event))])
+    (answer,) = run_worker(settings, [FunctionCall("on_vm_event", "event", body=json.dumps(event))])
     assert (answer.ok, answer.error) == (True, "")
     (line,) = answer.logged("functions.power")
     assert json.loads(line.partition(" ")[2])["subject"] == VM
 
 
 def test_the_status_page_is_closed_and_the_report_says_what_cannot_be_read(settings) -> None:
-    calls = [Call("status", "http"), Call("status_report", "http"), Call("badge", "http")]
+    calls = [
+        FunctionCall("status", "http"),
+        FunctionCall("status_report", "http"),
+        FunctionCall("badge", "http"),
+    ]
     page, report, badge = run_worker(settings, calls)
     assert page.status == 401
     assert json.loads(report.body)["verdict"]["level"] == "unknown"
@@ -165,10 +175,12 @@ TOKEN = "0123456789abcdef-metrics"
 
 
 def test_the_metrics_are_closed_without_their_token_and_to_any_other(settings) -> None:
-    call = Call("metrics", "http", headers={"Authorization": f"Bearer {TOKEN}"})
-    other = Call("metrics", "http", headers={"Authorization": "Bearer 0123456789abcdef-another"})
+    call = FunctionCall("metrics", "http", headers={"Authorization": f"Bearer {TOKEN}"})
+    other = FunctionCall("metrics", "http", headers={"Authorization": "Bearer 0123456789abcdef-another"})
     for environment in (settings, {**settings, "GROUNDCREW_METRICS_TOKEN": "short"}):
-        assert [answer.status for answer in run_worker(environment, [call, Call("metrics", "http")])] == [
+        assert [
+            answer.status for answer in run_worker(environment, [call, FunctionCall("metrics", "http")])
+        ] == [
             401,
             401,
         ]
@@ -177,7 +189,7 @@ def test_the_metrics_are_closed_without_their_token_and_to_any_other(settings) -
 
 
 def test_the_metrics_say_which_part_cannot_be_read_while_there_is_no_storage(settings) -> None:
-    call = Call(
+    call = FunctionCall(
         "metrics", "http", headers={"Authorization": f"Bearer {TOKEN}", "Accept": "text/plain;version=0.0.4"}
     )
     (answer,) = run_worker({**settings, "GROUNDCREW_METRICS_TOKEN": TOKEN}, [call])
@@ -198,7 +210,7 @@ def test_an_event_of_a_vault_in_either_schema_is_a_hint_to_look(schema: str, tmp
     event = of_event_grid if schema == "Event Grid's schema" else cloud_event
     (tmp_path / "policy.yaml").write_text("timezone: UTC\n")
     settings = {"GROUNDCREW_POLICY": str(tmp_path / "policy.yaml")}
-    (answer,) = run_worker(settings, [Call("on_vault_event", "event", body=json.dumps(event))])
+    (answer,) = run_worker(settings, [FunctionCall("on_vault_event", "event", body=json.dumps(event))])
     assert (answer.ok, answer.error) == (True, "")
     (line,) = answer.logged("functions.certificates")
     told = json.loads(line.partition(" ")[2])

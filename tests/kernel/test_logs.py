@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.worker_calls import ROOT, Call, Invocation, run_worker
+from local.worker_calls import ROOT, FunctionCall, Invocation, run_worker
 from shared.kernel.logs import FactFormatter, configure_logging
 from shared.kernel.secret import Secret
 
@@ -18,7 +18,7 @@ from shared.kernel.secret import Secret
 def invocation() -> Invocation:
     """An unsigned webhook."""
     headers = {"X-GitHub-Delivery": "d-1", "X-Hub-Signature-256": f"sha256={'0' * 64}"}
-    call = Call("github_webhook", "http", "POST", "/api/github/webhook", "{}", headers)
+    call = FunctionCall("github_webhook", "http", "POST", "/api/github/webhook", "{}", headers)
     return run_worker({"AzureWebJobsStorage": "UseDevelopmentStorage=true"}, [call])[0]
 
 

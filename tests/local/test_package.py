@@ -22,7 +22,7 @@ from local.azurite import Azurite
 from local.funcignore import FuncIgnore
 from local.identity import IdentityEndpoint
 from local.kubernetes.tls import Authority
-from local.worker_calls import ROOT, Call, run_worker
+from local.worker_calls import ROOT, FunctionCall, run_worker
 from shared.adapters.blobs import create_container
 from shared.azure.arm import PUBLIC_CLOUD
 from shared.kernel.errors import Unavailable
@@ -205,12 +205,12 @@ def test_the_worker_serves_the_package_as_an_ordinary_user_signed_in_by_a_user_a
         request = {"repository": "acme/chat", "sha": "a" * 40, "environment": "production", "pull": 7}
         calls = [
             signed(),
-            Call("deploy_run", "queue", body=json.dumps(request)),
-            Call("power_tick", "timer"),
-            Call("wake", "http", headers=principal_header()),
-            Call("deploy_page", "http", headers=principal_header()),
-            Call("wake", "http", headers=principal_header(id_="somebody else")),
-            Call("wake", "http"),
+            FunctionCall("deploy_run", "queue", body=json.dumps(request)),
+            FunctionCall("power_tick", "timer"),
+            FunctionCall("wake", "http", headers=principal_header()),
+            FunctionCall("deploy_page", "http", headers=principal_header()),
+            FunctionCall("wake", "http", headers=principal_header(id_="somebody else")),
+            FunctionCall("wake", "http"),
         ]
         answers = run_worker(settings, calls, app=app, python=python, prefix=unprivileged)
         asked = {name for _, name in endpoint.requests}

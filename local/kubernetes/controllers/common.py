@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from local.kubernetes import deletion
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import ApiError, Object
 from local.kubernetes.registry import Write, format_timestamp
 
@@ -22,7 +22,7 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 class Context:
     """The cluster as the controllers of one step see it, and when the next step is due at the latest."""
 
-    def __init__(self, cluster: Cluster, timers: dict[Hashable, float]) -> None:
+    def __init__(self, cluster: EmbeddedCluster, timers: dict[Hashable, float]) -> None:
         self.cluster, self.store, self.registry = cluster, cluster.store, cluster.registry
         self.behaviour = cluster.behaviour
         self._timers = timers

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from local.kubernetes import deletion, selectors
 from local.kubernetes.controllers.common import Context, is_ready, live_pods, resolve_portion, with_condition
 from local.kubernetes.errors import Object
-from local.kubernetes.resources import Bucket, Resource
+from local.kubernetes.resources import ApiResource, Bucket
 
 
 def run_housekeeping(context: Context) -> None:
@@ -33,8 +33,8 @@ def _establish_definitions(context: Context) -> None:
             context.set_status(item, status)
 
 
-def _list_buckets(context: Context) -> Iterator[tuple[Bucket, Resource]]:
-    buckets: dict[Bucket, Resource] = {}
+def _list_buckets(context: Context) -> Iterator[tuple[Bucket, ApiResource]]:
+    buckets: dict[Bucket, ApiResource] = {}
     for resource in context.registry.catalogue.resources:
         if "delete" in resource.verbs:
             buckets.setdefault(resource.bucket, resource)
@@ -99,7 +99,11 @@ def _list_dependents(context: Context, owner: Object) -> list[tuple[Bucket, Obje
 
 
 def _finalize_owner(
-    context: Context, resource: Resource, item: Object, finalizer: str, by_bucket: dict[Bucket, Resource]
+    context: Context,
+    resource: ApiResource,
+    item: Object,
+    finalizer: str,
+    by_bucket: dict[Bucket, ApiResource],
 ) -> None:
     dependents = _list_dependents(context, item)
     if finalizer == "orphan":
@@ -123,7 +127,7 @@ def _finalize_owner(
             deletion.remove_finalizer(context.registry, resource, item, finalizer)
 
 
-def _reread_object(context: Context, resource: Resource, item: Object) -> Object:
+def _reread_object(context: Context, resource: ApiResource, item: Object) -> Object:
     meta = item["metadata"]
     return context.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) or item
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.controllers import deployments, housekeeping, jobs, pods, replicasets, statefulsets
 from local.kubernetes.controllers.common import Context
-from local.kubernetes.watch import Signal, wait
+from local.kubernetes.watch import WatchSignal, wait
 
 _CONTROLLERS = (
     housekeeping.run_housekeeping,
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 class Controllers:
     """All controllers of a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: EmbeddedCluster) -> None:
         self._cluster = cluster
 
     def step(self) -> float:
@@ -45,7 +45,7 @@ class Controllers:
                 return 0.0
         return max(0.0, min(context.next_due - time.monotonic(), _IDLE_SECONDS))
 
-    async def run(self, signal: Signal) -> None:
+    async def run(self, signal: WatchSignal) -> None:
         """Until cancelled."""
         with signal.listening() as event:
             while True:

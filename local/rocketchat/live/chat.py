@@ -9,10 +9,10 @@ from local.rocketchat.files import FileBytes, grid_chunks, grid_file, upload_row
 from local.rocketchat.live.state import Live, current_time, now_ms
 from local.rocketchat.text import paragraph_node, plain_leaf
 from local.rocketchat.vocabulary import SHORTCODES
-from local.rocketchat.world import Document, Person, Room, Upload
+from local.rocketchat.world import ChatMember, Document, Room, Upload
 
 
-def insert_message(live: Live, document: Document, room: Room, author: Person) -> int:
+def insert_message(live: Live, document: Document, room: Room, author: ChatMember) -> int:
     """A message with all that hangs on it: room, alerts, unread counts."""
     live.messages.insert_one(document)
     live.recent.append((document["_id"], room))

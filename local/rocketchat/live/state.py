@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from local.rocketchat.dice import Dice
 from local.rocketchat.messages import Messenger
-from local.rocketchat.world import Document, Person, Room, World
+from local.rocketchat.world import ChatMember, ChatWorld, Document, Room
 from shared.kernel.errors import UsageError
 
 _KNOWN_ROOMS, _KNOWN_PEOPLE, _KNOWN_MESSAGES = 200, 300, 300
@@ -29,7 +29,7 @@ class Live:
     database: Database[Document]
     dice: Dice
     messenger: Messenger
-    world: World
+    world: ChatWorld
     instance_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     recent: deque[tuple[str, Room]] = field(default_factory=lambda: deque(maxlen=_KNOWN_MESSAGES))
     scratch: int = 0
@@ -47,7 +47,7 @@ class Live:
         """Whoever makes sentences."""
         return self.messenger.speaker
 
-    def person(self) -> Person:
+    def person(self) -> ChatMember:
         """Anybody."""
         return self.dice.pick(self.world.people)
 
@@ -77,10 +77,10 @@ def load_state(client: MongoClient[Document], database: str, seed: int) -> Live:
     database must not collide. Raises `UsageError` if there are no rooms with members or no messages.
     """
     target = client[database]
-    members: dict[str, list[Person]] = defaultdict(list)
+    members: dict[str, list[ChatMember]] = defaultdict(list)
     for row in target["rocketchat_subscription"].find({}, {"rid": 1, "u": 1}).limit(20 * _KNOWN_ROOMS):
         stamp = row["u"]
-        members[row["rid"]].append(Person(stamp["_id"], stamp["username"], stamp.get("name", ""), stamp))
+        members[row["rid"]].append(ChatMember(stamp["_id"], stamp["username"], stamp.get("name", ""), stamp))
     ids = list(members)[:_KNOWN_ROOMS]
     rooms = [
         Room(row["_id"], row["t"], row.get("name", ""), members[row["_id"]], 0)
@@ -88,7 +88,7 @@ def load_state(client: MongoClient[Document], database: str, seed: int) -> Live:
     ]
     by_id = {room.id: room for room in rooms}
     everybody = {person.id: person for room in rooms for person in room.members}
-    world = World(seed, now_ms(), list(everybody.values())[:_KNOWN_PEOPLE], rooms)
+    world = ChatWorld(seed, now_ms(), list(everybody.values())[:_KNOWN_PEOPLE], rooms)
     messenger = Messenger(world, seed, f"writer:{time.time_ns()}") if rooms else None
     cursor = target["rocketchat_message"].find({"rid": {"$in": ids}}, {"rid": 1}).limit(_KNOWN_MESSAGES)
     recent = [(row["_id"], by_id[row["rid"]]) for row in cursor if row["rid"] in by_id]

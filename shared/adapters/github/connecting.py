@@ -12,7 +12,7 @@ from shared.adapters.github.auth import (
     fixed_token,
     parse_installation_token,
 )
-from shared.adapters.github.wire import Api
+from shared.adapters.github.wire import GithubApi
 from shared.kernel.ports import Clock
 from shared.kernel.secret import Secret
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def connect_api(
     repository: str, tokens: TokenSource | AppKey, clock: Clock, *, url: str, installation: int = 0
-) -> Api:
+) -> GithubApi:
     """GitHub's API as the holder of a token or as an App. Imports requests. Raises UsageError.
 
     `installation` spares an App the question which one the repository belongs to.
@@ -35,14 +35,14 @@ def connect_api(
     source = (
         _app(session, repository, tokens, clock, url, installation) if isinstance(tokens, AppKey) else tokens
     )
-    return Api(session, url, source, clock)
+    return GithubApi(session, url, source, clock)
 
 
 def _app(
     session: requests.Session, repository: str, key: AppKey, clock: Clock, url: str, installation: int
 ) -> AppTokens:
-    def api(jwt: str) -> Api:
-        return Api(session, url, fixed_token(Secret(jwt)), clock)
+    def api(jwt: str) -> GithubApi:
+        return GithubApi(session, url, fixed_token(Secret(jwt)), clock)
 
     def trade(jwt: str) -> tuple[Secret, datetime | None]:
         number = installation or int(api(jwt).get(f"/repos/{repository}/installation")["id"])

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from shared.adapters.github import parsing
 from shared.adapters.github.auth import AppKey, TokenSource
 from shared.adapters.github.connecting import connect_api
-from shared.adapters.github.wire import Api
+from shared.adapters.github.wire import GithubApi
 from shared.deploy.gates.history import walk_first_parents
 from shared.deploy.model import (
     REPOSITORY,
@@ -47,7 +47,7 @@ _RELATIONS = frozenset({"ahead", "identical", "behind", "diverged"})
 class GitHubForge:
     """One repository of `api`."""
 
-    def __init__(self, api: Api, repository: str) -> None:
+    def __init__(self, api: GithubApi, repository: str) -> None:
         if not REPOSITORY.fullmatch(repository) or ".." in repository:
             raise UsageError("not a repository", value=repository, hint="Write owner/name")
         self._api, self._at = api, f"/repos/{repository}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.adapters.github.connecting import connect_api
 from shared.adapters.github.forge import PUBLIC_API
-from shared.adapters.github.wire import Api
+from shared.adapters.github.wire import GithubApi
 from shared.kernel.errors import Refused, Unavailable
 from shared.kernel.secret import Secret
 from shared.secrets_rotation.model import ChosenCredential
@@ -30,7 +30,7 @@ class WebhookSecret:
     """The hook `hook` of the repository; homes hold the secrets that the receiver takes, by white space."""
 
     def __init__(
-        self, api: Api, repository: str, hook: str, pause: Callable[[float], None] = time.sleep
+        self, api: GithubApi, repository: str, hook: str, pause: Callable[[float], None] = time.sleep
     ) -> None:
         self._api, self._path, self._pause = api, f"/repos/{repository}/hooks/{hook}", pause
 

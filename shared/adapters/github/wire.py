@@ -31,7 +31,7 @@ _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _ARCHIVE_HOSTS: Mapping[str, frozenset[str]] = {"api.github.com": frozenset({"codeload.github.com"})}
 
 
-class Api:
+class GithubApi:
     """Requests to one base URL. Raises Unavailable, RateLimited, Refused, NotFound, Conflict, UsageError."""
 
     def __init__(self, session: requests.Session, base: str, tokens: TokenSource, clock: Clock) -> None:

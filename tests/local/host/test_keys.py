@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from local.host.keys import EVENT_GRID_SYSTEM_KEY, Keys, Level, load_keys, presented_key
+from local.host.keys import EVENT_GRID_SYSTEM_KEY, KeyLevel, Keys, load_keys, presented_key
 
 KEYS = Keys("M", {"default": "H"}, {EVENT_GRID_SYSTEM_KEY: "S"}, {"one": "F1", "two": "F2"})
 
@@ -16,15 +16,15 @@ KEYS = Keys("M", {"default": "H"}, {EVENT_GRID_SYSTEM_KEY: "S"}, {"one": "F1", "
 @pytest.mark.parametrize(
     ("level", "opening"),
     [
-        (Level.ANONYMOUS, {"M", "H", "S", "F1", "F2", "", None}),
-        (Level.FUNCTION, {"M", "H", "F1"}),
-        (Level.ADMIN, {"M"}),
+        (KeyLevel.ANONYMOUS, {"M", "H", "S", "F1", "F2", "", None}),
+        (KeyLevel.FUNCTION, {"M", "H", "F1"}),
+        (KeyLevel.ADMIN, {"M"}),
     ],
     ids=["anonymous", "function", "admin"],
 )
-def test_each_level_opens_to_its_keys_and_no_others(level: Level, opening: set[str | None]) -> None:
+def test_each_level_opens_to_its_keys_and_no_others(level: KeyLevel, opening: set[str | None]) -> None:
     shown = {"M", "H", "S", "F1", "F2", "", None, "ä"}
-    expected = shown if level is Level.ANONYMOUS else opening
+    expected = shown if level is KeyLevel.ANONYMOUS else opening
     assert {key for key in shown if KEYS.allow(level, "one", key)} == expected
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from azure.functions.meta import Datum
 
-from local.host.clock import ManualClock, SystemTimerClock
+from local.host.clock import SteppedClock, SystemTimerClock
 from local.host.config import AppSettings
 from local.host.functions import Binding, Function
 from local.host.timer_store import MemoryTimerStore, ScheduleStatus
@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 class Recorder:
     """Remembers when the function was called, with what, and how many calls overlapped at most."""
 
-    def __init__(self, clock: ManualClock, takes: timedelta = timedelta()) -> None:
+    def __init__(self, clock: SteppedClock, takes: timedelta = timedelta()) -> None:
         self.clock, self.takes = clock, takes
         self.calls: list[tuple[datetime, dict[str, Any]]] = []
         self.at_once = self.most_at_once = 0
@@ -51,7 +51,7 @@ def options(schedule: str, **properties: object) -> TimerOptions:
 
 @asynccontextmanager
 async def running(
-    timer: TimerOptions, store: MemoryTimerStore, clock: ManualClock, record: Recorder
+    timer: TimerOptions, store: MemoryTimerStore, clock: SteppedClock, record: Recorder
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
     listener = TimerListener(timer, store, clock, record, poll=timedelta(milliseconds=5))
@@ -74,7 +74,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def pass_time(clock: ManualClock, total: timedelta, step: timedelta) -> None:
+async def pass_time(clock: SteppedClock, total: timedelta, step: timedelta) -> None:
     for _ in range(int(total / step)):
         clock.advance(step)
         await settle()
@@ -86,12 +86,12 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def play(scenario: Callable[[ManualClock, MemoryTimerStore], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario(ManualClock(START), MemoryTimerStore()))
+def play(scenario: Callable[[SteppedClock, MemoryTimerStore], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(scenario(SteppedClock(START), MemoryTimerStore()))
 
 
 def test_a_new_timer_fires_at_its_moments_and_not_at_the_start() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock)
         async with running(options("%EVERY_HOUR%"), store, clock, record):
             assert record.calls == []
@@ -103,7 +103,7 @@ def test_a_new_timer_fires_at_its_moments_and_not_at_the_start() -> None:
 
 
 def test_over_the_change_of_clocks_in_europe_a_daily_timer_fires_once_a_day_in_utc() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock)
         async with running(options("0 30 1 * * *"), store, clock, record):
             await pass_time(clock, timedelta(days=3), timedelta(minutes=10))
@@ -113,7 +113,7 @@ def test_over_the_change_of_clocks_in_europe_a_daily_timer_fires_once_a_day_in_u
 
 
 def test_however_many_were_missed_the_start_gives_one_run_that_is_past_due() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock)
         async with running(options("%EVERY_HOUR%"), store, clock, record):
             await pass_time(clock, HOUR, timedelta(minutes=10))
@@ -128,7 +128,7 @@ def test_however_many_were_missed_the_start_gives_one_run_that_is_past_due() -> 
 
 
 def test_a_schedule_that_was_changed_is_not_past_due() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         async with running(options("%EVERY_HOUR%"), store, clock, Recorder(clock)):
             await pass_time(clock, HOUR, timedelta(minutes=10))
         clock.advance(timedelta(days=2))
@@ -143,7 +143,7 @@ def test_a_schedule_that_was_changed_is_not_past_due() -> None:
 
 
 def test_the_function_sees_when_it_fired_last_and_is_to_fire_next() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock)
         async with running(options("%EVERY_HOUR%"), store, clock, record):
             await pass_time(clock, 2 * HOUR, timedelta(minutes=10))
@@ -158,7 +158,7 @@ def test_the_function_sees_when_it_fired_last_and_is_to_fire_next() -> None:
 
 
 def test_run_on_startup_runs_once_at_the_start_of_each_host() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock)
         timer = options("%EVERY_HOUR%", runOnStartup=True)
         async with running(timer, store, clock, record):
@@ -175,7 +175,7 @@ def test_run_on_startup_runs_once_at_the_start_of_each_host() -> None:
 
 
 def test_a_run_longer_than_the_interval_is_followed_by_one_run_and_never_overlaps() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock, takes=timedelta(minutes=25))
         async with running(options("0 */10 * * * *"), store, clock, record):
             await pass_time(clock, timedelta(minutes=75), timedelta(minutes=5))
@@ -186,7 +186,7 @@ def test_a_run_longer_than_the_interval_is_followed_by_one_run_and_never_overlap
 
 
 def test_a_schedule_of_several_times_a_minute_is_not_remembered() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         async with running(options("*/10 * * * * *"), store, clock, Recorder(clock)):
             await pass_time(clock, timedelta(minutes=1), timedelta(seconds=10))
         assert await store.load("tick") is None
@@ -199,7 +199,7 @@ def test_a_schedule_of_several_times_a_minute_is_not_remembered() -> None:
 
 
 def test_without_monitor_nothing_is_remembered() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         async with running(options("%EVERY_HOUR%", useMonitor=False), store, clock, Recorder(clock)):
             await pass_time(clock, HOUR, timedelta(minutes=10))
         assert await store.load("tick") is None
@@ -208,7 +208,7 @@ def test_without_monitor_nothing_is_remembered() -> None:
 
 
 def test_of_two_hosts_one_fires_and_the_other_takes_over_when_it_stops() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         first, second = Recorder(clock), Recorder(clock)
         timer = options("%EVERY_HOUR%")
         stop = asyncio.Event()
@@ -227,7 +227,7 @@ def test_of_two_hosts_one_fires_and_the_other_takes_over_when_it_stops() -> None
 
 
 def test_a_host_that_lost_its_lease_fires_no_more_while_another_holds_it() -> None:
-    async def scenario(clock: ManualClock, store: MemoryTimerStore) -> None:
+    async def scenario(clock: SteppedClock, store: MemoryTimerStore) -> None:
         record = Recorder(clock)
         async with running(options("%EVERY_HOUR%"), store, clock, record):
             store.break_hold("tick")
@@ -250,7 +250,7 @@ def test_a_status_that_cannot_be_saved_does_not_make_the_timer_run_again() -> No
             await super().save(function, status)
 
     async def scenario() -> None:
-        clock, store = ManualClock(START), Failing()
+        clock, store = SteppedClock(START), Failing()
         record = Recorder(clock)
         async with running(options("%EVERY_HOUR%"), store, clock, record):
             store.broken = True

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from local.kubernetes import protobuf
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import ApiError
 from local.kubernetes.patch import json_patch, merge_patch
 from local.kubernetes.quantities import parse_quantity
@@ -87,7 +87,7 @@ def test_what_is_just_within_the_limits_is_taken(cluster):
 
 @pytest.fixture
 def cluster():
-    found = Cluster()
+    found = EmbeddedCluster()
     found.seed()
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.kubernetes import access
-from local.kubernetes.cluster import Cluster
+from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.errors import ApiError
 from local.kubernetes.requests import parse_target
 
@@ -78,7 +78,7 @@ RULE = {"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale"]
 
 @pytest.fixture
 def cluster():
-    found = Cluster()
+    found = EmbeddedCluster()
     found.add(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}},
         {

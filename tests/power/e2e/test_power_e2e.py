@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from local.azure_rm.storage import Disk, Snapshot
+from local.azure_rm.storage import StoredDisk, StoredSnapshot
 
 pytestmark = pytest.mark.timeout(240)  # two cores, and each process imports Azure's SDK
 
@@ -75,14 +75,14 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     until(lambda: site.vm.power == "deallocated", "the machine to be deallocated by its schedule")
     site.azure.add_snapshot("others", site.azure.add_disk("data", tags={"groundcrew": "snapshot"}))
     site.run("snapshot_cycle")
-    until(lambda: len(site.azure.world.listing(Snapshot, "rocketchat")) == 2, "the snapshot")
+    until(lambda: len(site.azure.world.listing(StoredSnapshot, "rocketchat")) == 2, "the snapshot")
     shown = site.cli("snapshots", "run", "--dry-run")
     assert shown["take"] == []
     assert "newest good snapshot is from" in shown["skip"][0]["reason"]
     by_name = {row["snapshot"]: row for row in shown["snapshots"]}
     assert "not made by Groundcrew" in by_name.pop("others")["reasons"]
     (name,) = by_name
-    snapshots = site.azure.world.listing(Snapshot, "rocketchat")
+    snapshots = site.azure.world.listing(StoredSnapshot, "rocketchat")
     (taken,) = [each for each in snapshots if each.name.lower() == name.lower()]
     assert taken.incremental
     assert taken.tags["groundcrew-owner"] == "groundcrew"
@@ -103,7 +103,9 @@ def test_snapshots_are_taken_by_the_timer_and_the_report_of_cost_reads_the_ledge
     made = site.azure.requests("PUT .*/disks/")
     assert [each.body["tags"]["groundcrew-check"] for each in made] == [one["snapshot"]] * 2
     created = {each.path.rpartition("/")[2] for each in made}
-    until(lambda: not created & {d.name for d in site.azure.world.listing(Disk)}, "the disks to be gone")
+    until(
+        lambda: not created & {d.name for d in site.azure.world.listing(StoredDisk)}, "the disks to be gone"
+    )
     assert taken.tags["groundcrew-owner"] == "groundcrew"
 
     site.azure.add_address("rocketchat-ip", held_by="/nic")
