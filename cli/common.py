@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import click
 
 from shared.kernel.logs import FactFormatter
 from shared.settings import definitions
+from shared.wiring import announce_waiting
 
+# As long as somebody looks at a terminal and does not yet think that the command hangs.
+FIRST_CONTACT = timedelta(seconds=10)
 _QUIET = "groundcrew.quiet"  # in the context's `meta`, which a command shares with its groups
 _VERBOSE = "groundcrew.verbose"
 
@@ -42,6 +46,7 @@ def _common_options(*, hidden: bool) -> list[click.Option]:
     def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value and option.name == "quiet":
             context.meta[_QUIET] = True
+            announce_waiting(FIRST_CONTACT, lambda _: None)  # by a timer's thread, which has no context
         elif value:
             context.meta[_VERBOSE] = max(value, context.meta.get(_VERBOSE, 0))
             _set_log_level(context.meta[_VERBOSE])

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cli.common import is_quiet, logging_to_stderr, policy_of_this_place
+from cli.common import FIRST_CONTACT, is_quiet, logging_to_stderr, policy_of_this_place
 from cli.tables import print_table as print_table
 from cli.terminal import discard, escape_markup
 from cli.terminal import err as err
@@ -24,6 +24,7 @@ from cli.terminal import out as out
 from shared.kernel.errors import GroundcrewError, UsageError
 from shared.kernel.redact import redact
 from shared.settings.environment import BadSettings
+from shared.wiring import announce_waiting
 
 DEBUG = "--debug"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,6 +50,7 @@ class Group(click.Group):
         debug = DEBUG in words
         words = [word for word in words if word != DEBUG]
         try:
+            announce_waiting(FIRST_CONTACT, _note_waiting)  # before `-q` is read, which takes it back
             with logging_to_stderr(), policy_of_this_place():
                 code = super().main(words, **extra)
         except BrokenPipeError:
@@ -60,6 +62,10 @@ class Group(click.Group):
             _exit_with_error(error, json_="--json" in words)
         # With standalone_mode off click returns the code of --help and its like, else what the command does.
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _note_waiting(text: str) -> None:
+    err.print(escape_markup(text))
 
 
 def _exit_with_error(error: Exception, *, json_: bool) -> NoReturn:

@@ -29,6 +29,8 @@ from shared.kernel.errors import (
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from shared.azure.first_contact import FirstContact
+
 _EXISTS = {"BlobAlreadyExists", "ContainerAlreadyExists", "QueueAlreadyExists", "ResourceAlreadyExists"}
 _IMMUTABLE = {"BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"}
 _PASSING = {"ContainerBeingDeleted", "QueueBeingDeleted", "ContainerDisabled", "AccountBeingCreated"}
@@ -50,9 +52,21 @@ class Retries:
     growth: float = 2.0  # pauses are first_pause + growth**n seconds, give or take a second
     connect_timeout: timedelta = timedelta(seconds=10)
     read_timeout: timedelta = timedelta(seconds=60)
+    contact: FirstContact | None = None  # at a command line: what is waited for is said
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of the storage SDK's clients that say the same."""
+        """The keyword arguments of a storage SDK's client that say the same; one call for each client."""
+        timeouts = {
+            "connection_timeout": self.connect_timeout.total_seconds(),
+            "read_timeout": self.read_timeout.total_seconds(),
+        }
+        if self.contact is None:
+            return {**self._retry_options(), **timeouts}
+        from shared.azure.first_contact import build_contact_policy
+
+        return {"retry_policy": build_contact_policy(self.contact, self._retry_options()), **timeouts}
+
+    def _retry_options(self) -> dict[str, Any]:
         again = self.attempts - 1
         return {
             "retry_total": again,
@@ -62,8 +76,6 @@ class Retries:
             "initial_backoff": self.first_pause.total_seconds(),
             "increment_base": self.growth,
             "random_jitter_range": min(1.0, self.first_pause.total_seconds()),
-            "connection_timeout": self.connect_timeout.total_seconds(),
-            "read_timeout": self.read_timeout.total_seconds(),
         }
 
 
@@ -157,7 +169,7 @@ def to_groundcrew_error(error: Exception, message: str) -> GroundcrewError:
     Codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
     """
     status, code = _status_code(error), _error_code(error)
-    value = code or (f"HTTP {status}" if status else _root_cause_name(error))
+    value = code or (f"HTTP {status}" if status else root_cause_name(error))
     # Not exported by the SDKs, so it is known by its name only: the key is no base64.
     if type(error).__name__ == "AzureSigningError":
         return Refused(
@@ -235,6 +247,6 @@ def _all_texts(error: BaseException) -> str:
     return "\n".join(str(each) for each in _cause_chain(error))
 
 
-def _root_cause_name(error: BaseException) -> str:
+def root_cause_name(error: BaseException) -> str:
     """The name of the innermost exception: it says refused, timed out or reset, and has no URL in it."""
     return type(_cause_chain(error)[-1]).__name__

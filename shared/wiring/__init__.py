@@ -7,6 +7,8 @@ Each collects all faults of its settings into one UsageError.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,11 +16,33 @@ from shared.kernel.version import VERSION
 from shared.settings.environment import read_environment
 
 if TYPE_CHECKING:
+    from shared.azure.first_contact import FirstContact
+    from shared.azure.sdk import Retries
     from shared.kernel.ports import Blobs, Clock, Queues
     from shared.policy import Policy
     from shared.settings.storage_account import StorageAccount
 
 BACKUPS, STATE = "backups", "groundcrew"
+
+
+_contacts: list[FirstContact] = []
+
+
+def announce_waiting(within: timedelta, notify: Callable[[str], None]) -> None:
+    """For a process that somebody waits for: say what is waited for, and give up early what never answered.
+
+    For storage that is opened from now on. The app itself does not: there the log says what failed.
+    """
+    from shared.azure.first_contact import FirstContact
+
+    _contacts[:] = [FirstContact(within, notify)]
+
+
+def storage_retries() -> Retries:
+    """How storage that is opened now is tried."""
+    from shared.azure.sdk import Retries
+
+    return Retries(contact=_contacts[-1]) if _contacts else Retries()
 
 
 @cache
@@ -42,7 +66,7 @@ def open_container(account: StorageAccount, container: str) -> Blobs:
     """A container of a storage account."""
     from shared.adapters.blobs import open_blobs
 
-    return open_blobs(account, container)
+    return open_blobs(account, container, retries=storage_retries())
 
 
 @cache
@@ -62,7 +86,7 @@ def connect_queues() -> Queues:
     """The host's queues."""
     from shared.adapters.queues import open_queues
 
-    return open_queues(read_environment().host_storage())
+    return open_queues(read_environment().host_storage(), retries=storage_retries())
 
 
 def tool_name() -> str:
