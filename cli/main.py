@@ -16,6 +16,7 @@ from cli import (
     hardening,
     init,
     keys,
+    mongodb,
     notify,
     ops,
     policy,
@@ -43,6 +44,7 @@ def main() -> None:
 
 main.add_command(backups.backups)
 main.add_command(deploy.deploy)
+main.add_command(mongodb.mongodb)
 main.add_command(restore.restore)
 main.add_command(init.init)
 main.add_command(completion.completion)

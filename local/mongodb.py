@@ -149,6 +149,8 @@ def source(state_dir: Path, *, port: int = 0) -> Iterator[str]:
 def _serve_until_stopped(arguments: argparse.Namespace) -> int:
     from secantus import SecantusDBServer
 
+    from local import mongodb_features
+
     over = threading.Event()
 
     def handle_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
@@ -157,6 +159,7 @@ def _serve_until_stopped(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle_signal)
     exit_with_parent(grace_seconds=STOP_SECONDS)
+    mongodb_features.install(arguments.storage)
     server = SecantusDBServer(
         port=arguments.port,
         storage_path=arguments.storage,

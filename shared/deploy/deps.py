@@ -29,6 +29,11 @@ DEPLOYMENT_PREFIX = "Groundcrew deploys"  # how the descriptions of our deployme
 LEASE_DURATION = timedelta(seconds=30)
 
 
+def lease_name(namespace: str, release: str) -> str:
+    """The lease whose holder alone changes the release and what it runs on."""
+    return f"locks/deploys/{namespace}-{release}"
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
     """The MongoDB behind Rocket.Chat.
@@ -118,7 +123,7 @@ class DeployDeps:
     @property
     def lease_name(self) -> str:
         """The lease of the release: one deploy at a time."""
-        return f"locks/deploys/{self.policy.namespace}-{self.policy.release}"
+        return lease_name(self.policy.namespace, self.policy.release)
 
     def page_link(self, key: str) -> str:
         """The page of the deploy of that key; empty if the app's address is not known."""

@@ -105,3 +105,19 @@ class ReplayResult:
     skipped: int
     index_changes: tuple[IndexChange, ...] = ()
     outside: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """A server and what its data files are written for.
+
+    - `server`: its version, `8.0.13`.
+    - `features`: the feature compatibility version, `7.0`; empty if the server does not tell it.
+    - `target`: the version that an interrupted change was on its way to; empty if none was.
+    - `members`: how many members the replica set has; 1 for a single server.
+    """
+
+    server: str
+    features: str
+    target: str = ""
+    members: int = 1

@@ -43,7 +43,7 @@ MONGODB = Setting(
 MONGODB_ADMIN = Setting(
     "GROUNDCREW_MONGODB_ADMIN_URI",
     "To rotate passwords of MongoDB users: a user that may change them (`viewUser` and `changePassword`, or "
-    "`userAdmin`).",
+    "`userAdmin`). To raise the feature compatibility version: `clusterManager` and `clusterMonitor`.",
     "mongodb://groundcrew-rotation:<password>@10.0.0.4:27017/?replicaSet=rs0&authSource=admin",
     default="",
     secret=True,

@@ -36,7 +36,7 @@ def deploy_deps() -> DeployDeps:
     read = all_or_nothing(
         forge=connect_forge, releases=connect_releases, cluster=connect_cluster, state=open_state,
         queues=connect_queues,
-        smoke_test=_smoke_test, compatible_mongodb=_compatible_mongodb, notifications=build_notifier,
+        smoke_test=_smoke_test, compatible_mongodb=compatible_mongodb, notifications=build_notifier,
         identities=_age_identities, rules=_deploy_policy,
         page_url=_page_address,
     )  # fmt: skip
@@ -134,7 +134,8 @@ def _smoke_test() -> Callable[[str], Health]:
     return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
 
 
-def _compatible_mongodb() -> Callable[[str], tuple[str, ...] | None]:
+def compatible_mongodb() -> Callable[[str], tuple[str, ...] | None]:
+    """Which MongoDB versions a Rocket.Chat supports, as its releases say. Raises UsageError."""
     from shared.adapters.chat_releases import connect
 
     url = read_environment().get(definitions.CHAT_RELEASES)

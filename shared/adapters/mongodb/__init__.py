@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared.adapters.mongodb.features import MongoFeatures
     from shared.adapters.mongodb.freeze import MongoFreezer
     from shared.adapters.mongodb.source import MongoSource
     from shared.adapters.mongodb.target import MongoTarget
@@ -50,6 +51,14 @@ def connect_freezer(uri: str) -> MongoFreezer:
     from shared.adapters.mongodb.freeze import MongoFreezer
 
     return MongoFreezer(connect(uri))
+
+
+def connect_features(uri: str) -> MongoFeatures:
+    """The server whose feature compatibility version is read and raised. Raises UsageError, Unavailable."""
+    from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.features import MongoFeatures
+
+    return MongoFeatures(connect(uri))
 
 
 def connect_users(admin: Secret, turns: Sequence[str]) -> MongoUsers:

@@ -82,11 +82,10 @@ def mongodb_upgrade_gate(current: str, target: str, features: str = "") -> Gate:
         return Gate(name, False, reason, "Restore a backup into a new server")
     skipped = _skipped_series(old.series, new.series)
     if skipped:
-        hint = f"Deploy {skipped[0]} first, then set its feature compatibility version"
+        hint = f"Deploy {skipped[0]} first, then raise its feature compatibility version"
         return Gate(name, False, f"from {old.series} to {new.series} skips {', '.join(skipped)}", hint)
     if features and features != old.series:
-        hint = f'Run db.adminCommand({{setFeatureCompatibilityVersion: "{old.series}"'
-        hint += ", confirm: true}) once it is certain that nobody has to go back" if old.major >= 7 else "})"
+        hint = "Raise it when it is certain that nobody has to go back: groundcrew mongodb raise-features"
         reason = f"MongoDB {old} runs with the feature compatibility version {features}, on whose data"
         return Gate(name, False, f"{reason} {new.series} does not start", hint)
     return _next_series_gate(old, new, features_known=bool(features))
@@ -110,18 +109,18 @@ def _next_series_gate(old: Version, new: Version, *, features_known: bool) -> Ga
 def _skipped_series(old: str, new: str) -> list[str]:
     """The known series that an upgrade must pass through, in order; none where that is not known."""
     steps: list[str] = []
-    before = _series_before(new)
+    before = series_before(new)
     while old in MONGODB_SERIES and old not in before:
         # The longest step back that does not go below the old one.
         later = [series for series in before if MONGODB_SERIES.index(series) > MONGODB_SERIES.index(old)]
         # From the target backwards: a major may be skipped into from two series, and the longest step costs
         # the fewest upgrades.
         steps.insert(0, later[-1])
-        before = _series_before(later[-1])
+        before = series_before(later[-1])
     return steps
 
 
-def _series_before(series: str) -> list[str]:
+def series_before(series: str) -> list[str]:
     """From which known series one may upgrade to it: the one before; to a major also the major before.
 
     Of a series that is not known yet the known ones count as if it were the next.
@@ -129,13 +128,13 @@ def _series_before(series: str) -> list[str]:
     earlier = list(MONGODB_SERIES)
     if series in MONGODB_SERIES:
         earlier = earlier[: earlier.index(series)]
-    majors = [one for one in earlier if not _is_minor_release(one)]
-    if _is_minor_release(series) or not majors:
+    majors = [one for one in earlier if not is_minor_release(one)]
+    if is_minor_release(series) or not majors:
         return earlier[-1:]
     return list(dict.fromkeys([earlier[-1], majors[-1]]))
 
 
-def _is_minor_release(series: str) -> bool:
+def is_minor_release(series: str) -> bool:
     major, _, minor = series.partition(".")
     return int(major) >= _FIRST_WITH_MINORS and minor != "0"
 

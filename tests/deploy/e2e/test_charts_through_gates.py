@@ -166,3 +166,17 @@ def test_no_gate_is_closed_and_the_plan_is_what_helm_then_does(site, source, val
     assert list(site.releases.manifests()) == list(second.manifests)
     kinds = {manifest["kind"] for manifest in second.manifests}
     assert "PodMonitor" in kinds, "rendered with the API versions of the cluster"
+    if values is BUNDLED:
+        leave_bundled_mongodb(site, source)
+
+
+def leave_bundled_mongodb(site: Site, source: str) -> None:
+    """As docs/runbooks/leave-bitnami-mongodb.md does it: the plan says what goes, and its volume stays."""
+    third = site.gates(EXTERNAL.format(host="two.example.org", tag=TAGS[source]))
+    removed = {change.subject.kind for change in third.diff.changes if change.action == "remove"}
+    assert "StatefulSet" in removed
+    assert "PersistentVolumeClaim" not in removed
+    assert any("their volumes stay" in warning for warning in third.diff.warnings)
+    site.deploy(third)
+    assert list(site.releases.manifests()) == list(third.manifests)
+    assert [claim.name for claim in site.cluster.list_claims() if "mongodb" in claim.name]

@@ -269,6 +269,19 @@ def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
     assert "no such deploy" in place.cli("deploy", "status", "0123456", code=1)
 
 
+def test_the_feature_compatibility_version_is_shown_and_not_raised_before_two_days(place) -> None:
+    place.stack.settings["GROUNDCREW_MONGODB_ADMIN_URI"] = f"{place.stack.mongodb_uri}"
+    assert place.cli("mongodb", "status", "--json")["raised"] is True
+    with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
+        mongodb.admin.command({"setFeatureCompatibilityVersion": "8.0", "confirm": True})
+    shown = place.cli("mongodb", "raise-features", "--dry-run", "--json")
+    assert (shown["features"], shown["target"], shown["raised"]) == ("8.0", "8.2", False)
+    assert any("has not run for 2 days" in problem for problem in shown["problems"])
+    assert "has not run for 2 days" in place.cli("mongodb", "raise-features", code=1)
+    with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
+        mongodb.admin.command({"setFeatureCompatibilityVersion": "8.2", "confirm": True})
+
+
 def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_two_people(place) -> None:
     """The whole of docs/runbooks/restore-after-a-deploy.md."""
     before = place.site.chat.version()

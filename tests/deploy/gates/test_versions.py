@@ -112,11 +112,7 @@ def test_mongodb_goes_up_only_with_the_features_of_the_series_that_runs(current,
     assert (gate.passed, gate.warnings) == (passed, ())
     if not passed:
         assert f"feature compatibility version {features}" in gate.reason
-        assert f'setFeatureCompatibilityVersion: "{current[:3]}", confirm: true' in gate.hint
-
-
-def test_before_7_0_setting_the_features_takes_no_confirmation():
-    assert "confirm" not in mongodb_upgrade_gate("6.0.14", "7.0.1", "5.0").hint
+        assert "groundcrew mongodb raise-features" in gate.hint
 
 
 def test_features_that_cannot_be_read_are_warned_of_and_not_taken_for_good():
