@@ -24,6 +24,7 @@ def feature_deps() -> FeatureDeps:
     from shared.deploy.records.watermarks import WatermarkStore
     from shared.wiring.deploy import compatible_mongodb
     from shared.wiring.notifications import build_notifier
+    from shared.wiring.people import open_approvals
 
     read = all_or_nothing(
         server=_connect_server,
@@ -34,6 +35,7 @@ def feature_deps() -> FeatureDeps:
     rules = load_policy().deploy
     return FeatureDeps(
         clock=system_clock(),
+        approvals=open_approvals,
         approval_timeout=rules.approval_timeout,
         lease_name=lease_name(rules.namespace, rules.release),
         watermarks=WatermarkStore(read["state"], rules.namespace, rules.release),

@@ -13,6 +13,7 @@ from shared.health.ports import Health
 from shared.kernel.ports import Blobs, Clock
 from shared.mongodb.feature_port import FeatureCompatibility
 from shared.notifications.ports import Notifier
+from shared.records.approvals import Approvals
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class FeatureDeps:
     state: Blobs
     clock: Clock
     notifications: Notifier
+    approvals: Callable[[], Approvals]
     approval_timeout: timedelta
     lease_name: str
     watermarks: WatermarkStore

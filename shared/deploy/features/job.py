@@ -22,7 +22,6 @@ from shared.deploy.gates.versions import mongodb_gate
 from shared.deploy.model import Gate
 from shared.kernel.errors import GroundcrewError, Locked, Refused, Unavailable
 from shared.notifications.ports import Notice, Severity
-from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
@@ -105,7 +104,7 @@ def raise_features(deps: FeatureDeps, plan: FeaturePlan, *, by: str) -> str:
         deps.server.raise_to(plan.target)
         _verify_raised(deps, plan)
         trail.append(by, ACTION, str(plan), "done")
-        Approvals(deps.state, deps.clock).consume_approval(ACTION, plan.arguments)
+        deps.approvals().consume_approval(ACTION, plan.arguments)
     return _notify_raised(deps, plan, by, approver)
 
 
@@ -124,7 +123,7 @@ def _verify_raised(deps: FeatureDeps, plan: FeaturePlan) -> None:
 
 def _require_approval(deps: FeatureDeps, plan: FeaturePlan, by: str) -> str:
     """Who approved it. Raises Refused, with the id to approve, if nobody has."""
-    approvals = Approvals(deps.state, deps.clock)
+    approvals = deps.approvals()
     granted = approvals.find_granted(ACTION, plan.arguments)
     if granted is not None:
         return granted.approver

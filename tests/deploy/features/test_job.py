@@ -24,8 +24,8 @@ from shared.deploy.watermark import VersionWatermark
 from shared.health.ports import Health
 from shared.kernel.errors import Locked, Refused, Unavailable
 from shared.notifications.model import Severity
-from shared.records.approvals import Approvals
 from shared.records.audit import AuditTrail
+from tests.support.approvals import make_approvals
 
 LEASE = lease_name("rocketchat", "rocketchat")
 
@@ -54,6 +54,7 @@ class FeatureWorld:
             state=faulty(self.state, plan, "state"),
             clock=self.clock,
             notifications=faulty(self.people, plan, "people"),
+            approvals=lambda: make_approvals(self.state, self.clock),
             approval_timeout=timedelta(hours=8),
             lease_name=LEASE,
             watermarks=WatermarkStore(self.state, "rocketchat", "rocketchat"),
@@ -68,7 +69,7 @@ class FeatureWorld:
         return job.raise_features(deps, job.plan_features(deps), by=by)
 
     def approve(self, by: str = "bea") -> None:
-        approvals = Approvals(self.state, self.clock)
+        approvals = make_approvals(self.state, self.clock)
         (pending,) = approvals.pending()
         approvals.approve(pending.id, by=by)
 
@@ -90,7 +91,7 @@ def place() -> FeatureWorld:
 def test_one_person_asks_and_nothing_happens_until_another_one_approves(place: FeatureWorld) -> None:
     with pytest.raises(Refused, match="needs the approval of a second person") as raised:
         place.raise_features()
-    (request,) = Approvals(place.state, place.clock).pending()
+    (request,) = make_approvals(place.state, place.clock).pending()
     assert f"groundcrew deploy approve {request.id}" in raised.value.hint
     assert dict(request.arguments) == {"server": "8.2.11", "from": "8.0", "to": "8.2"}
     assert place.server.features == "8.0"
@@ -104,7 +105,7 @@ def test_one_person_asks_and_nothing_happens_until_another_one_approves(place: F
     assert place.server.features == "8.2"
     assert place.audit() == [("ana", "begins, approved by bea"), ("ana", "done")]
     assert "raised feature compatibility version 8.0 to 8.2" in place.people.told[-1].title
-    assert not Approvals(place.state, place.clock).pending(), "an approval is good for one raise"
+    assert not make_approvals(place.state, place.clock).pending(), "an approval is good for one raise"
     assert "already" in place.raise_features()
 
 
