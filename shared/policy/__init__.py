@@ -55,6 +55,8 @@ __all__ = [
     "parse_policy",
 ]  # fmt: skip
 
+# By hand and not by a loop over the folder: looking into the modules would import pydantic, which is what
+# this table avoids.
 _HOMES = {
     "backup": ("BackupPolicy", "Retention"),
     "certificates": ("CertificatePolicy",),
@@ -74,6 +76,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
+# PEP 562: a name is looked up when it is first used, so that a webhook which needs no policy never pays for
+# pydantic.
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,6 +19,7 @@ Account = Annotated[
 class AccessPolicy(Section):
     """Who may use the pages, once signed in; nobody who is not named here."""
 
+    # Empty lets nobody in. App Service would let in every account of the tenant, guests included.
     view: tuple[Account, ...] = Field(
         default=(),
         description="accounts that may look at the pages: an Entra object id or user principal name, "

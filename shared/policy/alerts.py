@@ -11,6 +11,7 @@ from .base import Duration, Glob, Name, Section, max_hours, reject
 
 
 def _check_wait(value: timedelta) -> timedelta:
+    # Collected alerts lie in a queue until then, and nobody is woken by what still waits.
     if value > timedelta(minutes=10):
         reject("is longer than 10m", "A critical alert waits as long as any other: write 30s or 1m")
     return value
@@ -30,6 +31,8 @@ class AlertTarget(Section):
 class AlertPolicy(Section):
     """Alerts of Alertmanager and Azure Monitor."""
 
+    # Muting is opt-in by label: an alert about a full disk or a failed backup is as true while the machine is
+    # off.
     availability: tuple[Glob, ...] = Field(
         default=("availability=true",),
         description="alerts that a machine being off explains, by name (`*` allowed) or as `label=value`; "
@@ -38,6 +41,8 @@ class AlertPolicy(Section):
     targets: tuple[AlertTarget, ...] = Field(
         default=(), description="what alerts call a machine besides its name"
     )
+    # MicroK8s and Rocket.Chat need minutes after the machine runs, and Prometheus' rules a few more until
+    # they resolve.
     start_grace: Annotated[Duration, max_hours(2)] = Field(
         default=timedelta(minutes=15),
         description="for so long after a planned start the same alerts are still explained",
@@ -45,6 +50,7 @@ class AlertPolicy(Section):
     group_wait: Annotated[Duration, AfterValidator(_check_wait)] = Field(
         default=timedelta(seconds=30), description="how long alerts are collected before they are sent as one"
     )
+    # An alert that always fires and whose silence is the news: kube-prometheus-stack ships it as `Watchdog`.
     watchdog: Annotated[Duration, max_hours(24)] | None = Field(
         default=None,
         description="Alertmanager's Watchdog is expected at least so often while the server should be up; "

@@ -40,6 +40,7 @@ class Retention(Section):
     monthly: MonthlyAge | None = Field(
         default=None, description="the same for the first of each month; a count is months of 31 days"
     )
+    # Counted before any age: if backups fail for a month, age alone would delete the last one that restores.
     minimum: int = Field(
         default=3, ge=1, le=1000, description="so many of the newest good ones are kept whatever their age"
     )
@@ -59,6 +60,8 @@ class Retention(Section):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         limits = list(self.ages.items())
+        # A longer class that ends sooner would never keep anything that the shorter one does not, and
+        # somebody believes it does.
         for (shorter, low), (longer, high) in pairwise(limits):
             if high <= low:
                 problem = f"{longer} is kept for {format_policy_duration(high)}, no longer than {shorter}"
@@ -98,6 +101,8 @@ def _databases(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+# A part is one message and one dump: below, a set has thousands of them; above, a worker's ten minutes do not
+# suffice and every retry begins the part anew.
 def _sensible_part(size: int) -> int:
     if not 1 << 20 <= size <= 64 << 30:
         reject("a part is from 1 MiB to 64 GiB", "Write 512 MiB, or another size between these")
@@ -105,6 +110,8 @@ def _sensible_part(size: int) -> int:
 
 
 def _may_be_excluded(pattern: str) -> str:
+    # `rocketchat.users` is meant as db.collection by whoever writes it. It would match no collection, but the
+    # intention is told anyway.
     _, _, rest = pattern.partition(".")
     for name in PROTECTED:
         if fnmatchcase(name, pattern) or name == rest:
@@ -150,14 +157,20 @@ class BackupPolicy(Section):
         default="fast", description="zstd for speed (2) or for size (5)"
     )
     level: int | None = Field(default=None, ge=1, le=19, description="the zstd level, if neither fits")
+    # `lifecycle` by default: the storage deletes by its own rules, and the app needs no right to delete
+    # backups at all.
     retention: Literal["lifecycle", "self"] = Field(
         default="lifecycle", description="who deletes: the storage's lifecycle rules, or the app by plan"
     )
     keep: BackupRetention = Field(default=BackupRetention(), description="how long each class is kept")
+    # A machine that is off at night would otherwise never be backed up, and nobody would be told since
+    # nothing failed.
     when_vm_off: Literal["wake", "before_stop", "skip"] = Field(
         default="wake",
         description="a backup that is due while the VM is off: wake it, run before the stop, or skip",
     )
+    # A night and a half: one failed night is made up for by the retries, a second one is what somebody has to
+    # see.
     alarm_after: Duration = Field(
         default=timedelta(hours=36), description="age of the newest good backup that is an alarm"
     )
@@ -167,10 +180,12 @@ class BackupPolicy(Section):
     @property
     def zstd_level(self) -> int:
         """The level to compress with, 1 to 19."""
+        # An explicit level wins over the word, so that a level may be tried without editing both.
         return self.level or LEVELS[self.compression]
 
     def includes(self, database: str) -> bool:
         """Whether the database is backed up."""
+        # Empty stands for `all`: a database that is created tomorrow is in tomorrow's backup.
         return not self.databases or database in self.databases
 
     def excludes(self, collection: str) -> bool:

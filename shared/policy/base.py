@@ -30,11 +30,15 @@ T = TypeVar("T")
 class Section(BaseModel):
     """A frozen part of the policy: unknown keys are mistakes, and nothing is converted silently."""
 
+    # A misspelt key that were ignored would leave its default in force, and `retetion` would delete what
+    # somebody meant to keep.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def reject(problem: str, hint: str) -> NoReturn:
     """Reject a value; the place in the file is added by whoever reads it."""
+    # Through the context and not the template: a brace in what somebody wrote would otherwise be read as a
+    # field of it.
     raise PydanticCustomError("policy", "{problem}", {"problem": problem, "hint": hint})
 
 
@@ -58,6 +62,7 @@ def text_validator(parse: Callable[[str], T], hint: str) -> Callable[[object], T
         try:
             return parse(value)
         except ValueError as error:
+            # The parsers of `values` know no pydantic; they raise ValueError(problem, hint).
             reject(error.args[0], error.args[1])
 
     return validate
@@ -76,6 +81,7 @@ def age_validator(period: timedelta) -> Callable[[object], timedelta]:
     """A validator for how long a class is kept: a duration, or a count of the class's own periods."""
 
     def validate(value: object) -> timedelta:
+        # YAML's `true` is an int in Python: `daily: true` is a mistake, not one day.
         if isinstance(value, int) and not isinstance(value, bool):
             if not 0 < value <= 1000:
                 reject(
@@ -109,9 +115,11 @@ def _check_zone(name: str) -> str:
 
 
 def _zone_hint(name: str) -> str:
+    # `posix/` and `right/` are copies in the tz database, the latter with leap seconds: nobody means them.
     zones = {
         zone.lower(): zone for zone in available_timezones() if not zone.startswith(("posix/", "right/"))
     }
+    # People write `Berlin`; the continent in front is what they do not know.
     cities = {zone.rpartition("/")[2]: zone for zone in sorted(zones)}
     near = get_close_matches(name.lower(), zones, 1, 0.7) or get_close_matches(name.lower(), cities, 1, 0.7)
     if not near:
@@ -120,6 +128,8 @@ def _zone_hint(name: str) -> str:
 
 
 def _check_one_line(text: str) -> str:
+    # policy.yaml is under review and in git: an address with its token must not get in as the name of a
+    # route.
     if "://" in text or "\n" in text:
         reject(
             "this is not a name",
@@ -135,6 +145,7 @@ Duration = Annotated[
 ]
 """`30m`, `36h`, `14d`, `1h30m`."""
 
+# A month counts 31 days, the longest one: a count must never keep less than its reader reckons.
 DailyAge = Annotated[timedelta, PlainValidator(age_validator(timedelta(days=1))), _age_schema("14d")]
 WeeklyAge = Annotated[timedelta, PlainValidator(age_validator(timedelta(weeks=1))), _age_schema("8w")]
 MonthlyAge = Annotated[timedelta, PlainValidator(age_validator(timedelta(days=31))), _age_schema("400d")]

@@ -12,6 +12,8 @@ from .base import Duration, Section, max_hours, reject
 from .deploy import Label
 
 _HOST = re.compile(
+    # A name of at most 253 characters, labels of at most 63 (RFC 1035, section 2.3.4), in lower case as
+    # certificates are compared.
     r"(?=.{1,253}(:|$))([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 )
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
@@ -42,6 +44,8 @@ class CertificatePolicy(Section):
     hosts: tuple[HostWithPort, ...] = Field(
         default=(), description="hosts to look at besides the chat's and those of Ingresses"
     )
+    # A CDN shows its own certificate by design: without this each scan would warn of one that is not the
+    # Secret's.
     behind_proxy: tuple[HostWithPort, ...] = Field(
         default=(), description="hosts that show a proxy's certificate, not that of their Secret"
     )
@@ -64,6 +68,8 @@ class CertificatePolicy(Section):
     wake_for: Annotated[Duration, max_hours(24)] = Field(
         default=timedelta(hours=2), description="how long the machine is up at most for one renewal"
     )
+    # Four days are longer than a weekend with a holiday; a machine that is off on purpose is no alarm before
+    # that.
     blind_after: Duration = Field(
         default=timedelta(days=4), description="time without a look that is an alarm, planned off or not"
     )
@@ -72,6 +78,8 @@ class CertificatePolicy(Section):
     def _fits(self) -> Self:
         if self.critical_percent >= self.warning_percent:
             reject("critical_percent is not below warning_percent", "Be warned earlier than alarmed")
+        # The machine, MicroK8s, cert-manager and the authority's checks come after each other, and
+        # cert-manager retries a failed order after an hour: https://cert-manager.io/docs/faq/acme/
         if self.wake_for < timedelta(hours=1):
             reject(
                 "wake_for is shorter than an hour",

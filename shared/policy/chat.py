@@ -14,6 +14,7 @@ CommandName = Literal[
     "restore", "drill", "snapshot", "deploy",
     "plan", "rollback", "certs", "renew", "silence", "cost", "approve", "deny", "who",
 ]  # fmt: skip
+# Ids and roles, never display names: in every chat people can rename themselves to somebody else's name.
 Subject = Annotated[
     str,
     StringConstraints(pattern=r"^(role:)?[a-z][a-z0-9-]{0,39}$"),
@@ -26,6 +27,7 @@ RoomId = Annotated[
 ]
 
 
+# There is no rule that denies: what none allows is refused, so that the order of rules cannot open anything.
 class ChatRule(Section):
     """Some people, some rooms, some commands."""
 
@@ -49,6 +51,7 @@ class ChatPolicy(Section):
         description="commands that need a second person's approval besides restore, rollback and drill, "
         "which always do",
     )
+    # An approval that stays open overnight would be given by somebody who no longer knows what it was for.
     approval_timeout: Annotated[Duration, max_hours(24)] = Field(
         default=timedelta(hours=1), description="how long a request from chat waits for its approval"
     )

@@ -19,6 +19,8 @@ class CostPolicy(Section):
         pattern=r"^[a-z0-9]{3,40}$",
         description="Azure region of prices where a machine's own is not known",
     )
+    # Azure tells the size of the disk, not of the increment: what is not known is left out rather than
+    # guessed.
     snapshot_change_gb: int | None = Field(
         default=None,
         ge=0,

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_country(country: str, subdivision: str | None) -> tuple[str, str] | None:
@@ -14,6 +10,7 @@ def check_country(country: str, subdivision: str | None) -> tuple[str, str] | No
     from holidays import country_holidays
     from holidays.registry import COUNTRIES
 
+    # The registry has class name, alpha-2 and alpha-3 for each country; alpha-2 is what the policy takes.
     codes = {code: names[0] for names in COUNTRIES.values() for code in names[1:2]}
     if country not in codes:
         near = get_close_matches(country.upper(), codes, 1, 0.6)

@@ -21,6 +21,8 @@ def _host(host: str) -> str:
 
 
 def _inside(path: str) -> str:
+    # The archive of a commit is unpacked into a folder, and the path joined to it: it may only ever point
+    # below it.
     if path.startswith("/") or ".." in PurePosixPath(path).parts or "\\" in path:
         reject(f"'{path}' leaves the repository", "Write a path relative to the repository's root")
     return path
@@ -62,19 +64,23 @@ class DeployPolicy(Section):
     values: tuple[RepositoryPath, ...] = Field(
         default=(), description="values files in the repository, later ones win"
     )
+    # A repository that holds more than the chart would otherwise deploy for each typo in a README.
     paths: tuple[RepositoryPath, ...] = Field(
         default=("**",), min_length=1, description="changes elsewhere ship nothing"
     )
+    # Workflows, for example: who changes the checks in the same pull request passes them by definition.
     forbidden_paths: tuple[RepositoryPath, ...] = Field(
         default=(), description="a pull request that ships something must not change these besides"
     )
     approvals: int = Field(
         default=1, ge=0, le=10, description="approvals of the head commit by others than its author"
     )
+    # A bot's approval is one that any workflow with a token can give.
     approvers: tuple[Annotated[str, AfterValidator(_login)], ...] = Field(
         default=(), description="GitHub logins whose approval counts; empty: whoever may write, but no bot"
     )
     required_checks: tuple[Name, ...] = Field(default=(), description="check runs that must be green")
+    # Chart.yaml names where its dependencies come from, and a pull request changes Chart.yaml.
     allowed_chart_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
         # Where the official chart and those it depends on are published.
         default=(
@@ -107,6 +113,7 @@ class DeployPolicy(Section):
 
     @model_validator(mode="after")
     def _can_be_approved(self) -> Self:
+        # GitHub's logins are the same in any case: `Ana` and `ana` are one approver.
         named = len({login.lower() for login in self.approvers})
         if 0 < named < self.approvals:
             reject(f"{self.approvals} approvals of {named} approvers can never be had", "Name more approvers")

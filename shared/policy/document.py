@@ -102,12 +102,16 @@ def _validate(text: str) -> tuple[Policy | None, list[Mistake]]:
                 place = document.place(path, key=details["type"] == "extra_forbidden")
                 mistakes.append(Mistake(*place, format_path(path), *_explain(details)))
     # A value that could not be read is told once, not again for what stood in its stead.
+    # Reversed, so that of two at one place the first stays: the form's complaint, not pydantic's about the
+    # None in its stead.
     first = {(mistake.line, mistake.column, mistake.path): mistake for mistake in reversed(mistakes)}
     return (None if mistakes else policy), sorted(first.values())
 
 
 def _drop_follow_up_errors(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Without lists that are too short only because their items were rejected."""
+    # pydantic counts a rejected item as absent: `approvers: [a b]` would be told as wrong and as an empty
+    # list.
     paths = [details["loc"] for details in errors]
     return [
         details
@@ -116,6 +120,7 @@ def _drop_follow_up_errors(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     ]
 
 
+# pydantic's words are for programmers ("Input should be a valid tuple"); these are for whoever edits YAML.
 _KINDS = {
     "int_type": ("not a whole number", "Write digits without quotes"),
     "string_type": ("not a text", "Put it in quotes"),
@@ -155,6 +160,7 @@ def _unknown_key(path: Path) -> tuple[str, str]:
     key, section = str(path[-1]), _find_section(path[:-1])
     fields = list(section.model_fields) if section else []
     near = get_close_matches(key.lower(), fields, 1, 0.6)
+    # Merge keys are of YAML 1.1, and a merged value would have no line of its own to point at.
     if key == "<<":
         return "merge keys are not part of YAML 1.2", "Write the keys out"
     if near:
@@ -165,6 +171,7 @@ def _unknown_key(path: Path) -> tuple[str, str]:
 def _find_section(path: Path) -> type[BaseModel] | None:
     section: type[BaseModel] = Policy
     for step in path:
+        # Lists do not change the section: `machines[0].name` is a field of the items' type.
         if isinstance(step, int):
             continue
         field = section.model_fields.get(step)
@@ -184,6 +191,7 @@ def _section_in(annotation: object) -> type[BaseModel] | None:
 
 class _Schema(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
+        # pydantic would write ISO 8601 (`P14D`), which the policy itself does not take.
         if isinstance(dft, timedelta):
             return format_policy_duration(dft)
         # A section's default says nothing that its own keys do not say.

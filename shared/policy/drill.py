@@ -26,6 +26,7 @@ class DrillPolicy(Section):
     def _fits(self) -> Self:
         if self.every < timedelta(hours=1):
             reject("every is shorter than an hour", "A drill restores everything: write 1d or more")
+        # As long as the interval, it would be an alarm on each day of a drill, until that drill has ended.
         if self.alarm_after <= self.every:
             reject("alarm_after is not longer than every", "Give a drill the time to end: write a day more")
         return self

@@ -18,6 +18,7 @@ class AcceptedRisk(Section):
 
     rule: RuleId = Field(description="the finding's id, as `groundcrew hardening audit` shows it")
     reason: Name = Field(description="why")
+    # Required: what is accepted for ever is forgotten, and looks like a finding that there is not.
     until: date = Field(description="the last day on which it is accepted")
 
 
@@ -41,6 +42,8 @@ class SignOnProvider(Section):
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
+        # SAML's metadata carries the certificate that it is itself trusted by: without a pin whoever serves
+        # it vouches for himself. OpenID Connect is bound to the issuer's https instead.
         if self.kind == "saml" and not self.certificate_sha256:
             reject(
                 "a saml provider needs certificate_sha256",
@@ -60,6 +63,7 @@ class HardeningPolicy(Section):
     stale_after: Duration = Field(
         default=timedelta(days=90), description="an administrator who has not signed in for so long"
     )
+    # Rocket.Chat's personal access tokens have no end of their own.
     token_age: Duration = Field(
         default=timedelta(days=365), description="a personal access token older than this is a finding"
     )

@@ -15,6 +15,7 @@ DayOff = Callable[[date], str]
 
 def days_off(power: PowerPolicy) -> DayOff:
     """The days on which machines stay off, with their names; years are computed as they are asked for."""
+    # Before public holidays: the team's own name for Christmas week says more than "Christmas Day".
     spans = [(vacation.first, vacation.last, vacation.name) for vacation in power.vacations]
     public: DayOff = _public_holidays(power)
 
@@ -30,6 +31,7 @@ def days_off(power: PowerPolicy) -> DayOff:
 def _public_holidays(power: PowerPolicy) -> DayOff:
     if power.holidays is None:
         return lambda _day: ""
+    # Imported here: the library is large, and most policies have no holidays.
     from holidays import country_holidays
 
     known = country_holidays(power.holidays.country, subdiv=power.holidays.subdivision)

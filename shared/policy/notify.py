@@ -18,6 +18,7 @@ TopicName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 class Routes(Section):
     """The names of the routes that hear of each severity."""
 
+    # The only severity that must have a route: an alarm which goes nowhere is none.
     critical: tuple[RouteName, ...] = Field(default=("chat",), min_length=1, description=_ROUTES)
     warning: tuple[RouteName, ...] = Field(default=("chat",), description=_ROUTES)
     info: tuple[RouteName, ...] = Field(default=("chat",), description=_ROUTES)
@@ -39,6 +40,7 @@ class TopicRoutes(Section):
 class RateLimit(Section):
     """How many messages a route gets; what is more waits and becomes one message."""
 
+    # At least four, as a quarter of them is kept for critical messages: of fewer nothing would be kept.
     messages: int = Field(
         default=20, ge=4, le=200, description="at most so many; a quarter of them is kept for critical ones"
     )
@@ -52,6 +54,8 @@ class NotifyPolicy(Section):
     topics: tuple[TopicRoutes, ...] = Field(
         default=(), description="routes by topic; the first entry that names the topic decides"
     )
+    # The chat lives on the machine that is watched: when that is down, the news of it cannot go through the
+    # chat.
     fallback: RouteName | None = Field(
         default=None,
         description="route used when the others fail, or are on a machine that is off, as the chat may be",

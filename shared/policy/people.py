@@ -15,6 +15,8 @@ PersonId = Annotated[
 RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$"), Field(examples=["operator"])]
 # Ids that a system gives, never a name that its owner may change.
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:@-]{1,100}$")]
+# Users are unique within a workspace (T…) or an organization (E…) only, so the team belongs to the id:
+# https://docs.slack.dev/reference/objects/user-object/
 SlackUser = Annotated[
     str,
     StringConstraints(pattern=r"^[TE][A-Z0-9]{2,30}/[UW][A-Z0-9]{2,30}$"),
@@ -25,6 +27,7 @@ ObjectId = Annotated[
     StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
     Field(examples=["00000000-0000-0000-0000-000000000000"]),
 ]
+# By number: a login can be given up, and taken by somebody else on the same day.
 GitHubId = Annotated[int, Field(ge=1, examples=[1234567])]
 LoginName = Annotated[str, StringConstraints(pattern=r"^[^\s:,]{1,64}$"), Field(examples=["ana"])]
 
@@ -60,6 +63,8 @@ class Person(Section):
             *(f"slack:{one}" for one in self.slack),
             *(f"teams:{one}" for one in self.teams),
             *(f"github:{one}" for one in self.github),
+            # `aad` is what App Service calls Entra ID in its headers:
+            # https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
             *(f"aad:{one.lower()}" for one in self.entra),
             *(f"login:{one}" for one in self.login),
         )

@@ -17,6 +17,7 @@ class PitrPolicy(Section):
     alarm_after: Duration = Field(
         default=timedelta(minutes=20), description="age of the newest captured entry that is an alarm"
     )
+    # The oplog is a ring: what the capture has not read before it is overwritten cannot be had again.
     window_alarm: Duration = Field(
         default=timedelta(hours=12),
         description="a full oplog that reaches back no further than this is an alarm: a longer outage of the "
@@ -25,6 +26,7 @@ class PitrPolicy(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        # Two captures: a single one that was late or retried is no news.
         if self.alarm_after < timedelta(minutes=10):
             reject("alarm_after is shorter than 10m", "It is captured every five minutes: write 10m or more")
         return self

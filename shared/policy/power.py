@@ -40,6 +40,7 @@ class Vacation(Section):
     def _is_forward(self) -> Self:
         if self.last < self.first:
             reject(f"ends on {self.last}, before it begins on {self.first}", "Exchange first and last")
+        # Most likely a wrong year: the machine would stay off for that long, and say "vacation".
         if self.last - self.first > timedelta(days=366):
             reject("is longer than a year", "Check the years, or remove the machine's windows")
         return self
@@ -114,15 +115,19 @@ class PowerPolicy(Section):
     vacations: tuple[Vacation, ...] = Field(
         default=(), description="spans of days on which machines stay off"
     )
+    # The bounds of this section keep a slip of a unit (`15h`) from being obeyed: it would cost a day of money
+    # or of work.
     warning: Annotated[Duration, max_hours(4)] = Field(
         default=timedelta(minutes=15), description="how long before a stop the chat is warned"
     )
     graceful_stop: Annotated[Duration, max_hours(1)] = Field(
         default=timedelta(minutes=5), description="time for `microk8s stop` before deallocation"
     )
+    # Without it, an order that ends just after a start would stop a machine that nobody could use yet.
     min_up: Annotated[Duration, max_hours(24)] = Field(
         default=timedelta(minutes=30), description="once started, a machine runs at least so long"
     )
+    # A backup or a deploy that hangs must not keep a machine running for a weekend.
     max_hold: Annotated[Duration, max_hours(48)] = Field(
         default=timedelta(hours=12), description="longest time for which work in flight delays a stop"
     )
@@ -147,6 +152,8 @@ class PowerPolicy(Section):
             if unknown := sorted(others - after.keys()):
                 hint = "Name a machine of this list"
                 reject(f"'{name}' is to start after '{unknown[0]}', which is not listed", hint)
+        # Whoever waits for nobody is taken out, again and again: what remains is a circle, and would never
+        # start.
         waiting = dict(after)
         while free := [name for name, others in waiting.items() if not others & waiting.keys()]:
             for name in free:
@@ -158,6 +165,7 @@ class PowerPolicy(Section):
 
     def carried_by(self, machine: MachinePolicy) -> frozenset[str]:
         """What runs on the machine: `mongodb`, `rocketchat`, both or nothing."""
+        # Once one machine says what it carries, the guess about the first would contradict it.
         if any(one.carries is not None for one in self.machines):
             return frozenset(machine.carries or ())
         return frozenset(("mongodb", "rocketchat") if machine == self.machines[0] else ())

@@ -98,6 +98,7 @@ def _format_type(value: dict[str, Any]) -> str:
         return " or ".join(kinds)
     if value.get("type") == "array":
         return f"list of {_format_type(value['items'])}"
+    # The schema knows durations by their pattern only.
     if value.get("pattern", "").startswith("^([0-9]{1,6}[smhdw])"):
         return "duration"
     if value.get("format") == "date":

@@ -67,8 +67,10 @@ class SecretEntry(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        # The kinds that can be rotated, each with what its rotation has to know.
         needed = {"mongodb-user": "users", "rocketchat-token": "user_id", "github-webhook": "hook"}
         field = needed.get(self.kind, "")
+        # Two that take turns: the other one keeps working until every reader has restarted with the new one.
         if field == "users" and len(set(self.users)) != 2:
             reject("a mongodb-user needs two users", "Write users: [rocketchat-a, rocketchat-b]")
         if field and not getattr(self, field):
@@ -79,6 +81,7 @@ class SecretEntry(Section):
             reject(
                 f"a {self.kind} is not rotated by Groundcrew", "Remove automatic; it is watched all the same"
             )
+        # The timer comes hourly, and a rotation restarts the chat: a slip of the unit must not do so all day.
         if self.rotate_every is not None and self.rotate_every < timedelta(days=1):
             reject("rotate_every is shorter than a day", "Write 1d or more")
         return self

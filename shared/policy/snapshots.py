@@ -43,6 +43,8 @@ class SnapshotPolicy(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",
         description="tag whose date protects a snapshot",
     )
+    # Below Azure's 500: other tools and people take snapshots of the same disk, too, and the 501st call fails
+    # whoever makes it.
     max_per_disk: int = Field(
         default=450,
         ge=2,
@@ -59,6 +61,7 @@ class SnapshotPolicy(Section):
     def _fits(self) -> Self:
         if self.every < timedelta(hours=1):
             reject("every is shorter than an hour", "Write 1h or more; the oplog covers the time between")
+        # Pruning runs between two snapshots, and would remove the only one.
         if self.every > self.keep.daily:
             reject("a snapshot would be removed before the next is made", "Keep daily longer than every")
         if self.keep.daily / self.every > self.max_per_disk:

@@ -109,4 +109,5 @@ def starter_policy(
 def switch_all_on(text: str) -> str:
     """The policy with every setting taken in that is off: what tests hold the examples to."""
     # `# Prose` has one space and a word behind the sign, a setting its own indentation or none.
+    # The comment above the key `$schema` has a space as well, and stays one.
     return re.sub(r"(?m)^( *)#(?! \S)", r"\1", text)

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES = 24 * 60
 
+# No months and years: they have no fixed length. `m` is always minutes.
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(?:\d{1,6}[smhdw]){1,5}", re.ASCII)
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -33,6 +34,8 @@ def parse_duration(text: str) -> timedelta:
             f"'{text}' is not a duration", "Write a number and a unit: 90s, 30m, 36h, 14d, 2w, 1h30m"
         )
     seconds = sum(int(number) * _UNIT_SECONDS[unit] for number, unit in _STEP.findall(text))
+    # A zero would mean "at once" in one place and "never" in another; more than a hundred years overflow
+    # dates that it is added to.
     if not 0 < seconds <= 36525 * 86400:
         raise ValueError(
             f"'{text}' is not a duration between a second and 100 years", "Write one like 30m or 14d"
@@ -54,6 +57,8 @@ def parse_day(text: str) -> date | None:
 def format_policy_duration(duration: timedelta) -> str:
     """A short text that `parse_duration` reads back, to the second: `14d`, `36h`, `90m`, `2d3h5m`."""
     rest, parts = int(duration.total_seconds()), []
+    # The largest unit that comes out even, as people write it: `36h` and not `1d12h`; minutes only as far as
+    # one reckons with them (`90m`).
     for unit, below in (("d", 0), ("h", 0), ("m", 4 * 3600)):
         if rest and rest % _UNIT_SECONDS[unit] == 0 and (not below or rest < below):
             return f"{rest // _UNIT_SECONDS[unit]}{unit}"
@@ -80,6 +85,8 @@ class Window:
     An `end` above 1440 lies on the next day, which belongs to the window of the day before.
     """
 
+    # Minutes of the wall clock and not a duration: on the days when clocks change a window is longer or
+    # shorter by an hour.
     days: frozenset[int]
     start: int
     end: int
@@ -96,6 +103,7 @@ def parse_window(text: str) -> Window:
     if not match:
         raise ValueError(f"'{text}' is not a window", _WINDOW_HINT)
     start, end = _parse_minutes(match[2], match[3], text), _parse_minutes(match[4], match[5], text)
+    # `07:00-07:00` could be nothing or a whole day.
     if start in (end, DAY_MINUTES):
         raise ValueError(f"'{text}' begins when it ends", "For a whole day write 00:00-24:00")
     return Window(_parse_days(match[1], text), start, end if end > start else end + DAY_MINUTES)
@@ -108,9 +116,11 @@ def find_overlaps(windows: tuple[Window, ...]) -> list[tuple[int, int]]:
         (day * DAY_MINUTES + window.start + shift, day * DAY_MINUTES + window.end + shift, index)
         for index, window in enumerate(windows)
         for day in window.days
+        # Each span once more a week later, so that Sunday night is compared with Monday morning.
         for shift in (0, week)
     )
     found: set[tuple[int, int]] = set()
+    # Sorted by their starts, it suffices to compare with the span that reaches furthest so far.
     reach, holder = -1, -1
     for start, end, index in spans:
         if start < reach and index != holder:
@@ -138,6 +148,7 @@ def _parse_days(text: str, whole: str) -> frozenset[int]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         begin, end = _parse_day(first, whole), _parse_day(last if dash else first, whole)
+        # Modulo a week: `Fri-Mon` runs over the weekend.
         days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
     return frozenset(days)
 

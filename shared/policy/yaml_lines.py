@@ -14,6 +14,7 @@ import yaml
 Path = tuple[str | int, ...]
 Place = tuple[int, int]  # line and column, both from 1
 
+# policy.yaml may come from a pull request: "billion laughs" unfolds nine aliases to a gigabyte.
 MAX_CHARACTERS = 256 * 1024
 MAX_VALUES = 20_000  # what aliases may unfold to
 MAX_DEPTH = 30
@@ -78,6 +79,7 @@ class _Loader(yaml.SafeLoader):
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    # Bounded: converting thousands of digits takes quadratic time, and Python refuses more than 4300 of them.
     ("int", r"[-+]?\d{1,18}", "-+0123456789"),
     ("float", r"[-+]?(\.\d{1,18}|\d{1,18}\.\d{0,18})([eE][-+]?\d{1,2})?", "-+.0123456789"),
 ):
@@ -116,6 +118,7 @@ def format_path(path: Path) -> str:
 
 
 def _explain_yaml_error(document: Document, text: str, error: Exception) -> Document:
+    # PyYAML complains about what follows the tab, several lines off; a tab is what people do not see.
     tabs = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r" *\t\s*\S", line)]
     for number in tabs:
         column = text.splitlines()[number - 1].index("\t") + 1
@@ -167,6 +170,8 @@ def _read_mapping(document: Document, node: yaml.MappingNode, path: Path) -> dic
             continue
         key = str(key_node.value)
         inner = (*path, key)
+        # YAML forbids it, PyYAML takes the last one silently: a key pasted twice would change what the first
+        # one says.
         if key in data:
             first = document.keys[inner][0]
             hint = "Keep one of the two"

@@ -40,6 +40,8 @@ def parse_connection(name: str, settings: Mapping[str, str]) -> StorageAccount |
         return None
     client_id, resource_id = values.get("clientId", ""), values.get("managedIdentityResourceId", "")
     credential = values.get("credential", "")
+    # Also possible for the host are client secrets: then a secret would stand among settings that this app
+    # never reads.
     if credential.lower() not in ("", "managedidentity"):
         raise UsageError(
             f"{name}__credential is not supported", value=credential, hint="Use managedidentity."

@@ -74,6 +74,7 @@ DRILL_MONGODB = Setting(
     default="",
     secret=True,
 )
+# Of its own: the owner's key stays offline, and a stolen app opens no more than it could dump anyway.
 DRILL_KEY = Setting(
     "GROUNDCREW_DRILL_KEY",
     "The age key that restore drills decrypt backups with: that of a recipient of its own, not the owner's. "
@@ -101,6 +102,7 @@ CLIENT_ID = Setting(
     "00000000-0000-0000-0000-000000000000",
     default="",
 )
+# Apart from the app's identity: who takes the app over may write backups, and delete none.
 RETENTION_ID = Setting(
     "GROUNDCREW_RETENTION_CLIENT_ID",
     "The client id of the user-assigned identity that deletes expired backups, and can do nothing else; used "
@@ -175,6 +177,7 @@ ALERTS_TOKEN = Setting(
     default="",
     secret=True,
 )
+# Outside of everything that is watched: a subscription that is suspended silences all its own alarms.
 HEARTBEATS = Setting(
     "GROUNDCREW_HEARTBEAT_URLS",
     "Ping URLs of an outside service such as healthchecks.io, which alarms when a job stays away: `job=url`, "
@@ -253,6 +256,7 @@ CHAT_RELEASES = Setting(
     "https://releases.rocket.chat",
     default="https://releases.rocket.chat",
 )
+# The order of docs/settings.md. What is missing here is neither documented nor masked in messages.
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY, RETENTION_ID,

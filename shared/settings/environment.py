@@ -24,6 +24,7 @@ from shared.settings.timers import SCHEDULES
 
 T = TypeVar("T")
 
+# No user, path or query: what is put into links must not carry somebody's password or lead elsewhere.
 _ADDRESS = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", re.ASCII)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -53,6 +54,7 @@ class Environment:
     def get(self, setting: Setting) -> str:
         """The value without white space around it, or the default. Raises UsageError."""
         value = self.values.get(setting.name, "").strip()
+        # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#troubleshoot-key-vault-references
         if value.startswith("@Microsoft.KeyVault("):
             # The platform puts the secret in its place; where it cannot, the reference itself stays.
             hint = "See the setting's status in the portal: the identity needs Key Vault Secrets User."
@@ -129,6 +131,7 @@ class Environment:
             raise UsageError(
                 f"{WAKE_SIGN_IN.name} is app-service, but App Service authentication is off", hint=hint
             )
+        # Whoever copies the settings of a laptop to the app must not publish a page that starts machines.
         if sign_in == "none" and (self.is_on_azure or is_on):
             hint = "It is for your own machine; remove the setting."
             raise UsageError(f"{WAKE_SIGN_IN.name} is none on Azure", hint=hint)
@@ -138,6 +141,7 @@ class Environment:
     def is_on_azure(self) -> bool:
         """Whether the platform runs this process, and not a person's own machine."""
         host = self.values.get("WEBSITE_HOSTNAME", "").strip().lower()
+        # One of them suffices: to take Azure for a laptop would open the pages to anybody.
         names = ("WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU")
         # Core tools and the embedded host set a loopback address.
         is_remote = bool(host) and re.sub(r":\d+$", "", host) not in _LOOPBACK
@@ -193,6 +197,7 @@ class BadSettings(UsageError):
     @property
     def public(self) -> str:
         """Their names; a fault may quote what was given."""
+        # Shown to whoever calls an HTTP function, signed in or not.
         names = [s.name for s in SETTINGS if any(s.name in fault for fault in self.faults)]
         return f"settings are missing or wrong: {', '.join(names) or 'see the log'}"
 
@@ -204,6 +209,7 @@ def all_or_nothing(**readers: Callable[[], Any]) -> dict[str, Any]:
         try:
             values[name] = read()
         except BadSettings as error:
+            # Of readers that are themselves `all_or_nothing`: one flat list, as if all had been read at once.
             faults += error.faults
         except UsageError as error:
             faults.append(str(error))

@@ -33,6 +33,7 @@ def longest_interval(expression: str, now: datetime) -> timedelta | None:
     if not matching:
         return None
     within = max((later - earlier for earlier, later in itertools.pairwise(times)), default=None)
+    # From the last run of a day to the first one of the next day that matches.
     between = [later + times[0] - earlier - times[-1] for earlier, later in itertools.pairwise(matching)]
     return max([*([within] if within else []), *between], default=None)
 
@@ -70,6 +71,7 @@ def _parse_field(field: str, lowest: int, highest: int) -> set[int]:
 
 def _parse_value(text: str, highest: int) -> int:
     names = {12: _MONTHS, 6: _WEEKDAYS}.get(highest, ())
+    # Months count from one, weekdays from zero (Sunday), each by name or number.
     for number, name in enumerate(names, 1 if highest == 12 else 0):
         if len(text) >= 3 and name.startswith(text.lower()[:3]):
             return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+# Not every expression: a job that is made up for too early runs twice, so what is not certain is None.
 _NUMBER, _STEP = re.compile(r"\d{1,2}"), re.compile(r"\*/(\d{1,2})")
 _UNITS = (timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1))
 

@@ -10,6 +10,7 @@ from shared.settings.environment import Environment
 
 # Tokens and passwords inside an address or a file. Hosts have dots, words have no digits: both stay readable.
 _TOKEN = re.compile(r"(?<![\w.-])(?=[A-Za-z_+-]*\d)(?=[\d_+-]*[A-Za-z])[A-Za-z0-9_+-]{16,}(?![\w.-])")
+# Shorter words occur by chance in other texts, and a message full of stars tells nothing.
 _MIN_WORD = 12
 # They may hold the name of an account or of a file, which is no secret and is told on purpose.
 _NAMES = (STORAGE, BACKUP_STORAGE, KUBECONFIG)

@@ -13,4 +13,5 @@ class Setting:
     purpose: str
     example: str
     default: str | None = None  # None: it must be given where it is needed
+    # Masked in every message, kept in the vault by Terraform, and read from a file by `groundcrew init`.
     secret: bool = False

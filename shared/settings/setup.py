@@ -34,6 +34,7 @@ def as_az(chosen: Sequence[ChosenSetting], *, app: str, group: str, secrets: Pat
     names = f"--name {app} --resource-group {group}"
     head = f"az functionapp config appsettings set --output none {names} --settings"
     assignments = [f"  {shlex.quote(f'{one.setting.name}={one.value}')}" for one in chosen if not one.file]
+    # Two calls: `az` takes either assignments or a file in one `--settings`, and the file must not be shown.
     lines = [" \\\n".join([head, *assignments])] if assignments else []
     return "\n".join([*lines, f"{head} \\\n  @{shlex.quote(str(secrets))}"]) + "\n"
 

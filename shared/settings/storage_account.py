@@ -40,6 +40,7 @@ class StorageAccount:
     @classmethod
     def by_connection_string(cls, text: str) -> StorageAccount:
         """The account of a connection string as the portal shows it. Raises `UsageError`, quoting nothing."""
+        # At the first `=` only: a key is base64 and ends with some.
         pairs = dict(part.partition("=")[::2] for part in text.strip().rstrip(";").split(";"))
         keys = {key.strip().lower(): value for key, value in pairs.items()}
         if keys.get("usedevelopmentstorage") == "true":

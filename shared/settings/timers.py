@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # Timers run in UTC; what is to happen is computed from policy in its own time zone.
+# Each at a minute or second of its own, so that a small plan does not start all of them in the same instant.
 SCHEDULES = {
     "nightly_backup": "0 0 1 * * *",
     "catch_up": "0 */15 * * * *",
