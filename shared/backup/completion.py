@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from shared.formats.backupset import (
     BackupPlan,
@@ -22,9 +21,6 @@ from shared.formats.backupset import (
 )
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Inconsistent
-
-if TYPE_CHECKING:
-    pass
 
 _HASH_MODULUS = 1 << 128
 

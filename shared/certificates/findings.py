@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from shared.certificates.model import (
     CertificateEntry,
     CertificateFinding,
     CertificateState,
 )
-
-if TYPE_CHECKING:
-    pass
 
 SEVERITY_ORDER = tuple(CertificateState)
 

@@ -45,6 +45,7 @@ class Encryptor:
     def __init__(self, write: Write, recipients: Sequence[Recipient]) -> None:
         check_recipients(recipients)
         self._write = write
+        # A file key of its own for each file: the chunk counter may begin at zero in each.
         file_key, nonce = os.urandom(16), os.urandom(16)
         header = _INTRO + b"".join(_format_stanza(r.wrap(file_key)) for r in recipients) + b"---"
         write(header + b" " + _b64(_header_mac(file_key, header)) + b"\n" + nonce)
@@ -110,6 +111,8 @@ def decrypt(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: st
     while True:
         sealed = source.take(_CHUNK + _TAG)
         last = source.exhausted()
+        # An empty last chunk is allowed in an empty file only: else it could be appended to a file that was
+        # cut at a chunk's end.
         if len(sealed) < _TAG or (last and counter and len(sealed) == _TAG):
             raise Corrupt(f"{name} is truncated", value=f"{len(sealed)} bytes in its last chunk")
         try:
@@ -184,6 +187,7 @@ def _read_header(source: _Source) -> tuple[bytes, list[Stanza], bytes]:
             if len(header) > _HEADER_LIMIT or len(line) > _COLUMNS:
                 raise Corrupt(f"the header of {source.name} is malformed", value="a line is too long")
             body += _unb64(line, source.name)
+            # A body ends with a line that is not full, an empty one if need be: so two bodies cannot be one.
             if len(line) < _COLUMNS:
                 break
         stanzas.append(Stanza(arguments[1].decode(), [a.decode() for a in arguments[2:]], bytes(body)))

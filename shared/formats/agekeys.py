@@ -150,6 +150,7 @@ class HybridIdentity:
                 continue
             try:
                 return _HYBRID_SUITE.decrypt(enc + stanza.body, private, _HYBRID_INFO)
+            # Another person's stanza looks the same: whose it is, only the attempt tells.
             except (InvalidTag, ValueError):
                 continue
         return None

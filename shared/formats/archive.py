@@ -70,6 +70,7 @@ class ArchiveWriter:
         counted = tally_documents(batch)
         self._crc = crc64.xz(batch, self._crc)
         self._tally += counted
+        # Three writes and no joining: the batch is megabytes, and is handed on as it came from the driver.
         self._write(_block(entry, ended=False, crc=0))
         self._write(batch)
         self._write(TERMINATOR)
@@ -130,6 +131,7 @@ def _prelude(entry: PreludeEntry) -> bytes:
 
 
 def _block(entry: PreludeEntry, *, ended: bool, crc: int) -> bytes:
+    # BSON has no unsigned 64-bit integer; mongo-tools write Go's int64 of the same bits.
     signed = struct.unpack("<q", struct.pack("<Q", crc))[0]
     return bson.encode(
         {

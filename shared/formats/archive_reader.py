@@ -67,6 +67,7 @@ class ArchiveReader:
         self.header = self._read_header()
         self.prelude = self._read_prelude()
         self._waiting = {(e.db, e.blocks or e.collection): e for e in self.prelude}
+        # The second one would end the first, and what is between them would belong to neither.
         if len(self._waiting) != len(self.prelude):
             raise self._corrupt("the prelude names a namespace twice")
         self._crcs: dict[tuple[str, str], int] = {}
@@ -80,6 +81,7 @@ class ArchiveReader:
 
     def _read_block(self) -> Iterator[DocumentBatch | NamespaceEnd]:
         head = self._decode_document("a block's header")
+        # Another tool's field could mean that the documents behind it are to be read in another way.
         if head.keys() != _BLOCK_KEYS:
             raise self._corrupt("a block's header has other fields than it should", sorted(head))
         key = (_require_string(head, "db"), _require_string(head, "collection"))

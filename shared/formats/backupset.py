@@ -15,6 +15,7 @@ from shared.formats.strict_json import (
     strict_record,
 )
 
+# Each is a folder of its own, so that a lifecycle rule of the storage can tell them apart by prefix.
 CLASSES = ("daily", "weekly", "monthly", "manual")
 SET_ID = re.compile(r"\d{8}T\d{6}Z", re.ASCII)  # when it was begun, UTC
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", re.ASCII)
@@ -34,8 +35,8 @@ def require_place(klass: str, set_id: str) -> None:
 class BackupSource:
     """The MongoDB that was dumped."""
 
-    hosts: tuple[str, ...]
-    server_version: str
+    hosts: tuple[str, ...]  # `host:port` of the replica set's members, as the server named them
+    server_version: str  # X.Y.Z, which decides what mongorestore expects in the archive
 
 
 @strict_record
@@ -48,11 +49,11 @@ class Piece:
 
     db: str
     collection: str
-    kind: str
-    uuid: str
+    kind: str  # `collection`, `view` or `timeseries`
+    uuid: str  # notices one that was dropped and made anew meanwhile; empty where there is none, as of views
     metadata: str
-    lower: str = ""
-    upper: str = ""
+    lower: str = ""  # from this `_id` on, itself included
+    upper: str = ""  # up to this `_id`, itself excluded
 
     @property
     def name(self) -> str:
@@ -67,8 +68,8 @@ class Piece:
 class PlannedPart:
     """One archive to be made: some pieces, or the oplog, or both for a small database."""
 
-    pieces: tuple[Piece, ...]
-    oplog: bool = False
+    pieces: tuple[Piece, ...]  # none in the oplog's own part
+    oplog: bool = False  # whether this part ends with the oplog
     data_bytes: int = 0  # about, uncompressed, for the progress
 
 
@@ -76,17 +77,17 @@ class PlannedPart:
 class BackupPlan:
     """What a backup set shall hold, decided once."""
 
-    format: int
-    set: str
-    klass: str
-    created: datetime
-    reason: str
+    format: int  # FORMAT; another one is refused, never guessed at
+    set: str  # its id, which is the second at which it was begun
+    klass: str  # one of CLASSES; decides how long it is kept
+    created: datetime  # aware, UTC; the id says the same
+    reason: str  # who or what asked for it, for people
     source: BackupSource
     oplog_start: str  # "seconds.ordinal"
-    recipients: tuple[str, ...]
+    recipients: tuple[str, ...]  # public keys that every part is encrypted to; more cannot be added later
     level: int  # of zstd
-    excluded: tuple[str, ...]
-    parts: tuple[PlannedPart, ...]
+    excluded: tuple[str, ...]  # names of the namespaces that policy left out, for whoever misses one
+    parts: tuple[PlannedPart, ...]  # in the order in which they are dumped, the oplog's last
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
@@ -99,8 +100,8 @@ class NamespaceCount:
 
     db: str
     collection: str
-    documents: int
-    data_bytes: int
+    documents: int  # of this part alone
+    data_bytes: int  # uncompressed BSON
     content_hash: str  # 32 hex digits
 
     @property
@@ -116,11 +117,11 @@ class NamespaceCount:
 class OplogSlice:
     """The oplog entries start <= ts <= end, both inclusive."""
 
-    start: str
-    end: str
+    start: str  # `seconds.ordinal` at which the dump began
+    end: str  # of the last entry, read after the last document
     entries: int
-    data_bytes: int
-    content_hash: str
+    data_bytes: int  # uncompressed BSON
+    content_hash: str  # 32 hex digits, the sum over the entries
 
     def __post_init__(self) -> None:
         require_form(OPTIME, start=self.start, end=self.end)
@@ -136,8 +137,8 @@ class Receipt:
     """
 
     format: int
-    set: str
-    klass: str
+    set: str  # of which it is a part
+    klass: str  # the plan's; with the id the blob's folder
     part: int  # its number in the plan
     plan_sha256: str  # of the blob of `plan.json`
     blob: str  # its name below the set's folder
@@ -145,11 +146,11 @@ class Receipt:
     stored_bytes: int
     plain_bytes: int  # before compression and encryption
     sha256: str  # of the stored bytes
-    counts: tuple[NamespaceCount, ...]
+    counts: tuple[NamespaceCount, ...]  # one entry per namespace in the part
     oplog: OplogSlice | None  # in the part that holds it
     after: tuple[str, ...]  # of the oplog's own part: the blobs of all others, read before the oplog's end
-    started: datetime
-    finished: datetime
+    started: datetime  # of this attempt, which may be the third
+    finished: datetime  # the earliest complete attempt is the one that counts
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
@@ -160,11 +161,11 @@ class Receipt:
 class StoredPart:
     """A part as the manifest names it."""
 
-    blob: str
-    stored_bytes: int
-    plain_bytes: int
-    sha256: str
-    namespaces: tuple[str, ...]
+    blob: str  # its name below the set's folder
+    stored_bytes: int  # compressed and encrypted, as storage counts
+    plain_bytes: int  # of the archive in it
+    sha256: str  # of the stored bytes, so that they can be checked without a key
+    namespaces: tuple[str, ...]  # in it, so that a restore of one collection reads no other part
 
     def __post_init__(self) -> None:
         require_form(_FILE_NAME, blob=self.blob)
@@ -176,12 +177,12 @@ class NamespaceEntry:
 
     db: str
     collection: str
-    kind: str
-    uuid: str
-    metadata: str
-    documents: int
-    data_bytes: int
-    content_hash: str
+    kind: str  # `collection`, `view` or `timeseries`
+    uuid: str  # of the source's collection; a restored one gets a new one
+    metadata: str  # canonical Extended JSON of options and indexes, as mongodump writes it
+    documents: int  # over all its parts
+    data_bytes: int  # uncompressed BSON
+    content_hash: str  # sum of its parts' hashes, modulo 2^128
 
     @property
     def name(self) -> str:
@@ -198,7 +199,7 @@ class ChainLink:
 
     set: str
     klass: str
-    sha256: str
+    sha256: str  # of its whole blob: who changes it breaks every later link
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
@@ -211,17 +212,17 @@ class Manifest:
     format: int
     set: str
     klass: str
-    created: datetime
-    sealed: datetime
-    reason: str
-    tool: str
-    source: BackupSource
-    recipients: tuple[str, ...]
-    excluded: tuple[str, ...]
-    oplog: OplogSlice
-    parts: tuple[StoredPart, ...]
-    namespaces: tuple[NamespaceEntry, ...]
-    previous: ChainLink | None
+    created: datetime  # when the plan was made
+    sealed: datetime  # when the last of its parts was finished, the same whoever seals it
+    reason: str  # the plan's
+    tool: str  # name and version of what dumped it
+    source: BackupSource  # the plan's
+    recipients: tuple[str, ...]  # whose keys open it, for whoever looks for the right key years later
+    excluded: tuple[str, ...]  # the plan's: what it does not hold
+    oplog: OplogSlice  # that brings all parts to one point in time
+    parts: tuple[StoredPart, ...]  # all that a restore reads
+    namespaces: tuple[NamespaceEntry, ...]  # all that a restore has to equal
+    previous: ChainLink | None  # None where the chain begins
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
@@ -234,8 +235,8 @@ class SetFailure:
     format: int
     set: str
     klass: str
-    at: datetime
-    error: str
+    at: datetime  # when it was given up
+    error: str  # for people: what made it fail
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)

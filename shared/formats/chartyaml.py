@@ -18,6 +18,7 @@ from shared.formats.goyaml import Scalar, as_helm, as_sops
 from shared.kernel.errors import Refused
 
 Path = tuple[str | int, ...]
+# Rendered charts with their CRDs reach some megabytes; a pull request that needs more is no chart of a chat.
 MAX_CHARACTERS = 8 << 20
 MAX_VALUES = 200_000
 MAX_UNFOLDED_CHARACTERS = 32 << 20
@@ -216,6 +217,8 @@ class _Reader:
             for item in reversed(node.value):
                 yield from self._merged_pairs(item)
         elif isinstance(node, yaml.MappingNode):
+            # Sorted stably by whether it is a merge key: all else keeps its order, which the MAC of SOPS is
+            # over.
             for key, value in sorted(node.value, key=lambda pair: pair[0].tag != _MERGE):
                 if key.tag == _MERGE:
                     yield from self._merged_pairs(value)

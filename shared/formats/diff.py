@@ -76,6 +76,8 @@ def _apply_diff(document: bytes, diff: bytes) -> bytes:
         elif field.name not in sections[b"d"] and field.name not in inserted:
             fields.append(updated.get(field.name, field))
     present = {field.name for field in fields}
+    # An update of a field that the dump already shows as removed: the entry that removes it comes again
+    # later.
     new = [field for name, field in updated.items() if name not in present]
     return join_elements([*fields, *new, *inserted.values()])
 
@@ -119,6 +121,7 @@ def _apply_array_diff(array: bytes, diff: bytes) -> bytes:
         if kind not in (b"u", _SUB) or not section.name[1:].isdigit():
             raise _unknown_section(section)
         index = int(section.name[1:])
+        # Bounded there: an index of two thousand million would be a null for each place before it.
         items = resize_array(items, max(len(items), index + 1))
         if kind == _SUB:
             _require_document(section)

@@ -49,6 +49,8 @@ def tally_documents(batch: bytes) -> Tally:
     try:
         while position < end:
             following = position + unpack(batch, position)[0]
+            # Five bytes are the empty document. The zero at the end is all that tells a wrong length apart
+            # from a right one.
             if following < position + 5 or following > end or batch[following - 1]:
                 raise Corrupt("not whole BSON documents", value=f"at byte {position} of a batch of {end}")
             total += digest(view[position:following])

@@ -80,6 +80,7 @@ def _set_path(document: bytes, path: list[bytes], new: Element, *, array: bool =
     place = next((i for i, e in enumerate(items) if e.name == name), None)
     if rest:
         below = items[place] if place is not None else Element(DOCUMENT, name, join_elements([]))
+        # What lies there is from the document's own future, and a later entry writes it again.
         if below.type not in (DOCUMENT, ARRAY):
             below = Element(DOCUMENT, name, join_elements([]))
         new = Element(below.type, name, _set_path(below.value, rest, new, array=below.type == ARRAY))

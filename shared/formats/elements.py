@@ -85,6 +85,7 @@ def resize_array(items: list[Element], length: int) -> list[Element]:
     """An array's items cut off or filled up with null. Raises Corrupt for a length no server would make."""
     if not 0 <= length <= max(MAX_ARRAY, len(items)):
         raise Corrupt("an array of the oplog has an impossible length", value=length)
+    # The names do not matter: `renumber_items` gives each its position.
     return items[:length] + [Element(NULL, b"", b"")] * (length - len(items))
 
 

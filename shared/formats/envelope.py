@@ -47,7 +47,12 @@ class PartWriter:
         self._plain_bytes = self._stored_bytes = 0
         self._encryptor = age.Encryptor(self._store, recipients)
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            level, threads=threads, job_size=_JOB_BYTES if threads else 0, write_checksum=True
+            # zstd's own checksum: age's authentication says that nobody changed the bytes, this that they
+            # were right.
+            level,
+            threads=threads,
+            job_size=_JOB_BYTES if threads else 0,
+            write_checksum=True,
         )
         self._compress = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 

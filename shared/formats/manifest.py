@@ -146,6 +146,7 @@ def _verify_signature(blob: bytes, name: str) -> tuple[dict[str, Any], str]:
         ) from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise Corrupt(f"{name} is not signed", value=_describe(error)) from error
+    # The rest is the record alone, which is parsed strictly: who signed is told beside it.
     del fields["signer"]
     return fields, signer
 

@@ -17,7 +17,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class DrillPhase:
     """One step of a drill and how long it took."""
 
-    name: str
+    name: str  # as the restore's steps are called
     seconds: float
 
 
@@ -34,23 +34,23 @@ class DrillProof:
 
     format: int
     run: str  # when the drill began, UTC, as a set's id
-    set: str
-    klass: str
+    set: str  # that was restored
+    klass: str  # of the set; with its id the blob's folder
     manifest_sha256: str
-    outcome: str
+    outcome: str  # one of the three above
     problem: str  # empty if proven
     until: str
     slices: int  # of captured oplog that were replayed on top of the set's own
-    started: datetime
+    started: datetime  # from which on data would have been lost
     ended: datetime
     restore_seconds: float  # what a real restore would have taken (RTO): without validation and clean-up
     data_loss_seconds: float  # between the newest moment that could be restored and the beginning (RPO)
-    phases: tuple[DrillPhase, ...]
+    phases: tuple[DrillPhase, ...]  # in their order, for whoever wants to know what takes so long
     namespaces: int  # that were compared
-    documents: int
+    documents: int  # over all namespaces
     validated: int  # collections that the server's own `validate` found good
     target: tuple[str, ...]  # hosts of the scratch MongoDB
-    tool: str
+    tool: str  # name and version of what restored it
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)

@@ -41,14 +41,14 @@ class SliceRecord:
     """
 
     format: int
-    branch: str
-    start: str
+    branch: str  # slices of two histories never follow each other, whatever their times
+    start: str  # `seconds.ordinal` of the shared entry
     start_hash: str
-    end: str
+    end: str  # `seconds.ordinal`, from which the next slice goes on
     end_hash: str
     barrier: bool
-    entries: int
-    stored_bytes: int
+    entries: int  # that are stored in it
+    stored_bytes: int  # not in the name: storage tells it, and the signature covers it
     sha256: str  # of the stored bytes
 
     def __post_init__(self) -> None:
@@ -71,10 +71,10 @@ class CaptureCursor:
     since: datetime  # when the branch was begun
     first: str  # where the slices that follow each other without a gap begin
     end: str  # the last entry that was captured
-    end_hash: str
+    end_hash: str  # of that entry's bytes: another one at the same place is another history
     oldest: str  # the oldest entry of the oplog, when it was last looked at
     trims: bool  # whether the server has been seen to drop old entries
-    updated: datetime
+    updated: datetime  # when that was written; its age is what is alarmed on
     gap: str  # what is missing, for people; empty if nothing is, or a newer base has made up for it
     base_from: str  # a base that ends here or later makes up for it
     wants_base: str  # why a new base is to be begun; empty if none is

@@ -86,6 +86,7 @@ def open_file(text: str, name: str, identities: Sequence[Identity]) -> OpenedFil
     about = values.pop("sops", None)
     if not isinstance(about, Mapping):
         raise Refused(f"{name} is not encrypted with SOPS", hint=_CURE)
+    # There the data key is split by Shamir's scheme: one identity alone opens nothing.
     if about.get("key_groups") or about.get("shamir_threshold"):
         hint = "Encrypt it to age recipients without groups."
         raise Refused(f"{name} uses key groups, which are not served", hint=hint)

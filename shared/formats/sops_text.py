@@ -66,6 +66,7 @@ class SopsText:
         return root
 
     def _walk(self, at: ValueSpan) -> Iterator[ValueSpan]:
+        # An alias is the very node of its anchor: an edit there would change two places at once.
         if id(at.node) in self._seen:
             raise Refused(f"{self.name} has an anchor, which SOPS would unfold", value=".".join(at.path))
         self._seen.add(id(at.node))

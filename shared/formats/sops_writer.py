@@ -159,6 +159,8 @@ def _write(
     about = _format_section(section, to, stamp, _encrypt_text(cipher, mac, "str", stamp))
     body = spans.text()
     written = body + ("" if body.endswith("\n") else "\n") + about
+    # Two YAML libraries read this text, ours and Go's. What does not come back is not handed out, since the
+    # plain text is overwritten by it.
     if decrypt_values(written, name, key) != tree:
         raise Corrupt(f"{name} does not read back as it was written", hint="Leave the file as it is.")
     return written

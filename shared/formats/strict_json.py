@@ -39,6 +39,7 @@ def require_form(pattern: re.Pattern[str], **values: str) -> None:
 
 def record_to_json(value: Any) -> dict[str, Any]:
     """A dataclass of this module as plain JSON values; `klass` is written `class`."""
+    # Through JSON, so that tuples are lists and times are texts in what is signed and in what is compared.
     fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_format_iso))
     renamed: dict[str, Any] = _rename_key(fields, "klass", "class")
     return renamed

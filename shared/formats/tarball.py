@@ -159,6 +159,7 @@ class _Decompressor:
 
     def _read_more(self) -> bool:
         """Unpack one piece; False at the end, however it comes."""
+        # What follows a gzip's end is another member or rubbish: GitHub writes one member.
         if self._gzip.eof:
             return False
         packed = self._gzip.unconsumed_tail

@@ -111,6 +111,7 @@ def names_host(facts: CertificateFacts, host: str) -> bool:
     except ValueError:
         pass
     parent = hostname.partition(".")[2]
+    # Never `*.com`: public authorities must not issue it, and clients refuse it.
     return hostname in facts.names or ("." in parent and f"*.{parent}" in facts.names)
 
 

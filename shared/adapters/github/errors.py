@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from shared.deploy.ports.forge import RateLimited
 from shared.kernel.errors import (
@@ -17,9 +16,6 @@ from shared.kernel.errors import (
     UsageError,
 )
 from shared.kernel.timestamps import from_unix_seconds
-
-if TYPE_CHECKING:
-    pass
 
 Headers = Mapping[str, str]
 _LIMITED = (b"rate limit", b"abuse detection")  # the secondary limit's words, and those of before 2021
