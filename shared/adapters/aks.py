@@ -67,6 +67,7 @@ def connect(
 def parse_cluster(cluster: Mapping[str, Any]) -> Machine:
     """A `ManagedCluster` of the API; its size is that of its first pool of nodes."""
     identity = ArmId.parse(cluster["id"], KIND)
+    # The API lists the system pool first, which a cluster always has.
     pools = (cluster.get("properties") or {}).get("agentPoolProfiles") or [{}]
     size = str(pools[0].get("vmSize") or "")
     return Machine(
@@ -95,7 +96,9 @@ def parse_state(cluster: Mapping[str, Any]) -> MachineState:
     properties = cluster.get("properties") or {}
     provisioning = str(properties.get("provisioningState") or "").lower()
     code = str((properties.get("powerState") or {}).get("code") or "").lower()
+    # While it stops, the power state still says `Running`: only the provisioning state tells that it moves.
     power = _MOVING.get(provisioning) or _POWER.get(code, PowerState.UNKNOWN)
     failed = provisioning == "failed"
+    # What is not known is busy: an order that meets an operation is refused, and waiting costs a tick.
     busy = provisioning not in ("succeeded", "failed", "canceled")
     return MachineState(str(ArmId.parse(cluster["id"], KIND)), power, busy, "Failed" if failed else "")

@@ -53,6 +53,7 @@ class AppriseChannel:
         # A new one each time: an old one would wait five seconds between two messages.
         service = apprise.Apprise(asset=_make_asset())
         service.add(self._url.reveal())
+        # apprise refuses an empty body, and some messages are a title only.
         title, body = render_title(message), render_body(message) or " "
         # What reads HTML is given text, so that apprise escapes it: a label of an alert may hold anything.
         # A service with Markdown is given it as it is: apprise would escape full stops, which many show.
@@ -81,6 +82,8 @@ def parse_urls(text: str) -> dict[str, list[Secret]]:
     routes: dict[str, list[Secret]] = {}
     for number, word in enumerate(text.split(), start=1):
         name, equals, url = word.partition("=")
+        # An address without a name would be split at the first `=` of its own query, and the rest of it be
+        # told as a name.
         if not equals or "://" in name or "://" not in url:
             hint = "Write name=url, separated by white space: chat=rockets://ID/TOKEN@HOST"
             raise UsageError(f"entry {number} is not of the form name=url", hint=hint)

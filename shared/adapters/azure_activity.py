@@ -18,6 +18,7 @@ from shared.kernel.timestamps import parse_optional_timestamp
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+# The one that the reference has: the activity log got no newer one.
 API_VERSION = "2015-04-01"
 KIND = "Microsoft.Insights/eventtypes/management/values"
 # `$select` knows no `caller`, so whole entries come. Their `claims` (tenant, groups, address) are not kept.
@@ -66,6 +67,7 @@ def parse_event(entry: Mapping[str, Any]) -> tuple[str, ActivityEvent | None]:
         at,
         _value(entry, "operationName").lower(),
         _value(entry, "status"),
+        # Begun and ended are two entries of one operation, which belong together by this.
         str(entry.get("operationId") or entry.get("correlationId") or ""),
         str(entry.get("caller") or ""),
         str(properties.get("cause") or ""),

@@ -49,6 +49,7 @@ def parse_address(address: Mapping[str, Any]) -> Address:
         address["name"],
         identity.group,
         address["location"],
+        # Addresses from before there were SKUs have none, and are billed as Basic.
         str((address.get("sku") or {}).get("name") or "Basic"),
         str(properties.get("publicIPAllocationMethod") or "").lower() == "static",
         6 if str(properties.get("publicIPAddressVersion") or "").lower() == "ipv6" else 4,

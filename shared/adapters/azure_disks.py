@@ -38,6 +38,7 @@ class AzureDisks:
         """See `Disks.list`. The API has no filter by tag."""
         found = self._client.list_resources(DISK, API_VERSION, "List the disks")
         disks = sorted(map(parse_disk, found), key=lambda disk: disk.id)
+        # Sorted by id, so that two runs take the disks of a machine in the same order.
         return [disk for disk in disks if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
     def list_snapshots(self) -> Iterator[Snapshot]:
@@ -81,6 +82,8 @@ class AzureDisks:
         target = ArmId.parse(resource_id)
         if target.kind not in (DISK.lower(), SNAPSHOT.lower()):
             raise UsageError("Neither a disk nor a snapshot", value=resource_id)
+        # All tags and not the changed one: PATCH replaces the whole map, so whoever calls read it just
+        # before.
         self._client.send("PATCH", target, API_VERSION, f"Tag {target.name}", body={"tags": dict(tags)})
 
     def create_disk(
@@ -142,6 +145,7 @@ def parse_disk(disk: Mapping[str, Any]) -> Disk:
         int(properties.get("diskSizeGB") or 0),
         parse_tags(disk),
         str(properties.get("tier") or ""),
+        # Azure changes the case of ids between its answers: all ids are compared in lower case.
         str(disk.get("managedBy") or "").lower(),
         parse_optional_timestamp(properties.get("timeCreated")),
         str((properties.get("creationData") or {}).get("sourceResourceId") or "").lower(),
@@ -167,6 +171,7 @@ def parse_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
         parse_tags(snapshot),
         bool(properties.get("incremental")),
         str(properties.get("provisioningState") or "").lower() == "succeeded",
+        # A full snapshot tells no percentage; only an incremental one is copied in the background.
         100.0 if percent is None else float(percent),
         str((snapshot.get("sku") or {}).get("name") or ""),
     )

@@ -59,9 +59,11 @@ def _parse_rule(item: Json) -> NetworkRule:
     properties = _properties(item)
     return NetworkRule(
         str(item.get("name")),
+        # The least of all: what cannot be read must not seem to come before a rule that denies.
         int(properties.get("priority") or 65500),
         str(properties.get("access")).lower() == "allow",
         str(properties.get("protocol") or "*"),
+        # A rule whose source is an application security group has neither, and lets in members of it only.
         _both(properties, "sourceAddressPrefix", "sourceAddressPrefixes"),
         _both(properties, "destinationPortRange", "destinationPortRanges"),
     )
@@ -81,6 +83,7 @@ def _is_guarded(interface: Json, subnets: set[str]) -> bool:
     if properties.get("networkSecurityGroup"):
         return True
     places = [_properties(one).get("subnet") or {} for one in properties.get("ipConfigurations") or ()]
+    # All of them: one address in a subnet without a group is a way in.
     return bool(places) and all(str(one.get("id")).lower() in subnets for one in places)
 
 

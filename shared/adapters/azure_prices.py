@@ -53,6 +53,7 @@ class AzurePrices:
 
     def __init__(
         self,
+        # Without proxies or a sign-in of its own: these are public prices.
         session: requests.Session,
         currency: str,
         *,
@@ -97,7 +98,10 @@ class AzurePrices:
         key = f"{self._currency}:{filter_text}"
         cached = None if self._cache is None else self._cache.read(key)
         if cached is not None:
+            # Prices are decimals throughout: a float of 0.0416 times 730 hours is another sum than the
+            # invoice's.
             return list(json.loads(cached, parse_float=Decimal))
+        # All pages before any is cached: half a list would look like a size that is not sold.
         rows = list(self._pages(filter_text))
         if self._cache is not None:
             self._cache.write(key, json.dumps(rows, default=str))
@@ -162,6 +166,7 @@ def parse_machine(row: Row) -> Iterator[Price]:
     windows = "windows" in str(row.get("productName", "")).lower()
     size, kind = str(row["armSkuName"]), _price_kind(row)
     years = _parse_years(row.get("reservationTerm"))
+    # A reservation without its term would be divided by one hour, and look 8760 times too dear.
     if kind is PriceKind.RESERVATION and not years:
         return
     hours = Decimal(_HOURS_A_YEAR * years) if years else Decimal(1)
@@ -206,6 +211,8 @@ def _price_kind(row: Row) -> PriceKind:
         return PriceKind.RESERVATION
     if row.get("type") == "DevTestConsumption":
         return PriceKind.DEV_TEST
+    # The predecessor of Spot, which rows of old sizes still name; neither may stand for the price of a
+    # machine that has to run.
     if "low priority" in label:
         return PriceKind.LOW_PRIORITY
     return PriceKind.SPOT if "spot" in label.split() else PriceKind.PAY_AS_YOU_GO

@@ -41,6 +41,7 @@ def connect(
 
 def parse_grant(permission: Mapping[str, Any]) -> RoleGrant:
     """A `Permission` of the API; data actions are not asked for here."""
+    # Several roles add up, and `notActions` take away within their own role only: so each stays by itself.
     return RoleGrant(
         tuple(map(str, permission.get("actions") or ())), tuple(map(str, permission.get("notActions") or ()))
     )

@@ -110,6 +110,7 @@ def parse_machine(vm: Mapping[str, Any]) -> Machine:
         str((properties.get("hardwareProfile") or {}).get("vmSize") or ""),
         parse_tags(vm),
         tuple(vm.get("zones") or ()),
+        # An unmanaged disk is a blob and has no id: nothing here can take a snapshot of it.
         tuple(one for one in ids if one),
     )
 
@@ -125,6 +126,7 @@ def parse_view(machine_id: str, view: Mapping[str, Any]) -> MachineState:
 
     A failure follows its state: `ProvisioningState/failed/AllocationFailed`. Unknown codes are `UNKNOWN`.
     """
+    # A machine that was just created has no power state yet, and one whose agent is down may show none.
     power, busy, failure, detail, since = PowerState.UNKNOWN, False, "", "", None
     for status in view.get("statuses") or ():
         family, _, rest = str(status.get("code") or "").partition("/")
@@ -143,8 +145,11 @@ def parse_command(result: Mapping[str, Any]) -> CommandResult:
     """A `RunCommandResult`: on Linux one status whose message holds both streams."""
     statuses = result.get("value") or []
     message = "".join(str(status.get("message") or "") for status in statuses)
+    # Run-command puts both streams into one text, and keeps the last 4096 bytes of each:
+    # https://learn.microsoft.com/azure/virtual-machines/linux/run-command#restrictions
     match = _MESSAGE.search(message)
     stdout, stderr = (match["stdout"], match["stderr"]) if match else (message, "")
+    # The last one: a script may print the marker itself.
     text, marker, code = stdout.rpartition(_EXIT)
     if not marker or not code.strip().isdigit():
         return CommandResult(stdout, stderr, None)

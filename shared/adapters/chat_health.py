@@ -33,6 +33,7 @@ class ChatHealth:
             if status != 200:
                 return Health(False, f"/api/info answers {status}")
             version = parse_version(text)
+            # Alive is not ready: a server whose database is away answers the first and not the second.
             for path in paths_for(version):
                 status, _ = self._get(path)
                 if status != 200:
@@ -43,6 +44,7 @@ class ChatHealth:
         return Health(True, f"Rocket.Chat {number} is ready")
 
     def _get(self, path: str) -> tuple[int, str]:
+        # Redirects are not followed: a proxy's page for maintenance elsewhere would be a healthy 200.
         answer = self._session.get(
             self._url + path, timeout=self._timeout.total_seconds(), allow_redirects=False, stream=True
         )

@@ -29,6 +29,8 @@ class ChatReleases:
         """`("5.0", "6.0", "7.0")` for `7.13.0`; None if it cannot be found out."""
         import requests
 
+        # The beginning only: an image's tag may go on with `-alpine`. And nothing else of it gets into the
+        # address.
         match = _VERSION.match(version.removeprefix("v"))
         if not match:
             return None
@@ -39,6 +41,7 @@ class ChatReleases:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
+                # None is "not known" and closes no gate by itself; that is for the gate to say.
                 if answer.status_code != 200:
                     return None
                 body: bytes = next(answer.iter_content(_MOST_BYTES), b"")

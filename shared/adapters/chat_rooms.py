@@ -19,6 +19,7 @@ from shared.kernel.timestamps import parse_timestamp
 if TYPE_CHECKING:
     import requests
 
+# A message has 5000 characters by default, with its attachments some more.
 _ANSWER_BYTES = 1 << 18
 _HINT = "See GROUNDCREW_ROCKETCHAT_USER and its token, and whether the user is in the room."
 
@@ -81,6 +82,7 @@ def parse_chat_message(value: object) -> ChatMessage:
         if not isinstance(value, dict):
             raise TypeError("no object")
         return ChatMessage(
+            # Read back from the server, since anybody who knows the webhook's token could post these fields.
             id=str(value["_id"]),
             room=str(value["rid"]),
             user=str(value["u"]["_id"]),

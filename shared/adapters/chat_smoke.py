@@ -30,7 +30,7 @@ class ChatSmoke:
         self._session, self._url, self._timeout = session, url.rstrip("/"), timeout
 
     def check_release(self, expected: str) -> Health:
-        """Whether it runs `wanted` (`8.2.1`), bounded in time; a server that does not answer is unwell."""
+        """Whether it runs `expected` (`8.2.1`), bounded in time; a server that does not answer is unwell."""
         import requests
 
         try:
@@ -50,6 +50,7 @@ class ChatSmoke:
         status, _ = self._get(ready)
         if status != 200:
             return Health(False, f"{ready} answers {status}")
+        # Behind a proxy the API may be up while the page is a 502: people use the page.
         status, text = self._get("/home")
         if status != 200 or not is_login_page(text):
             return Health(False, f"the page with the sign-in is not there (HTTP {status})")
@@ -71,8 +72,9 @@ def told_version(info: str) -> str:
 
 
 def same_version(reported: str, expected: str) -> bool:
-    """`8.2` is `8.2.1` to anybody who is not an administrator; a wanted text that is no version is any."""
+    """`8.2` is `8.2.1` to anybody who is not an administrator; an expected text that is no version is any."""
     version = Version.parse(expected)
+    # A digest or `latest` names no version: that the server tells one at all is all that can be asked.
     if version is None:
         return bool(reported)
     return reported in (str(version), version.series)

@@ -17,6 +17,7 @@ from shared.notifications.heartbeat import Signal
 
 log = logging.getLogger(__name__)
 
+# Short: a job must not last longer because the service that watches it is slow.
 _TIMEOUT_SECONDS = (2, 3)
 _SUFFIXES = {Signal.START: "/start", Signal.SUCCESS: "", Signal.FAIL: "/fail"}
 _HINT = "Write job=url, separated by white space: power_tick=https://hc-ping.com/UUID"
@@ -46,6 +47,7 @@ class HttpHeartbeats:
             # Its text holds the address.
             log.warning("heartbeat.ping_failed", extra={**facts, "error": type(error).__name__})
             return
+        # An unknown UUID is answered with 200 (`OK (not found)`): that address shows by the alarm that comes.
         if answer.status_code != 200:
             log.warning("heartbeat.ping_failed", extra={**facts, "error": f"status {answer.status_code}"})
 

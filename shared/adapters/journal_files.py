@@ -28,6 +28,8 @@ class JournalFiles:
         """Whole or not at all, whenever the process is killed. Raises Unavailable."""
         with self._translate_errors():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Beside it and renamed: a journal that was cut off would let --resume drop what it did not
+            # create.
             temporary = self._path(key).with_suffix(".new")
             with temporary.open("wb") as file:
                 file.write(data)

@@ -74,8 +74,11 @@ class KeyVaultSecrets:
     def write(self, home: SecretHome, value: Secret, version: str) -> None:
         """See `SecretHomes.write`."""
         item = self._call("GET", home)
+        # Between this look and the write somebody may still be quicker; their version stays in the vault, and
+        # can be restored.
         if str(item.get("id") or "") != version:
             raise Conflict("the vault's secret changed meanwhile", value=home)
+        # A new version begins without them, and Terraform would show a difference.
         kept = {key: item[key] for key in ("contentType", "tags") if item.get(key)}
         self._call("PUT", home, {**kept, "value": value.reveal()})
 
@@ -117,6 +120,8 @@ def call_vault(
 def _headers(credential: TokenCredential, address: str) -> dict[str, str]:
     from azure.core.exceptions import AzureError
 
+    # The token's audience is the cloud's vault domain and not the one vault:
+    # https://learn.microsoft.com/azure/key-vault/general/authentication-requests-and-responses
     suffix = (urlsplit(address).hostname or "").partition(".")[2] or "vault.azure.net"
     try:
         token = credential.get_token(f"https://{suffix}/.default").token

@@ -41,6 +41,8 @@ def validate(manifests: Sequence[Manifest], kubernetes: str) -> list[Finding]:
     series = ".".join(kubernetes.split(".")[:2])
     known = list_series()
     if series not in known:
+        # Of a newer cluster the newest known; of an older one as well, and what it does not have yet the API
+        # server itself refuses.
         newest = known[-1]
         message = f"no schemas are known for Kubernetes {series}: {newest}'s are used"
         return [Finding("schema", "warning", "the cluster", 0, message), *_all(manifests, newest)]

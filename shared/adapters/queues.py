@@ -99,7 +99,11 @@ class AzureQueues:
     def _send(self, queue: str, body: str, delay: timedelta) -> None:
         with translate_sdk_errors(f"queue {queue}"):
             self._client(queue).send_message(
-                body, visibility_timeout=math.ceil(delay.total_seconds()), time_to_live=-1
+                # For ever: Azure drops messages after seven days by default, and a deploy that waits for an
+                # approval must not vanish.
+                body,
+                visibility_timeout=math.ceil(delay.total_seconds()),
+                time_to_live=-1,
             )
 
     def _create(self, queue: str) -> None:

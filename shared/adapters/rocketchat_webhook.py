@@ -64,6 +64,7 @@ class RocketChatWebhook:
 def parse_webhook(url: Secret) -> Secret | None:
     """The webhook's HTTP address behind an apprise URL; None for another service, or options of apprise's."""
     found = _URL.fullmatch(url.reveal())
+    # What it does not know is left to apprise, rather than ignored.
     if found is None or set(parse_qs(found[5] or "", keep_blank_values=True)) - _KNOWN_OPTIONS:
         return None
     scheme = "https" if found[1].lower() == "rockets" else "http"
@@ -99,6 +100,7 @@ def build_payload(message: Message) -> dict[str, Any]:
         ]
     )
     return {
+        # An asterisk in a name would end the bold, and the rest of the title.
         "text": f"*{escape_mentions(render_title(message)).replace('*', '∗')}*",
         "attachments": attachments,
         "parseUrls": False,  # no previews: the server would fetch what a label says

@@ -31,6 +31,7 @@ class SlackHooks:
         check_hook_address(url, allow_loopback=self._allow_loopback)
         # https://docs.slack.dev/messaging/formatting-message-text#escaping
         plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        # To the channel and not to the caller alone: what was ordered is for everybody there to see.
         body = {"response_type": "in_channel", "text": plain}
         try:
             answer = self._session.post(

@@ -79,6 +79,8 @@ def _client(account: StorageAccount, container: str, retries: Retries) -> Contai
         return ContainerClient(
             account.blob_url,
             container,
+            # The authority follows the storage's own cloud: a token of the public one is worth nothing in
+            # Azure China.
             credential=identity(**account.sign_in, authority=find_authority(account.blob_url)),
             **options,
         )

@@ -75,6 +75,7 @@ class AzureBlobs:
         """The whole content and its etag, for small blobs. Raises `NotFound`."""
         with translate_sdk_errors(self._blob_label(name)):
             answer = self._blob(name).download_blob()
+            # The etag of this very answer, and not of a second request: in between somebody may write.
             return answer.readall(), str(answer.properties.etag)
 
     def stream(self, name: str, *, etag: str | None = None, chunk_bytes: int = 4 << 20) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ class Download:
     def __init__(
         self, blob: BlobClient, message: str, etag: str | None, chunk_bytes: int, rounds: int
     ) -> None:
+        # Zero would ask for the same range for ever.
         if chunk_bytes < 1:
             raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
         self._blob, self._blob_label, self._etag = blob, message, etag
@@ -91,6 +92,7 @@ class Download:
         self._etag = str(answer.properties.etag)
         content_range = _TOTAL.fullmatch(answer.properties.content_range or "")
         self._total_bytes = int(content_range[1]) if content_range else len(data)
+        # A proxy that cuts an answer off looks like the end of the blob to the SDK.
         if len(data) != min(self._chunk_bytes, self._total_bytes - position):
             raise Unavailable(f"{self._blob_label} came short", value=f"{len(data)} bytes from {position}")
         return data

@@ -36,6 +36,7 @@ class HeldLease:
         renewals: int = 3,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        # Finite: one without end would outlive a killed holder, and lock its successor out for good.
         self._seconds = lease_seconds(duration)
         self._blob, self._blob_label, self._monotonic = blob, message, monotonic
         self._period = self._seconds / renewals
@@ -43,6 +44,7 @@ class HeldLease:
         self._deadline = float("-inf")
         self._loss = "not held"
         self._released = threading.Event()
+        # A daemon, so that a worker that ends takes the renewal with it, and the lease runs out.
         self._renewer = threading.Thread(target=self._renew_until_released, name="renew-lease", daemon=True)
 
     def __enter__(self) -> HeldLease:

@@ -87,7 +87,11 @@ class BlockUpload:
         try:
             with translate_sdk_errors(self._blob_label):
                 answer = self._blob.commit_block_list(
-                    blocks, metadata=dict(write_id), match_condition=MatchConditions.IfMissing
+                    # In the same request as the commit: a look before it would leave a gap for somebody
+                    # else's blob.
+                    blocks,
+                    metadata=dict(write_id),
+                    match_condition=MatchConditions.IfMissing,
                 )
         except AlreadyExists as error:
             return self._resolve_conflict(error, write_id)

@@ -28,6 +28,7 @@ def find_own_write(blob: BlobClient, message: str, write_id: dict[str, str]) -> 
     """The blob if it carries this id, None if another write made it. Raises `NotFound`, `Unavailable`."""
     with translate_sdk_errors(message):
         properties = blob.get_blob_properties()
+    # By an id and not by the content: two workers may write the same bytes, and only one of them may go on.
     if (properties.metadata or {}).get(_KEY) != write_id[_KEY]:
         return None
     return blob_info(str(blob.blob_name), properties.size, properties.etag, properties.last_modified)

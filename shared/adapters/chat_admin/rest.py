@@ -52,6 +52,7 @@ class ChatApi:
             items = page.get(field) or ()
             yield from (item for item in items if isinstance(item, Mapping))
             seen += len(items)
+            # By what came and not by what was asked for: the server caps the count by a setting of its own.
             if not items or seen >= int(page.get("total") or 0):
                 return
         raise Refused("Rocket.Chat lists more than is read", value=path)
@@ -60,6 +61,7 @@ class ChatApi:
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Json | None = None
     ) -> Json:
         status, answer = self._send(method, path, query, body, {})
+        # First without: most calls need none, and the password then never leaves this machine.
         if answer.get("errorType") == "totp-required":
             status, answer = self._send(method, path, query, body, self._second_factor(answer))
         if status == 200 and answer.get("success") is not False:
@@ -85,6 +87,7 @@ class ChatApi:
                 method, f"{self._address}/api/v1/{path}", params=query, json=body, headers=headers,
                 timeout=_TIMEOUT, allow_redirects=False, stream=True,
             ) as answer:  # fmt: skip
+                # One byte more than is taken: what fills it is cut, is no JSON then, and is refused as such.
                 content = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
                 status = answer.status_code
             parsed = json.loads(content)
@@ -101,6 +104,7 @@ def _failure(status: int, answer: Json, path: str) -> Exception:
         return Refused("Rocket.Chat does not take the second factor", value=path)
     if status == 429:
         return Unavailable("Rocket.Chat limits how often it is asked", value=path)
+    # 400 stands for a dozen different things, which only the text tells apart.
     if status in (401, 403):
         return Refused("Rocket.Chat does not allow it", value=f"{path}: {said}")
     if status == 404:

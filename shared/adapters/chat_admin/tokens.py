@@ -32,6 +32,8 @@ class AccessTokens:
             for one in known
             if token.reveal().endswith(str(one.get("lastTokenPart") or "\n"))
         ]
+        # The last letters are six: two tokens that end alike cannot be told apart, and revoking the wrong one
+        # locks readers out.
         if len(names) != 1:
             hint = "It may be the token of a sign-in; make a personal access token and put it there."
             raise Refused("the home's token is none of the user's personal ones", value=len(names), hint=hint)
@@ -42,9 +44,12 @@ class AccessTokens:
         api = self._as(_find_token(current))
         known = api.get("users.getPersonalAccessTokens").get("tokens") or ()
         before = next((one for one in known if one.get("name") == chosen.new_label), None)
+        # Its value was told once, to a process that is gone: it can only be made anew.
         if before is not None:
             api.post("users.removePersonalAccessToken", {"tokenName": chosen.new_label})
         old: dict[str, object] = next((dict(one) for one in known if one.get("name") == chosen.old_label), {})
+        # As the old one: without it a reader without a second factor would be locked out, with it by default
+        # one more could bypass it.
         body = {"tokenName": chosen.new_label, "bypassTwoFactor": old.get("bypassTwoFactor") is True}
         made = str(api.post("users.generatePersonalAccessToken", body).get("token") or "")
         if not _TOKEN.fullmatch(made):
@@ -68,6 +73,7 @@ class AccessTokens:
     def prove(self, value: Secret, label: str) -> None:
         """Ask over a fresh connection who one is."""
         who = self._as(_find_token(value)).get("me")
+        # The id of the header is only believed if the token is of that user, but a proxy may answer for it.
         if who.get("_id") != self._api.user_id:
             raise Refused("the token is of another user", value=label)
 

@@ -49,6 +49,7 @@ class _Fixed:
 def fixed_token(token: Secret) -> TokenSource:
     """A personal or fine-grained token. Raises UsageError if it is empty or of several lines."""
     text = token.reveal()
+    # A line break would end the header, and what follows it be one of its own.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError("the GitHub token is empty or malformed", hint="Set GROUNDCREW_GITHUB_TOKEN anew")
     return _Fixed(token)
@@ -81,6 +82,7 @@ class AppTokens:
             now = self._clock.now()
             if self._token is None or self._renew_at is None or now >= self._renew_at:
                 self._token, end = self._trade(app_jwt(self._key, now))
+                # Early, since a request that begins with a valid token may be retried after its end.
                 self._renew_at = (end or now + timedelta(hours=1)) - _RENEW_BEFORE
             return self._token
 
@@ -118,6 +120,8 @@ def app_jwt(key: AppKey, now: datetime) -> str:
     signed = ".".join(
         _base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims)
     )
+    # By hand, as it is these ten lines: a JWT library is one more dependency with a choice of algorithms in
+    # it.
     signature = private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
     return f"{signed}.{_base64url(signature)}"
 

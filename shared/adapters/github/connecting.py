@@ -46,6 +46,7 @@ def _app(
 
     def trade(jwt: str) -> tuple[Secret, datetime | None]:
         number = installation or int(api(jwt).get(f"/repos/{repository}/installation")["id"])
+        # The token opens this one repository, though the App may be installed in all.
         body = {"repositories": [repository.partition("/")[2]]}
         return parse_installation_token(api(jwt).post(f"/app/installations/{number}/access_tokens", body))
 

@@ -34,6 +34,7 @@ def to_error(status: int, headers: Headers, content: bytes, path: str, now: date
         permissions = lowered.get("x-accepted-github-permissions", "")
         hint = f"Grant {permissions[:200]}" if permissions else "See which rights the token or the App has"
         return Refused("GitHub: not allowed", value=f"{path}: {detail}", hint=hint)
+    # Before 404 is believed: GitHub answers 404 to what a token may not see, too, so the hint names both.
     # 422 "No commit found for SHA" is how a commit that is gone is told.
     if status in (404, 410, 451) or (status == 422 and "no commit found" in detail.lower()):
         return NotFound("GitHub: not found", value=path, hint="Does it exist, and may the token see it?")
@@ -55,6 +56,7 @@ def parse_retry_after(status: int, headers: Headers, content: bytes, now: dateti
         return None
     after, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
     if after.isdecimal():
+        # A day at most: a proxy's header must not put a deploy off for a year.
         return timedelta(seconds=min(int(after), 86_400))
     remaining = headers.get("x-ratelimit-remaining")
     spent = remaining == "0"

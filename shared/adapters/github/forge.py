@@ -67,6 +67,8 @@ class GitHubForge:
         items = self._api.pages(f"{self._at}/pulls/{number:d}/reviews")
         reviews = [parsing.parse_review(item) for item in items]
         judging = {one.reviewer for one in reviews if one.state in _VERDICTS}
+        # Anybody with a GitHub account may approve a pull request of a public repository: only who can push
+        # counts.
         writers = {login for login in sorted(judging) if self._may_write(login)}
         return [replace(one, may_write=one.state in _VERDICTS and one.reviewer in writers) for one in reviews]
 
@@ -81,6 +83,7 @@ class GitHubForge:
     def list_changed_files(self, number: int) -> list[ChangedFile]:
         """See `Forge.list_changed_files`."""
         files = [parsing.parse_file(one) for one in self._api.pages(f"{self._at}/pulls/{number:d}/files")]
+        # Exactly the limit is refused, too: whether there are more cannot be told.
         if len(files) >= MOST_FILES:
             hint = "Split it: GitHub does not list more, so nobody can say what else it changes"
             raise Refused("the pull request changes too many files", value=len(files), hint=hint)
@@ -89,6 +92,7 @@ class GitHubForge:
     def list_checks(self, sha: str) -> list[Check]:
         """See `Forge.list_checks`."""
         commit = self._commit(sha)
+        # The latest of each name: one that failed and was run again successfully is green.
         runs = self._api.pages(f"{commit}/check-runs", {"filter": "latest"}, within="check_runs")
         statuses = self._api.pages(f"{commit}/status", within="statuses")
         checks = [*map(parsing.parse_check_run, runs), *map(parsing.parse_status, statuses)]
@@ -108,6 +112,7 @@ class GitHubForge:
             item = self._api.get(at)
         except NotFound:
             return None
+        # Null lets every branch in. Custom patterns are a list of their own, which only then exists.
         policy = item.get("deployment_branch_policy") or {}
         branches = []
         if policy.get("custom_branch_policies"):
@@ -146,6 +151,7 @@ class GitHubForge:
     def compare_commits(self, base: str, head: str) -> str:
         """See `Forge.compare_commits`."""
         path = f"{self._at}/compare/{_sha(base)}...{_sha(head)}"
+        # One commit suffices: the relation of the two ends is in every page.
         status = str(self._api.get(path, {"per_page": "1"}).get("status"))
         if status not in _RELATIONS:
             raise Unavailable("GitHub: an unknown relation of two commits", value=status[:40])
@@ -165,6 +171,7 @@ class GitHubForge:
                 value=len(line),
                 hint=_IN_BETWEEN.format(MAX_BRANCH_COMMITS),
             )
+        # One request for each commit: GitHub cannot tell the pull requests of several at once over REST.
         return [replace(one, pulls=tuple(self.list_pull_requests_of(one.sha))) for one in line]
 
     def _compared(self, base: str, head: str) -> dict[str, BranchCommit]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.github.auth import AppKey, TokenSource
     from shared.kernel.ports import Clock
 
+# GitHub waits ten seconds for a receiver, and lists a delivery when it has ended.
 _LOOKS, _LOOK_SECONDS = 20, 1.0
 
 
@@ -70,6 +71,7 @@ class WebhookSecret:
 
     def prove(self, _value: Secret, _label: str) -> None:
         """A ping is delivered and taken. Raises Refused if the receiver does not take it, Unavailable."""
+        # Known before the ping, so that an older one, signed with the old secret, proves nothing.
         before = {str(one.get("guid")) for one in self._deliveries()}
         self._api.post(f"{self._path}/pings", {})
         for _ in range(_LOOKS):

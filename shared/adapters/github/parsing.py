@@ -41,6 +41,8 @@ def parse_pull(item: Json) -> PullRequest:
 def parse_review(item: Json) -> Review:
     """A review."""
     state, commit = str(item.get("state") or "").upper(), str(item.get("commit_id") or "")
+    # Without `author_association`: "MEMBER" says that somebody belongs to the organization, not that they may
+    # write here.
     return Review(
         parse_login(item.get("user")), state, commit, parse_optional_timestamp(item.get("submitted_at"))
     )
@@ -81,6 +83,7 @@ def parse_classic_checks(branch: Json) -> frozenset[RequiredCheck]:
     https://docs.github.com/en/rest/branches/branch-protection (`checks[].app_id`; -1 and null: any app)
     """
     required = _part(_part(branch, "protection"), "required_status_checks")
+    # The names stay in the answer when the protection is switched off.
     if required.get("enforcement_level") == "off":
         return frozenset()
     checks = [_required(one, "app_id") for one in required.get("checks") or ()]

@@ -52,6 +52,8 @@ class GithubApi:
 
     def pages(self, path: str, query: Mapping[str, str] | None = None, *, within: str = "") -> Iterator[Any]:
         """The items of all pages; `within` names the list in an object. Raises Refused if it does not end."""
+        # A list that grows while it is read may repeat or skip an item; what decides anything is read anew
+        # just before it is done.
         url = self._build_url(path)
         params: Mapping[str, str] | None = {"per_page": "100", **(query or {})}
         for _ in range(MAX_PAGES):

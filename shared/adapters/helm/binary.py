@@ -42,6 +42,7 @@ def make_runnable(packaged: Path) -> Path:
     expected = _read_checksum(packaged)
     folder = _private_folder()
     copy = folder / f"helm-{expected[:16]}"
+    # Hashed once per process, and not trusted for its name: an earlier copy may have been cut off.
     if copy.is_file() and not copy.is_symlink() and _checksum(copy) == expected:
         return copy
     descriptor, name = tempfile.mkstemp(dir=folder)
@@ -84,6 +85,8 @@ def _private_folder() -> Path:
     except FileExistsError:
         status = folder.lstat()
         is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+        # Whoever made that folder first could put a program into it, and it would be run with the cluster's
+        # credentials.
         return folder if is_ours else Path(tempfile.mkdtemp(prefix="groundcrew-helm-"))
     return folder
 

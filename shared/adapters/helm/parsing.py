@@ -87,6 +87,7 @@ def parse_dry_run(text: str) -> Rendering:
         hooks = [
             manifest
             for hook in release.get("hooks") or ()
+            # Tests of a chart run on `helm test` only, which is never called.
             if set(hook.get("events") or ()) - {"test"}
             for manifest in read_manifests(hook["manifest"], "a hook of the chart")
         ]
@@ -157,6 +158,8 @@ def classify_failure(errors: str) -> GroundcrewError | None:
     """What to raise if the cluster could not be asked; None if the chart or the release is at fault."""
     text = failure_reason(errors)
     lowered = text.lower()
+    # First the cluster, then the right, then the release: Helm's sentence may quote all three, and an outage
+    # explains the others.
     if any(one in lowered for one in _UNREACHABLE) or _is_cut_connection(text):
         return Unavailable("the cluster does not answer Helm", value=text[:500], hint="Is the VM up?")
     if any(one in lowered for one in _NOT_ALLOWED):

@@ -29,6 +29,7 @@ from shared.kernel.redact import names_secret, redact
 from shared.kernel.secret import Secret
 from shared.kubernetes.objects import walk_leaves
 
+# A dry run prints the release as JSON; Kubernetes itself takes no Secret above 1 MiB for it.
 _MOST_OUTPUT_BYTES = 32 << 20
 _MOST_ERROR_LINES = 400
 _GRACE = timedelta(seconds=10)
@@ -123,6 +124,7 @@ class Helm:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                # A group of its own, so that what Helm starts (a credential plugin) can be ended with it.
                 process_group=0,
             )
         except OSError as error:
@@ -143,6 +145,7 @@ def read_credentials(kubeconfig: Secret) -> list[str]:
 
 def _remove_stale_folders() -> None:
     """Remove what killed workers left: their folders hold values and a kubeconfig."""
+    # On the instance's own disk, which the next function on it could read.
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         number = folder.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
@@ -172,6 +175,7 @@ def _death_signal_command() -> list[str]:
 
 def _helm_environment(folder: Path) -> Mapping[str, str]:
     return {
+        # Nothing of the worker's own environment: it holds every secret of the settings.
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder),

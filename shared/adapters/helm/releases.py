@@ -121,6 +121,7 @@ class HelmReleases:
 
     def rollback(self, revision: int, *, timeout: timedelta, on_progress: ProgressCallback) -> HelmResult:
         """See `Releases.rollback`."""
+        # Asked before: Helm would take an unknown revision for the one before the newest if it were 0.
         history = self.history()
         if revision not in [one.number for one in history]:
             raise parsing.revision_not_found(self._release, revision)
@@ -180,6 +181,8 @@ class HelmReleases:
             return HelmResult(True, self.status())
         raised = parsing.classify_failure(result.errors)
         if isinstance(raised, Unavailable):
+            # Before the error is raised, since nobody comes back to this run: the next one reads what the
+            # release says.
             self._mark_interrupted(before)
         if raised is not None:
             raise raised

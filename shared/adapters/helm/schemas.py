@@ -45,6 +45,7 @@ def _check_files(files: Mapping[str, bytes], within: str, budget: int, depth: in
         if path.suffix == ".tgz" and path.parent.name == "charts":
             inner = _unpack_archive(data, within + name, budget)
             budget -= sum(map(len, inner.values()))
+            # After it was unpacked: only then is it known that there is one more.
             if depth == _DEEPEST:
                 raise Refused("the chart has charts in charts too deep to follow", value=within + name)
             checked[name] = _repack(_check_files(inner, f"{within}{name}/", budget, depth + 1))

@@ -45,6 +45,7 @@ def rewrite_release(data: str, status: str, description: str) -> str:
         content["info"] = {**info, "status": status, "description": description}
     except (ValueError, KeyError, TypeError, OSError, zlib.error) as error:
         raise Corrupt("Helm's record of the release cannot be read", value=type(error).__name__) from error
+    # Without a time, so that marking twice writes the same bytes.
     again = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), 9, mtime=0)
     return base64.b64encode(base64.b64encode(again)).decode()
 

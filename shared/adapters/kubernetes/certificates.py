@@ -46,6 +46,7 @@ class KubernetesCertificates:
         """See `CertificateCluster.list_managed_certificates`."""
         place = f"/namespaces/{quoted(namespace)}"
         items = self._installed(f"{_CERT_MANAGER}{place}/certificates")
+        # No further requests for kinds that a cluster without cert-manager does not have.
         if not items:
             return []
         unread: list[str] = []
@@ -93,6 +94,8 @@ class KubernetesCertificates:
 
     def set_issuer_email(self, issuer: AcmeIssuer, email: str) -> None:
         """See `CertificateCluster.set_issuer_email`."""
+        # With the version that was read: an issuer that changed meanwhile is refused with 409 instead of
+        # overwritten.
         change = {"metadata": {"resourceVersion": issuer.version}, "spec": {"acme": {"email": email}}}
         self._api.merge_patch(f"{_CERT_MANAGER}/clusterissuers/{quoted(issuer.name)}", change)
 

@@ -72,8 +72,10 @@ class KubernetesCluster:
 
     def list_secret_keys(self) -> Mapping[str, frozenset[str]]:
         """See `Cluster.list_secret_keys`."""
+        # Helm's own records are megabytes, and hold every value of every release.
         query = {"fieldSelector": f"type!={RELEASE_TYPE}"}
         items = self._api.list_items(f"/api/v1{self._within}/secrets", query)
+        # Names of keys only: the values are let go of at once, and never logged or compared.
         return {item["metadata"]["name"]: frozenset(item.get("data") or ()) for item in items}
 
     def list_claims(self) -> list[Claim]:
@@ -157,6 +159,7 @@ class KubernetesCluster:
     def _kind(self, api_version: str, kind: str) -> tuple[str, bool] | None:
         """Plural and scope of a kind; None if it is not served. What was not is asked for again."""
         with self._lock:
+            # A chart may bring a CRD and an object of it: what was not served a minute ago may be now.
             if kind not in self._served.get(api_version, {}):
                 self._served[api_version] = self._discovered(api_version)
             return self._served[api_version].get(kind)
@@ -171,6 +174,7 @@ class KubernetesCluster:
         return {
             item["kind"]: (item["name"], bool(item["namespaced"]))
             for item in listed
+            # `deployments/scale` and the like are subresources, of the same kind as what they belong to.
             if "/" not in item["name"]
         }
 

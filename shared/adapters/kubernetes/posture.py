@@ -37,7 +37,7 @@ class KubernetesPosture:
         try:
             item = self._api.get(f"/api/v1/namespaces/{quoted(namespace)}")
         except Refused:
-            return None  # pods can be seen all the same
+            return None  # pods can be seen all the same  # and a level that is not known is told as that
         return str(((item.get("metadata") or {}).get("labels") or {}).get(_LEVEL, ""))
 
 

@@ -67,6 +67,7 @@ class KubernetesRestarts:
     def restart(self, reader: SecretReader, mark: str) -> None:
         """See `ReaderControl.restart`."""
         item = self._api.get(_workload_path(reader))
+        # A run that was killed after the restart does not restart the chat a second time.
         if _template_mark(item) == mark:
             return
         annotations = {_MARK: mark, _RESTARTED: mark}
@@ -86,6 +87,7 @@ class KubernetesRestarts:
             return RolloutState(done=False, reason="its restart was taken back by somebody else")
         spec, status = item.get("spec") or {}, item.get("status") or {}
         wanted = int(1 if spec.get("replicas") is None else spec["replicas"])
+        # Until then the status tells of the pods of before, all of them ready.
         if int(status.get("observedGeneration") or 0) < int(item["metadata"].get("generation") or 0):
             return RolloutState(done=False, reason="the controller has not seen the restart")
         pods = [*self._pods(reader, spec)]

@@ -41,6 +41,7 @@ def connect_target(uri: str, *, pause: Callable[[float], None] = time.sleep) -> 
 def parse_addresses(uri: str) -> tuple[str, ...]:
     """The `host:port` that a URI names, for comparing; of `mongodb+srv` the name as it is. Asks no server."""
     rest = uri.partition("://")[2].partition("/")[0].partition("?")[0]
+    # From the last @, since a password may hold one that was not escaped.
     hosts = rest.rpartition("@")[2].split(",")
     return tuple(host.strip().lower() for host in hosts if host.strip())
 

@@ -107,6 +107,7 @@ def translate_errors(message: str) -> Iterator[None]:
 
 def _translate_failure(message: str, error: errors.OperationFailure) -> GroundcrewError:
     value = f"{describe_error(error)} (code {error.code})"
+    # Told apart by code: the server's texts change between versions, and are translated by no one.
     if error.code in _AUTH_FAILURES:
         hint = "Check the password, and grant the user the built-in role backup (or restore)."
         return Refused(f"{message} is not allowed", value=value, hint=hint)

@@ -44,6 +44,7 @@ class MongoFreezer:
                 if error.code in _UNSUPPORTED:
                     raise Refused("MongoDB does not lock", value=describe_error(error), hint=_HINT) from error
                 raise
+        # Some servers take `fsync` and ignore `lock`: a snapshot would be taken as consistent that is none.
         if parse_lock_count(answer) < 1:
             raise Refused("this server takes fsync but does not lock", hint=_HINT)
 

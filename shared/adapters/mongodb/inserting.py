@@ -37,6 +37,8 @@ class Inserter:
 
     def insert(self, db: str, collection: str, documents: Sequence[bytes], **more: object) -> dict[str, Any]:
         """The server's answer; `writeErrors` in it are no exceptions. Raises the driver's."""
+        # What the source held is restored, whatever a validator made since says of it; unordered, so that one
+        # refusal costs one document.
         options = {"ordered": False, "bypassDocumentValidation": True, **more}
         raw = [RawBSONDocument(document, RAW) for document in documents]
         command = {"insert": collection, "documents": raw, **options}

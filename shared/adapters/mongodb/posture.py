@@ -50,6 +50,7 @@ class MongoPosture:
 
     def read_chat(self, settings: Sequence[str]) -> ObservedChat:
         """See `ChatPosture.read_chat`."""
+        # A connection a day is not worth keeping open.
         client = connect(self._uri)
         try:
             with translate_errors("reading Rocket.Chat's settings"):
@@ -61,6 +62,7 @@ class MongoPosture:
 def _read_chat(database: Database, settings: Sequence[str]) -> ObservedChat:
     found = [*database["rocketchat_settings"].find(_setting_filter(settings), _SETTING_FIELDS)]
     permissions = database["rocketchat_permissions"].find({}, {"roles": 1})
+    # Only whoever is looked at: a server of thousands of people is not read as a whole.
     query = {"$or": [{"roles": _ADMIN}, {f"{_TOKENS}.type": _PERSONAL}]}
     users = database["users"].find(query, _USER_FIELDS)
     hooks = database["rocketchat_integrations"].find({"enabled": True}, _HOOK_FIELDS)

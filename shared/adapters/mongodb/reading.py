@@ -75,6 +75,7 @@ class Reader:
     def list_namespaces(self) -> list[Namespace]:
         """What mongodump takes: `admin.system.*` first, then by name."""
         with translate_errors("reading the catalogue"):
+            # `admin` is not listed to a user without rights on it, and holds the users that a restore needs.
             names = set(self._client.list_database_names()) | {"admin"}
             selected = sorted(n for n in names if n != "local" and self._selects_database(n))
             listed = [n for db in selected for n in self._list_database(db)]
@@ -104,6 +105,8 @@ class Reader:
             return Namespace(db, name, kind, options=options)
         database = self._client.get_database(db, codec_options=EXACT)
         try:
+            # Counts and sizes of the server's own bookkeeping: exact ones would cost reading every collection
+            # twice.
             stats = database.command("collStats", name)
         except errors.OperationFailure as error:
             if error.code != NAMESPACE_NOT_FOUND:
@@ -210,9 +213,3 @@ def collection_uuid(info: Mapping[str, Any]) -> str:
 
 def _bound_value(bound: bytes) -> Any:
     return RawBSONDocument(bound, RAW)["_id"]
-
-
-def _dump_order(namespace: Namespace) -> tuple[bool, str, int, str]:
-    """mongodump's: `admin.system.*` first."""
-    rank = _ORDER.get(namespace.collection, 9)
-    return namespace.db != "admin", namespace.db, rank, namespace.collection

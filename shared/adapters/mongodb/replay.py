@@ -58,6 +58,7 @@ def group_operations(operations: Iterable[Operation]) -> Iterator[list[Operation
     held_bytes = 0
     for operation in operations:
         size = _operation_bytes(operation)
+        # A command by itself, as mongorestore has it: what it drops or renames changes what is behind it.
         full = len(batch) >= BATCH_OPERATIONS or held_bytes + size > BATCH_BYTES
         if batch and (full or operation.op == "c" or batch[0].op == "c"):
             yield batch

@@ -31,6 +31,8 @@ class Retry:
         for attempt in range(ATTEMPTS):
             try:
                 return act(attempt > 0)
+            # Unavailable also stands for a server that refuses; only what lost its connection is worth
+            # another try.
             except (errors.ConnectionFailure, Unavailable) as error:
                 if attempt == ATTEMPTS - 1 or not _is_lost_connection(error):
                     raise

@@ -92,6 +92,8 @@ class MongoTarget(Reader):
             with translate_errors(f"inserting into {db}.{collection}"):
                 answer, again = self._retry.run(partial(self._insert_chunk, db, collection, chunk, more))
             write_errors = answer.get("writeErrors", [])
+            # After a lost connection nobody knows which of them the first run stored: they are asked for by
+            # `_id`.
             if again:
                 stored = self._find_stored(db, collection, [chunk[int(e["index"])] for e in write_errors])
                 write_errors = [e for e in write_errors if chunk[int(e["index"])] not in stored]

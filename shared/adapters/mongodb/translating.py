@@ -41,6 +41,7 @@ class TranslatedWriter:
 
     def write_batch(self, batch: list[Operation]) -> None:
         """Runs of inserts go together, all else one by one. Raises Corrupt, Unavailable."""
+        # Neighbours only: what comes later in the oplog may depend on what came before it.
         for (op, name), run in groupby(batch, key=lambda o: (o.op, o.name)):
             if op == "i" and not name.endswith(f".{VIEWS}"):
                 self._replay_inserts(list(run))

@@ -53,6 +53,8 @@ class MongoUsers:
             password: dict[str, Any] = {"pwd": chosen.secret.reveal()}
             if new is None:
                 client[database].command("createUser", chosen.new_label, roles=old["roles"], **password)
+            # Somebody granted one of them something by hand: which of the two is meant is not for a timer to
+            # decide.
             elif _roles(new) != _roles(old):
                 hint = "Give both the same roles: readers would lose rights, or gain some."
                 raise Refused("the two users have different roles", value=chosen.new_label, hint=hint)
