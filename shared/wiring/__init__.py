@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from shared.policy import Policy
     from shared.settings.storage_account import StorageAccount
 
+# Two containers: an immutability policy on the first keeps backups from being deleted, and would keep leases
+# and records of the second from being written.
 BACKUPS, STATE = "backups", "groundcrew"
 
 
+# Set once, by the command line, before anything is opened.
 _contacts: list[FirstContact] = []
 
 
@@ -54,6 +57,7 @@ def system_clock() -> Clock:
 
 
 @cache
+# Cached: a changed policy is read by the next process, so that one run never decides by two of them.
 def load_policy() -> Policy:
     """The policy file. Raises UsageError with every mistake in it."""
     from shared.policy import parse_policy
@@ -62,6 +66,7 @@ def load_policy() -> Policy:
 
 
 @cache
+# Cached by account and container, so that all jobs of a process share its connections.
 def open_container(account: StorageAccount, container: str) -> Blobs:
     """A container of a storage account."""
     from shared.adapters.blobs import open_blobs

@@ -30,6 +30,8 @@ def build_alert_intake() -> AlertIntake:
     tokens = parse_tokens(read_environment().get(definitions.ALERTS_TOKEN))
     if not tokens:
         return AlertIntake((), GroupCommit(lambda _items: None), find_closed_reason())
+    # A storm of alerts comes as hundreds of requests: they are written together, and each is answered when
+    # its own is stored.
     return AlertIntake(tokens, GroupCommit(partial(receive_payloads, alert_deps()), most=200))
 
 
@@ -40,6 +42,7 @@ def find_closed_reason() -> str:
     text, name = read_environment().get(definitions.ALERTS_TOKEN), definitions.ALERTS_TOKEN.name
     if not text:
         return f"{name} is not set"
+    # A token that is too short closes the door rather than opening it to whoever guesses.
     if not parse_tokens(text):
         return f"{name} has no token of at least {MIN_TOKEN_CHARACTERS} characters"
     return ""
@@ -80,6 +83,7 @@ def _find_downtimes() -> Sequence[PlannedDowntime]:
     from shared.power.last_tick import load_last_tick
 
     rules = load_policy()
+    # From what the last tick wrote down: a door that answers Alertmanager cannot wait for Azure.
     called = {target.machine.lower(): target.called for target in rules.alerts.targets}
     down = find_planned_downtimes(
         load_last_tick(open_state()), system_clock().now(), rules.alerts.start_grace

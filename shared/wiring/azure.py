@@ -50,6 +50,8 @@ def build_credential() -> TokenCredential:
         from shared.azure.sdk import find_authority, identity
 
         return identity(authority=find_authority(env.get(definitions.RESOURCE_MANAGER)))
+    # A fixed token for the real Azure would be one that somebody copied out of `az`, with all of that
+    # person's rights.
     if urlsplit(env.get(definitions.RESOURCE_MANAGER)).hostname not in ("127.0.0.1", "localhost", "::1"):
         name = definitions.RESOURCE_MANAGER_TOKEN.name
         raise UsageError(

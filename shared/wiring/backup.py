@@ -50,6 +50,7 @@ def backup_deps() -> BackupDeps:
         policy=load_policy,
     )
     mongodb, rules = values.pop("mongodb"), values.pop("policy")
+    # Called when a job needs it: the settings can be judged while the machine is off.
     connect = cache(lambda: connect_source(mongodb.reveal(), databases=rules.backup.databases))
     return BackupDeps(
         connect=connect,
@@ -58,6 +59,7 @@ def backup_deps() -> BackupDeps:
         trusted_signers=trusted_signers(),
         zone=ZoneInfo(rules.timezone),
         policy=rules.backup,
+        # A schedule that is not once a day says no time of day; one o'clock is the default's.
         daily_at=daily_time(timer_schedule("nightly_backup")) or time(1),
         offline_reason=offline_reason_reader(),
         on_run_saved=ping_run,
@@ -74,6 +76,7 @@ def _tell_head(head: ChainLink) -> None:
     text = f"The head of the chain is now sha256:{head.sha256}."
     hint = "Keep this message: `groundcrew backups show latest` must never show an older set."
     where = f"{head.klass}/{head.set}"
+    # By the head itself, so that a seal which is done again after a crash tells nobody twice.
     key = f"backup/head/{head.sha256[:16]}"
     try:
         if read_environment().get(definitions.NOTIFY):
@@ -92,6 +95,7 @@ def trusted_catalogue() -> SetCatalogue:
     from shared.backup.seals import SealLog
 
     trusted = trusted_signers()
+    # Without this every manifest with any valid signature would do, and who can write blobs can sign.
     if not trusted:
         raise UsageError(
             "no signer of backups is trusted",
@@ -121,6 +125,7 @@ def trusted_signers() -> tuple[str, ...]:
 
     if key := read_environment().values.get(definitions.SIGNING_KEY.name):
         own = parse_setting(definitions.SIGNING_KEY, Signer.parse, key).public_text()
+        # Ours first: most of what is read is of our own hand, and the first that fits ends the search.
         return (own, *configured_signers())
     return configured_signers()
 
@@ -137,6 +142,7 @@ def _parse_recipients(text: str) -> dict[str, Recipient]:
 
 def offline_reason_reader() -> Callable[[], str]:
     """Tells why the machine is off on purpose, where there may be a machine."""
+    # By the bare value: a fault of power's settings must not keep a backup from being made.
     on_azure = read_environment().values.get(definitions.SUBSCRIPTION.name)
     return _offline_reason if on_azure else _never_offline
 

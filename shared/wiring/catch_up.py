@@ -49,10 +49,13 @@ MADE_UP_BY = {
 
 def overdue_jobs() -> dict[str, Callable[[], str]]:
     """The watch, backups and stalled deploys always; the others where policy or a setting asks for them."""
+    # In this order: what tells people first, then what they would miss most; each is run although the one
+    # before failed.
     overdue: dict[str, Callable[[], str]] = {
         "notifications": deliver_pending,
         "alerts": alerts.run_check,
         "timers": check_timers,
+        # The host moves a message there after five failures and says so in its log only.
         "poison_queues": lambda: report_poison_queues(connect_queues(), build_notifier(), QUEUES),
         "settings": _check_settings,
         "backup": lambda: backup.run_overdue(backup_deps()),
@@ -93,6 +96,7 @@ def _check_settings() -> str:
 def _count_sets() -> str:
     from shared.status.set_counts import count_sets
 
+    # Counting lists every set, which the metrics must not do at each scrape: so it is done here, and kept.
     catalogue = catalogue_if_trusted()
     if catalogue is None:
         return "no signer of backups is trusted"

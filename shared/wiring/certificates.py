@@ -38,6 +38,8 @@ def certificate_deps() -> CertificateDeps:
         notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     rules = read.pop("policy")
+    # The role of infra/chart/rbac.yaml reads this one namespace: to look into all by default would be
+    # refused.
     namespaces = rules.certificates.namespaces or (rules.deploy.namespace,)
     return CertificateDeps(
         probe=connect(), namespaces=namespaces, clock=system_clock(), policy=rules.certificates,
@@ -84,6 +86,7 @@ def _connect_vaults() -> dict[str, CertificateVault]:
     from shared.adapters.key_vault import connect
     from shared.wiring.azure import build_credential
 
+    # Each by itself: a vault whose firewall shuts us out hides its own certificates only.
     return {name: connect(name, build_credential()) for name in load_policy().certificates.vaults}
 
 
@@ -91,6 +94,7 @@ def _uptime_reader() -> Callable[[], Sequence[UptimeSpan]]:
     """The plan of the machine that carries the server, and so cert-manager; none if no machine is planned."""
     power = load_policy().power
     carrying = [machine.label for machine in power.machines if "rocketchat" in power.carried_by(machine)]
+    # The first: cert-manager runs on one machine, and a second one that carries the chat is its standby.
     return lambda: _forecast_uptime(carrying[0]) if carrying else ()
 
 
@@ -100,5 +104,6 @@ def _forecast_uptime(machine: str) -> Sequence[UptimeSpan]:
     from shared.power.forecast import forecast_spans
     from shared.wiring.inventory import build_inventory
 
+    # By schedule and orders alone: whether it runs this minute says nothing of the days ahead.
     spans = forecast_spans(build_inventory(asks=False), machine, FORECAST_REACH)
     return [UptimeSpan(span.up, span.since, span.until) for span in spans]

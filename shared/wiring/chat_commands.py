@@ -10,6 +10,7 @@ from shared.chatops.model import CommandCall, CommandPlan
 from shared.kernel.errors import Refused
 from shared.wiring import open_state
 
+# A week, and what fits on a phone without scrolling.
 _BACKUPS_SHOWN = 7
 
 
@@ -23,10 +24,13 @@ def command_handlers() -> dict[str, CommandHandler]:
         **power_handlers(),
         "backup": CommandHandler(_plan_backup, _begin_backup),
         "backups": CommandHandler(_list_backups),
+        # Known and refused, since whoever types it in an emergency needs the way there more than "unknown
+        # command".
         "restore": CommandHandler(_refuse_restore),
         "drill": CommandHandler(_plan_drill, _run_drill),
         "snapshot": CommandHandler(_plan_snapshots, _take_snapshots),
         "deploy": CommandHandler(_plan_deploy, _request_deploy),
+        # The text without a target: there is nothing to approve in it.
         "plan": CommandHandler(lambda call: CommandPlan(_plan_deploy(call).text)),
         "rollback": CommandHandler(_plan_rollback, _rollback),
         "certs": CommandHandler(_list_certificates),
@@ -82,6 +86,7 @@ def _plan_drill(_call: CommandCall) -> CommandPlan:
     newest = trusted_catalogue().newest_good()
     if newest is None:
         raise Refused("there is no good backup", hint="See: groundcrew backups list --all")
+    # Named as the target, so that an approval given for last night's set does not restore tonight's.
     where = newest.info.folder
     return CommandPlan(f"restore {where} into the scratch MongoDB and compare all of it", target=where)
 
@@ -164,6 +169,7 @@ def _rollback(call: CommandCall, checked: CommandPlan, by: str) -> str:
 
     deps = deploy_deps()
     plan = plan_rollback(deps, int(call.arguments["revision"]), call.arguments.get("restored", ""))
+    # The approval is for what was shown: minutes have passed since, and a deploy may have ended in them.
     if plan.arguments != dict(checked.arguments):
         raise Refused("the release changed since the plan", hint="Ask again.")
     return rollback(deps, plan, by=by, on_progress=lambda _line: None)

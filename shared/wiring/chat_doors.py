@@ -42,6 +42,8 @@ def read_queue_key() -> bytes:
     from shared.chatops.messages import derive_queue_key
 
     given = read_environment().values.get(definitions.SIGNING_KEY.name, "")
+    # Derived and not the key itself, so that a flaw in one use cannot forge the other. Whoever may write to
+    # the queue cannot order anything without it.
     return derive_queue_key(read_environment().get(definitions.SIGNING_KEY)) if given.strip() else b""
 
 
@@ -93,6 +95,7 @@ def describe_doors() -> str:
     doors = (Door.ROCKETCHAT, Door.SLACK, Door.TEAMS, Door.WEB)
     states = [f"{door} closed: {closed[door]}" if door in closed else f"{door} open" for door in doors]
     text = "; ".join(states)
+    # A door that is closed on purpose is fine; one that policy counts on is a fault.
     if any(str(door) in named for door in closed):
         raise Unavailable(f"a room of chat.rules has a closed door: {text}")
     return text
@@ -115,12 +118,14 @@ def connect_hook() -> ReplyHook:
     """Slack's hooks; those of this machine too where the app is not on Azure."""
     from shared.adapters.slack_hooks import connect
 
+    # On Azure 127.0.0.1 is the platform's own, and the address comes from whoever sends the request.
     return connect(allow_loopback=not read_environment().is_on_azure)
 
 
 def read_secrets(setting: Setting) -> tuple[str, ...]:
     """At most two, of which the older one is going. Raises UsageError, quoting none."""
     values = tuple(read_environment().get(setting).split())
+    # Each secret that is still taken is one more that may have leaked: an exchange needs two, and no more.
     if len(values) > 2:
         hint = "Keep the new one and the one that goes."
         raise UsageError(f"{setting.name} has {len(values)} secrets", hint=hint)

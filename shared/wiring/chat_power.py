@@ -31,6 +31,8 @@ def _order_text(call: CommandCall) -> str:
     """The order in power's grammar; where no end is given, the one that is meant."""
     if call.name == "auto":
         return "auto"
+    # An `up` without an end would pay for a forgotten machine for good; a `down` without one would miss the
+    # next working day.
     end = call.arguments.get("end") or (_UP_LASTS if call.name == "up" else _end_of_stop(call))
     return f"{'up' if call.name == 'up' else 'off'} {end}"
 
@@ -127,6 +129,7 @@ def _cancel_order(call: CommandCall, _plan: CommandPlan, by: str) -> str:
 
 
 def _order_id(call: CommandCall) -> str:
+    # A time and a random part: phones begin a line in upper case, and ids are compared as they were written.
     return call.arguments["id"].upper()[:15] + call.arguments["id"].lower()[15:]
 
 

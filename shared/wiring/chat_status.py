@@ -17,6 +17,7 @@ def describe_status() -> str:
         "checks": _describe_checks,
         "requests": _describe_requests,
     }
+    # The server first: most who ask want to know whether it runs.
     if read_environment().values.get(definitions.SUBSCRIPTION.name) and load_policy().power.machines:
         sections = {"server": _describe_machines, **sections}
     return "\n".join(f"{name}: {_run_section(section)}" for name, section in sections.items())

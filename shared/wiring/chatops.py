@@ -33,6 +33,7 @@ def chatops_deps() -> ChatopsDeps:
             AllowRule(frozenset(one.who), frozenset(one.rooms), frozenset(one.commands))
             for one in rules.rules
         ),
+        # Imports nothing yet: a `help` must not wait for Helm and the SDKs of Azure.
         handlers=command_handlers(),
         two_people=frozenset(rules.two_people),
         approval_timeout=rules.approval_timeout,

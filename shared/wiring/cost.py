@@ -49,6 +49,8 @@ def list_prices() -> Prices:
     """List prices in policy's currency. Raises UsageError."""
     from shared.adapters.azure_prices import connect
 
+    # The same cache as the report's own, since list prices change once a month and are asked for one size at
+    # a time.
     url = read_environment().get(definitions.PRICES)
     return connect(load_policy().cost.currency, url=url, cache=price_cache())
 

@@ -46,6 +46,7 @@ def deploy_deps() -> DeployDeps:
         clock=system_clock(),
         policy=rules,
         backups=DeployBackups(_begin_backup, _backup_state),
+        # A function and not a connection: the page and the sweep need deploys, and no MongoDB.
         database=_read_database,
         decrypt=partial(_decrypt_values, identities=identities),
         validate=manifests.validate,
@@ -78,6 +79,7 @@ def deploy_page() -> DeployPage:
 
 def _deploy_policy() -> DeployPolicy:
     rules = load_policy().deploy
+    # The repository is the switch: without one, a webhook with a valid signature deploys nothing.
     if not rules.repository:
         hint = "Set deploy.repository in policy.yaml to owner/name."
         raise UsageError("deploys are off", hint=hint)
@@ -106,6 +108,7 @@ def github_credentials() -> AppKey | TokenSource:
     env = read_environment()
     token, app = env.secret(definitions.GITHUB_TOKEN), env.get(definitions.GITHUB_APP)
     if app:
+        # App settings are one line each, so that a PEM file arrives with its line breaks written out.
         key = env.secret(definitions.GITHUB_APP_KEY).reveal().replace("\\n", "\n")
         return AppKey(app, Secret(key))
     if not token:
@@ -131,6 +134,7 @@ def _smoke_test() -> Callable[[str], Health]:
     url = read_environment().get(definitions.CHAT)
     if url:
         return parse_setting(definitions.CHAT, connect, url).check_release
+    # Says so in the record: a deploy is not called good for a question that nobody asked.
     return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
 
 
@@ -147,6 +151,8 @@ def _age_identities() -> list[Identity]:
 
     words = read_environment().get(definitions.SOPS_AGE_KEY).split()
     keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
+    # A key that was cut off by a copy would be passed over, and its files be "not encrypted to us" at the
+    # next deploy.
     if len(keys) < len([word for word in words if not word.startswith("#")]):
         raise UsageError(
             f"{definitions.SOPS_AGE_KEY.name} has what is no age key", hint="See docs/settings.md."
@@ -178,6 +184,7 @@ def _begin_backup(reason: str) -> str:
     from shared.backup.catalogue import MANUAL
     from shared.wiring.backup import backup_deps
 
+    # Of the class that pruning never takes: the rollback to before this deploy may be wanted weeks later.
     plan = begin_set(backup_deps(), MANUAL, reason=reason)
     return f"{plan.klass}/{plan.set}"
 

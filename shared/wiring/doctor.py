@@ -26,6 +26,7 @@ _HEALTH = {
     "policy": (EVERY_JOB, True, "groundcrew policy check"),
     "storage": (EVERY_JOB, True, _BLOBS),
     "queues": (EVERY_JOB, True, _QUEUES),
+    # Not needed on the first day: there is no backup yet, and that is no fault of the settings.
     "backups": ("backup", False, "groundcrew backups create --wait"),
     "mongodb": ("backup", True, _SET.format(definitions.MONGODB.name)),
     "alerts": ("alerts", True, _SET.format(definitions.ALERTS_TOKEN.name)),
@@ -46,6 +47,7 @@ def doctor_checks() -> list[JobCheck]:
     try:
         return [*_health_job_checks(), *_job_checks()]
     except GroundcrewError as error:
+        # Without a policy nobody knows which jobs there are: this one line is all that can be said.
         return [JobCheck(EVERY_JOB, "policy", _failing_check(error), "groundcrew policy check")]
 
 
@@ -86,6 +88,7 @@ def _job_checks() -> Iterator[JobCheck]:
 
 
 def _check_backups_writable() -> str:
+    # A block that is never committed: an immutable container would keep a real blob for weeks.
     open_backups().probe_write("doctor/probe")
     return "a block was taken; nothing was stored"
 

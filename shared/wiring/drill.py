@@ -52,6 +52,7 @@ def drill_deps() -> DrillDeps:
     return DrillDeps(
         connect=lambda: connect_target(uri),
         addresses=parse_addresses(uri),
+        # Asked at each drill: the drill drops every database of its target, which must never be production.
         production=_list_production,
         clock=system_clock(),
         begin_backup=begin_daily_backup,
@@ -91,6 +92,7 @@ def _parse_identities(text: str) -> list[Identity]:
 
     if not text:
         raise UsageError("it is not set, and nothing could be decrypted")
+    # One key a line in a file, by white space in a setting.
     return parse_identities("\n".join(text.split()))
 
 

@@ -38,6 +38,7 @@ def hardening_deps() -> HardeningDeps:
     return HardeningDeps(
         baseline=load_baseline(),
         metadata=HttpsMetadata(),
+        # When something is to be changed: the audit itself works without a user of the chat.
         writer=_connect_writer,
         chat_address=read_environment().get(definitions.CHAT).rstrip("/"),
         namespaces=rules.hardening.namespaces or (rules.deploy.namespace,),

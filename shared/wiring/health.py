@@ -45,6 +45,8 @@ def health_checks() -> Mapping[str, Check]:
 
     Raises UsageError if the policy cannot be read.
     """
+    # Outside of the checks: without a policy nothing is known of what should be there, and health as a whole
+    # fails.
     rules = load_policy()
     checks: dict[str, Check] = {
         **{f"settings.{job}": _settings_check(check) for job, check in settings_checks().items()},
@@ -80,6 +82,7 @@ def _settings_check(build: Callable[[], object]) -> Check:
 
 def _check_storage() -> str:
     """Writes, since a lost right to write would only be noticed by the next job."""
+    # One blob, written over: health is asked every minute, and must leave nothing behind.
     open_state().replace(_PROBE, b"{}", etag=None)
     return "written and listed" if next(iter(open_state().list(_PROBE)), None) else "written"
 
@@ -114,6 +117,7 @@ def check_backups() -> str:
 
 def _check_mongodb() -> str:
     deps = backup_deps()
+    # Off as planned is well, or each night would be an outage in the statistics.
     if reason := deps.offline_reason():
         return f"not asked: {reason}"
     return f"version {deps.connect().read_server_version()}"

@@ -30,6 +30,7 @@ def build_inventory(*, asks: bool = True) -> Inventory:
         backups=catalogue_if_trusted,
     )
     at = daily_time(timer_schedule("nightly_backup"))
+    # Two of them are cached, with and without `asks`: one process may need both.
     return Inventory(clock=system_clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 
 

@@ -27,6 +27,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     rules = load_policy()
     asked: list[tuple[str, bool, Callable[[], object]]] = [
+        # Always: an installation without a backup is what this is for to prevent.
         ("backup", True, backup_deps),
         ("pages", True, _check_pages),
         ("deploys", bool(rules.deploy.repository), _check_deploys),

@@ -26,6 +26,7 @@ def read_kubeconfig() -> Secret:
         raise UsageError(
             f"{definitions.KUBECONFIG.name} is not set", hint=f"For example: {definitions.KUBECONFIG.example}"
         )
+    # A file's name has no line break, and a kubeconfig in JSON begins with a brace.
     if "\n" in setting or setting.startswith("{"):
         return Secret(setting)
     try:

@@ -64,6 +64,7 @@ def _list_backups() -> Sequence[SealedBackup]:
     from shared.wiring.backup import trusted_catalogue
 
     backups: list[SealedBackup] = []
+    # Newest first, and no further than needed: each entry is a manifest that is read and verified.
     for entry in trusted_catalogue().newest_first():
         if entry.state is not SetState.SEALED:
             continue

@@ -35,6 +35,7 @@ class NullNotifier:
 
     def notify(self, notice: Notice) -> bool:
         """See `Notifier.notify`."""
+        # The end of a trouble that nobody was told of is no news.
         if not notice.resolved:
             facts = {"title": notice.title, "severity": notice.severity.value, "key": notice.key}
             log.warning("notification.no_routes", extra=facts)
@@ -91,6 +92,8 @@ def _make_notifier(deliver: Callable[[], object]) -> GroupNotifier:
 
     rules, routes = load_policy().notify, connect_channels()
 
+    # Where the outbox cannot be written: then the message goes out at once, unless it is to be lost with the
+    # storage.
     def last_resort(notice: Notice) -> Sequence[Channel]:
         names = (*select_routes(rules, notice.topic_name, notice.severity), rules.fallback or "")
         return [channel for name in dict.fromkeys(names) for channel in routes.get(name, ())]

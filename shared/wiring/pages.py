@@ -17,5 +17,6 @@ def page_access() -> PageAccess:
     try:
         sign_in, problem = read_environment().wake_sign_in(), ""
     except UsageError as error:
+        # The page is there and says why it is closed, to whoever looks for it in the log; open it never is.
         sign_in, problem = "", str(error)
     return PageAccess(sign_in, problem, rules.view, rules.wake)

@@ -54,6 +54,7 @@ def find_entra_account() -> str:
     Raises UsageError for settings, Unavailable or Refused if nobody is signed in.
     """
     account = read_environment().host_storage()
+    # A key or a SAS says which account is opened, and nothing of who holds it.
     if not account.blob_url or account.sas:
         return ""
     from shared.azure.account import find_signed_in_person

@@ -25,6 +25,7 @@ def capture_deps() -> CaptureDeps:
     """All that the capture needs: what the backup has. Raises one UsageError that lists every bad setting."""
     from shared.pitr.deps import CaptureDeps
 
+    # The same connection, recipients and signer as the backup's: slices go on from where a set ends.
     backup = backup_deps()
     return CaptureDeps(
         connect=backup.connect,
@@ -59,6 +60,7 @@ def begin_daily_backup(reason: str) -> str:
     from shared.backup.begin import begin_set
     from shared.formats.backupset import set_folder
 
+    # Not manual, which would be kept for good: one is begun by each gap of the oplog.
     plan = begin_set(backup_deps(), "daily", reason=reason)
     return set_folder(plan.klass, plan.set)
 

@@ -38,6 +38,7 @@ def power_deps() -> PowerDeps:
     from shared.power.deps import PowerDeps
 
     read = all_or_nothing(inventory=build_inventory, notifications=build_notifier, probes=health_probes)
+    # AKS has no guest to run `microk8s stop` in: its nodes are drained by the service.
     guests = azure.connect_machines() if "vm" in read["inventory"].switches else None
     return PowerDeps(guests=guests, begin_backup=_begin_backup, capture_oplog=_capture_oplog, **read)
 
@@ -66,6 +67,7 @@ def wake_deps() -> WakeDeps:
 
     return WakeDeps(
         survey=lambda: job.preview_tick(power_deps()),
+        # Late, so that the page is served (and says what is wrong) where power's settings are broken.
         order=lambda machine, text, by: job.place_order(power_deps(), machine, text, by=by),
         tick=lambda: job.run_tick(power_deps()),
         state=open_state(),

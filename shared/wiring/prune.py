@@ -50,6 +50,7 @@ def run_overdue() -> str:
 def _open_remover() -> Blobs:
     """The container by the identity of the settings, if the account is opened by identity at all."""
     account, client_id = read_environment().backup_storage(), read_environment().get(definitions.RETENTION_ID)
+    # A connection string or a SAS carries its own rights: there is no identity to put in its place.
     if client_id and not account.connection_string and not account.sas:
         account = replace(account, client_id=client_id, identity_resource_id="", managed=True)
     return open_container(account, BACKUPS)

@@ -35,7 +35,7 @@ def build_restore_deps(
     reporter: Reporter,
     jobs: int = 1,
 ) -> RestoreDeps:
-    """All that a restore needs; `parse_storage_account` and `signers` come from the settings if empty."""
+    """All that a restore needs; `storage` and `signers` come from the settings if empty."""
     from shared.adapters.journal_files import JournalFiles
     from shared.adapters.mongodb import connect_target
     from shared.restore.job import RestoreDeps
@@ -77,7 +77,7 @@ def open_catalogue(storage: str, signers: Sequence[str]) -> SetCatalogue:
     from shared.backup.catalogue import SetCatalogue
     from shared.backup.seals import SealLog
 
-    accepted = trusted_signers(signers)
+    accepted = accepted_signers(signers)
     configured = storage in ("", read_environment().get(definitions.BACKUP_STORAGE))
     seals = SealLog(open_state(), accepted) if configured and _has_state() else None
     return SetCatalogue(backup_store(storage), system_clock(), accepted, seals)
@@ -138,10 +138,11 @@ def backup_store(storage: str = "") -> Blobs:
             "no storage of backups is named",
             hint=f"Give --storage ACCOUNT, or set {definitions.BACKUP_STORAGE.name}.",
         )
+    # On the day when everything is lost there are no settings: a SAS URL or a name is all that is left.
     return open_container(parse_storage_account(storage), BACKUPS) if storage else open_backups()
 
 
-def trusted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:
+def accepted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:
     """The signers whose manifests are accepted; empty accepts any. Raises UsageError for a malformed one."""
     from shared.formats.manifest import parse_signer
 

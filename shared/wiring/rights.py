@@ -31,6 +31,7 @@ def check_power_rights() -> str:
     targets = [target for kind in inventory.kinds for target in inventory.targets(kind) if target.id]
     if not targets:
         raise NotFound("Azure has none of the machines that policy names", hint="See power.machines.")
+    # Each by itself: a role may be given on one machine, and policy name two.
     for target in targets:
         _check_scope(target.id, actions[target.kind])
     return f"{len(targets)} machines may be started and stopped"

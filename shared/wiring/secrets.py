@@ -75,6 +75,7 @@ def _connect_stores() -> dict[HomeKind, SecretHomes]:
 
     homes = [home for entry in load_policy().secrets.known for home in entry.homes]
     stores: dict[HomeKind, SecretHomes] = {}
+    # What no store is there for is told by the rotation of that one secret; the others go on.
     if read_environment().get(definitions.KUBECONFIG):
         stores[HomeKind.KUBERNETES] = connect_secrets(read_kubeconfig())
     if any(home.startswith("key-vault:") for home in homes):

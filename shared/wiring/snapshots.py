@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def is_enabled() -> bool:
     """Whether policy chooses disks, or there may be snapshots of ours. Raises UsageError."""
+    # Without disks in the policy as well: snapshots of before are still pruned, and a lock that was left is
+    # released.
     return load_policy().snapshots.disks is not None or azure.is_configured()
 
 

@@ -84,6 +84,7 @@ def _readers() -> Readers:
     from shared.status import readers, signal_readers
     from shared.status.settings_report import read_settings
 
+    # Fourteen readers ask for the same listings: each is one call for the whole page.
     kept = cache(lambda: ReadOnceBlobs(open_state()))
     return {
         "backup": lambda: readers.read_backup(_read_once_catalogue(kept()), load_policy().backup),
