@@ -30,6 +30,8 @@ def verify(expect: str, json_: bool) -> None:
     from shared.records.audit import AuditTrail
 
     trail = AuditTrail(wiring.open_state(), wiring.system_clock())
+    # The generator raises at the first link that does not hold: what was counted until then is not told as
+    # whole.
     count = sum(1 for _ in trail.verify())
     if expect:
         check_head(trail.hash_of, expect)
@@ -42,6 +44,7 @@ def verify(expect: str, json_: bool) -> None:
 
 def check_head(hash_of: Callable[[int], str], expect: str) -> None:
     number, _, digest = expect.partition(":")
+    # `isdigit` alone takes `²`, at which int() fails.
     if not (number.isascii() and number.isdigit() and digest):
         raise UsageError("not a head of the audit trail", value=expect[:80], hint="It looks like 17:3fa0…")
     try:

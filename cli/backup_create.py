@@ -43,6 +43,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     from shared.formats.backupset import set_folder
 
     queues = InlineQueues()
+    # The same job over another queue, so that a dump on a laptop is no second way of making a backup.
     deps = replace(backup_wiring.backup_deps(), queues=queues) if here else backup_wiring.backup_deps()
     if dry_run:
         _show_parts(plan_set(deps).parts, json_)
@@ -52,6 +53,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     if here:
         with progress_bar(quiet=json_) as reporter:
             reporter.phase(f"Dumping {len(plan.parts)} parts", len(plan.parts))
+            # The part that completes the set sends no further message, and seals it.
             for message in queues.drain(QUEUE):
                 run_part(deps, message["set"], message["part"])
                 reporter.advance(1)
@@ -60,6 +62,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
     state, reason = _end_state(where) if here or wait else ("queued", "")
     result = {"set": where, "parts": len(plan.parts), "state": state, "reason": reason}
     print_answer(result, json_=json_, text=f"{where}: {state}" + (f": {reason}" if reason else ""))
+    # Whoever neither waits nor dumps gets 0 for having queued it; everything else has to end in a sealed set.
     if (here or wait) and state != "sealed":
         raise SystemExit(1)
 

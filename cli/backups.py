@@ -59,6 +59,7 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
         entries = catalogue.entries()
         drills = restore_wiring.read_drills(catalogue)
         plan = plan_retention(catalogue, entries, drills)
+    # Only what restores: a list in which failed ones stand among them is read as "there are seven backups".
     listed = [e for e in entries if all_ or e.state is SetState.SEALED]
     if json_:
         print_answer([_describe_entry(e, drills, plan) for e in listed], json_=True)
@@ -68,6 +69,7 @@ def list_(all_: bool, storage: str, signers: tuple[str, ...], json_: bool) -> No
     print_table("Backups", columns, rows)
     if not listed:
         out.print("No backups found. Create one: groundcrew backups create")
+    # Failed and open ones are everyday; these three mean that somebody or something touched the storage.
     others = [e for e in entries if e.state in (SetState.DAMAGED, SetState.FOREIGN, SetState.MISDATED)]
     if others and not all_:
         err.print(f"[yellow]warning:[/] {len(others)} sets are damaged, foreign or misdated: see --all")
@@ -92,6 +94,7 @@ def _format_row(
 def _format_proven(drills: DrillRecords | None, entry: CatalogueEntry) -> str:
     """When a drill proved it; without the app's own storage nobody knows."""
     at = drills.proven_at(entry) if drills else None
+    # "no" is a statement: only with the records at hand may it be made.
     return f"{at:%Y-%m-%d %H:%M}" if at else "no" if drills else "unknown"
 
 
@@ -145,6 +148,8 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     catalogue = restore_wiring.open_catalogue(storage, signers)
     with err.status(_READING):
         entry, accepted = catalogue.find(reference), catalogue.trusted
+    # Unfinished, failed or with a signature that does not hold: no field of its manifest is shown as if it
+    # were known.
     if entry.verified is None:
         _show_progress(entry, storage, json_)
         return
@@ -256,6 +261,7 @@ def verify(
         raise NotFound("there is no backup to verify", hint="Create one: groundcrew backups create")
     with progress_bar(quiet=json_) as reporter:
         problems += verify_sets(catalogue, chosen, secrets, reporter)
+    # One broken link is found from both of its ends.
     texts = list(dict.fromkeys(p.problem for p in problems))
     depth = "every document" if secrets else "every stored byte"
     unsigned = "" if accepted else SIGNER_UNKNOWN

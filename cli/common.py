@@ -31,6 +31,7 @@ def is_quiet() -> bool:
 
 def add_common_options(group: click.Group) -> None:
     """Give `-q` and `-v` to the group and to all below it, so that they may stand anywhere."""
+    # On each of them, and hidden but for the first: people append `-q` to the line that they have just run.
     for command in (group, *_walk(group)):
         command.params += _common_options(hidden=command is not group)
 
@@ -65,6 +66,7 @@ class _ConsoleFormatter(FactFormatter):
     with_traceback = False
 
     def format(self, record: logging.LogRecord) -> str:
+        # A copy: the record is handed to other handlers as well, which may want the traceback.
         if record.exc_info and not self.with_traceback:
             record = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
         return f"{record.levelname.lower()}: {super().format(record)}"
@@ -117,6 +119,7 @@ def find_policy(here: Path, home: Path) -> Path | None:
     Above the current directory it is looked for only up to the root of a checkout: a file that somebody put
     into /tmp is not to govern who works below it.
     """
+    # `.git` is a file in a worktree, so that its being there is asked, and not whether it is a folder.
     checkout = next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
     inside = [here, *(each for each in here.parents if each.is_relative_to(checkout))]
     places = [each / "policy.yaml" for each in (*inside, home)]

@@ -30,6 +30,7 @@ DEBUG = "--debug"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# click's own handling prints a traceback for everything that is no ClickException.
 class Group(click.Group):
     """Turns whatever is raised into one message and an exit code; a traceback only with `--debug`."""
 
@@ -48,6 +49,7 @@ class Group(click.Group):
             return super().main(words, **extra)
         # Wherever it stands: who is told to run again with it appends it.
         debug = DEBUG in words
+        # Taken out by hand: as an option of the group, click would take it before the command's name only.
         words = [word for word in words if word != DEBUG]
         try:
             announce_waiting(FIRST_CONTACT, _note_waiting)  # before `-q` is read, which takes it back
@@ -70,6 +72,7 @@ def _note_waiting(text: str) -> None:
 
 def _exit_with_error(error: Exception, *, json_: bool) -> NoReturn:
     code = _exit_code(error)
+    # Before `--json`, which would be written to the very stream that is full.
     if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
         # Of the interpreter's own streams, whose last flush would fail again.
         discard(sys.stdout.fileno())
@@ -91,6 +94,7 @@ def _exit_with_error(error: Exception, *, json_: bool) -> NoReturn:
 def _exit_code(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         return error.exit_code
+    # As click has it: 2 is for who called, 1 for what was called.
     return 2 if isinstance(error, UsageError) else 1
 
 
@@ -122,6 +126,8 @@ def read_option(option: str, text: str) -> str:
     elif text.startswith("@"):
         where = text[1:]
         try:
+            # One line: the rest of a file may be a comment, and a URI with a line break in it fails in odd
+            # ways.
             text = Path(where).expanduser().read_text(encoding="utf-8").strip().partition("\n")[0].strip()
         except (OSError, UnicodeError) as error:
             value = getattr(error, "strerror", None) or "it is not text"
@@ -140,6 +146,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Go on after a yes; without a terminal to ask at, only with `--yes`. Raises UsageError, click.Abort."""
     if yes:
         return
+    # In a script nobody answers, and the end of input would read as "no" without a word.
     if not sys.stdin.isatty():
         raise UsageError(question, hint="There is nobody to ask: name what you mean, or give --yes.")
     click.confirm(question, abort=True, err=True)
@@ -183,6 +190,7 @@ class ProgressReporter:
         if self._task is not None:
             task = self._progress.tasks[-1]
             self._progress.update(self._task, completed=task.total)
+        # Nothing to do is a bar that is full, and not one that divides by zero.
         self._task = self._progress.add_task(name, total=max(total, 1))
 
     def advance(self, amount: int) -> None:

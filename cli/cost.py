@@ -24,6 +24,7 @@ def report(days: int | None, json_: bool) -> None:
 
     deps = wiring()
     now = deps.inventory.clock.now()
+    # By default the same week as the timer's report, so that the two say the same.
     span = (now - timedelta(days=days), now) if days else job.last_full_week(now, deps.zone)
     result = job.build_report(deps, *span)
     print_answer(job.report_as_dict(result), json_=json_, text=result.text(deps.zone).rstrip())

@@ -41,6 +41,7 @@ def plan(sha: str, environment: str, json_: bool) -> None:
     sha = job.resolve_commit(deps, sha)
     results = job.preview_deploy(deps, sha, environment or deps.policy.environments[0]).results
     report = results.report
+    # Open gates alone are not enough: the commit may be behind what is deployed already.
     good = report.passed and results.commit.decision == "go"
     if json_:
         gates = [
@@ -93,10 +94,12 @@ def _wait_for_end(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
     deploys, printed = DeployStore(wiring.open_state(), wiring.system_clock()), 0
     deadline = time.monotonic() + timeout * 60
     with progress_bar(quiet=quiet) as reporter:
+        # The key ends with the commit's 40 characters.
         reporter.phase(f"Deploying {key[-40:][:7]}", 0)
         while time.monotonic() < deadline:
             try:
                 record = deploys.load(key)
+            # The record is made when the message is taken from the queue, not when it is sent.
             except NotFound:
                 time.sleep(_POLL_SECONDS)
                 continue
@@ -205,11 +208,14 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
         for gate in job.preview_deploy(deps, sha, where).results.report.gates
         if not gate.passed
     }
+    # Before asking whether it is closed: nobody shall be sent to look for a second person for nothing.
     if gate in evaluate.NOT_OVERRIDABLE:
         raise UsageError("that gate cannot be overridden", value=gate, hint="Fix it and merge again.")
     if gate not in closed:
         hint = f"Closed are: {', '.join(closed) or 'none'}."
         raise UsageError("that gate is not closed", value=gate, hint=hint)
+    # With the reason for which it is closed: should it be closed for another one later, the approval does not
+    # count.
     arguments = evaluate.override_arguments(sha, where, closed[gate])
     lasting = deps.policy.approval_timeout
     approval = deps.approvals().request_approval(
@@ -256,6 +262,8 @@ def drift(correct: bool, json_: bool) -> None:
         ]
     )
     print_answer({**facts, "drifts": report.lines(), "unread": list(report.unread)}, json_=json_, text=text)
+    # Differences that were corrected are none any more; those that could not be compared are told, and are no
+    # drift.
     if report.drifts and report.corrected != job.CORRECTED:
         raise SystemExit(1)
 

@@ -45,6 +45,7 @@ def _print_diagnoses(found: list[Diagnosis]) -> None:
     for job in dict.fromkeys(one.job for one in found):
         out.print(f"[bold]{job}[/]")
         for one in (one for one in found if one.job == job):
+            # One missing setting fails a dozen checks with the same sentence.
             _print_diagnosis(one, repeated=one.status != "ok" and one.message in shown)
             shown.add(one.message)
 

@@ -40,6 +40,7 @@ def run(reference: str, until: str, dry_run: bool, json_: bool) -> None:
 
     deps = wiring()
     if dry_run:
+        # Also asked where no drill is due: by hand one may be run at any time.
         entry, decision = deps.catalogue.find(reference), preview_drill(deps)
         answer = {"set": entry.info.reference, "due": decision.due, "reason": decision.reason}
         text = f"would restore {entry.info.reference} into {', '.join(deps.addresses)}"
@@ -79,6 +80,7 @@ def list_(json_: bool) -> None:
     print_table("Drills", ("begun (UTC)", "set", "outcome", "RTO", "RPO", "problem"), rows)
     if not rows:
         out.print("No drill is on record. Run one: groundcrew drill run")
+    # A proof with another signature counts for nothing, and that it lies there is worth a look.
     for one in records.ignored:
         err.print(f"[yellow]warning:[/] proves nothing: {one.blob}: {one.reason}")
 

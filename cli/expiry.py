@@ -35,6 +35,7 @@ def plan_retention(
     """What becomes of each set; None without a policy, or for the sets of another account."""
     from shared.prune.plan import plan_prune
 
+    # The newest proven set is never deleted: without the drills' records nobody can say which that is.
     if drills is None:
         return None
     try:

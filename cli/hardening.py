@@ -71,6 +71,7 @@ def apply(rules: tuple[str, ...], dry_run: bool, yes: bool, json_: bool) -> None
     deps = wiring()
     fixes = plan_fixes(deps, rules)
     text = "\n".join(f"would set {fix}" for fix in fixes) or "nothing to set"
+    # Nothing to set is no failure, and there is nothing to approve.
     if dry_run or not fixes:
         print_answer([_fix_as_dict(fix) for fix in fixes], json_=json_, text=text)
         return

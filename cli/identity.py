@@ -16,6 +16,7 @@ def current_user() -> str:
     from shared.wiring.people import people_directory
 
     directory, account = people_directory(), current_account()
+    # Without people in the policy the bare account, as it stands in the audit trail of old.
     return directory.actor_of(account) if directory.people else account.removeprefix("login:")
 
 
@@ -38,6 +39,7 @@ def _login_name() -> str:
     except ImportError:  # Windows
         return getpass.getuser()
     try:
+        # Not getpass: it believes $LOGNAME and $USER, and an approval by `LOGNAME=ana` would be Ana's.
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"

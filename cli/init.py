@@ -129,11 +129,13 @@ def init(
 
     What is there already is kept, so that it can be run again, also with another --format.
     """
+    # All questions before the first file is written: whoever breaks off with Ctrl-C leaves nothing behind.
     answers = {
         q.option: _answer(q, given[q.option], ask=not no_input and sys.stdin.isatty()) for q in _QUESTIONS
     }
     into = into.expanduser().resolve()
     refuse_checkout(into / "recovery.agekey")
+    # The policy may be committed, the keys must not be: they get a folder of their own.
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     written: list[Path] = []
     chosen = _choose_settings(into, answers, written)
@@ -181,6 +183,7 @@ def _choose_settings(into: Path, answers: dict[str, str], written: list[Path]) -
     signing = _keep_secret(
         into, definitions.SIGNING_KEY, lambda: _secret_line(into / "signing.signkey"), written
     )
+    # A function, so that a secret is only made where there is none yet.
     hook = _keep_secret(into, definitions.WEBHOOK_SECRETS, lambda: secrets.token_hex(32), written)
     found = [
         ChosenSetting(definitions.RECIPIENTS, recipient),
@@ -190,6 +193,7 @@ def _choose_settings(into: Path, answers: dict[str, str], written: list[Path]) -
         ChosenSetting(definitions.BACKUP_STORAGE, answers["backup_account"]),
         ChosenSetting(definitions.CHAT, answers["chat"]),
     ]
+    # What was not answered is left out: an empty value in the app's settings would hide the default.
     found = [one for one in found if one.value]
     found += [ChosenSetting(definitions.SIGNING_KEY, file=signing)]
     found += [ChosenSetting(definitions.WEBHOOK_SECRETS, file=hook)]
@@ -223,6 +227,7 @@ def _keep_secret(into: Path, setting: Setting, make: Callable[[], str], written:
 
 def _write_private(path: Path, text: str) -> None:
     """A file that only its owner can read."""
+    # With its mode from the start: a chmod after writing would leave a moment in which others can read it.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

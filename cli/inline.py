@@ -20,6 +20,8 @@ class InlineQueues:
 
     def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
         """Append; a delay means that another worker is at it, who is given a moment."""
+        # At most seconds: on the app a message waits for minutes so that others get a turn, and here there
+        # are none.
         time.sleep(min(delay.total_seconds(), _MAX_DELAY_SECONDS))
         self._messages[queue].append(body)
 
@@ -34,5 +36,6 @@ class InlineQueues:
 
     def drain(self, queue: str) -> Iterator[Any]:
         """The messages, parsed, those that are sent meanwhile included."""
+        # Not over a copy: the last part of a set is queued by the part before it.
         while self._messages[queue]:
             yield json.loads(self._messages[queue].popleft())

@@ -58,6 +58,7 @@ def drill(storage: str, identities: tuple[Path, ...], signers: tuple[str, ...], 
 
     catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
+    # The drill's own key is told apart: that it opens the backups proves nothing of the key in the safe.
     done = drill_keys(catalogue, secrets, restore_wiring.drill_recipients(), by=current_user())
     noted = restore_wiring.note_key_drill(catalogue, done)
     text = f"{len(done.recipients)} keys open all {done.parts} parts of {done.set}"
@@ -68,6 +69,7 @@ def drill(storage: str, identities: tuple[Path, ...], signers: tuple[str, ...], 
 
 def refuse_checkout(path: Path) -> None:
     """Raises UsageError for a place below an app's `host.json`; `.local/` is in neither git nor package."""
+    # Resolved, or a symbolic link would lead into the checkout unseen.
     whole = path.resolve()
     for above in whole.parents:
         if (above / "host.json").is_file() and whole.relative_to(above).parts[0] != ".local":
@@ -101,6 +103,8 @@ def _signing() -> tuple[str, str]:
 def _write(path: Path, secret: str, public: str) -> None:
     """A new file with mode 0600; an old key is never written over."""
     try:
+        # O_EXCL: a look beforehand would leave room for another process, and what was there might be the only
+        # recovery key.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         hint = "Choose another with --output: a key that is lost cannot be made again."

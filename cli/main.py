@@ -62,6 +62,7 @@ main.add_command(cost.cost)
 main.add_command(status.status)
 main.add_command(audit.audit)
 main.add_command(ops.ops)
+# Last, when all commands are there.
 add_common_options(main)
 
 if __name__ == "__main__":

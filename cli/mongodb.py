@@ -45,6 +45,7 @@ def raise_features(dry_run: bool, json_: bool) -> None:
     if dry_run:
         print_answer(_plan_to_json(plan), json_=json_, text="\n".join(plan.lines()))
         return
+    # The plan goes along: what was shown is what is approved and done, or it is refused.
     done = job.raise_features(deps, plan, by=current_user())
     print_answer({**_plan_to_json(plan), "done": done}, json_=json_, text=done)
 

@@ -36,6 +36,7 @@ def test(routes: tuple[str, ...], json_: bool) -> None:
     results = {name: _send(known[name]) for name in routes or known}
     lines = [f"{name}: {what}" for name, what in results.items()]
     print_answer(results, json_=json_, text="\n".join(lines) or "policy names no route")
+    # All routes are tried first: the one that fails is not to hide that the pager works.
     if any(what != "sent" for what in results.values()):
         raise SystemExit(1)
 
@@ -53,6 +54,7 @@ def _send(channels: Sequence[Channel]) -> str:
     failures = []
     for channel in channels:
         try:
+            # Past outbox, quiet hours and limits: it is the address that is tried.
             channel.send(Message("notifications", Batch((entry,))))
         except GroundcrewError as error:
             failures.append(str(error))

@@ -26,6 +26,8 @@ def ops(words: tuple[str, ...], json_: bool) -> None:
     account = current_account()
     text, now = " ".join(words), wiring.system_clock().now()
     # No delivery to repeat and no thread to answer in: the answer is printed.
+    # Through the same door as a chat, with its rights and approvals: otherwise the laptop would be the way
+    # around them.
     request = ChatRequest(Door.LAPTOP, secrets.token_hex(16), (account,), "laptop", text, now)
     answer = answer_request(chatops_deps(), request)
     print_answer({"outcome": answer.outcome, "answer": answer.text}, json_=json_, text=answer.text)

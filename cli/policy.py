@@ -25,6 +25,7 @@ def check(file: Path | None, json_: bool) -> None:
 
     from shared.policy import find_mistakes
 
+    # An environment of this one value: a broken setting must not keep the policy from being checked.
     env = Environment({definitions.POLICY.name: str(file)}) if file else read_environment()
     name = env.get(definitions.POLICY)
     mistakes = find_mistakes(env.policy_text())

@@ -184,6 +184,7 @@ def tick(machine: str, dry_run: bool, json_: bool) -> None:
 
 def _confirm_all(machine: str, what: str, yes: bool) -> None:
     """Ask before an order for several machines at once."""
+    # One machine needs no question: the order names it all the same.
     names = [each.label for each in wiring.load_policy().power.machines]
     # A tag may stand for several.
     several = len(names) > 1 or any("=" in name for name in names)
@@ -209,6 +210,7 @@ def _place_order(machine: str, text: str, dry_run: bool, json_: bool) -> None:
         outcomes = job.preview_tick(deps, machine=machine, order=order)
     else:
         order = job.place_order(deps, machine, text, by=current_user())
+        # At once, and not by the timer in five minutes: somebody waits for the machine.
         outcomes = job.run_tick(deps, only=machine)
     if not json_:
         err.print(_describe_order(machine, order, dry_run))

@@ -125,6 +125,7 @@ def restore(
             into_non_empty=into_non_empty, resume=resume, renames=moved,
         )  # fmt: skip
     _print_outcome(result, dry_run=dry_run, trusted=bool(job.catalogue.trusted), json_=json_)
+    # Also where everything was written: a restore that nobody can call equal is no success.
     if not dry_run and not result.proven:
         raise SystemExit(1)
 
@@ -158,6 +159,7 @@ def _build_deps(
 ) -> RestoreDeps:
     """All that the restore needs. Raises one UsageError with all faults of target, storage and key files."""
     if needs_key and not identities:
+        # A reader that fails, so that the missing key is told together with the other faults.
         files: dict[str, Callable[[], list[Identity]]] = {"no key": _require_key}
     else:
         files = {f"key file {path}": partial(wiring.read_identities, path) for path in identities}
@@ -244,6 +246,7 @@ def _verdict_text(verdict: NamespaceVerdict) -> str:
     """`equal` only for what was compared."""
     if not verdict.equal:
         return "; ".join(verdict.differences)
+    # Views and users were restored, and not compared byte for byte: "equal" would say more than is known.
     return "equal" if verdict.basis == "compared" else verdict.basis
 
 

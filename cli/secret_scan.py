@@ -42,6 +42,7 @@ def _given(paths: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
     names = [str(path) for path in paths if path.is_file()]
     folders = [path for path in paths if path.is_dir()]
     for folder in folders or ([] if paths else [Path()]):
+        # What git ignores cannot be committed; and NUL, since names may hold line breaks.
         listed = _git("ls-files", "-z", "--", str(folder)).split("\0")
         names += [name for name in listed if name]
     for name in names:
@@ -52,6 +53,7 @@ def _given(paths: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
 def _staged() -> Iterator[tuple[str, str]]:
     names = _git("diff", "--cached", "--name-only", "--diff-filter=ACMR", "-z").split("\0")
     for name in filter(None, names):
+        # From the index and not from the folder: what is committed is what was staged.
         yield from _decode(name, _git_bytes("show", f":{name}")[:_MOST_BYTES])
 
 

@@ -102,6 +102,7 @@ def _confirm_removal() -> None:
     from shared.retention.decide import Keep
     from shared.snapshots import job
 
+    # Planned for the question alone: what is removed is decided again when it is done.
     going = [d for d in job.preview_cycle(wiring()).decisions if not isinstance(d, Keep)]
     if going:
         confirm(f"remove {len(going)} snapshots of all disks? --dry-run lists them", yes=False)

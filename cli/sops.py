@@ -47,6 +47,7 @@ def seal(file: Path, recipients: tuple[str, ...], in_place: bool, json_: bool, *
 
     if sum(map(bool, rules.values())) > 1:
         raise UsageError("more than one rule is given", hint="SOPS takes one of the four.")
+    # The first one, which is the one in use: others are there to read older files with.
     to = recipients or tuple(one.recipient() for one in _identities(None)[:1])
     text = seal_text(_read(file), str(file), to, SealRules(**rules), datetime.now(UTC))
     _give(file, text, "sealed", in_place=in_place, json_=json_)
@@ -75,6 +76,7 @@ def edit(file: Path, identity: Path | None, json_: bool) -> None:
 
     sealed, identities = _read(file), _identities(identity)
     plain = open_text(sealed, str(file), identities)
+    # click writes the plain text into a temporary file that only this user can read, and removes it.
     changed = click.edit(plain, extension=".yaml")
     if changed is None or changed == plain:
         print_answer({"file": str(file), "done": "unchanged"}, json_=json_, text="nothing was changed")
