@@ -108,14 +108,14 @@ COMMANDS: Sequence[click.Command] = (seal, open_, edit, rotate_recipients)
 
 
 def _identities(file: Path | None) -> list[Identity]:
-    from shared.formats.agekeys import parse_identities
+    from shared.formats.agekeys import parse_identities, parse_key_setting
 
     if file is not None:
         return parse_identities(_read(file))
     given = read_environment().get(definitions.SOPS_AGE_KEY)
     if not given:
         raise UsageError("no age key is given", hint=f"Give --identity FILE, or set {_KEY}.")
-    return parse_identities(given)
+    return parse_key_setting(given)
 
 
 def _read(file: Path) -> str:

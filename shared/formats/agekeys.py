@@ -215,6 +215,16 @@ def parse_identities(text: str) -> list[Identity]:
     return identities
 
 
+def parse_key_setting(text: str) -> list[Identity]:
+    """The identities of a setting: a key file's content, or keys on one line separated by white space.
+
+    Raises UsageError, which never holds the secret.
+    """
+    # App settings lose their line breaks in some portals, so that both are taken everywhere.
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return parse_identities("\n".join(" ".join(lines).split()))
+
+
 _RECIPIENT_CURE = "A recipient begins with age1 and is printed by `groundcrew keys generate`."
 _IDENTITY_CURE = "Expected lines that begin with AGE-SECRET-KEY-1 or AGE-SECRET-KEY-PQ-1."
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.formats import age
-from shared.formats.agekeys import Identity, Recipient, parse_identities, parse_recipient
+from shared.formats.agekeys import Identity, Recipient, parse_key_setting, parse_recipient
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound, UsageError
 from shared.kernel.ports import Blobs
@@ -39,7 +39,7 @@ class JournalKeys:
     @classmethod
     def parse(cls, text: str) -> JournalKeys:
         """From `AGE-SECRET-KEY-…` lines, of which the first is used. Raises UsageError, without the key."""
-        identities = tuple(parse_identities(text))
+        identities = tuple(parse_key_setting(text))
         if not identities:
             raise UsageError("no age key is given", hint="Make one with `groundcrew keys generate`.")
         first = next(word for word in text.split() if word.upper().startswith("AGE-SECRET-KEY-"))

@@ -147,17 +147,11 @@ def compatible_mongodb() -> Callable[[str], tuple[str, ...] | None]:
 
 
 def _age_identities() -> list[Identity]:
-    from shared.formats.agekeys import parse_identities
+    from shared.formats.agekeys import parse_key_setting
 
-    words = read_environment().get(definitions.SOPS_AGE_KEY).split()
-    keys = [word for word in words if word.upper().startswith("AGE-SECRET-KEY-")]
-    # A key that was cut off by a copy would be passed over, and its files be "not encrypted to us" at the
-    # next deploy.
-    if len(keys) < len([word for word in words if not word.startswith("#")]):
-        raise UsageError(
-            f"{definitions.SOPS_AGE_KEY.name} has what is no age key", hint="See docs/settings.md."
-        )
-    return [one for key in keys for one in parse_setting(definitions.SOPS_AGE_KEY, parse_identities, key)]
+    given = read_environment().get(definitions.SOPS_AGE_KEY)
+    # A key that a copy cut off is refused: passed over, its files would be "not encrypted to us" one day.
+    return parse_setting(definitions.SOPS_AGE_KEY, parse_key_setting, given) if given else []
 
 
 def _decrypt_values(text: str, name: str, identities: list[Identity]) -> DecryptedValues:

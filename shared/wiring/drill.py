@@ -88,12 +88,12 @@ def _read_identities() -> list[Identity]:
 
 
 def _parse_identities(text: str) -> list[Identity]:
-    from shared.formats.agekeys import parse_identities
+    from shared.formats.agekeys import parse_key_setting
 
     if not text:
         raise UsageError("it is not set, and nothing could be decrypted")
     # One key a line in a file, by white space in a setting.
-    return parse_identities("\n".join(text.split()))
+    return parse_key_setting(text)
 
 
 def _list_production() -> Sequence[str]:

@@ -94,10 +94,10 @@ def read_drills(catalogue: SetCatalogue) -> DrillRecords | None:
 
 def drill_recipients() -> tuple[str, ...]:
     """The public halves of the drills' own key, if the settings have it."""
-    from shared.formats.agekeys import parse_identities
+    from shared.formats.agekeys import parse_key_setting
 
     text = read_environment().get(definitions.DRILL_KEY)
-    return tuple(one.recipient() for one in parse_identities("\n".join(text.split()))) if text else ()
+    return tuple(one.recipient() for one in parse_key_setting(text)) if text else ()
 
 
 def note_key_drill(catalogue: SetCatalogue, drill: KeyDrill) -> bool:

@@ -75,6 +75,11 @@ def test_new_recipients_open_it_and_the_old_do_not(file: Path, tmp_path: Path) -
     assert told["error"]["message"].startswith(f"{file} is not encrypted to the key")
 
 
+def test_keys_of_the_setting_may_stand_on_one_line(file: Path) -> None:
+    run("seal", str(file), "--in-place", key=f"{KEY} {OTHER_KEY}")
+    assert run("open", str(file), key=f"{OTHER_KEY} {KEY}") == VALUES
+
+
 def test_what_is_used_wrongly_is_said(file: Path) -> None:
     assert "no age key is given" in run("open", str(file), "--json", code=2, key="")
     two = ("--encrypted-regex", "a", "--encrypted-suffix", "b")

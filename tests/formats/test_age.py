@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.formats import age
-from shared.formats.agekeys import generate_identity, parse_identities, parse_recipient
+from shared.formats.agekeys import (
+    generate_identity,
+    parse_identities,
+    parse_key_setting,
+    parse_recipient,
+)
 from shared.kernel.errors import Corrupt, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,3 +192,17 @@ def test_a_mistyped_letter_of_a_key_is_noticed(data: bytes, place: int, letter: 
     if text[position] != letter:
         with pytest.raises(ValueError, match="checksum"):
             bech32.decode(text[:position] + letter + text[position + 1 :])
+
+
+@pytest.mark.parametrize("between", ["\n", " ", "\n# the old one, until March\n", "\t"])
+def test_keys_of_a_setting_stand_on_lines_or_on_one_line(between: str) -> None:
+    pairs = [generate_identity(post_quantum=False) for _ in range(2)]
+    text = f"# public key: {pairs[0][1]}\n{pairs[0][0]}{between}{pairs[1][0]}\n"
+    assert [one.recipient() for one in parse_key_setting(text)] == [public for _, public in pairs]
+
+
+def test_a_key_of_a_setting_that_was_cut_off_is_refused_and_not_repeated() -> None:
+    whole, cut = (generate_identity(post_quantum=False)[0] for _ in range(2))
+    with pytest.raises(UsageError) as refused:
+        parse_key_setting(f"{whole} {cut[:-3]}")
+    assert cut[:-3] not in str(refused.value)
