@@ -15,7 +15,7 @@ from local.azurite import Azurite
 from local.chromium import Phone, find_chromium
 from shared.settings.storage_account import StorageAccount
 
-# No example is late: hypothesis' 200 ms are lost to whatever else a machine of two cores does, and say nothing.
+# No example is late: hypothesis' 200 ms are lost to whatever else two cores do, and say nothing of ours.
 settings.register_profile("groundcrew", deadline=None)
 settings.load_profile("groundcrew")
 
