@@ -31,19 +31,19 @@ def catalogue_of(blobs: Blobs, state: Blobs, clock: Clock) -> SetCatalogue:
     return SetCatalogue(blobs, clock, trusted, SealLog(state, trusted))
 
 
-def put_plan(blobs: Blobs, begun: datetime, klass: str = "daily") -> str:
+def put_plan(blobs: Blobs, begun: datetime, klass: str = "daily", signer: Signer = SIGNER) -> str:
     """A set that was begun then and is open; its folder."""
     source, set_id = BackupSource(("rs0:27017",), "8.0.4"), format_set_id(begun)
     plan = BackupPlan(FORMAT, set_id, klass, begun, "a test", source, "1.1", ("age1",), 1, (), ())
-    blobs.create(set_folder(klass, set_id) + PLAN, SIGNER.sign(plan))
+    blobs.create(set_folder(klass, set_id) + PLAN, signer.sign(plan))
     return set_folder(klass, set_id)
 
 
-def put_failed(blobs: Blobs, begun: datetime, klass: str = "daily") -> str:
+def put_failed(blobs: Blobs, begun: datetime, klass: str = "daily", signer: Signer = SIGNER) -> str:
     """A set that was begun then and failed; its folder."""
-    folder = put_plan(blobs, begun, klass)
+    folder = put_plan(blobs, begun, klass, signer)
     failure = SetFailure(FORMAT, format_set_id(begun), klass, begun, "the oplog overflowed")
-    blobs.create(folder + FAILED, SIGNER.sign(failure))
+    blobs.create(folder + FAILED, signer.sign(failure))
     return folder
 
 

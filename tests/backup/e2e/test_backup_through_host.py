@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 import zstandard
+from azure.storage.queue import QueueClient
 
 from local import compare
 from local.mongodb import MongoServer
@@ -28,6 +32,17 @@ from shared.formats.manifest import Signer
 from shared.formats.strict_json import FORMAT
 from shared.settings.environment import parse_storage_account
 from tests.support.archive import read_by_description
+from tests.support.runbooks import (
+    RunbookBlock,
+    RunbookShell,
+    StandInTools,
+    answers_of_stack,
+    read_runbook,
+)
+from tests.support.signed_sets import put_failed
+
+# Runbooks are followed by many processes of the command line, one after the other.
+pytestmark = pytest.mark.timeout(300)
 
 
 def _names(server) -> list[str]:
@@ -35,11 +50,58 @@ def _names(server) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def sealed(app, wait) -> sets.SetInfo:
-    """Tonight's set, made by the timer's function and the queue's."""
-    app.trigger("nightly_backup")
-    # Not one that a test made by hand before.
-    return wait(lambda: [s for s in app.sealed() if s.klass != "manual"], "a sealed set")[0]
+def tools(app, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInTools]:
+    with StandInTools(tmp_path_factory.mktemp("bin"), answers_of_stack(app.stack)) as tools:
+        yield tools
+
+
+@pytest.fixture(scope="module")
+def after_a_failed_night(app, wait, tools, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """`backup-failed.md` from its first line to its last: what each of its blocks prints."""
+    signer = Signer.parse(app.stack.settings["GROUNDCREW_SIGNING_KEY"])
+    failed = put_failed(app.backups, datetime.now(UTC) - timedelta(hours=3), signer=signer)
+    host = app.stack.host.url
+    poison = "backup-parts-poison"
+    queue = QueueClient.from_connection_string(app.stack.azurite.connection_string, poison)
+    queue.create_queue()
+    queue.send_message("eyJzZXQiOiAiZGFpbHkvMSIsICJwYXJ0IjogMH0=")
+    shell = RunbookShell(
+        tmp_path_factory.mktemp("home"), tools, dict(app.stack.settings),
+        {
+            "https://APP.azurewebsites.net": host, "APP": "func-crew", "GROUP": "rg-crew", "VM": "vm-crew",
+            "ACCOUNT": "stcrew", "HOST_ACCOUNT": "stcrew", "SET": failed.split("/")[2],
+            # The settings of this world name the same account by a connection string.
+            "export AzureWebJobsStorage__accountName=HOST_ACCOUNT": "true", '"$URI"': "mongodb://crew",
+        },
+    )  # fmt: skip
+    said = [shell.follow(block) for block in read_runbook("backup-failed.md")]
+    assert queue.peek_messages(5) == []
+    queue.delete_queue()
+    wait(lambda: [s for s in app.sealed() if s.klass != "manual"], "a sealed set")
+    end = "groundcrew backups verify latest"  # as the runbook's last sentence has it
+    assert f"`{end}`" in (ROOT / "docs" / "runbooks" / "backup-failed.md").read_text()
+    return [*said, shell.follow(RunbookBlock("", end))]
+
+
+@pytest.fixture(scope="module")
+def sealed(app, after_a_failed_night) -> sets.SetInfo:
+    """Tonight's set, made by the timer's function and the queue's, which a person had run."""
+    return next(s for s in app.sealed() if s.klass != "manual")
+
+
+def test_the_runbook_for_a_failed_backup_leads_to_a_new_set(after_a_failed_night, sealed) -> None:
+    prelude, look, tick, begun, machine, oplog, storage, poison, cleared, verified = after_a_failed_night
+    assert '"checks"' in look
+    assert "Reason: the oplog overflowed" in look
+    assert "backup" in json.loads(tick)["done"]
+    assert begun == "202\n"
+    assert machine.startswith("VM running\n")
+    assert "mongodb-0" in machine
+    assert oplog.splitlines()[-1] == "{ ok: 1 }"
+    assert {"backups", "groundcrew"} <= {*storage.split()}
+    assert base64.b64decode(json.loads(poison)[0]["content"]) == b'{"set": "daily/1", "part": 0}'
+    assert (prelude, cleared) == ("", "null")
+    assert "1 sets verified" in verified
 
 
 def test_tonights_set_has_several_parts_and_lists_every_namespace(app, sealed) -> None:
@@ -152,6 +214,68 @@ def test_the_commands_of_the_restore_runbook_do_what_it_says(
     assert any("is empty" in text for command, text in by_command.items() if "--dry-run" in command)
 
 
+@pytest.fixture
+def left_as_it_was(app) -> Iterator[None]:
+    """Sets by hand, their seals and notes of key drills that a test makes are gone after it."""
+    account = parse_storage_account(app.stack.settings["AzureWebJobsStorage"])
+    containers = [app.backups, open_blobs(account, "groundcrew")]
+    before = [{blob.name for blob in each.list()} for each in containers]
+    yield
+    for container, names in zip(containers, before, strict=True):
+        for blob in [each.name for each in container.list() if each.name not in names]:
+            if blob.startswith(("sets/manual/", "seals/", "keys/")):
+                container.delete(blob)
+
+
+@pytest.mark.usefixtures("left_as_it_was")
+def test_the_runbook_for_keys_leads_to_backups_by_the_new_ones(
+    app, sealed, target, tools, tmp_path: Path
+) -> None:
+    changed: dict[str, str] = {}
+    tools.answers["az storage account keys renew"] = lambda options: [{"keyName": options["--key"]}]
+    tools.answers["az functionapp config appsettings set"] = lambda options: changed.update(
+        [options["--settings"].split("=", 1)]
+    )
+    home, old = tmp_path, app.stack.settings["GROUNDCREW_TRUSTED_SIGNERS"]
+    (home / "old.agekey").write_text(app.stack.identity.read_text())
+    (home / "recovery.agekey").write_text(app.stack.identity.read_text())
+    (home / "empty.uri").write_text(target.uri)
+    names = {
+        "SET": sealed.id,
+        "OLD": old,
+        "KEYFILE": "~/old.agekey",
+        "GROUP": "rg",
+        "APP": "func",
+        "ACCOUNT": "st",
+    }
+    shell = RunbookShell(home, tools, dict(app.stack.settings), names)
+    drill, look, generate, setting, verify, renew, signing, by_hand = read_runbook("lost-or-leaked-key.md")
+
+    assert "keys open all" in shell.follow(drill)
+    told = shell.follow(look)
+    assert old in told
+    assert "is empty" in told
+
+    (home / "recovery.agekey").unlink()  # that is the one that was lost
+    shell.follow(generate)
+    (recipient,) = re.findall(r"age1\w+", (home / "recovery.agekey").read_text())
+    names["age1…,age1…"] = recipient
+    shell.follow(setting)
+    assert changed == {"GROUNDCREW_AGE_RECIPIENTS": recipient}
+    app.cli("backups", "create", "--here", **changed)
+    assert "1 sets verified: every document, and the chain" in shell.follow(verify)
+    assert "not encrypted to the key given" in shell.follow(look, fails=True)
+    assert json.loads(shell.follow(renew)) == [{"keyName": "primary"}]
+
+    shell.follow(signing)
+    public, secret = (line.split()[-1] for line in (home / "groundcrew.signkey").read_text().splitlines()[:2])
+    changed |= {"GROUNDCREW_SIGNING_KEY": secret, "GROUNDCREW_TRUSTED_SIGNERS": f"{public},{old}"}
+    shell.settings["GROUNDCREW_TRUSTED_SIGNERS"] = public  # the old one leaked
+    app.cli("backups", "create", "--here", **changed)
+    assert "1 sets verified" in shell.follow(by_hand)
+    assert app.cli("backups", "show", "latest", "--json", **changed)["signer"] == public
+
+
 def test_the_source_is_refused_as_a_target(app, sealed) -> None:
     told = app.cli(
         "restore", "latest", "--to-uri", app.stack.mongodb_uri, "-i", str(app.stack.identity),
@@ -208,7 +332,7 @@ def test_a_set_that_fails_says_why_when_made_and_when_shown(app, doomed: str, ho
 
 
 def test_a_failed_set_is_shown_from_the_storage_that_is_named(app, doomed: str) -> None:
-    failed = app.in_state(SetState.FAILED)[0]
+    failed = app.in_state(SetState.FAILED)[-1]
     storage = app.stack.settings["AzureWebJobsStorage"]
     elsewhere = {"AzureWebJobsStorage": "", "GROUNDCREW_BACKUP_STORAGE": "stelsewhere"}
     told = app.cli("backups", "show", failed.id, "--storage", storage, **elsewhere)
@@ -221,7 +345,9 @@ def test_a_failed_set_is_shown_from_the_storage_that_is_named(app, doomed: str) 
     assert "Progress unknown: AzureWebJobsStorage is not set" in told
 
 
-def test_a_tampered_blob_is_named_and_exits_with_one(app) -> None:
+def test_a_tampered_blob_is_named_and_the_runbook_for_it_finds_when_and_what_is_still_good(
+    app, sealed, tools, tmp_path: Path
+) -> None:
     where = app.cli("backups", "create", "--here", "--json")["set"]
     blob = next(b.name for b in app.backups.list(where) if b.name.endswith(".age"))
     data, _ = app.backups.read(blob)
@@ -234,6 +360,18 @@ def test_a_tampered_blob_is_named_and_exits_with_one(app) -> None:
     assert blob in told
     listed = app.cli("backups", "list", "--all", "--json")
     assert [s["state"] for s in listed if s["set"] in where and s["class"] in where] == ["damaged"]
+    (tmp_path / "recovery.agekey").write_text(app.stack.identity.read_text())
+    placeholders = {"SET": sealed.id, "BLOB": blob, "ACCOUNT": "stcrew", "HOST_ACCOUNT": "stcrew"}
+    shell = RunbookShell(tmp_path, tools, dict(app.stack.settings), placeholders)
+    first_look, newest_good, changed, seals = read_runbook("verify-failed.md")
+    told = shell.follow(first_look, fails=True)
+    assert f"{blob} was changed: its SHA-256 is not the one in the manifest" in told
+    assert "1 sets verified: every document" in shell.follow(newest_good)
+    assert "PROVEN" not in told
+    changed_at, _, size = shell.follow(changed).split()
+    assert (datetime.fromisoformat(changed_at) > sealed_at, int(size)) == (True, len(data))
+    digest = hashlib.sha256(app.backups.read(f"{sealed.folder}{sets.MANIFEST}")[0]).hexdigest()
+    assert digest[:16] in shell.follow(seals)
     # Health goes on failing for the set that was sealed last, which is right, but not what the others test.
     state = open_blobs(parse_storage_account(app.stack.settings["AzureWebJobsStorage"]), "groundcrew")
     for entry in list(state.list(f"seals/{where.split('/')[2]}")):
