@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,9 +12,11 @@ from cli.console import as_json, confirm, print_answer, print_table, yes_option
 from cli.identity import current_user
 from cli.secret_scan import scan
 from cli.sops import COMMANDS
+from shared.kernel.errors import UsageError
 from shared.wiring.secrets import rotation_deps as wiring
 
 if TYPE_CHECKING:
+    from shared.kernel.secret import Secret
     from shared.secrets_rotation.model import SecretStatus
 
 
@@ -46,9 +50,15 @@ def list_(json_: bool) -> None:
 @secrets.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show the steps, and what is in the way. Changes nothing.")
+@click.option(
+    "--given",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="The file with the new secret, where it is made elsewhere (smtp, github-app-key, age-recipient); "
+    "- reads standard input.",
+)
 @yes_option
 @as_json
-def rotate(name: str, dry_run: bool, yes: bool, json_: bool) -> None:
+def rotate(name: str, dry_run: bool, given: Path | None, yes: bool, json_: bool) -> None:
     """Exchange the secret NAME, or go on with its rotation that was interrupted.
 
     The old one stays valid until the new one is proven and all readers run with it; until then a failure
@@ -64,12 +74,29 @@ def rotate(name: str, dry_run: bool, yes: bool, json_: bool) -> None:
         print_answer(answer, json_=json_, text=f"would {plan}")
         return
     confirm(f"{plan}?", yes=yes)
-    ended = rotate_secret(deps, name, by=current_user())
+    ended = rotate_secret(deps, name, by=current_user(), given=_read_given(given) if given else None)
     text = f"{name}: {ended.step}: {ended.failure or f'{ended.new_label} replaced {ended.old_label}'}"
-    answer = {"secret": name, "rotation": ended.id, "step": ended.step, "failure": ended.failure}
+    text += f"\nto be done by a person: {ended.remains}" if ended.remains else ""
+    answer = {
+        "secret": name, "rotation": ended.id, "step": ended.step, "failure": ended.failure,
+        "remains": ended.remains,
+    }  # fmt: skip
     print_answer(answer, json_=json_, text=text)
     if ended.step is not RotationStep.DONE:
         raise SystemExit(1)
+
+
+def _read_given(file: Path) -> Secret:
+    """Raises UsageError for a file that cannot be read, or is empty."""
+    from shared.kernel.secret import Secret
+
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read {file}", value=type(error).__name__) from error
+    if not text.strip():
+        raise UsageError("the new secret is empty", value=file)
+    return Secret(text.strip())
 
 
 def _row(one: SecretStatus) -> tuple[str, ...]:
@@ -88,4 +115,5 @@ def _as_dict(one: SecretStatus) -> dict[str, Any]:
     return {
         "name": one.name, "kind": one.kind, "state": one.state, "homes": homes, "readers": list(one.readers),
         "changed": one.changed, "due": one.due, "last": last, "reasons": list(one.reasons),
+        "remains": one.last.remains if one.last else "",
     }  # fmt: skip

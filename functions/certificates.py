@@ -23,11 +23,23 @@ def certificate_scan(timer: func.TimerRequest) -> None:
 
 @bp.event_grid_trigger(arg_name="event")
 def on_vault_event(event: func.EventGridEvent) -> None:
-    """A certificate in a vault nears its end, has ended, or was renewed: look now, but not once for each."""
+    """Something in a vault nears its end, has ended, or was renewed: look now, but not once for each."""
+    # The library gives an event of the CloudEvents schema another class, which names its type otherwise.
+    kind = str(getattr(event, "event_type", None) or getattr(event, "type", ""))
+    done = _look_at_secret(event) if kind.startswith("Microsoft.KeyVault.Secret") else _look_at_certificates()
+    log.info("on_vault_event", extra={"event": kind, "subject": event.subject, "done": done})
+
+
+def _look_at_certificates() -> str:
     from shared.certificates import job as certificates
     from shared.wiring import certificates as wiring
 
-    done = wiring.run_if_enabled(certificates.handle_event)
-    # The library gives an event of the CloudEvents schema another class, which names its type otherwise.
-    kind = getattr(event, "event_type", None) or getattr(event, "type", "")
-    log.info("on_vault_event", extra={"event": kind, "subject": event.subject, "done": done})
+    return wiring.run_if_enabled(certificates.handle_event)
+
+
+def _look_at_secret(event: func.EventGridEvent) -> str:
+    from shared.wiring import secrets as wiring
+
+    data = event.get_json()
+    named = data if isinstance(data, dict) else {}
+    return wiring.handle_vault_event(str(named.get("VaultName", "")), str(named.get("ObjectName", "")))

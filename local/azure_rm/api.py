@@ -18,6 +18,7 @@ from local.azure_rm.machines import Vm
 from local.azure_rm.replies import ArmError, Json, Reply
 from local.azure_rm.resources import ArmOperation, ArmResource
 from local.azure_rm.storage import StoredDisk, StoredSnapshot
+from local.azure_rm.storage_accounts import StoredAccount
 from local.azure_rm.world import ArmWorld
 
 _RESOURCE = re.compile(
@@ -36,9 +37,11 @@ VERSIONS: Mapping[str, frozenset[str]] = {
     "microsoft.containerservice/managedclusters": frozenset({"2024-09-01", "2025-05-01"}),
     "microsoft.insights/eventtypes": frozenset({"2015-04-01"}),
     "microsoft.network/publicipaddresses": frozenset({"2024-05-01", "2025-01-01"}),
+    "microsoft.storage/storageaccounts": frozenset({"2023-05-01", "2024-01-01", "2025-01-01"}),
 }
 _KINDS: Mapping[str, type[ArmResource]] = {
-    kind.kind.lower(): kind for kind in (Vm, StoredDisk, StoredSnapshot, StoredCluster, PublicAddress)
+    kind.kind.lower(): kind
+    for kind in (Vm, StoredDisk, StoredSnapshot, StoredCluster, PublicAddress, StoredAccount)
 }
 
 
@@ -199,6 +202,11 @@ class ArmApi:
             moves = {("POST", name.lower()): name for name in ("start", "deallocate", "powerOff", "restart")}
             if verb in moves:
                 return self._accept_operation(call, vm_actions.begin_move(self.world, resource, moves[verb]))
+        if isinstance(resource, StoredAccount):
+            if verb == ("POST", "listkeys"):
+                return Reply(200, resource.keys_body())
+            if verb == ("POST", "regeneratekey"):
+                return Reply(200, resource.regenerate(call.body, self.world.clock.now()))
         if isinstance(resource, StoredCluster) and verb in (("POST", "start"), ("POST", "stop")):
             return self._accept_operation(call, self._move_cluster(resource, call.action.lower()))
         raise _not_allowed(call)

@@ -10,6 +10,7 @@ from local.azure_rm.clock import MovableClock
 from local.azure_rm.clusters import StoredCluster
 from local.azure_rm.machines import DiskRef, Moment, Vm
 from local.azure_rm.storage import StoredDisk, StoredSnapshot
+from local.azure_rm.storage_accounts import StoredAccount
 from local.azure_rm.world import ArmWorld
 
 SUBSCRIPTION = "00000000-1111-2222-3333-444444444444"
@@ -95,6 +96,12 @@ class Fleet:
             return self.world.add(
                 StoredCluster(SUBSCRIPTION, group, name, LOCATION, self.clock.now(), power=power)
             )
+
+    def add_storage_account(self, name: str, *, group: str = GROUP) -> StoredAccount:
+        """A storage account with two keys."""
+        now = self.clock.now()
+        with self.world.lock:
+            return self.world.add(StoredAccount(SUBSCRIPTION, group, name, LOCATION, now))
 
     def add_address(
         self,

@@ -100,7 +100,7 @@ class MemoryAuthority:
         if not self.accepts(value.reveal()):
             raise Refused("the credential is not valid", value=label)
 
-    def revoke(self, label: str, _valid: Secret) -> None:
+    def revoke(self, label: str, _valid: Secret) -> str:
         """See `CredentialAuthority.revoke`."""
         if self.refusal is not None:
             raise self.refusal
@@ -108,6 +108,7 @@ class MemoryAuthority:
             self.valid[label] = "nobody-knows"
         elif self.way == "made":
             self.valid.pop(label, None)
+        return ""
 
 
 class MemoryHomes:
@@ -119,6 +120,7 @@ class MemoryHomes:
             home: (value, 1, clock.now()) for home, value in values.items()
         }
         self.failure: GroundcrewError | None = None
+        self.ends: dict[str, datetime] = {}
 
     def put(self, home: str, value: str, changed: datetime | None = None) -> None:
         """As somebody else would; without a time the home does not tell when."""
@@ -144,6 +146,11 @@ class MemoryHomes:
     def changed(self, home: SecretHome) -> datetime | None:
         """See `SecretHomes.changed`."""
         return self._get(home)[2]
+
+    def expires(self, home: SecretHome) -> datetime | None:
+        """See `SecretHomes.expires`."""
+        self._get(home)
+        return self.ends.get(str(home))
 
     def _get(self, home: SecretHome) -> tuple[str, int, datetime | None]:
         if self.failure is not None:

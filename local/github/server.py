@@ -74,6 +74,7 @@ class GitHubServer:
         app.router.add_get("/codeload/{owner}/{name_}/legacy.tar.gz/{sha}", self._codeload)
         app.router.add_get("/repos/{owner}/{name_}/installation", self._installation)
         app.router.add_post("/app/installations/{id}/access_tokens", self._access_token)
+        app.router.add_get("/app", self._own_app)
         app.router.add_get("/rate_limit", self._rate_limit)
         app.router.add_route("*", "/{rest:.*}", self._nothing)
         return app
@@ -129,6 +130,9 @@ class GitHubServer:
 
     async def _installation(self, request: web.Request) -> web.StreamResponse:
         return self._as_app(request, lambda: (200, {"id": self.accounts.installation_id}))
+
+    async def _own_app(self, request: web.Request) -> web.StreamResponse:
+        return self._as_app(request, lambda: (200, {"id": self.accounts.app_id, "slug": "groundcrew"}))
 
     async def _access_token(self, request: web.Request) -> web.StreamResponse:
         return self._as_app(request, lambda: self._issue_token(request.match_info["id"]))

@@ -94,7 +94,7 @@ class ApiServerApp:
         kind, _, token = header.partition(" ")
         if not header:
             return access.ANONYMOUS
-        user = self._cluster.tokens.get(token.strip()) if kind == "Bearer" else None
+        user = self._cluster.find_user(token.strip()) if kind == "Bearer" else None
         if user is None:
             raise ApiError(401, "Unauthorized", "Unauthorized")
         return user

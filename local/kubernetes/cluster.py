@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Hashable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from local.kubernetes import deletion
-from local.kubernetes.access import User, service_account
+from local.kubernetes.access import User, make_token, service_account
 from local.kubernetes.addons import seed_objects
 from local.kubernetes.behaviour import Behaviour
 from local.kubernetes.errors import Object
@@ -36,6 +37,8 @@ class EmbeddedCluster:
         self.timers: dict[Hashable, float] = {}
         self.admin_token = secrets.token_urlsafe(24)
         self.tokens: dict[str, User] = {self.admin_token: ADMIN}
+        self.bound: dict[str, tuple[str, str, datetime | None]] = {}  # namespace, Secret, end
+        self.longest_token_seconds = 365 * 86400  # what --service-account-max-token-expiration allows
 
     def seed(self) -> None:
         """Put what a fresh MicroK8s with its usual add-ons has."""
@@ -85,11 +88,27 @@ class EmbeddedCluster:
         """Delete as an administrator would. Raises `ApiError` 404."""
         deletion.delete_object(self.registry, self.resource(kind), namespace, name, {})
 
-    def token_for(self, name: str, namespace: str = "default") -> str:
-        """A bearer token of a service account, who may do only what RBAC objects allow."""
-        token = secrets.token_urlsafe(24)
+    def token_for(
+        self, name: str, namespace: str = "default", *, secret: str = "", ends: datetime | None = None
+    ) -> str:
+        """A bearer token of a service account, who may do only what RBAC objects allow.
+
+        One that is bound to a Secret is a JWT that says so, and ends with it or at `ends`.
+        """
+        token = make_token(namespace, name, secret, ends) if secret else secrets.token_urlsafe(24)
         self.tokens[token] = service_account(namespace, name)
+        if secret:
+            self.bound[token] = (namespace, secret, ends)
         return token
+
+    def find_user(self, token: str) -> User | None:
+        """Whose token it is; None for one that is nobody's, has ended, or whose Secret is gone."""
+        namespace, secret, ends = self.bound.get(token, ("", "", None))
+        if ends is not None and self.registry.now() >= ends:
+            return None
+        if secret and self.store.get(("", "secrets"), namespace, secret) is None:
+            return None
+        return self.tokens.get(token)
 
     def save(self, path: Path) -> None:
         """Write all objects to a file, for a later process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from local.kubernetes import access, deletion, listing, selectors
 from local.kubernetes.addons import NODE
@@ -14,6 +15,8 @@ from local.kubernetes.handlers import Answer, ApiCall, dispatch_call, patched_ob
 from local.kubernetes.proxy import proxy_service
 from local.kubernetes.registry import format_timestamp
 from local.kubernetes.requests import RequestTarget, parse_boolean
+
+_SHORTEST_TOKEN = 600  # seconds
 
 
 def answer_scale(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
@@ -97,13 +100,26 @@ def evict_pod(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
 
 
 def issue_token(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
-    """POST of a TokenRequest: a bearer token of the service account."""
+    """POST of a TokenRequest: a bearer token of the service account, which ends with what it is bound to.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
+    """
     target = call.target
     cluster.registry.get(call.resource, target.namespace, target.name)
-    status = {
-        "token": cluster.token_for(target.name, target.namespace),
-        "expirationTimestamp": format_timestamp(cluster.registry.now()),
-    }
+    spec = call.decoded().get("spec") or {}
+    seconds = int(spec.get("expirationSeconds") or 3600)
+    if seconds < _SHORTEST_TOKEN:
+        raise bad_request("spec.expirationSeconds: may not specify a duration less than 10 minutes")
+    seconds = min(seconds, cluster.longest_token_seconds)
+    bound = spec.get("boundObjectRef") or {}
+    secret = str(bound.get("name", "")) if bound.get("kind") == "Secret" else ""
+    if secret:
+        found = cluster.registry.get(cluster.resource("Secret"), target.namespace, secret)
+        if bound.get("uid") not in (None, "", found["metadata"]["uid"]):
+            raise bad_request("the bound object's UID does not match")
+    ends = cluster.registry.now() + timedelta(seconds=seconds)
+    token = cluster.token_for(target.name, target.namespace, secret=secret, ends=ends)
+    status = {"token": token, "expirationTimestamp": format_timestamp(ends)}
     return Answer({**call.decoded(), "metadata": {"name": target.name}, "status": status}, 201)
 
 

@@ -6,6 +6,7 @@ The right is `Microsoft.KeyVault/vaults/certificates/read`, as the role "Key Vau
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -80,17 +81,30 @@ class KeyVaultSecrets:
             raise Conflict("the vault's secret changed meanwhile", value=home)
         # A new version begins without them, and Terraform would show a difference.
         kept = {key: item[key] for key in ("contentType", "tags") if item.get(key)}
-        self._call("PUT", home, {**kept, "value": value.reveal()})
+        # One that ends gets a successor that lives as long: without an end nobody would be reminded again.
+        lifetime = _find_lifetime(item.get("attributes") or {})
+        ends = {"attributes": {"exp": int(time.time()) + lifetime}} if lifetime else {}
+        self._call("PUT", home, {**kept, **ends, "value": value.reveal()})
 
     def changed(self, home: SecretHome) -> datetime | None:
         """See `SecretHomes.changed`: when the newest version was made."""
         return from_unix_seconds((self._call("GET", home).get("attributes") or {}).get("created"))
+
+    def expires(self, home: SecretHome) -> datetime | None:
+        """See `SecretHomes.expires`: the end that the newest version was given."""
+        return from_unix_seconds((self._call("GET", home).get("attributes") or {}).get("exp"))
 
     def _call(self, method: str, home: SecretHome, body: Json | None = None) -> Json:
         address = self._address(home.place)
         url = f"{address}/secrets/{home.key}?api-version={_VERSION}"
         role = "Key Vault Secrets Officer"
         return call_vault(method, url, self._credential, address=address, role=role, body=body)
+
+
+def _find_lifetime(attributes: Json) -> int:
+    """Seconds from a version's making to its end; 0 if it has none."""
+    made, ends = attributes.get("created"), attributes.get("exp")
+    return max(0, ends - made) if isinstance(made, int) and isinstance(ends, int) else 0
 
 
 def call_vault(

@@ -97,6 +97,11 @@ COMMANDS = {
             "renew", "renew NAME [namespace NAME]", "have a certificate issued anew", _CONFIRM,
             r"(?P<name>[a-z0-9][a-z0-9.-]{0,250})(?: namespace (?P<namespace>[a-z0-9-]{1,63}))?",
         ),
+        _spec("secrets", "secrets", "secrets, when they are due and who rotated them", _READ),
+        _spec(
+            "rotate", "rotate SECRET", "exchange a secret, or go on with it", _TWO,
+            r"(?P<name>[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)",
+        ),
         _spec(
             "silence", "silence TOPIC for 2h", "mute notifications", _CONFIRM,
             r"(?P<what>[a-z0-9./_-]{1,100}) (?P<end>for .+)",

@@ -37,7 +37,7 @@ Json = Mapping[str, Any]
 
 
 class KubernetesApi:
-    """GET, POST, PUT and PATCH of paths; safe for threads. Raises what `failure` says, and `Unavailable`."""
+    """Requests by path, JSON in and out; safe for threads. Raises what `failure` says, and `Unavailable`."""
 
     def __init__(self, config: Kubeconfig, now: Callable[[], datetime] = utc_now) -> None:
         self._config, self._now = config, now
@@ -67,6 +67,10 @@ class KubernetesApi:
     def put(self, path: str, item: Json) -> Json:
         """Replace the object, if its resourceVersion is still the one of `item` (`Conflict`)."""
         return self._call("PUT", path, {}, item, "application/json")
+
+    def delete(self, path: str) -> Json:
+        """Delete the object; its answer. Raises NotFound if it is gone."""
+        return self._call("DELETE", path, {})
 
     def merge_patch(self, path: str, change: Json) -> Json:
         """Change some fields (RFC 7386); with a resourceVersion in it only that version (`Conflict`)."""

@@ -29,9 +29,18 @@ ReaderText = Annotated[
     Field(examples=["deployment:rocketchat/rocketchat-rocketchat", "app:MONGODB_URI"]),
 ]
 SecretKindName = Literal[
-    "mongodb-user", "rocketchat-token", "github-webhook", "service-account-token", "storage-key",
-    "signing-key", "age-recipient", "smtp", "tls", "other",
+    "mongodb-user", "rocketchat-token", "github-webhook", "github-app-key", "service-account-token",
+    "storage-key", "signing-key", "drill-key", "age-recipient", "smtp", "tls", "other",
 ]  # fmt: skip
+# The new one of these is made elsewhere, by a person: a mail provider, GitHub's page, the owner's safe.
+GIVEN_KINDS = ("github-app-key", "age-recipient", "smtp")
+# What a kind cannot be rotated without.
+_NEEDED = {
+    "mongodb-user": "users", "rocketchat-token": "user_id", "github-webhook": "hook",
+    "service-account-token": "service_account", "storage-key": "account", "signing-key": "published",
+    "drill-key": "published", "tls": "certificate",
+}  # fmt: skip
+_PUBLISHING = ("signing-key", "drill-key")
 
 
 class SecretEntry(Section):
@@ -39,7 +48,8 @@ class SecretEntry(Section):
 
     name: Label = Field(description="what it is called here")
     kind: SecretKindName = Field(
-        description="what it is; the first three can be rotated, the others are watched"
+        description="what it is; all but `other` can be rotated. The new one of a github-app-key, an "
+        "age-recipient and smtp is given by a person"
     )
     homes: tuple[HomeText, ...] = Field(
         min_length=1,
@@ -65,25 +75,63 @@ class SecretEntry(Section):
         description="of a github-webhook: OWNER/REPOSITORY/ID",
     )
 
+    service_account: str = Field(
+        default="",
+        pattern=rf"^({_DNS}/{_DNS})?$",
+        description="of a service-account-token: NAMESPACE/NAME; its home holds a kubeconfig with the token",
+    )
+    lifetime: Duration | None = Field(
+        default=None,
+        description="of a service-account-token: how long each one is valid; none: until its Secret is "
+        "deleted. Of a SAS in the home of a storage-key: how long it is valid from its rotation on",
+    )
+    account: str = Field(
+        default="",
+        pattern=r"^([a-z0-9]{3,24})?$",
+        description="of a storage-key: the storage account, in the app's resource group",
+    )
+    published: tuple[HomeText, ...] = Field(
+        default=(),
+        description="of a signing-key or drill-key: where its public half is kept, which is written first. "
+        "A signer's stays there for the sets that it signed",
+    )
+    published_readers: tuple[ReaderText, ...] = Field(
+        default=(), description="who reads the public half, as app:GROUNDCREW_TRUSTED_SIGNERS"
+    )
+    certificate: str = Field(
+        default="",
+        pattern=rf"^({_DNS}/{_DNS})?$",
+        description="of tls: NAMESPACE/NAME of cert-manager's Certificate; the home is tls.crt of its Secret",
+    )
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         # The kinds that can be rotated, each with what its rotation has to know.
-        needed = {"mongodb-user": "users", "rocketchat-token": "user_id", "github-webhook": "hook"}
-        field = needed.get(self.kind, "")
+        field = _NEEDED.get(self.kind, "")
         # Two that take turns: the other one keeps working until every reader has restarted with the new one.
         if field == "users" and len(set(self.users)) != 2:
             reject("a mongodb-user needs two users", "Write users: [rocketchat-a, rocketchat-b]")
         if field and not getattr(self, field):
             reject(f"a {self.kind} needs {field}", f"Add {field}; docs/policy.md says what it means")
+        if self.published and self.kind not in _PUBLISHING:
+            reject(f"a {self.kind} has no public half", "Remove published")
+        return self
+
+    @model_validator(mode="after")
+    def _ages_fit(self) -> Self:
         if self.automatic and self.rotate_every is None:
             reject("automatic without rotate_every", "Write how old it may get, as rotate_every: 90d")
-        if self.automatic and not field:
+        if self.automatic and self.kind in (*GIVEN_KINDS, "other"):
             reject(
-                f"a {self.kind} is not rotated by Groundcrew", "Remove automatic; it is watched all the same"
+                f"the new one of {self.kind} is given by a person, or set by hand",
+                "Remove automatic; it is watched all the same",
             )
         # The timer comes hourly, and a rotation restarts the chat: a slip of the unit must not do so all day.
         if self.rotate_every is not None and self.rotate_every < timedelta(days=1):
             reject("rotate_every is shorter than a day", "Write 1d or more")
+        # One that ends before its successor is due locks everybody out.
+        if self.lifetime and self.rotate_every and self.lifetime <= self.rotate_every:
+            reject("lifetime is not longer than rotate_every", "Let each one outlive its rotation by weeks")
         return self
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.durations import format_duration
 from shared.secrets_rotation.model import (
+    HomeKind,
     HomeState,
     RotationJournal,
     RotationStep,
@@ -20,7 +21,10 @@ from shared.secrets_rotation.model import (
 if TYPE_CHECKING:
     from shared.policy import SecretEntry
 
-ROTATABLE = ("mongodb-user", "rocketchat-token", "github-webhook")
+# These are neither kept in the cluster nor proven there, unless policy names a home or a reader in it.
+_WITHOUT_MACHINE = (
+    "github-webhook", "github-app-key", "storage-key", "signing-key", "drill-key", "age-recipient"
+)  # fmt: skip
 # Clocks differ, and a home is written some steps before its rotation ends.
 _BY_HAND_AFTER = timedelta(hours=1)
 
@@ -37,13 +41,19 @@ def judge_secret(
     readers = tuple(str(parse_reader(one)) for one in entry.readers)
     changed, reasons = _find_change(homes, last, unread)
     due = changed + entry.rotate_every if changed and entry.rotate_every else None
+    expires = min((one.expires for one in homes if one.expires is not None), default=None)
+    # One that ends by itself is due a while before, whatever policy lets it age to.
+    due = min((at for at in (due, expires and expires - warn_before) if at is not None), default=None)
     state = _judge_age(changed, due, now, warn_before)
+    reasons += (f"its home says that it ends {expires:%Y-%m-%d %H:%MZ}",) if expires else ()
     if last is not None and not last.ended:
         undoing = last.step is RotationStep.UNDOING
         state = SecretState.UNDOING if undoing else SecretState.ROTATING
         reasons += (f"{last.old_label} is being replaced by {last.new_label}: {last.step}",)
     if last is not None and last.failure:
         reasons += (f"the last rotation failed: {last.failure}",)
+    if last is not None and last.remains:
+        reasons += (f"to be done by a person: {last.remains}",)
     if state in (SecretState.DUE, SecretState.DUE_SOON) and changed is not None:
         reasons += (f"{format_duration(now - changed)} old",)
     return SecretStatus(entry.name, entry.kind, state, tuple(homes), readers, changed, due, last, reasons)
@@ -52,12 +62,12 @@ def judge_secret(
 def _judge_age(
     changed: datetime | None, due: datetime | None, now: datetime, warn_before: timedelta
 ) -> SecretState:
+    if due is not None and now >= due:
+        return SecretState.DUE
     if changed is None:
         return SecretState.UNKNOWN
     if due is None:
         return SecretState.GOOD
-    if now >= due:
-        return SecretState.DUE
     return SecretState.DUE_SOON if now >= due - warn_before else SecretState.GOOD
 
 
@@ -86,16 +96,22 @@ def _find_change(
 
 def find_obstacle(entry: SecretEntry, holds: Sequence[str], offline: str, *, resuming: bool = False) -> str:
     """Why the rotation may not begin now; empty if it may. A hold's own words say what is in the way."""
-    if entry.kind not in ROTATABLE:
+    if entry.kind == "other":
         return f"a {entry.kind} is rotated by hand: docs/runbooks/rotate-secrets.md"
-    fixed = [text for text in entry.homes if not parse_home(text).writable]
+    fixed = [text for text in (*entry.homes, *entry.published) if not parse_home(text).writable]
     if fixed:
         return f"Groundcrew cannot write to {fixed[0]}: move it to a Key Vault or a Secret"
     if resuming:
         return ""
     if holds:
         return f"waiting for: {holds[0]}"
-    return f"waiting for the machine: {offline}" if offline else ""
+    return f"waiting for the machine: {offline}" if offline and _needs_machine(entry) else ""
+
+
+def _needs_machine(entry: SecretEntry) -> bool:
+    in_cluster = any(parse_home(text).kind is HomeKind.KUBERNETES for text in entry.homes)
+    in_cluster = in_cluster or any(parse_reader(text).kind != "app" for text in entry.readers)
+    return in_cluster or entry.kind not in _WITHOUT_MACHINE
 
 
 def is_lost(journal: RotationJournal, now: datetime, limit: timedelta) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import Corrupt, GroundcrewError, Locked, NotFound, Refused, UsageError
+from shared.kernel.secret import Secret
 from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from shared.secrets_rotation.decide import find_obstacle, judge_secret
@@ -16,6 +17,7 @@ from shared.secrets_rotation.deps import RotationDeps
 from shared.secrets_rotation.model import (
     ChosenCredential,
     HomeState,
+    NotYet,
     RotationJournal,
     RotationSecrets,
     RotationStep,
@@ -24,7 +26,7 @@ from shared.secrets_rotation.model import (
     parse_home,
 )
 from shared.secrets_rotation.notices import notify_due, notify_ended, notify_stuck
-from shared.secrets_rotation.steps import NotYet, Rotation, hold_text
+from shared.secrets_rotation.steps import Rotation, hold_text
 
 if TYPE_CHECKING:
     from shared.policy import SecretEntry
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=30)  # renewed while it is held; a killed run is gone on with after it
 _HOLD = timedelta(hours=2)  # renewed at every tick
+# Its owner proves the new key offline, some day: neither the machine nor a backup waits for that.
+_UNHURRIED = ("age-recipient",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,11 @@ def plan_rotation(deps: RotationDeps, name: str) -> RotationPlan:
     return RotationPlan(name, tuple(_describe_steps(entry, chosen)), obstacle)
 
 
-def rotate_secret(deps: RotationDeps, name: str, *, by: str) -> RotationJournal:
+def rotate_secret(deps: RotationDeps, name: str, *, by: str, given: Secret | None = None) -> RotationJournal:
     """Rotate it, or go on with the rotation that was interrupted; the journal as it ended.
 
-    Raises `NotYet` while it waits, Locked if another runs, UsageError for a secret that cannot be rotated.
+    `given` is the new secret where a person has it made elsewhere. Raises `NotYet` while it waits, Locked if
+    another runs, UsageError for a secret that cannot be rotated, or not so.
     """
     entry, records = deps.entry(name), deps.records()
     with deps.state.lease(f"locks/secrets/{name}", duration=_LEASE) as lease:
@@ -81,11 +86,14 @@ def rotate_secret(deps: RotationDeps, name: str, *, by: str) -> RotationJournal:
         obstacle = find_obstacle(entry, _foreign_holds(deps, name), deps.offline_reason(), resuming=resuming)
         if obstacle:
             raise NotYet(obstacle) if obstacle.startswith("waiting") else UsageError(obstacle, value=name)
+        if resuming and given is not None:
+            raise UsageError("a rotation is under way with the secret that was given before", value=name)
         holds = Holds(deps.state, deps.clock)
-        holds.add_hold(f"secrets/{name}", hold_text(name), _HOLD)
+        if entry.kind not in _UNHURRIED:
+            holds.add_hold(f"secrets/{name}", hold_text(name), _HOLD)
         authority = deps.authority(entry)
         if journal is None or journal.ended:
-            journal = _begin(deps, entry, by)
+            journal = _begin(deps, entry, by, given)
         assert deps.keys is not None  # noqa: S101 - `records` refuses without
         rotation = Rotation(deps, entry, authority, journal, deps.keys.open(journal), lease.check)
         ended = rotation.run()
@@ -105,6 +113,19 @@ def run_overdue(deps: RotationDeps) -> str:
     """What `catch_up` does: go on with interrupted rotations only."""
     done = [told for entry in deps.policy.known if (told := _tick(deps, entry, only_open=True))]
     return "; ".join(done) or "nothing to do: no rotation is under way"
+
+
+def handle_vault_event(deps: RotationDeps, vault: str, secret: str) -> str:
+    """A vault says that a secret of it nears its end, has ended, or was changed: look at it at once.
+
+    Anybody who can send events could say so. What is due is decided by what the vault itself says.
+    """
+    home = f"key-vault:{vault}/{secret}".lower()
+    named = [one for one in deps.policy.known if home in (text.lower() for text in one.homes)]
+    done = [told for entry in named if (told := _tick(deps, entry))]
+    if named:
+        notify_due(deps, [_status(deps, entry) for entry in named])
+    return "; ".join(done) or ("nothing to rotate" if named else "policy knows no such secret")
 
 
 def _tick(deps: RotationDeps, entry: SecretEntry, *, only_open: bool = False) -> str:
@@ -132,11 +153,13 @@ def _just_failed(deps: RotationDeps, last: RotationJournal | None) -> bool:
     return undone and last is not None and deps.clock.now() - last.step_since < timedelta(days=1)
 
 
-def _begin(deps: RotationDeps, entry: SecretEntry, by: str) -> RotationJournal:
+def _begin(deps: RotationDeps, entry: SecretEntry, by: str, given: Secret | None = None) -> RotationJournal:
     """Journal the new credential, before anybody else hears of it."""
     assert deps.keys is not None  # noqa: S101 - `records` refuses without
+    _check_given(entry, given)
     now, rotation = deps.clock.now(), _rotation_id(deps)
     chosen, homes = _choose(deps, entry, rotation)
+    chosen = chosen if given is None else replace(chosen, secret=given)
     journal = RotationJournal(
         rotation, entry.name, by, now, RotationStep.BEGUN, now, chosen.old_label, chosen.new_label,
         deps.keys.seal(RotationSecrets(chosen.secret, homes.homes)),
@@ -145,6 +168,17 @@ def _begin(deps: RotationDeps, entry: SecretEntry, by: str) -> RotationJournal:
     AuditTrail(deps.state, deps.clock).append(by, "secrets.rotate", f"{entry.name}/{rotation}", told)
     deps.records().save(journal)
     return journal
+
+
+def _check_given(entry: SecretEntry, given: Secret | None) -> None:
+    """Whether it is given exactly where it has to be. Raises UsageError."""
+    from shared.policy.secrets import GIVEN_KINDS
+
+    if entry.kind in GIVEN_KINDS and not given:
+        hint = f"Have it made there, then: groundcrew secrets rotate {entry.name} --given FILE"
+        raise UsageError(f"the new one of {entry.kind} is made elsewhere", value=entry.name, hint=hint)
+    if given is not None and entry.kind not in GIVEN_KINDS:
+        raise UsageError(f"the new {entry.kind} is made by the rotation itself", hint="Leave out --given.")
 
 
 def _choose(
@@ -163,8 +197,10 @@ def _choose(
 
 def _describe_steps(entry: SecretEntry, chosen: ChosenCredential) -> list[str]:
     readers = ", ".join(entry.readers) or "nobody"
+    published = [f"add its public half to {', '.join(entry.published)}"] if entry.published else []
     return [
         f"make {chosen.new_label} valid beside {chosen.old_label}",
+        *published,
         f"write it to {', '.join(entry.homes)}",
         f"restart {readers} and wait until every instance is seen to run with it",
         "prove it by a fresh connection",
@@ -185,7 +221,7 @@ def _status(deps: RotationDeps, entry: SecretEntry) -> SecretStatus:
 def _inspect_home(deps: RotationDeps, text: str) -> HomeState:
     home = parse_home(text)
     try:
-        return HomeState(home, deps.homes.changed(home))
+        return HomeState(home, deps.homes.changed(home), expires=deps.homes.expires(home))
     except NotFound as error:
         return HomeState(home, problem=f"not there ({error.message})")
     except GroundcrewError as error:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
+
+
+class NotYet(GroundcrewError):
+    """A step waits for something; the rotation goes on at the next tick."""
 
 
 class HomeKind(StrEnum):
@@ -78,11 +83,16 @@ class HomeValue:
 
 @dataclass(frozen=True, slots=True)
 class HomeState:
-    """What may be told of a home: since when it holds what it does, or why that cannot be seen."""
+    """What may be told of a home.
+
+    - `changed`: since when it holds what it does; `problem`: why that cannot be seen.
+    - `expires`: when the home itself says that the value ends; None where it does not.
+    """
 
     home: SecretHome
     changed: datetime | None = None
     problem: str = ""
+    expires: datetime | None = None
 
 
 class SecretState(StrEnum):
@@ -101,6 +111,7 @@ class RotationStep(StrEnum):
 
     BEGUN = "begun"  # the new credential is journalled, nothing is changed
     ISSUED = "issued"  # both are valid
+    PUBLISHED = "published"  # the public half is where its readers look, and they were seen to have it
     STORED = "stored"  # the homes hold the new one
     RELOADED = "reloaded"  # the readers were seen to run with it
     ACTIVATED = "activated"  # who sends uses it
@@ -122,6 +133,7 @@ class RotationJournal:
     - `sealed`: the new secret and the homes' old values, encrypted by age to the app's own key, in base64;
       empty once the rotation ended.
     - `failure`: why it is undone.
+    - `remains`: what a person has to do yet, since nobody else can; empty if nothing.
     """
 
     id: str
@@ -134,6 +146,7 @@ class RotationJournal:
     new_label: str
     sealed: str = ""
     failure: str = ""
+    remains: str = ""
 
     @property
     def ended(self) -> bool:

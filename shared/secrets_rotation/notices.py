@@ -32,10 +32,14 @@ def notify_ended(deps: RotationDeps, journal: RotationJournal) -> None:
     """That a rotation is done, or was undone and why."""
     key = f"secrets/ended/{journal.name}/{journal.id}"
     if journal.step is RotationStep.DONE:
-        text = f"{journal.new_label} replaced {journal.old_label}, which is revoked. By {journal.by}."
-        _send(deps, Notice(Severity.INFO, f"Secret {journal.name} was rotated", text, key=key))
+        text = f"{journal.new_label} replaced {journal.old_label}. By {journal.by}."
+        # What is left for a person is not done by being told in passing.
+        severity = Severity.WARNING if journal.remains else Severity.INFO
+        hint = f"To be done by a person: {journal.remains}." if journal.remains else ""
+        _send(deps, Notice(severity, f"Secret {journal.name} was rotated", text, hint, key=key))
         return
     text = f"{journal.failure}. {journal.old_label} stays in use. By {journal.by}."
+    text += f" To be done by a person: {journal.remains}." if journal.remains else ""
     hint = "Mend that, then `groundcrew secrets rotate` again; docs/runbooks/rotate-secrets.md."
     title = f"Rotation of secret {journal.name} failed and was undone"
     _send(deps, Notice(Severity.WARNING, title, text, hint, key=key))

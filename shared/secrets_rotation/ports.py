@@ -51,8 +51,11 @@ class CredentialAuthority(Protocol):
         """Use a home's value as a reader would, over a fresh connection. Raises `Refused` if it fails."""
         ...
 
-    def revoke(self, label: str, valid: Secret) -> None:
-        """Make a credential invalid; `valid` is a home's value whose credential is to stay valid."""
+    def revoke(self, label: str, valid: Secret) -> str:
+        """Make a credential invalid; `valid` is a home's value whose credential is to stay valid.
+
+        Returns what a person has to do yet where only a person can; empty if it is done.
+        """
         ...
 
 
@@ -69,6 +72,10 @@ class SecretHomes(Protocol):
 
     def changed(self, home: SecretHome) -> datetime | None:
         """Since when it holds what it does; None if the place does not tell."""
+        ...
+
+    def expires(self, home: SecretHome) -> datetime | None:
+        """When the place itself says that the value ends; None if it does not."""
         ...
 
 

@@ -29,6 +29,10 @@ class HomeRouter:
         """See `SecretHomes.changed`; None where nobody can be asked."""
         return self._store(home).changed(home) if home.kind in self._stores else None
 
+    def expires(self, home: SecretHome) -> datetime | None:
+        """See `SecretHomes.expires`; None where nobody can be asked."""
+        return self._store(home).expires(home) if home.kind in self._stores else None
+
     def _store(self, home: SecretHome) -> SecretHomes:
         try:
             return self._stores[home.kind]

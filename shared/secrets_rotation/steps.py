@@ -8,7 +8,7 @@ reader is seen to run with it. Until then all of it can be undone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,14 +21,17 @@ from shared.secrets_rotation.decide import is_lost
 from shared.secrets_rotation.deps import RotationDeps
 from shared.secrets_rotation.model import (
     ChosenCredential,
+    NotYet,
     RotationJournal,
     RotationSecrets,
     RotationStep,
     SecretHome,
+    SecretReader,
     parse_home,
     parse_reader,
 )
 from shared.secrets_rotation.ports import CredentialAuthority
+from shared.secrets_rotation.publish import PublishStage, update_published
 
 if TYPE_CHECKING:
     from shared.policy import SecretEntry
@@ -41,14 +44,14 @@ _ROLLOUT_LIMIT = timedelta(minutes=30)
 # A Key Vault reference without a version is followed within a day.
 # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#rotation
 _APP_LIMIT = timedelta(hours=26)
+# Who issues by itself, as cert-manager does, may take its time; a hold keeps the machine up meanwhile.
+_ISSUE_LIMIT = timedelta(hours=2)
 _UNDOABLE = (
-    RotationStep.BEGUN, RotationStep.ISSUED, RotationStep.STORED, RotationStep.RELOADED,
-    RotationStep.ACTIVATED, RotationStep.PROVEN,
+    RotationStep.BEGUN, RotationStep.ISSUED, RotationStep.PUBLISHED, RotationStep.STORED,
+    RotationStep.RELOADED, RotationStep.ACTIVATED, RotationStep.PROVEN,
 )  # fmt: skip
-
-
-class NotYet(GroundcrewError):
-    """A step waits for something; the rotation goes on at the next tick."""
+# cert-manager writes certificate and key together: half of a pair put back would be no pair.
+_WRITTEN_BY_OTHERS = ("tls",)
 
 
 @dataclass
@@ -79,7 +82,8 @@ class Rotation:
     def _steps(self) -> dict[RotationStep, Callable[[], RotationStep]]:
         return {
             RotationStep.BEGUN: self._issue,
-            RotationStep.ISSUED: self._store,
+            RotationStep.ISSUED: self._publish if self.entry.published else self._store,
+            RotationStep.PUBLISHED: self._store,
             RotationStep.STORED: self._reload,
             RotationStep.RELOADED: self._activate,
             RotationStep.ACTIVATED: self._prove,
@@ -92,11 +96,25 @@ class Rotation:
 
     def _issue(self) -> RotationStep:
         chosen = ChosenCredential(self.journal.old_label, self.journal.new_label, self.secrets.new)
-        made = self.authority.issue(chosen, next(iter(self.secrets.homes.values())))
+        try:
+            made = self.authority.issue(chosen, self._old_value())
+        except NotYet as error:
+            if is_lost(self.journal, self.deps.clock.now(), _ISSUE_LIMIT):
+                raise Refused(f"timed out {error.message}") from error
+            raise
         if made.reveal() != self.secrets.new.reveal():
             # Made by the other side: journalled before it goes anywhere, at the step that saves it.
             self.secrets = replace(self.secrets, new=made)
         return RotationStep.ISSUED
+
+    def _publish(self) -> RotationStep:
+        """The public half before the secret one: nobody may meet what the new one signed as a stranger's."""
+        self._write_published("both")
+        homes = [parse_home(text) for text in self.entry.published]
+        holding = [self.deps.homes.read(home).value for home in homes]
+        readers = [parse_reader(text) for text in self.entry.published_readers]
+        self._watch(f"{self.journal.id}-public", readers, holding)
+        return RotationStep.PUBLISHED
 
     def _store(self) -> RotationStep:
         self._write_homes(self.authority.render)
@@ -128,11 +146,13 @@ class Rotation:
 
     def _revoke(self) -> RotationStep:
         self.check()
-        self.authority.revoke(self.journal.old_label, self._new_value())
+        remains = self.authority.revoke(self.journal.old_label, self._new_value())
+        self.journal = replace(self.journal, remains=remains)
         return RotationStep.REVOKED
 
     def _trim(self) -> RotationStep:
         self._write_homes(self.authority.render_final)
+        self._write_published("final")
         return RotationStep.TRIMMED
 
     def _reload_trimmed(self) -> RotationStep:
@@ -142,13 +162,15 @@ class Rotation:
 
     def _undo(self) -> RotationStep:
         """Back to the old one, as carefully as forward; the new one is revoked last."""
-        before = next(iter(self.secrets.homes.values()))
+        before = self._old_value()
         self.authority.deactivate(before)
         self._write_homes(lambda current, _label, _secret: current)
         self._await_readers(f"{self.journal.id}-undo", lambda current, _label, _secret: current)
         self.authority.prove(before, self.journal.old_label)
         self.check()
-        self.authority.revoke(self.journal.new_label, before)
+        remains = self.authority.revoke(self.journal.new_label, before)
+        self._write_published("undone")
+        self.journal = replace(self.journal, remains=remains)
         return RotationStep.UNDONE
 
     def _begin_undo(self, error: GroundcrewError) -> None:
@@ -159,6 +181,10 @@ class Rotation:
 
     def _homes(self) -> list[SecretHome]:
         return [parse_home(text) for text in self.entry.homes]
+
+    def _old_value(self) -> Secret:
+        """What the first home held before; all of them hold the same credential."""
+        return next(iter(self.secrets.homes.values()))
 
     def _new_value(self) -> Secret:
         return self._render(self.authority.render, self._homes()[0])
@@ -181,6 +207,8 @@ class Rotation:
                 ours |= {self._render(one, home).reveal() for one in self._renderers()}
             if now.value.reveal() == target:
                 continue
+            if self.entry.kind in _WRITTEN_BY_OTHERS and now.value.reveal() in ours:
+                continue
             if now.value.reveal() not in ours:
                 if self.journal.step is RotationStep.UNDOING:
                     continue  # theirs stays; the proof then says whether readers get in
@@ -188,16 +216,31 @@ class Rotation:
             self.check()
             self.deps.homes.write(home, Secret(target), now.version)
 
+    def _write_published(self, stage: PublishStage) -> None:
+        """Lists of public keys, in which only our own are touched: they may have others' beside them."""
+        # Without a new secret nothing was published: a token that could not be made, and is undone.
+        for text in self.entry.published if self.secrets.new else ():
+            home = parse_home(text)
+            now = self.deps.homes.read(home)
+            target = update_published(
+                self.entry.kind, now.value, old=self._old_value(), new=self.secrets.new, stage=stage
+            )
+            if target.reveal() != now.value.reveal():
+                self.check()
+                self.deps.homes.write(home, target, now.version)
+
     def _renderers(self) -> tuple[Callable[[Secret, str, Secret], Secret], ...]:
         return self.authority.render, self.authority.render_final
 
     def _await_readers(self, mark: str, render: Callable[[Secret, str, Secret], Secret]) -> None:
-        """Restart all, then watch until each is seen to run with what the homes hold."""
-        readers = [parse_reader(text) for text in self.entry.readers]
+        """Restart all readers of the homes, then watch until each is seen to run with what they hold."""
+        holding = [self._render(render, home) for home in self._homes()]
+        self._watch(mark, [parse_reader(text) for text in self.entry.readers], holding)
+
+    def _watch(self, mark: str, readers: Sequence[SecretReader], holding: Sequence[Secret]) -> None:
         for reader in readers:
             self.check()
             self.deps.readers.restart(reader, mark)
-        holding = [self._render(render, home) for home in self._homes()]
         for look in range(_LOOKS):
             states = [(one, self.deps.readers.observe(one, mark, holding)) for one in readers]
             failed = [f"{reader}: {state.reason}" for reader, state in states if state.failed]

@@ -17,6 +17,7 @@ _BACKUPS_SHOWN = 7
 def command_handlers() -> dict[str, CommandHandler]:
     """By command's name. Building them imports and connects nothing."""
     from shared.wiring.chat_power import power_handlers
+    from shared.wiring.chat_secrets import list_secrets, plan_rotation, rotate
     from shared.wiring.chat_status import describe_status
 
     return {
@@ -35,6 +36,8 @@ def command_handlers() -> dict[str, CommandHandler]:
         "rollback": CommandHandler(_plan_rollback, _rollback),
         "certs": CommandHandler(_list_certificates),
         "renew": CommandHandler(_plan_renewal, _renew),
+        "secrets": CommandHandler(list_secrets),
+        "rotate": CommandHandler(plan_rotation, rotate),
         "silence": CommandHandler(_refuse_silence),
         "cost": CommandHandler(_read_cost),
     }

@@ -6,18 +6,16 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.kernel.errors import UsageError
-from shared.settings import chat_definitions, definitions
+from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, parse_setting, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.backup import offline_reason_reader
 from shared.wiring.notifications import build_notifier
 
 if TYPE_CHECKING:
-    from shared.policy import SecretEntry
     from shared.secrets_rotation.deps import RotationDeps
     from shared.secrets_rotation.model import HomeKind
-    from shared.secrets_rotation.ports import CredentialAuthority, SecretHomes
+    from shared.secrets_rotation.ports import SecretHomes
     from shared.secrets_rotation.records import JournalKeys
     from shared.secrets_rotation.routers import ReaderRouter
 
@@ -32,6 +30,7 @@ def rotation_deps() -> RotationDeps:
     """All that the jobs need. Raises UsageError."""
     from shared.secrets_rotation.deps import RotationDeps
     from shared.secrets_rotation.routers import HomeRouter
+    from shared.wiring.secret_authorities import connect_authority
 
     read = all_or_nothing(
         stores=_connect_stores,
@@ -41,10 +40,11 @@ def rotation_deps() -> RotationDeps:
         notifications=build_notifier,
         policy=load_policy,
     )
+    homes = HomeRouter(read.pop("stores"))
     return RotationDeps(
-        homes=HomeRouter(read.pop("stores")),
+        homes=homes,
         policy=read.pop("policy").secrets,
-        authority=_connect_authority,
+        authority=lambda entry: connect_authority(entry, homes),
         offline_reason=offline_reason_reader(),
         pause=time.sleep,
         clock=system_clock(),
@@ -66,6 +66,15 @@ def run_overdue() -> str:
     return job.run_overdue(rotation_deps())
 
 
+def handle_vault_event(vault: str, secret: str) -> str:
+    """What an event of a vault does, where policy knows secrets. Raises UsageError for bad settings."""
+    from shared.secrets_rotation import job
+
+    if not is_enabled():
+        return "policy knows no secrets"
+    return job.handle_vault_event(rotation_deps(), vault, secret)
+
+
 def _connect_stores() -> dict[HomeKind, SecretHomes]:
     from shared.adapters.key_vault import connect_vault_secrets
     from shared.adapters.kubernetes.secrets import connect_secrets
@@ -73,7 +82,8 @@ def _connect_stores() -> dict[HomeKind, SecretHomes]:
     from shared.wiring.azure import build_credential
     from shared.wiring.kubernetes import read_kubeconfig
 
-    homes = [home for entry in load_policy().secrets.known for home in entry.homes]
+    known = load_policy().secrets.known
+    homes = [home for entry in known for home in (*entry.homes, *entry.published)]
     stores: dict[HomeKind, SecretHomes] = {}
     # What no store is there for is told by the rotation of that one secret; the others go on.
     if read_environment().get(definitions.KUBECONFIG):
@@ -98,49 +108,3 @@ def _parse_keys() -> JournalKeys | None:
 
     given = read_environment().get(definitions.SOPS_AGE_KEY)
     return parse_setting(definitions.SOPS_AGE_KEY, JournalKeys.parse, given) if given else None
-
-
-def _connect_authority(entry: SecretEntry) -> CredentialAuthority:
-    """Raises UsageError for what is missing to rotate a secret of this kind."""
-    if entry.kind == "mongodb-user":
-        return _connect_mongodb_users(entry)
-    if entry.kind == "rocketchat-token":
-        return _connect_chat_tokens(entry)
-    if entry.kind == "github-webhook":
-        return _connect_webhook(entry)
-    hint = "docs/runbooks/rotate-secrets.md says how it is done by hand."
-    raise UsageError(f"a {entry.kind} is not rotated by Groundcrew", value=entry.name, hint=hint)
-
-
-def _connect_mongodb_users(entry: SecretEntry) -> CredentialAuthority:
-    from shared.adapters.mongodb import connect_users
-
-    admin = read_environment().secret(definitions.MONGODB_ADMIN)
-    if not admin:
-        example = f"For example: {definitions.MONGODB_ADMIN.example}"
-        raise UsageError(f"{definitions.MONGODB_ADMIN.name} is not set", hint=example)
-    return connect_users(admin, entry.users)
-
-
-def _connect_chat_tokens(entry: SecretEntry) -> CredentialAuthority:
-    from shared.adapters.chat_admin import AccessTokens, connect_chat
-    from shared.kernel.secret import Secret
-
-    env = read_environment()
-    address = env.get(definitions.CHAT)
-    if not address:
-        raise UsageError(
-            f"{definitions.CHAT.name} is not set", hint=f"For example: {definitions.CHAT.example}"
-        )
-    # Its own token is read from the homes, at each step anew.
-    password = env.secret(chat_definitions.ROCKETCHAT_PASSWORD)
-    return AccessTokens(connect_chat(address, entry.user_id, Secret(""), password))
-
-
-def _connect_webhook(entry: SecretEntry) -> CredentialAuthority:
-    from shared.adapters.github.hooks import connect_webhook
-    from shared.wiring.deploy import github_credentials
-
-    repository, _, hook = entry.hook.rpartition("/")
-    url = read_environment().get(definitions.GITHUB)
-    return connect_webhook(repository, hook, github_credentials(), system_clock(), url=url)

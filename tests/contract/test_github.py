@@ -16,6 +16,7 @@ from local.github.faults import GithubFault
 from local.server import Served
 from shared.adapters.clock import SystemClock
 from shared.adapters.github import AppKey, connect, fixed_token
+from shared.adapters.github.app_keys import fingerprint_key, key_tester
 from shared.adapters.github.errors import to_error
 from shared.adapters.github.parsing import parse_classic_checks, parse_environment
 from shared.adapters.github.wire import API_VERSION, check_base
@@ -65,6 +66,38 @@ def test_an_app_trades_its_signature_for_a_token_once(github):
     forge.get_branch_tip("main")
     forge.get_branch_tip("main")
     assert sum("access_tokens" in line for line in github.log) == 1
+
+
+def other_key() -> str:
+    """A key that GitHub does not know."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def test_of_two_keys_of_an_app_the_one_that_github_takes_is_used_whichever_comes_first(github):
+    known, unknown = github.accounts.private_key_pem, other_key()
+    for keys in (unknown + known, known + unknown):
+        assert as_app(github, key=keys).get_branch_tip("main")
+    with pytest.raises(Refused):
+        as_app(github, key=unknown + unknown).get_branch_tip("main")
+
+
+def test_github_is_asked_whether_it_takes_a_key_before_it_goes_anywhere(github):
+    takes = key_tester("424242", SystemClock(), url=github.url)
+    known, unknown = Secret(github.accounts.private_key_pem), Secret(other_key())
+    assert takes(known)
+    assert not takes(unknown)
+    assert not takes(Secret("-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"))
+    assert not key_tester("1", SystemClock(), url=github.url)(known)
+    assert fingerprint_key(known).startswith("SHA256:")
+    assert fingerprint_key(known) != fingerprint_key(unknown)
+    github.faults.add(GithubFault(503, path="/app"))
+    with pytest.raises(Unavailable):
+        takes(known)
 
 
 def test_a_token_that_was_revoked_early_is_renewed_and_the_question_asked_again(github):

@@ -55,7 +55,10 @@ class Vault:
             made = {"id": f"https://kv-chat/secrets/{request.match_info['name']}/{number}"}
             seconds = int((START + number * DAY).timestamp())
             times = {"enabled": True, "created": seconds, "updated": seconds}
-            self.versions.append({**await request.json(), **made, "attributes": times})
+            body = await request.json()
+            # What is not sent is not kept: a version has an end only if it is given one.
+            attributes = {**times, **(body.get("attributes") or {})}
+            self.versions.append({**body, **made, "attributes": attributes})
         return web.json_response(self.versions[-1])
 
     async def list(self, request: web.Request) -> web.Response:
@@ -211,3 +214,23 @@ def test_a_throttled_vault_may_be_asked_again_and_a_missing_secret_is_said(
     with pytest.raises(Unavailable) as told:
         secrets.write(HOME, Secret("x"), "v0")
     assert not told.value.permanent
+
+
+def test_a_secret_with_an_end_gets_a_successor_that_lives_as_long_and_one_without_gets_none(
+    vault: Vault,
+) -> None:
+    home = parse_home("key-vault:kv-chat/mongodb-uri")
+    with Served(vault.application) as served:
+        homes = KeyVaultSecrets(Credential(), lambda _: served.url)  # type: ignore[arg-type]
+        made = int(START.timestamp())
+        base = {"id": "https://kv-chat/secrets/mongodb-uri/0", "value": "first"}
+        vault.versions.append({**base, "attributes": {"created": made, "exp": made + 90 * 86400}})
+        assert homes.expires(home) == START + 90 * DAY
+        before = datetime.now(UTC)
+        homes.write(home, Secret("second"), homes.read(home).version)
+        ends = homes.expires(home)
+        assert ends is not None
+        assert timedelta() <= ends - before - 90 * DAY + timedelta(seconds=1) < timedelta(minutes=10)
+        vault.versions[-1]["attributes"].pop("exp")
+        homes.write(home, Secret("third"), homes.read(home).version)
+        assert homes.expires(home) is None

@@ -215,3 +215,10 @@ def test_an_event_of_a_vault_in_either_schema_is_a_hint_to_look(schema: str, tmp
     (line,) = answer.logged("functions.certificates")
     told = json.loads(line.partition(" ")[2])
     assert (told["event"], told["subject"], told["done"]) == (kind, "chat", "no certificates are watched")
+    kind = "Microsoft.KeyVault.SecretNearExpiry"
+    event["type" if schema == "CloudEvents" else "eventType"] = kind
+    (answer,) = run_worker(settings, [FunctionCall("on_vault_event", "event", body=json.dumps(event))])
+    assert (answer.ok, answer.error) == (True, "")
+    (line,) = answer.logged("functions.certificates")
+    told = json.loads(line.partition(" ")[2])
+    assert (told["event"], told["done"]) == (kind, "policy knows no secrets")

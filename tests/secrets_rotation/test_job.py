@@ -14,8 +14,7 @@ from shared.notifications.ports import Severity
 from shared.records.holds import Holds
 from shared.secrets_rotation import job
 from shared.secrets_rotation.deps import RotationDeps
-from shared.secrets_rotation.model import RotationStep, SecretState, parse_reader
-from shared.secrets_rotation.steps import NotYet
+from shared.secrets_rotation.model import NotYet, RotationStep, SecretState, parse_reader
 from tests.support.rotation_world import CHAT, FIRST, NAME, NOW, SECOND, WORKER, World, entry
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -345,7 +344,7 @@ def test_the_plan_of_an_interrupted_rotation_says_where_it_goes_on() -> None:
 @pytest.mark.parametrize(
     ("changes", "obstacle"),
     [
-        ({"kind": "smtp", "automatic": False}, "rotated by hand"),
+        ({"kind": "other", "automatic": False}, "rotated by hand"),
         ({"homes": (FIRST, "sops:values.yaml#a.b")}, "cannot write to sops:values.yaml#a.b"),
         ({"homes": ("setting:MONGODB_URI",)}, "cannot write to setting:MONGODB_URI"),
     ],
@@ -371,6 +370,31 @@ def test_a_home_that_is_not_there_is_said_and_its_age_unknown() -> None:
     assert any("not there" in reason for reason in status.reasons)
     with pytest.raises(NotFound):
         job.rotate_secret(world.deps(), NAME, by="anna")
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "told"), [(10, f"{NAME}: done"), (40, "nothing to rotate")], ids=["near", "far"]
+)
+def test_an_event_of_the_vault_rotates_what_the_vault_itself_says_is_near_its_end(
+    ends_in: int, told: str
+) -> None:
+    home = "key-vault:kv-chat/mongodb-uri"
+    world = World(entries=(entry(homes=(home,), readers=()),))
+    world.homes.put(home, "a:first-password", NOW)
+    world.homes.ends[home] = NOW + ends_in * DAY
+    assert job.handle_vault_event(world.deps(), "kv-chat", "other") == "policy knows no such secret"
+    assert job.handle_vault_event(world.deps(), "KV-chat", "MongoDB-uri") == told
+    assert (world.homes.value(home) == "a:first-password") is (ends_in == 40)
+
+
+def test_an_event_rotates_nothing_that_policy_leaves_to_people_but_tells_them() -> None:
+    home = "key-vault:kv-chat/mongodb-uri"
+    world = World(entries=(entry(homes=(home,), readers=(), automatic=False),))
+    world.homes.put(home, "a:first-password", NOW)
+    world.homes.ends[home] = NOW
+    assert job.handle_vault_event(world.deps(), "kv-chat", "mongodb-uri") == "nothing to rotate"
+    assert [one.title for one in world.people.told] == ["Secrets: 1 due or of unknown age"]
+    assert "its home says that it ends 2026-03-01" in world.people.told[0].text
 
 
 def _overdue(world: World) -> RotationDeps:

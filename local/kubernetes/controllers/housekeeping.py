@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ def run_housekeeping(context: Context) -> None:
     _bind_claims(context)
     _update_budgets(context)
     _update_ingresses(context)
+    _fill_token_secrets(context)
 
 
 def _establish_definitions(context: Context) -> None:
@@ -31,6 +33,28 @@ def _establish_definitions(context: Context) -> None:
             accepted = "the initial names have been accepted"
             with_condition(status, "Established", "True", context.now, "InitialNamesAccepted", accepted)
             context.set_status(item, status)
+
+
+def _fill_token_secrets(context: Context) -> None:
+    """A Secret that asks for a service account's token gets one, which ends when the Secret is deleted.
+
+    https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets
+    """
+    for item in context.every("Secret"):
+        meta = item["metadata"]
+        account = (meta.get("annotations") or {}).get("kubernetes.io/service-account.name", "")
+        asks = item.get("type") == "kubernetes.io/service-account-token" and account
+        if not asks or (item.get("data") or {}).get("token"):
+            continue
+        if context.store.get(("", "serviceaccounts"), meta["namespace"], account) is None:
+            continue
+        token = context.cluster.token_for(account, meta["namespace"], secret=meta["name"])
+        encoded = base64.b64encode(token.encode()).decode()
+
+        def fill(current: Object, encoded: str = encoded) -> None:
+            current["data"] = {**(current.get("data") or {}), "token": encoded}
+
+        context.edit(item, fill)
 
 
 def _list_buckets(context: Context) -> Iterator[tuple[Bucket, ApiResource]]:

@@ -77,12 +77,13 @@ class AccessTokens:
         if who.get("_id") != self._api.user_id:
             raise Refused("the token is of another user", value=label)
 
-    def revoke(self, label: str, valid: Secret) -> None:
+    def revoke(self, label: str, valid: Secret) -> str:
         """Remove it by its name, with another one that stays valid; one that is gone is fine."""
         api = self._as(_find_token(valid))
         known = api.get("users.getPersonalAccessTokens").get("tokens") or ()
         if any(one.get("name") == label for one in known):
             api.post("users.removePersonalAccessToken", {"tokenName": label})
+        return ""
 
     def _as(self, token: Secret) -> ChatApi:
         return self._api.with_token(token)

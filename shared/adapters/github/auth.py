@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.kernel.errors import Unavailable, UsageError
+from shared.kernel.errors import Refused, Unavailable, UsageError
 from shared.kernel.ports import Clock
 from shared.kernel.secret import Secret
 from shared.kernel.timestamps import parse_optional_timestamp
 
+log = logging.getLogger(__name__)
+
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]+-----END [A-Z ]*PRIVATE KEY-----")
 _RENEW_BEFORE = timedelta(minutes=5)
 # GitHub takes at most ten minutes, and clocks differ: it advises to issue a minute in the past.
 _JWT_LIFETIME, _JWT_SKEW = timedelta(minutes=9), timedelta(minutes=1)
@@ -57,10 +62,18 @@ def fixed_token(token: Secret) -> TokenSource:
 
 @dataclass(frozen=True, slots=True)
 class AppKey:
-    """An App's identity; the key is the PEM file that GitHub lets one download."""
+    """An App's identity; the key is the PEM file that GitHub lets one download, or several of them.
+
+    Of several the first that GitHub takes is used: while one is exchanged for another, both are set.
+    """
 
     app_id: str
     private_key: Secret
+
+    def split(self) -> list[AppKey]:
+        """One identity for each key; itself if there are not several."""
+        keys = _PEM.findall(self.private_key.reveal())
+        return [AppKey(self.app_id, Secret(key + "\n")) for key in keys] if len(keys) > 1 else [self]
 
 
 Trade = Callable[[str], tuple[Secret, datetime | None]]
@@ -81,10 +94,21 @@ class AppTokens:
         with self._lock:
             now = self._clock.now()
             if self._token is None or self._renew_at is None or now >= self._renew_at:
-                self._token, end = self._trade(app_jwt(self._key, now))
+                self._token, end = self._sign_in(now)
                 # Early, since a request that begins with a valid token may be retried after its end.
                 self._renew_at = (end or now + timedelta(hours=1)) - _RENEW_BEFORE
             return self._token
+
+    def _sign_in(self, now: datetime) -> tuple[Secret, datetime | None]:
+        """A token by the first key that GitHub takes. Raises what the last one's trade raises."""
+        keys = self._key.split()
+        for key in keys[:-1]:
+            try:
+                return self._trade(app_jwt(key, now))
+            except (Refused, UsageError) as error:
+                # A key that was deleted in GitHub's page, or is none: the next one is there for that.
+                log.warning("github.app_key_refused", extra={"app": key.app_id, "error": error.message})
+        return self._trade(app_jwt(keys[-1], now))
 
     def invalidate(self, token: Secret) -> bool:
         """See `TokenSource.invalidate`."""

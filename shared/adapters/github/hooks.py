@@ -90,8 +90,9 @@ class WebhookSecret:
             self._pause(_LOOK_SECONDS)
         raise Unavailable("GitHub has not delivered the ping yet", value=self._path)
 
-    def revoke(self, _label: str, _valid: Secret) -> None:
+    def revoke(self, _label: str, _valid: Secret) -> str:
         """Nothing to do: the home's final value does it."""
+        return ""
 
     def _set_secret(self, secret: Secret) -> None:
         """All of the config: what is left out of it would fall back to GitHub's defaults."""

@@ -57,6 +57,10 @@ class KubernetesSecrets:
         ]
         return max(times, default=None)
 
+    def expires(self, _home: SecretHome) -> datetime | None:
+        """None: a Secret does not say."""
+        return None
+
 
 class KubernetesRestarts:
     """Deployments and StatefulSets behind `api`."""

@@ -90,7 +90,7 @@ class MongoUsers:
         if users != [label]:
             raise Refused("MongoDB did not sign the user in", value=label)
 
-    def revoke(self, label: str, valid: Secret) -> None:
+    def revoke(self, label: str, valid: Secret) -> str:
         """Give the user a password that nobody knows, so that it is there for the next turn."""
         if unquote(_parse_uri(valid)[2]) == label:
             raise Refused("this user is the one in use", value=label)
@@ -98,6 +98,7 @@ class MongoUsers:
         with self._client("revoking a password") as client:
             if _user(client, database, label) is not None:
                 client[database].command("updateUser", label, pwd=secrets.token_urlsafe(32))
+        return ""
 
     def _other(self, user: str) -> str:
         return next(one for one in self._turns if one != user)

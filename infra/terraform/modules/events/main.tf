@@ -15,13 +15,16 @@ locals {
         "Microsoft.ContainerService/managedClusters/stop/action",
       ]
     }
-    # A certificate that is about to end, has ended, or was renewed: the scan looks at it at once.
+    # A certificate that is about to end, has ended, or was renewed: the scan looks at it at once. A secret that is
+    # about to end or has ended: it is rotated, if policy leaves that to the app.
     on_vault_event = {
       topic = azurerm_eventgrid_system_topic.vault.name
       types = [
         "Microsoft.KeyVault.CertificateNearExpiry",
         "Microsoft.KeyVault.CertificateExpired",
         "Microsoft.KeyVault.CertificateNewVersionCreated",
+        "Microsoft.KeyVault.SecretNearExpiry",
+        "Microsoft.KeyVault.SecretExpired",
       ]
       operations = []
     }
