@@ -37,7 +37,7 @@ class MemoryStorageKeys:
             raise Refused("the storage account does not take the key")
 
 
-class MemoryCluster:
+class MemoryTokenCluster:
     """Service accounts' tokens by their Secrets; `connect` signs in by a kubeconfig that holds one."""
 
     def __init__(self) -> None:
@@ -64,9 +64,9 @@ class MemoryCluster:
 
 
 class MemoryClusterTokens:
-    """`ClusterTokens` of a `MemoryCluster`."""
+    """`ClusterTokens` of a `MemoryTokenCluster`."""
 
-    def __init__(self, cluster: MemoryCluster, kubeconfig: Secret) -> None:
+    def __init__(self, cluster: MemoryTokenCluster, kubeconfig: Secret) -> None:
         self._cluster, self._kubeconfig = cluster, kubeconfig
 
     def make_token(self, namespace: str, account: str, name: str, lifetime: timedelta | None) -> Secret:

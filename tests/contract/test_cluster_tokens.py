@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local.fakes.secret_systems import MemoryCluster, write_token
+from local.fakes.secret_systems import MemoryTokenCluster, write_token
 from local.kubernetes import KubernetesServer
 from local.stack import ROOT
 from shared.adapters.kubernetes.tokens import connect_tokens
@@ -50,7 +50,7 @@ def server() -> Iterator[KubernetesServer]:
 @pytest.fixture(params=["memory", "kubernetes"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
     if request.param == "memory":
-        cluster = MemoryCluster()
+        cluster = MemoryTokenCluster()
         token = cluster.add_token(NAMESPACE, ACCOUNT, "first")
         return Rig(cluster.connect, Secret(token), Secret, lambda limit: setattr(cluster, "longest", limit))
     server = request.getfixturevalue("server")
@@ -119,7 +119,7 @@ def test_only_secrets_of_the_accounts_tokens_are_deleted_whatever_a_token_says(
 
 
 def test_a_token_without_a_secret_is_replaced_and_a_person_is_told_that_it_stays_valid() -> None:
-    cluster = MemoryCluster()
+    cluster = MemoryTokenCluster()
 
     claims = {
         "kubernetes.io": {"namespace": NAMESPACE, "serviceaccount": {"name": ACCOUNT}},

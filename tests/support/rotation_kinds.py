@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from local.fakes.secret_systems import MemoryCluster, MemoryCredentials, MemoryIssuer, MemoryStorageKeys
+from local.fakes.secret_systems import MemoryCredentials, MemoryIssuer, MemoryStorageKeys, MemoryTokenCluster
 from local.fakes.secrets import MemoryHomes, MemoryReaders
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.manifest import Signer
@@ -123,7 +123,7 @@ def _storage() -> Side:
 
 
 def _token() -> Side:
-    cluster = MemoryCluster()
+    cluster = MemoryTokenCluster()
     first = KUBECONFIG % cluster.add_token("rocketchat", "groundcrew", "groundcrew-token-first")
 
     def accepts(value: str, _listed: str) -> bool:
