@@ -13,6 +13,7 @@ MAX_BACKOFF = timedelta(hours=1)
 
 # Error codes of Azure that mean: no such size here and now.
 # https://learn.microsoft.com/azure/virtual-machines/error-codes
+# Told apart since waiting may take days, and another size an hour.
 NO_CAPACITY = (
     "AllocationFailed",
     "ZonalAllocationFailed",
@@ -42,11 +43,11 @@ class Attempt:
 
     act: Act
     decision: str  # the decision's id
-    at: datetime
+    at: datetime  # when it was put on record, just before it was done
     # issued: requested, no effect seen yet; refused: for good, as by a lock; cancelled: by us, before Azure;
     # undone: it was done, and Azure took it back
     outcome: Outcome = "issued"
-    error: str = ""
+    error: str = ""  # Azure's code and sentence; empty if it did not fail
     stop_at: datetime | None = None  # of a warning: the time it announced
 
 
@@ -76,6 +77,7 @@ def retry_verdict(
     if newest.outcome == "refused":
         reason = f"{act} failed: refused at {newest.at:%Y-%m-%d %H:%MZ}, last error: {newest.error}"
         return RetryVerdict(False, f"{reason}; not repeated until the next change or order", failures=1)
+    # Somebody else's doing: starting it against them every five minutes would be a fight.
     if newest.outcome == "done":
         done = f"{act} was done at {newest.at:%Y-%m-%d %H:%MZ}, then undone by somebody else"
         return RetryVerdict(False, f"{done}; not repeated until the next change or order")
@@ -87,6 +89,8 @@ def retry_verdict(
     no_capacity = any(code in newest.error for code in NO_CAPACITY)
     failures = len(attempts)
     error_text = newest.error or f"no effect within {settle}"
+    # The exponent is bounded before the power is taken: after a month of failures it would be a number of
+    # digits.
     pause = min(FIRST_BACKOFF * 2 ** min(failures - 1, 10), MAX_BACKOFF)
     again = newest.at + (settle if newest.outcome == "issued" else timedelta()) + pause
     why = f"{act} failed {'once' if failures == 1 else f'{failures} times'}, last error: {error_text}"

@@ -51,6 +51,8 @@ def is_fatal_kernel(kernel: str, image: str) -> bool:
         return False
     numbers = (int(version[1]), int(version[2]), int(version[3] or 0))
     major = _IMAGE_MAJOR.search(image)
+    # An image by digest tells no version: held up for nothing costs a night's money, the other mistake the
+    # database's start.
     fragile = major is None or int(major[1]) >= _FIRST_FRAGILE_MONGODB
     return fragile and _FATAL_FROM <= numbers < _FATAL_BELOW
 
@@ -81,6 +83,7 @@ def _judge_certificate(name: str, ends: str, now: datetime) -> GuestFinding | No
         end = datetime.strptime(" ".join(ends.split()), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
     except ValueError:
         return None  # not to be seen here: the scan of certificates tells of what hosts show
+    # Three weeks of evenings, one of which somebody has time in.
     if end - now > CERTIFICATE_LEAD:
         return None
     state = "has ended" if end <= now else f"ends on {end:%Y-%m-%d}"

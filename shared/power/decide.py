@@ -55,6 +55,7 @@ class _Decider:
             return self._build(Act.NONE, "missing", self.desired.up, reason, alarm=True)
         waking = None if self.desired.up else self._wake_reason()
         up = self.desired.up or waking is not None
+        # Neither started nor stopped: Azure shows no state for moments, and for hours where the agent hangs.
         if state is PowerStatus.UNKNOWN:
             return self._build(
                 Act.WAIT, "unknown", up, self.desired.reason, "the instance view shows no state"
@@ -100,6 +101,8 @@ class _Decider:
         need = self.situation.backup
         if need is None or self.situation.when_vm_off != "wake" or _is_backup_done(need, need.due):
             return None
+        # Bounded: a backup that fails every night must not keep the machine running until somebody notices
+        # the bill.
         if not need.due <= self.now < need.due + BACKUP_TIMEOUT:
             return None
         return (
@@ -189,6 +192,7 @@ class _Decider:
         if self._backup_before(begun, self.desired.until) and self.now < begun + BACKUP_TIMEOUT:
             reason = "backup due while the machine is off: policy runs it before the stop"
             return self._build(Act.WAIT, id_, False, *reasons, reason, backup_first=True)
+        # People who have just started it by hand are not thrown out after five minutes.
         stop_at = max(self.desired.since or self.now, self._min_up_end())
         if started is not None and started.decision.startswith("wake@") and started.at >= begun:
             # It was woken while it should be off: nobody was told that it would stay. A day since is another
@@ -226,6 +230,7 @@ class _Decider:
         """The holds in force; one that claims more than policy's longest is believed so long."""
         if not self.situation.holds:
             return []
+        # A hold is a blob that a killed job leaves behind.
         longest = self.rules.max_hold
         bounded = (
             Hold(hold.what, hold.since, min(hold.until, hold.since + longest), hold.needs_up)

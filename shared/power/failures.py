@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.power.attempts import NO_CAPACITY
 
+# Azure refuses these before it begins anything, though they come as "try again later".
 THROTTLED = ("TooManyRequests", "OperationNotAllowed")
 
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class ForecastSpan:
     """A span without a change."""
 
-    machine: str
+    machine: str  # its name, or the tag of an entry that no machine is known for yet
     up: bool
     since: datetime
-    until: datetime
-    reason: str
+    until: datetime  # the end of the forecast where nothing changes before
+    reason: str  # schedule or order, as the tick would give it
 
 
 def forecast_spans(inventory: Inventory, machine: str, reach: timedelta) -> list[ForecastSpan]:
@@ -56,6 +56,7 @@ def _find_names(inventory: Inventory, rule: MachinePolicy, taken: set[str]) -> l
     """The machines of an entry: its name, or those that the last tick found by its tag; else the tag."""
     if rule.name:
         return [rule.name]
+    # What the last tick wrote down: a forecast must not wait for Azure, and works on a laptop without rights.
     known = inventory.records.load_tags(rule.kind)
     ids = [] if known is None else [one for one, tags in known[1].items() if has_tag(tags, rule.tag or "")]
     found = [one for one in sorted(ids) if one not in taken]

@@ -13,10 +13,12 @@ from shared.power.guest_scripts import CHECK, COMMON, START, STOP, WORKLOADS
 
 STOP_MARK, START_MARK, CHECK_MARK = "# groundcrew: stop", "# groundcrew: start", "# groundcrew: check"
 REPLICAS = "groundcrew/replicas"  # annotation of a workload that was scaled to zero: how many it had
+# A week of stops: a store that breaks unnoticed is copied broken each evening.
 BACKEND_COPIES = 7
 STATE = "/var/snap/microk8s"
 CHECK_TIMEOUT = timedelta(minutes=2)
 CERTIFICATES = ("ca", "server", "front-proxy-client", "kubelet")
+# Everything else on standard output is `microk8s`' own, and says nothing to us.
 _PREFIX = "groundcrew:"
 # Of the time for a graceful stop, what the pods get; the rest is for `microk8s stop` and the look after it.
 _PODS_SHARE = 0.6
@@ -95,6 +97,7 @@ def parse_report(result: CommandResult, *, stopped: bool = False) -> GuestReport
     """The script's answer. With `stopped` it must also say that MicroK8s ended and no container is left."""
     said: dict[str, str] = {}
     problems: list[str] = []
+    # Root inside the guest could write anything here: it is told to people and kept, and orders nothing.
     for line in result.stdout.splitlines():
         name, separator, value = line.strip().removeprefix(_PREFIX).partition("=")
         if not line.startswith(_PREFIX) or not separator:

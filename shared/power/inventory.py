@@ -113,6 +113,7 @@ class Inventory:
         self, kind: str, states: Mapping[str, MachineState], fresh: bool
     ) -> Mapping[str, Mapping[str, str]]:
         now, cached = self.clock.now(), None if fresh else self.records.load_tags(kind)
+        # A machine whose tags are not known may be under schedule since a minute ago.
         if cached and now - cached[0] < _TAGS_VALID_FOR and states.keys() <= cached[1].keys():
             return cached[1]
         tags = {machine.id: dict(machine.tags) for machine in self.switches[kind].list()}

@@ -1,6 +1,6 @@
 """Power: machines run when people work. One tick looks, decides and begins; a later one sees the end.
 
-Nothing waits for a start or a stop of a machine. What is done about one is in `tending`.
+Nothing waits for a start or a stop of a machine. What is done about one is in `reconcile`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+# Azure's longest; it is renewed while a graceful stop takes its minutes.
 _LEASE = timedelta(seconds=60)
 
 
@@ -136,6 +137,7 @@ def _reconcile_machine(power: PowerDeps, observed: ObservedMachine, wait: str = 
         observed = _apply_wait(observed, wait)
         if _is_idle(observed):
             return build_result(observed)
+        # One lease for each machine: the slow stop of one does not put the others off.
         with power.inventory.state.lease(f"locks/power/{observed.target.key}", duration=_LEASE) as lease:
             # Somebody may have acted or ordered since: all but the state is read again.
             (fresh,) = power.inventory.observe([observed.target])

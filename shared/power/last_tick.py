@@ -35,15 +35,15 @@ class SeenMachine:
     - `alarm`: whether a person should look; `error`: why nothing could be done about it.
     """
 
-    machine: str
-    state: PowerStatus
+    machine: str  # as power calls it: the name, with the kind where that is not a VM
+    state: PowerStatus  # as Azure showed it
     desired_up: bool
     desired_since: datetime | None
     next_change: datetime | None
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...]  # of the decision, as the dry run shows them
     alarm: bool
     error: str
-    seen: datetime
+    seen: datetime  # when; each machine has its own, since a tick may be about one only
 
 
 def run_recorded_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
@@ -88,6 +88,8 @@ def save_last_tick(state: Blobs, now: datetime, results: Sequence[TickResult], *
 
 def save_seen(state: Blobs, machines: Iterable[SeenMachine]) -> None:
     """Write over what was seen before."""
+    # Unconditionally: of two ticks at once the later look is the better one, and there is another in five
+    # minutes.
     state.replace(_BLOB, encode_json({"machines": [_to_fields(one) for one in machines]}), etag=None)
 
 

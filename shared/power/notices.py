@@ -16,6 +16,7 @@ from shared.power.unplanned import StopCause, UnplannedStop
 
 def stop_warning_notice(machine: str, decision: PowerDecision, schedule: Schedule) -> Notice:
     """That the machine is about to stop, and how to keep it."""
+    # On the machine's own clock: whoever reads it sits where its windows are meant.
     at = schedule.format_local(decision.stop_at) if decision.stop_at else "soon"
     chat, shell = f"`!ops power up {machine} for 2h`", f"`groundcrew power up {machine} --for 2h`"
     backup = " A backup is made before." if decision.backup_first else ""
@@ -24,6 +25,7 @@ def stop_warning_notice(machine: str, decision: PowerDecision, schedule: Schedul
         f"{machine} stops at {at}",
         f"{'; '.join(decision.reasons)}.{backup}",
         f"To keep it up, write {chat} here, or run {shell}.",
+        # With the time: a stop that was put off is announced again, one that was not is told once.
         key=f"power/{machine}/{decision.id}/warn/{at}",
     )
 

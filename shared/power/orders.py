@@ -28,6 +28,8 @@ def place_order(power: PowerDeps, machine: str, text: str, *, by: str) -> Overri
     inventory = power.inventory
     key = find_machine_key(inventory, machine) if machine else ALL_MACHINES
     override = parse_override(text, ZoneInfo(inventory.policy.timezone), power.now, by=by)
+    # The order first, then the trail: one that is on record and not in the trail is seen; the other way round
+    # it would be a lie.
     saved = inventory.orders.add(key, override)
     AuditTrail(inventory.state, inventory.clock).append(by, "power.order_added", key, text)
     return saved
@@ -95,4 +97,5 @@ def find_machine_key(inventory: Inventory, machine: str) -> str:
 
 
 def _hold_name(by: str) -> str:
+    # A part of a blob's name, and names of people come from outside.
     return _HOLD_PREFIX + (re.sub(r"[^a-z0-9.@_-]", "-", by.lower())[:64] or "nobody")

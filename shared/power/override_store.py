@@ -31,6 +31,8 @@ class OverrideStore:
 
     def add(self, machine: str, order: Override) -> Override:
         """Put an order on record, for one machine or for `ALL_MACHINES`; returns it with its id."""
+        # The time first, so that a listing is in the order in which they were given; the rest keeps two of
+        # one second apart.
         order = replace(order, id=f"{order.created:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
         self._blobs.create(f"{_machine_folder(machine)}{order.id}.json", encode_json(order))
         log.info("power.order_added", extra={"machine": machine, "order": order.id, "by": order.by})
@@ -73,6 +75,7 @@ class OverrideStore:
             except Corrupt as error:
                 log.warning("power.order_unreadable", extra={"blob": blob.name, "error": str(error)})
                 continue
+            # Removed while reading: there is no timer of its own for a handful of blobs a month.
             if now - order.until > _RETENTION:
                 self._blobs.delete(blob.name)
             else:

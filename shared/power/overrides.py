@@ -26,10 +26,10 @@ class Override:
     up: bool | None
     start: datetime
     until: datetime
-    created: datetime
-    by: str = ""
-    id: str = ""
-    cancelled_by: str = ""
+    created: datetime  # when it was given: of several in force the newest rules
+    by: str = ""  # the person, by policy's id where there is one
+    id: str = ""  # a time and a random part; empty until it is on record
+    cancelled_by: str = ""  # who ended it before its time; empty if nobody did
 
     def in_force(self, now: datetime) -> bool:
         """Whether the order holds at the moment."""
@@ -57,6 +57,7 @@ def desired_state(schedule: Schedule, orders: Iterable[Override], now: datetime)
         reverse=True,
     )
     segment = schedule.segment_at(now)
+    # Most ticks, and a year of them in the forecast: no order, no work.
     if not ranked:
         return DesiredState(segment.up, segment.since, segment.until, segment.reason)
     ruler = _order_in_force(ranked, now)

@@ -26,6 +26,7 @@ from shared.records.audit import AuditTrail
 log = logging.getLogger(__name__)
 
 # Past it people are told; before it a start is only slow.
+# MicroK8s takes five minutes to be ready, images that were evicted as long again.
 HEALTH_TIMEOUT = timedelta(minutes=20)
 
 

@@ -14,6 +14,8 @@ from shared.kernel.timestamps import parse_timestamp
 from shared.power.attempts import OUTCOMES, Act, Attempt
 from shared.power.unplanned import StopCause, UnplannedStop
 
+# Left out of the JSON where they are None, and read so: a record of before a field existed is read like one
+# without it.
 _TIMES = ("started", "quiesced", "scaled")
 
 

@@ -19,6 +19,7 @@ DAY = timedelta(days=1)
 INSTANT = timedelta.resolution
 
 # How far to look for a change before saying that there is none, and in which steps.
+# Most changes lie within three days; only a machine that is always off costs the longest look.
 _REACHES = (3, 10, 40, 400)
 _MEMORY_DAYS = 4000
 

@@ -31,6 +31,7 @@ def find_waits(machines: Iterable[SequencedMachine]) -> Mapping[str, str]:
     known = list(machines)
     waits: dict[str, str] = {}
     for machine in known:
+        # Only the next step waits: what runs already is not stopped because something below it went off.
         if machine.decision.act is Act.START:
             before = {name.lower() for name in machine.after}
             found = [one for one in known if one.label.lower() in before and _is_coming_up(one)]

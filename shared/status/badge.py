@@ -13,6 +13,7 @@ from shared.status.model import Part, PowerFacts
 
 BadgeWord = Literal["up", "down", "planned"]
 _COLOURS: dict[BadgeWord, str] = {"up": "#1a7f37", "down": "#cf222e", "planned": "#57606a"}
+# Four ticks: after that the last word of a tick that no longer comes would stay green for ever.
 _STALE = timedelta(minutes=20)
 
 
@@ -23,6 +24,7 @@ def decide_badge(power: Part[PowerFacts], now: datetime) -> BadgeWord:
     machines = power.value.machines
     if any(now - one.seen > _STALE for one in machines):
         return "down"
+    # A machine that runs although it should not is nobody's outage.
     wanted = [one for one in machines if one.planned_up]
     if any(one.state != "running" or one.problem for one in wanted):
         return "down"

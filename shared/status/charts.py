@@ -40,6 +40,7 @@ def draw_bars(label: str, bars: Sequence[Bar]) -> str:
     """Bars over days, the oldest on the left. A day of which nothing is known has a grey ground line."""
     if not bars:
         return ""
+    # The drawing's own units: the viewBox scales them to any screen.
     step = _WIDTH / len(bars)
     highest = max((bar.value or 0.0 for bar in bars), default=0.0) or 1.0
     shapes = []
@@ -48,6 +49,7 @@ def draw_bars(label: str, bars: Sequence[Bar]) -> str:
         if bar.value is None:
             shapes.append(f'<rect class="none" x="{left}" y="{_HEIGHT - 3}" width="{width}" height="3"/>')
             continue
+        # At least two units high, so that a small backup does not look like none.
         height = max(bar.value / highest * (_HEIGHT - 4), 2 if bar.value else 0)
         shapes.append(
             f'<rect class="{bar.kind}" x="{left}" y="{_HEIGHT - height:.1f}" width="{width}" '
@@ -60,6 +62,7 @@ def draw_spans(label: str, spans: Sequence[Span], now: datetime) -> str:
     """Spans one below the other, with the present as a line and the moment of each as a mark."""
     if not spans:
         return ""
+    # Bounded on both sides: one CA of ten years would press all others into a line.
     start = min(now - timedelta(days=7), max(min(span.since for span in spans), now - timedelta(days=90)))
     end = min(max(max(span.until for span in spans), now + timedelta(days=7)), now + timedelta(days=400))
     scale = _WIDTH / (end - start).total_seconds()
@@ -84,6 +87,7 @@ def draw_calendar(label: str, bars: Sequence[Bar]) -> str:
     """A square for each day, a column for each week from Monday on."""
     if not bars:
         return ""
+    # From a Monday on, so that a column is a week, and a Sunday lies at the bottom of each.
     first = bars[0].day - timedelta(days=bars[0].day.weekday())
     squares: dict[str, list[str]] = {}
     for bar in bars:

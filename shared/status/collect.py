@@ -29,6 +29,7 @@ def _read_part(name: str, read: Callable[[], object]) -> Part[Any]:
         return Part(absent=error.message)
     except GroundcrewError as error:
         log.warning("status.part_unreadable", extra={"part": name, "error": str(error)})
+        # Without the value: the page may be open on a screen in a corridor.
         return Part(problem=error.public)
     except Exception as error:  # a bug in one part must not hide the others from somebody who was woken
         log.exception("status.internal_error", extra={"part": name})

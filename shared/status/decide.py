@@ -44,6 +44,7 @@ class Level(StrEnum):
     ACT = "act"  # somebody has to get up
 
 
+# Unknown comes before what can wait: behind it there may be anything, something to get up for included.
 _ORDER = (Level.ACT, Level.UNKNOWN, Level.LOOK, Level.OK)
 
 
@@ -73,6 +74,7 @@ def decide_verdict(status: Status) -> Verdict:
     found = sorted(list_findings(status), key=lambda one: _ORDER.index(one.level))
     if not found:
         return Verdict(Level.OK, "No action needed.", ())
+    # One finding by name and the number of its equals: the line has to fit into a notification.
     first, count = found[0], sum(one.level is found[0].level for one in found)
     more = f" (and {count - 1} more)" if count > 1 else ""
     text = {
@@ -85,6 +87,8 @@ def decide_verdict(status: Status) -> Verdict:
 
 def list_findings(status: Status) -> Iterator[StatusFinding]:
     """Everything that is not as it should be."""
+    # In the order in which somebody who was woken would ask: first whether people can work, then whether
+    # their data are safe.
     judges: dict[str, tuple[Part[Any], Callable[[Any, datetime], Iterator[tuple[Level, str]]]]] = {
         "server": (status.power, _judge_power),
         "backup": (status.backup, _judge_backup),
@@ -111,6 +115,7 @@ def _judge_others(status: Status) -> Iterator[StatusFinding]:
             yield StatusFinding(Level.UNKNOWN, name, part.problem)
     for queue, count in (status.queues.value or {}).items():
         if count:
+            # Each was tried five times; it waits there for seven days at least, so that the morning suffices.
             yield StatusFinding(Level.LOOK, "queues", f"{count} messages failed for good in {queue}-poison")
     for job, text in (status.settings.value or {}).items():
         if text != "ok":
@@ -126,6 +131,7 @@ def _judge_backup(facts: BackupFacts, now: datetime) -> Iterator[tuple[Level, st
     age = now - facts.begun
     if age > facts.alarm_after:
         yield Level.ACT, f"the newest good backup is {format_duration(age)} old"
+    # An older failure was made up for by the good set after it.
     if facts.failed_at is not None and facts.failed_at > facts.begun:
         yield Level.LOOK, f"the newest attempt failed: {facts.failure}"
 
@@ -148,6 +154,7 @@ def _is_planned_off(power: Part[PowerFacts]) -> bool:
 def _judge_capture(facts: CaptureFacts, now: datetime, *, planned_off: bool) -> Iterator[tuple[Level, str]]:
     if facts.gap:
         yield Level.ACT, f"what happened since the gap cannot be restored: {facts.gap}"
+    # A database that is off writes no oplog: there is nothing that could be lost.
     if now - facts.until > facts.alarm_after and not planned_off:
         yield Level.LOOK, f"the oplog is captured only up to {format_duration(now - facts.until)} ago"
 
@@ -177,6 +184,7 @@ def _judge_machine(one: MachineFacts, settle: timedelta, now: datetime) -> Itera
     if one.state == "unknown":
         yield Level.UNKNOWN, f"{one.name}: its state cannot be read"
         return
+    # Twice: a start that fails once and is tried again is no reason to get up.
     settled = one.planned_since is None or now - one.planned_since > 2 * settle
     if one.planned_up and one.state != "running" and (settled or one.problem):
         yield Level.ACT, f"{one.name} is {one.state} and should be running"
@@ -226,6 +234,7 @@ def _judge_snapshots(facts: SnapshotFacts, now: datetime) -> Iterator[tuple[Leve
 def _judge_runs(facts: RunFacts, now: datetime) -> Iterator[tuple[Level, str]]:
     for name, job in facts.jobs.items():
         newest, limit = job.newest, job.alarm_after
+        # Also right after the installation, until the timer first fires: nobody can tell the two apart.
         if newest.run is None:
             yield Level.UNKNOWN, f"{name} has not been seen to run yet"
         elif newest.run.state == "failed" and limit is not None:

@@ -15,6 +15,7 @@ class MetricSpec(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+# Instants, sizes and durations in base units, as https://prometheus.io/docs/practices/naming/ wants them.
 METRICS = {
     "groundcrew_build_info": MetricSpec(
         "Always 1; the label tells which version answers.",

@@ -48,6 +48,7 @@ def render_metrics(status: Status, accept: str) -> tuple[bytes, str]:
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
+    # One for each answer and not the library's own, in which a machine that is gone would stay.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_StatusCollector(status))
     encode, content_type = choose_encoder(accept)
@@ -146,6 +147,8 @@ def _power_gauges(facts: PowerFacts) -> Iterator[Gauge]:
         yield Gauge("power_planned_up", float(one.planned_up), labels)
         yield from _instant("power_planned_since_timestamp_seconds", one.planned_since, **labels)
         yield from _instant("power_next_change_timestamp_seconds", one.next_change, **labels)
+        # Zeroes for the other states, or the old one would be the newest sample for five minutes after a
+        # change.
         for state in POWER_STATES:
             yield Gauge("power_state", float(one.state == state), {**labels, "state": state})
     yield Gauge("power_settle_seconds", facts.settle.total_seconds())
@@ -156,6 +159,7 @@ def _drill_gauges(facts: DrillFacts) -> Iterator[Gauge]:
     yield from _instant("drill_last_success_timestamp_seconds", facts.proven_at)
     yield from _instant("drill_proven_backup_timestamp_seconds", facts.proven_begun)
     yield Gauge("drill_alarm_after_seconds", facts.alarm_after.total_seconds())
+    # Of the newest drill that proved something: what a failed one measured is no recovery time.
     if facts.restore_seconds is not None and facts.data_loss_seconds is not None:
         yield Gauge("drill_restore_duration_seconds", facts.restore_seconds)
         yield Gauge("drill_data_loss_seconds", facts.data_loss_seconds)

@@ -26,6 +26,7 @@ class StatusPage:
 
 def render_page(page: StatusPage, headers: Mapping[str, str], *, as_json: bool) -> Page:
     """The answer to a request. Header names in lower case."""
+    # Before anything is collected: who may not look does not cost fifteen calls to the storage.
     principal = authenticate(page.access, headers)
     if principal is None:
         return sign_in_required(page.access, PATH)
@@ -34,6 +35,7 @@ def render_page(page: StatusPage, headers: Mapping[str, str], *, as_json: bool) 
     status = page.collect()
     if as_json:
         kind = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+        # Neither in the browser's cache nor in a proxy's: what was true an hour ago would be believed.
         return Page(200, render_json(status), {**kind, "Cache-Control": "no-store"})
     return html_page(200, render_status(status, decide_verdict(status), who=principal.name), style=STYLE)
 
@@ -57,6 +59,7 @@ def build_report(status: Status) -> dict[str, Any]:
     }
 
 
+# From the type itself, so that a new part cannot be forgotten in the JSON.
 _PARTS = tuple(name for name in Status.__dataclass_fields__ if name not in ("at", "version"))
 
 

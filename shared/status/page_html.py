@@ -19,6 +19,7 @@ from shared.web.html import render_document, render_footer
 
 PATH = "/api/status"
 LINKS = ((f"{PATH}?format=json", "As JSON"),)
+# A year of bars would be two pixels each on a phone; the calendar of squares shows that.
 _DAYS, _CALENDAR_DAYS, _RUNS_SHOWN = 90, 365, 40
 _WORDS = {Level.OK: "ok", Level.LOOK: "look", Level.UNKNOWN: "unknown", Level.ACT: "act"}
 _KINDS = {Level.OK: "up", Level.LOOK: "off", Level.UNKNOWN: "off", Level.ACT: "bad"}
@@ -76,6 +77,7 @@ def _render_findings(verdict: Verdict) -> str:
         return ""
     items = "".join(
         f'<li><span class="state {_KINDS[one.level]}">{_WORDS[one.level]}</span> {escape(str(one))}</li>'
+        # Enough to act upon. A storage that cannot be read makes a finding of every part.
         for one in verdict.findings[:20]
     )
     more = len(verdict.findings) - 20
@@ -133,6 +135,8 @@ def _render_recovery(runs: RunFacts, today: date) -> str:
     last: date | None = None
     history = sorted(runs.days)
     good = {day for day in history if (one := runs.days[day].get("backup")) and one.done}
+    # The chart begins in the middle of history: without the backup before it its first days would look like
+    # none.
     earlier = [day for day in good if day < (today - timedelta(days=_DAYS)).isoformat()]
     if earlier:
         last = date.fromisoformat(max(earlier))
@@ -183,6 +187,7 @@ def _render_certificates(scan: ScanFacts, now: datetime) -> str:
     kinds = {"good": "good", "warning": "warn", "unknown": "none", "critical": "bad"}
     spans = [
         Span(one.name, one.not_before or now, one.not_after, one.renews_at, kinds.get(one.state, "none"))
+        # The worst come first in a scan, and a bundle of roots may have hundreds.
         for one in scan.certificates[:20]
         if one.not_after is not None
     ]

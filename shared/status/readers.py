@@ -52,6 +52,7 @@ from shared.status.model import (
 
 # A deploy waits for people and for checks as policy says, is applied at most three times, and makes a backup.
 _DEPLOY_ATTEMPTS, _BACKUP_TIME = 3, timedelta(hours=2)
+# As long as history is kept by day; what is older is of no use at night.
 _YEAR = timedelta(days=365)
 
 
@@ -120,6 +121,7 @@ def read_deploy(state: Blobs, clock: Clock, rules: DeployPolicy) -> DeployFacts:
     waits = rules.checks_timeout + rules.approval_timeout
     return DeployFacts(
         rules.release,
+        # Longer than any deploy that goes as policy allows, so that its alarm is never a slow one.
         waits + _DEPLOY_ATTEMPTS * rules.helm_timeout + _BACKUP_TIME,
         running_since=running[0].started if running else None,
         running=f"{running[0].progress.sha[:7]}: {running[0].state.value}" if running else "",
