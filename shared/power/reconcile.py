@@ -26,7 +26,7 @@ from shared.records.audit import AuditTrail
 log = logging.getLogger(__name__)
 
 # Past it people are told; before it a start is only slow.
-# MicroK8s takes five minutes to be ready, images that were evicted as long again.
+# MicroK8s has to be ready first, and images that were evicted are pulled again.
 HEALTH_TIMEOUT = timedelta(minutes=20)
 
 

@@ -115,7 +115,7 @@ def _judge_others(status: Status) -> Iterator[StatusFinding]:
             yield StatusFinding(Level.UNKNOWN, name, part.problem)
     for queue, count in (status.queues.value or {}).items():
         if count:
-            # Each was tried five times; it waits there for seven days at least, so that the morning suffices.
+            # Each was tried five times and stays there for days: the morning suffices.
             yield StatusFinding(Level.LOOK, "queues", f"{count} messages failed for good in {queue}-poison")
     for job, text in (status.settings.value or {}).items():
         if text != "ok":
