@@ -166,6 +166,7 @@ class Site:
   release: {RELEASE}
   approvals: 1
   helm_timeout: 60s
+  plan_comments: branches
 """
         path = self.directory / "policy.yaml"
         path.write_text(re.sub(r"(?ms)^deploy:\n.*?(?=^\S|\Z)", deploy, text))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from local.github import Pull, Repository, code
+from local.github.collaboration import find_comment
 from local.github.model import CommitStatus, Deployment, app_id
 from local.github.model import StoredCheck as Made
 from shared.deploy.model import (
@@ -14,6 +15,7 @@ from shared.deploy.model import (
     ChangedFile,
     Check,
     DeployEnvironment,
+    PullComment,
     PullRequest,
     RequiredCheck,
     Review,
@@ -33,6 +35,7 @@ class MemoryForge:
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self.failures: list[GroundcrewError] = []
+        self.login = "groundcrew[bot]"
 
     def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
         """See `Forge.list_pull_requests_of`."""
@@ -200,7 +203,29 @@ class MemoryForge:
     def create_comment(self, number: int, text: str) -> None:
         """See `Forge.create_comment`."""
         self._to_pull(number)
-        self.repository.comments.setdefault(number, []).append({"body": text})
+        entry = {"id": self.repository.next_id(), "body": text, "user": {"login": self.login}}
+        self.repository.comments.setdefault(number, []).append(entry)
+
+    def find_own_comment(self, number: int, marker: str) -> PullComment | None:
+        """See `Forge.find_own_comment`."""
+        self._to_pull(number)
+        for entry in self.repository.comments.get(number, ()):
+            if str(entry["body"]).startswith(marker) and entry["user"] == {"login": self.login}:
+                return PullComment(int(str(entry["id"])), str(entry["body"]))
+        return None
+
+    def update_comment(self, comment: int, text: str) -> None:
+        """See `Forge.update_comment`."""
+        self._raise_failure()
+        entry = find_comment(self.repository, comment)
+        if entry is None:
+            raise NotFound("the fake forge has no such comment", value=comment)
+        entry["body"] = text
+
+    def find_merge_base(self, base: str, head: str) -> str:
+        """See `Forge.find_merge_base`."""
+        self.compare_commits(base, head)
+        return str(self.repository.history.merge_base(base, head))
 
     def _raise_failure(self) -> None:
         if self.failures:
@@ -233,6 +258,7 @@ def _to_pull(pull: Pull, *, whole: bool) -> PullRequest:
         (pull.merged_by or "") if whole else "",
         _whole_second(pull.merged_at) if pull.merged_at else None,
         is_open=pull.state == "open",
+        from_fork=pull.from_fork,
     )
 
 

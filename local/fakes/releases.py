@@ -78,6 +78,11 @@ class MemoryReleases:
         hooks = tuple(one for one in rendered if _is_hook(one))
         return Rendering(tuple(one for one in rendered if not _is_hook(one)), hooks)
 
+    @property
+    def renderer(self) -> MemoryReleases:
+        """The same without a cluster: a release of its own that never was."""
+        return MemoryReleases(self._release, self._clock)
+
     def upgrade_install(
         self,
         package: ChartPackage,

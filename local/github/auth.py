@@ -16,6 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+APP_SLUG, OWNER = "groundcrew", "groundcrew-token"
+
 
 @cache
 def _private_key() -> rsa.RSAPrivateKey:
@@ -53,6 +55,10 @@ class Accounts:
     def expire_all(self) -> None:
         """Let every installation token end now, as after an hour."""
         self.issued.clear()
+
+    def login(self, authorization: str) -> str:
+        """Whose a valid token is: the person's, or the App's, which is a bot."""
+        return OWNER if authorization.partition(" ")[2] == self.token else f"{APP_SLUG}[bot]"
 
     def knows(self, authorization: str) -> bool:
         """Whether the header carries a valid token."""

@@ -30,6 +30,7 @@ class GithubCall:
     query: dict[str, str]
     body: dict[str, Any] = field(default_factory=dict)
     path: str = ""
+    login: str = "groundcrew[bot]"  # who the token belongs to
 
     def number(self, name: str = "number") -> int:
         """A number from the path. Answers 404 when it is none."""

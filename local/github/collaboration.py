@@ -6,6 +6,7 @@ from aiohttp import web
 
 from local.github import render
 from local.github.call import Failure, GithubCall, Handler, paged_response
+from local.github.model import Repository
 
 
 def list_pulls(call: GithubCall) -> web.Response:
@@ -66,6 +67,8 @@ def get_combined_status(call: GithubCall) -> web.Response:
 
 def list_comments(call: GithubCall) -> web.Response:
     """`GET /issues/{n}/comments`."""
+    if call.number() not in call.repo.pulls:
+        raise Failure(404, "Not Found")
     return paged_response(call, call.repo.comments.get(call.number(), []))
 
 
@@ -77,10 +80,25 @@ def create_comment(call: GithubCall) -> web.Response:
     comment = {
         "id": call.repo.next_id(),
         "body": call.required("body"),
-        "user": render.render_user("groundcrew[bot]"),
+        "user": render.render_user(call.login),
     }
     call.repo.comments.setdefault(number, []).append(comment)
     return web.json_response(comment, status=201)
+
+
+def find_comment(repo: Repository, comment: int) -> dict[str, object] | None:
+    """The comment of that id under any pull request."""
+    every = (one for listed in repo.comments.values() for one in listed)
+    return next((one for one in every if one.get("id") == comment), None)
+
+
+def update_comment(call: GithubCall) -> web.Response:
+    """`PATCH /issues/comments/{id}`."""
+    comment = find_comment(call.repo, call.number("comment"))
+    if comment is None:
+        raise Failure(404, "Not Found")
+    comment["body"] = call.required("body")
+    return web.json_response(comment)
 
 
 def get_permission(call: GithubCall) -> web.Response:
@@ -112,4 +130,5 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/commits/{ref}/status", get_combined_status),
     ("GET", "/issues/{number}/comments", list_comments),
     ("POST", "/issues/{number}/comments", create_comment),
+    ("PATCH", "/issues/comments/{comment}", update_comment),
 )

@@ -42,6 +42,7 @@ class Pull:
     merged_by: str | None = None
     merged_at: datetime | None = None
     draft: bool = False
+    from_fork: bool = False
     labels: tuple[str, ...] = ()
     reviews: list[StoredReview] = field(default_factory=list)
     copies: tuple[str, ...] = ()  # what a rebase made of its commits

@@ -94,7 +94,7 @@ def render_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
         "closed_at": format_timestamp(pull_request.merged_at),
         "merged_at": format_timestamp(pull_request.merged_at),
         "merge_commit_sha": pull_request.merge_commit_sha,
-        "head": _render_side(repo, pull_request.head_ref, pull_request.head_sha, base),
+        "head": _render_head(repo, pull_request, base),
         "base": _render_side(repo, pull_request.base_ref, pull_request.base_sha, base),
         "merged": pull_request.merged,
         "merged_by": render_user(pull_request.merged_by) if pull_request.merged_by else None,
@@ -105,6 +105,16 @@ def listed_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
     """A pull request as lists give it: without `merged` and who merged it."""
     whole = render_pull(repo, pull_request, base)
     return {key: value for key, value in whole.items() if key not in ("merged", "merged_by")}
+
+
+def _render_head(repo: Repository, pull_request: Pull, base: str) -> Json:
+    """The side that is to be merged, which may be in a fork of another's."""
+    side = _render_side(repo, pull_request.head_ref, pull_request.head_sha, base)
+    if pull_request.from_fork:
+        fork = f"{pull_request.author}/{repo.name}"
+        side = {**side, "label": f"{pull_request.author}:{pull_request.head_ref}"}
+        side["repo"] = {**render_repository(repo, base), "full_name": fork, "fork": True}
+    return side
 
 
 def _render_side(repo: Repository, ref: str, sha: str, base: str) -> Json:

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from local.github import code, collaboration, releases, render, webhooks
-from local.github.auth import Accounts
+from local.github.auth import APP_SLUG, OWNER, Accounts
 from local.github.call import Failure, GithubCall, Handler
 from local.github.faults import GithubFaults
 from local.github.model import Repository
@@ -76,6 +76,8 @@ class GitHubServer:
         app.router.add_post("/app/installations/{id}/access_tokens", self._access_token)
         app.router.add_get("/app", self._own_app)
         app.router.add_get("/rate_limit", self._rate_limit)
+        app.router.add_get("/user", self._user)
+        app.router.add_get("/app", self._app)
         app.router.add_route("*", "/{rest:.*}", self._nothing)
         return app
 
@@ -99,8 +101,9 @@ class GitHubServer:
         try:
             parsed = json.loads(body) if body else {}
             call = GithubCall(
-                repo, self.url, dict(request.match_info), dict(request.query), parsed, request.path
-            )
+                repo, self.url, dict(request.match_info), dict(request.query), parsed, request.path,
+                self.accounts.login(request.headers.get("Authorization", "")),
+            )  # fmt: skip
             return handler(call)
         except Failure as failure:
             return _error_response(failure.status, failure.message)
@@ -156,6 +159,22 @@ class GitHubServer:
                 return _error_response(401, reason)
             status, content = act()
             return web.json_response(content, status=status)
+
+    async def _app(self, request: web.Request) -> web.StreamResponse:
+        """`GET /app`, with the App's JWT."""
+        return self._as_app(request, lambda: (200, {"id": self.accounts.app_id, "slug": APP_SLUG}))
+
+    async def _user(self, request: web.Request) -> web.StreamResponse:
+        """`GET /user`: a person's token only; an installation is no user."""
+        authorization = request.headers.get("Authorization", "")
+        if (refused := self._refuse_call(request)) is not None:
+            return refused
+        if not self.accounts.knows(authorization):
+            return _error_response(401, "Bad credentials")
+        login = self.accounts.login(authorization)
+        if login != OWNER:
+            return _error_response(403, "Resource not accessible by integration")
+        return web.json_response(render.render_user(login))
 
     async def _rate_limit(self, request: web.Request) -> web.StreamResponse:
         core = {"limit": 5000, "remaining": 5000 - len(self.log), "reset": 0}

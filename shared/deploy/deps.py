@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.deploy.model import Finding
 from shared.deploy.ports.forge import Forge
-from shared.deploy.ports.releases import Releases
+from shared.deploy.ports.releases import ChartRenderer, Releases
 from shared.deploy.records.deployed import DeployedLedger
 from shared.deploy.records.deploys import DeployStore
 from shared.deploy.records.watermarks import WatermarkStore
@@ -83,6 +83,7 @@ class DeployDeps:
     repository: str
     forge: Forge
     releases: Releases
+    renderer: ChartRenderer
     cluster: Cluster
     state: Blobs
     queues: Queues

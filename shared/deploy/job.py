@@ -17,6 +17,8 @@ from shared.deploy.deps import LEASE_DURATION, QUEUE, DeployDeps, RequeueAfter
 from shared.deploy.gates.evaluate import evaluate_gates
 from shared.deploy.gates.results import GateResults
 from shared.deploy.ordering import QueuedDeploy, select_next_deploy
+from shared.deploy.plan_comment.job import handle_plan_request
+from shared.deploy.plan_comment.request import is_plan_request, parse_plan_request
 from shared.deploy.progress import DeployState
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.deploy.records.requests import PLAN, DeployRequest, parse_request
@@ -39,9 +41,11 @@ def handle_message(deps: DeployDeps, documents: Sequence[Mapping[str, Any]]) -> 
     what is no valid request.
     """
     if len(documents) == 1:
-        return handle_request(deps, documents[0])
+        handle = handle_plan_request if is_plan_request(documents[0]) else handle_request
+        return handle(deps, documents[0])
     for document in documents:
-        deps.queues.send(QUEUE, parse_request(document).to_message())
+        request = parse_plan_request(document) if is_plan_request(document) else parse_request(document)
+        deps.queues.send(QUEUE, request.to_message())
     return f"split a batch of {len(documents)} requests"
 
 

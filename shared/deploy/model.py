@@ -15,7 +15,8 @@ SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 class PullRequest:
     """A pull request; `head_sha` is what was reviewed, `merge_sha` what came into the branch.
 
-    Of an open one the forge's `merge_sha` is a merge it tried, which is in no branch.
+    Of an open one the forge's `merge_sha` is a merge it tried, which is in no branch. `from_fork` is whether
+    it comes from another repository, whose people need no right in this one.
     """
 
     number: int
@@ -29,6 +30,15 @@ class PullRequest:
     merged_by: str = ""
     merged_at: datetime | None = None
     is_open: bool = False
+    from_fork: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PullComment:
+    """A comment under a pull request."""
+
+    id: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def decrypt(text: str, name: str, identities: Sequence[Identity]) -> tuple[str, 
     changed since it was encrypted.
     """
     opened = open_file(text, name, identities)
-    return _dump_yaml(opened.tree), opened.secrets
+    return dump_values(opened.tree), opened.secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ _Dumper.add_representer(
 )
 
 
-def _dump_yaml(decrypted: Any) -> str:
+def dump_values(decrypted: Any) -> str:
+    """Values as YAML that Helm reads as the same values."""
     return yaml.dump(decrypted, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -106,6 +106,11 @@ class DeployPolicy(Section):
         default="monitoring/prometheus-kube-prometheus-prometheus:9090",
         description="namespace/service:port of the Prometheus that measures free disk, as in "
         "infra/chart/rbac.yaml; empty: the disk is estimated",
+    )
+    plan_comments: Literal["off", "branches", "forks"] = Field(
+        default="off",
+        description="comment the plan on open pull requests: of branches of the repository, or of forks too, "
+        "whose charts anybody may have written",
     )
     correct_drift: bool = Field(
         default=False, description="take back by itself what was changed by hand, once a day"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployDeps
     from shared.deploy.page import DeployPage
     from shared.deploy.ports.forge import Forge
-    from shared.deploy.ports.releases import Releases
+    from shared.deploy.ports.releases import ChartRenderer, Releases
     from shared.formats.agekeys import Identity
     from shared.health.ports import Health
     from shared.policy.deploy import DeployPolicy
@@ -34,7 +34,8 @@ def deploy_deps() -> DeployDeps:
     from shared.deploy.deps import DeployBackups, DeployDeps
 
     read = all_or_nothing(
-        forge=connect_forge, releases=connect_releases, cluster=connect_cluster, state=open_state,
+        forge=connect_forge, releases=connect_releases, renderer=_connect_renderer,
+        cluster=connect_cluster, state=open_state,
         queues=connect_queues,
         smoke_test=_smoke_test, compatible_mongodb=compatible_mongodb, notifications=build_notifier,
         identities=_age_identities, rules=_deploy_policy,
@@ -125,6 +126,13 @@ def connect_releases() -> Releases:
     rules = load_policy().deploy
     helm = read_environment().get(definitions.HELM)
     return connect(read_kubeconfig(), rules.release, rules.namespace, binary=helm)
+
+
+def _connect_renderer() -> ChartRenderer:
+    from shared.adapters.helm.offline import connect_offline
+
+    rules = load_policy().deploy
+    return connect_offline(rules.release, rules.namespace, binary=read_environment().get(definitions.HELM))
 
 
 def _smoke_test() -> Callable[[str], Health]:

@@ -74,12 +74,17 @@ def handle_deploy_message(requests: Sequence[Mapping[str, Any]]) -> str:
 
 def _record_unstarted(requests: Sequence[Mapping[str, Any]], error: UsageError) -> str:
     from shared.catch_up.watch import notify_bad_settings
+    from shared.deploy.plan_comment.request import is_plan_request
     from shared.deploy.records.deploys import DeployStore
     from shared.deploy.unstarted import record_unstarted
     from shared.wiring import open_state, system_clock
     from shared.wiring.notifications import build_notifier
 
-    done = record_unstarted(DeployStore(open_state(), system_clock()), requests, error)
+    # A plan that cannot be commented is not made up for: the next push asks again.
+    deploys = [request for request in requests if not is_plan_request(request)]
+    if not deploys:
+        return f"no plan was commented: {error.public}"
+    done = record_unstarted(DeployStore(open_state(), system_clock()), deploys, error)
     notify_bad_settings(build_notifier(), "deploys", error)
     return done
 

@@ -48,4 +48,4 @@ def deploy_targets() -> tuple[DeployTarget, ...]:
     deploy = load_policy().deploy
     if not deploy.repository:
         return ()
-    return (DeployTarget(deploy.repository, deploy.branch, deploy.environments[0]),)
+    return (DeployTarget(deploy.repository, deploy.branch, deploy.environments[0], deploy.plan_comments),)

@@ -439,3 +439,61 @@ def test_the_fake_raises_what_a_test_plans():
     forge.failures.append(NotFound("planned"))
     with pytest.raises(NotFound, match="planned"):
         forge.get_branch_tip("main")
+
+
+MARKER = "<!-- marker -->"
+
+
+def test_a_comment_of_ours_is_found_by_its_marker_and_changed_in_place(stage):
+    number, _ = stage.merged({"chart/values.yaml": b"a: 1\n"})
+    assert stage.forge.find_own_comment(number, MARKER) is None
+    stage.forge.create_comment(number, "**something else**")
+    stage.forge.create_comment(number, f"{MARKER}\nfirst")
+    own = stage.forge.find_own_comment(number, MARKER)
+    assert own is not None
+    assert own.text == f"{MARKER}\nfirst"
+    stage.forge.update_comment(own.id, f"{MARKER}\nsecond")
+    assert stage.forge.find_own_comment(number, MARKER).text == f"{MARKER}\nsecond"
+    assert [one["body"] for one in stage.repository.comments[number]] == [
+        "**something else**",
+        f"{MARKER}\nsecond",
+    ]
+
+
+def test_a_marker_that_another_wrote_or_that_stands_further_down_is_not_ours(stage):
+    number, _ = stage.merged({"chart/values.yaml": b"a: 1\n"})
+    stage.repository.comments[number] = [{"id": 7, "body": MARKER, "user": {"login": "mallory"}}]
+    stage.forge.create_comment(number, f"quoted: {MARKER}")
+    assert stage.forge.find_own_comment(number, MARKER) is None
+    stage.forge.create_comment(number, MARKER)
+    own = stage.forge.find_own_comment(number, MARKER)
+    assert own is not None
+    assert own.id != 7
+
+
+def test_a_comment_that_is_gone_is_not_found(stage):
+    stage.merged({"chart/values.yaml": b"a: 1\n"})
+    with pytest.raises(NotFound):
+        stage.forge.update_comment(4711, "text")
+    with pytest.raises(NotFound):
+        stage.forge.find_own_comment(4711, MARKER)
+
+
+def test_the_merge_base_is_where_a_branch_began(stage):
+    base = stage.repository.branches["main"]
+    stage.repository.branch("topic")
+    head = stage.repository.commit({"README.md": b"topic"}, branch="topic")
+    tip = stage.repository.commit({"README.md": b"main"})
+    assert stage.forge.find_merge_base(tip, head) == base
+    assert stage.forge.find_merge_base(head, head) == head
+    with pytest.raises(NotFound):
+        stage.forge.find_merge_base(tip, GONE)
+
+
+def test_a_pull_request_of_a_fork_says_so(stage):
+    stage.repository.branch("topic")
+    stage.repository.commit({"README.md": b"topic"}, branch="topic", author="ada")
+    pull = stage.repository.open_pull("topic", author="ada")
+    assert not stage.forge.get_pull_request(pull.number).from_fork
+    pull.from_fork = True
+    assert stage.forge.get_pull_request(pull.number).from_fork

@@ -444,3 +444,27 @@ def test_a_pattern_for_tags_lets_no_branch_in():
         {"name": "p", "deployment_branch_policy": policy}, [{"name": "v*", "type": "tag"}]
     )
     assert found.branches == ()
+
+
+def test_an_app_and_a_person_each_find_their_own_comments_only(github):
+    repository = github.repository("acme/chat")
+    repository.branch("topic")
+    pull = repository.open_pull("topic")
+    person, app = with_token(github), as_app(github)
+    person.create_comment(pull.number, "<!-- m --> by a person")
+    assert app.find_own_comment(pull.number, "<!-- m -->") is None
+    app.create_comment(pull.number, "<!-- m --> by the app")
+    own = app.find_own_comment(pull.number, "<!-- m -->")
+    assert own is not None
+    assert own.text.endswith("by the app")
+    assert person.find_own_comment(pull.number, "<!-- m -->").text.endswith("by a person")
+    assert sum(line == "GET /app" for line in github.log) == 1, "who one is does not change"
+
+
+def test_without_a_marked_comment_nobody_is_asked_who_one_is(github):
+    repository = github.repository("acme/chat")
+    repository.branch("topic")
+    pull = repository.open_pull("topic")
+    with_token(github).create_comment(pull.number, "something else")
+    assert with_token(github).find_own_comment(pull.number, "<!-- m -->") is None
+    assert "GET /user" not in github.log

@@ -180,6 +180,7 @@ class World:
             repository=REPOSITORY,
             forge=faulty(self.forge, plan, "forge"),
             releases=faulty(self.releases, plan, "releases"),
+            renderer=faulty(self.releases.renderer, plan, "renderer"),
             cluster=faulty(self.cluster, plan, "cluster"),
             state=faulty(self.state, plan, "state"),
             queues=faulty(self.queues, plan, "queues"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.adapters.github.auth import (
     AppKey,
     AppTokens,
     TokenSource,
+    app_jwt,
     fixed_token,
     parse_installation_token,
 )
@@ -36,6 +39,30 @@ def connect_api(
         _app(session, repository, tokens, clock, url, installation) if isinstance(tokens, AppKey) else tokens
     )
     return GithubApi(session, url, source, clock)
+
+
+def own_login_reader(
+    api: GithubApi, tokens: TokenSource | AppKey, clock: Clock, *, url: str
+) -> Callable[[], str]:
+    """Tells the login under which what we write appears, asked once: a person's, or `<app>[bot]`.
+
+    An installation's token cannot ask who it is; the App itself can.
+    https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app
+    """
+
+    @cache
+    def read_login() -> str:
+        if not isinstance(tokens, AppKey):
+            return str(api.get("/user").get("login") or "")
+        import requests
+
+        session = requests.Session()
+        session.trust_env = False
+        source = fixed_token(Secret(app_jwt(tokens, clock.now())))
+        slug = str(GithubApi(session, url, source, clock).get("/app").get("slug") or "")
+        return f"{slug}[bot]" if slug else ""
+
+    return read_login
 
 
 def _app(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from urllib.parse import quote
 
 from shared.adapters.github import parsing
 from shared.adapters.github.auth import AppKey, TokenSource
-from shared.adapters.github.connecting import connect_api
+from shared.adapters.github.connecting import connect_api, own_login_reader
 from shared.adapters.github.wire import GithubApi
 from shared.deploy.gates.history import walk_first_parents
 from shared.deploy.model import (
@@ -18,6 +18,7 @@ from shared.deploy.model import (
     ChangedFile,
     Check,
     DeployEnvironment,
+    PullComment,
     PullRequest,
     Review,
 )
@@ -47,11 +48,12 @@ _RELATIONS = frozenset({"ahead", "identical", "behind", "diverged"})
 class GitHubForge:
     """One repository of `api`."""
 
-    def __init__(self, api: GithubApi, repository: str) -> None:
+    def __init__(self, api: GithubApi, repository: str, read_own_login: Callable[[], str]) -> None:
         if not REPOSITORY.fullmatch(repository) or ".." in repository:
             raise UsageError("not a repository", value=repository, hint="Write owner/name")
         self._api, self._at = api, f"/repos/{repository}"
         self._owner = repository.partition("/")[0]
+        self._read_own_login = read_own_login
 
     def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
         """See `Forge.list_pull_requests_of`."""
@@ -250,6 +252,24 @@ class GitHubForge:
         """See `Forge.create_comment`."""
         self._api.post(f"{self._at}/issues/{number:d}/comments", {"body": text[:_COMMENT_CHARACTERS]})
 
+    def find_own_comment(self, number: int, marker: str) -> PullComment | None:
+        """See `Forge.find_own_comment`."""
+        listed = self._api.pages(f"{self._at}/issues/{number:d}/comments")
+        marked = [item for item in listed if parsing.parse_comment(item).text.startswith(marker)]
+        # Who we are need not be asked where there is nothing to tell apart.
+        own = self._read_own_login().lower() if marked else ""
+        written = [item for item in marked if own and parsing.parse_login(item.get("user")).lower() == own]
+        return parsing.parse_comment(written[0]) if written else None
+
+    def update_comment(self, comment: int, text: str) -> None:
+        """See `Forge.update_comment`."""
+        self._api.patch(f"{self._at}/issues/comments/{comment:d}", {"body": text[:_COMMENT_CHARACTERS]})
+
+    def find_merge_base(self, base: str, head: str) -> str:
+        """See `Forge.find_merge_base`."""
+        item = self._api.get(f"{self._at}/compare/{_sha(base)}...{_sha(head)}", {"per_page": "1"})
+        return _sha(str((item.get("merge_base_commit") or {}).get("sha") or ""))
+
     def _state_of(self, deployment: int) -> str:
         statuses = self._api.get(f"{self._at}/deployments/{deployment:d}/statuses", {"per_page": "1"})
         return str(statuses[0]["state"]) if statuses else "pending"
@@ -271,7 +291,7 @@ def connect(
     `installation` spares an App the question which one the repository belongs to. Raises UsageError.
     """
     api = connect_api(repository, tokens, clock, url=url, installation=installation)
-    return GitHubForge(api, repository)
+    return GitHubForge(api, repository, own_login_reader(api, tokens, clock, url=url))
 
 
 def _sha(text: str) -> str:

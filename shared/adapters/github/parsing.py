@@ -11,6 +11,7 @@ from shared.deploy.model import (
     ChangedFile,
     Check,
     DeployEnvironment,
+    PullComment,
     PullRequest,
     RequiredCheck,
     Review,
@@ -35,7 +36,19 @@ def parse_pull(item: Json) -> PullRequest:
         merged_by=parse_login(item.get("merged_by")),
         merged_at=at,
         is_open=item.get("state") == "open",
+        from_fork=_is_from_fork(item),
     )
+
+
+def _is_from_fork(item: Json) -> bool:
+    """Whether head and base are in two repositories; of a fork that was deleted `head.repo` is null."""
+    head, base = (_part(_part(item, side), "repo").get("full_name") for side in ("head", "base"))
+    return not head or str(head).lower() != str(base).lower()
+
+
+def parse_comment(item: Json) -> PullComment:
+    """A comment under a pull request."""
+    return PullComment(int(item.get("id") or 0), str(item.get("body") or ""))
 
 
 def parse_review(item: Json) -> Review:

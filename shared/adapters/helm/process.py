@@ -83,10 +83,13 @@ def write_private_file(path: Path, data: bytes) -> Path:
 
 
 class Helm:
-    """One binary for one cluster and namespace."""
+    """One binary for one cluster and namespace; `prefix` is a command that starts it under limits."""
 
-    def __init__(self, binary: Path, kubeconfig: Secret, namespace: str) -> None:
+    def __init__(
+        self, binary: Path, kubeconfig: Secret, namespace: str, *, prefix: Sequence[str] = ()
+    ) -> None:
         self._binary, self._kubeconfig, self._namespace = binary, kubeconfig, namespace
+        self._prefix = tuple(prefix)
         self._credentials = read_credentials(kubeconfig)
 
     @contextlib.contextmanager
@@ -115,7 +118,8 @@ class Helm:
         `on_progress` gets each line of Helm's own log, and an empty one each second without any. What it
         raises kills Helm at once and is raised on. Raises UsageError if there is no such binary.
         """
-        argv = [*_death_signal_command(), str(self._binary), *arguments, "--namespace", self._namespace]
+        command = [*_death_signal_command(), *self._prefix, str(self._binary)]
+        argv = [*command, *arguments, "--namespace", self._namespace]
         try:
             process = subprocess.Popen(
                 argv,

@@ -87,8 +87,8 @@ def _evaluate_manifests(
 ) -> ManifestDiff | None:
     """The gates of the rendered manifests; the diff against the release, None if it could not be made."""
     manifests = [*rendering.manifests, *rendering.hooks]
-    runner.run("schema", lambda: _check_schemas(deps, manifests, release.kubernetes))
-    runner.check_findings("secrets in manifests", lambda: _find_secrets(chart, manifests))
+    runner.run("schema", lambda: check_schemas(deps, manifests, release.kubernetes))
+    runner.check_findings("secrets in manifests", lambda: find_secrets(chart, manifests))
     runner.check_findings("references", lambda: find_missing_references(deps.cluster, manifests))
     namespace = deps.policy.namespace
     runner.run(
@@ -104,12 +104,14 @@ def _evaluate_manifests(
     return runner.evaluate("plan", diff)
 
 
-def _check_schemas(deps: DeployDeps, manifests: Sequence[Manifest], kubernetes: str) -> Gate:
+def check_schemas(deps: DeployDeps, manifests: Sequence[Manifest], kubernetes: str) -> Gate:
+    """The gate of the schemas of that version of Kubernetes."""
     findings: Sequence[Finding] = deps.validate(manifests, kubernetes)
     return findings_gate("schema", findings)
 
 
-def _find_secrets(chart: LoadedChart, manifests: Sequence[Manifest]) -> list[Finding]:
+def find_secrets(chart: LoadedChart, manifests: Sequence[Manifest]) -> list[Finding]:
+    """Secrets in plain text in the manifests, or copied into them from the repository."""
     # As they stand in the repository, still encrypted: a text found there was never secret.
     committed = {name: file.values for name, file in chart.committed.items()}
     templates = {

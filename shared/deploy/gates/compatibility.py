@@ -87,6 +87,12 @@ def compare_versions(
     return app_version_gate(versions.data, versions.target), versions
 
 
+def chart_version_gate(data: str, after: Sequence[Manifest]) -> Gate | None:
+    """The gate of Rocket.Chat's version against the newest on record; None if the chart names none."""
+    target = find_chat_version(after)
+    return app_version_gate(data, target) if target else None
+
+
 def _chart_notes(chart: ChartGates) -> list[str]:
     deployed = chart.release.deployed if chart.release else None
     if deployed is None or chart.chart is None:

@@ -43,7 +43,7 @@ def evaluate_gates(deps: DeployDeps, request: DeployRequest, *, since: datetime 
 
     `since` is when the commit was first evaluated: what is new may not be listed by the forge yet.
     """
-    watermark_gates, watermark = _load_version_watermark(deps)
+    watermark_gates, watermark = load_version_watermark(deps)
     commit = evaluate_commit(deps, request, since=since)
     chart = evaluate_chart(deps, request.sha)
     versions = evaluate_versions(deps, chart, watermark) if chart.manifests else VersionGates()
@@ -70,7 +70,7 @@ def evaluate_commit(
     return CommitGates(runner.gates, lineage.pull, lineage.has_base, decision, reason)
 
 
-def _load_version_watermark(deps: DeployDeps) -> tuple[list[Gate], str]:
+def load_version_watermark(deps: DeployDeps) -> tuple[list[Gate], str]:
     """The newest version of Rocket.Chat that may have migrated the data, by our own records.
 
     A closed gate if a record cannot be read.

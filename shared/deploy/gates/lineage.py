@@ -88,7 +88,7 @@ def evaluate_lineage(runner: GateRunner, reader: ForgeReader, *, since: datetime
     `since` is when the commit was first evaluated.
     """
     if reader.request.is_plan and (pull := _find_open(reader)) is not None:
-        return _evaluate_open(runner, reader, pull)
+        return evaluate_open(runner, reader, pull)
     merges = runner.evaluate("pull request", lambda: _find_merges(reader, since)) or _Merges()
     is_there = runner.evaluate("branch", lambda: _check_branch(reader)) or False
     order = runner.evaluate("order", lambda: _check_order(reader, commit_exists=is_there)) or _Order()
@@ -112,7 +112,7 @@ def _find_open(reader: ForgeReader) -> PullRequest | None:
     return next((one for one in pulls if one.head_sha == sha), None)
 
 
-def _evaluate_open(runner: GateRunner, reader: ForgeReader, pull: PullRequest) -> Lineage:
+def evaluate_open(runner: GateRunner, reader: ForgeReader, pull: PullRequest) -> Lineage:
     """The lineage of a pull request before its merge, which decides where it will stand on the branch."""
     reason = f"#{pull.number} by {pull.author} is open"
     runner.run("pull request", lambda: Gate("pull request", False, reason, "Merge it", pending=True))

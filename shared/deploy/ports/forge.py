@@ -16,6 +16,7 @@ from shared.deploy.model import (
     ChangedFile,
     Check,
     DeployEnvironment,
+    PullComment,
     PullRequest,
     RequiredCheck,
     Review,
@@ -138,4 +139,17 @@ class Forge(Protocol):
 
     def create_comment(self, number: int, text: str) -> None:
         """Say something under a pull request. Raises `NotFound`."""
+        ...
+
+    def find_own_comment(self, number: int, marker: str) -> PullComment | None:
+        """The oldest comment under the pull request that begins with the marker and was written by the very
+        account that this forge uses: whoever can comment can write a marker. Raises `NotFound`."""
+        ...
+
+    def update_comment(self, comment: int, text: str) -> None:
+        """Replace the text of a comment of ours. Raises `NotFound`."""
+        ...
+
+    def find_merge_base(self, base: str, head: str) -> str:
+        """The SHA of the newest commit that both have. Raises `NotFound`."""
         ...

@@ -76,6 +76,21 @@ class RepairResult:
     reason: str
 
 
+class ChartRenderer(Protocol):
+    """Helm without a cluster, for charts that nobody has reviewed."""
+
+    def lint(self, package: ChartPackage) -> list[Finding]:
+        """What `helm lint` says."""
+        ...
+
+    def render(self, package: ChartPackage) -> Rendering:
+        """What the chart comes to as an installation where `lookup` finds nothing.
+
+        Raises `Refused` with the template's error, or if it takes more memory or time than is allowed.
+        """
+        ...
+
+
 class Releases(Protocol):
     """One Helm release in its namespace. Every method raises `Unavailable` if the cluster cannot be asked,
     `Refused` if it may not be; texts are redacted."""

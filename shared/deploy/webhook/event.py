@@ -31,6 +31,16 @@ class DeployTarget:
     repository: str
     branch: str
     environment: str
+    plan_comments: str = "off"  # whose open pull requests get the plan as a comment, as policy says
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEvent:
+    """An open pull request came or changed: its plan is to be commented."""
+
+    repository: str
+    pull: int
+    delivery: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,16 @@ _READ: Mapping[str, Any] = {
     "repository": {"full_name": {}},
     "pull_request": {
         "base": {"ref": {}, "repo": {"full_name": {}}},
+        "head": {"repo": {"full_name": {}}},
         "merge_commit_sha": {},
         "merged": {},
         "number": {},
     },
 }
+
+
+# What changes an open pull request, or what it would be merged into.
+_PLANNED_ACTIONS = ("opened", "synchronize", "reopened", "ready_for_review", "edited")
 
 
 class _Malformed(Exception):
@@ -90,7 +105,7 @@ class _Malformed(Exception):
 
 def read_delivery(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], targets: Sequence[DeployTarget]
-) -> Accept | Ping | Ignore | Reject:
+) -> Accept | PlanEvent | Ping | Ignore | Reject:
     """The whole intake: size, signature, then content, in this order."""
     if len(body) > MAX_BODY_BYTES:
         return Reject(f"the body is larger than {MAX_BODY_BYTES} bytes", 413)
@@ -102,13 +117,13 @@ def read_delivery(
 
 def read_event(
     payload: bytes | Mapping[str, Any], headers: Mapping[str, str], targets: Sequence[DeployTarget]
-) -> Accept | Ping | Ignore | Reject:
+) -> Accept | PlanEvent | Ping | Ignore | Reject:
     """Read a verified event; raises nothing, whatever the bytes."""
     delivery = find_header(headers, "X-GitHub-Delivery") or ""
     event = find_header(headers, "X-GitHub-Event") or ""
     if not _DELIVERY.fullmatch(delivery):
         return Reject("X-GitHub-Delivery is missing or malformed")
-    if event not in ("ping", "pull_request", "push"):
+    if event not in ("ping", "pull_request", "pull_request_review", "push"):
         return Ignore(f"events of the kind {event[:40]!r} are not deploys")
     try:
         parsed = _parse_payload(_decode_body(payload, find_header(headers, "Content-Type") or ""))
@@ -118,8 +133,7 @@ def read_event(
         known = [target for target in targets if target.repository.lower() == repository.lower()]
         if not known:
             return Reject(f"{repository} is not deployed from here", 403)
-        read = _read_pull_request if event == "pull_request" else _read_push
-        return read(parsed, known, delivery)
+        return _READERS[event](parsed, known, delivery)
     except _Malformed as error:
         return Reject(str(error))
 
@@ -158,8 +172,10 @@ def _read_ping(payload: Mapping[str, Any], targets: Sequence[DeployTarget]) -> P
 
 def _read_pull_request(
     payload: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
-) -> Accept | Ignore | Reject:
+) -> Accept | PlanEvent | Ignore | Reject:
     pull = _require_mapping(payload, "pull_request")
+    if payload.get("action") in _PLANNED_ACTIONS:
+        return _read_open_pull(pull, known, delivery)
     if payload.get("action") != "closed":
         return Ignore(f"the pull request was not closed but {_quote_value(payload.get('action'))}")
     if pull.get("merged") is not True:
@@ -173,11 +189,41 @@ def _read_pull_request(
     target = next((target for target in known if target.branch == base.get("ref")), None)
     if target is None:
         return Ignore(f"merges into {_quote_value(base.get('ref'))} are not deployed")
+    number = _require_number(pull)
+    sha = _require_text(pull, "merge_commit_sha", SHA)
+    return Accept(target.repository, sha, target.environment, number, delivery)
+
+
+def _read_review(
+    payload: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
+) -> PlanEvent | Ignore | Reject:
+    """A review opens or closes a gate, which the comment tells."""
+    return _read_open_pull(_require_mapping(payload, "pull_request"), known, delivery)
+
+
+def _read_open_pull(
+    pull: Mapping[str, Any], known: Sequence[DeployTarget], delivery: str
+) -> PlanEvent | Ignore:
+    """Whether policy wants its plan; the job asks GitHub the same again."""
+    base = _require_mapping(pull, "base")
+    target = next((target for target in known if target.branch == base.get("ref")), None)
+    if target is None or target.plan_comments == "off":
+        return Ignore("plans are not commented" if target else "the pull request goes into another branch")
+    head = pull.get("head")
+    repository = head.get("repo") if isinstance(head, Mapping) else None
+    name = repository.get("full_name") if isinstance(repository, Mapping) else None
+    # Of a fork that was deleted GitHub sends null.
+    is_fork = not isinstance(name, str) or name.lower() != target.repository.lower()
+    if is_fork and target.plan_comments != "forks":
+        return Ignore("plans of forks are not commented")
+    return PlanEvent(target.repository, _require_number(pull), delivery)
+
+
+def _require_number(pull: Mapping[str, Any]) -> int:
     number = pull.get("number")
     if type(number) is not int or number < 1:
         raise _Malformed("pull_request.number is missing or malformed")
-    sha = _require_text(pull, "merge_commit_sha", SHA)
-    return Accept(target.repository, sha, target.environment, number, delivery)
+    return number
 
 
 def _read_push(
@@ -191,6 +237,9 @@ def _read_push(
     if payload.get("forced") is not False:
         return Reject(f"a forced push to {target.branch} has no review behind it", 403)
     return Accept(target.repository, _require_text(payload, "after", SHA), target.environment, 0, delivery)
+
+
+_READERS = {"pull_request": _read_pull_request, "pull_request_review": _read_review, "push": _read_push}
 
 
 def _quote_value(value: object) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from shared.deploy.webhook.event import Accept, DeployTarget, Ping, Reject, read_delivery
+from shared.deploy.webhook.event import Accept, DeployTarget, Ping, PlanEvent, Reject, read_delivery
 from shared.deploy.webhook.signature import MAX_BODY_BYTES, find_header
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.group_commit import GroupCommit
@@ -95,7 +95,7 @@ async def _answer_ping(intake: WebhookIntake, target: DeployTarget) -> WebhookAn
 
 def evaluate_delivery(
     intake: WebhookIntake, headers: Mapping[str, str], body: bytes
-) -> Accept | Ping | WebhookAnswer:
+) -> Accept | PlanEvent | Ping | WebhookAnswer:
     """What is asked for, or the answer that ends it; raises nothing, whatever the bytes."""
     if not any(intake.secrets):
         return WebhookAnswer(503, "no webhook secret is set: the door is closed")
@@ -110,13 +110,16 @@ def evaluate_delivery(
         return WebhookAnswer(verdict.status, verdict.reason)
     return (
         verdict
-        if isinstance(verdict, Accept | Ping)
+        if isinstance(verdict, Accept | PlanEvent | Ping)
         else WebhookAnswer(202, f"nothing to do: {verdict.reason}")
     )
 
 
-def build_message(accepted: Accept) -> str:
-    """What `deploy_run` is given: a repository, a commit, and which event spoke of it."""
+def build_message(accepted: Accept | PlanEvent) -> str:
+    """What `deploy_run` is given: a repository, a commit or a pull request, and which event spoke of it."""
+    if isinstance(accepted, PlanEvent):
+        plan = {"repository": accepted.repository, "plan": accepted.pull, "delivery": accepted.delivery}
+        return json.dumps(plan)
     request = {
         "repository": accepted.repository,
         "sha": accepted.sha,

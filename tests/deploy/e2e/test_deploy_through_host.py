@@ -58,6 +58,25 @@ def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
     assert place.site.people.wait_for("was rolled back")
 
 
+def test_an_open_pull_request_gets_its_plan_as_one_comment_that_follows_it(place) -> None:
+    pull = place.site.propose("8.3.0", "not merged yet")
+    comments = place.site.repository.comments
+
+    def tell(action: str) -> None:
+        payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url, action)
+        assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
+
+    tell("opened")
+    _until(lambda: comments.get(pull.number))
+    assert "not merged yet" in comments[pull.number][0]["body"]
+    place.site.repository.commit({"chart/extra.txt": b"x"}, branch=pull.head_ref, author="ada")
+    tell("synchronize")
+    _until(lambda: f"Plan of {pull.head_sha[:7]}" in comments[pull.number][0]["body"])
+    assert len(comments[pull.number]) == 1
+    assert place.site.greeting() != "not merged yet"
+    place.site.repository.close(pull)
+
+
 def test_a_redelivery_changes_nothing(place) -> None:
     record = place.ship("8.3.0", "once")
     before = len(place.site.repository.deployments)

@@ -13,6 +13,7 @@ import pytest
 from local.fakes.forge import MemoryForge
 from local.fakes.queues import MemoryQueues
 from local.github import Repository, webhooks
+from shared.deploy.plan_comment.request import is_plan_request
 from shared.deploy.webhook import intake
 from shared.deploy.webhook.access import find_access_problems
 from shared.deploy.webhook.event import Accept, DeployTarget
@@ -52,6 +53,21 @@ def knock(
     body = webhooks.encode_payload(payload)
     headers = {**webhooks.delivery_headers(event, body, secret), **more}
     return asyncio.run(intake.receive_delivery(door, headers, body))
+
+
+def test_an_open_pull_request_is_put_on_the_queue_by_its_number(queues) -> None:
+    repository = Repository("acme/chat")
+    repository.commit({"values.yaml": b"a: 1\n"})
+    repository.branch("topic")
+    pull = repository.open_pull("topic")
+    targets = (DeployTarget("acme/chat", "main", "production", "branches"),)
+    door = intake.WebhookIntake((SECRET,), targets, intake.make_group_commit(queues))
+    payload = webhooks.pull_request(repository, pull, "https://github.example", "opened")
+    assert knock(door, "pull_request", payload).status == 202
+    (told,) = intake.parse_message(queues.take(intake.QUEUE))
+    assert (told["plan"], told["repository"]) == (pull.number, "acme/chat")
+    assert is_plan_request(told)
+    assert knock(door, "pull_request", payload, "not-the-secret").status == 401
 
 
 @pytest.mark.parametrize("secret", [SECRET, OLDER], ids=["newer", "older"])

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from local.github import Repository, webhooks
-from shared.deploy.webhook.event import Accept, DeployTarget, Ignore, Ping, Reject, read_delivery
+from shared.deploy.webhook.event import (
+    Accept,
+    DeployTarget,
+    Ignore,
+    Ping,
+    PlanEvent,
+    Reject,
+    read_delivery,
+)
 from shared.deploy.webhook.signature import MAX_BODY_BYTES, SignatureVerdict, find_header, verify_signature
 
 SECRET = "correct horse battery staple"
@@ -283,3 +291,53 @@ def test_a_header_is_found_by_its_own_name_before_any_other_spelling() -> None:
     assert find_header(headers, "X-Hub-Signature-256") == "this one"
     assert find_header({"x-hub-signature-256": "lower"}, "X-Hub-Signature-256") == "lower"
     assert find_header({"X-Other": "no"}, "X-Hub-Signature-256") is None
+
+
+def open_pull(*, fork: bool = False, base: str = "main") -> tuple[Repository, Any]:
+    made = repository()
+    if base not in made.branches:
+        made.branch(base)
+    pull = made.open_pull("topic", base=base)
+    pull.from_fork = fork
+    return made, pull
+
+
+def planned(payload: object, allowed: str, event: str = "pull_request"):
+    body = json.dumps(payload).encode()
+    targets = (DeployTarget("acme/chat", "main", "production", allowed),)
+    return read_delivery(body, webhooks.delivery_headers(event, body, SECRET, "d-1"), [SECRET], targets)
+
+
+@pytest.mark.parametrize("action", ["opened", "synchronize", "reopened", "ready_for_review", "edited"])
+def test_an_open_pull_request_is_planned_if_policy_says_so(action) -> None:
+    made, pull = open_pull()
+    payload = webhooks.pull_request(made, pull, BASE, action)
+    assert planned(payload, "branches") == PlanEvent("acme/chat", pull.number, "d-1")
+    assert isinstance(planned(payload, "off"), Ignore)
+    assert isinstance(planned({**payload, "action": "labeled"}, "branches"), Ignore)
+
+
+def test_a_review_brings_the_plan_up_to_date() -> None:
+    made, pull = open_pull()
+    payload = webhooks.pull_request(made, pull, BASE, "submitted")
+    assert planned(payload, "branches", "pull_request_review") == PlanEvent("acme/chat", pull.number, "d-1")
+    assert isinstance(planned(payload, "off", "pull_request_review"), Ignore)
+
+
+def test_forks_and_other_branches_are_planned_only_where_policy_says_so() -> None:
+    made, pull = open_pull(fork=True)
+    payload = webhooks.pull_request(made, pull, BASE, "opened")
+    assert isinstance(planned(payload, "branches"), Ignore)
+    assert isinstance(planned(payload, "forks"), PlanEvent)
+    deleted = changed(payload, "pull_request.head.repo", None)
+    assert isinstance(planned(deleted, "branches"), Ignore)
+    assert isinstance(planned(deleted, "forks"), PlanEvent)
+    made, pull = open_pull(base="next")
+    assert isinstance(planned(webhooks.pull_request(made, pull, BASE, "opened"), "forks"), Ignore)
+
+
+def test_an_open_pull_request_without_a_number_is_malformed() -> None:
+    made, pull = open_pull()
+    payload = webhooks.pull_request(made, pull, BASE, "opened")
+    for number in (None, 0, True, "5"):
+        assert isinstance(planned(changed(payload, "pull_request.number", number), "forks"), Reject)
