@@ -14,6 +14,7 @@ from shared.kernel.errors import Corrupt
 
 DOCUMENT, ARRAY, STRING, BOOLEAN, TIMESTAMP = 0x03, 0x04, 0x02, 0x08, 0x11
 NULL, INT32, BINARY = 0x0A, 0x10, 0x05
+DOUBLE, INT64, DECIMAL = 0x01, 0x12, 0x13
 MAX_ARRAY = 1_500_000  # how far a server fills an array up: src/mongo/db/update/update_array_node.cpp
 
 _LENGTH = struct.Struct("<i")

@@ -109,7 +109,9 @@ class Operation:
         """All namespaces that are changed: of a rename both."""
         if self.command != "renameCollection":
             return (self.subject,)
-        return (self.subject, string_value(find_element(self.o, b"to")))
+        db, _, collection = string_value(find_element(self.o, b"to")).partition(".")
+        # `$out` into a time series renames buckets, and whose they are is told by the collection's own name.
+        return (self.subject, f"{db}.{collection.removeprefix(BUCKETS)}")
 
 
 def find_hazard(entry: bytes, *, renames: bool = False) -> str | None:

@@ -8,13 +8,17 @@ in place.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+
+import bson
 
 from shared.formats.documents import Tally, split_documents, tally_documents
-from shared.formats.elements import find_element, join_elements
+from shared.formats.elements import DECIMAL, DOUBLE, INT32, INT64, find_element, join_elements
 from shared.mongodb.oplog import Operation
 
+_NUMBERS = (DOUBLE, INT32, INT64, DECIMAL)
 Fingerprint = tuple[int, int]  # a document's bytes and hash
 
 
@@ -23,7 +27,7 @@ class RefusedDuplicates:
     """The documents of a namespace that the target refused, since their `_id` was there already."""
 
     tally: Tally = field(default_factory=Tally)
-    ids: set[bytes] = field(default_factory=set)
+    ids: set[Hashable] = field(default_factory=set)
 
     def add(self, document: bytes) -> None:
         """Remember one. Raises Corrupt."""
@@ -31,22 +35,34 @@ class RefusedDuplicates:
         self.ids.add(document_id(document))
 
 
-def document_id(document: bytes) -> bytes:
-    """`{_id: value}` as raw BSON; empty if there is none. Raises Corrupt."""
+def document_id(document: bytes) -> Hashable:
+    """What the server tells the document by: its `_id` as raw BSON, empty if there is none. Raises Corrupt.
+
+    A number is that number whatever its type: the index on `_id` takes 1 and 1.0 for the same. Source:
+    https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/#numeric-types.
+    """
     identity = find_element(document, b"_id")
-    return join_elements([identity]) if identity else b""
+    if identity is None:
+        return b""
+    raw = join_elements([identity])
+    if identity.type not in _NUMBERS:
+        return raw
+    value = bson.decode(raw)["_id"]
+    number: float | Decimal = value.to_decimal() if isinstance(value, bson.Decimal128) else value
+    return number if number == number else "NaN"
 
 
 def find_reinserted(
     operations: Iterable[Operation | None], refused: Mapping[str, RefusedDuplicates]
-) -> dict[str, set[bytes]]:
+) -> dict[str, set[Hashable]]:
     """Of the refused `_id`s, by namespace, those that the oplog's window inserts. Raises Corrupt."""
-    result: dict[str, set[bytes]] = {name: set() for name in refused}
+    result: dict[str, set[Hashable]] = {name: set() for name in refused}
     for operation in operations:
-        if operation is not None and operation.op == "i" and operation.name in refused:
+        # The subject: a time series is known by its own name, and its buckets have another in the oplog.
+        if operation is not None and operation.op == "i" and operation.subject in refused:
             identity = document_id(operation.o)
-            if identity in refused[operation.name].ids:
-                result[operation.name].add(identity)
+            if identity in refused[operation.subject].ids:
+                result[operation.subject].add(identity)
     return result
 
 

@@ -7,7 +7,7 @@ correct.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from threading import Event
 
 from shared.formats.backupset import NamespaceEntry
@@ -144,7 +144,7 @@ class RestoreRun:
         self._gaps_before = self._find_gaps()
 
     def _compare_entry(
-        self, entry: NamespaceEntry, namespace: Namespace | None, reinserted: set[bytes]
+        self, entry: NamespaceEntry, namespace: Namespace | None, reinserted: set[Hashable]
     ) -> None:
         differences = self._differences[entry.name]
         if namespace is None:
@@ -156,14 +156,14 @@ class RestoreRun:
             differences += [*unequal, "its oplog entries were not replayed"]
             self._unequal.add(entry.name)
 
-    def _find_reinserted(self) -> dict[str, set[bytes]]:
+    def _find_reinserted(self) -> dict[str, set[Hashable]]:
         """The window is read for this only if the target refused duplicates."""
         if not self._loader.duplicates:
             return {}
         return find_reinserted(unpack_operations(self._read_oplog()), self._loader.duplicates)
 
     def _compare_documents(
-        self, entry: NamespaceEntry, namespace: Namespace, reinserted: set[bytes]
+        self, entry: NamespaceEntry, namespace: Namespace, reinserted: set[Hashable]
     ) -> list[str]:
         name, tail, refused = entry.name, self._loader.capped.get(entry.name), Tally()
         stored, order = self._read_back(namespace, ordered=tail is not None)

@@ -10,6 +10,8 @@ import pytest
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
 from shared.mongodb.model import IdRange, InsertResult, Namespace
+from shared.mongodb.oplog import Operation
+from shared.restore.duplicates import RefusedDuplicates, find_reinserted
 from tests.support.backup_world import World
 
 
@@ -89,6 +91,43 @@ def delete_only(source: MemoryDatabase) -> list[dict[str, object]]:
 
 def test_a_duplicate_that_was_only_deleted_in_the_window_is_not_explained() -> None:
     assert not dump(delete_only).restore(MemoryDatabase("target:27017")).proven
+
+
+def refuse(document: dict[str, object]) -> RefusedDuplicates:
+    refused = RefusedDuplicates()
+    refused.add(bson.encode(document))
+    return refused
+
+
+def insert(collection: str, document: dict[str, object]) -> Operation:
+    return Operation("i", "rc", collection, bson.encode(document), b"", "1.1")
+
+
+@pytest.mark.parametrize(
+    ("refused", "inserted", "same"),
+    [
+        (1, 1.0, True),
+        (bson.Int64(2**53), float(2**53), True),
+        (bson.Int64(2**53 + 1), float(2**53), False),
+        (bson.Decimal128("1.50"), 1.5, True),
+        (float("nan"), bson.Decimal128("NaN"), True),
+        (0.0, -0.0, True),
+        (1, True, False),
+        (1, "1", False),
+        ("a", "a", True),
+    ],
+)
+def test_a_number_is_the_same_id_whatever_its_type(refused: object, inserted: object, same: bool) -> None:
+    # Of two copies the target may refuse either, and both `_id`s are one for its index.
+    duplicates = refuse({"_id": refused})
+    found = find_reinserted([insert("c", {"_id": inserted})], {"rc.c": duplicates})
+    assert (found["rc.c"] == duplicates.ids) is same
+
+
+def test_a_bucket_of_a_time_series_that_was_inserted_anew_is_explained_by_the_buckets_name() -> None:
+    duplicates = refuse({"_id": 1})
+    operations = [None, insert("system.buckets.temperatures", {"_id": 1})]
+    assert find_reinserted(operations, {"rc.temperatures": duplicates})["rc.temperatures"] == duplicates.ids
 
 
 class Altering(MemoryDatabase):

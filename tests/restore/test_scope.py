@@ -10,6 +10,7 @@ import pytest
 
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
+from shared.kernel.errors import Corrupt
 from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.oplog import Operation
 from shared.mongodb.scope import OperationFilter, ReplayScope
@@ -159,6 +160,16 @@ def test_a_database_is_dropped_whole_only_if_nothing_in_it_is_anybody_elses(
         assert [bson.decode(o.o) for o in selected if o.op == "c"] == [
             {"drop": n.partition(".")[2]} for n in members
         ]
+
+
+def test_a_time_series_of_the_target_is_not_replaced_by_buckets_that_get_its_name() -> None:
+    # What `$out` into a time series leaves in the oplog; `rc.live` is the target's own.
+    body = {"renameCollection": "rc.system.buckets.tmp.agg_out.1", "to": "rc.system.buckets.live"}
+    rename = Operation("c", "rc", "system.buckets.tmp.agg_out.1", bson.encode(body), b"", "1.1")
+    with pytest.raises(Corrupt, match="leads out of what is restored"):
+        list(OperationFilter(SCOPE).select_operations([rename]))
+    own = {**body, "to": "rc.system.buckets.a"}
+    assert len(list(OperationFilter(SCOPE).select_operations([replace(rename, o=bson.encode(own))]))) == 1
 
 
 def test_dropping_a_database_never_drops_what_the_target_held() -> None:
