@@ -15,6 +15,7 @@ from typing import Any
 from bench import (
     alerts,
     chat,
+    cli,
     coldstart,
     deploy,
     dump,
@@ -60,6 +61,7 @@ def main() -> int:
         "dump",
         "restore",
         "worker",
+        "cli",
         "coldstart",
         "power",
         "intake",
@@ -75,6 +77,7 @@ def main() -> int:
     arguments = parser.parse_args()
     data = prepare(arguments.megabytes)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "cli": cli.run,
         "coldstart": lambda: {"coldstart": coldstart.run()},
         "dump": lambda: dump.run(data),
         "restore": lambda: {"restore": restore.run(data)},

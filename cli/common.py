@@ -29,18 +29,18 @@ def is_quiet() -> bool:
     return bool(context and context.meta.get(_QUIET))
 
 
-def add_common_options(group: click.Group) -> None:
-    """Give `-q` and `-v` to the group and to all below it, so that they may stand anywhere."""
-    # On each of them, and hidden but for the first: people append `-q` to the line that they have just run.
-    for command in (group, *_walk(group)):
-        command.params += _common_options(hidden=command is not group)
+def add_common_options(command: click.Command, *, hidden: bool = False) -> None:
+    """Give `-q` and `-v` to the command and, hidden, to all below it, so that they may stand anywhere."""
+    # On each of them: people append `-q` to the line that they have just run.
+    for each in _walk(command):
+        each.params += _common_options(hidden=hidden or each is not command)
 
 
-def _walk(group: click.Group) -> Iterator[click.Command]:
-    for command in group.commands.values():
-        yield command
-        if isinstance(command, click.Group):
-            yield from _walk(command)
+def _walk(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from _walk(below)
 
 
 def _common_options(*, hidden: bool) -> list[click.Option]:

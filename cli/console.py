@@ -11,10 +11,9 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli.common import FIRST_CONTACT, is_quiet, logging_to_stderr, policy_of_this_place
 from cli.tables import print_table as print_table
@@ -25,6 +24,9 @@ from shared.kernel.errors import GroundcrewError, UsageError
 from shared.kernel.redact import redact
 from shared.settings.environment import BadSettings
 from shared.wiring import announce_waiting
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 DEBUG = "--debug"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -210,6 +212,9 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressReporter]:
     if quiet or is_quiet() or not err.is_terminal:
         yield ProgressReporter(None, quiet=is_quiet())
         return
+    # Only where a bar is drawn: it is a third of what the command line imports.
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -12,16 +12,14 @@ import click
 
 from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from shared.kernel.errors import UsageError
-from shared.pitr.tail import OplogTail
-from shared.restore.job import RestoreDeps, RestoreResult, restore_set
-from shared.restore.model import NamespaceVerdict
 from shared.settings.environment import all_or_nothing
 from shared.wiring import restore as wiring
-from shared.wiring.pitr import plan_moment
 
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
+    from shared.restore.job import RestoreDeps, RestoreResult
+    from shared.restore.model import NamespaceVerdict
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 SIGNER_UNKNOWN = " (signer unknown)"  # after every verdict that nobody vouches for
@@ -111,6 +109,9 @@ def restore(
 
     Every stored byte is checked before the first is written.
     """
+    # `backups` takes its options from here: what a restore needs is imported when there is one.
+    from shared.restore.job import restore_set
+
     if len(from_) != len(to):
         raise UsageError("--from and --to belong together", value=f"{len(from_)} and {len(to)} given")
     with progress_bar(quiet=json_) as reporter:
@@ -132,6 +133,9 @@ def restore(
 
 def _aim_at_moment(job: RestoreDeps, until: str, reference: str) -> tuple[RestoreDeps, str]:
     """The restore with the captured oplog up to the moment behind it, and the set that it begins with."""
+    from shared.pitr.tail import OplogTail
+    from shared.wiring.pitr import plan_moment
+
     plan = plan_moment(job.catalogue, until, reference)
     # Before the first byte is read: whoever meant another second can still break off.
     for reason in plan.reasons:

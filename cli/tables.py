@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from cli.terminal import escape_markup, out
 
 _NARROW = 60  # columns; a table on less is hard to read even where it fits
@@ -27,6 +25,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     if out.width < max(_NARROW, _narrowest(columns, cells, folds)):
         _print_lines(title, columns, cells)
         return
+    # Not into a pipe: rich's tables take as long to import as everything else of a small command.
+    from rich.table import Table
+
     out.print(f"[bold]{escape_markup(title)}[/]")
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for index, column in enumerate(columns):

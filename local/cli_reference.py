@@ -28,8 +28,11 @@ def _walk_commands(words: str, command: click.Command) -> Iterator[tuple[str, cl
     if not isinstance(command, click.Group):
         yield words, command
         return
-    for name in sorted(command.commands):
-        yield from _walk_commands(f"{words} {name}", command.commands[name])
+    context = click.Context(command)
+    for name in sorted(command.list_commands(context)):
+        below = command.get_command(context, name)
+        if below is not None:
+            yield from _walk_commands(f"{words} {name}", below)
 
 
 def _command_section(words: str, command: click.Command) -> str:

@@ -13,7 +13,6 @@ from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.backup.catalogue import SetCatalogue
 from shared.cloud.activity import ActivityLog
 from shared.cloud.machines import MachineState, PowerState, PowerSwitch
 from shared.kernel.errors import Corrupt, GroundcrewError
@@ -37,6 +36,7 @@ from shared.records.hold import Hold
 from shared.records.holds import Holds
 
 if TYPE_CHECKING:
+    from shared.backup.catalogue import SetCatalogue
     from shared.policy import DayOff, Policy
 
 log = logging.getLogger(__name__)

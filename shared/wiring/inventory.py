@@ -18,23 +18,27 @@ if TYPE_CHECKING:
 
 @cache
 def build_inventory(*, asks: bool = True) -> Inventory:
-    """What power sees; only the kinds of machine that policy names are asked for, and none without `asks`."""
+    """What power sees; only the kinds of machine that policy names are asked for.
+
+    Without `asks` it knows policy and orders only, and asks neither Azure nor the storage of backups.
+    """
     from shared.policy import days_off
     from shared.power.inventory import Inventory
 
     read = all_or_nothing(
         switches=_power_switches if asks else dict,
-        activity=azure.connect_activity_log if asks else _no_log,
+        activity=azure.connect_activity_log if asks else _nothing,
         state=open_state,
         policy=load_policy,
-        backups=catalogue_if_trusted,
+        # Signatures and formats are a third of all imports, and a plan reads no backup.
+        backups=catalogue_if_trusted if asks else _nothing,
     )
     at = daily_time(timer_schedule("nightly_backup"))
     # Two of them are cached, with and without `asks`: one process may need both.
     return Inventory(clock=system_clock(), day_off=days_off(read["policy"].power), backup_at=at, **read)
 
 
-def _no_log() -> None:
+def _nothing() -> None:
     return None
 
 
