@@ -30,6 +30,7 @@ def parse_credentials(kubeconfig: Secret) -> ClusterCredentials:
     try:
         loaded = yaml.safe_load(kubeconfig.reveal())
         contexts = _by_name(loaded, "contexts", "context")
+        # What `microk8s config` writes has one context, and people cut the current one out.
         context = contexts[loaded.get("current-context") or next(iter(contexts))]
         cluster = _by_name(loaded, "clusters", "cluster")[context["cluster"]]
         user = _by_name(loaded, "users", "user")[context["user"]]
@@ -62,6 +63,7 @@ def _certificate(holder: Json, key: str, name: str) -> Iterator[ExpiringItem]:
 
 def _token(user: Json) -> Iterator[ExpiringItem]:
     """A JSON Web Token's times; a token of another form says nothing, nor does one without an end."""
+    # An opaque token says nothing of its end; that it ended shows as a refusal.
     parts = str(user.get("token") or "").split(".")
     if len(parts) != 3:
         return
@@ -82,6 +84,7 @@ def _server(cluster: Json) -> HostTarget | None:
         port = address.port or 443
     except (ValueError, binascii.Error):
         return None
+    # Whoever switched the verification off does not want to hear that it fails.
     if address.scheme != "https" or not address.hostname or cluster.get("insecure-skip-tls-verify"):
         return None
     return HostTarget(

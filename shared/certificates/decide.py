@@ -70,6 +70,8 @@ class _Judge:
     def __init__(self, observed: ObservedCertificates, rules: CertificatePolicy, now: datetime) -> None:
         self._observed, self._rules, self._now = observed, rules, now
         self._secrets = {secret.reference: secret for secret in observed.secrets}
+        # By the Secret that the Certificate writes: what is behind a host or a Secret is renewed at that
+        # time.
         self._renewals = {f"{one.namespace}/{one.secret}": one.renews_at for one in observed.managed}
 
     def entries(self) -> Iterator[CertificateEntry]:
@@ -83,6 +85,7 @@ class _Judge:
         leaf = shown.chain[0]
         renews_at = self._renewals.get(target.secret)
         refused = [*_look_at_handshake(target, shown)]
+        # Of the clients' view alone: a certificate that ends tomorrow is valid, and a finding.
         valid = not refused and leaf.not_before - CLOCK_SKEW <= self._now < leaf.not_after
         findings = [*self._lifetime(leaf, renews_at), *refused]
         findings += self._intermediates(shown)
@@ -95,6 +98,8 @@ class _Judge:
     def _intermediates(self, shown: ServedChain) -> Findings:
         leaf = shown.chain[0]
         for other in shown.chain[1:]:
+            # Roots are in the clients, whatever the server sends; an intermediate that ends after its leaf
+            # harms nobody.
             if not other.self_issued and other.not_after < leaf.not_after:
                 for finding in self._lifetime(other, None):
                     yield replace(finding, reason=f"issuer {other.subject} {finding.reason}")
@@ -193,6 +198,8 @@ def _look_at_handshake(target: HostTarget, shown: ServedChain) -> Findings:
 def judge_issuance(one: ManagedCertificate, now: datetime) -> Findings:
     """What keeps cert-manager from issuing, in its own words."""
     why = f": {one.failure or one.reason}" if one.failure or one.reason else ""
+    # cert-manager itself waits longer after each: https://cert-manager.io/docs/reference/api-docs/
+    # (failedIssuanceAttempts)
     if one.failed_attempts:
         times = "once" if one.failed_attempts == 1 else f"{one.failed_attempts} times"
         yield warning_finding(f"issuance failed {times}{why}")
@@ -218,6 +225,7 @@ def _carry_unseen(
         carried = [one for one in previous.values() if spot.covers(one)]
         for one in carried or [CertificateEntry(spot.kind, spot.name, CertificateState.UNKNOWN)]:
             yield _unseen(one, spot, rules, now, offline)
+        # The place itself as well: what is new in it since the last scan is hidden, too.
         if carried and not any(one.name == spot.name for one in carried):
             yield _unseen(
                 CertificateEntry(spot.kind, spot.name, CertificateState.UNKNOWN), spot, rules, now, offline
@@ -233,6 +241,7 @@ def _unseen(
     over = judge_lifetime(one.not_before, one.not_after, rules, now)
     if over:
         findings.append(over)
+    # Planned off explains a weekend, not a month in which nobody could look.
     too_long = one.seen is not None and now - one.seen > rules.blind_after
     excused = bool(offline) and not too_long
     state, reasons = find_worst(findings)
@@ -246,6 +255,7 @@ def _with_history(
 ) -> CertificateEntry:
     """The entry with what only time shows: since when it is so, and since when a renewal is overdue."""
     due = entry.renews_at
+    # Only what was seen in this scan: of the others nobody knows whether they were renewed.
     if entry.seen == now and due is not None and due <= now:
         overdue = (before.overdue_since if before else None) or now
         entry = replace(entry, overdue_since=overdue)

@@ -12,6 +12,7 @@ from shared.certificates.model import (
     CertificateState,
 )
 
+# The order in which the type itself has them.
 SEVERITY_ORDER = tuple(CertificateState)
 
 

@@ -39,6 +39,7 @@ class IssuerEmailChange:
             "server": one.server,
             "from": one.email,
             "to": self.email,
+            # The resource version: an issuer that was changed after the approval is another one.
             "version": one.version,
         }
 

@@ -61,6 +61,7 @@ def run_overdue(deps: CertificateDeps) -> str:
     last = load_last_scan(deps.state)
     if last is None:
         return run_tick(deps)
+    # A machine is held up and paid for, or something is hidden: an hour is too long for either.
     watched = bool(last.wakes) or any(_is_blind(entry) for entry in last.entries)
     age = deps.clock.now() - last.at
     if age < (_SOON if watched else _OVERDUE):
@@ -127,6 +128,7 @@ def _apply_holds(deps: CertificateDeps, scan: CertificateScan, before: Certifica
     """Hold the machine up for each renewal that is planned so, and let it go for those that are over."""
     holds = Holds(deps.state, deps.clock)
     for key, wake in scan.wakes.items():
+        # One that has ended stays on record for its pause, and holds nothing up.
         if wake.until > scan.at:
             what = f"renewal of {key}"
             holds.add_hold(_hold_name(key), what, wake.until - scan.at, needs_up=True)

@@ -31,6 +31,7 @@ _MAX_WARNING, _MAX_CRITICAL = timedelta(days=30), timedelta(days=7)
 _MIN_RENEWAL_GRACE, _MAX_RENEWAL_GRACE = timedelta(hours=1), timedelta(days=1)
 
 
+# Let's Encrypt dates certificates an hour back; other authorities by their own clock.
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -49,10 +50,13 @@ def judge_lifetime(
         return critical_finding(f"expired {format_duration(now - not_after)} ago")
     if not_before is not None and now < not_before - CLOCK_SKEW:
         return critical_finding(f"not valid before {format_minute(not_before)}")
+    # Without a beginning, what is left is taken for all of it: then only the bounds in days decide.
     remaining, lifetime = not_after - now, not_after - (not_before or now)
     text = f"expires in {format_duration(remaining)} ({format_minute(not_after)})"
     if remaining <= min(lifetime * rules.critical_percent / 100, _MAX_CRITICAL):
         return critical_finding(text)
+    # A warning before the renewal is due would be read every day and mean nothing; critical is critical all
+    # the same.
     waits = renews_at is not None and now < renews_at
     if remaining <= min(lifetime * rules.warning_percent / 100, _MAX_WARNING) and not waits:
         return warning_finding(text)

@@ -34,7 +34,7 @@ class TlsSecret:
 
     namespace: str
     name: str
-    chain: tuple[CertificateFacts, ...] = ()
+    chain: tuple[CertificateFacts, ...] = ()  # the host's own first, as it is in the file
     problem: str = ""  # why it is unusable: malformed, or the key is not the certificate's
 
     @property
@@ -95,10 +95,10 @@ class ManagedCertificate:
     ready: bool | None = None
     ready_since: datetime | None = None
     reason: str = ""
-    issuing: bool = False
+    issuing: bool = False  # whether a request is under way
     not_before: datetime | None = None
     not_after: datetime | None = None
-    renews_at: datetime | None = None
+    renews_at: datetime | None = None  # as cert-manager computes it, usually two thirds of the lifetime
     failed_attempts: int = 0
     failure: str = ""
 
@@ -157,13 +157,13 @@ class CertificateEntry:
     - `valid`: of a host, whether clients accept its certificate now, whatever is left of it.
     """
 
-    kind: SourceKind
-    name: str
+    kind: SourceKind  # where it was looked at; with the name its key
+    name: str  # `namespace/name`, a host, or what the vault calls it
     state: CertificateState
-    reasons: tuple[str, ...] = ()
-    not_before: datetime | None = None
-    not_after: datetime | None = None
-    renews_at: datetime | None = None
+    reasons: tuple[str, ...] = ()  # what is wrong, the worst first; none if it is good
+    not_before: datetime | None = None  # None where nothing says it
+    not_after: datetime | None = None  # as last seen: it counts, though nothing can be seen now
+    renews_at: datetime | None = None  # when cert-manager means to renew it
     seen: datetime | None = None
     since: datetime | None = None
     overdue_since: datetime | None = None

@@ -13,6 +13,7 @@ from shared.notifications.ports import Notice, Severity
 
 log = logging.getLogger(__name__)
 
+# A message is read on a phone, and chats cut long ones in the middle.
 _MAX_LISTED = 20
 _HINTS = {
     CertificateState.CRITICAL: "`groundcrew certs list` shows all; `groundcrew certs renew NAME` renews one.",

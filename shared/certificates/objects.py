@@ -53,8 +53,10 @@ def parse_ingress_hosts(item: Json) -> Iterator[HostTarget]:
     """The hosts under `spec.tls`, each with its Secret."""
     namespace = str(item["metadata"]["namespace"])
     for tls in (item.get("spec") or {}).get("tls") or ():
+        # An Ingress without one shows its controller's default certificate.
         secret = str(tls.get("secretName") or "")
         for host in tls.get("hosts") or ():
+            # Whoever may write an Ingress chooses these names: only what is a host name is ever asked.
             if _HOST.fullmatch(str(host).lower()):
                 reference = f"{namespace}/{secret}" if secret else ""
                 yield HostTarget(str(host).lower(), secret=reference, named=False)
@@ -87,6 +89,7 @@ def parse_managed(
 
 
 def _newest_request(item: Json, requests: Sequence[Json]) -> Json | None:
+    # The newest by its revision: of two attempts in one second the time says nothing.
     own = [one for one in requests if _is_owned(one, item)]
     return max(own, key=_revision, default=None)
 
@@ -139,6 +142,7 @@ def _condition(status: Json, kind: str) -> Json:
 
 
 def _clean(text: object) -> str:
+    # An authority's answer may quote an account's key or a DNS provider's token.
     return redact(" ".join(str(text).split()))[:_MAX_REASON].rstrip(" .")
 
 

@@ -70,6 +70,7 @@ class CertificateObserver:
             SourceKind.HOST, f"{namespace}/Ingresses", lambda: cluster.list_ingress_hosts(namespace)
         )
         if hosts is None:  # those of the last scan can be looked at all the same
+            # From the record: what is not public stays not to be asked, since `named` is false.
             hosts = [HostTarget(name, named=False) for name in self._known_hosts if ":" not in name]
             hosts = [one for one in hosts if "." in one.host and "/" not in one.host]
         targets += hosts
@@ -109,4 +110,5 @@ def _merge_targets(targets: Sequence[HostTarget]) -> list[HostTarget]:
         elif not before.secret:
             merged[target.name] = replace(before, secret=target.secret)
     named = [one for one in merged.values() if one.named]
+    # Named ones first: a namespace full of Ingresses must not push the chat out of the scan.
     return [*named, *[one for one in merged.values() if not one.named][:_MAX_HOSTS]]

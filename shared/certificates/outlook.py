@@ -55,6 +55,7 @@ def judge_outlook(
     """A warning if the machine is off as planned in the whole renewal window of a Certificate."""
     if entry.kind is not SourceKind.CERTIFICATE or entry.renews_at is None or entry.not_after is None:
         return None
+    # Too far away to be told from the plan of today, or too late for a plan.
     if not spans or entry.renews_at > now + FORECAST_REACH or now >= entry.not_after:
         return None
     if first_chance(spans, max(now, entry.renews_at), _deadline(entry, rules)) is not None:

@@ -25,9 +25,9 @@ _TIMES = ("not_before", "not_after", "renews_at", "seen", "since", "overdue_sinc
 class CertificateScan:
     """One scan: when it was, what it found, and the renewals that a machine is held up for."""
 
-    at: datetime
+    at: datetime  # when it began to look
     entries: tuple[CertificateEntry, ...]
-    wakes: Mapping[str, WakeRecord] = field(default_factory=dict)
+    wakes: Mapping[str, WakeRecord] = field(default_factory=dict)  # by the key of what is to be renewed
 
     @property
     def by_key(self) -> dict[str, CertificateEntry]:
@@ -50,6 +50,7 @@ def save_scan(state: Blobs, scan: CertificateScan) -> None:
     """Write over the scan before."""
     entries = [asdict(entry) for entry in scan.entries]
     wakes = {key: asdict(wake) for key, wake in scan.wakes.items()}
+    # Under the lease of the scan, so that there is no other writer.
     state.replace(_BLOB, encode_json({"at": scan.at, "entries": entries, "wakes": wakes}), etag=None)
 
 
@@ -74,6 +75,7 @@ def _parse_entry(fields: Mapping[str, Any]) -> CertificateEntry:
         state=CertificateState(fields["state"]),
         reasons=tuple(map(str, fields["reasons"])),
         excused=fields.get("excused") is True,
+        # A record of before this field: then a finding says what is wrong.
         valid=fields.get("valid") is not False,
         **times,
     )

@@ -52,6 +52,7 @@ def compute_report(
         fixed_costs=_sum_by_kind(fixed_costs, prices),
         offers=offers,
         savings=rank_savings(uses, machines, fixed_costs, offers, prices, to_hours(until - since)),
+        # All or nothing: a sum without one machine looks like a cheap month.
         forecast=sum(known, Decimal()) if len(known) == len(parts) else None,
         budget=None if policy.budget is None else Decimal(policy.budget),
         missing=missing,
@@ -80,9 +81,11 @@ def _machine_cost(
     use: MachineUse, prices: PriceBook, since: datetime, until: datetime, month_began: datetime
 ) -> MachineCost:
     ran, whole = sum_hours_run(use.runs, since, until), to_hours(until - since)
+    # Never below nothing: a machine that came up late has run less than it was planned to.
     unscheduled = max(Decimal(), ran - to_hours(use.scheduled))
     price = prices.machines.get(use.price_key())
     unknown = to_hours(use.unknown)
+    # What nobody saw is neither cost nor saving.
     saved = whole - ran - unknown
     if price is None:
         return MachineCost(use.name, use.size, ran, saved, unscheduled, None, None, None, unknown)

@@ -70,9 +70,12 @@ def incremental_costs(
     families: dict[tuple[str, str, str], list[Snapshot]] = {}
     for snapshot in snapshots:
         if snapshot.incremental:
+            # A snapshot in another region, or on other storage, begins a chain of its own with the whole
+            # disk.
             key = snapshot.disk, snapshot.location, snapshot_meter_name(snapshot)
             families.setdefault(key, []).append(snapshot)
     for (disk, location, meter), members in sorted(families.items()):
+        # A disk that was enlarged: the first one holds less, and at most this.
         whole = max(snapshot.size_gb for snapshot in members)
         changes = (len(members) - 1) * (change_gb or 0)
         name = f"snapshots of {disk.rpartition('/')[2]}"

@@ -61,6 +61,7 @@ class CostReportResult:
 def report_week(job: CostDeps) -> str:
     """Tell the report of the last full week, once; level-triggered, so it may be asked every day."""
     since, until = last_full_week(job.inventory.clock.now(), job.zone)
+    # Named by the week and not by the run: whoever reports it first has reported it.
     name = f"cost/{since.astimezone(job.zone):%Y-%m-%d}.txt"
     if next(iter(job.inventory.state.list(name)), None):
         return f"nothing to do: {name} is there"
@@ -68,6 +69,7 @@ def report_week(job: CostDeps) -> str:
     text = result.text(job.zone)
     first, *rest = text.splitlines()
     notice = Notice(Severity.INFO, first, "```\n" + "\n".join(rest).strip() + "\n```", key=name)
+    # Before it is on record: a death in between tells it twice, under the same key, rather than never.
     job.notifications.notify(notice)
     try:
         job.inventory.state.create(name, text.encode())

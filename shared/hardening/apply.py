@@ -37,11 +37,13 @@ def plan_fixes(deps: HardeningDeps, only: Sequence[str] = ()) -> list[SettingFix
     """
     if deps.chat is None:
         raise UsageError("no database of the chat is set", hint="Set MONGODB_URI; docs/settings.md has it.")
+    # What the team has accepted is not changed behind its back.
     accepted = {one.rule for one in deps.policy.accepted if deps.clock.now().date() <= one.until}
     seen = deps.chat().read_chat([rule.setting for rule in deps.baseline.settings])
     fixes = []
     for rule in deps.baseline.settings:
         fix = find_fix(rule)
+        # Unknown is not missed: what cannot be compared is not overwritten.
         missed = judge_setting(rule, seen.settings, {}).verdict is AuditVerdict.MISSED
         if missed and fix is not None and rule.id not in accepted:
             fixes.append(SettingFix(rule, seen.settings[rule.setting], fix))
@@ -82,6 +84,8 @@ def apply_fixes(deps: HardeningDeps, fixes: Sequence[SettingFix], *, by: str) ->
         told = f"requested by {approval.requester}, approved by {approval.approver}"
         trail.append(by, ACTION, str(fix), f"set; {told}")
         done.append(f"{fix.rule.setting} set to {fix.after!r}")
+    # By the database and not by the answer: the server takes a change and puts the old value back where a
+    # variable rules.
     _verify(deps, fixes)
     return done
 

@@ -25,6 +25,7 @@ def parse_baseline(text: str) -> Baseline:
     import yaml
 
     data = yaml.safe_load(text)
+    # A misspelt section would be an empty list of rules, all of them met.
     if not isinstance(data, dict) or set(data) != {"settings", "permissions"}:
         raise Corrupt("the baseline has to have settings and permissions, and nothing else")
     settings = tuple(map(_parse_setting, data["settings"]))

@@ -41,6 +41,7 @@ def judge_chat(
                 rule_id, AuditVerdict.ABSENT, _WARNING, "this version has no such permission"
             )
             continue
+        # Fewer than allowed is fine: a role that was taken away is stricter.
         verdict = _MISSED if holders - permission.allowed else _MET
         held = ", ".join(sorted(holders)) or "nobody"
         yield HardeningFinding(rule_id, verdict, _CRITICAL, f"held by {held}", f"at most {wanted}")
@@ -102,6 +103,7 @@ def _compare(comparison: str, wanted: Any, value: Any) -> bool | None:
     """Whether it is met; None if the value is of a type that cannot be compared."""
     match comparison:
         case "equals":
+            # `0` is no `false` here: Rocket.Chat reads a setting of another type in its own ways.
             return bool(value == wanted) if type(value) is type(wanted) else None
         case "one_of":
             return bool(value in wanted)
@@ -148,6 +150,7 @@ def _judge_admins(
     accounts: Sequence[ChatAccount], policy: HardeningPolicy, now: datetime
 ) -> Iterator[HardeningFinding]:
     admins = [one for one in accounts if one.is_admin and one.active]
+    # Rocket.Chat makes the first who registers on a server without one an administrator.
     if not admins:
         why = "the first who registers may become one"
         yield HardeningFinding("admins.none", _MISSED, _CRITICAL, "there is no administrator", "one", why)
@@ -161,6 +164,7 @@ def _judge_admins(
         yield HardeningFinding(
             f"admins.two-factor/{one.username.lower()}", verdict, _CRITICAL, seen, "one", why
         )
+        # An account that nobody uses is one whose takeover nobody notices.
         stale = one.last_login is None or now - one.last_login > policy.stale_after
         seen = (
             f"{one.username} signed in last {one.last_login:%Y-%m-%d}"
@@ -177,6 +181,7 @@ def _judge_tokens(
 ) -> Iterator[HardeningFinding]:
     for account in accounts:
         for token in account.tokens:
+            # In the form that policy takes for an accepted risk.
             rule_id = f"tokens/{account.username}/{token.name}".lower().replace(" ", "_")
             seen = f"{account.username}: token {token.name}"
             if token.bypasses_two_factor:
@@ -218,6 +223,7 @@ def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
         if not name.startswith(OAUTH_PREFIX) or "-" in name.removeprefix(OAUTH_PREFIX) or enabled is not True:
             continue
         rule_id = f"oauth/{name.removeprefix(OAUTH_PREFIX).lower()}"
+        # A setting that is absent is as dangerous as one that is on: older versions merge by default.
         url, merges = str(settings.get(f"{name}-url") or ""), settings.get(f"{name}-merge_users") is not False
         key = str(settings.get(f"{name}-key_field") or "username")
         took = f"merge_users is on, by {key}"

@@ -33,6 +33,7 @@ def preview_audit(deps: HardeningDeps) -> HardeningAudit:
     now, last = deps.clock.now(), load_last_audit(deps.state)
     findings = tuple(accept_risks([*_judge(deps)], deps.policy, now.date()))
     before = last.by_id if last else {}
+    # Met before and missed now is somebody's act, which what was never met is not.
     drifted = tuple(
         one.id
         for one in findings
@@ -130,6 +131,7 @@ def _judge_cluster(cluster: ClusterPosture, namespaces: Sequence[str]) -> Iterat
 def _cannot_see_chat(deps: HardeningDeps, reason: str) -> Iterator[HardeningFinding]:
     for rule in deps.baseline.settings:
         yield HardeningFinding(rule.id, AuditVerdict.UNKNOWN, rule.severity, reason, "", rule.why)
+    # All of them by name: an audit with fewer findings must not look like a better one.
     for name in ("admins", "tokens", "integrations", "permissions"):
         yield _unknown(name, reason)
 

@@ -132,7 +132,7 @@ class NetworkRule:
     allow: bool
     protocol: str
     sources: tuple[str, ...]
-    ports: tuple[str, ...]
+    ports: tuple[str, ...]  # as Azure has them: `22`, `8000-8100`, `*`
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ class HardeningFinding:
     - `changed`: who changed it last and when, if that is known.
     """
 
-    id: str
-    verdict: AuditVerdict
+    id: str  # `rule`, or `rule/what it is about`: what policy accepts a risk by
+    verdict: AuditVerdict  # unknown is open, never met
     severity: RuleSeverity
     seen: str
     wanted: str = ""

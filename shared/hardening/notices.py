@@ -42,6 +42,7 @@ def _notice(severity: Severity, title: str, findings: Sequence[HardeningFinding]
     """The key changes when another finding joins, so that a new one is told at once."""
     lines = [str(one) for one in findings[:_MAX_LISTED]]
     lines += [f"and {len(findings) - _MAX_LISTED} more"] if len(findings) > _MAX_LISTED else []
+    # By their ids alone: a count of days in a sentence would be a new message every day.
     known = "\n".join(sorted(one.id for one in findings))
     key = f"hardening/{kind}/{hashlib.sha256(known.encode()).hexdigest()[:16]}"
     return Notice(severity, title, "\n".join(lines), _HINT, key=key)

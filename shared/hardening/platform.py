@@ -14,6 +14,7 @@ from shared.hardening.model import (
 )
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/
+# `privileged` is a level as well, and lets everything in.
 _LEVELS = ("baseline", "restricted")
 # Ports that nobody on the internet has any business with: SSH, the API servers of MicroK8s and the kubelet,
 # MicroK8s' cluster agent, MongoDB. https://microk8s.io/docs/services-and-ports
@@ -61,6 +62,7 @@ def judge_network(network: ObservedNetwork) -> Iterator[HardeningFinding]:
 
 
 def _lets_in(group: NetworkGroup, port: int) -> bool:
+    # As Azure does: the first rule that fits decides, later ones do not count.
     for rule in sorted(group.rules, key=lambda one: one.priority):
         if rule.protocol.lower() not in ("*", "tcp") or not _covers(rule.ports, port):
             continue

@@ -15,6 +15,7 @@ from shared.kernel.timestamps import parse_timestamp
 
 log = logging.getLogger(__name__)
 
+# One blob that is written over: what was found earlier is in the messages and in the audit trail.
 _BLOB = "hardening/last.json"
 
 
@@ -22,7 +23,7 @@ _BLOB = "hardening/last.json"
 class HardeningAudit:
     """One audit; `drifted` are the findings that were met the time before and are not now."""
 
-    at: datetime
+    at: datetime  # when it looked
     findings: tuple[HardeningFinding, ...]
     drifted: tuple[str, ...] = ()
 

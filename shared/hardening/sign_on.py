@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MD = "{urn:oasis:names:tc:SAML:2.0:metadata}"
 _DS = "{http://www.w3.org/2000/09/xmldsig#}"
+# Those that the chat uses; a provider may name others without TLS that concern nobody here.
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
 _ANY_TENANT = ("/common/", "/organizations/", "/consumers/")
 _MET, _MISSED, _UNKNOWN = AuditVerdict.MET, AuditVerdict.MISSED, AuditVerdict.UNKNOWN
@@ -64,6 +65,7 @@ def _judge_keys(rule: str, keys: bytes | None) -> HardeningFinding:
         return HardeningFinding(f"{rule}/keys", _UNKNOWN, _CRITICAL, "its keys cannot be fetched")
     found = _parse_json(keys).get("keys")
     listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    # `use` is optional (RFC 7517, section 4.2): without it a key serves for both.
     signing = [one for one in listed if one.get("use") in (None, "sig")]
     return _judge(f"{rule}/keys", bool(signing), f"{len(signing)} keys that sign", "one at least")
 

@@ -28,4 +28,5 @@ def decode_json(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _encode_value(value: object) -> object:
+    # Everything else as text: enums, decimals and dates come back by their own parsers.
     return value.isoformat() if isinstance(value, datetime) else str(value)

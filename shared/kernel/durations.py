@@ -15,6 +15,7 @@ def format_duration(length: timedelta) -> str:
     seconds = max(0, int(length.total_seconds()))
     largest = next((i for i, (_, size) in enumerate(_UNITS) if seconds >= size), len(_UNITS) - 1)
     parts: list[str] = []
+    # Two units tell 1 h 50 min from 1 h 10 min; a third is noise.
     for unit, size in _UNITS[largest : largest + 2]:
         count, seconds = divmod(seconds, size)
         if count or not parts:

@@ -17,6 +17,7 @@ class GroundcrewError(Exception):
 
     def __init__(self, message: str, *, value: object = None, hint: str = "") -> None:
         self.message, self.value, self.hint = message, value, hint
+        # So that a traceback of the standard library, and `raise … from`, show the whole sentence.
         super().__init__(self.__str__())
 
     @property

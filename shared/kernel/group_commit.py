@@ -34,6 +34,8 @@ class GroupCommit:
         """Return when the item is stored. Raises what the write raised."""
         stored = asyncio.get_running_loop().create_future()
         self._waiting.append((item, stored))
+        # The writer is started by who comes first and goes on until nobody waits: there is no task while
+        # nothing comes.
         if self._busy < self._writers:
             self._busy += 1
             task = asyncio.create_task(self._write_all())

@@ -12,6 +12,7 @@ import json
 import logging
 
 # What every record has; the rest of a record's attributes came by `extra`.
+# Asked of the library itself: Python 3.12 added one, and there will be others.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 

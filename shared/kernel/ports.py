@@ -88,6 +88,7 @@ class Blobs(Protocol):
         """Remove the blob; a blob that is not there is fine. Raises `Locked` if it is leased."""
         ...
 
+    # A lease and not a lock in a database: the storage is there before anything else is.
     def lease(self, name: str, *, duration: timedelta) -> AbstractContextManager[Lease]:
         """Hold a finite lease (15–60 s, renewed while held) on the blob, which is created if absent.
 

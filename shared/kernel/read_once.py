@@ -28,6 +28,7 @@ class ReadOnceBlobs:
         known = self._contents.get(name)
         if known is None:
             known = self._contents[name] = self._fetch(name)
+        # A new one each time: raising the same object again would lengthen its traceback.
         if isinstance(known, NotFound):
             raise NotFound(known.message, value=known.value)
         return known

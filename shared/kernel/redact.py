@@ -96,6 +96,7 @@ def _sorted_variants(secrets: Iterable[str]) -> list[str]:
 
 def _secret_variants(secret: str) -> Iterable[str]:
     lines = [line.strip() for line in secret.splitlines()]
+    # Lines by themselves as well: a tool that quotes a key file quotes one line of it.
     for raw in {secret, secret.strip(), *(line for line in lines if len(line) >= 16)}:
         if len(raw) < MIN_SECRET_LENGTH:
             continue
@@ -125,6 +126,8 @@ def _quoted_variants(raw: str, data: bytes) -> Iterable[str]:
 
 def _base64_variants(data: bytes, encode: Callable[[bytes], bytes]) -> Iterable[str]:
     """The base64 of the secret inside a longer text, per alignment, without what depends on that text."""
+    # Three bytes are four letters: where the secret begins within a group decides how it looks, and both
+    # edges depend on the neighbours.
     for shift, spoiled in ((0, 0), (1, 2), (2, 3)):
         whole = (shift + len(data)) * 8 // 6
         core = encode(b"\0" * shift + data).decode()[spoiled:whole]

@@ -24,4 +24,5 @@ class Secret:
     __str__ = __repr__
 
     def __reduce__(self) -> str:
+        # Pickled, it would lie in plain text in whatever cache or message that goes to.
         raise TypeError("a secret is not to be pickled")

@@ -21,6 +21,7 @@ SHORTEST_LEASE, LONGEST_LEASE = timedelta(seconds=15), timedelta(seconds=60)
 
 # A message holds 64 KiB after base64: https://learn.microsoft.com/azure/storage/queues/scalability-targets
 MAX_MESSAGE_BYTES = 48 << 10
+# https://learn.microsoft.com/rest/api/storageservices/put-message (visibilitytimeout)
 LONGEST_DELAY = timedelta(days=7)
 
 

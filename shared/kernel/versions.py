@@ -27,5 +27,6 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> Version | None:
         """`8.2.1`, `v8.2`, `8.2.1-debian-12-r0`; None for anything else."""
+        # Bounded numbers: a date such as 20260301 is a tag, and no version to be compared.
         match = _VERSION.fullmatch(text)
         return cls(int(match[1]), int(match[2]), int(match[3] or 0)) if match else None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 _MOST_ANSWER_BYTES = 64 << 20
+# Ten thousand objects: a namespace with more is not one that holds a chat.
 _PAGE, _MOST_PAGES = 250, 40
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30  # the second between two pieces
 _TRIES, _MOST_WAIT_SECONDS = 3, 10.0  # of a server that says it is busy, and when to come again
@@ -116,6 +117,7 @@ class KubernetesApi:
                 redirect=False,  # nobody but the server gets the token
             )
             answer = _read_answer(response)
+            # A token may be revoked before its end; once, since a second refusal is an answer.
             if response.status == 401 and self._config.renewable and not renewed:
                 renewed = True
                 self._close_session(credential)
@@ -128,6 +130,7 @@ class KubernetesApi:
 
     def _open_session(self) -> tuple[Credential, PoolManager]:
         with self._lock:
+            # Connections belong to the credential: a client certificate is part of the handshake.
             if self._session is None or has_expired(self._session[0], self._now()):
                 credential = sign_in(self._config)
                 self._session = credential, open_pool(self._config, credential)

@@ -85,6 +85,7 @@ def find_chat_version(manifests: Sequence[Manifest]) -> str:
     It is told by the images' tags alone. The label app.kubernetes.io/version and the chart's appVersion say
     what the chart was made for, and stay what they are when another digest is put in.
     """
+    # One for certain or none: of two versions in one release nobody can say which one people meet.
     versions = {image.version for image in _chat_images(manifests)}
     return versions.pop() if len(versions) == 1 else ""
 

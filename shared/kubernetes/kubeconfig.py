@@ -105,6 +105,8 @@ def sign_in(config: Kubeconfig) -> Credential:
         return Credential(Secret(f"Bearer {_read(str(user['tokenFile'])).decode().strip()}"))
     if user.get("token"):
         return Credential(Secret(f"Bearer {user['token']}"))
+    # Runs with the worker's own environment, as kubectl does it: such plugins find their cloud's identity
+    # there.
     if user.get("exec"):
         return _run_command(user["exec"], config.cluster)
     certificate = _read_pem(user, "client-certificate")
@@ -137,6 +139,7 @@ def _run_command(command: Mapping[str, Any], cluster: Mapping[str, Any]) -> Cred
             check=True,
         )
         printed = json.loads(done.stdout)
+        # Required by the protocol: another version's fields may mean something else.
         if printed.get("apiVersion") != asked["apiVersion"]:
             raise ValueError("another version")
         status = printed["status"]
@@ -164,6 +167,7 @@ def open_pool(config: Kubeconfig, credential: Credential) -> PoolManager:
     import requests
     import urllib3
 
+    # No retries of its own: a POST that was sent twice may be done twice, and ours know which may be.
     options: dict[str, Any] = {"maxsize": 4, "retries": False}
     if config.server.startswith("https:"):
         options["ssl_context"] = _make_context(config.cluster, credential)

@@ -47,6 +47,7 @@ def parse_free_disk(answer: object, nodes: Iterable[Manifest]) -> dict[str, floa
         for item in nodes
         if (name := _node_name(item))
     }
+    # A value that cannot be is not measured, which closes no gate by itself and says so.
     return {name: size for name, size in free_bytes.items() if math.isfinite(size) and size >= 0}
 
 
