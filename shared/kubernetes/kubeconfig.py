@@ -139,7 +139,6 @@ def _run_command(command: Mapping[str, Any], cluster: Mapping[str, Any]) -> Cred
             check=True,
         )
         printed = json.loads(done.stdout)
-        # Required by the protocol: another version's fields may mean something else.
         if printed.get("apiVersion") != asked["apiVersion"]:
             raise ValueError("another version")
         status = printed["status"]
