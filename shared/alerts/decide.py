@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from shared.alerts.model import Alert, KnownAlert, PlannedDowntime
+from shared.notifications.silence import Silence, find_alert_silence
 
 if TYPE_CHECKING:
     from shared.policy.alerts import AlertPolicy
@@ -104,13 +105,18 @@ def _forget_old(known: Mapping[str, KnownAlert], now: datetime) -> dict[str, Kno
     return dict(newest)
 
 
-def make_explain(downtimes: Sequence[PlannedDowntime], policy: AlertPolicy) -> Explain:
-    """What explains an alert: that the machine it is about is off by plan, if it is of those kinds.
+def make_explain(
+    downtimes: Sequence[PlannedDowntime], policy: AlertPolicy, silences: Sequence[Silence] = ()
+) -> Explain:
+    """What explains an alert: a silence that is in force, or that the machine it is about is off by plan, if
+    it is of those kinds.
 
-    An alert that names no machine, or another one, is explained by nothing.
+    An alert that names no machine, or another one, is not explained by a machine that is off.
     """
 
     def explain(alert: Alert) -> str:
+        if silence := find_alert_silence(silences, alert.name, alert.severity):
+            return f"silenced: {silence}"
         if not is_about_availability(alert, policy.availability):
             return ""
         for downtime in downtimes:

@@ -16,6 +16,7 @@ from shared.alerts.records import AlertRecords, Heartbeat
 from shared.kernel.errors import GroundcrewError, Unavailable
 from shared.kernel.ports import Clock
 from shared.notifications.ports import GroupNotifier
+from shared.notifications.silence import Silence, find_watchdog_silence
 
 if TYPE_CHECKING:
     from shared.policy.alerts import AlertPolicy
@@ -31,7 +32,8 @@ class AlertDeps:
 
     `find_downtimes` names machines that are off, or starting, by plan. `up_since` says since when the
     server should be up: None if it is off by plan. Both raise, or say nothing of a machine, where they
-    cannot see: then nothing is explained, and the heartbeat is expected.
+    cannot see: then nothing is explained, and the heartbeat is expected. `find_silences` has those that
+    people began and that have not ended.
     """
 
     records: AlertRecords
@@ -41,6 +43,7 @@ class AlertDeps:
     repeat_after: timedelta
     find_downtimes: Callable[[], Sequence[PlannedDowntime]]
     up_since: Callable[[], datetime | None]
+    find_silences: Callable[[], Sequence[Silence]] = tuple
 
 
 def receive_payloads(deps: AlertDeps, bodies: Sequence[str]) -> None:
@@ -72,7 +75,7 @@ def _apply(
     batch: AlertBatch,
 ) -> AlertPlan:
     """Decide on what is known, tell, then remember: a death in between tells again rather than never."""
-    explain = make_explain(_find_downtimes(deps), deps.policy)
+    explain = make_explain(_find_downtimes(deps), deps.policy, _find_silences(deps))
     stored: set[tuple[str, bool]] = set()
     for attempt in range(_ATTEMPTS):
         known, etag = deps.records.load()
@@ -93,6 +96,14 @@ def _find_downtimes(deps: AlertDeps) -> Sequence[PlannedDowntime]:
     except GroundcrewError as error:
         log.warning("alerts.machines_unknown", extra={"error": str(error)})
         return ()  # what cannot be seen explains nothing
+
+
+def _find_silences(deps: AlertDeps) -> Sequence[Silence]:
+    try:
+        return deps.find_silences()
+    except GroundcrewError as error:
+        log.warning("alerts.silences_unknown", extra={"error": str(error)})
+        return ()
 
 
 def check_alerts(deps: AlertDeps) -> str:
@@ -121,6 +132,8 @@ def _check_heartbeat(deps: AlertDeps) -> str:
     if now - since <= expected:
         deps.notifications.notify(build_heard_again_notice())
         return "the heartbeat is on time"
+    if silence := find_watchdog_silence(_find_silences(deps)):
+        return f"Alertmanager is silent; its alarm is silenced: {silence}"
     silent_for = None if heartbeat.at is None else now - heartbeat.at
     deps.notifications.notify(build_silence_notice(silent_for, expected))
     return "Alertmanager is silent"

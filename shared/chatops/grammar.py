@@ -35,7 +35,7 @@ class CommandSpec:
         for name, value in arguments.items():
             words += (
                 [value]
-                if name in ("id", "sha", "revision", "name", "what", "end", "words")
+                if name in ("id", "sha", "revision", "name", "what", "scope", "end", "words")
                 else [name, value]
             )
         return " ".join(words)
@@ -103,8 +103,14 @@ COMMANDS = {
             r"(?P<name>[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)",
         ),
         _spec(
-            "silence", "silence TOPIC for 2h", "mute notifications", _CONFIRM,
-            r"(?P<what>[a-z0-9./_-]{1,100}) (?P<end>for .+)",
+            "silence", "silence TOPIC|ALERT [critical] for 2h because REASON", "mute messages for a while",
+            _CONFIRM,
+            r"(?P<what>[A-Za-z][A-Za-z0-9._-]{0,99})(?: (?P<scope>critical))?"
+            r" for (?P<for>[0-9smhdw]{2,12}) because (?P<because>[ -~]{3,120})",
+        ),
+        _spec(
+            "unsilence", "unsilence TOPIC|ALERT", "end a silence early", _SAFE,
+            r"(?P<what>[A-Za-z][A-Za-z0-9._-]{0,99})",
         ),
         _spec("cost", "cost", "the cost of the last full week", _READ),
         _spec("approve", "approve ID", "approve what another person asked for", _SAFE, _REQUEST_ID),

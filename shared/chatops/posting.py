@@ -39,7 +39,9 @@ def post_answer(deps: ChatopsDeps, request: ChatRequest, answer: str, *, last_tr
 
 
 def _notify(deps: ChatopsDeps, request: ChatRequest, answer: str) -> str:
-    notice = Notice(Severity.INFO, f"Answer to `{request.text[:80]}` in {request.room}", fence_text(answer))
+    notice = Notice(
+        Severity.INFO, f"Answer to `{request.text[:80]}` in {request.room}", fence_text(answer), topic="chat"
+    )
     try:
         deps.notifications.notify(notice)
     except GroundcrewError as error:

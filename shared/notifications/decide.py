@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from shared.notifications.model import (
     RouteState,
     Severity,
 )
+from shared.notifications.silence import Silence, find_topic_silence
 
 if TYPE_CHECKING:
     from shared.policy.notify import NotifyPolicy, RateLimit
@@ -28,6 +29,7 @@ FIRST_BACKOFF, MAX_BACKOFF = timedelta(seconds=30), timedelta(minutes=15)
 # The tick that sees the machine up again must find due what waited for it, or the news that it is up would
 # wait with that. A tick comes every five minutes, and a look costs two calls of storage.
 OFFLINE_LOOK = timedelta(minutes=1)
+SILENCE_LOOK = timedelta(minutes=5)  # a silence may be ended early
 _OTHER = ""  # under which titles are counted that are too many to keep
 _DAY_MINUTES = 24 * 60
 
@@ -167,8 +169,11 @@ def plan_delivery(
     zone: tzinfo,
     *,
     offline: Mapping[str, str],
+    silences: Sequence[Silence] = (),
 ) -> DeliveryPlan:
     """How to deliver a message now. `offline` names routes whose machine is off, with the reason."""
+    if silence := find_topic_silence(silences, topic, severity):
+        return DeliveryPlan(wait_until=min(silence.until, now + SILENCE_LOOK), reason=f"silenced: {silence}")
     wanted = select_routes(policy, topic, severity)
     if not wanted:
         return DeliveryPlan(reason="policy names no route for it")

@@ -42,7 +42,9 @@ class DeliveryLog:
         def change(fields: dict[str, Any]) -> dict[str, Any]:
             states = _parse_routes(fields)
             states |= {name: apply(states.get(name, RouteState())) for name, apply in changes.items()}
-            return {name: asdict(state) for name, state in states.items()}
+            # Silences stand beside the routes (`silence_records`).
+            others = {name: value for name, value in fields.items() if name.startswith("_")}
+            return {**others, **{name: asdict(state) for name, state in states.items()}}
 
         self._update(ROUTES, change)
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Protocol
 
 from shared.notifications.model import Message, Notice, Severity
+from shared.notifications.silence import Silence
 
-__all__ = ["Channel", "GroupNotifier", "Message", "Notice", "Notifier", "Severity"]
+__all__ = ["Channel", "GroupNotifier", "Message", "Notice", "Notifier", "Severity", "SilenceTarget"]
 
 
 class Notifier(Protocol):
@@ -32,6 +33,18 @@ class GroupNotifier(Notifier, Protocol):
 
         Raises `Unavailable` if they could not be stored.
         """
+        ...
+
+
+class SilenceTarget(Protocol):
+    """Another system that tells people of the same things, and can be silenced."""
+
+    def add_silence(self, silence: Silence) -> str:
+        """Begin it there; returns its id there. Raises Unavailable, Refused."""
+        ...
+
+    def end_silence(self, identity: str) -> None:
+        """End it there. Raises Unavailable, Refused."""
         ...
 
 

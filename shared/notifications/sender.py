@@ -27,6 +27,7 @@ from shared.notifications.history import DeliveryLog
 from shared.notifications.model import Delivery, Message, PendingGroup, RouteState
 from shared.notifications.outbox import Outbox
 from shared.notifications.ports import Channel
+from shared.notifications.silence import Silence
 
 if TYPE_CHECKING:
     from shared.policy.notify import NotifyPolicy
@@ -54,7 +55,8 @@ class SendReport:
 
 @dataclass(frozen=True)
 class Sender:
-    """What delivery needs. `offline` names routes on a machine that is off, with the reason."""
+    """What delivery needs. `offline` names routes on a machine that is off, with the reason; `silences` are
+    those in force."""
 
     outbox: Outbox
     log: DeliveryLog
@@ -64,6 +66,7 @@ class Sender:
     zone: tzinfo
     offline: Callable[[], Mapping[str, str]] = dict
     budget: timedelta = timedelta(seconds=60)
+    silences: Callable[[], Sequence[Silence]] = tuple
 
     def send_due(self) -> SendReport:
         """Try everything that is due, within the budget; a group that fails keeps no other from being sent.
@@ -90,7 +93,7 @@ class Sender:
         now, message = self.clock.now(), Message(group.topic, group.sending)
         plan = plan_delivery(
             self.policy, group.topic, message.severity, self.log.routes(), now, self.zone,
-            offline=self._find_offline(),
+            offline=self._find_offline(), silences=self._find_silences(),
         )  # fmt: skip
         if plan.wait_until is not None:
             self.outbox.postpone(group, plan.wait_until, failed=False)
@@ -117,6 +120,14 @@ class Sender:
             # Unknown is not off: the route is tried, and fails if it is.
             log.warning("notification.machines_unknown", extra={"error": str(error)})
             return {}
+
+    def _find_silences(self) -> Sequence[Silence]:
+        try:
+            return self.silences()
+        except GroundcrewError as error:
+            # What cannot be read mutes nothing.
+            log.warning("notification.silences_unknown", extra={"error": str(error)})
+            return ()
 
     def _try_routes(self, message: Message, plan: DeliveryPlan, down: dict[str, str]) -> dict[str, str]:
         results = {name: self._try_route(name, message, down) for name in plan.routes}

@@ -12,7 +12,7 @@ from .base import Duration, Section, max_hours
 CommandName = Literal[
     "help", "status", "up", "down", "auto", "orders", "cancel", "hold", "release", "backup", "backups",
     "restore", "drill", "snapshot", "deploy", "plan", "rollback", "certs", "renew", "secrets", "rotate",
-    "silence", "cost", "approve", "deny", "who",
+    "silence", "unsilence", "cost", "approve", "deny", "who",
 ]  # fmt: skip
 # Ids and roles, never display names: in every chat people can rename themselves to somebody else's name.
 Subject = Annotated[

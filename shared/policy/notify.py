@@ -73,6 +73,10 @@ class NotifyPolicy(Section):
         default=timedelta(hours=4), description="the same trouble is told again after this time"
     )
 
+    silence_limit: Annotated[Duration, max_hours(168)] = Field(
+        default=timedelta(hours=24), description="how long a `silence` from chat may last at the most"
+    )
+
     @property
     def route_names(self) -> tuple[str, ...]:
         """Every route that is named here, each once."""

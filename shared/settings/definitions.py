@@ -177,6 +177,14 @@ ALERTS_TOKEN = Setting(
     default="",
     secret=True,
 )
+ALERTMANAGER = Setting(
+    "GROUNDCREW_ALERTMANAGER_URL",
+    "Where the app reaches Alertmanager, with user and password if it asks for them: `silence` in the chat "
+    "then silences there, too. Empty silences only what Groundcrew itself tells.",
+    "https://user:password@alertmanager.example.org",
+    default="",
+    secret=True,
+)
 # Outside of everything that is watched: a subscription that is suspended silences all its own alarms.
 HEARTBEATS = Setting(
     "GROUNDCREW_HEARTBEAT_URLS",
@@ -261,7 +269,7 @@ SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
     DRILL_MONGODB, DRILL_KEY, RETENTION_ID,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
-    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, HEARTBEATS,
+    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, ALERTMANAGER, HEARTBEATS,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, ROCKETCHAT_PASSWORD,
     SLACK_SECRETS, TEAMS_SECRETS,

@@ -110,7 +110,13 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
 
 
 def _judge_others(status: Status) -> Iterator[StatusFinding]:
-    for name, part in (("queues", status.queues), ("cost", status.cost), ("holds", status.holds)):
+    others: dict[str, Part[Any]] = {
+        "queues": status.queues,
+        "cost": status.cost,
+        "holds": status.holds,
+        "silences": status.silences,
+    }
+    for name, part in others.items():
         if part.problem:
             yield StatusFinding(Level.UNKNOWN, name, part.problem)
     for queue, count in (status.queues.value or {}).items():

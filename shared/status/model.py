@@ -272,3 +272,4 @@ class Status:
     cost: Part[CostFacts] = field(default_factory=_not_set_up)
     settings: Part[Mapping[str, str]] = field(default_factory=_not_set_up)
     holds: Part[Sequence[str]] = field(default_factory=_not_set_up)
+    silences: Part[Sequence[str]] = field(default_factory=_not_set_up)

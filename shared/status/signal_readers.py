@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from shared.alerts.records import AlertRecords
 from shared.kernel.errors import Unavailable
-from shared.kernel.ports import Blobs
+from shared.kernel.ports import Blobs, Clock
 from shared.notifications.history import DeliveryLog
+from shared.notifications.silence_records import SilenceRecords
 from shared.pitr.records import read_capture_state
 from shared.policy.pitr import PitrPolicy
 from shared.status.model import AlertFacts, CaptureFacts, FiringAlert, NotSetUp, RouteFacts
@@ -36,6 +38,11 @@ def read_alerts(state: Blobs) -> AlertFacts:
     if not firing and heartbeat.at is None and heartbeat.expected_since is None:
         raise NotSetUp("no alert was ever received")
     return AlertFacts(firing, heartbeat.at)
+
+
+def read_silences(state: Blobs, clock: Clock, limit: timedelta) -> Sequence[str]:
+    """What people silenced: what, until when, by whom and why."""
+    return tuple(map(str, SilenceRecords(state, clock, limit).list_in_force()))
 
 
 def read_routes(state: Blobs) -> Mapping[str, RouteFacts]:

@@ -52,7 +52,8 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
         "jobs": (status.runs, _describe_runs),
         "queues": (status.queues, _describe_queues),
         "cost": (status.cost, _describe_cost),
-        "holds": (status.holds, _describe_holds),
+        "holds": (status.holds, _describe_list),
+        "silences": (status.silences, _describe_list),
     }
     return [_build_row(name, part, describe, findings, status.at) for name, (part, describe) in parts.items()]
 
@@ -106,7 +107,7 @@ def _describe_capture(facts: CaptureFacts, now: datetime) -> Iterator[str]:
 
 def _describe_alerts(facts: AlertFacts, now: datetime) -> Iterator[str]:
     muted = sum(bool(one.muted) for one in facts.firing)
-    yield f"{len(facts.firing) - muted} fire, {muted} explained by planned downtime"
+    yield f"{len(facts.firing) - muted} fire, {muted} explained by planned downtime or silenced"
     heard = f"{_age(facts.heartbeat_at, now)} ago" if facts.heartbeat_at else "never"
     yield f"Alertmanager was heard of {heard}"
 
@@ -167,7 +168,7 @@ def _describe_cost(facts: CostFacts, _now: datetime) -> Iterator[str]:
         yield f"{one.machine}: {money}"
 
 
-def _describe_holds(facts: Any, _now: datetime) -> Iterator[str]:
+def _describe_list(facts: Any, _now: datetime) -> Iterator[str]:
     yield "; ".join(facts) or "none"
 
 

@@ -61,12 +61,12 @@ def alert_deps() -> AlertDeps:
     """All that alerts need. Raises UsageError."""
     from shared.alerts.job import AlertDeps
     from shared.alerts.records import AlertRecords
-    from shared.wiring.notifications import build_group_notifier
+    from shared.wiring.notifications import build_group_notifier, silence_records
 
     rules = load_policy()
     return AlertDeps(
         AlertRecords(open_state()), build_group_notifier(), system_clock(), rules.alerts,
-        rules.notify.repeat_after, _find_downtimes, _find_up_since,
+        rules.notify.repeat_after, _find_downtimes, _find_up_since, silence_records().list_in_force,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ _BACKUPS_SHOWN = 7
 
 def command_handlers() -> dict[str, CommandHandler]:
     """By command's name. Building them imports and connects nothing."""
+    from shared.wiring import silences
     from shared.wiring.chat_power import power_handlers
     from shared.wiring.chat_secrets import list_secrets, plan_rotation, rotate
     from shared.wiring.chat_status import describe_status
@@ -38,7 +39,8 @@ def command_handlers() -> dict[str, CommandHandler]:
         "renew": CommandHandler(_plan_renewal, _renew),
         "secrets": CommandHandler(list_secrets),
         "rotate": CommandHandler(plan_rotation, rotate),
-        "silence": CommandHandler(_refuse_silence),
+        "silence": CommandHandler(silences.plan_silence, silences.begin_silence),
+        "unsilence": CommandHandler(silences.plan_end, silences.end_silence),
         "cost": CommandHandler(_read_cost),
     }
 
@@ -100,10 +102,6 @@ def _run_drill(_call: CommandCall, _plan: CommandPlan, _by: str) -> str:
     from shared.wiring.drill import drill_deps
 
     return describe_drill(run_drill(drill_deps(), LogReporter("drill")))
-
-
-def _refuse_silence(_call: CommandCall) -> CommandPlan:
-    raise Refused("notifications cannot be silenced from here", hint="Change notify in policy.yaml.")
 
 
 def _plan_snapshots(_call: CommandCall) -> CommandPlan:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.notifications.history import DeliveryLog
     from shared.notifications.ports import Channel, GroupNotifier, Notice, Notifier
     from shared.notifications.sender import Sender
+    from shared.notifications.silence_records import SilenceRecords
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ def build_sender() -> Sender:
         system_clock(),
         ZoneInfo(rules.timezone),
         _find_offline_routes,
+        silences=silence_records().list_in_force,
     )
 
 
@@ -141,6 +143,14 @@ def delivery_log() -> DeliveryLog:
     from shared.notifications.history import DeliveryLog
 
     return DeliveryLog(open_state())
+
+
+@cache
+def silence_records() -> SilenceRecords:
+    """What people silenced. Raises UsageError if policy cannot be read."""
+    from shared.notifications.silence_records import SilenceRecords
+
+    return SilenceRecords(open_state(), system_clock(), load_policy().notify.silence_limit)
 
 
 def notification_dedup() -> NotificationDedup:

@@ -101,6 +101,9 @@ def _readers() -> Readers:
         "runs": lambda: readers.read_runs(kept(), system_clock().now(), _timer_intervals()),
         "cost": lambda: readers.read_cost(kept()),
         "holds": lambda: readers.read_holds(open_state(), system_clock()),
+        "silences": lambda: signal_readers.read_silences(
+            kept(), system_clock(), load_policy().notify.silence_limit
+        ),
         "settings": lambda: read_settings(kept()),
         "queues": lambda: readers.read_poison_queues(connect_queues(), QUEUES),
     }

@@ -51,8 +51,9 @@ class AlertWorld:
         blobs = faulty(self.people.blobs, plan, "state") if plan else self.people.blobs
         notifier = self.people.notifier(plan)
         return AlertDeps(
-            AlertRecords(blobs), notifier, self.clock, self.policy, timedelta(hours=4), self._find, self._up
-        )
+            AlertRecords(blobs), notifier, self.clock, self.policy, timedelta(hours=4), self._find, self._up,
+            self.people.silences(blobs).list_in_force,
+        )  # fmt: skip
 
     def _find(self) -> Sequence[PlannedDowntime]:
         if self.unseen:
@@ -214,6 +215,64 @@ def test_where_the_machines_cannot_be_seen_the_heartbeat_is_expected(world: Aler
     world.unseen = True
     world.clock.advance(timedelta(minutes=31))
     assert "silent" in check_alerts(world.deps())
+
+
+def fired(name: str, severity: str) -> dict[str, Any]:
+    return alertmanager_payload(labels={"alertname": name, "severity": severity}, fingerprint=name)
+
+
+def test_a_silence_mutes_what_it_names_and_what_still_fires_at_its_end_is_told(world: AlertWorld) -> None:
+    world.people.silence("A", 1)
+    world.receive(fired("A", "critical"), fired("B", "warning"))
+    world.deliver()
+    (told,) = world.heard()
+    assert "B:" in told
+    assert "A:" not in told
+    assert "silenced: A until" in world.records.list_firing()[0].muted
+    world.clock.advance(timedelta(minutes=58))
+    check_alerts(world.deps())
+    world.deliver()
+    assert len(world.heard()) == 1
+    world.clock.advance(timedelta(minutes=2))
+    check_alerts(world.deps())
+    world.deliver()
+    assert "A:" in world.heard()[-1]
+
+
+def test_a_silence_of_all_alerts_leaves_the_critical_ones_unless_it_says_so(world: AlertWorld) -> None:
+    world.people.silence("alerts", 1)
+    world.receive(fired("A", "critical"), fired("B", "warning"))
+    world.deliver()
+    (told,) = world.heard()
+    assert "A:" in told
+    assert "B:" not in told
+    world.people.silence("alerts", 1, critical=True)
+    world.receive(fired("C", "critical"))
+    world.deliver()
+    assert len(world.heard()) == 1
+
+
+@pytest.mark.parametrize("what", ["alerts", "Watchdog", "power"])
+def test_no_silence_but_its_own_mutes_the_dead_mans_switch(world: AlertWorld, what: str) -> None:
+    world.people.silence(what, 3, critical=True)
+    check_alerts(world.deps())
+    world.clock.advance(timedelta(minutes=20))
+    assert "Alertmanager is silent" in check_alerts(world.deps())
+    world.deliver()
+    assert "Alertmanager is silent" in world.heard()[-1]
+
+
+def test_the_dead_mans_switch_is_silenced_by_its_name(world: AlertWorld) -> None:
+    check_alerts(world.deps())
+    world.people.silence("watchdog", 1)
+    world.clock.advance(timedelta(minutes=20))
+    assert "its alarm is silenced: watchdog until" in check_alerts(world.deps())
+    world.deliver()
+    assert world.heard() == []
+    world.clock.advance(timedelta(minutes=41))
+    check_alerts(world.deps())
+    world.deliver()
+    assert "Alertmanager is silent" in world.heard()[-1]
 
 
 def test_without_a_policy_for_it_no_heartbeat_is_expected(world: AlertWorld) -> None:

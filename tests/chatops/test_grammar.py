@@ -35,7 +35,12 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("renew chat namespace rocketchat", "renew chat namespace rocketchat"),
         ("who did rollback 3", "who did rollback 3"),
         ("approve 0123456789abcdef", "approve 0123456789abcdef"),
-        ("silence backups for 2h", "silence backups for 2h"),
+        ("silence backup for 2h because moving", "silence backup for 2h because moving"),
+        (
+            "Silence NodeDiskFull critical for 90m because It is known",
+            "silence NodeDiskFull critical for 90m because It is known",
+        ),
+        ("unsilence NodeDiskFull", "unsilence NodeDiskFull"),
     ],
 )
 def test_every_spelling_means_one_line_which_means_itself(text: str, line: str) -> None:

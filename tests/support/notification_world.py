@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +15,7 @@ from local.fakes.clock import ManualClock
 from local.fakes.faults import FaultPlan, faulty
 from shared.adapters.apprise import AppriseChannel, parse_urls
 from shared.adapters.rocketchat_webhook import RocketChatWebhook, parse_webhook
+from shared.kernel.ports import Blobs
 from shared.kernel.redact import redact
 from shared.kernel.secret import Secret
 from shared.notifications.dedup import NotificationDedup
@@ -22,6 +24,8 @@ from shared.notifications.notifier import OutboxNotifier
 from shared.notifications.outbox import Outbox
 from shared.notifications.ports import Channel, Notice
 from shared.notifications.sender import Sender, SendReport
+from shared.notifications.silence import Silence
+from shared.notifications.silence_records import SilenceRecords
 from shared.notifications.trouble import report_routes
 from shared.policy import NotifyPolicy
 
@@ -67,7 +71,21 @@ class NotificationWorld:
             channels = {n: [faulty(one, plan, n) for one in some] for n, some in channels.items()}
         outbox, log = Outbox(blobs, self.clock), DeliveryLog(blobs)
         zone = ZoneInfo("Europe/Berlin")
-        return Sender(outbox, log, channels, self.policy, self.clock, zone, lambda: self.offline)
+        return Sender(
+            outbox, log, channels, self.policy, self.clock, zone, lambda: self.offline,
+            silences=self.silences(blobs).list_in_force,
+        )  # fmt: skip
+
+    def silences(self, blobs: Blobs | None = None) -> SilenceRecords:
+        """What people silenced, for a day at the most."""
+        return SilenceRecords(blobs or self.blobs, self.clock, self.policy.silence_limit)
+
+    def silence(self, what: str, hours: float, *, critical: bool = False) -> Silence:
+        """What ana says in the chat."""
+        now = self.clock.now()
+        silence = Silence(what, critical, now, now + timedelta(hours=hours), "ana", "an upgrade")
+        self.silences().add(silence)
+        return silence
 
     def notifier(self, plan: FaultPlan | None = None) -> OutboxNotifier:
         """What jobs are given; the first attempt is made before it returns."""

@@ -121,6 +121,9 @@ class StatusWorld:
                 "runs": lambda: readers.read_runs(kept, now, intervals),
                 "cost": lambda: readers.read_cost(kept),
                 "holds": lambda: readers.read_holds(kept, self.clock),
+                "silences": lambda: signal_readers.read_silences(
+                    kept, self.clock, rules.notify.silence_limit
+                ),
                 "settings": lambda: read_settings(kept),
                 "queues": lambda: readers.read_poison_queues(self.queues, ("backup-parts", "deploys")),
             },

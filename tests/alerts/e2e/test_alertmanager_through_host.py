@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ from local.azurite import Azurite
 from local.chat import ChatServer
 from local.host.process import HostProcess
 from local.stack import ROOT
+from shared.adapters.alertmanager import connect
 from shared.adapters.blobs import create_container, open_blobs
 from shared.alerts.records import AlertRecords
+from shared.kernel.secret import Secret
+from shared.notifications.silence import Silence
 from shared.settings.storage_account import StorageAccount
 from tests.monitoring.programs import find
 from tests.support.alerts import azure_payload
@@ -51,6 +54,10 @@ class Site:
         command = [amtool, f"--alertmanager.url={self.alertmanager}", "alert", "add", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+    def list_silences(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = requests.get(f"{self.alertmanager}/api/v2/silences", timeout=60).json()
+        return found
 
     def post(self, payload: object, token: str) -> int:
         return requests.post(
@@ -157,6 +164,21 @@ def test_the_watchdog_is_a_heartbeat_that_nobody_is_told_of(site: Site) -> None:
     site.amtool("alertname=Watchdog", "severity=none")
     wait_for(lambda: records.load_heartbeat().at is not None, "the heartbeat to be on record")
     assert not any("Watchdog" in str(message) for message in site.chat.messages)
+
+
+def test_a_silence_is_in_alertmanager_itself_until_it_is_ended(site: Site) -> None:
+    """The real program takes what we send, and says itself what it mutes."""
+    silences, now = connect(Secret(site.alertmanager)), datetime.now(UTC)
+    ids = [
+        silences.add_silence(Silence(what, False, now, now + timedelta(hours=1), "ana", "an upgrade"))
+        for what in ("NodeDiskFull", "alerts")
+    ]
+    listed = {one["id"]: one for one in site.list_silences()}
+    assert {listed[one]["createdBy"] for one in ids} == {"ana"}
+    assert {listed[one]["status"]["state"] for one in ids} == {"active"}
+    for one in ids:
+        silences.end_silence(one)
+    assert {one["status"]["state"] for one in site.list_silences()} <= {"expired"}
 
 
 @pytest.mark.parametrize(

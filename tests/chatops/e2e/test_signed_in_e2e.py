@@ -30,7 +30,7 @@ chat:
       rooms: [web]
       commands: [status, up, down, auto, orders, cancel, hold, release, backup, backups, restore,
                  drill, snapshot, deploy, plan, certs,
-                 renew, silence, cost, who, approve]
+                 renew, silence, unsilence, cost, who, approve]
 power:
   machines: [{{name: rocketchat, windows: ["daily 06:00-18:00"]}}]
 snapshots: {{disks: groundcrew=snapshot}}
@@ -128,7 +128,7 @@ def test_a_backup_is_begun_from_the_page_and_sealed(signed_in: SignedIn) -> None
         assert time.monotonic() < deadline, listed
         time.sleep(0.5)
     status = signed_in.order("status")[1]
-    assert "backup: the newest is" in status
+    assert "backup: the newest good one is" in status
     assert "server: rocketchat is running" in status
 
 
@@ -137,7 +137,8 @@ def test_a_backup_is_begun_from_the_page_and_sealed(signed_in: SignedIn) -> None
     [
         ("restore latest", "refused", "At a laptop: groundcrew restore latest"),
         ("drill", "refused", "no scratch MongoDB"),
-        ("silence backups for 2h", "refused", "cannot be silenced"),
+        ("silence bakcup for 2h because x-y", "failed", "Did you mean backup?"),
+        ("silence backup for 2d because x-y", "failed", "longer than a silence may last"),
         ("certs", "answered", "no certificate was looked at yet"),
         ("renew chat", "failed", "no cluster is set"),
         ("cost", "answered", "no week was reported yet"),
@@ -153,6 +154,17 @@ def test_what_cannot_be_done_says_why_and_what_to_do(
 ) -> None:
     found = signed_in.order(text)
     assert (found[0], told in found[1]) == (state, True), found
+
+
+def test_a_topic_is_silenced_for_a_while_and_the_status_says_so(signed_in: SignedIn) -> None:
+    state, answer = signed_in.confirm("silence certificates for 2h because Moving the ingress")
+    assert (state, "silenced certificates until" in answer) == ("done", True), answer
+    assert re.search(
+        r"silences: certificates until .* by p0: Moving the ingress", signed_in.order("status")[1]
+    )
+    state, answer = signed_in.order("unsilence certificates")
+    assert (state, "ended the silence" in answer) == ("done", True), answer
+    assert "chat.silence" in signed_in.order("who did silence certificates")[1]
 
 
 def test_snapshots_that_are_due_are_taken_and_none_is_removed(signed_in: SignedIn) -> None:
