@@ -78,12 +78,12 @@ def _place_order(call: CommandCall, _plan: CommandPlan, by: str) -> str:
 
 def _follow_order(machine: str) -> str:
     """What a tick did about the machine (all with none) right after an order or its end."""
-    from shared.power import job
+    from shared.power.last_tick import run_recorded_tick
     from shared.wiring.power import power_deps
 
     # The order is on record: a tick that fails now is made up for by the timer.
     try:
-        results = job.run_tick(power_deps(), only=machine)
+        results = run_recorded_tick(power_deps(), only=machine)  # `status` shows what it saw
     except GroundcrewError as error:
         return f"on record; the timer follows it within 5 minutes ({error})"
     lines = [f"{one.machine}: {one.error or one.done or one.decision}" for one in results]

@@ -63,13 +63,14 @@ def health_probes() -> tuple[Probe, ...]:
 def wake_deps() -> WakeDeps:
     """What the wake page needs."""
     from shared.power import job
+    from shared.power.last_tick import run_recorded_tick
     from shared.power.wake import WakeDeps
 
     return WakeDeps(
         survey=lambda: job.preview_tick(power_deps()),
         # Late, so that the page is served (and says what is wrong) where power's settings are broken.
         order=lambda machine, text, by: job.place_order(power_deps(), machine, text, by=by),
-        tick=lambda: job.run_tick(power_deps()),
+        tick=lambda: run_recorded_tick(power_deps()),
         state=open_state(),
         clock=system_clock(),
         zone=ZoneInfo(load_policy().timezone),
