@@ -8,7 +8,7 @@ import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from shared.formats.documents import Tally, split_documents, tally_documents
+from shared.formats.documents import Tally, split_documents
 from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.ports import SourceDatabase, TargetDatabase
 
@@ -66,11 +66,13 @@ def _list_collections(database: Database) -> dict[str, Namespace]:
 
 
 def _tally_collection(database: Database, namespace: Namespace) -> Tally:
-    return sum((tally_documents(batch) for batch in database.read_batches(namespace, IdRange())), Tally())
+    return sum((batch.tally for batch in database.read_batches(namespace, IdRange())), Tally())
 
 
 def _sorted_documents(database: Database, namespace: Namespace) -> list[str]:
-    documents = (d for batch in database.read_batches(namespace, IdRange()) for d in split_documents(batch))
+    documents = (
+        d for batch in database.read_batches(namespace, IdRange()) for d in split_documents(batch.documents)
+    )
     return sorted(repr(_sort_fields(bson.decode(document, _EXACT))) for document in documents)
 
 

@@ -11,6 +11,7 @@ import bson
 from local.fakes.documents import id_key
 from local.fakes.oplog import MemoryOplog
 from shared.formats.diff import apply_update
+from shared.formats.documents import TalliedBatch
 from shared.kernel.errors import AlreadyExists, Inconsistent, NotFound
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult, Timestamp
 from shared.mongodb.oplog import Operation, unpack_operations
@@ -65,7 +66,7 @@ class MemoryDatabase(MemoryOplog):
         chosen = [keys[len(keys) * i // pieces] for i in range(1, pieces)] if keys else []
         return list(dict.fromkeys(chosen))
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         """In the order of the raw `_id`s, read as it goes, so that writes in between are seen or not.
 
         Capped collections are read in the order of insertion.
@@ -83,17 +84,17 @@ class MemoryDatabase(MemoryOplog):
             )[:_BATCH_DOCUMENTS]
             if not keys:
                 return
-            yield b"".join(self._documents[namespace.name][k] for k in keys)
+            yield TalliedBatch.of(b"".join(self._documents[namespace.name][k] for k in keys))
             cursor = keys[-1] + b"\0"
 
-    def _read_capped(self, namespace: Namespace) -> Iterator[bytes]:
+    def _read_capped(self, namespace: Namespace) -> Iterator[TalliedBatch]:
         read: set[bytes] = set()
         while True:
             self._check_uuid(namespace)
             keys = [k for k in self._documents[namespace.name] if k not in read][:_BATCH_DOCUMENTS]
             if not keys:
                 return
-            yield b"".join(self._documents[namespace.name][k] for k in keys)
+            yield TalliedBatch.of(b"".join(self._documents[namespace.name][k] for k in keys))
             read.update(keys)
 
     def _evict_oldest(self, name: str) -> None:

@@ -21,9 +21,10 @@ from shared.formats.backupset import (
     part_name,
     set_folder,
 )
-from shared.formats.documents import Tally
+from shared.formats.documents import TalliedBatch, Tally
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Inconsistent
+from shared.kernel.overlap import read_ahead
 from shared.kernel.ports import Blobs, BlobUpload, Clock
 from shared.mongodb.model import IdRange, Namespace, Timestamp
 from shared.mongodb.ports import SourceDatabase
@@ -128,13 +129,17 @@ def _write_part(
         upload.write, settings.recipients, level=settings.level, threads=settings.threads
     )
     header = ArchiveHeader(plan.source.server_version, settings.tool)
-    writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
-    dumper = _PartDumper(source, writer, settings.includes, progress)
-    counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
-    # Last, whatever the plan's order: an entry written while a collection was read must be in the slice.
-    oplog = dumper.dump_oplog(Timestamp.parse(plan.oplog_start)) if part.oplog else None
-    writer.finish()
-    return counts, oplog, part_writer.finish()
+    try:
+        writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
+        dumper = _PartDumper(source, writer, settings.includes, progress)
+        counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
+        # Last, whatever the plan's order: an entry written while a collection was read must be in the slice.
+        oplog = dumper.dump_oplog(Timestamp.parse(plan.oplog_start)) if part.oplog else None
+        writer.finish()
+        return counts, oplog, part_writer.finish()
+    except BaseException:
+        part_writer.abort()  # before the upload is aborted, to which its thread may be writing
+        raise
 
 
 def check_oplog_window(source: SourceDatabase, start: Timestamp) -> None:
@@ -173,15 +178,16 @@ class _PartDumper:
         """From the start of the dump to the newest entry there is now, when all collections are in."""
         _, end = self._source.read_oplog_window()
         entries = select_entries(self._source.read_oplog(start, end), start, self._includes)
-        self._copy(*OPLOG, _gather(entries))
+        self._copy(*OPLOG, map(TalliedBatch.of, _gather(entries)))
         # Again, since the oplog is capped: its head may have been overwritten while it was read.
         check_oplog_window(self._source, start)
         tally = self._writer.end(*OPLOG)
         return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hash_text(tally))
 
-    def _copy(self, db: str, collection: str, batches: Iterator[bytes]) -> None:
-        for batch in batches:
-            self._total += self._writer.documents(db, collection, batch)
+    def _copy(self, db: str, collection: str, batches: Iterator[TalliedBatch]) -> None:
+        # The next batch is received and walked while this one is compressed.
+        for batch in read_ahead(batches):
+            self._total += self._writer.tallied_documents(db, collection, batch)
             self._progress.advance(
                 self._total.data_bytes, documents=self._total.documents, namespace=f"{db}.{collection}"
             )

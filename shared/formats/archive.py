@@ -15,7 +15,7 @@ import bson
 from bson.int64 import Int64
 from fastcrc import crc64
 
-from shared.formats.documents import Tally, tally_documents
+from shared.formats.documents import TalliedBatch, Tally
 from shared.kernel.errors import Corrupt
 
 MAGIC = b"\x6d\xe2\x99\x81"
@@ -66,15 +66,18 @@ class ArchiveWriter:
 
     def documents(self, db: str, collection: str, batch: bytes) -> Tally:
         """Append a batch of whole documents; returns their tally. Raises Corrupt."""
+        return self.tallied_documents(db, collection, TalliedBatch.of(batch))
+
+    def tallied_documents(self, db: str, collection: str, batch: TalliedBatch) -> Tally:
+        """Append a batch that was walked already; returns its tally."""
         entry = self._switch(db, collection)
-        counted = tally_documents(batch)
-        self._crc = crc64.xz(batch, self._crc)
-        self._tally += counted
-        # Three writes and no joining: the batch is megabytes, and is handed on as it came from the driver.
+        self._crc = crc64.xz(batch.documents, self._crc)
+        self._tally += batch.tally
+        # Three writes and no joining: the batch is megabytes, and is handed on as it came.
         self._write(_block(entry, ended=False, crc=0))
-        self._write(batch)
+        self._write(batch.documents)
         self._write(TERMINATOR)
-        return counted
+        return batch.tally
 
     def end(self, db: str, collection: str) -> Tally:
         """Close the namespace; returns the tally of all its documents."""

@@ -75,6 +75,31 @@ def find_element(document: bytes, name: bytes) -> Element | None:
     return next((e for e in split_elements(document) if e.name == name), None)
 
 
+def locate_value(document: bytes, *path: bytes) -> tuple[int, int] | None:
+    """Where the value at that path of names begins and ends; None if there is none. Nothing is copied.
+
+    Raises Corrupt for what is no BSON on the way there.
+    """
+    start, end = 0, len(document)
+    for name in path:
+        position, last = start + 4, end - 1
+        while position < last:
+            kind = document[position]
+            name_end = document.find(0, position + 1, last)
+            if name_end < 0:
+                raise Corrupt("a BSON element has no name", value=f"at byte {position}")
+            following = name_end + 1 + _value_size(document, kind, name_end + 1, last)
+            if following > last:
+                raise Corrupt("a BSON element is longer than its document", value=f"at byte {position}")
+            if document[position + 1 : name_end] == name:
+                start, end = name_end + 1, following
+                break
+            position = following
+        else:
+            return None
+    return start, end
+
+
 def string_value(element: Element | None) -> str:
     """The value of a string element; empty if there is none."""
     if element is None or element.type != STRING:

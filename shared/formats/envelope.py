@@ -15,12 +15,14 @@ import zstandard
 from shared.formats import age
 from shared.formats.agekeys import Identity, Recipient
 from shared.kernel.errors import Corrupt
+from shared.kernel.overlap import WriteBehind
 
 Write = Callable[[bytes], object]
 
 SUFFIX = ".archive.zst.age"
 _WINDOW_LOG_LIMIT = 27  # 128 MiB: what `zstd -d` takes without being told to take more
 _PLAIN_BYTES = 4 << 20
+_PIECES_BEHIND = 8  # of about half a mebibyte: what one slice is compressed to
 # zstd's threads buffer several jobs of input and output each; small jobs, fed in small slices, save 100 MB of
 # a worker's memory and cost a five-hundredth of the size.
 _JOB_BYTES = _SLICE_BYTES = 1 << 20
@@ -38,7 +40,8 @@ class PartDigest:
 class PartWriter:
     """Compresses and encrypts what is written, and passes the stored bytes to `write`.
 
-    With `threads` above 0, zstd compresses in that many threads of its own, beside the caller.
+    With `threads` above 0, zstd compresses in that many threads of its own beside the caller, and another one
+    encrypts, hashes and calls `write`. Call `finish`, or `abort` to give up.
     """
 
     def __init__(self, write: Write, recipients: Sequence[Recipient], *, level: int, threads: int) -> None:
@@ -55,6 +58,7 @@ class PartWriter:
             write_checksum=True,
         )
         self._compress = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        self._behind = WriteBehind(self._encryptor.write, _PIECES_BEHIND) if threads else None
 
     def write(self, data: bytes) -> None:
         """Append to the plain stream."""
@@ -62,13 +66,26 @@ class PartWriter:
         view = memoryview(data)
         for start in range(0, len(data), _SLICE_BYTES):
             if compressed := self._compress.compress(view[start : start + _SLICE_BYTES]):
-                self._encryptor.write(compressed)
+                self._pass_on(compressed)
 
     def finish(self) -> PartDigest:
         """Complete the stream; a part that was not finished does not open."""
-        self._encryptor.write(self._compress.flush())
+        self._pass_on(self._compress.flush())
+        if self._behind is not None:
+            self._behind.finish()
         self._encryptor.finish()
         return PartDigest(self._plain_bytes, self._stored_bytes, self._digest.hexdigest())
+
+    def abort(self) -> None:
+        """Give up: afterwards nothing calls `write` any more."""
+        if self._behind is not None:
+            self._behind.abort()
+
+    def _pass_on(self, compressed: bytes) -> None:
+        if self._behind is None:
+            self._encryptor.write(compressed)
+        else:
+            self._behind.write(compressed)
 
     def _store(self, data: bytes) -> None:
         self._digest.update(data)

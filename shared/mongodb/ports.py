@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from shared.formats.documents import TalliedBatch
 from shared.mongodb.model import IdRange, InsertResult, Namespace, OplogEnd, ReplayResult, Timestamp
 from shared.mongodb.scope import Rename, ReplayScope
 
@@ -36,7 +37,7 @@ class SourceDatabase(Protocol):
         """At most `pieces - 1` BSON documents `{"_id": value}`, ascending, that cut it about evenly."""
         ...
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         """Concatenated raw documents, at most about 16 MiB at a time.
 
         Raises `Inconsistent` if the collection is not (any longer) the one with that uuid, `Unavailable`.
@@ -109,7 +110,7 @@ class TargetDatabase(Protocol):
         """
         ...
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         """As for the source."""
         ...
 

@@ -17,7 +17,7 @@ def read_schema_version(source: SourceDatabase) -> int | None:
         if namespace.collection != _COLLECTION or namespace.kind != "collection":
             continue
         for batch in source.read_batches(namespace, IdRange()):
-            for raw in split_documents(batch):
+            for raw in split_documents(batch.documents):
                 document = bson.decode(raw)
                 if document.get("_id") == "control":
                     version = document.get("version")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from shared.formats.documents import TalliedBatch
 from shared.formats.elements import STRING, Element, find_element, join_elements, split_elements, string_value
 from shared.kernel.errors import NotFound, UsageError
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult
@@ -198,7 +199,7 @@ class RenamingTarget:
         """Raises NotFound: users and roles speak of databases by their old names."""
         raise NotFound(f"{kind} are not restored together with new names")
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         """See the port."""
         return self._target.read_batches(self._to_target(namespace), within)
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from threading import Event
 
 from shared.formats.backupset import NamespaceEntry
-from shared.formats.documents import Tally, tally_documents
+from shared.formats.documents import Tally
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.metadata import parse_metadata
@@ -128,7 +128,7 @@ class RestoreRun:
 
     def _tally_collection(self, namespace: Namespace) -> Tally:
         batches = self._target.read_batches(namespace, _WHOLE_COLLECTION)
-        return sum(map(tally_documents, batches), start=Tally())
+        return sum((batch.tally for batch in batches), start=Tally())
 
     def _compare_collections(self) -> None:
         """Read everything back and compare it with the manifest."""
@@ -192,9 +192,9 @@ class RestoreRun:
             stored, order = Tally(), list[Fingerprint]()
             try:
                 for batch in self._target.read_batches(namespace, _WHOLE_COLLECTION):
-                    stored += tally_documents(batch)
-                    order += fingerprints(batch) if ordered else ()
-                    self._reporter.advance(len(batch))
+                    stored += batch.tally
+                    order += fingerprints(batch.documents) if ordered else ()
+                    self._reporter.advance(batch.tally.data_bytes)
             except Unavailable:
                 if attempt == _READ_ATTEMPTS - 1:
                     raise

@@ -108,7 +108,9 @@ def listed(reader: MongoSource | MongoTarget, db: str) -> dict[str, Namespace]:
 
 def contents(reader: MongoSource | MongoTarget, namespace: Namespace, within: IdRange = WHOLE) -> list[bytes]:
     return [
-        document for batch in reader.read_batches(namespace, within) for document in split_documents(batch)
+        document
+        for batch in reader.read_batches(namespace, within)
+        for document in split_documents(batch.documents)
     ]
 
 
@@ -461,7 +463,7 @@ def test_a_document_of_16_mib_comes_back_byte_for_byte(
     large = bson.encode({"_id": 1, "data": bytes(16 * 1024 * 1024 - frame)})
     assert len(large) == 16 * 1024 * 1024
     assert target.insert_documents(db, "large", [small, large]).inserted == 2
-    batches = list(source.read_batches(listed(source, db)["large"], WHOLE))
+    batches = [batch.documents for batch in source.read_batches(listed(source, db)["large"], WHOLE)]
     assert b"".join(batches) == small + large
     assert max(map(len, batches)) <= 17 << 20
 

@@ -145,7 +145,7 @@ class Dump:
         for namespace in self.namespaces:
             if namespace.collection == name:
                 for batch in self._source.read_batches(namespace, IdRange(*bounds)):
-                    self.documents[name] += split_documents(batch)
+                    self.documents[name] += split_documents(batch.documents)
 
 
 def unordered(value: Any) -> Any:

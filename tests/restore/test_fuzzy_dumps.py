@@ -9,6 +9,7 @@ import pytest
 
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
+from shared.formats.documents import TalliedBatch
 from shared.mongodb.model import IdRange, InsertResult, Namespace
 from shared.mongodb.oplog import Operation
 from shared.restore.duplicates import RefusedDuplicates, find_reinserted
@@ -23,14 +24,14 @@ class NaturalSource(MemoryDatabase):
 
     during: Callable[[NaturalSource], list[dict[str, object]]] | None = None
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         again: list[dict[str, object]] = []
         for batch in super().read_batches(namespace, within):
             yield batch
             if namespace.name == "rocketchat.c0" and (act := self.during):
                 self.during = None
                 again = act(self)
-        yield from map(bson.encode, again)
+        yield from (TalliedBatch.of(bson.encode(document)) for document in again)
 
 
 def dump(during: Callable[[NaturalSource], list[dict[str, object]]]) -> World:
@@ -162,7 +163,7 @@ class TurningSource(MemoryDatabase):
 
     armed = True
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         for batch in super().read_batches(namespace, within):
             yield batch
             if namespace.name == "rocketchat.log" and self.armed:

@@ -12,6 +12,7 @@ from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.adapters.journal_files import JournalFiles
 from shared.backup.job import run_nightly
+from shared.formats.documents import TalliedBatch
 from shared.kernel.errors import Refused, Unavailable, UsageError
 from shared.mongodb.model import IdRange, InsertResult, Namespace, ReplayResult
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
@@ -246,7 +247,7 @@ class Interrupted(MemoryDatabase):
         super().__init__("target:27017")
         self.times = times
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         for batch in super().read_batches(namespace, within):
             yield batch
             if self.times and namespace.name == "rocketchat.c1":

@@ -10,6 +10,7 @@ import pytest
 
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
+from shared.formats.documents import TalliedBatch
 from shared.kernel.errors import Corrupt
 from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.oplog import Operation
@@ -26,7 +27,7 @@ class PartialSource(MemoryDatabase):
 
     after_reading: Callable[[PartialSource], None] | None = None
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         yield from super().read_batches(namespace, within)
         if namespace.name == "rocketchat.c2" and (act := self.after_reading):
             self.after_reading = None

@@ -9,7 +9,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 from pymongo.read_concern import ReadConcern
 
+from shared.adapters.mongodb.batches import read_batches_of
 from shared.adapters.mongodb.client import EXACT, NAMESPACE_NOT_FOUND, RAW, Client, translate_errors
+from shared.formats.documents import TalliedBatch
 from shared.kernel.errors import Inconsistent, UsageError
 from shared.mongodb.model import IdRange, Namespace
 
@@ -18,9 +20,9 @@ _AUTH = ("system.users", "system.roles", "system.version")
 _CONFIG = ("chunks", "collections", "databases", "settings", "shards", "tags", "version")
 _ORDER = {name: place for place, name in enumerate(_AUTH)}
 _WHOLE_COLLECTION = IdRange()
-_BATCH_BYTES = 8 << 20
 _FEATURES = "featureCompatibilityVersion"
-RAW_DATA = {"rawData": True}
+RAW_DATA = {"rawData": True}  # from MongoDB 8.3 on (mongo-tools, common/db)
+_NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class Reader:
@@ -119,50 +121,35 @@ class Reader:
         counts = (int(stats.get("count", 0)), int(stats.get("size", 0)))
         return Namespace(db, name, kind, collection_uuid(info), options, indexes, *counts)
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         """See the port. A whole collection comes in its natural order, a range in that of `_id`."""
         self._check_uuid(namespace)
         name = self._stored_name(namespace)
         with translate_errors(f"reading {namespace.name}"):
-            if namespace.kind == "timeseries" and name == namespace.collection:
-                yield from self._read_viewless(namespace.db, name)
-            else:
-                yield from self._read_raw(namespace.db, name, {}, within)
+            # Where buckets lie under the collection's own name, `rawData` asks for them, not measurements.
+            viewless = namespace.kind == "timeseries" and name == namespace.collection
+            yield from self._read_raw(namespace.db, name, {}, within, RAW_DATA if viewless else {})
         self._check_uuid(namespace)
 
     def _read_raw(
-        self, db: str, name: str, query: Mapping[str, Any], within: IdRange = _WHOLE_COLLECTION
-    ) -> Iterator[bytes]:
-        """Raw batches of a cursor that is closed however the reading ends.
-
-        A reader may be held up for longer than the ten minutes a server keeps an idle cursor. Without that
-        limit the session's applies, half an hour, after which the cursor of a killed worker is gone too.
-        """
-        collection: Any = self._client[db].get_collection(name, codec_options=RAW, read_concern=self.concern)
-        with self._client.start_session(causal_consistency=False) as session:
-            cursor = collection.find_raw_batches(query, no_cursor_timeout=True, session=session)
-            if within.lower or within.upper:
-                cursor = cursor.hint([("_id", 1)])
-            if within.lower:
-                cursor = cursor.min([("_id", _bound_value(within.lower))])
-            if within.upper:
-                cursor = cursor.max([("_id", _bound_value(within.upper))])
-            with cursor:
-                yield from (batch for batch in cursor if batch)
-
-    def _read_viewless(self, db: str, name: str) -> Iterator[bytes]:
-        """The buckets of a time-series collection where a server keeps them under the collection's own name.
-
-        From MongoDB 8.3 on; `rawData` asks for buckets instead of measurements (mongo-tools, common/db).
-        """
-        database = self._client.get_database(db, codec_options=RAW)
-        batch: list[bytes] = []
-        for document in database.cursor_command({"find": name, "filter": {}, **RAW_DATA}):
-            batch.append(bytes(document.raw))  # type: ignore[attr-defined]
-            if sum(map(len, batch)) > _BATCH_BYTES:
-                yield b"".join(batch)
-                batch.clear()
-        yield b"".join(batch)
+        self,
+        db: str,
+        name: str,
+        query: Mapping[str, Any],
+        within: IdRange = _WHOLE_COLLECTION,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+    ) -> Iterator[TalliedBatch]:
+        """Batches of what the query selects, a range in the order of `_id`."""
+        find: dict[str, Any] = {"find": name, "filter": query, "noCursorTimeout": True, **options}
+        if within.lower or within.upper:
+            find["hint"] = {"_id": 1}
+        if within.lower:
+            find["min"] = {"_id": _bound_value(within.lower)}
+        if within.upper:
+            find["max"] = {"_id": _bound_value(within.upper)}
+        if self.concern.level:
+            find["readConcern"] = self.concern.document
+        return read_batches_of(self._client, db, find)
 
     def _check_uuid(self, namespace: Namespace) -> None:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""

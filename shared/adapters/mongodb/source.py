@@ -89,7 +89,8 @@ class MongoSource(Reader):
         """Raw entries, both bounds inclusive, in order."""
         bounds = {"$gte": _to_bson_timestamp(start), "$lte": _to_bson_timestamp(end)}
         with translate_errors("reading the oplog"):
-            yield from self._read_raw("local", "oplog.rs", {"ts": bounds})
+            for batch in self._read_raw("local", "oplog.rs", {"ts": bounds}):
+                yield batch.documents
 
 
 def _round_trips(bound: bytes) -> bool:

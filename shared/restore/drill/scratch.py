@@ -66,7 +66,7 @@ class ScratchClaim:
         """What the marker names; nothing if the drill was killed before it could write that down."""
         found: set[str] = set()
         for batch in self._server.read_batches(MARKER, IdRange()):
-            for document in split_documents(batch):
+            for document in split_documents(batch.documents):
                 names = bson.decode(document).get("databases")
                 if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                     raise Corrupt(

@@ -22,7 +22,7 @@ from shared.adapters.mongodb.source import MongoSource
 from shared.adapters.mongodb.target import MongoTarget
 from shared.backup.job import run_nightly
 from shared.formats.archive_reader import ArchiveReader, DocumentBatch
-from shared.formats.documents import MAX_DOCUMENT_BYTES, split_documents
+from shared.formats.documents import MAX_DOCUMENT_BYTES, TalliedBatch, split_documents
 from shared.kernel.errors import Unavailable
 from shared.mongodb.model import IdRange, InsertResult, Namespace
 from shared.restore.job import RestoreDeps, restore_set
@@ -34,7 +34,7 @@ Client = pymongo.MongoClient[dict[str, Any]]
 class Living(MongoSource):
     """A source that is written to in the middle of reading a collection."""
 
-    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[bytes]:
+    def read_batches(self, namespace: Namespace, within: IdRange) -> Iterator[TalliedBatch]:
         for number, batch in enumerate(super().read_batches(namespace, within)):
             yield batch
             if number == 0 and namespace.collection == "presence":

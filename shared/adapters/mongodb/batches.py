@@ -1,0 +1,70 @@
+"""A cursor's batches as the server sent them: each reply is received once and walked once.
+
+The driver's own `find_raw_batches` takes a reply apart document by document and puts it together again before
+it is walked for the tally, which was half of the dump's time (PyMongo 4.20). So the commands are sent as they
+are, and the documents cut out of the reply's bytes.
+Source: https://github.com/mongodb/specifications/blob/master/source/find_getmore_killcursors_commands
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bson.int64 import Int64
+from pymongo import errors
+
+from shared.adapters.mongodb.client import RAW, Client
+from shared.formats.documents import TalliedBatch, gather_array
+from shared.formats.elements import locate_value
+from shared.kernel.errors import Corrupt
+
+if TYPE_CHECKING:
+    from pymongo.client_session import ClientSession
+    from pymongo.database import Database
+
+
+def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[TalliedBatch]:
+    """All batches that the command `find` gives, up to 16 MiB each; the cursor is closed however it ends.
+
+    A reader may be held up for longer than the ten minutes a server keeps an idle cursor: `noCursorTimeout`
+    belongs into the command. Without that limit the session's applies, half an hour, after which the cursor
+    of a killed worker is gone too. A failover ends the cursor, and so the reading, with the driver's error.
+    """
+    database = client[db]
+    with client.start_session(causal_consistency=False) as session:
+        cursor, batch = _ask(database, session, find, b"firstBatch")
+        try:
+            while True:
+                # A server may send an empty batch before the end: only the cursor's id says that it is over.
+                if batch.documents:
+                    yield batch
+                if not cursor:
+                    return
+                more = {"getMore": Int64(cursor), "collection": find["find"]}
+                cursor, batch = _ask(database, session, more, b"nextBatch")
+        finally:
+            if cursor:
+                _kill_cursor(database, session, find["find"], cursor)
+
+
+def _ask(
+    database: Database[dict[str, Any]], session: ClientSession, command: dict[str, Any], batch: bytes
+) -> tuple[int, TalliedBatch]:
+    """The cursor's id, 0 when it is exhausted, and its next batch."""
+    # Raw, so that neither the driver nor we make an object of each document.
+    reply = bytes(database.command(command, codec_options=RAW, session=session).raw)
+    at = locate_value(reply, b"cursor", b"id")
+    documents = locate_value(reply, b"cursor", batch)
+    if at is None or documents is None:
+        raise Corrupt("MongoDB's reply holds no cursor", value=f"to {next(iter(command))}")
+    return int.from_bytes(reply[slice(*at)], "little", signed=True), gather_array(reply, *documents)
+
+
+def _kill_cursor(
+    database: Database[dict[str, Any]], session: ClientSession, collection: str, cursor: int
+) -> None:
+    # The reading is over already, well or not; a cursor that stays is closed by the server with its session.
+    with contextlib.suppress(errors.PyMongoError):
+        database.command({"killCursors": collection, "cursors": [Int64(cursor)]}, session=session)

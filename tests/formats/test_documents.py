@@ -1,0 +1,97 @@
+"""Documents in a row, and in the array of a reply: cut out by length, counted and hashed."""
+
+from __future__ import annotations
+
+import bson
+import pytest
+from bson.raw_bson import RawBSONDocument
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.formats.documents import TalliedBatch, Tally, gather_array, tally_documents
+from shared.formats.elements import locate_value
+from shared.kernel.errors import Corrupt
+
+VALUES = st.none() | st.integers(-(2**31), 2**31 - 1) | st.text(max_size=8) | st.binary(max_size=8)
+DOCUMENTS = st.dictionaries(st.text("abc", min_size=1, max_size=3), VALUES, max_size=3).map(bson.encode)
+
+
+def in_reply(documents: list[bytes]) -> tuple[bytes, int, int]:
+    raw = bson.encode({"cursor": {"id": 1, "nextBatch": [RawBSONDocument(d) for d in documents]}, "ok": 1})
+    at = locate_value(raw, b"cursor", b"nextBatch")
+    assert at is not None
+    return raw, *at
+
+
+@given(st.lists(DOCUMENTS, max_size=12))
+def test_an_array_gives_its_documents_and_their_tally(documents: list[bytes]) -> None:
+    joined = b"".join(documents)
+    assert gather_array(*in_reply(documents)) == TalliedBatch(joined, tally_documents(joined))
+
+
+@pytest.mark.parametrize("count", [9, 10, 11, 99, 100, 101, 1_000, 1_001, 10_001])
+def test_the_names_of_elements_grow_by_a_digit(count: int) -> None:
+    documents = [bson.encode({"_id": number}) for number in range(count)]
+    batch = gather_array(*in_reply(documents))
+    assert batch == TalliedBatch.of(b"".join(documents))
+    assert batch.tally.documents == count
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.data())
+def test_a_damaged_array_is_refused_or_gives_whole_documents(
+    documents: list[bytes], data: st.DataObject
+) -> None:
+    raw, start, end = in_reply(documents)
+    at = data.draw(st.integers(start, end - 1))
+    damaged = bytearray(raw)
+    damaged[at] ^= data.draw(st.integers(1, 255))
+    try:
+        batch = gather_array(bytes(damaged), start, end)
+    except Corrupt:
+        return
+    assert tally_documents(batch.documents) == batch.tally
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        b"",
+        b"\x05\0\0",
+        b"\x06\0\0\0\0",  # longer than it is
+        b"\x05\0\0\0\x01",  # no zero at its end
+        bson.encode({"0": 1}),  # no document
+        bson.encode({"1": {}})[:-1] + b"\x01",
+        bson.encode({"00": {}}),  # a name of another length
+        b"\x0d\0\0\0\x030\0\x04\0\0\0\0\0",  # a document of four bytes
+        b"\x0d\0\0\0\x030\0\x06\0\0\0\0\0",  # one that is longer than the array
+        b"\x0d\0\0\0\x030\0\x05\0\0\0\x01\0",  # one without its zero
+        b"\x08\0\0\0\x030\0\0",  # cut short
+    ],
+)
+def test_what_is_no_array_of_documents_is_refused(array: bytes) -> None:
+    with pytest.raises(Corrupt):
+        gather_array(array, 0, len(array))
+
+
+def test_values_are_located_without_copying() -> None:
+    raw = bson.encode({"a": 1, "cursor": {"id": 7, "ns": "x"}, "id": 9})
+    assert raw[slice(*locate_value(raw, b"cursor", b"id"))] == b"\x07\0\0\0"
+    assert raw[slice(*locate_value(raw, b"id"))] == b"\x09\0\0\0"
+    assert locate_value(raw, b"cursor", b"nextBatch") is None
+    assert locate_value(raw, b"nothing", b"id") is None
+    assert locate_value(raw) == (0, len(raw))
+
+
+@pytest.mark.parametrize("cut", [6, 9])
+def test_what_is_no_document_has_no_values(cut: int) -> None:
+    raw = bson.encode({"a": {"b": "text"}})
+    with pytest.raises(Corrupt):
+        locate_value(raw[:cut] + b"\0", b"z")
+
+
+@given(st.lists(DOCUMENTS, max_size=6), st.randoms())
+def test_the_order_of_documents_does_not_show_in_their_tally(documents: list[bytes], random) -> None:  # type: ignore[no-untyped-def]
+    shuffled = list(documents)
+    random.shuffle(shuffled)
+    assert tally_documents(b"".join(shuffled)) == tally_documents(b"".join(documents))
+    assert sum(map(tally_documents, documents), Tally()) == tally_documents(b"".join(documents))
