@@ -136,13 +136,14 @@ def _execute_held(
 ) -> None:
     """Under a hold that keeps the schedule from stopping the machine."""
     hold = RestoreHold(deps.holds, deps.clock, result.manifest.set, deps.reporter)
-    deps = replace(deps, reporter=EstimateReporter(hold, deps.clock.now, result.estimate))
     size = result.estimate.size
     amount = f"{size.documents} documents, {size.data_bytes / 1e6:.1f} MB"
-    deps.reporter.note(f"to restore: {amount}; {result.estimate.describe()}")
     try:
-        _check_stored(deps, result.manifest, result)
-        _execute(deps, result, journal, resumed)
+        with EstimateReporter(hold, deps.clock.now, result.estimate) as reporter:
+            deps = replace(deps, reporter=reporter)
+            reporter.note(f"to restore: {amount}; {result.estimate.describe()}")
+            _check_stored(deps, result.manifest, result)
+            _execute(deps, result, journal, resumed)
     finally:
         hold.release()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Event, Lock, Thread
+from types import TracebackType
 
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.proofs import read_drill_records
@@ -56,14 +57,39 @@ def _find_timed(catalogue: SetCatalogue, proof: DrillProof) -> TimedRestore | No
 
 
 class EstimateReporter:
-    """A `Reporter` that adds, once a minute, how long the restore will still take. Parts report at once."""
+    """A `Reporter` that adds, once a minute, how long the restore will still take. Parts report at once.
 
-    def __init__(self, reporter: Reporter, now: Callable[[], datetime], estimate: RestoreEstimate) -> None:
-        self._reporter, self._now, self._estimate = reporter, now, estimate
-        self._lock = Lock()
+    A context manager: within it the minute passes also while a step reports nothing, such as the build of one
+    large index. What it wraps hears of that as progress of 0, so that the hold on the machine is renewed.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        now: Callable[[], datetime],
+        estimate: RestoreEstimate,
+        every: timedelta = _NOTE_EVERY,
+    ) -> None:
+        self._reporter, self._now, self._estimate, self._every = reporter, now, estimate, every
+        self._lock, self._over = Lock(), Event()
+        self._ticker = Thread(target=self._tick, name="restore-progress", daemon=True)
         self._ended: list[str] = []
         self._step, self._total, self._done = "", 0, 0
         self._began = self._noted = now()
+
+    def __enter__(self) -> EstimateReporter:
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._ticker.join()
+
+    def _tick(self) -> None:
+        while not self._over.wait(self._every.total_seconds()):
+            self.advance(0)
 
     def phase(self, name: str, total: int) -> None:
         """See `Reporter`."""
@@ -79,7 +105,7 @@ class EstimateReporter:
         with self._lock:
             self._done += amount
             now = self._now()
-            if now - self._noted < _NOTE_EVERY:
+            if not self._step or now - self._noted < self._every:
                 return
             self._noted = now
             text = describe_progress(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from shared.restore.estimate import (
     estimate_restore,
 )
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
-from shared.restore.timing import read_timing
+from shared.restore.timing import EstimateReporter, read_timing
 from tests.support.backup_world import World
 from tests.support.drill_world import DrillWorld
 
@@ -164,3 +165,25 @@ def test_drills_that_cannot_be_read_keep_nobody_from_restoring(world: World) -> 
 
     record = read_timing(Silent(), world.catalogue)  # type: ignore[arg-type]
     assert record == TimingRecord(reason="the drills on record cannot be read")
+
+
+def test_a_step_that_reports_nothing_is_told_all_the_same_and_renews_the_hold_on_the_machine() -> None:
+    told, renewed = Event(), Event()
+
+    class Waiting(ListReporter):
+        def note(self, text: str) -> None:
+            assert text.startswith("Building indexes: 0% after")
+            told.set()
+
+        def advance(self, amount: int) -> None:
+            if amount == 0:
+                renewed.set()
+
+    estimate = estimate_restore(SIZE, TimingRecord(), has_tail=False)
+    reporter = EstimateReporter(
+        Waiting(), lambda: datetime.now(UTC), estimate, every=timedelta(milliseconds=1)
+    )
+    with reporter:
+        reporter.phase("Building indexes", 4)
+        assert told.wait(60)
+        assert renewed.wait(60)
