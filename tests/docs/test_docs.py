@@ -85,9 +85,10 @@ def problem(words: str, *, whole: bool) -> str:
             if known and not known.is_flag and not value and not (waiting and waiting.pop(0)):
                 return f"{name} wants a value"
         elif isinstance(command, click.Group):
-            if word not in command.commands:
+            called = command.get_command(click.Context(command), word)  # which imports it
+            if called is None:
                 return f"{command.name} has no command {word}"
-            command = command.commands[word]
+            command = called
         else:
             arguments.append(word)
     return misfit(command, given, arguments, whole=whole)
@@ -130,7 +131,7 @@ def test_every_command_that_a_message_advises_is_there(folder: str) -> None:
     for path in sorted((ROOT / folder).rglob("*.py")):
         for text in strings_of(path):
             for name, sub in re.findall(r"groundcrew ([a-z-]+)(?: ([a-z_-]+))?", text):
-                group = main.commands.get(name)
+                group = main.get_command(click.Context(main), name)
                 if not isinstance(group, click.Group):
                     continue
                 advised += 1
