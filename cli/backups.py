@@ -31,6 +31,7 @@ from shared.wiring import restore as restore_wiring
 if TYPE_CHECKING:
     from shared.backup.catalogue import CatalogueEntry, SetCatalogue
     from shared.backup.proofs import DrillRecords
+    from shared.formats.backupset import Manifest
     from shared.records.run_record import RunRecord
 
 _COLUMNS = ("set", "class", "state", "begun (UTC)", "stored", "proven (UTC)", "expires")
@@ -169,9 +170,23 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
     print_table("Namespaces", ("namespace", "kind", "documents", "size", "content hash"), rows)
     parts = [
         (p.blob, format_bytes(p.plain_bytes), format_bytes(p.stored_bytes), p.sha256[:12])
-        for p in manifest.parts
+        for p in manifest.stored_parts
     ]
     print_table("Parts", ("blob", "plain", "stored", "sha256"), parts)
+    _show_extra_parts(manifest)
+
+
+def _show_extra_parts(manifest: Manifest) -> None:
+    """What the set holds besides the database; what could not be read is named, and never listed as there."""
+    from shared.formats.extra_parts import KNOWN_KINDS
+
+    for part in manifest.extra_parts:
+        if part.kind not in KNOWN_KINDS:
+            out.print(f"{part.blob}: this version does not know parts of the kind {part.kind}", markup=False)
+            continue
+        print_table(f"Part {part.kind}", ("what",), [(name,) for name in part.contents])
+        for item in part.unread:
+            err.print(f"warning: not in the backup: {item.what}: {item.reason}", markup=False)
 
 
 def _show_progress(entry: CatalogueEntry, storage: str, json_: bool) -> None:

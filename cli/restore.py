@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from cli.cluster_state import print_state, read_state, restore_state
 from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
 from shared.kernel.errors import UsageError
 from shared.settings.environment import all_or_nothing
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 SIGNER_UNKNOWN = " (signer unknown)"  # after every verdict that nobody vouches for
+
+_UNVOUCHED = "[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest"
 
 storage_option = click.option(
     "--storage",
@@ -47,7 +50,7 @@ signer_option = click.option(
 @click.argument("reference", metavar="SET")
 @click.option(
     "--to-uri",
-    required=True,
+    default="",
     envvar="GROUNDCREW_RESTORE_URI",
     show_envvar=True,
     help="The MongoDB to restore into; it must be empty. A password among the arguments shows in `ps`:"
@@ -85,6 +88,14 @@ signer_option = click.option(
     help="How many parts, batches of one part, collections and index builds at once.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and check that the key fits.")
+@click.option(
+    "--cluster-state",
+    "state_folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the cluster's state of SET into DIR, a new or empty folder, as files ready to be applied:"
+    " Secrets in the clear. The database is not restored.",
+)
 @storage_option
 @identity_option
 @signer_option
@@ -100,6 +111,7 @@ def restore(
     resume: bool,
     jobs: int,
     dry_run: bool,
+    state_folder: Path | None,
     storage: str,
     identities: tuple[Path, ...],
     signers: tuple[str, ...],
@@ -109,16 +121,18 @@ def restore(
 
     Every stored byte is checked before the first is written.
     """
+    if state_folder is not None:
+        _restore_state(reference, until, state_folder, storage, identities, signers, dry_run, json_)
+        return
+    _check_options(to_uri, from_, to)
     # `backups` takes its options from here: what a restore needs is imported when there is one.
     from shared.restore.job import restore_set
 
-    if len(from_) != len(to):
-        raise UsageError("--from and --to belong together", value=f"{len(from_)} and {len(to)} given")
     with progress_bar(quiet=json_) as reporter:
         deps = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
         job, moved = replace(deps, jobs=jobs), tuple(zip(from_, to, strict=True))
         if not job.catalogue.trusted:
-            err.print("[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest")
+            err.print(_UNVOUCHED)
         if until:
             job, reference = _aim_at_moment(job, until, reference)
         result = restore_set(
@@ -150,6 +164,39 @@ def _print_outcome(result: RestoreResult, *, dry_run: bool, trusted: bool, json_
         _print_plan(result)
     else:
         _print_result(result, trusted)
+
+
+def _check_options(to_uri: str, from_: Sequence[str], to: Sequence[str]) -> None:
+    if not to_uri:
+        raise UsageError("--to-uri is missing", hint="Name an empty MongoDB, or give --cluster-state DIR.")
+    if len(from_) != len(to):
+        raise UsageError("--from and --to belong together", value=f"{len(from_)} and {len(to)} given")
+
+
+def _restore_state(
+    reference: str,
+    until: str,
+    folder: Path,
+    storage: str,
+    identities: Sequence[Path],
+    signers: Sequence[str],
+    dry_run: bool,
+    json_: bool,
+) -> None:
+    """The cluster's state of the set; where a moment is given, of the base that it is restored from."""
+    catalogue = wiring.open_catalogue(check_storage(storage), signers)
+    if not catalogue.trusted:
+        err.print(_UNVOUCHED)
+    if until:
+        from shared.wiring.pitr import plan_moment
+
+        reference = plan_moment(catalogue, until, reference).base.reference
+    state = read_state(catalogue, reference, identities)
+    answer = restore_state(state, folder, dry_run=dry_run)
+    if json_:
+        print_answer(answer, json_=True)
+    else:
+        print_state(answer, state)
 
 
 def _build_deps(

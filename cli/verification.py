@@ -27,7 +27,7 @@ def verify_sets(
     for entry in chosen:
         try:
             manifest = read_manifest(catalogue.blobs, entry.info, catalogue.trusted).manifest
-            verify_stored(catalogue.blobs, manifest, manifest.parts, reporter)
+            verify_stored(catalogue.blobs, manifest, manifest.stored_parts, reporter)
             if secrets:
                 verify_content(catalogue.blobs, manifest, secrets, reporter)
         except GroundcrewError as error:

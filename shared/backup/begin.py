@@ -93,7 +93,7 @@ def resume_set(deps: BackupDeps, where: str) -> str:
     for index in remaining:
         deps.queues.send(QUEUE, json.dumps({"set": where, "part": index}))
     if not remaining:
-        return seal_set(deps, plan, open_set.receipts)
+        return seal_set(deps, open_set.plan, open_set.receipts)
     return f"queued {len(remaining)} of {len(plan.parts)} parts of {where}"
 
 

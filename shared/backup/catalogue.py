@@ -265,12 +265,12 @@ def _rewritten_part(info: SetInfo) -> str:
 
 
 def _is_part(name: str) -> bool:
-    return name.startswith("part-") and name.endswith(".age")
+    return name.startswith(("part-", "extra-")) and name.endswith(".age")
 
 
 def _stored_problem(info: SetInfo, manifest: Manifest) -> str:
     """Which part of a sealed set is not stored with its size; its bytes are what `verify` reads."""
-    for part in manifest.parts:
+    for part in manifest.stored_parts:
         blob = info.files.get(part.blob)
         if blob is None:
             return f"{info.folder}{part.blob} is missing"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.formats.backupset import (
+    FORMAT_WITH_EXTRA_PARTS,
     BackupPlan,
     ChainLink,
     Manifest,
@@ -19,6 +20,7 @@ from shared.formats.backupset import (
     StoredPart,
     set_folder,
 )
+from shared.formats.extra_parts import ExtraReceipt
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Inconsistent
 
@@ -55,7 +57,12 @@ def remaining_parts(plan: BackupPlan, receipts: Mapping[int, Receipt]) -> list[i
 
 
 def build_manifest(
-    plan: BackupPlan, receipts: Mapping[int, Receipt], *, tool: str, previous: ChainLink | None
+    plan: BackupPlan,
+    receipts: Mapping[int, Receipt],
+    extra: Sequence[ExtraReceipt] = (),
+    *,
+    tool: str,
+    previous: ChainLink | None,
 ) -> Manifest:
     """The manifest of a complete set, the same whichever worker builds it.
 
@@ -68,11 +75,11 @@ def build_manifest(
         _check_receipt(plan, index, receipt)
     oplogs = [r.oplog for r in ordered if r.oplog]
     return Manifest(
-        format=FORMAT,
+        format=FORMAT_WITH_EXTRA_PARTS if extra else FORMAT,
         set=plan.set,
         klass=plan.klass,
         created=plan.created,
-        sealed=max(r.finished for r in ordered),
+        sealed=max([*(r.finished for r in ordered), *(r.finished for r in extra)]),
         reason=plan.reason,
         tool=tool,
         source=plan.source,
@@ -85,6 +92,7 @@ def build_manifest(
         ),
         namespaces=_sum_namespaces(plan, ordered),
         previous=previous,
+        extra_parts=tuple(receipt.extra for receipt in extra),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from shared.backup.catalogue import SetCatalogue
 from shared.backup.seals import SealLog
 from shared.formats.agekeys import Recipient
 from shared.formats.backupset import ChainLink
+from shared.formats.cluster_state import ClusterState
+from shared.formats.extra_parts import ExtraPart
 from shared.formats.manifest import Signer
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.mongodb.ports import SourceDatabase
@@ -47,8 +49,12 @@ class BackupDeps:
     threads: int = 2  # of zstd, beside the caller
     timeout: timedelta = timedelta(hours=20)  # a set that is not sealed by then has failed
     daily_at: time = time(1)  # UTC, when the timer fires
-    # Tells people of each sealed set, and of the hash that is now the head of the chain.
-    tell_head: Callable[[ChainLink], None] = lambda _: None
+    # Tells people of each sealed set: the hash that is now the head of the chain, and what it holds of the
+    # cluster.
+    tell_head: Callable[[ChainLink, Sequence[ExtraPart]], None] = lambda _head, _extra: None
+    # Reads the cluster's state for the set `class/id`, and never raises for what cannot be read. None if the
+    # sets hold none.
+    read_state: Callable[[str], ClusterState] | None = None
     # Why the database is out of reach on purpose; empty if it is not.
     offline_reason: Callable[[], str] = lambda: ""
     # Hears of each run record that is written; must not fail.

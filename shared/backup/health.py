@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from shared.backup.catalogue import SetCatalogue
+from shared.backup.extra import describe_state, find_unread
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Unavailable
 
@@ -33,3 +34,19 @@ def check_newest_backup(
             f"the newest backup is older than {limit}", value=format_duration(age), hint="See its job's runs."
         )
     return f"the newest is {format_duration(age)} old"
+
+
+def check_newest_state(catalogue: SetCatalogue, *, required: bool) -> str:
+    """What the newest good backup holds of the cluster, as a text; what could not be read is unknown.
+
+    Raises Unavailable if something is unknown although policy requires all of it, and without a good backup.
+    """
+    newest = catalogue.newest_good()
+    if newest is None:
+        raise Unavailable("there is no good backup", hint="See: groundcrew backups list --all")
+    extra = newest.manifest.extra_parts
+    unread = find_unread(extra)
+    if required and unread:
+        hint = "See infra/chart/rbac-cluster-state.yaml, then: groundcrew backups create"
+        raise Unavailable("the newest backup lacks cluster state", value="; ".join(unread[:3]), hint=hint)
+    return describe_state(extra)

@@ -221,7 +221,7 @@ def _continue_set(deps: BackupDeps, open_set: OpenSet) -> str:
     plan, where = open_set.plan.record, open_set.where
     remaining = remaining_parts(plan, open_set.receipts)
     if not remaining:
-        return seal_set(deps, plan, open_set.receipts)
+        return seal_set(deps, open_set.plan, open_set.receipts)
     if not plan.parts[remaining[0]].pieces:
         deps.queues.send(QUEUE, json.dumps({"set": where, "part": remaining[0]}))
         return f"all collections of {where} are dumped; queued its oplog"

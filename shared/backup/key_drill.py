@@ -55,8 +55,8 @@ def drill_keys(
         hint = f"It is encrypted to {', '.join(manifest.recipients)}."
         raise Refused(f"{entry.info.reference} is not encrypted to this key", value=strange[0], hint=hint)
     for identity in identities:
-        verify_key(catalogue.blobs, manifest, manifest.parts, [identity])
-    return KeyDrill(catalogue.clock.now(), by, entry.info.reference, opened, len(manifest.parts))
+        verify_key(catalogue.blobs, manifest, manifest.stored_parts, [identity])
+    return KeyDrill(catalogue.clock.now(), by, entry.info.reference, opened, len(manifest.stored_parts))
 
 
 def write_key_drill(state: Blobs, drill: KeyDrill) -> None:

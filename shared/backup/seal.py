@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.backup import sets
 from shared.backup.catalogue import CatalogueEntry, SetState
 from shared.backup.completion import build_manifest
 from shared.backup.deps import JOB, LEASE, BackupDeps
+from shared.backup.extra import describe_state, ensure_extra_parts
 from shared.backup.seals import link_to
 from shared.formats.backupset import BackupPlan, ChainLink, Receipt, SetFailure, set_folder
-from shared.formats.manifest import VerifiedManifest
+from shared.formats.extra_parts import ExtraReceipt
+from shared.formats.manifest import VerifiedManifest, VerifiedRecord
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, NotFound
 from shared.records.audit import AuditTrail
@@ -40,18 +42,21 @@ def end_of(deps: BackupDeps, entry: CatalogueEntry) -> str:
     return str(entry.state)
 
 
-def seal_set(deps: BackupDeps, plan: BackupPlan, receipts: Mapping[int, Receipt]) -> str:
+def seal_set(deps: BackupDeps, signed: VerifiedRecord[BackupPlan], receipts: Mapping[int, Receipt]) -> str:
     """Write the signed manifest, which makes the set a backup; returns what was done, in a sentence.
 
     Raises Inconsistent if a part is not stored as it was written, or if the manifest's name is taken.
     """
+    plan = signed.record
     where = set_folder(plan.klass, plan.set)
+    # Before the lease: the cluster may take its time, and others wait for their turn to seal.
+    extra = ensure_extra_parts(deps, signed)
     # Of the chain, not of the set: two sets sealed at once would both follow the same one.
     with deps.state.lease("locks/chain", duration=LEASE) as lease:
-        manifest = build_manifest(plan, receipts, tool=deps.tool, previous=_chain_head(deps, plan))
+        manifest = build_manifest(plan, receipts, extra, tool=deps.tool, previous=_chain_head(deps, plan))
         # As late as can be: what was replaced before this is noticed, and what is replaced later fails the
         # verification.
-        _check_parts(deps, where, receipts)
+        _check_parts(deps, where, [*receipts.values(), *extra])
         # Reading the list may have taken longer than the lease; the next statement cannot be taken back.
         lease.check()
         try:
@@ -77,18 +82,19 @@ def _chain_head(deps: BackupDeps, plan: BackupPlan) -> ChainLink | None:
     return ChainLink(newest.info.id, newest.info.klass, newest.verified.sha256)
 
 
-def _check_parts(deps: BackupDeps, where: str, receipts: Mapping[int, Receipt]) -> None:
+def _check_parts(deps: BackupDeps, where: str, receipts: Sequence[Receipt | ExtraReceipt]) -> None:
     """A receipt says what was written; what counts is what is stored now. Raises Inconsistent.
 
     The storage gives a blob another ETag with each write, so one that was replaced, even by bytes of the same
     number, is noticed without reading it again.
     """
     stored = {blob.name: blob for blob in deps.backups.list(where)}
-    for receipt in receipts.values():
-        blob = stored.get(where + receipt.blob)
-        if blob is None or (blob.stored_bytes, blob.etag) != (receipt.stored_bytes, receipt.etag):
+    for receipt in receipts:
+        part = receipt.extra if isinstance(receipt, ExtraReceipt) else receipt
+        blob = stored.get(where + part.blob)
+        if blob is None or (blob.stored_bytes, blob.etag) != (part.stored_bytes, receipt.etag):
             raise Inconsistent(
-                f"{where + receipt.blob} is not stored as it was written",
+                f"{where + part.blob} is not stored as it was written",
                 value="it is missing" if blob is None else f"{blob.stored_bytes} bytes, written anew",
                 hint="See who can write to the container, and docs/threat-model.md.",
             )
@@ -119,16 +125,18 @@ def _record_sealed(deps: BackupDeps, verified: VerifiedManifest) -> str:
     except NotFound:
         log.warning("backup.run_record_missing", extra={"set": where})
     documents = sum(n.documents for n in manifest.namespaces)
-    stored_bytes = sum(p.stored_bytes for p in manifest.parts)
+    stored_bytes = sum(p.stored_bytes for p in manifest.stored_parts)
     count = len(manifest.namespaces)
     summary = f"sealed {where}: {documents} documents, {count} namespaces, {stored_bytes} bytes"
+    if manifest.extra_parts:
+        summary += f"; {describe_state(manifest.extra_parts)}"
     # With the digest: the trail says which manifest, not only that there was one.
     outcome = f"sealed sha256:{verified.sha256}"
     AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.seal", where, outcome)
     deps.runs.end_run(JOB, manifest.set, "done", summary, stored_bytes=stored_bytes, documents=documents)
     # The head of the chain leaves the storage account with the log and by people's own messages, where nobody
     # can turn it back: whoever later deletes the newest sets is contradicted by what people were told.
-    deps.tell_head(ChainLink(manifest.set, manifest.klass, verified.sha256))
+    deps.tell_head(ChainLink(manifest.set, manifest.klass, verified.sha256), manifest.extra_parts)
     log.info(
         "backup.sealed",
         extra={"set": where, "documents": documents, "stored_bytes": stored_bytes, "sha256": verified.sha256},

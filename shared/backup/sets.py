@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from shared.formats.backupset import CLASSES, SET_ID, BackupPlan, Receipt, SetFailure, set_folder
+from shared.formats.extra_parts import ExtraReceipt
 from shared.formats.manifest import VerifiedManifest, VerifiedRecord, verify_manifest, verify_record
 from shared.kernel.errors import Corrupt, GroundcrewError, NotFound
 from shared.kernel.ports import BlobInfo, Blobs
@@ -23,11 +24,13 @@ from shared.kernel.ports import BlobInfo, Blobs
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R", Receipt, ExtraReceipt)
 
 MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _SET_BLOB = re.compile(rf"sets/({'|'.join(CLASSES)})/({SET_ID.pattern})/([^/]+)", re.ASCII)
 _RECEIPT = re.compile(r"part-\d{4,}\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
+_EXTRA_RECEIPT = re.compile(r"extra-[a-z0-9-]+\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
 _FAILURE = re.compile(r"failed(\.[0-9a-f]+)?\.json", re.ASCII)
 # A manifest of 100,000 namespaces has 60 MiB. More is not ours, and must not fill a worker's memory.
 MAX_RECORD_BYTES = 128 << 20
@@ -100,6 +103,11 @@ class SetInfo:
         return [name for name in sorted(self.files) if _RECEIPT.fullmatch(name)]
 
     @property
+    def extra_receipts(self) -> list[str]:
+        """The files that are named like a receipt of an extra part."""
+        return [name for name in sorted(self.files) if _EXTRA_RECEIPT.fullmatch(name)]
+
+    @property
     def failures(self) -> list[str]:
         """The files that are named like the record of a failure."""
         return [name for name in sorted(self.files) if _FAILURE.fullmatch(name)]
@@ -137,11 +145,28 @@ def read_receipts(
 
     What is not signed by `trusted`, or belongs to another plan, is logged and ignored: it is not ours.
     """
-    receipts: list[Receipt] = []
-    for file in info.receipts:
+    return [*_read_own(Receipt, blobs, info, info.receipts, plan, trusted)]
+
+
+def read_extra_receipts(
+    blobs: Blobs, info: SetInfo, plan: VerifiedRecord[BackupPlan], trusted: Sequence[str]
+) -> list[ExtraReceipt]:
+    """The receipts of this plan's extra parts, as `read_receipts`."""
+    return [*_read_own(ExtraReceipt, blobs, info, info.extra_receipts, plan, trusted)]
+
+
+def _read_own(
+    kind: type[R],
+    blobs: Blobs,
+    info: SetInfo,
+    files: Sequence[str],
+    plan: VerifiedRecord[BackupPlan],
+    trusted: Sequence[str],
+) -> Iterator[R]:
+    for file in files:
         name = info.folder + file
         try:
-            receipt = _read_record(blobs, Receipt, name, trusted).record
+            receipt = _read_record(blobs, kind, name, trusted).record
         except GroundcrewError as error:
             if not error.permanent:
                 raise
@@ -150,8 +175,7 @@ def read_receipts(
         if receipt.plan_sha256 != plan.sha256:
             log.warning("backup.receipt_ignored", extra={"blob": name, "error": "of another plan"})
             continue
-        receipts.append(receipt)
-    return receipts
+        yield receipt
 
 
 def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> VerifiedManifest:

@@ -15,8 +15,10 @@ from shared.formats.agekeys import Identity
 from shared.formats.archive import OPLOG
 from shared.formats.archive_reader import ArchiveReader, DocumentBatch
 from shared.formats.backupset import Manifest, StoredPart, set_folder
+from shared.formats.cluster_state import MAX_BYTES, ClusterState, decode_state
 from shared.formats.documents import Tally, tally_documents
 from shared.formats.envelope import read_part
+from shared.formats.extra_parts import CLUSTER_STATE, ExtraPart
 from shared.formats.manifest import VerifiedManifest
 from shared.kernel.errors import Corrupt
 from shared.kernel.ports import Blobs, Reporter
@@ -35,7 +37,9 @@ class SetProblem:
     problem: str
 
 
-def verify_stored(blobs: Blobs, manifest: Manifest, parts: Sequence[StoredPart], reporter: Reporter) -> None:
+def verify_stored(
+    blobs: Blobs, manifest: Manifest, parts: Sequence[StoredPart | ExtraPart], reporter: Reporter
+) -> None:
     """Read every stored byte of the parts. Raises Corrupt naming the first blob that is not as signed."""
     where = set_folder(manifest.klass, manifest.set)
     reporter.phase("Verifying stored bytes", sum(part.stored_bytes for part in parts))
@@ -45,7 +49,7 @@ def verify_stored(blobs: Blobs, manifest: Manifest, parts: Sequence[StoredPart],
 
 
 def verify_key(
-    blobs: Blobs, manifest: Manifest, parts: Sequence[StoredPart], identities: Sequence[Identity]
+    blobs: Blobs, manifest: Manifest, parts: Sequence[StoredPart | ExtraPart], identities: Sequence[Identity]
 ) -> None:
     """Raises Corrupt naming the first blob that none of the identities opens."""
     where = set_folder(manifest.klass, manifest.set)
@@ -86,6 +90,37 @@ def verify_content(
             raise Corrupt(f"{'.'.join(key)} in {where} differs from the manifest")
     if sums:
         raise Corrupt(f"{where} holds a namespace that its manifest does not name", value=".".join(min(sums)))
+    for extra in manifest.extra_parts:
+        if extra.kind == CLUSTER_STATE:
+            read_state_part(blobs, manifest, extra, identities)
+        else:
+            reporter.note(
+                f"{where}{extra.blob}: this version does not know parts of the kind {extra.kind}: its stored"
+                " bytes are verified, its content is not read"
+            )
+
+
+def read_state_part(
+    blobs: Blobs, manifest: Manifest, extra: ExtraPart, identities: Sequence[Identity]
+) -> ClusterState:
+    """The cluster's state of a set: every byte verified, decrypted, and compared with what the manifest says.
+
+    Raises Corrupt naming the blob.
+    """
+    name = set_folder(manifest.klass, manifest.set) + extra.blob
+    stream = stream_verified(blobs, name, extra.stored_bytes, extra.sha256)
+    data = bytearray()
+    for chunk in read_part(stream, identities, name=name):
+        data += chunk
+        # Compressed bytes may unfold to anything; more than the signed size is not what was written.
+        if len(data) > min(extra.plain_bytes, MAX_BYTES):
+            raise Corrupt(f"{name} is longer than its manifest says", value=f"over {extra.plain_bytes} bytes")
+    state = decode_state(bytes(data), name=name)
+    if state.set != f"{manifest.klass}/{manifest.set}":
+        raise Corrupt(f"{name} belongs to another set", value=state.set)
+    if (state.contents, state.unread) != (extra.contents, extra.unread):
+        raise Corrupt(f"{name} holds something else than its manifest says")
+    return state
 
 
 def verify_chain(

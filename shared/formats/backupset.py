@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import ClassVar
 
-from shared.formats.strict_json import (
-    require_form,
-    strict_record,
-)
+from shared.formats.extra_parts import ExtraPart
+from shared.formats.set_place import CLASSES as CLASSES
+from shared.formats.set_place import FILE_NAME
+from shared.formats.set_place import SET_ID as SET_ID
+from shared.formats.set_place import require_place as require_place
+from shared.formats.strict_json import FORMAT, require_form, strict_record
 
-# Each is a folder of its own, so that a lifecycle rule of the storage can tell them apart by prefix.
-CLASSES = ("daily", "weekly", "monthly", "manual")
-SET_ID = re.compile(r"\d{8}T\d{6}Z", re.ASCII)  # when it was begun, UTC
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", re.ASCII)
+# Of a manifest that names parts which are no archives. Readers of before refuse it by its number, which they
+# say, rather than as a malformed one of their own.
+FORMAT_WITH_EXTRA_PARTS = 2
+
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 OPTIME = re.compile(r"\d{1,10}\.\d{1,10}", re.ASCII)
-
-
-def require_place(klass: str, set_id: str) -> None:
-    """A class and an id are parts of blob names: nothing else may get into those."""
-    if klass not in CLASSES:
-        raise ValueError(f"class is malformed: {klass[:60]!r}")
-    require_form(SET_ID, set=set_id)
 
 
 @strict_record
@@ -154,7 +150,7 @@ class Receipt:
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
-        require_form(_FILE_NAME, blob=self.blob)
+        require_form(FILE_NAME, blob=self.blob)
 
 
 @strict_record
@@ -168,7 +164,7 @@ class StoredPart:
     namespaces: tuple[str, ...]  # in it, so that a restore of one collection reads no other part
 
     def __post_init__(self) -> None:
-        require_form(_FILE_NAME, blob=self.blob)
+        require_form(FILE_NAME, blob=self.blob)
 
 
 @strict_record
@@ -223,9 +219,21 @@ class Manifest:
     parts: tuple[StoredPart, ...]  # all that a restore reads
     namespaces: tuple[NamespaceEntry, ...]  # all that a restore has to equal
     previous: ChainLink | None  # None where the chain begins
+    extra_parts: tuple[ExtraPart, ...] = ()  # what the set holds besides the database; only in format 2
+
+    FORMATS: ClassVar = (FORMAT, FORMAT_WITH_EXTRA_PARTS)
+    # So that a set without such parts is written as it always was, and every older reader takes it.
+    LEFT_OUT_IF_EMPTY: ClassVar = ("extra_parts",)
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)
+        if (self.format == FORMAT_WITH_EXTRA_PARTS) != bool(self.extra_parts):
+            raise ValueError(f"format {self.format} does not fit {len(self.extra_parts)} extra parts")
+
+    @property
+    def stored_parts(self) -> tuple[StoredPart | ExtraPart, ...]:
+        """All blobs that the set is made of beside its records."""
+        return (*self.parts, *self.extra_parts)
 
 
 @strict_record

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, cast, dataclass_transform
@@ -22,7 +23,7 @@ FORMAT = 1
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def strict_record(cls: type[T]) -> type[T]:
     """A frozen dataclass whose JSON may have no other fields than its own."""
     decorated = dataclass(frozen=True, slots=True)(cls)
@@ -41,6 +42,11 @@ def record_to_json(value: Any) -> dict[str, Any]:
     """A dataclass of this module as plain JSON values; `klass` is written `class`."""
     # Through JSON, so that tuples are lists and times are texts in what is signed and in what is compared.
     fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_format_iso))
+    # Fields that a later version of us added are not written while they say nothing: readers of before, which
+    # refuse what they do not know, go on reading.
+    for name in getattr(type(value), "LEFT_OUT_IF_EMPTY", ()):
+        if not fields[name]:
+            del fields[name]
     renamed: dict[str, Any] = _rename_key(fields, "klass", "class")
     return renamed
 
@@ -63,8 +69,7 @@ def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> 
         fields = json.loads(data) if isinstance(data, bytes) else data
         if not isinstance(fields, dict):
             raise Corrupt(f"{name} is not a JSON object")
-        if fields.get("format") != FORMAT:
-            raise Corrupt(f"{name} is of another format", value=fields.get("format"))
+        _check_format(getattr(kind, "FORMATS", (FORMAT,)), fields.get("format"), name)
         # Strictly, which JSON alone allows: a time is text there, and a number never is.
         text = json.dumps(_rename_key(fields, "class", "klass"))
         parsed: T = _adapter(cast("Any", kind)).validate_json(text, strict=True)
@@ -75,6 +80,14 @@ def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> 
         raise Corrupt(f"{name} is malformed", value=f"{place}: {first['msg']}") from error
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{name} is not JSON", value=error) from error
+
+
+def _check_format(known: Sequence[int], number: object, name: str) -> None:
+    if type(number) is int and number > max(known):
+        hint = "A newer Groundcrew wrote it: use that version or a later one to read it."
+        raise Corrupt(f"{name} is of a newer format", value=number, hint=hint)
+    if type(number) is not int or number not in known:  # True is 1
+        raise Corrupt(f"{name} is of another format", value=number)
 
 
 @cache

@@ -77,6 +77,13 @@ class KubernetesApi:
         """Change some fields (RFC 7386); with a resourceVersion in it only that version (`Conflict`)."""
         return self._call("PATCH", path, {}, change, "application/merge-patch+json")
 
+    def apply(self, path: str, item: Json, query: Mapping[str, str]) -> Json:
+        """Server-side apply, with `fieldManager`, `force` and `dryRun` in the query; JSON is YAML.
+
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/
+        """
+        return self._call("PATCH", path, query, item, "application/apply-patch+yaml")
+
     def _call(
         self,
         method: str,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, reject
+from .cluster_state import ClusterStatePolicy
 from .drill import DrillPolicy
 from .pitr import PitrPolicy
 from .values import format_policy_duration
@@ -176,6 +177,9 @@ class BackupPolicy(Section):
     )
     pitr: PitrPolicy = Field(default=PitrPolicy(), description="the oplog between two backups")
     drill: DrillPolicy = Field(default=DrillPolicy(), description="restores that prove the backups")
+    cluster_state: ClusterStatePolicy = Field(
+        default=ClusterStatePolicy(), description="Helm's values, certificates and Secrets in the same set"
+    )
 
     @property
     def zstd_level(self) -> int:

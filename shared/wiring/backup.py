@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import time
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from shared.settings.environment import (
     timer_schedule,
 )
 from shared.wiring import connect_queues, load_policy, open_backups, open_state, system_clock, tool_name
+from shared.wiring.cluster_state import state_reader
 from shared.wiring.timers import ping_run
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shared.backup.deps import BackupDeps
     from shared.formats.agekeys import Recipient
     from shared.formats.backupset import ChainLink
+    from shared.formats.extra_parts import ExtraPart
 
 log = logging.getLogger(__name__)
 
@@ -64,23 +66,23 @@ def backup_deps() -> BackupDeps:
         offline_reason=offline_reason_reader(),
         on_run_saved=ping_run,
         tell_head=_tell_head,
+        read_state=state_reader(),
         **values,
     )
 
 
-def _tell_head(head: ChainLink) -> None:
+def _tell_head(head: ChainLink, extra: Sequence[ExtraPart]) -> None:
     """One message for each sealed set; a failure is logged, and the set is sealed all the same."""
-    from shared.notifications.ports import Notice, Severity
+    from shared.backup.notices import sealed_notice, state_notice
     from shared.wiring.notifications import build_notifier
 
-    text = f"The head of the chain is now sha256:{head.sha256}."
-    hint = "Keep this message: `groundcrew backups show latest` must never show an older set."
     where = f"{head.klass}/{head.set}"
-    # By the head itself, so that a seal which is done again after a crash tells nobody twice.
-    key = f"backup/head/{head.sha256[:16]}"
+    required = load_policy().backup.cluster_state.mode == "required"
     try:
         if read_environment().get(definitions.NOTIFY):
-            build_notifier().notify(Notice(Severity.INFO, f"Backup {where} is sealed", text, hint, key=key))
+            build_notifier().notify(sealed_notice(head, extra))
+            if missing := state_notice(head, extra, required=required):
+                build_notifier().notify(missing)
     except GroundcrewError as error:
         log.warning("backup.head_not_told", extra={"set": where, "error": str(error)})
 

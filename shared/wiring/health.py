@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
 from shared.settings.environment import read_environment
-from shared.wiring import connect_queues, load_policy, open_state, system_clock
+from shared.wiring import cluster_state, connect_queues, load_policy, open_state, system_clock
 from shared.wiring.alerts import describe_alerts
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.chat_doors import describe_doors
@@ -66,6 +66,8 @@ def health_checks() -> Mapping[str, Check]:
         checks |= {"machines": _check_machines, "power.rights": check_power_rights}
     if rules.snapshots.disks and read_environment().values.get(definitions.SUBSCRIPTION.name):
         checks["snapshots.rights"] = check_snapshot_rights
+    if cluster_state.is_enabled():
+        checks["cluster-state"] = _check_cluster_state
     if rules.deploy.repository:
         checks |= {"helm": _check_helm, "cluster": _check_cluster, "github": _check_github}
         checks["webhook"] = _describe_webhook
@@ -113,6 +115,13 @@ def check_backups() -> str:
 
     now, rules = system_clock().now(), load_policy().backup
     return check_newest_backup(trusted_catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))
+
+
+def _check_cluster_state() -> str:
+    from shared.backup.health import check_newest_state
+
+    required = load_policy().backup.cluster_state.mode == "required"
+    return check_newest_state(trusted_catalogue(), required=required)
 
 
 def _check_mongodb() -> str:

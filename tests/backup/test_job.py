@@ -361,7 +361,7 @@ def test_after_a_missed_night_the_next_one_is_at_night_again(world) -> None:
 
 def test_people_are_told_of_the_head_of_the_chain_once_it_is_sealed(world) -> None:
     told = []
-    job = replace(world.job(), tell_head=told.append)
+    job = replace(world.job(), tell_head=lambda head, _extra: told.append(head))
     backup.run_nightly(job)
     world.work(job)
     (info,) = world.sealed()

@@ -18,7 +18,7 @@ import pytest
 from cli.main import main
 from local.generate import GENERATED
 from local.helm import VARIABLE
-from shared.formats import backupset
+from shared.formats import backupset, cluster_state, extra_parts
 from shared.formats.manifest import Signer
 from shared.settings import definitions
 from shared.settings.environment import schedule_setting_name
@@ -160,7 +160,7 @@ def test_the_runbooks_hold_commands_to_be_checked() -> None:
         pytest.param("restor latest", "no command restor", id="a command that is not"),
         pytest.param("backups lst --all", "no command lst", id="a subcommand that is not"),
         pytest.param("restore latest --target URI", "no option --target", id="an option that is not"),
-        pytest.param("restore latest", "wants to_uri", id="a needed option left out"),
+        pytest.param("deploy override abc", "wants gate", id="a needed option left out"),
         pytest.param("backups show", "wants reference", id="a needed argument left out"),
         pytest.param("backups list latest", "no argument latest", id="an argument too many"),
         pytest.param("backups", "wants a command", id="a group by itself"),
@@ -229,7 +229,12 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in vars(backupset).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)],
+    [
+        kind
+        for module in (backupset, extra_parts, cluster_state)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    ],
 )
 def test_every_field_of_a_set_is_in_the_format(kind: type) -> None:
     told = set(INLINE.findall(FENCE.sub("", FORMAT.read_text())))

@@ -1,7 +1,7 @@
 """Marks a release's revision as failed that was left `pending-*`, in the Secret where Helm keeps it.
 
 Helm has no command for that: a rollback would start the old version, and an uninstall everything but. The
-form is Helm's own (pkg/storage/driver: JSON, gzip, base64, in a Secret labelled by name, owner, status).
+form is Helm's own (see `formats.helm_release`).
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from shared.formats.helm_release import unpack_release
 from shared.kernel.errors import Conflict, Corrupt, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
 from shared.kubernetes.api import connect_api, quoted
 
-_MOST_RELEASE_BYTES = 64 << 20
 FAILED = "failed"
 
 
@@ -38,24 +36,14 @@ def mark_failed(kubeconfig: Secret, namespace: str, release: str, revision: int,
 
 def rewrite_release(data: str, status: str, description: str) -> str:
     """A release as its Secret holds it, with another status and description. Raises Corrupt."""
-    try:
-        packed = base64.b64decode(base64.b64decode(data))
-        content: dict[str, Any] = json.loads(_unzip(packed))
-        info: Mapping[str, Any] = content["info"]
-        content["info"] = {**info, "status": status, "description": description}
-    except (ValueError, KeyError, TypeError, OSError, zlib.error) as error:
-        raise Corrupt("Helm's record of the release cannot be read", value=type(error).__name__) from error
+    content = unpack_release(data)
+    info = content.get("info")
+    if not isinstance(info, dict):
+        raise Corrupt("Helm's record of the release cannot be read", value="it has no info")
+    content["info"] = {**info, "status": status, "description": description}
     # Without a time, so that marking twice writes the same bytes.
     again = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), 9, mtime=0)
     return base64.b64encode(base64.b64encode(again)).decode()
-
-
-def _unzip(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
-    data = unpacker.decompress(packed, _MOST_RELEASE_BYTES)
-    if unpacker.unconsumed_tail or not unpacker.eof:
-        raise ValueError("cut off or too large")
-    return data
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ from local.mongodb import MongoServer
 from local.stack import ROOT
 from shared.adapters.mongodb import connect_target
 from shared.backup.job import run_nightly
+from shared.restore.cluster_state import read_cluster_state
 from tests.support.archive import read_by_description
 from tests.support.backup_world import SECRET, World
+from tests.support.state_world import StateWorld
 
 DOCUMENT = (ROOT / "docs" / "restore-without-groundcrew.md").read_text(encoding="utf-8")
 TOOLS = ("bash", "jq", "age", "zstd", "sha256sum")
@@ -43,9 +46,9 @@ cat > "archive-$n"
 """
 
 
-def write_set(folder: Path, *, part_bytes: int, users: bool = True) -> World:
+def write_set(folder: Path, *, part_bytes: int, users: bool = True, world: World | None = None) -> World:
     """A set of a small database, as a download leaves it, beside the key."""
-    world = World(part_bytes=part_bytes)
+    world = world or World(part_bytes=part_bytes)
     if users:
         world.database.write(
             "admin", "system.users", {"_id": "rocketchat.rc", "user": "rc", "db": "rocketchat"}
@@ -147,6 +150,31 @@ def test_the_part_with_the_users_and_the_counts_are_named(tmp_path: Path) -> Non
     assert named[0].endswith(".age")
     look = run(tmp_path, blocks("5. Look")[0]).stdout.splitlines()
     assert "12 rocketchat.c0" in look
+
+
+def test_the_clusters_state_comes_out_with_stock_tools(tmp_path: Path) -> None:
+    world = StateWorld()
+    world.cluster.deny("issuers")
+    write_set(tmp_path, part_bytes=1 << 20, world=world)
+    files, _, helm = blocks("6. The cluster's state")
+    done = run(tmp_path, PREPARE, files, helm)
+    assert done.returncode == 0, done.stderr
+    assert "NOT in the backup: Issuers of rocketchat: the cluster does not allow it" in done.stdout
+    assert (
+        "helm upgrade --install rocketchat CHART --version 6.27.2 --namespace rocketchat"
+        " --values values-rocketchat.json  # rocketchat\n"
+    ) in done.stdout
+    folder = tmp_path / "cluster-state"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    state = read_cluster_state(world.catalogue, "latest", world.identities)
+    picked = [
+        item for name in sorted(folder.glob("0*.json")) for item in json.loads(name.read_text())["items"]
+    ]
+    assert picked == list(state.objects)
+    assert json.loads((folder / "values-rocketchat.json").read_text()) == state.releases[0].values
+    # Of the documented checks the one of the bytes covers this part, too.
+    (check,) = blocks("2. Check")
+    assert run(tmp_path, check).stdout.count(": OK") == 2
 
 
 @needs_mongorestore

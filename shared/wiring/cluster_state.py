@@ -1,0 +1,87 @@
+"""The wiring of the cluster's state in backup sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import NotFound
+from shared.settings import definitions
+from shared.settings.environment import read_environment
+from shared.wiring import load_policy, open_state, system_clock
+from shared.wiring.kubernetes import read_kubeconfig
+
+if TYPE_CHECKING:
+    from shared.cluster_state.model import StateScope
+    from shared.cluster_state.ports import StateCluster
+    from shared.formats.cluster_state import ClusterState, RepositoryFile
+
+
+def state_reader() -> Callable[[str], ClusterState] | None:
+    """Reads the state for a set; None where policy or the settings say that sets hold none."""
+    return read_cluster_state if is_enabled() else None
+
+
+def is_enabled() -> bool:
+    """Whether sets hold the cluster's state. `required` without a kubeconfig is a fault, and told as one."""
+    mode = load_policy().backup.cluster_state.mode
+    return mode == "required" or (mode != "off" and has_cluster())
+
+
+def has_cluster() -> bool:
+    """Whether the settings name a cluster."""
+    return bool(read_environment().get(definitions.KUBECONFIG))
+
+
+def read_cluster_state(set_: str) -> ClusterState:
+    """All that can be read now for the set `class/id`; never raises for what cannot."""
+    from shared.cluster_state.collect import collect_state
+
+    return collect_state(
+        connect_state_cluster, state_scope(), _read_deployed_files, set_=set_, now=system_clock().now()
+    )
+
+
+def state_scope() -> StateScope:
+    """What policy wants to be read. Raises UsageError for a policy that cannot be read."""
+    from shared.cluster_state.model import StateScope
+
+    rules = load_policy()
+    own, state = rules.deploy.namespace, rules.backup.cluster_state
+    secrets = tuple(one if "/" in one else f"{own}/{one}" for one in state.secrets)
+    namespaces = tuple(dict.fromkeys((own, *state.namespaces)))
+    return StateScope(namespaces, state.issuer_namespace, secrets)
+
+
+def connect_state_cluster() -> StateCluster:
+    """The cluster of the settings' kubeconfig. Raises UsageError."""
+    from shared.adapters.kubernetes.state import connect_state
+
+    return connect_state(read_kubeconfig())
+
+
+def _read_deployed_files() -> list[RepositoryFile]:
+    """The chart's head and the values files at the commit that is deployed; none where deploys are off.
+
+    Raises NotFound if nothing is on record as deployed, and what GitHub refuses with.
+    """
+    from shared.deploy.records.deployed import DeployedLedger
+    from shared.formats.cluster_state import RepositoryFile
+    from shared.formats.tarball import read_files
+    from shared.wiring.deploy import connect_forge
+
+    rules = load_policy().deploy
+    if not rules.repository:
+        return []
+    # The last environment is the one that people use.
+    sha = DeployedLedger(open_state()).read(rules.environments[-1]).sha
+    if not sha:
+        raise NotFound("no deploy is on record", value=rules.environments[-1])
+    paths = [f"{rules.chart}/Chart.yaml".removeprefix("./"), *rules.values]
+    files = read_files(connect_forge().download_tarball(sha), paths, sha=sha)
+    if missing := [path for path in paths if path not in files]:
+        raise NotFound("the deployed commit does not have it", value=f"{sha[:12]} {missing[0]}")
+    return [
+        RepositoryFile(str(rules.repository), sha, path, files[path].decode(errors="replace"))
+        for path in paths
+    ]
