@@ -61,7 +61,7 @@ def plan(sha: str, environment: str, json_: bool) -> None:
 
 
 @deploy.command()
-@click.argument("sha")
+@click.argument("sha", metavar="SHA|#PULL")
 @environment_option
 @click.option("--wait", is_flag=True, help="Wait until it ended; exit 1 unless it is done.")
 @click.option("--timeout", default=60, show_default=True, help="Minutes to wait.")
@@ -71,14 +71,16 @@ def plan(sha: str, environment: str, json_: bool) -> None:
 def run(
     ctx: click.Context, sha: str, environment: str, wait: bool, timeout: int, dry_run: bool, json_: bool
 ) -> None:
-    """Deploy the commit SHA, behind the same gates as a merge, even if it was deployed before."""
+    """Deploy a commit, or the merge of a pull request, behind the gates; also one that was before."""
     from shared.deploy import job
 
     if dry_run:
         ctx.invoke(plan, sha=sha, environment=environment, json_=json_)
         return
     deps = deploy_wiring.deploy_deps()
-    request = job.request_deploy(deps, sha, environment or deps.policy.environments[0])
+    request = job.request_deploy(
+        deps, job.resolve_commit(deps, sha), environment or deps.policy.environments[0]
+    )
     if not wait:
         print_answer({"deploy": request.key, "state": "queued"}, json_=json_, text=f"{request.key}: queued")
         return
@@ -192,16 +194,17 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
 
 
 @deploy.command()
-@click.argument("sha")
+@click.argument("sha", metavar="SHA|#PULL")
 @click.option("--gate", required=True, help="Its name, as `plan` shows it.")
 @environment_option
 @as_json
 def override(sha: str, gate: str, environment: str, json_: bool) -> None:
-    """Ask a second person to let the commit SHA pass a closed gate, for its present reason; then run it."""
+    """Ask a second person to let a commit pass a closed gate, for its present reason; then run it."""
     from shared.deploy import job
     from shared.deploy.gates import evaluate
 
     deps = deploy_wiring.deploy_deps()
+    sha = job.resolve_commit(deps, sha)
     where = environment or deps.policy.environments[0]
     closed = {
         gate.name: gate

@@ -55,7 +55,8 @@ def _spec(name: str, usage: str, summary: str, kind: CommandKind, pattern: str =
 _READ, _SAFE, _CONFIRM, _TWO = CommandKind.READ, CommandKind.SAFE, CommandKind.CONFIRM, CommandKind.TWO_PEOPLE
 _REQUEST_ID = r"(?P<id>[0-9a-f]{16})"
 _ORDER_ID = r"(?P<id>\d{8}[Tt]\d{6}-[0-9a-f]{8})"
-_COMMIT = r"(?P<sha>[0-9a-f]{40})"
+# A commit, or a pull request, of which it is the merge.
+_COMMIT = r"(?P<sha>[0-9a-f]{40}|#?[1-9][0-9]{0,8})"
 _OPTIONAL_ORDER = rf"(?:{_END})?(?:(?:(?<=.) )?{_MACHINE})?"
 COMMANDS = {
     spec.name: spec
@@ -86,8 +87,9 @@ COMMANDS = {
         ),
         _spec("drill", "drill", "prove that the newest backup restores", _TWO),
         _spec("snapshot", "snapshot", "take the snapshots that are due", _CONFIRM),
-        _spec("deploy", "deploy SHA", "deploy a commit, behind all gates", _CONFIRM, _COMMIT),
-        _spec("plan", "plan SHA", "what a deploy would change", _READ, _COMMIT),
+        _spec("deploy", "deploy SHA | #PULL", "deploy a commit or a merge, behind all gates", _CONFIRM,
+              _COMMIT),
+        _spec("plan", "plan SHA | #PULL", "what a deploy would change", _READ, _COMMIT),
         _spec(
             "rollback", "rollback REVISION [restored CLASS/SET]", "return to an earlier revision", _TWO,
             rf"(?P<revision>\d{{1,6}})(?: restored {_SET})?",

@@ -128,7 +128,7 @@ def _plan_deploy(call: CommandCall) -> CommandPlan:
     from shared.wiring.deploy import deploy_deps
 
     deps = deploy_deps()
-    sha, environment = call.arguments["sha"], deps.policy.environments[0]
+    sha, environment = job.resolve_commit(deps, call.arguments["sha"]), deps.policy.environments[0]
     results = job.preview_deploy(deps, sha, environment).results
     report = "\n".join(results.report.lines())
     text = f"deploy {sha[:7]} to {environment}\n{report}\n{results.commit.reason or results.plan}"
@@ -136,13 +136,17 @@ def _plan_deploy(call: CommandCall) -> CommandPlan:
     return CommandPlan(text, target=f"{sha} to {environment}; closed gates: {closed or 'none'}")
 
 
-def _request_deploy(call: CommandCall, _plan: CommandPlan, _by: str) -> str:
+def _request_deploy(call: CommandCall, plan: CommandPlan, _by: str) -> str:
     from shared.deploy import job
     from shared.wiring.deploy import deploy_deps
 
     # Only queued: the gates are asked again when it runs, whatever was shown here.
     deps = deploy_deps()
-    request = job.request_deploy(deps, call.arguments["sha"], deps.policy.environments[0])
+    sha = job.resolve_commit(deps, call.arguments["sha"])
+    # A pull request may have been merged, or pushed to, since it was shown.
+    if not plan.target.startswith(f"{sha} "):
+        raise Refused("the pull request changed since the plan", value=sha[:7], hint="Ask again.")
+    request = job.request_deploy(deps, sha, deps.policy.environments[0])
     return f"{request.key}: queued, behind the same gates as a merge"
 
 

@@ -31,6 +31,8 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("release of ben", "release of ben"),
         ("backup now", "backup now"),
         (f"deploy {SHA.upper()}", f"deploy {SHA}"),
+        ("deploy #12", "deploy #12"),
+        ("PLAN 12", "plan 12"),
         ("rollback 3 restored daily/20261123T010000Z", "rollback 3 restored daily/20261123T010000Z"),
         ("renew chat namespace rocketchat", "renew chat namespace rocketchat"),
         ("who did rollback 3", "who did rollback 3"),
@@ -71,7 +73,8 @@ def test_what_resembles_nothing_is_answered_with_help() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["backup", "deploy main", "deploy 0123", "rollback", "rollback -1", "cancel", "cancel all",
+    ["backup", "deploy main", "deploy 0123", "deploy #", "deploy #0",
+     "plan 1234567890", "rollback", "rollback -1", "cancel", "cancel all",
      "cancel 20260302T181500-0a1b2c3", "hold", "hold 2h", "approve", "approve x",
      "restore ../x", "status now", "who deleted x", "up soon", "rollback 3 restored ../x",
      "deploy " + SHA + "; rm"],

@@ -46,11 +46,13 @@ def test_what_was_approved_is_not_done_after_the_release_changed(chat_place) -> 
     assert chat_place.site.greeting() == "four"
 
 
-def test_a_commit_is_planned_and_deployed_from_the_chat(chat_place) -> None:
-    sha = chat_place.site.repository.branches["main"]
+def test_a_commit_is_planned_and_the_merge_of_a_pull_request_deployed_from_the_chat(chat_place) -> None:
+    pull = chat_place.site.propose("8.2.0", "five")
+    sha = chat_place.site.repository.merge(pull, by="grace")
     planned = chat_place.ask("uAna", f"plan {sha}")
     assert f"deploy {sha[:7]} to production" in planned
-    shown = chat_place.ask("uAna", f"deploy {sha}")
+    shown = chat_place.ask("uAna", f"deploy #{pull.number}")
+    assert f"deploy {sha[:7]} to production" in shown
     assert "To do it, write within 10 minutes" in shown
     answer = chat_place.ask("uAna", shown.splitlines()[-2].removeprefix("!ops "))
     assert "queued, behind the same gates" in answer
