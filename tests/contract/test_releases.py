@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
 import os
@@ -27,6 +29,7 @@ from kubernetes import client, config
 from local.fakes.releases import MemoryReleases
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
+from local.kubernetes.addons import build_definition
 from shared.adapters.helm import connect
 from shared.adapters.helm.process import Helm, write_private_file
 from shared.deploy.ports.releases import ChartPackage, Releases
@@ -530,7 +533,20 @@ def installed(request: pytest.FixtureRequest, real: Stage) -> Stage:
     with helm.workspace() as space:
         folder, values = space.chart(package(greeting="one"))
         real.run("helm", "install", "chat", str(folder), *values, f"--server-side={request.param}", "--wait")
+    if request.param == "false":
+        _forget_apply_method(real)
     return real
+
+
+def _forget_apply_method(stage: Stage) -> None:
+    """Helm 3 knows one way to apply, so its record of a release says nothing of it (tests/real/test_helm3.py
+    has the real one)."""
+    name = "sh.helm.release.v1.chat.v1"
+    secret = json.loads(stage.run("kubectl", "get", "secret", name, "--output", "json"))
+    record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+    assert record.pop("apply_method") == "csa"
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
+    stage.run("kubectl", "patch", "secret", name, "--patch", json.dumps({"data": {"release": packed}}))
 
 
 def test_an_upgrade_takes_back_what_was_changed_by_hand(installed):
@@ -606,6 +622,26 @@ def test_a_kind_that_the_cluster_does_not_serve_is_refused_before_anything_is_do
     with pytest.raises(Refused, match="does not render"):
         real.releases.render(package(more={"templates/w.yaml": widget}))
     assert len(real.releases.history()) == 1
+
+
+CRONTAB = b"apiVersion: example.org/v1\nkind: CronTab\nmetadata: {name: night}\nspec: {}\n"
+
+
+def test_what_is_in_crds_is_left_to_people_and_its_kinds_work_once_they_applied_it(real):
+    definition = build_definition("example.org", "v1", "CronTab", "crontabs")
+    chart = package(
+        more={"crds/crontabs.yaml": yaml.safe_dump(definition).encode(), "templates/night.yaml": CRONTAB}
+    )
+    with pytest.raises(Refused, match="does not render"):
+        real.releases.render(chart)
+    outcome = real.releases.upgrade_install(
+        chart, timeout=PATIENCE, rollback_on_failure=False, on_progress=print
+    )
+    assert not outcome.succeeded
+    assert "crontabs.example.org" not in real.run("kubectl", "get", "crd", "--output", "name")
+    real.server.add(definition)
+    assert real.deployed(chart) == 1
+    assert "CronTab" in kinds(real.releases.manifests())
 
 
 def test_the_words_of_a_template_are_not_taken_for_an_outage(real):

@@ -81,7 +81,7 @@ class HelmReleases:
     def _render_upgrade(
         self, space: Workspace, chart: Sequence[str], secrets: Sequence[str]
     ) -> tuple[HelmRun, Callable[[str], Rendering]]:
-        options = ("--install", "--reset-values", "--dry-run=server", "--output", "json")
+        options = ("--install", "--reset-values", "--skip-crds", "--dry-run=server", "--output", "json")
         return self._helm.run(space, "upgrade", *chart, *options, secrets=secrets), parsing.parse_dry_run
 
     def _render_template(
@@ -101,8 +101,9 @@ class HelmReleases:
     ) -> HelmResult:
         """See `Releases.upgrade_install`."""
         secrets, before = _secrets_of(package), self.status()
-        # Without it Helm takes the values of the release before where it is given none.
-        options = ["--install", "--reset-values", *_apply_options(timeout)]
+        # Without --reset-values Helm takes the values of the release before where it is given none. What is
+        # in crds/ it would create at the first install, by rights that no deploy has, and never upgrade.
+        options = ["--install", "--reset-values", "--skip-crds", *_apply_options(timeout)]
         if rollback_on_failure:
             options.append("--rollback-on-failure")
         # A hook before, the wait, a hook after: each may take the timeout, and the way back as well.

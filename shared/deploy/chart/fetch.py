@@ -29,7 +29,8 @@ class LoadedChart:
     """A chart as it is to be deployed.
 
     `checks` find what is wrong with it by reading it, by gate; `committed` are all values in the repository,
-    as they stand there; `app_version` is the version of Rocket.Chat it is likely to start.
+    as they stand there; `app_version` is the version of Rocket.Chat it is likely to start; `crds` are the
+    files in `crds/` of all charts that are rendered, which are not applied.
     """
 
     package: ChartPackage
@@ -37,6 +38,7 @@ class LoadedChart:
     version: str
     checks: Mapping[str, Callable[[], Sequence[Finding]]] = field(repr=False)
     committed: Mapping[str, ValuesFile] = field(repr=False)
+    crds: tuple[str, ...] = ()
 
 
 def fetch_chart(deps: DeployDeps, sha: str) -> LoadedChart:
@@ -85,6 +87,7 @@ def _load_chart(
             "secrets in values": partial(check_committed_secrets, tree, committed, supplied),
         },
         {**{one.values_name: one.own for one in tree.all()}, **committed},
+        tuple(f"{one.tree.place}/{name}".removeprefix("/") for one in charts for name in one.tree.crds),
     )
 
 

@@ -23,7 +23,8 @@ _PACKED = re.compile(r"charts/[^/]+\.tgz")
 class ChartTree:
     """A chart with its own values and the charts below it; `place` is its path, empty for the topmost.
 
-    `reads` are the paths of values that its templates read, None if that cannot be told.
+    `reads` are the paths of values that its templates read, None if that cannot be told; `crds` the files of
+    its folder `crds/`.
     """
 
     place: str
@@ -31,6 +32,7 @@ class ChartTree:
     own: ValuesFile = field(repr=False)
     below: tuple[ChartTree, ...] = ()
     reads: frozenset[ValuePath] | None = None
+    crds: tuple[str, ...] = ()
 
     @property
     def values_name(self) -> str:
@@ -59,7 +61,8 @@ def _read_subtree(files: dict[str, bytes], place: str, remaining: Iterator[int])
         for path, subchart in _find_subcharts(files, place)
     ]
     head, own = read_chart_metadata(files), read_values(text, name)
-    return ChartTree(place, head, own, tuple(inner), _find_reads(files, inner))
+    crds = tuple(path for path in sorted(files) if path.startswith("crds/"))
+    return ChartTree(place, head, own, tuple(inner), _find_reads(files, inner), crds)
 
 
 def _find_reads(files: Mapping[str, bytes], inner: Sequence[ChartTree]) -> frozenset[ValuePath] | None:
@@ -81,7 +84,7 @@ def _find_subcharts(files: dict[str, bytes], place: str) -> Iterator[tuple[str, 
 
 def _unpack_chart(data: bytes, place: str) -> dict[str, bytes]:
     try:
-        names = ("Chart.yaml", "Chart.lock", "values.yaml", "charts", "templates")
+        names = ("Chart.yaml", "Chart.lock", "values.yaml", "charts", "crds", "templates")
         return read_files([data], names, limits=_LIMITS)
     except (Corrupt, Refused) as error:
         hint = "Pack it anew with helm dependency update"

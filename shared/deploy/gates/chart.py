@@ -13,10 +13,11 @@ from shared.deploy.gates.decide import findings_gate
 from shared.deploy.gates.references import find_missing_references
 from shared.deploy.gates.results import ChartGates, CurrentRelease
 from shared.deploy.gates.rights import check_rights
-from shared.deploy.model import Finding, Gate
+from shared.deploy.model import Finding, Gate, summarize
 from shared.deploy.ports.releases import Rendering
 from shared.kernel.errors import Refused
 from shared.kubernetes.manifest import Manifest
+from shared.kubernetes.objects import printable_name
 
 # https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 MAX_SECRET_BYTES = 1 << 20
@@ -60,7 +61,20 @@ def _check_helm(deps: DeployDeps) -> Gate:
 
 def _read_chart(deps: DeployDeps, sha: str) -> tuple[Gate, LoadedChart]:
     chart = fetch_chart(deps, sha)
-    return Gate("chart", True, f"chart {chart.version}, for Rocket.Chat {chart.app_version}"), chart
+    return chart_gate(chart), chart
+
+
+def chart_gate(chart: LoadedChart) -> Gate:
+    """Open: the chart could be read. Warns of what of it is left to people."""
+    warnings = []
+    if chart.crds:
+        # A kind that is missing closes the gate of the template: then somebody has to know what to apply.
+        names = summarize([printable_name(name) for name in chart.crds])
+        warnings.append(
+            f"{names} is not applied: run kubectl apply --server-side -f for it, as an administrator"
+        )
+    reason = f"chart {chart.version}, for Rocket.Chat {chart.app_version}"
+    return Gate("chart", True, reason, warnings=tuple(warnings))
 
 
 def _render(deps: DeployDeps, chart: LoadedChart, release: CurrentRelease) -> tuple[Gate, Rendering]:

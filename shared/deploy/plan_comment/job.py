@@ -17,7 +17,7 @@ from shared.deploy.chart.fetch import LoadedChart, fetch_chart
 from shared.deploy.deps import LEASE_DURATION, QUEUE, DeployDeps
 from shared.deploy.diff.manifests import ManifestDiff, diff_manifests
 from shared.deploy.gates.base import GateRunner
-from shared.deploy.gates.chart import check_schemas, find_secrets
+from shared.deploy.gates.chart import chart_gate, check_schemas, find_secrets
 from shared.deploy.gates.compatibility import chart_version_gate
 from shared.deploy.gates.evaluate import load_version_watermark
 from shared.deploy.gates.lineage import ForgeReader, evaluate_open
@@ -146,7 +146,7 @@ def _evaluate_chart(runner: GateRunner, deps: DeployDeps, sha: str) -> Rendering
 
 def _read_chart(deps: DeployDeps, sha: str) -> tuple[Gate, LoadedChart]:
     chart = fetch_chart(deps, sha)
-    return Gate("chart", True, f"chart {chart.version}, for Rocket.Chat {chart.app_version}"), chart
+    return chart_gate(chart), chart
 
 
 def _render(deps: DeployDeps, chart: LoadedChart) -> tuple[Gate, Rendering]:

@@ -142,3 +142,17 @@ def test_a_placeholder_that_the_team_wrote_is_a_secret():
     tree = read_chart_tree({"Chart.yaml": OFF.encode()})
     (found,) = check_committed_secrets(tree, {"production.yaml": file}, file.values)
     assert found.where == "production.yaml: postgresql.auth.password"
+
+
+def test_the_files_in_crds_are_known_of_every_chart():
+    tree = read_chart_tree(
+        {
+            "Chart.yaml": TOP,
+            "crds/own.yaml": b"",
+            "charts/mongodb-1.0.0.tgz": packed(**{"crds/theirs.yaml": b"", "values.yaml": VALUES}),
+        }
+    )
+    assert [(one.place, one.crds) for one in tree.all()] == [
+        ("", ("crds/own.yaml",)),
+        ("charts/mongodb-1.0.0.tgz", ("crds/theirs.yaml",)),
+    ]

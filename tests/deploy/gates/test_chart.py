@@ -505,3 +505,14 @@ def test_values_below_the_name_of_the_chart_in_an_umbrella_are_judged(world, fil
     found = evaluate(replace(world.deps(), releases=Given(None, [starts(f"{CHAT}:8.2.0")])), sha)
     closed = gate(found, "values")
     assert (closed.passed, words in closed.reason) == (False, True), closed.reason
+
+
+def test_a_chart_with_crds_says_that_they_are_left_to_people(world):
+    sha = world.repository.commit({"crds/crontabs.yaml": b"kind: CustomResourceDefinition\n"})
+    (gate,) = [gate for gate in evaluate_chart(world.deps(), sha).gates if gate.name == "chart"]
+    assert gate.passed
+    (warning,) = gate.warnings
+    assert warning.startswith("crds/crontabs.yaml is not applied: run kubectl apply")
+    sha = world.repository.commit({"crds/crontabs.yaml": None})
+    (gate,) = [gate for gate in evaluate_chart(world.deps(), sha).gates if gate.name == "chart"]
+    assert gate.warnings == ()
