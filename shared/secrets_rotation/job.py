@@ -14,6 +14,7 @@ from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from shared.secrets_rotation.decide import find_obstacle, judge_secret
 from shared.secrets_rotation.deps import RotationDeps
+from shared.secrets_rotation.inventory import save_inventory
 from shared.secrets_rotation.model import (
     ChosenCredential,
     HomeState,
@@ -105,7 +106,10 @@ def rotate_secret(deps: RotationDeps, name: str, *, by: str, given: Secret | Non
 def run_tick(deps: RotationDeps) -> str:
     """What the timer does: go on with what was interrupted, rotate what is due by policy, tell the rest."""
     done = [told for entry in deps.policy.known if (told := _tick(deps, entry))]
-    notify_due(deps, list_secrets(deps))
+    secrets = list_secrets(deps)
+    limited = frozenset(entry.name for entry in deps.policy.known if entry.rotate_every is not None)
+    save_inventory(deps.state, secrets, limited, deps.clock.now())
+    notify_due(deps, secrets)
     return "; ".join(done) or "nothing to rotate"
 
 

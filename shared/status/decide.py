@@ -30,6 +30,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.secret_facts import SecretFacts
 
 # The tick looks every five minutes, the scan and the cycle once an hour.
 _TICK_STALE, _HOURLY_STALE = timedelta(minutes=20), timedelta(hours=3)
@@ -97,6 +98,7 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
         "alerts": (status.alerts, _judge_alerts),
         "notifications": (status.routes, _judge_routes),
         "certificates": (status.certificates, _judge_certificates),
+        "secrets": (status.secrets, _judge_secrets),
         "deploy": (status.deploy, _judge_deploy),
         "snapshots": (status.snapshots, _judge_snapshots),
         "jobs": (status.runs, _judge_runs),
@@ -209,6 +211,18 @@ def _judge_certificates(facts: ScanFacts, now: datetime) -> Iterator[tuple[Level
             yield levels[one.state], f"{one.name}: {'; '.join(one.reasons) or one.state}"
         elif expired := _describe_expiry(one, now):
             yield Level.ACT, expired
+
+
+def _judge_secrets(facts: SecretFacts, now: datetime) -> Iterator[tuple[Level, str]]:
+    """A secret that is old wakes nobody: what ends by itself is told days before."""
+    if now - facts.at > _HOURLY_STALE:
+        yield Level.UNKNOWN, f"last looked at {format_duration(now - facts.at)} ago"
+    for one in facts.secrets:
+        overdue = one.due is not None and now >= one.due
+        if one.state == "undoing":
+            yield Level.LOOK, f"{one.name}: its rotation is being undone"
+        elif (one.state in ("due", "unknown") and one.has_limit) or overdue:
+            yield Level.LOOK, f"{one.name} is {'due' if overdue else one.state}: {'; '.join(one.reasons)}"
 
 
 def _describe_expiry(one: CertificateSummary, now: datetime) -> str:

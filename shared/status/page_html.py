@@ -14,6 +14,7 @@ from shared.records.rollup import DayTotals, RunEntry
 from shared.status.charts import Bar, Span, draw_bars, draw_calendar, draw_spans
 from shared.status.decide import Level, Verdict
 from shared.status.model import CostFacts, RunFacts, ScanFacts, SnapshotFacts, Status
+from shared.status.secret_facts import SecretFacts
 from shared.status.view import StatusRow, format_instant, format_size, list_rows
 from shared.web.html import render_document, render_footer
 
@@ -62,6 +63,8 @@ def render_status(status: Status, verdict: Verdict, *, who: str) -> str:
         parts += [_render_backups(runs, today), _render_recovery(runs, today), _render_year(runs, today)]
     if (scan := status.certificates.value) is not None:
         parts.append(_render_certificates(scan, status.at))
+    if (secrets := status.secrets.value) is not None:
+        parts.append(_render_secrets(secrets))
     if (snapshots := status.snapshots.value) is not None:
         parts.append(_render_snapshots(snapshots, status.at.date()))
     if (cost := status.cost.value) is not None:
@@ -203,6 +206,19 @@ def _render_certificates(scan: ScanFacts, now: datetime) -> str:
     ]
     head = ("Certificate", "State", "Ends", "Renewal", "Reasons")
     return _section("Certificates", draw_spans("Lifetimes of the certificates", spans, now), head, rows)
+
+
+def _render_secrets(facts: SecretFacts) -> str:
+    """Where each secret is kept and when it is due; values are in none of it."""
+    rows = [
+        (
+            one.name, one.kind, one.state, format_instant(one.due), one.rotated, ", ".join(one.homes),
+            ", ".join(one.readers), "; ".join(one.reasons),
+        )
+        for one in facts.secrets[:200]
+    ]  # fmt: skip
+    head = ("Secret", "Kind", "State", "Due", "Last rotation", "Kept in", "Read by", "Reasons")
+    return _section("Secrets", "", head, rows)
 
 
 def _render_snapshots(facts: SnapshotFacts, today: date) -> str:

@@ -32,6 +32,7 @@ from shared.power.last_tick import SeenMachine, load_last_tick
 from shared.records.holds import Holds
 from shared.records.rollup import JobNewest
 from shared.records.run_history import RunHistory
+from shared.secrets_rotation.inventory import load_inventory
 from shared.snapshots.last_cycle import load_last_cycle
 from shared.status.model import (
     BackupFacts,
@@ -49,6 +50,7 @@ from shared.status.model import (
     ScanFacts,
     SnapshotFacts,
 )
+from shared.status.secret_facts import SecretFacts, SecretSummary
 
 # A deploy waits for people and for checks as policy says, is applied at most three times, and makes a backup.
 _DEPLOY_ATTEMPTS, _BACKUP_TIME = 3, timedelta(hours=2)
@@ -79,6 +81,23 @@ def read_certificates(state: Blobs, rules: CertificatePolicy) -> ScanFacts:
     if scan is None:
         raise NotSetUp("not scanned yet")
     return ScanFacts(scan.at, [_to_summary(entry, rules) for entry in scan.entries])
+
+
+def read_secrets(state: Blobs) -> SecretFacts:
+    """What the timer of rotations saw last."""
+    inventory = load_inventory(state)
+    if inventory is None:
+        raise NotSetUp("no secret was looked at yet")
+    return SecretFacts(
+        inventory.at,
+        [
+            SecretSummary(
+                one.name, one.kind, one.state, one.homes, one.readers, one.changed, one.due, one.rotated,
+                one.has_limit, one.reasons,
+            )
+            for one in inventory.entries
+        ],
+    )  # fmt: skip
 
 
 def _to_summary(entry: CertificateEntry, rules: CertificatePolicy) -> CertificateSummary:

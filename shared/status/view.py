@@ -24,6 +24,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.secret_facts import SecretFacts
 
 _MEBIBYTE = 1 << 20
 
@@ -47,6 +48,7 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
         "alerts": (status.alerts, _describe_alerts),
         "notifications": (status.routes, _describe_routes),
         "certificates": (status.certificates, _describe_certificates),
+        "secrets": (status.secrets, _describe_secrets),
         "deploy": (status.deploy, _describe_deploy),
         "snapshots": (status.snapshots, _describe_snapshots),
         "jobs": (status.runs, _describe_runs),
@@ -115,6 +117,15 @@ def _describe_alerts(facts: AlertFacts, now: datetime) -> Iterator[str]:
 def _describe_routes(facts: Mapping[str, RouteFacts], now: datetime) -> Iterator[str]:
     for name, one in facts.items():
         yield f"{name}: " + (f"delivered {_age(one.last_success, now)} ago" if one.last_success else "never")
+
+
+def _describe_secrets(facts: SecretFacts, now: datetime) -> Iterator[str]:
+    good = sum(one.state == "good" for one in facts.secrets)
+    yield f"{good} of {len(facts.secrets)} good (seen {_age(facts.at, now)} ago)"
+    dues = [one for one in facts.secrets if one.due is not None]
+    if dues:
+        first = min(dues, key=lambda one: one.due or now)
+        yield f"next due {first.name} {format_instant(first.due)}"
 
 
 def _describe_certificates(facts: ScanFacts, now: datetime) -> Iterator[str]:

@@ -90,6 +90,7 @@ def _readers() -> Readers:
         "backup": lambda: readers.read_backup(_read_once_catalogue(kept()), load_policy().backup),
         "snapshots": lambda: readers.read_snapshots(kept(), load_policy().snapshots),
         "certificates": lambda: readers.read_certificates(kept(), load_policy().certificates),
+        "secrets": lambda: readers.read_secrets(kept()),
         "deploy": lambda: readers.read_deploy(kept(), system_clock(), load_policy().deploy),
         "power": lambda: readers.read_power(kept(), load_policy().power),
         "drill": lambda: _read_drill(kept()),

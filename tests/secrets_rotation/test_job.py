@@ -372,6 +372,21 @@ def test_a_home_that_is_not_there_is_said_and_its_age_unknown() -> None:
         job.rotate_secret(world.deps(), NAME, by="anna")
 
 
+def test_the_timer_keeps_for_the_status_what_it_saw_without_a_value() -> None:
+    from shared.status.readers import read_secrets
+
+    world = World()
+    job.rotate_secret(world.deps(), NAME, by="anna")
+    assert job.run_tick(world.deps()) == "nothing to rotate"
+    facts = read_secrets(world.state)
+    (one,) = facts.secrets
+    assert (one.name, one.state, one.rotated, one.homes) == (
+        NAME, "good", "done 2026-03-01 by anna", [FIRST, SECOND]
+    )  # fmt: skip
+    assert one.due == facts.at + 90 * DAY
+    assert b"password" not in world.stored()
+
+
 @pytest.mark.parametrize(
     ("ends_in", "told"), [(10, f"{NAME}: done"), (40, "nothing to rotate")], ids=["near", "far"]
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.records.rollup import JobNewest, build_entry
-from shared.status.decide import Level, decide_verdict
+from shared.status.decide import Level, decide_verdict, list_findings
 from shared.status.model import (
     AlertFacts,
     BackupFacts,
@@ -29,6 +29,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.secret_facts import SecretFacts, SecretSummary
 from shared.status.view import list_rows
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
@@ -54,6 +55,34 @@ def backup(age: timedelta | None = HOUR, **changes: Any) -> Any:
 
 def drill(age: timedelta | None = DAY, **changes: Any) -> Any:
     return {"drill": Part(DrillFacts(8 * DAY, proven_at=None if age is None else NOW - age, **changes))}
+
+
+def secret(
+    state: str, due_in: timedelta | None = None, *, limit: bool = True, seen: timedelta = MINUTE
+) -> Any:
+    due = None if due_in is None else NOW + due_in
+    one = SecretSummary("mongodb", "mongodb-user", state, (), (), NOW, due, "", limit, ("why",))
+    return {"secrets": Part(SecretFacts(NOW - seen, [one]))}
+
+
+@pytest.mark.parametrize(
+    ("parts", "level"),
+    [
+        (secret("good", DAY), None),
+        (secret("due soon", DAY), None),
+        (secret("due", -DAY), Level.LOOK),
+        (secret("good", timedelta()), Level.LOOK),  # due since the look
+        (secret("unknown"), Level.LOOK),
+        (secret("unknown", limit=False), None),
+        (secret("undoing", DAY), Level.LOOK),
+        (secret("good", DAY, seen=5 * HOUR), Level.UNKNOWN),
+    ],
+)
+def test_a_secret_that_is_due_or_of_unknown_age_can_wait_until_the_morning(
+    parts: Any, level: Level | None
+) -> None:
+    found = [one.level for one in list_findings(Status(NOW, "0.3.0", **parts)) if one.part == "secrets"]
+    assert found == ([level] if level else [])
 
 
 def deploy(**facts: Any) -> Any:

@@ -112,6 +112,7 @@ class StatusWorld:
                 "backup": lambda: readers.read_backup(self.catalogue(sets, kept), rules.backup),
                 "snapshots": lambda: readers.read_snapshots(kept, rules.snapshots),
                 "certificates": lambda: readers.read_certificates(kept, rules.certificates),
+                "secrets": lambda: readers.read_secrets(kept),
                 "deploy": lambda: readers.read_deploy(kept, self.clock, rules.deploy),
                 "power": lambda: readers.read_power(kept, rules.power),
                 "capture": lambda: signal_readers.read_capture(kept, trusted, rules.backup.pitr),
