@@ -80,6 +80,35 @@ def apply(rules: tuple[str, ...], dry_run: bool, yes: bool, json_: bool) -> None
     print_answer(done, json_=json_, text="\n".join(done))
 
 
+@hardening.command("sign-on")
+@click.argument("provider")
+@click.option("--dry-run", is_flag=True, help="Prove the provider and show what would be set.")
+@yes_option
+@as_json
+def sign_on(provider: str, dry_run: bool, yes: bool, json_: bool) -> None:
+    """Set PROVIDER of hardening.sign_on in policy.yaml up in the chat, once its metadata is proven.
+
+    A second person has to approve exactly these values, which is requested first. The client's secret is not
+    set from here.
+    """
+    from shared.hardening.set_up import apply_sign_on, describe_rest, plan_sign_on
+
+    deps = wiring()
+    plan = plan_sign_on(deps, provider)
+    lines, rest = plan.lines(), describe_rest(plan, deps.chat_address)
+    if dry_run or not lines:
+        text = "\n".join(f"would set {line}" for line in lines) or "nothing to set"
+        text += f"\n\n{rest}\n\nTo make it last, in the chart's values:\n\n{plan.lasting()}"
+        answer = {"provider": provider, "changes": dict(plan.changes), "rest": rest}
+        print_answer(answer, json_=json_, text=text)
+        return
+    confirm("\n".join([f"set {provider} up", *(f"  {line}" for line in lines)]) + "\n?", yes=yes)
+    done = apply_sign_on(deps, plan, by=current_user())
+    print_answer(
+        {"provider": provider, "done": done, "rest": rest}, json_=json_, text="\n".join([*done, rest])
+    )
+
+
 def _as_dict(one: HardeningFinding, drifted: tuple[str, ...]) -> dict[str, Any]:
     return {
         "rule": one.id, "verdict": one.verdict, "severity": one.severity, "seen": one.seen,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from local.rocketchat.rest.state import DEFAULTS
+from local.rocketchat.rest.state import DEFAULTS, PROVIDER_DEFAULTS
+from shared.hardening.host import ObservedHost
 from shared.hardening.model import ObservedChat, ObservedNamespace, ObservedNetwork
 from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
 
@@ -30,6 +31,12 @@ class MemoryChatPosture:
         wanted = {name: value for name, value in self.seen.settings.items() if _is_asked(name, settings)}
         return replace(self.seen, settings=wanted)
 
+    def add_provider(self, name: str) -> None:
+        """See `ChatSettingsWriter.add_provider`."""
+        base = f"Accounts_OAuth_Custom-{name[:1].upper()}{name[1:]}"
+        fresh = {f"{base}{end}": value for end, value in PROVIDER_DEFAULTS.items()}
+        self.seen = replace(self.seen, settings={**fresh, **self.seen.settings})
+
     def set_setting(self, setting: str, value: Any) -> None:
         """See `ChatSettingsWriter.set_setting`."""
         if setting not in self.seen.settings:
@@ -40,11 +47,12 @@ class MemoryChatPosture:
 
 
 class MemoryPosture:
-    """`ClusterPosture` and `NetworkPosture`."""
+    """`ClusterPosture`, `NetworkPosture` and `HostPosture`."""
 
     def __init__(self) -> None:
         self.namespaces: dict[str, ObservedNamespace] = {}
         self.network = ObservedNetwork((), ())
+        self.machines: dict[str, ObservedHost] = {}
         self.failure: GroundcrewError | None = None
 
     def read_namespace(self, namespace: str) -> ObservedNamespace:
@@ -58,6 +66,14 @@ class MemoryPosture:
         if self.failure is not None:
             raise self.failure
         return self.network
+
+    def read_host(self, name: str) -> ObservedHost:
+        """See `HostPosture.read_host`."""
+        if self.failure is not None:
+            raise self.failure
+        if name not in self.machines:
+            raise NotFound("there is no machine of this name", value=name)
+        return self.machines[name]
 
 
 class MemoryMetadata:

@@ -36,7 +36,15 @@ class AzureNetwork:
         }
         unguarded = [str(one.get("name")) for one in interfaces if not _is_guarded(one, subnets)]
         guarding = [group for group in groups if _is_used(group)]
-        return ObservedNetwork(tuple(map(parse_group, guarding)), tuple(sorted(unguarded)))
+        public = [str(one.get("name")) for one in interfaces if _is_public(one)]
+        return ObservedNetwork(
+            tuple(map(parse_group, guarding)), tuple(sorted(unguarded)), tuple(sorted(public))
+        )
+
+
+def _is_public(interface: Json) -> bool:
+    configurations = _properties(interface).get("ipConfigurations") or ()
+    return any(_properties(one).get("publicIPAddress") for one in configurations)
 
 
 def connect_network(

@@ -12,6 +12,7 @@ from shared.hardening.decide import find_fix, judge_setting
 from shared.hardening.deps import HardeningDeps
 from shared.hardening.model import AuditVerdict, SettingRule
 from shared.kernel.errors import Inconsistent, Refused, UsageError
+from shared.records.approvals import Approval
 from shared.records.audit import AuditTrail
 
 ACTION = "hardening.apply"
@@ -59,9 +60,14 @@ def describe_lasting(fixes: Sequence[SettingFix]) -> str:
 
     https://developer.rocket.chat/docs/environment-variables (OVERWRITE_SETTING_)
     """
+    return describe_lasting_values({fix.rule.setting: fix.after for fix in fixes})
+
+
+def describe_lasting_values(values: Mapping[str, Any]) -> str:
+    """The same for any settings, by id."""
     lines = ["extraEnv: |"] + [
-        f"  - name: OVERWRITE_SETTING_{fix.rule.setting}\n    value: {json.dumps(_as_env(fix.after))}"
-        for fix in fixes
+        f"  - name: OVERWRITE_SETTING_{setting}\n    value: {json.dumps(_as_env(value))}"
+        for setting, value in values.items()
     ]
     return "\n".join(lines)
 
@@ -71,13 +77,7 @@ def apply_fixes(deps: HardeningDeps, fixes: Sequence[SettingFix], *, by: str) ->
 
     Raises Refused without an approval, which is requested then; Inconsistent if a value does not stay.
     """
-    arguments = describe_arguments(fixes)
-    approvals = deps.approvals()
-    approval = approvals.consume_approval(ACTION, arguments)
-    if approval is None:
-        asked = approvals.request_approval(ACTION, arguments, by=by, lasting=_APPROVAL_LASTS)
-        hint = f"Ask a second person to run: groundcrew deploy approve {asked.id}; then run this again."
-        raise Refused("a second person has to approve these changes", value=asked.id, hint=hint)
+    approval = consume_approval(deps, ACTION, describe_arguments(fixes), by)
     writer, trail, done = deps.writer(), AuditTrail(deps.state, deps.clock), []
     for fix in fixes:
         writer.set_setting(fix.rule.setting, fix.after)
@@ -88,6 +88,17 @@ def apply_fixes(deps: HardeningDeps, fixes: Sequence[SettingFix], *, by: str) ->
     # variable rules.
     _verify(deps, fixes)
     return done
+
+
+def consume_approval(deps: HardeningDeps, action: str, arguments: Mapping[str, str], by: str) -> Approval:
+    """The approval of exactly these. Raises Refused without one, which is requested then."""
+    approvals = deps.approvals()
+    approval = approvals.consume_approval(action, arguments)
+    if approval is None:
+        asked = approvals.request_approval(action, arguments, by=by, lasting=_APPROVAL_LASTS)
+        hint = f"Ask a second person to run: groundcrew deploy approve {asked.id}; then run this again."
+        raise Refused("a second person has to approve these changes", value=asked.id, hint=hint)
+    return approval
 
 
 def describe_arguments(fixes: Sequence[SettingFix]) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from shared.hardening.ports import (
     ChatPosture,
     ChatSettingsWriter,
     ClusterPosture,
+    HostPosture,
     MetadataSource,
     NetworkPosture,
 )
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HardeningDeps:
-    """What the jobs need. Each of the three systems is None where the settings name none.
+    """What the jobs need. Each of the four systems is None where the settings name none.
 
     - `chat` connects when called. `chat_address` is where people reach it; empty if that is not known.
     `writer` raises UsageError where no administrator is set.
@@ -34,6 +35,7 @@ class HardeningDeps:
     chat: Callable[[], ChatPosture] | None
     cluster: ClusterPosture | None
     network: NetworkPosture | None
+    hosts: HostPosture | None
     metadata: MetadataSource
     writer: Callable[[], ChatSettingsWriter]
     chat_address: str

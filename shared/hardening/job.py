@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.hardening.decide import accept_risks, judge_chat
 from shared.hardening.deps import HardeningDeps
+from shared.hardening.host import judge_host
 from shared.hardening.model import AuditVerdict, HardeningFinding, ObservedChat, RuleSeverity
 from shared.hardening.notices import notify_audit
 from shared.hardening.platform import judge_namespaces, judge_network
-from shared.hardening.ports import ClusterPosture
+from shared.hardening.ports import HostPosture
 from shared.hardening.records import HardeningAudit, load_last_audit, save_audit
 from shared.hardening.sign_on import find_jwks_address, judge_oidc, judge_saml
 from shared.kernel.errors import GroundcrewError
@@ -90,13 +91,15 @@ def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
     else:
         yield from _cannot_see_chat(deps, seen)
     if deps.cluster is not None:
-        yield from _judge_cluster(deps.cluster, deps.namespaces)
+        yield from _judge_cluster(deps)
     if deps.network is not None:
         found = _try(deps.network.read_network)
         if isinstance(found, str):
             yield _unknown("network", found)
         else:
             yield from judge_network(found)
+    if deps.hosts is not None:
+        yield from _judge_hosts(deps, deps.hosts)
 
 
 def _judge_provider(
@@ -119,13 +122,24 @@ def _fetch_and_judge(
     return [*judge_oidc(provider, metadata, keys, settings, deps.chat_address)]
 
 
-def _judge_cluster(cluster: ClusterPosture, namespaces: Sequence[str]) -> Iterator[HardeningFinding]:
-    for name in namespaces:
+def _judge_hosts(deps: HardeningDeps, hosts: HostPosture) -> Iterator[HardeningFinding]:
+    for name in deps.policy.hosts:
+        host = _try(partial(hosts.read_host, name))
+        if isinstance(host, str):
+            yield _unknown(f"host/{name.lower()}", host)
+        else:
+            yield from judge_host(host, deps.clock.now())
+
+
+def _judge_cluster(deps: HardeningDeps) -> Iterator[HardeningFinding]:
+    cluster, now = deps.cluster, deps.clock.now()
+    for name in deps.namespaces if cluster is not None else ():
+        assert cluster is not None  # noqa: S101 - for mypy
         namespace = _try(partial(cluster.read_namespace, name))
         if isinstance(namespace, str):
             yield _unknown(f"namespaces/{name}", namespace)
         else:
-            yield from judge_namespaces([namespace])
+            yield from judge_namespaces([namespace], deps.policy.image_age, now)
 
 
 def _cannot_see_chat(deps: HardeningDeps, reason: str) -> Iterator[HardeningFinding]:

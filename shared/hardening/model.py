@@ -112,6 +112,7 @@ class ObservedPod:
     name: str
     risks: tuple[str, ...]
     floating_images: tuple[str, ...]  # without a version, or `latest`
+    started: datetime | None = None  # its image is at least as old as that
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,11 @@ class NetworkGroup:
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
-    """The groups, and the network interfaces that none guards."""
+    """The groups, the network interfaces that none guards, and those that the internet reaches."""
 
     groups: tuple[NetworkGroup, ...]
     unguarded: tuple[str, ...]
+    public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

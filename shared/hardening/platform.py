@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 from shared.hardening.model import (
     AuditVerdict,
@@ -10,8 +11,10 @@ from shared.hardening.model import (
     NetworkGroup,
     ObservedNamespace,
     ObservedNetwork,
+    ObservedPod,
     RuleSeverity,
 )
+from shared.kernel.durations import format_duration
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/
 # `privileged` is a level as well, and lets everything in.
@@ -24,8 +27,10 @@ _MET, _MISSED = AuditVerdict.MET, AuditVerdict.MISSED
 _CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
 
 
-def judge_namespaces(namespaces: Sequence[ObservedNamespace]) -> Iterator[HardeningFinding]:
-    """Pod security, and what pods may do on their node."""
+def judge_namespaces(
+    namespaces: Sequence[ObservedNamespace], image_age: timedelta, now: datetime
+) -> Iterator[HardeningFinding]:
+    """Pod security, what pods may do on their node, and how old their images are at least."""
     for namespace in namespaces:
         yield _judge_level(namespace)
         for pod in namespace.pods:
@@ -38,6 +43,20 @@ def judge_namespaces(namespaces: Sequence[ObservedNamespace]) -> Iterator[Harden
                 told = f"{pod.name} runs {', '.join(pod.floating_images)}"
                 why = "what runs after a restart is not what was reviewed"
                 yield HardeningFinding(f"{rule_id}/image", _MISSED, _WARNING, told, "a version", why)
+            yield _judge_age(f"{rule_id}/age", pod, image_age, now)
+
+
+def _judge_age(rule_id: str, pod: ObservedPod, limit: timedelta, now: datetime) -> HardeningFinding:
+    """By how long it has run: no registry is asked, and an image is never younger than its pod."""
+    wanted = f"newer than {format_duration(limit)}"
+    if pod.started is None:
+        seen = f"since when {pod.name} runs cannot be seen"
+        return HardeningFinding(rule_id, AuditVerdict.UNKNOWN, _WARNING, seen, wanted)
+    verdict = _MISSED if now - pod.started > limit else _MET
+    seen = f"{pod.name} has run the same image since {pod.started:%Y-%m-%d}"
+    return HardeningFinding(
+        rule_id, verdict, _WARNING, seen, wanted, "fixes of its system come with new images"
+    )
 
 
 def _judge_level(namespace: ObservedNamespace) -> HardeningFinding:
@@ -54,6 +73,10 @@ def judge_network(network: ObservedNetwork) -> Iterator[HardeningFinding]:
     for interface in network.unguarded:
         told = f"no network security group guards {interface}"
         yield HardeningFinding(f"network/{interface.lower()}/guard", _MISSED, _CRITICAL, told, "one")
+    for interface in network.public:
+        # Somebody has to reach the chat; that it is guarded is the rule above.
+        told = f"{interface} has a public address"
+        yield HardeningFinding(f"network/{interface.lower()}/public-address", _MET, RuleSeverity.INFO, told)
     for group in network.groups:
         opened = [f"{port} ({name})" for port, name in SENSITIVE_PORTS.items() if _lets_in(group, port)]
         verdict = _MISSED if opened else _MET

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from shared.hardening.host import ObservedHost
 from shared.hardening.model import ObservedChat, ObservedNamespace, ObservedNetwork
 
 
@@ -32,6 +33,14 @@ class NetworkPosture(Protocol):
         ...
 
 
+class HostPosture(Protocol):
+    """Looks into machines. Raises `Unavailable`, `Refused` (one that is off), `Conflict`, `NotFound`."""
+
+    def read_host(self, name: str) -> ObservedHost:
+        """What the machine of that name says of itself. Changes nothing on it."""
+        ...
+
+
 class MetadataSource(Protocol):
     """Fetches what providers of sign-on publish. Raises `Unavailable`, `Refused`."""
 
@@ -42,6 +51,10 @@ class MetadataSource(Protocol):
 
 class ChatSettingsWriter(Protocol):
     """Changes settings of the chat. Raises `Refused`, `NotFound`, `Unavailable`."""
+
+    def add_provider(self, name: str) -> None:
+        """Make the settings of a provider of OAuth; one that is there stays as it is."""
+        ...
 
     def set_setting(self, setting: str, value: Any) -> None:
         """As an administrator would in its pages."""

@@ -25,7 +25,7 @@ from shared.kernel.timestamps import parse_optional_timestamp
 if TYPE_CHECKING:
     from shared.policy.hardening import SignOnProvider
 
-_MD = "{urn:oasis:names:tc:SAML:2.0:metadata}"
+SAML_METADATA = "{urn:oasis:names:tc:SAML:2.0:metadata}"
 _DS = "{http://www.w3.org/2000/09/xmldsig#}"
 # Those that the chat uses; a provider may name others without TLS that concern nobody here.
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
@@ -91,7 +91,7 @@ def judge_saml(
     provider: SignOnProvider, metadata: bytes, settings: Mapping[str, Any], now: datetime
 ) -> Iterator[HardeningFinding]:
     """A provider of SAML. Raises Corrupt for what is no metadata."""
-    entity, rule = _parse_saml(metadata), f"sign-on/{provider.name}"
+    entity, rule = parse_saml(metadata), f"sign-on/{provider.name}"
     issuer = str(entity.get("entityID") or "")
     yield _judge(f"{rule}/issuer", issuer == provider.issuer, f"its issuer is {issuer}", provider.issuer)
     until = entity.get("validUntil")
@@ -99,10 +99,10 @@ def judge_saml(
     verdict = _UNKNOWN if until and ends is None else _MISSED if ends and ends <= now else _MET
     seen = f"its metadata is valid until {until}" if until else "its metadata has no end"
     yield HardeningFinding(f"{rule}/valid", verdict, _CRITICAL, seen, f"after {now.astimezone(UTC):%Y-%m-%d}")
-    places = [str(one.get("Location") or "") for one in entity.iter(f"{_MD}SingleSignOnService")]
+    places = [str(one.get("Location") or "") for one in entity.iter(f"{SAML_METADATA}SingleSignOnService")]
     secure = bool(places) and all(place.startswith("https://") for place in places)
     yield _judge(f"{rule}/https", secure, f"it signs on at {', '.join(places) or 'nowhere'}", "https")
-    yield from _judge_certificates(provider, rule, _signing_certificates(entity), settings, now)
+    yield from _judge_certificates(provider, rule, signing_certificates(entity), settings, now)
 
 
 def _judge_certificates(
@@ -126,23 +126,31 @@ def _judge_certificates(
     yield _judge(f"{rule}/chat-certificate", set_, seen, pinned[:16])
 
 
-def _signing_certificates(entity: ElementTree.Element) -> list[bytes]:
+def signing_certificates(entity: ElementTree.Element) -> list[bytes]:
+    """The certificates, in DER form, that the entity signs with."""
     found = []
-    for key in entity.iter(f"{_MD}KeyDescriptor"):
+    for key in entity.iter(f"{SAML_METADATA}KeyDescriptor"):
         if key.get("use") in (None, "signing"):
             found += [_decode("".join((one.text or "").split())) for one in key.iter(f"{_DS}X509Certificate")]
     return [one for one in found if one]
 
 
-def _parse_saml(metadata: bytes) -> ElementTree.Element:
-    """Entities are refused before they are expanded: a few lines of them fill any memory."""
+def parse_saml(metadata: bytes) -> ElementTree.Element:
+    """The entity of a provider's metadata. Raises Corrupt.
+
+    Entities of XML are refused before they are expanded: a few lines of them fill any memory.
+    """
     if b"<!DOCTYPE" in metadata or b"<!ENTITY" in metadata:
         raise Corrupt("the provider's metadata has a DOCTYPE")
     try:
         root = ElementTree.fromstring(metadata)  # noqa: S314 - without entities nothing is expanded
     except ElementTree.ParseError as error:
         raise Corrupt("the provider's metadata is not XML", value=str(error)[:100]) from error
-    entity = root if root.tag == f"{_MD}EntityDescriptor" else root.find(f".//{_MD}EntityDescriptor")
+    entity = (
+        root
+        if root.tag == f"{SAML_METADATA}EntityDescriptor"
+        else root.find(f".//{SAML_METADATA}EntityDescriptor")
+    )
     if entity is None:
         raise Corrupt("the provider's metadata names no entity")
     return entity

@@ -40,6 +40,14 @@ class SignOnProvider(Section):
         str, StringConstraints(pattern=r"^([0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}|)$")
     ] = Field(default="", description="of saml: the SHA-256 of the certificate that it signs with")
 
+    client_id: Annotated[str, StringConstraints(pattern=r"^[^\s]{0,200}$")] = Field(
+        default="", description="of oidc: the client's id there, to set the chat up; its secret is never here"
+    )
+    username_field: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_]{1,60}$")] = Field(
+        default="preferred_username",
+        description="of oidc: which claim becomes the user's name; one that people cannot change themselves",
+    )
+
     @model_validator(mode="after")
     def _pinned(self) -> Self:
         # SAML's metadata carries the certificate that it is itself trusted by: without a pin whoever serves
@@ -66,6 +74,14 @@ class HardeningPolicy(Section):
     # Rocket.Chat's personal access tokens have no end of their own.
     token_age: Duration = Field(
         default=timedelta(days=365), description="a personal access token older than this is a finding"
+    )
+    hosts: tuple[Name, ...] = Field(
+        default=(),
+        description="names of virtual machines to look into by Azure's Run Command: upgrades, SSH, MicroK8s' "
+        "settings. It runs as root, and only reads",
+    )
+    image_age: Duration = Field(
+        default=timedelta(days=180), description="a pod that has run the same image for longer is a finding"
     )
     sign_on: tuple[SignOnProvider, ...] = Field(
         default=(), description="providers of sign-on, whose metadata is compared"

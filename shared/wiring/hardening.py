@@ -15,7 +15,13 @@ from shared.wiring.people import open_approvals
 
 if TYPE_CHECKING:
     from shared.hardening.deps import HardeningDeps
-    from shared.hardening.ports import ChatPosture, ChatSettingsWriter, ClusterPosture, NetworkPosture
+    from shared.hardening.ports import (
+        ChatPosture,
+        ChatSettingsWriter,
+        ClusterPosture,
+        HostPosture,
+        NetworkPosture,
+    )
 
 
 def is_enabled() -> bool:
@@ -31,7 +37,8 @@ def hardening_deps() -> HardeningDeps:
     from shared.hardening.deps import HardeningDeps
 
     read = all_or_nothing(
-        chat=_chat_reader, cluster=_connect_cluster, network=_connect_network, state=open_state,
+        chat=_chat_reader, cluster=_connect_cluster, network=_connect_network, hosts=_connect_hosts,
+        state=open_state,
         notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     rules = read.pop("policy")
@@ -83,6 +90,13 @@ def _connect_network() -> NetworkPosture | None:
     from shared.wiring.azure import connect_network
 
     return connect_network() if read_environment().values.get(definitions.SUBSCRIPTION.name) else None
+
+
+def _connect_hosts() -> HostPosture | None:
+    from shared.hardening.host_reader import RunCommandHosts
+    from shared.wiring.azure import connect_machines
+
+    return RunCommandHosts(connect_machines()) if load_policy().hardening.hosts else None
 
 
 def _connect_writer() -> ChatSettingsWriter:

@@ -214,3 +214,13 @@ def test_settings_that_are_not_there_and_rights_that_are_missing_are_told_apart(
     with pytest.raises(Unavailable):
         writer(chat).set_setting("Enable_CSP", False)
     assert chat.state.settings["Enable_CSP"] is True
+
+
+def test_a_provider_is_added_once_with_settings_that_can_be_set(chat: RestServer) -> None:
+    settings, base = writer(chat), "Accounts_OAuth_Custom-Entra"
+    settings.add_provider("entra")
+    settings.set_setting(f"{base}-merge_users", False)
+    settings.set_setting(f"{base}-scope", "openid profile")
+    settings.add_provider("entra")
+    assert chat.state.settings[f"{base}-scope"] == "openid profile"
+    assert chat.state.settings[base] is False

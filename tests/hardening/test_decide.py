@@ -271,13 +271,28 @@ def test_an_interface_that_nothing_guards_is_critical() -> None:
     [("restricted", MET), ("baseline", MET), ("privileged", MISSED), ("", MISSED), (None, UNKNOWN)],
 )
 def test_the_pod_security_level_is_met_missed_or_unknown(level: str | None, verdict: AuditVerdict) -> None:
-    (finding,) = judge_namespaces([ObservedNamespace("rocketchat", level, ())])
+    (finding,) = judge_namespaces([ObservedNamespace("rocketchat", level, ())], 180 * DAY, NOW)
     assert finding.verdict is verdict
 
 
 def test_pods_that_reach_their_node_or_have_no_version_are_told() -> None:
-    pods = (ObservedPod("chat", (), ()), ObservedPod("agent", ("privileged",), ("agent:latest",)))
-    found = {one.id for one in judge_namespaces([ObservedNamespace("rocketchat", "baseline", pods)])}
-    assert found == {
-        "namespaces/rocketchat/pod-security", "pods/rocketchat/agent/risks", "pods/rocketchat/agent/image",
-    }  # fmt: skip
+    pods = (
+        ObservedPod("chat", (), (), NOW), ObservedPod("agent", ("privileged",), ("agent:latest",), NOW)
+    )  # fmt: skip
+    namespace = ObservedNamespace("rocketchat", "baseline", pods)
+    found = {one.id for one in judge_namespaces([namespace], 180 * DAY, NOW) if one.verdict is MISSED}
+    assert found == {"pods/rocketchat/agent/risks", "pods/rocketchat/agent/image"}
+
+
+@pytest.mark.parametrize(
+    ("started", "verdict"), [(NOW - 180 * DAY, MET), (NOW - 181 * DAY, MISSED), (None, UNKNOWN)]
+)
+def test_an_image_is_at_least_as_old_as_its_pod(started: datetime | None, verdict: AuditVerdict) -> None:
+    namespace = ObservedNamespace("rocketchat", "baseline", (ObservedPod("chat", (), (), started),))
+    found = {one.id: one.verdict for one in judge_namespaces([namespace], 180 * DAY, NOW)}
+    assert found["pods/rocketchat/chat/age"] is verdict
+
+
+def test_a_public_address_is_told_and_is_no_fault_by_itself() -> None:
+    (finding,) = judge_network(ObservedNetwork((), (), ("nic-chat",)))
+    assert (finding.id, finding.verdict) == ("network/nic-chat/public-address", MET)

@@ -44,6 +44,7 @@ class World:
     def deps(self) -> HardeningDeps:
         return HardeningDeps(
             baseline=load_baseline(), chat=lambda: self.chat, cluster=self.platform, network=self.platform,
+            hosts=self.platform,
             metadata=self.metadata, chat_address="https://chat.example.org",
             writer=lambda: self.chat, namespaces=("rocketchat",), policy=self.policy, state=self.state,
             clock=self.clock, notifications=self.people,

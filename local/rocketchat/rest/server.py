@@ -7,6 +7,7 @@ Answers follow the server's source: 401 `{"status": "error", "message": …}`; 4
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from local.rocketchat.rest.state import ChatServerState, ChatUser
+from local.rocketchat.rest.state import PROVIDER_DEFAULTS, ChatServerState, ChatUser
 from local.server import Served
 
 _WINDOW_SECONDS = 60.0
@@ -59,6 +60,7 @@ class RestServer:
             ("GET", "settings"): (self._settings, "view-privileged-setting", False),
             ("GET", "settings/{id}"): (self._setting, "view-privileged-setting", False),
             ("POST", "settings/{id}"): (self._set, "edit-privileged-setting", True),
+            ("POST", "settings.addCustomOAuth"): (self._add_provider, "add-oauth-service", True),
             ("GET", "permissions.listAll"): (self._permissions, "access-permissions", False),
             ("GET", "integrations.list"): (self._integrations, "manage-incoming-integrations", False),
             ("GET", "users.list"): (self._users, "view-d-room", False),
@@ -151,6 +153,17 @@ class RestServer:
         if name not in self.state.settings or "value" not in body:
             return web.json_response({"success": False}, status=400)  # without a text, as the server does
         self.state.settings[name] = body["value"]
+        return web.json_response({"success": True})
+
+    async def _add_provider(self, request: web.Request, _user: ChatUser) -> Answer:
+        """The name as Rocket.Chat normalizes it: small letters, digits and `_`, the first one a capital."""
+        given = str((await request.json()).get("name", ""))
+        if not given.strip():
+            return failure("The 'name' param is required", "error-name-param-not-provided", {})
+        name = re.sub(r"[^a-z0-9_]", "", given.lower())
+        base = f"Accounts_OAuth_Custom-{name[:1].upper()}{name[1:]}"
+        for end, value in PROVIDER_DEFAULTS.items():
+            self.state.settings.setdefault(f"{base}{end}", value)
         return web.json_response({"success": True})
 
     async def _permissions(self, _request: web.Request, _user: ChatUser) -> Answer:

@@ -67,10 +67,21 @@ PERMISSIONS: dict[str, list[str]] = {
     "user-generate-access-token": ["admin"],
     "message-impersonate": ["bot", "app"],
     "create-personal-access-tokens": ["admin", "user"],
+    "add-oauth-service": ["admin"],
     "api-bypass-rate-limit": ["admin", "bot", "app"],
     "access-permissions": ["admin"],
     "view-d-room": ["admin", "bot", "user"],
 }
+# What `settings.addCustomOAuth` makes, by the ids' ends: apps/meteor/server/lib/oauth/addOAuthService.ts
+PROVIDER_DEFAULTS: dict[str, Any] = {
+    "": False, "-url": "", "-token_path": "/oauth/token", "-token_sent_via": "payload",
+    "-identity_token_sent_via": "default", "-identity_path": "/me", "-authorize_path": "/oauth/authorize",
+    "-scope": "openid", "-access_token_param": "access_token", "-id": "", "-secret": "",
+    "-login_style": "popup", "-button_label_text": "", "-button_label_color": "#FFFFFF",
+    "-button_color": "#1d74f5", "-key_field": "username", "-username_field": "", "-email_field": "",
+    "-name_field": "", "-avatar_field": "", "-merge_users": False, "-merge_users_distinct_services": False,
+    "-show_button": True,
+}  # fmt: skip
 
 
 @dataclass

@@ -14,6 +14,10 @@ class ChatSettings:
     def __init__(self, api: ChatApi) -> None:
         self._api = api
 
+    def add_provider(self, name: str) -> None:
+        """See `ChatSettingsWriter.add_provider`. The server makes each of its settings if it is not there."""
+        self._api.post("settings.addCustomOAuth", {"name": name})
+
     def set_setting(self, setting: str, value: Any) -> None:
         """See `ChatSettingsWriter.set_setting`. An id that is not there is answered with 400 and no text."""
         try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from shared.hardening.model import ObservedNamespace, ObservedPod
 from shared.kernel.errors import Refused
 from shared.kernel.secret import Secret
+from shared.kernel.timestamps import parse_optional_timestamp
 from shared.kubernetes.api import Json, KubernetesApi, connect_api, quoted
 
 _LEVEL = "pod-security.kubernetes.io/enforce"
@@ -28,7 +30,10 @@ class KubernetesPosture:
         pods: dict[str, ObservedPod] = {}
         for item in self._api.list_items(f"/api/v1/namespaces/{quoted(namespace)}/pods"):
             pod = _parse_pod(item)
-            pods.setdefault(pod.name, pod)
+            # Of several pods of one workload the oldest tells how old the image may be.
+            known = pods.get(pod.name, pod)
+            oldest = min((one.started for one in (known, pod) if one.started), default=None)
+            pods[pod.name] = replace(known, started=oldest)
         return ObservedNamespace(
             namespace, self._level(namespace), tuple(pods[name] for name in sorted(pods))
         )
@@ -50,8 +55,11 @@ def _parse_pod(item: Json) -> ObservedPod:
     spec = item.get("spec") or {}
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     images = {str(one.get("image") or "") for one in containers}
+    started = parse_optional_timestamp((item.get("status") or {}).get("startTime"))
     risks = sorted({*_pod_risks(spec), *(risk for one in containers for risk in _container_risks(one))})
-    return ObservedPod(_workload_name(item), tuple(risks), tuple(sorted(filter(_is_floating, images))))
+    return ObservedPod(
+        _workload_name(item), tuple(risks), tuple(sorted(filter(_is_floating, images))), started
+    )
 
 
 def _pod_risks(spec: Json) -> Iterator[str]:

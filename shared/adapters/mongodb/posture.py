@@ -23,15 +23,18 @@ from shared.hardening.model import (
 )
 
 _ADMIN, _PERSONAL = "admin", "personalAccessToken"
-# What of sign-on is looked at; -id, -secret and keys are not.
+# What of sign-on is looked at; -secret and private keys are not.
 _OAUTH = re.compile(
-    r"^Accounts_OAuth_Custom-[^-]+(-(url|token_path|authorize_path|identity_path|key_field|merge_users))?$"
+    r"^Accounts_OAuth_Custom-[^-]+(-(id|url|token_path|authorize_path|identity_path|key_field|merge_users"
+    r"|merge_users_distinct_services|scope|token_sent_via|identity_token_sent_via|login_style|show_button"
+    r"|username_field|email_field|name_field))?$"
 )
 _SAML = (
     "SAML_Custom_Default", "SAML_Custom_Default_signature_validation_type",
     "SAML_Custom_Default_signature_algorithm", "SAML_Custom_Default_validate_logout_request_signature",
     "SAML_Custom_Default_validate_logout_response_signature", "SAML_Custom_Default_cert",
-    "SAML_Custom_Default_issuer", "SAML_Custom_Default_entry_point",
+    "SAML_Custom_Default_issuer", "SAML_Custom_Default_entry_point", "SAML_Custom_Default_provider",
+    "SAML_Custom_Default_immutable_property",
 )  # fmt: skip
 _TOKENS = "services.resume.loginTokens"
 _USER_FIELDS = dict.fromkeys(
