@@ -21,7 +21,8 @@ from cli.console import (
     yes_option,
 )
 from cli.expiry import RetentionView, describe_retention, format_expiry, plan_retention, print_plan
-from cli.restore import SIGNER_UNKNOWN, identity_option, signer_option, storage_option
+from cli.restore import identity_option, signer_option, storage_option
+from cli.restore_outcome import SIGNER_UNKNOWN
 from shared import wiring
 from shared.kernel.errors import GroundcrewError, NotFound
 from shared.settings import definitions

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from cli.cluster_state import print_state, read_state, restore_state
-from cli.console import as_json, err, format_bytes, out, print_answer, print_table, progress_bar, read_option
+from cli.console import as_json, err, print_answer, progress_bar, read_option
+from cli.restore_outcome import print_outcome
 from shared.kernel.errors import UsageError
 from shared.settings.environment import all_or_nothing
 from shared.wiring import restore as wiring
@@ -19,11 +20,9 @@ from shared.wiring import restore as wiring
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.kernel.ports import Blobs, Reporter
-    from shared.restore.job import RestoreDeps, RestoreResult
-    from shared.restore.model import NamespaceVerdict
+    from shared.restore.job import RestoreDeps
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
-SIGNER_UNKNOWN = " (signer unknown)"  # after every verdict that nobody vouches for
 
 _UNVOUCHED = "[yellow]warning:[/] no --signer given: nobody vouches for who signed the manifest"
 
@@ -139,7 +138,7 @@ def restore(
             job, reference, only=only, dry_run=dry_run,
             into_non_empty=into_non_empty, resume=resume, renames=moved,
         )  # fmt: skip
-    _print_outcome(result, dry_run=dry_run, trusted=bool(job.catalogue.trusted), json_=json_)
+    print_outcome(result, dry_run=dry_run, trusted=bool(job.catalogue.trusted), json_=json_)
     # Also where everything was written: a restore that nobody can call equal is no success.
     if not dry_run and not result.proven:
         raise SystemExit(1)
@@ -155,15 +154,6 @@ def _aim_at_moment(job: RestoreDeps, until: str, reference: str) -> tuple[Restor
     for reason in plan.reasons:
         job.reporter.note(reason)
     return replace(job, tail=OplogTail(job.backups, plan, job.identities)), plan.base.reference
-
-
-def _print_outcome(result: RestoreResult, *, dry_run: bool, trusted: bool, json_: bool) -> None:
-    if json_:
-        print_answer(_result_json(result, dry_run, trusted), json_=True)
-    elif dry_run:
-        _print_plan(result)
-    else:
-        _print_result(result, trusted)
 
 
 def _check_options(to_uri: str, from_: Sequence[str], to: Sequence[str]) -> None:
@@ -246,73 +236,3 @@ def check_storage(storage: str) -> str:
 def open_storage(storage: str) -> Blobs:
     """The container of backups that `--storage` names, or the settings'. Raises UsageError."""
     return wiring.backup_store(read_option("--storage", storage))
-
-
-def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[str, object]:
-    verdicts = [
-        {
-            "namespace": v.name,
-            "basis": v.basis,
-            "equal": v.equal,
-            "documents": v.documents,
-            "differences": list(v.differences),
-        }
-        for v in result.verdicts
-    ]
-    size = result.estimate.size
-    return {
-        "set": f"{result.manifest.klass}/{result.manifest.set}",
-        "signer": result.signer,
-        "trusted": trusted,
-        "dry_run": dry_run,
-        "plan": list(result.plan.reasons),
-        "estimate": {
-            "documents": size.documents,
-            "data_bytes": size.data_bytes,
-            "stored_bytes": size.stored_bytes,
-            "known_seconds": round(result.estimate.known.total_seconds(), 1),
-            "unknown": list(result.estimate.unknown),
-            "basis": result.estimate.basis,
-        },
-        "proven": result.proven,
-        "replayed": result.replayed,
-        "problems": result.problems,
-        "notes": result.notes,
-        "verdicts": verdicts,
-    }
-
-
-def _print_plan(result: RestoreResult) -> None:
-    for reason in result.plan.reasons:
-        out.print(f"- {reason}")
-    rows = [(h.name, h.kind, h.documents, format_bytes(h.data_bytes)) for h in result.manifest.namespaces]
-    print_table(
-        "Would restore",
-        ("namespace", "kind", "documents", "size"),
-        [r for r in rows if r[0] in result.plan.selected],
-    )
-
-
-def _verdict_text(verdict: NamespaceVerdict) -> str:
-    """`equal` only for what was compared."""
-    if not verdict.equal:
-        return "; ".join(verdict.differences)
-    # Views and users were restored, and not compared byte for byte: "equal" would say more than is known.
-    return "equal" if verdict.basis == "compared" else verdict.basis
-
-
-def _print_result(result: RestoreResult, trusted: bool) -> None:
-    rows = [(v.name, v.documents, format_bytes(v.data_bytes), _verdict_text(v)) for v in result.verdicts]
-    print_table(f"Restored {result.manifest.set}", ("namespace", "documents", "size", "verdict"), rows)
-    for problem in result.problems:
-        out.print(f"[bold red]problem:[/] {problem}")
-    for note in result.notes:
-        out.print(f"note: {note}")
-    compared = [v for v in result.verdicts if v.basis == "compared"]
-    equal = sum(v.equal for v in compared)
-    verdict = "[bold green]PROVEN[/]" if result.proven else "[bold red]NOT PROVEN[/]"
-    vouched = "" if trusted else SIGNER_UNKNOWN
-    out.print(
-        f"{verdict}{vouched}: {equal} of {len(compared)} namespaces equal,"
-        f" {result.replayed} oplog entries replayed, signed by {result.signer}"
-    )

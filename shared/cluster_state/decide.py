@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.cluster_state.model import CERTIFICATE, KINDS, NAMESPACE, SECRET
-from shared.formats.cluster_state import HelmRelease
+from shared.cluster_state.model import CERTIFICATE, KINDS, NAMESPACE, SECRET, StateKind
+from shared.formats.cluster_state import ClusterState, HelmRelease, describe_object
 from shared.formats.helm_release import is_release, unpack_release
 from shared.kernel.errors import Corrupt
 from shared.kubernetes.manifest import Manifest
@@ -134,3 +134,40 @@ def find_missing(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
 
 def _is_pattern(text: str) -> bool:
     return any(character in text for character in "*?[")
+
+
+def find_kind(item: Manifest) -> StateKind | None:
+    """How the API serves the object; None for a kind that this version does not know."""
+    same = (kind for kind in KINDS if (kind.api_version, kind.kind) == (item["apiVersion"], item["kind"]))
+    return next(same, None)
+
+
+def compare_states(backup: ClusterState, live: ClusterState) -> str:
+    """How the cluster differs from its backup, by name and without a value.
+
+    What could not be read now is not called missing: only what the cluster shows counts.
+    """
+    kept, now = _index_state(backup), _index_state(live)
+    changed = sorted(name for name in kept.keys() & now.keys() if kept[name] != now[name])
+    absent, added = sorted(kept.keys() - now.keys()), sorted(now.keys() - kept.keys())
+    told = [f"{len(kept.keys() & now.keys()) - len(changed)} as in the cluster"]
+    told += [f"{len(changed)} changed since ({_some(changed)})"] if changed else []
+    told += [f"{len(added)} new since ({_some(added)})"] if added else []
+    if absent and live.unread:
+        told.append(f"{len(absent)} not seen, since {live.unread[0].what} could not be read")
+    elif absent:
+        told.append(f"{len(absent)} not in the cluster any more ({_some(absent)})")
+    return ", ".join(told)
+
+
+def _index_state(state: ClusterState) -> dict[str, object]:
+    objects: dict[str, object] = {describe_object(item): item for item in state.objects}
+    # A release by its chart and values: its revision counts up with each deploy.
+    return objects | {
+        f"Helm release {one.namespace}/{one.name}": (one.chart, one.version, one.values)
+        for one in state.releases
+    }
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

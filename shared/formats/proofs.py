@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import ClassVar
 
 from shared.formats.backupset import OPTIME, SET_ID, require_place
 from shared.formats.strict_json import require_form, strict_record
@@ -51,6 +52,9 @@ class DrillProof:
     validated: int  # collections that the server's own `validate` found good
     target: tuple[str, ...]  # hosts of the scratch MongoDB
     tool: str  # name and version of what restored it
+    cluster_state: str = ""  # what was shown of the cluster's state in the set; empty if it holds none
+
+    LEFT_OUT_IF_EMPTY: ClassVar = ("cluster_state",)
 
     def __post_init__(self) -> None:
         require_place(self.klass, self.set)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import NotFound
@@ -12,9 +12,11 @@ from shared.wiring import load_policy, open_state, system_clock
 from shared.wiring.kubernetes import read_kubeconfig
 
 if TYPE_CHECKING:
+    from shared.cluster_state.check import StateChecks
     from shared.cluster_state.model import StateScope
     from shared.cluster_state.ports import StateCluster
     from shared.formats.cluster_state import ClusterState, RepositoryFile
+    from shared.kubernetes.manifest import Manifest
 
 
 def state_reader() -> Callable[[str], ClusterState] | None:
@@ -85,3 +87,26 @@ def _read_deployed_files() -> list[RepositoryFile]:
         RepositoryFile(str(rules.repository), sha, path, files[path].decode(errors="replace"))
         for path in paths
     ]
+
+
+def state_checks() -> StateChecks:
+    """What a drill holds the cluster's state against: schemas, and the cluster that the settings name."""
+    from shared.cluster_state.check import StateChecks
+
+    if not has_cluster():
+        return StateChecks(validate_objects)
+    return StateChecks(validate_objects, connect_state_cluster, _read_live_objects)
+
+
+def _read_live_objects(set_: str) -> ClusterState:
+    """As `read_cluster_state`, without the repository: a drill asks GitHub for nothing."""
+    from shared.cluster_state.collect import collect_state
+
+    return collect_state(connect_state_cluster, state_scope(), list, set_=set_, now=system_clock().now())
+
+
+def validate_objects(objects: Sequence[Manifest], kubernetes: str) -> list[str]:
+    """What the schemas refuse; kinds without a schema, as cert-manager's, are left to the dry run."""
+    from shared.adapters.kubernetes_schemas import validate
+
+    return [f"{one.where}: {one.message}" for one in validate(objects, kubernetes) if one.severity == "error"]

@@ -12,6 +12,7 @@ from shared.settings import definitions
 from shared.settings.environment import all_or_nothing, parse_setting, read_environment
 from shared.wiring import load_policy, open_state, system_clock, tool_name
 from shared.wiring.backup import backup_deps, trusted_catalogue
+from shared.wiring.cluster_state import state_checks
 from shared.wiring.notifications import build_notifier
 from shared.wiring.pitr import begin_daily_backup
 
@@ -60,6 +61,7 @@ def drill_deps() -> DrillDeps:
         tool=tool_name(),
         jobs=_JOBS,
         offline_reason=lambda: backup_deps().offline_reason(),
+        state_checks=state_checks(),
         **read,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.backup.catalogue import SetCatalogue
+from shared.cluster_state.check import StateChecks
 from shared.formats.agekeys import Identity
 from shared.formats.manifest import Signer
 from shared.kernel.ports import Blobs, Clock
@@ -46,6 +47,9 @@ class DrillDeps:
     tool: str
     jobs: int = 2
     pick: Callable[[int, int], int] = random_between  # the second of a moment to restore
+    state_checks: StateChecks | None = (
+        None  # what the cluster's state is held against; None: it is not opened
+    )
     # Why the machine is off on purpose; empty if it is not.
     offline_reason: Callable[[], str] = lambda: ""
 

@@ -8,16 +8,14 @@ broke off leaves a proof that says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from shared.backup.proofs import DrillRecords, describe_proof, read_drill_records, write_proof
 from shared.backup.sets import format_set_id
-from shared.formats.proofs import FAILED, INTERRUPTED, PROVEN, DrillProof
+from shared.formats.proofs import PROVEN, DrillProof
 from shared.formats.strict_json import FORMAT
-from shared.kernel.errors import Corrupt, GroundcrewError, NotFound, Unavailable, UsageError
+from shared.kernel.errors import GroundcrewError, NotFound, Unavailable, UsageError
 from shared.kernel.ports import Lease, Reporter
 from shared.mongodb.model import Timestamp
 from shared.mongodb.ports import ScratchServer
@@ -27,11 +25,11 @@ from shared.restore.drill.decide import (
     check_empty,
     check_not_production,
     decide_drill,
-    find_first_problem,
     list_databases,
     measure_data_loss,
 )
 from shared.restore.drill.deps import JOB, DrillDeps
+from shared.restore.drill.findings import DrillFindings, check_set_state, judge_findings
 from shared.restore.drill.follow_up import follow_up
 from shared.restore.drill.notices import (
     describe_measures,
@@ -139,17 +137,6 @@ def run_drill(
     return proof
 
 
-@dataclass(frozen=True, slots=True)
-class _Findings:
-    """What a restore on the scratch server showed."""
-
-    result: RestoreResult | None = None
-    invalid: Mapping[str, Sequence[str]] | None = None
-    validated: int = 0
-    restore_seconds: float = 0.0
-    error: GroundcrewError | None = None
-
-
 class _Drill:
     """One drill of one set."""
 
@@ -198,7 +185,7 @@ class _Drill:
         log.info("drill.ended", extra={"run": self._run, "set": where, "outcome": proof.outcome})
         return proof
 
-    def _restore(self) -> _Findings:
+    def _restore(self) -> DrillFindings:
         """Everything between the claim and the clean-up; faults of set and systems come back as values."""
         deps, began = self._deps, self._deps.clock.now()
         restore = RestoreDeps(
@@ -212,10 +199,11 @@ class _Drill:
             result = restore_set(restore, reference, into_non_empty=True)
             seconds = (deps.clock.now() - began).total_seconds()
             validated, invalid = self._validate(result)
+            state = check_set_state(deps, self._manifest, self._watch)
         except GroundcrewError as error:
             self._lease.check()  # a lost lease is no fault of the set, and the server is not ours any more
-            return _Findings(error=error)
-        return _Findings(result, invalid, validated, seconds)
+            return DrillFindings(error=error)
+        return DrillFindings(result, invalid, validated, seconds, state=state)
 
     def _validate(self, result: RestoreResult) -> tuple[int, dict[str, list[str]]]:
         """The server's own check of each collection and its indexes; none where the server has no such."""
@@ -241,8 +229,8 @@ class _Drill:
             log.exception("drill.scratch_not_cleared", extra={"run": self._run})
             send_notice(self._deps.notifications, left_behind_notice(error))
 
-    def _build_proof(self, findings: _Findings) -> DrillProof:
-        outcome, problem = _judge(findings)
+    def _build_proof(self, findings: DrillFindings) -> DrillProof:
+        outcome, problem = judge_findings(findings)
         compared = [v for v in findings.result.verdicts if v.basis == "compared"] if findings.result else []
         plan = self._subject.plan
         until = str(plan.until) if plan else self._manifest.oplog.end
@@ -266,18 +254,8 @@ class _Drill:
             validated=findings.validated,
             target=self._server.list_hosts(),
             tool=self._deps.tool,
+            cluster_state=findings.state.summary if findings.state else "",
         )
-
-
-def _judge(findings: _Findings) -> tuple[str, str]:
-    """Damage of the set is a failed drill; a system or a guard that failed says nothing of the set."""
-    if findings.error is not None:
-        outcome = FAILED if isinstance(findings.error, Corrupt) else INTERRUPTED
-        return outcome, str(findings.error)
-    if findings.result is None:
-        return INTERRUPTED, "nothing was restored"
-    problem = find_first_problem(findings.result, findings.invalid or {})
-    return (FAILED, problem) if problem else (PROVEN, "")
 
 
 def _wait_for_machine(deps: DrillDeps) -> str:

@@ -19,7 +19,8 @@ _RETRY_HINT = "It is tried again. `groundcrew drill run` does it now."
 
 def drill_notice(proof: DrillProof, more: str) -> Notice:
     """How a drill ended; `more` says what is done about it."""
-    text = "\n".join(filter(None, (describe_proof(proof), more)))
+    state = f"Cluster state: {proof.cluster_state}" if proof.cluster_state else ""
+    text = "\n".join(filter(None, (describe_proof(proof), more, state)))
     where = f"{proof.klass}/{proof.set}"
     key = f"drill/{proof.run}/{proof.outcome}"
     if proof.outcome == FAILED:

@@ -16,16 +16,21 @@ from typing import Any
 
 import pymongo
 import pytest
+import yaml
 
 from local.azurite import Azurite
+from local.helm import ensure_helm
+from local.kubernetes import KubernetesServer
 from local.mongodb import MongoServer
 from local.stack import ROOT
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.clock import SystemClock
 from shared.adapters.mongodb import connect_source
 from shared.settings.storage_account import StorageAccount
-from tests.support.backup_world import SECRET, SIGNER, World
+from tests.support.backup_world import SECRET, SIGNER
 from tests.support.capture_world import CaptureWorld
+from tests.support.cluster_objects import PASSWORD
+from tests.support.state_world import StateWorld
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -50,9 +55,15 @@ class Loss:
     """What is left, in a home folder of its own, and where it is to be restored."""
 
     def __init__(
-        self, home: Path, storage: str, target: MongoServer, wanted: list[Any], moment: datetime
+        self,
+        home: Path,
+        storage: str,
+        target: MongoServer,
+        wanted: list[Any],
+        moment: datetime,
+        cluster: KubernetesServer,
     ) -> None:
-        self.home, self.target, self.wanted = home, target, wanted
+        self.home, self.target, self.wanted, self.cluster = home, target, wanted, cluster
         files = {
             "storage.txt": storage,
             "signer.txt": SIGNER.public_text(),
@@ -67,7 +78,12 @@ class Loss:
     def follow(self, steps: list[str]) -> str:
         """The runbook's blocks in one shell. Nothing of this process's environment names a setting."""
         script = "\n".join(["set -e", f'groundcrew() {{ "{sys.executable}" -m cli "$@"; }}', *steps])
-        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        environment = {
+            "HOME": str(self.home),
+            "PATH": f"{find_kubectl().parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "KUBECONFIG": str(self.cluster.kubeconfig(self.home / "kubeconfig")),
+        }
         done = subprocess.run(
             ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
         )
@@ -85,7 +101,10 @@ def loss(tmp_path: Path) -> Iterator[Loss]:
         create_container(account, "backups")
         reader = stack.enter_context(closing(connect_source(source.uri)))
         client = stack.enter_context(Client(source.uri))
-        world = World(database=reader, clock=SystemClock())  # type: ignore[arg-type]
+        cluster = stack.enter_context(
+            KubernetesServer()
+        )  # a new one, with cert-manager's kinds and nothing else
+        world = StateWorld(database=reader, clock=SystemClock())  # type: ignore[arg-type]
         world.backups = open_blobs(account, "backups")  # type: ignore[assignment]
         captures = LivingWorld(world)
         messages = client.rocketchat.rocketchat_message
@@ -99,7 +118,15 @@ def loss(tmp_path: Path) -> Iterator[Loss]:
         captures.capture()
         home = tmp_path / "home"
         home.mkdir()
-        yield Loss(home, azurite.connection_string, target, wanted, moment)
+        yield Loss(home, azurite.connection_string, target, wanted, moment, cluster)
+
+
+def find_kubectl() -> Path:
+    """The real one, which comes with Helm."""
+    binary = ensure_helm().with_name("kubectl")
+    if not binary.exists():
+        pytest.skip("there is no kubectl beside Helm")
+    return binary
 
 
 def wait_for_second_after(client: Client, moment: datetime) -> None:
@@ -120,8 +147,8 @@ def blocks(title: str, text: str) -> list[str]:
     return found
 
 
-def test_the_runbook_brings_the_database_back_to_the_second(loss: Loss) -> None:
-    assert [title[0] for title, _ in STEPS] == ["1", "2", "3", "4", "5", "6"]
+def test_the_runbook_brings_database_and_cluster_back(loss: Loss) -> None:
+    assert [title[0] for title, _ in STEPS] == ["1", "2", "3", "4", "5", "6", "7", "8"]
     told = loss.follow([block for title, text in STEPS for block in blocks(title, text)])
     assert "the seal log was not compared" in told
     assert "replayed until" in told
@@ -129,3 +156,26 @@ def test_the_runbook_brings_the_database_back_to_the_second(loss: Loss) -> None:
     assert "NOT PROVEN" not in told
     with Client(loss.target.uri) as restored:
         assert sorted(restored.rocketchat.rocketchat_message.find(), key=str) == loss.wanted
+    check_cluster(loss)
+
+
+def check_cluster(loss: Loss) -> None:
+    """All that the set held is there, and came in an order in which cert-manager orders nothing anew."""
+    folder = loss.home / "cluster-state"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    values = yaml.safe_load((folder / "values-rocketchat-rocketchat.yaml").read_text())
+    assert values["mongodb"]["auth"]["rootPassword"] == PASSWORD
+    for kind, name, namespace in (
+        ("Secret", "chat-tls", "rocketchat"),
+        ("Secret", "smtp", "rocketchat"),
+        ("Secret", "production-account", "cert-manager"),
+        ("ClusterIssuer", "production", ""),
+        ("Certificate", "chat", "rocketchat"),
+    ):
+        assert loss.cluster.get(kind, name, namespace), f"{kind} {name} is not there"
+    namespace = loss.cluster.get("Namespace", "rocketchat", "")
+    assert namespace
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    written = [one.resource for one in loss.cluster.requests if one.verb == "patch" and one.code < 300]
+    kinds = ("namespaces", "secrets", "clusterissuers", "certificates")
+    assert list(dict.fromkeys(one for one in written if one in kinds)) == list(kinds)
