@@ -35,10 +35,14 @@ AZ_OPTIONS = {
     "functionapp keys list": {"-g", "-n", "--query", "-o"},
     "functionapp config appsettings set": {"-g", "-n", "--settings"},
     "role assignment list": {"--scope", "-o"},
+    "storage account failover": {"--name", "--resource-group"},
     "storage account keys renew": {"-g", "-n", "--key"},
+    "storage account show": {"--name", "--expand", "--query"},
+    "storage blob download-batch": {"--account-name", "--source", "--destination", "--auth-mode"},
     "storage blob list": {"--auth-mode", "--account-name", "--prefix", "--include", "--query", "-o", "-c"},
     "storage blob show": {"--auth-mode", "--account-name", "-c", "-n", "--query", "-o"},
-    "storage container list": {"--auth-mode", "--account-name", "--query", "-o"},
+    "storage container list": {"--auth-mode", "--account-name", "--include-deleted", "--query", "-o"},
+    "storage container restore": {"--account-name", "--name", "--deleted-version", "--auth-mode"},
     "storage message clear": {"--auth-mode", "--account-name", "--queue-name"},
     "storage message peek": {"--auth-mode", "--account-name", "--queue-name", "--num-messages"},
     "vm get-instance-view": {"-g", "-n", "--query", "-o"},
@@ -140,6 +144,10 @@ class StandInTools:
 
 
 def _pair(words: Sequence[str]) -> list[tuple[str, str]]:
+    # The only option of these without a value.
+    words = [
+        word for given in words for word in ([given, "true"] if given == "--include-deleted" else [given])
+    ]
     if len(words) % 2 or any(not option.startswith("-") for option in words[::2]):
         raise ValueError(f"an option without a value: {' '.join(words)}")
     return list(zip(words[::2], words[1::2], strict=True))
@@ -160,6 +168,15 @@ def answers_of_stack(stack: Stack) -> dict[str, Answer]:
         container = ContainerClient.from_connection_string(account, options["-c"])
         return [{"name": name} for name in container.list_blob_names(name_starts_with=options["--prefix"])]
 
+    def download(options: dict[str, str]) -> Any:
+        container = ContainerClient.from_connection_string(account, options["--source"])
+        names = list(container.list_blob_names())
+        for name in names:
+            path = Path(options["--destination"]) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(container.download_blob(name).readall())
+        return [{"Name": name} for name in names]
+
     def list_containers(_: dict[str, str]) -> Any:
         return [
             {"name": each.name}
@@ -173,6 +190,7 @@ def answers_of_stack(stack: Stack) -> dict[str, Answer]:
     view = {"statuses": [{"displayStatus": "Provisioning succeeded"}, {"displayStatus": "VM running"}]}
     return {
         "az functionapp keys list": lambda _: {"masterKey": stack.host.master_key},
+        "az storage blob download-batch": download,
         "az storage blob list": list_blobs,
         "az storage blob show": show,
         "az storage container list": list_containers,

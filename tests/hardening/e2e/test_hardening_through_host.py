@@ -29,6 +29,7 @@ from shared.formats.agekeys import generate_identity
 from shared.formats.manifest import Signer
 from shared.hardening.records import load_last_audit
 from shared.settings.storage_account import StorageAccount
+from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -83,7 +84,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(host, storage, settings, database, chat)
 
 
-def test_a_weak_server_is_audited_and_what_changes_then_is_drift(site: Site) -> None:
+def test_a_weak_server_is_audited_and_what_changes_then_is_drift(site: Site, tmp_path: Path) -> None:
     answer = requests.post(
         f"{site.host.url}/admin/functions/hardening_audit",
         json={"input": ""}, headers={"x-functions-key": site.host.master_key}, timeout=20,
@@ -107,3 +108,13 @@ def test_a_weak_server_is_audited_and_what_changes_then_is_drift(site: Site) -> 
     refused = site.cli("apply", "chat.csp", "--yes", code=1)
     assert refused["error"]["message"].startswith("a second person has to approve")
     assert site.chat.calls == []  # nothing is asked of the chat before somebody else agreed
+
+    # docs/runbooks/hardening.md, word for word, by somebody who is not at a terminal.
+    with StandInTools(tmp_path / "bin", {}) as tools:
+        shell = RunbookShell(tmp_path, tools, site.settings)
+        first_look, set_right = read_runbook("hardening.md")
+        assert "chat.registration" in shell.follow(first_look, fails=True)
+        told = shell.follow(set_right, fails=True)
+    assert "would set Enable_CSP" in told
+    assert "a second person has to approve" in told or "There is nobody to ask" in told
+    assert site.chat.calls == []

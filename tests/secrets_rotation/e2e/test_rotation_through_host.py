@@ -32,6 +32,7 @@ from shared.formats.manifest import Signer
 from shared.kernel.errors import NotFound
 from shared.records.audit import AuditTrail
 from shared.settings.storage_account import StorageAccount
+from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 pytestmark = pytest.mark.timeout(400)
 NAME, FIRST = "mongodb-app", "first-password-of-a"
@@ -164,7 +165,9 @@ def fill_cluster(cluster: KubernetesServer, port: int) -> None:
     cluster.add({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
 
 
-def test_a_killed_rotation_is_finished_by_the_timer_and_nobody_is_locked_out_meanwhile(site: Site) -> None:
+def test_a_killed_rotation_is_finished_by_the_timer_and_nobody_is_locked_out_meanwhile(
+    site: Site, tmp_path: Path
+) -> None:
     wait_for(
         lambda: (site.cluster.get("Deployment", "chat", "rocketchat") or {})["status"].get("readyReplicas")
     )
@@ -172,6 +175,12 @@ def test_a_killed_rotation_is_finished_by_the_timer_and_nobody_is_locked_out_mea
     (shown,) = site.cli("list")
     assert (shown["name"], shown["state"], shown["last"]) == (NAME, "good", None)
     assert site.cli("rotate", NAME, "--dry-run")["steps"][0] == "make chat-b valid beside chat-a"
+    # docs/runbooks/rotate-secrets.md, word for word; without a terminal its last command asks nobody.
+    with StandInTools(tmp_path / "bin", {}) as tools:
+        shell = RunbookShell(tmp_path, tools, site.settings, {"NAME": NAME})
+        first_look, rotate = read_runbook("rotate-secrets.md")
+        assert "make chat-b valid beside chat-a" in shell.follow(first_look)
+        assert "There is nobody to ask" in shell.follow(rotate, fails=True)
     assert site.journal() == {}
 
     site.cluster.behaviour.paused = True  # nothing is restarted, so the command has to wait
