@@ -70,6 +70,16 @@ class Policy(Section):
                 reject(f"chat.rules names {unknown[0]}, whom people does not", f"people has: {names}")
         return self
 
+    @model_validator(mode="after")
+    def _check_refreshes(self) -> Self:
+        """A window in which nothing is ever refreshed would look as if MicroK8s were kept up to date."""
+        if self.power.refresh_windows and self.snapshots.disks is None:
+            reject(
+                "power.refresh_windows needs snapshots: MicroK8s is refreshed after one of the same day",
+                "Choose disks under snapshots, or take refresh_windows out",
+            )
+        return self
+
 
 def find_mistakes(text: str) -> list[Mistake]:
     """Every mistake in the text of a policy.yaml, in the order of the lines; empty if it can be used."""

@@ -128,6 +128,11 @@ class PowerPolicy(Section):
         default=timedelta(minutes=30), description="once started, a machine runs at least so long"
     )
     # A backup or a deploy that hangs must not keep a machine running for a weekend.
+    refresh_windows: tuple[WeeklyWindow, ...] = Field(
+        default=(),
+        description="when MicroK8s may be refreshed, after a snapshot of the same day; `[]`: never",
+        examples=[["Tue 07:00-09:00"]],
+    )
     max_hold: Annotated[Duration, max_hours(48)] = Field(
         default=timedelta(hours=12), description="longest time for which work in flight delays a stop"
     )
@@ -161,6 +166,17 @@ class PowerPolicy(Section):
         if waiting:
             names = "', '".join(sorted(waiting))
             reject(f"'{names}' wait for each other", "Take one `after` out")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_refreshed(self) -> Self:
+        carriers = [one for one in self.machines if one.kind == "vm" and self.carried_by(one)]
+        for window in self.refresh_windows:
+            if not any(find_overlaps((window, other)) for one in carriers for other in one.windows):
+                reject(
+                    f"no machine with MicroK8s is up in the refresh window '{window}'",
+                    "Choose a time in the windows of the machine that carries the server",
+                )
         return self
 
     def carried_by(self, machine: MachinePolicy) -> frozenset[str]:

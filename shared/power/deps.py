@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.cloud.disks import Disks
 from shared.cloud.machines import Machines
 from shared.health.ports import Probe
 from shared.notifications.ports import Notifier
@@ -25,6 +26,7 @@ class PowerDeps:
     probes: Sequence[Probe] = ()
     begin_backup: Callable[[], str] | None = None
     capture_oplog: Callable[[], str] | None = None  # the last slice before a stop
+    disks: Disks | None = None  # whose snapshots a refresh of MicroK8s waits for
 
     @property
     def now(self) -> datetime:

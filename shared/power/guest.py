@@ -9,9 +9,20 @@ from string import Template
 
 from shared.cloud.machines import CommandResult, Machines
 from shared.kernel.errors import GroundcrewError
-from shared.power.guest_scripts import CHECK, COMMON, START, STOP, WORKLOADS
+from shared.power.guest_scripts import (
+    CHECK,
+    COMMON,
+    HOLD,
+    HOLD_ONLY,
+    REFRESH,
+    START,
+    STOP,
+    WATCH,
+    WORKLOADS,
+)
 
 STOP_MARK, START_MARK, CHECK_MARK = "# groundcrew: stop", "# groundcrew: start", "# groundcrew: check"
+HOLD_MARK, REFRESH_MARK, WATCH_MARK = "# groundcrew: hold", "# groundcrew: refresh", "# groundcrew: watch"
 REPLICAS = "groundcrew/replicas"  # annotation of a workload that was scaled to zero: how many it had
 # A week of stops: a store that breaks unnoticed is copied broken each evening.
 BACKEND_COPIES = 7
@@ -26,7 +37,7 @@ _PODS_SHARE = 0.6
 _READY_SHARE, _RESTORED_SHARE = 0.5, 0.3
 _FACTS = (
     "kernel", "host", "snap", "address", "copied", "next_kernel", "mongodb", "store_saved", "store_restored",
-    "refreshes", *(f"cert_{name}" for name in CERTIFICATES),
+    "refreshes", "refresh", "change", "change_status", "ready", *(f"cert_{name}" for name in CERTIFICATES),
 )  # fmt: skip
 
 
@@ -51,6 +62,21 @@ def start_services(guests: Machines, machine: str, namespace: str, timeout: time
 def check_guest(guests: Machines, machine: str, namespace: str) -> GuestReport:
     """Ask what the next start depends on: kernels, MongoDB's image, MicroK8s' certificates."""
     return _run_script(guests, machine, check_script(namespace), CHECK_TIMEOUT)
+
+
+def hold_refreshes(guests: Machines, machine: str) -> GuestReport:
+    """Hold MicroK8s from refreshing by itself; a guest that does not answer is a problem, not an error."""
+    return _run_script(guests, machine, hold_script(), CHECK_TIMEOUT)
+
+
+def begin_refresh(guests: Machines, machine: str) -> GuestReport:
+    """Begin a refresh; as `hold_refreshes`. The facts say `refresh` (begun, none) and `change`."""
+    return _run_script(guests, machine, refresh_script(), CHECK_TIMEOUT)
+
+
+def watch_refresh(guests: Machines, machine: str, change: str) -> GuestReport:
+    """How far a refresh is; as `hold_refreshes`. The facts say `change_status`, `ready` and `snap`."""
+    return _run_script(guests, machine, watch_script(change), CHECK_TIMEOUT)
 
 
 def _run_script(
@@ -85,12 +111,32 @@ def start_script(namespace: str, timeout: timedelta, *, state: str = STATE) -> s
         "restored_seconds": max(10, int(seconds * _RESTORED_SHARE)),
         "state": state,
     }
-    return START_MARK + Template(COMMON + WORKLOADS + START).substitute(values)
+    return START_MARK + Template(COMMON + WORKLOADS + HOLD + START).substitute(values)
 
 
 def check_script(namespace: str, *, state: str = STATE, root: str = "") -> str:
     """Say what the next start depends on. Changes nothing."""
     return CHECK_MARK + Template(COMMON + CHECK).substitute(namespace=namespace, state=state, root=root)
+
+
+def hold_script(*, state: str = STATE) -> str:
+    """Hold MicroK8s' snap from refreshing by itself."""
+    return HOLD_MARK + Template(COMMON + HOLD + HOLD_ONLY).substitute(namespace="", state=state)
+
+
+def refresh_script(*, state: str = STATE) -> str:
+    """Begin a refresh of MicroK8s' snap; snapd goes on by itself."""
+    return REFRESH_MARK + Template(COMMON + HOLD + REFRESH).substitute(namespace="", state=state)
+
+
+def watch_script(change: str, *, state: str = STATE) -> str:
+    """Say how far snapd's change of that number is, and whether MicroK8s is ready.
+
+    Raises ValueError for what is no number: it goes into a shell.
+    """
+    if not (change.isascii() and change.isdigit()):
+        raise ValueError(f"{change!r} is no number of a change")
+    return WATCH_MARK + Template(COMMON + WATCH).substitute(namespace="", state=state, change=change)
 
 
 def parse_report(result: CommandResult, *, stopped: bool = False) -> GuestReport:

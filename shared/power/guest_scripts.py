@@ -79,6 +79,18 @@ fi
 facts
 """
 
+HOLD = r"""
+# Snaps refresh at a bad time (https://github.com/canonical/microk8s/issues/1022, 4691): never by themselves.
+hold_refreshes() {
+  command -v snap >/dev/null 2>&1 || return 0
+  snap refresh --hold microk8s >/dev/null 2>&1 && { say refreshes held; return 0; }
+  # snapd before 2.58 holds all snaps, and 90 days at most.
+  until=$$(date -u -d '+60 days' +%Y-%m-%dT%H:%M:%SZ 2>/dev/null) \
+    && snap set system "refresh.hold=$$until" >/dev/null 2>&1 && say refreshes held
+  return 0
+}
+"""
+
 START = r"""
 fail() { say problem "$$1"; facts; exit 1; }
 is_ready() { microk8s status --wait-ready --timeout "$$1" >/dev/null 2>&1; }
@@ -109,15 +121,6 @@ restore_store() {
   say store_saved "$$guard/broken/$$at"; say store_restored "$${copy##*/}"
   keep_newest "$$guard/broken" 3
   microk8s start >/dev/null 2>&1
-}
-# Snaps refresh at a bad time (https://github.com/canonical/microk8s/issues/1022, 4691): never by themselves.
-hold_refreshes() {
-  command -v snap >/dev/null 2>&1 || return 0
-  snap refresh --hold microk8s >/dev/null 2>&1 && { say refreshes held; return 0; }
-  # snapd before 2.58 holds all snaps, and 90 days at most.
-  until=$$(date -u -d '+60 days' +%Y-%m-%dT%H:%M:%SZ 2>/dev/null) \
-    && snap set system "refresh.hold=$$until" >/dev/null 2>&1 && say refreshes held
-  return 0
 }
 hold_refreshes
 microk8s start >/dev/null 2>&1
@@ -150,5 +153,34 @@ for name in ca server front-proxy-client kubelet; do
   ends=$$(openssl x509 -noout -enddate -in '$state/current/certs/'"$$name.crt" 2>/dev/null) || ends=''
   say "cert_$$name" "$${ends#notAfter=}"
 done
+facts
+"""
+
+HOLD_ONLY = r"""
+hold_refreshes
+facts
+"""
+
+# A refresh of a named snap goes past the hold (https://github.com/snapcore/snapd/pull/12035), so the hold is
+# never lifted, and a run that dies has nothing to put back. snapd answers with the number of its change, and
+# goes on by itself.
+REFRESH = r"""
+command -v snap >/dev/null 2>&1 || { say problem 'there is no snap on the machine'; exit 0; }
+hold_refreshes
+said=$$(LC_ALL=C snap refresh --no-wait microk8s 2>&1 | head -n 1)
+case "$$said" in
+  *'no updates available'*) say refresh none;;
+  *'in progress'*) say refresh begun;;
+  ''|*[!0-9]*) say problem "snap refresh: $$said";;
+  *) say refresh begun; say change "$$said";;
+esac
+facts
+"""
+
+WATCH = r"""
+# shellcheck disable=SC2046 # the columns: number, status, times, summary
+set -- $$(LC_ALL=C snap changes microk8s 2>/dev/null | grep '^$change ')
+say change_status "$${2:-unknown}"
+microk8s status --wait-ready --timeout 30 >/dev/null 2>&1 && say ready yes
 facts
 """

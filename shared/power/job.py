@@ -25,6 +25,7 @@ from shared.power.reconcile import (
     build_result,
     is_woken_for_backup,
 )
+from shared.power.refresh_session import is_refresh_due, refresh_schedule
 from shared.power.sequence import SequencedMachine, find_waits
 from shared.power.session import send_notice
 from shared.power.targets import Target
@@ -135,7 +136,8 @@ def _reconcile_machine(power: PowerDeps, observed: ObservedMachine, wait: str = 
         if observed.decision.alarm:
             send_notice(power, _alarm_notice(observed))
         observed = _apply_wait(observed, wait)
-        if _is_idle(observed):
+        windows = refresh_schedule(power.inventory)
+        if _is_idle(observed) and not (power.guests and is_refresh_due(observed, windows, power.now)):
             return build_result(observed)
         # One lease for each machine: the slow stop of one does not put the others off.
         with power.inventory.state.lease(f"locks/power/{observed.target.key}", duration=_LEASE) as lease:

@@ -10,6 +10,7 @@ from shared.notifications.ports import Notice, Severity
 from shared.power.attempts import NO_CAPACITY
 from shared.power.boot_guard import GuestFinding
 from shared.power.model import PowerDecision
+from shared.power.refresh import RefreshProgress, RefreshState
 from shared.power.schedule import Schedule
 from shared.power.unplanned import StopCause, UnplannedStop
 
@@ -166,3 +167,42 @@ def backup_skipped_notice(due: datetime, schedule: Schedule) -> Notice:
     at = schedule.format_local(due)
     text = f"The machine is off, and policy (`backup.when_vm_off`) does not start it for the one due at {at}."
     return Notice(Severity.INFO, "A backup was skipped", text, key=f"power/skipped/{due.isoformat()}")
+
+
+def refresh_begun_notice(machine: str, before: str, begun: datetime) -> Notice:
+    """That MicroK8s is being refreshed: pods may restart."""
+    return Notice(
+        Severity.INFO,
+        f"{machine}: MicroK8s is being refreshed",
+        f"From revision {before or 'unknown'}, after a snapshot of today. The chat may be away for minutes.",
+        key=f"power/{machine}/refresh/{begun.isoformat()}",
+    )
+
+
+def refresh_ended_notice(
+    machine: str, progress: RefreshProgress, state: RefreshState, after: str, detail: str
+) -> Notice:
+    """How a refresh of MicroK8s ended."""
+    key = f"power/{machine}/refresh/{state.begun and state.begun.isoformat()}/{progress}"
+    if progress is RefreshProgress.DONE:
+        text = f"Revision {after} instead of {state.before or 'unknown'}; the server is healthy."
+        return Notice(Severity.INFO, f"{machine}: MicroK8s was refreshed", text, key=key)
+    if progress is RefreshProgress.FAILED:
+        hint = "snapd puts the revision of before back. See `snap changes microk8s` on the machine."
+        return Notice(
+            Severity.WARNING, f"{machine}: the refresh of MicroK8s failed", f"{detail}.", hint, key=key
+        )
+    hint = "See `snap changes` and `microk8s status` on the machine; `snap revert microk8s` takes it back."
+    title = f"{machine}: MicroK8s is not ready after its refresh"
+    return Notice(Severity.CRITICAL, title, f"{detail}.", hint, key=key)
+
+
+def refresh_missed_notice(machine: str, reason: str, window: datetime | None) -> Notice:
+    """That a window went by without a refresh."""
+    return Notice(
+        Severity.WARNING,
+        f"{machine}: MicroK8s was not refreshed in its window",
+        f"{reason}.",
+        "It is tried in the next window of power.refresh_windows; the old revision stays until then.",
+        key=f"power/{machine}/refresh-missed/{window and window.isoformat()}",
+    )

@@ -20,6 +20,7 @@ from shared.power.failures import format_failure, is_definite_failure
 from shared.power.inventory import ObservedMachine
 from shared.power.model import PowerDecision, PowerStatus
 from shared.power.records import PowerRecord
+from shared.power.refresh_session import RefreshSession, is_refresh_due, refresh_schedule
 from shared.power.session import MachineSession, send_notice
 from shared.records.audit import AuditTrail
 
@@ -78,6 +79,12 @@ class MachineReconciler(MachineSession):
             act()
         if stays:
             self._check_health_after_start()
+        windows = refresh_schedule(self.power.inventory)
+        # Beside a start or a stop nothing else is done to the guest.
+        if self.decision.act not in (Act.START, Act.STOP) and is_refresh_due(
+            self.observed, windows, self.power.now
+        ):
+            RefreshSession(self, windows).run()
         if self.decision.backup_first or (is_woken_for_backup(self.observed) and self._is_settled()):
             self._begin_backup()
         done = replace(self.observed, record=self.record)

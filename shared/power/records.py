@@ -12,6 +12,7 @@ from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
 from shared.power.attempts import OUTCOMES, Act, Attempt
+from shared.power.refresh import RefreshState
 from shared.power.unplanned import StopCause, UnplannedStop
 
 # Left out of the JSON where they are None, and read so: a record of before a field existed is read like one
@@ -30,6 +31,7 @@ class PowerRecord:
     up_for: str = ""  # id of the wish to run for which it was last seen running
     unplanned: UnplannedStop | None = None  # it went off after that
     held_for: str = ""  # the danger to its next start for which it was held up
+    refresh: RefreshState = field(default_factory=RefreshState)  # of MicroK8s' snap
     node: Mapping[str, str] = field(default_factory=dict)  # kernel, host, snap, address as last seen
 
 
@@ -79,12 +81,22 @@ def _parse_record(data: bytes, name: str) -> PowerRecord:
             up_for=str(fields.get("up_for") or ""),
             held_for=str(fields.get("held_for") or ""),
             unplanned=_parse_unplanned(fields.get("unplanned")),
+            refresh=_parse_refresh(fields.get("refresh")),
             node={str(name): str(value) for name, value in fields.get("node", {}).items()},
             **{key: parse_timestamp(fields[key]) for key in _TIMES if fields.get(key)},
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         hint = f"Delete {name}: the next tick begins a new one."
         raise Corrupt(f"{name} is not a record of power", value=error, hint=hint) from error
+
+
+def _parse_refresh(fields: Mapping[str, Any] | None) -> RefreshState:
+    if not fields:
+        return RefreshState()
+    times = {name: parse_timestamp(fields[name]) for name in ("window", "begun", "held") if fields.get(name)}
+    return RefreshState(
+        change=str(fields.get("change") or ""), before=str(fields.get("before") or ""), **times
+    )
 
 
 def _parse_unplanned(fields: Mapping[str, Any] | None) -> UnplannedStop | None:

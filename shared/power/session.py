@@ -90,9 +90,15 @@ class MachineSession:
             history = tuple(replace(a, outcome="cancelled") if a.act is Act.WARN else a for a in history)
         started = self.record.started or (self.power.now if self.decision.desired_up else None)
         node = report.facts or self.record.node
+        refresh = self.record.refresh
+        if report.facts.get("refreshes"):  # the start holds them, too
+            refresh = replace(refresh, held=self.power.now)
         self.save_record(
-            replace(self.record, history=history, quiesced=None, scaled=None, started=started, node=node)
-        )
+            replace(
+                self.record, history=history, quiesced=None, scaled=None, started=started, node=node,
+                refresh=refresh,
+            )
+        )  # fmt: skip
         self.done.append("services were started again")
         return True
 

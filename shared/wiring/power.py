@@ -40,7 +40,10 @@ def power_deps() -> PowerDeps:
     read = all_or_nothing(inventory=build_inventory, notifications=build_notifier, probes=health_probes)
     # AKS has no guest to run `microk8s stop` in: its nodes are drained by the service.
     guests = azure.connect_machines() if "vm" in read["inventory"].switches else None
-    return PowerDeps(guests=guests, begin_backup=_begin_backup, capture_oplog=_capture_oplog, **read)
+    disks = azure.connect_disks() if guests and load_policy().power.refresh_windows else None
+    return PowerDeps(
+        guests=guests, disks=disks, begin_backup=_begin_backup, capture_oplog=_capture_oplog, **read
+    )
 
 
 def health_probes() -> tuple[Probe, ...]:

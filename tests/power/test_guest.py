@@ -12,7 +12,15 @@ import pytest
 
 from shared.cloud.machines import CommandResult
 from shared.power.boot_guard import judge_guest
-from shared.power.guest import check_script, parse_report, start_script, stop_script
+from shared.power.guest import (
+    check_script,
+    hold_script,
+    parse_report,
+    refresh_script,
+    start_script,
+    stop_script,
+    watch_script,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 # A workload is a file `Kind:name` with its replicas, `Kind:name.saved` its annotation; `log` has the calls.
@@ -341,6 +349,74 @@ def test_snaps_do_not_refresh_by_themselves(node: Node) -> None:
     assert "refreshes" not in node.start().facts
 
 
+# Refreshes
+
+SNAP = r"""#!/bin/sh
+echo "snap $*" >> "$CLUSTER/log"
+case "$*" in
+*--no-wait*) cat "$CLUSTER/refresh"; exit "$(cat "$CLUSTER/refresh_exit" 2>/dev/null || echo 0)";;
+changes*) cat "$CLUSTER/changes" 2>/dev/null || exit 1;;
+esac
+"""
+STATUSES = [("41", "Done"), ("42", "Doing"), ("7", "unknown"), ("4", "unknown")]
+CHANGES = """\
+ID   Status  Spawn               Ready               Summary
+41   Done    today at 03:00 UTC  today at 03:01 UTC  Refresh "microk8s" snap
+42   Doing   today at 10:00 UTC  -                   Refresh "microk8s" snap
+421  Done    today at 10:00 UTC  today at 10:01 UTC  Refresh snaps "core20"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "refresh", "change"),
+    [
+        ("42\n", "begun", "42"),
+        ('snap "microk8s" has no updates available\n', "none", None),
+        ('error: snap "microk8s" has "refresh-snap" change in progress\n', "begun", None),
+        ("error: cannot communicate with the store\nmore\n", None, None),
+        ("", None, None),
+    ],
+    ids=["begun", "none", "in progress", "refused", "silent"],
+)
+def test_a_refresh_is_begun_under_the_hold_and_not_waited_for(
+    node: Node, said: str, refresh: str | None, change: str | None
+) -> None:
+    node.command("snap", SNAP)
+    (node.cluster / "refresh").write_text(said)
+    (node.state / "7001").mkdir(parents=True)
+    (node.state / "current").symlink_to("7001")
+    report = parse_report(node.run(refresh_script(state=str(node.state))))
+    assert node.log("snap") == ["snap refresh --hold microk8s", "snap refresh --no-wait microk8s"]
+    assert (report.facts.get("refresh"), report.facts.get("change")) == (refresh, change)
+    assert report.facts["snap"] == "7001"
+    problem = said.splitlines()[0] if said else ""
+    assert list(report.problems) == ([] if refresh else [f"snap refresh: {problem}".rstrip()])
+
+
+def test_a_machine_without_snap_cannot_be_refreshed(node: Node) -> None:
+    (node.bin / "snap").unlink()
+    report = parse_report(node.run(refresh_script(state=str(node.state))))
+    assert report.problems == ("there is no snap on the machine",)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [("41", "Done"), ("42", "Doing"), ("7", "unknown"), ("4", "unknown")]
+)
+def test_how_far_a_change_is_comes_from_its_own_row(node: Node, change: str, status: str) -> None:
+    node.command("snap", SNAP)
+    (node.cluster / "changes").write_text(CHANGES)
+    facts = parse_report(node.run(watch_script(change, state=str(node.state)))).facts
+    assert (facts["change_status"], facts["ready"]) == (status, "yes")
+    (node.cluster / "status_exit").write_text("1")
+    assert "ready" not in parse_report(node.run(watch_script(change, state=str(node.state)))).facts
+
+
+def test_holding_refreshes_does_nothing_else(node: Node) -> None:
+    report = parse_report(node.run(hold_script(state=str(node.state))))
+    assert (report.problems, report.facts["refreshes"]) == ((), "held")
+    assert node.log("") == ["snap refresh --hold microk8s"]
+
+
 # The look before a stop
 
 
@@ -383,6 +459,9 @@ def test_looking_changes_nothing(node: Node) -> None:
         pytest.param(stop_script("rocketchat", timedelta(minutes=5)), id="stop"),
         pytest.param(start_script("rocketchat", timedelta(minutes=5)), id="start"),
         pytest.param(check_script("rocketchat"), id="check"),
+        pytest.param(hold_script(), id="hold"),
+        pytest.param(refresh_script(), id="refresh"),
+        pytest.param(watch_script("42"), id="watch"),
     ],
 )
 def test_shellcheck_finds_nothing(script: str, tmp_path: Path) -> None:

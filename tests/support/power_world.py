@@ -14,6 +14,7 @@ from local.fakes.activity import MemoryActivityLog
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
+from local.fakes.disks import MemoryDisks
 from local.fakes.faults import FaultPlan, faulty
 from local.fakes.health import SwitchedHealth
 from local.fakes.notifications import MemoryNotifications
@@ -22,7 +23,7 @@ from shared.cloud.machines import CommandResult, MachineState, PowerState
 from shared.policy import Policy, days_off, parse_policy
 from shared.power import job as power
 from shared.power.deps import PowerDeps
-from shared.power.guest import CHECK_MARK, STOP_MARK
+from shared.power.guest import CHECK_MARK, HOLD_MARK, REFRESH_MARK, STOP_MARK, WATCH_MARK
 from shared.power.inventory import Inventory
 from shared.power.reconcile import TickResult
 from shared.power.records import PowerRecord
@@ -70,6 +71,13 @@ class World:
         self.scripts: list[str] = []
         self.services, self.stopped_at = True, self.clock.now()  # MicroK8s in the guest
         self.checks, self.check_says, self.start_says = 0, "", ""  # of the guest, and what it answers
+        self.snap_scripts: list[str] = []  # what was asked of snapd, and what it answers
+        self.snap_says = {
+            HOLD_MARK: "groundcrew:refreshes=held\ngroundcrew:snap=7001\n",
+            REFRESH_MARK: "groundcrew:refresh=begun\ngroundcrew:change=42\ngroundcrew:snap=7001\n",
+            WATCH_MARK: "groundcrew:change_status=Done\ngroundcrew:ready=yes\ngroundcrew:snap=7002\n",
+        }
+        self.disks = MemoryDisks(self.clock)
         self.asked_for_backup = 0
         self.seals_at_once = True
         self.machines.on_command = self._guest
@@ -86,6 +94,10 @@ class World:
         if script.startswith(CHECK_MARK):
             self.checks += 1
             return CommandResult(self.check_says, "", 0)
+        for mark, answer in self.snap_says.items():
+            if script.startswith(mark):
+                self.snap_scripts.append(mark.rpartition(" ")[2])
+                return CommandResult(answer, "", 0)
         stops = script.startswith(STOP_MARK)
         self.scripts.append("stop" if stops else "start")
         self.services, self.stopped_at = not stops, self.clock.now()
@@ -141,8 +153,9 @@ class World:
         probe = faulty(self.health, plan, "health")
         doubles = faulty(self, plan, "self")
         return PowerDeps(
-            inventory, machines, notifications, [probe], doubles.begin_backup, doubles.capture_oplog
-        )
+            inventory, machines, notifications, [probe], doubles.begin_backup, doubles.capture_oplog,
+            faulty(self.disks, plan, "disks"),
+        )  # fmt: skip
 
     def _catalogue(self, plan: FaultPlan) -> SetCatalogue:
         return catalogue_of(faulty(self.backups, plan, "backups"), self.state, self.clock)
