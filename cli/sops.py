@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+# sops decides by its ending in which form it reads and writes a file: https://github.com/getsops/sops (formats)
+_OTHER_FORMS = {
+    ".json": "JSON", ".env": "a dotenv file", ".ini": "an INI file", ".bin": "a binary file",
+    ".toml": "a TOML file",
+}  # fmt: skip
 _KEY = definitions.SOPS_AGE_KEY.name
 
 _key_file = click.option("-i", "--identity", type=_FILE, help=f"The age key's file. By default {_KEY}.")
@@ -49,7 +54,7 @@ def seal(file: Path, recipients: tuple[str, ...], in_place: bool, json_: bool, *
         raise UsageError("more than one rule is given", hint="SOPS takes one of the four.")
     # The first one, which is the one in use: others are there to read older files with.
     to = recipients or tuple(one.recipient() for one in _identities(None)[:1])
-    text = seal_text(_read(file), str(file), to, SealRules(**rules), datetime.now(UTC))
+    text = seal_text(_read_yaml(file), str(file), to, SealRules(**rules), datetime.now(UTC))
     _give(file, text, "sealed", in_place=in_place, json_=json_)
 
 
@@ -62,7 +67,7 @@ def open_(file: Path, identity: Path | None, in_place: bool, json_: bool) -> Non
     """Decrypt FILE, whose MAC has to be right."""
     from shared.formats.sops_writer import open_text
 
-    text = open_text(_read(file), str(file), _identities(identity))
+    text = open_text(_read_yaml(file), str(file), _identities(identity))
     _give(file, text, "opened", in_place=in_place, json_=json_)
 
 
@@ -74,7 +79,7 @@ def edit(file: Path, identity: Path | None, json_: bool) -> None:
     """Open FILE in $EDITOR and seal it again; what did not change keeps its ciphertext."""
     from shared.formats.sops_writer import open_text, reseal
 
-    sealed, identities = _read(file), _identities(identity)
+    sealed, identities = _read_yaml(file), _identities(identity)
     plain = open_text(sealed, str(file), identities)
     # click writes the plain text into a temporary file that only this user can read, and removes it.
     changed = click.edit(plain, extension=".yaml")
@@ -100,7 +105,7 @@ def rotate_recipients(
     """
     from shared.formats.sops_writer import rotate_recipients as rotate
 
-    text = rotate(_read(file), str(file), _identities(identity), recipients, datetime.now(UTC))
+    text = rotate(_read_yaml(file), str(file), _identities(identity), recipients, datetime.now(UTC))
     _give(file, text, "encrypted to new recipients", in_place=in_place, json_=json_)
 
 
@@ -116,6 +121,15 @@ def _identities(file: Path | None) -> list[Identity]:
     if not given:
         raise UsageError("no age key is given", hint=f"Give --identity FILE, or set {_KEY}.")
     return parse_key_setting(given)
+
+
+def _read_yaml(file: Path) -> str:
+    """Raises UsageError for what sops keeps in another form: ours would be a file that nobody can read."""
+    other = _OTHER_FORMS.get(file.suffix.lower()) or (_OTHER_FORMS[".env"] if file.name == ".env" else "")
+    if other:
+        hint = "Take sops itself for it, or keep these values in a YAML file."
+        raise UsageError(f"{file} is {other}, which is not served", hint=hint)
+    return _read(file)
 
 
 def _read(file: Path) -> str:

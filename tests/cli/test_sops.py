@@ -93,3 +93,19 @@ def test_what_is_used_wrongly_is_said(file: Path) -> None:
 def sealed(file: Path) -> Path:
     run("seal", str(file), "--in-place")
     return file
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("a.json", "JSON"), ("a.env", "dotenv"), (".env", "dotenv"), ("a.ini", "INI"), ("A.JSON", "JSON")],
+)
+@pytest.mark.parametrize("command", [["seal"], ["open"], ["edit"], ["rotate-recipients", "-r", OTHER]])
+def test_what_sops_keeps_in_another_form_is_refused_by_its_name(
+    tmp_path: Path, name: str, form: str, command: list[str]
+) -> None:
+    file = tmp_path / name
+    file.write_text('{"password": "p4ssw0rd"}')
+    told = run(command[0], str(file), *command[1:], code=2)
+    assert f"{form}" in told
+    assert "is not served" in told.replace("\n", " ")
+    assert file.read_text() == '{"password": "p4ssw0rd"}'

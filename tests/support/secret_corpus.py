@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import secrets
+from uuid import uuid4
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.formats.agekeys import generate_identity
 from shared.formats.manifest import Signer
+
+_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789"
 
 
 def real_secrets() -> dict[str, str]:
@@ -56,6 +59,43 @@ def real_secrets() -> dict[str, str]:
         "python.py": f'PASSWORD = "{token}"\n',
         "notify.env": f"GROUNDCREW_NOTIFY_URLS=mailtos://bot:{token}@example.org\n",
     }
+
+
+def service_tokens() -> dict[str, str]:
+    """Tokens of services around a chat, by service: a file with nothing but the token to go by.
+
+    In the forms that the services document, made of random letters at run time.
+    """
+
+    def letters(count: int) -> str:
+        return "".join(
+            secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789") for _ in range(count)
+        )
+
+    def digits(count: int) -> str:
+        return "".join(secrets.choice("123456789") for _ in range(count))
+
+    tokens = {
+        "gitlab": f"glpat-{letters(20)}",
+        "sendgrid": f"SG.{letters(22)}.{letters(43)}",
+        "stripe": f"sk_live_{letters(24)}",
+        "google": f"AIza{letters(35)}",
+        "npm": f"npm_{letters(36)}",
+        "pypi": f"pypi-AgEIcHlwaS5vcmc{letters(70)}",
+        "digitalocean": f"dop_v1_{secrets.token_hex(32)}",
+        "vault": f"hvs.{letters(90)}",
+        "grafana": f"glsa_{letters(32)}_{secrets.token_hex(4)}",
+        "twilio": f"SK{secrets.token_hex(16)}",
+        "slack-app": f"xapp-1-A{letters(10).upper()}-{digits(13)}-{secrets.token_hex(32)}",
+        "slack-webhook": f"https://hooks.slack.com/services/T{letters(10).upper()}/B{letters(10).upper()}/{letters(24)}",
+        "discord-webhook": f"https://discord.com/api/webhooks/{digits(18)}/{letters(68)}",
+        "teams-webhook": "https://example.webhook.office.com/webhookb2/"
+        f"{uuid4()}@{uuid4()}/IncomingWebhook/{secrets.token_hex(16)}/{uuid4()}",
+        "telegram": f"{digits(10)}:AA{letters(33)}",
+        "entra-client": f"{letters(3)}8Q~{letters(34)}",
+        "aws": f"AKIA{''.join(secrets.choice('ABCDEFGHJKLMNPQRSTUVWXYZ234567') for _ in range(16))}",
+    }
+    return {name: f"send it to {token} please\n" for name, token in tokens.items()}
 
 
 def harmless_files() -> dict[str, str]:

@@ -21,7 +21,8 @@ NAMED = re.compile(
 )
 REFERENCES = re.compile(r"^(?:existing\w*|\w*secret(?:name|ref)?|\w*keyref|\w*file)$")
 PRIVATE = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|AGE-SECRET-KEY-1[0-9A-Z]{10}|gh[pousr]_[A-Za-z0-9]{30}"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{10}|gh[pousr]_[A-Za-z0-9]{30}"
+    r"|groundcrew-sign-secret-[\w-]{20}"
     r"|github_pat_\w{30}|AccountKey=[A-Za-z0-9+/]{40}|[?&]sig=[A-Za-z0-9%]{30}"
     r"|[a-z][a-z0-9+]*://[^\s/:@{}$]+:[^\s/@{}$<>]{3,}@"
 )

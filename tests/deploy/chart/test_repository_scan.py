@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from shared.deploy.chart.repository_scan import scan_text
-from tests.support.secret_corpus import harmless_files, real_secrets
+from tests.support.secret_corpus import harmless_files, real_secrets, service_tokens
 
 
 @pytest.mark.parametrize("kind", sorted(real_secrets()))
@@ -22,6 +22,12 @@ def test_every_kind_of_secret_is_found_and_nothing_of_it_is_shown(kind: str) -> 
     told = " ".join(map(str, found))
     for word in text.split():
         assert len(word) < 20 or word not in told
+
+
+@pytest.mark.parametrize("service", sorted(service_tokens()))
+def test_a_token_of_a_service_is_found_without_any_name_beside_it(service: str) -> None:
+    text = service_tokens()[service]
+    assert [one.what for one in scan_text("notes.md", text)] == ["it has the form of a secret"]
 
 
 @pytest.mark.parametrize("kind", sorted(harmless_files()))
