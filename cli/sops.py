@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-# sops decides by its ending in which form it reads and writes a file: https://github.com/getsops/sops (formats)
+# By its ending sops decides how it reads and writes a file: https://github.com/getsops/sops (formats)
 _OTHER_FORMS = {
     ".json": "JSON", ".env": "a dotenv file", ".ini": "an INI file", ".bin": "a binary file",
     ".toml": "a TOML file",
