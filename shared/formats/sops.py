@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from shared.formats.age import decrypt as decrypt_age
 from shared.formats.agekeys import Identity
 from shared.formats.chartyaml import read_as_sops, read_values
+from shared.formats.shamir import combine_shares
 from shared.kernel.errors import Corrupt, GroundcrewError, Refused
 
 ENCRYPTED = re.compile(
@@ -41,6 +42,7 @@ _ARMOR = re.compile(
     r"-----BEGIN AGE ENCRYPTED FILE-----\s+(.+?)\s+-----END AGE ENCRYPTED FILE-----", re.DOTALL
 )
 _CURE = "Encrypt it anew with sops, to the recipient of GROUNDCREW_SOPS_AGE_KEY"
+_SHARE_BYTES = 33  # a share of the key, and its place
 _MARK = "ENC[AES256_GCM"
 # Where the MAC covers the encrypted values only, it begins with these: neither kind passes for the other.
 _ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()
@@ -87,10 +89,8 @@ def open_file(text: str, name: str, identities: Sequence[Identity]) -> OpenedFil
     if not isinstance(about, Mapping):
         raise Refused(f"{name} is not encrypted with SOPS", hint=_CURE)
     # There the data key is split by Shamir's scheme: one identity alone opens nothing.
-    if about.get("key_groups") or about.get("shamir_threshold"):
-        hint = "Encrypt it to age recipients without groups."
-        raise Refused(f"{name} uses key groups, which are not served", hint=hint)
-    key = _data_key(about, name, identities)
+    key = _combine_groups(about, name, identities) if has_key_groups(about) else None
+    key = key or _data_key(about, name, identities)
     opened = _Opened(AESGCM(key), name)
     decrypted = opened.decrypt_tree(values, ())
     _check_mac(opened, about, decrypted)
@@ -134,7 +134,33 @@ def dump_values(decrypted: Any) -> str:
     return yaml.dump(decrypted, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
 
 
-def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity]) -> bytes:
+def has_key_groups(about: Mapping[str, Any]) -> bool:
+    """Whether it takes keys of several groups together to open the file."""
+    return bool(about.get("key_groups"))
+
+
+def _combine_groups(about: Mapping[str, Any], name: str, identities: Sequence[Identity]) -> bytes:
+    """The data key of which each group has a share. Raises Refused where too few groups can be opened."""
+    groups = about["key_groups"] if isinstance(about["key_groups"], list) else []
+    shares = []
+    for group in groups:
+        try:
+            shares.append(
+                _data_key(group if isinstance(group, Mapping) else {}, name, identities, _SHARE_BYTES)
+            )
+        except Refused:
+            continue  # a group of others, or of keys that are not age's
+    threshold = about.get("shamir_threshold")
+    needed = threshold if isinstance(threshold, int) and threshold > 1 else len(groups)
+    if len(shares) < max(needed, 2):
+        seen = f"{len(shares)} of {len(groups)} groups, {needed} are needed"
+        raise Refused(f"{name} is opened by several groups together", value=seen, hint=_CURE)
+    return combine_shares(shares[:needed])
+
+
+def _data_key(
+    about: Mapping[str, Any], name: str, identities: Sequence[Identity], key_bytes: int = 32
+) -> bytes:
     listed = about.get("age")
     stanzas = listed if isinstance(listed, list) else []
     for stanza in stanzas:
@@ -146,7 +172,7 @@ def _data_key(about: Mapping[str, Any], name: str, identities: Sequence[Identity
             key = b"".join(decrypt_age(iter([sealed]), identities, name=name))
         except (GroundcrewError, ValueError):
             continue  # another recipient's, or no Base64
-        if len(key) == 32:
+        if len(key) == key_bytes:
             return key
     raise Refused(
         f"{name} is not encrypted to the key of this server",

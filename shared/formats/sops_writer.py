@@ -24,7 +24,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from shared.formats import age
 from shared.formats.agekeys import Identity, parse_recipient
 from shared.formats.chartyaml import read_as_sops
-from shared.formats.sops import ENCRYPTED, OpenedFile, canonical_bytes, compute_mac, decrypt_values, open_file
+from shared.formats.sops import (
+    ENCRYPTED,
+    OpenedFile,
+    canonical_bytes,
+    compute_mac,
+    decrypt_values,
+    has_key_groups,
+    open_file,
+)
 from shared.formats.sops_text import KeyPath, Place, SopsText, ValueSpan, format_value, get_style
 from shared.kernel.errors import Corrupt, Refused
 
@@ -95,6 +103,7 @@ def reseal(plain: str, sealed: str, name: str, identities: Sequence[Identity], n
     """
     _refuse_conflicts(plain, name)
     opened = open_file(sealed, name, identities)
+    _refuse_groups(opened, name)
     tree = read_as_sops(plain, name)
     if "sops" in tree:
         raise Refused(f"{name} has a key called sops at its top, which is SOPS' own")
@@ -118,6 +127,7 @@ def rotate_recipients(
     """
     plain = open_text(text, name, identities)
     opened = open_file(text, name, identities)
+    _refuse_groups(opened, name)
     section = _Section(parse_rules(opened.about, name), opened.about.get("mac_only_encrypted") is True)
     key, tree = os.urandom(32), read_as_sops(plain, name)
     return _write(plain, tree, name, key, _wrap_all(key, recipients), section, now, {})
@@ -219,6 +229,13 @@ def _wrap(key: bytes, recipient: str) -> str:
     text = base64.b64encode(b"".join(sealed)).decode()
     body = "\n".join(text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS))
     return f"-----BEGIN AGE ENCRYPTED FILE-----\n{body}\n-----END AGE ENCRYPTED FILE-----\n"
+
+
+def _refuse_groups(opened: OpenedFile, name: str) -> None:
+    """Written without its groups, whoever is in one of them could open it alone."""
+    if has_key_groups(opened.about):
+        hint = "Edit it with sops itself, which makes the shares anew."
+        raise Refused(f"{name} has key groups, which are opened here but not written", hint=hint)
 
 
 def _stanzas(opened: OpenedFile) -> list[tuple[str, str]]:
