@@ -82,8 +82,9 @@ COMMANDS = {
         _spec("backup", "backup now", "begin a backup", _SAFE, r"now"),
         _spec("backups", "backups", "the newest backups", _READ),
         _spec(
-            "restore", "restore SET", "restore a backup", _TWO,
-            r"(?P<what>latest|[a-z]{1,20}/[0-9A-Za-z]{1,40})",
+            "restore", "restore SET [until MOMENT] [into TARGET]", "restore a backup", _TWO,
+            r"(?P<what>latest|[a-z]{1,20}/[0-9A-Za-z]{1,40})"
+            r"(?: until (?P<until>[0-9][0-9A-Za-z:.,+-]{3,39}))?(?: into (?P<into>[a-z][a-z0-9-]{0,39}))?",
         ),
         _spec("drill", "drill", "prove that the newest backup restores", _TWO),
         _spec("snapshot", "snapshot", "take the snapshots that are due", _CONFIRM),

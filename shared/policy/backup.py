@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
-from .base import DailyAge, Duration, Glob, MonthlyAge, Section, Size, WeeklyAge, reject
+from .base import DailyAge, Duration, Glob, MonthlyAge, RouteName, Section, Size, WeeklyAge, reject
 from .cluster_state import ClusterStatePolicy
 from .drill import DrillPolicy
 from .pitr import PitrPolicy
@@ -176,6 +176,12 @@ class BackupPolicy(Section):
         default=timedelta(hours=36), description="age of the newest good backup that is an alarm"
     )
     pitr: PitrPolicy = Field(default=PitrPolicy(), description="the oplog between two backups")
+    restore_targets: tuple[RouteName, ...] = Field(
+        default=(),
+        description="names of the servers that two people may have a backup restored into from the chat; "
+        "their addresses are the setting GROUNDCREW_RESTORE_TARGETS. Never production",
+        examples=[["inspection"]],
+    )
     drill: DrillPolicy = Field(default=DrillPolicy(), description="restores that prove the backups")
     cluster_state: ClusterStatePolicy = Field(
         default=ClusterStatePolicy(), description="Helm's values, certificates and Secrets in the same set"

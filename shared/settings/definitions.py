@@ -66,6 +66,15 @@ RESTORE_URI = Setting(
     default="",
     secret=True,
 )
+RESTORE_TARGETS = Setting(
+    "GROUNDCREW_RESTORE_TARGETS",
+    "The MongoDB servers that `restore … into NAME` in the chat may fill, which policy names too "
+    "(`backup.restore_targets`): `name=uri`, separated by white space. Each is empty before, and a server of "
+    "its own: not production, not that of the drills. The rights are those of the drills.",
+    "inspection=mongodb://restore:<password>@10.0.0.6:27017/?authSource=admin",
+    default="",
+    secret=True,
+)
 DRILL_MONGODB = Setting(
     "DRILL_MONGODB_URI",
     "The scratch MongoDB that restore drills restore into: empty, another than that of `MONGODB_URI`, with a "
@@ -267,6 +276,7 @@ CHAT_RELEASES = Setting(
 # The order of docs/settings.md. What is missing here is neither documented nor masked in messages.
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
+    RESTORE_TARGETS,
     DRILL_MONGODB, DRILL_KEY, RETENTION_ID,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
     URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, ALERTMANAGER, HEARTBEATS,

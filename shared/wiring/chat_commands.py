@@ -18,6 +18,7 @@ def command_handlers() -> dict[str, CommandHandler]:
     """By command's name. Building them imports and connects nothing."""
     from shared.wiring import silences
     from shared.wiring.chat_power import power_handlers
+    from shared.wiring.chat_restore import plan_restore, run_restore
     from shared.wiring.chat_secrets import list_secrets, plan_rotation, rotate
     from shared.wiring.chat_status import describe_status
 
@@ -28,7 +29,7 @@ def command_handlers() -> dict[str, CommandHandler]:
         "backups": CommandHandler(_list_backups),
         # Known and refused, since whoever types it in an emergency needs the way there more than "unknown
         # command".
-        "restore": CommandHandler(_refuse_restore),
+        "restore": CommandHandler(plan_restore, run_restore),
         "drill": CommandHandler(_plan_drill, _run_drill),
         "snapshot": CommandHandler(_plan_snapshots, _take_snapshots),
         "deploy": CommandHandler(_plan_deploy, _request_deploy),
@@ -72,13 +73,6 @@ def _list_backups(_call: CommandCall) -> CommandPlan:
         for one in reversed(entries)
     ]
     return CommandPlan("\n".join(lines) or "there is no backup")
-
-
-def _refuse_restore(call: CommandCall) -> CommandPlan:
-    raise Refused(
-        "a restore needs the recovery key, which its owner keeps offline",
-        hint=f"At a laptop: groundcrew restore {call.arguments['what']}; see docs/runbooks/restore.md.",
-    )
 
 
 def _plan_drill(_call: CommandCall) -> CommandPlan:

@@ -40,7 +40,7 @@ def drill_deps() -> DrillDeps:
     env = read_environment()
     read = all_or_nothing(
         scratch=partial(env.secret, definitions.DRILL_MONGODB),
-        identities=_read_identities,
+        identities=read_identities,
         signer=lambda: parse_setting(definitions.SIGNING_KEY, Signer.parse, env.get(definitions.SIGNING_KEY)),
         catalogue=trusted_catalogue, state=open_state, notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
@@ -54,7 +54,7 @@ def drill_deps() -> DrillDeps:
         connect=lambda: connect_target(uri),
         addresses=parse_addresses(uri),
         # Asked at each drill: the drill drops every database of its target, which must never be production.
-        production=_list_production,
+        production=list_production,
         clock=system_clock(),
         begin_backup=begin_daily_backup,
         policy=rules.backup.drill,
@@ -84,7 +84,8 @@ def run_overdue() -> str:
     return job.run_overdue(drill_deps(), LogReporter("drill"))
 
 
-def _read_identities() -> list[Identity]:
+def read_identities() -> list[Identity]:
+    """The drills' own key, which opens backups as the offline one does. Raises UsageError without."""
     setting = definitions.DRILL_KEY
     return parse_setting(setting, _parse_identities, read_environment().get(setting))
 
@@ -98,7 +99,7 @@ def _parse_identities(text: str) -> list[Identity]:
     return parse_key_setting(text)
 
 
-def _list_production() -> Sequence[str]:
+def list_production() -> Sequence[str]:
     """How the URI of production names its servers, and how they name themselves if they answer."""
     from shared.adapters.mongodb import parse_addresses
 

@@ -42,6 +42,11 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
             "Silence NodeDiskFull critical for 90m because It is known",
             "silence NodeDiskFull critical for 90m because It is known",
         ),
+        ("restore latest into inspection", "restore latest into inspection"),
+        (
+            "restore daily/20261123T010000Z until 2026-11-23T10:15:00Z into a",
+            "restore daily/20261123T010000Z until 2026-11-23T10:15:00Z into a",
+        ),
         ("unsilence NodeDiskFull", "unsilence NodeDiskFull"),
     ],
 )

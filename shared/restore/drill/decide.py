@@ -72,7 +72,14 @@ def wants_moment(proofs: Sequence[DrillProof]) -> bool:
     return last is not None and not last.slices
 
 
-def check_not_production(target: Iterable[str], production: Iterable[str]) -> None:
+def check_not_production(
+    target: Iterable[str],
+    production: Iterable[str],
+    *,
+    what: str = "the drill's MongoDB",
+    whose: str = "the one that is backed up",
+    hint: str = "Set DRILL_MONGODB_URI to an empty MongoDB of its own.",
+) -> None:
     """Raises Refused if one of the target's addresses is one of production's.
 
     Both as `host:port`, as the URIs name them and as the servers name themselves: whoever reaches a member of
@@ -80,11 +87,7 @@ def check_not_production(target: Iterable[str], production: Iterable[str]) -> No
     """
     same = {_normalize_host(host) for host in target} & {_normalize_host(host) for host in production}
     if same:
-        raise Refused(
-            "the drill's MongoDB is the one that is backed up",
-            value=min(same),
-            hint="Set DRILL_MONGODB_URI to an empty MongoDB of its own.",
-        )
+        raise Refused(f"{what} is {whose}", value=min(same), hint=hint)
 
 
 def _normalize_host(host: str) -> str:
@@ -94,14 +97,20 @@ def _normalize_host(host: str) -> str:
     return f"{'loopback' if name in _LOOPBACK else name}:{port}"
 
 
-def check_empty(existing: Sequence[Namespace], hosts: Sequence[str]) -> None:
+def check_empty(
+    existing: Sequence[Namespace],
+    hosts: Sequence[str],
+    *,
+    what: str = "the drill's MongoDB",
+    hint: str = "Drop them if they are nobody's, or set DRILL_MONGODB_URI to an empty MongoDB.",
+) -> None:
     """Raises Refused if the scratch server holds anything: it might be somebody's."""
     others = [n.name for n in existing if n.name not in AUTH_NAMESPACES]
     if others:
         raise Refused(
-            "the drill's MongoDB is not empty",
+            f"{what} is not empty",
             value=f"{', '.join(hosts)} holds {len(others)} namespaces, {others[0]} among them",
-            hint="Drop them if they are nobody's, or set DRILL_MONGODB_URI to an empty MongoDB.",
+            hint=hint,
         )
 
 

@@ -13,7 +13,7 @@ import bson
 
 from shared.formats.documents import split_documents
 from shared.kernel.errors import Corrupt, Unavailable
-from shared.mongodb.model import IdRange
+from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.ports import ScratchServer
 from shared.restore.drill.decide import MARKER, check_empty
 from shared.restore.model import AUTH_NAMESPACES
@@ -27,24 +27,24 @@ _SERVER_DATABASES = ("admin", "config", "local")
 class ScratchClaim:
     """Claims a scratch server, and gives it back empty."""
 
-    def __init__(self, server: ScratchServer) -> None:
-        self._server = server
+    def __init__(self, server: ScratchServer, marker: Namespace = MARKER) -> None:
+        self._server, self._marker = server, marker
 
     def take(self, run: str, databases: tuple[str, ...]) -> None:
         """Write the marker. Raises Refused if the server is not empty."""
         check_empty(self._server.list_namespaces(), self._server.list_hosts())
-        self._server.create_collection(MARKER)
+        self._server.create_collection(self._marker)
         marker = bson.encode({"_id": run, "databases": list(databases)})
-        answer = self._server.insert_documents(MARKER.db, MARKER.collection, [marker])
+        answer = self._server.insert_documents(self._marker.db, self._marker.collection, [marker])
         if answer.inserted != 1:  # without it nobody would know what is to be dropped
-            raise Unavailable("the drill's MongoDB took no marker", value="; ".join(answer.failures) or None)
+            raise Unavailable("the MongoDB took no marker", value="; ".join(answer.failures) or None)
 
     def clear(self) -> list[str]:
         """Drop what a marker names, and then the marker; the databases that were dropped.
 
         Does nothing without a marker. May be killed at any step and run again. Raises Unavailable.
         """
-        if not any(n.name == MARKER.name for n in self._server.list_namespaces()):
+        if not any(n.name == self._marker.name for n in self._server.list_namespaces()):
             return []
         databases = self._read_databases()
         for db in databases:
@@ -52,9 +52,13 @@ class ScratchClaim:
                 self._drop_collections(db)
             else:
                 self._server.drop_database(db)
-        self._server.drop_database(MARKER.db)
+        self.release()
         log.info("drill.scratch_cleared", extra={"databases": databases})
         return databases
+
+    def release(self) -> None:
+        """Drop the marker only: what was restored stays, and is nobody's to drop any more."""
+        self._server.drop_database(self._marker.db)
 
     def _drop_collections(self, db: str) -> None:
         """The server was empty but for users, so that all others are the drill's."""
@@ -65,12 +69,10 @@ class ScratchClaim:
     def _read_databases(self) -> list[str]:
         """What the marker names; nothing if the drill was killed before it could write that down."""
         found: set[str] = set()
-        for batch in self._server.read_batches(MARKER, IdRange()):
+        for batch in self._server.read_batches(self._marker, IdRange()):
             for document in split_documents(batch.documents):
                 names = bson.decode(document).get("databases")
                 if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                    raise Corrupt(
-                        f"{MARKER.name} of the drill's MongoDB is malformed", hint="Drop it by hand."
-                    )
+                    raise Corrupt(f"{self._marker.name} is malformed", hint="Drop it by hand.")
                 found.update(names)
         return sorted(found)

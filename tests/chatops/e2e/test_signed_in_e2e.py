@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pymongo
 import pytest
 import requests
 
 from local.app_service import principal_header
+from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.stack import Stack
 
@@ -34,6 +36,7 @@ chat:
 power:
   machines: [{{name: rocketchat, windows: ["daily 06:00-18:00"]}}]
 snapshots: {{disks: groundcrew=snapshot}}
+backup: {{restore_targets: [inspection]}}
 """
 TIMERS = ("catch_up", "nightly_backup", "power_tick", "snapshot_cycle", "cost_report", "certificate_scan")
 
@@ -45,6 +48,7 @@ class SignedIn:
     """The door for who is signed in."""
 
     url: str
+    target: str
     turn: int = 0
 
     def post(self, text: str, person: str = ANA, **headers: str) -> requests.Response:
@@ -82,11 +86,18 @@ def signed_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignedIn]:
     (folder / "policy.yaml").write_text(POLICY)
     environment = {f"AzureWebJobs.{timer}.Disabled": "1" for timer in TIMERS}
     environment |= {"GROUNDCREW_WAKE_SIGN_IN": "app-service"}
-    with Stack(
-        folder / "stack", policy=folder / "policy.yaml", with_azure=True, environment=environment
-    ) as stack:
-        seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
-        yield SignedIn(stack.host.url)
+    with MongoServer(folder / "inspection", ttl_monitor=False) as target:
+        environment["GROUNDCREW_RESTORE_TARGETS"] = f"inspection={target.uri}"
+        stack = Stack(
+            folder / "stack", policy=folder / "policy.yaml", with_azure=True, environment=environment
+        )
+        lines = stack.make_identity().splitlines()
+        stack.environment["GROUNDCREW_DRILL_KEY"] = " ".join(
+            x for x in lines if x.startswith("AGE-SECRET-KEY")
+        )
+        with stack:
+            seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
+            yield SignedIn(stack.host.url, target.uri)
 
 
 def test_orders_of_power_are_done_and_put_on_record(signed_in: SignedIn) -> None:
@@ -127,15 +138,39 @@ def test_a_backup_is_begun_from_the_page_and_sealed(signed_in: SignedIn) -> None
     while f"{made[1]} sealed" not in (listed := signed_in.order("backups")[1]):
         assert time.monotonic() < deadline, listed
         time.sleep(0.5)
+    _restore_by_two_people(signed_in, made[1])
     status = signed_in.order("status")[1]
     assert "backup: the newest good one is" in status
     assert "server: rocketchat is running" in status
 
 
+def _restore_by_two_people(signed_in: SignedIn, reference: str) -> None:
+    """One asks, another approves, the app restores into the server that policy names, and nowhere else."""
+    state, asked = signed_in.order(f"restore {reference} into inspection", PEOPLE[1])
+    assert (state, "production is not touched" in asked) == ("asked", True), asked
+    approve = asked.splitlines()[-1]
+    assert "must be different people" in signed_in.order(approve, PEOPLE[1])[1]
+    with pymongo.MongoClient[dict[str, Any]](signed_in.target) as client:
+        assert "rocketchat" not in client.list_database_names()
+        state, answer = signed_in.order(approve, PEOPLE[2])
+        assert state == "done", answer
+        assert f"restored {reference} into inspection" in answer
+        assert "all equal" in answer
+        assert "requested by p1, approved by p2" in answer
+        assert client.get_database("rocketchat").get_collection("users").count_documents({}) > 0
+    assert "inspection is not empty" in signed_in.order("restore latest into inspection")[1]
+    # Production is restored by who has the recovery key: two people agree, and the command is theirs.
+    asked = signed_in.order("restore latest", PEOPLE[1])[1]
+    state, answer = signed_in.order(asked.splitlines()[-1], PEOPLE[2])
+    assert (state, "groundcrew restore latest --to-uri" in answer) == ("done", True), answer
+    assert "p1: chat.restore restore latest" in signed_in.order("who did chat.restore")[1]
+
+
 @pytest.mark.parametrize(
     ("text", "state", "told"),
     [
-        ("restore latest", "refused", "At a laptop: groundcrew restore latest"),
+        ("restore latest into production", "failed", "policy names no such server"),
+        ("restore daily/20200101T000000Z into inspection", "failed", "20200101T000000Z"),
         ("drill", "refused", "no scratch MongoDB"),
         ("silence bakcup for 2h because x-y", "failed", "Did you mean backup?"),
         ("silence backup for 2d because x-y", "failed", "longer than a silence may last"),
