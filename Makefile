@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test retest lint generate bench simulate mutate package real helm lock clean
+.PHONY: help setup packages demo up test retest lint generate bench simulate faults mutate package real helm lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -76,6 +76,9 @@ bench: setup ## Measure the figures of the issues into bench/results.json
 # Two seeds of ten minutes or less; one process, since the other core is for whoever waits for something.
 simulate: setup ## A year of two machines through the jobs, with orders, holds, refusals, evictions and lost ticks
 	@GROUNDCREW_SIMULATED_DAYS=$(or $(DAYS),365) nice -n 10 $(BIN)/python -m pytest -q -s tests/power/test_year.py
+
+faults: setup ## Jobs in storms of faults, repeatable by seed: the table of docs/reliability.md
+	@$(BIN)/python -m tests.faults --write
 
 # Nothing is changed on disk. MODULES="shared/web/signin.py …" and SEED=2 choose; about ten seconds a mutant.
 mutate: setup ## Try the tests with changed code, a sample of mutants a module, into bench/mutation.json
