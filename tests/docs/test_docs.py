@@ -202,6 +202,8 @@ def test_every_make_target_is_in_the_makefile(path: Path) -> None:
 def test_every_setting_is_one_that_something_reads(path: Path) -> None:
     known = {setting.name for setting in definitions.SETTINGS} | {VARIABLE}
     known |= {schedule_setting_name(timer) for timer in SCHEDULES}
+    for workflow in (ROOT / "infra/github").rglob("*.yml"):  # variables of the chart's repository
+        known |= set(re.findall(r"\bvars\.(GROUNDCREW_[A-Z0-9_]+)", workflow.read_text()))
     named = set(re.findall(r"\bGROUNDCREW_[A-Z0-9_]*[A-Z0-9]", path.read_text()))
     for_tests = {name for name in named if name.startswith("GROUNDCREW_TEST_")}
     assert named - for_tests <= known
