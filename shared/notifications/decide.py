@@ -114,6 +114,7 @@ def is_due(group: PendingGroup, now: datetime) -> bool:
 
 def claim_group(group: PendingGroup, claim: str, until: datetime) -> PendingGroup:
     """Take all that waits for one attempt; what comes from now on waits for the next."""
+    # With what an earlier attempt had not delivered: one message, and not the old one after the new.
     sending = merge_batches(group.sending, group.waiting)
     return replace(group, sending=sending, waiting=Batch(), claim=claim, claimed_until=until)
 
@@ -231,6 +232,7 @@ def find_rate_end(
     allowed = limit.messages if critical else limit.messages - limit.messages // 4
     if len(recent) < allowed:
         return None
+    # When the oldest of those that fill the limit falls out of the window.
     return recent[len(recent) - allowed] + limit.per
 
 
@@ -253,4 +255,5 @@ TROUBLE_AFTER = 3
 
 def is_in_trouble(state: RouteState) -> bool:
     """Whether people have to be told by another route that this one does not work."""
+    # Three: one lost packet, or a chat that restarts for an update, is no trouble.
     return state.failures >= TROUBLE_AFTER or (state.failures > 0 and state.permanent)

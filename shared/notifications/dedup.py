@@ -47,6 +47,7 @@ class NotificationDedup:
         try:
             yield True
         except Exception:
+            # Backdated, so that the next sender need not wait for a claim that nobody holds.
             self._write(key, _Claim(self._clock.now() - CLAIM_TIMEOUT, sent=False), etag)
             raise
         self._write(key, _Claim(self._clock.now(), sent=True), etag)

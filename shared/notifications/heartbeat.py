@@ -61,6 +61,7 @@ class Heartbeats:
         self._end(job, signal, body, None)
 
     def _end(self, job: str, signal: Signal, body: str, before: threading.Thread | None) -> None:
+        # Waited for, since the worker may be frozen as soon as the function has returned.
         self._begin(job, signal, body, before).join(self.limit.total_seconds())
 
     def _begin(

@@ -18,6 +18,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 ROUTES, HISTORY = "notifications/routes.json", "notifications/history.json"
+# A blob of some tens of kilobytes that is read and written with each message.
 KEPT = 200
 _ATTEMPTS = 10
 

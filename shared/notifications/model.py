@@ -52,6 +52,7 @@ class Notice:
     @property
     def topic_name(self) -> str:
         """The topic, or what the key says of it; `other` where neither does. Fit for the name of a blob."""
+        # Keys begin with the feature: `backup/…`, `power/…`.
         first = self.topic or self.key.partition("/")[0]
         return _NOT_IN_TOPIC.sub("-", first.lower()).strip("-")[:40] or "other"
 

@@ -39,6 +39,7 @@ class OutboxNotifier:
 
     def notify(self, notice: Notice) -> bool:
         """See `Notifier.notify`."""
+        # Before it is stored: the outbox is read by more people than the vault.
         notice = self._mask(notice)
         try:
             is_new = self._store_once(notice)

@@ -40,6 +40,7 @@ def judge_secret(
     """The verdict. `last` is the newest rotation, `unread` why there may be one that cannot be read."""
     readers = tuple(str(parse_reader(one)) for one in entry.readers)
     changed, reasons = _find_change(homes, last, unread)
+    # Of unknown age it is never due by policy: that would rotate whatever cannot be seen.
     due = changed + entry.rotate_every if changed and entry.rotate_every else None
     expires = min((one.expires for one in homes if one.expires is not None), default=None)
     # One that ends by itself is due a while before, whatever policy lets it age to.
@@ -103,6 +104,7 @@ def find_obstacle(entry: SecretEntry, holds: Sequence[str], offline: str, *, res
         return f"Groundcrew cannot write to {fixed[0]}: move it to a Key Vault or a Secret"
     if resuming:
         return ""
+    # A backup, a deploy or a restore is under way: a restart of the chat or the database would end it.
     if holds:
         return f"waiting for: {holds[0]}"
     return f"waiting for the machine: {offline}" if offline and _needs_machine(entry) else ""

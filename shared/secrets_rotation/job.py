@@ -87,6 +87,8 @@ def rotate_secret(deps: RotationDeps, name: str, *, by: str, given: Secret | Non
         obstacle = find_obstacle(entry, _foreign_holds(deps, name), deps.offline_reason(), resuming=resuming)
         if obstacle:
             raise NotYet(obstacle) if obstacle.startswith("waiting") else UsageError(obstacle, value=name)
+        # The one in the journal may be in some homes already: a third would leave one valid that nobody knows
+        # of.
         if resuming and given is not None:
             raise UsageError("a rotation is under way with the secret that was given before", value=name)
         holds = Holds(deps.state, deps.clock)
@@ -124,6 +126,7 @@ def handle_vault_event(deps: RotationDeps, vault: str, secret: str) -> str:
 
     Anybody who can send events could say so. What is due is decided by what the vault itself says.
     """
+    # Vaults and their secrets are named without regard to case, and the event has its own.
     home = f"key-vault:{vault}/{secret}".lower()
     named = [one for one in deps.policy.known if home in (text.lower() for text in one.homes)]
     done = [told for entry in named if (told := _tick(deps, entry))]
@@ -154,6 +157,7 @@ def _tick(deps: RotationDeps, entry: SecretEntry, *, only_open: bool = False) ->
 def _just_failed(deps: RotationDeps, last: RotationJournal | None) -> bool:
     """A rotation that was undone is not tried again by itself before a day has passed."""
     undone = last is not None and last.step is RotationStep.UNDONE
+    # Each attempt restarts the chat: once a day is what people put up with until somebody has looked.
     return undone and last is not None and deps.clock.now() - last.step_since < timedelta(days=1)
 
 
@@ -192,6 +196,8 @@ def _choose(
     authority = deps.authority(entry)
     values = {str(home): deps.homes.read(home).value for home in map(parse_home, entry.homes)}
     chosen = [authority.choose(value, rotation) for value in values.values()]
+    # Homes that disagree are a rotation by hand that somebody has not ended: going on would revoke what is in
+    # use.
     labels = {one.old_label for one in chosen}
     if len(labels) > 1:
         names = ", ".join(sorted(labels))

@@ -50,6 +50,7 @@ class SecretHome:
 def parse_home(text: str) -> SecretHome:
     """`kubernetes:NAMESPACE/SECRET/KEY` and the like, of the form that policy has checked."""
     kind, _, rest = text.partition(":")
+    # From the right: a file's path has slashes of its own.
     place, _, key = rest.rpartition("#" if kind == "sops" else "/")
     return SecretHome(HomeKind(kind), place, key)
 

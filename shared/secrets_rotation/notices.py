@@ -17,6 +17,7 @@ _TOLD = (SecretState.DUE, SecretState.DUE_SOON, SecretState.UNKNOWN)
 
 def notify_due(deps: RotationDeps, secrets: Sequence[SecretStatus]) -> None:
     """One message for all that are due, due soon, or of unknown age although policy has a limit for it."""
+    # A secret without a limit may be as old as it likes: telling of it every day is noise.
     limited = {entry.name for entry in deps.policy.known if entry.rotate_every is not None}
     told = [one for one in secrets if one.state in _TOLD and one.name in limited]
     if not told:

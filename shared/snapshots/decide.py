@@ -29,6 +29,7 @@ PROVEN_TAG = "groundcrew-proven"
 
 # A snapshot that has not become good after this time is taken for failed, and another is made.
 PENDING_TIMEOUT = timedelta(hours=2)
+# An eighth of the interval: three hours of a day.
 _EARLY_PART = 8
 
 
@@ -107,6 +108,7 @@ def plan_snapshots(
     """
     by_disk: defaultdict[str, list[DiskSnapshot]] = defaultdict(list)
     for snapshot in snapshots:
+        # Azure changes the case of ids between a disk and its snapshots.
         by_disk[snapshot.disk_id.lower()].append(snapshot)
     create: list[SnapshotRequest] = []
     skipped: list[Skip] = []
@@ -207,6 +209,7 @@ def _skip_reason(
 
 def _effective_retention(policy: SnapshotPolicy, *, reserve_slot: bool) -> Retention:
     """The policy's, with Azure's limit per disk in view and room for one more where that is wanted."""
+    # Pruned to one below where one is to be taken: the new one would be refused by Azure, not by us.
     limit = policy.max_per_disk - reserve_slot
     own = policy.keep.maximum
     return policy.keep.model_copy(update={"maximum": limit if own is None else min(limit, own)})

@@ -95,8 +95,10 @@ class Freezer:
         """
         with self.state.lease("locks/freeze", duration=_LEASE):
             server = self.connect()
+            # The server counts locks: unlocking once would take away somebody else's, and leave ours.
             if server.is_locked():
                 raise Locked("MongoDB is locked by somebody else", hint="db.fsyncUnlock() ends that.")
+            # Before the lock: a process that dies right after it leaves something to be found.
             record = {"at": self.clock.now().isoformat(), "machine": machine}
             self.state.replace(_LOCK_RECORD, json.dumps(record).encode(), etag=None)
             lock = FreezeLock(server)
@@ -114,6 +116,7 @@ class Freezer:
                 self._on_watchdog_timeout,
                 (lock, machine, is_off, on_unlock_failed),
             )
+            # It must not keep a process alive whose work has ended.
             watchdog.daemon = True
             watchdog.start()
             try:

@@ -158,6 +158,7 @@ def _companion_disks(
         return ()
     due = {create.disk.id for create in plan.create}
     machines = {disk.attached_to for disk in disks if disk.id in due and disk.attached_to}
+    # Data and journal on two disks that were copied a day apart are no database.
     companions = [disk for disk in disks if disk.attached_to in machines and disk.id not in due]
     soon = job.policy.model_copy(update={"every": _SAME_SET_WITHIN})
     return _build_plan(replace(job, policy=soon), companions, existing).create if companions else ()

@@ -48,6 +48,7 @@ def collect_good_snapshots(
     A snapshot that was only just taken is not complete yet, and is found good by the next cycle.
     """
     listed = list(disks)
+    # Of ours, and complete: what Azure still copies is no snapshot to rely on.
     good = {
         one.item.name for one in decisions if isinstance(one, Keep) and one.item.complete and one.item.managed
     }

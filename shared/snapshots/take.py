@@ -59,8 +59,10 @@ class SnapshotTaker:
 
     def _take_set(self, machine: str, requests: list[SnapshotRequest]) -> None:
         goal = self._choose_consistency(machine, requests)
+        # The same on all of them, so that whoever restores knows which belong together.
         set_id = f"{self.job.clock.now():%Y%m%dT%H%M%SZ}"
         holds = Holds(self.job.state, self.job.clock)
+        # A stop between two disks would make the set of two moments.
         holds.add_hold("snapshots", "snapshots of disks", _HOLD)
         try:
             with self._locked(machine) if goal == LOCKED else nullcontext() as lock:

@@ -29,6 +29,8 @@ class AppPrivateKeys:
     def issue(self, chosen: ChosenCredential, current: Secret) -> Secret:
         """Ask GitHub before the key goes anywhere. Raises Refused for one that it does not take."""
         given = split_keys(chosen.secret)
+        # Compared by text: the same key given again would be "rotated", and the old one deleted by hand on
+        # our word.
         if len(given) != 1 or any(one.reveal() == given[0].reveal() for one in split_keys(current)):
             raise Refused("what was given is not one new private key", value=f"{len(given)} keys")
         if not self._signs_in(given[0]):
@@ -72,6 +74,8 @@ def takes_key(sign_in: Callable[[], object]) -> bool:
     try:
         sign_in()
     except GroundcrewError as error:
+        # An outage is no answer about the key: undoing a rotation for it would lose the one that GitHub shows
+        # once.
         if error.permanent:
             return False
         raise

@@ -33,6 +33,8 @@ class ClusterCertificates(PresentedByReaders):
     def issue(self, _chosen: ChosenCredential, current: Secret) -> Secret:
         """The new certificate. Raises `NotYet` until it is there; asks once, and not while it is issued."""
         issued = self._read()
+        # Looked at before asking: a run that was killed after it asked must not have one issued a second
+        # time.
         if issued.reveal() != current.reveal():
             return issued
         self._renew()

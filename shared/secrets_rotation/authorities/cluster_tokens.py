@@ -21,6 +21,8 @@ from shared.kernel.timestamps import from_unix_seconds
 from shared.secrets_rotation.authorities.presented import PresentedByReaders
 from shared.secrets_rotation.model import ChosenCredential
 
+# Found in the text and replaced there: a kubeconfig that were parsed and written anew would lose comments and
+# order.
 _JWT = re.compile(r"(?<![\w.-])eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{20,}(?![\w.-])", re.ASCII)
 _UNBOUND = "token without a Secret"
 
@@ -96,6 +98,8 @@ class ServiceAccountTokens(PresentedByReaders):
         legacy = "kubernetes.io/serviceaccount/"
         account = _name_of(bound.get("serviceaccount")) or claims.get(f"{legacy}service-account.name")
         namespace = bound.get("namespace") or claims.get(f"{legacy}namespace")
+        # Policy may name the wrong account: then this would delete the tokens of somebody who has nothing to
+        # do with it.
         if (namespace, account) != (self._namespace, self._account):
             raise Refused("the home's token is of another service account", value=f"{namespace}/{account}")
         name = _name_of(bound.get("secret")) or claims.get(f"{legacy}secret.name")

@@ -47,6 +47,7 @@ class BackupRecipients(PresentedByReaders):
 
     def render(self, current: Secret, _label: str, secret: Secret) -> Secret:
         """Both, so that either opens what is made meanwhile."""
+        # The new one last: `prove` finds it there, and whoever reads the list sees what was added.
         return Secret(",".join([*_words(current), secret.reveal()]))
 
     def render_final(self, current: Secret, _label: str, secret: Secret) -> Secret:

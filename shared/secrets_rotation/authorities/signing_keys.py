@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shared.formats import age
-from shared.formats.agekeys import HybridIdentity, generate_identity, parse_identities, parse_recipient
+from shared.formats.agekeys import HybridIdentity, generate_identity, parse_key_setting, parse_recipient
 from shared.formats.manifest import Signer, has_signature
 from shared.kernel.errors import GroundcrewError, Refused
 from shared.kernel.secret import Secret
@@ -65,7 +65,7 @@ class DrillKeys(PresentedByReaders):
     def choose(self, current: Secret, _rotation: str) -> ChosenCredential:
         """See `CredentialAuthority.choose`. The new key is of the old one's sort: age takes no mix."""
         old = _checked("drill-key", current)
-        first = parse_identities("\n".join(current.reveal().split()))[0]
+        first = parse_key_setting(current.reveal())[0]
         secret, public = generate_identity(post_quantum=isinstance(first, HybridIdentity))
         return ChosenCredential(old, public, Secret(secret))
 
@@ -79,7 +79,7 @@ class DrillKeys(PresentedByReaders):
 
     def prove(self, value: Secret, label: str) -> None:
         """Encrypt to all that the lists name, as a backup does, and open it with the home's first key."""
-        identities = parse_identities("\n".join(value.reveal().split()))[:1]
+        identities = parse_key_setting(value.reveal())[:1]
         if identities[0].recipient() != label:
             raise Refused("the home begins with another key", value=identities[0].recipient())
         for listed in self._published():

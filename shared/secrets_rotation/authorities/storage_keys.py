@@ -78,6 +78,7 @@ class StorageKeys(PresentedByReaders):
         """The same text with the other key, or with a SAS that it signed."""
         text = current.reveal()
         if _KEY.search(text):
+            # By a function: a backslash in a replacement text would be read as a group.
             return Secret(_KEY.sub(lambda _: secret.reveal(), text))
         sas = _parse_sas(current)
         ends = _time_in(label) + self._sas_lasts
@@ -106,6 +107,7 @@ class StorageKeys(PresentedByReaders):
         """Which key the home's value is of. Raises Refused, quoting nothing."""
         keys = self._keys.list_keys()
         found = _KEY.search(value.reveal())
+        # Both are compared, since what a home holds says nothing of which one it is.
         for name in _TURNS:
             key = keys.get(name)
             if key is None:

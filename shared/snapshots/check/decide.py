@@ -44,6 +44,7 @@ def check_disk_tags(snapshot: str, now: datetime, *, owner: str) -> dict[str, st
 def is_expired_test_disk(tags: Mapping[str, str], attached_to: str, now: datetime, *, owner: str) -> bool:
     """Whether a disk was made for a check that is over; one that somebody attached is in use."""
     tags = fold_tags(tags)
+    # All three: a tag alone can be copied to a disk that holds something.
     if attached_to or CHECK_TAG not in tags or tags.get(OWNER_TAG) != owner:
         return False
     expires = parse_retained_until(tags.get(EXPIRES_TAG, ""))

@@ -66,6 +66,8 @@ class TestDiskReaper:
                 continue
             removed.append(disk.name)
             log.warning("snapshots.test_disk_removed", extra={"disk": disk.name})
+        # Else the marks stay, and the next tick looks again: a disk that is paid for is not forgotten for one
+        # refusal.
         if not problems:
             for record_name in expired:
                 self.state.delete(record_name)

@@ -100,6 +100,7 @@ def run_weekly_check(job: CheckDeps) -> str:
         problems.append(str(error))
     if problems:
         _send_notice(job, "; ".join(problems)[:1500])
+    # Written last: a run that is killed is done again, and finds its disks by their tags.
     again = now + (_RETRY_INTERVAL if problems else CHECK_INTERVAL)
     job.state.replace(_NEXT, encode_json({"at": again.isoformat()}), etag=None)
     return "; ".join([f"{proven} snapshots proven", *problems])
@@ -207,6 +208,7 @@ def _make_and_inspect_disk(job: CheckDeps, snapshot: Snapshot) -> tuple[bool | N
     now = job.clock.now()
     name = check_disk_name(snapshot.id, now)
     reaper = TestDiskReaper(job.disks, job.state, job.clock)
+    # Before the disk: a mark without a disk costs a listing, a disk without a mark costs money for good.
     reaper.register(name, now + LIFETIME)
     problems: list[str] = []
     proven = None
@@ -246,6 +248,8 @@ def _remove_disk(job: CheckDeps, snapshot: Snapshot, name: str, reaper: TestDisk
 def _tag_snapshot(job: CheckDeps, snapshot: Snapshot, *, proven: bool) -> list[str]:
     """Write the result on the snapshot, beside what somebody may have written there meanwhile."""
     try:
+        # Read again: tags are written as a whole, and making a disk takes minutes in which somebody may have
+        # set `keep-until`.
         fresh = job.disks.get_snapshot(snapshot.id)
         tags = snapshot_tags_after(fresh.tags, job.clock.now(), proven=proven)
         if tags != fresh.tags:
