@@ -76,6 +76,7 @@ def _decide_alert(
 def _decide_end(
     before: KnownAlert | None, alert: Alert, is_same: bool, now: datetime
 ) -> tuple[KnownAlert, str]:
+    # An end without its beginning would only make people look for what they had missed.
     if before is None or not is_same or before.told_at is None:
         return KnownAlert(alert, now), "its start was never told"
     if not before.alert.firing:
@@ -145,5 +146,6 @@ def _means(target: str, names: Iterable[str]) -> bool:
         except ValueError:
             return False
     else:
+        # `node:9100`, as Prometheus has its instances.
         host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return bool(host) and any(fnmatchcase(host, name.lower()) for name in names)

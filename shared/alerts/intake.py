@@ -46,11 +46,13 @@ async def receive_alerts(intake: AlertIntake, headers: Mapping[str, str], body: 
     if len(body) > MAX_BODY_BYTES or (told.isascii() and told.isdigit() and int(told[:12]) > MAX_BODY_BYTES):
         return AlertAnswer(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
     try:
+        # Parsed again by whoever works it off; here only so that a sender learns of its mistake as a 400.
         parse_payload(body)
     except Refused as error:
         return AlertAnswer(400, str(error))
     try:
         await intake.commit.put(body.decode("utf-8", "replace"))
     except GroundcrewError as error:
+        # Only the public half: the answer goes to whoever sent it.
         return AlertAnswer(503, f"not accepted: {error.public}")
     return AlertAnswer(202)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Each time another worker has saved meanwhile: so many in a row are a mistake, not a race.
 _ATTEMPTS = 10
 
 
@@ -81,6 +82,7 @@ def _apply(
         known, etag = deps.records.load()
         plan = decide(known, explain)
         tell = [one for one in plan.tell if (one.fingerprint, one.firing) not in stored]
+        # What the payload said of itself is told once, however often the record was changed meanwhile.
         extra = batch if attempt == 0 else AlertBatch()
         if notices := build_notices(tell, extra, deps.clock.now()):
             deps.notifications.notify_group(notices, wait=deps.policy.group_wait)
@@ -119,6 +121,7 @@ def _check_heartbeat(deps: AlertDeps) -> str:
         return "no heartbeat is expected"
     heartbeat = deps.records.load_heartbeat()
     if heartbeat.expected_since is None:
+        # From the first tick on: before it, nobody had told Alertmanager where to send it.
         heartbeat = Heartbeat(heartbeat.at, now)
         deps.records.save_heartbeat(heartbeat)
     try:
@@ -130,6 +133,7 @@ def _check_heartbeat(deps: AlertDeps) -> str:
         return "no heartbeat is expected: the server is off by plan"
     since = max(heartbeat.at or heartbeat.expected_since or now, up_since + deps.policy.start_grace)
     if now - since <= expected:
+        # At each tick: notifications drop the end of what never began.
         deps.notifications.notify(build_heard_again_notice())
         return "the heartbeat is on time"
     if silence := find_watchdog_silence(_find_silences(deps)):

@@ -53,6 +53,7 @@ def parse_payload(body: bytes) -> AlertBatch:
 
 
 def _parse_alertmanager(payload: Mapping[str, Any]) -> AlertBatch:
+    # A text, as in Alertmanager's own payloads.
     if payload.get("version") != "4":
         raise Refused(
             "Alertmanager's webhook has another version than 4", value=_clean(payload.get("version"), 20)
@@ -85,6 +86,7 @@ def _parse_alert(entry: Mapping[str, Any]) -> Alert:
     name = _clean(labels["alertname"], _MAX_VALUE)
     if not name:
         raise ValueError("an alert without a name")
+    # `message` is what rules of kube-prometheus had before `summary`.
     summary = annotations.get("summary") or annotations.get("message") or annotations.get("description", "")
     details = annotations.get("description", "") if annotations.get("summary") else ""
     # `cure` is what our own rules say; a page about the alert is what most others have.
@@ -117,6 +119,7 @@ def _parse_essentials(essentials: Mapping[str, Any]) -> Alert:
     name = _clean(essentials["alertRule"], _MAX_VALUE)
     if not name:
         raise ValueError("an alert without a rule")
+    # By the service that watches; `alertId` is the same alert in Azure's list of them.
     identity = str(essentials.get("originAlertId") or essentials["alertId"])
     resources = [
         *_list_texts(essentials.get("alertTargetIDs")),
@@ -125,6 +128,8 @@ def _parse_essentials(essentials: Mapping[str, Any]) -> Alert:
     targets = tuple(
         dict.fromkeys(_clean(one.rstrip("/").rpartition("/")[2], _MAX_VALUE) for one in resources)
     )
+    # "signal": str(essentials.get("signalType", "")), The common schema has no labels: what a person would
+    # look for first.
     labels = {
         "signal": str(essentials.get("signalType", "")),
         "service": str(essentials.get("monitoringService", "")),
@@ -177,6 +182,7 @@ def _clean(value: object, length: int) -> str:
         character
         if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
         else " "
+        # Cut before it is looked at: an annotation may have megabytes.
         for character in str(value)[: length * 4]
     )
     text = _SPACE.sub(" ", text).strip()

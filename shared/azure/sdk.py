@@ -152,7 +152,7 @@ def hide_bad_settings() -> Iterator[None]:
 
 @contextmanager
 def translate_sdk_errors(message: str) -> Iterator[None]:
-    """Turns what the SDK raises within into one of `shared.errors`, about `message`."""
+    """Turns what the SDK raises within into one of `shared.kernel.errors`, about `message`."""
     from azure.core.exceptions import AzureError, DeserializationError
 
     try:

@@ -1,6 +1,6 @@
 """Machines, disks and prices, in our words: what power, snapshots and cost need of a cloud.
 
-As in `shared.ports`, no SDK type crosses these lines and every SDK exception becomes one of `shared.errors`.
+No SDK type crosses these lines, and every SDK exception becomes one of `shared.kernel.errors`.
 Ids are in lower case: Azure compares them without regard to case and answers in whatever case it likes.
 """
 

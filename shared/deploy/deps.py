@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 QUEUE = "deploys"
 DEPLOYMENT_PREFIX = "Groundcrew deploys"  # how the descriptions of our deployments on GitHub begin
+# Renewed while Helm runs: after a crash another worker goes on in half a minute.
 LEASE_DURATION = timedelta(seconds=30)
 
 

@@ -23,6 +23,7 @@ from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 
+# A message in a chat: who wants more runs the command.
 _MAX_LISTED = 20
 _OVERDUE = timedelta(hours=25)  # the timer looks once a day
 _AUTHOR = "groundcrew"
@@ -107,6 +108,7 @@ def correct_drift(deps: DeployDeps, *, by: str) -> DriftReport:
     """Apply the deployed manifests again, as a new revision. Raises Locked while a deploy is in progress."""
     with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
         report = compare_release(deps)
+        # Under the lease: a deploy lets it go while it waits, for an approval or for the machine.
         if busy := _busy_reason(deps):
             raise Locked(busy, hint="Wait for it to finish, then try again.")
         return _correct(deps, report, lease, by=by) if report.drifts else report
@@ -125,6 +127,7 @@ def _correct(deps: DeployDeps, report: DriftReport, lease: Lease, *, by: str) ->
     )
     if result.succeeded and result.revision is not None:
         now, revision = deps.clock.now(), result.revision.number
+        # Which one the release is of is not asked: the ledger is per environment, and there is one release.
         for environment in deps.policy.environments:
             version = deps.ledger.read(environment).version
             deps.ledger.record_rollback(environment, report.revision, revision, version, now)

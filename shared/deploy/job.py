@@ -201,6 +201,7 @@ def resolve_commit(deps: DeployDeps, text: str) -> str:
 
 def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:
     """Queue a deploy of a commit, also of one that was deployed or failed before. Raises UsageError."""
+    # A time, so that whoever asks twice within a day gets two deploys and not the record of the first.
     rerun = deps.clock.now().strftime("%Y%m%dT%H%M%SZ")
     target = {"repository": deps.repository, "sha": sha, "environment": environment, "rerun": rerun}
     request = _require_own_target(deps, parse_request(target))

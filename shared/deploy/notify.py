@@ -98,6 +98,7 @@ def report_deployment_status(deps: DeployDeps, record: DeployRecord) -> None:
             deps.forge.set_deployment_status(progress.deployment, state, progress.reason or state, link)
         except (NotFound, Refused, UsageError) as error:
             log.warning("deploy.status_update_failed", extra={"deploy": progress.key, "error": str(error)})
+    # Not of a success: GitHub shows that beside the merge, and a comment notifies everybody who took part.
     if progress.state in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED, DeployState.FAILED):
         _comment_on_pull(deps, record)
 

@@ -13,6 +13,7 @@ def deploy_key(repository: str, sha: str, environment: str) -> str:
 
     GitHub's names do not distinguish case, environments' do.
     """
+    # Hashed, since both have characters that a blob's name must not have; the SHA stays readable.
     digest = hashlib.sha256(f"{repository.lower()}\0{environment}".encode()).hexdigest()[:16]
     return f"{digest}-{sha}"
 

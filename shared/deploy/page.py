@@ -52,6 +52,7 @@ def render_page(page: DeployPage, headers: Mapping[str, str], key: str = "") -> 
         return sign_in_required(page.access, here)
     if not page.access.permits_view(person):
         return not_permitted(person, "view")
+    # After the sign-in: whether a deploy exists is told to nobody from outside.
     if key and not known:
         return _not_found_page()
     try:

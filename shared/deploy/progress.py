@@ -52,6 +52,7 @@ _NEXT: dict[DeployState, frozenset[DeployState]] = {
     DeployState.APPLYING: _FAILING | {DeployState.WATCHING},
     DeployState.WATCHING: _FAILING | {DeployState.SMOKE},
     DeployState.SMOKE: _FAILING | {DeployState.DONE},
+    # Never back to applying: once something is undone, only a new deploy begins anew.
     DeployState.ROLLING_BACK: _ENDS,
     **{end: frozenset() for end in (*_ENDS, DeployState.DONE, DeployState.SUPERSEDED)},
 }
@@ -59,44 +60,27 @@ _NEXT: dict[DeployState, frozenset[DeployState]] = {
 
 @dataclass(frozen=True, slots=True)
 class DeployProgress:
-    """What the state machine knows of a deploy. Revisions are Helm's and count from 1; 0 is none yet.
+    """What the state machine knows of a deploy. Revisions are Helm's and count from 1; 0 is none yet."""
 
-    - `key`, `sha`, `environment`, `pull`: which deploy, of which commit, to where, of which pull request (0:
-      none is known).
-    - `version_before`: the Rocket.Chat that the data belong to; empty on the first install.
-    - `version_after`: the Rocket.Chat that the deploy starts.
-    - `revision_before`: the release's last deployed revision before this deploy.
-    - `rollback_version`: what that one runs; older than `version_before` where a newer version failed.
-    - `had_data`: there was no release, but data of some version.
-    - `backup`: class/id of the sealed set that was taken for it.
-    - `schema_before`: Rocket.Chat's migration counter then; None if it could not be read.
-    - `attempts`, `rollback_attempts`: how often Helm was started to apply it, to roll it back.
-    - `deployment`: GitHub's id of the deployment; 0 if there is none.
-    - `revision_after`: the revision that Helm made of it, once that succeeded.
-    - `data_unchanged`: a rollback was started because the data were proven to be as before.
-    - `outcome_unknown`: it ended without anybody knowing what runs in the cluster now.
-    - `reason`: why it is in its state, in a sentence without a full stop.
-    """
-
-    key: str
-    sha: str
-    environment: str
+    key: str  # the name of the deploy, whatever event announced it
+    sha: str  # the commit
+    environment: str  # to where
     state: DeployState = DeployState.QUEUED
-    pull: int = 0
-    version_before: str = ""
-    version_after: str = ""
-    revision_before: int = 0
-    rollback_version: str = ""
-    had_data: bool = False
-    backup: str = ""
-    schema_before: int | None = None
-    attempts: int = 0
-    rollback_attempts: int = 0
-    deployment: int = 0
-    revision_after: int = 0
-    data_unchanged: bool = False
-    outcome_unknown: bool = False
-    reason: str = ""
+    pull: int = 0  # of which pull request; 0: none is known
+    version_before: str = ""  # the Rocket.Chat that the data belong to; empty on the first install
+    version_after: str = ""  # the Rocket.Chat that the deploy starts
+    revision_before: int = 0  # the release's last deployed revision before this deploy
+    rollback_version: str = ""  # what that one runs; older than `version_before` where a newer version failed
+    had_data: bool = False  # there was no release, but data of some version
+    backup: str = ""  # class/id of the sealed set that was taken for it
+    schema_before: int | None = None  # Rocket.Chat's migration counter then; None if it could not be read
+    attempts: int = 0  # how often Helm was started to apply it
+    rollback_attempts: int = 0  # and to roll it back
+    deployment: int = 0  # GitHub's id of the deployment; 0 if there is none
+    revision_after: int = 0  # the revision that Helm made of it, once that succeeded
+    data_unchanged: bool = False  # a rollback was started because the data were proven to be as before
+    outcome_unknown: bool = False  # it ended without anybody knowing what runs in the cluster now
+    reason: str = ""  # why it is in its state, in a sentence without a full stop
 
     @property
     def changes_version(self) -> bool:
@@ -143,23 +127,20 @@ def parse_progress(document: Mapping[str, Any]) -> DeployProgress:
 
 @dataclass(frozen=True, slots=True)
 class ObservedRelease:
-    """The release as it is now.
+    """The release as it is now."""
 
-    - `revision`, `status`, `description`: of its newest revision, as Helm says; 0 and empty if there is none.
-    - `schema`: the version in Rocket.Chat's `migrations` control document; None if it cannot be read or is
-      locked, which it is while a migration runs.
-    - `new_version_started`: whether a container of the new version ever ran; None if no pod could show it.
-    - `untouched`: no Helm run of this deploy wrote a revision, and the release's pods are all older than the
-      first of them: nothing that could touch the data was started.
-    - `foreign`: the operation that is in progress is another client's, which this deploy must not touch.
-    """
-
-    revision: int = 0
-    status: str = ""
-    description: str = ""
+    revision: int = 0  # the newest one; 0 if there is no release
+    status: str = ""  # as Helm says; empty if there is none
+    description: str = ""  # as Helm says
+    # The version in Rocket.Chat's `migrations` control document; None if it cannot be read or is locked,
+    # which it is while a migration runs.
     schema: int | None = None
+    # Whether a container of the new version ever ran; None if no pod could show it.
     new_version_started: bool | None = None
+    # The operation that is in progress is another client's, which this deploy must not touch.
     external: bool = False
+    # No Helm run of this deploy wrote a revision, and the release's pods are all older than the first of
+    # them: nothing that could touch the data was started.
     untouched: bool = False
 
     @property

@@ -79,6 +79,7 @@ def assess_migration(progress: DeployProgress, observed: ObservedRelease) -> Mig
             return MigrationRisk(False, f"the schema is {observed.schema} as before")
         schema = "unknown or locked" if observed.schema is None else observed.schema
         return MigrationRisk(True, f"the schema changed from {progress.schema_before} to {schema}")
+    # Not None: that no pod is there now does not show that none was.
     if observed.new_version_started is False:
         return MigrationRisk(False, "no pod of the new version ever started")
     return MigrationRisk(True, f"{progress.version_after} may have started and migrated the data")
@@ -163,6 +164,7 @@ def _is_rolled_back(observed: ObservedRelease) -> bool:
 
 def step_after_failure(progress: DeployProgress, observed: ObservedRelease, reason: str) -> NextStep:
     """What follows when the new release does not become healthy."""
+    # First of all: where nothing was started, no proposal may send people into a restore.
     if observed.untouched and not _schema_changed(progress, observed):
         return NextStep("fail", DeployState.FAILED, f"{reason}; nothing was changed")
     migration = assess_migration(progress, observed)

@@ -27,6 +27,7 @@ def sweep_deploys(deps: DeployDeps) -> str:
 def _recover_missed_webhook(deps: DeployDeps) -> list[str]:
     """GitHub does not repeat a webhook: a merge at the branch's tip that is not on record is queued."""
     policy, forge = deps.policy, deps.forge
+    # Missed webhooks are made up for in the first one only, as a webhook deploys to it.
     environment = policy.environments[0]
     deployed = deps.ledger.read(environment)
     is_unknown = bool(deployed.revision) and not deployed.sha

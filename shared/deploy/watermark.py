@@ -17,28 +17,17 @@ from shared.deploy.progress import DeployProgress
 
 @dataclass(frozen=True, slots=True)
 class VersionWatermark:
-    """The version that may have touched the data, and the pair to return to, together and only together.
+    """The version that may have touched the data, and the pair to return to, together and only together."""
 
-    - `version`: the newest Rocket.Chat that may have migrated the data.
-    - `previous_version`: what `revision` runs.
-    - `revision`: Helm's revision to return to; 0 if nothing was deployed.
-    - `backup`: class/id of the set that was taken before; empty if none was.
-    - `schema`: Rocket.Chat's migration counter in that backup; None if it is not known.
-    - `deploy`: the key of the deploy that set it last.
-    - `raised_at`: when it was set first, UTC.
-    - `earlier_version`, `earlier_deploy`: what `version` and `deploy` were before `deploy` raised it; empty
-      if it was not set then.
-    """
-
-    version: str
-    previous_version: str
-    revision: int
-    backup: str
-    schema: int | None
-    deploy: str
-    raised_at: datetime
-    earlier_version: str = ""
-    earlier_deploy: str = ""
+    version: str  # the newest Rocket.Chat that may have migrated the data
+    previous_version: str  # what `revision` runs
+    revision: int  # Helm's revision to return to; 0 if nothing was deployed
+    backup: str  # class/id of the set that was taken before; empty if none was
+    schema: int | None  # Rocket.Chat's migration counter in that backup; None if it is not known
+    deploy: str  # the key of the deploy that set it last
+    raised_at: datetime  # when it was set first, UTC
+    earlier_version: str = ""  # what `version` was before `deploy` raised it; empty if it was not set then
+    earlier_deploy: str = ""  # and what `deploy` was
 
 
 def raise_watermark(

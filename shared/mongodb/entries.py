@@ -63,6 +63,7 @@ def parse_entry(entry: bytes, at: str) -> OplogEntry:
     op, namespace = string_value(fields.get(b"op")), string_value(fields.get(b"ns"))
     documents = [fields.get(name) for name in (b"o", b"o2")]
     o, o2 = (e.value if e is not None and e.type == DOCUMENT else b"" for e in documents)
+    # A no-op may come without one; a write without a document could only be guessed at.
     if not o and op in REPLAYED_OPS:
         raise malformed_entry(at)
     transaction = b"".join(fields[name].value for name in (b"lsid", b"txnNumber") if name in fields)

@@ -81,6 +81,7 @@ def _parse_coll_mod(name: str, body: dict[str, Any]) -> IndexChange | None:
 
 
 def _parse_drop(name: str, index: object) -> IndexChange:
+    # Servers log a drop by name; what names an index otherwise would drop another one here.
     listed = index if isinstance(index, list) else [index]
     names = tuple(one for one in listed if isinstance(one, str))
     if len(names) != len(listed):
@@ -162,6 +163,7 @@ def _merge_options(index: Mapping[str, object], options: Mapping[str, object]) -
         merged.pop("unique", None)
     if options.get("unique"):
         merged.pop("prepareUnique", None)  # what was prepared is done
+    # `hidden: false` and no `hidden` are the same index; compared later, they would differ.
     return {key: value for key, value in merged.items() if value or key not in _ONLY_TRUE}
 
 

@@ -41,6 +41,7 @@ def encode_metadata(namespace: Namespace) -> str:
     metadata["indexes"] = list(namespace.indexes)  # never null
     if namespace.uuid:
         metadata["uuid"] = namespace.uuid
+    # Written though we never read them: mongorestore does.
     metadata["collectionName"] = namespace.collection
     metadata["type"] = namespace.kind
     return dumps(metadata, json_options=_OPTIONS, separators=(",", ":"), ensure_ascii=False)

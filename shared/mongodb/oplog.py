@@ -123,6 +123,7 @@ def find_hazard(entry: bytes, *, renames: bool = False) -> str | None:
     op, namespace = string_value(find_element(entry, b"op")), string_value(find_element(entry, b"ns"))
     if op in _IGNORED_OPS:
         return None
+    # As mongodump has it: users and roles of another schema cannot be replayed on those of the dump.
     if namespace == "admin.system.version":
         return "the server's version document was changed"
     if op not in REPLAYED_OPS and not is_internal(namespace):
@@ -172,6 +173,7 @@ def unpack_operations(entries: Iterable[bytes]) -> Iterator[Operation | None]:
     last say `partialTxn`, prepared ones wait for their commit, aborted ones never happened.
     Raises Corrupt for a malformed entry, and for the end of a transaction that began before the first entry.
     """
+    # By session and number: parts of several transactions stand between each other.
     waiting: dict[bytes, list[Operation]] = {}
     for raw in entries:
         at = str(read_timestamp(raw))

@@ -21,6 +21,8 @@ def read_schema_version(source: SourceDatabase) -> int | None:
                 document = bson.decode(raw)
                 if document.get("_id") == "control":
                     version = document.get("version")
+                    # A lock means that a migration runs: the number is neither the old schema's nor the new
+                    # one's.
                     locked = bool(document.get("locked"))
                     return None if locked or not isinstance(version, int) else version
     return None

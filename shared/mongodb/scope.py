@@ -83,6 +83,7 @@ class OperationFilter:
         scope = self._scope
         if scope is None:
             return [operation]
+        # A database that holds anything of somebody else's stays, and what was restored of it is dropped.
         if operation.command == "dropDatabase":
             if scope.includes_database(operation.db):
                 return [operation]

@@ -59,6 +59,7 @@ def capture_oplog(deps: CaptureDeps) -> str:
         raise
     if cursor is not None and str(end.majority) == cursor.end and not (cursor.wants_base or cursor.gap):
         return "nothing to capture: there is no new entry"
+    # Read again under the lease: another run may have moved the cursor since it was looked at.
     with deps.state.lease("locks/oplog", duration=_LEASE) as lease:
         return _Capture(deps, source, end, lease).run(_load_own_cursor(deps))
 
@@ -138,6 +139,7 @@ class _Capture:
     def _begin_branch(self, oldest: Timestamp, newest: Timestamp, gap: str = "") -> CaptureCursor:
         """Begin at the newest entry; at the newest backup's end if nothing is known against it."""
         now = self._deps.clock.now()
+        # After a gap from the newest entry on: what lies before it belongs to no base that there is.
         at = newest if gap else self._find_base_end(oldest, newest)
         group = next(group_entries(self._source.read_oplog(at, at)), None)
         if group is None:
@@ -254,6 +256,7 @@ class _Capture:
 
     def _save(self, cursor: CaptureCursor) -> CaptureCursor:
         self._lease.check()
+        # After the slice: a cursor that is ahead of what is stored would be a gap that nobody sees.
         save_cursor(self._deps.state, cursor, self._deps.signer)
         return cursor
 

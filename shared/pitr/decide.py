@@ -30,6 +30,7 @@ class EntryGroup:
     @property
     def fingerprint(self) -> str:
         """Tells whether it is the same entry, byte for byte, and so of the same term and history."""
+        # Half of it: it goes into a blob's name, and the whole name is signed.
         return hashlib.sha256(b"".join(self.entries)).hexdigest()[:32]
 
 
@@ -79,6 +80,7 @@ def cut_slices(groups: Iterable[EntryGroup], strip: Strip, limit: int = SLICE_BY
             cut = SliceCut(group, group, kept)
             continue
         barrier = next(filter(None, map(find_barrier, kept)), "")
+        # What came before the barrier is closed as a slice of its own, which stays restorable.
         if barrier and cut.end is not cut.start:
             yield cut
             cut = SliceCut(cut.end, cut.end)
@@ -147,5 +149,6 @@ class OplogWindow:
 
 def measure_window(cursor: CaptureCursor | None, oldest: Timestamp, newest: Timestamp) -> OplogWindow:
     """It is full once its oldest entry was seen to be another than before."""
+    # The size alone does not tell: an oplog is as young as its server, and short for that reason only.
     trims = cursor is not None and (cursor.trims or oldest > Timestamp.parse(cursor.oldest))
     return OplogWindow(timedelta(seconds=newest.seconds - oldest.seconds), trims)

@@ -18,6 +18,7 @@ def parse_moment(text: str) -> Timestamp:
 
     Raises UsageError for a time without a zone, which two people would read differently.
     """
+    # First: `1795819500.3` would be no ISO time anyway, and a position is what runbooks quote from logs.
     if match := _POSITION.fullmatch(text.strip()):
         seconds, ordinal = int(match[1]), int(match[2])
         if max(seconds, ordinal) > LAST_ORDINAL:

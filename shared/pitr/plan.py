@@ -66,6 +66,7 @@ def plan_moment(bases: Sequence[Base], slices: Sequence[StoredSlice], until: Tim
 
     Raises NotFound, with the moments that can be restored, if there is none.
     """
+    # The newest: the fewer slices are replayed, the sooner the chat is back.
     for base in sorted(bases, key=lambda one: one.end, reverse=True):
         if base.end > until:
             continue

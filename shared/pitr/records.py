@@ -75,4 +75,5 @@ def load_cursor(state: Blobs, trusted: Sequence[str]) -> CaptureCursor | None:
 
 def save_cursor(state: Blobs, cursor: CaptureCursor, signer: Signer) -> None:
     """Write it over what was there."""
+    # Without an etag: the lease of the capture keeps a second writer out.
     state.replace(CURSOR, signer.sign(cursor), etag=None)

@@ -54,6 +54,7 @@ class OplogTail:
             newest = at
             for entry in self._read_slice(one):
                 seen = read_timestamp(entry)
+                # Later slices hold nothing but later entries.
                 if seen > self.plan.until:
                     return
                 match.compare(seen, entry)

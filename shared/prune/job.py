@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=60)
 _CLOCK = "retention/clock"  # written at the beginning of each run
+# A day and what a timer may be late by: less would run it twice on many days.
 _OVERDUE = timedelta(hours=26)
 
 
@@ -62,6 +63,7 @@ def run_retention(deps: PruneDeps) -> str:
     if not deps.deletes:
         return "the storage's lifecycle rules delete: policy says backup.retention: lifecycle"
     with deps.state.lease("locks/retention", duration=_LEASE) as lease:
+        # First of all: with a clock ahead, everything has expired.
         check_clock(deps)
         plan, result = preview_prune(deps), PruneResult()
         for chain in plan.chains:
@@ -87,6 +89,7 @@ def run_overdue(deps: PruneDeps) -> str:
 
 def check_clock(deps: PruneDeps) -> None:
     """Raises Refused if our clock is not the storage's: one that jumped ahead would expire everything."""
+    # The storage dates what is written; there is no cheaper way to ask it for the time.
     stored = deps.state.replace(_CLOCK, b"", etag=None).last_modified
     now = deps.clock.now()
     if abs(now - stored) > CLOCK_SKEW:
@@ -114,6 +117,7 @@ def _delete_chain(deps: PruneDeps, chain: ExpiredChain, result: PruneResult, lea
     result.deleted, result.blobs = result.deleted + 1, result.blobs + deleted
     reasons = "; ".join(chain.reasons)
     log.info("retention.chain_deleted", extra={"chain": name, "blobs": deleted, "reasons": reasons})
+    # After the deletion: killed before it, the log line is what is left; a line about nothing would be worse.
     AuditTrail(deps.state, deps.clock).append("groundcrew", "backup.expire", name, reasons)
 
 

@@ -79,6 +79,7 @@ def plan_prune(
         for decision in decisions
         if isinstance(decision, Remove)
     ]
+    # As long as a daily set: the base may only be unreadable for now, and come back.
     old = tuple(one.name for one in orphans if now - end_of_slice(one) > rules.daily)
     if old:
         reason = f"no set before them, older than {format_duration(rules.daily)}"

@@ -37,6 +37,7 @@ def plan_restore(
     )
     names = {h.name for h in selected}
     oplog = manifest.parts[-1]
+    # The oplog's part always: without the replay the documents of the parts are of different moments.
     parts = tuple(p for p in manifest.parts if p is oplog or names & set(p.namespaces))
     return RestorePlan(
         tuple(h for h in selected if h.kind != "view" and h.name not in AUTH_NAMESPACES),
@@ -87,6 +88,8 @@ def select_namespaces(entries: Sequence[NamespaceEntry], only: Collection[str]) 
 def _match_names(names: Collection[str], pattern: str) -> set[str]:
     if pattern in names:
         return {pattern}
+    # A database before a pattern: `rocketchat` is meant as all of it, and not as a pattern that matches
+    # nothing.
     whole = {name for name in names if name.partition(".")[0] == pattern}
     return whole or {name for name in names if fnmatchcase(name, pattern)}
 
@@ -102,6 +105,7 @@ def _check_target(
 ) -> str:
     """Why the target may be written to. A collection's uuid is unique over all servers and times."""
     source_uuids = {h.uuid: h.name for h in manifest.namespaces if h.uuid}
+    # By uuid and not by host: production may be reached by a tunnel, under a name that nobody knows.
     if same := sorted(source_uuids[n.uuid] for n in present if n.uuid in source_uuids):
         raise Refused(
             "the target is the database that was backed up",
@@ -116,6 +120,7 @@ def _check_target(
             value=f"{len(present)} namespaces, {present[0].name} among them",
             hint=_RESUME if resumable else _NON_EMPTY,
         )
+    # Even with --into-non-empty: of a mixture nobody could say afterwards what belongs to the backup.
     mixed = sorted({h.name for h in selected} & {n.name for n in present})
     if mixed:
         raise Refused(

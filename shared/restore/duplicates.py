@@ -49,6 +49,7 @@ def document_id(document: bytes) -> Hashable:
         return raw
     value = bson.decode(raw)["_id"]
     number: float | Decimal = value.to_decimal() if isinstance(value, bson.Decimal128) else value
+    # NaN equals nothing, itself included, and the index holds it once.
     return number if number == number else "NaN"
 
 

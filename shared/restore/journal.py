@@ -44,8 +44,8 @@ class Journal:
     documents are no longer those of the manifest.
     """
 
-    set: str
-    manifest_sha256: str
+    set: str  # the set's folder
+    manifest_sha256: str  # of the manifest as it was read: a set that changed meanwhile is not resumed
     existing: tuple[str, ...] = ()
     created: dict[str, str] = field(default_factory=dict)
     replaying: bool = False
@@ -88,6 +88,8 @@ class JournalWriter:
         except Unavailable as error:
             facts = {"set": self.journal.set, "error": str(error)}
             log.warning("restore.not_resumable", extra=facts)
+            # Once: a full disk stays full, and the same warning for each collection would hide the restore's
+            # own.
             self._store = None
 
     def add_created(self, name: str, uuid: str) -> None:

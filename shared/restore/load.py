@@ -101,6 +101,8 @@ class DocumentLoader:
     def _account(self, name: str, event: DocumentBatch, documents: list[bytes], answer: InsertResult) -> None:
         for index in answer.duplicates:
             self.duplicates.setdefault(name, RefusedDuplicates()).add(documents[index])
+        # Five of them show what is wrong; a target that refuses everything would fill the memory with
+        # messages.
         if answer.failures:
             listed = self.refusals.setdefault(name, [])
             listed += [f"not inserted: {f}" for f in answer.failures[: _REFUSALS_LISTED - len(listed)]]

@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 def run_parallel(act: Callable[[T], None], items: Sequence[T], jobs: int, stop: Event) -> None:
     """Run `act` for each item, `jobs` at a time. Raises the first error, and sets `stop` for the others."""
+    # Without a pool: a failure then has the plain traceback, and Ctrl-C ends it at once.
     if jobs <= 1 or len(items) < 2:
         for item in items:
             act(item)
@@ -59,8 +60,10 @@ class BatchWorkers(Generic[T]):
         if self._pool is None:
             self._act(item)
             return
+        # Here and not in the worker: a reader that is ahead would fill the memory with batches that wait.
         self._free.acquire()
         pending.append(self._pool.submit(self._act_freeing, item))
+        # A failure is raised by the reader's next batch, not only at the end of an hour of reading.
         while pending and pending[0].done():
             pending.popleft().result()
 

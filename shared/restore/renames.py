@@ -63,6 +63,7 @@ def _check_new_name(source: str, target: str) -> None:
         hint = "Rename a database to a database, or db.collection to db.collection."
         raise UsageError("--from and --to are of different kinds", value=f"{source}, {target}", hint=hint)
     db, _, collection = target.partition(".")
+    # The server's own limits: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
     if not db or len(db) > 63 or _FORBIDDEN & set(db) or db in _SERVER_DATABASES:
         raise UsageError("--to is no name for a database", value=db)
     if source.partition(".")[0] in _SERVER_DATABASES:
@@ -80,12 +81,14 @@ def rename_operation(operation: Operation, renames: Renames) -> Operation:
         return replace(operation, db=renames.to_target(operation.db))
     if operation.command == "renameCollection":
         return _rename_both(operation, renames)
+    # A view is a document of `system.views`, with the view's whole name as its `_id`.
     if operation.collection == VIEWS and operation.op != "c":
         db = renames.to_target(operation.db)
         return replace(
             operation, db=db, o=_rename_id(operation.o, renames), o2=_rename_id(operation.o2, renames)
         )
     db, _, collection = renames.to_target(operation.subject).partition(".")
+    # A time series is written under the name of its buckets, with a prefix that has to stay.
     if operation.collection.startswith(BUCKETS):
         collection = BUCKETS + collection
     o = _rename_first(operation.o, collection) if operation.op == "c" else operation.o
@@ -163,6 +166,7 @@ class RenamingTarget:
             namespace = replace(namespace, uuid="")
         if namespace.db in self._databases:  # created by the replay, or the target's own
             return replace(namespace, db=self._databases[namespace.db])
+        # Marked, not left out: the check for collections that are there already must not mistake it for ours.
         if namespace.db in self._used and self._renames.to_target(namespace.name) != namespace.name:
             return replace(namespace, db=namespace.db + _OF_TARGET)
         return namespace

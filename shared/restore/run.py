@@ -141,6 +141,8 @@ class RestoreRun:
             self._compare_entry(entry, existing.get(entry.name), reinserted.get(entry.name, set()))
 
         run_parallel(compare_entry, entries, self._jobs, self._stop)
+        # Before the replay, where the files are as the dump has them: what lacks chunks here did so in the
+        # source.
         self._gaps_before = self._find_gaps()
 
     def _compare_entry(

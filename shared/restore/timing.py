@@ -49,6 +49,7 @@ def _find_timed(catalogue: SetCatalogue, proof: DrillProof) -> TimedRestore | No
         verified = catalogue.find(label).verified
     except GroundcrewError:
         return None  # it has expired
+    # A set of the same name with other content is not the one that the drill timed.
     if verified is None or verified.sha256 != proof.manifest_sha256:
         return None
     manifest = verified.manifest

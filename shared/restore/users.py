@@ -35,6 +35,7 @@ def restore_users(
     result = UsersResult()
     entries = {entry.collection: entry for entry in plan.users}
     for part in plan.parts:
+        # Collections of users may be in the same part as others; a part without any is not downloaded.
         if not entries.keys() & {name.partition(".")[2] for name in part.namespaces}:
             continue
         documents: dict[str, list[bytes]] = {}
@@ -56,6 +57,8 @@ def _write_documents(
         try:
             result.problems += target.restore_users(collection.removeprefix("system."), batch)
         except NotFound as error:
+            # A note and no problem: a provider that manages users itself would otherwise never have a proven
+            # restore.
             result.basis[name] = "not restored"
             result.notes.append(f"{name} was not restored: {error}")
 

@@ -127,6 +127,8 @@ def _protections(ordered: list[Item], rules: Retention, now: datetime) -> list[t
     protections: list[tuple[str, ...]] = []
     complete = proven = 0
     for item in ordered:
+        # One rule for what may protect: a fake can be made by whoever can write, but not in our name and not
+        # sealed.
         counts = item.complete and item.managed and item.taken <= now
         complete, proven = complete + counts, proven + (counts and item.proven)
         reasons = [
@@ -172,6 +174,7 @@ def _crowded_out(
     limits: list[tuple[timedelta, str]],
     maximum: int | None,
 ) -> frozenset[int]:
+    # Those that expire by age go anyway, and make room.
     staying = sum(1 for reasons, is_young in zip(protections, young, strict=True) if reasons or is_young)
     if maximum is None or staying <= maximum:
         return frozenset()

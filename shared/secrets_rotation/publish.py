@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from shared.formats.agekeys import parse_identities
+from shared.formats.agekeys import parse_key_setting
 from shared.formats.manifest import Signer
 from shared.kernel.secret import Secret
 
@@ -37,4 +37,4 @@ def public_half(kind: str, secret: Secret) -> str:
     """The public key of a signing key, or of the first of a drill's identities. Raises UsageError."""
     if kind == "signing-key":
         return Signer.parse(secret.reveal().strip()).public_text()
-    return parse_identities("\n".join(secret.reveal().split()))[0].recipient()
+    return parse_key_setting(secret.reveal())[0].recipient()

@@ -19,9 +19,9 @@ def check_committed_secrets(
 ) -> list[Finding]:
     """Errors for secrets in the values `files` of the team, and in the defaults of charts that are rendered.
 
-    `given` are the decrypted values of all files. Defaults that are replaced, or of charts that are switched
-    off, count for the topmost chart only, whose values.yaml may be the team's own. A placeholder there is no
-    secret: where it reaches a Secret, the rendered manifests tell.
+    `supplied` are the decrypted values of all files. Defaults that are replaced, or of charts that are
+    switched off, count for the topmost chart only, whose values.yaml may be the team's own. A placeholder
+    there is no secret: where it reaches a Secret, the rendered manifests tell.
     """
     findings = [
         finding
@@ -38,6 +38,7 @@ def check_committed_secrets(
 def _find_defaults(tree: ChartTree, used: Values) -> list[Finding]:
     own = tree.own
 
+    # A default that the team replaces reaches no Secret: that a chart's author wrote one is not their fault.
     def ignore(path: Path, text: str) -> bool:
         return value_at(used, path) != value_at(own.values, path) or _is_placeholder(own.values, path, text)
 

@@ -23,8 +23,8 @@ Values = Mapping[str, Any]
 class RenderedChart:
     """A chart that is rendered.
 
-    `path` are the keys under which the topmost values hold its own, empty for the topmost chart; `given` is
-    what stands there, `values` that over the chart's defaults.
+    `path` are the keys under which the topmost values hold its own, empty for the topmost chart; `supplied`
+    is what stands there, `values` that over the chart's defaults.
     """
 
     tree: ChartTree
@@ -44,6 +44,7 @@ def _walk(tree: ChartTree, supplied: Values, path: tuple[str, ...], tags: Values
     coalesced = coalesce_values(tree, supplied)
     for key, subchart in name_subcharts(tree):
         dependency = _dependency_of(tree, key)
+        # A folder in `charts/` that Chart.yaml does not name is rendered all the same.
         if dependency is None or is_enabled(dependency, coalesced, tags):
             yield from _walk(subchart, _pass_down(tree, supplied, key), (*path, key), tags)
 

@@ -69,10 +69,12 @@ def _load_chart(
     deployed = merged([tree.own.values, supplied])
     version = likely_chat_version(tree.head, deployed)
     charts = list(walk_rendered(tree, supplied))
+    # By the chart's own name: an alias is the team's, and a fork that is called otherwise is the topmost one.
     chat = next((one for one in charts if one.tree.head.name == "rocketchat"), charts[0])
     read = zip(sources, decrypted, strict=False)  # without values files there is nothing decrypted
     anchored = {path for file, one in read for path in find_anchored(file, one.text)}
     linted = _judged_values(chat, lines, anchored, deps.policy.release, version)
+    # As committed, not as decrypted: what SOPS has sealed must not count as plain text.
     committed = {name: read_values(text, name) for name, text in raw.items()}
     package = ChartPackage(
         files, [one.text for one in decrypted], [text for one in decrypted for text in one.secrets]

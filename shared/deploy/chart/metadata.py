@@ -121,6 +121,7 @@ def check_dependencies(
             "dependency", "error", f"Chart.yaml: dependencies: {_shorten(one.name)}", one.line, problem, hint
         )
         for one in chart.dependencies
+        # The first alone: one cure for each dependency, and the next is seen when that is done.
         for problem, hint in [next(_dependency_problems(one, files, hosts), ("", ""))]
         if problem
     ]
@@ -129,6 +130,7 @@ def check_dependencies(
 def _dependency_problems(
     one: Dependency, files: Mapping[str, bytes], hosts: Collection[str]
 ) -> Iterator[tuple[str, str]]:
+    # First: the name becomes a path below.
     if not _NAME.fullmatch(one.name):
         yield "its name is not that of a chart", "Name it as its own Chart.yaml does"
     yield from _repository_problems(one.repository, hosts)

@@ -31,6 +31,8 @@ def find_read_paths(templates: Mapping[str, bytes]) -> frozenset[ValuePath] | No
     for data in templates.values():
         text = _strip_comments(data.decode("utf-8", "replace"))
         paths.update(_read_paths(text))
+        # What the patterns above understood is taken out first; only a `.Values` that is left takes
+        # everything.
         if _WHOLE.search(_HANDED_ON.sub("", _DUG.sub("", _INDEXED.sub("", text)))):
             return None
     return frozenset(paths)

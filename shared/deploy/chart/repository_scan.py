@@ -48,6 +48,7 @@ _HARMLESS = re.compile(
 # https://www.mongodb.com/docs/manual/core/security-internal-authentication/#keyfiles
 _KEY_FILE = re.compile(r"\s*[A-Za-z0-9+/=\s]{300,1200}\s*", re.ASCII)
 _MIN_BITS = 3.0  # of entropy for each letter; words have less, keys more
+# The patterns go over each line: a dump that was committed would keep CI busy for minutes.
 _MOST_CHARACTERS = 2_000_000
 
 
@@ -130,5 +131,6 @@ def _line_of(text: str, manifest: Mapping[str, Any]) -> int:
 
 def _scan_key_file(text: str) -> Iterator[tuple[int, str]]:
     """A file that is nothing but Base64, as MongoDB's keyFile."""
+    # More kinds of letters than a word list or a line of dashes has.
     if _KEY_FILE.fullmatch(text) and len(set(text)) > 30:
         yield 1, "a key file"

@@ -41,6 +41,7 @@ def find_values_secrets(
     for path, name, text in _walk_literals(values):
         if ignore is not None and ignore(path, text):
             continue
+        # SOPS's own block holds the data key, encrypted, under names that sound like secrets.
         if path[0] != "sops" and _is_plain_secret(name, text):
             where = f"{file}: {format_path(path)}"
             findings.append(
@@ -122,12 +123,14 @@ def _find_in_values(key: str, text: str, places: Mapping[str, tuple[str, str]]) 
     where, name = places.get(text, ("", ""))
     if where and (names_secret(key) or names_secret(name) or holds_secret(text)):
         return where
+    # A chart puts an address together, in which the password is percent-encoded; in the values it is not.
     passwords = (places.get(unquote(one), ("", ""))[0] for one in _PASSWORD.findall(text))
     return next(filter(None, passwords), "")
 
 
 def _find_in_templates(key: str, raw: str, text: str, templates: Mapping[str, str]) -> str:
     """The template that has the text as it stands beside its key; empty if none has."""
+    # A short text stands in any template by accident.
     if len(raw) < MIN_SECRET_LENGTH or not _is_plain_secret(key, text):
         return ""
     pattern = re.compile(rf"{re.escape(key)}[\"']?\s*:\s*[\"']?{re.escape(raw)}(?![^\s\"',}}])")
@@ -189,6 +192,7 @@ def _is_checksum(path: Path, text: str) -> bool:
 def _walk_literals(value: object, path: Path = (), name: str = "") -> Iterator[tuple[Path, str, str]]:
     """Every text with its path and the name it goes by: its key, or the `name` of a name-value pair."""
     if isinstance(value, Mapping):
+        # The list of variables: `name: PASSWORD`, `value: …`; there the key says only `value`.
         pair = value.get("name") if "value" in value else None
         for key, inner in value.items():
             named = str(pair) if key == "value" and isinstance(pair, str) else str(key)

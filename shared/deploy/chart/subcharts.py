@@ -13,6 +13,7 @@ from shared.formats.tarball import Limits, files_below, read_files
 from shared.kernel.errors import Corrupt, Refused
 from shared.kubernetes.objects import printable_name
 
+# Rocket.Chat's has a handful. A chart that holds itself, packed, would otherwise be unpacked for ever.
 MOST_CHARTS = 50
 _LIMITS = Limits(entries=5_000, unpacked_bytes=64 << 20, total_bytes=16 << 20)
 _FOLDER = re.compile(r"(charts/[^/]+)/Chart\.yaml")

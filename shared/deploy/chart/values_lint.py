@@ -18,6 +18,7 @@ from shared.kernel.errors import Refused
 from shared.kernel.versions import Version
 from shared.kubernetes.images import Image, as_mapping
 
+# Keys that older charts had or that one would expect, with what does the same.
 IGNORED = {
     "extraEnvFrom": "Use extraSecret for a whole Secret, extraEnv with valueFrom for one key of it",
     "monitoring": "Use prometheusScraping, podMonitor and serviceMonitor",
@@ -25,6 +26,7 @@ IGNORED = {
     "autoscaling": "Set replicaCount",
     "podDisruptionBudget.minAvailable": "Set minAvailable itself",
 }
+# A number or a list passes `helm lint` here and breaks a template, or becomes a name like `1e+06`.
 _TEXTS = (
     "existingMongodbSecret",
     "externalMongodbUrl",
@@ -141,6 +143,7 @@ def _check_license(values: ChartValues) -> Iterator[Finding]:
         return
     if "ROCKETCHAT_LICENSE" in names:
         return
+    # The license may be in that Secret, which nobody can look into from here.
     severity = "warning" if values.get("extraSecret") else "error"
     message = "microservices need a license"
     hint = "Give ROCKETCHAT_LICENSE by extraSecret or extraEnv, or disable microservices"

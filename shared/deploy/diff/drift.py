@@ -144,8 +144,10 @@ def _normalize_secret(manifest: Manifest) -> Manifest:
 def _is_same_value(deployed: Leaf, now: Leaf | None) -> bool:
     if now is None:
         return deployed.value in ("", {}, [])  # the server drops what is empty
+    # `8080` and `"8080"`: the server keeps a field in its own type, whatever the manifest wrote.
     if deployed.value == now.value or str(deployed.value) == str(now.value):
         return True
+    # `0.5` and `500m` are one quantity; outside of resources a text that looks like one may be a tag.
     if isinstance(deployed.value, bool) or isinstance(now.value, bool) or "resources" not in deployed.path:
         return False
     try:

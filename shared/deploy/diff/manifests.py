@@ -160,6 +160,7 @@ def _text_lines(old: object, new: object, secrets: Sequence[str]) -> tuple[str, 
 
 def _removal_warnings(subject: Reference, old: Manifest) -> Iterator[str]:
     annotations = as_mapping(as_mapping(old.get("metadata")).get("annotations"))
+    # Helm leaves it in the cluster: https://helm.sh/docs/howto/charts_tips_and_tricks/
     if annotations.get("helm.sh/resource-policy") == "keep":
         return
     if subject.kind in ("PersistentVolumeClaim", "PersistentVolume"):

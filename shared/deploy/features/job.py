@@ -91,6 +91,7 @@ def raise_features(deps: FeatureDeps, plan: FeaturePlan, *, by: str) -> str:
         if busy := deps.deploys.busy_reason():
             raise Locked(busy, hint="Wait for it to finish, then try again.")
         current = plan_features(deps)
+        # The approval is bound to the arguments: raised with others, it would have been for something else.
         if current.arguments != plan.arguments or current.done:
             raise Refused("MongoDB changed since the plan", value=str(current), hint="Look again.")
         if current.problems:
@@ -104,6 +105,7 @@ def raise_features(deps: FeatureDeps, plan: FeaturePlan, *, by: str) -> str:
         deps.server.raise_to(plan.target)
         _verify_raised(deps, plan)
         trail.append(by, ACTION, str(plan), "done")
+        # Last: killed before it, the command is run again without asking a second person anew.
         deps.approvals().consume_approval(ACTION, plan.arguments)
     return _notify_raised(deps, plan, by, approver)
 

@@ -32,6 +32,8 @@ def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
         for name, check in chart.checks.items():
             runner.check_findings(name, check)
     release = runner.evaluate("release", lambda: (None, read_release(deps)))
+    # return ChartGates(runner.gates, chart, release) Everything below compares the two, and would only close
+    # more gates for the same reason.
     if chart is None or release is None:
         return ChartGates(runner.gates, chart, release)
     runner.run("helm", lambda: _check_helm(deps))
@@ -100,6 +102,7 @@ def _evaluate_manifests(
     rendering: Rendering,
 ) -> ManifestDiff | None:
     """The gates of the rendered manifests; the diff against the release, None if it could not be made."""
+    # Hooks are applied too; only the diff leaves them out, as the manifests of a revision do.
     manifests = [*rendering.manifests, *rendering.hooks]
     runner.run("schema", lambda: check_schemas(deps, manifests, release.kubernetes))
     runner.check_findings("secrets in manifests", lambda: find_secrets(chart, manifests))

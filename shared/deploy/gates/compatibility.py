@@ -106,6 +106,7 @@ def _check_mongodb(
 ) -> tuple[Gate | None, MongoDBCheck]:
     if not find_chat_image(before):
         return _check_mongodb_on_install(deps, after, versions.target)
+    # Not asked then: a deploy that mends MongoDB must not depend on MongoDB's answer.
     if versions.data == versions.target:
         return Gate("mongodb", True, "Rocket.Chat's version does not change"), MongoDBCheck()
     return _check_compatible(deps, versions.target, deps.database().version), MongoDBCheck()
@@ -130,6 +131,7 @@ def _check_mongodb_on_install(
 
 def _volume_notes(deps: DeployDeps) -> tuple[str, ...]:
     """A note for each volume that the chart's own MongoDB finds again: no backup can cover it before."""
+    # By its name: whose volume it was nobody has on record, and a note too many does no harm.
     names = [claim.name for claim in deps.cluster.list_claims() if "mongodb" in claim.name]
     return tuple(f"what is on the volume of {name} from before is not backed up" for name in names)
 

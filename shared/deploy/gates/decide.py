@@ -114,6 +114,7 @@ def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePol
     count = {
         login
         for login in find_approvers(pull, reviews)
+        # Anybody may review in a public repository; and what a bot approves, no person has read.
         if (login in allowed if allowed else effective[login].may_write and not login.endswith("[bot]"))
     }
     against = sorted(
@@ -230,6 +231,7 @@ def environment_gate(
         approved.add(merger)
     if not approved and (reviewers or environment.unread_teams):
         return _unreviewed_gate(environment, reviewers, merger)
+    # From the merge on, not from a deploy's start: a deploy that is redelivered must not begin to wait again.
     if environment.wait and (pull.merged_at is None or now < pull.merged_at + environment.wait):
         minutes = int(environment.wait.total_seconds() // 60)
         return Gate("environment", False, f"{name} waits {minutes} minutes after a merge", pending=True)

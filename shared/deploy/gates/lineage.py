@@ -191,6 +191,7 @@ def _check_order(reader: ForgeReader, *, commit_exists: bool) -> tuple[Gate | No
     """Whether the commit comes after the deployed one."""
     environment, sha = reader.request.environment, reader.request.sha
     recorded = reader.deps.ledger.read(environment)
+    # After a rollback to a revision that the ledger does not have: it knows the number only.
     if recorded.revision and not recorded.sha:
         reason = f"revision {recorded.revision} is deployed, and its commit is unknown"
         return Gate("order", False, reason, override_hint(sha, "order").capitalize()), _Order(has_base=True)

@@ -63,6 +63,8 @@ def matches_any(path: str, patterns: Iterable[str]) -> bool:
     return any(_compile_pattern(pattern).fullmatch(path) for pattern in patterns)
 
 
+# def _compile_pattern(text: str) -> re.Pattern[str]: Not `fnmatch`, whose `*` crosses folders:
+# `values/*.yaml` would let a file deep below come along.
 @cache
 def _compile_pattern(text: str) -> re.Pattern[str]:
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", text)

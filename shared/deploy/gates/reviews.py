@@ -97,6 +97,8 @@ class _Reviews:
         """Whether anything that is deployed changes, and nothing that must not change with it."""
         changes, sha = self._changes, self._reader.request.sha
         unexplained = self._explain_unexplained()
+        # Before anything that might end the deploy as unchanged: what no pull request tells of is the reason
+        # to look.
         if unexplained:
             return Gate("paths", False, unexplained, override_hint(sha, "paths").capitalize()), ""
         if not changes_nothing_deployed(changes, self._paths):

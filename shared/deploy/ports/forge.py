@@ -1,7 +1,6 @@
-"""The forge, the releases and the cluster, in our words: what a deploy needs of GitHub, Helm and Kubernetes.
+"""The forge in our words: the port of what a deploy needs of GitHub. Each object is bound to one repository.
 
-As in `shared.ports`, no SDK type crosses these lines and every SDK exception becomes one of `shared.errors`.
-Each object is bound to one repository, one release, or one namespace when it is made.
+No type of a client crosses these lines, and every exception of one becomes one of `shared.kernel.errors`.
 """
 
 from __future__ import annotations
@@ -22,13 +21,6 @@ from shared.deploy.model import (
     Review,
 )
 from shared.kernel.errors import Unavailable
-
-"""Takes a redacted line of progress, or an empty one at least every 2 seconds: still at it.
-
-What it raises ends the work at once, whatever state that leaves behind, and is raised on: so it is the place
-to ask whether one may still go on.
-"""
-
 
 DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
 
@@ -111,8 +103,9 @@ class Forge(Protocol):
     def list_first_parent_commits(self, base: str, head: str) -> list[BranchCommit]:
         """The commits of `head`'s own line (first parents) that `base` does not have, the newest first.
 
-        Each comes with its pull requests, as `pulls_of` lists them. Raises `NotFound` if one is not there or
-        they have nothing in common; `Refused` if the line has more than `MAX_BRANCH_COMMITS` commits.
+        Each comes with its pull requests, as `list_pull_requests_of` lists them. Raises `NotFound` if one is
+        not there or they have nothing in common; `Refused` if the line has more than `MAX_BRANCH_COMMITS`
+        commits.
         """
         ...
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.deploy.model import (
-    Finding,
-)
+from shared.deploy.model import Finding
 from shared.kubernetes.manifest import Manifest
 
 ProgressCallback = Callable[[str], None]
+"""Takes a redacted line of progress, or an empty one at least every 2 seconds: still at it.
+
+What it raises ends the work at once, whatever state that leaves behind, and is raised on: so it is the place
+to ask whether one may still go on.
+"""
 
 
 @dataclass(frozen=True, slots=True)

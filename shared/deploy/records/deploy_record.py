@@ -15,6 +15,7 @@ from shared.records.run_record import RunRecord
 
 JOB = "deploy"
 AGREED = "Once two people agree:"  # what follows it in a proposal are commands, one a line
+# Helm writes a line for each object that it waits for; the whole record is read with every message.
 _MAX_LOG_LINES = 60
 _FAILED = frozenset({DeployState.FAILED, DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED})
 _TIMES = ("merged_at", "unavailable_since", "schema_unknown_since", "applied_at", "first_applied_at")
@@ -37,47 +38,30 @@ _OLD_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class DeployRecord:
-    """One deploy: what the state machine decides by, and what its history needs beside that.
+    """One deploy: what the state machine decides by, and what its history needs beside that."""
 
-    - `request`: what was asked for, without the sequence of its message.
-    - `progress`: what the state machine decides by.
-    - `started`, `updated`: when it was first asked for, when the record was last written.
-    - `state_since`: when the present state began, or when what it waited for answered again.
-    - `author`, `title`, `merged_at`: of the pull request, as GitHub says.
-    - `unavailable_since`: since when an outside system does not answer.
-    - `schema_unknown_since`: since when the data's schema cannot be read.
-    - `newest_revision_before`: the release's newest revision before this deploy, whatever became of it.
-    - `applied_at`, `first_applied_at`: when Helm was last and first started to apply it.
-    - `backup_reference`: class/id of the backup that was begun for it, sealed or not.
-    - `proposal`: the restore that two people have to agree to.
-    - `sequence`: that of the newest message of this deploy; earlier ones are dropped.
-    - `internal_errors`: how often it failed in a way that nobody foresaw.
-    - `notified`: people and GitHub have been told how it ended; `status_reported`: GitHub has.
-    - `gates`, `plan`, `log`: what `groundcrew deploy status` shows, the oldest line first.
-    """
-
-    request: DeployRequest
-    progress: DeployProgress
-    started: datetime
-    updated: datetime
-    state_since: datetime
-    author: str = ""
-    title: str = ""
-    merged_at: datetime | None = None
-    unavailable_since: datetime | None = None
-    schema_unknown_since: datetime | None = None
-    newest_revision_before: int = 0
-    applied_at: datetime | None = None
-    first_applied_at: datetime | None = None
-    backup_reference: str = ""
-    proposal: str = ""
-    sequence: int = 0
-    internal_errors: int = 0
-    notified: bool = False
-    status_reported: bool = False
-    gates: tuple[str, ...] = ()
+    request: DeployRequest  # what was asked for, without the sequence of its message
+    progress: DeployProgress  # what the state machine decides by
+    started: datetime  # when it was first asked for
+    updated: datetime  # when the record was last written
+    state_since: datetime  # when the present state began, or when what it waited for answered again
+    author: str = ""  # of the pull request, as GitHub says
+    title: str = ""  # of the pull request, which may quote anything
+    merged_at: datetime | None = None  # by which deploys that wait are put in order
+    unavailable_since: datetime | None = None  # since when an outside system does not answer
+    schema_unknown_since: datetime | None = None  # since when the data's schema cannot be read
+    newest_revision_before: int = 0  # the release's newest revision before this deploy, whatever became of it
+    applied_at: datetime | None = None  # when Helm was last started to apply it
+    first_applied_at: datetime | None = None  # and when first
+    backup_reference: str = ""  # class/id of the backup that was begun for it, sealed or not
+    proposal: str = ""  # the restore that two people have to agree to
+    sequence: int = 0  # that of the newest message of this deploy; earlier ones are dropped
+    internal_errors: int = 0  # how often it failed in a way that nobody foresaw
+    notified: bool = False  # people and GitHub have been told how it ended
+    status_reported: bool = False  # GitHub has, so that only the people are left to be told
+    gates: tuple[str, ...] = ()  # what `groundcrew deploy status` shows, as do the plan and the log
     plan: str = ""
-    log: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()  # the oldest line first
 
     @property
     def state(self) -> DeployState:
@@ -134,6 +118,7 @@ def from_run(run: RunRecord) -> DeployRecord:
         fields["state_since"] = datetime.fromisoformat(fields["state_since"])
         fields["progress"] = parse_progress(fields["progress"])
         fields["request"] = read_request(_require_mapping(fields["request"]))
+        # What a newer version wrote is dropped: after a rollback of Groundcrew its deploys still go on.
         known = {name: fields[name] for name in fields if name in DeployRecord.__dataclass_fields__}
         return DeployRecord(started=run.started, updated=run.updated, **known)
     except (ValueError, TypeError, KeyError) as error:

@@ -20,22 +20,15 @@ _OLD_KEYS = {"went_back": "rolled_back", "at": "since", "made": "history"}  # ke
 
 @dataclass(frozen=True, slots=True)
 class DeployedCommit:
-    """What an environment has deployed.
+    """What an environment has deployed."""
 
-    - `sha`: the commit; empty if it is not known.
-    - `revision`: Helm's revision of it; 0 if there is no record.
-    - `version`: the Rocket.Chat that became healthy with it; the data belong to it, also once the release is
-      uninstalled.
-    - `rolled_back`: it was not deployed, but returned to.
-    - `since`: when it became healthy, UTC.
-    - `history`: revision and commit of the last 50 revisions that were deployed, the oldest first.
-    """
-
-    sha: str = ""
-    revision: int = 0
+    sha: str = ""  # the commit; empty if it is not known
+    revision: int = 0  # Helm's revision of it; 0 if there is no record
+    # The Rocket.Chat that became healthy with it; the data belong to it, even once the release is gone.
     version: str = ""
-    rolled_back: bool = False
-    since: datetime | None = None
+    rolled_back: bool = False  # it was not deployed, but returned to
+    since: datetime | None = None  # when it became healthy, UTC
+    # Revision and commit of the last 50 revisions that were deployed, the oldest first.
     history: tuple[tuple[int, str], ...] = ()
 
     def with_deploy(
@@ -80,6 +73,8 @@ class DeployedLedger:
     ) -> None:
         """The release has been back at what `target` was since `at`, as a revision of its own."""
         before = self.read(environment)
+        # Without a record there is nothing to return from; a line of history would claim a deploy that never
+        # was.
         if before.revision and (before.since is None or before.since < at):
             self._write(environment, before.with_rollback(target, revision, version, at))
 
@@ -96,5 +91,6 @@ def _parse_deployed(document: dict[str, Any]) -> DeployedCommit:
 
 
 def _blob_name(environment: str) -> str:
+    # GitHub lets an environment be called `review/1`, which would be a folder.
     safe = "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in environment)
     return f"deploys/shipped/{safe}.json"

@@ -13,16 +13,12 @@ from shared.kernel.timestamps import parse_timestamp
 
 @dataclass(frozen=True, slots=True)
 class DriftCheck:
-    """One check.
+    """One check."""
 
-    - `objects`: how many differ from what was deployed; None if nothing was compared.
-    - `skipped`: why nothing was compared; `unread`: kinds that may not be read, each with the reason.
-    """
-
-    at: datetime
-    objects: int | None
-    skipped: str = ""
-    unread: tuple[str, ...] = ()
+    at: datetime  # when it was made
+    objects: int | None  # how many differ from what was deployed; None if nothing was compared
+    skipped: str = ""  # why nothing was compared
+    unread: tuple[str, ...] = ()  # kinds that may not be read, each with the reason
 
 
 def save_drift_check(state: Blobs, namespace: str, release: str, check: DriftCheck) -> None:

@@ -19,24 +19,15 @@ _OLD_KEYS = {"again": "rerun", "turn": "sequence"}  # keys that earlier versions
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
-    """A commit to be deployed to an environment of policy.
+    """A commit to be deployed to an environment of policy."""
 
-    - `repository`: owner/name on GitHub.
-    - `sha`: the full SHA of the commit.
-    - `environment`: one of policy's.
-    - `pull`: the number of the pull request that was merged; 0 where it has to be found.
-    - `delivery`: the id of the webhook's delivery; empty if no webhook asked.
-    - `rerun`: what tells a repetition from the first deploy of the commit; empty in the first.
-    - `sequence`: counts the messages by which a waiting deploy goes on; 0 in one that asks for it.
-    """
-
-    repository: str
-    sha: str
-    environment: str
-    pull: int = 0
-    delivery: str = ""
-    rerun: str = ""
-    sequence: int = 0
+    repository: str  # owner/name on GitHub
+    sha: str  # the full SHA of the commit
+    environment: str  # one of policy's
+    pull: int = 0  # the number of the pull request that was merged; 0 where it has to be found
+    delivery: str = ""  # the id of the webhook's delivery; empty if no webhook asked
+    rerun: str = ""  # what tells a repetition from the first deploy of the commit; empty in the first
+    sequence: int = 0  # counts the messages by which a waiting deploy goes on; 0 in one that asks for it
 
     @property
     def is_plan(self) -> bool:

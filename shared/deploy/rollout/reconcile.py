@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 OUTAGE_TIMEOUT = timedelta(hours=6)  # how long an outside system may be away in the middle of a deploy
 REFUSAL_GRACE = timedelta(minutes=10)  # how long one may refuse what it allowed: it may be starting
+# Longer than a machine takes to start and Rocket.Chat to be ready: below it nobody has to be woken.
 ALERT_AFTER = timedelta(minutes=30)
+# A large set takes its time, and nothing was changed yet.
 BACKUP_ALERT_AFTER = timedelta(hours=2)
 # More than any deploy takes (about ten): a circle of steps becomes a wait, and not a worker that never ends.
 _MAX_STEPS = 30

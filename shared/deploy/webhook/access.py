@@ -20,6 +20,7 @@ def find_access_problems(forge: Forge, target: DeployTarget) -> list[str]:
         try:
             return question()
         except NotFound:
+            # GitHub answers 404 for what an app may not see, so that the two cannot be told apart.
             problems.append(f"{name} not found, or not visible to the app")
         except Refused as error:
             problems.append(f"{name}: {error.hint or error.message}")

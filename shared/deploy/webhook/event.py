@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
 _FORM = "application/x-www-form-urlencoded"
+# GitHub's form has one; a body of nothing but ampersands must not become a million pieces.
 _MAX_FORM_FIELDS = 10
 _DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)  # it becomes a blob's name
 
@@ -234,6 +235,7 @@ def _read_push(
         return Ignore(f"pushes to {_quote_value(payload.get('ref'))} are not deployed")
     if payload.get("deleted") is not False:
         return Ignore(f"the branch {target.branch} was deleted")
+    # Not `is True`: a field that is missing is taken for the worse of the two.
     if payload.get("forced") is not False:
         return Reject(f"a forced push to {target.branch} has no review behind it", 403)
     return Accept(target.repository, _require_text(payload, "after", SHA), target.environment, 0, delivery)

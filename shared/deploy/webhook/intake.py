@@ -27,7 +27,10 @@ HEADERS = (
 )
 # Measured by bench/intake.py: without it a write took a third as many, and the door a quarter fewer in all.
 _LINGER = timedelta(milliseconds=2)
+# Requests have some 400 bytes: that many fit into `MAX_MESSAGE_BYTES`.
 _MOST_TOGETHER = 90
+# GitHub gives up after ten:
+# https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks
 _PING_TIMEOUT = timedelta(seconds=8)
 
 

@@ -50,6 +50,7 @@ def decide_drill(
         return DrillDecision(True, "no drill is on record")
     last = proofs[0]
     where = f"{last.klass}/{last.set}"
+    # The same set would fail again; a newer one is the first chance to know better.
     if last.outcome == FAILED and where != newest:
         return DrillDecision(True, f"the drill of {where} failed, and {newest} is newer")
     age = now - last.started
@@ -91,6 +92,7 @@ def check_not_production(
 
 
 def _normalize_host(host: str) -> str:
+    # Loopback has three spellings, and the port may be left out: compared as they are, production would pass.
     name, _, port = host.strip().lower().rpartition(":")
     if not name or not port.isdigit():
         name, port = host.strip().lower(), "27017"
@@ -129,6 +131,7 @@ def find_first_problem(result: RestoreResult, invalid: Mapping[str, Sequence[str
     for name, faults in sorted(invalid.items()):
         if faults:
             return f"{name}: the server's validate says: {faults[0]}"
+    # A restore of nothing has no difference either.
     return "" if result.proven else "nothing was compared"
 
 

@@ -23,6 +23,7 @@ def follow_up(deps: DrillDeps, proof: DrillProof) -> None:
 
 def _begin_backup(deps: DrillDeps, proof: DrillProof) -> str:
     newest = next(deps.catalogue.newest_first(), None)
+    # One is being made already, by the night or by a person: a second would only slow it.
     if newest is not None and newest.state is SetState.OPEN:
         return f"A new backup is being made: {newest.info.folder}"
     try:

@@ -47,6 +47,7 @@ from shared.restore.timing import read_timing
 log = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=4)  # what catch_up leaves to the timer
+# Renewed while the drill runs; a killed one is taken over after a minute.
 _LEASE = timedelta(seconds=60)
 _HOLD = "drill/machine"
 _HOLD_TEXT = "restore drill"
@@ -127,6 +128,7 @@ def run_drill(
         try:
             check_not_production([*deps.addresses, *server.list_hosts()], deps.production())
             subject = choose_subject(deps, reference, until, reporter)
+            # By the manifest as well: the setting of production may have been changed since the set was made.
             check_not_production(server.list_hosts(), subject.verified.manifest.source.hosts)
             drill = _Drill(deps, server, lease, reporter, subject)
             drill.prepare()

@@ -33,6 +33,7 @@ class ScratchClaim:
     def take(self, run: str, databases: tuple[str, ...]) -> None:
         """Write the marker. Raises Refused if the server is not empty."""
         check_empty(self._server.list_namespaces(), self._server.list_hosts())
+        # Before anything is restored: what a killed run leaves without a marker would look like somebody's.
         self._server.create_collection(self._marker)
         marker = bson.encode({"_id": run, "databases": list(databases)})
         answer = self._server.insert_documents(self._marker.db, self._marker.collection, [marker])

@@ -64,6 +64,7 @@ def _plan_random_moment(deps: DrillDeps, slices: SliceCatalogue, reporter: Repor
     if len(pair) < 2:
         return None
     last, first = (_end_of(entry) for entry in pair)
+    # Up to the second before the newer set ends: that one itself is the other kind of drill.
     moment = Timestamp(deps.pick(first.seconds, max(first.seconds, last.seconds - 1)), LAST_ORDINAL)
     try:
         plan = slices.plan(moment, pair[1].info.reference)
