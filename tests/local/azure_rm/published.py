@@ -1,7 +1,10 @@
 """Answers of the stand-in against the definitions of Azure's published OpenAPI documents.
 
-`specs/` has extracts written for the fields that the stand-in answers with, each with its source. With
-`GROUNDCREW_AZURE_SPECS` (a checkout of Azure/azure-rest-api-specs) the whole documents are taken instead.
+`specs/` has extracts of names, types and values for the fields that the stand-in answers with, each with its
+source. Read there in November 2026: activity, addresses, clusters and events. Compute and disks are held
+against the models of Microsoft's client, which is generated from the same documents. Prices have no document;
+their fields are those of the API's page. With `GROUNDCREW_AZURE_SPECS` (a checkout of
+Azure/azure-rest-api-specs) the whole documents are taken instead.
 """
 
 from __future__ import annotations
@@ -31,14 +34,19 @@ class Document:
         extract = json.loads((EXTRACTS / f"{name}.json").read_text(encoding="utf-8"))
         self.definitions: dict[str, Any] = extract["definitions"]
         if checkout := os.environ.get("GROUNDCREW_AZURE_SPECS"):
-            folder = Path(checkout, extract["folder"])
-            self.definitions = {}
-            for path in sorted(folder.glob("*.json")):
+            # The extract stays beneath, for what is in no document: the list of prices has none.
+            for path in (
+                path for one in extract["folders"] for path in sorted(Path(checkout, one).glob("*.json"))
+            ):
                 self.definitions |= json.loads(path.read_text(encoding="utf-8")).get("definitions", {})
 
     def faults(self, value: Any, name: str) -> list[str]:
         """What of the value is not as the definition says: unknown fields, missing ones, types, enums."""
         return list(self._check(value, self.definitions[name], name))
+
+    def properties(self, name: str) -> set[str]:
+        """The names of the definition's fields, those of what it is made of included."""
+        return set(self._fields(self.definitions[name])[0])
 
     def _check(self, value: Any, schema: Any, place: str) -> Iterator[str]:
         if "$ref" in schema:

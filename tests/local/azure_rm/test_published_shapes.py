@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from azure.mgmt.compute import models
 
 from local.azure_rm import AzureServer
 from local.azure_rm.sdk import get_resource
 from local.fakes.clock import ManualClock
 from tests.local.azure_rm.published import Document
+from tests.local.azure_rm.test_models import fields
 
-COMPUTE, DISKS, ACTIVITY, EVENTS = (
-    Document(name) for name in ("compute", "disks", "activity", "events")
+COMPUTE, DISKS, ACTIVITY, EVENTS, CLUSTERS, ADDRESSES, PRICES = (
+    Document(name)
+    for name in ("compute", "disks", "activity", "events", "clusters", "addresses", "prices")
 )  # fmt: skip
 GROUP = "/resourceGroups/rocketchat"
 
@@ -104,6 +109,63 @@ def test_the_activity_log(server: AzureServer) -> None:
     assert ACTIVITY.faults(page, "EventDataCollection") == []
     refused = ask(server, path, "2015-04-01", **{"$filter": "caller eq 'x'"})
     assert ACTIVITY.faults(refused, "ErrorResponse") == []
+
+
+@pytest.mark.parametrize("power", ["Running", "Stopped"])
+def test_clusters(server: AzureServer, power: str) -> None:
+    path = "/providers/Microsoft.ContainerService/managedClusters"
+    server.add_cluster("aks", power=power)
+    page = ask(server, path, "2024-09-01")
+    assert CLUSTERS.faults(page, "ManagedClusterListResult") == []
+    assert page["value"][0]["properties"]["powerState"] == {"code": power}
+    act = "stop" if power == "Running" else "start"
+    assert send(server, "POST", f"{GROUP}{path}/aks/{act}", "2024-09-01", {}).status_code == 202
+    assert CLUSTERS.faults(ask(server, f"{GROUP}{path}/aks", "2024-09-01"), "ManagedCluster") == []
+
+
+def test_public_addresses(server: AzureServer) -> None:
+    server.add_address("used", held_by="/subscriptions/s/resourceGroups/g/x/ipConfigurations/one")
+    server.add_address("basic", sku="Basic", static=False, version="IPv6")
+    page = ask(server, "/providers/Microsoft.Network/publicIPAddresses", "2024-05-01")
+    assert len(page["value"]) == 2
+    assert ADDRESSES.faults(page, "PublicIPAddressListResult") == []
+
+
+def test_retail_prices(server: AzureServer) -> None:
+    pages: list[Any] = []
+    url = f"{server.prices_url}?api-version=2023-01-01-preview&currencyCode='EUR'"
+    while url:
+        pages.append(requests.get(url, timeout=10).json())
+        url = pages[-1]["NextPageLink"]
+    assert [PRICES.faults(page, "Page") for page in pages] == [[]] * len(pages)
+    rows = [row for page in pages for row in page["Items"]]
+    assert any("savingsPlan" in row for row in rows)
+    assert any("reservationTerm" in row for row in rows)
+
+
+@pytest.mark.parametrize("document", [COMPUTE, DISKS], ids=["compute", "disks"])
+def test_the_extracts_name_no_field_that_microsofts_own_models_do_not_know(document: Document) -> None:
+    compared = [name for name in document.definitions if hasattr(models, name)]
+    assert len(compared) > 5
+    for name in compared:
+        assert document.properties(name) - fields(getattr(models, name)).keys() == set(), name
+
+
+def test_whole_documents_take_the_place_of_extracts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "specification/compute/resource-manager/Microsoft.Compute/ComputeRP/stable/2024-07-01"
+    common = tmp_path / "specification/compute/resource-manager/Microsoft.Compute/common-types/v1"
+    base = {"properties": {"id": {"type": "string"}}, "required": ["id"]}
+    resource = {"$ref": "../common.json#/definitions/Resource"}
+    whole = {"allOf": [resource], "properties": {"lun": {"type": "integer"}}}
+    for where, name, definition in ((common, "Resource", base), (folder, "DataDisk", whole)):
+        where.mkdir(parents=True)
+        (where / "any.json").write_text(json.dumps({"definitions": {name: definition}}))
+    monkeypatch.setenv("GROUNDCREW_AZURE_SPECS", str(tmp_path))
+    document = Document("compute")
+    assert document.faults({"lun": 0}, "DataDisk") == ["DataDisk.id: missing"]
+    assert document.faults({"id": "x", "createOption": "Attach"}, "DataDisk") == [
+        "DataDisk.createOption: no such field"
+    ]
 
 
 @pytest.mark.parametrize("fails", [False, True])
