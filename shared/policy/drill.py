@@ -17,6 +17,11 @@ class DrillPolicy(Section):
     alarm_after: Duration = Field(
         default=timedelta(days=8), description="time without a drill that proved its backup which is an alarm"
     )
+    key_alarm_after: Duration = Field(
+        default=timedelta(days=180),
+        description="time without `groundcrew keys drill`, which shows that the offline key opens a backup; "
+        "the status tells when it is over",
+    )
     when_vm_off: Literal["wake", "skip"] = Field(
         default="wake",
         description="a drill whose MongoDB does not answer while the VM is off on purpose: start it, or skip",

@@ -21,6 +21,7 @@ from shared.status.model import (
     CertificateSummary,
     DeployFacts,
     DrillFacts,
+    KeyDrillFacts,
     MachineFacts,
     Part,
     PowerFacts,
@@ -33,6 +34,7 @@ from shared.status.model import (
 from shared.status.secret_facts import SecretFacts
 
 # The tick looks every five minutes, the scan and the cycle once an hour.
+_CLOCK_SKEW = timedelta(minutes=15)  # between a laptop and here
 _TICK_STALE, _HOURLY_STALE = timedelta(minutes=20), timedelta(hours=3)
 
 
@@ -94,6 +96,7 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
         "server": (status.power, _judge_power),
         "backup": (status.backup, _judge_backup),
         "restore drill": (status.drill, _judge_drill),
+        "key drill": (status.key_drill, _judge_key_drill),
         "capture": (status.capture, partial(_judge_capture, planned_off=_is_planned_off(status.power))),
         "alerts": (status.alerts, _judge_alerts),
         "notifications": (status.routes, _judge_routes),
@@ -151,6 +154,17 @@ def _judge_drill(facts: DrillFacts, now: datetime) -> Iterator[tuple[Level, str]
         yield Level.LOOK, "no backup has been proven to restore yet"
     elif now - facts.proven_at > facts.alarm_after:
         yield Level.LOOK, f"no backup has been proven for {format_duration(now - facts.proven_at)}"
+
+
+def _judge_key_drill(facts: KeyDrillFacts, now: datetime) -> Iterator[tuple[Level, str]]:
+    if facts.at is None:
+        yield Level.LOOK, "nobody has shown that the offline key opens a backup: groundcrew keys drill"
+    elif facts.at > now + _CLOCK_SKEW:
+        # A note from the future would hide for years that the key is lost.
+        yield Level.LOOK, f"the note of the key drill is dated in the future: {facts.at:%Y-%m-%d}"
+    elif now - facts.at > facts.alarm_after:
+        age = format_duration(now - facts.at)
+        yield Level.LOOK, f"the offline key was last shown to open a backup {age} ago: groundcrew keys drill"
 
 
 def _is_planned_off(power: Part[PowerFacts]) -> bool:

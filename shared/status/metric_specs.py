@@ -63,6 +63,12 @@ METRICS = {
     "groundcrew_drill_data_loss_seconds": MetricSpec(
         "Data loss that the newest successful drill measured (RPO).",
     ),
+    "groundcrew_key_drill_timestamp_seconds": MetricSpec(
+        "When the offline key was last noted to open the newest backup set.",
+    ),
+    "groundcrew_key_drill_alarm_after_seconds": MetricSpec(
+        "Time without a key drill that the status tells, backup.drill.key_alarm_after of the policy.",
+    ),
     "groundcrew_oplog_captured_until_timestamp_seconds": MetricSpec(
         "End of the newest oplog slice that follows the newest base without a gap.",
     ),

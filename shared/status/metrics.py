@@ -16,6 +16,7 @@ from shared.status.model import (
     CaptureFacts,
     DeployFacts,
     DrillFacts,
+    KeyDrillFacts,
     Part,
     PowerFacts,
     RouteFacts,
@@ -99,6 +100,7 @@ def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any],
         "power": (status.power, _power_gauges),
         "queues": (status.queues, _queue_gauges),
         "drill": (status.drill, _drill_gauges),
+        "keys": (status.key_drill, _key_drill_gauges),
         "oplog": (status.capture, _capture_gauges),
         "notifications": (status.routes, _route_gauges),
         "jobs": (status.runs, _job_gauges),
@@ -163,6 +165,11 @@ def _drill_gauges(facts: DrillFacts) -> Iterator[Gauge]:
     if facts.restore_seconds is not None and facts.data_loss_seconds is not None:
         yield Gauge("drill_restore_duration_seconds", facts.restore_seconds)
         yield Gauge("drill_data_loss_seconds", facts.data_loss_seconds)
+
+
+def _key_drill_gauges(facts: KeyDrillFacts) -> Iterator[Gauge]:
+    yield from _instant("key_drill_timestamp_seconds", facts.at)
+    yield Gauge("key_drill_alarm_after_seconds", facts.alarm_after.total_seconds())
 
 
 def _capture_gauges(facts: CaptureFacts) -> Iterator[Gauge]:

@@ -211,6 +211,19 @@ class CostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyDrillFacts:
+    """When the offline key was last shown to open a backup; `at` is None if nobody noted that.
+
+    The note is not signed, since the signing key is not where the offline key is: it reminds people.
+    """
+
+    alarm_after: timedelta
+    at: datetime | None = None
+    set: str = ""  # class/id that it opened
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureFacts:
     """The capture of the oplog: up to when, since when without a gap, and what is missing since the base."""
 
@@ -266,6 +279,7 @@ class Status:
     sets: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     queues: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     drill: Part[DrillFacts] = field(default_factory=_not_set_up)
+    key_drill: Part[KeyDrillFacts] = field(default_factory=_not_set_up)
     capture: Part[CaptureFacts] = field(default_factory=_not_set_up)
     alerts: Part[AlertFacts] = field(default_factory=_not_set_up)
     routes: Part[Mapping[str, RouteFacts]] = field(default_factory=_not_set_up)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.backup.catalogue import SetCatalogue
+from shared.backup.key_drill import read_key_drill
 from shared.backup.proofs import read_drill_records
 from shared.backup.sets import list_sets, parse_set_id, read_failure
 from shared.certificates.lifetime import find_alarm_times
@@ -42,6 +43,7 @@ from shared.status.model import (
     DiskFacts,
     DrillFacts,
     JobFacts,
+    KeyDrillFacts,
     MachineCostFacts,
     MachineFacts,
     NotSetUp,
@@ -184,6 +186,14 @@ def read_drill(state: Blobs, trusted: Sequence[str], clock: Clock, rules: DrillP
         restore_seconds=proven.restore_seconds,
         data_loss_seconds=proven.data_loss_seconds,
     )
+
+
+def read_key_drill_facts(state: Blobs, rules: DrillPolicy) -> KeyDrillFacts:
+    """The newest note of a key drill. Raises Corrupt for what is no note."""
+    noted = read_key_drill(state)
+    if noted is None:
+        return KeyDrillFacts(rules.key_alarm_after)
+    return KeyDrillFacts(rules.key_alarm_after, noted.at, noted.set, noted.by)
 
 
 def read_runs(state: Blobs, now: datetime, intervals: Mapping[str, timedelta]) -> RunFacts:

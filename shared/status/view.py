@@ -16,6 +16,7 @@ from shared.status.model import (
     CostFacts,
     DeployFacts,
     DrillFacts,
+    KeyDrillFacts,
     Part,
     PowerFacts,
     RouteFacts,
@@ -44,6 +45,7 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
         "server": (status.power, _describe_power),
         "backup": (status.backup, _describe_backup),
         "restore drill": (status.drill, _describe_drill),
+        "key drill": (status.key_drill, _describe_key_drill),
         "capture": (status.capture, _describe_capture),
         "alerts": (status.alerts, _describe_alerts),
         "notifications": (status.routes, _describe_routes),
@@ -100,6 +102,13 @@ def _describe_drill(facts: DrillFacts, now: datetime) -> Iterator[str]:
     if facts.restore_seconds is not None and facts.data_loss_seconds is not None:
         rto, rpo = (timedelta(seconds=one) for one in (facts.restore_seconds, facts.data_loss_seconds))
         yield f"recovery time {format_duration(rto)}, data loss {format_duration(rpo)}"
+
+
+def _describe_key_drill(facts: KeyDrillFacts, now: datetime) -> Iterator[str]:
+    if facts.at is None:
+        yield "no key drill is on note"
+    else:
+        yield f"the offline key opened {facts.set} {_age(facts.at, now)} ago, by {facts.by}"
 
 
 def _describe_capture(facts: CaptureFacts, now: datetime) -> Iterator[str]:

@@ -28,6 +28,7 @@ _HEALTH = {
     "queues": (EVERY_JOB, True, _QUEUES),
     # Not needed on the first day: there is no backup yet, and that is no fault of the settings.
     "backups": ("backup", False, "groundcrew backups create --wait"),
+    "keys": ("backup", False, "groundcrew keys drill --identity recovery.agekey"),
     "cluster-state": ("backup", False, "kubectl apply -f infra/chart/rbac-cluster-state.yaml"),
     "mongodb": ("backup", True, _SET.format(definitions.MONGODB.name)),
     "alerts": ("alerts", True, _SET.format(definitions.ALERTS_TOKEN.name)),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from shared.kernel.durations import format_duration
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
 from shared.settings.environment import read_environment
@@ -54,6 +55,7 @@ def health_checks() -> Mapping[str, Check]:
         "storage": _check_storage,
         "queues": _check_queues,
         "backups": check_backups,
+        "keys": _describe_key_drill,
         "mongodb": _check_mongodb,
         "notifications": _check_notifications,
         "alerts": describe_alerts,
@@ -115,6 +117,16 @@ def check_backups() -> str:
 
     now, rules = system_clock().now(), load_policy().backup
     return check_newest_backup(trusted_catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))
+
+
+def _describe_key_drill() -> str:
+    """The age of the newest key drill; that there is none is told, and fails nothing."""
+    from shared.backup.key_drill import read_key_drill
+
+    noted = read_key_drill(open_state())
+    if noted is None:
+        return "nobody has shown that the offline key opens a backup: groundcrew keys drill"
+    return f"the offline key opened {noted.set} {format_duration(system_clock().now() - noted.at)} ago"
 
 
 def _check_cluster_state() -> str:

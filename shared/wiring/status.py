@@ -94,6 +94,7 @@ def _readers() -> Readers:
         "deploy": lambda: readers.read_deploy(kept(), system_clock(), load_policy().deploy),
         "power": lambda: readers.read_power(kept(), load_policy().power),
         "drill": lambda: _read_drill(kept()),
+        "key_drill": lambda: readers.read_key_drill_facts(kept(), load_policy().backup.drill),
         "capture": lambda: signal_readers.read_capture(
             kept(), trusted_catalogue().trusted, load_policy().backup.pitr
         ),

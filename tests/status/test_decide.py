@@ -20,6 +20,7 @@ from shared.status.model import (
     DrillFacts,
     FiringAlert,
     JobFacts,
+    KeyDrillFacts,
     MachineFacts,
     Part,
     PowerFacts,
@@ -108,8 +109,14 @@ def alert(severity: str, muted: str = "") -> Any:
     return {"alerts": Part(AlertFacts([FiringAlert("NodeDown", severity, "it is down", NOW, muted)], NOW))}
 
 
+def key_drill(age: timedelta | None = DAY) -> Any:
+    return {
+        "key_drill": Part(KeyDrillFacts(180 * DAY, None if age is None else NOW - age, "daily/x", "alice"))
+    }
+
+
 GOOD: dict[str, Any] = {
-    **machine("running", up=True), **certificate("good"), **backup(), **drill(),
+    **machine("running", up=True), **certificate("good"), **backup(), **drill(), **key_drill(),
     "capture": Part(CaptureFacts(20 * MINUTE, NOW)), "alerts": Part(AlertFacts((), NOW)),
     "routes": Part({"chat": RouteFacts(NOW, NOW - DAY)}),
     **deploy(succeeded_at=NOW - DAY, drifted=0, drift_at=NOW), **snapshots(), **runs(),
@@ -129,6 +136,12 @@ CASES: dict[str, tuple[Level, Any]] = {
     "a drill broke off": (Level.OK, drill(last_outcome="interrupted")),
     "nothing proven": (Level.LOOK, drill(None)),
     "not proven for long": (Level.LOOK, drill(9 * DAY)),
+    "the offline key was never tried": (Level.LOOK, key_drill(None)),
+    "the offline key was tried just lately enough": (Level.OK, key_drill(180 * DAY)),
+    "the offline key was not tried for long": (Level.LOOK, key_drill(181 * DAY)),
+    "the offline key was tried in the future": (Level.LOOK, key_drill(-DAY)),
+    "the offline key was tried by a clock that is a little ahead": (Level.OK, key_drill(-10 * MINUTE)),
+    "notes of key drills that cannot be read": (Level.UNKNOWN, {"key_drill": Part(problem="no answer")}),
     "up as planned": (Level.OK, machine("running", up=True)),
     "off as planned": (Level.OK, machine("deallocated", up=False)),
     "down and wanted": (Level.ACT, machine("deallocated", up=True)),

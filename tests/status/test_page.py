@@ -43,7 +43,7 @@ def test_nobody_sees_it_who_is_not_signed_in_or_not_named(status) -> None:
 
 def test_a_look_costs_few_calls_and_the_page_weighs_little(world) -> None:
     page = render_page(StatusPage(OPEN, world.collect), {}, as_json=False)
-    assert world.blob_calls <= 21
+    assert world.blob_calls <= 22
     assert len(page.body.encode()) < 150_000
 
 

@@ -13,11 +13,14 @@ from shared.policy import BackupPolicy, DeployPolicy, PowerPolicy, SnapshotPolic
 from shared.power.last_tick import run_recorded_tick
 from shared.snapshots import job as snapshots
 from shared.status import readers
-from shared.status.model import NotSetUp
+from shared.status.model import KeyDrillFacts, NotSetUp
+from shared.status.view import list_rows
 from tests.snapshots.conftest import World as SnapshotWorld
 from tests.support.power_world import World as PowerWorld
 from tests.support.power_world import berlin
 from tests.support.signed_sets import catalogue_of, put_failed, put_sealed
+from tests.support.status_world import NOW as YEAR_END
+from tests.support.status_world import StatusWorld
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -98,3 +101,20 @@ def test_the_machines_are_told_as_the_newest_tick_saw_them() -> None:
 def test_a_deploy_that_is_off_is_not_set_up(clock) -> None:
     with pytest.raises(NotSetUp, match="no repository"):
         readers.read_deploy(MemoryBlobs(clock), clock, DeployPolicy())
+
+
+def test_the_age_of_the_key_drill_and_whose_it_was_are_shown() -> None:
+    world = StatusWorld()
+    status = world.collect()
+    assert status.key_drill.value == KeyDrillFacts(
+        timedelta(days=180), YEAR_END - timedelta(days=40), "daily/20261018T010000Z", "alice"
+    )
+    row = next(one for one in list_rows(status, ()) if one.part == "key drill")
+    assert row.text == "the offline key opened daily/20261018T010000Z 40 d ago, by alice"
+    world.state.delete("keys/drill.json")
+    status = world.collect()
+    assert status.key_drill.value == KeyDrillFacts(timedelta(days=180))
+    row = next(one for one in list_rows(status, ()) if one.part == "key drill")
+    assert row.text == "no key drill is on note"
+    world.state.replace("keys/drill.json", b"[]", etag=None)
+    assert world.collect().key_drill.problem

@@ -12,6 +12,7 @@ from local.fakes.queues import MemoryQueues
 from shared.alerts.model import Alert, KnownAlert
 from shared.alerts.records import AlertRecords, Heartbeat
 from shared.backup.catalogue import SetCatalogue
+from shared.backup.key_drill import KeyDrill, write_key_drill
 from shared.backup.proofs import write_proof
 from shared.backup.sets import format_set_id
 from shared.certificates.model import CertificateEntry, CertificateState, SourceKind
@@ -78,6 +79,9 @@ class StatusWorld:
         save_drift_check(self.state, "rocketchat", "rocketchat", DriftCheck(NOW - 20 * HOUR, 0))
         save_settings_report(self.state, NOW, {"backup": "ok", "power": "ok"})
         write_proof(self.state, _proof(), SIGNER)
+        write_key_drill(
+            self.state, KeyDrill(NOW - 40 * DAY, "alice", "daily/20261018T010000Z", ("age1x",), 2)
+        )
         save_cursor(self.state, _cursor(), SIGNER)
         AlertRecords(self.state).save_heartbeat(Heartbeat(NOW - 4 * MINUTE, NOW - DAY))
         AlertRecords(self.state).save(
@@ -115,6 +119,7 @@ class StatusWorld:
                 "secrets": lambda: readers.read_secrets(kept),
                 "deploy": lambda: readers.read_deploy(kept, self.clock, rules.deploy),
                 "power": lambda: readers.read_power(kept, rules.power),
+                "key_drill": lambda: readers.read_key_drill_facts(kept, rules.backup.drill),
                 "capture": lambda: signal_readers.read_capture(kept, trusted, rules.backup.pitr),
                 "alerts": lambda: signal_readers.read_alerts(kept),
                 "routes": lambda: signal_readers.read_routes(kept),
