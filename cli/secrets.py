@@ -10,6 +10,7 @@ import click
 
 from cli.console import as_json, confirm, print_answer, print_table, yes_option
 from cli.identity import current_user
+from cli.migrate_secrets import migrate
 from cli.secret_scan import scan
 from cli.sops import COMMANDS
 from shared.kernel.errors import UsageError
@@ -25,7 +26,7 @@ def secrets() -> None:
     """Watch secrets and rotate them; seal values files to age keys."""
 
 
-for _command in (*COMMANDS, scan):
+for _command in (*COMMANDS, migrate, scan):
     secrets.add_command(_command)
 
 

@@ -53,7 +53,7 @@ def seal(file: Path, recipients: tuple[str, ...], in_place: bool, json_: bool, *
     if sum(map(bool, rules.values())) > 1:
         raise UsageError("more than one rule is given", hint="SOPS takes one of the four.")
     # The first one, which is the one in use: others are there to read older files with.
-    to = recipients or tuple(one.recipient() for one in _identities(None)[:1])
+    to = recipients or default_recipients()
     text = seal_text(_read_yaml(file), str(file), to, SealRules(**rules), datetime.now(UTC))
     _give(file, text, "sealed", in_place=in_place, json_=json_)
 
@@ -112,11 +112,16 @@ def rotate_recipients(
 COMMANDS: Sequence[click.Command] = (seal, open_, edit, rotate_recipients)
 
 
+def default_recipients() -> tuple[str, ...]:
+    """The public key of the settings' first age key. Raises UsageError without one."""
+    return tuple(one.recipient() for one in _identities(None)[:1])
+
+
 def _identities(file: Path | None) -> list[Identity]:
     from shared.formats.agekeys import parse_identities, parse_key_setting
 
     if file is not None:
-        return parse_identities(_read(file))
+        return parse_identities(read_text(file))
     given = read_environment().get(definitions.SOPS_AGE_KEY)
     if not given:
         raise UsageError("no age key is given", hint=f"Give --identity FILE, or set {_KEY}.")
@@ -129,10 +134,11 @@ def _read_yaml(file: Path) -> str:
     if other:
         hint = "Take sops itself for it, or keep these values in a YAML file."
         raise UsageError(f"{file} is {other}, which is not served", hint=hint)
-    return _read(file)
+    return read_text(file)
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """Raises UsageError for what cannot be read, or is no text."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
@@ -147,11 +153,16 @@ def _give(file: Path, text: str, done: str, *, in_place: bool, json_: bool) -> N
         else:
             click.echo(text, nl=False)
         return
+    write_file(file, text, mode=file.stat().st_mode & 0o777)
+    print_answer({"file": str(file), "done": done}, json_=json_, text=f"{file}: {done}")
+
+
+def write_file(file: Path, text: str, *, mode: int) -> None:
+    """Put the text in the file's place as a whole. Raises UsageError."""
     try:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
             new.write(text)
-        Path(new.name).chmod(file.stat().st_mode & 0o777)
+        Path(new.name).chmod(mode)
         Path(new.name).replace(file)
     except OSError as error:
         raise UsageError(f"cannot write {file}", value=error.strerror) from error
-    print_answer({"file": str(file), "done": done}, json_=json_, text=f"{file}: {done}")

@@ -19,7 +19,8 @@ MIN_SECRET_LENGTH = 4  # shorter ones would turn every other word into a mask
 _NAME = re.compile(
     r"passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|credential"
     r"|encryption[-_]?key|license|connection[-_]?string|mongo(?:_oplog)?_ur[li]|mongo-(?:oplog-)?uri|mail[-_]ur[li]"
-    r"|replicasetkey|identitykey|dsn$|^pwd$|^auth$",
+    # `ADMIN_PASS` is Rocket.Chat's own; `pass` alone may be the outcome of a check.
+    r"|replicasetkey|identitykey|dsn$|^pwd$|^auth$|[-_]pass$",
     re.IGNORECASE,
 )
 # Names that contain such a word but hold a reference or a switch.
