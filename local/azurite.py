@@ -1,7 +1,7 @@
 """Azurite, Microsoft's own emulator of Azure Storage, as a child process with an account made for this start.
 
 It listens on free loopback ports that it picks itself, so there is no race for them, and knows only the
-account it was given, so that no key is in the tree and no two stacks mix up their storage.
+accounts it was given, so that no key is in the tree and no two stacks mix up their storage.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from local.process import Child
-from shared.kernel.errors import UsageError
+from shared.kernel.errors import Unavailable, UsageError
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
@@ -27,12 +29,38 @@ _EXIT_WITH_PARENT = (
 )
 
 
+@dataclass(frozen=True)
+class EmulatedAccount:
+    """A storage account of a running Azurite, as empty as nobody has written to it.
+
+    `endpoints` are the URLs of its services by `blob`, `queue` and `table`; `key` is base64 of 64 bytes.
+    """
+
+    name: str
+    key: str = field(repr=False)
+    endpoints: Mapping[str, str]
+
+    @property
+    def connection_string(self) -> str:
+        """What `AzureWebJobsStorage` takes; holds the key, so it is not for logs."""
+        parts = {
+            "DefaultEndpointsProtocol": self.endpoints["blob"].partition(":")[0],
+            "AccountName": self.name,
+            "AccountKey": self.key,
+            "BlobEndpoint": self.endpoints["blob"],
+            "QueueEndpoint": self.endpoints["queue"],
+            "TableEndpoint": self.endpoints["table"],
+        }
+        return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
 class Azurite:
     """A context manager around one Azurite; `state_dir` keeps its log and, if `persistent`, its data.
 
     Raises `UsageError` if Node or the npm package is missing, `Unavailable` if Azurite does not come up.
     With a `certificate` (chain and key files) it speaks TLS and also takes tokens of Entra ID.
     A persistent one must be given the same `account_key` (base64 of 64 bytes) when it is started anew.
+    `spare_accounts` are for `take_account`: an account of its own costs a test nothing, a start two seconds.
     """
 
     def __init__(
@@ -46,9 +74,12 @@ class Azurite:
         queue_port: int = 0,
         table_port: int = 0,
         certificate: tuple[Path, Path] | None = None,
+        spare_accounts: int = 0,
     ) -> None:
         self.account_name = account_name
-        self.account_key = account_key or base64.b64encode(secrets.token_bytes(64)).decode()
+        self.account_key = account_key or _random_key()
+        self._spare = {f"{account_name}{number}": _random_key() for number in range(spare_accounts)}
+        self._keys = {account_name: self.account_key, **self._spare}
         self._ports = {"blob": blob_port, "queue": queue_port, "table": table_port}
         self._state_dir, self._persistent, self._certificate = state_dir, persistent, certificate
         self._child: Child | None = None
@@ -72,7 +103,7 @@ class Azurite:
             "azurite",
             [node, "--import", _EXIT_WITH_PARENT, str(_SCRIPT), *self._build_arguments(data)],
             log=self._state_dir / "azurite.log",
-            env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account_name}:{self.account_key}"},
+            env={**os.environ, "AZURITE_ACCOUNTS": ";".join(f"{n}:{key}" for n, key in self._keys.items())},
             cwd=data,
         )
         self._child.start()
@@ -89,7 +120,7 @@ class Azurite:
     def _collect_ports(self, line: str) -> bool | None:
         match = _LISTENING.search(line)
         if match:
-            self._endpoints[match[1].lower()] = f"{match[2]}/{self.account_name}"
+            self._endpoints[match[1].lower()] = match[2]
         return True if len(self._endpoints) == len(self._ports) else None
 
     def stop(self) -> None:
@@ -103,27 +134,40 @@ class Azurite:
         return self._child.pid if self._child else None
 
     @property
+    def account(self) -> EmulatedAccount:
+        """The account that it was started with."""
+        return self._describe_account(self.account_name)
+
+    def take_account(self) -> EmulatedAccount:
+        """An account that nobody else was given. Raises `Unavailable` when there is none left."""
+        if not self._spare:
+            raise Unavailable("no account is left", hint="Start Azurite with more spare_accounts.")
+        name = next(iter(self._spare))
+        del self._spare[name]
+        return self._describe_account(name)
+
+    def _describe_account(self, name: str) -> EmulatedAccount:
+        endpoints = {service: f"{url}/{name}" for service, url in self._endpoints.items()}
+        return EmulatedAccount(name, self._keys[name], endpoints)
+
+    @property
     def blob_url(self) -> str:
         """The blob service's URL with the account in its path."""
-        return self._endpoints["blob"]
+        return self.account.endpoints["blob"]
 
     @property
     def queue_url(self) -> str:
         """The queue service's URL with the account in its path."""
-        return self._endpoints["queue"]
+        return self.account.endpoints["queue"]
 
     @property
     def connection_string(self) -> str:
         """What `AzureWebJobsStorage` takes; holds the key, so it is not for logs."""
-        parts = {
-            "DefaultEndpointsProtocol": "https" if self._certificate else "http",
-            "AccountName": self.account_name,
-            "AccountKey": self.account_key,
-            "BlobEndpoint": self._endpoints["blob"],
-            "QueueEndpoint": self._endpoints["queue"],
-            "TableEndpoint": self._endpoints["table"],
-        }
-        return ";".join(f"{name}={value}" for name, value in parts.items())
+        return self.account.connection_string
+
+
+def _random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(64)).decode()
 
 
 def _find_node() -> str:

@@ -25,8 +25,7 @@ from typing import Self
 import pymongo
 import pymongo.errors
 
-from local.process import Child, exit_with_parent
-from local.server import announce
+from local.process import Child, announce, exit_with_parent
 from shared.kernel.errors import Unavailable
 
 START_SECONDS = 60.0

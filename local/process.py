@@ -160,7 +160,7 @@ class Child:
         )
 
     def wait_for_announcement(self, *, seconds: float = 60) -> dict[str, object]:
-        """What the child told by `local.server.announce`: the first line that is a JSON object."""
+        """What the child told by `announce`: the first line that is a JSON object."""
         return self.wait_for_line(_json_object, seconds=seconds)
 
     def tail(self) -> str:
@@ -215,6 +215,12 @@ def exit_with_parent(*, grace_seconds: float = 10) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="exit-with-parent", daemon=True).start()
+
+
+def announce(**facts: object) -> None:
+    """Tell the parent process that the server is up: one line of JSON on standard output."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 def _die_with_parent() -> list[str]:

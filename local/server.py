@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -105,9 +103,3 @@ async def _run_loop_rounds() -> None:
     """Let the event loop do what is due: it opens and closes sockets on its next rounds."""
     for _ in range(10):
         await asyncio.sleep(0)
-
-
-def announce(**facts: object) -> None:
-    """Tell the parent process that the server is up: one line of JSON on standard output."""
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from local.azure_and_chat import AroundPorts, run_azure_and_chat
-from local.azurite import Azurite
+from local.azurite import Azurite, EmulatedAccount
 from local.host.process import HostProcess
 from local.mongodb import source
 from shared.adapters.blobs import create_container
@@ -45,6 +45,7 @@ class Stack:
     policy: Path = ROOT / "policy.yaml"
     persistent: bool = False
     with_azure: bool = False  # the stand-ins of Azure and the chat too
+    storage: EmulatedAccount | None = None  # of an Azurite that runs; without, one is started
     message_invisibility: int = 600  # seconds that a killed worker's message stays hidden, as on the platform
     environment: dict[str, str] = field(default_factory=dict)
     blob_port: int = 0
@@ -71,25 +72,17 @@ class Stack:
     def _start(self) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._open.enter_context(lock_state_dir(self.state_dir))
-        self.azurite = self._open.enter_context(
-            Azurite(
-                self.state_dir,
-                persistent=self.persistent,
-                account_key=self._account_key("azurite"),
-                blob_port=self.blob_port,
-                queue_port=self.queue_port,
-            )
-        )
+        self.account = self.storage or self._open.enter_context(self._configure_azurite()).account
         self.mongodb_uri = self._open.enter_context(
             source(self.state_dir / "mongodb", port=self.mongodb_port)
         )
-        account = StorageAccount.by_connection_string(self.azurite.connection_string)
+        account = StorageAccount.by_connection_string(self.account.connection_string)
         for container in CONTAINERS:
             create_container(account, container)
         around = self._open.enter_context(run_azure_and_chat(self.around_ports)) if self.with_azure else {}
         self.settings = {
             **around,
-            "AzureWebJobsStorage": self.azurite.connection_string,
+            "AzureWebJobsStorage": self.account.connection_string,
             "MONGODB_URI": self.mongodb_uri,
             "GROUNDCREW_POLICY": str(self.policy),
             "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(4 << 20),  # as infra/terraform sets it
@@ -97,6 +90,15 @@ class Stack:
             **self.environment,
         }
         self.start_host()
+
+    def _configure_azurite(self) -> Azurite:
+        return Azurite(
+            self.state_dir,
+            persistent=self.persistent,
+            account_key=self._account_key("azurite"),
+            blob_port=self.blob_port,
+            queue_port=self.queue_port,
+        )
 
     def start_host(self) -> HostProcess:
         """The Functions host with the app in it; again after it was killed."""
@@ -187,8 +189,8 @@ def _show_addresses(stack: Stack) -> None:
         "wake page": f"{stack.host.url}/api/wake",
         "deploy page": f"{stack.host.url}/api/deploys",
         "MongoDB": stack.mongodb_uri,
-        "Azurite blobs": stack.azurite.blob_url,
-        "Azurite queues": stack.azurite.queue_url,
+        "Azurite blobs": stack.account.endpoints["blob"],
+        "Azurite queues": stack.account.endpoints["queue"],
         "Azure stand-in": stack.settings.get("GROUNDCREW_RESOURCE_MANAGER", "not started"),
         "recovery key": str(stack.identity),
         "settings for the CLI": f"set -a; . {_settings_file(stack)}; set +a; .venv/bin/python -m cli --help",

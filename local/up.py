@@ -137,7 +137,7 @@ def _show_commands(stack: Stack, target: str, settings: Path) -> None:
         "health": f"{stack.host.url}/api/health",
         "MongoDB": stack.mongodb_uri,
         "empty MongoDB": target,
-        "blobs": stack.azurite.blob_url,
+        "blobs": stack.account.endpoints["blob"],
         "Azure": stack.settings["GROUNDCREW_RESOURCE_MANAGER"],
         "Rocket.Chat": stack.settings["GROUNDCREW_CHAT"],
         "policy": str(stack.policy),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from local.azurite import Azurite
+from local.azurite import Azurite, EmulatedAccount
 from local.chromium import Phone, find_chromium
 from shared.settings.storage_account import StorageAccount
 
@@ -20,6 +20,7 @@ settings.register_profile("groundcrew", deadline=None)
 settings.load_profile("groundcrew")
 
 WIDTH, HEIGHT = 390, 844
+_ACCOUNTS = 300  # of storage, of which each world of a test takes one
 # Begun first, so that both cores are busy to the end: these take longest (see `pytest --durations`).
 _LONG = ("/e2e/", "/contract/", "test_killed.py", "/local/rocketchat/", "test_weeks.py")
 
@@ -66,9 +67,15 @@ def check() -> Callable[[dict[str, Any]], None]:
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """Microsoft's emulator of Azure Storage."""
-    with Azurite(tmp_path_factory.mktemp("azurite")) as running:
+    """Microsoft's emulator of Azure Storage, one for all tests of this process."""
+    with Azurite(tmp_path_factory.mktemp("azurite"), spare_accounts=_ACCOUNTS) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def take_account(azurite: Azurite) -> Callable[[], EmulatedAccount]:
+    """Gives an empty storage account that no other test has: what an Azurite of one's own would give."""
+    return azurite.take_account
 
 
 @pytest.fixture(scope="session")

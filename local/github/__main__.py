@@ -6,7 +6,7 @@ import signal
 import threading
 
 from local.github.server import GitHubServer
-from local.server import announce
+from local.process import announce
 
 
 def main() -> None:

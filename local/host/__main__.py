@@ -18,8 +18,7 @@ from local.host.invoker import Running
 from local.host.logs import configure_logs
 from local.host.service import Host, HostArguments
 from local.host.tasks import first_of
-from local.process import exit_with_parent
-from local.server import announce
+from local.process import announce, exit_with_parent
 from shared.kernel.errors import GroundcrewError, UsageError
 
 

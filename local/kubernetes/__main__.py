@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 
 from local.kubernetes.server import KubernetesServer
-from local.process import exit_with_parent
-from local.server import announce
+from local.process import announce, exit_with_parent
 
 
 def main() -> None:

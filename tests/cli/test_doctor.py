@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from local.azurite import EmulatedAccount
 from local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +45,12 @@ def chat() -> Any:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, chat: str) -> Any:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, chat: str, take_account: Callable[[], EmulatedAccount]
+) -> Any:
     urls = f"oncall={chat}/good chat={chat}/good"
-    with Stack(tmp_path_factory.mktemp("doctor"), environment={"GROUNDCREW_NOTIFY_URLS": urls}) as running:
+    folder, settings = tmp_path_factory.mktemp("doctor"), {"GROUNDCREW_NOTIFY_URLS": urls}
+    with Stack(folder, storage=take_account(), environment=settings) as running:
         yield running
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from local.azure_and_chat import azure_settings
 from local.azure_rm import AzureServer
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.deploy_demo import NAMESPACE, Site
 from local.stack import ROOT
 from shared.adapters.blobs import create_container
@@ -57,16 +57,19 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def shared_world(
+    tmp_path_factory: pytest.TempPathFactory, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("doctor")
-    with Azurite(folder / "azurite") as azurite, AzureServer() as azure, Site(folder / "site") as site:
-        create_container(StorageAccount.by_connection_string(azurite.connection_string), "groundcrew")
+    account = take_account()
+    create_container(StorageAccount.by_connection_string(account.connection_string), "groundcrew")
+    with AzureServer() as azure, Site(folder / "site") as site:
         azure.add_vm("rocketchat")
         azure.add_disk("data", tags={"snapshot": "yes"})
         settings = {
             **azure_settings(azure),
             **site.settings,
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_POLICY": str(site.policy(POLICY)),
         }
         yield World(azure, site, settings, folder)

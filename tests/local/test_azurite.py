@@ -9,7 +9,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
 from local.azurite import Azurite
-from shared.kernel.errors import UsageError
+from shared.kernel.errors import Unavailable, UsageError
 
 
 def test_a_persistent_one_keeps_its_data_and_knows_no_other_account(tmp_path: Path) -> None:
@@ -34,3 +34,18 @@ def test_without_node_one_line_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match=r"Node is missing.*nodejs"):
         Azurite(tmp_path).start()
+
+
+def test_an_account_that_is_taken_is_empty_and_nobody_elses(azurite: Azurite) -> None:
+    first, second = azurite.take_account(), azurite.take_account()
+    assert len({first.name, second.name, azurite.account_name}) == 3
+    with ContainerClient.from_connection_string(first.connection_string, "mine") as container:
+        container.create_container()
+    with ContainerClient.from_connection_string(second.connection_string, "mine") as container:
+        assert not container.exists()
+    assert first.key not in repr(first)
+
+
+def test_when_all_accounts_are_taken_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="no account is left"):
+        Azurite(tmp_path).take_account()

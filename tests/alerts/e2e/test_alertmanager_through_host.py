@@ -23,7 +23,7 @@ import yaml
 from infra.monitoring.generate.__main__ import GENERATED
 from infra.monitoring.generate.alertmanager import SECRETS
 from local.azure_and_chat import add_webhook
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.chat import ChatServer
 from local.host.process import HostProcess
 from local.stack import ROOT
@@ -108,17 +108,19 @@ def write_config(folder: Path, host: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[Site]:
     program = find("prometheus-alertmanager", "Debian: apt-get install prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("alerts")
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(folder / "azurite"))
-        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        account = take_account()
+        storage = StorageAccount.by_connection_string(account.connection_string)
         create_container(storage, "groundcrew")
         chat = stack.enter_context(ChatServer())
         (folder / "policy.yaml").write_text(POLICY)
         settings = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_NOTIFY_URLS": f"chat={add_webhook(chat)}",
             "GROUNDCREW_POLICY": str(folder / "policy.yaml"),
             "GROUNDCREW_ALERTS_TOKEN": f"{TOKEN} the-token-that-goes-away",

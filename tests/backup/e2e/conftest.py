@@ -1,4 +1,4 @@
-"""The embedded stack with a small Rocket.Chat in it, once for all tests of this folder."""
+"""The embedded stack with a small Rocket.Chat in it, once for all tests of a file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from local.azurite import EmulatedAccount
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
@@ -108,9 +109,11 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory, policy: Path) -> Iterator[App]:
-    with Stack(tmp_path_factory.mktemp("stack"), policy=policy) as stack:
+@pytest.fixture(scope="module")
+def app(
+    tmp_path_factory: pytest.TempPathFactory, policy: Path, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[App]:
+    with Stack(tmp_path_factory.mktemp("stack"), policy=policy, storage=take_account()) as stack:
         seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
         yield App(stack)
 

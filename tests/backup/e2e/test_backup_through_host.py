@@ -412,7 +412,7 @@ def test_health_tells_what_works_without_secrets(app, sealed) -> None:
     assert not checks["notifications"]["ok"]  # no address of people is set here
     assert "settings.power" not in checks  # the policy has no machine
     assert (answer.status_code, answer.json()["status"]) == (503, "failing")
-    for secret in (app.stack.azurite.account_key, app.stack.settings["GROUNDCREW_SIGNING_KEY"]):
+    for secret in (app.stack.account.key, app.stack.settings["GROUNDCREW_SIGNING_KEY"]):
         assert secret not in answer.text
 
 

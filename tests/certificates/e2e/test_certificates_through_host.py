@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 import requests
 import yaml
 
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.host.process import HostProcess
 from local.kubernetes import KubernetesServer
 from local.stack import ROOT
@@ -83,10 +83,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Site]:
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
-        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        account = take_account()
+        storage = StorageAccount.by_connection_string(account.connection_string)
         for name in ("backups", "groundcrew"):
             create_container(storage, name)
         cluster = stack.enter_context(KubernetesServer())
@@ -100,7 +100,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         token = cluster.token_for("groundcrew", "rocketchat")
         (tmp_path / "policy.yaml").write_text(f"certificates: {{hosts: ['localhost:{port}']}}\n")
         settings = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_KUBECONFIG": str(cluster.kubeconfig(tmp_path / "kubeconfig", token=token)),
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "MONGODB_URI": "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=500",

@@ -19,6 +19,7 @@ import pytest
 import requests
 from aiohttp import web
 
+from local.azurite import EmulatedAccount
 from local.chat import Conversations, Integration
 from local.deploy_demo import Site, ended
 from local.helm import ensure_helm
@@ -131,8 +132,10 @@ def _hooks(taken: list[dict[str, Any]]) -> Callable[[], web.Application]:
     return make
 
 
-@pytest.fixture(scope="session")
-def chat_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatPlace]:
+@pytest.fixture(scope="module")
+def chat_place(
+    tmp_path_factory: pytest.TempPathFactory, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[ChatPlace]:
     try:
         ensure_helm()
     except GroundcrewError as error:
@@ -153,7 +156,7 @@ def chat_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatPlace]:
             "GROUNDCREW_ROCKETCHAT_USER_TOKEN": talk.add_user("uCrew", ROOM),
             "GROUNDCREW_SLACK_SIGNING_SECRETS": secret,
         }
-        with Stack(folder / "stack", policy=policy, environment=settings) as stack:
+        with Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings) as stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             place = ChatPlace(stack, site, secret, hooks.url, taken)
             talk.integration.url = place.door

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from local.app_service import principal_header
+from local.azurite import EmulatedAccount
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.stack import Stack
@@ -81,7 +82,9 @@ class SignedIn:
 
 
 @pytest.fixture(scope="module")
-def signed_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignedIn]:
+def signed_in(
+    tmp_path_factory: pytest.TempPathFactory, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[SignedIn]:
     folder = tmp_path_factory.mktemp("signed-in")
     (folder / "policy.yaml").write_text(POLICY)
     environment = {f"AzureWebJobs.{timer}.Disabled": "1" for timer in TIMERS}
@@ -89,7 +92,8 @@ def signed_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignedIn]:
     with MongoServer(folder / "inspection", ttl_monitor=False) as target:
         environment["GROUNDCREW_RESTORE_TARGETS"] = f"inspection={target.uri}"
         stack = Stack(
-            folder / "stack", policy=folder / "policy.yaml", with_azure=True, environment=environment
+            folder / "stack", policy=folder / "policy.yaml", with_azure=True, environment=environment,
+            storage=take_account(),
         )
         lines = stack.make_identity().splitlines()
         stack.environment["GROUNDCREW_DRILL_KEY"] = " ".join(

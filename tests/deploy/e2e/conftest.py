@@ -10,12 +10,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from local.azurite import EmulatedAccount
 from local.deploy_demo import Site, ended
 from local.helm import ensure_helm
 from local.rocketchat.seed import seed_database
@@ -53,8 +54,10 @@ class Place:
         return json.loads(done.stdout) if done.stdout else done.stderr
 
 
-@pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[Place]:
     try:
         ensure_helm()
     except GroundcrewError as error:
@@ -62,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("deploy")
     with Site(folder / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
-        with Stack(folder / "stack", policy=policy, environment=dict(site.settings)) as stack:
+        settings = dict(site.settings)
+        with Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings) as stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             yield Place(stack, site)

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from local.app_service import app_service, principal_header
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.chromium import Phone
 from local.host.process import HostProcess
 from local.server import Served
@@ -60,15 +60,17 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def shown(
+    tmp_path_factory: pytest.TempPathFactory, take_account: Callable[[], EmulatedAccount]
+) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "policy.yaml").write_text('timezone: Europe/Berlin\naccess: {view: ["1234"]}\n')
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(folder / "azurite"))
-        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        account = take_account()
+        storage = StorageAccount.by_connection_string(account.connection_string)
         create_container(storage, "groundcrew")
         settings = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_POLICY": str(folder / "policy.yaml"),
             "GROUNDCREW_WAKE_SIGN_IN": "app-service",
         }

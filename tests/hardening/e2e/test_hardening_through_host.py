@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import pymongo
 import pytest
 import requests
 
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.host.process import HostProcess
 from local.mongodb import MongoServer
 from local.rocketchat.rest import ChatUser, RestServer
@@ -52,10 +52,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Site]:
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
-        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        account = take_account()
+        storage = StorageAccount.by_connection_string(account.connection_string)
         for name in ("backups", "groundcrew"):
             create_container(storage, name)
         mongodb = stack.enter_context(MongoServer(tmp_path / "mongodb"))
@@ -71,7 +71,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         user = chat.state.add_user(ChatUser("a", "anna", ["admin"]))
         (tmp_path / "policy.yaml").write_text("hardening: {enabled: true}\n")
         settings = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "MONGODB_URI": f"{mongodb.uri}?directConnection=true",
             "GROUNDCREW_CHAT": chat.url,

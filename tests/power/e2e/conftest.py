@@ -22,7 +22,7 @@ from local.app_service import principal_header
 from local.azure_and_chat import add_webhook, azure_settings, rocketchat_app
 from local.azure_rm import AzureServer
 from local.azure_rm.machines import Vm
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.chat import ChatServer, read_message
 from local.host.process import HostProcess
 from local.server import Served
@@ -128,10 +128,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Site]:
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
-        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        account = take_account()
+        storage = StorageAccount.by_connection_string(account.connection_string)
         for name in ("backups", "groundcrew"):
             create_container(storage, name)
         delays = {f"virtualMachines/{verb}": timedelta(seconds=0.3) for verb in ("start", "deallocate")}
@@ -143,7 +143,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         served = stack.enter_context(Served(rocketchat_app(vm)))
         (tmp_path / "policy.yaml").write_text(POLICY)
         settings = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             **azure_settings(azure),
             "GROUNDCREW_CHAT": served.url,
             # Another chat than that of the machine, by its name: messages to that one wait while it is off.

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import pymongo
 import pytest
 import yaml
 
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from local.mongodb import MongoServer
@@ -92,12 +92,12 @@ class Loss:
 
 
 @pytest.fixture
-def loss(tmp_path: Path) -> Iterator[Loss]:
+def loss(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Loss]:
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
+        storage = take_account()
         source = stack.enter_context(MongoServer(tmp_path / "source", ttl_monitor=False))
         target = stack.enter_context(MongoServer(tmp_path / "target", ttl_monitor=False))
-        account = StorageAccount.by_connection_string(azurite.connection_string)
+        account = StorageAccount.by_connection_string(storage.connection_string)
         create_container(account, "backups")
         reader = stack.enter_context(closing(connect_source(source.uri)))
         client = stack.enter_context(Client(source.uri))
@@ -118,7 +118,7 @@ def loss(tmp_path: Path) -> Iterator[Loss]:
         captures.capture()
         home = tmp_path / "home"
         home.mkdir()
-        yield Loss(home, azurite.connection_string, target, wanted, moment, cluster)
+        yield Loss(home, storage.connection_string, target, wanted, moment, cluster)
 
 
 def find_kubectl() -> Path:

@@ -20,7 +20,7 @@ import pytest
 import requests
 import yaml
 
-from local.azurite import Azurite
+from local.azurite import EmulatedAccount
 from local.host.process import HostProcess
 from local.kubernetes import KubernetesServer
 from local.mongodb import MongoServer
@@ -122,10 +122,10 @@ def mongodb(tmp_path: Path) -> Iterator[MongoServer]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, mongodb: MongoServer) -> Iterator[Site]:
+def site(tmp_path: Path, mongodb: MongoServer, take_account: Callable[[], EmulatedAccount]) -> Iterator[Site]:
     with ExitStack() as stack:
-        azurite = stack.enter_context(Azurite(tmp_path / "azurite"))
-        storage = StorageAccount.by_connection_string(azurite.connection_string)
+        account = take_account()
+        storage = StorageAccount.by_connection_string(account.connection_string)
         for name in ("backups", "groundcrew"):
             create_container(storage, name)
         cluster = stack.enter_context(KubernetesServer())
@@ -134,7 +134,7 @@ def site(tmp_path: Path, mongodb: MongoServer) -> Iterator[Site]:
         (tmp_path / "policy.yaml").write_text(POLICY)
         key, recipient = generate_identity(post_quantum=False)
         settings = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_KUBECONFIG": str(cluster.kubeconfig(tmp_path / "kubeconfig", token=token)),
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
             "GROUNDCREW_MONGODB_ADMIN_URI": chat_uri("rotation", mongodb.port),

@@ -45,12 +45,6 @@ class App:
 StartHost = Callable[..., HostProcess]
 
 
-@pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    with Azurite(tmp_path_factory.mktemp("azurite")) as running:
-        yield running
-
-
 MakeApp = Callable[..., App]
 
 
@@ -121,7 +115,7 @@ def until() -> Callable[..., None]:
     return wait
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     """One host for all tests over HTTP."""
     folder = tmp_path_factory.mktemp("web")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pymongo
 import pytest
 import requests
 
+from local.azurite import EmulatedAccount
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
@@ -60,9 +61,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Site]:
     with MongoServer(tmp_path / "scratch", ttl_monitor=False) as scratch:
-        stack = Stack(tmp_path / "stack", environment={"DRILL_MONGODB_URI": scratch.uri})
+        stack = Stack(
+            tmp_path / "stack", storage=take_account(), environment={"DRILL_MONGODB_URI": scratch.uri}
+        )
         # The key is made at the stack's first start, the drill's with it.
         stack.environment["GROUNDCREW_DRILL_KEY"] = "\n".join(
             line for line in stack.make_identity().splitlines() if line.startswith("AGE-SECRET-KEY-")
