@@ -7,6 +7,7 @@ compares code points: the two orders agree as long as no character lies beyond U
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from shared.kernel.errors import UsageError
 
 MAX_NAME_CHARACTERS = 1024
 _LAST = 0xFFFD  # U+FFFE and U+FFFF are no characters, and listings, which are XML, cannot hold them
+_PRINTABLE_ASCII = re.compile(r"[ -~]*")  # as nearly all names are, so that nothing else is asked of them
 _NAME_HINT = "Use 1 to 1024 printable characters up to U+FFFD, and path segments that do not end in a dot."
 
 # https://learn.microsoft.com/rest/api/storageservices/lease-blob: finite leases last 15 to 60 s.
@@ -38,12 +40,16 @@ def _name_fault(name: str) -> str:
         return f"of {len(name)} characters"
     if "\\" in name:
         return "with a backslash"
-    if any(ord(character) > _LAST or unicodedata.category(character) in ("Cc", "Cs") for character in name):
+    if not _PRINTABLE_ASCII.fullmatch(name) and any(map(_is_refused, name)):
         return "with a control character, or one beyond U+FFFD"
     # Azure drops a dot at the end of a segment from the URL, so `.` and `..` are covered here too.
     if any(not segment or segment.endswith(".") for segment in name.split("/")):
         return "with an empty path segment, or one that ends in a dot"
     return ""
+
+
+def _is_refused(character: str) -> bool:
+    return ord(character) > _LAST or unicodedata.category(character) in ("Cc", "Cs")
 
 
 def lease_seconds(duration: timedelta) -> int:

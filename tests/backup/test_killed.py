@@ -10,6 +10,7 @@ from local.fakes.faults import Fault, FaultPlan, Killed
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup import job as backup
 from shared.kernel.errors import Unavailable
+from tests.support.deaths import WatchedSteps
 
 SIZES = [pytest.param(1 << 20, id="one part"), pytest.param(400, id="many parts")]
 
@@ -27,20 +28,29 @@ def count_steps(make_world, part_bytes: int) -> int:
     return len(plan.steps)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+def list_deaths(make_world, part_bytes: int) -> list[Fault]:
+    """Those after which the world is another, which are few: most steps read."""
+    world = make_world(part_bytes)
+    world.seed()
+    watched = WatchedSteps(world)
+    run_all(world, watched)
+    assert len(watched.steps) > 40, "a backup takes more steps than this, or the faults do not see them"
+    return watched.list_deaths()
+
+
 @pytest.mark.parametrize("part_bytes", SIZES)
 def test_killed_at_every_step_nothing_incomplete_is_listed_and_a_second_run_finishes(
-    make_world, part_bytes: int, when
+    make_world, part_bytes: int
 ) -> None:
-    steps = count_steps(make_world, part_bytes)
-    assert steps > 40, "the backup takes more steps than this, or the faults do not see them"
-    for step in range(steps):
+    deaths = list_deaths(make_world, part_bytes)
+    assert len(deaths) > 15, "a backup writes more often than this"
+    for death in deaths:
         world = make_world(part_bytes)
         world.seed()
-        plan = FaultPlan(Fault(Killed(), step=step, when=when))
+        plan, where = FaultPlan(death), f"{death.when} step {death.step}"
         with pytest.raises(Killed):
             run_all(world, plan)
-            pytest.fail(f"survived {when} step {step}: {plan.steps[step]}")
+            pytest.fail(f"survived {where}: {plan.steps[death.step]}")
         world.die()
         world.verify()
         begun_before = len(world.sealed())
@@ -49,10 +59,21 @@ def test_killed_at_every_step_nothing_incomplete_is_listed_and_a_second_run_fini
         backup.run_nightly(world.job())
         world.work(world.job())
         world.verify()
-        assert len(world.sealed()) == 1, f"killed {when} step {step}: {begun_before} sealed before"
+        assert len(world.sealed()) == 1, f"killed {where}: {begun_before} sealed before"
         target = MemoryDatabase("target:27017")
         assert world.restore(target).proven
         assert target.contents() == world.database.contents()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_no_handler_takes_the_death_of_the_process_for_a_failure(make_world, when) -> None:
+    for step in range(count_steps(make_world, 1 << 20)):
+        world = make_world(1 << 20)
+        world.seed()
+        plan = FaultPlan(Fault(Killed(), step=step, when=when))
+        with pytest.raises(Killed):
+            run_all(world, plan)
+            pytest.fail(f"survived {when} step {step}: {plan.steps[step]}")
 
 
 @pytest.mark.parametrize("part_bytes", SIZES)

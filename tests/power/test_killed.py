@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from datetime import timedelta
-
-import pytest
 
 from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
 from shared.power import job as power
+from tests.support.deaths import WatchedSteps
 
 TICK = timedelta(minutes=5)
 
 
-def count_steps(make_world, at) -> int:
-    plan = FaultPlan()
-    world = through_the_day(make_world, at, plan)
-    assert world.power is PowerState.DEALLOCATED
-    return len(plan.steps)
-
-
-def through_the_day(make_world, at, plan: FaultPlan, survive: type[BaseException] = Killed):
-    """Tick by tick; after a death or a failure the next tick is a new process's."""
+def begin_day(make_world, at):
     world = make_world()
     world.seal(at("2:00"))
     world.add()
+    return world
+
+
+def watch_day(make_world, at) -> WatchedSteps:
+    """The steps of a day on which nothing goes wrong."""
+    world = begin_day(make_world, at)
+    watched = WatchedSteps(world)
+    go_through_day(world, at, watched)
+    assert world.power is PowerState.DEALLOCATED
+    assert len(watched.steps) > 100, "a day takes more steps than this, or the faults do not see them"
+    return watched
+
+
+def go_through_day(
+    world, at, plan: FaultPlan, survive: type[BaseException] = Killed, *, since=None, before_tick=None
+) -> None:
+    """Tick by tick from `since` on; after a death or a failure the next tick is a new process's."""
     struck = False
-    moment = at("7:00")
+    moment = since or at("7:00")
     while moment <= at("20:00"):
+        if before_tick:
+            before_tick(moment)
         world.clock.set(max(moment, world.clock.now()))
         if struck:
             world.tick()
@@ -44,19 +55,17 @@ def through_the_day(make_world, at, plan: FaultPlan, survive: type[BaseException
             assert world.power is PowerState.RUNNING, plan.steps
             moment = at("18:35")
         moment += TICK
-    return world
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_every_step_of_a_day_nothing_is_done_twice_and_nothing_is_left_undone(
-    make_world, at, when
+    make_world, at
 ) -> None:
-    steps = count_steps(make_world, at)
-    assert steps > 100, "a day takes more steps than this, or the faults do not see them"
-    for step in range(steps):
-        plan = FaultPlan(Fault(Killed(), step=step, when=when))
-        world = through_the_day(make_world, at, plan, Killed)
-        told = f"killed {when} step {step}: {plan.steps[step]}"
+    deaths = watch_day(make_world, at).list_deaths()
+    assert len(deaths) > 40, "a day writes more often than this"
+    for death in deaths:
+        plan, world = FaultPlan(death), begin_day(make_world, at)
+        go_through_day(world, at, plan, Killed)
+        told = f"killed {death.when} step {death.step}: {plan.steps[death.step]}"
         assert plan.dead, told
         assert world.power is PowerState.DEALLOCATED, told
         calls = world.machines.calls
@@ -67,10 +76,21 @@ def test_killed_at_every_step_of_a_day_nothing_is_done_twice_and_nothing_is_left
 
 
 def test_an_outside_system_that_fails_once_at_any_step_costs_at_most_a_retry(make_world, at) -> None:
-    for step in range(count_steps(make_world, at)):
-        plan = FaultPlan(Fault(Unavailable("it does not answer"), step=step))
-        world = through_the_day(make_world, at, plan, Unavailable)
-        told = f"failed at step {step}: {plan.steps[step]}"
+    # What was before the tick that fails is the same each time: each day goes on from there.
+    begun, counted, ticks = begin_day(make_world, at), FaultPlan(), []
+
+    def keep(moment) -> None:
+        ticks.append((len(counted.steps), moment, copy.deepcopy(begun)))
+
+    go_through_day(begun, at, counted, before_tick=keep)
+    assert len(counted.steps) > 100
+    for step, operation in enumerate(counted.steps):
+        first, moment, earlier = next(tick for tick in reversed(ticks) if tick[0] <= step)
+        plan = FaultPlan(Fault(Unavailable("it does not answer"), step=step - first))
+        world = copy.deepcopy(earlier)
+        go_through_day(world, at, plan, Unavailable, since=moment)
+        told = f"failed at step {step}: {operation}"
+        assert plan.steps[step - first] == operation, told
         assert world.power is PowerState.DEALLOCATED, told
         calls = world.machines.calls
         assert (calls["begin_start"], calls["begin_deallocate"]) == (1, 1), told

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import copy
-import copyreg
-import hashlib
-import io
 import json
-import pickle
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -34,6 +28,7 @@ from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.policy.deploy import DeployPolicy
 from tests.support.approvals import make_approvals
+from tests.support.deaths import fingerprint_of
 
 REPOSITORY = "acme/chat"
 IMAGE = "registry.example/rocket.chat"
@@ -132,18 +127,6 @@ def _pod(image: str, created: datetime, *, ready: bool) -> dict[str, Any]:
     }
 
 
-# Locks are neither copied nor compared: each copy of a world gets free ones.
-copyreg.pickle(type(threading.Lock()), lambda _lock: (threading.Lock, ()))
-copyreg.pickle(type(threading.RLock()), lambda _lock: (threading.RLock, ()))
-
-
-class _Fingerprint(pickle.Pickler):
-    """Writes functions by their names, which is all that matters of them here."""
-
-    def persistent_id(self, value: object) -> str | None:
-        return value.__qualname__ if isinstance(value, FunctionType) else None
-
-
 @dataclass
 class World:
     """Everything outside of the job; `deps(plan)` is what it needs, with faults in all of it."""
@@ -223,9 +206,7 @@ class World:
 
     def fingerprint(self) -> bytes:
         """The same for two copies of which nothing has changed since."""
-        written = io.BytesIO()
-        _Fingerprint(written).dump(self)
-        return hashlib.sha256(written.getvalue()).digest()
+        return fingerprint_of(self)
 
     # -- what people do ----------------------------------------------------------------------------
 
