@@ -155,7 +155,7 @@ def _pair(words: Sequence[str]) -> list[tuple[str, str]]:
 
 def answers_of_stack(stack: Stack) -> dict[str, Answer]:
     """What `az` does with the embedded stack; kubectl and mongosh only answer."""
-    account = stack.azurite.connection_string
+    account = stack.account.connection_string
     queue_of = partial(QueueClient.from_connection_string, account)
 
     def show(options: dict[str, str]) -> Any:

@@ -60,7 +60,7 @@ def after_a_failed_night(app, wait, tools, tmp_path_factory: pytest.TempPathFact
     failed = put_failed(app.backups, datetime.now(UTC) - timedelta(hours=3), signer=signer)
     host = app.stack.host.url
     poison = "backup-parts-poison"
-    queue = QueueClient.from_connection_string(app.stack.azurite.connection_string, poison)
+    queue = QueueClient.from_connection_string(app.stack.account.connection_string, poison)
     queue.create_queue()
     queue.send_message("eyJzZXQiOiAiZGFpbHkvMSIsICJwYXJ0IjogMH0=")
     shell = RunbookShell(

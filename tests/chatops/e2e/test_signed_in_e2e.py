@@ -92,7 +92,10 @@ def signed_in(
     with MongoServer(folder / "inspection", ttl_monitor=False) as target:
         environment["GROUNDCREW_RESTORE_TARGETS"] = f"inspection={target.uri}"
         stack = Stack(
-            folder / "stack", policy=folder / "policy.yaml", with_azure=True, environment=environment,
+            folder / "stack",
+            policy=folder / "policy.yaml",
+            with_azure=True,
+            environment=environment,
             storage=take_account(),
         )
         lines = stack.make_identity().splitlines()
