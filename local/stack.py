@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from local.azure_and_chat import AroundPorts, run_azure_and_chat
 from local.azurite import Azurite, EmulatedAccount
@@ -71,7 +71,7 @@ class Stack:
 
     def _start(self) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self._open.enter_context(lock_state_dir(self.state_dir))
+        lock = self._open.enter_context(lock_state_dir(self.state_dir))
         self.account = self.storage or self._open.enter_context(self._configure_azurite()).account
         self.mongodb_uri = self._open.enter_context(
             source(self.state_dir / "mongodb", port=self.mongodb_port)
@@ -89,7 +89,7 @@ class Stack:
             **self._create_keys(),
             **self.environment,
         }
-        self.start_host()
+        lock.tell_address(self.start_host().url)
 
     def _configure_azurite(self) -> Azurite:
         return Azurite(
@@ -142,19 +142,35 @@ class Stack:
         return path.read_text().strip()
 
 
+@dataclass(frozen=True)
+class StateLock:
+    """A lock that is held, for as long as its file is open."""
+
+    file: IO[str]
+
+    def tell_address(self, url: str) -> None:
+        """Where whoever comes in vain is sent to."""
+        self.file.write(url)
+        self.file.flush()
+
+
 @contextmanager
-def lock_state_dir(state_dir: Path) -> Iterator[None]:
-    """Nobody else runs a stack on this directory meanwhile. Raises Locked.
+def lock_state_dir(state_dir: Path, name: str = "lock") -> Iterator[StateLock]:
+    """Nobody else holds the lock `name` on this directory meanwhile. Raises Locked, which names its address.
 
     The system gives the lock back however the process ends, so that none is ever left behind.
     """
-    with (state_dir / "lock").open("w") as file:
+    # Not "w", which would empty the file of whoever holds it.
+    with (state_dir / name).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            hint = "Stop it, or take another with --state."
-            raise Locked(f"a stack is running on {state_dir} already", hint=hint) from error
-        yield
+            file.seek(0)
+            hint = "Use it, stop it, or take another directory with --state."
+            message = f"a stack is running on {state_dir} already"
+            raise Locked(message, value=file.read() or "still starting", hint=hint) from error
+        file.truncate(0)
+        yield StateLock(file)
 
 
 def _random_account_key() -> str:

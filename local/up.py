@@ -25,7 +25,7 @@ from local.azure_and_chat import AroundPorts
 from local.deploy_demo import Site
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
-from local.stack import HOST_PORT, ROOT, Stack, free_port_or_any
+from local.stack import HOST_PORT, ROOT, Stack, StateLock, free_port_or_any, lock_state_dir
 from shared.adapters.blobs import open_blobs
 from shared.kernel.errors import Locked
 from shared.policy.starter import starter_policy
@@ -155,14 +155,19 @@ def _print_line(text: str) -> None:
 
 
 def _run(state: Path, port: int, over: threading.Event) -> None:
-    ports = {name: free_port_or_any(number) if port else 0 for name, number in PORTS.items()}
-    for folder in ("target", "site"):
-        shutil.rmtree(state / folder, ignore_errors=True)
-    with Site(state / "site") as site:
-        _serve(state, free_port_or_any(port), ports, site, over)
+    state.mkdir(parents=True, exist_ok=True)
+    # Its own, before the stack's: what is removed here is in use if another runs.
+    with lock_state_dir(state, "up.lock") as lock:
+        ports = {name: free_port_or_any(number) if port else 0 for name, number in PORTS.items()}
+        for folder in ("target", "site"):
+            shutil.rmtree(state / folder, ignore_errors=True)
+        with Site(state / "site") as site:
+            _serve(state, free_port_or_any(port), ports, site, over, lock)
 
 
-def _serve(state: Path, port: int, ports: Mapping[str, int], site: Site, over: threading.Event) -> None:
+def _serve(
+    state: Path, port: int, ports: Mapping[str, int], site: Site, over: threading.Event, lock: StateLock
+) -> None:
     # The VM's own chat is told apart from the cluster's, and both are told of by the same webhooks.
     settings = {name: value for name, value in site.settings.items() if name != "GROUNDCREW_NOTIFY_URLS"}
     stack = Stack(
@@ -178,6 +183,7 @@ def _serve(state: Path, port: int, ports: Mapping[str, int], site: Site, over: t
         around_ports=AroundPorts(ports["azure"], ports["chat"], ports["rocketchat"]),
     )
     with stack, MongoServer(state / "target", port=ports["target"], ttl_monitor=False) as target:
+        lock.tell_address(stack.host.url)
         forget_deploys(stack)
         _print_line(fill(stack))
         _print_line(deploy(stack, site))

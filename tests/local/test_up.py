@@ -27,6 +27,7 @@ class Up:
 
     text: str
     commands: list[str]
+    state: Path
 
     def address(self, name: str) -> str:
         (line,) = [line for line in self.text.splitlines() if line.startswith(f"{name}  ")]
@@ -46,7 +47,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
                 break
         text = "".join(lines)
         block = text.partition("In another terminal:\n\n")[2].partition("\n\n")[0]
-        yield Up(text, block.splitlines())
+        yield Up(text, block.splitlines(), state)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 
@@ -81,6 +82,16 @@ def test_every_command_that_is_printed_works_as_it_is_pasted(pasted: dict[str, t
     assert "done" in said(pasted, "groundcrew deploy status")
     answer = said(pasted, "curl")
     assert json.loads(answer[answer.index("{") : answer.rindex("}") + 1])["status"] == "ok"
+
+
+def test_a_second_one_is_sent_to_the_first_and_removes_nothing_of_it(up: Up) -> None:
+    in_use = [up.state / "site" / "policy.yaml", up.state / "target" / "data"]
+    assert all(path.exists() for path in in_use)
+    argv = [sys.executable, "-m", "local.up", "--state", str(up.state), "--port", "0"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    address = up.address("health").removesuffix("/api/health")
+    assert (done.returncode, "is running on" in done.stderr, address in done.stderr) == (1, True, True)
+    assert all(path.exists() for path in in_use)
 
 
 def test_there_is_a_backup_before_anybody_does_anything(up: Up) -> None:
