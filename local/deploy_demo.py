@@ -217,19 +217,29 @@ def _secret_manifest() -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}
 
 
-def records(stack: Stack) -> DeployStore:
-    """The deploys on record in the stack's storage."""
-    account = parse_storage_account(stack.settings["AzureWebJobsStorage"])
-    return DeployStore(open_blobs(account, "groundcrew"), SystemClock())
+class DeployWatch:
+    """Looks for the deploys of commits, again and again: each look is a listing and the one record."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._blobs = open_blobs(parse_storage_account(stack.settings["AzureWebJobsStorage"]), "groundcrew")
+        self.store = DeployStore(self._blobs, SystemClock())
+
+    def find(self, sha: str) -> DeployRecord | None:
+        """The deploy of the commit that was asked for last; None as long as none was."""
+        names = [
+            blob.name.rpartition("/")[2] for blob in self._blobs.list("runs/deploy/") if sha in blob.name
+        ]
+        records = [self.store.load(name.removesuffix(".json")) for name in names]
+        return max(records, key=lambda record: record.started, default=None)
 
 
 def ended(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> DeployRecord:
     """The deploy of the commit, once it is over. Raises SystemExit if that takes too long."""
-    deadline = time.monotonic() + seconds
+    watch, deadline = DeployWatch(stack), time.monotonic() + seconds
     while time.monotonic() < deadline:
-        for record in records(stack).list_recent():
-            if record.progress.sha == sha and record.ended:
-                return record
+        record = watch.find(sha)
+        if record is not None and record.ended:
+            return record
         time.sleep(0.2)
     raise SystemExit(f"the deploy of {sha[:7]} did not end within {seconds} s:\n{stack.host.log_tail()}")
 

@@ -85,13 +85,13 @@ class App:
         return json.loads(done.stdout) if done.stdout else done.stderr
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    """Wait for a condition, with a deadline."""
+def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS, *, pause: float = 0.1) -> Any:
+    """Wait for a condition, which is looked at every `pause` seconds, with a deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        time.sleep(0.05)
+        time.sleep(pause)
     pytest.fail(f"{what} did not happen within {seconds} s")
 
 

@@ -88,7 +88,7 @@ def test_a_host_that_is_killed_seals_nothing_incomplete_and_the_next_one_finishe
     night.verify()
     night.stack.start_host()
     # Killed before its messages were sent, it is catch_up that goes on, once the dead one's lease is over.
-    wait(lambda: night.sealed() or night.tick(), "a sealed set")
+    wait(lambda: night.sealed() or night.tick(), "a sealed set", pause=2)
     night.verify()
     assert len(night.sealed()) == 1
 

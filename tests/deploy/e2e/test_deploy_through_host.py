@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pymongo
 import pytest
 import requests
 
-from local.deploy_demo import NEVER, ended, records
+from local.deploy_demo import NEVER, DeployWatch, ended
 from local.github import webhooks
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
@@ -105,29 +105,31 @@ def _slow(place) -> Iterator[None]:
 def _merged_and_waiting(place, greeting: str) -> str:
     """The commit of a merge whose deploy is in the middle of Helm's wait."""
     sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", greeting))
-    _until(lambda: _is_helm_waiting(place, sha))
+    _until_helm_waits(place, sha)
     return sha
 
 
-def _log(place, sha: str) -> str:
-    return "\n".join(
-        line
-        for record in records(place.stack).list_recent()
-        if record.progress.sha == sha
-        for line in record.log
-    )
+def _until_logged(place, sha: str, text: str, *, after: str = "") -> None:
+    """Until the log of the commit's deploy has it, once it has come to `after`."""
+    watch = DeployWatch(place.stack)
+
+    def is_logged() -> bool:
+        log = "\n".join(record.log) if (record := watch.find(sha)) else ""
+        return text in (log.partition(after)[2] if after else log)
+
+    _until(is_logged)
 
 
-def _is_helm_waiting(place, sha: str) -> bool:
+def _until_helm_waits(place, sha: str) -> None:
     """Not for the backup, which comes before it is applied."""
-    return "waiting" in _log(place, sha).partition("applying: ")[2]
+    _until_logged(place, sha, "waiting", after="applying: ")
 
 
 def _until(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(place) -> None:
@@ -163,7 +165,7 @@ def test_an_api_server_that_stays_away_in_the_middle_of_helm_is_waited_for(place
     with _slow(place):
         sha = _merged_and_waiting(place, "outage")
         place.site.cluster.stop()
-        _until(lambda: "waiting: the cluster does not answer" in _log(place, sha))
+        _until_logged(place, sha, "waiting: the cluster does not answer")
         place.site.cluster.start()
     record = ended(place.stack, sha)
     assert record.state.value == "done", record
@@ -250,13 +252,21 @@ def _all_blobs(place):
             yield store.read(blob.name)[0].decode(errors="replace")
 
 
+def _list_commands() -> Iterator[str]:
+    """The arguments of every process of the machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
 def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
     """Watches the process table while a deploy runs."""
     sha = place.site.merge(place.stack.host.url, place.site.propose("8.3.0", "argv"))
-    observed: set[str] = set()
-    while not any(k.progress.sha == sha and k.ended for k in records(place.stack).list_recent()):
-        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        observed |= {line for line in listed.splitlines() if "helm" in line and "upgrade" in line}
+    watch, observed, rounds = DeployWatch(place.stack), set(), 0
+    while rounds % 10 or (record := watch.find(sha)) is None or not record.ended:
+        rounds += 1  # Helm runs for a second or more, so that a look every 20 ms sees it
+        observed |= {line for line in _list_commands() if "helm" in line and "upgrade" in line}
+        time.sleep(0.02)
     assert observed, "no helm upgrade was seen"
     for line in observed:
         for needle in (place.site.cluster.token, place.site.github.token, place.site.secret):
@@ -307,7 +317,7 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     pull = place.site.propose("8.5.0", "migrates", image=NEVER)
     sha = place.site.merge(place.stack.host.url, pull)
     with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
-        _until(lambda: _is_helm_waiting(place, sha))
+        _until_helm_waits(place, sha)
         mongodb.rocketchat.migrations.update_one({"_id": "control"}, {"$inc": {"version": 1}})
         record = ended(place.stack, sha)
         assert record.state.value == "restore_proposed", record
