@@ -73,7 +73,7 @@ def _flood(deps: AlertDeps, clock: ManualClock, sender: Sender) -> None:
         intake = AlertIntake((Secret(TOKEN),), GroupCommit(partial(receive_payloads, deps), most=TOGETHER))
         headers = {"authorization": f"Bearer {TOKEN}"}
         for first in range(0, ALERTS, TOGETHER):
-            bodies = [_payload(number) for number in range(first, first + TOGETHER)]
+            bodies = [make_payload(number) for number in range(first, first + TOGETHER)]
             answers = await asyncio.gather(*(receive_alerts(intake, headers, body) for body in bodies))
             if any(answer.status != 202 for answer in answers):
                 raise SystemExit("an alert was not accepted")
@@ -84,7 +84,8 @@ def _flood(deps: AlertDeps, clock: ManualClock, sender: Sender) -> None:
     sender.send_due()
 
 
-def _payload(number: int) -> bytes:
+def make_payload(number: int) -> bytes:
+    """One alert that fires, as Alertmanager's webhook sends it."""
     labels = {
         "alertname": f"Rule{number % 40}",
         "severity": _SEVERITIES[number % 3],

@@ -15,10 +15,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from azure.storage.queue import QueueClient, TextBase64DecodePolicy
+
+from bench.alerts import TOKEN, make_payload
 from bench.data import ROOT
 from local import package
 from local.app_service import principal_header
@@ -29,9 +33,16 @@ from local.worker_calls import FunctionCall, run_worker
 
 _TIMERS = (
     "power_tick", "snapshot_cycle", "cost_report", "drift_check", "nightly_backup", "certificate_scan",
-    "oplog_capture", "restore_drill", "secrets_rotation", "catch_up",
+    "oplog_capture", "restore_drill", "secrets_rotation", "hardening_audit", "retention", "catch_up",
 )  # fmt: skip
-_PAGES = ("health", "health_report", "doctor", "status", "metrics", "wake", "deploy_page", "tick")
+_PAGES = (
+    "health", "health_page", "health_report", "doctor", "status", "status_report", "badge", "metrics", "wake",
+    "deploy_page", "tick",
+)  # fmt: skip
+_POLICY = """
+people: [{id: ana, entra: ["1234"]}]
+chat: {rules: [{who: [ana], rooms: [web], commands: [status, backups]}]}
+"""
 
 
 def run() -> dict[str, dict[str, Any]]:
@@ -56,15 +67,16 @@ def run() -> dict[str, dict[str, Any]]:
 def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, dict[str, float]]:
     figures = {}
     with Site(folder / "site") as site:
-        policy = site.policy((ROOT / "policy.yaml").read_text())
-        settings = dict(site.settings)
+        policy = site.policy((ROOT / "policy.yaml").read_text() + _POLICY)
+        settings = {**site.settings, "GROUNDCREW_ALERTS_TOKEN": TOKEN}
         with Stack(folder / "stack", policy=policy, with_azure=True, environment=settings) as stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             stack.host.stop()  # whose timers would do the work before
             pull = site.propose("8.2.0", "first call")
             sha = site.repository.merge(pull)
             environment = {**stack.settings, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-            for call in _calls(site, sha):
+            take = partial(_take_message, stack)
+            for call in list_calls(site.repository.full_name, sha, site.secret, take):
                 (result,) = run_worker(environment, [call], app=app, python=python)
                 figure = f"{result.cpu_seconds:.2f} s, {result.rss_megabytes:.0f} MB {result.error[:200]}"
                 print(f"  {call.function}: {figure}", file=sys.stderr)
@@ -75,20 +87,40 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
     return figures
 
 
-def _calls(site: Site, sha: str) -> list[FunctionCall]:
+def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str]) -> Iterator[FunctionCall]:
+    """A call of each function; `take(queue)` is a message that an earlier one has put there."""
     event = {"id": "1", "topic": "/x", "subject": "/subscriptions/x", "eventType": "x", "data": {},
              "eventTime": "2026-11-27T00:00:00Z", "dataVersion": "2"}  # fmt: skip
-    merge = {"repository": site.repository.full_name, "sha": sha, "environment": "production"}
-    headers = principal_header()
-    return [
-        FunctionCall(
-            "github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(site.secret, "{}")
-        ),
-        *(FunctionCall(name, "http", headers=headers) for name in _PAGES),
-        FunctionCall("on_vm_event", "event", body=json.dumps(event)),
-        *(FunctionCall(name, "timer") for name in _TIMERS),
-        FunctionCall("deploy_run", "queue", body=json.dumps(merge)),
-    ]
+    merge = {"repository": repository, "sha": sha, "environment": "production"}
+    headers, bearer = principal_header(), {"Authorization": f"Bearer {TOKEN}"}
+    yield FunctionCall("github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(secret, "{}"))
+    yield FunctionCall("alerts", "http", "POST", "/api/alerts", make_payload(1).decode(), bearer)
+    yield FunctionCall("send_notifications", "queue", body="{}")
+    # Unsigned: the doors of the chats share all that follows the signature with the door behind sign-in.
+    yield FunctionCall("chatops", "http", "POST", "/api/chatops", "{}")
+    order = json.dumps({"command": "backups"})
+    yield FunctionCall("chatops_signed_in", "http", "POST", "/api/chatops/signed-in", order, headers)
+    yield FunctionCall("chat_command", "queue", body=take("chat-commands"))
+    yield FunctionCall("chatops_answer", "http", headers=headers, params={"id": "0" * 32})
+    for name in _PAGES:
+        yield FunctionCall(name, "http", headers=headers)
+    for name in ("on_vm_event", "on_vault_event"):
+        yield FunctionCall(name, "event", body=json.dumps(event))
+    for name in _TIMERS:
+        yield FunctionCall(name, "timer")
+    yield FunctionCall("backup_part", "queue", body=take("backup-parts"))
+    yield FunctionCall("deploy_run", "queue", body=json.dumps(merge))
+
+
+def _take_message(stack: Stack, queue: str) -> str:
+    storage = stack.settings["AzureWebJobsStorage"]
+    with QueueClient.from_connection_string(
+        storage, queue, message_decode_policy=TextBase64DecodePolicy()
+    ) as client:
+        message = client.receive_message()
+        if message is None:
+            raise SystemExit(f"nothing was put on the queue {queue}")
+        return str(message.content)
 
 
 def _signed(secret: str, body: str) -> Mapping[str, str]:
