@@ -39,9 +39,12 @@ _PAGES = (
     "health", "health_page", "health_report", "doctor", "status", "status_report", "badge", "metrics", "wake",
     "deploy_page", "tick",
 )  # fmt: skip
-_POLICY = """
-people: [{id: ana, entra: ["1234"]}]
-chat: {rules: [{who: [ana], rooms: [web], commands: [status, backups]}]}
+_JSON = {"Content-Type": "application/json"}
+_PERSON = "0a000000-0000-0000-0000-000000000001"
+_POLICY = f"""
+people: [{{id: ana, entra: [{_PERSON}]}}]
+chat: {{rules: [{{who: [ana], rooms: [web], commands: [status, backups]}}]}}
+access: {{view: [{_PERSON}], wake: [{_PERSON}]}}
 """
 
 
@@ -68,7 +71,15 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
     figures = {}
     with Site(folder / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text() + _POLICY)
-        settings = {**site.settings, "GROUNDCREW_ALERTS_TOKEN": TOKEN}
+        settings = {
+            **site.settings,
+            "GROUNDCREW_ALERTS_TOKEN": TOKEN,
+            "GROUNDCREW_METRICS_TOKEN": TOKEN,
+            "GROUNDCREW_WAKE_SIGN_IN": "app-service",
+            "GROUNDCREW_ROCKETCHAT_TOKENS": TOKEN,
+            "GROUNDCREW_ROCKETCHAT_USER": "crew",
+            "GROUNDCREW_ROCKETCHAT_USER_TOKEN": "unused",
+        }
         with Stack(folder / "stack", policy=policy, with_azure=True, environment=settings) as stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             stack.host.stop()  # whose timers would do the work before
@@ -92,18 +103,20 @@ def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str
     event = {"id": "1", "topic": "/x", "subject": "/subscriptions/x", "eventType": "x", "data": {},
              "eventTime": "2026-11-27T00:00:00Z", "dataVersion": "2"}  # fmt: skip
     merge = {"repository": repository, "sha": sha, "environment": "production"}
-    headers, bearer = principal_header(), {"Authorization": f"Bearer {TOKEN}"}
+    headers, bearer = principal_header(id_=_PERSON), {"Authorization": f"Bearer {TOKEN}"}
     yield FunctionCall("github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(secret, "{}"))
     yield FunctionCall("alerts", "http", "POST", "/api/alerts", make_payload(1).decode(), bearer)
     yield FunctionCall("send_notifications", "queue", body="{}")
     # Unsigned: the doors of the chats share all that follows the signature with the door behind sign-in.
-    yield FunctionCall("chatops", "http", "POST", "/api/chatops", "{}")
+    yield FunctionCall("chatops", "http", "POST", "/api/chatops", "{}", _JSON)
     order = json.dumps({"command": "backups"})
-    yield FunctionCall("chatops_signed_in", "http", "POST", "/api/chatops/signed-in", order, headers)
+    yield FunctionCall(
+        "chatops_signed_in", "http", "POST", "/api/chatops/signed-in", order, {**headers, **_JSON}
+    )
     yield FunctionCall("chat_command", "queue", body=take("chat-commands"))
     yield FunctionCall("chatops_answer", "http", headers=headers, params={"id": "0" * 32})
     for name in _PAGES:
-        yield FunctionCall(name, "http", headers=headers)
+        yield FunctionCall(name, "http", headers={**headers, **bearer})
     for name in ("on_vm_event", "on_vault_event"):
         yield FunctionCall(name, "event", body=json.dumps(event))
     for name in _TIMERS:
