@@ -128,15 +128,12 @@ def restore(
     from shared.restore.job import restore_set
 
     with progress_bar(quiet=json_) as reporter:
-        deps = _build_deps(to_uri, storage, identities, signers, reporter, needs_key=not dry_run)
-        job, moved = replace(deps, jobs=jobs), tuple(zip(from_, to, strict=True))
-        if not job.catalogue.trusted:
-            err.print(_UNVOUCHED)
+        job = _build_deps(to_uri, storage, identities, signers, reporter, jobs, needs_key=not dry_run)
         if until:
             job, reference = _aim_at_moment(job, until, reference)
         result = restore_set(
             job, reference, only=only, dry_run=dry_run,
-            into_non_empty=into_non_empty, resume=resume, renames=moved,
+            into_non_empty=into_non_empty, resume=resume, renames=tuple(zip(from_, to, strict=True)),
         )  # fmt: skip
     print_outcome(result, dry_run=dry_run, trusted=bool(job.catalogue.trusted), json_=json_)
     # Also where everything was written: a restore that nobody can call equal is no success.
@@ -195,6 +192,7 @@ def _build_deps(
     identities: Sequence[Path],
     signers: Sequence[str],
     reporter: Reporter,
+    jobs: int,
     *,
     needs_key: bool,
 ) -> RestoreDeps:
@@ -210,8 +208,10 @@ def _build_deps(
     job = wiring.build_restore_deps(
         read.pop("target"), storage=read.pop("storage"), identity_files=(), signers=signers, reporter=reporter
     )
+    if not job.catalogue.trusted:
+        err.print(_UNVOUCHED)
     # Read once and handed over: a key file may be a pipe.
-    return replace(job, identities=[identity for found in read.values() for identity in found])
+    return replace(job, jobs=jobs, identities=[identity for found in read.values() for identity in found])
 
 
 def _parse_target(text: str) -> str:

@@ -56,11 +56,10 @@ def build_contact_policy(contact: FirstContact, options: dict[str, Any]) -> obje
             return {**super().configure_retries(request), "began": time.monotonic()}
 
         def send(self, request: PipelineRequest[Any]) -> Any:
-            host = _host_of(request.http_request)
             if not self.answered:
                 # Else a firewall that drops packets is waited for as long as each attempt may last.
                 request.context.options.update(connection_timeout=attempt, read_timeout=attempt)
-            silent = f"waiting for {host}, which has not answered yet"
+            silent = f"waiting for {_host_of(request.http_request)}, which has not answered yet"
             with nullcontext() if self.answered else _tell_after(contact, silent):
                 response = super().send(request)  # type: ignore[no-untyped-call]
             self.answered = True
@@ -75,12 +74,16 @@ def build_contact_policy(contact: FirstContact, options: dict[str, Any]) -> obje
             pause = self.initial_backoff + self.increment_base ** settings["count"]
             if not self.answered and time.monotonic() - settings["began"] + pause > limit:
                 return False
-            # By name only: texts of connection errors quote the URL, and with it a signature.
-            reason = root_cause_name(error) if response is None else f"HTTP {response.status_code}"
-            contact.notify(f"cannot reach {_host_of(request)} ({reason}): trying again in about {pause:g} s")
+            _tell_pause(contact, request, response, error, pause)
             return True
 
     return ContactRetry(**options)
+
+
+def _tell_pause(contact: FirstContact, request: Any, response: Any, error: Any, pause: float) -> None:
+    # By name only: texts of connection errors quote the URL, and with it a signature.
+    reason = root_cause_name(error) if response is None else f"HTTP {response.status_code}"
+    contact.notify(f"cannot reach {_host_of(request)} ({reason}): trying again in about {pause:g} s")
 
 
 @contextmanager

@@ -187,12 +187,8 @@ def plan_delivery(
     fallback = tuple(
         n for n in (policy.fallback,) if n and n not in wanted and n not in offline and falls_back
     )
-    free: dict[str, datetime | None] = {
-        name: find_rate_end(states.get(name, RouteState()).sent, policy.rate_limit, now, critical=critical)
-        for name in (*wanted, *fallback)
-        if name not in offline
-    }
-    limited = {name: until for name, until in free.items() if until is not None}
+    online = [name for name in (*wanted, *fallback) if name not in offline]
+    limited = _find_limited(online, states, policy.rate_limit, now, critical=critical)
     skipped |= dict.fromkeys(limited, "rate limit")
     routes = tuple(name for name in wanted if name not in skipped)
     # A route that has had enough is not down: its messages wait, and become one.
@@ -204,6 +200,20 @@ def plan_delivery(
         reason = "; ".join(dict.fromkeys(skipped.values()))
         return DeliveryPlan(skipped=skipped, wait_until=now + OFFLINE_LOOK, reason=reason)
     return DeliveryPlan(routes, fallback, skipped)
+
+
+def _find_limited(
+    names: Iterable[str],
+    states: Mapping[str, RouteState],
+    limit: RateLimit,
+    now: datetime,
+    *,
+    critical: bool,
+) -> dict[str, datetime]:
+    """The routes that have had enough messages for now, and until when."""
+    sent = {name: states.get(name, RouteState()).sent for name in names}
+    ends = {name: find_rate_end(times, limit, now, critical=critical) for name, times in sent.items()}
+    return {name: until for name, until in ends.items() if until is not None}
 
 
 def find_quiet_end(windows: Iterable[Window], now: datetime, zone: tzinfo) -> datetime | None:

@@ -102,15 +102,7 @@ class Freezer:
             record = {"at": self.clock.now().isoformat(), "machine": machine}
             self.state.replace(_LOCK_RECORD, json.dumps(record).encode(), etag=None)
             lock = FreezeLock(server)
-            try:
-                server.lock()
-            except GroundcrewError as error:
-                if error.permanent:
-                    self.state.delete(_LOCK_RECORD)
-                elif server.is_locked():  # it was not a moment ago: the answer was lost, the lock is ours
-                    self._release(lock, machine, is_off, on_unlock_failed)
-                # Otherwise the record stays: the lock may be taken after its answer was given up.
-                raise
+            self._lock_server(server, lock, machine, is_off, on_unlock_failed)
             watchdog = threading.Timer(
                 self.limit.total_seconds(),
                 self._on_watchdog_timeout,
@@ -124,6 +116,24 @@ class Freezer:
             finally:
                 watchdog.cancel()
                 self._release(lock, machine, is_off, on_unlock_failed)
+
+    def _lock_server(
+        self,
+        server: Freezable,
+        lock: FreezeLock,
+        machine: str,
+        is_off: IsOff,
+        on_unlock_failed: OnUnlockFailed,
+    ) -> None:
+        try:
+            server.lock()
+        except GroundcrewError as error:
+            if error.permanent:
+                self.state.delete(_LOCK_RECORD)
+            elif server.is_locked():  # it was not a moment ago: the answer was lost, the lock is ours
+                self._release(lock, machine, is_off, on_unlock_failed)
+            # Otherwise the record stays: the lock may be taken after its answer was given up.
+            raise
 
     def unlock_stale(
         self, is_off: IsOff = lambda _machine: False, on_unlock_failed: OnUnlockFailed = lambda _error: None

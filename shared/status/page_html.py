@@ -235,15 +235,8 @@ def _render_snapshots(facts: SnapshotFacts, today: date) -> str:
 
 def _render_cost(cost: CostFacts) -> str:
     rows = [
-        (
-            one.machine,
-            one.hours,
-            one.saved_hours,
-            one.unknown_hours,
-            one.cost or "unknown",
-            one.saved or "unknown",
-        )
-        for one in cost.machines
+        (m.machine, m.hours, m.saved_hours, m.unknown_hours, m.cost or "unknown", m.saved or "unknown")
+        for m in cost.machines
     ]
     head = ("Machine", "Ran", "Saved", "Unknown", f"Cost ({cost.currency})", f"Saved ({cost.currency})")
     notes = "".join(f"<p>{escape(note)}</p>" for note in cost.notes)
@@ -288,9 +281,9 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 
 
 def _outcome(one: DayTotals | None) -> str:
-    return (
-        "bad" if one is not None and one.failed and not one.done else "warn" if one and one.failed else "good"
-    )
+    if one is None or not one.failed:
+        return "good"
+    return "warn" if one.done else "bad"
 
 
 def _seconds(seconds: float) -> str:

@@ -213,13 +213,7 @@ class GitHubForge:
         query = {"environment": environment, "per_page": str(_MOST_DEPLOYMENTS)}
         items = self._api.get(f"{self._at}/deployments", query | ({"sha": _sha(sha)} if sha else {}))
         return [
-            DeploymentRecord(
-                int(item["id"]),
-                str(item["sha"]),
-                str(item["environment"]),
-                self._state_of(int(item["id"])),
-                str(item.get("description") or ""),
-            )
+            parsing.parse_deployment(item, self._state_of(int(item["id"])))
             for item in items[:_MOST_DEPLOYMENTS]
         ]
 

@@ -16,6 +16,7 @@ from shared.deploy.model import (
     RequiredCheck,
     Review,
 )
+from shared.deploy.ports.forge import DeploymentRecord
 from shared.kernel.timestamps import parse_optional_timestamp
 
 Json = Mapping[str, Any]
@@ -49,6 +50,12 @@ def _is_from_fork(item: Json) -> bool:
 def parse_comment(item: Json) -> PullComment:
     """A comment under a pull request."""
     return PullComment(int(item.get("id") or 0), str(item.get("body") or ""))
+
+
+def parse_deployment(item: Json, state: str) -> DeploymentRecord:
+    """A deployment; the state of its newest status is told apart from it."""
+    description = str(item.get("description") or "")
+    return DeploymentRecord(int(item["id"]), str(item["sha"]), str(item["environment"]), state, description)
 
 
 def parse_review(item: Json) -> Review:
