@@ -51,6 +51,12 @@ def _result_json(result: RestoreResult, dry_run: bool, trusted: bool) -> dict[st
         },
         "proven": result.proven,
         "replayed": result.replayed,
+        "erased_again": {
+            "entries": result.erased.entries,
+            "deleted": result.erased.deleted,
+            "copies_in_rooms": result.erased.unset,
+            "unknown": result.ledger.reason,
+        },
         "problems": result.problems,
         "notes": result.notes,
         "verdicts": verdicts,

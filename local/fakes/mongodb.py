@@ -9,6 +9,7 @@ from dataclasses import replace
 import bson
 
 from local.fakes.documents import id_key
+from local.fakes.mongodb_erasing import MemoryEraser
 from local.fakes.oplog import MemoryOplog
 from shared.formats.diff import apply_update
 from shared.formats.documents import TalliedBatch
@@ -20,7 +21,7 @@ from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 
 
-class MemoryDatabase(MemoryOplog):
+class MemoryDatabase(MemoryOplog, MemoryEraser):
     """`SourceDatabase` and `TargetDatabase`; documents keep their order, the oplog is a list.
 
     `write`, `drop` and the oplog's `trim_oplog` are what others do to it meanwhile.

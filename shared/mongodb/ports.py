@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from shared.formats.documents import TalliedBatch
@@ -130,6 +130,18 @@ class TargetDatabase(Protocol):
 
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """A message for each file of the bucket that lacks chunks or bytes."""
+        ...
+
+    def find_values(self, db: str, collection: str, wanted: str, field: str, ids: Sequence[str]) -> list[str]:
+        """The texts that `wanted` has in the documents whose `field` is one of `ids`, sorted, each once."""
+        ...
+
+    def delete_where(self, db: str, collection: str, field: str, ids: Sequence[str]) -> int:
+        """Delete the documents whose `field` is one of `ids`; how many. An absent collection has none."""
+        ...
+
+    def unset_where(self, db: str, collection: str, field: str, ids: Sequence[str], name: str) -> int:
+        """Remove the field `name` from the documents whose `field` is one of `ids`; from how many."""
         ...
 
 

@@ -11,6 +11,7 @@ from shared.kernel.ports import Blobs, Clock, Reporter
 from shared.mongodb.ports import TargetDatabase
 from shared.pitr.tail import OplogTail
 from shared.records.holds import Holds
+from shared.restore.erasures import LedgerReading
 from shared.restore.estimate import TimingRecord
 from shared.restore.journal import JournalStore
 
@@ -34,6 +35,7 @@ class RestoreDeps:
     jobs: int = 1
     writes_users: bool = True
     timing: Callable[[], TimingRecord] = TimingRecord  # the restore that the estimate goes by
+    erasures: Callable[[], LedgerReading] = LedgerReading  # what is deleted again afterwards
     tail: OplogTail | None = None  # captured oplog to replay after the set's own, up to a moment
 
     @property

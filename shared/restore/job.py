@@ -61,8 +61,10 @@ def restore_set(
     renamed += deps.tail.plan.reasons if deps.tail else ()
     estimate = _estimate(deps, manifest, plan)
     less = ("what an interrupted restore left complete takes less",) if resume else ()
-    plan = replace(plan, reasons=(*plan.reasons, *renamed, estimate.describe(), *less))
-    result = RestoreResult(manifest, checked.signer, plan, estimate)
+    ledger = deps.erasures()  # before a byte is written: whether it can be read is part of the plan
+    told = filter(None, (estimate.describe(), *less, ledger.describe()))
+    plan = replace(plan, reasons=(*plan.reasons, *renamed, *told))
+    result = RestoreResult(manifest, checked.signer, plan, estimate, ledger)
     _check_key(deps, result, required=not dry_run)
     if not dry_run:
         _execute_held(deps, result, JournalWriter(deps.journals, key, journal), listed if resume else ())

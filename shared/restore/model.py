@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shared.formats.backupset import Manifest, NamespaceEntry, StoredPart
+from shared.restore.erasures import ErasedAgain, LedgerReading
 from shared.restore.estimate import RestoreEstimate
 
 AUTH_NAMESPACES = ("admin.system.users", "admin.system.roles", "admin.system.version")
@@ -61,12 +62,15 @@ class RestoreResult:
 
     `problems` keep the set from being proven, `notes` do not. `written` says whether the target was changed,
     `replayed` how many oplog entries were applied. `estimate` was made before anything was done.
+    `ledger` is what was erased on purpose, `erased` what of it was in the backup and was deleted again.
     """
 
     manifest: Manifest
     signer: str
     plan: RestorePlan
     estimate: RestoreEstimate
+    ledger: LedgerReading = field(default_factory=LedgerReading)
+    erased: ErasedAgain = field(default_factory=ErasedAgain)
     verdicts: list[NamespaceVerdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

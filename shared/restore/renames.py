@@ -225,3 +225,15 @@ class RenamingTarget:
     def find_gridfs_gaps(self, db: str, bucket: str) -> list[str]:
         """See the port."""
         return self._target.find_gridfs_gaps(self._renames.to_target(f"{db}.").rstrip("."), bucket)
+
+    def find_values(self, db: str, collection: str, wanted: str, field: str, ids: Sequence[str]) -> list[str]:
+        """See the port."""
+        return self._target.find_values(*self._names(db, collection), wanted, field, ids)
+
+    def delete_where(self, db: str, collection: str, field: str, ids: Sequence[str]) -> int:
+        """See the port."""
+        return self._target.delete_where(*self._names(db, collection), field, ids)
+
+    def unset_where(self, db: str, collection: str, field: str, ids: Sequence[str], name: str) -> int:
+        """See the port."""
+        return self._target.unset_where(*self._names(db, collection), field, ids, name)

@@ -29,6 +29,7 @@ from shared.restore.compare import (
 from shared.restore.decide import describe_outside, select_replay
 from shared.restore.deps import RestoreDeps
 from shared.restore.duplicates import Fingerprint, find_reinserted, fingerprints
+from shared.restore.erasure_ledger import erase_again
 from shared.restore.journal import JournalWriter
 from shared.restore.load import DocumentLoader, PartReader
 from shared.restore.model import RestoreResult
@@ -76,6 +77,8 @@ class RestoreRun:
             ("building indexes", self._build_indexes),
             ("checking files", self._check_files),
             ("restoring users", self._restore_users),
+            # Last: everything was compared with the backup as it is.
+            ("deleting what was erased", self._erase_again),
         )
         for self.step, act in steps:
             act()
@@ -284,6 +287,17 @@ class RestoreRun:
         self._users_basis = found.basis
         for name, differences in found.differences.items():
             self._differences.setdefault(name, []).extend(differences)
+
+    def _erase_again(self) -> None:
+        ledger = self._result.ledger
+        if ledger.entries:
+            self._reporter.phase("Deleting what was erased", len(ledger.entries))
+            # What the replay created too, but nothing that the target held before.
+            self._result.erased = erase_again(self._target, ledger, set(self._indexes))
+            self._reporter.advance(len(ledger.entries))
+            self._result.notes.append(self._result.erased.describe())
+        elif ledger.reason:
+            self._result.notes.append(ledger.describe())
 
     def _build_verdicts(self) -> None:
         entries = {h.name: h for h in self._manifest.namespaces}

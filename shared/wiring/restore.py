@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
-from shared.settings.environment import parse_storage_account, read_environment
+from shared.settings.environment import parse_setting, parse_storage_account, read_environment
 from shared.wiring import BACKUPS, open_backups, open_container, open_state, system_clock
 from shared.wiring.backup import configured_signers
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.backup.catalogue import SetCatalogue
     from shared.backup.key_drill import KeyDrill
     from shared.backup.proofs import DrillRecords
     from shared.formats.agekeys import Identity
+    from shared.formats.erasures import Erasure
+    from shared.formats.manifest import Signer
     from shared.kernel.ports import Blobs, Reporter
     from shared.records.holds import Holds
+    from shared.restore.erasure_ledger import ErasureLedger
+    from shared.restore.erasures import LedgerReading
     from shared.restore.estimate import TimingRecord
     from shared.restore.job import RestoreDeps
 
@@ -51,8 +57,47 @@ def build_restore_deps(
         holds=_open_holds(),
         journals=JournalFiles(_state_folder() / "restores"),
         timing=partial(_read_timing, catalogue),
+        erasures=partial(_read_erasures, catalogue),
         jobs=jobs,
     )
+
+
+def _read_erasures(catalogue: SetCatalogue) -> LedgerReading:
+    from shared.restore.erasure_ledger import ErasureLedger
+    from shared.restore.erasures import LedgerReading
+
+    if catalogue.seals is None:
+        return LedgerReading(reason="no setting names the app's own storage, where the erasure ledger is")
+    return ErasureLedger(catalogue.seals.state, catalogue.trusted).read_for_restore()
+
+
+def open_erasure_ledger() -> ErasureLedger:
+    """The ledger of the settings' own storage. Raises UsageError."""
+    from shared.restore.erasure_ledger import ErasureLedger
+    from shared.wiring.backup import trusted_signers as own_and_trusted
+
+    return ErasureLedger(open_state(), own_and_trusted())
+
+
+def erasure_signer() -> Signer:
+    """The key that signs entries of the ledger: the app's. Raises UsageError without it."""
+    from shared.formats.manifest import Signer
+
+    setting = definitions.SIGNING_KEY
+    return parse_setting(setting, Signer.parse, read_environment().get(setting))
+
+
+def parse_erasure(kind: str, subject: str, erased: datetime, noted: datetime) -> Erasure:
+    """An entry of the ledger. Raises UsageError for what is no id, or was erased in the future."""
+    from shared.formats.erasures import ERASED_ID, Erasure
+    from shared.formats.strict_json import FORMAT
+
+    if not ERASED_ID.fullmatch(subject):
+        hint = "Only ids are kept: `_id` of the user, room, message or upload, such as 7vGkYm3qXn2Zr5TdW."
+        raise UsageError("not an id of Rocket.Chat", value=subject[:80], hint=hint)
+    if erased > noted:
+        raise UsageError("that erasure is in the future", value=erased.isoformat())
+    return Erasure(FORMAT, kind, subject, erased, noted)
 
 
 def _read_timing(catalogue: SetCatalogue) -> TimingRecord:

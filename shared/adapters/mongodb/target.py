@@ -20,8 +20,9 @@ from shared.adapters.mongodb.client import (
     describe_error,
     translate_errors,
 )
+from shared.adapters.mongodb.erasing import Eraser
 from shared.adapters.mongodb.inserting import Inserter, has_empty_timestamp, id_filter
-from shared.adapters.mongodb.reading import RAW_DATA, Reader, collection_uuid
+from shared.adapters.mongodb.reading import RAW_DATA, collection_uuid
 from shared.adapters.mongodb.replay import replay_entries
 from shared.adapters.mongodb.retrying import Retry
 from shared.kernel.errors import AlreadyExists
@@ -35,13 +36,12 @@ _TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present ti
 _DOCUMENTS_AT_ONCE, _BYTES_AT_ONCE = 100_000, 24 << 20
 
 
-class MongoTarget(Reader):
+class MongoTarget(Eraser):
     """`TargetDatabase` over a server or replica set."""
 
     def __init__(self, client: Client, retry: Retry | None = None) -> None:
-        super().__init__(client)
+        super().__init__(client, retry)
         self._inserter = Inserter(client)
-        self._retry = retry or Retry()
 
     def create_collection(self, namespace: Namespace) -> str:
         """Create the collection or view; returns its uuid. Raises AlreadyExists."""

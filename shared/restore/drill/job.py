@@ -40,6 +40,7 @@ from shared.restore.drill.notices import (
 from shared.restore.drill.scratch import ScratchClaim
 from shared.restore.drill.subject import DrillSubject, choose_subject
 from shared.restore.drill.watch import DrillWatch
+from shared.restore.erasure_ledger import ErasureLedger
 from shared.restore.job import restore_set
 from shared.restore.model import RestoreResult
 from shared.restore.timing import read_timing
@@ -194,12 +195,15 @@ class _Drill:
             deps.catalogue, self._server, deps.identities, self._watch, deps.clock,
             holds=deps.holds, jobs=deps.jobs, writes_users=False, tail=self._subject.tail,
             timing=partial(read_timing, deps.state, deps.catalogue),
+            erasures=ErasureLedger(deps.state, deps.catalogue.trusted).read_for_restore,
         )  # fmt: skip
         reference = f"{self._manifest.klass}/{self._manifest.set}"
         try:
             # The server holds the marker only, which `into_non_empty` lets pass.
             result = restore_set(restore, reference, into_non_empty=True)
             seconds = (deps.clock.now() - began).total_seconds()
+            if result.erased.entries:
+                self._watch.note(result.erased.describe())
             validated, invalid = self._validate(result)
             state = check_set_state(deps, self._manifest, self._watch)
         except GroundcrewError as error:
