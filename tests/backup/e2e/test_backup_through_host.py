@@ -190,7 +190,8 @@ def test_the_commands_of_the_restore_runbook_do_what_it_says(
 ) -> None:
     (tmp_path / "recovery.agekey").write_text(app.stack.identity.read_text())
     (tmp_path / "target.uri").write_text(target.uri)
-    shell = RunbookShell(tmp_path, tools, dict(app.stack.settings), {"NAME": "rocketchat"})
+    erased = "7vGkYm3qXn2Zr5TdW"  # nobody's
+    shell = RunbookShell(tmp_path, tools, dict(app.stack.settings), {"NAME": "rocketchat", "ID": erased})
     blocks = {block.script.split("\n")[0].strip(): block for block in read_runbook("restore.md")}
     # The first installs the tools, which `make wheel` does in a test of its own; the second goes on with a
     # restore that broke off, as `tests/restore/test_resume.py` does at each step.
@@ -208,6 +209,7 @@ def test_the_commands_of_the_restore_runbook_do_what_it_says(
     assert "is empty" in rehearsed
     assert "expected duration: at least about" in rehearsed
     assert "sealed" in said["groundcrew backups create --wait"]
+    assert erased in said["groundcrew erasures add user ID"]
     kubectl = [" ".join(call[1:]) for call in tools.calls if call[0] == "kubectl"]
     assert "-n rocketchat scale deployment rocketchat --replicas=0" in kubectl
 
