@@ -103,7 +103,7 @@ def _spell_minutes(match: re.Match[str]) -> str:
 
 def _parse_point(text: str, zone: tzinfo, now: datetime) -> tuple[date, int, timedelta | None]:
     """The day, the minutes past its midnight, and after how long it comes again."""
-    words = re.sub(r"^([\d-]{10})t", r"\1 ", text).replace(" at ", " ").removeprefix("at ").split()
+    words = re.sub(r"^([\d-]{10})t", r"\1 ", text).replace(" at ", " ").removeprefix("at ").split() or [""]
     today = now.astimezone(zone).date()
     count = 2 if words[0] == "next" else 1
     day, again = _find_day(" ".join(words[:count]), zone, now)
