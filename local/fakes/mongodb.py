@@ -231,6 +231,12 @@ class MemoryDatabase(MemoryOplog, MemoryEraser):
         self._evict_oldest(name)
         self._log_entry({"op": op, "ns": name, "o": document, "o2": {"_id": document["_id"]}})
 
+    def update(self, db: str, collection: str, identity: object, change: dict[str, object]) -> None:
+        """Change a document by the oplog's own form of a change, with its entry there."""
+        documents, key = self._documents[f"{db}.{collection}"], bson.encode({"_id": identity})
+        documents[key] = apply_update(documents[key], bson.encode(change))
+        self._log_entry({"op": "u", "ns": f"{db}.{collection}", "o": change, "o2": {"_id": identity}})
+
     def delete(self, db: str, collection: str, identity: object) -> None:
         """Delete a document, with its entry in the oplog."""
         self._documents[f"{db}.{collection}"].pop(bson.encode({"_id": identity}), None)

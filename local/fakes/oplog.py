@@ -15,6 +15,7 @@ class MemoryOplog:
     def __init__(self) -> None:
         self._oplog: list[tuple[Timestamp, bytes]] = []
         self._clock = 1_800_000_000
+        self.term = 0  # of elections; entries say none while it is 0
         self.written: Timestamp | None = None  # what a new primary has written beyond what a majority has
         self._log_entry({"op": "n", "ns": "", "o": {"msg": "initiating set"}})
 
@@ -58,4 +59,6 @@ class MemoryOplog:
     def _log_entry(self, entry: dict[str, object]) -> None:
         self._clock += 1
         at = Timestamp(self._clock, 1)
-        self._oplog.append((at, bson.encode({**entry, "ts": bson.Timestamp(at.seconds, at.ordinal)})))
+        term = {"t": bson.Int64(self.term)} if self.term else {}
+        stamp = {"ts": bson.Timestamp(at.seconds, at.ordinal), **term}
+        self._oplog.append((at, bson.encode({**entry, **stamp})))

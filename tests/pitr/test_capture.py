@@ -143,6 +143,23 @@ def test_a_history_that_was_rewound_begins_a_branch_and_is_never_mixed_with_the_
     assert captures.restore(old)[0].proven
 
 
+def test_a_failover_inside_a_slice_is_no_gap_and_no_other_history(captures) -> None:
+    captures.seal()
+    captures.capture()
+    branch, slices = captures.state.branch, len(captures.names())
+    captures.database.term = 7
+    captures.database.write("rocketchat", "c0", {"_id": 1, "by": "the old primary"})
+    captures.database.term = 8
+    captures.database.tick()  # what a new primary writes first is a noop
+    captures.database.write("rocketchat", "c0", {"_id": 2, "by": "the new primary"})
+    captures.capture()
+    assert (captures.state.branch, captures.state.gap) == (branch, "")
+    assert len(captures.names()) == slices + 1
+    result, target = captures.restore(captures.database.newest())
+    assert result.proven
+    assert target.contents() == captures.database.contents()
+
+
 def test_an_entry_of_the_same_time_with_other_bytes_is_another_history(captures) -> None:
     back_to = captures.database.newest()
     write(captures, "one history")

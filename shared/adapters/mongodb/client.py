@@ -7,7 +7,7 @@ key, the text of a failed validation, the password of a URI.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,7 @@ _AUTH_FAILURES = (11, UNAUTHORIZED, 18, 8000)  # UserNotFound, AuthenticationFai
 _DROPPED = (NAMESPACE_NOT_FOUND, 175)  # QueryPlanKilled, which a drop or a rename does to a reader
 _OPLOG_TRIMMED = 136  # CappedPositionLost: the oplog was trimmed under its reader
 _WRITE_CONFLICT = 112
+OUT_OF_DISK_SPACE = 14031  # https://github.com/mongodb/mongo/blob/r8.0.4/src/mongo/base/error_codes.yml
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000}
 # Whatever a URI made for other purposes says: a secondary may lag behind the oplog's position at which the
@@ -117,9 +118,26 @@ def _translate_failure(message: str, error: errors.OperationFailure) -> Groundcr
         return NotFound(f"{message}: the server has no such command", value=value)
     if error.code == _WRITE_CONFLICT:
         return Conflict(f"{message} met another write", value=value)
+    if error.code == OUT_OF_DISK_SPACE:
+        return _full_disk_error(message)
     if error.code == _OPLOG_TRIMMED:
         return Unavailable(f"{message} was overtaken by the trimming of the oplog", value=value)
     return Unavailable(f"{message} failed", value=value)
+
+
+def check_disk_space(write_errors: Sequence[Mapping[str, Any]], message: str) -> None:
+    """Raises Unavailable if the server had no room for one of the documents.
+
+    Not the document's fault: told as one, a drill on a small server would condemn a good set.
+    """
+    if any(error.get("code") == OUT_OF_DISK_SPACE for error in write_errors):
+        raise _full_disk_error(message)
+
+
+def _full_disk_error(message: str) -> Unavailable:
+    """That the server has no room left, which says nothing of what was to be written."""
+    hint = "Give the target more room, then go on: groundcrew restore SET --resume."
+    return Unavailable(f"{message} failed", value="the server's disk is full", hint=hint)
 
 
 def describe_error(error: Exception) -> str:

@@ -15,8 +15,10 @@ from shared.adapters.mongodb.client import (
     EXACT,
     NAMESPACE_EXISTS,
     NAMESPACE_NOT_FOUND,
+    OUT_OF_DISK_SPACE,
     RAW,
     Client,
+    check_disk_space,
     describe_error,
     translate_errors,
 )
@@ -92,6 +94,7 @@ class MongoTarget(Eraser):
             with translate_errors(f"inserting into {db}.{collection}"):
                 answer, again = self._retry.run(partial(self._insert_chunk, db, collection, chunk, more))
             write_errors = answer.get("writeErrors", [])
+            check_disk_space(write_errors, f"inserting into {db}.{collection}")
             # After a lost connection nobody knows which of them the first run stored: they are asked for by
             # `_id`.
             if again:
@@ -156,6 +159,8 @@ class MongoTarget(Eraser):
                 command = {"createIndexes": collection, "indexes": specs, **more}
                 self._retry.run(lambda _: database.command(command))
             except errors.OperationFailure as error:
+                if error.code == OUT_OF_DISK_SPACE:
+                    raise
                 return f"{describe_error(error)} (code {error.code})"
         return None
 

@@ -134,6 +134,23 @@ def test_a_server_that_dies_midway_interrupts_the_drill_which_says_nothing_of_th
     assert drills.notifications.told[0].severity is Severity.WARNING
 
 
+def test_a_server_that_is_too_small_interrupts_the_drill_and_is_said_to_be(drills) -> None:
+    class Small(MemoryDatabase):
+        def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+            if collection == "c1":
+                raise Unavailable(
+                    f"inserting into {db}.{collection} failed", value="the server's disk is full"
+                )
+            return super().insert_documents(db, collection, documents)
+
+    drills.scratch = Small("scratch:27017")
+    proof = drills.drill()
+    assert proof.outcome == INTERRUPTED
+    assert "the server's disk is full" in proof.problem
+    assert drills.scratch.contents() == {}  # so that the next one has all the room there is
+    assert drills.begun == []
+
+
 def test_a_server_without_validate_proves_without_it(drills) -> None:
     drills.scratch.lacks_validate = True
     proof = drills.drill()
