@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.records.run_record import RunRecord
     from shared.records.runs import Runs
 
+# Reads two blobs each time; a part takes minutes.
 _POLL_SECONDS = 2.0
 
 
@@ -78,6 +79,7 @@ def _wait_until_ended(runs: Runs, plan: BackupPlan, where: str, timeout: int, *,
     shown = 0
     with progress_bar(quiet=quiet) as reporter:
         reporter.phase(f"Dumping {plan.set}", sum(part.data_bytes for part in plan.parts))
+        # Not by the wall clock: a laptop that sleeps, or is set right, would end the wait or prolong it.
         while time.monotonic() < deadline:
             # The set's folder decides; the run record may be missing, or stale after a worker was killed.
             if _end_state(where)[0] != "open":

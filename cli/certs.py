@@ -84,6 +84,7 @@ def apply_(email: str, json_: bool) -> None:
     from shared.certificates.issuer_email import change_issuer_email, plan_issuer_email
 
     deps = wiring()
+    # One after the other, each with an approval of its own: the first that is not approved ends it.
     done = [change_issuer_email(deps, one, by=current_user()) for one in plan_issuer_email(deps, email)]
     print_answer(done, json_=json_, text="\n".join(done) or "nothing to change")
 

@@ -102,6 +102,8 @@ def logging_to_stderr() -> Iterator[None]:
 @contextmanager
 def policy_of_this_place() -> Iterator[None]:
     """Let GROUNDCREW_POLICY name the person's own policy, if nothing else does."""
+    # Into the environment, where everything below reads its settings: there is no second way to name a
+    # policy.
     name = definitions.POLICY.name
     found = None if os.environ.get(name) else find_policy(Path.cwd(), Path(click.get_app_dir("groundcrew")))
     if found:

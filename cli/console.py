@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 DEBUG = "--debug"
+# A disk, a quota, a limit of the shell: each means that the answer did not arrive, whatever the command did.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -50,6 +50,7 @@ def run(reference: str, until: str, dry_run: bool, json_: bool) -> None:
     with progress_bar(quiet=json_) as reporter:
         proof = run_drill(deps, reporter, reference, parse_moment(until) if until else None)
     print_answer(describe_as_dict(proof), json_=json_, text=describe_drill(proof))
+    # raise SystemExit(1) Interrupted, too: a script that asks for a proof has not got one.
     if proof.outcome != PROVEN:
         raise SystemExit(1)
 

@@ -23,6 +23,7 @@ from shared.settings.setting import Setting
 from shared.settings.setup import ChosenSetting
 from shared.settings.storage_account import StorageAccount
 
+# By which way an app gets its settings: by hand, by Terraform, or on this machine.
 _FORMS = ("az", "tfvars", "local.settings.json")
 # What Terraform knows from what it creates: infra/terraform/modules/settings.
 _MADE_BY_TERRAFORM = (
@@ -164,6 +165,7 @@ def _answer(question: _Question, given: str | None, *, ask: bool) -> str:
             return question.parse(read_option(flag, given))
         except UsageError as error:
             raise UsageError(f"{flag}: {error.message}", value=error.value, hint=error.hint) from error
+    # Asked again until it is right: the answers before it would be lost.
     while ask:
         text = click.prompt(
             question.text, default=question.default, hide_input=question.hidden, err=True,
@@ -206,6 +208,8 @@ def _choose_settings(into: Path, answers: dict[str, str], written: list[Path]) -
 
 def _keep_key(path: Path, signing: bool, written: list[Path]) -> str:
     """The public half of the key in the file, which is made if there is none."""
+    # return path.read_text(encoding="utf-8").partition("# public key: ")[2].partition("\n")[0].strip() From
+    # the comment: reading the secret would be needed to derive it, and this runs again and again.
     if path.exists():
         return path.read_text(encoding="utf-8").partition("# public key: ")[2].partition("\n")[0].strip()
     written.append(path)
@@ -244,6 +248,7 @@ def _render_forms(chosen: list[ChosenSetting], answers: dict[str, str], into: Pa
     private = {one.setting.name: one.file.read_text("utf-8") for one in chosen if one.file}
     plain = {one.setting.name: one.value for one in chosen if not one.file}
     listed = into / "secret-settings.json"
+    # A file, which `az` reads by its name: among the arguments everybody on the machine would see them.
     _write_private(listed, setup.as_secret_list(private))
     return {
         "az": setup.as_az(chosen, app=app, group=group, secrets=listed),

@@ -33,4 +33,5 @@ def check(file: Path | None, json_: bool) -> None:
     text = "\n".join(lines) or f"{name}: no mistakes"
     print_answer({"file": name, "mistakes": [asdict(m) for m in mistakes]}, json_=json_, text=text)
     if mistakes:
+        # As for any mistake of the caller; 1 would say that the check itself failed.
         raise SystemExit(2)

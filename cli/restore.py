@@ -177,6 +177,7 @@ def _restore_state(
     if until:
         from shared.wiring.pitr import plan_moment
 
+        # The cluster's state is only in sets: of a moment between two, that of the one before is the nearest.
         reference = plan_moment(catalogue, until, reference).base.reference
     state = read_state(catalogue, reference, identities)
     answer = restore_state(state, folder, dry_run=dry_run)

@@ -11,6 +11,7 @@ import click
 from cli.console import as_json, print_answer
 from shared.kernel.errors import UsageError
 
+# Secrets of people are in small files; a dump in git is a mistake of another kind.
 _MOST_BYTES = 2_000_000
 
 

@@ -92,6 +92,7 @@ def _read_given(file: Path) -> Secret:
     from shared.kernel.secret import Secret
 
     try:
+        # Whole, unlike other options: a private key has many lines.
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise UsageError(f"cannot read {file}", value=type(error).__name__) from error

@@ -63,6 +63,7 @@ def check(name: str, yes: bool, json_: bool) -> None:
 
     deps = check_deps()
     plan = job.preview_checks(deps, name)
+    # The plan is the default, and not the deed: a disk costs money as long as it is there.
     if not yes:
         text = "\n".join(f"would {one}" for one in plan) + "\nnothing was changed: --yes does it"
         print_answer({"checks": [_check_as_dict(one) for one in plan], "done": False}, json_=json_, text=text)

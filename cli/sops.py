@@ -159,10 +159,17 @@ def _give(file: Path, text: str, done: str, *, in_place: bool, json_: bool) -> N
 
 def write_file(file: Path, text: str, *, mode: int) -> None:
     """Put the text in the file's place as a whole. Raises UsageError."""
+    whole: Path | None = None
     try:
+        # Beside it, since only within a file system one takes the other's place at once.
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
+            whole = Path(new.name)
             new.write(text)
-        Path(new.name).chmod(mode)
-        Path(new.name).replace(file)
+        whole.chmod(mode)
+        whole.replace(file)
     except OSError as error:
         raise UsageError(f"cannot write {file}", value=error.strerror) from error
+    finally:
+        # After a full disk or Ctrl-C: it may hold in plain text what is sealed beside it.
+        if whole is not None:
+            whole.unlink(missing_ok=True)

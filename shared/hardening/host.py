@@ -17,6 +17,7 @@ from shared.kernel.timestamps import from_unix_seconds
 
 _MET, _MISSED, _UNKNOWN = AuditVerdict.MET, AuditVerdict.MISSED, AuditVerdict.UNKNOWN
 _CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
+# A week and two: a server under schedule may be off at each hour at which upgrades would run.
 _REBOOT_LIMIT, _UPGRADE_LIMIT = timedelta(days=14), timedelta(days=7)
 # $1 is where the files are, which is nothing but for a test. Nothing is written, and no secret is read: of
 # credentials only who may read them.
@@ -82,6 +83,7 @@ def parse_host(name: str, output: str) -> ObservedHost:
 def judge_host(host: ObservedHost, now: datetime) -> Iterator[HardeningFinding]:
     """Upgrades, SSH, MicroK8s' arguments and files; what the script could not see is unknown."""
     rule = f"host/{host.name.lower()}"
+    # The script's first line: without it nothing of the output is the script's.
     if host.facts.get("read") != "yes":
         yield HardeningFinding(rule, _UNKNOWN, _CRITICAL, "the script's output was not complete")
         return

@@ -12,6 +12,7 @@ from shared.cloud.machines import Machines
 from shared.hardening.host import SCRIPT, ObservedHost, parse_host
 from shared.kernel.errors import NotFound, Unavailable
 
+# The script takes seconds; the rest is Azure's, which hands a command to the machine's agent.
 _TIMEOUT = timedelta(minutes=3)
 
 

@@ -83,6 +83,7 @@ def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
     chat = deps.chat
     wanted = [rule.setting for rule in deps.baseline.settings]
     seen = _try(lambda: chat().read_chat(wanted)) if chat is not None else "no database is set"
+    # Also where the chat cannot be seen: what the provider answers is judged by itself.
     for provider in deps.policy.sign_on:
         settings = seen.settings if isinstance(seen, ObservedChat) else {}
         yield from _judge_provider(deps, provider, settings)
@@ -117,6 +118,7 @@ def _fetch_and_judge(
     if provider.kind == "saml":
         return [*judge_saml(provider, metadata, settings, deps.clock.now())]
     address = find_jwks_address(metadata)
+    # One that fails is no failure of the provider: without keys only what depends on them is unknown.
     keys = _try(partial(deps.metadata.fetch_metadata, address)) if address else None
     keys = keys if isinstance(keys, bytes) else None
     return [*judge_oidc(provider, metadata, keys, settings, deps.chat_address)]

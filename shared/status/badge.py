@@ -19,6 +19,7 @@ _STALE = timedelta(minutes=20)
 
 def decide_badge(power: Part[PowerFacts], now: datetime) -> BadgeWord:
     """`up` if every machine that should run does; `planned` if they are off as planned; else `down`."""
+    # Policy without a machine as well: what nobody watches is not up.
     if power.value is None or not power.value.machines:
         return "down"
     machines = power.value.machines

@@ -134,6 +134,7 @@ def _judge_others(status: Status) -> Iterator[StatusFinding]:
 
 
 def _judge_backup(facts: BackupFacts, now: datetime) -> Iterator[tuple[Level, str]]:
+    # Before the age: somebody who can remove the newest set leaves an older one that looks good.
     if facts.head_problem:
         yield Level.ACT, f"the set that was sealed last is missing or damaged: {facts.head_problem}"
     if facts.begun is None:
@@ -148,6 +149,7 @@ def _judge_backup(facts: BackupFacts, now: datetime) -> Iterator[tuple[Level, st
 
 
 def _judge_drill(facts: DrillFacts, now: datetime) -> Iterator[tuple[Level, str]]:
+    # Not "interrupted": a drill that could not run says nothing of the backup.
     if facts.last_outcome == "failed":
         yield Level.ACT, f"the newest backup that was tried does not restore: {facts.problem}"
     if facts.proven_at is None:

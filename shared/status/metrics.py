@@ -85,6 +85,8 @@ def iter_gauges(status: Status) -> Iterator[Gauge]:
         yield Gauge("collector_success", float(part.is_known), {"collector": collector})
         if part.value is not None:
             yield from to_gauges(part.value)
+    # Beside the collectors, as nothing else depends on them: an alert on a part that fails has
+    # `collector_success`.
     for state, count in (status.sets.value or {}).items():
         yield Gauge("backup_sets", count, {"state": state})
     if status.alerts.value is not None:
@@ -191,6 +193,7 @@ def _job_gauges(facts: RunFacts) -> Iterator[Gauge]:
             yield from _instant("job_last_run_timestamp_seconds", run.ended, job_name=name)
         if success is not None:
             yield from _instant("job_last_success_timestamp_seconds", success.ended, job_name=name)
+        # A gauge, so that a rule compares with policy and not with a number of its own.
         if job.alarm_after is not None:
             yield Gauge("job_alarm_after_seconds", job.alarm_after.total_seconds(), {"job_name": name})
 

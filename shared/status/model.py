@@ -24,16 +24,11 @@ class NotSetUp(GroundcrewError):
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[T]):
-    """One part of the status.
+    """One part of the status."""
 
-    - `value`: what is known; None if that could not be read, or is not in use.
-    - `problem`: why it could not be read; empty otherwise.
-    - `absent`: why there is nothing to read; empty otherwise.
-    """
-
-    value: T | None = None
-    problem: str = ""
-    absent: str = ""
+    value: T | None = None  # what is known; None if that could not be read, or is not in use
+    problem: str = ""  # why it could not be read; empty otherwise
+    absent: str = ""  # why there is nothing to read; empty otherwise
 
     @property
     def is_known(self) -> bool:
@@ -43,21 +38,16 @@ class Part(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class BackupFacts:
-    """The newest good backup set, and what speaks against it.
+    """The newest good backup set, and what speaks against it."""
 
-    - `begun`, `sealed`: of the newest good one; None if there is none.
-    - `failed_at`, `failure`: of the newest set that was given up.
-    - `head_problem`: what is wrong with the set that was sealed last; empty if nothing is.
-    """
-
-    alarm_after: timedelta
+    alarm_after: timedelta  # how old it may become, by policy
     reference: str = ""
-    begun: datetime | None = None
-    sealed: datetime | None = None
-    stored_bytes: int = 0
-    failed_at: datetime | None = None
-    failure: str = ""
-    head_problem: str = ""
+    begun: datetime | None = None  # of the newest good one; None if there is none
+    sealed: datetime | None = None  # of the same
+    stored_bytes: int = 0  # of the same, compressed and encrypted
+    failed_at: datetime | None = None  # of the newest set that was given up
+    failure: str = ""  # why that was
+    head_problem: str = ""  # what is wrong with the set that was sealed last; empty if nothing is
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +56,17 @@ class DiskFacts:
 
     newest: datetime | None
     count: int
-    times: Sequence[datetime] = ()
+    times: Sequence[datetime] = ()  # of all good ones, for the calendar of the page
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFacts:
     """What the newest look at the snapshots found, and when that was."""
 
-    seen: datetime
+    seen: datetime  # when they were looked at: what is older than hours is not known any more
     disks: Mapping[str, DiskFacts]
     alarm_after: timedelta
-    problems: Sequence[str] = ()
+    problems: Sequence[str] = ()  # what that look could not read or found wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +74,14 @@ class CertificateSummary:
     """One certificate as the newest scan found it. `seen`: when it could last be looked at."""
 
     name: str
-    kind: str
-    state: str
+    kind: str  # `host` for what a server shows, else by where it is kept
+    state: str  # as the scan judged it: good, warning, critical or unknown
     reasons: Sequence[str] = ()
     not_before: datetime | None = None
     not_after: datetime | None = None
-    renews_at: datetime | None = None
-    seen: datetime | None = None
-    valid: bool = False
+    renews_at: datetime | None = None  # when cert-manager means to renew it; None if nobody does
+    seen: datetime | None = None  # when it could last be looked at
+    valid: bool = False  # chain and name, at that time
     warning_at: datetime | None = None  # from when on what is left of its lifetime is a warning
     critical_at: datetime | None = None
 
@@ -106,40 +96,31 @@ class ScanFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeployFacts:
-    """The deploys of a release.
-
-    - `running_since`: when the one that is running was started; None if none is.
-    - `drifted`: objects that differ from what was deployed, at `drift_at`; None if that was never compared.
-    """
+    """The deploys of a release."""
 
     release: str
-    alarm_after: timedelta
-    running_since: datetime | None = None
-    running: str = ""
+    alarm_after: timedelta  # how long one may run
+    running_since: datetime | None = None  # when the one that is running was started; None if none is
+    running: str = ""  # which one that is
     succeeded_at: datetime | None = None
-    failed_at: datetime | None = None
+    failed_at: datetime | None = None  # of the newest that failed or was rolled back
     failure: str = ""
-    drifted: int | None = None
-    drift_at: datetime | None = None
+    drifted: int | None = None  # objects that differ from what was deployed; None if that was never compared
+    drift_at: datetime | None = None  # when it was compared
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """One machine as the newest tick saw it.
-
-    - `planned_up`, `planned_since`: what schedule, orders and work in flight want, and since when.
-    - `next_change`: when they want the opposite; None if that is not in sight.
-    - `problem`: what a person should look at; empty for nothing.
-    """
+    """One machine as the newest tick saw it."""
 
     name: str
-    state: str
-    planned_up: bool
-    planned_since: datetime | None
-    next_change: datetime | None
-    seen: datetime
-    reasons: Sequence[str] = ()
-    problem: str = ""
+    state: str  # what the cloud says of it
+    planned_up: bool  # what schedule, orders and work in flight want
+    planned_since: datetime | None  # and since when
+    next_change: datetime | None  # when they want the opposite; None if that is not in sight
+    seen: datetime  # the tick that saw it
+    reasons: Sequence[str] = ()  # why that is planned, for people
+    problem: str = ""  # what a person should look at; empty for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +133,17 @@ class PowerFacts:
 
 @dataclass(frozen=True, slots=True)
 class DrillFacts:
-    """The restore drills: the newest, and the newest that proved its backup set.
+    """The restore drills: the newest, and the newest that proved its backup set."""
 
-    - `restore_seconds`, `data_loss_seconds`: recovery time and data loss that it measured (RTO, RPO).
-    """
-
-    alarm_after: timedelta
-    last_at: datetime | None = None
+    alarm_after: timedelta  # how long there may be no proven set
+    last_at: datetime | None = None  # of the newest, whatever came of it
     last_outcome: str = ""
     problem: str = ""
-    proven_at: datetime | None = None
+    proven_at: datetime | None = None  # of the newest that proved its set
     proven_set: str = ""
-    proven_begun: datetime | None = None
-    restore_seconds: float | None = None
-    data_loss_seconds: float | None = None
+    proven_begun: datetime | None = None  # when the data of that set were
+    restore_seconds: float | None = None  # the recovery time that it measured (RTO)
+    data_loss_seconds: float | None = None  # the data loss that it measured (RPO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +205,10 @@ class KeyDrillFacts:
 class CaptureFacts:
     """The capture of the oplog: up to when, since when without a gap, and what is missing since the base."""
 
-    alarm_after: timedelta
-    until: datetime
-    since: datetime | None = None
-    gap: str = ""
+    alarm_after: timedelta  # how late it may be
+    until: datetime  # up to when entries are captured
+    since: datetime | None = None  # since when without a gap
+    gap: str = ""  # what is missing since the newest base; empty if nothing is
 
 
 @dataclass(frozen=True, slots=True)

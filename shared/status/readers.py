@@ -136,6 +136,7 @@ def read_deploy(state: Blobs, clock: Clock, rules: DeployPolicy) -> DeployFacts:
     """What runs, how the last ones ended, and what drifted."""
     if not rules.repository:
         raise NotSetUp("policy.yaml names no repository under deploy")
+    # One that waits at its gates is not running: people take as long as they like.
     running = [record for record in DeployStore(state, clock).list_open() if record.state.busy]
     newest = RunHistory(state).load_totals().newest.get(JOB, JobNewest())
     drift = load_drift_check(state, rules.namespace, rules.release)
@@ -206,6 +207,7 @@ def read_runs(state: Blobs, now: datetime, intervals: Mapping[str, timedelta]) -
     today, since = now.date(), (now - _YEAR).date().isoformat()
     recent = [*history.load_day(today - timedelta(days=1)), *history.load_day(today)]
     days = {day: jobs for day, jobs in totals.days.items() if day > since}
+    # Of the year and not of the last run: a large backup after a quiet week is no alarm.
     longest: dict[str, float] = {}
     for jobs_of_day in days.values():
         for job, sums in jobs_of_day.items():

@@ -33,6 +33,7 @@ class _FixedToken:
         """The token, for an hour."""
         from azure.core.credentials import AccessToken
 
+        # The stand-in knows no end; the SDK asks for one, and asks anew shortly before it.
         return AccessToken(self._token, int(time.time()) + 3600)
 
 

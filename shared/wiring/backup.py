@@ -79,6 +79,7 @@ def _tell_head(head: ChainLink, extra: Sequence[ExtraPart]) -> None:
     where = f"{head.klass}/{head.set}"
     required = load_policy().backup.cluster_state.mode == "required"
     try:
+        # Without an address a notice would fail, and be logged as an error after each night.
         if read_environment().get(definitions.NOTIFY):
             build_notifier().notify(sealed_notice(head, extra))
             if missing := state_notice(head, extra, required=required):

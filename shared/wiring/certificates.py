@@ -74,6 +74,7 @@ def _host_targets() -> Sequence[HostTarget]:
 
     targets = []
     chat = urlsplit(read_environment().get(definitions.CHAT))
+    # The one certificate that everybody sees: watched without a word in policy.
     if chat.scheme == "https" and chat.hostname:
         targets.append(HostTarget(chat.hostname, chat.port or 443))
     for text in load_policy().certificates.hosts:

@@ -126,6 +126,7 @@ def _plan_deploy(call: CommandCall) -> CommandPlan:
     results = job.preview_deploy(deps, sha, environment).results
     report = "\n".join(results.report.lines())
     text = f"deploy {sha[:7]} to {environment}\n{report}\n{results.commit.reason or results.plan}"
+    # Part of what is approved: who approved an open plan has not approved one whose gates closed since.
     closed = ", ".join(gate.name for gate in results.report.gates if not gate.passed)
     return CommandPlan(text, target=f"{sha} to {environment}; closed gates: {closed or 'none'}")
 

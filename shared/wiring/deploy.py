@@ -176,6 +176,7 @@ def _read_database() -> DatabaseInfo:
     from shared.mongodb.schema_version import read_schema_version
     from shared.wiring.backup import backup_deps
 
+    # The backup's own connection and user: deploys need no further right in the database.
     source = backup_deps().connect()
     schema = read_schema_version(source)
     return DatabaseInfo(source.read_server_version(), schema, source.read_feature_version())

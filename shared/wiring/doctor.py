@@ -18,6 +18,7 @@ _ROLE = "az role assignment create --assignee PRINCIPAL_ID --role '{}' --scope {
 _BLOBS = _ROLE.format("Storage Blob Data Contributor", "STORAGE_ACCOUNT_ID")
 _QUEUES = _ROLE.format("Storage Queue Data Contributor", "STORAGE_ACCOUNT_ID")
 _MACHINES = _ROLE.format("Virtual Machine Contributor", "VM_ID")
+# The role of infra/terraform/modules/identity: nothing of Azure's own has these few rights alone.
 _OPERATOR = "az role assignment create --assignee PRINCIPAL_ID --role 'Groundcrew operator (NAME)' --scope {}"
 _RBAC = "kubectl apply -f infra/chart/rbac.yaml"
 

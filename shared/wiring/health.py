@@ -149,6 +149,7 @@ def _check_notifications() -> str:
     from shared.wiring.notifications import check_routes, delivery_log
 
     routes = check_routes()
+    # Policy may name no route at all; that nobody is told of a lost backup is never well.
     if not any(routes.values()):
         raise Unavailable(f"{definitions.NOTIFY.name} is not set: nobody is notified")
     states = delivery_log().routes().items()

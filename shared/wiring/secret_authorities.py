@@ -104,6 +104,7 @@ def _connect_signing_keys(entry: SecretEntry, homes: SecretHomes) -> CredentialA
     from shared.secrets_rotation.authorities.signing_keys import DrillKeys, SigningKeys
     from shared.secrets_rotation.model import parse_home
 
+    # Called at each step: another rotation may have changed a list meanwhile.
     def read_lists() -> Sequence[Secret]:
         return [homes.read(parse_home(text)).value for text in entry.published]
 
@@ -139,6 +140,7 @@ def _connect_certificates(entry: SecretEntry, homes: SecretHomes) -> CredentialA
 
     namespace, _, name = entry.certificate.partition("/")
     home = parse_home(entry.homes[0])
+    # cert-manager writes both keys of it, and by the certificate one sees which is the new one.
     if home.key != "tls.crt":
         raise Refused("the home of a certificate is tls.crt of its Secret", value=home)
     cluster = connect_certificates(read_kubeconfig())

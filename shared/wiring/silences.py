@@ -50,6 +50,8 @@ def begin_silence(call: CommandCall, _plan: CommandPlan, by: str) -> str:
     except GroundcrewError as error:
         log.warning("silence.not_in_alertmanager", extra={"what": silence.what, "error": str(error)})
         return f"{told}; but not in Alertmanager: {error}"
+    # Written again with the id, by which `unsilence` ends it there too; killed before it, that ends by
+    # itself.
     records.add(replace(silence, alertmanager_id=identity))
     return f"{told}; in Alertmanager, too"
 
@@ -84,6 +86,7 @@ def _build_silence(call: CommandCall, *, by: str) -> Silence:
         lasting = parse_duration(call.arguments["for"].lower())
     except ValueError as error:
         raise UsageError(error.args[0], hint=error.args[1]) from error
+    # Not shortened to the limit: who asked would believe in the longer one.
     if lasting > limit:
         raise UsageError(
             "that is longer than a silence may last",

@@ -102,6 +102,7 @@ def _readers() -> Readers:
         "routes": lambda: signal_readers.read_routes(kept()),
         "runs": lambda: readers.read_runs(kept(), system_clock().now(), _timer_intervals()),
         "cost": lambda: readers.read_cost(kept()),
+        # Not from what is kept: whether a hold is in force must be of this moment.
         "holds": lambda: readers.read_holds(open_state(), system_clock()),
         "silences": lambda: signal_readers.read_silences(
             kept(), system_clock(), load_policy().notify.silence_limit

@@ -61,6 +61,7 @@ def check_heartbeats() -> dict[str, Secret]:
     urls = parse_setting(
         definitions.HEARTBEATS, parse_ping_urls, read_environment().get(definitions.HEARTBEATS)
     )
+    # The timer `nightly_backup` only begins a set; `backup` is pinged when the set has ended.
     known = {*SCHEDULES, "backup"}
     if unknown := sorted(urls.keys() - known):
         hint = f"There are: {', '.join(sorted(known))}."

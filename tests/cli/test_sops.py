@@ -42,6 +42,21 @@ def test_a_file_is_sealed_and_opened_in_place_with_its_mode(file: Path) -> None:
     assert [*file.parent.iterdir()] == [file]
 
 
+def test_a_file_that_cannot_be_replaced_leaves_no_copy_in_plain_text(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("seal", str(file), "--in-place")
+    sealed = file.read_text()
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert "No space left" in run("open", str(file), "--in-place", code=2)
+    assert [*file.parent.iterdir()] == [file]
+    assert file.read_text() == sealed
+
+
 def test_without_in_place_the_file_stays_as_it_is(file: Path) -> None:
     text = run("seal", str(file), "-r", RECIPIENT, "--encrypted-regex", "^password$")
     assert "host: chat.example.org" in text
