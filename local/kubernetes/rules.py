@@ -13,6 +13,7 @@ from local.kubernetes.selectors import match_labels, of_object
 from local.kubernetes.validation import Cause
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -21,6 +22,10 @@ _MAX_DATA_BYTES = 1 << 20
 # Role names and the like may hold colons; they only must be a path's segment.
 _FREE_NAMES = ("rbac.authorization.k8s.io",)
 
+_LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    "and must start and end with an alphanumeric character"
+)
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     "and must start and end with an alphanumeric character"
@@ -46,9 +51,21 @@ def _check_metadata(item: Object, resource: ApiResource) -> Iterator[Cause]:
             )
 
 
+def _check_volume_names(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    for number, volume in enumerate(spec.get("volumes") or ()):
+        if not _DNS_LABEL.fullmatch(volume.get("name") or ""):
+            value = volume.get("name")
+            yield (
+                f"{path}.volumes[{number}].name",
+                "FieldValueInvalid",
+                f'Invalid value: "{value}": {_LABEL_TEXT}',
+            )
+
+
 def _check_pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset()) -> Iterator[Cause]:
     if not spec.get("containers"):
         yield f"{path}.containers", "FieldValueRequired", "Required value"
+    yield from _check_volume_names(spec, path)
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | claimed
     for kind in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(kind) or ()):

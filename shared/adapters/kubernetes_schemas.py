@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.deploy.model import Finding
 from shared.kernel.errors import NotFound
-from shared.kubernetes.images import as_mapping
+from shared.kubernetes.images import as_mapping, as_mappings, find_pod_spec
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.objects import printable_name
 
@@ -33,6 +33,7 @@ _DEFINITIONS = "_definitions.json"
 
 # The schemas' files are named by these.
 _NAMED = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(?:/[A-Za-z0-9]+)?", re.ASCII)
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _CURE = "Compare it with kubectl explain, in the cluster's version"
 
 
@@ -62,6 +63,7 @@ def _one(manifest: Manifest, series: str) -> Iterator[Finding]:
     if not all(isinstance(one, str) and _NAMED.fullmatch(one) for one in named):
         yield Finding("schema", "error", where, 0, "it lacks apiVersion or kind", _CURE)
         return
+    yield from _check_names(manifest, where)
     try:
         kind, api_version = (str(one) for one in named)
         load_validator(kind, api_version, series).validate(dict(manifest))
@@ -71,6 +73,20 @@ def _one(manifest: Manifest, series: str) -> Iterator[Finding]:
         # Not the validator's own sentence, which quotes the value.
         path = ".".join(map(str, error.absolute_path)) or "the object"
         yield Finding("schema", "error", f"{where}: {printable_name(path)}", 0, _complaint(error), _CURE)
+
+
+def _check_names(manifest: Manifest, where: str) -> Iterator[Finding]:
+    """Names within pods, of which the schemas say only that they are texts: the API server wants DNS labels.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
+    """
+    spec = find_pod_spec(manifest)
+    for field in ("volumes", "initContainers", "containers"):
+        for number, one in enumerate(as_mappings(spec.get(field))):
+            if not _DNS_LABEL.fullmatch(str(one.get("name") or "")):
+                place = f"{where}: {field}[{number}].name"
+                message = "it is no DNS label (at most 63 lower case letters, digits and dashes)"
+                yield Finding("schema", "error", place, 0, message, _CURE)
 
 
 def _complaint(error: object) -> str:

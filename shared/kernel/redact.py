@@ -19,15 +19,17 @@ MIN_SECRET_LENGTH = 4  # shorter ones would turn every other word into a mask
 _NAME = re.compile(
     r"passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|account[-_]?key|private[-_]?key|credential"
     r"|encryption[-_]?key|license|connection[-_]?string|mongo(?:_oplog)?_ur[li]|mongo-(?:oplog-)?uri|mail[-_]ur[li]"
-    # `ADMIN_PASS` is Rocket.Chat's own; `pass` alone may be the outcome of a check.
-    r"|replicasetkey|identitykey|dsn$|^pwd$|^auth$|[-_]pass$",
+    # `ADMIN_PASS` is Rocket.Chat's own; `pass` alone may be the outcome of a check, and a compass is none.
+    r"|replicasetkey|identitykey|dsn$|^pwd$|^auth$|[-_]pass$|(?-i:(?<=[a-z])Pass)$",
     re.IGNORECASE,
 )
 # Names that contain such a word but hold a reference or a switch.
 _REFERENCE = re.compile(
-    r"existing\w*secret|secret[-_]?(?:key)?[-_]?(?:name|ref)s?$|secretkeyref|image[-_]?pull[-_]?secrets?|extra[-_]?secret"
+    r"existing\w*secret|secret[-_]?(?:key)?[-_]?(?:name|ref)s?$|secretkeyref|image[-_]?pull[-_]?secrets?|extra\w*secret"
     r"|automountserviceaccounttoken|keyname$|(?:password|passwd|token|key)s?[-_]?(?:file|path|policy|length|enabled|name)$"
     r"|clientsecretname|tls-?secret|tokenreview|secrets?[-_]?(?:enabled|store)"
+    # The key under which a Secret has it, as charts ask for it; what nginx passes a request on to.
+    r"|passw(?:or)?d[-_]?key$|(?:proxy|fastcgi|uwsgi|grpc|by)[-_]?pass$"
     # Rocket.Chat's own settings: what passwords must be like, and how a provider is told the token.
     r"|password_(?:policy|history)_\w+$|token_sent_via$|access_token_param$|(?:identity_)?token_path$",
     re.IGNORECASE,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shared.adapters import kubernetes_schemas
 from shared.adapters.helm.schemas import without_fetching
 from shared.formats.tarball import read_files
 from shared.kernel.errors import Refused
@@ -149,3 +150,15 @@ def test_charts_are_not_followed_for_ever():
 def test_an_archive_elsewhere_is_a_file_like_any_other():
     files = {"files/a.tgz": b"whatever", "charts/a/files/b.tgz": b"it is"}
     assert without_fetching(files) == files
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [("data", True), ("a-1", True), ("extraConfig", False), ("a.b", False), ("", False), ("a" * 64, False)],
+)
+def test_names_within_pods_are_dns_labels(name, fits):
+    """As the API server has it; the schemas take any text."""
+    spec = {"containers": [{"name": "c", "image": "i"}], "volumes": [{"name": name, "emptyDir": {}}]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    findings = kubernetes_schemas.validate([manifest], "1.34")
+    assert [one.where for one in findings] == ([] if fits else ["Pod/p: volumes[0].name"])

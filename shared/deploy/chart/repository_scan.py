@@ -7,17 +7,16 @@ and for assignments to a name of a secret. `groundcrew:allow-secret REASON` on a
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.deploy.chart.assignments import find_assigned_name
 from shared.deploy.chart.secret_scan import find_manifest_secrets, find_values_secrets
 from shared.formats.chartyaml import read_manifests, read_values
 from shared.kernel.errors import Refused
-from shared.kernel.redact import holds_secret, names_secret
+from shared.kernel.redact import holds_secret
 
 # What no form of `shared.kernel.redact` covers: our own signing keys.
 _OWN_FORMS = re.compile(r"groundcrew-sign-secret-[A-Za-z0-9_-]{20,}")
@@ -35,19 +34,9 @@ _SERVICE_FORMS = re.compile(
     re.ASCII,
 )
 _ALLOWED = re.compile(r"groundcrew:allow-secret\s+\S")
-_ASSIGNMENT = re.compile(
-    r"""(?P<name>[A-Za-z_][\w.-]{1,60})["']?\s*(?:=|:(?!=))\s*(?P<quote>["']?)(?P<value>[^\s"']{8,})(?P=quote)\s*[,;]?\s*$"""
-)
-# A place, a reference, a template, a call, a hint of what to write.
-_HARMLESS = re.compile(
-    r"^(?:ENC\[|[<$@%{*]|\.{0,2}/|https?://[^:@]+$|None$|null$|true$|false$|\w+(?:\.\w+)*\(|\w+(?:\.\w+)+$)"
-    r"|\{\{|\$\{|\$\(|\.\.\.|…|example|changeme|change-me|placeholder|redacted|your[-_]|xxxx",
-    re.IGNORECASE,
-)
 # MongoDB's keyFile: 6 to 1024 letters of Base64, and nothing else in the file.
 # https://www.mongodb.com/docs/manual/core/security-internal-authentication/#keyfiles
 _KEY_FILE = re.compile(r"\s*[A-Za-z0-9+/=\s]{300,1200}\s*", re.ASCII)
-_MIN_BITS = 3.0  # of entropy for each letter; words have less, keys more
 # The patterns go over each line: a dump that was committed would keep CI busy for minutes.
 _MOST_CHARACTERS = 2_000_000
 
@@ -82,18 +71,9 @@ def _scan_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
         if holds_secret(line) or _OWN_FORMS.search(line) or _SERVICE_FORMS.search(line):
             yield number, "it has the form of a secret"
             continue
-        match = _ASSIGNMENT.search(line)
-        if match and names_secret(match["name"]) and _looks_random(match["value"], bool(match["quote"])):
-            yield number, f"a value for {match['name']}"
-
-
-def _looks_random(value: str, quoted: bool) -> bool:
-    """Whether it may be a secret: no reference, and not of few letters. What is not quoted needs a digit."""
-    if _HARMLESS.search(value):
-        return False
-    counts = Counter(value)
-    bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
-    return bits >= _MIN_BITS and (quoted or any(letter.isdigit() for letter in value))
+        name = find_assigned_name(line)
+        if name:
+            yield number, f"a value for {name}"
 
 
 def _scan_yaml(path: str, text: str) -> Iterator[tuple[int, str]]:

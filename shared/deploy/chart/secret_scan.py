@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from shared.deploy.chart.assignments import find_assigned_name
 from shared.deploy.model import Finding
 from shared.kernel.redact import MIN_SECRET_LENGTH, holds_secret, names_secret
 from shared.kubernetes.images import as_mapping
@@ -177,7 +178,10 @@ def value_at(values: Any, path: Path) -> Any:
 def _is_plain_secret(name: str, text: str) -> bool:
     if _HARMLESS.fullmatch(text):
         return False
-    return holds_secret(text) or (names_secret(name) and text.lower() not in _SWITCHES)
+    if holds_secret(text) or (names_secret(name) and text.lower() not in _SWITCHES):
+        return True
+    # A configuration file or a script among the values has names and values of its own.
+    return "\n" in text and any(find_assigned_name(line) for line in text.splitlines())
 
 
 def _is_checksum(path: Path, text: str) -> bool:

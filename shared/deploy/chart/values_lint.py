@@ -144,8 +144,13 @@ def _check_license(values: ChartValues) -> Iterator[Finding]:
     if "ROCKETCHAT_LICENSE" in names:
         return
     # The license may be in that Secret, which nobody can look into from here.
-    severity = "warning" if values.get("extraSecret") else "error"
-    message = "microservices need a license"
+    secret = values.get("extraSecret")
+    severity = "warning" if secret else "error"
+    message = (
+        f"microservices need a license: see that {secret} has it"
+        if secret
+        else "microservices need a license"
+    )
     hint = "Give ROCKETCHAT_LICENSE by extraSecret or extraEnv, or disable microservices"
     yield values.finding("missing-license", severity, ("microservices", "enabled"), message, hint)
 
@@ -155,7 +160,9 @@ def _check_bundled_mongodb(values: ChartValues) -> Iterator[Finding]:
     image = as_mapping(as_mapping(values.effective.get("mongodb")).get("image"))
     repository = values.get("mongodb", "image", "repository") or image.get("repository")
     enabled = values.get("mongodb", "enabled")
-    if enabled is not False and external:
+    # With its passwords in a Secret the chart cannot put the bundled one's address together: it is named.
+    named = values.get("mongodb", "auth", "existingSecret") and not values.get("externalMongodbUrl")
+    if enabled is not False and external and not named:
         message = "an outside MongoDB is named while the bundled one stays enabled"
         yield values.finding(
             "two-databases", "warning", ("mongodb", "enabled"), message, "Set mongodb.enabled: false"

@@ -1,4 +1,4 @@
-"""Whether what the pods name is there: without its Secret, ConfigMap or ServiceAccount a pod never starts.
+"""Whether what the pods name is there: without its Secret, ConfigMap, claim or account a pod never starts.
 
 Helm would apply it all the same, and roll back after its whole timeout.
 """
@@ -31,8 +31,8 @@ class PodReference:
 
 
 def find_missing_references(cluster: Cluster, manifests: Sequence[Manifest]) -> list[Finding]:
-    """An error for each Secret, ConfigMap or ServiceAccount, or key of one, that neither the cluster nor the
-    chart has; a warning for an image pull secret, without which the kubelet pulls anonymously."""
+    """An error for each Secret, ConfigMap, claim or ServiceAccount, or key, that neither cluster nor chart
+    has; a warning for an image pull secret, without which the kubelet pulls anonymously."""
     pods = [(manifest, _list_references(manifest)) for manifest in manifests]
     known = _read_known(cluster, manifests, {one for _, references in pods for one in references})
     findings: dict[str, Finding] = {}  # by message: what many pods or keys miss is named once
@@ -104,6 +104,9 @@ def _read_container(container: Manifest) -> Iterator[PodReference]:
 
 
 def _read_volume(volume: Manifest) -> Iterator[PodReference]:
+    claim = as_mapping(volume.get("persistentVolumeClaim")).get("claimName")
+    if claim:
+        yield PodReference("PersistentVolumeClaim", str(claim))
     for one in (volume, *as_mappings(as_mapping(volume.get("projected")).get("sources"))):
         field = "secretName" if one is volume else "name"
         yield from _read_items("Secret", one.get("secret"), field)

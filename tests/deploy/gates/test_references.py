@@ -55,6 +55,11 @@ NAMED = [
         {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "conf"}}]}}]},
         id="a projected Secret",
     ),
+    pytest.param(
+        "PersistentVolumeClaim",
+        {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "conf"}}]},
+        id="a claim",
+    ),
     pytest.param("ServiceAccount", {"serviceAccountName": "conf"}, id="an account"),
     pytest.param("ServiceAccount", {"serviceAccount": "conf"}, id="an account by its old name"),
 ]
