@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.backup.oplog_window import Includes, select_entries
+from shared.backup.pace import ReadPace, pace_batches
 from shared.formats import envelope
 from shared.formats.agekeys import Recipient
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry, bucket_collection
@@ -42,6 +43,7 @@ class DumpSettings:
     threads: int
     tool: str
     includes: Includes  # whether policy includes a database's collection, for the oplog
+    read_limit: int | None = None  # bytes a second; None for as fast as it goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _write_part(
     header = ArchiveHeader(plan.source.server_version, settings.tool)
     try:
         writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
-        dumper = _PartDumper(source, writer, settings.includes, progress)
+        dumper = _PartDumper(source, writer, settings, progress)
         counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
         # Last, whatever the plan's order: an entry written while a collection was read must be in the slice.
         oplog = dumper.dump_oplog(Timestamp.parse(plan.oplog_start)) if part.oplog else None
@@ -157,10 +159,10 @@ class _PartDumper:
     """Copies one part from the source into its archive."""
 
     def __init__(
-        self, source: SourceDatabase, writer: ArchiveWriter, includes: Includes, progress: Progress
+        self, source: SourceDatabase, writer: ArchiveWriter, settings: DumpSettings, progress: Progress
     ) -> None:
         self._source, self._writer, self._progress = source, writer, progress
-        self._includes = includes
+        self._includes, self._pace = settings.includes, ReadPace(settings.read_limit)
         self._total = Tally()
 
     def dump_piece(self, piece: Piece) -> NamespaceCount:
@@ -186,7 +188,7 @@ class _PartDumper:
 
     def _copy(self, db: str, collection: str, batches: Iterator[TalliedBatch]) -> None:
         # The next batch is received and walked while this one is compressed.
-        for batch in read_ahead(batches):
+        for batch in read_ahead(pace_batches(batches, self._pace, f"{db}.{collection}")):
             self._total += self._writer.tallied_documents(db, collection, batch)
             self._progress.advance(
                 self._total.data_bytes, documents=self._total.documents, namespace=f"{db}.{collection}"

@@ -192,7 +192,9 @@ def _dump_and_receipt(deps: BackupDeps, open_set: OpenSet, index: int) -> None:
     if set(plan.recipients) != set(deps.recipients):
         raise Inconsistent("the recipients were changed since the set was planned")
     includes = partial(includes_namespace, deps.policy)
-    settings = DumpSettings(tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes)
+    settings = DumpSettings(
+        tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes, deps.policy.read_limit
+    )
     # Which attempts the oplog was read after: one that finishes later is not covered by it, and must not be
     # sealed.
     after = tuple(r.blob for r in open_set.receipts.values()) if not plan.parts[index].pieces else ()

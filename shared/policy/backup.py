@@ -110,6 +110,13 @@ def _sensible_part(size: int) -> int:
     return size
 
 
+def _sensible_rate(size: int) -> int:
+    # Below, a reply of 16 MiB is waited for longer than a pause may last.
+    if size < 1 << 20:
+        reject("less than 1 MiB a second would not end by morning", "Write 40 MiB, or leave it out")
+    return size
+
+
 def _may_be_excluded(pattern: str) -> str:
     # `rocketchat.users` is meant as db.collection by whoever writes it. It would match no collection, but the
     # intention is told anyway.
@@ -158,6 +165,12 @@ class BackupPolicy(Section):
         default="fast", description="zstd for speed (2) or for size (5)"
     )
     level: int | None = Field(default=None, ge=1, le=19, description="the zstd level, if neither fits")
+    # None by default: who backs up at night wants it to be over, and a budget that is too small never ends.
+    read_limit: Annotated[Size, AfterValidator(_sensible_rate)] | None = Field(
+        default=None,
+        description="what each worker reads from MongoDB a second at most; without it as fast as it goes",
+        examples=["40 MiB"],
+    )
     # `lifecycle` by default: the storage deletes by its own rules, and the app needs no right to delete
     # backups at all.
     retention: Literal["lifecycle", "self"] = Field(
