@@ -20,6 +20,7 @@ def verify_sets(
     catalogue: SetCatalogue, chosen: Sequence[CatalogueEntry], secrets: Sequence[Identity], reporter: Reporter
 ) -> list[SetProblem]:
     """Read all stored bytes of the sets, and with keys all documents; what is wrong with them."""
+    from shared.backup.rewrap import add_file_keys
     from shared.backup.sets import read_manifest
     from shared.backup.verify import SetProblem, verify_content, verify_stored
 
@@ -29,7 +30,8 @@ def verify_sets(
             manifest = read_manifest(catalogue.blobs, entry.info, catalogue.trusted).manifest
             verify_stored(catalogue.blobs, manifest, manifest.stored_parts, reporter)
             if secrets:
-                verify_content(catalogue.blobs, manifest, secrets, reporter)
+                opening = add_file_keys(catalogue.blobs, manifest, secrets)
+                verify_content(catalogue.blobs, manifest, opening, reporter)
         except GroundcrewError as error:
             problems.append(SetProblem(entry.info.folder, str(error)))
         else:

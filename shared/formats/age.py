@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from shared.formats.agekeys import Identity, Recipient, Stanza
+from shared.formats.agekeys import Identity, Recipient, Stanza, identify_stanzas
 from shared.kernel.errors import Corrupt, UsageError
 
 _INTRO = b"age-encryption.org/v1\n"
@@ -138,6 +138,12 @@ def can_open(start: bytes, identities: Sequence[Identity], *, name: str) -> bool
     return True
 
 
+def read_file_key(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: str) -> tuple[str, bytes]:
+    """By what the header of this file is known again, and its file key. Raises Corrupt."""
+    header, stanzas, mac = _read_header(_Source(chunks, name))
+    return identify_stanzas(stanzas), _unwrap(header, stanzas, mac, identities, name)
+
+
 class NotForUs(Corrupt):
     """None of the identities opens the file: the key is of another person, or of another time."""
 
@@ -145,20 +151,28 @@ class NotForUs(Corrupt):
 def _open_header(source: _Source, identities: Sequence[Identity]) -> bytes:
     """The payload key."""
     header, stanzas, mac = _read_header(source)
-    file_key = next((k for i in identities if (k := i.unwrap(stanzas)) is not None), None)
-    if file_key is None:
-        kinds = ", ".join(sorted({stanza.kind for stanza in stanzas}))
-        raise NotForUs(
-            f"{source.name} is not encrypted to the key given",
-            value=f"recipients of kind {kinds}",
-            hint="Give the identity whose recipient was in GROUNDCREW_AGE_RECIPIENTS when it was made.",
-        )
-    if not hmac.compare_digest(mac, _header_mac(file_key, header)):
-        raise Corrupt(f"the header of {source.name} was changed")
+    file_key = _unwrap(header, stanzas, mac, identities, source.name)
     nonce = source.take(16)
     if len(nonce) != 16:
         raise Corrupt(f"{source.name} is truncated", value="in its header")
     return _hkdf(file_key, nonce, b"payload")
+
+
+def _unwrap(
+    header: bytes, stanzas: Sequence[Stanza], mac: bytes, identities: Sequence[Identity], name: str
+) -> bytes:
+    """The file key. Raises NotForUs, and Corrupt for a header that was changed."""
+    file_key = next((k for i in identities if (k := i.unwrap(stanzas)) is not None), None)
+    if file_key is None:
+        kinds = ", ".join(sorted({stanza.kind for stanza in stanzas}))
+        raise NotForUs(
+            f"{name} is not encrypted to the key given",
+            value=f"recipients of kind {kinds}",
+            hint="Give the identity whose recipient was in GROUNDCREW_AGE_RECIPIENTS when it was made.",
+        )
+    if not hmac.compare_digest(mac, _header_mac(file_key, header)):
+        raise Corrupt(f"the header of {name} was changed")
+    return file_key
 
 
 def _read_header(source: _Source) -> tuple[bytes, list[Stanza], bytes]:

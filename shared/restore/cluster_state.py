@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.backup.catalogue import SetCatalogue
+from shared.backup.rewrap import add_file_keys
 from shared.backup.sets import read_manifest
 from shared.backup.verify import read_state_part
 from shared.cluster_state.directory import write_directory
@@ -33,7 +34,8 @@ def read_cluster_state(
         )
     if not identities:
         raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
-    return read_state_part(catalogue.blobs, manifest, parts[0], identities)
+    opening = add_file_keys(catalogue.blobs, manifest, identities)
+    return read_state_part(catalogue.blobs, manifest, parts[0], opening)
 
 
 def write_cluster_state(state: ClusterState, folder: Path) -> list[str]:

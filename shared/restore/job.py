@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from shared.backup import sets, verify
+from shared.backup.rewrap import add_file_keys
 from shared.formats.backupset import Manifest
 from shared.formats.manifest import VerifiedManifest
 from shared.kernel.durations import format_duration
@@ -47,6 +48,7 @@ def restore_set(
     """
     info, checked = _read_set(deps, reference)
     manifest = checked.manifest
+    deps = replace(deps, identities=add_file_keys(deps.backups, manifest, deps.identities))
     deps = _rename(deps, manifest, only, renames)
     listed, hosts = deps.target.list_namespaces(), deps.target.list_hosts()
     key = journal_key(info.folder, [*hosts, *(f"{old}={new}" for old, new in renames)])

@@ -1,7 +1,8 @@
 """`CredentialAuthority` of a recipient of backups: its secret half is in somebody's safe, never here.
 
 The new public key is given; sets are encrypted to both until a key drill has shown that the new key opens
-one. The old one opens the sets before for as long as they are kept.
+one. The old one opens the sets before for as long as they are kept; `groundcrew keys rewrap` lets the new one
+open them, too.
 """
 
 from __future__ import annotations

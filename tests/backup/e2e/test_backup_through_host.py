@@ -249,7 +249,8 @@ def test_the_runbook_for_keys_leads_to_backups_by_the_new_ones(
         "ACCOUNT": "st",
     }
     shell = RunbookShell(home, tools, dict(app.stack.settings), names)
-    drill, look, generate, setting, verify, renew, signing, by_hand = read_runbook("lost-or-leaked-key.md")
+    steps = read_runbook("lost-or-leaked-key.md")
+    drill, look, generate, setting, verify, rewrap, renew, signing, by_hand = steps
 
     assert "keys open all" in shell.follow(drill)
     told = shell.follow(look)
@@ -265,6 +266,10 @@ def test_the_runbook_for_keys_leads_to_backups_by_the_new_ones(
     app.cli("backups", "create", "--here", **changed)
     assert "1 sets verified: every document, and the chain" in shell.follow(verify)
     assert "not encrypted to the key given" in shell.follow(look, fails=True)
+    names["NEWPUBLIC"] = recipient
+    told = shell.follow(rewrap)
+    assert "rewrapped" in told
+    assert "1 sets verified: every document, and the chain" in told
     assert json.loads(shell.follow(renew)) == [{"keyName": "primary"}]
 
     shell.follow(signing)
