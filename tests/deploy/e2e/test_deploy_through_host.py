@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -24,6 +25,7 @@ from shared.kernel.errors import NotFound
 from shared.records.approval_keys import ApprovalKeys
 from shared.records.approvals import Approvals
 from shared.settings.environment import parse_storage_account
+from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 # One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
 pytestmark = pytest.mark.timeout(300)
@@ -273,7 +275,7 @@ def test_nothing_secret_is_in_the_arguments_of_helm(place) -> None:
             assert needle not in line
 
 
-def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
+def test_the_command_line_plans_runs_shows_and_goes_back(place, tmp_path: Path) -> None:
     record = place.ship("8.3.0", "by command")
     pull = place.site.propose("8.4.0", "planned")
     sha = place.site.repository.merge(pull, by="grace")
@@ -281,7 +283,14 @@ def test_the_command_line_plans_runs_shows_and_goes_back(place) -> None:
     assert plan["passed"], plan
     assert "8.4.0" in plan["plan"]
     assert place.site.chat.version() == "8.3.0", "a plan changes nothing"
-    done = place.cli("deploy", "run", sha, "--wait", "--json")
+    # docs/runbooks/deploy-failed.md, word for word. No gate is closed here, and so none is overridden.
+    with StandInTools(tmp_path / "bin", {}) as tools:
+        shell = RunbookShell(tmp_path, tools, {**os.environ, **place.stack.settings}, {"SHA": sha})
+        first_look, override, run = read_runbook("deploy-failed.md")
+        assert record.progress.sha[:7] in shell.follow(first_look)
+        assert "that gate is not closed" in shell.follow(override, fails=True)
+        shell.follow(run)
+    done = place.cli("deploy", "status", sha[:10], "--json")
     assert (done["state"], done["version_after"]) == ("done", "8.4.0")
     shown = place.cli("deploy", "status", sha[:10], "--json")
     assert shown["log"][-1].startswith("done")
