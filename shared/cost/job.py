@@ -17,6 +17,7 @@ from shared.cloud.machines import Machine
 from shared.cost.decide import compute_report
 from shared.cost.deps import CostDeps
 from shared.cost.fixed import list_fixed_costs
+from shared.cost.history import LAST_REPORT, extend_weeks, summarize_week
 from shared.cost.model import CostReport, MachineUse, UsageSpan
 from shared.cost.pricing import load_prices, several_of
 from shared.cost.render import render_report
@@ -32,7 +33,6 @@ from shared.power.usage_ledger import UsageLedger
 
 log = logging.getLogger(__name__)
 
-LAST_REPORT = "cost/last.json"  # for the status page, which computes nothing
 WEEK, YEAR = timedelta(days=7), timedelta(days=365)
 
 
@@ -75,7 +75,9 @@ def report_week(job: CostDeps) -> str:
         job.inventory.state.create(name, text.encode())
     except AlreadyExists:
         log.info("cost.already_reported", extra={"report": name})
-    job.inventory.state.replace(LAST_REPORT, encode_json(report_as_dict(result)), etag=None)
+    weeks = extend_weeks(job.inventory.state, summarize_week(result.report))
+    data = encode_json({**report_as_dict(result), "weeks": weeks})
+    job.inventory.state.replace(LAST_REPORT, data, etag=None)
     return f"sent report {name}"
 
 

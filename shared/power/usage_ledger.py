@@ -1,7 +1,7 @@
 """The ledger: when each machine was paid for, as changes in one small blob a month and machine.
 
-Written only when something changes, so an idle fleet writes nothing but the first entry of each month.
-Noting the same thing twice changes nothing.
+Written when something changes and once an hour, so that it says until when somebody looked: what was while
+nobody did is unknown, not what it was before. Noting the same thing twice changes nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from shared.kernel.timestamps import parse_timestamp
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
+_SEEN_INTERVAL = timedelta(hours=1)
+# A shorter pause is one of lost ticks, in which what was before is believed to have gone on.
+_GAP = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,18 @@ class Interval:
         return self.until - self.since
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerMonth:
+    """A month on record: each change with its time (None: nobody looked from then on), and the last look."""
+
+    changes: tuple[tuple[datetime, bool | None], ...] = ()
+    seen: datetime | None = None
+
+    def is_stale(self, now: datetime) -> bool:
+        """Whether the last look has to be written anew."""
+        return self.seen is None or now - self.seen >= _SEEN_INTERVAL
+
+
 class UsageLedger:
     """Reads and writes `ledger/<machine>/<year>-<month>.json`; months are in UTC."""
 
@@ -45,18 +60,23 @@ class UsageLedger:
         """What is seen now; whether that was news.
 
         `since` is when the machine came into this state, where that is known: it is believed if it lies
-        between the change before and now, in the same month. Raises Conflict if others keep writing.
+        between the change before and now, in the same month, and it says of a time in which nobody looked
+        that nothing happened in it. Raises Conflict if others keep writing.
         """
         name = _month_blob(machine, now)
         for _ in range(_ATTEMPTS):
-            changes, etag = self._read_changes(name)
-            last_at, last_on = changes[-1] if changes else (None, None)
-            if last_on is on or (last_at is not None and last_at >= now):
+            month, etag = self._read_month(name)
+            # A month begins with what is seen in it; until when somebody looked is in the one before.
+            before = month if etag else self._read_month(_month_blob(machine, _previous_month(now)))[0]
+            changes = _extend_changes(month, before, now, on=on, since=since)
+            if not changes and not month.is_stale(now):
                 return False
-            credible = since is not None and last_at is not None and last_at < since <= now
-            at = since if credible else now
             data = encode_json(
-                {"machine": machine, "changes": [(str(a), o) for a, o in (*changes, (at, on))]}
+                {
+                    "machine": machine,
+                    "changes": [(str(at), state) for at, state in (*month.changes, *changes)],
+                    "seen": str(now),
+                }
             )
             try:
                 if etag is None:
@@ -65,16 +85,17 @@ class UsageLedger:
                     self._blobs.replace(name, data, etag=etag)
             except (AlreadyExists, Conflict):
                 continue
-            return True
+            return bool(changes)
         raise Conflict(f"{name} keeps changing", hint="It is tried again at the next tick.")
 
     def list_intervals(self, machine: str, since: datetime, until: datetime) -> list[Interval]:
         """The whole span without gaps: on, off, or not known; neighbours differ."""
-        changes = [
-            one
-            for month in _iter_months(since, until)
-            for one in self._read_changes(_month_blob(machine, month))[0]
-        ]
+        months = [self._read_month(_month_blob(machine, month))[0] for month in _iter_months(since, until)]
+        changes = [one for month in months for one in month.changes]
+        if (
+            seen := max((month.seen for month in months if month.seen), default=None)
+        ) and until - seen > _GAP:
+            changes.append((seen, None))
         on: bool | None = None
         begin, intervals = since, list[Interval]()
         for at, now_on in changes:
@@ -84,6 +105,9 @@ class UsageLedger:
                 intervals.append(Interval(begin, at, on))
                 begin = at
             on = now_on
+            # Seen only for a moment: the unknown before and after it are one.
+            if intervals and intervals[-1].on is on and intervals[-1].until == begin:
+                begin = intervals.pop().since
         return [*intervals, Interval(begin, until, on)] if begin < until else intervals
 
     def sum_hours(self, machine: str, since: datetime, until: datetime) -> tuple[timedelta, timedelta]:
@@ -92,24 +116,56 @@ class UsageLedger:
         on = sum((part.length for part in parts if part.on), timedelta())
         return on, sum((part.length for part in parts if part.on is None), timedelta())
 
-    def _read_changes(self, name: str) -> tuple[list[tuple[datetime, bool]], str | None]:
+    def _read_month(self, name: str) -> tuple[LedgerMonth, str | None]:
         try:
             data, etag = self._blobs.read(name)
         except NotFound:
-            return [], None
+            return LedgerMonth(), None
         try:
-            return [(parse_timestamp(at), bool(on)) for at, on in decode_json(data, name)["changes"]], etag
+            fields = decode_json(data, name)
+            changes = [
+                (parse_timestamp(at), None if on is None else bool(on)) for at, on in fields["changes"]
+            ]
+            # Before version 0.3 nobody wrote until when somebody looked: then what was last is believed.
+            seen = parse_timestamp(fields["seen"]) if fields.get("seen") else None
+            return LedgerMonth(tuple(changes), seen), etag
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} is not a ledger", value=error) from error
+
+
+def _extend_changes(
+    month: LedgerMonth, before: LedgerMonth, now: datetime, *, on: bool, since: datetime | None
+) -> list[tuple[datetime, bool | None]]:
+    """The changes that a look adds to a month; `before` is the newest month on record, often the same."""
+    last_at, last_on = month.changes[-1] if month.changes else (None, None)
+    if last_at is not None and last_at >= now:
+        return []
+    seen = before.seen
+    if seen is not None and now - seen > _GAP:
+        newest_on = before.changes[-1][1] if before.changes else None
+        # Azure's newest operation ended before the last look: so it has been in this state all the time.
+        if not (newest_on is on and since is not None and since <= seen):
+            return [(seen, None), (since if since is not None and seen < since <= now else now, on)]
+    if last_on is on:
+        return []
+    credible = since is not None and last_at is not None and last_at < since <= now
+    return [(since if credible and since else now, on)]
 
 
 def _month_blob(machine: str, at: datetime) -> str:
     return f"ledger/{machine.lower()}/{at:%Y-%m}.json"
 
 
+def _previous_month(at: datetime) -> datetime:
+    return (at.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
 def _iter_months(since: datetime, until: datetime) -> Iterator[datetime]:
-    """A moment in each month from the one before `since` (what was then may still be) to `until`."""
-    month = (since.replace(day=1) - timedelta(days=1)).replace(day=1)
-    while month <= until:
+    """A moment in each month from the one before `since` (what was then may still be) to that after `until`.
+
+    The next one says from when on nobody looked, if that was over its beginning.
+    """
+    month = _previous_month(since)
+    while month <= until + timedelta(days=32):
         yield month
         month = (month + timedelta(days=32)).replace(day=1)

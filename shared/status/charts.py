@@ -58,6 +58,23 @@ def draw_bars(label: str, bars: Sequence[Bar]) -> str:
     return _wrap(label, _HEIGHT, "".join(shapes)) + _draw_axis(bars[0].day, bars[-1].day)
 
 
+def draw_stacks(label: str, stacks: Sequence[tuple[date, Sequence[tuple[float, str]]]]) -> str:
+    """Bars of several parts on top of each other, each with its kind; all bars on one scale."""
+    if not stacks:
+        return ""
+    step = _WIDTH / len(stacks)
+    highest = max((sum(value for value, _ in parts) for _, parts in stacks), default=0.0) or 1.0
+    shapes = []
+    for index, (_, parts) in enumerate(stacks):
+        top = float(_HEIGHT)
+        for value, kind in parts:
+            height = value / highest * (_HEIGHT - 4)
+            top -= height
+            place = f'x="{index * step:.1f}" y="{top:.1f}" width="{max(step - 1, 1):.1f}"'
+            shapes.append(f'<rect class="{kind}" {place} height="{height:.1f}"/>')
+    return _wrap(label, _HEIGHT, "".join(shapes)) + _draw_axis(stacks[0][0], stacks[-1][0])
+
+
 def draw_spans(label: str, spans: Sequence[Span], now: datetime) -> str:
     """Spans one below the other, with the present as a line and the moment of each as a mark."""
     if not spans:

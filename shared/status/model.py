@@ -176,6 +176,19 @@ class MachineCostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CostWeek:
+    """A reported week over all machines; None for money where a price or hours were missing."""
+
+    since: datetime
+    hours: float
+    saved_hours: float
+    unknown_hours: float
+    cost: float | None = None
+    saved: float | None = None
+    forecast: float | None = None  # of the month, as it was reckoned at the week's end
+
+
+@dataclass(frozen=True, slots=True)
 class CostFacts:
     """The newest weekly cost report."""
 
@@ -186,6 +199,7 @@ class CostFacts:
     forecast: str | None = None
     budget: str | None = None
     notes: Sequence[str] = ()
+    weeks: Sequence[CostWeek] = ()  # in the report's currency, oldest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ from html import escape
 from shared.kernel.durations import format_duration
 from shared.records.rollup import DayTotals, RunEntry
 from shared.status.charts import Bar, Span, draw_bars, draw_calendar, draw_spans
+from shared.status.cost_html import render_cost
 from shared.status.decide import Level, Verdict
-from shared.status.model import CostFacts, RunFacts, ScanFacts, SnapshotFacts, Status
+from shared.status.model import RunFacts, ScanFacts, SnapshotFacts, Status
 from shared.status.secret_facts import SecretFacts
+from shared.status.sections_html import render_section, render_table
 from shared.status.view import StatusRow, format_instant, format_size, list_rows
 from shared.web.html import render_document, render_footer
 
@@ -68,7 +70,7 @@ def render_status(status: Status, verdict: Verdict, *, who: str) -> str:
     if (snapshots := status.snapshots.value) is not None:
         parts.append(_render_snapshots(snapshots, status.at.date()))
     if (cost := status.cost.value) is not None:
-        parts.append(_render_cost(cost))
+        parts.append(render_cost(cost))
     if runs is not None:
         parts.append(_render_recent(runs.recent))
     body = "".join(parts) + render_footer(who, refresh=False)
@@ -124,7 +126,7 @@ def _render_backups(runs: RunFacts, today: date) -> str:
         f"<h3>Duration, at most {longest}</h3>{draw_bars('Longest backup of each day', times)}"
     )
     head = ("Day (UTC)", "Done", "Failed", "Stored", "Longest")
-    return _section("Backups of the last 90 days", charts, head, rows)
+    return render_section("Backups of the last 90 days", charts, head, rows)
 
 
 def _find_highest(bars: Sequence[Bar]) -> float:
@@ -156,7 +158,7 @@ def _render_recovery(runs: RunFacts, today: date) -> str:
             rows.append((day.isoformat(), "unknown" if age is None else f"{age:.0f} d", *_measured(drill)))
     charts = draw_bars("Days since the newest good backup, at the end of each day", bars)
     head = ("Day (UTC)", "Since the last good backup", "Drill", "Recovery time (RTO)", "Data loss (RPO)")
-    return _section("Recovery points and drills", charts, head, rows[::-1])
+    return render_section("Recovery points and drills", charts, head, rows[::-1])
 
 
 def _measured(drill: DayTotals | None) -> tuple[str, str, str]:
@@ -183,7 +185,7 @@ def _render_year(runs: RunFacts, today: date) -> str:
     charts = draw_calendar(
         "Days of the last year: green without a failed run, red with one, grey unknown", bars
     )
-    return _section("Runs of the last year", charts, ("Day (UTC)", "Failed", "Jobs"), rows[::-1][:60])
+    return render_section("Runs of the last year", charts, ("Day (UTC)", "Failed", "Jobs"), rows[::-1][:60])
 
 
 def _render_certificates(scan: ScanFacts, now: datetime) -> str:
@@ -205,7 +207,7 @@ def _render_certificates(scan: ScanFacts, now: datetime) -> str:
         for one in scan.certificates[:100]
     ]
     head = ("Certificate", "State", "Ends", "Renewal", "Reasons")
-    return _section("Certificates", draw_spans("Lifetimes of the certificates", spans, now), head, rows)
+    return render_section("Certificates", draw_spans("Lifetimes of the certificates", spans, now), head, rows)
 
 
 def _render_secrets(facts: SecretFacts) -> str:
@@ -218,7 +220,7 @@ def _render_secrets(facts: SecretFacts) -> str:
         for one in facts.secrets[:200]
     ]  # fmt: skip
     head = ("Secret", "Kind", "State", "Due", "Last rotation", "Kept in", "Read by", "Reasons")
-    return _section("Secrets", "", head, rows)
+    return render_section("Secrets", "", head, rows)
 
 
 def _render_snapshots(facts: SnapshotFacts, today: date) -> str:
@@ -230,21 +232,7 @@ def _render_snapshots(facts: SnapshotFacts, today: date) -> str:
             f"<h3>{escape(name)}</h3>" + draw_calendar(f"Days with a good snapshot of {name}", bars)
         )
         rows.append((name, str(disk.count), format_instant(disk.newest)))
-    return _section("Snapshots", "".join(charts), ("Disk", "Good", "Newest"), rows)
-
-
-def _render_cost(cost: CostFacts) -> str:
-    rows = [
-        (m.machine, m.hours, m.saved_hours, m.unknown_hours, m.cost or "unknown", m.saved or "unknown")
-        for m in cost.machines
-    ]
-    head = ("Machine", "Ran", "Saved", "Unknown", f"Cost ({cost.currency})", f"Saved ({cost.currency})")
-    notes = "".join(f"<p>{escape(note)}</p>" for note in cost.notes)
-    forecast, budget = escape(cost.forecast or "unknown"), escape(cost.budget or "none")
-    month = f"<p>Forecast of the month: {forecast}, budget {budget}.</p>"
-    title = f"Uptime and cost, {cost.since:%Y-%m-%d} to {cost.until:%Y-%m-%d}"
-    table = _table(title, head, rows)
-    return f"<section><h2>{escape(title)}</h2>{table}{month}{notes}</section>"
+    return render_section("Snapshots", "".join(charts), ("Disk", "Good", "Newest"), rows)
 
 
 def _render_recent(recent: Sequence[RunEntry]) -> str:
@@ -257,27 +245,8 @@ def _render_recent(recent: Sequence[RunEntry]) -> str:
         )
         for one in recent[:_RUNS_SHOWN]
     ]
-    table = _table("Last runs", ("Ended", "Job", "State", "Reason or result"), rows)
+    table = render_table("Last runs", ("Ended", "Job", "State", "Reason or result"), rows)
     return f"<section><h2>Last runs</h2>{table}</section>"
-
-
-def _section(title: str, charts: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    table = _table(title, head, rows)
-    if rows:
-        table = f"<details><summary>As a table</summary>{table}</details>"
-    return f"<section><h2>{escape(title)}</h2>{charts}{table}</section>"
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "<p>Nothing on record.</p>"
-    top = "".join(f'<th scope="col">{escape(one)}</th>' for one in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    # Focusable, so that somebody without a mouse can scroll it.
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
-        f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
 
 
 def _outcome(one: DayTotals | None) -> str:

@@ -18,7 +18,7 @@ from shared.backup.sets import list_sets, parse_set_id, read_failure
 from shared.certificates.lifetime import find_alarm_times
 from shared.certificates.model import CertificateEntry
 from shared.certificates.records import load_last_scan
-from shared.cost.job import LAST_REPORT
+from shared.cost.history import LAST_REPORT
 from shared.deploy.records.deploy_record import JOB
 from shared.deploy.records.deploys import DeployStore
 from shared.deploy.records.drift import load_drift_check
@@ -39,6 +39,7 @@ from shared.status.model import (
     BackupFacts,
     CertificateSummary,
     CostFacts,
+    CostWeek,
     DeployFacts,
     DiskFacts,
     DrillFacts,
@@ -237,6 +238,10 @@ def read_cost(state: Blobs) -> CostFacts:
             _optional_text(fields["forecast"]),
             _optional_text(fields["budget"]),
             tuple(map(str, (*fields["missing"], *fields["notes"]))),
+            # Bars of two currencies beside each other would compare what cannot be compared.
+            tuple(
+                _parse_week(one) for one in fields.get("weeks", ()) if one["currency"] == fields["currency"]
+            ),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{LAST_REPORT} is not a cost report", value=type(error).__name__) from error
@@ -247,6 +252,12 @@ def read_holds(state: Blobs, clock: Clock) -> Sequence[str]:
     return tuple(
         f"{hold.what}, until {hold.until:%Y-%m-%d %H:%MZ}" for hold in Holds(state, clock).list_in_force()
     )
+
+
+def _parse_week(fields: Mapping[str, Any]) -> CostWeek:
+    hours = (float(fields[name]) for name in ("hours", "hours_saved", "hours_unknown"))
+    money = (None if fields[name] is None else float(fields[name]) for name in ("cost", "saved", "forecast"))
+    return CostWeek(parse_timestamp(fields["since"]), *hours, *money)
 
 
 def _parse_machine_cost(fields: Mapping[str, Any]) -> MachineCostFacts:

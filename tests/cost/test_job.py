@@ -16,7 +16,9 @@ from shared.cloud.machines import NodePool, PowerState
 from shared.cloud.prices import Price, PriceKind
 from shared.cost import job as cost
 from shared.cost.fixed import describe_uncounted, full_snapshot_costs, incremental_costs
+from shared.cost.history import LAST_REPORT, extend_weeks, summarize_week
 from shared.cost.price_cache import PriceCache
+from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Refused, Unavailable
 from shared.power.usage_ledger import UsageLedger
 
@@ -42,17 +44,20 @@ PRICES = (
 )
 
 
+HOURLY = [f"{hour:02}:00" for hour in range(24)]
+
+
 @pytest.fixture
 def job(world, at):
     """After a week of ticks: Monday to Friday 7 to 19, an evening more on Wednesday."""
     world.add()
     world.clock.set(at("0:00"))
     for day in range(2, 9):
-        world.clock.set(at("0:00", day))
-        world.tick()
-        for clock in ("7:00", "7:05", "18:45", "19:00", "19:05"):
+        for clock in sorted({*HOURLY, "07:05", "18:45", "19:05"}):
             world.clock.set(at(clock, day))
             world.tick()
+    world.clock.set(at("0:00", 9))
+    world.tick()
     world.clock.set(at("8:00", 9))
     return make_job(world, MemoryPrices(PRICES))
 
@@ -139,6 +144,41 @@ def test_a_report_that_nobody_could_be_told_is_told_later(job, world) -> None:
     assert "sent report" in cost.report_week(job)
 
 
+def test_the_weeks_of_a_year_are_kept_for_charts_and_unknown_stays_unknown(job, world) -> None:
+    cost.report_week(job)
+    world.clock.advance(timedelta(days=7))  # no tick saw it: its hours are unknown
+    cost.report_week(job)
+    first, second = decode_json(world.state.read(LAST_REPORT)[0], LAST_REPORT)["weeks"]
+    assert (first["since"], second["since"]) == ("2026-03-02T00:00:00+01:00", "2026-03-09T00:00:00+01:00")
+    assert Decimal(first["hours"]) + Decimal(first["hours_saved"]) == 168
+    assert Decimal(first["cost"]) == Decimal(first["hours"]) * Decimal("0.20")
+    assert Decimal(second["hours_unknown"]) > 0
+    assert (second["forecast"], Decimal(second["saved"])) == (None, 0)
+
+
+def test_a_week_that_is_reported_twice_is_one_and_a_year_of_them_is_kept(job, world) -> None:
+    weeks = [{"since": f"2025-{number:03}"} for number in range(60)]
+    world.state.replace(LAST_REPORT, encode_json({"weeks": [*weeks, "broken"]}), etag=None)
+    kept = extend_weeks(world.state, {"since": "2025-059", "cost": "1"})
+    assert len(kept) == 53
+    assert kept[-1] == {"since": "2025-059", "cost": "1"}
+    assert kept[0] == {"since": "2025-007"}
+    world.state.replace(LAST_REPORT, b"{", etag=None)
+    assert extend_weeks(world.state, {"since": "a"}) == [{"since": "a"}]
+
+
+def test_a_machine_without_a_price_makes_no_low_sum_of_the_week(job, world) -> None:
+    job = make_job(world, MemoryPrices([p for p in PRICES if "D4ads" not in p.item]))
+    report = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone)).report
+    week = summarize_week(report)
+    assert (week["cost"], week["saved"], week["forecast"]) == (None, None, None)
+    priced = replace(report.machines[0], cost=Decimal(1), saved=Decimal(2))
+    both = summarize_week(replace(report, machines=(report.machines[0], priced)))
+    assert (both["cost"], both["saved"]) == (None, None)
+    assert Decimal(both["hours"]) == 2 * report.machines[0].hours
+    assert summarize_week(replace(report, machines=()))["cost"] is None
+
+
 def test_missing_prices_are_said_and_nothing_is_guessed(job, world) -> None:
     job = make_job(world, MemoryPrices([p for p in PRICES if "D4ads" not in p.item]))
     result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
@@ -193,7 +233,9 @@ def test_hours_that_nobody_saw_are_said(world, at) -> None:
     world.clock.set(at("8:00", 9))
     job = make_job(world, MemoryPrices(PRICES))
     result = cost.build_report(job, *cost.last_full_week(world.clock.now(), job.zone))
-    assert any("the ledger knows nothing for 3 d 12 h" in note for note in result.notes)
+    # Neither before the first look nor after the last.
+    assert any("the ledger knows nothing for 7 d" in note for note in result.notes)
+    assert result.report.machines[0].hours_saved == 0
 
 
 @pytest.mark.parametrize(
@@ -336,7 +378,8 @@ def cluster_job(make_world, at):
     world.id = identity
     world.clock.set(at("0:00", 2))
     ledger = UsageLedger(world.state)
-    ledger.record_state("aks.aks", at("0:00", 1), on=True)
+    for hours in range(8 * 24 + 1):
+        ledger.record_state("aks.aks", at("0:00", 1) + timedelta(hours=hours), on=True)
     world.clock.set(at("8:00", 9))
     job = make_job(world, MemoryPrices(PRICES))
     job.inventory.__dict__["switches"] = {"aks": world.machines}
@@ -363,10 +406,12 @@ def test_a_new_installation_reports_from_its_first_hour(world, at) -> None:
     """Installed on a Wednesday at 14:00, while the machine ran: what was before is unknown, and said."""
     world.add(PowerState.RUNNING)
     for day in range(4, 9):
-        for clock in ("7:00", "7:05", "14:00", "18:45", "19:00", "19:05"):
-            if (day, clock) >= (4, "14:00") and (day > 4 or clock not in ("7:00", "7:05")):
+        for clock in sorted({*HOURLY, "07:05", "18:45", "19:05"}):
+            if (day, clock) >= (4, "14:00"):
                 world.clock.set(at(clock, day))
                 world.tick()
+    world.clock.set(at("0:00", 9))
+    world.tick()
     world.clock.set(at("8:00", 9))
     job = make_job(world, MemoryPrices(PRICES))
     assert "sent report cost/2026-03-02.txt" in cost.report_week(job)

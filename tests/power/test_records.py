@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
+from shared.kernel.codec import encode_json
 from shared.kernel.errors import Corrupt
 from shared.power.inventory import next_backup_due
 from shared.power.override_store import ALL_MACHINES, OverrideStore, for_machine
@@ -43,12 +45,15 @@ def test_the_ledger_gives_back_what_was_seen_hour_by_hour(
     # The ledger looks one month back: what was seen before that counts as not known.
     first = (begin.replace(day=1, hour=0) - timedelta(days=1)).replace(day=1)
     expected = dict.fromkeys((True, False, None), timedelta())
-    state: bool | None = None
-    for at in range(since + length):
-        if at in seen and START + at * HOUR >= first:
-            state = seen[at]
-        if at >= since:
-            expected[state] += HOUR
+    hours = sorted(seen)
+    for at in range(since, since + length):
+        index = bisect_right(hours, at) - 1
+        newest = hours[index] if index >= 0 else None
+        following = next((one for one in hours if one > at), since + length)
+        # For more than two hours nobody looked: unknown from the last look on.
+        visible = newest is not None and START + newest * HOUR >= first
+        known = seen[newest] if visible and newest is not None and following - newest <= 2 else None
+        expected[known] += HOUR
     parts = ledger.list_intervals("vm", begin, end)
     assert parts[0].since == begin
     assert parts[-1].until == end
@@ -60,10 +65,65 @@ def test_the_ledger_gives_back_what_was_seen_hour_by_hour(
 def test_azures_own_time_of_the_change_counts_if_it_can_be_believed() -> None:
     ledger = UsageLedger(MemoryBlobs())
     ledger.record_state("vm", START, on=True)
-    ledger.record_state("vm", START + 5 * HOUR, on=False, since=START + 3 * HOUR)
-    ledger.record_state("vm", START + 9 * HOUR, on=True, since=START + 99 * HOUR)
-    ledger.record_state("vm", START + 12 * HOUR, on=False, since=START + HOUR)
-    assert ledger.sum_hours("vm", START, START + 20 * HOUR)[0] == 6 * HOUR
+    ledger.record_state("vm", START + 2 * HOUR, on=False, since=START + HOUR)
+    ledger.record_state("vm", START + 4 * HOUR, on=True, since=START + 99 * HOUR)
+    ledger.record_state("vm", START + 6 * HOUR, on=False, since=START + HOUR)
+    assert ledger.sum_hours("vm", START, START + 20 * HOUR) == (3 * HOUR, 14 * HOUR)
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize(
+    ("since", "unknown"),
+    [
+        pytest.param(timedelta(-1), 0, id="nothing happened since before the last look"),
+        pytest.param(timedelta(0), 0, id="at the last look"),
+        pytest.param(5 * HOUR, 5, id="something happened meanwhile"),
+        pytest.param(99 * HOUR, 10, id="a time that is not believed"),
+        pytest.param(None, 10, id="no time"),
+    ],
+)
+def test_what_was_while_nobody_looked_is_unknown_unless_azure_tells(
+    on: bool, since: timedelta | None, unknown: int
+) -> None:
+    ledger, begun = UsageLedger(MemoryBlobs()), None if since is None else START + since
+    ledger.record_state("vm", START, on=on)
+    ledger.record_state("vm", START + 10 * HOUR, on=on, since=begun)
+    assert ledger.sum_hours("vm", START, START + 10 * HOUR)[1] == unknown * HOUR
+    assert ledger.list_intervals("vm", START, START + 10 * HOUR)[-1].on is (None if unknown == 10 else on)
+
+
+def test_after_the_last_look_nothing_is_known_and_a_look_an_hour_costs_one_write() -> None:
+    blobs = MemoryBlobs()
+    ledger, etags = UsageLedger(blobs), set()
+    for minutes in range(0, 180, 5):
+        ledger.record_state("vm", START + timedelta(minutes=minutes), on=True)
+        etags.add(next(iter(blobs.list("ledger/"))).etag)
+    assert len(etags) == 3
+    # The last look on record is that of the second hour.
+    assert ledger.sum_hours("vm", START, START + 4 * HOUR) == (4 * HOUR, timedelta())
+    assert ledger.sum_hours("vm", START, START + 100 * HOUR) == (2 * HOUR, 98 * HOUR)
+
+
+def test_a_gap_over_the_end_of_a_month_is_unknown_on_both_sides_of_it() -> None:
+    ledger, end = UsageLedger(MemoryBlobs()), datetime(2026, 2, 1, tzinfo=UTC)
+    ledger.record_state("vm", end - 10 * HOUR, on=False)
+    ledger.record_state("vm", end + 10 * HOUR, on=False)
+    assert ledger.sum_hours("vm", end - 10 * HOUR, end + 10 * HOUR)[1] == 20 * HOUR
+    assert ledger.sum_hours("vm", end - 10 * HOUR, end)[1] == 10 * HOUR
+    told = UsageLedger(MemoryBlobs())
+    told.record_state("vm", end - 10 * HOUR, on=False)
+    told.record_state("vm", end + 10 * HOUR, on=False, since=end - 11 * HOUR)
+    for until in (end, end + 10 * HOUR):
+        assert told.sum_hours("vm", end - 10 * HOUR, until)[1] == timedelta()
+
+
+def test_a_ledger_of_before_is_believed_until_the_next_look() -> None:
+    blobs = MemoryBlobs()
+    blobs.create(f"ledger/vm/{START:%Y-%m}.json", encode_json({"changes": [(str(START), True)]}))
+    ledger = UsageLedger(blobs)
+    assert ledger.sum_hours("vm", START, START + 50 * HOUR) == (50 * HOUR, timedelta())
+    ledger.record_state("vm", START + 50 * HOUR, on=True)
+    assert ledger.sum_hours("vm", START, START + 60 * HOUR) == (50 * HOUR, 10 * HOUR)
 
 
 def test_a_look_that_comes_late_changes_no_history() -> None:

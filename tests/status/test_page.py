@@ -59,6 +59,30 @@ def test_it_has_no_script_no_style_of_an_element_and_nothing_from_elsewhere(stat
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
 
+def test_weeks_of_cost_are_charts_and_what_is_unknown_is_grey_and_said(status) -> None:
+    assert [week.cost for week in status.cost.value.weeks] == [None, 11.9, 11.9]  # none in another currency
+    body = render_page(StatusPage(OPEN, lambda: status), {}, as_json=False).body
+    section = body[body.index("<h2>Uptime and cost") :].partition("</section>")[0]
+    for title in ("Hours by week", "Cost of machines by week (EUR)", "Saved by the schedule", "Forecast"):
+        assert f"<h3>{title}" in section
+    cost = section[section.index("<h3>Cost of machines") :].partition("<h3>Saved")[0]
+    assert re.findall(r'rect class="(\w+)"', cost) == ["none", "good", "good"]
+    hours = section.partition("<h3>Cost of machines")[0]
+    assert re.findall(r'rect class="(\w+)"', hours) == ["mark", "good", "none"] * 3
+    heights = [float(one) for one in re.findall(r'height="([\d.]+)"/>', hours)][:3]
+    shares = [one / sum(heights) * 168 for one in heights]
+    assert shares == pytest.approx([60.5, 100, 7.5], abs=0.2)
+    assert "<td>unknown</td>" in section
+
+
+def test_a_forecast_above_the_budget_is_red(status) -> None:
+    dear = replace(status, cost=Part(replace(status.cost.value, budget="100")))
+    for one, kind in ((status, "good"), (dear, "bad")):
+        body = render_page(StatusPage(OPEN, lambda one=one: one), {}, as_json=False).body
+        forecast = body[body.index("<h3>Forecast of the month") :].partition("</section>")[0]
+        assert re.findall(r'rect class="(\w+)"', forecast) == ["none", "none", kind]
+
+
 def test_what_others_wrote_is_text(status) -> None:
     evil = CertificateSummary(
         "<script>alert(1)</script>", "host", "critical", ('"><img src=x>',), not_after=NOW

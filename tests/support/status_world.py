@@ -17,7 +17,7 @@ from shared.backup.proofs import write_proof
 from shared.backup.sets import format_set_id
 from shared.certificates.model import CertificateEntry, CertificateState, SourceKind
 from shared.certificates.records import CertificateScan, save_scan
-from shared.cost.job import LAST_REPORT
+from shared.cost.history import LAST_REPORT
 from shared.deploy.records.drift import DriftCheck, save_drift_check
 from shared.formats.proofs import PROVEN, DrillProof
 from shared.formats.slices import CaptureCursor
@@ -92,6 +92,15 @@ class StatusWorld:
         report = {
             "since": NOW - 11 * DAY, "until": NOW - 4 * DAY, "currency": "EUR", "forecast": "141.20",
             "budget": None, "missing": [], "notes": ["Snapshots count as one full copy a disk."],
+            "weeks": [
+                {
+                    "since": NOW - (11 + 7 * (3 - number)) * DAY, "currency": "USD" if number == 0 else "EUR",
+                    "hours": "60.5", "hours_saved": "100", "hours_unknown": "7.5",
+                    "cost": None if number == 1 else "11.9", "saved": None if number == 1 else "20.85",
+                    "forecast": None if number < 3 else "141.2",
+                }
+                for number in range(4)
+            ],
             "machines": [{**machine, "hours_unknown": "0 s", "cost": "11.90", "saved": "20.85"}],
         }  # fmt: skip
         self.state.create(LAST_REPORT, encode_json(report))
