@@ -29,8 +29,10 @@ R = TypeVar("R", Receipt, ExtraReceipt)
 MANIFEST, PLAN, FAILED = "manifest.json", "plan.json", "failed.json"
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _SET_BLOB = re.compile(rf"sets/({'|'.join(CLASSES)})/({SET_ID.pattern})/([^/]+)", re.ASCII)
+# With an id of its own in the name: two workers may dump one part, and neither may write over the other's.
 _RECEIPT = re.compile(r"part-\d{4,}\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
 _EXTRA_RECEIPT = re.compile(r"extra-[a-z0-9-]+\.[0-9A-Za-z-]+\.receipt\.json", re.ASCII)
+# Whoever can write may have put a `failed.json` there first: ours then gets another name.
 _FAILURE = re.compile(r"failed(\.[0-9a-f]+)?\.json", re.ASCII)
 # A manifest of 100,000 namespaces has 60 MiB. More is not ours, and must not fill a worker's memory.
 MAX_RECORD_BYTES = 128 << 20
@@ -172,6 +174,7 @@ def _read_own(
                 raise
             log.warning("backup.receipt_ignored", extra={"blob": name, "error": str(error)})
             continue
+        # Of an earlier set in the same second: its part may be of other documents.
         if receipt.plan_sha256 != plan.sha256:
             log.warning("backup.receipt_ignored", extra={"blob": name, "error": "of another plan"})
             continue
@@ -190,6 +193,7 @@ def read_manifest(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> Verifi
             hint="`groundcrew backups list` shows the sets that are.",
         )
     verified = verify_manifest(_read_small(blobs, name), name=name, trusted=trusted)
+    # A manifest that was copied, with its valid signature, into another set's folder.
     _require_same_set(name, (verified.manifest.klass, verified.manifest.set), (info.klass, info.id))
     return verified
 

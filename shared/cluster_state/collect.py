@@ -102,6 +102,7 @@ class _Collector:
 
     def read_cluster(self, cluster: StateCluster) -> None:
         """Everything of the scope."""
+        # First: which Secrets of accounts are wanted at the end is in the issuers.
         issuers = self._list_installed(cluster, CLUSTER_ISSUER, "")
         for namespace in self._scope.namespaces:
             self._read_namespace(cluster, namespace)
@@ -152,6 +153,7 @@ class _Collector:
         for name in sorted({name for issuer in issuers for name in find_issuer_secrets(issuer)}):
             with self.noting(f"Secret {place}/{name}"):
                 self._keep([cluster.read_object(SECRET, place, name)])
+        # Read one by one: in a namespace that is not listed, the app has the right to these names only.
         outside = [one for one in self._scope.secrets if one.partition("/")[0] not in self._scope.namespaces]
         for pattern in outside:
             namespace, _, name = pattern.partition("/")

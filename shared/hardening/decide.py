@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.policy import HardeningPolicy
 
 OAUTH_PREFIX, SAML_PREFIX = "Accounts_OAuth_Custom-", "SAML_Custom_Default"
+# The three that Microsoft has in the place of a tenant's id:
+# https://learn.microsoft.com/entra/identity-platform/v2-protocols#endpoints
 _ANY_TENANT = ("/common/", "/organizations/", "/consumers/")
 _MET, _MISSED = AuditVerdict.MET, AuditVerdict.MISSED
 _CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
@@ -84,6 +86,7 @@ def accept_risks(
         risk = reasons.get(finding.id)
         if risk is None or finding.verdict is not _MISSED:
             judged.append(finding)
+        # Missed again, with the reason of before: whoever accepted it has to look once more.
         elif today > risk.until:
             why = f"{finding.why}; it was accepted until {risk.until}".removeprefix("; ")
             judged.append(_replace(finding, _MISSED, why))
@@ -220,6 +223,8 @@ def _judge_integrations(seen: ObservedChat) -> Iterator[HardeningFinding]:
 def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
     """Providers that are on. Rocket.Chat believes what their userinfo says, without any signature."""
     for name, enabled in settings.items():
+        # The switch is `Accounts_OAuth_Custom-Name`; with a second dash it is one of the provider's own
+        # settings.
         if not name.startswith(OAUTH_PREFIX) or "-" in name.removeprefix(OAUTH_PREFIX) or enabled is not True:
             continue
         rule_id = f"oauth/{name.removeprefix(OAUTH_PREFIX).lower()}"

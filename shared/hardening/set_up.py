@@ -62,9 +62,10 @@ def plan_sign_on(deps: HardeningDeps, name: str) -> SignOnPlan:
     """Prove the provider, and what would be set. Changes nothing. Raises UsageError, Refused, Unavailable."""
     provider = _find_provider(deps, name)
     if deps.chat is None or not deps.chat_address:
-        hint = "Set MONGODB_URI and GROUNDCREW_ROCKETCHAT_URL; docs/settings.md has them."
+        hint = "Set MONGODB_URI and GROUNDCREW_CHAT; docs/settings.md has them."
         raise UsageError("the chat is not set", hint=hint)
     metadata = deps.metadata.fetch_metadata(provider.metadata)
+    # Before its addresses become settings: who serves other metadata would get everybody's sign-in.
     _require_proven(deps, provider, metadata)
     if provider.kind == "oidc":
         desired = desired_oidc(provider, metadata)
@@ -91,6 +92,7 @@ def apply_sign_on(deps: HardeningDeps, plan: SignOnPlan, *, by: str) -> list[str
         told = f"requested by {approval.requester}, approved by {approval.approver}"
         trail.append(by, ACTION, f"{plan.provider.name}: {name} -> {value!r}", f"set; {told}")
         done.append(f"{name} set to {value!r}")
+    # Against the database and not the answers: OVERWRITE_SETTING_ wins without a word.
     _verify(deps, plan)
     return done
 

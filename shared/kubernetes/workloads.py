@@ -118,6 +118,7 @@ def parse_workload(item: Manifest) -> Workload:
     """A Deployment or StatefulSet as the API has it."""
     spec, status = _mapping_at(item, "spec"), _mapping_at(item, "status")
     replicas = spec.get("replicas", 1)
+    # Until then its numbers are of the change before: a release would look ready before anything was begun.
     is_observed = int(status.get("observedGeneration") or 0) >= int(
         _mapping_at(item, "metadata").get("generation") or 0
     )
@@ -145,6 +146,7 @@ def parse_pod(item: Manifest) -> Pod:
     """A Pod as the API has it."""
     meta, spec, status = _mapping_at(item, "metadata"), _mapping_at(item, "spec"), _mapping_at(item, "status")
     statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    # Without the init containers: they run before the new version does.
     main = status.get("containerStatuses") or ()
     ready = any(
         one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or ()
@@ -178,6 +180,7 @@ def _has_run(status: Mapping[str, Any]) -> bool:
 def parse_event(item: Manifest) -> ClusterEvent:
     """An Event of the core API."""
     about = _mapping_at(item, "involvedObject")
+    # Events of the newer API have `eventTime` only; of a series the last one counts.
     at = item.get("lastTimestamp") or item.get("eventTime") or item.get("firstTimestamp")
     return ClusterEvent(
         str(item.get("type", "")),

@@ -35,6 +35,7 @@ CLAIM_TIMEOUT = timedelta(minutes=2)
 
 _FOLDER = "notifications/outbox/"
 _EMPTY = b"{}"
+# Each loss means that somebody else's write went through; more senders than that are not at work at once.
 _ATTEMPTS = 20
 
 
@@ -98,6 +99,7 @@ class Outbox:
             for _ in range(_ATTEMPTS):
                 group, etag = self._read(name, topic)
                 changed = change(group)
+                # return group Nothing to claim is the common case: it costs no write.
                 if changed == group:
                     return group
                 try:

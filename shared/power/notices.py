@@ -81,6 +81,7 @@ def unplanned_stop_notice(machine: str, stop: UnplannedStop, schedule: Schedule)
             f"Seen at {at}. Azure's activity log does not say who stopped it. It is left off, since somebody "
             "may be working on it or its disks."
         )
+    # Who did it knows already; the others are told so that nobody starts it again behind their back.
     severity = Severity.INFO if stop.cause is StopCause.PERSON else Severity.WARNING
     key = f"power/{machine}/{stop.seen.isoformat()}/unplanned/{stop.cause}"
     return Notice(severity, title, text, hint, key=key, again=stop.cause is StopCause.UNKNOWN)

@@ -15,7 +15,7 @@ from shared.formats.documents import Tally
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.mongodb.indexes import apply_index_changes
 from shared.mongodb.metadata import parse_metadata
-from shared.mongodb.model import IdRange, Namespace, Timestamp
+from shared.mongodb.model import Namespace, Timestamp
 from shared.mongodb.oplog import skip_torn_start, unpack_operations
 from shared.restore.compare import (
     build_verdict,
@@ -28,17 +28,14 @@ from shared.restore.compare import (
 )
 from shared.restore.decide import describe_outside, select_replay
 from shared.restore.deps import RestoreDeps
-from shared.restore.duplicates import Fingerprint, find_reinserted, fingerprints
+from shared.restore.duplicates import find_reinserted
 from shared.restore.erasure_ledger import erase_again
 from shared.restore.journal import JournalWriter
 from shared.restore.load import DocumentLoader, PartReader
 from shared.restore.model import RestoreResult
 from shared.restore.parallel import run_parallel
+from shared.restore.read_back import read_back, tally_collection
 from shared.restore.users import restore_users
-
-_WHOLE_COLLECTION = IdRange()
-# A collection of hours is read from its start each time: more would hide a network that never lasts.
-_READ_ATTEMPTS = 3
 
 
 class RestoreRun:
@@ -114,7 +111,7 @@ class RestoreRun:
         if equal and entry.kind != "view":
             # Once the replay has begun, the documents are no longer those of the manifest.
             equal = not self._journal.journal.replaying and not compare_documents(
-                entry, self._tally_collection(namespace)
+                entry, tally_collection(self._target, namespace)
             )
         if equal:
             self._complete.add(entry.name)
@@ -128,10 +125,6 @@ class RestoreRun:
         else:
             self._target.drop_collection(namespace)
         return equal
-
-    def _tally_collection(self, namespace: Namespace) -> Tally:
-        batches = self._target.read_batches(namespace, _WHOLE_COLLECTION)
-        return sum((batch.tally for batch in batches), start=Tally())
 
     def _compare_collections(self) -> None:
         """Read everything back and compare it with the manifest."""
@@ -171,7 +164,7 @@ class RestoreRun:
         self, entry: NamespaceEntry, namespace: Namespace, reinserted: set[Hashable]
     ) -> list[str]:
         name, tail, refused = entry.name, self._loader.capped.get(entry.name), Tally()
-        stored, order = self._read_back(namespace, ordered=tail is not None)
+        stored, order = read_back(self._target, self._reporter, namespace, ordered=tail is not None)
         differences = list(self._loader.refusals.get(name, ()))
         if duplicates := self._loader.duplicates.get(name):
             refused = duplicates.tally
@@ -190,24 +183,6 @@ class RestoreRun:
                 " the replay decides which version stays"
             )
         return differences
-
-    def _read_back(self, namespace: Namespace, *, ordered: bool) -> tuple[Tally, list[Fingerprint]]:
-        """What the target holds, in order if that matters; from the start again after a lost connection."""
-        for attempt in range(_READ_ATTEMPTS):
-            stored, order = Tally(), list[Fingerprint]()
-            try:
-                for batch in self._target.read_batches(namespace, _WHOLE_COLLECTION):
-                    stored += batch.tally
-                    order += fingerprints(batch.documents) if ordered else ()
-                    self._reporter.advance(batch.tally.data_bytes)
-            except Unavailable:
-                if attempt == _READ_ATTEMPTS - 1:
-                    raise
-                # Taken back, or the bar would run past its end on the second reading.
-                self._reporter.advance(-stored.data_bytes)
-            else:
-                break
-        return stored, order
 
     def _replay_oplog(self) -> None:
         self._reporter.phase("Replaying the oplog", self._manifest.oplog.data_bytes)

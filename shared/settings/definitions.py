@@ -40,6 +40,7 @@ MONGODB = Setting(
     "mongodb://groundcrew:<password>@10.0.0.4:27017/?replicaSet=rs0&authSource=admin",
     secret=True,
 )
+# Apart from MONGODB_URI: what reads every night must not be able to change who may read.
 MONGODB_ADMIN = Setting(
     "GROUNDCREW_MONGODB_ADMIN_URI",
     "To rotate passwords of MongoDB users: a user that may change them (`viewUser` and `changePassword`, or "
@@ -66,6 +67,7 @@ RESTORE_URI = Setting(
     default="",
     secret=True,
 )
+# By name: who types in a chat chooses among servers that two files agree on, and can name no other.
 RESTORE_TARGETS = Setting(
     "GROUNDCREW_RESTORE_TARGETS",
     "The MongoDB servers that `restore … into NAME` in the chat may fill, which policy names too "
@@ -170,6 +172,7 @@ URL = Setting(
     "https://groundcrew.example.org",
     default="",
 )
+# Headers with a person's name are believed by it: on a bare port anybody could send them.
 WAKE_SIGN_IN = Setting(
     "GROUNDCREW_WAKE_SIGN_IN",
     "Who vouches for people at `/api/wake` and `/api/deploys`: `app-service` (its authentication must be "

@@ -172,6 +172,7 @@ def _open_holds() -> Holds | None:
 
 def _state_folder() -> Path:
     """The user's folder for what programs remember (XDG Base Directory Specification)."""
+    # Not in the current folder: `--resume` is found wherever the command is run from.
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "groundcrew"
 
@@ -191,6 +192,7 @@ def accepted_signers(signers: Sequence[str] = ()) -> tuple[str, ...]:
     """The signers whose manifests are accepted; empty accepts any. Raises UsageError for a malformed one."""
     from shared.formats.manifest import parse_signer
 
+    # In place of the settings' and not beside them: who names signers wants to be sure of these.
     return tuple(map(parse_signer, signers)) or configured_signers()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from pathlib import Path
 
 import pytest
 
 from shared.kernel.errors import UsageError
-from shared.settings.definitions import MONGODB, POLICY, TRUSTED
+from shared.settings.definitions import MONGODB, POLICY, ROOT, SETTINGS, TRUSTED
 from shared.settings.environment import (
     BadSettings,
     Environment,
@@ -187,3 +188,12 @@ def test_the_policy_is_the_files_text_or_the_cure_is_named(tmp_path: Path) -> No
         Environment({POLICY.name: str(path)}).policy_text()
     path.write_text("timezone: UTC\n")
     assert Environment({POLICY.name: str(path)}).policy_text() == "timezone: UTC\n"
+
+
+def test_every_variable_that_a_message_names_is_a_setting() -> None:
+    """Somebody at night sets what the message says: a name of before would be read by nobody."""
+    known = {setting.name for setting in SETTINGS}
+    for folder in ("shared", "cli", "functions"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in re.findall(r"\bGROUNDCREW_[A-Z_]*[A-Z]\b(?!_)", path.read_text(encoding="utf-8")):
+                assert name in known, f"{path}: {name}"

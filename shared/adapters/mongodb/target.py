@@ -138,6 +138,7 @@ class MongoTarget(Eraser):
             for index in indexes
             if index["name"] != "_id_" and not index.get("clustered")
         ]
+        # All in one command: the server then reads the collection once.
         if not specs or self._build_indexes(db, collection, specs) is None:
             return []
         refusals = ((spec["name"], self._build_one(db, collection, spec)) for spec in specs)
