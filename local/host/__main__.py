@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         grace=timedelta(seconds=options.grace),
         invisibility=timedelta(seconds=options.message_invisibility),
         max_body_bytes=options.max_body_bytes,
+        longest_poll=timedelta(seconds=options.longest_poll),
     )
     try:
         return asyncio.run(_serve(arguments, running))
@@ -93,6 +94,13 @@ def _build_parser() -> argparse.ArgumentParser:
         default=600,
         metavar="SECONDS",
         help="how long a queue message in work stays hidden after a crash",
+    )
+    parser.add_argument(
+        "--longest-poll",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="look into idle queues at least this often, even if host.json says less often",
     )
     parser.add_argument("--max-body-bytes", type=int, default=100 * 1024 * 1024)
     return parser

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ class HostOptions:
     queues: QueueOptions = field(default_factory=QueueOptions)
     lock_period: timedelta = timedelta(seconds=15)
     lock_poll: timedelta = timedelta(seconds=5)
+
+    def poll_at_least_every(self, longest: timedelta) -> HostOptions:
+        """The same with idle queues looked into that often, unless host.json has it more often."""
+        interval = min(self.queues.max_polling_interval, longest)
+        return replace(self, queues=replace(self.queues, max_polling_interval=interval))
 
 
 class AppSettings:

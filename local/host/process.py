@@ -20,7 +20,8 @@ class HostProcess:
     """A context manager around `python -m local.host`; `env` is added to this process's environment.
 
     Raises `Unavailable`, with the end of its log, if the host does not come up. The log is `host.log` in
-    `state_dir`, where the access keys lie too.
+    `state_dir`, where the access keys lie too. Idle queues are looked into every `longest_poll` seconds: on
+    the platform a scale controller sees a message at once.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class HostProcess:
         port: int = 0,
         log_format: str = "text",
         message_invisibility: int = 600,
+        longest_poll: float = 2,
         options: Sequence[str] = (),
     ) -> None:
         self.state_dir = state_dir
@@ -42,6 +44,7 @@ class HostProcess:
             "--port": port,
             "--log-format": log_format,
             "--message-invisibility": message_invisibility,
+            "--longest-poll": longest_poll,
         }
         self.child = Child(
             "the functions host",

@@ -49,6 +49,7 @@ class HostArguments:
     grace: timedelta = timedelta(seconds=10)
     invisibility: timedelta = timedelta(minutes=10)
     max_body_bytes: int = 100 * 1024 * 1024  # the platform's limit
+    longest_poll: timedelta = timedelta(minutes=1)  # at most, whatever host.json allows
 
     @property
     def keys_file(self) -> Path:
@@ -75,7 +76,7 @@ class Host:
     async def start(self) -> None:
         """Index the app and start all of its triggers. Raises `UsageError` before anything is served."""
         app_dir = self._arguments.app_dir.resolve()
-        options = read_host_json(app_dir)
+        options = read_host_json(app_dir).poll_at_least_every(self._arguments.longest_poll)
         add_local_settings(app_dir, self._environ)
         if "WEBSITE_TIME_ZONE" in self._environ:
             log.warning("time_zone_ignored", extra={"hint": "Timers run in UTC, as on Flex Consumption."})

@@ -12,7 +12,7 @@ from shared.backup import job as backup
 from shared.kernel.errors import Unavailable
 from tests.support.deaths import WatchedSteps
 
-SIZES = [pytest.param(1 << 20, id="one part"), pytest.param(400, id="many parts")]
+SIZES = [pytest.param(1 << 20, id="one part"), pytest.param(800, id="many parts")]
 
 
 def run_all(world, plan: FaultPlan) -> None:

@@ -328,8 +328,9 @@ def doomed(app) -> Iterator[str]:
         app.backups.create(where + sets.FAILED, signer.sign(failure))
     yield reason
     # Those that were begun stay: the host may still have their messages.
+    blobs = [blob.name for blob in app.backups.list("sets/manual/")]
     for where in wheres:
-        if [blob.name for blob in app.backups.list(where)] == [where + sets.FAILED]:
+        if [name for name in blobs if name.startswith(where)] == [where + sets.FAILED]:
             app.backups.delete(where + sets.FAILED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -131,3 +132,11 @@ def test_the_apps_own_limit_of_bodies_is_read_from_its_setting() -> None:
     assert AppSettings({"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "4194304"}).max_body_bytes(100) == 4 << 20
     with pytest.raises(UsageError, match="FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"):
         AppSettings({"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "4MB"}).max_body_bytes(100)
+
+
+@pytest.mark.parametrize(("longest", "then"), [(2, 2), (60, 10)], ids=["less often", "more often already"])
+def test_idle_queues_are_looked_into_as_often_as_a_caller_wants(longest: int, then: int) -> None:
+    options = HostOptions(queues=QueueOptions(max_polling_interval=timedelta(seconds=10)))
+    capped = options.poll_at_least_every(timedelta(seconds=longest))
+    assert capped.queues.max_polling_interval == timedelta(seconds=then)
+    assert capped == replace(options, queues=capped.queues)
