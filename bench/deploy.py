@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.data import ROOT
-from local.deploy_demo import Site, ended, records
+from local.deploy_demo import DeployWatch, Site, ended
 from local.rocketchat.seed import seed_database
 from local.stack import Stack
 from shared.deploy.records.deploy_record import DeployRecord
@@ -62,7 +62,7 @@ def _took(site: Site, stack: Stack, greeting: str) -> tuple[float, float]:
 
 def _fill(stack: Stack, like: DeployRecord) -> None:
     """Earlier deploys, as long ended as they can be."""
-    deploys = records(stack)
+    deploys = DeployWatch(stack).store
     for number in range(EARLIER):
         sha = f"{number:040x}"
         request = DeployRequest(like.request.repository, sha, like.request.environment, pull=1)
