@@ -31,7 +31,7 @@ def account_at(port: int) -> StorageAccount:
 
 
 def open_at(port: int, notes: list[str], within: timedelta) -> AzureBlobs:
-    attempt = timedelta(seconds=1 if within else 60)
+    attempt = timedelta(seconds=4 if within else 60)  # long beside the silence, on a busy machine too
     contact = FirstContact(within, notes.append, attempt, silence=timedelta(milliseconds=50))
     retries = Retries(attempts=5, first_pause=timedelta(milliseconds=10), growth=0, contact=contact)
     return open_blobs(account_at(port), "backups", retries=retries)
