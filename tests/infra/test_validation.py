@@ -56,6 +56,9 @@ def test_the_example_is_taken_as_it_stands(folder: str, tmp_path: Path) -> None:
     ("name", "value", "cure"),
     [
         pytest.param("subscription_id", "my subscription", "az account show", id="no subscription"),
+        pytest.param(
+            "rotated_entries", ["kv-chat/mongodb-uri"], "without the vault's own", id="a vault's name"
+        ),
         pytest.param("name", "Rocket Chat", "for example: rocketchat", id="a name with a space"),
         pytest.param("name", "rocketchat-for-all", "3 to 14", id="a name that is too long for a vault"),
         pytest.param("name", "a--b", "single hyphens", id="a name that a vault refuses"),

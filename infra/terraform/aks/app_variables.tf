@@ -125,6 +125,17 @@ variable "deployed" {
   default     = false
 }
 
+variable "rotated_entries" {
+  description = "Names of secrets in the vault that the app may write, because policy.yaml has it rotate them. Empty: it reads only."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.rotated_entries : can(regex("^[A-Za-z0-9-]{1,127}$", name))])
+    error_message = "rotated_entries is to have names of secrets of the vault, without the vault's own: letters, digits and hyphens."
+  }
+}
+
 variable "settings" {
   description = "Plain app settings by name, as docs/settings.md lists them."
   type        = map(string)

@@ -50,6 +50,7 @@ module "keyvault" {
   tenant_id       = data.azurerm_client_config.current.tenant_id
   officer_id      = data.azurerm_client_config.current.object_id
   reader_id       = module.functions.principal_id
+  rotated_entries = var.rotated_entries
   subnet_ids      = [local.network.functions_subnet_id]
   admin_addresses = var.admin_addresses
   tags            = local.tags

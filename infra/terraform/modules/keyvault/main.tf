@@ -39,3 +39,13 @@ resource "azurerm_role_assignment" "reader" {
   principal_id         = var.reader_id
   principal_type       = "ServicePrincipal"
 }
+
+# Secrets that the app rotates, each by itself: with the vault as the scope it could replace its own signing key, and
+# whatever else lies there. Off unless names are given.
+resource "azurerm_role_assignment" "rotation" {
+  for_each             = toset(var.rotated_entries)
+  scope                = "${azurerm_key_vault.this.id}/secrets/${each.value}"
+  role_definition_name = "Key Vault Secrets Officer"
+  principal_id         = var.reader_id
+  principal_type       = "ServicePrincipal"
+}

@@ -28,6 +28,11 @@ variable "reader_id" {
   type        = string
 }
 
+variable "rotated_entries" {
+  description = "Names of the secrets that the app may write."
+  type        = list(string)
+}
+
 variable "subnet_ids" {
   description = "The subnets that are let in."
   type        = list(string)
