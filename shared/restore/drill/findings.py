@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.backup.rewrap import add_file_keys
 from shared.backup.verify import read_state_part
 from shared.cluster_state.check import StateVerdict, check_state
 from shared.formats.backupset import Manifest
@@ -51,7 +52,9 @@ def check_set_state(deps: DrillDeps, manifest: Manifest, reporter: Reporter) -> 
     if not parts or deps.state_checks is None:
         return None
     reporter.phase("Checking the cluster's state", 1)
-    state = read_state_part(deps.catalogue.blobs, manifest, parts[0], deps.identities)
+    # As the restore does: a key that is newer than the set opens it by the file keys beside it.
+    opening = add_file_keys(deps.catalogue.blobs, manifest, deps.identities)
+    state = read_state_part(deps.catalogue.blobs, manifest, parts[0], opening)
     verdict = check_state(state, deps.state_checks)
     reporter.note(f"cluster state: {verdict.summary}")
     reporter.advance(1)

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from shared.backup.rewrap import rewrap_set
 from shared.cluster_state.check import StateChecks
+from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.proofs import FAILED, PROVEN
 from shared.kernel.errors import Unavailable, UsageError
 from shared.restore.drill.job import describe_drill
@@ -62,6 +64,15 @@ def test_a_cluster_that_is_away_fails_no_drill(drills: DrillWorld) -> None:
 
 def _fail() -> StateWorld:
     raise Unavailable("the cluster does not answer")
+
+
+def test_a_drill_key_that_is_newer_than_the_set_opens_its_state_too(drills: DrillWorld) -> None:
+    secret, public = generate_identity(post_quantum=False)
+    manifest = drills.world.manifest(drills.world.sealed()[0])
+    assert rewrap_set(drills.world.backups, manifest, drills.world.identities, [public])
+    proof = drills.drill(identities=parse_identities(secret), state_checks=checks(drills))
+    assert (proof.outcome, proof.problem) == (PROVEN, "")
+    assert proof.cluster_state.startswith("7 objects valid")
 
 
 def test_a_damaged_state_fails_the_drill(drills: DrillWorld) -> None:
