@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from shared.kernel.errors import NotFound
 from shared.settings import definitions
 from shared.settings.environment import read_environment
 from shared.wiring import load_policy, open_state, system_clock
@@ -63,30 +62,12 @@ def connect_state_cluster() -> StateCluster:
 
 
 def _read_deployed_files() -> list[RepositoryFile]:
-    """The chart's head and the values files at the commit that is deployed; none where deploys are off.
-
-    Raises NotFound if nothing is on record as deployed, and what GitHub refuses with.
-    """
+    """See `read_deployed_files`."""
+    from shared.deploy.chart.deployed_files import read_deployed_files
     from shared.deploy.records.deployed import DeployedLedger
-    from shared.formats.cluster_state import RepositoryFile
-    from shared.formats.tarball import read_files
     from shared.wiring.deploy import connect_forge
 
-    rules = load_policy().deploy
-    if not rules.repository:
-        return []
-    # The last environment is the one that people use.
-    sha = DeployedLedger(open_state()).read(rules.environments[-1]).sha
-    if not sha:
-        raise NotFound("no deploy is on record", value=rules.environments[-1])
-    paths = [f"{rules.chart}/Chart.yaml".removeprefix("./"), *rules.values]
-    files = read_files(connect_forge().download_tarball(sha), paths, sha=sha)
-    if missing := [path for path in paths if path not in files]:
-        raise NotFound("the deployed commit does not have it", value=f"{sha[:12]} {missing[0]}")
-    return [
-        RepositoryFile(str(rules.repository), sha, path, files[path].decode(errors="replace"))
-        for path in paths
-    ]
+    return read_deployed_files(load_policy().deploy, DeployedLedger(open_state()), connect_forge)
 
 
 def state_checks() -> StateChecks:
