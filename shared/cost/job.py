@@ -21,6 +21,7 @@ from shared.cost.history import LAST_REPORT, extend_weeks, summarize_week
 from shared.cost.model import CostReport, MachineUse, UsageSpan
 from shared.cost.pricing import load_prices, several_of
 from shared.cost.render import render_report
+from shared.cost.uptime import list_daily_uptime
 from shared.kernel.codec import encode_json
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import AlreadyExists
@@ -76,7 +77,8 @@ def report_week(job: CostDeps) -> str:
     except AlreadyExists:
         log.info("cost.already_reported", extra={"report": name})
     weeks = extend_weeks(job.inventory.state, summarize_week(result.report))
-    data = encode_json({**report_as_dict(result), "weeks": weeks})
+    uptime = list_daily_uptime(job, since, until)
+    data = encode_json({**report_as_dict(result), "weeks": weeks, "uptime": uptime})
     job.inventory.state.replace(LAST_REPORT, data, etag=None)
     return f"sent report {name}"
 

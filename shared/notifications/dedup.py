@@ -17,7 +17,11 @@ from hashlib import sha256
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound
 from shared.kernel.ports import Blobs, Clock
 
+_PREFIX = "notices/"
 CLAIM_TIMEOUT = timedelta(minutes=2)
+# Of causes that are long over: nobody raises a key again that was told half a year ago. If somebody does, it
+# is told twice rather than never.
+_RETENTION = timedelta(days=180)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,15 @@ class NotificationDedup:
         """Clear the key, since its cause is over: the next occurrence is sent again."""
         self._blobs.delete(_blob_name(key))
 
+    def remove_expired(self) -> str:
+        """Delete the keys of what is long over; what was done, in a sentence."""
+        # By the storage's time: what a claim says of itself could keep it for ever.
+        now = self._clock.now()
+        old = [blob.name for blob in self._blobs.list(_PREFIX) if now - blob.last_modified > _RETENTION]
+        for name in old:
+            self._blobs.delete(name)
+        return f"{len(old)} keys of notifications deleted"
+
     def _claim(self, key: str, repeat_after: timedelta | None) -> str:
         """The claim's etag; empty if there is nothing to send."""
         now = self._clock.now()
@@ -98,7 +111,7 @@ def _is_due(claim: _Claim, repeat_after: timedelta | None, now: datetime) -> boo
 
 def _blob_name(key: str) -> str:
     # Keys hold names of machines and decisions, which may not be valid in a blob's name.
-    return f"notices/{sha256(key.encode()).hexdigest()[:40]}.json"
+    return f"{_PREFIX}{sha256(key.encode()).hexdigest()[:40]}.json"
 
 
 def _encode_claim(claim: _Claim) -> bytes:

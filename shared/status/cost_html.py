@@ -8,6 +8,7 @@ from html import escape
 from shared.status.charts import Bar, draw_bars, draw_stacks
 from shared.status.model import CostFacts, CostWeek
 from shared.status.sections_html import render_table
+from shared.status.uptime_html import render_uptime
 
 
 def render_cost(cost: CostFacts) -> str:
@@ -29,7 +30,7 @@ def render_cost(cost: CostFacts) -> str:
     month = f"<p>Forecast of the month: {forecast}, budget {budget}.</p>"
     title = f"Uptime and cost, {cost.since:%Y-%m-%d} to {cost.until:%Y-%m-%d}"
     table = render_table(title, head, rows)
-    return f"<section><h2>{escape(title)}</h2>{table}{month}{notes}{_render_weeks(cost)}</section>"
+    return f"<section><h2>{escape(title)}</h2>{table}{month}{notes}{_render_weeks(cost)}{render_uptime(cost.uptime)}</section>"
 
 
 def _render_weeks(cost: CostFacts) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from shared.kernel.errors import GroundcrewError
 from shared.records.rollup import DayTotals, JobNewest, RunEntry
+from shared.status.uptime_days import UptimeDay
 from shared.status.secret_facts import SecretFacts
 
 T = TypeVar("T")
@@ -200,6 +201,7 @@ class CostFacts:
     budget: str | None = None
     notes: Sequence[str] = ()
     weeks: Sequence[CostWeek] = ()  # in the report's currency, oldest first
+    uptime: Sequence[UptimeDay] = ()  # of the reported week; empty in reports of before it was kept
 
 
 @dataclass(frozen=True, slots=True)

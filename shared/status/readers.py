@@ -53,6 +53,7 @@ from shared.status.model import (
     ScanFacts,
     SnapshotFacts,
 )
+from shared.status.uptime_days import parse_uptime_day
 from shared.status.secret_facts import SecretFacts, SecretSummary
 
 # A deploy waits for people and for checks as policy says, is applied at most three times, and makes a backup.
@@ -242,6 +243,7 @@ def read_cost(state: Blobs) -> CostFacts:
             tuple(
                 _parse_week(one) for one in fields.get("weeks", ()) if one["currency"] == fields["currency"]
             ),
+            tuple(map(parse_uptime_day, fields.get("uptime", ()))),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{LAST_REPORT} is not a cost report", value=type(error).__name__) from error

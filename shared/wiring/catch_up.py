@@ -106,5 +106,8 @@ def _count_sets() -> str:
 def _keep_history() -> str:
     """What a run that was killed did not roll up is rolled up, and days that nobody looks at go."""
     from shared.records.run_history import keep_history
+    from shared.wiring.notifications import notification_dedup
 
-    return keep_history(open_state(), system_clock().now())
+    done = keep_history(open_state(), system_clock().now())
+    # Once a day, as that is: a listing every quarter of an hour would cost more than what it removes.
+    return done if done.startswith("nothing to do") else f"{done}; {notification_dedup().remove_expired()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -134,6 +135,23 @@ def test_a_week_is_told_once_and_made_up_on_the_day_after(job, world) -> None:
         "Cost of Mon 2026-03-02 to Sun 2026-03-08, in EUR",
         "Cost of Mon 2026-03-09 to Sun 2026-03-15, in EUR",
     ]
+
+
+def test_the_report_keeps_each_days_hours_beside_what_was_planned(job) -> None:
+    since, until = cost.last_full_week(job.inventory.clock.now(), job.zone)
+    cost.report_week(job)
+    uptime = json.loads(job.inventory.state.read(cost.LAST_REPORT)[0])["uptime"]
+    names = {one["machine"] for one in uptime}
+    assert [one["day"] for one in uptime if one["machine"] == min(names)] == [
+        (since.astimezone(job.zone) + timedelta(days=n)).date().isoformat() for n in range(7)
+    ]
+    assert all(one["ran"] + one["unknown"] <= 25 and one["planned"] <= 25 for one in uptime)
+    for name in names:
+        ran, unknown = UsageLedger(job.inventory.state).sum_hours(name, since, until)
+        own = [one for one in uptime if one["machine"] == name]
+        assert sum(one["ran"] for one in own) == pytest.approx(ran / timedelta(hours=1), abs=0.1)
+        assert sum(one["unknown"] for one in own) == pytest.approx(unknown / timedelta(hours=1), abs=0.1)
+    assert sum(one["ran"] for one in uptime) > 0
 
 
 def test_a_report_that_nobody_could_be_told_is_told_later(job, world) -> None:

@@ -13,6 +13,7 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.kernel.errors import Refused, Unavailable
 from shared.notifications.decide import FIRST_BACKOFF, MAX_BACKOFF
+from shared.notifications.dedup import NotificationDedup
 from shared.notifications.model import Message, Notice, Severity
 from shared.notifications.notifier import BackgroundDelivery
 from shared.notifications.outbox import CLAIM_TIMEOUT
@@ -397,3 +398,14 @@ def test_who_stores_the_first_of_a_group_has_it_sent_after_the_wait(world: Notif
     world.deliver()
     people.notify_group([WARNING], wait=timedelta(seconds=30))
     assert len(woken) == 2
+
+
+def test_keys_of_what_is_long_over_are_deleted_and_newer_ones_are_not(world: NotificationWorld) -> None:
+    dedup = NotificationDedup(world.blobs, world.clock)
+    world.notifier().notify(WARNING)
+    world.clock.advance(timedelta(days=100))
+    world.notifier().notify(CRITICAL)
+    assert dedup.remove_expired() == "0 keys of notifications deleted"
+    world.clock.advance(timedelta(days=81))
+    assert dedup.remove_expired() == "1 keys of notifications deleted"
+    assert (dedup.was_sent(WARNING.key), dedup.was_sent(CRITICAL.key)) == (False, True)

@@ -12,8 +12,10 @@ import pytest
 from local.app_service import principal_header
 from shared.power.model import PowerStatus
 from shared.status.badge import decide_badge, render_badge
+from shared.status.decide import decide_verdict
 from shared.status.model import CertificateSummary, Part, PowerFacts, ScanFacts, Status
 from shared.status.page import StatusPage, render_json, render_page
+from shared.status.page_html import render_status
 from shared.web.signin import APP_SERVICE, PageAccess
 from tests.support.status_world import HOUR, MINUTE, NOW, StatusWorld
 
@@ -39,6 +41,20 @@ def test_nobody_sees_it_who_is_not_signed_in_or_not_named(status) -> None:
         answers = [render_page(page, headers, as_json=as_json) for headers in sent]
         assert [answer.status for answer in answers] == [401, 403, 200]
         assert all("rocketchat" not in answer.body for answer in answers[:2])
+
+
+def test_the_hours_of_each_day_stand_beside_what_was_planned(world) -> None:
+    status = world.collect()
+    html = render_status(status, decide_verdict(status), who="ana")
+    assert "Uptime of rocketchat against its schedule" in html
+    rows = re.findall(
+        r"<tr><td>2026-11-(\d+)</td><td>12</td><td>([\d.]+)</td><td>\d+</td><td>([a-z ]+)</td>", html
+    )
+    assert rows == [
+        ("16", "12.1", "as planned"), ("17", "7", "ran shorter"), ("18", "15", "ran longer"),
+        ("19", "11", "not all was seen"), ("20", "12", "as planned"), ("21", "0", "ran shorter"),
+        ("22", "0", "not all was seen"),
+    ]  # fmt: skip
 
 
 def test_a_look_costs_few_calls_and_the_page_weighs_little(world) -> None:

@@ -49,6 +49,9 @@ snapshots: {disks: groundcrew=snapshot}
 deploy: {repository: acme/chat}
 """
 
+# Run and not seen, on each day of the reported week, of which twelve hours were planned.
+_HOURS = ((12.1, 0), (7, 0), (15, 0), (11, 1), (12, 0), (0, 0), (0, 24))
+
 
 class StatusWorld:
     """What lies in the containers after a year. `blob_calls` counts what one look costs."""
@@ -92,6 +95,10 @@ class StatusWorld:
         report = {
             "since": NOW - 11 * DAY, "until": NOW - 4 * DAY, "currency": "EUR", "forecast": "141.20",
             "budget": None, "missing": [], "notes": ["Snapshots count as one full copy a disk."],
+            "uptime": [
+                {"day": f"2026-11-{16 + n}", "planned": 12, "ran": ran, "unknown": unseen} | {"machine": "rocketchat"}
+                for n, (ran, unseen) in enumerate(_HOURS)
+            ],
             "weeks": [
                 {
                     "since": NOW - (11 + 7 * (3 - number)) * DAY, "currency": "USD" if number == 0 else "EUR",

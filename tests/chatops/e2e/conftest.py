@@ -5,13 +5,16 @@ from __future__ import annotations
 import getpass
 import hashlib
 import hmac
+import json
 import os
 import re
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,6 +39,7 @@ people:
     roles: [operator]
     rocketchat: [uAna]
     slack: [T01/UANA]
+    teams: ["29:ana"]
     login: [{login}]
   - id: bob
     name: Ana
@@ -46,7 +50,7 @@ people:
 chat:
   rules:
     - who: [role:operator]
-      rooms: [rocketchat:GENERAL, slack:T01/C01, laptop]
+      rooms: [rocketchat:GENERAL, slack:T01/C01, "teams:19:ops@thread.tacv2", laptop]
       commands: [status, backups, rollback, approve, deny, who, plan, deploy]
     - who: [eve]
       rooms: [rocketchat:GENERAL]
@@ -87,6 +91,19 @@ class ChatPlace:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         assert requests.post(self.door, data=body, headers=headers, timeout=10).status_code == 200
         return self.wait(lambda: str(self.hook[-1]["text"]) if len(self.hook) > before else "")
+
+    def ask_by_teams(self, user: str, text: str) -> requests.Response:
+        """A message to Teams' outgoing webhook, signed as Teams does; its one answer."""
+        sent = datetime.now(UTC).isoformat()
+        message = {
+            "type": "message", "id": str(time.time_ns()), "timestamp": sent, "from": {"id": user},
+            "conversation": {"id": "19:ops@thread.tacv2;messageid=1"},
+            "text": f"<at>Groundcrew</at>&nbsp;{text}",
+        }  # fmt: skip
+        body = json.dumps(message).encode()
+        signature = b64encode(hmac.digest(self.secret.encode(), body, "sha256")).decode()
+        headers = {"Authorization": f"HMAC {signature}", "Content-Type": "application/json"}
+        return requests.post(self.door, data=body, headers=headers, timeout=10)
 
     def request(self, user: str, text: str) -> str:
         """Ask for what needs another person, and give the id that they have to approve."""
@@ -155,6 +172,7 @@ def chat_place(
             "GROUNDCREW_ROCKETCHAT_USER": "uCrew",
             "GROUNDCREW_ROCKETCHAT_USER_TOKEN": talk.add_user("uCrew", ROOM),
             "GROUNDCREW_SLACK_SIGNING_SECRETS": secret,
+            "GROUNDCREW_TEAMS_SECRETS": b64encode(secret.encode()).decode(),
         }
         with Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings) as stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
