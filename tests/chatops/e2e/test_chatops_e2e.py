@@ -21,12 +21,12 @@ def test_teams_is_answered_at_once_and_told_the_rest_by_notification(chat_place)
     answer = chat_place.ask_by_teams("29:ana", "backups")
     assert (answer.status_code, answer.json()["type"]) == (200, "message")
     assert "comes by notification" in answer.json()["text"]
-    (told,) = chat_place.site.chat.wait_for("Answer to `backups` in teams:19:ops@thread.tacv2")
+    (told,) = chat_place.site.people.wait_for("Answer to `backups` in teams:19:ops@thread.tacv2")
     assert "there is no backup" in told
     assert (
         chat_place.ask_by_teams("29:eve", "backups").status_code == 200
     )  # her answer is that nobody knows her
-    assert chat_place.site.chat.wait_for("nobody that policy.yaml knows: teams:29:eve")
+    assert chat_place.site.people.wait_for("nobody that policy.yaml knows: teams:29:eve")
 
 
 def test_two_people_roll_a_release_back_from_the_chat(chat_place) -> None:
