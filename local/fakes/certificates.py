@@ -14,6 +14,7 @@ from shared.certificates.model import (
     ManagedCertificate,
     ServedChain,
     TlsSecret,
+    TokenSecret,
 )
 from shared.certificates.objects import (
     issuing_status,
@@ -21,6 +22,7 @@ from shared.certificates.objects import (
     parse_ingress_hosts,
     parse_managed,
     parse_tls_secret,
+    parse_token_secret,
 )
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Unavailable
 
@@ -53,6 +55,12 @@ class MemoryCertificates:
             one for one in self._items_of("Secret", namespace) if one.get("type") == "kubernetes.io/tls"
         ]
         return sorted(map(parse_tls_secret, secrets), key=lambda one: one.name)
+
+    def list_token_secrets(self, namespace: str) -> list[TokenSecret]:
+        """See `CertificateCluster.list_token_secrets`."""
+        kind = "kubernetes.io/service-account-token"
+        secrets = [one for one in self._items_of("Secret", namespace) if one.get("type") == kind]
+        return sorted(map(parse_token_secret, secrets), key=lambda one: one.name)
 
     def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
         """See `CertificateCluster.list_ingress_hosts`."""

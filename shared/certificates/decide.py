@@ -32,6 +32,7 @@ from shared.certificates.model import (
     ServedChain,
     SourceKind,
     TlsSecret,
+    TokenSecret,
 )
 from shared.formats.x509 import CertificateFacts, names_host
 from shared.kernel.durations import format_duration
@@ -80,6 +81,7 @@ class _Judge:
         yield from map(self._secret, self._observed.secrets)
         yield from map(self._certificate, self._observed.managed)
         yield from map(self._item, self._observed.items)
+        yield from map(self._token, self._observed.tokens)
 
     def _host(self, target: HostTarget, shown: ServedChain) -> CertificateEntry:
         leaf = shown.chain[0]
@@ -160,6 +162,25 @@ class _Judge:
             item.not_after,
             None,
         )
+
+    def _token(self, secret: TokenSecret) -> CertificateEntry:
+        """Such a token never ends: so its age counts, and the end of the CA that is beside it."""
+        findings = [warning_finding(secret.problem)] if secret.problem else []
+        age = self._now - secret.created if secret.created else None
+        if age is not None and age > self._rules.token_max_age:
+            findings.append(
+                warning_finding(
+                    f"the token of service account {secret.account} is {format_duration(age)} old and never "
+                    "ends: delete the Secret, and use `kubectl create token` or a projected volume"
+                )
+            )
+        authority = secret.authority
+        if authority is not None:
+            findings += [
+                replace(one, reason=f"CA bundle {one.reason}") for one in self._lifetime(authority, None)
+            ]
+        end = authority.not_after if authority else None
+        return self._entry(SourceKind.TOKEN, secret.reference, findings, None, end, None)
 
     def _lifetime(self, facts: CertificateFacts, renews_at: datetime | None) -> Findings:
         over = judge_lifetime(facts.not_before, facts.not_after, self._rules, self._now, renews_at=renews_at)

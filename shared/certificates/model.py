@@ -25,6 +25,7 @@ class SourceKind(StrEnum):
     SECRET = "secret"  # noqa: S105 - a kind of Kubernetes, not a secret
     CERTIFICATE = "certificate"  # cert-manager's object
     VAULT = "vault"
+    TOKEN = "token"  # noqa: S105 - a Secret that holds a service account's token which never ends
     KUBECONFIG = "kubeconfig"  # the cluster's CA, and what the app signs in with
 
 
@@ -120,6 +121,31 @@ class ExpiringItem:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSecret:
+    """A Secret of type kubernetes.io/service-account-token: a token without an end, beside the cluster's CA.
+
+    - `account`: the service account that it signs in as.
+    - `created`: when the Secret was made, and the token with it; None if the cluster does not say.
+    - `authority`: the newest certificate of its CA bundle; None if there is none that can be read.
+
+    The token itself is not kept. https://kubernetes.io/docs/concepts/configuration/secret/
+    #serviceaccount-token-secrets
+    """
+
+    namespace: str
+    name: str
+    account: str
+    created: datetime | None = None
+    authority: CertificateFacts | None = None
+    problem: str = ""
+
+    @property
+    def reference(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class AcmeIssuer:
     """A ClusterIssuer that has an ACME account."""
 
@@ -210,4 +236,5 @@ class ObservedCertificates:
     managed: tuple[ManagedCertificate, ...] = ()
     served: tuple[tuple[HostTarget, ServedChain], ...] = ()
     items: tuple[ExpiringItem, ...] = ()
+    tokens: tuple[TokenSecret, ...] = ()
     blind: tuple[BlindSpot, ...] = ()

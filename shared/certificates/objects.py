@@ -9,9 +9,10 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret
+from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret, TokenSecret
 from shared.formats.x509 import is_key_of, parse_pem_certificates
 from shared.kernel.errors import Corrupt
 from shared.kernel.redact import redact
@@ -38,6 +39,20 @@ def parse_tls_secret(item: Json) -> TlsSecret:
     except Corrupt as error:
         return TlsSecret(namespace, name, chain, str(error))
     return TlsSecret(namespace, name, chain, "" if is_matching else "tls.key is not the key of tls.crt")
+
+
+def parse_token_secret(item: Json) -> TokenSecret:
+    """Whose token it is, how old, and the CA beside it; the token itself is not looked at."""
+    meta = item["metadata"]
+    account = str((meta.get("annotations") or {}).get("kubernetes.io/service-account.name") or "unknown")
+    created = parse_optional_timestamp(meta.get("creationTimestamp"))
+    secret = TokenSecret(str(meta["namespace"]), str(meta["name"]), account, created)
+    try:
+        bundle = parse_pem_certificates(_decode(item.get("data") or {}, "ca.crt"), "ca.crt")
+    except Corrupt as error:
+        return replace(secret, problem=str(error))
+    # A bundle holds an old and a new CA while one replaces the other.
+    return replace(secret, authority=max(bundle, key=lambda one: one.not_after))
 
 
 def _decode(data: Json, key: str) -> bytes:

@@ -18,6 +18,7 @@ from shared.certificates.model import (
     ServedChain,
     SourceKind,
     TlsSecret,
+    TokenSecret,
 )
 from shared.certificates.ports import CertificateCluster
 from shared.kernel.errors import GroundcrewError
@@ -40,6 +41,7 @@ class CertificateObserver:
         items, targets = self._vaults(), list(self._deps.hosts)
         secrets: list[TlsSecret] = []
         managed: list[ManagedCertificate] = []
+        tokens: list[TokenSecret] = []
         if self._deps.credentials is not None:
             credentials = self._try(SourceKind.KUBECONFIG, "*", self._deps.credentials)
             items += credentials.items if credentials else ()
@@ -47,8 +49,15 @@ class CertificateObserver:
         if self._deps.cluster is not None:
             for namespace in self._deps.namespaces:
                 self._namespace(self._deps.cluster, namespace, secrets, managed, targets)
+                tokens += self._tokens(self._deps.cluster, namespace)
         served = tuple(self._hosts(_merge_targets(targets)))
-        return ObservedCertificates(tuple(secrets), tuple(managed), served, tuple(items), tuple(self._blind))
+        return ObservedCertificates(
+            tuple(secrets), tuple(managed), served, tuple(items), tuple(tokens), tuple(self._blind)
+        )
+
+    def _tokens(self, cluster: CertificateCluster, namespace: str) -> Sequence[TokenSecret]:
+        everything = f"{namespace}/*"
+        return self._try(SourceKind.TOKEN, everything, lambda: cluster.list_token_secrets(namespace)) or ()
 
     def _namespace(
         self,

@@ -14,6 +14,7 @@ from shared.certificates.model import (
     ManagedCertificate,
     ServedChain,
     TlsSecret,
+    TokenSecret,
 )
 
 
@@ -26,6 +27,10 @@ class CertificateCluster(Protocol):
 
     def list_tls_secrets(self, namespace: str) -> list[TlsSecret]:
         """Secrets of type kubernetes.io/tls, sorted by name; a malformed one says so in `problem`."""
+        ...
+
+    def list_token_secrets(self, namespace: str) -> list[TokenSecret]:
+        """Secrets of type kubernetes.io/service-account-token, sorted by name; a bad one says so."""
         ...
 
     def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:

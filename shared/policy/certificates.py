@@ -74,6 +74,11 @@ class CertificatePolicy(Section):
         default=timedelta(days=4), description="time without a look that is an alarm, planned off or not"
     )
 
+    token_max_age: Duration = Field(
+        default=timedelta(days=365),
+        description="age of a service account's token in a Secret, which never ends, that is a warning",
+    )
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.critical_percent >= self.warning_percent:

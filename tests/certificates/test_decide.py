@@ -23,6 +23,7 @@ from shared.certificates.model import (
     ServedChain,
     SourceKind,
     TlsSecret,
+    TokenSecret,
 )
 from shared.formats.x509 import CertificateFacts
 from shared.policy import CertificatePolicy
@@ -368,3 +369,32 @@ def test_the_times_that_are_told_to_prometheus_are_those_of_the_verdict(days: in
 
     assert (judge(warning - second), judge(warning)) == ("good", "warning")
     assert (judge(critical - second), judge(critical)) == ("warning", "critical")
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "told"),
+    [(365, GOOD, ""), (366, WARNING, "the token of service account old is 366 d")],
+    ids=["a year", "more"],
+)
+def test_a_token_that_never_ends_is_judged_by_its_age(days: int, state: CertificateState, told: str) -> None:
+    secret = TokenSecret("rocketchat", "legacy", "old", START, facts(not_after=START + 9000 * DAY))
+    entry = judge(ObservedCertificates(tokens=(secret,)), START + days * DAY)["token/rocketchat/legacy"]
+    assert entry.state is state
+    assert told in " ".join(entry.reasons)
+    older = CertificatePolicy(token_max_age=400 * DAY)
+    assert (
+        judge(ObservedCertificates(tokens=(secret,)), START + days * DAY, rules=older)[
+            "token/rocketchat/legacy"
+        ].state
+        is GOOD
+    )
+
+
+def test_the_ca_beside_a_token_ends_too_and_what_cannot_be_read_is_said() -> None:
+    secret = TokenSecret("rocketchat", "legacy", "old", START, facts())
+    entry = judge(ObservedCertificates(tokens=(secret,)), START + 89 * DAY)["token/rocketchat/legacy"]
+    assert entry.state is CRITICAL
+    assert entry.reasons[0].startswith("CA bundle expires in 1 d")
+    assert entry.not_after == START + 90 * DAY
+    broken = TokenSecret("rocketchat", "x", "old", None, None, "ca.crt is empty")
+    assert judge(ObservedCertificates(tokens=(broken,)))["token/rocketchat/x"].reasons == ("ca.crt is empty",)

@@ -203,7 +203,7 @@ def test_a_blind_scanner_is_an_alarm_on_its_second_look(world: World) -> None:
     assert set(found.values()) == {"unknown"}
     assert world.people.told == [], "a machine may just be starting"
     world.clock.advance(10 * MINUTE)
-    assert job.run_overdue(world.job()).startswith("6 certificates: ")
+    assert job.run_overdue(world.job()).startswith("7 certificates: ")
     (notice,) = world.people.told
     assert notice.title.endswith("cannot be looked at")
     assert (

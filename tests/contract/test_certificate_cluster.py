@@ -122,6 +122,28 @@ def test_only_tls_secrets_are_read_and_each_by_itself(stage: Stage) -> None:
     assert other.problem == "tls.key is not the key of tls.crt"
 
 
+def token_secret(name: str, authority: bytes, **annotations: str) -> dict[str, Any]:
+    data = {"ca.crt": base64.b64encode(authority).decode(), "token": base64.b64encode(b"ey.x.y").decode()}
+    meta = {"annotations": {"kubernetes.io/service-account.name": "old", **annotations}}
+    return made("Secret", name, type="kubernetes.io/service-account-token", data=data, meta=meta)
+
+
+def test_tokens_that_never_end_are_seen_with_their_age_and_ca_and_never_with_the_token(stage: Stage) -> None:
+    stage.put(
+        made("ServiceAccount", "old"), token_secret("legacy", CHAT.pem), token_secret("broken", b"no PEM"),
+        tls("chat-tls", CHAT.pem, CHAT.key_pem),
+    )  # fmt: skip
+    found = {one.name: one for one in stage.cluster.list_token_secrets(NAMESPACE)}
+    # The cluster may make others for its own accounts.
+    legacy, broken = found["legacy"], found["broken"]
+    assert (legacy.reference, legacy.account, legacy.problem) == ("rocketchat/legacy", "old", "")
+    assert legacy.authority is not None
+    assert legacy.authority.names == ("chat.example.org",)
+    assert "ca.crt has no readable certificate" in broken.problem
+    assert "chat-tls" not in found
+    assert "ey.x.y" not in repr(found)
+
+
 def test_the_hosts_of_ingresses_come_with_their_secret_and_nothing_that_is_no_name(stage: Stage) -> None:
     entries = [
         {"hosts": ["chat.example.org", "*.example.org", "Push.example.org"], "secretName": "chat-tls"},

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret
+from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret, TokenSecret
 from shared.certificates.objects import (
     issuing_status,
     parse_acme_issuer,
     parse_ingress_hosts,
     parse_managed,
     parse_tls_secret,
+    parse_token_secret,
 )
 from shared.kernel.errors import Conflict, NotFound, Refused
 from shared.kernel.secret import Secret
@@ -33,6 +34,12 @@ class KubernetesCertificates:
         path = f"/api/v1/namespaces/{quoted(namespace)}/secrets"
         secrets = self._api.list_items(path, {"fieldSelector": "type=kubernetes.io/tls"})
         return sorted(map(parse_tls_secret, secrets), key=lambda one: one.name)
+
+    def list_token_secrets(self, namespace: str) -> list[TokenSecret]:
+        """See `CertificateCluster.list_token_secrets`."""
+        path = f"/api/v1/namespaces/{quoted(namespace)}/secrets"
+        query = {"fieldSelector": "type=kubernetes.io/service-account-token"}
+        return sorted(map(parse_token_secret, self._api.list_items(path, query)), key=lambda one: one.name)
 
     def list_ingress_hosts(self, namespace: str) -> list[HostTarget]:
         """See `CertificateCluster.list_ingress_hosts`."""
