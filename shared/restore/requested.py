@@ -32,6 +32,7 @@ from shared.restore.drill.decide import (
     list_databases,
 )
 from shared.restore.drill.scratch import ScratchClaim
+from shared.restore.erasure_ledger import ErasureLedger
 from shared.restore.job import restore_set
 from shared.restore.model import RestoreResult
 
@@ -168,6 +169,8 @@ def _restore(
     restore = RestoreDeps(
         deps.catalogue, server, deps.identities, reporter, deps.clock,
         holds=deps.holds, jobs=deps.jobs, writes_users=False, tail=planned.tail,
+        # What was erased on purpose is not to be looked at either.
+        erasures=ErasureLedger(deps.state, deps.catalogue.trusted).read_for_restore,
     )  # fmt: skip
     # The server holds the marker only, which `into_non_empty` lets pass.
     return restore_set(restore, planned.reference, into_non_empty=True)
@@ -182,4 +185,7 @@ def _describe(planned: RequestedRestore, name: str, result: RestoreResult) -> st
     compared = [one for one in result.verdicts if one.basis == "compared"]
     documents = sum(one.documents for one in compared)
     log.info("restore.requested_ended", extra={"set": planned.reference, "target": name})
-    return f"restored {what} into {name}: {len(compared)} namespaces, {documents} documents, all equal"
+    erased = f"; {result.erased.describe()}" if result.erased.entries else ""
+    return (
+        f"restored {what} into {name}: {len(compared)} namespaces, {documents} documents, all equal{erased}"
+    )

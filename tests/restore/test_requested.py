@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from datetime import timedelta
 
+import bson
 import pytest
 
 from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.formats.agekeys import generate_identity, parse_identities
+from shared.formats.erasures import Erasure
+from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.mongodb.model import Namespace
 from shared.pitr.catalogue import SliceCatalogue
 from shared.restore.drill.scratch import ScratchClaim
+from shared.restore.erasure_ledger import ErasureLedger
 from shared.restore.requested import (
     MARKER,
     RequestedRestoreDeps,
@@ -24,7 +29,7 @@ from shared.restore.requested import (
 from shared.settings import definitions
 from shared.settings.environment import parse_setting
 from shared.wiring.chat_restore import parse_targets
-from tests.support.backup_world import World
+from tests.support.backup_world import SIGNER, World
 from tests.support.capture_world import CaptureWorld
 from tests.support.drill_world import DrillWorld
 
@@ -173,3 +178,17 @@ def test_addresses_of_targets_are_read_by_name_and_never_quoted() -> None:
         with pytest.raises(UsageError) as refused:
             parse_setting(definitions.RESTORE_TARGETS, parse_targets, text)
         assert "hunter2" not in str(refused.value)
+
+
+def test_what_was_erased_on_purpose_is_not_to_be_looked_at_either() -> None:
+    restores = Restores()
+    restores.world.database.write("rocketchat", "rocketchat_message", {"_id": "m1", "msg": "the words"})
+    restores.world.database.write("rocketchat", "rocketchat_message", {"_id": "m2", "msg": "others"})
+    restores.world.clock.advance(timedelta(days=1))
+    restores.drills.seal()
+    at = restores.world.clock.now()
+    ledger = ErasureLedger(restores.world.state, restores.world.catalogue.trusted)
+    ledger.add(Erasure(FORMAT, "message", "m1", at, at), SIGNER)
+    assert "m1" not in restores.restore()
+    left = restores.target.contents()["rocketchat.rocketchat_message"]
+    assert [bson.decode(one)["_id"] for one in left] == ["m2"]
