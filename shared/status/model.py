@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from shared.kernel.errors import GroundcrewError
 from shared.records.rollup import DayTotals, JobNewest, RunEntry
-from shared.status.uptime_days import UptimeDay
 from shared.status.secret_facts import SecretFacts
+from shared.status.uptime_days import UptimeDay
 
 T = TypeVar("T")
 

@@ -53,8 +53,8 @@ from shared.status.model import (
     ScanFacts,
     SnapshotFacts,
 )
-from shared.status.uptime_days import parse_uptime_day
 from shared.status.secret_facts import SecretFacts, SecretSummary
+from shared.status.uptime_days import parse_uptime_day
 
 # A deploy waits for people and for checks as policy says, is applied at most three times, and makes a backup.
 _DEPLOY_ATTEMPTS, _BACKUP_TIME = 3, timedelta(hours=2)

@@ -12,7 +12,7 @@ from local.fakes.clock import ManualClock
 from shared.formats.manifest import Signer
 from shared.kernel.errors import NotFound, Refused, UsageError
 from shared.records.approval_keys import ApprovalKeys
-from shared.records.approvals import Approvals
+from shared.records.approvals import Approval, Approvals
 from shared.records.people import KnownPerson, PeopleDirectory
 from tests.support.approvals import APP_KEYS, LAPTOP_KEYS, SIGNER, make_approvals
 
@@ -146,6 +146,45 @@ def test_a_request_that_somebody_else_wrote_is_not_taken_for_the_apps(approvals:
     assert later.id != forged.id
     assert approvals.is_signed(later)
     assert approvals.request_approval("x", {}, by="ana", lasting=HOUR) == later
+
+
+def test_an_approval_is_good_until_its_end_and_not_then(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+    approvals._clock.advance(HOUR - timedelta(seconds=1))
+    assert approvals.find_granted("x", {}) is not None
+    approvals._clock.advance(timedelta(seconds=1))
+    assert approvals.find_granted("x", {}) is None
+    assert approvals.consume_approval("x", {}) is None
+
+
+def test_while_a_key_is_exchanged_both_are_believed_and_no_third(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+    new = Signer.generate()
+    for trusted, granted in (
+        ((new.public_text(), SIGNER.public_text()), True),
+        ((SIGNER.public_text(), new.public_text()), True),
+        ((new.public_text(),), False),
+    ):
+        keys = ApprovalKeys(new, trusted)
+        after = make_approvals(approvals._blobs, approvals._clock, PEOPLE, keys)
+        assert (after.find_granted("x", {}) is not None) is granted
+
+
+def test_an_approval_that_was_used_since_the_listing_is_not_used_again(approvals: Approvals) -> None:
+    """Two workers have the same approval: the second finds it used."""
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+
+    class Late(Approvals):
+        def _list_pending(self) -> list[Approval]:
+            listed = super()._list_pending()
+            approvals.consume_approval("x", {})
+            return listed
+
+    late = Late(approvals._blobs, approvals._clock, APP_KEYS, PEOPLE)
+    assert late.consume_approval("x", {}) is None
 
 
 def test_the_key_is_in_no_text() -> None:

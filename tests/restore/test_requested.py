@@ -16,7 +16,7 @@ from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.erasures import Erasure
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
-from shared.mongodb.model import Namespace
+from shared.mongodb.model import InsertResult, Namespace
 from shared.pitr.catalogue import SliceCatalogue
 from shared.restore.drill.scratch import ScratchClaim
 from shared.restore.erasure_ledger import ErasureLedger
@@ -140,6 +140,20 @@ def test_an_approval_is_bound_to_set_manifest_moment_target_and_its_hosts(restor
     restores.target = MemoryDatabase("another:27017")
     deps = restores.deps(addresses=("another:27017",))
     assert plan_requested_restore(deps, "latest", None).describe_binding("inspection") != binding
+
+
+def test_a_difference_from_the_backup_is_said_and_never_called_equal(restores) -> None:
+    class Losing(MemoryDatabase):
+        """Takes each document and keeps all but the first."""
+
+        def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+            kept = documents if db == MARKER.db else documents[1:]
+            return replace(super().insert_documents(db, collection, kept), inserted=len(documents))
+
+    restores.target = Losing("inspection:27017")
+    told = restores.restore()
+    assert "it is NOT what was backed up: rocketchat.c0" in told
+    assert "all equal" not in told
 
 
 def test_killed_at_every_step_it_can_be_asked_for_anew() -> None:

@@ -91,13 +91,14 @@ class StatusWorld:
             {"1": KnownAlert(_alert(), NOW, NOW, "rocketchat is off by plan")}, None
         )
         DeliveryLog(self.state).update_routes({"chat": lambda route: replace(route, last_success=NOW - HOUR)})
-        machine = {"machine": "rocketchat", "hours": "2 d 13 h", "hours_saved": "4 d 11 h"}
+        name = {"machine": "rocketchat"}
+        machine = {**name, "hours": "2 d 13 h", "hours_saved": "4 d 11 h"}
         report = {
             "since": NOW - 11 * DAY, "until": NOW - 4 * DAY, "currency": "EUR", "forecast": "141.20",
             "budget": None, "missing": [], "notes": ["Snapshots count as one full copy a disk."],
             "uptime": [
-                {"day": f"2026-11-{16 + n}", "planned": 12, "ran": ran, "unknown": unseen} | {"machine": "rocketchat"}
-                for n, (ran, unseen) in enumerate(_HOURS)
+                {"day": f"2026-11-{16 + n}", "planned": 12, "ran": ran, "unknown": gap, **name}
+                for n, (ran, gap) in enumerate(_HOURS)
             ],
             "weeks": [
                 {
