@@ -30,8 +30,8 @@ def render_cost(cost: CostFacts) -> str:
     month = f"<p>Forecast of the month: {forecast}, budget {budget}.</p>"
     title = f"Uptime and cost, {cost.since:%Y-%m-%d} to {cost.until:%Y-%m-%d}"
     table = render_table(title, head, rows)
-    charts = render_uptime(cost.uptime) + _render_weeks(cost)
-    return f"<section><h2>{escape(title)}</h2>{table}{month}{notes}{charts}</section>"
+    weeks = f"<section><h2>{escape(title)}</h2>{table}{month}{notes}{_render_weeks(cost)}</section>"
+    return weeks + render_uptime(cost.uptime)
 
 
 def _render_weeks(cost: CostFacts) -> str:

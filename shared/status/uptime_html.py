@@ -14,9 +14,10 @@ _DEVIATIONS = {"good": "as planned", "warn": "ran longer", "bad": "ran shorter",
 
 
 def render_uptime(days: Sequence[UptimeDay]) -> str:
-    """A chart and a table for each machine; nothing where nothing is on record."""
+    """The section: a chart and a table for each machine; empty where nothing is on record."""
     machines = dict.fromkeys(one.machine for one in days)
-    return "".join(_render_machine(name, [one for one in days if one.machine == name]) for name in machines)
+    parts = [_render_machine(name, [one for one in days if one.machine == name]) for name in machines]
+    return f"<section><h2>Uptime by day</h2>{''.join(parts)}</section>" if parts else ""
 
 
 def _render_machine(machine: str, days: Sequence[UptimeDay]) -> str:
