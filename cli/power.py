@@ -14,6 +14,7 @@ from cli.console import as_json, confirm, err, out, print_answer, print_table, y
 from cli.identity import current_user
 from shared import wiring
 from shared.kernel.errors import UsageError
+from shared.kernel.timestamps import format_local_time
 from shared.wiring import inventory as inventory_wiring
 from shared.wiring import power as power_wiring
 
@@ -271,4 +272,4 @@ def _policy_zone() -> tzinfo:
 
 
 def _format_time(time: datetime | None, zone: tzinfo) -> str:
-    return f"{time.astimezone(zone):%a %Y-%m-%d %H:%M}" if time else "-"
+    return format_local_time(time, zone) if time else "-"

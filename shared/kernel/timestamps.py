@@ -6,7 +6,7 @@ microseconds (Azure writes seven digits).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 
 def parse_timestamp(value: object) -> datetime:
@@ -36,3 +36,13 @@ def from_unix_seconds(value: object) -> datetime | None:
         return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def format_local_time(time: datetime, zone: tzinfo) -> str:
+    """The moment on the wall clock of a zone, for people: `Mon 2026-03-02 07:00`.
+
+    Where the clock shows it twice, as in the night in which summer ends, with its name: `… 02:08 CET`.
+    """
+    local = time.astimezone(zone)
+    is_repeated = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f"{local:%a %Y-%m-%d %H:%M %Z}" if is_repeated else f"{local:%a %Y-%m-%d %H:%M}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from shared.kernel.errors import UsageError
+from shared.kernel.timestamps import format_local_time
 from shared.power.schedule import Schedule
 from shared.power.times import ORDER_HINT, parse_duration_text, parse_end, parse_span, parse_start
 
@@ -179,5 +180,5 @@ def describe_span(order: Override, zone: tzinfo, now: datetime) -> str:
     what = {True: "up", False: "off", None: "back on schedule"}[order.up]
     if order.up is None:
         return what
-    begin = f" from {order.start.astimezone(zone):%a %Y-%m-%d %H:%M}" if order.start > now else ""
-    return f"{what}{begin} until {order.until.astimezone(zone):%a %Y-%m-%d %H:%M}"
+    begin = f" from {format_local_time(order.start, zone)}" if order.start > now else ""
+    return f"{what}{begin} until {format_local_time(order.until, zone)}"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
+from shared.kernel.timestamps import format_local_time
 from shared.policy.values import Window
 
 DAY = timedelta(days=1)
@@ -137,7 +138,7 @@ class Schedule:
 
     def format_local(self, time: datetime) -> str:
         """The moment on this calendar's wall clock, as messages show it: `Mon 2026-03-02 07:00`."""
-        return f"{time.astimezone(self.zone):%a %Y-%m-%d %H:%M}"
+        return format_local_time(time, self.zone)
 
 
 def resolve_start(day: date, minutes: int, zone: tzinfo) -> datetime:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from shared.chatops.deps import CommandHandler
 from shared.chatops.model import CommandCall, CommandPlan
 from shared.kernel.errors import GroundcrewError, NotFound, UsageError
+from shared.kernel.timestamps import format_local_time
 from shared.wiring import load_policy, system_clock
 
 _UP_LASTS = "for 2h"  # where nobody says until when: a meeting, not a night
@@ -145,8 +146,8 @@ def _place_hold(call: CommandCall, _plan: CommandPlan, by: str) -> str:
 
     lasting = call.arguments["end"].removeprefix("for ")
     hold = place_hold(power_deps(), lasting, call.arguments.get("because", ""), by=by)
-    until = hold.until.astimezone(ZoneInfo(load_policy().timezone))
-    return f"no stop until {until:%a %Y-%m-%d %H:%M}, or `release`"
+    until = format_local_time(hold.until, ZoneInfo(load_policy().timezone))
+    return f"no stop until {until}, or `release`"
 
 
 def _plan_release(call: CommandCall) -> CommandPlan:

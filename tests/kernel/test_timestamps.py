@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.kernel.timestamps import from_unix_seconds
+from shared.kernel.timestamps import format_local_time, from_unix_seconds
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,20 @@ def test_every_second_until_the_year_9999_is_itself(seconds: int) -> None:
 
 def test_parts_of_a_second_are_kept() -> None:
     assert from_unix_seconds(0.5) == datetime(1970, 1, 1, microsecond=500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [
+        ("2026-10-24T22:00", "Sun 2026-10-25 00:00"),
+        ("2026-10-24T23:59", "Sun 2026-10-25 01:59"),
+        ("2026-10-25T00:00", "Sun 2026-10-25 02:00 CEST"),
+        ("2026-10-25T00:59", "Sun 2026-10-25 02:59 CEST"),
+        ("2026-10-25T01:00", "Sun 2026-10-25 02:00 CET"),
+        ("2026-10-25T02:00", "Sun 2026-10-25 03:00"),
+        ("2026-03-29T01:00", "Sun 2026-03-29 03:00"),
+    ],
+)
+def test_a_time_that_the_clock_shows_twice_is_shown_with_its_name(time: str, shown: str) -> None:
+    moment = datetime.fromisoformat(time).replace(tzinfo=UTC)
+    assert format_local_time(moment, ZoneInfo("Europe/Berlin")) == shown

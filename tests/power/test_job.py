@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -38,6 +38,17 @@ def test_a_working_day_from_off_to_healthy_to_warned_to_off(world, at) -> None:
     assert world.power is PowerState.DEALLOCATED
     calls = world.machines.calls
     assert (calls["begin_start"], calls["begin_deallocate"], calls["state"]) == (1, 1, 0)
+
+
+def test_a_stop_in_the_hour_that_comes_twice_says_which_of_both(make_world) -> None:
+    """On 25 October 2026 Berlin has 2 to 3 o'clock twice: a time alone would name two stops."""
+    world = make_world("timezone: Europe/Berlin\npower: {machines: [{name: rocketchat, windows: []}]}")
+    world.clock.set(datetime(2026, 10, 24, 23, 0, tzinfo=UTC))
+    world.add(PowerState.RUNNING)
+    power.place_order(world.job(), "", "up for 2h", by="ana")  # until 02:00 CET, an hour after 02:00 CEST
+    world.run(datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
+    (title,) = [one for one in world.notifications.titles if "stops at" in one]
+    assert title == "rocketchat stops at Sun 2026-10-25 02:00 CET"
 
 
 def test_a_tick_for_an_idle_fleet_costs_one_listing_and_writes_nothing(world, at) -> None:
