@@ -71,6 +71,19 @@ _MESSAGES: Mapping[str, Mapping[int, tuple[str, str]]] = {
         )
     },
     "NonResourceAttributes": {1: ("path", "string"), 2: ("verb", "string")},
+    # k8s.io/api/authentication/v1: what `kubectl create token` sends.
+    "TokenRequest": {1: ("metadata", "ObjectMeta"), 2: ("spec", "TokenRequestSpec")},
+    "TokenRequestSpec": {
+        1: ("audiences", "[]string"),
+        3: ("boundObjectRef", "BoundObjectReference"),
+        4: ("expirationSeconds", "int"),
+    },
+    "BoundObjectReference": {
+        1: ("kind", "string"),
+        2: ("apiVersion", "string"),
+        3: ("name", "string"),
+        4: ("uid", "string"),
+    },
     "DeleteOptions": {
         1: ("gracePeriodSeconds", "int"),
         2: ("preconditions", "Preconditions"),

@@ -7,6 +7,7 @@ What of it the stand-in chart has is tried always.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from shared.adapters.helm.offline import OfflineRenderer, connect_offline
 from shared.formats.chartyaml import merged
 from shared.kernel.errors import GroundcrewError
 from tests.support.chart_options import (
+    PAGE,
     OptionRow,
     evaluate_offline,
     find_uncovered,
@@ -85,6 +87,13 @@ def test_an_option_closes_no_gate_but_where_helm_would_fail(renderer, official, 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
 def test_a_planted_secret_is_found(renderer, official, plant) -> None:
     assert any(name.startswith("secrets in") for name in closed(renderer, official, plant))
+
+
+def test_the_page_has_each_row_and_each_place_and_none_was_missed() -> None:
+    cells = re.findall(r"^\| ([^|]+) \|", PAGE.read_text(), re.MULTILINE)
+    names = [cell for cell in cells if cell not in ("options", "place")]
+    assert names == [row.name for row in (*TABLE.rows, *TABLE.plants)]
+    assert "missed" not in PAGE.read_text().partition("## Planted secrets")[2]
 
 
 def test_of_the_stand_in_no_option_is_a_secret_and_each_planted_one_is_found(renderer, stand_in) -> None:
