@@ -8,11 +8,10 @@ believed.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from shared.formats.erasures import ERASED_ID, ERASURE_KINDS, Erasure
+from shared.formats.erasures import Erasure
 from shared.formats.manifest import Signer, verify_record
 from shared.kernel.errors import AlreadyExists, Corrupt, GroundcrewError, NotFound, Refused
 from shared.kernel.ports import Blobs
@@ -22,7 +21,6 @@ from shared.restore.erasures import ErasedAgain, LedgerReading, plan_deletions, 
 log = logging.getLogger(__name__)
 
 _PREFIX = "erasures/"
-_NAME = re.compile(rf"erasures/({'|'.join(ERASURE_KINDS)})\.({ERASED_ID.pattern})\.json", re.ASCII)
 _IDS_AT_ONCE = 1000  # in one command, far below a document's 16 MiB
 
 
@@ -62,13 +60,12 @@ class ErasureLedger:
             return LedgerReading(reason=f"the erasure ledger cannot be read ({error})")
 
     def _read_entry(self, name: str) -> Erasure:
-        if not _NAME.fullmatch(name):
-            raise Corrupt(f"{name} is no erasure", hint="See who can write to the container.")
         if not self.trusted:
             raise Refused(f"{name} is signed by an unknown signer")
         erasure = verify_record(Erasure, self.state.read(name)[0], name=name, trusted=self.trusted).record
         if name != _entry_name(erasure):
-            raise Corrupt(f"{name} is the entry of another erasure", value=erasure.subject)
+            hint = "See who can write to the container."
+            raise Corrupt(f"{name} is the entry of another erasure", value=erasure.subject, hint=hint)
         return erasure
 
 

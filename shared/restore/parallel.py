@@ -74,8 +74,7 @@ class BatchWorkers(Generic[T]):
 
     def _act_freeing(self, item: T) -> None:
         try:
-            if not self._stop.is_set():  # else another one failed, and its error is the one to see
-                self._act(item)
+            self._act(item)
         except BaseException:
             self._stop.set()
             raise

@@ -64,6 +64,7 @@ def fill_chat(database: MemoryDatabase) -> None:
             )
             put_file(database, "rocketchat_uploads", upload, rid=room, userId=user)
             put_file(database, "rocketchat_uploads", f"thumb-{upload}", rid=room, userId=user)
+    put_file(database, "rocketchat_avatars", "f-bob-r2", userId="somebody")  # ids are of their bucket only
     write("rocketchat_message", _id="old", rid="r1", parent="m-ann-r1", u={"_id": "ann"}, _hidden=True)
     for room in ("r1", "r2"):
         last = {"_id": f"m-ann-{room}", "u": {"_id": "ann"}, "msg": "the words"}
@@ -155,7 +156,8 @@ def test_a_user_goes_without_the_messages_which_are_said_separately(chat: World)
     _, target = restore(chat, erasure("user", "ann"))
     after = ids_of(target)
     assert after["users"] == {"bob"}
-    assert after["rocketchat_avatars.chunks"] == {"a-bob-0", "a-bob-1"}
+    assert after["rocketchat_avatars.files"] == {"a-bob", "f-bob-r2"}
+    assert not any("ann" in identity for identity in after["rocketchat_avatars.chunks"])
     assert after["rocketchat_sessions"] == {"s-bob"}
     assert after["rocketchat_subscription"] == {"bob-r1", "bob-r2"}
     assert after["rocketchat_message"] == ids_of(chat.database)["rocketchat_message"]
@@ -183,6 +185,20 @@ def test_what_the_target_held_before_keeps_what_was_erased_elsewhere(chat: World
     assert {"other.users", "rocketchat.mine"} <= {
         n for n, held in target.contents().items() if len(held) == 1
     }
+
+
+def test_collections_of_the_target_lose_nothing_and_name_no_file_of_the_backup(chat: World) -> None:
+    target = MemoryDatabase("target:27017")
+    own = {"_id": "mine", "u": {"_id": "ann"}, "file": {"_id": "f-bob-r1"}}
+    target.write("rocketchat", "rocketchat_message", own)
+    _, target = restore(
+        chat, erasure("messages", "ann"), target=target, into_non_empty=True,
+        only=["rocketchat.rocketchat_uploads*"],
+    )  # fmt: skip
+    after = ids_of(target)
+    assert after["rocketchat_message"] == {"mine"}
+    assert "f-bob-r1" in after["rocketchat_uploads"]
+    assert "f-ann-r1" not in after["rocketchat_uploads"]
 
 
 def test_of_a_database_that_is_restored_under_another_name_it_is_deleted_too(chat: World) -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
+from shared.backup.proofs import write_proof
+from shared.formats.proofs import FAILED
 from shared.kernel.errors import Unavailable
 from shared.mongodb.model import InsertResult
 from shared.restore.estimate import (
@@ -24,7 +26,7 @@ from shared.restore.estimate import (
 )
 from shared.restore.job import RestoreDeps, RestoreResult, restore_set
 from shared.restore.timing import EstimateReporter, read_timing
-from tests.support.backup_world import World
+from tests.support.backup_world import SIGNER, World
 from tests.support.drill_world import DrillWorld
 
 SIZE = RestoreSize(
@@ -145,6 +147,20 @@ def test_a_drill_on_record_makes_the_estimate_of_the_next_restore_and_each_step_
     assert notes[0].startswith("to restore: 24 documents, 0.0 MB; expected duration: about 6 min, at")
     assert notes[2].startswith("Restoring documents: 25% after 1 min 20 s, about 4 min left; the steps")
     assert result.estimate.describe() in result.plan.reasons
+
+
+@pytest.mark.parametrize("change", [{"slices": 3}, {"manifest_sha256": "0" * 64}, {"outcome": FAILED}])
+def test_a_drill_that_replayed_slices_failed_or_was_of_another_manifest_times_nothing(
+    change: dict[str, object],
+) -> None:
+    drills = DrillWorld()
+    drills.world.seed()
+    drills.seal()
+    drills.drill()
+    (proof,) = drills.records.proofs
+    drills.world.state.delete(f"proofs/{proof.run}.{proof.set}.{proof.klass}.json")
+    write_proof(drills.world.state, replace(proof, **change), SIGNER)
+    assert read_timing(drills.world.state, drills.world.catalogue).timed is None
 
 
 def test_a_drill_of_a_set_that_is_gone_or_another_by_now_times_nothing(world: World) -> None:
