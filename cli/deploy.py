@@ -202,6 +202,7 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     """Ask a second person to let a commit pass a closed gate, for its present reason; then run it."""
     from shared.deploy import job
     from shared.deploy.gates import evaluate
+    from shared.records.approvals import describe_how_to_approve
 
     deps = deploy_wiring.deploy_deps()
     sha = job.resolve_commit(deps, sha)
@@ -224,7 +225,7 @@ def override(sha: str, gate: str, environment: str, json_: bool) -> None:
     approval = deps.approvals().request_approval(
         evaluate.OVERRIDE, arguments, by=current_user(), lasting=lasting
     )
-    text = f"requested; ask a second person to run: groundcrew deploy approve {approval.id}"
+    text = f"requested. {describe_how_to_approve(approval.id)}"
     print_answer({"id": approval.id, "expires": approval.expires, **arguments}, json_=json_, text=text)
 
 

@@ -15,7 +15,7 @@ from shared.certificates.deps import CertificateDeps
 from shared.certificates.model import AcmeIssuer
 from shared.certificates.renew import require_cluster
 from shared.kernel.errors import Refused, UsageError
-from shared.records.approvals import Approval
+from shared.records.approvals import Approval, describe_how_to_approve
 from shared.records.audit import AuditTrail
 
 ACTION = "certs.issuer-email"
@@ -75,5 +75,5 @@ def change_issuer_email(deps: CertificateDeps, change: IssuerEmailChange, *, by:
 
 
 def _refuse(approval: Approval, change: IssuerEmailChange) -> Refused:
-    hint = f"Ask a second person to run: groundcrew deploy approve {approval.id}; then run this again."
+    hint = f"{describe_how_to_approve(approval.id)}; then run this again."
     return Refused("this needs a second person's approval", value=change, hint=hint)

@@ -12,7 +12,7 @@ from shared.hardening.decide import find_fix, judge_setting
 from shared.hardening.deps import HardeningDeps
 from shared.hardening.model import AuditVerdict, SettingRule
 from shared.kernel.errors import Inconsistent, Refused, UsageError
-from shared.records.approvals import Approval
+from shared.records.approvals import Approval, describe_how_to_approve
 from shared.records.audit import AuditTrail
 
 ACTION = "hardening.apply"
@@ -96,7 +96,7 @@ def consume_approval(deps: HardeningDeps, action: str, arguments: Mapping[str, s
     approval = approvals.consume_approval(action, arguments)
     if approval is None:
         asked = approvals.request_approval(action, arguments, by=by, lasting=_APPROVAL_LASTS)
-        hint = f"Ask a second person to run: groundcrew deploy approve {asked.id}; then run this again."
+        hint = f"{describe_how_to_approve(asked.id)}; then run this again."
         raise Refused("a second person has to approve these changes", value=asked.id, hint=hint)
     return approval
 

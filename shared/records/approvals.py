@@ -217,6 +217,14 @@ def _approval_id(action: str, arguments: Mapping[str, str], requester: str, expi
     return hashlib.sha256(hashed.encode()).hexdigest()[:16]
 
 
+def describe_how_to_approve(approval_id: str) -> str:
+    """What the second person does, for a hint: the chat has the key that signs, a laptop seldom has."""
+    return (
+        f"Ask a second person to write `approve {approval_id}` in the chat, or to run: "
+        f"groundcrew deploy approve {approval_id}"
+    )
+
+
 def _request_fields(approval: Approval) -> list[object]:
     expires = approval.expires.isoformat()
     return ["request", approval.action, dict(approval.arguments), approval.requester, expires]

@@ -22,6 +22,7 @@ from shared.deploy.gates.versions import mongodb_gate
 from shared.deploy.model import Gate
 from shared.kernel.errors import GroundcrewError, Locked, Refused, Unavailable
 from shared.notifications.ports import Notice, Severity
+from shared.records.approvals import describe_how_to_approve
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def _require_approval(deps: FeatureDeps, plan: FeaturePlan, by: str) -> str:
     raise Refused(
         "raising the feature compatibility version needs the approval of a second person",
         value=request.id,
-        hint=f"Ask a second person to run: groundcrew deploy approve {request.id}",
+        hint=describe_how_to_approve(request.id),
     )
 
 

@@ -17,6 +17,7 @@ from shared.kernel.errors import GroundcrewError, Locked, NotFound, Refused, Una
 from shared.kernel.ports import Lease
 from shared.kubernetes.images import find_chat_version
 from shared.notifications.ports import Notice, Severity
+from shared.records.approvals import describe_how_to_approve
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
@@ -252,5 +253,5 @@ def _require_approval(deps: DeployDeps, plan: RollbackPlan, by: str) -> str:
     raise Refused(
         f"a rollback from {plan.version_now} to {plan.version_then} needs the approval of a second person",
         value=request.id,
-        hint=f"Ask a second person to run: groundcrew deploy approve {request.id}",
+        hint=describe_how_to_approve(request.id),
     )
