@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,8 @@ from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.deploy.records.deploys import DeployStore
+from shared.formats.agekeys import generate_identity
+from shared.formats.sops_writer import SealRules, seal
 from shared.kernel.errors import GroundcrewError
 from shared.settings.environment import parse_storage_account
 
@@ -51,6 +54,7 @@ podAnnotations:
   groundcrew/greeting: {greeting}
 """
 IMAGE = "registry.rocket.chat/rocketchat/rocket.chat"
+VALUES_FILE = "production.yaml"
 NEVER = "registry.invalid/never-pulls/rocket.chat"
 
 
@@ -106,6 +110,10 @@ class Site:
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     _open: ExitStack = field(init=False, default_factory=ExitStack)
+    # The secret key and its recipient.
+    _sops_key: tuple[str, str] = field(
+        init=False, repr=False, default_factory=lambda: generate_identity(post_quantum=False)
+    )
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -153,6 +161,7 @@ class Site:
             "GROUNDCREW_CHAT_RELEASES": self.pages.url,
             "GROUNDCREW_NOTIFY_URLS": self._notify,
             "GROUNDCREW_WAKE_SIGN_IN": "none",
+            "GROUNDCREW_SOPS_AGE_KEY": self._sops_key[0],
         }
 
     def policy(self, text: str) -> Path:
@@ -161,7 +170,7 @@ class Site:
   repository: {REPOSITORY}
   branch: main
   chart: chart
-  values: [production.yaml]
+  values: [{VALUES_FILE}]
   namespace: {NAMESPACE}
   release: {RELEASE}
   approvals: 1
@@ -172,12 +181,17 @@ class Site:
         path.write_text(re.sub(r"(?ms)^deploy:\n.*?(?=^\S|\Z)", deploy, text))
         return path
 
-    def propose(self, version: str, greeting: str, *, image: str = IMAGE) -> Pull:
-        """A pull request with green checks and an approval."""
+    def propose(self, version: str, greeting: str, *, image: str = IMAGE, is_sealed: bool = False) -> Pull:
+        """A pull request with green checks and an approval; `is_sealed`: the greeting is encrypted."""
         topic = f"topic-{secrets.token_hex(3)}"
         self.repository.branch(topic)
-        self.repository.commit(_chart_files(version, greeting, image), branch=topic, author="ada")
-        pull = self.repository.open_pull(topic, author="ada", title=f"Say {greeting}")
+        files = _chart_files(version, greeting, image)
+        if is_sealed:
+            files[VALUES_FILE] = _seal_greeting(files[VALUES_FILE].decode(), self._sops_key[1])
+        self.repository.commit(files, branch=topic, author="ada")
+        pull = self.repository.open_pull(
+            topic, author="ada", title="Say what is sealed" if is_sealed else f"Say {greeting}"
+        )
         self.repository.check(pull.head_sha, "lint")
         self.repository.review(pull, "grace")
         return pull
@@ -206,7 +220,13 @@ class Site:
 def _chart_files(version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
     chart = {f"chart/{path}": data for path, data in rocketchat(app_version=version).items()}
     values = _VALUES.format(version=version, greeting=json.dumps(greeting), repository=image)
-    return {**chart, "production.yaml": values.encode()}
+    return {**chart, VALUES_FILE: values.encode()}
+
+
+def _seal_greeting(values: str, recipient: str) -> bytes:
+    """The values as `groundcrew secrets seal --encrypted-regex` has them."""
+    rules = SealRules(encrypted_regex="^groundcrew/greeting$")
+    return seal(values, VALUES_FILE, [recipient], rules, datetime.now(UTC)).encode()
 
 
 def _secret_manifest() -> dict[str, object]:

@@ -29,6 +29,7 @@ from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 # One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
 pytestmark = pytest.mark.timeout(300)
+SEALED_GREETING = "welcome-to-what-was-sealed"
 
 
 def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) -> None:
@@ -44,12 +45,14 @@ def test_a_signed_merge_becomes_a_new_revision_and_a_success_on_github(place) ->
     assert "lets people in" in requests.get(link, timeout=10).text
 
 
-def test_a_new_version_is_preceded_by_a_sealed_backup(place) -> None:
-    record = place.ship("8.3.0", "hello again")
+def test_a_new_version_is_preceded_by_a_sealed_backup_and_sealed_values_reach_the_pods(place) -> None:
+    record = place.ship("8.3.0", SEALED_GREETING, is_sealed=True)
     assert record.state.value == "done", record
     shown = place.cli("backups", "show", record.progress.backup, "--json")
     assert shown["set"] == record.progress.backup.rpartition("/")[2]
     assert place.site.chat.version() == "8.3.0"
+    assert place.site.greeting() == SEALED_GREETING
+    assert SEALED_GREETING not in str(place.site.repository.history.commits)
 
 
 def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
@@ -235,6 +238,8 @@ def test_no_secret_is_in_logs_records_messages_or_comments(place) -> None:
         "webhook secret": place.site.secret,
         "github token": place.site.github.token,
         "cluster token": place.site.cluster.token,
+        "sealed value": SEALED_GREETING,
+        "age key": place.stack.settings["GROUNDCREW_SOPS_AGE_KEY"],
         "signing key": place.stack.settings["GROUNDCREW_SIGNING_KEY"],
     }
     said = (place.stack.state_dir / "host" / "host.log").read_text()
