@@ -23,9 +23,9 @@ WIDTH, HEIGHT = 390, 844
 _ACCOUNTS = 300  # of storage, of which each world of a test takes one
 # Begun first, so that all workers are busy to the end: these take longest (see `pytest --durations`).
 _LONG = (
-    "test_deploy_through_host.py", "test_releases.py", "test_power_e2e.py", "e2e/test_faults.py",
-    "test_chatops_e2e.py", "/e2e/", "test_up.py", "cli/test_doctor", "/contract/", "test_killed.py",
-    "/local/rocketchat/", "test_weeks.py",
+    "test_deploy_through_host.py", "test_backup_through_host.py", "test_releases.py", "test_power_e2e.py",
+    "e2e/test_faults.py", "test_chatops_e2e.py", "/e2e/", "test_up.py", "cli/test_doctor", "/contract/",
+    "test_killed.py", "/local/rocketchat/", "test_weeks.py",
 )  # fmt: skip
 
 
