@@ -24,7 +24,11 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for the least urgent."""
-        return list(Severity).index(self)
+        return _RANKS[self]
+
+
+# A group of thousands of alerts compares ranks by the million.
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 @dataclass(frozen=True, slots=True)
