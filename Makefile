@@ -75,7 +75,7 @@ generate: setup ## Write docs/settings.md, docs/policy.md and the schema anew
 bench: setup ## Measure the figures of the issues into bench/results.json
 	@$(BIN)/python -m bench
 
-# Two seeds of ten minutes or less; one process, since the other core is for whoever waits for something.
+# About ten minutes of processor time for each of two seeds; one process, the other core is for whoever waits.
 simulate: setup ## A year of two machines through the jobs, with orders, holds, refusals, evictions and lost ticks
 	@GROUNDCREW_SIMULATED_DAYS=$(or $(DAYS),365) nice -n 10 $(BIN)/python -m pytest -q -s tests/power/test_year.py
 

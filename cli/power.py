@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.power.reconcile import TickResult
 
 machine_argument = click.argument("machine", required=False, default="")
+order_words = click.argument("words", nargs=-1, metavar="[MACHINE] [WHEN]…")
 until_option = click.option("--until", metavar="TIME", help="22:00, Monday 7:00, 2026-03-02 07:00.")
 for_option = click.option("--for", "lasting", metavar="DURATION", help="90m, 2h, 3d.")
 when_option = click.option(
@@ -47,31 +48,33 @@ def status(machine: str, json_: bool) -> None:
 
 
 @power.command()
-@machine_argument
+@order_words
 @until_option
 @for_option
 @when_option
 @dry_option
 @yes_option
 @as_json
-def up(machine: str, dry_run: bool, yes: bool, json_: bool, **times: str | None) -> None:
-    """Keep MACHINE (or all) up, starting it if it is off."""
+def up(words: tuple[str, ...], dry_run: bool, yes: bool, json_: bool, **times: str | None) -> None:
+    """Keep MACHINE (or all) up, starting it if it is off: `power up rocketchat until 22:00`."""
+    machine, when = split_order(words, [one.label for one in wiring.load_policy().power.machines])
     _confirm_all(machine, "up", yes or dry_run)
-    _place_order(machine, _write_order("up", **times), dry_run, json_)
+    _place_order(machine, _write_order("up", when, **times), dry_run, json_)
 
 
 @power.command()
-@machine_argument
+@order_words
 @until_option
 @for_option
 @when_option
 @dry_option
 @yes_option
 @as_json
-def off(machine: str, dry_run: bool, yes: bool, json_: bool, **times: str | None) -> None:
-    """Keep MACHINE (or all) off; people are warned before it stops."""
+def off(words: tuple[str, ...], dry_run: bool, yes: bool, json_: bool, **times: str | None) -> None:
+    """Keep MACHINE (or all) off; people are warned before it stops: `power off tomorrow`."""
+    machine, when = split_order(words, [one.label for one in wiring.load_policy().power.machines])
     _confirm_all(machine, "off", yes or dry_run)
-    _place_order(machine, _write_order("off", **times), dry_run, json_)
+    _place_order(machine, _write_order("off", when, **times), dry_run, json_)
 
 
 @power.command()
@@ -193,11 +196,34 @@ def _confirm_all(machine: str, what: str, yes: bool) -> None:
         confirm(f"order all machines ({', '.join(names)}) {what}?", yes=yes)
 
 
-def _write_order(what: str, until: str | None, lasting: str | None, when: str | None) -> str:
+def split_order(words: Sequence[str], machines: Sequence[str]) -> tuple[str, str]:
+    """The machine and the time that an order names, each empty if it does not. Raises UsageError.
+
+    As in chat: `until 22:00`, `Saturday 10-14`, `until 22:00 machine rocketchat`; or the machine before it.
+    """
+    from shared.chatops.grammar import parse_command
+
+    if not words:
+        return "", ""
+    # A machine of policy first: its name may look like a time.
+    named = words[0].lower() in {name.lower() for name in machines}
+    if not named:
+        try:
+            found = parse_command(f"up {' '.join(words)}").arguments
+            return found.get("machine", ""), found.get("end", "")
+        except UsageError:
+            if len(words) > 1 and words[1].lower() == "machine":
+                raise
+    return words[0], parse_command(f"up {' '.join(words[1:])}".strip()).arguments.get("end", "")
+
+
+def _write_order(what: str, words: str, until: str | None, lasting: str | None, when: str | None) -> str:
     """The order in the grammar that chat has, too."""
-    given = [text for text in (until and f"until {until}", lasting and f"for {lasting}", when) if text]
+    options = (words, until and f"until {until}", lasting and f"for {lasting}", when)
+    given = [text for text in options if text]
     if len(given) > 1:
-        raise UsageError("--until, --for and --when exclude each other", hint="Give one of them.")
+        hint = "Give one time, as a word or as an option."
+        raise UsageError("--until, --for, --when and words exclude each other", hint=hint)
     return " ".join([what, *given])
 
 

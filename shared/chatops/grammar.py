@@ -43,7 +43,7 @@ class CommandSpec:
 
 # What the order says of its time; power's own grammar reads it.
 _DAY = r"(?:today|tomorrow|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)"
-_END = rf"(?P<end>(?:until|till|for|from|on|next) .+?|{_DAY}(?: .+?)?|\d.+?)"
+_END = rf"(?P<end>(?:until|till|for|from|on|next) .+?|{_DAY}(?: .+?)??|\d.+?)"
 _MACHINE = r"machine (?P<machine>[A-Za-z0-9._=/-]{1,200})"
 _SET = r"(?P<restored>[a-z]{1,20}/[0-9A-Za-z]{1,40})"
 

@@ -22,6 +22,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("keep up until  Monday 7:00", "up until Monday 7:00"),
         ("off for 2h machine vm1", "down for 2h machine vm1"),
         ("down machine vm1", "down machine vm1"),
+        ("down tomorrow machine vm1", "down tomorrow machine vm1"),
         ("resume", "auto"),
         ("ORDERS", "orders"),
         ("cancel 20260302T181500-0a1b2c3d", "cancel 20260302T181500-0a1b2c3d"),
@@ -54,6 +55,12 @@ def test_every_spelling_means_one_line_which_means_itself(text: str, line: str) 
     call = parse_command(text)
     assert call.line == line
     assert parse_command(call.line) == call
+
+
+@pytest.mark.parametrize("end", ["tomorrow", "saturday 10-14", "until 22:00", "for 2h", "22-6"])
+def test_a_machine_after_any_time_is_the_machine(end: str) -> None:
+    assert parse_command(f"down {end} machine vm1").arguments == {"end": end, "machine": "vm1"}
+    assert parse_command(f"down {end}").arguments == {"end": end}
 
 
 def test_modifiers_are_no_part_of_the_line() -> None:
