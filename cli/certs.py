@@ -8,6 +8,7 @@ import click
 
 from cli.console import as_json, confirm, print_answer, print_table, yes_option
 from cli.identity import current_user
+from shared.kernel.timestamps import format_minute
 from shared.wiring.certificates import certificate_deps as wiring
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _print_scan(scan: CertificateScan, json_: bool) -> None:
 
 
 def _expiry(one: CertificateEntry) -> str:
-    return f"{one.not_after:%Y-%m-%d %H:%MZ}" if one.not_after else "unknown"
+    return format_minute(one.not_after) if one.not_after else "unknown"
 
 
 def _entry_as_dict(one: CertificateEntry) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.console import as_json, confirm, err, out, print_answer, print_table, yes_option
+from shared.kernel.timestamps import format_minute
 from shared.wiring.snapshots import check_deps
 from shared.wiring.snapshots import snapshot_deps as wiring
 
@@ -130,7 +131,7 @@ def _print_plan(plan: SnapshotPlan, json_: bool, *, take: bool = True) -> None:
             "keep" if isinstance(decision, Keep) else "remove",
             decision.item.name.rpartition("/")[2],
             decision.item.klass,
-            f"{decision.item.taken:%Y-%m-%d %H:%MZ}",
+            format_minute(decision.item.taken),
             ", ".join(decision.reasons),
         )
         for decision in plan.decisions

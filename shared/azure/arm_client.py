@@ -194,6 +194,8 @@ def connect_arm(
         raise UsageError(
             "Resource Manager's address is not https", value=base_url, hint=f"Use {PUBLIC_CLOUD}"
         )
+    # In this order: who is asked is checked before anything is sent, and each retry gets a token that is
+    # valid.
     policies = [
         _keep_to_host(parts.netloc, plain=loopback),
         RequestIdPolicy(),  # by which Microsoft's support finds a request

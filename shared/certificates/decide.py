@@ -16,7 +16,6 @@ from shared.certificates.findings import (
     add_finding,
     critical_finding,
     find_worst,
-    format_minute,
     warning_finding,
 )
 from shared.certificates.lifetime import CLOCK_SKEW, judge_lifetime, renewal_grace
@@ -36,6 +35,7 @@ from shared.certificates.model import (
 )
 from shared.formats.x509 import CertificateFacts, names_host
 from shared.kernel.durations import format_duration
+from shared.kernel.timestamps import format_minute
 
 if TYPE_CHECKING:
     from shared.policy import CertificatePolicy

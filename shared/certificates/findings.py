@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 
 from shared.certificates.model import (
     CertificateEntry,
@@ -37,7 +36,3 @@ def critical_finding(reason: str) -> CertificateFinding:
 def warning_finding(reason: str) -> CertificateFinding:
     """Somebody has to look, and has days for it."""
     return CertificateFinding(CertificateState.WARNING, reason)
-
-
-def format_minute(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%MZ}"

@@ -18,6 +18,7 @@ from shared.certificates.observe import CertificateObserver
 from shared.certificates.outlook import WakeRecord, judge_outlook, needs_wake, plan_wake
 from shared.certificates.records import CertificateScan, load_last_scan, save_scan
 from shared.kernel.errors import GroundcrewError
+from shared.kernel.timestamps import format_minute
 from shared.records.holds import Holds
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def _read_uptime(deps: CertificateDeps) -> Sequence[UptimeSpan]:
 def _offline_reason(uptime: Sequence[UptimeSpan]) -> str:
     if not uptime or uptime[0].up:
         return ""
-    return f"the machine is off as planned until {uptime[0].until:%Y-%m-%d %H:%MZ}"
+    return f"the machine is off as planned until {format_minute(uptime[0].until)}"
 
 
 def _is_blind(entry: CertificateEntry) -> bool:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from shared.certificates.findings import (
     critical_finding,
-    format_minute,
     warning_finding,
 )
 from shared.certificates.model import (
     CertificateFinding,
 )
 from shared.kernel.durations import format_duration
+from shared.kernel.timestamps import format_minute
 
 if TYPE_CHECKING:
     from shared.policy import CertificatePolicy

@@ -15,6 +15,7 @@ from shared.certificates.model import (
     SourceKind,
     UptimeSpan,
 )
+from shared.kernel.timestamps import format_minute
 
 if TYPE_CHECKING:
     from shared.policy import CertificatePolicy
@@ -62,8 +63,8 @@ def judge_outlook(
         return None
     return CertificateFinding(
         CertificateState.WARNING,
-        f"the machine is planned off when this is to be renewed, from {entry.renews_at:%Y-%m-%d %H:%MZ}"
-        f" until it expires at {entry.not_after:%Y-%m-%d %H:%MZ}",
+        f"the machine is planned off when this is to be renewed, from {format_minute(entry.renews_at)}"
+        f" until it expires at {format_minute(entry.not_after)}",
     )
 
 

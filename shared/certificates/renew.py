@@ -8,6 +8,7 @@ from shared.certificates.deps import CertificateDeps
 from shared.certificates.model import ManagedCertificate
 from shared.certificates.ports import CertificateCluster
 from shared.kernel.errors import NotFound, UsageError
+from shared.kernel.timestamps import format_minute
 from shared.records.audit import AuditTrail
 
 
@@ -20,7 +21,7 @@ class RenewalPlan:
 
     def __str__(self) -> str:
         end = self.certificate.not_after
-        until = f", valid until {end:%Y-%m-%d %H:%MZ}" if end else ", never issued"
+        until = f", valid until {format_minute(end)}" if end else ", never issued"
         return "\n".join((f"renew {self.certificate.reference}{until}", *self.notes))
 
 

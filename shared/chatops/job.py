@@ -30,6 +30,7 @@ from shared.chatops.records import DeliveryRecord, delivery_key
 from shared.chatops.replies import describe_entries, describe_request, help_text, write_command
 from shared.kernel.errors import GroundcrewError, Refused
 from shared.kernel.ports import Queues
+from shared.kernel.timestamps import format_minute
 from shared.records.audit_search import find_entries
 from shared.records.people import KnownPerson
 
@@ -130,7 +131,7 @@ def _dispatch(deps: ChatopsDeps, request: ChatRequest, before_change: Callable[[
     person = _identify(deps, request)
     if deps.clock.now() - request.sent > EXECUTE_WITHIN:
         raise Refused(
-            "the command is too old", value=f"sent {request.sent:%Y-%m-%d %H:%MZ}", hint="Send it again."
+            "the command is too old", value=f"sent {format_minute(request.sent)}", hint="Send it again."
         )
     call = parse_command(request.text)
     if refusal := find_refusal(deps.rules, person, request.room, call.name):

@@ -53,6 +53,8 @@ def rank_savings(
 def _best_commitments(offers: Sequence[BreakEven]) -> Iterator[Saving]:
     best: dict[str, BreakEven] = {}
     for offer in offers:
+        # One for each machine: reservation and savings plan exclude each other, and their sum would promise
+        # both.
         known = best.get(offer.machine)
         if known is None or offer.monthly_difference > known.monthly_difference:
             best[offer.machine] = offer
@@ -81,6 +83,7 @@ def _unscheduled_hours(
 
 def _missing_schedule(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
     price = prices.machines.get(use.price_key())
+    # Not all of it: holidays that policy names still leave a machine that is practically always on.
     if price is not None and to_hours(use.year_ahead) >= YEAR_HOURS * Decimal("0.99"):
         share = (WEEK_HOURS - OFFICE_HOURS) / WEEK_HOURS
         reason = f"{OFFICE_HOURS} h a week instead of {WEEK_HOURS}"

@@ -64,6 +64,7 @@ def _sum_by_kind(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> dict[st
     kinds: dict[str, Decimal | None] = {}
     for item in fixed_costs:
         cost, sum_ = monthly_cost(item, prices), kinds.get(item.kind, Decimal())
+        # One unknown price makes the kind's sum unknown: without it the kind would look cheap.
         kinds[item.kind] = None if cost is None or sum_ is None else sum_ + cost
     return kinds
 
@@ -71,6 +72,7 @@ def _sum_by_kind(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> dict[st
 def _missing_prices(
     uses: Sequence[MachineUse], fixed_costs: Sequence[FixedCost], prices: PriceBook
 ) -> tuple[str, ...]:
+    # Those of the sizes that are suggested, too: a suggestion without a price is none.
     needed = [use.price_key(size) for use in uses for size in (use.size, *use.alternatives)]
     sizes = [key for key in needed if key not in prices.machines]
     sizes += [item.price_key for item in fixed_costs if item.price_key not in prices.fixed_costs]

@@ -73,6 +73,7 @@ def _fetch_prices(
     for size, region in sizes:
         key, match = price_key(size, region), _SEVERAL.fullmatch(size)
         count, single = (Decimal(match["count"]), match["size"]) if match else (Decimal(1), size)
+        # Windows' prices hold its license; MicroK8s runs on Linux.
         listed = [price for price in job.prices.list_machine_prices(single, region) if not price.windows]
         found = _sole_prices(
             (price for price in listed if price.kind is PriceKind.PAY_AS_YOU_GO), region, ambiguous

@@ -15,6 +15,7 @@ def render_report(report: CostReport, zone: tzinfo = UTC) -> str:
 
 
 def _render_lines(report: CostReport, zone: tzinfo) -> Iterator[str]:
+    # The end is the first moment after it: a week ends on its Sunday, not on the Monday of the next.
     first, last = report.since.astimezone(zone), (report.until - timedelta.resolution).astimezone(zone)
     yield f"Cost of {first:%a %Y-%m-%d} to {last:%a %Y-%m-%d}, in {report.currency}"
     yield ""

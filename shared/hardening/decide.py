@@ -17,6 +17,7 @@ from shared.hardening.model import (
     SettingRule,
 )
 from shared.kernel.durations import format_duration
+from shared.kernel.timestamps import format_minute
 
 if TYPE_CHECKING:
     from shared.policy import HardeningPolicy
@@ -145,7 +146,7 @@ def _describe_want(comparison: str, wanted: Any) -> str:
 def _describe_change(change: SettingChange | None) -> str:
     if change is None or (change.at is None and not change.by):
         return ""
-    at = f" {change.at:%Y-%m-%d %H:%MZ}" if change.at else ""
+    at = f" {format_minute(change.at)}" if change.at else ""
     return f"changed{at}{f' by {change.by}' if change.by else ', by whom is not known'}"
 
 

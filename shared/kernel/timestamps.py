@@ -46,3 +46,9 @@ def format_local_time(time: datetime, zone: tzinfo) -> str:
     local = time.astimezone(zone)
     is_repeated = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
     return f"{local:%a %Y-%m-%d %H:%M %Z}" if is_repeated else f"{local:%a %Y-%m-%d %H:%M}"
+
+
+def format_minute(at: datetime) -> str:
+    """`2026-11-28 02:05Z`: how people are told a time where their own zone is not known."""
+    # Converted first: with the letter alone, a time of another zone would be hours off and look right.
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"

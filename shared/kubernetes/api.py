@@ -29,6 +29,8 @@ from shared.kubernetes.kubeconfig import (
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
+# A page of 250 Secrets, each at the most that the API takes, would be four times as much; such a cluster is
+# not read.
 _MOST_ANSWER_BYTES = 64 << 20
 # Ten thousand objects: a namespace with more is not one that holds a chat.
 _PAGE, _MOST_PAGES = 250, 40
@@ -54,6 +56,8 @@ class KubernetesApi:
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
+            # The list as it was at the first page:
+            # https://kubernetes.io/docs/reference/using-api/api-concepts/
             asked["continue"] = token
         raise Refused("the cluster lists more than is read", value=path, hint="Tidy the namespace up")
 

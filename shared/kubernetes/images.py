@@ -13,6 +13,7 @@ from typing import Any
 from shared.kernel.versions import Version
 from shared.kubernetes.manifest import Manifest
 
+# The last part of the name, whatever registry it is mirrored to.
 _CHAT = ("rocket.chat", "rocketchat")
 _MONGODB = ("mongodb", "mongo", "mongodb-community-server")
 
@@ -121,6 +122,7 @@ def _chat_images(manifests: Sequence[Manifest]) -> list[Image]:
 def _running_images(manifests: Sequence[Manifest], container: str = "") -> Iterator[Image]:
     """The images of what keeps running, of containers of that name if one is given."""
     for manifest in manifests:
+        # Not Jobs: what one of them starts once, say an older `mongosh`, is not what runs.
         if manifest.get("kind") in ("Deployment", "StatefulSet"):
             for one in as_mappings(find_pod_spec(manifest).get("containers")):
                 if not container or one.get("name") == container:

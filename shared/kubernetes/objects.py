@@ -15,6 +15,7 @@ from typing import Any
 from shared.kernel.redact import MASK, holds_secret, mask_forms, names_secret, redact
 from shared.kubernetes.manifest import Manifest
 
+# Two lines of a terminal: a certificate in a ConfigMap would push all else off the screen.
 MAX_VALUE_CHARACTERS = 160
 _ARGUMENT = re.compile(r"--?([A-Za-z][\w-]*)[= ]")
 # What tells the items of a list apart, for kinds that have no name: ports, mounts, hosts of an Ingress.
@@ -70,6 +71,7 @@ def keyed_items(value: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """The items of a list with what tells them apart: a key all of them have, else their position."""
     for key in _KEYS:
         keys = [item.get(key) for item in value if isinstance(item, Mapping)]
+        # Told apart for certain or by position: two variables of one name would be taken for each other.
         if len(keys) == len(value) and None not in keys and len(set(map(str, keys))) == len(keys):
             yield from ((printable_name(str(name)), item) for name, item in zip(keys, value, strict=True))
             return

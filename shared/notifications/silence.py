@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.kernel.timestamps import format_minute
 from shared.notifications.model import Severity
 
 WATCHDOG = "watchdog"
@@ -36,7 +37,7 @@ class Silence:
 
     def __str__(self) -> str:
         scope = " (critical ones, too)" if self.critical else ""
-        return f"{self.what}{scope} until {self.until:%Y-%m-%d %H:%MZ} by {self.by}: {self.reason}"
+        return f"{self.what}{scope} until {format_minute(self.until)} by {self.by}: {self.reason}"
 
 
 def select_in_force(silences: Iterable[Silence], now: datetime, limit: timedelta) -> tuple[Silence, ...]:

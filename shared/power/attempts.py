@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from shared.kernel.timestamps import format_minute
+
 FIRST_BACKOFF = timedelta(minutes=5)
 MAX_BACKOFF = timedelta(hours=1)
 
@@ -75,16 +77,16 @@ def retry_verdict(
         return RetryVerdict(True)
     newest = attempts[-1]
     if newest.outcome == "refused":
-        reason = f"{act} failed: refused at {newest.at:%Y-%m-%d %H:%MZ}, last error: {newest.error}"
+        reason = f"{act} failed: refused at {format_minute(newest.at)}, last error: {newest.error}"
         return RetryVerdict(False, f"{reason}; not repeated until the next change or order", failures=1)
     # Somebody else's doing: starting it against them every five minutes would be a fight.
     if newest.outcome == "done":
-        done = f"{act} was done at {newest.at:%Y-%m-%d %H:%MZ}, then undone by somebody else"
+        done = f"{act} was done at {format_minute(newest.at)}, then undone by somebody else"
         return RetryVerdict(False, f"{done}; not repeated until the next change or order")
     if newest.outcome == "undone":
         return _retry_undone(newest, sum(attempt.outcome == "undone" for attempt in attempts), now)
     if newest.outcome == "issued" and now < newest.at + settle:
-        why = f"{act} requested at {newest.at:%Y-%m-%d %H:%MZ}, no effect yet"
+        why = f"{act} requested at {format_minute(newest.at)}, no effect yet"
         return RetryVerdict(False, why, newest.at + settle)
     no_capacity = any(code in newest.error for code in NO_CAPACITY)
     failures = len(attempts)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from shared.kernel.timestamps import format_minute
 from shared.policy.values import format_policy_duration
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def retention_text(decisions: Sequence[RetentionDecision]) -> str:
     lines = []
     for decision in decisions:
         verb = "keep  " if isinstance(decision, Keep) else "remove"
-        when = decision.item.taken.strftime("%Y-%m-%d %H:%MZ")
+        when = format_minute(decision.item.taken)
         lines.append(f"{verb} {when} {decision.item.name}: {', '.join(decision.reasons)}")
     count = len(removed_items(decisions))
     return "\n".join([*lines, f"{len(decisions) - count} kept, {count} removed"])
@@ -146,7 +147,7 @@ def _in_any_case(item: Item, now: datetime) -> Iterator[str]:
     if item.taken > now:
         yield "dated in the future"
     if item.retained_until and item.retained_until > now:
-        yield f"keep until {item.retained_until:%Y-%m-%d %H:%MZ}"
+        yield f"keep until {format_minute(item.retained_until)}"
     if item.retention_reason:
         yield item.retention_reason
 

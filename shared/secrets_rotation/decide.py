@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.kernel.durations import format_duration
+from shared.kernel.timestamps import format_minute
 from shared.secrets_rotation.model import (
     HomeKind,
     HomeState,
@@ -46,7 +47,7 @@ def judge_secret(
     # One that ends by itself is due a while before, whatever policy lets it age to.
     due = min((at for at in (due, expires and expires - warn_before) if at is not None), default=None)
     state = _judge_age(changed, due, now, warn_before)
-    reasons += (f"its home says that it ends {expires:%Y-%m-%d %H:%MZ}",) if expires else ()
+    reasons += (f"its home says that it ends {format_minute(expires)}",) if expires else ()
     if last is not None and not last.ended:
         undoing = last.step is RotationStep.UNDOING
         state = SecretState.UNDOING if undoing else SecretState.ROTATING
@@ -88,7 +89,7 @@ def _find_change(
         # The oldest: a secret that was put into one home last week is as old as the home that still has it.
         oldest = min(seen)
         if rotated is not None and oldest - rotated > _BY_HAND_AFTER:
-            reasons += (f"changed by hand since its rotation at {rotated:%Y-%m-%d %H:%MZ}",)
+            reasons += (f"changed by hand since its rotation at {format_minute(rotated)}",)
         return (max(oldest, rotated) if rotated is not None else oldest), reasons
     if rotated is None:
         reasons += ("how old it is cannot be seen",)

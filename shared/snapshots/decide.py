@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from shared.cloud.tags import fold_tags, has_tag
+from shared.kernel.timestamps import format_minute
 from shared.policy.values import format_policy_duration, parse_day
 from shared.retention.decide import Item, Remove, RetentionDecision, choose_class, plan_retention
 from shared.snapshots.schedule import latest_due
@@ -195,7 +196,7 @@ def _skip_reason(
     due = latest_due(policy.every, policy.time_of_day, zone, now)
     # One that was taken shortly before, by hand or with a disk beside it, stands for the one that is due.
     if newest is not None and newest > due - policy.every / _EARLY_PART:
-        return f"newest good snapshot is from {newest:%Y-%m-%d %H:%MZ}"
+        return f"newest good snapshot is from {format_minute(newest)}"
     for item, snapshot in zip(items, existing, strict=True):
         if (
             item.managed
@@ -236,6 +237,6 @@ def _build_request(
         reason = "no good snapshot yet"
     else:
         reason = (
-            f"newest good is from {newest:%Y-%m-%d %H:%MZ}, due after {format_policy_duration(policy.every)}"
+            f"newest good is from {format_minute(newest)}, due after {format_policy_duration(policy.every)}"
         )
     return SnapshotRequest(disk, snapshot_name(disk, now), retention_class, tags, reason)

@@ -26,7 +26,7 @@ from shared.formats.backupset import SetFailure
 from shared.kernel.codec import decode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock, Queues
-from shared.kernel.timestamps import parse_timestamp
+from shared.kernel.timestamps import format_minute, parse_timestamp
 from shared.policy import BackupPolicy, CertificatePolicy, DeployPolicy, PowerPolicy, SnapshotPolicy
 from shared.policy.drill import DrillPolicy
 from shared.power.last_tick import SeenMachine, load_last_tick
@@ -252,7 +252,7 @@ def read_cost(state: Blobs) -> CostFacts:
 def read_holds(state: Blobs, clock: Clock) -> Sequence[str]:
     """What keeps machines up or from being stopped now."""
     return tuple(
-        f"{hold.what}, until {hold.until:%Y-%m-%d %H:%MZ}" for hold in Holds(state, clock).list_in_force()
+        f"{hold.what}, until {format_minute(hold.until)}" for hold in Holds(state, clock).list_in_force()
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.kernel.durations import format_duration
+from shared.kernel.timestamps import format_minute
 from shared.status.decide import Level, StatusFinding
 from shared.status.model import (
     AlertFacts,
@@ -194,7 +195,7 @@ def _describe_list(facts: Any, _now: datetime) -> Iterator[str]:
 
 def format_instant(at: datetime | None) -> str:
     """`2026-11-27 03:00Z`; a dash for none."""
-    return f"{at:%Y-%m-%d %H:%MZ}" if at is not None else "–"
+    return format_minute(at) if at is not None else "–"
 
 
 def format_day(at: datetime) -> str:

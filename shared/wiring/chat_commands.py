@@ -8,6 +8,7 @@ from __future__ import annotations
 from shared.chatops.deps import CommandHandler
 from shared.chatops.model import CommandCall, CommandPlan
 from shared.kernel.errors import Refused
+from shared.kernel.timestamps import format_minute
 from shared.wiring import open_state
 
 # A week, and what fits on a phone without scrolling.
@@ -68,7 +69,7 @@ def _list_backups(_call: CommandCall) -> CommandPlan:
 
     entries = trusted_catalogue().entries()[-_BACKUPS_SHOWN:]
     lines = [
-        f"{one.info.created:%Y-%m-%d %H:%MZ} {one.info.folder.removeprefix('sets/').strip('/')} {one.state}"
+        f"{format_minute(one.info.created)} {one.info.folder.removeprefix('sets/').strip('/')} {one.state}"
         + (f": {one.problem}" if one.problem else "")
         for one in reversed(entries)
     ]
@@ -189,7 +190,7 @@ def _list_certificates(_call: CommandCall) -> CommandPlan:
         else f"{one.state}: {one.name}"
         for one in scan.entries
     ]
-    return CommandPlan("\n".join([f"{describe_scan(scan)}, seen {scan.at:%Y-%m-%d %H:%MZ}", *lines]))
+    return CommandPlan("\n".join([f"{describe_scan(scan)}, seen {format_minute(scan.at)}", *lines]))
 
 
 def _plan_renewal(call: CommandCall) -> CommandPlan:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from shared.chatops.model import CommandCall, CommandPlan
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError, UsageError
+from shared.kernel.timestamps import format_minute
 from shared.notifications.silence import ALERTS, TOPICS, WATCHDOG, Silence
 from shared.settings import definitions
 from shared.settings.environment import parse_setting, read_environment
@@ -26,7 +27,7 @@ def plan_silence(call: CommandCall) -> CommandPlan:
     """What would be muted until when. Raises UsageError for what is nothing, or lasts too long."""
     silence = _build_silence(call, by="")
     scope = "critical ones, too" if silence.critical else "critical ones are told all the same"
-    lines = [f"mute {_describe_what(silence)} until {silence.until:%Y-%m-%d %H:%MZ}; {scope}"]
+    lines = [f"mute {_describe_what(silence)} until {format_minute(silence.until)}; {scope}"]
     if not _is_alert(silence.what):
         lines.append("what is muted is not lost: it comes as one message at the end")
     elif _connect() is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.kernel.timestamps import format_local_time, from_unix_seconds
+from shared.kernel.timestamps import format_local_time, format_minute, from_unix_seconds
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,8 @@ def test_parts_of_a_second_are_kept() -> None:
 def test_a_time_that_the_clock_shows_twice_is_shown_with_its_name(time: str, shown: str) -> None:
     moment = datetime.fromisoformat(time).replace(tzinfo=UTC)
     assert format_local_time(moment, ZoneInfo("Europe/Berlin")) == shown
+
+
+def test_a_minute_is_told_in_utc_whatever_zone_the_time_is_in() -> None:
+    berlin = datetime(2026, 7, 1, 0, 30, 59, tzinfo=timezone(timedelta(hours=2)))
+    assert format_minute(berlin) == "2026-06-30 22:30Z"

@@ -31,7 +31,9 @@ from shared.kubernetes.objects import walk_leaves
 
 # A dry run prints the release as JSON; Kubernetes itself takes no Secret above 1 MiB for it.
 _MOST_OUTPUT_BYTES = 32 << 20
+# The last ones: a release of many objects logs each wait, and the cause stands at the end.
 _MOST_ERROR_LINES = 400
+# Helm writes that its revision failed into the cluster, which takes a request or two.
 _GRACE = timedelta(seconds=10)
 _BEAT = timedelta(seconds=1)  # how long the listener hears nothing at most; `releases` doubles it at worst
 _PREFIX = "groundcrew-helm-"
@@ -141,6 +143,7 @@ class Helm:
 def read_credentials(kubeconfig: Secret) -> list[str]:
     """What of a kubeconfig must not be said. Raises Refused if it is no YAML."""
     values = read_values(kubeconfig.reveal(), "the kubeconfig").values
+    # The client's certificate is not among them: anybody who connects shows it.
     named = [
         leaf for leaf in walk_leaves(values) if names_secret(leaf.name) or leaf.name == "client-key-data"
     ]
@@ -188,6 +191,7 @@ def _helm_environment(folder: Path) -> Mapping[str, str]:
         "HELM_CONFIG_HOME": str(folder / "config"),
         "HELM_DATA_HOME": str(folder / "data"),
         "HELM_PLUGINS": str(folder / "plugins"),
+        # Each is a Secret of up to a megabyte; a rollback by hand goes back a few revisions.
         "HELM_MAX_HISTORY": "20",
     }
 

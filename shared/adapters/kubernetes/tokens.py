@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
-from shared.kernel.timestamps import parse_optional_timestamp
+from shared.kernel.timestamps import format_minute, parse_optional_timestamp
 from shared.kubernetes.api import Json, KubernetesApi, connect_api, quoted
 from shared.kubernetes.kubeconfig import utc_now
 
@@ -68,7 +68,7 @@ class KubernetesTokens:
         ends = parse_optional_timestamp(status.get("expirationTimestamp"))
         # A server may give a shorter one than was asked for, and says so in its answer only.
         if ends is None or ends - self._now() < lifetime - _ROUNDING:
-            given = f"until {ends:%Y-%m-%d %H:%MZ}" if ends else "of unknown length"
+            given = f"until {format_minute(ends)}" if ends else "of unknown length"
             hint = "Set a lifetime that the cluster gives, or none."
             raise Refused("the cluster gives a shorter token than policy wants", value=given, hint=hint)
         return Secret(str(status["token"]))

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from shared.deploy.gates.versions import MONGODB_SERIES, series_before
 from shared.deploy.model import Gate
+from shared.kernel.timestamps import format_minute
 from shared.kernel.versions import Version
 from shared.mongodb.model import FeatureState
 
@@ -147,7 +148,7 @@ def _well_problems(evidence: FeatureEvidence, target: str, now: datetime) -> lis
         problems.append(f"there is no good backup of the last {hours} hours: groundcrew backups create")
     since = _in_series_since(evidence.backups, target)
     if since is None or now - since < WELL_FOR:
-        seen = f"since {since:%Y-%m-%d %H:%MZ}" if since else "in none"
+        seen = f"since {format_minute(since)}" if since else "in none"
         days = WELL_FOR.days
         problems.append(f"MongoDB {target} has not run for {days} days yet: good backups show it {seen}")
     if evidence.alerts:
