@@ -19,11 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
 from local.azure_and_chat import add_webhook
 from local.chart import rocketchat
-from local.chat import ChatServer, Conversations
+from local.chat import ChatServer
+from local.chat_pages import ChatPages
 from local.github import GitHubServer, Pull, Repository, webhooks
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
@@ -58,50 +57,6 @@ VALUES_FILE = "production.yaml"
 NEVER = "registry.invalid/never-pulls/rocket.chat"
 
 
-class ChatPages:
-    """What Rocket.Chat shows without a sign-in, as of the version that the cluster runs, and what is said in
-    it; and the list of MongoDB versions that its makers publish."""
-
-    def __init__(self, cluster: KubernetesServer) -> None:
-        self._cluster = cluster
-        self.locked_out = False
-        self.conversations = Conversations()
-
-    def application(self) -> web.Application:
-        """`/api/info`, `/readyz`, `/home` and `/<version>/info`."""
-        app = web.Application()
-        app.router.add_get("/api/info", self._info)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/home", self._home)
-        app.router.add_get("/{version}/info", self._release)
-        self.conversations.add_routes(app)
-        return app
-
-    def version(self) -> str:
-        """The tag of the image that is ready to serve; empty if none is."""
-        deployment = self._cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {}
-        if not (deployment.get("status") or {}).get("readyReplicas"):
-            return ""
-        image: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-        return image.rpartition(":")[2]
-
-    async def _info(self, _request: web.Request) -> web.Response:
-        series = ".".join(self.version().split(".")[:2])
-        return web.json_response({"success": True, "version": series}, status=200 if series else 503)
-
-    async def _ready(self, _request: web.Request) -> web.Response:
-        return web.Response(status=200 if self.version() else 503)
-
-    async def _home(self, _request: web.Request) -> web.Response:
-        if self.locked_out:
-            return web.Response(status=500)
-        page = "<script>__meteor_runtime_config__ = {}</script><title>Rocket.Chat</title>"
-        return web.Response(text=page, content_type="text/html")
-
-    async def _release(self, _request: web.Request) -> web.Response:
-        return web.json_response({"compatibleMongoVersions": ["7.0", "8.0", "8.2"]})
-
-
 @dataclass
 class Site:
     """A context manager: GitHub, a cluster, the chat's pages. `settings` and `policy` are for the stack."""
@@ -123,7 +78,7 @@ class Site:
             self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
             self.cluster.add(_secret_manifest())
             self.people = self._open.enter_context(ChatServer())
-            self.chat = ChatPages(self.cluster)
+            self.chat = ChatPages(self.cluster, RELEASE, NAMESPACE)
             self.pages = self._open.enter_context(Served(self.chat.application))
         except BaseException:
             self._open.close()

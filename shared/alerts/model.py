@@ -13,16 +13,16 @@ from shared.notifications.model import Severity
 class Alert:
     """One alert of a payload. All texts are from outside: cleaned of control characters, not trusted."""
 
-    fingerprint: str
-    firing: bool
+    fingerprint: str  # the sender's, hashed: it becomes a key of our records
+    firing: bool  # else it is over
     name: str
-    severity: Severity
-    summary: str
+    severity: Severity  # in our words, whatever the sender's are
+    summary: str  # one line, for a phone
     details: str
-    hint: str
-    starts_at: datetime
+    hint: str  # what to do, where the rule says it
+    starts_at: datetime  # by the sender's clock; with the fingerprint it tells one firing from the next
     source: str  # "Alertmanager" or "Azure Monitor"
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  # the first few, for people
     targets: tuple[str, ...] = ()  # what it may be about: hosts, nodes, resources
 
 
@@ -38,12 +38,12 @@ class AlertBatch:
 
 @dataclass(frozen=True, slots=True)
 class KnownAlert:
-    """What is remembered of an alert. `told_at` is None if its firing was never told; `muted` says why."""
+    """What is remembered of an alert."""
 
     alert: Alert
-    seen_at: datetime
-    told_at: datetime | None = None
-    muted: str = ""
+    seen_at: datetime  # when it last came
+    told_at: datetime | None = None  # when its firing was told; None if it never was
+    muted: str = ""  # why it was not
 
 
 @dataclass(frozen=True, slots=True)

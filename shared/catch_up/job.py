@@ -25,6 +25,7 @@ def run_jobs(jobs: Mapping[str, Callable[[], str]]) -> CatchUpReport:
     for name, job in jobs.items():
         try:
             report.done[name] = job()
+        # No failure: the timer itself is at it, which is what is wanted.
         except Locked as error:
             report.done[name] = f"skipped: already running ({error.message})"
         except GroundcrewError as error:

@@ -174,14 +174,7 @@ class CertificateFinding:
 
 @dataclass(frozen=True, slots=True)
 class CertificateEntry:
-    """The verdict on one certificate at one place.
-
-    - `seen`: when it was last looked at with success; None if it never was.
-    - `since`: since when it has this state.
-    - `overdue_since`: since when a renewal is seen not to have happened.
-    - `excused`: whether what could not be seen is explained by the machine being off as planned.
-    - `valid`: of a host, whether clients accept its certificate now, whatever is left of it.
-    """
+    """The verdict on one certificate at one place."""
 
     kind: SourceKind  # where it was looked at; with the name its key
     name: str  # `namespace/name`, a host, or what the vault calls it
@@ -190,11 +183,11 @@ class CertificateEntry:
     not_before: datetime | None = None  # None where nothing says it
     not_after: datetime | None = None  # as last seen: it counts, though nothing can be seen now
     renews_at: datetime | None = None  # when cert-manager means to renew it
-    seen: datetime | None = None
-    since: datetime | None = None
-    overdue_since: datetime | None = None
-    excused: bool = False
-    valid: bool = True
+    seen: datetime | None = None  # when it was last looked at with success; None if it never was
+    since: datetime | None = None  # since when it has this state
+    overdue_since: datetime | None = None  # since when a renewal is seen not to have happened
+    excused: bool = False  # whether what could not be seen is explained by the machine being off as planned
+    valid: bool = True  # of a host, whether clients accept its certificate now, whatever is left of it
 
     @property
     def key(self) -> str:

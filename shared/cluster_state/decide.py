@@ -101,6 +101,7 @@ def choose_releases(secrets: Iterable[Manifest]) -> list[Manifest]:
         name, version = str(labels.get("name") or ""), str(labels.get("version") or "")
         if not is_release(secret) or not name or not version.isdigit():
             continue
+        # Deployed before new: after a failed upgrade the newest record is of what does not run.
         rank = labels.get("status") == "deployed", int(version)
         if name not in newest or newest[name][0] < rank:
             newest[name] = rank, secret

@@ -62,6 +62,7 @@ def _values_name(release: HelmRelease) -> str:
 def _safe_name(path: str) -> str:
     """The last part of a path, as a file's name and nothing more."""
     name = "".join(c if c.isalnum() or c in "._-" else "_" for c in PurePosixPath(path).name)
+    # No hidden files: who looks into the folder must see all of it.
     return name.lstrip(".") or "file"
 
 

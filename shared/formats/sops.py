@@ -155,6 +155,7 @@ def _combine_groups(about: Mapping[str, Any], name: str, identities: Sequence[Id
     if len(shares) < max(needed, 2):
         seen = f"{len(shares)} of {len(groups)} groups, {needed} are needed"
         raise Refused(f"{name} is opened by several groups together", value=seen, hint=_CURE)
+    # No more than are needed: with a wrong one among them too many would give another key.
     return combine_shares(shares[:needed])
 
 
@@ -237,6 +238,7 @@ def _parse_typed(text: str, kind: str) -> Any:
                 return float(text)
             case "bool":
                 return text.lower() == "true"
+    # return text The MAC then says that it is not what was encrypted; a traceback would quote the value.
     except ValueError:
         return text
     return text

@@ -38,7 +38,9 @@ from shared.kernel.errors import Corrupt, Refused
 
 _VERSION = "3.11.0"  # of the format; sops wants one, and takes a lower one than its own
 _NONCE_BYTES, _COLUMNS = 32, 64
+# Git's marks in a file that was merged: sealed, nobody would see any more that it is two files.
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+# Go's largest: sops reads no larger number, and would not open the file any more.
 _MOST_INT = (1 << 63) - 1
 
 
@@ -158,6 +160,7 @@ def _write(
         if leaf.value is None or leaf.value == "" or not section.rules.encrypts(leaf.path):
             continue
         before = known.get(leaf.place)
+        # By type as well: in Python 1 equals True, and the ciphertext says which of them it was.
         same = before is not None and type(before[0]) is type(leaf.value) and before[0] == leaf.value
         sealed = before[1] if same and before is not None else _encrypt(cipher, leaf, name)
         style = get_style(leaf)

@@ -155,19 +155,15 @@ class ObservedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class HardeningFinding:
-    """The verdict on one rule.
-
-    - `seen`, `wanted`: in words; never a secret.
-    - `changed`: who changed it last and when, if that is known.
-    """
+    """The verdict on one rule."""
 
     id: str  # `rule`, or `rule/what it is about`: what policy accepts a risk by
     verdict: AuditVerdict  # unknown is open, never met
     severity: RuleSeverity
-    seen: str
-    wanted: str = ""
-    why: str = ""
-    changed: str = ""
+    seen: str  # in words; never a secret
+    wanted: str = ""  # the same
+    why: str = ""  # what may come of it, or why it is accepted
+    changed: str = ""  # who changed it last and when, if that is known
 
     @property
     def is_open(self) -> bool:

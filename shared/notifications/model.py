@@ -76,10 +76,10 @@ class Entry:
     title: str
     text: str
     hint: str
-    key: str
-    resolved: bool
+    key: str  # by which the same thing is told once
+    resolved: bool  # the end of what the key stands for
     at: datetime  # when it was raised, or raised last
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()  # names and values beside the text
     count: int = 1
 
 

@@ -175,6 +175,7 @@ def _is_idle(observed: ObservedMachine) -> bool:
     """Nothing to do, nothing to remember, nothing to wait for: the machine costs no lease."""
     if observed.decision.act in (Act.WARN, Act.STOP, Act.START) or observed.decision.backup_first:
         return False
+    # What the stop had scaled down must be scaled up again, though nobody started it through us.
     if observed.record.scaled and observed.target.power is PowerStatus.RUNNING:
         return False
     if observed.record.started or observed.record.quiesced or is_woken_for_backup(observed):
@@ -186,6 +187,7 @@ def _record_usage(power: PowerDeps, target: Target) -> None:
     """The ledger: what is paid for. It must not keep a machine from being stopped."""
     if target.state is None or target.power is PowerStatus.UNKNOWN:
         return
+    # A machine that was shut down from inside is billed until it is deallocated.
     on = target.state.power.billed or target.power is PowerStatus.STARTING
     try:
         UsageLedger(power.inventory.state).record_state(

@@ -28,21 +28,16 @@ _BLOB = "power/last.json"
 
 @dataclass(frozen=True, slots=True)
 class SeenMachine:
-    """One machine at one tick.
-
-    - `desired_up`, `desired_since`: what was wanted, and since when; None if the decision names no time.
-    - `next_change`: when the opposite is wanted; None if that is not in sight.
-    - `alarm`: whether a person should look; `error`: why nothing could be done about it.
-    """
+    """One machine at one tick."""
 
     machine: str  # as power calls it: the name, with the kind where that is not a VM
     state: PowerStatus  # as Azure showed it
-    desired_up: bool
-    desired_since: datetime | None
-    next_change: datetime | None
+    desired_up: bool  # what was wanted
+    desired_since: datetime | None  # and since when; None if the decision names no time
+    next_change: datetime | None  # when the opposite is wanted; None if that is not in sight
     reasons: tuple[str, ...]  # of the decision, as the dry run shows them
-    alarm: bool
-    error: str
+    alarm: bool  # whether a person should look
+    error: str  # why nothing could be done about it
     seen: datetime  # when; each machine has its own, since a tick may be about one only
 
 

@@ -29,6 +29,8 @@ from shared.restore.timing import EstimateReporter
 
 log = logging.getLogger(__name__)
 
+_LESS = "what an interrupted restore left complete takes less"
+
 
 def restore_set(
     deps: RestoreDeps,
@@ -59,13 +61,12 @@ def restore_set(
     plan = plan_restore(
         manifest, only, unjournaled, hosts, into_non_empty=mixed, resumable=earlier is not None
     )
-    renamed = tuple(f"{old} becomes {new}" for old, new in renames)
-    renamed += deps.tail.plan.reasons if deps.tail else ()
     estimate = _estimate(deps, manifest, plan)
-    less = ("what an interrupted restore left complete takes less",) if resume else ()
     ledger = deps.erasures()  # before a byte is written: whether it can be read is part of the plan
-    told = filter(None, (estimate.describe(), *less, ledger.describe()))
-    plan = replace(plan, reasons=(*plan.reasons, *renamed, *told))
+    reasons = [f"{old} becomes {new}" for old, new in renames]
+    reasons += deps.tail.plan.reasons if deps.tail else ()
+    reasons += [estimate.describe(), *([_LESS] if resume else []), ledger.describe()]
+    plan = replace(plan, reasons=(*plan.reasons, *filter(None, reasons)))
     result = RestoreResult(manifest, checked.signer, plan, estimate, ledger)
     _check_key(deps, result, required=not dry_run)
     if not dry_run:

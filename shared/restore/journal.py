@@ -37,18 +37,14 @@ class JournalStore(Protocol):
 
 @dataclass(frozen=True)
 class Journal:
-    """One restore of one set into one target.
-
-    `existing` is what the target held before the first run, `created` the uuid of each collection that the
-    restore created (empty for views), `replaying` whether the oplog's replay has begun: from then on the
-    documents are no longer those of the manifest.
-    """
+    """One restore of one set into one target."""
 
     set: str  # the set's folder
     manifest_sha256: str  # of the manifest as it was read: a set that changed meanwhile is not resumed
-    existing: tuple[str, ...] = ()
+    existing: tuple[str, ...] = ()  # what the target held before the first run, by name
+    # The uuid of each collection that the restore created, by name; empty for views.
     created: dict[str, str] = field(default_factory=dict)
-    replaying: bool = False
+    replaying: bool = False  # from then on the documents are no longer those of the manifest
 
     def owns(self, namespace: Namespace) -> bool:
         """Whether this collection of the target is the restore's own."""

@@ -19,22 +19,17 @@ _BLOB = "secrets-inventory.json"
 
 @dataclass(frozen=True, slots=True)
 class InventoryEntry:
-    """One secret as it was seen.
-
-    - `due`: when it has to be exchanged; None without a limit.
-    - `rotated`: the last rotation in words, with who asked for it; empty if there was none.
-    - `has_limit`: whether policy says how old it may get.
-    """
+    """One secret as it was seen."""
 
     name: str
     kind: str
     state: str
-    homes: Sequence[str]
-    readers: Sequence[str]
-    changed: datetime | None
-    due: datetime | None
-    rotated: str
-    has_limit: bool
+    homes: Sequence[str]  # where it is kept, as policy names them
+    readers: Sequence[str]  # who has to run with a new one
+    changed: datetime | None  # since when it is what it is; None if that cannot be seen
+    due: datetime | None  # when it has to be exchanged; None without a limit
+    rotated: str  # the last rotation in words, with who asked for it; empty if there was none
+    has_limit: bool  # whether policy says how old it may get
     reasons: Sequence[str]
 
 

@@ -93,6 +93,7 @@ def rotate_secret(deps: RotationDeps, name: str, *, by: str, given: Secret | Non
             raise UsageError("a rotation is under way with the secret that was given before", value=name)
         holds = Holds(deps.state, deps.clock)
         if entry.kind not in _UNHURRIED:
+            # The machine must not stop between a new secret's first reader and its last.
             holds.add_hold(f"secrets/{name}", hold_text(name), _HOLD)
         authority = deps.authority(entry)
         if journal is None or journal.ended:
@@ -174,6 +175,8 @@ def _begin(deps: RotationDeps, entry: SecretEntry, by: str, given: Secret | None
     )  # fmt: skip
     told = f"begun: {chosen.new_label} replaces {chosen.old_label}"
     AuditTrail(deps.state, deps.clock).append(by, "secrets.rotate", f"{entry.name}/{rotation}", told)
+    # return journal Before it is made valid anywhere: killed from here on, the next run knows the secret and
+    # goes on.
     deps.records().save(journal)
     return journal
 

@@ -127,27 +127,21 @@ class RotationStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RotationJournal:
-    """A rotation that is under way, or the last one that ended.
+    """A rotation that is under way, or the last one that ended."""
 
-    - `id`: when it began, `20260301T120000Z`.
-    - `old_label`, `new_label`: which credential was replaced by which, for people; never a value.
-    - `sealed`: the new secret and the homes' old values, encrypted by age to the app's own key, in base64;
-      empty once the rotation ended.
-    - `failure`: why it is undone.
-    - `remains`: what a person has to do yet, since nobody else can; empty if nothing.
-    """
-
-    id: str
-    name: str
-    by: str
+    id: str  # when it began, `20260301T120000Z`
+    name: str  # of the secret, as policy calls it
+    by: str  # who asked for it
     started: datetime
-    step: RotationStep
-    step_since: datetime
-    old_label: str
-    new_label: str
+    step: RotationStep  # the last one that was reached
+    step_since: datetime  # by which a step that does not end is told
+    old_label: str  # which credential is replaced, for people; never a value
+    new_label: str  # and by which
+    # The new secret and the homes' old values, encrypted by age to the app's own key, in base64; empty once
+    # it ended.
     sealed: str = ""
-    failure: str = ""
-    remains: str = ""
+    failure: str = ""  # why it is undone
+    remains: str = ""  # what a person has to do yet, since nobody else can; empty if nothing
 
     @property
     def ended(self) -> bool:

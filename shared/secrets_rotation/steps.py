@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Pods take half a minute to be replaced; a function is paid for while it looks.
 _LOOK_SECONDS = 5.0
 _LOOKS = 48  # four minutes a run: a consumption plan ends a function after ten
 _ROLLOUT_LIMIT = timedelta(minutes=30)

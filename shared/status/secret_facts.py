@@ -9,23 +9,17 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class SecretSummary:
-    """One secret as the newest look found it.
-
-    - `state`: as `groundcrew secrets list` says it: `good`, `due`, `unknown`, …
-    - `due`: when it has to be exchanged; None without a limit.
-    - `rotated`: when it was rotated last and by whom, in words; empty if it never was.
-    - `has_limit`: whether policy says how old it may get.
-    """
+    """One secret as the newest look found it."""
 
     name: str
     kind: str
-    state: str
+    state: str  # as `groundcrew secrets list` says it: `good`, `due`, `unknown`, …
     homes: Sequence[str]
     readers: Sequence[str]
-    changed: datetime | None
-    due: datetime | None
-    rotated: str
-    has_limit: bool
+    changed: datetime | None  # since when it is what it is; None if that cannot be seen
+    due: datetime | None  # when it has to be exchanged; None without a limit
+    rotated: str  # when it was rotated last and by whom, in words; empty if it never was
+    has_limit: bool  # whether policy says how old it may get
     reasons: Sequence[str] = ()
 
 

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 JOB = "snapshot_check"
 _LEASE = timedelta(seconds=60)
 _NEXT = "snapshots/next-check.json"
+# Not at each tick after a failure: every attempt is a disk that is paid for.
 CHECK_INTERVAL, _RETRY_INTERVAL = timedelta(days=7), timedelta(days=1)
 
 
@@ -153,6 +154,7 @@ def _find_by_name(snapshots: Iterable[Snapshot], name: str) -> Snapshot:
 def _newest_per_disk(job: CheckDeps, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     newest: dict[str, Snapshot] = {}
     for one in sorted(snapshots, key=lambda one: (one.created, one.name)):
+        # Dated in the future means made by somebody else's clock: it would be the newest for ever.
         if _is_own_snapshot(one) and _is_complete(one) and one.created <= job.clock.now():
             newest[one.disk] = one
     if not newest:
