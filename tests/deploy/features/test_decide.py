@@ -112,3 +112,9 @@ def test_a_server_of_no_version_is_never_raised() -> None:
     plan = decide_features(replace(WELL, state=FeatureState("latest", "8.0")), NOW)
     assert plan.problems == ("MongoDB calls itself 'latest'",)
     assert not plan.done
+
+
+def test_a_change_that_stopped_at_its_end_is_not_taken_for_two_steps() -> None:
+    """The version is the new one already, the target still stands: only to be finished."""
+    plan = decide_features(replace(WELL, state=FeatureState("8.2.11", "8.2", "8.2")), NOW)
+    assert (plan.done, plan.problems) == (False, ())

@@ -126,3 +126,10 @@ def test_what_a_chart_makes_up_at_random_is_no_change() -> None:
     gone = diff_manifests([secret("r1", "one")], [])
     assert without_noise(gone, noise) == gone
     assert without_noise(diff_manifests([secret("r1", "one")], [secret("r3", "one")]), noise).unchanged == 1
+
+
+@pytest.mark.parametrize("run", ["```", "````", "`````````"])
+def test_a_line_that_begins_with_a_fence_does_not_end_its_block(run: str) -> None:
+    comment = build_comment(propose(unchanged=f"{run} @everyone"), "production")
+    assert "@everyone" not in blocks_removed(comment)
+    assert f"`{run}text" in comment, "the block's own fence is one longer"
