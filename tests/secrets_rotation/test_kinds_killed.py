@@ -174,3 +174,20 @@ def test_the_token_of_a_kubeconfig_that_is_of_another_account_is_not_touched() -
     world.authority._account = "somebody"
     with pytest.raises(Refused, match="another service account"):
         world.rotate(world.deps())
+
+
+def test_a_certificate_is_never_written_back_since_its_key_has_changed_with_it() -> None:
+    world = KindWorld("tls")
+    world.readers.broken.add(CHAT)
+    with pytest.raises(NotYet):
+        world.rotate(world.deps())
+    world.side.others(world.homes)
+    issued = world.homes.value(FIRST)
+    assert "failed: timed out waiting for" in job.run_overdue(world.deps())
+    assert world.homes.value(FIRST) == issued != world.side.first
+    world.readers.broken.clear()
+    assert job.run_overdue(world.deps()) == f"{NAME}: undone"
+    last = world.deps().records().load(NAME)
+    assert last is not None
+    assert last.remains == "the new certificate stays in its Secret: cert-manager has no way back"
+    assert world.homes.value(FIRST) == world.readers.running[CHAT] == issued
