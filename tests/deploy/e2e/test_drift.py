@@ -22,6 +22,7 @@ from local.github import Repository
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
 from shared.adapters import helm
+from shared.adapters.helm.offline import connect_offline
 from shared.adapters.kubernetes.cluster import connect as connect_cluster
 from shared.deploy import drift_job as drift
 from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployBackups, DeployDeps
@@ -86,6 +87,7 @@ def deps(server: KubernetesServer, people: MemoryNotifications, tmp_path: Path) 
             repository="acme/chat",
             forge=MemoryForge(Repository("acme/chat")),
             releases=releases,
+            renderer=connect_offline(RELEASE, NAMESPACE, binary=str(ensure_helm())),
             cluster=connect_cluster(kubeconfig, NAMESPACE),
             state=state,
             queues=MemoryQueues(clock),
