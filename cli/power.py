@@ -12,8 +12,8 @@ import click
 
 from cli.console import as_json, confirm, err, out, print_answer, print_table, yes_option
 from cli.identity import current_user
+from cli.power_orders import split_order, write_order
 from shared import wiring
-from shared.kernel.errors import UsageError
 from shared.kernel.timestamps import format_local_time
 from shared.wiring import inventory as inventory_wiring
 from shared.wiring import power as power_wiring
@@ -59,7 +59,7 @@ def up(words: tuple[str, ...], dry_run: bool, yes: bool, json_: bool, **times: s
     """Keep MACHINE (or all) up, starting it if it is off: `power up rocketchat until 22:00`."""
     machine, when = split_order(words, [one.label for one in wiring.load_policy().power.machines])
     _confirm_all(machine, "up", yes or dry_run)
-    _place_order(machine, _write_order("up", when, **times), dry_run, json_)
+    _place_order(machine, write_order("up", when, **times), dry_run, json_)
 
 
 @power.command()
@@ -74,7 +74,7 @@ def off(words: tuple[str, ...], dry_run: bool, yes: bool, json_: bool, **times: 
     """Keep MACHINE (or all) off; people are warned before it stops: `power off tomorrow`."""
     machine, when = split_order(words, [one.label for one in wiring.load_policy().power.machines])
     _confirm_all(machine, "off", yes or dry_run)
-    _place_order(machine, _write_order("off", when, **times), dry_run, json_)
+    _place_order(machine, write_order("off", when, **times), dry_run, json_)
 
 
 @power.command()
@@ -194,37 +194,6 @@ def _confirm_all(machine: str, what: str, yes: bool) -> None:
     several = len(names) > 1 or any("=" in name for name in names)
     if not machine and several:
         confirm(f"order all machines ({', '.join(names)}) {what}?", yes=yes)
-
-
-def split_order(words: Sequence[str], machines: Sequence[str]) -> tuple[str, str]:
-    """The machine and the time that an order names, each empty if it does not. Raises UsageError.
-
-    As in chat: `until 22:00`, `Saturday 10-14`, `until 22:00 machine rocketchat`; or the machine before it.
-    """
-    from shared.chatops.grammar import parse_command
-
-    if not words:
-        return "", ""
-    # A machine of policy first: its name may look like a time.
-    named = words[0].lower() in {name.lower() for name in machines}
-    if not named:
-        try:
-            found = parse_command(f"up {' '.join(words)}").arguments
-            return found.get("machine", ""), found.get("end", "")
-        except UsageError:
-            if len(words) > 1 and words[1].lower() == "machine":
-                raise
-    return words[0], parse_command(f"up {' '.join(words[1:])}".strip()).arguments.get("end", "")
-
-
-def _write_order(what: str, words: str, until: str | None, lasting: str | None, when: str | None) -> str:
-    """The order in the grammar that chat has, too."""
-    options = (words, until and f"until {until}", lasting and f"for {lasting}", when)
-    given = [text for text in options if text]
-    if len(given) > 1:
-        hint = "Give one time, as a word or as an option."
-        raise UsageError("--until, --for, --when and words exclude each other", hint=hint)
-    return " ".join([what, *given])
 
 
 def _place_order(machine: str, text: str, dry_run: bool, json_: bool) -> None:

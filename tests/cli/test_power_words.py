@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.power import split_order
+from cli.power_orders import split_order
 from shared.kernel.errors import UsageError
 
 MACHINES = ["rocketchat", "2nd", "groundcrew=chat"]
