@@ -96,11 +96,15 @@ def parse_chat_message(value: object) -> ChatMessage:
         raise Corrupt("the chat's message is malformed", value=type(error).__name__) from error
 
 
+# Over plain HTTP to another host, whoever listens has the bot's token, which gives orders in the chat's name.
+_ADDRESS = re.compile(r"(https://[^\s/@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/\S*)?", re.ASCII)
+
+
 def connect(url: str, user: str, token: Secret) -> RestChatRooms:
-    """The server at `url`. Imports requests. Raises UsageError for what is no HTTP address."""
+    """The server at `url`. Imports requests. Raises UsageError for what is no HTTPS address, or loopback."""
     import requests
 
-    if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", url):
+    if not _ADDRESS.fullmatch(url):
         raise UsageError(
             "not the address of a chat", value=url, hint="It looks like https://chat.example.org"
         )

@@ -149,7 +149,10 @@ def test_a_malformed_message_is_corrupt(value: object) -> None:
 
 
 def test_what_is_no_address_of_a_chat_is_refused() -> None:
-    for url in ("chat.example.org", "https://user:secret@chat.example.org", "ftp://x"):
+    for url in (
+        "chat.example.org", "https://user:secret@chat.example.org", "ftp://x", "http://chat.example.org",
+        "http://127.0.0.1.example.org", "http://localhost@example.org",
+    ):  # fmt: skip
         with pytest.raises(UsageError):
             chat_rooms.connect(url, "u", Secret("t"))
 
