@@ -126,7 +126,7 @@ def commands(stack: Stack, target: str, settings: Path) -> list[str]:
         "groundcrew power status",
         "groundcrew deploy status",
         "groundcrew notify test",
-        f'curl -H "x-functions-key: $LOCAL_KEY" {url}/api/doctor',
+        f'curl -sS -H "x-functions-key: $LOCAL_KEY" {url}/api/doctor',
     ]
 
 
