@@ -63,6 +63,11 @@ class Site:
 
     directory: Path
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    # The chart's files for a version, and what becomes of the stand-in's values for another chart.
+    chart: Callable[[str], Mapping[str, bytes]] = field(
+        default=lambda version: rocketchat(app_version=version)
+    )
+    adapt_values: Callable[[str], str] = field(default=str)
 
     _open: ExitStack = field(init=False, default_factory=ExitStack)
     # The secret key and its recipient.
@@ -95,7 +100,7 @@ class Site:
     def _prepare_settings(self) -> None:
         self.repository.environment("production", branches="protected")
         self.repository.protect(required_checks=["lint"])
-        self.repository.commit(_chart_files("8.2.0", "nothing is deployed yet"))
+        self.repository.commit(self._files("8.2.0", "nothing is deployed yet"))
 
     @property
     def repository(self) -> Repository:
@@ -140,7 +145,7 @@ class Site:
         """A pull request with green checks and an approval; `is_sealed`: the greeting is encrypted."""
         topic = f"topic-{secrets.token_hex(3)}"
         self.repository.branch(topic)
-        files = _chart_files(version, greeting, image)
+        files = self._files(version, greeting, image)
         if is_sealed:
             files[VALUES_FILE] = _seal_greeting(files[VALUES_FILE].decode(), self._sops_key[1])
         self.repository.commit(files, branch=topic, author="ada")
@@ -166,16 +171,15 @@ class Site:
         template = deployment["spec"].get("template") or {"metadata": {}}
         return str(template["metadata"].get("annotations", {}).get("groundcrew/greeting", ""))
 
+    def _files(self, version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
+        chart = {f"chart/{path}": data for path, data in self.chart(version).items()}
+        values = _VALUES.format(version=version, greeting=json.dumps(greeting), repository=image)
+        return {**chart, VALUES_FILE: self.adapt_values(values).encode()}
+
     def statuses(self, sha: str) -> list[str]:
         """The states of the commit's deployments on GitHub, in order."""
         deployments = [one for one in self.repository.deployments if one.sha == sha]
         return [status.state for one in deployments for status in one.statuses]
-
-
-def _chart_files(version: str, greeting: str, image: str = IMAGE) -> dict[str, bytes]:
-    chart = {f"chart/{path}": data for path, data in rocketchat(app_version=version).items()}
-    values = _VALUES.format(version=version, greeting=json.dumps(greeting), repository=image)
-    return {**chart, VALUES_FILE: values.encode()}
 
 
 def _seal_greeting(values: str, recipient: str) -> bytes:
