@@ -40,6 +40,18 @@ _RIGHTS = (
 )
 
 
+def load_core() -> None:
+    """Load azure.core whole. Call it before several threads use an SDK for the first time, all at once.
+
+    Its modules import each other in a circle. Two threads that enter the circle at different places wait for
+    each other; Python then gives one of them a module that is half loaded, which ends in an ImportError.
+    (importlib._bootstrap._DeadlockError, since Python 3.3.)
+    """
+    import azure.core.pipeline.policies
+    import azure.core.pipeline.transport
+    import azure.core.rest  # noqa: F401
+
+
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How long one request is tried: at most `attempts` times, each bounded, with growing pauses between.

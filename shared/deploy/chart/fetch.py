@@ -21,7 +21,7 @@ from shared.deploy.model import Finding
 from shared.deploy.ports.releases import ChartPackage
 from shared.formats.chartyaml import Path, ValuesFile, find_anchored, merged, read_values
 from shared.formats.tarball import files_below, read_files
-from shared.kernel.errors import NotFound, Refused
+from shared.kernel.errors import Corrupt, NotFound, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,23 @@ def fetch_chart(deps: DeployDeps, sha: str) -> LoadedChart:
     raw = {name: _read_text(archived, name) for name in policy.values}
     decrypted = [deps.decrypt(text, name) for name, text in raw.items()]
     return _load_chart(deps, files, raw, decrypted)
+
+
+def read_deployed_secrets(deps: DeployDeps) -> Sequence[str] | None:
+    """What was encrypted in the values of the commits that are deployed; None if that cannot be known.
+
+    A diff shows what a value was, and the change may be the very one that no longer encrypts it. Raises
+    Unavailable.
+    """
+    secrets: set[str] = set()
+    for sha in sorted({deps.ledger.read(environment).sha for environment in deps.policy.environments} - {""}):
+        try:
+            files = read_files(deps.forge.download_tarball(sha), deps.policy.values, sha=sha)
+            for name in files:
+                secrets.update(deps.decrypt(_read_text(files, name), name).secrets)
+        except (NotFound, Refused, Corrupt):  # a rewritten history, a key that is gone
+            return None
+    return sorted(secrets)
 
 
 def _load_chart(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.kernel.redact import redact
 from shared.kubernetes.images import as_mapping
@@ -23,6 +23,7 @@ from shared.kubernetes.objects import (
 
 _SIGNS = {"create": "+", "change": "~", "remove": "-"}
 _MOST_TEXT_LINES = 40
+_NOT_SHOWN = "(not shown: what was encrypted before is not known)"
 # https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#limitations and the API's own
 # refusals: "updates to statefulset spec for fields other than ... are forbidden", "field is immutable".
 _CHANGEABLE = (
@@ -89,19 +90,33 @@ class ManifestDiff:
 
 
 def diff_manifests(
-    before: Sequence[Manifest], after: Sequence[Manifest], *, namespace: str = "", secrets: Sequence[str] = ()
+    before: Sequence[Manifest],
+    after: Sequence[Manifest],
+    *,
+    namespace: str = "",
+    secrets: Sequence[str] = (),
+    hide_old: bool = False,
 ) -> ManifestDiff:
-    """Compare two renderings of a chart; `secrets` are masked wherever else they turn up."""
+    """Compare two renderings of a chart; `secrets` are masked wherever else they turn up.
+
+    `hide_old`: what was secret before is not known, so that no value of before is shown.
+    """
     old = {object_reference(one, namespace): one for one in before}
     new = {object_reference(one, namespace): one for one in after}
     changes, unchanged = [], 0
     for subject in sorted(old.keys() | new.keys()):
         change = _compare_object(subject, old.get(subject), new.get(subject), secrets)
+        if hide_old and change is not None:
+            change = replace(change, fields=tuple(_without_old(field) for field in change.fields))
         if change is None:
             unchanged += 1
         else:
             changes.append(change)
     return ManifestDiff(tuple(changes), unchanged)
+
+
+def _without_old(field: FieldChange) -> FieldChange:
+    return replace(field, before=field.before and _NOT_SHOWN, lines=())
 
 
 def _compare_object(

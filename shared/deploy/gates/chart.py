@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.deploy.chart.fetch import LoadedChart, fetch_chart
+from shared.deploy.chart.fetch import LoadedChart, fetch_chart, read_deployed_secrets
 from shared.deploy.chart.secret_scan import find_copied_secrets, find_manifest_secrets
 from shared.deploy.deps import DeployDeps
 from shared.deploy.diff.manifests import ManifestDiff, diff_manifests
@@ -113,10 +113,11 @@ def _evaluate_manifests(
     )
 
     def diff() -> tuple[None, ManifestDiff]:
-        namespace, secrets = deps.policy.namespace, chart.package.secrets
+        before = read_deployed_secrets(deps)
         return None, diff_manifests(
-            release.manifests, rendering.manifests, namespace=namespace, secrets=secrets
-        )
+            release.manifests, rendering.manifests, namespace=deps.policy.namespace,
+            secrets=[*chart.package.secrets, *(before or ())], hide_old=before is None,
+        )  # fmt: skip
 
     return runner.evaluate("plan", diff)
 

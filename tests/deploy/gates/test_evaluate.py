@@ -184,3 +184,48 @@ def test_what_is_secret_in_the_values_is_said_nowhere(world, files, caplog) -> N
     assert len(record) > 4
     for text in [*said, *record.values()]:
         assert secret not in text
+
+
+def _ship_sealed(world, files, secret: str) -> None:
+    """A release whose host was encrypted in the repository."""
+    world.policy = world.policy.model_copy(update={"values": ("production.yaml",)})
+
+    def decrypt(text: str, _name: str) -> DecryptedValues:
+        is_sealed = "ENC[x]" in text
+        return DecryptedValues(text.replace("ENC[x]", secret), (secret,) if is_sealed else ())
+
+    world.decrypt = decrypt
+    changed = {**files(), "production.yaml": b"image: {tag: '8.2.0'}\nhost: ENC[x]\n"}
+    _, sha = world.merge(changed)
+    world.work()
+    assert world.record(sha).state is DeployState.DONE
+
+
+def test_a_value_that_is_no_longer_encrypted_shows_not_what_it_was(world, files) -> None:
+    secret = "tZ9!correct-horse-battery"
+    _ship_sealed(world, files, secret)
+    _, sha = world.merge({"production.yaml": b"image: {tag: '8.2.0'}\nhost: plain.example.org\n"})
+    world.work()
+    plan = world.record(sha).plan
+    assert world.record(sha).state is DeployState.DONE
+    assert "plain.example.org" in plan
+    assert secret not in plan + repr(world.people.told) + repr(world.repository.comments)
+
+
+def test_where_it_cannot_be_known_what_was_encrypted_no_old_value_is_shown(world, files) -> None:
+    secret = "tZ9!correct-horse-battery"
+    _ship_sealed(world, files, secret)
+    before = world.decrypt
+
+    def forget(text: str, name: str) -> DecryptedValues:
+        if "ENC[x]" in text:
+            raise Refused("the key is gone")
+        return before(text, name)
+
+    world.decrypt = forget
+    _, sha = world.merge({"production.yaml": b"image: {tag: '8.2.0'}\nhost: plain.example.org\n"})
+    world.work()
+    plan = world.record(sha).plan
+    assert "(not shown: what was encrypted before is not known) -> " in plan
+    assert "plain.example.org" in plan
+    assert secret not in plan
