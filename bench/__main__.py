@@ -18,13 +18,13 @@ from bench import (
     cli,
     coldstart,
     deploy,
-    dump,
     intake,
     oversize,
     package,
+    pipelines,
     pitr,
     power,
-    restore,
+    stages,
     status,
     worker,
 )
@@ -58,8 +58,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("--megabytes", type=int, default=1050)
     names = (
-        "dump",
-        "restore",
+        "pipelines",
+        "stages",
         "worker",
         "cli",
         "coldstart",
@@ -79,8 +79,8 @@ def main() -> int:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "cli": cli.run,
         "coldstart": lambda: {"coldstart": coldstart.run()},
-        "dump": lambda: dump.run(data),
-        "restore": lambda: {"restore": restore.run(data)},
+        "pipelines": lambda: pipelines.run(data),
+        "stages": lambda: {"stages": stages.run(data)},
         "worker": lambda: worker.run(data),
         "power": power.run,
         "intake": intake.run,

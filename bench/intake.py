@@ -1,17 +1,14 @@
-"""The webhook's door through the real host process, beside a function that only answers 202.
+"""The webhook's door through the real host process.
 
 Every request is a merge event of its own, signed, that the door accepts and puts on Azurite's queue: its
 dearest case. Latency is measured at a steady 200 requests a second, whether or not answers are late; the
-rate with as many connections as the host serves at a time, none of which pauses, in turns with the empty
-function, which is sent the same requests: once as an async function, which is what the door is compared
-with, and once as a plain one, which the worker runs in a thread as it does most functions.
+rate with as many connections as the host serves at a time, none of which pauses.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import secrets
 import statistics
@@ -30,13 +27,12 @@ from local.host.process import HostProcess
 REPOSITORY = "acme/chat"
 PER_SECOND = 200
 SECONDS = 10
-ROUNDS = 9
+ROUNDS = 3
 _ROUND_SECONDS = 2.0
 _CONNECTIONS = 100
 _WARM_UP = 200
 
-# The deployed blueprint beside the empty function; the queue's own function is off, as it has its own
-# instances on the platform.
+# The deployed blueprint; the queue's own function is off, as it has its own instances on the platform.
 _APP = """
 import sys
 sys.path.insert(0, {root!r})
@@ -45,20 +41,12 @@ from functions.deploy import bp
 
 app = func.FunctionApp()
 app.register_functions(bp)
-
-@app.route(route="noop", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-async def noop(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse(status_code=202)
-
-@app.route(route="plain", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-def plain(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse(status_code=202)
 """
 
 
 @contextlib.contextmanager
 def served(directory: Path, secret: str, settings: Mapping[str, str] | None = None) -> Iterator[HostProcess]:
-    """A host with the door and the empty function, with those settings besides."""
+    """A host with the door, with those settings besides."""
     app = directory / "app"
     app.mkdir()
     (app / "function_app.py").write_text(_APP.format(root=str(ROOT)))
@@ -178,26 +166,17 @@ async def _rate(port: int, requests: Iterator[bytes]) -> float:
     return done / (time.perf_counter() - began)
 
 
-async def _measure(port: int, requests: Iterator[bytes], noop: bytes, plain: bytes) -> dict[str, float]:
+async def _measure(port: int, requests: Iterator[bytes]) -> dict[str, float]:
     async with Connection(port) as connection:
         for _ in range(_WARM_UP):
-            for request in (next(requests), noop, plain):
-                await connection.post(request)
+            await connection.post(next(requests))
     took = sorted(await _steady(port, [next(requests) for _ in range(PER_SECOND * SECONDS)]))
-    rates, empty, threaded = [], [], []
-    for _ in range(ROUNDS):
-        rates.append(await _rate(port, requests))
-        empty.append(await _rate(port, itertools.repeat(noop)))
-        threaded.append(await _rate(port, itertools.repeat(plain)))
+    rates = [await _rate(port, requests) for _ in range(ROUNDS)]
     return {
         "p50_milliseconds": took[len(took) // 2] * 1000,
         "p99_milliseconds": took[int(len(took) * 0.99)] * 1000,
         "slowest_milliseconds": took[-1] * 1000,
         "per_second": statistics.median(rates),
-        "noop_per_second": statistics.median(empty),
-        "plain_noop_per_second": statistics.median(threaded),
-        "rate_vs_noop": statistics.median(a / b for a, b in zip(rates, empty, strict=True)),
-        "rate_vs_plain_noop": statistics.median(a / b for a, b in zip(rates, threaded, strict=True)),
     }
 
 
@@ -217,8 +196,7 @@ def main() -> None:
     secret, port = sys.stdin.read().strip(), int(sys.argv[1])
     count = _WARM_UP + PER_SECOND * SECONDS + int(ROUNDS * _ROUND_SECONDS * 6000)
     made = requests_for(secret, count)
-    noop, plain = (made[0].replace(b"/api/github/webhook", path, 1) for path in (b"/api/noop", b"/api/plain"))
-    print(json.dumps(asyncio.run(_measure(port, iter(made), noop, plain))))
+    print(json.dumps(asyncio.run(_measure(port, iter(made)))))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,183 @@
+"""Dump and restore beside what a good engineer would type instead, from and to the server of `bench.replay`.
+
+The peers are `mongodump | zstd | age` and `age | zstd | mongorestore`; where MongoDB's tools are not on the
+PATH, only ours is measured, and the table says so. Each round runs all of them one after the other, and the
+medians of the rounds' ratios count, so that a noisy neighbour slows both sides of a ratio.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data import CACHE, ROOT, Data
+from bench.replay import build_replies, serve_replies
+from shared.formats.agekeys import generate_identity
+from shared.policy.backup import LEVELS
+
+ROUNDS = 5
+SECRET, RECIPIENT = generate_identity(post_quantum=False)
+_READ_BYTES = 1 << 20
+_SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """What one run of a pipeline took."""
+
+    seconds: float
+    stored_bytes: int
+    cpu_seconds: float  # of all its processes
+    rss_megabytes: float  # the sum of their peaks
+
+
+def run(data: Data) -> dict[str, dict[str, float | str]]:
+    """The figures of `dump`, `dump_small` and `restore`."""
+    with serve_replies(build_replies(data)) as uri, tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        return {
+            **_measure_dumps(data, uri),
+            "restore": _measure_restores(data, uri, Path(folder)),
+        }
+
+
+def _measure_dumps(data: Data, uri: str) -> dict[str, dict[str, float | str]]:
+    runs: dict[str, Callable[[], PipelineRun]] = {
+        name: lambda level=level: _run_ours("dump", uri, str(level), RECIPIENT)  # type: ignore[misc]
+        for name, level in LEVELS.items()
+    }
+    age = f"age --encrypt --recipient {RECIPIENT}"
+    if peers := _missing_tools("mongodump", "zstd", "age"):
+        print(f"not measured beside mongodump: {peers}", file=sys.stderr)
+    else:
+        mongodump = f"mongodump --quiet --uri {uri} --archive"
+        runs["mongodump_zstd"] = lambda: _run_pipeline([mongodump, "zstd -q -3 -T2", age])
+        runs["mongodump_gzip"] = lambda: _run_pipeline([f"{mongodump} --gzip", age])
+    rounds = _run_rounds(runs)
+    figures: dict[str, dict[str, float | str]] = {
+        "dump": _describe(rounds, "fast", data),
+        "dump_small": _describe(rounds, "small", data),
+    }
+    for name in ("mongodump_zstd", "mongodump_gzip") if not peers else ():
+        figures[name] = _describe(rounds, name, data)
+        for ours, section in (("fast", "dump"), ("small", "dump_small")):
+            figures[section][f"vs_{name}"] = _ratio(rounds, name, ours, "seconds")
+            figures[section][f"size_vs_{name}"] = _ratio(rounds, ours, name, "stored_bytes")
+            figures[section][f"cpu_vs_{name}"] = _ratio(rounds, ours, name, "cpu_seconds")
+    return figures
+
+
+def _measure_restores(data: Data, uri: str, folder: Path) -> dict[str, float | str]:
+    path, key = folder / "part.archive.zst.age", folder / "key"
+    with path.open("wb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "bench.client", "dump", uri, str(LEVELS["fast"]), RECIPIENT],
+            stdout=file, stderr=subprocess.DEVNULL, check=True, cwd=ROOT, timeout=600,
+        )  # fmt: skip
+    key.write_text(SECRET + "\n")
+    runs = {"ours": lambda: _run_ours("load", uri, str(path), SECRET)}
+    if peers := _missing_tools("mongorestore", "zstd", "age"):
+        print(f"not measured beside mongorestore: {peers}", file=sys.stderr)
+    else:
+        restore = f"mongorestore --quiet --uri {uri} --archive"
+        runs["mongorestore"] = lambda: _run_pipeline([f"age -d -i {key} {path}", "zstd -q -d", restore])
+    rounds = _run_rounds(runs)
+    figures = _describe(rounds, "ours", data)
+    if not peers:
+        figures["vs_mongorestore"] = _ratio(rounds, "mongorestore", "ours", "seconds")
+        figures["cpu_vs_mongorestore"] = _ratio(rounds, "ours", "mongorestore", "cpu_seconds")
+        figures["rss_vs_mongorestore"] = _ratio(rounds, "ours", "mongorestore", "rss_megabytes")
+    return figures
+
+
+def _missing_tools(*names: str) -> str:
+    return ", ".join(f"no {name} on the PATH" for name in names if shutil.which(name) is None)
+
+
+def _run_rounds(runs: dict[str, Callable[[], PipelineRun]]) -> list[dict[str, PipelineRun]]:
+    return [{name: measure() for name, measure in runs.items()} for _ in range(ROUNDS)]
+
+
+def _describe(rounds: Sequence[dict[str, PipelineRun]], name: str, data: Data) -> dict[str, float | str]:
+    runs = [each[name] for each in rounds]
+    seconds = statistics.median(run.seconds for run in runs)
+    cpu = statistics.median(run.cpu_seconds for run in runs)
+    return {
+        "gigabytes": data.total_bytes / 1e9,
+        "seconds": seconds,
+        "megabytes_per_second": data.total_bytes / 1e6 / seconds,
+        "stored_megabytes": runs[0].stored_bytes / 1e6,
+        "cpu_seconds": cpu,
+        "cores_busy": cpu / seconds / (os.cpu_count() or 1),
+        "rss_megabytes": max(run.rss_megabytes for run in runs),
+    }
+
+
+def _ratio(rounds: Sequence[dict[str, PipelineRun]], over: str, under: str, field: str) -> float:
+    return statistics.median(getattr(each[over], field) / getattr(each[under], field) for each in rounds)
+
+
+def _run_ours(action: str, uri: str, *arguments: str) -> PipelineRun:
+    command = [sys.executable, "-m", "bench.client", action, uri, *arguments]
+    with tempfile.TemporaryFile() as told:
+        run = _run_pipeline([shlex.join(command)], stderr=told)
+        told.seek(0)
+        seconds = json.loads(told.read().splitlines()[-1])["seconds"]
+    return PipelineRun(seconds, run.stored_bytes, run.cpu_seconds, run.rss_megabytes)
+
+
+def _run_pipeline(commands: Sequence[str], stderr: object = None) -> PipelineRun:
+    """Run the commands as a pipeline, and count what comes out of it. Raises SystemExit if one fails."""
+    began, source = time.perf_counter(), None
+    processes: list[subprocess.Popen[bytes]] = []
+    for command in commands:
+        process = subprocess.Popen(
+            shlex.split(command),
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=ROOT,  # type: ignore[call-overload]
+        )
+        if source is not None:
+            source.close()  # the process that reads it has its own
+        source = process.stdout
+        processes.append(process)
+    stored, peaks, ended = 0, [0.0] * len(processes), threading.Event()
+
+    def sample_peaks() -> None:
+        while not ended.wait(_SAMPLE_SECONDS):
+            peaks[:] = [max(old, _peak_megabytes(p.pid)) for old, p in zip(peaks, processes, strict=True)]
+
+    sampler = threading.Thread(target=sample_peaks)
+    sampler.start()
+    while chunk := os.read(source.fileno(), _READ_BYTES):  # type: ignore[union-attr]
+        stored += len(chunk)
+    cpu_seconds = 0.0
+    for process, command in zip(processes, commands, strict=True):
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{shlex.split(command)[0]} ended with {process.returncode}")
+        cpu_seconds += usage.ru_utime + usage.ru_stime
+    ended.set()
+    sampler.join()
+    return PipelineRun(time.perf_counter() - began, stored, cpu_seconds, sum(peaks))
+
+
+def _peak_megabytes(pid: int) -> float:
+    """The high-water mark so far; `wait4` tells the parent's where that is larger. 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) * 1.024e-3 for line in lines if line.startswith("VmHWM")), 0.0)
