@@ -47,7 +47,7 @@ def run(data: Data) -> dict[str, dict[str, float | str]]:
     with serve_replies(build_replies(data)) as uri, tempfile.TemporaryDirectory(dir=CACHE) as folder:
         return {
             **_measure_dumps(data, uri),
-            "restore": _measure_restores(data, uri, Path(folder)),
+            **_measure_restores(data, uri, Path(folder)),
         }
 
 
@@ -77,7 +77,7 @@ def _measure_dumps(data: Data, uri: str) -> dict[str, dict[str, float | str]]:
     return figures
 
 
-def _measure_restores(data: Data, uri: str, folder: Path) -> dict[str, float | str]:
+def _measure_restores(data: Data, uri: str, folder: Path) -> dict[str, dict[str, float | str]]:
     path, key = folder / "part.archive.zst.age", folder / "key"
     with path.open("wb") as file:
         subprocess.run(
@@ -97,7 +97,8 @@ def _measure_restores(data: Data, uri: str, folder: Path) -> dict[str, float | s
         figures["vs_mongorestore"] = _ratio(rounds, "mongorestore", "ours", "seconds")
         figures["cpu_vs_mongorestore"] = _ratio(rounds, "ours", "mongorestore", "cpu_seconds")
         figures["rss_vs_mongorestore"] = _ratio(rounds, "ours", "mongorestore", "rss_megabytes")
-    return figures
+        return {"restore": figures, "mongorestore": _describe(rounds, "mongorestore", data)}
+    return {"restore": figures}
 
 
 def _missing_tools(*names: str) -> str:

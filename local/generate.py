@@ -10,6 +10,7 @@ from typing import Any
 
 from local.cli_reference import cli_reference
 from local.package import list_app_files
+from local.performance import performance_text
 from local.real.reality import reality_table, reality_text
 from shared.policy.reference import reference_text, schema_text
 from shared.policy.starter import starter_policy
@@ -30,6 +31,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/policy.md": reference_text,
     "docs/cli.md": cli_reference,
     "docs/reality.md": reality_text,
+    "docs/performance.md": performance_text,
     "docs/policy.schema.json": schema_text,
     "policy.yaml": starter_policy,
 }
