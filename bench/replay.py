@@ -25,8 +25,7 @@ from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
 from bench.data import CACHE, ROOT, Data
-from local.process import Child, exit_with_parent
-from local.server import announce
+from local.process import Child, announce, exit_with_parent
 from shared.formats.documents import split_documents
 
 DATABASE = "rocketchat"

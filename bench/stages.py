@@ -19,23 +19,20 @@ from shared.adapters.mongodb.client import connect
 from shared.adapters.mongodb.source import MongoSource
 from shared.formats.age import Encryptor
 from shared.formats.agekeys import generate_identity, parse_recipient
-from shared.formats.documents import tally_documents
 from shared.mongodb.model import IdRange
 from shared.policy.backup import LEVELS
 
-_MEGABYTES = 300
 _SLICE_BYTES = 1 << 20
 
 
 def run(data: Data) -> dict[str, float]:
     """CPU seconds for each gigabyte of documents."""
-    batches = [batch for _, batch in data.read_batches(_MEGABYTES)]
+    batches = [batch for _, batch in data.read_batches()]
     size = sum(map(len, batches)) / 1e9
     compressed = _compress(batches, LEVELS["fast"])
     recipient = parse_recipient(generate_identity(post_quantum=False)[1])
     encryptor = Encryptor(len, [recipient])
     measured = {
-        "walk": _measure_cpu(lambda: _consume(map(tally_documents, batches))),
         "crc64": _measure_cpu(lambda: _consume(map(crc64.xz, batches))),
         **{
             f"zstd_{name}": _measure_cpu(lambda n=level: _compress(batches, n))

@@ -19,7 +19,6 @@ _DUMPS = {
 _RESTORES = {"restore": "ours", "mongorestore": "`age -d \\| zstd -d \\| mongorestore`"}
 _STAGES = {
     "receive_and_walk": "receiving 16 MiB replies and cutting the documents out, hashed",
-    "walk": "hashing documents that are cut out already",
     "crc64": "the archive's CRC-64",
     "zstd_fast": "zstd, `compression: fast`",
     "zstd_small": "zstd, `compression: small`",
@@ -34,17 +33,17 @@ MongoDB's tools, zstd and age are on the PATH, in the same rounds as ours, and e
 rounds' ratios: machines are noisy, and a ratio is less so than a time.
 
 """
-_DUMP_TEXT = """The source is a server that sends stored batches from memory, so that the client is what is
-measured. The clock of ours starts at the first connection, since a worker runs already when a backup begins;
-its CPU and its memory are those of the whole process. A pipeline's memory is the sum of its processes'.
+_DUMP_TEXT = """The source is a server that sends stored batches from memory, so that the client is measured.
+The clock of ours starts at the first connection, since a worker runs already when a backup begins; its CPU
+and its memory are those of the whole process. A pipeline's memory is the sum of its processes'.
 """
-_RESTORE_TEXT = """The target takes inserts at the speed of memory and forgets them. Ours decrypts, decompresses,
-checks the archive's CRC and inserts over two connections; reading back and comparing, which mongorestore does
-not do, is not in it.
+_RESTORE_TEXT = """The target takes inserts at the speed of memory and forgets them. Ours decrypts and
+decompresses, checks the archive's CRC and inserts over two connections; reading back and comparing, which
+mongorestore does not do, is not in it.
 """
 _STAGE_TEXT = """CPU seconds for a gigabyte of documents, one stage after the other. In a dump they overlap:
-receiving in one thread, compressing in two of zstd's, encrypting, hashing and staging in another. The sum over
-the number of cores is the least that a dump can take; zstd is most of it.
+receiving in one thread, compressing in two of zstd's, encrypting, hashing and staging in another. The sum
+over the number of cores is the least that a dump can take.
 """
 
 

@@ -49,7 +49,7 @@ def test_the_shipped_policy_with_all_switched_on_has_no_mistakes_and_means_what_
     assert policy.backup.part_target == 512 * 1024 * 1024
     assert policy.backup.alarm_after == timedelta(hours=36)
     assert policy.backup.includes("rocketchat")
-    assert policy.backup.zstd_level == 2
+    assert policy.backup.zstd_level == 3
     assert policy.power.machines[0].windows == (Window(frozenset(range(5)), 7 * 60, 19 * 60),)
     assert policy.power.vacations[0].first == date(2026, 12, 24)
     assert policy.notify.routes.critical == ("oncall", "chat")
