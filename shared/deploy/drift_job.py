@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from shared.deploy.chart.fetch import read_deployed_secrets
 from shared.deploy.deps import LEASE_DURATION, DeployDeps
-from shared.deploy.diff.drift import Drift, find_drift
+from shared.deploy.diff.drift import Drift, find_drift, hide_values
 from shared.deploy.records.drift import DriftCheck, load_drift_check, save_drift_check
-from shared.kernel.errors import Locked, NotFound, Refused
+from shared.kernel.errors import Locked, NotFound, Refused, Unavailable
 from shared.kernel.ports import Lease
 from shared.kubernetes.manifest import Manifest
 from shared.notifications.ports import Notice, Severity
@@ -69,10 +70,28 @@ def compare_release(deps: DeployDeps) -> DriftReport:
         reason = f"revision {newest.number} is {newest.status}: not compared"
         return DriftReport(newest.number, skipped=reason)
     deployed, live, unread = _read_live(deps, deps.releases.manifests(newest.number))
-    drifts = find_drift(deployed, live, namespace=deps.policy.namespace)
+    drifts = _find_masked_drift(deps, deployed, live)
     facts = {"revision": newest.number, "drifts": len(drifts), "unread": len(unread)}
     log.info("drift.compared", extra=facts)
     return DriftReport(newest.number, tuple(drifts), unread=unread)
+
+
+def _find_masked_drift(
+    deps: DeployDeps, deployed: Sequence[Manifest], live: Sequence[Manifest | None]
+) -> list[Drift]:
+    """The drifts without what was encrypted in the repository; without any value where that is not known."""
+    namespace = deps.policy.namespace
+    drifts = find_drift(deployed, live, namespace=namespace)
+    if not drifts:
+        return []  # the forge is asked only where there is something to mask
+    try:
+        secrets = read_deployed_secrets(deps)
+    except Unavailable as error:
+        log.warning("drift.secrets_unknown", extra={"release": deps.policy.release, "error": str(error)})
+        secrets = None
+    if secrets is None:
+        return [hide_values(drift) for drift in drifts]
+    return find_drift(deployed, live, namespace=namespace, secrets=secrets)
 
 
 def _read_live(

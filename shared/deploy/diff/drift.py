@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,7 @@ _CONTROLLERS = (
     "before-first-apply",
 )
 _MACHINES = ("helm", *_CONTROLLERS)
+_NOT_SHOWN = "(not shown: what was encrypted is not known)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,12 @@ def find_drift(
             drifts += _find_changed(subject, manifest, there, secrets)
             drifts += _find_added(subject, manifest, there, secrets)
     return sorted(drifts, key=lambda one: (one.subject, one.path))
+
+
+def hide_values(drift: Drift) -> Drift:
+    """The same, saying where and by whom, and nothing of what was there or is."""
+    deployed, live = drift.deployed and _NOT_SHOWN, drift.live and _NOT_SHOWN
+    return replace(drift, deployed=deployed, live=live)
 
 
 def _find_changed(
