@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import tarfile
 
@@ -11,6 +12,7 @@ import pytest
 from local.github import Symlink
 from shared.deploy import job as deploy
 from shared.deploy.deps import DecryptedValues
+from shared.deploy.drift_job import compare_release
 from shared.deploy.progress import DeployState
 from shared.kernel.errors import Refused, Unavailable
 
@@ -229,3 +231,41 @@ def test_where_it_cannot_be_known_what_was_encrypted_no_old_value_is_shown(world
     assert "(not shown: what was encrypted before is not known) -> " in plan
     assert "plain.example.org" in plan
     assert secret not in plan
+
+
+def _change_host_by_hand(world, value: str) -> None:
+    """In the live object of whatever was rendered with the host; the release's own record stays."""
+    manifests = world.releases.manifests(world.releases.status().number)
+    changed = [json.loads(json.dumps(one).replace("tZ9!correct-horse-battery", value)) for one in manifests]
+    assert changed != list(manifests)
+    world.cluster.get_live_objects = lambda wanted: [
+        next(live for live, one in zip(changed, manifests, strict=True) if one == asked) for asked in wanted
+    ]
+
+
+def test_a_drift_shows_not_what_was_encrypted(world, files) -> None:
+    secret = "tZ9!correct-horse-battery"
+    _ship_sealed(world, files, secret)
+    _change_host_by_hand(world, "by-hand.example.org")
+    (drift, *_) = compare_release(world.deps()).drifts
+    assert "by-hand.example.org" in str(drift)
+    assert secret not in str(drift)
+    assert "**redacted**" in str(drift)
+
+
+@pytest.mark.parametrize("failure", [Refused("the key is gone"), Unavailable("GitHub does not answer")])
+def test_a_drift_shows_no_value_where_it_is_not_known_what_was_encrypted(world, files, failure) -> None:
+    secret = "tZ9!correct-horse-battery"
+    _ship_sealed(world, files, secret)
+    _change_host_by_hand(world, "by-hand.example.org")
+
+    def refuse(_text: str, _name: str) -> DecryptedValues:
+        raise failure
+
+    world.decrypt = refuse
+    drifts = compare_release(world.deps()).drifts
+    assert drifts
+    for drift in drifts:
+        assert "(not shown: what was encrypted is not known)" in str(drift)
+        assert secret not in str(drift)
+        assert "by-hand.example.org" not in str(drift)
