@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.backup import job as backup
 from shared.backup.key_drill import drill_keys, read_key_drill, write_key_drill
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from tests.support.backup_world import RECIPIENT
-
-
-@pytest.fixture
-def sealed(make_world):
-    world = make_world(400)
-    world.seed()
-    backup.run_nightly(world.job())
-    world.work(world.job())
-    return world
 
 
 def test_the_key_that_opens_every_part_is_noted_and_shown(sealed) -> None:

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from local.fakes.reporter import ListReporter
-from shared.backup import job as backup
 from shared.backup.catalogue import SetState
 from shared.backup.rewrap import add_file_keys, rewrap_set
 from shared.backup.sets import read_manifest
@@ -18,15 +17,6 @@ from shared.kernel.errors import Corrupt, UsageError
 
 NEW, NEW_PUBLIC = generate_identity(post_quantum=False)
 OTHER, OTHER_PUBLIC = generate_identity(post_quantum=False)
-
-
-@pytest.fixture
-def sealed(make_world):
-    world = make_world(400)
-    world.seed()
-    backup.run_nightly(world.job())
-    world.work(world.job())
-    return world
 
 
 @pytest.fixture
