@@ -9,7 +9,7 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from local.kubernetes.errors import ApiError, Object, forbidden_error
@@ -122,3 +122,14 @@ def require_access(store: Store, user: User, target: RequestTarget) -> None:
     where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
     why = f'User "{user.name}" cannot {target.verb} resource "{what}" in API group "{target.group}" {where}'
     raise forbidden_error(target.resource, target.group, target.name, why)
+
+
+def require_upgrade(store: Store, user: User, target: RequestTarget, version: str) -> None:
+    """A WebSocket to a pod begins with a GET, and since Kubernetes 1.35 takes the right to create, too.
+
+    https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/
+    (AuthorizePodWebsocketUpgradeCreatePermission)
+    Raises `ApiError` 403.
+    """
+    if tuple(int(part) for part in version.split(".")[:2]) >= (1, 35):
+        require_access(store, user, replace(target, verb="create"))

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from multidict import CIMultiDict
 
-from local.kubernetes import access, discovery, listing, subresources
+from local.kubernetes import access, discovery, listing, port_forward, subresources
 from local.kubernetes.cluster import EmbeddedCluster
 from local.kubernetes.controllers.loop import Controllers
 from local.kubernetes.errors import ApiError, no_such_path
@@ -73,6 +73,8 @@ class ApiServerApp:
             access.require_access(self._cluster.store, user, target)
             if target.verb == "watch":
                 return await self._watch(request, target, user)
+            if target.subresource == "portforward":
+                return await self._forward_port(request, target, user)
             answer = await self._answer(request, target, user)
         except ApiError as error:
             answer = Answer(error.status(), error.code)
@@ -128,6 +130,14 @@ class ApiServerApp:
         if signal is None:
             raise ApiError(503, "ServiceUnavailable", "the server is starting")
         return await Watch(self._cluster.store, resource, chosen, request.query).run(request, signal)
+
+    async def _forward_port(
+        self, request: web.Request, target: RequestTarget, user: access.User
+    ) -> web.StreamResponse:
+        self._find_resource(target)
+        access.require_upgrade(self._cluster.store, user, target, self._cluster.version)
+        self._log_request(request, target, user, 101)
+        return await port_forward.forward_port(self._cluster, target, request)
 
     async def _answer(self, request: web.Request, target: RequestTarget, user: access.User) -> Answer:
         if not target.resource:

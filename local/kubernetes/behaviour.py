@@ -35,6 +35,8 @@ class Behaviour:
     """What a node says of the size of each image that it pulled."""
     disk_free_bytes: float = float(80 << 30)
     """What node-exporter measures on a node, and Prometheus tells if it is there."""
+    listeners: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    """By a part of the image's name and a port of its pods: who answers there, as host and port of ours."""
     paused: bool = False
     """Nodes and controllers do nothing at all, as if they were down."""
 

@@ -99,6 +99,7 @@ _SUBRESOURCES: dict[str, tuple[list[str], Object]] = {
     "scale": (["get", "patch", "update"], {"group": "autoscaling", "version": "v1", "kind": "Scale"}),
     "log": (["get"], {}),
     "eviction": (["create"], {"group": "policy", "version": "v1", "kind": "Eviction"}),
+    "portforward": (["create", "get"], {"kind": "PodPortForwardOptions"}),
     "token": (["create"], {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}),
     "finalize": (["update"], {}),
     "proxy": (["get"], {"kind": "ServiceProxyOptions"}),

@@ -51,7 +51,7 @@ _BUILT_IN = {
         Node nodes c no status
         PersistentVolume persistentvolumes c pv status
         PersistentVolumeClaim persistentvolumeclaims n pvc status
-        Pod pods n po status,log,eviction
+        Pod pods n po status,log,eviction,portforward
         ResourceQuota resourcequotas n quota status
         Secret secrets n - -
         Service services n svc status,proxy

@@ -73,9 +73,9 @@ class KubernetesApi:
         """Replace the object, if its resourceVersion is still the one of `item` (`Conflict`)."""
         return self._call("PUT", path, {}, item, "application/json")
 
-    def delete(self, path: str) -> Json:
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Delete the object; its answer. Raises NotFound if it is gone."""
-        return self._call("DELETE", path, {})
+        return self._call("DELETE", path, query or {})
 
     def merge_patch(self, path: str, change: Json) -> Json:
         """Change some fields (RFC 7386); with a resourceVersion in it only that version (`Conflict`)."""
@@ -87,6 +87,20 @@ class KubernetesApi:
         https://kubernetes.io/docs/reference/using-api/server-side-apply/
         """
         return self._call("PATCH", path, query, item, "application/apply-patch+yaml")
+
+    @property
+    def config(self) -> Kubeconfig:
+        """Where the API is, for a connection that is no plain request."""
+        return self._config
+
+    def open_credential(self) -> Credential:
+        """What signs such a connection in now. Raises UsageError, Refused."""
+        return self._open_session()[0]
+
+    def close_credential(self, refused: Credential) -> bool:
+        """Forget a credential that the server refused; whether a new sign-in can bring another."""
+        self._close_session(refused)
+        return self._config.renewable
 
     def _call(
         self,
@@ -108,7 +122,7 @@ class KubernetesApi:
                 "the cluster does not answer", value=type(error).__name__, hint="Is the VM up?"
             ) from error
         if status >= 300:
-            raise failure(status, _said(answer), path)
+            raise failure(status, parse_message(answer), path)
         if not isinstance(content, dict):
             raise Unavailable("the cluster's answer is not an object", value=path)
         return content
@@ -205,7 +219,7 @@ def failure(status: int, said: str, path: str) -> GroundcrewError:
     return Unavailable("the cluster does not answer", value=f"HTTP {status}", hint="Is the VM up?")
 
 
-def _said(body: bytes) -> str:
+def parse_message(body: bytes) -> str:
     """The `message` of the Status object that the API answers with, cut."""
     try:
         said = json.loads(body)

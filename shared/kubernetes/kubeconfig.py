@@ -163,21 +163,30 @@ def has_expired(credential: Credential, now: datetime) -> bool:
 
 def open_pool(config: Kubeconfig, credential: Credential) -> PoolManager:
     """Connections to the server: through the proxy that the environment or the kubeconfig names, if any."""
-    import requests
     import urllib3
 
     # No retries of its own: a POST that was sent twice may be done twice, and ours know which may be.
     options: dict[str, Any] = {"maxsize": 4, "retries": False}
     if config.server.startswith("https:"):
-        options["ssl_context"] = _make_context(config.cluster, credential)
+        options["ssl_context"] = make_tls_context(config.cluster, credential)
     if config.cluster.get("tls-server-name"):
         options["server_hostname"] = str(config.cluster["tls-server-name"])
+    proxy = find_proxy(config)
+    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+
+
+def find_proxy(config: Kubeconfig) -> str:
+    """The address of the proxy that the kubeconfig or the environment names; empty for none."""
+    import requests
+
     environment = requests.utils.get_environ_proxies(config.server)  # minds NO_PROXY
-    proxy = config.cluster.get("proxy-url") or requests.utils.select_proxy(config.server, environment)
-    return urllib3.ProxyManager(str(proxy), **options) if proxy else urllib3.PoolManager(**options)
+    return str(
+        config.cluster.get("proxy-url") or requests.utils.select_proxy(config.server, environment) or ""
+    )
 
 
-def _make_context(cluster: Mapping[str, Any], credential: Credential) -> ssl.SSLContext:
+def make_tls_context(cluster: Mapping[str, Any], credential: Credential) -> ssl.SSLContext:
+    """Trust and client certificate of the connection. Raises UsageError."""
     trusted = _read_pem(cluster, "certificate-authority")
     try:
         context = ssl.create_default_context(cadata=trusted.decode("ascii") if trusted else None)
