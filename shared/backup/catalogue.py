@@ -102,7 +102,13 @@ class SetCatalogue:
 
     def newest_good(self, *, manual: bool = True) -> CatalogueEntry | None:
         """The newest good backup; None if there is none."""
-        return next((e for e in self.newest_first(manual=manual) if e.state is SetState.SEALED), None)
+        for info in reversed(list_sets(self.blobs)):
+            # Without a manifest nothing is sealed: an open or a failed set is not read to learn that.
+            if MANIFEST in info.files and (manual or info.klass != MANUAL):
+                entry = self.examine(info)
+                if entry.state is SetState.SEALED:
+                    return entry
+        return None
 
     def newer_problems(self, entry: CatalogueEntry) -> list[str]:
         """Why sets newer than this one are no backups, for whoever is given it as the latest."""

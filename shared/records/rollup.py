@@ -16,6 +16,8 @@ from shared.records.run_record import RunRecord
 _MAX_SUMMARY, _MAX_ERROR = 200, 300
 _PART = re.compile(r"\.part-\d+")  # a run of a part of a backup set: the set's own run tells how it ended
 ENDED = ("done", "failed", "skipped")
+# As many as somebody reads at night. They stand in the totals, so that a look reads no day for them.
+RECENT = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,11 @@ class JobNewest:
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Totals by day (`2026-11-27`) and job, and the newest runs by job."""
+    """Totals by day (`2026-11-27`) and job, the newest runs by job, and the newest of all."""
 
     days: Mapping[str, Mapping[str, DayTotals]] = field(default_factory=dict)
     newest: Mapping[str, JobNewest] = field(default_factory=dict)
+    recent: tuple[RunEntry, ...] | None = None  # the newest last; None where totals do not hold them yet
 
 
 def is_part(run_id: str) -> bool:
@@ -173,6 +176,17 @@ def renew_newest(fields: Mapping[str, Any], entry: RunEntry) -> dict[str, Any]:
     return renewed
 
 
+def renew_recent(recent: Iterable[Any], days: Mapping[date, Iterable[RunEntry]]) -> list[dict[str, Any]]:
+    """The newest runs, the newest last: those on record, with the whole of some days anew.
+
+    Of these days nothing on record is kept: a run that was counted up since stands there once.
+    """
+    others = [entry for entry in map(_parse_entry, recent) if entry.ended.date() not in days]
+    merged = [*others, *(entry for entries in days.values() for entry in entries)]
+    merged.sort(key=lambda one: (one.ended, one.job, one.id))
+    return [_entry_fields(one) for one in merged[-RECENT:]]
+
+
 def to_numbers(totals: DayTotals) -> tuple[float, ...]:
     return tuple(getattr(totals, name) for name in DayTotals.__dataclass_fields__)
 
@@ -208,6 +222,7 @@ def parse_totals(fields: Mapping[str, Any], name: str) -> RunTotals:
             job: JobNewest(**{kind: _parse_entry(one) for kind, one in kinds.items()})
             for job, kinds in fields["newest"].items()
         }
-        return RunTotals(days, newest)
+        recent = tuple(map(_parse_entry, fields["recent"])) if "recent" in fields else None
+        return RunTotals(days, newest, recent)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(f"{name} is not a roll-up of runs", value=type(error).__name__) from error

@@ -1,10 +1,11 @@
 """A year of runs in a few small blobs, rolled up as each run ends: what the status page reads.
 
 `rollups/runs/<day>.json` has every run that ended on that day (UTC); one that did the same as the one before
-it is counted there. `rollups/runs/totals.json` has the sums of each of the last 400 days and jobs, and the
-newest run, success and failure of each job. The sums of a day are always computed anew from its blob, so that
-a worker that was killed between the two leaves nothing that the next run of the day does not mend. Both are
-written under their etag, so that two writers lose nothing. `rebuild_history` makes them from the records.
+it is counted there. `rollups/runs/totals.json` has the sums of each of the last 400 days and jobs, the newest
+run, success and failure of each job, and the newest runs of all. The sums of a day are always computed anew
+from its blob, so that a worker that was killed between the two leaves nothing that the next run of the day
+does not mend. Both are written under their etag, so that two writers lose nothing. `rebuild_history` makes
+them from the records.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from shared.kernel.errors import AlreadyExists, Conflict, Corrupt, GroundcrewErr
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_timestamp
 from shared.records.rollup import (
+    RECENT,
     RunEntry,
     RunTotals,
     merge_day,
     parse_entries,
     parse_totals,
     renew_newest,
+    renew_recent,
     sum_by_job,
     to_entry,
     to_numbers,
@@ -87,19 +90,26 @@ class RunHistory:
         except NotFound:
             return RunTotals()
 
+    def load_recent(self, totals: RunTotals, today: date) -> tuple[RunEntry, ...]:
+        """The newest runs, the newest last; of today and yesterday where the totals are of an old version."""
+        if totals.recent is not None:
+            return totals.recent
+        return (*self.load_day(today - timedelta(days=1)), *self.load_day(today))[-RECENT:]
+
     def _merge_totals(self, fields: dict[str, Any], days: Iterable[date]) -> dict[str, Any]:
-        if fields:
-            parse_totals(fields, _TOTALS)  # what cannot be read is not added to, but made anew
-        else:
+        if not fields:
             days = self.list_days()
+        elif parse_totals(fields, _TOTALS).recent is None:  # Corrupt is not added to, but made anew
+            days = {*days, *self.list_days()[-2:]}  # of a version that did not have the newest runs there
         totals, newest = dict(fields.get("days", {})), dict(fields.get("newest", {}))
-        for day in days:
-            entries = self.load_day(day)
+        ended = {day: self.load_day(day) for day in days}
+        for day, entries in ended.items():
             totals[day.isoformat()] = {job: list(to_numbers(one)) for job, one in sum_by_job(entries).items()}
             for entry in entries:
                 newest[entry.job] = renew_newest(newest.get(entry.job, {}), entry)
         kept = sorted(totals)[-KEPT_FOR.days :]
-        return {"days": {day: totals[day] for day in kept}, "newest": newest}
+        recent = renew_recent(fields.get("recent", ()), ended)
+        return {"days": {day: totals[day] for day in kept}, "newest": newest, "recent": recent}
 
     def _update(self, name: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         for _ in range(_ATTEMPTS):

@@ -23,7 +23,7 @@ from shared.web.html import render_document, render_footer
 PATH = "/api/status"
 LINKS = ((f"{PATH}?format=json", "As JSON"),)
 # A year of bars would be two pixels each on a phone; the calendar of squares shows that.
-_DAYS, _CALENDAR_DAYS, _RUNS_SHOWN = 90, 365, 40
+_DAYS, _CALENDAR_DAYS = 90, 365
 _WORDS = {Level.OK: "ok", Level.LOOK: "look", Level.UNKNOWN: "unknown", Level.ACT: "act"}
 _KINDS = {Level.OK: "up", Level.LOOK: "off", Level.UNKNOWN: "off", Level.ACT: "bad"}
 
@@ -243,7 +243,7 @@ def _render_recent(recent: Sequence[RunEntry]) -> str:
             one.state + (f" ({one.count} times)" if one.count > 1 else ""),
             one.error or one.summary,
         )
-        for one in recent[:_RUNS_SHOWN]
+        for one in recent
     ]
     table = render_table("Last runs", ("Ended", "Job", "State", "Reason or result"), rows)
     return f"<section><h2>Last runs</h2>{table}</section>"

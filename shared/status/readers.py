@@ -200,14 +200,14 @@ def read_key_drill_facts(state: Blobs, rules: DrillPolicy) -> KeyDrillFacts:
 
 
 def read_runs(state: Blobs, now: datetime, intervals: Mapping[str, timedelta]) -> RunFacts:
-    """The year, and what ended today and yesterday. `intervals`: by timer, its longest pause.
+    """The year, and what ended last. `intervals`: by timer, its longest pause.
 
     A job is late after two of its intervals and its longest run.
     """
     history = RunHistory(state)
     totals = history.load_totals()
-    today, since = now.date(), (now - _YEAR).date().isoformat()
-    recent = [*history.load_day(today - timedelta(days=1)), *history.load_day(today)]
+    since = (now - _YEAR).date().isoformat()
+    recent = history.load_recent(totals, now.date())
     days = {day: jobs for day, jobs in totals.days.items() if day > since}
     # Of the year and not of the last run: a large backup after a quiet week is no alarm.
     longest: dict[str, float] = {}

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,8 @@ from shared.alerts.job import AlertDeps, check_alerts, receive_payloads
 from shared.alerts.model import KnownAlert, PlannedDowntime
 from shared.alerts.notices import build_alert_notice
 from shared.alerts.parse import parse_payload
-from shared.alerts.records import AlertRecords
-from shared.kernel.errors import Unavailable
+from shared.alerts.records import AlertRecords, Heartbeat
+from shared.kernel.errors import Conflict, Unavailable
 from shared.kernel.group_commit import GroupCommit
 from shared.policy.alerts import AlertPolicy
 from shared.web.bearer import parse_tokens
@@ -309,13 +309,50 @@ def test_killed_at_any_step_each_alert_is_told_at_least_once_after_it_was_sent_a
 
 
 def test_records_that_are_no_records_keep_no_alert_from_being_told(world: AlertWorld) -> None:
-    for number, content in enumerate((b"nonsense", b"[]", b'{"x": 3}', b'{"x": {"alert": {}}}')):
+    contents = (b"nonsense", b"[]", b'{"x": 3}', b'{"x": {"alert": {}}}', b'{"_heartbeat": [1]}')
+    for number, content in enumerate(contents):
         world.people.blobs.replace("alerts/known.json", content, etag=None)
         world.people.blobs.replace("alerts/heartbeat.json", content, etag=None)
         world.receive(alertmanager_payload(fingerprint=f"f{number}"))
         check_alerts(world.deps())
         world.deliver()
-    assert len(world.heard()) == 4
+    assert len(world.heard()) == len(contents)
+
+
+def test_alerts_and_the_heartbeat_leave_each_other_as_they_are(world: AlertWorld) -> None:
+    heard = Heartbeat(world.clock.now(), world.clock.now() - timedelta(days=3))
+    world.records.save_heartbeat(heard)
+    # Whoever may send alerts must not be able to say that the heartbeat came.
+    world.receive(alertmanager_payload(fingerprint="_heartbeat"))
+    known, etag = world.records.load()
+    assert len(known) == 1
+    forged = {**known, "_heartbeat": next(iter(known.values()))}
+    assert world.records.save(forged, etag)
+    assert (world.records.load_heartbeat(), world.records.load()[0]) == (heard, known)
+    world.records.save_heartbeat(replace(heard, at=None))
+    assert (world.records.load_heartbeat().at, world.records.load()[0]) == (None, known)
+
+
+def test_a_heartbeat_where_it_was_kept_before_counts_until_the_next_one(world: AlertWorld) -> None:
+    old = b'{"at": "2026-01-05T03:00:00+00:00", "expected_since": null}'
+    world.people.blobs.replace("alerts/heartbeat.json", old, etag=None)
+    assert world.records.load_heartbeat().at == datetime(2026, 1, 5, 3, tzinfo=UTC)
+    world.records.save_heartbeat(Heartbeat(world.clock.now()))
+    assert world.records.load_heartbeat().at == world.clock.now()
+
+
+def test_a_heartbeat_is_stored_beside_what_another_worker_stored_meanwhile(world: AlertWorld) -> None:
+    world.receive(alertmanager_payload(fingerprint="a"))
+    known, etag = world.records.load()
+    world.records.save_heartbeat(Heartbeat(world.clock.now()))
+    assert not world.records.save({}, etag)  # of the version before: it would drop what came meanwhile
+    assert world.records.load()[0] == known
+    plan = FaultPlan(Fault(Conflict("changed"), operation="blobs.replace", times=3))
+    AlertRecords(faulty(world.people.blobs, plan, "blobs")).save_heartbeat(Heartbeat())
+    assert world.records.load_heartbeat() == Heartbeat()
+    always = FaultPlan(Fault(Conflict("changed"), operation="blobs.replace", times=99))
+    with pytest.raises(Unavailable, match="keeps changing"):
+        AlertRecords(faulty(world.people.blobs, always, "blobs")).save_heartbeat(Heartbeat())
 
 
 @pytest.mark.parametrize("token", [TOKEN, OLD_TOKEN])

@@ -17,6 +17,7 @@ from shared.status.model import CertificateSummary, Part, PowerFacts, ScanFacts,
 from shared.status.page import StatusPage, render_json, render_page
 from shared.status.page_html import render_status
 from shared.web.signin import APP_SERVICE, PageAccess
+from tests.support.signed_sets import put_failed
 from tests.support.status_world import HOUR, MINUTE, NOW, StatusWorld
 
 OPEN = PageAccess(sign_in="none")
@@ -59,8 +60,15 @@ def test_the_hours_of_each_day_stand_beside_what_was_planned(world) -> None:
 
 def test_a_look_costs_few_calls_and_the_page_weighs_little(world) -> None:
     page = render_page(StatusPage(OPEN, world.collect), {}, as_json=False)
-    assert world.blob_calls <= 22
+    assert world.blob_calls <= 20
     assert len(page.body.encode()) < 150_000
+
+
+def test_a_night_that_failed_costs_no_calls_more(world) -> None:
+    night = StatusWorld()
+    put_failed(night.backups, NOW - HOUR)
+    assert "the newest attempt failed: the oplog overflowed" in render_json(night.collect())
+    assert night.blob_calls <= 20
 
 
 def test_the_verdict_comes_before_everything_else(status) -> None:

@@ -12,7 +12,7 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.faults import Fault, FaultPlan, Killed, faulty
 from shared.kernel.errors import Unavailable
-from shared.records.rollup import DayTotals, build_entry
+from shared.records.rollup import DayTotals, RunEntry, build_entry
 from shared.records.run_history import RunHistory, keep_history, rebuild_history
 from shared.records.run_record import RunRecord
 from shared.records.runs import Runs
@@ -81,6 +81,42 @@ def test_runs_that_end_alike_in_a_row_are_counted_and_not_listed(blobs, clock) -
     ]
     assert (day[0].started, day[0].ended) == (NOW, NOW + 10 * MINUTE)
     assert RunHistory(blobs).load_totals().days["2026-11-23"]["snapshot_cycle"].done == 6
+
+
+def test_the_newest_runs_stand_in_the_totals_whatever_their_day(blobs, clock) -> None:
+    history = RunHistory(blobs)
+    for hours in range(50):
+        history.add(_ended_at(NOW + hours * 60 * MINUTE, f"h{hours}"))
+    recent = history.load_totals().recent
+    assert [one.id for one in recent] == [f"h{hours}" for hours in range(10, 50)]
+    history.add(_ended_at(NOW + 49 * 60 * MINUTE + MINUTE, "again", summary="h49"))  # counted up, not listed
+    assert [(one.id, one.count) for one in history.load_totals().recent[-2:]] == [("h48", 1), ("h49", 2)]
+    history.add(_ended_at(NOW - MINUTE, "older"))
+    assert history.load_recent(history.load_totals(), DAY) == history.load_totals().recent
+    assert len(history.load_totals().recent) == 40
+    assert history.load_totals().recent[0].id == "h10"
+
+
+def test_totals_of_an_old_version_show_two_days_and_get_the_newest_runs_with_the_next_one(blobs) -> None:
+    history = RunHistory(blobs)
+    for days in (2, 1, 0):
+        history.add(_ended_at(NOW - timedelta(days=days), f"d{days}"))
+    name = "rollups/runs/totals.json"
+    fields = json.loads(blobs.read(name)[0])
+    del fields["recent"]
+    blobs.replace(name, json.dumps(fields).encode(), etag=None)
+    totals = history.load_totals()
+    assert totals.recent is None
+    assert [one.id for one in history.load_recent(totals, DAY)] == ["d1", "d0"]
+    history.add(_ended_at(NOW + timedelta(days=1), "next"))
+    assert [one.id for one in history.load_totals().recent] == [
+        "d0",
+        "next",
+    ]  # of the last two days on record
+
+
+def _ended_at(at: datetime, run_id: str, summary: str = "") -> RunEntry:
+    return build_entry("power_tick", run_id, "done", at, at, summary or run_id, "")
 
 
 def test_what_stored_something_is_listed_by_itself(blobs) -> None:

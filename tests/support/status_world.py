@@ -32,6 +32,8 @@ from shared.power.last_tick import SeenMachine, save_seen
 from shared.power.model import PowerStatus
 from shared.records.rollup import RunEntry, build_entry
 from shared.records.run_history import RunHistory
+from shared.secrets_rotation.inventory import save_inventory
+from shared.secrets_rotation.model import HomeState, SecretState, SecretStatus, parse_home
 from shared.settings.intervals import longest_interval
 from shared.settings.timers import SCHEDULES
 from shared.snapshots.last_cycle import DiskSnapshots, SnapshotCycle, save_last_cycle
@@ -39,7 +41,7 @@ from shared.status import readers, signal_readers
 from shared.status.collect import collect_status
 from shared.status.model import Status
 from shared.status.settings_report import read_settings, save_settings_report
-from tests.support.signed_sets import SIGNER, catalogue_of, put_sealed
+from tests.support.signed_sets import SIGNER, catalogue_of, put_failed, put_sealed
 
 NOW = datetime(2026, 11, 27, 3, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -71,7 +73,10 @@ class StatusWorld:
     def _fill(self) -> None:
         for days in range(30, 0, -1):
             put_sealed(self.backups, NOW.replace(hour=1, minute=0) - (days - 1) * DAY)
+        # Some nights of a year fail, and are made up for in the morning: that costs a call, too.
+        put_failed(self.backups, NOW.replace(hour=0) - 3 * DAY)
         self.add_machine()
+        self._add_secrets()
         times = tuple(NOW - days * DAY for days in range(40, 0, -1) if days % 9)
         save_last_cycle(self.state, SnapshotCycle(NOW - 9 * MINUTE, disks={"data": DiskSnapshots(times)}))
         entries = [
@@ -86,10 +91,9 @@ class StatusWorld:
             self.state, KeyDrill(NOW - 40 * DAY, "alice", "daily/20261018T010000Z", ("age1x",), 2)
         )
         save_cursor(self.state, _cursor(), SIGNER)
-        AlertRecords(self.state).save_heartbeat(Heartbeat(NOW - 4 * MINUTE, NOW - DAY))
-        AlertRecords(self.state).save(
-            {"1": KnownAlert(_alert(), NOW, NOW, "rocketchat is off by plan")}, None
-        )
+        alerts = AlertRecords(self.state)
+        alerts.save({"1": KnownAlert(_alert(), NOW, NOW, "rocketchat is off by plan")}, None)
+        alerts.save_heartbeat(Heartbeat(NOW - 4 * MINUTE, NOW - DAY))
         DeliveryLog(self.state).update_routes({"chat": lambda route: replace(route, last_success=NOW - HOUR)})
         name = {"machine": "rocketchat"}
         machine = {**name, "hours": "2 d 13 h", "hours_saved": "4 d 11 h"}
@@ -112,6 +116,13 @@ class StatusWorld:
             "machines": [{**machine, "hours_unknown": "0 s", "cost": "11.90", "saved": "20.85"}],
         }  # fmt: skip
         self.state.create(LAST_REPORT, encode_json(report))
+
+    def _add_secrets(self) -> None:
+        home = HomeState(parse_home("kubernetes:rocketchat/mongodb/mongo-uri"), NOW - 9 * DAY)
+        one = SecretStatus(
+            "app", "mongodb", SecretState.GOOD, (home,), ("deployment:chat/web",), NOW - 9 * DAY
+        )
+        save_inventory(self.state, [one], frozenset({"mongo-app"}), NOW - 5 * MINUTE)
 
     def add_machine(self, state: PowerStatus = PowerStatus.DEALLOCATED, *, up: bool = False) -> None:
         """The machine as the newest tick saw it."""

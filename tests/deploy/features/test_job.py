@@ -77,7 +77,8 @@ class FeatureWorld:
         now = self.clock.now()
         alert = Alert("f", firing, "MongoDBDown", severity, "", "", "", now, "Alertmanager")
         seen_at = known.pop("seen_at", now)
-        AlertRecords(self.state).save({"f": KnownAlert(alert, seen_at, **known)}, None)
+        records = AlertRecords(self.state)
+        assert records.save({"f": KnownAlert(alert, seen_at, **known)}, records.load()[1])
 
     def audit(self) -> list[tuple[str, str]]:
         return [(entry.actor, entry.outcome) for entry in AuditTrail(self.state, self.clock).verify()]
@@ -151,7 +152,7 @@ def test_where_no_alertmanager_reported_of_late_that_is_said(place: FeatureWorld
     assert job.plan_features(place.deps()).warnings == ()
     AlertRecords(place.state).save_heartbeat(Heartbeat(place.clock.now() - timedelta(days=2)))
     assert "alerts are unknown" in job.plan_features(place.deps()).warnings[0]
-    place.state.delete("alerts/heartbeat.json")
+    place.state.delete("alerts/known.json")
     assert "alerts are unknown" in job.plan_features(place.deps()).warnings[0]
 
 
