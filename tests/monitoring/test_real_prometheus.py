@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import threading
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,9 +18,11 @@ import yaml
 
 from infra.monitoring.generate.__main__ import GENERATED
 from infra.monitoring.generate.alertmanager import SECRETS
-from tests.monitoring.programs import ROOT, find
+from local.process import Child
+from local.prometheus import RunningPrometheus, ScrapedJob, build_config, find_prometheus, run_prometheus
+from tests.monitoring.programs import find
 
-DEADLINE = 60
+DEADLINE = 120
 TOKEN = "a-token-of-this-test"
 
 
@@ -98,9 +98,9 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def is_ready(port: int) -> bool:
+def is_ready(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -109,16 +109,11 @@ def is_ready(port: int) -> bool:
 @dataclass(frozen=True)
 class Stack:
     outside: Outside
-    prometheus: str
+    prometheus: RunningPrometheus
 
     def query(self, expression: str) -> list[dict[str, str]]:
-        """The labels of the series, none while Prometheus does not answer yet."""
-        url = f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own, on loopback
-                return [one["metric"] for one in json.load(answer)["data"]["result"]]
-        except OSError:
-            return []
+        """The labels of the series."""
+        return [one["metric"] for one in self.prometheus.query(expression)]
 
 
 def alertmanager_config(folder: Path, receiver: str) -> Path:
@@ -136,68 +131,31 @@ def alertmanager_config(folder: Path, receiver: str) -> Path:
     return path
 
 
-def prometheus_config(folder: Path, target: str, alertmanager: str) -> Path:
-    """The generated rules, and the relabelling of kube-prometheus-stack.yaml in Prometheus' own words."""
-    values = yaml.safe_load((ROOT / "infra/chart/kube-prometheus-stack.yaml").read_text())
-    (scrape_class,) = values["prometheus"]["prometheusSpec"]["scrapeClasses"]
-    words = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
-    relabelling = [
-        {words.get(key, key): value for key, value in rule.items()}
-        for rule in scrape_class["metricRelabelings"]
-    ]
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(GENERATED / "rules.yaml"), str(GENERATED / "slo-rules.yaml")],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": [
-            {
-                "job_name": "groundcrew",
-                "metrics_path": "/api/metrics",
-                "authorization": {"type": "Bearer", "credentials": TOKEN},
-                "static_configs": [{"targets": [target]}],
-                "metric_relabel_configs": relabelling,
-            }
-        ],
-    }
-    path = folder / "prometheus.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    prometheus = find("prometheus", "Debian: apt-get install prometheus")
+    if find_prometheus() is None:
+        pytest.skip("prometheus is missing (Debian: apt-get install prometheus)")
     alertmanager = find("prometheus-alertmanager", "Debian: apt-get install prometheus-alertmanager")
     folder = tmp_path_factory.mktemp("prometheus")
     outside = Outside()
     server = ThreadingHTTPServer(("127.0.0.1", 0), outside.handler())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     target = f"127.0.0.1:{server.server_port}"
-    ports = free_port(), free_port()
+    address = f"127.0.0.1:{free_port()}"
     config = alertmanager_config(folder, f"http://{target}/api/alerts")
-    scrapes = prometheus_config(folder, target, f"127.0.0.1:{ports[1]}")
-    listen = [f"--web.listen-address=127.0.0.1:{port}" for port in ports]
-    commands = [
-        [prometheus, f"--config.file={scrapes}", listen[0], f"--storage.tsdb.path={folder / 'data'}"],
-        [alertmanager, f"--config.file={config}", listen[1], f"--storage.path={folder / 'alerts'}"],
-    ]
-    commands[1].append("--cluster.listen-address=")
-    # What is sent before Prometheus knows its Alertmanager is lost, and sent again only after a minute.
-    commands[0].append("--rules.alert.resend-delay=1s")
-    started = []
-    with (folder / "log").open("w") as log:
-        try:
-            for command, port in zip(reversed(commands), reversed(ports), strict=True):
-                started.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=folder))
-                wait_for(lambda port=port: is_ready(port), command[0])
-            yield Stack(outside, f"http://127.0.0.1:{ports[0]}")
-        finally:
-            for process in started:
-                process.terminate()
-            for process in started:
-                process.wait(timeout=20)
-            server.shutdown()
-            server.server_close()
+    jobs = [ScrapedJob("groundcrew", target, "/api/metrics", TOKEN)]
+    argv = [
+        alertmanager, f"--config.file={config}", f"--web.listen-address={address}",
+        f"--storage.path={folder / 'alerts'}", "--cluster.listen-address=",
+    ]  # fmt: skip
+    try:
+        with Child("Alertmanager", argv, log=folder / "alertmanager.log", cwd=folder):
+            wait_for(lambda: is_ready(address), "Alertmanager to be ready")
+            with run_prometheus(folder, build_config(jobs, alertmanager=address)) as prometheus:
+                yield Stack(outside, prometheus)
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_an_old_backup_travels_from_prometheus_over_alertmanager_to_our_receiver(stack: Stack) -> None:

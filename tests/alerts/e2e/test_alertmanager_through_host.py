@@ -1,4 +1,4 @@
-"""Debian's own Alertmanager with the generated configuration sends to the app; the chat hears it."""
+"""Debian's own Prometheus and Alertmanager with the generated files: from the app's metrics into the chat."""
 
 from __future__ import annotations
 
@@ -26,18 +26,22 @@ from local.azure_and_chat import add_webhook
 from local.azurite import EmulatedAccount
 from local.chat import ChatServer
 from local.host.process import HostProcess
+from local.prometheus import ScrapedJob, build_config, find_prometheus, run_prometheus
 from local.stack import ROOT
 from shared.adapters.alertmanager import connect
 from shared.adapters.blobs import create_container, open_blobs
 from shared.alerts.records import AlertRecords
+from shared.backup.key_drill import KeyDrill, write_key_drill
 from shared.kernel.secret import Secret
 from shared.notifications.silence import Silence
 from shared.settings.storage_account import StorageAccount
+from shared.status.metric_specs import METRICS
 from tests.monitoring.programs import find
 from tests.support.alerts import azure_payload
 
 pytestmark = pytest.mark.timeout(300)
 TOKEN = "0123456789abcdef-of-this-test"
+METRICS_TOKEN = "abcdef-0123456789-of-this-test"
 POLICY = "alerts: {group_wait: 1s, watchdog: 15m}\n"
 
 
@@ -48,6 +52,7 @@ class Site:
     storage: StorageAccount
     settings: dict[str, str]
     alertmanager: str
+    folder: Path
 
     def amtool(self, *arguments: str) -> None:
         amtool = find("amtool", "Debian: apt-get install prometheus-alertmanager")
@@ -124,6 +129,7 @@ def site(
             "GROUNDCREW_NOTIFY_URLS": f"chat={add_webhook(chat)}",
             "GROUNDCREW_POLICY": str(folder / "policy.yaml"),
             "GROUNDCREW_ALERTS_TOKEN": f"{TOKEN} the-token-that-goes-away",
+            "GROUNDCREW_METRICS_TOKEN": METRICS_TOKEN,
         }
         host = stack.enter_context(HostProcess(ROOT, settings, folder / "host"))
         with socket.socket() as probe:
@@ -137,7 +143,7 @@ def site(
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
             wait_for(lambda: is_ready(f"http://{address}"), "Alertmanager to be ready")
-            yield Site(host, chat, storage, settings, f"http://{address}")
+            yield Site(host, chat, storage, settings, f"http://{address}", folder)
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -190,3 +196,45 @@ def test_azure_monitor_gets_in_by_a_valid_token_only(site: Site, token: str, sta
     assert site.post(azure_payload(), token) == status
     if status == 202:
         assert site.chat.wait_for("vm-heartbeat: The VM is not available")
+
+
+def test_an_alert_travels_from_the_apps_metrics_over_prometheus_and_alertmanager_into_the_chat(
+    site: Site,
+) -> None:
+    """A key drill of last year is on record; `/api/metrics` tells its age, a generated rule the rest."""
+    if find_prometheus() is None:
+        pytest.skip("prometheus is missing (Debian: apt-get install prometheus)")
+    last_year = datetime.now(UTC) - timedelta(days=365)
+    state = open_blobs(site.storage, "groundcrew")
+    write_key_drill(state, KeyDrill(last_year, "ana", "daily/20260101T000000Z", ("age1x",), 1))
+    address = site.host.url.removeprefix("http://")
+    # A scrape collects the whole state: not each second.
+    config = build_config(
+        [ScrapedJob("groundcrew", address, "/api/metrics", METRICS_TOKEN)],
+        alertmanager=site.alertmanager.removeprefix("http://"),
+        interval="2s",
+    )
+    with run_prometheus(site.folder, config) as prometheus:
+        told, *_ = site.chat.wait_for("KeyDrillTooOld: The offline key", seconds=120)
+        assert "groundcrew keys drill" in told
+        (target,) = prometheus.list_targets()
+        assert (target["health"], target["lastError"]) == ("up", "")
+        wait_for(
+            lambda: all(rule["health"] == "ok" for rule in prometheus.list_rules()), "each rule to be run"
+        )
+        loaded = {rule["name"] for rule in prometheus.list_rules()}
+        generated = [
+            yaml.safe_load((GENERATED / name).read_text()) for name in ("rules.yaml", "slo-rules.yaml")
+        ]
+        named = {
+            rule.get("alert") or rule["record"]
+            for file in generated for group in file["groups"] for rule in group["rules"]
+        }  # fmt: skip
+        assert loaded == named
+        # What the app tells is what its contract lists, as Prometheus stored it.
+        stored = {
+            one["metric"]["__name__"]
+            for one in prometheus.query('{job="groundcrew", __name__=~"groundcrew_.+"}')
+        }
+        assert "groundcrew_key_drill_timestamp_seconds" in stored
+        assert stored <= set(METRICS)
