@@ -13,6 +13,7 @@ from aiohttp import web
 from local.github import code, collaboration, releases, render, webhooks
 from local.github.auth import APP_SLUG, OWNER, Accounts
 from local.github.call import Failure, GithubCall, Handler
+from local.github.exchanges import GithubExchange, record_exchanges
 from local.github.faults import GithubFaults
 from local.github.model import Repository
 from local.server import Served
@@ -23,13 +24,15 @@ ROUTES = code.ROUTES + collaboration.ROUTES + releases.ROUTES + code.LAST_ROUTES
 class GitHubServer:
     """A context manager with a GitHub behind `url`.
 
-    `accounts` has the tokens, `faults` what goes wrong next, `log` every request as `METHOD path`.
+    `accounts` has the tokens, `faults` what goes wrong next, `log` every request as `METHOD path`,
+    `exchanges` each with its body and its answer.
     """
 
     def __init__(self, *, port: int = 0) -> None:
         self.accounts, self.faults = Accounts(), GithubFaults()
         self.repositories: dict[str, Repository] = {}
         self.log: list[str] = []
+        self.exchanges: list[GithubExchange] = []
         self.lock = threading.RLock()
         self.archives: dict[str, bytes] = {}
         self._served = Served(self.application, port=port)
@@ -65,7 +68,7 @@ class GitHubServer:
 
     def application(self) -> web.Application:
         """The API as an aiohttp application."""
-        app = web.Application(client_max_size=4 << 20)
+        app = web.Application(client_max_size=4 << 20, middlewares=[record_exchanges(self.exchanges)])
         for method, path, handler in ROUTES:
             app.router.add_route(method, "/repos/{owner}/{name_}" + path, self._endpoint_of(handler))
         app.router.add_get(
@@ -74,7 +77,6 @@ class GitHubServer:
         app.router.add_get("/codeload/{owner}/{name_}/legacy.tar.gz/{sha}", self._codeload)
         app.router.add_get("/repos/{owner}/{name_}/installation", self._installation)
         app.router.add_post("/app/installations/{id}/access_tokens", self._access_token)
-        app.router.add_get("/app", self._own_app)
         app.router.add_get("/rate_limit", self._rate_limit)
         app.router.add_get("/user", self._user)
         app.router.add_get("/app", self._app)
@@ -133,9 +135,6 @@ class GitHubServer:
 
     async def _installation(self, request: web.Request) -> web.StreamResponse:
         return self._as_app(request, lambda: (200, {"id": self.accounts.installation_id}))
-
-    async def _own_app(self, request: web.Request) -> web.StreamResponse:
-        return self._as_app(request, lambda: (200, {"id": self.accounts.app_id, "slug": "groundcrew"}))
 
     async def _access_token(self, request: web.Request) -> web.StreamResponse:
         return self._as_app(request, lambda: self._issue_token(request.match_info["id"]))

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import requests
 
 from local.github import render
+from local.github.history import tree_sha
 from local.github.model import Pull, Repository
 
 HOOK_ID = 555
@@ -49,12 +50,17 @@ def ping_event(repo: Repository, base: str) -> dict[str, Any]:
 
 def pull_request(repo: Repository, pull: Pull, base: str, action: str = "closed") -> dict[str, Any]:
     """An event of a pull request as it is now: closed and merged, closed, opened, synchronize."""
+    # What was pushed to it: the head before and after.
+    moved = {"before": pull.base_sha, "after": pull.head_sha} if action == "synchronize" else {}
+    owner = render.render_user(repo.owner)
     return {
         "action": action,
         "number": pull.number,
+        **moved,
         "pull_request": render.render_pull(repo, pull, base),
         "repository": render.render_repository(repo, base),
-        "organization": render.render_user(repo.owner),
+        # An organization has neither a type nor a mark of GitHub's staff, unlike a user.
+        "organization": {"login": owner["login"], "id": owner["id"]},
         "installation": {"id": 1717, "node_id": ""},
         "sender": render.render_user(pull.merged_by or pull.author),
     }
@@ -72,8 +78,7 @@ def push_event(
 ) -> dict[str, Any]:
     """A push to a branch; `after` is forty zeros when the branch was deleted."""
     zeros = "0" * 40
-    made = repo.history.commits.get(after)
-    head = {"id": after, "message": made.message, "author": {"name": made.author}} if made else None
+    head = _render_pushed(repo, after, base)
     return {
         "ref": f"refs/heads/{branch}",
         "before": before,
@@ -88,6 +93,29 @@ def push_event(
         "pusher": {"name": pusher, "email": f"{pusher}@example.org"},
         "repository": render.render_repository(repo, base),
         "sender": render.render_user(pusher),
+    }
+
+
+def _render_pushed(repo: Repository, sha: str, base: str) -> dict[str, Any] | None:
+    """A commit as pushes have it; None for one that is not there, as of a deleted branch."""
+    commit = repo.history.commits.get(sha)
+    if commit is None:
+        return None
+    person = {"name": commit.author, "email": f"{commit.author}@example.org"}
+    files = commit.files
+    before = repo.history.commits[commit.parents[0]].files if commit.parents else {}
+    return {
+        "id": sha,
+        "tree_id": tree_sha(files),
+        "distinct": True,
+        "message": commit.message,
+        "timestamp": render.format_timestamp(commit.date),
+        "url": f"{base}/{repo.full_name}/commit/{sha}",
+        "author": person,
+        "committer": person,
+        "added": sorted(files.keys() - before.keys()),
+        "removed": sorted(before.keys() - files.keys()),
+        "modified": sorted(path for path in files.keys() & before.keys() if files[path] != before[path]),
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,53 @@ def test_the_extracts_name_no_field_that_microsofts_own_models_do_not_know(docum
     assert len(compared) > 5
     for name in compared:
         assert document.properties(name) - fields(getattr(models, name)).keys() == set(), name
+
+
+SIMPLE = {"string": (str, datetime), "integer": (int,), "number": (float, int), "boolean": (bool,)}
+
+
+def differences(definition: dict[str, Any], hints: dict[str, Any]) -> Iterator[str]:
+    """Where a definition has another type than Microsoft's model, a value that it lacks, or requires more."""
+    for name, schema in definition.get("properties", {}).items():
+        hint = hints[name]
+        types = [one for one in typing.get_args(hint) or (hint,) if one is not type(None)]
+        enums = [one for one in types if isinstance(one, type) and issubclass(one, Enum)]
+        values = {value.value for enum in enums for value in enum}
+        if enums and set(schema.get("enum", ())) - values:
+            yield f"{name}: {sorted(set(schema['enum']) - values)}"
+        if schema.get("type") in SIMPLE and not set(types) & {*SIMPLE[schema["type"]], *enums}:
+            yield f"{name}: {schema['type']}, not {hint}"
+        if name in definition.get("required", ()) and type(None) in typing.get_args(hint):
+            yield f"{name}: required"
+
+
+@pytest.mark.parametrize("document", [COMPUTE, DISKS], ids=["compute", "disks"])
+def test_the_extracts_agree_with_microsofts_own_models_in_types_values_and_what_is_required(
+    document: Document,
+) -> None:
+    # The models are generated from the documents, which are too large to be had here.
+    found = {
+        name: list(differences(definition, fields(getattr(models, name))))
+        for name, definition in document.definitions.items()
+        if hasattr(models, name)
+    }
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def test_an_extract_that_says_something_else_than_the_models_is_found() -> None:
+    wrong = {
+        "required": ["lun", "toBeDetached"],
+        "properties": {
+            "lun": {"type": "string"},
+            "toBeDetached": {"type": "boolean"},
+            "createOption": {"type": "string", "enum": ["Glue"]},
+        },
+    }
+    assert list(differences(wrong, fields(models.DataDisk))) == [
+        "lun: string, not <class 'int'>",
+        "toBeDetached: required",
+        "createOption: ['Glue']",
+    ]
 
 
 def test_whole_documents_take_the_place_of_extracts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
