@@ -23,8 +23,10 @@ from cli.console import (
 from cli.expiry import RetentionView, describe_retention, format_expiry, plan_retention, print_plan
 from cli.restore import identity_option, signer_option, storage_option
 from cli.restore_outcome import SIGNER_UNKNOWN
+from cli.tables import time_cell
 from shared import wiring
 from shared.kernel.errors import GroundcrewError, NotFound
+from shared.kernel.timestamps import format_second
 from shared.settings import definitions
 from shared.settings.environment import parse_storage_account, read_environment
 from shared.wiring import restore as restore_wiring
@@ -86,7 +88,7 @@ def _format_row(
         info.id,
         info.klass,
         str(entry.state),
-        f"{info.created:%Y-%m-%d %H:%M}",
+        time_cell(info.created),
         format_bytes(info.stored_bytes),
         _format_proven(drills, entry),
         format_expiry(plan, entry),
@@ -97,7 +99,7 @@ def _format_proven(drills: DrillRecords | None, entry: CatalogueEntry) -> str:
     """When a drill proved it; without the app's own storage nobody knows."""
     at = drills.proven_at(entry) if drills else None
     # "no" is a statement: only with the records at hand may it be made.
-    return f"{at:%Y-%m-%d %H:%M}" if at else "no" if drills else "unknown"
+    return time_cell(at) if at else "no" if drills else "unknown"
 
 
 def _describe_entry(
@@ -160,7 +162,7 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
         signature = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
         print_answer({**record_to_json(manifest), **signature}, json_=True)
         return
-    out.print(f"{info.folder} sealed {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC ({manifest.reason})")
+    out.print(f"{info.folder} sealed {format_second(manifest.sealed)} ({manifest.reason})")
     out.print(f"MongoDB {manifest.source.server_version} on {', '.join(manifest.source.hosts)}")
     out.print(f"oplog {manifest.oplog.start} to {manifest.oplog.end}, {manifest.oplog.entries} entries")
     out.print(f"signed by {checked.signer}{'' if accepted else SIGNER_UNKNOWN}")

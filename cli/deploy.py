@@ -9,6 +9,7 @@ import click
 
 from cli.console import as_json, err, out, print_answer, print_table, progress_bar
 from cli.identity import current_account, current_user
+from cli.tables import time_cell
 from shared import wiring
 from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.wiring import deploy as deploy_wiring
@@ -156,7 +157,7 @@ def history(json_: bool) -> None:
     cells = [(r.number, r.status, r.chart, r.app_version, r.description) for r in revisions]
     print_table("Revisions", ("revision", "status", "chart", "Rocket.Chat", "description"), cells)
     columns = ("started (UTC)", "commit", "environment", "state", "by", "reason")
-    print_table("Deploys", columns, [(f"{k.started:%Y-%m-%d %H:%M}", *_deploy_cells(k)) for k in record])
+    print_table("Deploys", columns, [(time_cell(k.started), *_deploy_cells(k)) for k in record])
 
 
 def _deploy_cells(record: DeployRecord) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.console import as_json, err, out, print_answer, print_table, progress_bar
+from cli.tables import time_cell
 from shared.wiring.drill import drill_deps as wiring
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def list_(json_: bool) -> None:
         return
     rows = [
         (
-            f"{one.started:%Y-%m-%d %H:%M}",
+            time_cell(one.started),
             f"{one.klass}/{one.set}",
             one.outcome,
             format_seconds(one.restore_seconds),

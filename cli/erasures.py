@@ -8,8 +8,9 @@ import click
 
 from cli.console import as_json, print_answer, print_table
 from cli.identity import current_user
+from cli.tables import time_cell
 from shared.kernel.errors import UsageError
-from shared.kernel.timestamps import parse_timestamp
+from shared.kernel.timestamps import format_rfc3339, parse_timestamp
 
 # As `shared.formats.erasures` has them, which is too much to import for a page of help.
 KINDS = ("user", "messages", "room", "message", "upload")
@@ -68,15 +69,15 @@ def list_(json_: bool) -> None:
             {
                 "kind": one.kind,
                 "id": one.subject,
-                "erased": f"{one.erased:%FT%TZ}",
-                "noted": f"{one.noted:%FT%TZ}",
+                "erased": format_rfc3339(one.erased),
+                "noted": format_rfc3339(one.noted),
             }
             for one in reading.entries
         ]
         ignored = [{"blob": name, "reason": reason} for name, reason in reading.ignored]
         print_answer({"erasures": rows, "ignored": ignored}, json_=True)
         return
-    times = [(one.kind, one.subject, f"{one.erased:%Y-%m-%d %H:%M}", f"{one.noted:%Y-%m-%d %H:%M}")
+    times = [(one.kind, one.subject, time_cell(one.erased), time_cell(one.noted))
              for one in reading.entries]  # fmt: skip
     print_table("Erasures (UTC)", ("kind", "id", "erased", "noted"), times)
     for name, reason in reading.ignored:

@@ -11,6 +11,7 @@ import click
 from cli.console import as_json, print_answer
 from cli.identity import current_user
 from shared.kernel.errors import GroundcrewError, UsageError
+from shared.kernel.timestamps import format_second
 
 if TYPE_CHECKING:
     from shared.notifications.model import Delivery
@@ -89,5 +90,5 @@ def _describe(delivery: Delivery) -> str:
     others = f" (+{delivery.notices - 1})" if delivery.notices > 1 else ""
     routes = ", ".join(f"{name}: {what}" if name else what for name, what in delivery.routes.items())
     tries = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-    head = f"{delivery.at:%Y-%m-%d %H:%M:%SZ} {delivery.severity:8} {delivery.outcome}{tries}"
+    head = f"{format_second(delivery.at)} {delivery.severity:8} {delivery.outcome}{tries}"
     return f"{head}  {delivery.title}{others}  [{routes}]"

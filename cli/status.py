@@ -9,6 +9,7 @@ import click
 
 from cli.console import as_json, err, out, print_table
 from cli.terminal import escape_markup
+from shared.kernel.timestamps import format_minute
 
 if TYPE_CHECKING:
     from shared.status.decide import Verdict
@@ -59,4 +60,4 @@ def _print_status(found: Status, verdict: Verdict) -> None:
         (row.part, _WORDS[row.level] if row.level else "-", row.text)
         for row in list_rows(found, verdict.findings)
     ]
-    print_table(f"As of {found.at:%Y-%m-%d %H:%M} UTC", ("PART", "STATE", "DETAILS"), rows)
+    print_table(f"As of {format_minute(found.at)}", ("PART", "STATE", "DETAILS"), rows)

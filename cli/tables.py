@@ -7,6 +7,7 @@ Where that does not fit there is a `name: value` line per cell; into a pipe or a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from cli.terminal import escape_markup, out
 
@@ -36,6 +37,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     for row in cells:
         grid.add_row(*(escape_markup(cell) for cell in row))
     out.print(grid, soft_wrap=False)
+
+
+def time_cell(at: datetime) -> str:
+    """`2026-11-28 02:05`, in a column whose head says that it is UTC: shorter on a phone."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _print_rows(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

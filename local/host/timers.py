@@ -20,7 +20,7 @@ from azure.functions.meta import Datum
 from local.host.clock import TimerClock
 from local.host.config import AppSettings
 from local.host.functions import Function
-from local.host.ncrontab import Ncrontab
+from local.host.ncrontab import TimerSchedule
 from local.host.tasks import first_of
 from local.host.timer_store import NEVER, ScheduleStatus, TimerStore
 from shared.kernel.errors import GroundcrewError, Locked, UsageError
@@ -35,7 +35,7 @@ class TimerOptions:
     """What a timer's decorator says; `monitor` is whether its status is kept over restarts."""
 
     function: str
-    schedule: Ncrontab
+    schedule: TimerSchedule
     run_on_startup: bool
     monitor: bool
 
@@ -45,7 +45,7 @@ def timer_options(function: Function, settings: AppSettings, now: datetime) -> T
     trigger = function.trigger
     where = f"the timer {function.name}"
     try:
-        schedule = Ncrontab.parse(settings.resolve(trigger.text("schedule"), where))
+        schedule = TimerSchedule.parse(settings.resolve(trigger.text("schedule"), where))
     except UsageError as error:
         raise UsageError(f"In {where}: {error}") from error
     # As the platform does: what fires more than once a minute is not worth remembering.

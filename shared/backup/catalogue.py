@@ -27,6 +27,7 @@ from shared.formats.backupset import Manifest, SealRecord, set_folder
 from shared.formats.manifest import VerifiedManifest
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.kernel.ports import Blobs, Clock
+from shared.kernel.timestamps import format_minute
 
 MANUAL = "manual"  # the class of sets that people ask for
 # By how much the clocks of a worker, of the storage and of a reader may differ.
@@ -209,9 +210,9 @@ class SetCatalogue:
         if info.created > self.clock.now() + CLOCK_SKEW:
             return f"dated in the future: {info.id}"
         if info.created > info.files[file].last_modified + CLOCK_SKEW:
-            return f"dated {info.id}, but stored at {info.files[file].last_modified:%Y-%m-%d %H:%M} UTC"
+            return f"dated {info.id}, but stored at {format_minute(info.files[file].last_modified)}"
         if abs(created - info.created) > CLOCK_SKEW:
-            return f"dated {info.id}, but {file} says {created:%Y-%m-%d %H:%M} UTC"
+            return f"dated {info.id}, but {file} says {format_minute(created)}"
         return ""
 
     def _seal_problem(self, info: SetInfo, sha256: str) -> str:
@@ -222,7 +223,7 @@ class SetCatalogue:
         if record.sha256 == sha256:
             return _rewritten_part(info)
         what = "its manifest is missing" if not sha256 else "its manifest is another"
-        return f"{info.folder} was sealed at {record.sealed:%Y-%m-%d %H:%M} UTC, but {what}"
+        return f"{info.folder} was sealed at {format_minute(record.sealed)}, but {what}"
 
     def missing(self, retained_since: Mapping[str, datetime]) -> list[str]:
         """Sets of the seal log that are not stored, or have no manifest any more, although policy keeps them.
@@ -252,7 +253,7 @@ class SetCatalogue:
         where = set_folder(head.klass, head.set)
         info = next(iter(list_sets(self.blobs, where)), None)
         if info is None:
-            return f"{where}, sealed at {head.sealed:%Y-%m-%d %H:%M} UTC, is missing"
+            return f"{where}, sealed at {format_minute(head.sealed)}, is missing"
         entry = self.examine(info)
         return "" if entry.state is SetState.SEALED else f"{where} is {entry.state}: {entry.problem}"
 
@@ -260,7 +261,7 @@ class SetCatalogue:
 def _describe_missing(record: SealRecord, stored: bool | None) -> str:
     where = set_folder(record.klass, record.set)
     lost = "is missing" if stored is None else "has no manifest any more"
-    return f"{where} was sealed at {record.sealed:%Y-%m-%d %H:%M} UTC and {lost}"
+    return f"{where} was sealed at {format_minute(record.sealed)} and {lost}"
 
 
 def _rewritten_part(info: SetInfo) -> str:

@@ -15,6 +15,7 @@ from shared.formats.backupset import (
 )
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import UsageError
+from shared.kernel.timestamps import format_minute
 from shared.mongodb.model import Namespace
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def decide_nightly(
         if (age := now - failures[0]) < delay:
             count = f"{len(failures)} failed sets, the last one {format_duration(age)} ago"
             return NightlyDecision(False, f"{count}; next attempt {format_duration(delay)} after it")
-    return NightlyDecision(True, f"no set was begun since {slot + _TIMER_SKEW:%Y-%m-%d %H:%M} UTC")
+    return NightlyDecision(True, f"no set was begun since {format_minute(slot + _TIMER_SKEW)}")
 
 
 def previous_slot(at: time, now: datetime) -> datetime:

@@ -20,6 +20,7 @@ from shared.formats.extra_parts import ExtraReceipt
 from shared.formats.manifest import VerifiedManifest, VerifiedRecord, verify_manifest, verify_record
 from shared.kernel.errors import Corrupt, GroundcrewError, NotFound
 from shared.kernel.ports import BlobInfo, Blobs
+from shared.kernel.timestamps import format_compact
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ MAX_RECORD_BYTES = 128 << 20
 
 def format_set_id(now: datetime) -> str:
     """`20261123T010000Z`: sorts by time, and is unique since `plan.json` is created only if absent."""
-    return now.strftime(_ID_FORMAT)
+    return format_compact(now)
 
 
 # Each file of a folder asks anew, and this is the costly part of a listing.

@@ -11,6 +11,7 @@ import yaml
 
 from shared.cluster_state.model import CERTIFICATE, CLUSTER_ISSUER, ISSUER, NAMESPACE, SECRET
 from shared.formats.cluster_state import ClusterState, HelmRelease
+from shared.kernel.timestamps import format_minute
 
 APPLY, HELM, README = "apply.sh", "helm.sh", "README.txt"
 OTHERS = "05-other-objects.yaml"  # of kinds that this version does not know
@@ -144,7 +145,7 @@ def _one_line(text: str) -> str:
 
 
 def _render_readme(state: ClusterState, files: Mapping[str, str]) -> str:
-    taken = f"{state.taken:%Y-%m-%d %H:%M} UTC"
+    taken = format_minute(state.taken)
     lines = [
         f"The cluster state of {state.set}, read {taken}, Kubernetes {_one_line(state.kubernetes) or '?'}.",
         "These files hold passwords and private keys. Remove them when they are applied.",

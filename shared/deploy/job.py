@@ -26,6 +26,7 @@ from shared.deploy.rollout.reconcile import DeployReconciler, close_deploy
 from shared.deploy.rollout.session import put_hold
 from shared.kernel.errors import GroundcrewError, Locked, UsageError
 from shared.kernel.ports import Lease
+from shared.kernel.timestamps import format_compact
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ def resolve_commit(deps: DeployDeps, text: str) -> str:
 def request_deploy(deps: DeployDeps, sha: str, environment: str) -> DeployRequest:
     """Queue a deploy of a commit, also of one that was deployed or failed before. Raises UsageError."""
     # A time, so that whoever asks twice within a day gets two deploys and not the record of the first.
-    rerun = deps.clock.now().strftime("%Y%m%dT%H%M%SZ")
+    rerun = format_compact(deps.clock.now())
     target = {"repository": deps.repository, "sha": sha, "environment": environment, "rerun": rerun}
     request = _require_own_target(deps, parse_request(target))
     deps.queues.send(QUEUE, request.to_message())

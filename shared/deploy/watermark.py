@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.deploy.progress import DeployProgress
+from shared.kernel.timestamps import format_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def propose_restore(watermark: VersionWatermark, reason: str, *, namespace: str)
     else:
         warnings.append(
             "no backup was taken for this: CLASS/SET is the newest one from before "
-            f"{watermark.raised_at:%F %T} UTC"
+            f"{format_second(watermark.raised_at)}"
         )
     if not watermark.revision:
         warnings.append("nothing was deployed before: deploy the version that wrote the restored data")

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -35,6 +35,7 @@ from shared.formats.sops import (
 )
 from shared.formats.sops_text import KeyPath, Place, SopsText, ValueSpan, format_value, get_style
 from shared.kernel.errors import Corrupt, Refused
+from shared.kernel.timestamps import format_rfc3339
 
 _VERSION = "3.11.0"  # of the format; sops wants one, and takes a lower one than its own
 _NONCE_BYTES, _COLUMNS = 32, 64
@@ -167,7 +168,7 @@ def _write(
         quote = style if style in ('"', "'") else '"' if leaf.in_flow else ""
         spans.replace(leaf, f"{quote}{sealed}{quote}")
         encrypted.append(leaf.value)
-    stamp = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    stamp = format_rfc3339(now)
     mac = compute_mac(tree, encrypted, only_encrypted=section.only_encrypted)
     about = _format_section(section, to, stamp, _encrypt_text(cipher, mac, "str", stamp))
     body = spans.text()

@@ -15,6 +15,7 @@ from shared.hardening.model import (
     RuleSeverity,
     SettingChange,
     SettingRule,
+    accepts_any_tenant,
 )
 from shared.kernel.durations import format_duration
 from shared.kernel.timestamps import format_minute
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from shared.policy import HardeningPolicy
 
 OAUTH_PREFIX, SAML_PREFIX = "Accounts_OAuth_Custom-", "SAML_Custom_Default"
-# The three that Microsoft has in the place of a tenant's id:
-# https://learn.microsoft.com/entra/identity-platform/v2-protocols#endpoints
-_ANY_TENANT = ("/common/", "/organizations/", "/consumers/")
 _MET, _MISSED = AuditVerdict.MET, AuditVerdict.MISSED
 _CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
 
@@ -243,7 +241,7 @@ def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
             f"{url}/{settings.get(f'{name}-{part}') or ''}/"
             for part in ("token_path", "authorize_path", "identity_path")
         )
-        any_tenant = any(one in paths.replace("//", "/") for one in _ANY_TENANT)
+        any_tenant = accepts_any_tenant(paths)
         why = "accounts of every tenant get in"
         seen = "any tenant" if any_tenant else "one tenant"
         verdict = _MISSED if any_tenant else _MET

@@ -8,6 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+# The three that Microsoft has in the place of a tenant's id:
+# https://learn.microsoft.com/entra/identity-platform/v2-protocols#endpoints
+_ANY_TENANT = ("/common/", "/organizations/", "/consumers/")
+
 
 class AuditVerdict(StrEnum):
     """How one rule is met."""
@@ -174,3 +178,9 @@ class HardeningFinding:
         wanted = f", wanted {self.wanted}" if self.wanted else ""
         why = f": {self.why}" if self.why else ""
         return f"{self.id}: {self.seen}{wanted}{why}{f' ({self.changed})' if self.changed else ''}"
+
+
+def accepts_any_tenant(addresses: str) -> bool:
+    """Whether one of the addresses, apart by spaces, is Entra's for the accounts of every tenant."""
+    # An administrator who joins parts of an address often doubles a slash; Entra takes it all the same.
+    return any(part in f"{addresses}/".replace("//", "/") for part in _ANY_TENANT)

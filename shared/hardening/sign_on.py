@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from shared.formats.x509 import parse_der_certificate
-from shared.hardening.model import AuditVerdict, HardeningFinding, RuleSeverity
+from shared.hardening.model import AuditVerdict, HardeningFinding, RuleSeverity, accepts_any_tenant
 from shared.kernel.errors import Corrupt
 from shared.kernel.timestamps import parse_optional_timestamp
 
@@ -29,7 +29,6 @@ SAML_METADATA = "{urn:oasis:names:tc:SAML:2.0:metadata}"
 _DS = "{http://www.w3.org/2000/09/xmldsig#}"
 # Those that the chat uses; a provider may name others without TLS that concern nobody here.
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
-_ANY_TENANT = ("/common/", "/organizations/", "/consumers/")
 _MET, _MISSED, _UNKNOWN = AuditVerdict.MET, AuditVerdict.MISSED, AuditVerdict.UNKNOWN
 _CRITICAL = RuleSeverity.CRITICAL
 
@@ -50,7 +49,7 @@ def judge_oidc(
     insecure = [name for name in _ENDPOINTS if not str(about.get(name) or "").startswith("https://")]
     seen = f"without https: {', '.join(insecure)}" if insecure else "all of its addresses are https"
     yield _judge(f"{rule}/https", not insecure, seen, "https")
-    any_tenant = any(one in f"{issuer}/" or one in f"{provider.issuer}/" for one in _ANY_TENANT)
+    any_tenant = accepts_any_tenant(issuer) or accepts_any_tenant(provider.issuer)
     seen = "accounts of every tenant get in" if any_tenant or "{" in issuer else "one tenant"
     yield _judge(f"{rule}/tenant", not any_tenant and "{" not in issuer, seen, "one tenant")
     yield _judge_keys(rule, keys)

@@ -52,3 +52,18 @@ def format_minute(at: datetime) -> str:
     """`2026-11-28 02:05Z`: how people are told a time where their own zone is not known."""
     # Converted first: with the letter alone, a time of another zone would be hours off and look right.
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+
+def format_second(at: datetime) -> str:
+    """`2026-11-28 02:05:09Z`: where a minute is too coarse, as between two lines of one minute."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def format_rfc3339(at: datetime) -> str:
+    """`2026-11-28T02:05:09Z`, cut to whole seconds: what other programs read, such as Kubernetes and sops."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def format_compact(at: datetime) -> str:
+    """`20261128T020509Z`: in names of blobs, disks and runs, which take no colon and are sorted as text."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"

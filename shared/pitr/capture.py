@@ -22,6 +22,7 @@ from shared.formats.slices import CaptureCursor, SliceRecord, slice_name
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, Corrupt, GroundcrewError, Locked, Refused, Unavailable
 from shared.kernel.ports import Lease
+from shared.kernel.timestamps import format_compact, format_second
 from shared.mongodb.model import OplogEnd, Timestamp
 from shared.mongodb.ports import SourceDatabase
 from shared.pitr.decide import (
@@ -128,7 +129,7 @@ class _Capture:
             for cut in cut_slices(_chain(boundary, groups), self._strip):
                 cursor = self._store(cursor, cut)
             return cursor
-        missed = f"{to_datetime(cursor.end):%Y-%m-%d %H:%M:%S} UTC ({cursor.end})"
+        missed = f"{format_second(to_datetime(cursor.end))} ({cursor.end})"
         if continuity is Continuity.GAP:
             gap = f"the oplog begins at {oldest}: what came after {missed} was dropped before it was captured"
         else:
@@ -149,7 +150,7 @@ class _Capture:
             raise Unavailable("the oplog's newest entry is not readable", value=at)
         cursor = CaptureCursor(
             format=FORMAT,
-            branch=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+            branch=f"{format_compact(now)}-{secrets.token_hex(2)}",
             since=now,
             first=str(at),
             end=str(at),

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from shared.kernel.errors import UsageError
+from shared.kernel.timestamps import format_rfc3339
 from shared.mongodb.model import Timestamp
 
 LAST_ORDINAL = (1 << 32) - 1
@@ -41,5 +42,5 @@ def parse_moment(text: str) -> Timestamp:
 
 def format_moment(at: Timestamp) -> str:
     """For people: the second in UTC, and the ordinal unless all of the second is meant."""
-    second = f"{datetime.fromtimestamp(at.seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    second = format_rfc3339(datetime.fromtimestamp(at.seconds, UTC))
     return second if at.ordinal == LAST_ORDINAL else f"{second} ({at.seconds},{at.ordinal})"

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shared.cloud.activity import ACTIVITY_DELAY
+from shared.kernel.timestamps import format_rfc3339
 from shared.power.attempts import Act, Attempt, last_attempt, retry_verdict
 from shared.power.model import BackupNeed, PowerDecision, PowerStatus, Situation
 from shared.power.overrides import DesiredState, desired_state
@@ -288,7 +289,7 @@ def _is_backup_done(need: BackupNeed, since: datetime) -> bool:
 
 @lru_cache(maxsize=256)
 def _format_id_time(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    return format_rfc3339(time)
 
 
 def _decision_id(what: str, since: datetime | None, undone: Attempt | None) -> str:

@@ -15,6 +15,7 @@ from shared.backup.proofs import read_drill_records
 from shared.backup.sets import format_set_id
 from shared.kernel.errors import Conflict, Refused, Unavailable
 from shared.kernel.ports import Lease
+from shared.kernel.timestamps import format_minute
 from shared.pitr.catalogue import SliceCatalogue
 from shared.prune.deps import JOB, PruneDeps
 from shared.prune.plan import ExpiredChain, PrunePlan, plan_prune
@@ -83,7 +84,7 @@ def run_overdue(deps: PruneDeps) -> str:
     """What `catch_up` does: a run that the timer missed. See `run_retention`."""
     last = next((blob.last_modified for blob in deps.state.list(_CLOCK)), None)
     if last is not None and deps.clock.now() - last < _OVERDUE:
-        return f"nothing to do: the last run was at {last:%Y-%m-%d %H:%M} UTC"
+        return f"nothing to do: the last run was at {format_minute(last)}"
     return run_retention(deps)
 
 
@@ -95,7 +96,7 @@ def check_clock(deps: PruneDeps) -> None:
     if abs(now - stored) > CLOCK_SKEW:
         raise Refused(
             "our clock is not the storage's, so nothing is deleted",
-            value=f"{now:%Y-%m-%d %H:%M} UTC here, {stored:%Y-%m-%d %H:%M} UTC there",
+            value=f"{format_minute(now)} here, {format_minute(stored)} there",
         )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import Corrupt, GroundcrewError, Locked, NotFound, Refused, UsageError
 from shared.kernel.secret import Secret
+from shared.kernel.timestamps import format_compact
 from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from shared.secrets_rotation.decide import find_obstacle, judge_secret
@@ -248,4 +249,4 @@ def _foreign_holds(deps: RotationDeps, name: str) -> Sequence[str]:
 
 
 def _rotation_id(deps: RotationDeps) -> str:
-    return f"{deps.clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return format_compact(deps.clock.now())

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,12 +36,6 @@ def timer_schedule(timer: str) -> str:
 def schedule_setting_name(timer: str) -> str:
     """The name of the app setting that changes a timer's schedule."""
     return f"GROUNDCREW_SCHEDULE_{timer.upper()}"
-
-
-def daily_time(expression: str) -> time | None:
-    """When an NCRONTAB expression fires, if it does so once a day; else None."""
-    match = re.fullmatch(r"(?:(\d{1,2}) )?(\d{1,2}) (\d{1,2}) \* \* \*", " ".join(expression.split()))
-    return time(int(match[3]), int(match[2]), int(match[1] or 0)) if match else None
 
 
 @dataclass(frozen=True, slots=True)

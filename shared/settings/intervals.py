@@ -1,78 +1,57 @@
-"""How long a timer's schedule leaves at the most between two runs: what makes a job late.
-
-NCRONTAB: six fields with seconds, or five; the two fields of days are ANDed
-(https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions).
-"""
+"""What follows from a timer's schedule: how long it pauses at the most, and when of day it fires. Pure."""
 
 from __future__ import annotations
 
 import itertools
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
-_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+from shared.kernel.errors import UsageError
+from shared.settings.ncrontab import Ncrontab
+
 # Four years have every combination of month, day and weekday that a sensible schedule asks for.
-_REACH = timedelta(days=4 * 366)
+_REACH_DAYS = 4 * 366
 
 
 def longest_interval(expression: str, now: datetime) -> timedelta | None:
-    """The longest time between two runs from now on; None for an expression that cannot be read."""
+    """The longest time between two runs from now on; None for an expression that cannot be read.
+
+    The longest, not the usual one: a job is late only when it is later than its schedule ever lets it be,
+    and what is made up for too early runs twice.
+    """
     try:
-        _, minutes, hours, days, months, weekdays = _parse_fields(expression)
-    except ValueError:
+        schedule = Ncrontab.parse(expression)
+    except UsageError:
         return None
-    # Seconds are left out: they move every run alike.
-    times = sorted(timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes)
-    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    matching = [
-        timedelta(days=number)
-        for number in range(_REACH.days)
-        if _matches_day(start + timedelta(days=number), days, months, weekdays)
+    seconds, minutes, hours = schedule.fields[:3]
+    times = [
+        timedelta(hours=hour, minutes=minute, seconds=second)
+        for hour, minute, second in itertools.product(hours, minutes, seconds)
     ]
-    if not matching:
-        return None
-    within = max((later - earlier for earlier, later in itertools.pairwise(times)), default=None)
+    within = max((later - earlier for earlier, later in itertools.pairwise(times)), default=timedelta())
     # From the last run of a day to the first one of the next day that matches.
-    between = [later + times[0] - earlier - times[-1] for earlier, later in itertools.pairwise(matching)]
-    return max([*([within] if within else []), *between], default=None)
+    between = _longest_days(schedule, now)
+    return max(within, between + times[0] - times[-1]) if between else None
 
 
-def _matches_day(day: datetime, days: set[int], months: set[int], weekdays: set[int]) -> bool:
-    return day.day in days and day.month in months and day.isoweekday() % 7 in weekdays
+def daily_time(expression: str) -> time | None:
+    """When the expression fires, if it does so once on every day; else, or if it cannot be read, None."""
+    try:
+        schedule = Ncrontab.parse(expression)
+    except UsageError:
+        return None
+    seconds, minutes, hours = schedule.fields[:3]
+    if not schedule.is_daily() or len(seconds) * len(minutes) * len(hours) != 1:
+        return None
+    return time(hours[0], minutes[0], seconds[0])
 
 
-def _parse_fields(expression: str) -> list[set[int]]:
-    """The values of each field. Raises ValueError."""
-    fields = expression.split()
-    if len(fields) == 5:
-        fields = ["0", *fields]
-    if len(fields) != 6:
-        raise ValueError("an expression has five or six fields")
-    return [_parse_field(field, *bounds) for field, bounds in zip(fields, _RANGES, strict=True)]
-
-
-def _parse_field(field: str, lowest: int, highest: int) -> set[int]:
-    values: set[int] = set()
-    for item in field.split(","):
-        span, _, step = item.partition("/")
-        first, dash, last = span.partition("-")
-        if span == "*":
-            low, high = lowest, highest
-        else:
-            low = _parse_value(first, highest)
-            # `a/n` means from a to the highest.
-            high = _parse_value(last, highest) if dash else highest if step else low
-        values |= set(range(low, high + 1, int(step or 1)))
-    if not values or min(values) < lowest or max(values) > highest:
-        raise ValueError(f"{field} is out of range")
-    return values
-
-
-def _parse_value(text: str, highest: int) -> int:
-    names = {12: _MONTHS, 6: _WEEKDAYS}.get(highest, ())
-    # Months count from one, weekdays from zero (Sunday), each by name or number.
-    for number, name in enumerate(names, 1 if highest == 12 else 0):
-        if len(text) >= 3 and name.startswith(text.lower()[:3]):
-            return number
-    return int(text)
+def _longest_days(schedule: Ncrontab, now: datetime) -> timedelta | None:
+    # The common case by itself: every page and every tick asks for each timer, and counts no four years.
+    if schedule.is_daily():
+        return timedelta(days=1)
+    today = now.date()
+    matching = [
+        number for number in range(_REACH_DAYS) if schedule.matches_day(today + timedelta(days=number))
+    ]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(matching)]
+    return timedelta(days=max(pauses)) if pauses else None

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from shared.cloud.tags import fold_tags, has_tag
-from shared.kernel.timestamps import format_minute
+from shared.kernel.timestamps import format_compact, format_minute
 from shared.policy.values import format_policy_duration, parse_day
 from shared.retention.decide import Item, Remove, RetentionDecision, choose_class, plan_retention
 from shared.snapshots.schedule import latest_due
@@ -143,7 +143,7 @@ def snapshot_name(disk: SourceDisk, now: datetime) -> str:
     stem = re.sub(r"[^A-Za-z0-9_.-]", "-", disk.name).lstrip("_.-")[:48] or "disk"
     # The names of two disks may differ only in what was cut off, or in their resource group.
     digest = sha256(disk.id.lower().encode()).hexdigest()[:8]
-    return f"{stem}-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{stem}-{digest}-{format_compact(now)}"
 
 
 def parse_retained_until(text: str, zone: tzinfo = UTC) -> datetime | None:

@@ -16,6 +16,7 @@ from itertools import groupby
 from shared.cloud.disks import Disk, Snapshot
 from shared.cloud.tags import set_tag
 from shared.kernel.errors import AlreadyExists, GroundcrewError
+from shared.kernel.timestamps import format_compact
 from shared.records.holds import Holds
 from shared.snapshots.decide import SnapshotRequest
 from shared.snapshots.deps import SnapshotDeps
@@ -60,7 +61,7 @@ class SnapshotTaker:
     def _take_set(self, machine: str, requests: list[SnapshotRequest]) -> None:
         goal = self._choose_consistency(machine, requests)
         # The same on all of them, so that whoever restores knows which belong together.
-        set_id = f"{self.job.clock.now():%Y%m%dT%H%M%SZ}"
+        set_id = format_compact(self.job.clock.now())
         holds = Holds(self.job.state, self.job.clock)
         # A stop between two disks would make the set of two moments.
         holds.add_hold("snapshots", "snapshots of disks", _HOLD)

@@ -13,11 +13,11 @@ from shared.kernel.errors import GroundcrewError, UsageError
 from shared.settings import definitions
 from shared.settings.environment import (
     all_or_nothing,
-    daily_time,
     parse_setting,
     read_environment,
     timer_schedule,
 )
+from shared.settings.intervals import daily_time
 from shared.wiring import connect_queues, load_policy, open_backups, open_state, system_clock, tool_name
 from shared.wiring.cluster_state import state_reader
 from shared.wiring.timers import ping_run

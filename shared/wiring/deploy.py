@@ -136,12 +136,12 @@ def _connect_renderer() -> ChartRenderer:
 
 
 def _smoke_test() -> Callable[[str], Health]:
-    from shared.adapters.chat_smoke import connect
+    from shared.adapters.chat_probe.smoke import connect_smoke
     from shared.health.ports import Health
 
     url = read_environment().get(definitions.CHAT)
     if url:
-        return parse_setting(definitions.CHAT, connect, url).check_release
+        return parse_setting(definitions.CHAT, connect_smoke, url).check_release
     # Says so in the record: a deploy is not called good for a question that nobody asked.
     return lambda _version: Health(True, f"{definitions.CHAT.name} is not set: only the cluster was asked")
 

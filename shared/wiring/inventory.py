@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.settings.environment import all_or_nothing, daily_time, timer_schedule
+from shared.settings.environment import all_or_nothing, timer_schedule
+from shared.settings.intervals import daily_time
 from shared.wiring import azure, load_policy, open_state, system_clock
 from shared.wiring.backup import catalogue_if_trusted
 

@@ -84,8 +84,8 @@ def _deployed_version() -> str:
 
 def _check_chat(version: str) -> Health:
     """Whether that version runs; where no deploy is on record, whether any does."""
-    from shared.adapters.chat_health import connect as connect_health
-    from shared.adapters.chat_smoke import connect as connect_smoke
+    from shared.adapters.chat_probe.health import connect_health
+    from shared.adapters.chat_probe.smoke import connect_smoke
     from shared.health.ports import Health
 
     url = read_environment().get(definitions.CHAT)

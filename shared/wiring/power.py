@@ -56,9 +56,9 @@ def health_probes() -> tuple[Probe, ...]:
 
         probes.append(NodeHealth(connect_cluster()))
     if url := env.get(definitions.CHAT):
-        from shared.adapters.chat_health import connect
+        from shared.adapters.chat_probe.health import connect_health
 
-        probes.append(parse_setting(definitions.CHAT, connect, url))
+        probes.append(parse_setting(definitions.CHAT, connect_health, url))
     return tuple(probes)
 
 

@@ -84,19 +84,18 @@ def ping_run(run: RunRecord) -> None:
 def check_timers() -> str:
     """Tell of timers of ours that have not run for long. What cannot be judged is left out by name."""
     from shared.catch_up.timers import read_timers, report_silent_timers
-    from shared.settings.schedules import find_interval
+    from shared.settings.intervals import longest_interval
     from shared.wiring.notifications import build_notifier
 
-    intervals, unknown = {}, []
+    now, intervals, unknown = system_clock().now(), {}, []
     for name in SCHEDULES:
         if _is_disabled(name):
             continue
-        interval = find_interval(timer_schedule(name))
+        interval = longest_interval(timer_schedule(name), now)
         if interval is None:
             unknown.append(name)
         else:
             intervals[name] = interval
-    now = system_clock().now()
     done = report_silent_timers(read_timers(open_state(), intervals, now), build_notifier(), now)
     return f"{done}; not judged by their schedule: {', '.join(unknown)}" if unknown else done
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.notifications import MemoryNotifications
 from shared.catch_up.timers import read_timers, report_silent_timers
 from shared.records.timer_runs import run_recorded
-from shared.settings.schedules import find_interval
-from shared.settings.timers import SCHEDULES
 
 FIVE = {"power_tick": timedelta(minutes=5)}
 
@@ -87,42 +83,3 @@ def test_a_weekly_timer_is_known_over_the_turn_of_the_year(world: World) -> None
     assert world.clock.now().year == 2026
     world.blobs.replace("timers/expected.json", b'{"power_tick": "2025-01-01T00:00:00Z"}', etag=None)
     assert world.check(weekly) == "1 timers are on time"
-
-
-@pytest.mark.parametrize(
-    ("expression", "interval"),
-    [
-        ("0 */5 * * * *", timedelta(minutes=5)),
-        ("30 */5 * * * *", timedelta(minutes=5)),
-        ("*/5 * * * *", timedelta(minutes=5)),
-        ("*/2 * * * * *", timedelta(seconds=2)),
-        ("0 * * * * *", timedelta(minutes=1)),
-        ("* * * * * *", timedelta(seconds=1)),
-        ("0 20 * * * *", timedelta(hours=1)),
-        ("0 20 */6 * * *", timedelta(hours=6)),
-        ("0 0 1 * * *", timedelta(days=1)),
-        ("0 0 1 * * 1", timedelta(weeks=1)),
-        ("0 0 1 * * Mon", timedelta(weeks=1)),
-        ("0 0 1 * * Mon-Fri", None),
-        ("0 0 1 1 * *", None),
-        ("0 0,30 * * * *", None),
-        ("0 0 8-18 * * *", None),
-        ("0 */0 * * * *", None),
-        ("0 */5 9 * * *", None),
-        ("0 */5 * * * 1", None),
-        ("1.00:00:00", None),
-        ("", None),
-    ],
-)
-def test_how_often_a_timer_fires(expression: str, interval: timedelta | None) -> None:
-    assert find_interval(expression) == interval
-
-
-@given(st.text(max_size=20))
-def test_no_expression_makes_it_fail(expression: str) -> None:
-    interval = find_interval(expression)
-    assert interval is None or interval > timedelta()
-
-
-def test_every_timer_of_ours_is_judged_as_shipped() -> None:
-    assert all(find_interval(expression) for expression in SCHEDULES.values())

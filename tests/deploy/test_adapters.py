@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from local.server import Served
-from shared.adapters import chat_releases, chat_smoke
+from shared.adapters import chat_releases
 from shared.adapters import kubernetes_schemas as manifests
+from shared.adapters.chat_probe.smoke import connect_smoke
 from shared.kernel.errors import UsageError
 
 DEPLOYMENT = {
@@ -94,7 +95,7 @@ def chat() -> Iterator[tuple[Chat, Callable[[str], str]]]:
 
 def test_a_server_of_the_right_version_that_lets_people_in_is_well(chat) -> None:
     pages, url = chat
-    assert chat_smoke.connect(url).check_release("8.2.1").healthy
+    assert connect_smoke(url).check_release("8.2.1").healthy
     assert "/readyz" in pages.asked
 
 
@@ -113,19 +114,19 @@ def test_a_server_that_is_not_what_was_deployed_is_unwell_with_a_reason(chat, ch
     pages, url = chat
     for name, value in change.items():
         setattr(pages, name, value)
-    found = chat_smoke.connect(url).check_release("8.2.1")
+    found = connect_smoke(url).check_release("8.2.1")
     assert (found.healthy, words in found.message) == (False, True), found
 
 
 def test_an_older_server_is_asked_where_it_answers(chat) -> None:
     pages, url = chat
     pages.version = "7.10"
-    assert chat_smoke.connect(url).check_release("7.10.3").healthy
+    assert connect_smoke(url).check_release("7.10.3").healthy
     assert "/health" in pages.asked
 
 
 def test_nobody_at_home_is_unwell_and_no_error() -> None:
-    assert not chat_smoke.connect("http://127.0.0.1:9").check_release("8.2.1").healthy
+    assert not connect_smoke("http://127.0.0.1:9").check_release("8.2.1").healthy
 
 
 def test_the_list_of_mongodb_versions_is_read_or_none(chat) -> None:
@@ -146,6 +147,6 @@ def test_a_list_that_is_none_is_not_guessed_at(body: bytes) -> None:
 
 
 def test_what_is_no_address_is_refused() -> None:
-    for connect in (chat_smoke.connect, chat_releases.connect):
+    for connect in (connect_smoke, chat_releases.connect):
         with pytest.raises(UsageError):
             connect("ftp://chat.example.org")

@@ -17,7 +17,7 @@ import bson
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from local.github import GitHubServer, webhooks
-from local.host.ncrontab import Ncrontab
+from local.host.ncrontab import TimerSchedule
 from shared.alerts.parse import parse_payload
 from shared.chatops.grammar import parse_command
 from shared.deploy.webhook.event import DeployTarget, read_event
@@ -277,6 +277,6 @@ TARGETS: dict[str, FuzzTarget] = {
         _texts("next monday", "midnight", "18:30", "2026-03-02t07:00"),
     ),
     "ncrontab": FuzzTarget(
-        _as_text(Ncrontab.parse), _texts("0 */5 * * * *", "0 30 2 * * Mon-Fri", "0 0 0 1,15 Jan *")
+        _as_text(TimerSchedule.parse), _texts("0 */5 * * * *", "0 30 2 * * Mon-Fri", "0 0 0 1,15 Jan *")
     ),
 }

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from local.server import Served
-from shared.adapters.chat_health import connect, parse_version, paths_for
+from shared.adapters.chat_probe.health import connect_health
+from shared.adapters.chat_probe.pages import health_paths, parse_version
 from shared.kernel.errors import UsageError
 
 
@@ -54,7 +55,7 @@ def url(chat: Chat) -> Iterator[str]:
 def test_the_paths_follow_the_version(chat: Chat, url: str, version: str, asked: list[str]) -> None:
     chat.answers = dict.fromkeys(asked, (200, "ok"))
     chat.answers["/api/info"] = (200, f'{{"success": true, "version": "{version}"}}')
-    health = connect(url + "/").check()
+    health = connect_health(url + "/").check()
     assert (health.healthy, chat.asked) == (True, ["/api/info", *asked])
     assert ".".join(version.split(".")[:2]) in health.message
 
@@ -67,7 +68,7 @@ def test_a_server_that_is_not_ready_is_unwell_and_the_path_is_named(
 ) -> None:
     chat.answers = {"/api/info": (200, '{"version": "8.2"}'), "/livez": (200, ""), "/readyz": (200, "")}
     chat.answers[path] = answer
-    health = connect(url).check()
+    health = connect_health(url).check()
     assert not health.healthy
     assert health.message == f"{path} answers {answer[0]}"
 
@@ -75,17 +76,17 @@ def test_a_server_that_is_not_ready_is_unwell_and_the_path_is_named(
 def test_a_server_that_is_not_there_is_unwell_and_nothing_is_raised() -> None:
     with Served(Chat().application) as served:
         gone = served.url
-    health = connect(gone).check()
+    health = connect_health(gone).check()
     assert not health.healthy
     assert "127.0.0.1" not in health.message
 
 
 def test_an_unknown_version_is_asked_the_newer_way() -> None:
-    assert parse_version("<html>") is None
-    assert paths_for(None) == ("/livez", "/readyz")
+    assert parse_version("<html>") == ""
+    assert health_paths("") == ("/livez", "/readyz")
 
 
 @pytest.mark.parametrize("text", ["chat.example.org", "ftp://x", "https://", "https:// x"])
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not the address"):
-        connect(text)
+        connect_health(text)

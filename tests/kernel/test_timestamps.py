@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.kernel.timestamps import format_local_time, format_minute, from_unix_seconds
+from shared.kernel.timestamps import (
+    format_compact,
+    format_local_time,
+    format_minute,
+    format_rfc3339,
+    format_second,
+    from_unix_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,16 @@ def test_a_time_that_the_clock_shows_twice_is_shown_with_its_name(time: str, sho
 def test_a_minute_is_told_in_utc_whatever_zone_the_time_is_in() -> None:
     berlin = datetime(2026, 7, 1, 0, 30, 59, tzinfo=timezone(timedelta(hours=2)))
     assert format_minute(berlin) == "2026-06-30 22:30Z"
+
+
+@pytest.mark.parametrize(
+    ("format_time", "shown"),
+    [
+        (format_second, "2026-06-30 22:30:59Z"),
+        (format_rfc3339, "2026-06-30T22:30:59Z"),
+        (format_compact, "20260630T223059Z"),
+    ],
+)
+def test_a_second_is_in_utc_whatever_zone_the_time_is_in(format_time, shown: str) -> None:
+    berlin = datetime(2026, 7, 1, 0, 30, 59, 999_999, tzinfo=timezone(timedelta(hours=2)))
+    assert format_time(berlin) == shown

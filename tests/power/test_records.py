@@ -19,7 +19,7 @@ from shared.power.override_store import ALL_MACHINES, OverrideStore, for_machine
 from shared.power.overrides import Override
 from shared.power.usage_ledger import UsageLedger
 from shared.records.holds import Holds
-from shared.settings.environment import daily_time
+from shared.settings.intervals import daily_time
 
 START = datetime(2026, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)

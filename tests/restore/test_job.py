@@ -454,7 +454,7 @@ def test_a_set_that_is_gone_before_its_time_is_missed(sealed) -> None:
     problems = verify.verify_chain(sealed.catalogue, sealed.catalogue.entries(), kept)
     assert [p.folder for p in problems] == [third.folder, ""]
     assert "missing although policy still keeps it" in problems[0].problem
-    assert "was sealed at 2026-11-24 01:00 UTC and is missing" in problems[1].problem
+    assert "was sealed at 2026-11-24 01:00Z and is missing" in problems[1].problem
 
 
 def test_users_and_what_the_oplog_brought_are_not_said_to_be_compared(world) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from croniter import croniter
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.settings.intervals import longest_interval
+from shared.settings.intervals import daily_time, longest_interval
 from shared.settings.timers import SCHEDULES
 
 NOW = datetime(2026, 11, 23, 9, 7, tzinfo=UTC)
 EXPRESSIONS = [
     *SCHEDULES.values(), "*/15 * * * *", "0 0 6 * * Mon", "0 30 8-17 * * 1-5", "0 0 0 1 * *", "0 0 3 1 1,7 *",
-    "0 10/20 * * * *", "0 0 22 * * Sat,sun",
+    "0 10/20 * * * *", "0 0 22 * * Sat,sun", "0 */7 * * * *",
+    "*/20 59 23 * * *", "0,30 0 12 * * Mon",
 ]  # fmt: skip
 
 
@@ -28,10 +31,26 @@ def test_it_agrees_with_croniter(expression: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["", "* *", "x * * * * *", "0 0 25 * * *", "0 0 0 30 2 *", "0 61 * * * *"]
+    "expression",
+    ["", "* *", "x * * * * *", "0 0 25 * * *", "0 0 0 30 2 *", "0 61 * * * *", "1.00:00:00", "0 */0 * * * *"],
 )
 def test_what_is_no_schedule_or_never_runs_has_none(expression: str) -> None:
     assert longest_interval(expression, NOW) is None
+
+
+@given(st.text(st.sampled_from("0123456789*/-, ?L#MONjan"), max_size=20))
+def test_no_expression_makes_it_fail(expression: str) -> None:
+    interval = longest_interval(expression, NOW)
+    assert interval is None or interval > timedelta()
+    at = daily_time(expression)
+    assert at is None or isinstance(at, time)
+
+
+@pytest.mark.parametrize(
+    "expression", ["0 0 1 * * 1-6", "0 0 1 2-31 * *", "0 0 1,2 * * *", "0,1 0 1 * * *", "0 0 25 * * *"]
+)
+def test_what_does_not_fire_once_on_every_day_has_no_daily_time(expression: str) -> None:
+    assert daily_time(expression) is None
 
 
 def test_every_timer_of_ours_has_one() -> None:

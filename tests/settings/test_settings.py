@@ -14,12 +14,12 @@ from shared.settings.environment import (
     BadSettings,
     Environment,
     all_or_nothing,
-    daily_time,
     parse_storage_account,
     read_environment,
     schedule_setting_name,
     timer_schedule,
 )
+from shared.settings.intervals import daily_time
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_timers_that_are_switched_off_or_cannot_be_judged_are_no_alarm(
         {
             **settings,
             "AzureWebJobs.cost_report.Disabled": "true",
-            "GROUNDCREW_SCHEDULE_DRIFT_CHECK": "0 0 9 * * 1-5",
+            "GROUNDCREW_SCHEDULE_DRIFT_CHECK": "every weekday",
         },
         "timers",
     )["timers"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 from shared.certificates.model import AcmeIssuer, HostTarget, ManagedCertificate, TlsSecret, TokenSecret
 from shared.certificates.objects import (
@@ -17,6 +17,7 @@ from shared.certificates.objects import (
 )
 from shared.kernel.errors import Conflict, NotFound, Refused
 from shared.kernel.secret import Secret
+from shared.kernel.timestamps import format_rfc3339
 from shared.kubernetes.api import Json, KubernetesApi, connect_api, quoted
 
 _CERT_MANAGER, _ACME = "/apis/cert-manager.io/v1", "/apis/acme.cert-manager.io/v1"
@@ -82,7 +83,7 @@ class KubernetesCertificates:
     def trigger_renewal(self, namespace: str, name: str, now: datetime) -> bool:
         """See `CertificateCluster.trigger_renewal`."""
         path = f"{_CERT_MANAGER}/namespaces/{quoted(namespace)}/certificates/{quoted(name)}"
-        at = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        at = format_rfc3339(now)
         for _ in range(_RETRIES):
             with suppress(Conflict):
                 return self._set_issuing(path, at)

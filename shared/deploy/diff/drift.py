@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from shared.kernel.timestamps import parse_optional_timestamp
+from shared.kernel.timestamps import format_minute, parse_optional_timestamp
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.objects import (
     Leaf,
@@ -56,7 +56,7 @@ class Drift:
 
     def __str__(self) -> str:
         who = f" by {self.manager}" if self.manager else ""
-        when = f" at {self.at:%Y-%m-%d %H:%M} UTC" if self.at else ""
+        when = f" at {format_minute(self.at)}" if self.at else ""
         if not self.path:
             return f"{self.subject} is gone"
         if not self.deployed:

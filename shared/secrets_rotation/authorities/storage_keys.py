@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote
 
 from shared.kernel.errors import Refused
 from shared.kernel.secret import Secret
+from shared.kernel.timestamps import format_rfc3339
 from shared.secrets_rotation.authorities.presented import PresentedByReaders
 from shared.secrets_rotation.model import ChosenCredential
 
@@ -82,7 +83,7 @@ class StorageKeys(PresentedByReaders):
             return Secret(_KEY.sub(lambda _: secret.reveal(), text))
         sas = _parse_sas(current)
         ends = _time_in(label) + self._sas_lasts
-        fields = {**sas, "se": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+        fields = {**sas, "se": format_rfc3339(ends)}
         fields.pop("st", None)  # valid at once, whatever the other side's clock says
         fields["sig"] = _sign_sas(self._account, fields, secret)
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from shared.cloud.billing import MONTH_HOURS, to_hours
 from shared.cloud.tags import drop_tag, fold_tags, set_tag
+from shared.kernel.timestamps import format_compact
 from shared.snapshots.decide import EXPIRES_TAG, OWNER_TAG, PROVEN_TAG, parse_retained_until
 
 CHECK_TAG = "groundcrew-check"  # on the disk; its value is the snapshot's name
@@ -24,7 +25,7 @@ _MINUTE = "%Y-%m-%dT%H:%MZ"
 def check_disk_name(snapshot_id: str, now: datetime) -> str:
     """The name of the disk of a check that begins now."""
     digest = sha256(snapshot_id.lower().encode()).hexdigest()[:8]
-    return f"check-{digest}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"check-{digest}-{format_compact(now)}"
 
 
 def check_disk_id(snapshot_id: str, name: str) -> str:

@@ -27,7 +27,7 @@ from shared.kernel.errors import (
     UsageError,
 )
 from shared.kernel.ports import Blobs
-from shared.kernel.timestamps import parse_timestamp
+from shared.kernel.timestamps import format_compact, parse_timestamp
 from shared.notifications.ports import Notice, Severity
 from shared.records.audit import AuditTrail
 from shared.records.runs import Runs
@@ -189,7 +189,7 @@ def run_check(job: CheckDeps, check: SnapshotCheck) -> CheckResult:
     """
     with job.state.lease("locks/snapshot-check", duration=_LEASE):
         snapshot, begun = check.snapshot, job.clock.now()
-        run_id = f"{begun:%Y%m%dT%H%M%SZ}-{snapshot.name}"
+        run_id = f"{format_compact(begun)}-{snapshot.name}"
         progress = Runs(job.state, job.clock).begin_run(JOB, run_id, f"checking {snapshot.name}")
         proven, problems = _make_and_inspect_disk(job, snapshot)
         problems += _tag_snapshot(job, snapshot, proven=proven) if proven is not None else []

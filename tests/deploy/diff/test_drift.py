@@ -97,7 +97,7 @@ def test_defaults_and_the_servers_own_spelling_are_no_drift():
 
 def test_a_change_by_hand_names_the_tool_and_the_time():
     assert told(live(("spec.replicas", 3), managed=[KUBECTL_REPLICAS])) == [
-        "Deployment chat/web: spec.replicas: 1 -> 3 by kubectl-edit at 2026-03-02 08:00 UTC"
+        "Deployment chat/web: spec.replicas: 1 -> 3 by kubectl-edit at 2026-03-02 08:00Z"
     ]
 
 
@@ -125,9 +125,9 @@ def test_what_a_person_added_is_told_and_what_controllers_added_is_not():
     )
     assert told(there) == [
         "Deployment chat/web: spec.template.spec.containers[web].env[DEBUG].name was added by kubectl-set"
-        ' at 2026-03-02 08:00 UTC: "DEBUG"',
+        ' at 2026-03-02 08:00Z: "DEBUG"',
         "Deployment chat/web: spec.template.spec.containers[web].env[DEBUG].value was added by kubectl-set"
-        ' at 2026-03-02 08:00 UTC: "*"',
+        ' at 2026-03-02 08:00Z: "*"',
     ]
 
 

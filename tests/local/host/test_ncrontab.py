@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local.host.ncrontab import Ncrontab
+from local.host.ncrontab import TimerSchedule
 from shared.kernel.errors import UsageError
 
 START = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)  # a Thursday
@@ -28,7 +28,7 @@ START = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)  # a Thursday
     ],
 )
 def test_the_next_occurrence_follows(text: str, expected: datetime) -> None:
-    assert Ncrontab.parse(text).next_after(START) == expected
+    assert TimerSchedule.parse(text).next_after(START) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_the_next_occurrence_follows(text: str, expected: datetime) -> None:
 )
 def test_what_the_platform_does_not_take_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="The schedule"):
-        Ncrontab.parse(text)
+        TimerSchedule.parse(text)
 
 
 def test_an_occurrence_is_later_than_the_moment_asked_for_even_by_less_than_a_second() -> None:
-    schedule = Ncrontab.parse("* * * * * *")
+    schedule = TimerSchedule.parse("* * * * * *")
     assert schedule.next_after(START) == START + timedelta(seconds=1)
     assert schedule.next_after(START + timedelta(milliseconds=1)) == START + timedelta(seconds=1)
 
 
 def test_in_utc_every_day_has_its_half_past_two_also_when_clocks_change_in_berlin() -> None:
-    schedule = Ncrontab.parse("0 30 2 * * *")
+    schedule = TimerSchedule.parse("0 30 2 * * *")
     berlin = ZoneInfo("Europe/Berlin")
     when = datetime(2026, 3, 27, 12, tzinfo=UTC)
     found = []

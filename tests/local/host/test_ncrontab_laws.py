@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from local.host.ncrontab import Ncrontab
+from local.host.ncrontab import TimerSchedule
 from shared.kernel.errors import UsageError
 
 FIELDS = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
@@ -68,9 +68,9 @@ def fits(meaning: Meaning, when: datetime) -> bool:
     return all(value in values for value, values in zip(seen, meaning, strict=True))
 
 
-def parse_or_discard(text: str) -> Ncrontab:
+def parse_or_discard(text: str) -> TimerSchedule:
     try:
-        return Ncrontab.parse(text)
+        return TimerSchedule.parse(text)
     except UsageError as error:
         assume("never occurs" not in str(error))
         raise
@@ -131,7 +131,7 @@ def test_matching_is_what_the_fields_say(expression: tuple[str, Meaning], when: 
 @given(st.text(st.sampled_from("0123456789*/-, ?LW#MONjan"), max_size=30))
 def test_any_text_is_parsed_or_refused_with_a_reason(text: str) -> None:
     try:
-        schedule = Ncrontab.parse(text)
+        schedule = TimerSchedule.parse(text)
     except UsageError as error:
         assert repr(text) in str(error)
     else:
@@ -140,6 +140,6 @@ def test_any_text_is_parsed_or_refused_with_a_reason(text: str) -> None:
 
 @pytest.mark.parametrize("year", [2024, 2028, 2096])
 def test_the_twenty_ninth_of_february_is_found_over_the_years(year: int) -> None:
-    schedule = Ncrontab.parse("0 0 0 29 2 *")
+    schedule = TimerSchedule.parse("0 0 0 29 2 *")
     later = {2024: 2028, 2028: 2032, 2096: 2104}[year]  # 2100 is no leap year
     assert schedule.next_after(datetime(year, 3, 1, tzinfo=UTC)) == datetime(later, 2, 29, tzinfo=UTC)
