@@ -10,6 +10,7 @@ import click
 from cli.console import as_json, print_answer, read_option
 from cli.identity import current_user
 from cli.restore import identity_option, signer_option, storage_option
+from cli.rewrapping import rewrap_sets, rewrap_slices
 from shared.kernel.errors import UsageError
 from shared.wiring import restore as restore_wiring
 
@@ -69,7 +70,8 @@ def drill(storage: str, identities: tuple[Path, ...], signers: tuple[str, ...], 
 
 @keys.command()
 @click.argument("references", metavar="[SET]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="Every sealed set.")
+@click.option("--all", "all_", is_flag=True, help="Every sealed set, and every slice of the oplog.")
+@click.option("--slices", is_flag=True, help="Every slice of the oplog, for moments between sets.")
 @click.option("-r", "--recipient", "recipients", multiple=True, required=True, help="A new public key.")
 @click.option("--dry-run", is_flag=True, help="Show which sets. Writes nothing.")
 @storage_option
@@ -77,38 +79,29 @@ def drill(storage: str, identities: tuple[Path, ...], signers: tuple[str, ...], 
 @signer_option
 @as_json
 def rewrap(
-    references: tuple[str, ...], all_: bool, recipients: tuple[str, ...], dry_run: bool, storage: str,
-    identities: tuple[Path, ...], signers: tuple[str, ...], json_: bool,
+    references: tuple[str, ...], all_: bool, slices: bool, recipients: tuple[str, ...], dry_run: bool,
+    storage: str, identities: tuple[Path, ...], signers: tuple[str, ...], json_: bool,
 ) -> None:  # fmt: skip
-    """Let new keys open sets that were made before them. --identity is a key that opens them now.
+    """Let new keys open sets and slices that were made before them. --identity opens them now.
 
-    The file keys of a set are written beside it, encrypted to the new keys; its own blobs stay as they are,
-    which a retention policy wants. The old key goes on opening it. Exit 1 if one was not done.
+    The file keys of a set are written beside it, encrypted to the new keys, those of slices beside each day;
+    their own blobs stay as they are, which a retention policy wants. The old key goes on opening them.
+    What was done before is not done again, so an interrupted run is simply repeated. Exit 1 if one was not
+    done.
     """
-    from shared.backup.rewrap import rewrap_set
-    from shared.backup.sets import read_manifest
-    from shared.kernel.errors import GroundcrewError
-
-    if bool(references) is all_:
-        raise UsageError("give sets, or --all")
+    if [bool(references), all_, slices].count(True) != 1:
+        raise UsageError("give sets, or --all, or --slices")
     catalogue = restore_wiring.open_catalogue(read_option("--storage", storage), signers)
     secrets = [identity for path in identities for identity in restore_wiring.read_identities(path)]
     if not secrets:
         raise UsageError("no key that opens the sets now", hint="Give the key file: --identity FILE.")
-    entries = [catalogue.find(one) for one in references] or [
-        one for one in catalogue.entries() if one.state == "sealed"
-    ]
     done: dict[str, str] = {}
-    for entry in entries:
-        try:
-            manifest = read_manifest(catalogue.blobs, entry.info, catalogue.trusted).manifest
-            written = not dry_run and rewrap_set(catalogue.blobs, manifest, secrets, recipients)
-        except GroundcrewError as error:
-            done[entry.info.reference] = f"failed: {error}"
-        else:
-            words = "would be rewrapped" if dry_run else "rewrapped" if written else "done before"
-            done[entry.info.reference] = words
-    text = "\n".join(f"{reference}: {word}" for reference, word in done.items()) or "there is no sealed set"
+    if not slices:
+        done |= rewrap_sets(catalogue, references, secrets, recipients, dry_run=dry_run)
+    if not references:
+        done |= rewrap_slices(catalogue, secrets, recipients, dry_run=dry_run)
+    text = "\n".join(f"{reference}: {word}" for reference, word in done.items())
+    text = text or f"there is no {'slice' if slices else 'sealed set'}"
     print_answer(done, json_=json_, text=text)
     if any(word.startswith("failed") for word in done.values()):
         raise SystemExit(1)

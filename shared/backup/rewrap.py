@@ -13,7 +13,7 @@ import base64
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.backup.sets import stream_stored
 from shared.formats import age
@@ -39,21 +39,10 @@ def rewrap_set(
     """
     folder = set_folder(manifest.klass, manifest.set)
     age.check_recipients([parse_recipient(one) for one in recipients])
-    mark = hashlib.sha256(" ".join(sorted(recipients)).encode()).hexdigest()[:16]
-    name = f"{folder}{_PREFIX}{mark}.age"
-    keys: dict[str, str] = {}
-    for part in manifest.stored_parts:
-        stream = stream_stored(blobs, folder + part.blob, chunk_bytes=_HEADER_BYTES)
-        header, file_key = age.read_file_key(stream, identities, name=folder + part.blob)
-        # Closed after the header: the rest of a part may be gigabytes.
-        stream.close()  # type: ignore[attr-defined]
-        keys[header] = base64.b64encode(file_key).decode()
-    sealed: list[bytes] = []
-    encryptor = age.Encryptor(sealed.append, [parse_recipient(one) for one in recipients])
-    encryptor.write(json.dumps({"set": f"{manifest.klass}/{manifest.set}", "keys": keys}).encode())
-    encryptor.finish()
+    name = f"{folder}{_PREFIX}{mark_recipients(recipients)}.age"
+    keys = dict(read_file_key(blobs, folder + part.blob, identities) for part in manifest.stored_parts)
     try:
-        blobs.create(name, b"".join(sealed))
+        blobs.create(name, seal_file_keys(keys, recipients, set=f"{manifest.klass}/{manifest.set}"))
     except AlreadyExists:
         return False
     return True
@@ -70,20 +59,48 @@ def add_file_keys(blobs: Blobs, manifest: Manifest, identities: Sequence[Identit
     listed = [blob for blob in blobs.list(folder + _PREFIX) if blob.stored_bytes <= _MOST_BYTES]
     for blob in listed[:_MOST_BLOBS]:
         try:
-            found.append(_open_keys(blobs, blob.name, f"{manifest.klass}/{manifest.set}", identities))
+            subject = f"{manifest.klass}/{manifest.set}"
+            found.append(open_file_keys(blobs, blob.name, identities, set=subject))
         except GroundcrewError as error:
             log.info("backup.rewrapped_skipped", extra={"blob": blob.name, "error": error.message})
     return [*identities, *found]
 
 
-def _open_keys(blobs: Blobs, name: str, reference: str, identities: Sequence[Identity]) -> FileKeys:
-    """Raises Corrupt, NotFound."""
+def mark_recipients(recipients: Sequence[str]) -> str:
+    """Sixteen hex digits by which a blob's name says for whom it is, whatever their order."""
+    return hashlib.sha256(" ".join(sorted(recipients)).encode()).hexdigest()[:16]
+
+
+def read_file_key(blobs: Blobs, name: str, identities: Sequence[Identity]) -> tuple[str, bytes]:
+    """By what the blob's header is known, and its file key. Raises Corrupt."""
+    stream = stream_stored(blobs, name, chunk_bytes=_HEADER_BYTES)
+    try:
+        return age.read_file_key(stream, identities, name=name)
+    finally:
+        # Closed after the header: the rest of a part may be gigabytes.
+        stream.close()  # type: ignore[attr-defined]
+
+
+def seal_file_keys(keys: Mapping[str, bytes], recipients: Sequence[str], **subject: str) -> bytes:
+    """The blob that opens what `subject` names, encrypted to the recipients."""
+    texts = {header: base64.b64encode(key).decode() for header, key in keys.items()}
+    sealed: list[bytes] = []
+    encryptor = age.Encryptor(sealed.append, [parse_recipient(one) for one in recipients])
+    encryptor.write(json.dumps({**subject, "keys": texts}).encode())
+    encryptor.finish()
+    return b"".join(sealed)
+
+
+def open_file_keys(blobs: Blobs, name: str, identities: Sequence[Identity], **subject: str) -> FileKeys:
+    """What such a blob holds. Raises Corrupt, also for another subject's, and NotFound."""
     data = b"".join(age.decrypt(iter([blobs.read(name)[0]]), identities, name=name))
     try:
         fields = json.loads(data)
         keys = {str(header): base64.b64decode(key, validate=True) for header, key in fields["keys"].items()}
-        if fields["set"] != reference or not all(len(key) == 16 for key in keys.values()):
-            raise ValueError("another set's")
+        others = any(fields[kind] != what for kind, what in subject.items())
+        if others or not all(len(key) == 16 for key in keys.values()):
+            raise ValueError("another's")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Corrupt(f"{name} holds no file keys of this set", value=type(error).__name__) from error
+        what = " ".join(subject.values())
+        raise Corrupt(f"{name} holds no file keys of {what}", value=type(error).__name__) from error
     return FileKeys(keys)

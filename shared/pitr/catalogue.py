@@ -14,6 +14,7 @@ from shared.kernel.errors import Corrupt, NotFound, Refused
 from shared.mongodb.model import Timestamp
 from shared.pitr.moment import format_moment
 from shared.pitr.plan import Base, MomentPlan, covers, describe_reaches, follow_base, plan_moment
+from shared.pitr.rewrap import is_keys_blob
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,15 @@ class SliceCatalogue:
 
     sets: SetCatalogue
     ignored: list[str] = field(default_factory=list)  # names of what is no slice of ours
+    keys_blobs: list[str] = field(default_factory=list)  # file keys beside slices (`shared.pitr.rewrap`)
 
     def list_slices(self, prefix: str = PREFIX) -> Iterator[StoredSlice]:
         """All whose name is signed by a trusted signer, by name."""
         trusted = tuple(self.sets.trusted)
         for blob in self.sets.blobs.list(prefix):
+            if is_keys_blob(blob.name):
+                self.keys_blobs.append(blob.name)
+                continue
             try:
                 yield parse_slice(blob.name, blob.stored_bytes, trusted)
             except (Corrupt, Refused) as error:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from shared.backup.sets import stream_verified
+from shared.backup.sets import stream_stored, stream_verified
+from shared.formats.age import NotForUs, can_open
 from shared.formats.agekeys import Identity
 from shared.formats.documents import split_documents
 from shared.formats.elements import find_element, join_elements, split_elements, string_value
 from shared.formats.envelope import read_part
-from shared.formats.slices import StoredSlice
+from shared.formats.slices import StoredSlice, day_prefix
 from shared.kernel.errors import Corrupt
 from shared.kernel.ports import Blobs, Reporter
 from shared.mongodb.model import Timestamp
 from shared.mongodb.oplog import read_timestamp
 from shared.pitr.plan import MomentPlan
+from shared.pitr.rewrap import add_slice_keys
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,32 @@ class OplogTail:
     blobs: Blobs
     plan: MomentPlan
     identities: Sequence[Identity]
+    # By the day's folder, since one blob has the re-encrypted file keys of a day.
+    _day_keys: dict[str, list[Identity]] = field(default_factory=dict, repr=False)
+
+    def check_key(self) -> None:
+        """Try the key on the first and the last slice: in between keys have changed, if they did.
+
+        Raises Corrupt naming the slice that it does not open.
+        """
+        for one in self.plan.slices[:1] + self.plan.slices[-1:]:
+            stream = stream_stored(self.blobs, one.name, chunk_bytes=64 << 10)
+            self._find_identities(one, next(stream, b""))
+            stream.close()  # type: ignore[attr-defined]
 
     def check_stored(self, reporter: Reporter) -> None:
-        """Read every stored byte. Raises Corrupt naming the slice that is not as it was signed."""
+        """Read every stored byte. Raises Corrupt naming the slice that is not as it was signed.
+
+        Also for one that the key does not open, which would end the restore in the middle.
+        """
         slices = self.plan.slices
         reporter.phase("Verifying slices", sum(one.record.stored_bytes for one in slices))
         for one in slices:
+            begun = False
             for chunk in self._stream(one):
+                if not begun:
+                    self._find_identities(one, chunk)
+                begun = True
                 reporter.advance(len(chunk))
 
     def join_entries(self, entries: Iterable[bytes]) -> Iterator[bytes]:
@@ -67,8 +88,27 @@ class OplogTail:
     def _read_slice(self, one: StoredSlice) -> Iterator[bytes]:
         # A slice has 16 MiB and is checked before any of it is trusted.
         stored = b"".join(self._stream(one))
-        for batch in _whole_documents(read_part(iter([stored]), self.identities, name=one.name)):
+        identities = self._find_identities(one, stored)
+        for batch in _whole_documents(read_part(iter([stored]), identities, name=one.name)):
             yield from split_documents(batch)
+
+    def _find_identities(self, one: StoredSlice, start: bytes) -> Sequence[Identity]:
+        """What opens the slice: the key, else file keys that were re-encrypted to it. Raises Corrupt.
+
+        `start` holds its header; it is of the signed bytes only after the whole was read.
+        """
+        if not self.identities or can_open(start, self.identities, name=one.name):
+            return self.identities
+        folder = day_prefix(one.record.end)
+        if folder not in self._day_keys:
+            self._day_keys[folder] = [*add_slice_keys(self.blobs, [one], self.identities)]
+        opening = self._day_keys[folder]
+        if not can_open(start, opening, name=one.name):
+            raise NotForUs(
+                f"{one.name[:80]}… is not encrypted to the key given",
+                hint="Let it open older slices, with a key that does: groundcrew keys rewrap --slices",
+            )
+        return opening
 
     def _stream(self, one: StoredSlice) -> Iterator[bytes]:
         return stream_verified(self.blobs, one.name, one.record.stored_bytes, one.record.sha256)

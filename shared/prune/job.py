@@ -52,8 +52,12 @@ class PruneResult:
 def preview_prune(deps: PruneDeps) -> PrunePlan:
     """What becomes of every set, and what would be deleted. Changes nothing. Raises Unavailable."""
     drills = read_drill_records(deps.state, deps.catalogue.trusted, deps.clock)
-    slices = [*SliceCatalogue(deps.catalogue).list_slices()]
-    return plan_prune(deps.catalogue.entries(), drills, slices, deps.rules, deps.clock.now())
+    catalogue = SliceCatalogue(deps.catalogue)
+    slices = [*catalogue.list_slices()]
+    plan = plan_prune(deps.catalogue.entries(), drills, slices, deps.rules, deps.clock.now())
+    # What cannot be read as ours keeps the keys beside it: it may be ours all the same.
+    others = [*(one.name for one in slices), *catalogue.ignored]
+    return plan.add_stale_keys(catalogue.keys_blobs, others)
 
 
 def run_retention(deps: PruneDeps) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from shared.backup.sets import MANIFEST, PLAN
 from shared.formats.slices import StoredSlice
 from shared.kernel.durations import format_duration
 from shared.mongodb.model import Timestamp
+from shared.pitr.rewrap import find_stale_keys
 from shared.retention.decide import Item, Keep, Remove, RetentionDecision, plan_retention
 
 if TYPE_CHECKING:
@@ -49,6 +50,18 @@ class PrunePlan:
     def reasons_of(self, folder: str) -> tuple[str, ...]:
         """Why the set stays, or goes."""
         return next((d.reasons for d in self.decisions if d.item.name == folder), ())
+
+    def add_stale_keys(self, names: Sequence[str], others: Sequence[str]) -> PrunePlan:
+        """With the file keys of days whose slices are all gone, or go now, as a chain by themselves.
+
+        `names` are of blobs of file keys; `others` of everything else below `pitr/`.
+        """
+        going = {blob for chain in self.chains for blob in chain.blobs}
+        stale = find_stale_keys(names, [name for name in others if name not in going])
+        if not stale:
+            return self
+        # The last of all: a run that is killed before them leaves keys of nothing, and not slices without.
+        return replace(self, chains=(*self.chains, ExpiredChain("", ("file keys of no slice",), stale)))
 
     def expires(self, folder: str) -> bool:
         """Whether the set is deleted by the next run."""

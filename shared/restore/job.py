@@ -83,6 +83,8 @@ def _estimate(deps: RestoreDeps, manifest: Manifest, plan: RestorePlan) -> Resto
 def _check_key(deps: RestoreDeps, result: RestoreResult, *, required: bool) -> None:
     if deps.identities:
         verify.verify_key(deps.backups, result.manifest, result.plan.parts, deps.identities)
+        if deps.tail is not None:
+            deps.tail.check_key()
     elif required:
         raise UsageError("no key to decrypt with", hint="Give the key file: --identity FILE.")
 

@@ -113,6 +113,8 @@ def plan_requested_restore(
         server.close()
     # Before anybody is asked to approve what cannot be decrypted here.
     verify.verify_key(deps.catalogue.blobs, subject.manifest, subject.manifest.parts, deps.identities)
+    if tail is not None:
+        tail.check_key()
     return RequestedRestore(subject, tuple(hosts), tail)
 
 

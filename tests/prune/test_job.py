@@ -76,6 +76,17 @@ def test_whole_chains_are_deleted_with_their_slices_and_it_is_on_the_audit_trail
     assert run_retention(site.deps()).startswith("deleted 0 of 0")
 
 
+def test_file_keys_beside_slices_go_with_the_last_slice_of_their_day(site) -> None:
+    (slice_,) = (name for name in site.names() if name.startswith("pitr/"))
+    beside = f"{slice_.rpartition('/')[0].rpartition('/')[0]}/rewrapped.{'0' * 16}.{'1' * 16}.age"
+    unread = "pitr/2026/01/01/rewrapped.{0}.{0}.age".format("0" * 16)
+    for name in (beside, unread, "pitr/2026/01/01/somebody's"):
+        site.blobs.create(name, b"x")
+    run_retention(site.deps())
+    assert beside not in site.names()
+    assert unread in site.names()  # a slice whose signer is not trusted today may be ours all the same
+
+
 def test_a_run_that_the_timer_missed_is_made_up_for_and_no_other(site) -> None:
     assert run_overdue(site.deps()).startswith("deleted 2")
     site.clock.advance(timedelta(hours=25))

@@ -250,7 +250,7 @@ def test_the_runbook_for_keys_leads_to_backups_by_the_new_ones(
     }
     shell = RunbookShell(home, tools, dict(app.stack.settings), names)
     steps = read_runbook("lost-or-leaked-key.md")
-    drill, look, generate, setting, verify, rewrap, renew, signing, by_hand = steps
+    drill, look, generate, setting, verify, rewrap, slices, renew, signing, by_hand = steps
 
     assert "keys open all" in shell.follow(drill)
     told = shell.follow(look)
@@ -270,6 +270,7 @@ def test_the_runbook_for_keys_leads_to_backups_by_the_new_ones(
     told = shell.follow(rewrap)
     assert "rewrapped" in told
     assert "1 sets verified: every document, and the chain" in told
+    assert re.search(r"^pitr/\d{4}/\d\d/\d\d: rewrapped|there is no slice", shell.follow(slices), re.M)
     assert json.loads(shell.follow(renew)) == [{"keyName": "primary"}]
 
     shell.follow(signing)
