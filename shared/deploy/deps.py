@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from shared.kubernetes.ports import Cluster
 from shared.notifications.ports import Notifier
 from shared.records.approvals import Approvals
 from shared.records.holds import Holds
+from shared.upgrades.model import ProbeKey, UpgradeObservation
 
 if TYPE_CHECKING:
     from shared.policy.deploy import DeployPolicy
@@ -73,6 +74,7 @@ class DeployDeps:
     - `state`: the blobs of the container `groundcrew`.
     - `database`: asks the MongoDB behind Rocket.Chat.
     - `compatible_mongodb`: the MongoDB versions that a Rocket.Chat supports; None if that is not known.
+    - `count_upgrade`: counts in the database what an upgrade touches.
     - `smoke_test`: whether the server runs a version and serves its login page.
     - `decrypt`: takes a values file's text and name.
     - `validate`: checks manifests against the schemas of a version of Kubernetes.
@@ -95,6 +97,7 @@ class DeployDeps:
     approvals: Callable[[], Approvals]  # when called, since few of the jobs need one
     database: Callable[[], DatabaseInfo]
     compatible_mongodb: Callable[[str], Sequence[str] | None]
+    count_upgrade: Callable[[Collection[ProbeKey]], UpgradeObservation]
     smoke_test: Callable[[str], Health]
     decrypt: Callable[[str, str], DecryptedValues]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]

@@ -112,6 +112,12 @@ class DeployPolicy(Section):
         description="comment the plan on open pull requests: of branches of the repository, or of forks too, "
         "whose charts anybody may have written",
     )
+    upgrade_impact: Literal["off", "warn", "close", "strict"] = Field(
+        default="close",
+        description="count in the database who loses what by a new Rocket.Chat, for the plan: `close` closes "
+        "the gate if a way to sign in would stop that active users have, `strict` also if that cannot be "
+        "counted, `warn` never",
+    )
     correct_drift: bool = Field(
         default=False, description="take back by itself what was changed by hand, once a day"
     )

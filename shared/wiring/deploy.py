@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.health.ports import Health
     from shared.policy.deploy import DeployPolicy
+    from shared.upgrades.model import ProbeKey, UpgradeObservation
 
 
 @cache
@@ -49,6 +50,7 @@ def deploy_deps() -> DeployDeps:
         backups=DeployBackups(_begin_backup, _backup_state),
         # A function and not a connection: the page and the sweep need deploys, and no MongoDB.
         database=_read_database,
+        count_upgrade=_count_upgrade,
         decrypt=partial(_decrypt_values, identities=identities),
         validate=manifests.validate,
         approvals=open_approvals,
@@ -180,6 +182,15 @@ def _read_database() -> DatabaseInfo:
     source = backup_deps().connect()
     schema = read_schema_version(source)
     return DatabaseInfo(source.read_server_version(), schema, source.read_feature_version())
+
+
+def _count_upgrade(probes: Collection[ProbeKey]) -> UpgradeObservation:
+    from shared.adapters.mongodb.upgrade_counts import MongoUpgradeProbes
+
+    uri = read_environment().secret(definitions.MONGODB).reveal()
+    if not uri:
+        raise UsageError(f"{definitions.MONGODB.name} is not set", hint="See docs/settings.md.")
+    return MongoUpgradeProbes(uri, system_clock()).count(probes)
 
 
 def _begin_backup(reason: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from shared.deploy.records.deploy_record import DeployRecord
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.policy.deploy import DeployPolicy
+from shared.upgrades.model import ProbeKey, ProbeResult, UpgradeObservation
 from tests.support.approvals import make_approvals
 from tests.support.deaths import fingerprint_of
 
@@ -58,6 +59,11 @@ def chart_files(tag: str = "8.2.0", host: str = "chat.example.org") -> dict[str,
         "values.yaml": VALUES.format(host=host, tag=tag).encode(),
         "templates/deployment.yaml": TEMPLATE.encode(),
     }
+
+
+def _count_nothing(probes: Collection[ProbeKey]) -> UpgradeObservation:
+    """A database in which no rule fires."""
+    return UpgradeObservation({probe: ProbeResult() for probe in probes}, frozenset())
 
 
 class LiveCluster(MemoryCluster):
@@ -154,6 +160,7 @@ class World:
         self.readings: list[int] = []  # the schema, each time somebody looks
         self.decrypt: Callable[[str, str], DecryptedValues] = lambda text, _name: DecryptedValues(text)
         self.smoke: Callable[[str], Health] = self._smoke
+        self.count_upgrade: Callable[[Collection[ProbeKey]], UpgradeObservation] = _count_nothing
         self.compatible: dict[str, tuple[str, ...]] = {}
         self._topics = 0
 
@@ -173,6 +180,7 @@ class World:
             approvals=lambda: make_approvals(faulty(self.state, plan, "state"), self.clock),
             backups=faulty(DeployBackups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
             database=lambda: plan.run("server", self._server),
+            count_upgrade=lambda probes: plan.run("probes", lambda: self.count_upgrade(probes)),
             compatible_mongodb=lambda version: self.compatible.get(version, ("8.0",)),
             smoke_test=lambda version: plan.run("smoke", lambda: self.smoke(version)),
             decrypt=lambda text, name: self.decrypt(text, name),

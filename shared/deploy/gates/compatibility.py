@@ -10,6 +10,7 @@ from shared.deploy.deps import DeployDeps
 from shared.deploy.gates.base import GateRunner
 from shared.deploy.gates.headroom import evaluate_headroom
 from shared.deploy.gates.results import ChartGates, VersionGates
+from shared.deploy.gates.upgrade_impact import check_upgrade_impact
 from shared.deploy.gates.versions import (
     app_version_gate,
     chart_notes,
@@ -28,6 +29,7 @@ from shared.kubernetes.images import (
     is_same_image,
 )
 from shared.kubernetes.manifest import Manifest
+from shared.upgrades.rules import load_rules
 
 # As in the label helm.sh/chart: name-version, where both may have dashes.
 _CHART_VERSION = re.compile(r"-(v?\d+\.\d.*)")
@@ -61,6 +63,9 @@ def evaluate_versions(deps: DeployDeps, chart: ChartGates, watermark: str) -> Ve
     versions = versions or ChatVersions()
     mongodb = runner.evaluate("mongodb", lambda: _check_mongodb(deps, before, after, versions))
     mongodb = mongodb or MongoDBCheck()
+    # A first install has no people; with data from before it has.
+    if find_chat_image(before) or mongodb.had_data:
+        runner.run("upgrade impact", lambda: _check_impact(deps, versions))
     runner.run("mongodb upgrade", lambda: _check_mongodb_upgrade(deps, before, after))
     runner.run("headroom", lambda: evaluate_headroom(deps.cluster, before, after))
     notes = (*_chart_notes(chart), *mongodb.notes)
@@ -138,6 +143,11 @@ def _volume_notes(deps: DeployDeps) -> tuple[str, ...]:
 
 def _check_compatible(deps: DeployDeps, target: str, server: str) -> Gate | None:
     return mongodb_gate(target, deps.compatible_mongodb(target), server) if target else None
+
+
+def _check_impact(deps: DeployDeps, versions: ChatVersions) -> Gate | None:
+    mode = deps.policy.upgrade_impact
+    return check_upgrade_impact(deps.count_upgrade, load_rules(), versions.data, versions.target, mode=mode)
 
 
 def _check_mongodb_upgrade(

@@ -22,6 +22,7 @@ from shared.deploy.gates.compatibility import chart_version_gate
 from shared.deploy.gates.evaluate import load_version_watermark
 from shared.deploy.gates.lineage import ForgeReader, evaluate_open
 from shared.deploy.gates.reviews import evaluate_reviews
+from shared.deploy.gates.upgrade_impact import check_upgrade_impact
 from shared.deploy.model import Gate, PullRequest
 from shared.deploy.plan_comment.decide import MARKER, PlanProposal, build_comment, without_noise
 from shared.deploy.plan_comment.request import PlanRequest, parse_plan_request
@@ -29,7 +30,9 @@ from shared.deploy.plan_comment.sealed import conceal_values
 from shared.deploy.ports.releases import Rendering
 from shared.deploy.records.requests import PLAN, DeployRequest
 from shared.kernel.errors import GroundcrewError, NotFound
+from shared.kubernetes.images import find_chat_version
 from shared.kubernetes.manifest import Manifest
+from shared.upgrades.rules import load_rules
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +111,7 @@ def propose_plan(deps: DeployDeps, pull: PullRequest) -> PlanProposal:
         return proposal
     # Nothing of it reaches a key: values that are sealed stay so.
     unsealed = replace(deps, decrypt=conceal_values, secrets={}, decrypted_commits=set())
-    rendering = _evaluate_chart(runner, unsealed, pull.head_sha)
+    rendering = _evaluate_chart(runner, unsealed, pull)
     proposal = replace(proposal, gates=_shown_gates(runner))
     if rendering is None:
         return proposal
@@ -125,9 +128,9 @@ def _shown_gates(runner: GateRunner) -> tuple[Gate, ...]:
     return tuple(gate for gate in runner.gates if gate.name != _SHOWN_BY_GITHUB)
 
 
-def _evaluate_chart(runner: GateRunner, deps: DeployDeps, sha: str) -> Rendering | None:
+def _evaluate_chart(runner: GateRunner, deps: DeployDeps, pull: PullRequest) -> Rendering | None:
     """The gates that the chart answers by itself; None if it does not render."""
-    chart = runner.evaluate("chart", lambda: _read_chart(deps, sha))
+    chart = runner.evaluate("chart", lambda: _read_chart(deps, pull.head_sha))
     if chart is None:
         return None
     for name, check in chart.checks.items():
@@ -141,6 +144,9 @@ def _evaluate_chart(runner: GateRunner, deps: DeployDeps, sha: str) -> Rendering
     runner.run("schema", lambda: replace(check_schemas(deps, manifests, ""), warnings=()))
     runner.check_findings("secrets in manifests", partial(find_secrets, chart, manifests))
     runner.run("version", lambda: _check_version(deps, rendering.manifests))
+    # Whoever opens one from a fork could ask for any version, and read in the comment how many use what.
+    if not pull.from_fork:
+        runner.run("upgrade impact", lambda: _check_impact(deps, rendering.manifests))
     return rendering
 
 
@@ -160,6 +166,15 @@ def _check_version(deps: DeployDeps, manifests: Sequence[Manifest]) -> Gate | No
     """By our own records of what runs: the cluster may be off. None if a record cannot be read."""
     gates, recorded = load_version_watermark(deps)
     return gates[0] if gates else chart_version_gate(recorded, manifests)
+
+
+def _check_impact(deps: DeployDeps, manifests: Sequence[Manifest]) -> Gate | None:
+    """Against the newest version on record; None where nothing was deployed yet, or no record can be read."""
+    gates, recorded = load_version_watermark(deps)
+    if gates or not recorded:
+        return None
+    target, mode = find_chat_version(manifests), deps.policy.upgrade_impact
+    return check_upgrade_impact(deps.count_upgrade, load_rules(), recorded, target, mode=mode)
 
 
 def _compare_with_base(deps: DeployDeps, base: str, manifests: Sequence[Manifest]) -> ManifestDiff:

@@ -31,6 +31,7 @@ from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
 from shared.policy.deploy import DeployPolicy
+from shared.upgrades.model import UpgradeObservation
 from tests.support.approvals import make_approvals
 
 NAMESPACE = RELEASE = "rocketchat"
@@ -97,6 +98,7 @@ def deps(server: KubernetesServer, people: MemoryNotifications, tmp_path: Path) 
             approvals=lambda: make_approvals(state, clock),
             backups=DeployBackups(lambda reason: reason, lambda _which: "sealed"),
             database=lambda: DatabaseInfo("8.0.13", 300),
+            count_upgrade=lambda _probes: UpgradeObservation(),
             compatible_mongodb=lambda _version: None,
             smoke_test=lambda _version: Health(True, "well"),
             decrypt=lambda text, _name: DecryptedValues(text),

@@ -18,6 +18,7 @@ from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.sops import decrypt
 from shared.formats.sops_writer import SealRules, seal
 from shared.kernel.errors import Refused, Unavailable, UsageError
+from shared.upgrades.model import ProbeKind, ProbeResult, ProbeSubject, UpgradeObservation
 
 
 @pytest.fixture
@@ -250,3 +251,20 @@ def test_a_batch_of_deploys_and_plans_is_split_and_each_done(place, files) -> No
 def test_a_message_that_is_no_request_is_refused(document) -> None:
     with pytest.raises(UsageError):
         parse_plan_request(document)
+
+
+@pytest.mark.parametrize("from_fork", [False, True], ids=["branch", "fork"])
+def test_who_would_lose_what_is_shown_but_not_to_whoever_opens_one_from_a_fork(
+    place, files, from_fork: bool
+) -> None:
+    place.policy = place.policy.model_copy(update={"plan_comments": "forks"})
+    keycloak = ProbeResult((ProbeSubject("keycloak", 150, 143, 160),))
+    place.count_upgrade = lambda probes: UpgradeObservation(
+        {key: keycloak if key[0] is ProbeKind.CUSTOM_OAUTH else ProbeResult() for key in probes}, frozenset()
+    )
+    pull = place.propose(files("9.0.0"))
+    pull.from_fork = from_fork
+    comment(place, pull)
+    (text,) = texts(place, pull)
+    assert ("143 of 160 active users have no other login" in text) is not from_fork
+    assert ("upgrade impact" in text) is not from_fork

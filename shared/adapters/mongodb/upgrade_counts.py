@@ -1,0 +1,283 @@
+"""`UpgradeProbes` over Rocket.Chat's database: counts by the server, and names.
+
+Read-only, from a secondary where there is one, each query with a limit of time: a gate is no load test. Of
+messages only their number is asked. Scripts and the licence are read to look at them here, and go no further.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import pymongo.database
+from pymongo import ReadPreference, errors
+
+from shared.adapters.mongodb.client import UNAUTHORIZED, connect, translate_errors
+from shared.kernel.ports import Clock
+from shared.upgrades.model import ProbeKey, ProbeKind, ProbeResult, ProbeSubject, UpgradeObservation
+from shared.upgrades.scripts import breaks_in_strict_mode, calls_other_servers
+
+Database = pymongo.database.Database[dict[str, Any]]
+Query = dict[str, Any]
+
+# Each probe's share of the ten seconds that all may take; only messages have to be read as a whole.
+_TIMEOUT_MS, _MESSAGES_TIMEOUT_MS = 1_000, 4_000
+# Older statistics may be of another licence. They are written at each start and once a day:
+# RocketChat/Rocket.Chat, apps/meteor/server/cron/usageReport.ts
+_STATISTICS_AGE = timedelta(days=10)
+_MAX_SCRIPTS = 500
+
+# `apps/meteor/ee/server/settings`, 9.0.0: the switch of a service has no dash behind its name.
+_CUSTOM = "Accounts_OAuth_Custom-"
+_SERVICE = re.compile(rf"^{_CUSTOM}([A-Za-z0-9_]+)$")
+_SETTINGS_FILTER = {"_id": {"$regex": rf"^{_CUSTOM}[A-Za-z0-9_]+(-(url|token_path|identity_path))?$"}}
+# By the setting that switches a way to sign in on, what a user who has it looks like: services.<name> of
+# Meteor's accounts, and Rocket.Chat's own marks.
+_BUILT_IN: Mapping[str, Sequence[str]] = {
+    "Accounts_OAuth_Apple": ("services.apple",),
+    "Accounts_OAuth_Dolphin": ("services.dolphin",),
+    "Accounts_OAuth_Drupal": ("services.drupal",),
+    "Accounts_OAuth_Facebook": ("services.facebook",),
+    "Accounts_OAuth_Github": ("services.github",),
+    "Accounts_OAuth_GitHub_Enterprise": ("services.github_enterprise",),
+    "Accounts_OAuth_Gitlab": ("services.gitlab",),
+    "Accounts_OAuth_Google": ("services.google",),
+    "Accounts_OAuth_Linkedin": ("services.linkedin",),
+    "Accounts_OAuth_Meteor": ("services.meteor-developer",),
+    "Accounts_OAuth_Nextcloud": ("services.nextcloud",),
+    "Accounts_OAuth_Twitter": ("services.twitter",),
+    "Accounts_OAuth_Wordpress": ("services.wordpress",),
+    "CAS_enabled": ("services.cas",),
+    "LDAP_Enable": ("services.ldap",),
+    "SAML_Custom_Default": ("services.saml",),
+}
+_PASSWORD = ("services.password.bcrypt", "services.password.argon2")
+_FORM = "Accounts_ShowFormLogin"  # true unless somebody switched it off
+_LICENCES = ("Enterprise_License", "Cloud_Workspace_License")
+_PUSH = ("Push_enable", "Push_enable_gateway")
+_PRIVATE_NAMES = (".local", ".internal", ".lan", ".home.arpa", ".svc", ".localhost")
+# Who is counted: people, not programs; somebody who was never switched off has no `active` in old databases.
+_ACTIVE: Query = {"active": {"$ne": False}, "type": {"$nin": ["bot", "app"]}, "_id": {"$ne": "rocket.cat"}}
+_LINK_FIELDS = (
+    "msg", "urls.url", "attachments.title_link", "attachments.image_url", "attachments.video_url",
+    "attachments.audio_url",
+)  # fmt: skip
+
+
+class MongoUpgradeProbes:
+    """The database `database` of the server at `uri`, over a connection for each count."""
+
+    def __init__(self, uri: str, clock: Clock, database: str = "rocketchat") -> None:
+        self._uri, self._clock, self._name = uri, clock, database
+
+    def count(self, probes: Collection[ProbeKey]) -> UpgradeObservation:
+        """See `UpgradeProbes.count`."""
+        client = connect(self._uri)
+        try:
+            with translate_errors("counting what an upgrade touches"):
+                preferred = ReadPreference.SECONDARY_PREFERRED
+                database = client.get_database(self._name, read_preference=preferred)
+                results = {key: _run_probe(database, key) for key in probes}
+                return UpgradeObservation(results, _read_modules(database, self._clock.now()))
+        finally:
+            client.close()
+
+
+def _run_probe(database: Database, key: ProbeKey) -> ProbeResult:
+    try:
+        return _PROBES[key[0]](database, key[1])
+    except errors.OperationFailure as error:
+        # One count that is refused or slow must not hide the others.
+        if isinstance(error, errors.ExecutionTimeout):
+            return ProbeResult(unknown="MongoDB took too long")
+        if error.code == UNAUTHORIZED:
+            return ProbeResult(unknown="the user of MongoDB may not read it")
+        raise
+
+
+def _read_settings(database: Database) -> dict[str, Any]:
+    names = [*_BUILT_IN, _FORM, *_LICENCES, *_PUSH]
+    query = {"$or": [{"_id": {"$in": names}}, _SETTINGS_FILTER]}
+    cursor = database["rocketchat_settings"].find(query, {"value": 1}, max_time_ms=_TIMEOUT_MS)
+    return {str(one["_id"]): one.get("value") for one in cursor}
+
+
+def _read_modules(database: Database, now: datetime) -> frozenset[str] | None:
+    """`enterprise.modules` of the newest statistics, as the server wrote them of itself."""
+    try:
+        newest = database["rocketchat_statistics"].find_one(
+            {}, {"enterprise.modules": 1, "createdAt": 1}, sort=[("createdAt", -1)], max_time_ms=_TIMEOUT_MS
+        )
+    except errors.OperationFailure:
+        return None
+    created = (newest or {}).get("createdAt")
+    modules = ((newest or {}).get("enterprise") or {}).get("modules")
+    if not isinstance(created, datetime) or not isinstance(modules, list):
+        return None
+    if created.tzinfo is None:  # pymongo's dates are naive and in UTC
+        created = created.replace(tzinfo=UTC)
+    return frozenset(map(str, modules)) if now - created <= _STATISTICS_AGE else None
+
+
+def _count_custom_oauth(database: Database, _module: str) -> ProbeResult:
+    settings = _read_settings(database)
+    services = _list_services(settings)
+    return ProbeResult(_count_users(database, services, _other_logins(settings, [])))
+
+
+def _count_private_oauth(database: Database, _parameter: str) -> ProbeResult:
+    settings = _read_settings(database)
+    services = _list_services(settings)
+    privacy = {service: _is_private(settings, switch) for service, switch in services.items()}
+    private = {service: switch for service, switch in services.items() if privacy[service]}
+    others = _other_logins(settings, [service for service in services if service not in private])
+    unclear = ", ".join(service for service in services if privacy[service] is None)
+    # A name may lead to a private address inside of the cluster, which cannot be seen from here.
+    reason = f"what address the provider of {unclear} has within the cluster is not known" if unclear else ""
+    return ProbeResult(_count_users(database, private, others), reason)
+
+
+def _list_services(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The custom services that are switched on: the name in `users.services`, and the setting's name."""
+    matches = {name: _SERVICE.match(name) for name, value in settings.items() if value is True}
+    return {match[1].lower(): name for name, match in sorted(matches.items()) if match}
+
+
+def _is_private(settings: Mapping[str, Any], switch: str) -> bool | None:
+    """Whether the provider has a private address; None if its name does not say."""
+    values = [str(settings.get(f"{switch}-{part}") or "") for part in ("url", "token_path", "identity_path")]
+    hosts = {urlsplit(value).hostname or "" for value in values if "://" in value}
+    verdicts = [_is_private_host(host) for host in hosts]
+    if any(verdicts):
+        return True
+    return None if not verdicts or None in verdicts else False
+
+
+def _is_private_host(host: str) -> bool | None:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return True if "." not in host or host.endswith(_PRIVATE_NAMES) else None
+
+
+def _other_logins(settings: Mapping[str, Any], services: Sequence[str]) -> list[Query]:
+    """What a user looks like who has another way in: one that is on, and stays."""
+    fields = [*(_PASSWORD if settings.get(_FORM) is not False else ())]
+    for switch, marks in _BUILT_IN.items():
+        fields += marks if settings.get(switch) is True else ()
+    return [{field: {"$exists": True}} for field in (*fields, *(f"services.{name}.id" for name in services))]
+
+
+def _count_users(
+    database: Database, services: Mapping[str, str], others: Sequence[Query]
+) -> tuple[ProbeSubject, ...]:
+    if not services:
+        return ()
+    users = partial(_count, database, "users")
+    total = users(_ACTIVE)
+    subjects = []
+    for service, switch in services.items():
+        query = {**_ACTIVE, f"services.{service}.id": {"$exists": True}}
+        count = users(query)
+        stranded = users({**query, "$nor": list(others)}) if others and count else count
+        subjects.append(ProbeSubject(switch.removeprefix(_CUSTOM), count, stranded, total))
+    return tuple(subjects)
+
+
+def _count_scripts(database: Database, _parameter: str, is_affected: Callable[[str], bool]) -> ProbeResult:
+    names = ("name", "script", "scriptTranspile", "skipTranspile", "type")
+    cursor = database["rocketchat_integrations"].find(
+        {"enabled": True, "scriptEnabled": True}, dict.fromkeys(names, 1), max_time_ms=_TIMEOUT_MS
+    )
+    hooks = list(cursor.limit(_MAX_SCRIPTS + 1))
+    reason = f"there are more than {_MAX_SCRIPTS} scripts" if len(hooks) > _MAX_SCRIPTS else ""
+    subjects = [
+        ProbeSubject(_clean_name(hook.get("name") or hook["_id"]), 1)
+        for hook in hooks[:_MAX_SCRIPTS]
+        if _is_affected_hook(hook, is_affected)
+    ]
+    return ProbeResult(tuple(sorted(subjects, key=lambda subject: subject.name)), reason)
+
+
+def _is_affected_hook(hook: Mapping[str, Any], is_affected: Callable[[str], bool]) -> bool:
+    """Whether the integration's script is: of strict mode not one that runs untranspiled already, of requests
+    only an incoming one (https://github.com/RocketChat/Rocket.Chat/pull/40160, …/41057)."""
+    if is_affected is breaks_in_strict_mode and (
+        hook.get("scriptTranspile") is False or hook.get("skipTranspile") is True
+    ):
+        return False
+    if is_affected is calls_other_servers and hook.get("type") != "webhook-incoming":
+        return False
+    return is_affected(str(hook.get("script") or ""))
+
+
+def _count_message_links(database: Database, path: str) -> ProbeResult:
+    pattern = {"$regex": re.escape(path)}
+    query = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
+    return _number(_count(database, "rocketchat_message", query, timeout_ms=_MESSAGES_TIMEOUT_MS))
+
+
+def _count_personal_tokens(database: Database, _parameter: str) -> ProbeResult:
+    query = {**_ACTIVE, "services.resume.loginTokens.type": "personalAccessToken"}
+    # Programs hold them: here a bot counts.
+    del query["type"]
+    return _number(_count(database, "users", query))
+
+
+def _count_offline_push(database: Database, _parameter: str) -> ProbeResult:
+    settings = _read_settings(database)
+    licence = next((str(settings[name]) for name in _LICENCES if settings.get(name)), "")
+    # Both are on unless somebody switched them off.
+    if not licence or any(settings.get(name) is False for name in _PUSH):
+        return ProbeResult()
+    offline = _is_offline_licence(licence)
+    if offline is None:
+        return ProbeResult(unknown="the licence cannot be read")
+    devices = _count(database, "_raix_push_app_tokens", {"enabled": {"$ne": False}}) if offline else 0
+    return _number(devices)
+
+
+def _is_offline_licence(licence: str) -> bool | None:
+    """`information.offline` of a licence of version 3, a signed JSON behind `RCV3_`. Earlier ones have none.
+
+    RocketChat/Rocket.Chat, ee/packages/license/src/token.ts, ILicenseV3.ts.
+    """
+    if not licence.startswith("RCV3_"):
+        return False
+    try:
+        body = licence.removeprefix("RCV3_").split(".")[1]
+        information = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["information"]
+        return information["offline"] is True
+    except (ValueError, IndexError, KeyError, TypeError):
+        return None
+
+
+def _count(database: Database, collection: str, query: Query, *, timeout_ms: int = _TIMEOUT_MS) -> int:
+    return database[collection].count_documents(query, maxTimeMS=timeout_ms)
+
+
+def _number(count: int) -> ProbeResult:
+    return ProbeResult((ProbeSubject(count=count),) if count else ())
+
+
+def _clean_name(name: object) -> str:
+    """On one line and short: whoever may make an integration writes its name, and we repeat it."""
+    return "".join(sign for sign in str(name) if sign.isprintable() and sign != "`")[:60]
+
+
+_PROBES: Mapping[ProbeKind, Callable[[Database, str], ProbeResult]] = {
+    ProbeKind.CUSTOM_OAUTH: _count_custom_oauth,
+    ProbeKind.PRIVATE_OAUTH: _count_private_oauth,
+    ProbeKind.SLOPPY_SCRIPTS: partial(_count_scripts, is_affected=breaks_in_strict_mode),
+    ProbeKind.REQUESTING_SCRIPTS: partial(_count_scripts, is_affected=calls_other_servers),
+    ProbeKind.MESSAGE_LINKS: _count_message_links,
+    ProbeKind.PERSONAL_TOKENS: _count_personal_tokens,
+    ProbeKind.OFFLINE_PUSH: _count_offline_push,
+}
