@@ -30,21 +30,22 @@ def drill() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be restored, and whether a drill is due.")
 @as_json
 def run(reference: str, until: str, dry_run: bool, json_: bool) -> None:
-    """Restore SET, or the newest backup, into the MongoDB of DRILL_MONGODB_URI, and drop it again.
+    """Restore SET, or the newest backup, into a scratch MongoDB, and drop it again.
 
     Without SET and --until in turn the newest set and a random moment between the last two.
     The outcome is signed and kept. Exit 1 if the backup was not proven.
     """
     from shared.formats.proofs import PROVEN
     from shared.pitr.moment import parse_moment
-    from shared.restore.drill.job import describe_drill, preview_drill, run_drill
+    from shared.restore.drill.job import preview_drill, run_drill
+    from shared.restore.drill.run import describe_drill
 
     deps = wiring()
     if dry_run:
         # Also asked where no drill is due: by hand one may be run at any time.
         entry, decision = deps.catalogue.find(reference), preview_drill(deps)
         answer = {"set": entry.info.reference, "due": decision.due, "reason": decision.reason}
-        text = f"would restore {entry.info.reference} into {', '.join(deps.addresses)}"
+        text = f"would restore {entry.info.reference} into {deps.target}"
         due = "due" if decision.due else "not due"
         print_answer(answer, json_=json_, text=f"{text}\nthe timer's drill is {due}: {decision.reason}")
         return

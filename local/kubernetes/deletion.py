@@ -13,6 +13,7 @@ from local.kubernetes.registry import DEFINITIONS, NAMESPACES, Registry, as_vers
 from local.kubernetes.resources import ApiResource
 
 PODS = ("", "pods")
+_JOBS = ("batch", "jobs")
 
 
 def delete_object(
@@ -42,9 +43,10 @@ def _deleting_object(before: Object, resource: ApiResource, options: Object, now
     after = copy.deepcopy(before)
     meta = after["metadata"]
     finalizers = list(meta.get("finalizers") or ())
-    policy = options.get("propagationPolicy") or (
-        "Orphan" if options.get("orphanDependents") else "Background"
-    )
+    # Of batch/v1 alone: who deletes a Job and says nothing more leaves its pods running.
+    # https://github.com/kubernetes/kubernetes/blob/v1.34.0/pkg/registry/batch/job/strategy.go
+    orphans = options.get("orphanDependents", resource.bucket == _JOBS)
+    policy = options.get("propagationPolicy") or ("Orphan" if orphans else "Background")
     finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
     if finalizer and finalizer not in finalizers:
         finalizers.append(finalizer)

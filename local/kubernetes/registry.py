@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from local.kubernetes import admission, defaults, errors, rules, validation
 from local.kubernetes import apply as server_side
-from local.kubernetes import defaults, errors, rules, validation
 from local.kubernetes.errors import ApiError, Object, bad_request
 from local.kubernetes.resources import ApiResource, Bucket, Catalogue
 from local.kubernetes.schema import Shape, shape_of
 from local.kubernetes.store import Store
 
 NAMESPACES: Bucket = ("", "namespaces")
+_PODS: Bucket = ("", "pods")
 DEFINITIONS: Bucket = ("apiextensions.k8s.io", "customresourcedefinitions")
 # Built-in groups whose objects count the generations of their spec.
 _COUNTED_GROUPS = ("apps", "batch", "networking.k8s.io", "policy", "apiextensions.k8s.io")
@@ -229,6 +230,8 @@ class Registry:
             self._check_namespace(meta["namespace"], resource, meta.get("name", ""))
         self._check_and_default(item, resource, self.shape(resource))
         rules.check_object(item, resource)
+        if resource.bucket == _PODS:
+            admission.admit_pod(self.store, item)
         if self.store.get(resource.bucket, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])
         now = format_timestamp(self.now())

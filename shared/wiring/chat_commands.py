@@ -81,7 +81,7 @@ def _plan_drill(_call: CommandCall) -> CommandPlan:
     from shared.wiring.backup import trusted_catalogue
 
     if not drill.is_enabled():
-        hint = "Set DRILL_MONGODB_URI; docs/settings.md has it."
+        hint = "Set DRILL_MONGODB_URI, or backup.drill.cluster in policy.yaml."
         raise Refused("there is no scratch MongoDB to restore into", hint=hint)
     newest = trusted_catalogue().newest_good()
     if newest is None:
@@ -93,7 +93,8 @@ def _plan_drill(_call: CommandCall) -> CommandPlan:
 
 def _run_drill(_call: CommandCall, _plan: CommandPlan, _by: str) -> str:
     from shared.adapters.log_reporter import LogReporter
-    from shared.restore.drill.job import describe_drill, run_drill
+    from shared.restore.drill.job import run_drill
+    from shared.restore.drill.run import describe_drill
     from shared.wiring.drill import drill_deps
 
     return describe_drill(run_drill(drill_deps(), LogReporter("drill")))

@@ -18,15 +18,23 @@ from shared.wiring.pitr import begin_daily_backup
 
 if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
+    from shared.policy.drill import DrillClusterPolicy
+    from shared.restore.drill.cluster.scratch import ClusterScratch
     from shared.restore.drill.deps import DrillDeps
 
 log = logging.getLogger(__name__)
 
+NOT_SET_UP = f"neither {definitions.DRILL_MONGODB.name} nor backup.drill.cluster is set"
 _JOBS = 2  # parts and index builds at once; the worker has to do other things too
 
 
 def is_enabled() -> bool:
-    """Whether there is a scratch MongoDB to restore into."""
+    """Whether there is a scratch MongoDB to restore into, or one is started for each drill."""
+    return has_server() or load_policy().backup.drill.cluster is not None
+
+
+def has_server() -> bool:
+    """Whether the settings name a scratch MongoDB."""
     return bool(read_environment().get(definitions.DRILL_MONGODB))
 
 
@@ -45,14 +53,18 @@ def drill_deps() -> DrillDeps:
         catalogue=trusted_catalogue, state=open_state, notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     uri, rules = read.pop("scratch").reveal(), read.pop("policy")
-    if not uri:
-        raise UsageError(
-            f"{definitions.DRILL_MONGODB.name} is not set",
-            hint=f"For example: {definitions.DRILL_MONGODB.example}",
-        )
+    cluster = rules.backup.drill.cluster
+    if bool(uri) == (cluster is not None):
+        # Which of two is meant would be guessed, and one of them would never be drilled on.
+        problem = "both are set" if uri else NOT_SET_UP
+        hint = f"For example: {definitions.DRILL_MONGODB.example}"
+        if uri:
+            hint = f"Remove {definitions.DRILL_MONGODB.name}, or backup.drill.cluster from policy.yaml."
+        raise UsageError(f"where drills restore into: {problem}", hint=hint)
     return DrillDeps(
         connect=lambda: connect_target(uri),
         addresses=parse_addresses(uri),
+        cluster=_build_cluster_scratch(cluster, rules.deploy.prometheus) if cluster else None,
         # Asked at each drill: the drill drops every database of its target, which must never be production.
         production=list_production,
         clock=system_clock(),
@@ -66,13 +78,33 @@ def drill_deps() -> DrillDeps:
     )
 
 
+def _build_cluster_scratch(policy: DrillClusterPolicy, prometheus: str) -> ClusterScratch:
+    """A MongoDB that is started in the cluster for each drill. Raises UsageError without a kubeconfig."""
+    import time
+
+    from shared.adapters.kubernetes.scratch import connect_scratch
+    from shared.adapters.mongodb import connect_target
+    from shared.restore.drill.cluster.owner import read_owner
+    from shared.restore.drill.cluster.scratch import ClusterScratch
+    from shared.wiring.kubernetes import read_kubeconfig
+
+    return ClusterScratch(
+        cluster=connect_scratch(read_kubeconfig(), policy.namespace, prometheus),
+        policy=policy,
+        owner=lambda: read_owner(open_state()),
+        connect=connect_target,
+        clock=system_clock(),
+        pause=time.sleep,
+    )
+
+
 def run_if_enabled() -> str:
     """What the timer does. Raises UsageError for bad settings."""
     from shared.adapters.log_reporter import LogReporter
     from shared.restore.drill.job import run_weekly
 
     if not is_enabled():
-        return f"no drills: {definitions.DRILL_MONGODB.name} is not set"
+        return f"no drills: {NOT_SET_UP}"
     return run_weekly(drill_deps(), LogReporter("drill"))
 
 

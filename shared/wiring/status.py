@@ -137,7 +137,7 @@ def _read_drill(kept: Blobs) -> DrillFacts:
     from shared.wiring import drill
 
     if not drill.is_enabled():
-        raise NotSetUp(f"{definitions.DRILL_MONGODB.name} is not set")
+        raise NotSetUp(drill.NOT_SET_UP)
     return read_drill(kept, trusted_catalogue().trusted, system_clock(), load_policy().backup.drill)
 
 

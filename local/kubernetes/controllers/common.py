@@ -28,6 +28,7 @@ class Context:
         self._timers = timers
         self.monotonic = time.monotonic()
         self.next_due = float("inf")
+        self.refusal = ""  # why the last `create` made nothing, in the API's words
 
     @property
     def now(self) -> str:
@@ -41,6 +42,10 @@ class Context:
             return True
         self.next_due = min(self.next_due, deadline)
         return False
+
+    def is_waiting(self, key: Hashable) -> bool:
+        """Whether a deadline that was asked for before has not come yet."""
+        return key in self._timers and not self.due(key, 0)
 
     def forget(self, *beginning: Hashable, but: Hashable = None) -> None:
         """Drop the timers whose keys begin so: with its uid those of an object that is gone."""
@@ -68,6 +73,7 @@ class Context:
             )
         except ApiError as error:
             if error.code in (403, 404, 409):
+                self.refusal = error.message
                 return None
             raise
 

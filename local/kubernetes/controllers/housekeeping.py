@@ -84,7 +84,8 @@ def _empty_namespace(context: Context, namespace: Object) -> None:
         for item in context.store.items(bucket, name):
             remains = True
             if not item["metadata"].get("deletionTimestamp"):
-                deletion.delete_object(context.registry, resource, name, item["metadata"]["name"], {})
+                options: Object = {"propagationPolicy": "Background"}
+                deletion.delete_object(context.registry, resource, name, item["metadata"]["name"], options)
     if not remains:
         after = {**copy.deepcopy(namespace), "spec": {}}
         if not after["metadata"].get("finalizers"):

@@ -86,7 +86,8 @@ def _reconcile_job(context: Context, item: Object) -> None:
     elif not spec["suspend"]:
         missing = min(spec["parallelism"], spec["completions"] - succeeded) - len(active)
         backoff = _BACKOFF_SECONDS * 2 ** (failed - 1) if failed else 0
-        if missing > 0 and context.due((uid, "retry", failed), backoff):
+        waits = context.is_waiting((uid, "refused"))
+        if missing > 0 and not waits and context.due((uid, "retry", failed), backoff):
             _start_pods(context, item, missing)
             active = live_pods(context.owned("Pod", item))
     if not status["conditions"]:
@@ -101,6 +102,12 @@ def _start_pods(context: Context, item: Object, count: int) -> None:
         name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"
         if context.create(pod_of(item, name, {})):
             context.event(item, "SuccessfulCreate", f"Created pod: {name}", source="job-controller")
+        else:
+            why = f"Error creating: {context.refusal}"
+            context.event(item, "FailedCreate", why, kind="Warning", source="job-controller")
+            context.forget(item["metadata"]["uid"], "refused")
+            context.due((item["metadata"]["uid"], "refused"), _BACKOFF_SECONDS)  # begins to wait
+            return
 
 
 def _end_job(context: Context, status: Object, kind: str, reason: str, message: str) -> None:

@@ -72,7 +72,7 @@ def _scheduling_obstacle(context: Context, pod: Object) -> str:
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
     others = [each for each in live_pods(context.every("Pod")) if each["spec"].get("nodeName")]
-    for resource in ("cpu", "memory"):
+    for resource in ("cpu", "memory", "ephemeral-storage"):
         if sum(_requested_amount(each, resource) for each in [*others, pod]) > parse_quantity(
             ALLOCATABLE[resource]
         ):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
-from shared.kubernetes.access import AccessRight, ServedResource
+from shared.kubernetes.access import REVIEWS, AccessRight, ServedResource, build_review, parse_review
 from shared.kubernetes.api import Json, KubernetesApi, api_root, connect_api, quoted
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.node_disk import QUERY, parse_free_disk
@@ -30,7 +30,6 @@ from shared.kubernetes.workloads import (
 )
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RELEASE_TYPE = "helm.sh/release.v1"
 _LOG = logging.getLogger(__name__)
 
@@ -123,20 +122,8 @@ class KubernetesCluster:
         return ServedResource(api_version.rpartition("/")[0], *served) if served else None
 
     def is_allowed(self, right: AccessRight) -> bool:
-        """See `Cluster.is_allowed`.
-
-        https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
-        """
-        attributes = {"group": right.group, "resource": right.resource, "verb": right.verb}
-        if right.namespace:
-            attributes["namespace"] = right.namespace
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        status = self._api.post(_REVIEWS, review).get("status")
-        return isinstance(status, dict) and status.get("allowed") is True
+        """See `Cluster.is_allowed`."""
+        return parse_review(self._api.post(REVIEWS, build_review(right)))
 
     def get_live_objects(self, manifests: Sequence[Manifest]) -> list[Manifest | None]:
         """See `Cluster.get_live_objects`."""

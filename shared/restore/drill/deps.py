@@ -16,6 +16,7 @@ from shared.mongodb.ports import ScratchServer
 from shared.notifications.ports import Notifier
 from shared.records.holds import Holds
 from shared.records.runs import Runs
+from shared.restore.drill.cluster.scratch import ClusterScratch, check_namespace
 
 if TYPE_CHECKING:
     from shared.policy.drill import DrillPolicy
@@ -52,6 +53,20 @@ class DrillDeps:
     )
     # Why the machine is off on purpose; empty if it is not.
     offline_reason: Callable[[], str] = lambda: ""
+    # Starts a MongoDB for each drill; None: `connect` leads to one that is there always.
+    cluster: ClusterScratch | None = None
+
+    @property
+    def target(self) -> str:
+        """Into what is restored, for people."""
+        return self.cluster.place if self.cluster else ", ".join(self.addresses)
+
+    def probe_target(self) -> None:
+        """Raises Unavailable while what is restored into cannot be reached."""
+        if self.cluster is None:
+            self.connect().close()
+        else:
+            check_namespace(self.cluster)
 
     @property
     def runs(self) -> Runs:
