@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from local.fakes.faults import FaultPlan, faulty
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.reporter import ListReporter
+from local.fakes.scratch_cluster import MemoryScratchCluster
 from shared.backup import job as backup
 from shared.backup.begin import begin_set
 from shared.backup.proofs import DrillRecords, read_drill_records
 from shared.formats.backupset import set_folder
 from shared.formats.proofs import DrillProof
 from shared.mongodb.model import Timestamp
-from shared.policy.drill import DrillPolicy
+from shared.mongodb.ports import ScratchServer
+from shared.policy.drill import DrillClusterPolicy, DrillPolicy
+from shared.restore.drill.cluster.owner import read_owner
+from shared.restore.drill.cluster.scratch import ClusterScratch
 from shared.restore.drill.deps import DrillDeps
 from shared.restore.drill.job import run_drill
 from tests.support.backup_world import SIGNER, World
@@ -29,6 +35,7 @@ class DrillWorld:
     policy: DrillPolicy = field(default_factory=DrillPolicy)
     offline: str = ""
     begun: list[str] = field(default_factory=list)
+    make_scratch: Callable[[], MemoryDatabase] = lambda: MemoryDatabase("127.0.0.1:40000")
 
     def __post_init__(self) -> None:
         self.notifications = MemoryNotifications(self.world.clock)
@@ -58,6 +65,27 @@ class DrillWorld:
             "offline_reason": lambda: self.offline,
         }
         return DrillDeps(**{**settings, **changes})  # type: ignore[arg-type]
+
+    def cluster_deps(
+        self, cluster: MemoryScratchCluster, plan: FaultPlan | None = None, **changes: object
+    ) -> DrillDeps:
+        """As `deps`, with a MongoDB that is started in the cluster for each drill, and is empty each time."""
+        plan = plan or FaultPlan()
+        policy = DrillClusterPolicy(images=("docker.io/library/mongo:8.0.15", "mongo:7.0.25"))
+
+        def connect(_uri: str) -> ScratchServer:
+            self.scratch = self.make_scratch()
+            return faulty(self.scratch, plan, "scratch")
+
+        home = ClusterScratch(
+            cluster=faulty(cluster, plan, "cluster"),
+            policy=policy,
+            owner=lambda: read_owner(self.world.state),
+            connect=connect,
+            clock=self.world.clock,
+            pause=lambda seconds: self.world.clock.advance(timedelta(seconds=seconds)) and None,
+        )
+        return self.deps(plan, cluster=home, addresses=(), **changes)
 
     def begin_backup(self, reason: str) -> str:
         plan = begin_set(self.world.job(), "daily", reason=reason)
