@@ -80,8 +80,8 @@ RESTORE_TARGETS = Setting(
 DRILL_MONGODB = Setting(
     "DRILL_MONGODB_URI",
     "The scratch MongoDB that restore drills restore into: empty, another than that of `MONGODB_URI`, with a "
-    "user that has the roles `restore`, `readAnyDatabase` and `dbAdminAnyDatabase`. Empty: drills start one in the "
-    "cluster, where policy says so (`backup.drill.cluster`), or there are none.",
+    "user that has the roles `restore`, `readAnyDatabase` and `dbAdminAnyDatabase`. Empty: drills start one "
+    "in the cluster, where policy says so (`backup.drill.cluster`), or there are none.",
     "mongodb://drill:<password>@10.0.0.5:27017/?authSource=admin",
     default="",
     secret=True,
