@@ -33,6 +33,7 @@ module "aks" {
   pods_range              = local.pods_range
   vm_size                 = var.vm_size
   node_count              = var.node_count
+  encryption_at_host      = var.encryption_at_host
   zones                   = var.zones
   kubernetes_version      = var.kubernetes_version
   maintenance             = var.maintenance

@@ -20,6 +20,12 @@ variable "node_count" {
   }
 }
 
+variable "encryption_at_host" {
+  description = "Whether the nodes' caches and temporary disks are encrypted too. The subscription needs it first: az feature register --namespace Microsoft.Compute --name EncryptionAtHost"
+  type        = bool
+  default     = false
+}
+
 variable "zones" {
   description = "The availability zones of the nodes."
   type        = list(string)

@@ -79,6 +79,8 @@ resource "azurerm_kubernetes_cluster" "this" {
     zones                       = var.zones
     vnet_subnet_id              = var.subnet_id
     os_disk_size_gb             = 64
+    max_pods                    = 110
+    host_encryption_enabled     = var.encryption_at_host
     temporary_name_for_rotation = "rotate" # without it a change of size or zones would make the cluster anew
 
     upgrade_settings {

@@ -53,6 +53,11 @@ variable "vm_size" {
   type        = string
 }
 
+variable "encryption_at_host" {
+  description = "Whether the nodes' caches and temporary disks are encrypted too."
+  type        = bool
+}
+
 variable "node_count" {
   description = "How many nodes."
   type        = number
