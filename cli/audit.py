@@ -48,10 +48,10 @@ def check_head(hash_of: Callable[[int], str], expect: str) -> None:
     if not (number.isascii() and number.isdigit() and digest):
         raise UsageError("not a head of the audit trail", value=expect[:80], hint="It looks like 17:3fa0…")
     try:
-        found = hash_of(int(number))
+        actual = hash_of(int(number))
     except NotFound:
         raise Corrupt(f"the audit trail ends before entry {number}", hint="It was cut off.") from None
-    if found != digest.lower():
+    if actual != digest.lower():
         raise Corrupt(f"entry {number} of the audit trail is not the one that was noted")
 
 
@@ -66,9 +66,9 @@ def show(who: str, about: str, newest: int, json_: bool) -> None:
     from shared.records.audit_search import find_entries
 
     trail = AuditTrail(wiring.open_state(), wiring.system_clock())
-    found = find_entries(trail.newest(_MOST_READ), who=who, about=about, most=newest)
+    entries = find_entries(trail.newest(_MOST_READ), who=who, about=about, most=newest)
     if json_:
-        print_answer([asdict(one) for one in found], json_=True)
+        print_answer([asdict(one) for one in entries], json_=True)
         return
-    rows = [(one.number, one.at[:19], one.actor, one.action, one.subject, one.outcome) for one in found]
+    rows = [(one.number, one.at[:19], one.actor, one.action, one.subject, one.outcome) for one in entries]
     print_table("Audit trail", ("number", "at (UTC)", "who", "action", "subject", "outcome"), rows)

@@ -105,13 +105,13 @@ def policy_of_this_place() -> Iterator[None]:
     # Into the environment, where everything below reads its settings: there is no second way to name a
     # policy.
     name = definitions.POLICY.name
-    found = None if os.environ.get(name) else find_policy(Path.cwd(), Path(click.get_app_dir("groundcrew")))
-    if found:
-        os.environ[name] = str(found)
+    path = None if os.environ.get(name) else find_policy(Path.cwd(), Path(click.get_app_dir("groundcrew")))
+    if path:
+        os.environ[name] = str(path)
     try:
         yield
     finally:
-        if found:
+        if path:
             os.environ.pop(name, None)
 
 

@@ -15,7 +15,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    found = get_completion_class(shell)
-    if found is None:  # click knows the three that may be chosen
+    completer = get_completion_class(shell)
+    if completer is None:  # click knows the three that may be chosen
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(found(ctx.find_root().command, {}, "groundcrew", "_GROUNDCREW_COMPLETE").source())
+    click.echo(completer(ctx.find_root().command, {}, "groundcrew", "_GROUNDCREW_COMPLETE").source())

@@ -102,16 +102,19 @@ def _exit_code(error: Exception) -> int:
 
 
 def _error_fields(error: Exception) -> dict[str, object]:
-    plain: dict[str, object] = {"class": type(error).__name__, "message": str(error) or "aborted"}
+    fields: dict[str, object] = {"class": type(error).__name__, "message": str(error) or "aborted"}
     if isinstance(error, GroundcrewError):
-        plain |= {"hint": error.hint, "permanent": error.permanent}
+        fields |= {"hint": error.hint, "permanent": error.permanent}
     if isinstance(error, BadSettings):
-        plain["faults"] = error.faults
+        fields["faults"] = error.faults
     if isinstance(error, click.ClickException):
-        plain["message"] = error.format_message()
+        fields["message"] = error.format_message()
     elif not isinstance(error, GroundcrewError | click.Abort):
-        plain |= {"message": f"unexpected: {_describe_unexpected(error)}", "hint": f"Run again with {DEBUG}."}
-    return plain
+        fields |= {
+            "message": f"unexpected: {_describe_unexpected(error)}",
+            "hint": f"Run again with {DEBUG}.",
+        }
+    return fields
 
 
 def _describe_unexpected(error: Exception) -> str:
@@ -224,7 +227,7 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressReporter]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err) as progress:
-        made = ProgressReporter(progress)
-        yield made
-        made.phase("Done", 1)
-        made.advance(1)
+        reporter = ProgressReporter(progress)
+        yield reporter
+        reporter.phase("Done", 1)
+        reporter.advance(1)

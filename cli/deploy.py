@@ -43,7 +43,7 @@ def plan(sha: str, environment: str, json_: bool) -> None:
     results = job.preview_deploy(deps, sha, environment or deps.policy.environments[0]).results
     report = results.report
     # Open gates alone are not enough: the commit may be behind what is deployed already.
-    good = report.passed and results.commit.decision == "go"
+    passed = report.passed and results.commit.decision == "go"
     if json_:
         gates = [
             {
@@ -52,12 +52,12 @@ def plan(sha: str, environment: str, json_: bool) -> None:
             }
             for gate in report.gates
         ]  # fmt: skip
-        facts = {"sha": sha, "passed": good, "decision": results.commit.decision}
+        facts = {"sha": sha, "passed": passed, "decision": results.commit.decision}
         print_answer({**facts, "gates": gates, "plan": results.plan}, json_=True)
     else:
         click.echo("\n".join(report.lines()))
         click.echo(f"\n{results.commit.reason or results.plan}")
-    if not good:
+    if not passed:
         raise SystemExit(1)
 
 

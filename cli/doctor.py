@@ -28,23 +28,23 @@ def doctor(only: tuple[str, ...], json_: bool) -> None:
     from shared.health.doctor import blocked_jobs, diagnose, select_checks
     from shared.wiring.doctor import doctor_checks
 
-    found = diagnose(select_checks(doctor_checks(), only))
-    blocked = blocked_jobs(found)
+    diagnoses = diagnose(select_checks(doctor_checks(), only))
+    blocked = blocked_jobs(diagnoses)
     if json_:
-        print_answer({"blocked": blocked, "checks": [asdict(one) for one in found]}, json_=True)
+        print_answer({"blocked": blocked, "checks": [asdict(one) for one in diagnoses]}, json_=True)
     else:
-        _print_diagnoses(found)
+        _print_diagnoses(diagnoses)
         could = "[bold green]every job could run tonight[/]"
         out.print(f"\n[bold red]cannot run:[/] {', '.join(blocked)}" if blocked else f"\n{could}")
     if blocked:
         raise SystemExit(1)
 
 
-def _print_diagnoses(found: list[Diagnosis]) -> None:
+def _print_diagnoses(diagnoses: list[Diagnosis]) -> None:
     shown: set[str] = set()
-    for job in dict.fromkeys(one.job for one in found):
+    for job in dict.fromkeys(one.job for one in diagnoses):
         out.print(f"[bold]{job}[/]")
-        for one in (one for one in found if one.job == job):
+        for one in (one for one in diagnoses if one.job == job):
             # One missing setting fails a dozen checks with the same sentence.
             _print_diagnosis(one, repeated=one.status != "ok" and one.message in shown)
             shown.add(one.message)

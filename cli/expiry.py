@@ -51,11 +51,11 @@ def format_expiry(view: RetentionView | None, entry: CatalogueEntry) -> str:
     """`in 13 d 4 h`, or why it stays when its time has come."""
     if view is None:
         return "unknown"
-    told = describe_retention(view, entry)
-    at = told["expires_at"]
+    lines = describe_retention(view, entry)
+    at = lines["expires_at"]
     if at is not None and at > view.now:
         return f"in {format_duration(at - view.now)}"
-    return "now" if told["expires"] else f"kept: {', '.join(told['kept_because'])}"
+    return "now" if lines["expires"] else f"kept: {', '.join(lines['kept_because'])}"
 
 
 def describe_retention(view: RetentionView | None, entry: CatalogueEntry) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def print_plan(plan: PrunePlan, *, json_: bool) -> None:
 
     if json_:
         chains = [{"set": c.name, "reasons": list(c.reasons), "blobs": len(c.blobs)} for c in plan.chains]
-        kept = {d.item.name: list(d.reasons) for d in plan.decisions if not plan.expires(d.item.name)}
-        print_answer({"delete": chains, "keep": kept}, json_=True)
+        retained = {d.item.name: list(d.reasons) for d in plan.decisions if not plan.expires(d.item.name)}
+        print_answer({"delete": chains, "keep": retained}, json_=True)
         return
     out.print(retention_text(plan.decisions), markup=False)

@@ -27,18 +27,18 @@ def audit(all_: bool, json_: bool) -> None:
     """Compare what is set with the baseline now. Changes and tells nothing. Exit 1 if anything is open."""
     from shared.hardening.job import describe_audit, preview_audit
 
-    found = preview_audit(wiring())
-    shown = found.findings if all_ else found.open
+    preview = preview_audit(wiring())
+    shown = preview.findings if all_ else preview.open
     if json_:
-        print_answer([_as_dict(one, found.drifted) for one in shown], json_=True)
+        print_answer([_as_dict(one, preview.drifted) for one in shown], json_=True)
     else:
         rows = [
             (one.verdict, one.severity, one.id, one.seen, one.wanted, one.why or one.changed) for one in shown
         ]
         if rows:
             print_table("Hardening", ("verdict", "severity", "rule", "seen", "wanted", "why"), rows)
-        click.echo(describe_audit(found))
-    if found.open:
+        click.echo(describe_audit(preview))
+    if preview.open:
         raise SystemExit(1)
 
 

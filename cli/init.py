@@ -157,12 +157,12 @@ def init(
     print_answer(facts, json_=json_, text=_describe(into, policy, written, missing, texts))
 
 
-def _answer(question: _Question, given: str | None, *, ask: bool) -> str:
+def _answer(question: _Question, answer: str | None, *, ask: bool) -> str:
     """What the flag says, else the person, else the default. Raises UsageError naming the flag."""
     flag = f"--{question.option.replace('_', '-')}"
-    if given is not None:
+    if answer is not None:
         try:
-            return question.parse(read_option(flag, given))
+            return question.parse(read_option(flag, answer))
         except UsageError as error:
             raise UsageError(f"{flag}: {error.message}", value=error.value, hint=error.hint) from error
     # Asked again until it is right: the answers before it would be lost.
@@ -187,7 +187,7 @@ def _choose_settings(into: Path, answers: dict[str, str], written: list[Path]) -
     )
     # A function, so that a secret is only made where there is none yet.
     hook = _keep_secret(into, definitions.WEBHOOK_SECRETS, lambda: secrets.token_hex(32), written)
-    found = [
+    chosen = [
         ChosenSetting(definitions.RECIPIENTS, recipient),
         ChosenSetting(definitions.TRUSTED, signer),
         ChosenSetting(definitions.SUBSCRIPTION, answers["subscription"]),
@@ -196,14 +196,14 @@ def _choose_settings(into: Path, answers: dict[str, str], written: list[Path]) -
         ChosenSetting(definitions.CHAT, answers["chat"]),
     ]
     # What was not answered is left out: an empty value in the app's settings would hide the default.
-    found = [one for one in found if one.value]
-    found += [ChosenSetting(definitions.SIGNING_KEY, file=signing)]
-    found += [ChosenSetting(definitions.WEBHOOK_SECRETS, file=hook)]
+    chosen = [one for one in chosen if one.value]
+    chosen += [ChosenSetting(definitions.SIGNING_KEY, file=signing)]
+    chosen += [ChosenSetting(definitions.WEBHOOK_SECRETS, file=hook)]
     mongodb = into / f"{definitions.MONGODB.name}.txt"
     if answers["mongodb_uri"] or mongodb.exists():
         _keep_secret(into, definitions.MONGODB, lambda: answers["mongodb_uri"], written)
-        found.append(ChosenSetting(definitions.MONGODB, file=mongodb))
-    return found
+        chosen.append(ChosenSetting(definitions.MONGODB, file=mongodb))
+    return chosen
 
 
 def _keep_key(path: Path, signing: bool, written: list[Path]) -> str:
@@ -238,22 +238,22 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _missing_settings(chosen: list[ChosenSetting]) -> list[str]:
-    wanted = (definitions.MONGODB, definitions.SUBSCRIPTION, definitions.BACKUP_STORAGE, definitions.NOTIFY)
+    required = (definitions.MONGODB, definitions.SUBSCRIPTION, definitions.BACKUP_STORAGE, definitions.NOTIFY)
     known = {one.setting.name for one in chosen}
-    return [setting.name for setting in wanted if setting.name not in known]
+    return [setting.name for setting in required if setting.name not in known]
 
 
 def _render_forms(chosen: list[ChosenSetting], answers: dict[str, str], into: Path) -> dict[str, str]:
     app, group = answers["app"] or "APP", answers["app_group"] or answers["resource_group"] or "GROUP"
     private = {one.setting.name: one.file.read_text("utf-8") for one in chosen if one.file}
-    plain = {one.setting.name: one.value for one in chosen if not one.file}
+    values = {one.setting.name: one.value for one in chosen if not one.file}
     listed = into / "secret-settings.json"
     # A file, which `az` reads by its name: among the arguments everybody on the machine would see them.
     _write_private(listed, setup.as_secret_list(private))
     return {
         "az": setup.as_az(chosen, app=app, group=group, secrets=listed),
         "tfvars": setup.as_tfvars(chosen, made=_MADE_BY_TERRAFORM),
-        "local.settings.json": setup.as_local_settings(plain | private),
+        "local.settings.json": setup.as_local_settings(values | private),
     }
 
 

@@ -95,14 +95,14 @@ def orders(json_: bool) -> None:
     from shared.power import job
     from shared.power.overrides import describe_span
 
-    found = job.list_orders(inventory_wiring.build_inventory(asks=False))
+    orders_listed = job.list_orders(inventory_wiring.build_inventory(asks=False))
     if json_:
-        print_answer([{"machine": machine, **asdict(order)} for machine, order in found], json_=True)
+        print_answer([{"machine": machine, **asdict(order)} for machine, order in orders_listed], json_=True)
         return
     zone, now = _policy_zone(), wiring.system_clock().now()
     rows = [
         (order.id, _name_machines(machine), describe_span(order, zone, now), order.by)
-        for machine, order in found
+        for machine, order in orders_listed
     ]
     print_table("Orders", ("id", "machine", "order", "by"), rows)
     if not rows:

@@ -20,8 +20,8 @@ def split_order(words: Sequence[str], machines: Sequence[str]) -> tuple[str, str
     named = words[0].lower() in {name.lower() for name in machines}
     if not named:
         try:
-            found = parse_command(f"up {' '.join(words)}").arguments
-            return found.get("machine", ""), found.get("end", "")
+            arguments = parse_command(f"up {' '.join(words)}").arguments
+            return arguments.get("machine", ""), arguments.get("end", "")
         except UsageError:
             if len(words) > 1 and words[1].lower() == "machine":
                 raise
@@ -31,8 +31,8 @@ def split_order(words: Sequence[str], machines: Sequence[str]) -> tuple[str, str
 def write_order(what: str, words: str, until: str | None, lasting: str | None, when: str | None) -> str:
     """The order in the grammar that chat has, too."""
     options = (words, until and f"until {until}", lasting and f"for {lasting}", when)
-    given = [text for text in options if text]
-    if len(given) > 1:
+    options_given = [text for text in options if text]
+    if len(options_given) > 1:
         hint = "Give one time, as a word or as an option."
         raise UsageError("--until, --for, --when and words exclude each other", hint=hint)
-    return " ".join([what, *given])
+    return " ".join([what, *options_given])

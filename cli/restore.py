@@ -212,7 +212,11 @@ def _build_deps(
     if not job.catalogue.trusted:
         err.print(_UNVOUCHED)
     # Read once and handed over: a key file may be a pipe.
-    return replace(job, jobs=jobs, identities=[identity for found in read.values() for identity in found])
+    return replace(
+        job,
+        jobs=jobs,
+        identities=[identity for identities_read in read.values() for identity in identities_read],
+    )
 
 
 def _parse_target(text: str) -> str:

@@ -27,15 +27,15 @@ def scan(paths: tuple[Path, ...], staged: bool, json_: bool) -> None:
     from shared.deploy.chart.repository_scan import scan_text
 
     files = _staged() if staged else _given(paths)
-    found = [one for name, text in files for one in scan_text(name, text)]
-    text = "\n".join(map(str, found)) or "no plaintext secrets"
-    if found:
+    secrets = [one for name, text in files for one in scan_text(name, text)]
+    text = "\n".join(map(str, secrets)) or "no plaintext secrets"
+    if secrets:
         text += (
             "\nPut them into a Secret or a vault, or seal the file: groundcrew secrets seal FILE --in-place"
         )
-    answer = [{"path": one.path, "line": one.line, "what": one.what} for one in found]
+    answer = [{"path": one.path, "line": one.line, "what": one.what} for one in secrets]
     print_answer(answer, json_=json_, text=text)
-    if found:
+    if secrets:
         raise SystemExit(1)
 
 
@@ -74,6 +74,6 @@ def _git_bytes(*arguments: str) -> bytes:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError("cannot run git", value=type(error).__name__) from error
     if ran.returncode:
-        said = ran.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise UsageError("git refuses", value=said[:200], hint="Run it in a checkout, or give paths.")
+        reason = ran.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise UsageError("git refuses", value=reason[:200], hint="Run it in a checkout, or give paths.")
     return ran.stdout

@@ -37,14 +37,16 @@ def list_(json_: bool) -> None:
     from shared.secrets_rotation.job import list_secrets
     from shared.secrets_rotation.model import SecretState
 
-    found = list_secrets(wiring())
+    secrets_listed = list_secrets(wiring())
     if json_:
-        print_answer([_as_dict(one) for one in found], json_=True)
+        print_answer([_as_dict(one) for one in secrets_listed], json_=True)
     else:
         columns = ("secret", "kind", "state", "changed", "due", "last rotation", "reasons")
-        print_table("Secrets", columns, [_row(one) for one in found])
+        print_table("Secrets", columns, [_row(one) for one in secrets_listed])
     # A rotation that goes on is none of them: it is looked after.
-    if any(one.state in (SecretState.DUE, SecretState.UNKNOWN, SecretState.UNDOING) for one in found):
+    if any(
+        one.state in (SecretState.DUE, SecretState.UNKNOWN, SecretState.UNDOING) for one in secrets_listed
+    ):
         raise SystemExit(1)
 
 

@@ -105,9 +105,9 @@ def _confirm_removal() -> None:
     from shared.snapshots import job
 
     # Planned for the question alone: what is removed is decided again when it is done.
-    going = [d for d in job.preview_cycle(wiring()).decisions if not isinstance(d, Keep)]
-    if going:
-        confirm(f"remove {len(going)} snapshots of all disks? --dry-run lists them", yes=False)
+    removed = [d for d in job.preview_cycle(wiring()).decisions if not isinstance(d, Keep)]
+    if removed:
+        confirm(f"remove {len(removed)} snapshots of all disks? --dry-run lists them", yes=False)
 
 
 def _run_cycle(dry_run: bool, json_: bool, *, take: bool) -> None:

@@ -80,10 +80,10 @@ def edit(file: Path, identity: Path | None, json_: bool) -> None:
     from shared.formats.sops_writer import open_text, reseal
 
     sealed, identities = _read_yaml(file), _identities(identity)
-    plain = open_text(sealed, str(file), identities)
+    opened = open_text(sealed, str(file), identities)
     # click writes the plain text into a temporary file that only this user can read, and removes it.
-    changed = click.edit(plain, extension=".yaml")
-    if changed is None or changed == plain:
+    changed = click.edit(opened, extension=".yaml")
+    if changed is None or changed == opened:
         print_answer({"file": str(file), "done": "unchanged"}, json_=json_, text="nothing was changed")
         return
     text = reseal(changed, sealed, str(file), identities, datetime.now(UTC))
@@ -122,10 +122,10 @@ def _identities(file: Path | None) -> list[Identity]:
 
     if file is not None:
         return parse_identities(read_text(file))
-    given = read_environment().get(definitions.SOPS_AGE_KEY)
-    if not given:
+    text = read_environment().get(definitions.SOPS_AGE_KEY)
+    if not text:
         raise UsageError("no age key is given", hint=f"Give --identity FILE, or set {_KEY}.")
-    return parse_key_setting(given)
+    return parse_key_setting(text)
 
 
 def _read_yaml(file: Path) -> str:

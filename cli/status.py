@@ -39,17 +39,17 @@ def status(json_: bool, exit_code: bool, repair: bool) -> None:
     open_state()  # without any storage there is nothing to look at: the settings are wrong
     if repair:
         err.print(f"{rebuild_run_history()} runs are rolled up")
-    found = current_status()
-    verdict = decide_verdict(found)
+    current = current_status()
+    verdict = decide_verdict(current)
     if json_:
-        click.echo(render_json(found))
+        click.echo(render_json(current))
     else:
-        _print_status(found, verdict)
+        _print_status(current, verdict)
     if exit_code:
         sys.exit(_EXIT_CODES[verdict.level])
 
 
-def _print_status(found: Status, verdict: Verdict) -> None:
+def _print_status(current: Status, verdict: Verdict) -> None:
     """The verdict, what is wrong, and one row a part; colours where the terminal wants them (NO_COLOR)."""
     from shared.status.view import list_rows
 
@@ -58,6 +58,6 @@ def _print_status(found: Status, verdict: Verdict) -> None:
         out.print(f"  [{_STYLES[one.level]}]{_WORDS[one.level]}[/] {escape_markup(str(one))}")
     rows = [
         (row.part, _WORDS[row.level] if row.level else "-", row.text)
-        for row in list_rows(found, verdict.findings)
+        for row in list_rows(current, verdict.findings)
     ]
-    print_table(f"As of {format_minute(found.at)}", ("PART", "STATE", "DETAILS"), rows)
+    print_table(f"As of {format_minute(current.at)}", ("PART", "STATE", "DETAILS"), rows)

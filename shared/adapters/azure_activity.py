@@ -44,8 +44,8 @@ class AzureActivityLog:
         )
         parsed = map(parse_event, entries)
         # The service filters by resource; an entry of another one would be believed about this one.
-        found = [event for about, event in parsed if event is not None and about == resource_id.lower()]
-        return sorted(found, key=lambda event: event.at)
+        events = [event for about, event in parsed if event is not None and about == resource_id.lower()]
+        return sorted(events, key=lambda event: event.at)
 
 
 def connect(

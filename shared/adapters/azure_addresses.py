@@ -29,8 +29,8 @@ class AzureAddresses:
 
     def list(self) -> list[Address]:
         """See `Addresses.list`."""
-        found = self._client.list_resources(KIND, API_VERSION, "List the public IP addresses")
-        return sorted(map(parse_address, found), key=lambda address: address.id)
+        resources = self._client.list_resources(KIND, API_VERSION, "List the public IP addresses")
+        return sorted(map(parse_address, resources), key=lambda address: address.id)
 
 
 def connect(

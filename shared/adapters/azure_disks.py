@@ -36,8 +36,8 @@ class AzureDisks:
 
     def list(self, tag: tuple[str, str] | None = None) -> list[Disk]:
         """See `Disks.list`. The API has no filter by tag."""
-        found = self._client.list_resources(DISK, API_VERSION, "List the disks")
-        disks = sorted(map(parse_disk, found), key=lambda disk: disk.id)
+        resources = self._client.list_resources(DISK, API_VERSION, "List the disks")
+        disks = sorted(map(parse_disk, resources), key=lambda disk: disk.id)
         # Sorted by id, so that two runs take the disks of a machine in the same order.
         return [disk for disk in disks if tag is None or find_tag(disk.tags, tag[0]) == tag[1]]
 
@@ -116,13 +116,13 @@ class AzureDisks:
         with suppress(NotFound):
             self._client.get(target, API_VERSION, target.name)
             raise AlreadyExists("There is one of that name", value=target.name, hint="Choose another name")
-        made = self._client.wait_for(
+        created = self._client.wait_for(
             "PUT", target, API_VERSION, message, body=body, timeout=timeout, poll_every=self._poll_every
         )
-        if made is None:
+        if created is None:
             hint = "Azure is still at it: look again before another try"
             raise Unavailable(f"{message}: not done in time", value=target.name, hint=hint)
-        return made
+        return created
 
 
 def connect(

@@ -96,5 +96,5 @@ def _is_guarded(interface: Json, subnets: set[str]) -> bool:
 
 
 def _properties(item: Json) -> Json:
-    found = item.get("properties")
-    return found if isinstance(found, Mapping) else {}
+    properties = item.get("properties")
+    return properties if isinstance(properties, Mapping) else {}

@@ -35,18 +35,18 @@ class AzureMachines:
 
     def list(self) -> list[Machine]:
         """See `PowerSwitch.list`."""
-        found = self._client.list_resources(KIND, API_VERSION, "List the virtual machines")
-        return sorted(map(parse_machine, found), key=lambda machine: machine.id)
+        resources = self._client.list_resources(KIND, API_VERSION, "List the virtual machines")
+        return sorted(map(parse_machine, resources), key=lambda machine: machine.id)
 
     def list_states(self) -> Mapping[str, MachineState]:
         """See `PowerSwitch.list_states`. One listing: `statusOnly` carries the power states, but no tags."""
         message = "List the states of the virtual machines"
         # The listing of one group has no statusOnly: the subscription's is asked, and narrowed here.
-        found = self._client.list_resources(
+        resources = self._client.list_resources(
             KIND, API_VERSION, message, whole=True, query={"statusOnly": "true"}
         )
         group_path = f"/resourcegroups/{self._client.group}/" if self._client.group else ""
-        return {state.id: state for state in map(parse_status, found) if group_path in state.id}
+        return {state.id: state for state in map(parse_status, resources) if group_path in state.id}
 
     def get_state(self, machine_id: str) -> MachineState:
         """See `PowerSwitch.get_state`."""

@@ -80,11 +80,11 @@ class KeyVaultSecrets:
         if str(item.get("id") or "") != version:
             raise Conflict("the vault's secret changed meanwhile", value=home)
         # A new version begins without them, and Terraform would show a difference.
-        kept = {key: item[key] for key in ("contentType", "tags") if item.get(key)}
+        attributes = {key: item[key] for key in ("contentType", "tags") if item.get(key)}
         # One that ends gets a successor that lives as long: without an end nobody would be reminded again.
         lifetime = _find_lifetime(item.get("attributes") or {})
         ends = {"attributes": {"exp": int(time.time()) + lifetime}} if lifetime else {}
-        self._call("PUT", home, {**kept, **ends, "value": value.reveal()})
+        self._call("PUT", home, {**attributes, **ends, "value": value.reveal()})
 
     def changed(self, home: SecretHome) -> datetime | None:
         """See `SecretHomes.changed`: when the newest version was made."""
@@ -103,8 +103,8 @@ class KeyVaultSecrets:
 
 def _find_lifetime(attributes: Json) -> int:
     """Seconds from a version's making to its end; 0 if it has none."""
-    made, ends = attributes.get("created"), attributes.get("exp")
-    return max(0, ends - made) if isinstance(made, int) and isinstance(ends, int) else 0
+    created, ends = attributes.get("created"), attributes.get("exp")
+    return max(0, ends - created) if isinstance(created, int) and isinstance(ends, int) else 0
 
 
 def call_vault(

@@ -63,12 +63,12 @@ class RocketChatWebhook:
 
 def parse_webhook(url: Secret) -> Secret | None:
     """The webhook's HTTP address behind an apprise URL; None for another service, or options of apprise's."""
-    found = _URL.fullmatch(url.reveal())
+    match = _URL.fullmatch(url.reveal())
     # What it does not know is left to apprise, rather than ignored.
-    if found is None or set(parse_qs(found[5] or "", keep_blank_values=True)) - _KNOWN_OPTIONS:
+    if match is None or set(parse_qs(match[5] or "", keep_blank_values=True)) - _KNOWN_OPTIONS:
         return None
-    scheme = "https" if found[1].lower() == "rockets" else "http"
-    return Secret(f"{scheme}://{found[4]}/hooks/{found[2]}/{found[3]}")
+    scheme = "https" if match[1].lower() == "rockets" else "http"
+    return Secret(f"{scheme}://{match[4]}/hooks/{match[2]}/{match[3]}")
 
 
 def find_chat_routes(routes: Mapping[str, Sequence[Secret]], chat: str) -> list[str]:
@@ -76,8 +76,8 @@ def find_chat_routes(routes: Mapping[str, Sequence[Secret]], chat: str) -> list[
     host = (urlsplit(chat).hostname or "").lower()
 
     def leads_there(url: Secret) -> bool:
-        found = urlsplit(url.reveal())
-        is_chat = found.scheme.lower() in ("rocket", "rockets")
+        parts = urlsplit(url.reveal())
+        is_chat = parts.scheme.lower() in ("rocket", "rockets")
         # The token before the host may hold a slash, where a plain URL would end it.
         address = url.reveal().rpartition("@")[2].partition("/")[0].partition("?")[0]
         return is_chat and (not host or address.partition(":")[0].lower() == host)

@@ -95,14 +95,14 @@ def decide_again(known: Mapping[str, KnownAlert], explain: Explain, now: datetim
 
 def _forget_old(known: Mapping[str, KnownAlert], now: datetime) -> dict[str, KnownAlert]:
     """Without what is over for long; of too many the oldest go, ended ones first. They may be told twice."""
-    kept = {
+    remaining = {
         name: entry
         for name, entry in known.items()
         if now - entry.seen_at < (_FIRING_KEPT if entry.alert.firing else _RESOLVED_KEPT)
     }
-    if len(kept) <= MAX_KNOWN:
-        return kept
-    newest = sorted(kept.items(), key=lambda one: (one[1].alert.firing, one[1].seen_at))[-MAX_KNOWN:]
+    if len(remaining) <= MAX_KNOWN:
+        return remaining
+    newest = sorted(remaining.items(), key=lambda one: (one[1].alert.firing, one[1].seen_at))[-MAX_KNOWN:]
     return dict(newest)
 
 

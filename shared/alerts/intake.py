@@ -41,9 +41,11 @@ async def receive_alerts(intake: AlertIntake, headers: Mapping[str, str], body: 
         return AlertAnswer(503, f"closed: {intake.closed or 'no token is set'}")
     if not has_valid_token(headers.get("authorization", ""), intake.tokens):
         return AlertAnswer(401, "the bearer token is missing or wrong")
-    told = headers.get("content-length", "")
+    length = headers.get("content-length", "")
     # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
-    if len(body) > MAX_BODY_BYTES or (told.isascii() and told.isdigit() and int(told[:12]) > MAX_BODY_BYTES):
+    if len(body) > MAX_BODY_BYTES or (
+        length.isascii() and length.isdigit() and int(length[:12]) > MAX_BODY_BYTES
+    ):
         return AlertAnswer(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
     try:
         # Parsed again by whoever works it off; here only so that a sender learns of its mistake as a 400.

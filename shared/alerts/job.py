@@ -111,8 +111,10 @@ def _find_silences(deps: AlertDeps) -> Sequence[Silence]:
 def check_alerts(deps: AlertDeps) -> str:
     """What a tick does: tell alerts that nothing explains any more, and the silence of the heartbeat."""
     plan = _apply(deps, lambda known, explain: decide_again(known, explain, deps.clock.now()), AlertBatch())
-    told = f"{len(plan.tell)} alerts are no longer explained" if plan.tell else "no alert became unexplained"
-    return f"{told}; {_check_heartbeat(deps)}"
+    summary = (
+        f"{len(plan.tell)} alerts are no longer explained" if plan.tell else "no alert became unexplained"
+    )
+    return f"{summary}; {_check_heartbeat(deps)}"
 
 
 def _check_heartbeat(deps: AlertDeps) -> str:

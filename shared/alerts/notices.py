@@ -57,11 +57,11 @@ def build_alert_notice(alert: Alert, now: datetime) -> Notice:
 
 def build_silence_notice(silent_for: timedelta | None, expected: timedelta) -> Notice:
     """That Alertmanager's heartbeat stays away while the server should be up."""
-    seen = "It never came." if silent_for is None else f"The last one came {format_duration(silent_for)} ago."
+    last = "It never came." if silent_for is None else f"The last one came {format_duration(silent_for)} ago."
     return Notice(
         Severity.CRITICAL,
         "Alertmanager is silent: nobody would hear of an alert",
-        f"Its Watchdog is expected every {format_duration(expected)} while the server should be up. {seen}",
+        f"Its Watchdog is expected every {format_duration(expected)} while the server should be up. {last}",
         "Look at Prometheus and Alertmanager: `kubectl -n monitoring get pods`. Does Alertmanager reach "
         "`/api/alerts`, with the right token?",
         key=_HEARTBEAT_KEY,

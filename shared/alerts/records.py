@@ -54,8 +54,8 @@ class AlertRecords:
         if current != etag:
             return False
         alerts = {name: _encode_known(entry) for name, entry in known.items()}
-        beside = {name: value for name, value in fields.items() if name == _HEARTBEAT}
-        return self._write({**alerts, **beside}, etag)
+        heartbeat = {name: value for name, value in fields.items() if name == _HEARTBEAT}
+        return self._write({**alerts, **heartbeat}, etag)
 
     def list_firing(self) -> list[KnownAlert]:
         """What fires now as far as is known, the oldest first; those that were explained included."""

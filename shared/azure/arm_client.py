@@ -139,8 +139,8 @@ class ArmClient:
             return answer
 
     def _url(self, path: str, version: str, query: Mapping[str, str] | None = None) -> str:
-        asked = urlencode({**(query or {}), "api-version": version})
-        return f"{self._base_url}{quote(path)}?{asked}"
+        parameters = urlencode({**(query or {}), "api-version": version})
+        return f"{self._base_url}{quote(path)}?{parameters}"
 
     def _request(self, method: str, url: str, message: str, body: Json | None = None) -> Json:
         with translate_arm_errors(message, self._conflicts):
@@ -225,9 +225,9 @@ def _keep_to_host(netloc: str, *, plain: bool) -> Any:
         """The token goes to Resource Manager, and to no host that a page or an operation names."""
 
         def on_request(self, request: Any) -> None:
-            asked = urlsplit(request.http_request.url).netloc
-            if asked.lower() != netloc.lower():
-                raise Refused("Azure's answer leads to another host", value=asked)
+            netloc_asked = urlsplit(request.http_request.url).netloc
+            if netloc_asked.lower() != netloc.lower():
+                raise Refused("Azure's answer leads to another host", value=netloc_asked)
             if plain:  # a bearer token without TLS, for the stand-in on this machine
                 request.context.options.setdefault("enforce_https", False)
 

@@ -55,15 +55,15 @@ def add_file_keys(blobs: Blobs, manifest: Manifest, identities: Sequence[Identit
     if not identities or own & {*manifest.recipients}:
         return [*identities]
     folder = set_folder(manifest.klass, manifest.set)
-    found: list[Identity] = []
+    matching: list[Identity] = []
     listed = [blob for blob in blobs.list(folder + _PREFIX) if blob.stored_bytes <= _MOST_BYTES]
     for blob in listed[:_MOST_BLOBS]:
         try:
             subject = f"{manifest.klass}/{manifest.set}"
-            found.append(open_file_keys(blobs, blob.name, identities, set=subject))
+            matching.append(open_file_keys(blobs, blob.name, identities, set=subject))
         except GroundcrewError as error:
             log.info("backup.rewrapped_skipped", extra={"blob": blob.name, "error": error.message})
-    return [*identities, *found]
+    return [*identities, *matching]
 
 
 def mark_recipients(recipients: Sequence[str]) -> str:

@@ -36,8 +36,8 @@ class TimerState:
 
 def read_timers(state: Blobs, intervals: Mapping[str, timedelta], now: datetime) -> list[TimerState]:
     """The timers by what is on record of their runs. Raises Corrupt, Unavailable."""
-    found = RunHistory(state).load_totals().newest
-    newest = {name: one.run.ended for name, one in found.items() if one.run}
+    newest_runs = RunHistory(state).load_totals().newest
+    newest = {name: one.run.ended for name, one in newest_runs.items() if one.run}
     expected = _keep_expected(state, intervals, now)
     return [TimerState(name, every, newest.get(name), expected[name]) for name, every in intervals.items()]
 

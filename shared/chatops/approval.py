@@ -49,20 +49,20 @@ def approve_request(
     before_change: Callable[[], None],
 ) -> ChatAnswer:
     """Approve a request, and do it if it is a command of the chat. Raises Refused, NotFound, Corrupt."""
-    found = deps.approvals.find(call.arguments["id"])
+    approval_found = deps.approvals.find(call.arguments["id"])
     if call.dry_run:
-        return ChatAnswer(f"would approve {describe_request(found)}", "answered")
+        return ChatAnswer(f"would approve {describe_request(approval_found)}", "answered")
     before_change()
-    line = command_of(found)
-    signed = deps.approvals.is_signed(found)
-    if line is not None and found.action.startswith(_CHAT) and not signed:
+    line = command_of(approval_found)
+    signed = deps.approvals.is_signed(approval_found)
+    if line is not None and approval_found.action.startswith(_CHAT) and not signed:
         # Chat asks under the app's key. This was written by somebody else, in whoever's name.
         raise Refused(
             "the request is not signed by the app: anybody who can write the state could have made it up",
-            value=describe_request(found),
+            value=describe_request(approval_found),
             hint="Have it asked for in the chat.",
         )
-    approval = deps.approvals.approve(found.id, by=person.id)
+    approval = deps.approvals.approve(approval_found.id, by=person.id)
     what = f"{approval.action} {approval.id} in {request.room}"
     deps.audit.append(person.id, "approve", what, f"approved for {approval.requester}")
     if line is None or not signed:

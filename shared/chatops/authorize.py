@@ -11,13 +11,13 @@ from shared.records.people import KnownPerson
 def find_permitted(rules: Sequence[AllowRule], person: KnownPerson, room: str) -> frozenset[str]:
     """The commands that the person may use in the room; `help` comes with any of them."""
     # Rules only add up: none takes away what another one allows.
-    found = {
+    permitted = {
         command
         for rule in rules
         if room in rule.rooms and any(person.is_called(subject) for subject in rule.who)
         for command in rule.commands
     }
-    return frozenset(found | {"help"}) if found else frozenset()
+    return frozenset(permitted | {"help"}) if permitted else frozenset()
 
 
 def find_permitted_anywhere(rules: Sequence[AllowRule], person: KnownPerson) -> frozenset[str]:

@@ -89,14 +89,14 @@ def read_slack(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime
 ) -> ChatRequest | Decline:
     """A slash command of Slack. The signature is over its time too, so an old one cannot be sent again."""
-    stamp, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
+    stamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
     sent = from_unix_seconds(int(stamp)) if re.fullmatch(r"\d{1,12}", stamp, re.ASCII) else None
     if sent is None:
         return Decline("there is no timestamp", 401)
     # Before anything of the body is parsed.
     base = b"v0:" + stamp.encode() + b":" + body
     expected = ["v0=" + hmac.new(key.encode(), base, hashlib.sha256).hexdigest() for key in secrets if key]
-    if not _is_any_of(given, expected):
+    if not _is_any_of(signature, expected):
         return Decline("the signature does not match", 401)
     if abs(now - sent) > SLACK_SKEW:
         return Decline("the request is stale", 401)
@@ -122,9 +122,9 @@ def read_teams(
     expected = [
         hmac.new(key, body, hashlib.sha256).digest().hex() for key in map(decode_teams_secret, secrets) if key
     ]
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    scheme, _, digest = headers.get("authorization", "").partition(" ")
     try:
-        signature = b64decode(given.strip(), validate=True).hex() if scheme.upper() == "HMAC" else ""
+        signature = b64decode(digest.strip(), validate=True).hex() if scheme.upper() == "HMAC" else ""
     except (ValueError, binascii.Error):
         signature = ""
     if not _is_any_of(signature, expected):
@@ -181,10 +181,10 @@ def decode_teams_secret(secret: str) -> bytes:
 
 def strip_mention(text: str) -> str:
     """The command in a message of Teams: HTML that begins with a mention of the bot."""
-    plain = _MENTION.sub("", text, count=1)
-    plain = re.sub(r"</?(?:p|div|br)\s*/?>", " ", plain)
+    stripped = _MENTION.sub("", text, count=1)
+    stripped = re.sub(r"</?(?:p|div|br)\s*/?>", " ", stripped)
     # Teams writes a no-break space after the mention; anything else that is not plain is the grammar's.
-    return html.unescape(plain).replace("\xa0", " ").strip(" \r\n")
+    return html.unescape(stripped).replace("\xa0", " ").strip(" \r\n")
 
 
 def _parse_object(body: bytes) -> dict[str, Any] | None:
@@ -195,11 +195,11 @@ def _parse_object(body: bytes) -> dict[str, Any] | None:
     return payload if isinstance(payload, dict) else None
 
 
-def _is_any_of(given: object, expected: Sequence[str]) -> bool:
+def _is_any_of(value: object, expected: Sequence[str]) -> bool:
     """Compared in constant time with each, whichever fits; False for no text or nothing expected."""
-    if not isinstance(given, str):
+    if not isinstance(value, str):
         return False
-    digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
+    digest = hashlib.sha256(value.encode("utf-8", "replace")).digest()
     # Digests, since compare_digest tells the length of texts that differ in it.
     fits = [hmac.compare_digest(digest, hashlib.sha256(one.encode()).digest()) for one in expected if one]
     return any(fits)

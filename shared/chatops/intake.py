@@ -124,8 +124,10 @@ async def _receive(
     if reason := intake.closed.get(door):
         return DoorAnswer(503, {"error": f"closed: {reason}"}, reason)
     # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
-    told = headers.get("content-length", "")
-    if len(body) > MAX_BODY_BYTES or (told.isascii() and told.isdigit() and int(told[:18]) > MAX_BODY_BYTES):
+    length = headers.get("content-length", "")
+    if len(body) > MAX_BODY_BYTES or (
+        length.isascii() and length.isdigit() and int(length[:18]) > MAX_BODY_BYTES
+    ):
         return DoorAnswer(413, {"error": f"the body is larger than {MAX_BODY_BYTES} bytes"}, "too large")
     now = intake.clock.now()
     request = read(now)

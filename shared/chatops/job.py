@@ -139,8 +139,10 @@ def _dispatch(deps: ChatopsDeps, request: ChatRequest, before_change: Callable[[
     if call.name == "help":
         return ChatAnswer(_help(deps, request, person, call), "answered")
     if call.name == "who":
-        found = find_entries(deps.audit.newest(_AUDIT_READ), about=call.arguments["words"], most=_AUDIT_SHOWN)
-        return ChatAnswer(describe_entries(found), "answered")
+        entries = find_entries(
+            deps.audit.newest(_AUDIT_READ), about=call.arguments["words"], most=_AUDIT_SHOWN
+        )
+        return ChatAnswer(describe_entries(entries), "answered")
     if call.name == "approve":
         return approve_request(deps, request, person, call, before_change)
     if call.name == "deny":

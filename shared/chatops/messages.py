@@ -34,8 +34,8 @@ def encode_request(request: ChatRequest, key: bytes) -> str:
 def parse_message(data: str | bytes, key: bytes) -> list[ChatRequest]:
     """The requests in a message of the queue. Raises UsageError for what no door sealed."""
     try:
-        found = json.loads(data)
-        sealed = found if isinstance(found, list) else [found]
+        fields = json.loads(data)
+        sealed = fields if isinstance(fields, list) else [fields]
         # Anybody can compute an HMAC under an empty key.
         if not key or not sealed:
             raise ValueError("no key, or nothing sealed")

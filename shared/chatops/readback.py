@@ -28,21 +28,21 @@ def require_unchanged(deps: ChatopsDeps, request: ChatRequest) -> None:
     if deps.rooms is None:
         raise Refused("the message cannot be read back", hint="Set GROUNDCREW_ROCKETCHAT_USER and its token.")
     try:
-        found = deps.rooms.read_message(request.message)
+        message = deps.rooms.read_message(request.message)
     except NotFound as error:
         raise Refused("the chat has no such message", value=request.message) from error
     except Unavailable as error:
         # A kind of its own: the queue tries again, while any other failure is an answer.
         raise ChatUnreachable("the message cannot be read back", value=error) from error
     # Everything that the webhook claimed, by the chat's own record; all that differs is named at once.
-    age = deps.clock.now() - found.at
+    age = deps.clock.now() - message.at
     problems = {
-        "another message": found.id != request.message,
-        "another room": f"rocketchat:{found.room}" != request.room,
-        "another author": f"rocketchat:{found.user}" not in request.accounts,
-        "another text": found.text != request.original,
-        "edited": found.edited,
-        "posted by a bot": found.bot,
+        "another message": message.id != request.message,
+        "another room": f"rocketchat:{message.room}" != request.room,
+        "another author": f"rocketchat:{message.user}" not in request.accounts,
+        "another text": message.text != request.original,
+        "edited": message.edited,
+        "posted by a bot": message.bot,
         "too old": age > MAX_AGE,
         "from the future": age < -MAX_AHEAD,
     }

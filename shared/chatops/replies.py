@@ -65,7 +65,7 @@ def fence_text(text: str) -> str:
 
     What is quoted may come from anybody: `@all` of a pull request's title must not call the whole room.
     """
-    plain = text.replace("`", "'")
-    if len(plain) > _MOST_CHARACTERS:
-        plain = plain[:_MOST_CHARACTERS].rstrip() + "\n… (cut: see the status page or the command line)"
-    return f"```\n{plain}\n```"
+    fenced = text.replace("`", "'")
+    if len(fenced) > _MOST_CHARACTERS:
+        fenced = fenced[:_MOST_CHARACTERS].rstrip() + "\n… (cut: see the status page or the command line)"
+    return f"```\n{fenced}\n```"

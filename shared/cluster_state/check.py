@@ -48,19 +48,19 @@ def check_state(state: ClusterState, checks: StateChecks) -> StateVerdict:
     """Parse, validate, compare and try the state; what cannot be asked is unknown, and is told as such."""
     if problem := _find_problem(state, checks):
         return StateVerdict("not valid", problem)
-    told = [f"{len(state.objects)} objects valid"]
+    lines = [f"{len(state.objects)} objects valid"]
     if state.unread:
-        told.append(f"{len(state.unread)} unknown since the backup: {state.unread[0].what}")
+        lines.append(f"{len(state.unread)} unknown since the backup: {state.unread[0].what}")
     if checks.connect is None or checks.read_live is None:
-        return StateVerdict("; ".join([*told, "no cluster to compare with"]))
+        return StateVerdict("; ".join([*lines, "no cluster to compare with"]))
     try:
         cluster = checks.connect()
         cluster.read_version()
     except GroundcrewError as error:
-        return StateVerdict("; ".join([*told, f"not compared with the cluster: {error.message}"]))
-    told.append(compare_states(state, checks.read_live(state.set)))
+        return StateVerdict("; ".join([*lines, f"not compared with the cluster: {error.message}"]))
+    lines.append(compare_states(state, checks.read_live(state.set)))
     tried, problem = _try_objects(state, cluster)
-    return StateVerdict("; ".join([*told, tried]), problem)
+    return StateVerdict("; ".join([*lines, tried]), problem)
 
 
 def _find_problem(state: ClusterState, checks: StateChecks) -> str:
@@ -101,8 +101,8 @@ def _try_objects(state: ClusterState, cluster: StateCluster) -> tuple[str, str]:
             problem = problem or f"{describe_object(item)}: the cluster does not take it"
         except GroundcrewError as error:
             untried[_reason_of(error)] += 1
-    told = [f"dry run: {taken} taken", *(f"{count} not tried: {why}" for why, count in untried.items())]
-    return ", ".join(told), problem
+    lines = [f"dry run: {taken} taken", *(f"{count} not tried: {why}" for why, count in untried.items())]
+    return ", ".join(lines), problem
 
 
 def _reason_of(error: GroundcrewError) -> str:

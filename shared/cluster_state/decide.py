@@ -46,11 +46,11 @@ def strip_server_fields(item: Manifest) -> dict[str, Any]:
     notes = {key: value for key, value in (meta.get("annotations") or {}).items() if key != _LAST_APPLIED}
     if item.get("kind") == NAMESPACE.kind:
         labels.pop("kubernetes.io/metadata.name", None)  # the server sets it
-    kept = {"name": meta.get("name")}
-    kept |= {"namespace": meta["namespace"]} if meta.get("namespace") else {}
-    kept |= {"labels": labels} if labels else {}
-    kept |= {"annotations": notes} if notes else {}
-    head = {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), "metadata": kept}
+    stripped = {"name": meta.get("name")}
+    stripped |= {"namespace": meta["namespace"]} if meta.get("namespace") else {}
+    stripped |= {"labels": labels} if labels else {}
+    stripped |= {"annotations": notes} if notes else {}
+    head = {"apiVersion": item.get("apiVersion"), "kind": item.get("kind"), "metadata": stripped}
     # A namespace's spec is its finalizers, and nothing else.
     dropped = ("status", *head, *(("spec",) if item.get("kind") == NAMESPACE.kind else ()))
     return {**head, **{key: value for key, value in item.items() if key not in dropped}}
@@ -148,17 +148,17 @@ def compare_states(backup: ClusterState, live: ClusterState) -> str:
 
     What could not be read now is not called missing: only what the cluster shows counts.
     """
-    kept, now = _index_state(backup), _index_state(live)
-    changed = sorted(name for name in kept.keys() & now.keys() if kept[name] != now[name])
-    absent, added = sorted(kept.keys() - now.keys()), sorted(now.keys() - kept.keys())
-    told = [f"{len(kept.keys() & now.keys()) - len(changed)} as in the cluster"]
-    told += [f"{len(changed)} changed since ({_some(changed)})"] if changed else []
-    told += [f"{len(added)} new since ({_some(added)})"] if added else []
+    backed_up, now = _index_state(backup), _index_state(live)
+    changed = sorted(name for name in backed_up.keys() & now.keys() if backed_up[name] != now[name])
+    absent, added = sorted(backed_up.keys() - now.keys()), sorted(now.keys() - backed_up.keys())
+    lines = [f"{len(backed_up.keys() & now.keys()) - len(changed)} as in the cluster"]
+    lines += [f"{len(changed)} changed since ({_some(changed)})"] if changed else []
+    lines += [f"{len(added)} new since ({_some(added)})"] if added else []
     if absent and live.unread:
-        told.append(f"{len(absent)} not seen, since {live.unread[0].what} could not be read")
+        lines.append(f"{len(absent)} not seen, since {live.unread[0].what} could not be read")
     elif absent:
-        told.append(f"{len(absent)} not in the cluster any more ({_some(absent)})")
-    return ", ".join(told)
+        lines.append(f"{len(absent)} not in the cluster any more ({_some(absent)})")
+    return ", ".join(lines)
 
 
 def _index_state(state: ClusterState) -> dict[str, object]:

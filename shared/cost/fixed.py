@@ -32,7 +32,7 @@ class FixedCosts:
 def list_fixed_costs(job: CostDeps, notes: list[str]) -> FixedCosts:
     """All of them. Raises what keeps disks or snapshots from being listed."""
     disks, snapshots = job.disks.list(), list(job.disks.list_snapshots())
-    found = FixedCosts(
+    costs = FixedCosts(
         [
             FixedCost(
                 disk.name, "disk", disk_meter_name(disk), used=bool(disk.attached_to), region=disk.location
@@ -41,14 +41,14 @@ def list_fixed_costs(job: CostDeps, notes: list[str]) -> FixedCosts:
         ]
     )
     change = job.inventory.policy.cost.snapshot_change_gb
-    found.items += full_snapshot_costs(disks, snapshots)
-    found.items += incremental_costs(disks, snapshots, change)
+    costs.items += full_snapshot_costs(disks, snapshots)
+    costs.items += incremental_costs(disks, snapshots, change)
     if uncounted := describe_uncounted(snapshots, change):
-        found.uncounted.append(uncounted)
+        costs.uncounted.append(uncounted)
     if snapshots:
         notes.append("Snapshots: the whole disk's size stands for what a first or full one holds, at most.")
-    found.items += _address_costs(job, notes)
-    return found
+    costs.items += _address_costs(job, notes)
+    return costs
 
 
 def full_snapshot_costs(disks: Sequence[Disk], snapshots: Iterable[Snapshot]) -> Iterator[FixedCost]:

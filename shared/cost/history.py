@@ -38,8 +38,8 @@ def _sum_known(amounts: Sequence[Decimal | None]) -> str | None:
 def extend_weeks(state: Blobs, week: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The weeks on record with this one, oldest first; one that was reported before is replaced."""
     try:
-        kept = decode_json(state.read(LAST_REPORT)[0], LAST_REPORT).get("weeks", [])
+        weeks = decode_json(state.read(LAST_REPORT)[0], LAST_REPORT).get("weeks", [])
     except (NotFound, Corrupt):
-        kept = []  # the report is made all the same: charts begin anew
-    others = [one for one in kept if isinstance(one, dict) and one.get("since") != week["since"]]
+        weeks = []  # the report is made all the same: charts begin anew
+    others = [one for one in weeks if isinstance(one, dict) and one.get("since") != week["since"]]
     return sorted([*others, week], key=lambda one: str(one.get("since")))[-_WEEKS:]

@@ -75,11 +75,11 @@ def _fetch_prices(
         count, single = (Decimal(match["count"]), match["size"]) if match else (Decimal(1), size)
         # Windows' prices hold its license; MicroK8s runs on Linux.
         listed = [price for price in job.prices.list_machine_prices(single, region) if not price.windows]
-        found = _sole_prices(
+        prices = _sole_prices(
             (price for price in listed if price.kind is PriceKind.PAY_AS_YOU_GO), region, ambiguous
         )
-        if single in found:
-            machines[key] = UnitPrice(found[single].amount * count)
+        if single in prices:
+            machines[key] = UnitPrice(prices[single].amount * count)
         for price in listed:
             if price.kind in _KINDS:
                 commitment = Commitment(_KINDS[price.kind], price.term_years, price.amount * count)

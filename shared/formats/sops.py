@@ -153,8 +153,8 @@ def _combine_groups(about: Mapping[str, Any], name: str, identities: Sequence[Id
     threshold = about.get("shamir_threshold")
     needed = threshold if isinstance(threshold, int) and threshold > 1 else len(groups)
     if len(shares) < max(needed, 2):
-        seen = f"{len(shares)} of {len(groups)} groups, {needed} are needed"
-        raise Refused(f"{name} is opened by several groups together", value=seen, hint=_CURE)
+        shares_text = f"{len(shares)} of {len(groups)} groups, {needed} are needed"
+        raise Refused(f"{name} is opened by several groups together", value=shares_text, hint=_CURE)
     # No more than are needed: with a wrong one among them too many would give another key.
     return combine_shares(shares[:needed])
 

@@ -70,8 +70,8 @@ class SealRules:
 
     def lines(self) -> Iterator[str]:
         """As they stand in the `sops` section."""
-        given = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)}
-        for name, value in (given or {"unencrypted_suffix": "_unencrypted"}).items():
+        options = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)}
+        for name, value in (options or {"unencrypted_suffix": "_unencrypted"}).items():
             yield f"    {name}: {json.dumps(value)}"
 
 

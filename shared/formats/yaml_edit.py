@@ -57,10 +57,10 @@ class TextEdits:
 
     def _span(self, path: EntryPath) -> tuple[int, int, str] | None:
         """From the beginning of its first line to that of the line behind it, and its indentation."""
-        found = self._find(path)
-        if found is None:
+        node = self._find(path)
+        if node is None:
             return None
-        first, value = found
+        first, value = node
         start = self._source.rfind("\n", 0, first.start_mark.index) + 1
         indent = self._source[start : first.start_mark.index]
         end = _last_scalar(value).end_mark.index

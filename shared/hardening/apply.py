@@ -40,14 +40,14 @@ def plan_fixes(deps: HardeningDeps, only: Sequence[str] = ()) -> list[SettingFix
         raise UsageError("no database of the chat is set", hint="Set MONGODB_URI; docs/settings.md has it.")
     # What the team has accepted is not changed behind its back.
     accepted = {one.rule for one in deps.policy.accepted if deps.clock.now().date() <= one.until}
-    seen = deps.chat().read_chat([rule.setting for rule in deps.baseline.settings])
+    chat = deps.chat().read_chat([rule.setting for rule in deps.baseline.settings])
     fixes = []
     for rule in deps.baseline.settings:
         fix = find_fix(rule)
         # Unknown is not missed: what cannot be compared is not overwritten.
-        missed = judge_setting(rule, seen.settings, {}).verdict is AuditVerdict.MISSED
+        missed = judge_setting(rule, chat.settings, {}).verdict is AuditVerdict.MISSED
         if missed and fix is not None and rule.id not in accepted:
-            fixes.append(SettingFix(rule, seen.settings[rule.setting], fix))
+            fixes.append(SettingFix(rule, chat.settings[rule.setting], fix))
     unknown = sorted(set(only) - {fix.rule.id for fix in fixes})
     if unknown:
         names = ", ".join(fix.rule.id for fix in fixes) or "none"
@@ -81,8 +81,8 @@ def apply_fixes(deps: HardeningDeps, fixes: Sequence[SettingFix], *, by: str) ->
     writer, trail, done = deps.writer(), AuditTrail(deps.state, deps.clock), []
     for fix in fixes:
         writer.set_setting(fix.rule.setting, fix.after)
-        told = f"requested by {approval.requester}, approved by {approval.approver}"
-        trail.append(by, ACTION, str(fix), f"set; {told}")
+        approvers = f"requested by {approval.requester}, approved by {approval.approver}"
+        trail.append(by, ACTION, str(fix), f"set; {approvers}")
         done.append(f"{fix.rule.setting} set to {fix.after!r}")
     # By the database and not by the answer: the server takes a change and puts the old value back where a
     # variable rules.
@@ -95,9 +95,9 @@ def consume_approval(deps: HardeningDeps, action: str, arguments: Mapping[str, s
     approvals = deps.approvals()
     approval = approvals.consume_approval(action, arguments)
     if approval is None:
-        asked = approvals.request_approval(action, arguments, by=by, lasting=_APPROVAL_LASTS)
-        hint = f"{describe_how_to_approve(asked.id)}; then run this again."
-        raise Refused("a second person has to approve these changes", value=asked.id, hint=hint)
+        request = approvals.request_approval(action, arguments, by=by, lasting=_APPROVAL_LASTS)
+        hint = f"{describe_how_to_approve(request.id)}; then run this again."
+        raise Refused("a second person has to approve these changes", value=request.id, hint=hint)
     return approval
 
 
@@ -110,9 +110,9 @@ def _verify(deps: HardeningDeps, fixes: Sequence[SettingFix]) -> None:
     """Whether each is what it was set to, as the database has it."""
     if deps.chat is None:
         return
-    seen = deps.chat().read_chat([fix.rule.setting for fix in fixes]).settings
+    settings = deps.chat().read_chat([fix.rule.setting for fix in fixes]).settings
     for fix in fixes:
-        if seen.get(fix.rule.setting) != fix.after:
+        if settings.get(fix.rule.setting) != fix.after:
             hint = "An OVERWRITE_SETTING_ in the chart's values may rule; change it there."
             raise Inconsistent("a setting did not stay", value=fix.rule.setting, hint=hint)
 

@@ -29,14 +29,14 @@ _CRITICAL, _WARNING = RuleSeverity.CRITICAL, RuleSeverity.WARNING
 
 
 def judge_chat(
-    baseline: Baseline, seen: ObservedChat, policy: HardeningPolicy, now: datetime
+    baseline: Baseline, chat: ObservedChat, policy: HardeningPolicy, now: datetime
 ) -> Iterator[HardeningFinding]:
     """A verdict on every rule, and on everything that is found beside the rules."""
     for rule in baseline.settings:
-        yield judge_setting(rule, seen.settings, seen.changes)
+        yield judge_setting(rule, chat.settings, chat.changes)
     for permission in baseline.permissions:
-        holders = seen.permissions.get(permission.permission)
-        rule_id, wanted = f"permission.{permission.permission}", ", ".join(sorted(permission.allowed))
+        holders = chat.permissions.get(permission.permission)
+        rule_id, allowed = f"permission.{permission.permission}", ", ".join(sorted(permission.allowed))
         if holders is None:
             yield HardeningFinding(
                 rule_id, AuditVerdict.ABSENT, _WARNING, "this version has no such permission"
@@ -45,34 +45,34 @@ def judge_chat(
         # Fewer than allowed is fine: a role that was taken away is stricter.
         verdict = _MISSED if holders - permission.allowed else _MET
         held = ", ".join(sorted(holders)) or "nobody"
-        yield HardeningFinding(rule_id, verdict, _CRITICAL, f"held by {held}", f"at most {wanted}")
-    yield from _judge_admins(seen.accounts, policy, now)
-    yield from _judge_tokens(seen.accounts, policy, now)
-    yield from _judge_integrations(seen)
-    yield from judge_oauth(seen.settings)
-    yield from _judge_saml(seen.settings)
+        yield HardeningFinding(rule_id, verdict, _CRITICAL, f"held by {held}", f"at most {allowed}")
+    yield from _judge_admins(chat.accounts, policy, now)
+    yield from _judge_tokens(chat.accounts, policy, now)
+    yield from _judge_integrations(chat)
+    yield from judge_oauth(chat.settings)
+    yield from _judge_saml(chat.settings)
 
 
 def judge_setting(
     rule: SettingRule, settings: Mapping[str, Any], changes: Mapping[str, SettingChange]
 ) -> HardeningFinding:
     """One setting against its rule; one of another type than is wanted is unknown, not met."""
-    comparison, wanted = rule.want
-    told = _describe_want(comparison, wanted)
+    comparison, value_expected = rule.want
+    expected = _describe_want(comparison, value_expected)
     if rule.setting not in settings:
-        seen = f"this version has no setting {rule.setting}"
-        return HardeningFinding(rule.id, AuditVerdict.ABSENT, rule.severity, seen, told, rule.why)
+        observed = f"this version has no setting {rule.setting}"
+        return HardeningFinding(rule.id, AuditVerdict.ABSENT, rule.severity, observed, expected, rule.why)
     value = settings[rule.setting]
-    met = _compare(comparison, wanted, value)
+    met = _compare(comparison, value_expected, value)
     verdict = AuditVerdict.UNKNOWN if met is None else _MET if met else _MISSED
-    seen, changed = f"{rule.setting} is {value!r}", _describe_change(changes.get(rule.setting))
-    return HardeningFinding(rule.id, verdict, rule.severity, seen, told, rule.why, changed)
+    observed, changed = f"{rule.setting} is {value!r}", _describe_change(changes.get(rule.setting))
+    return HardeningFinding(rule.id, verdict, rule.severity, observed, expected, rule.why, changed)
 
 
 def find_fix(rule: SettingRule) -> Any | None:
     """The value that meets the rule; None where a person has to decide."""
-    comparison, wanted = rule.want
-    return wanted if comparison in ("equals", "at_least", "at_most") else None
+    comparison, expected = rule.want
+    return expected if comparison in ("equals", "at_least", "at_most") else None
 
 
 def accept_risks(
@@ -101,24 +101,24 @@ def _replace(finding: HardeningFinding, verdict: AuditVerdict, why: str) -> Hard
     )
 
 
-def _compare(comparison: str, wanted: Any, value: Any) -> bool | None:
+def _compare(comparison: str, expected: Any, value: Any) -> bool | None:
     """Whether it is met; None if the value is of a type that cannot be compared."""
     match comparison:
         case "equals":
             # `0` is no `false` here: Rocket.Chat reads a setting of another type in its own ways.
-            return bool(value == wanted) if type(value) is type(wanted) else None
+            return bool(value == expected) if type(value) is type(expected) else None
         case "one_of":
-            return bool(value in wanted)
+            return bool(value in expected)
         case "at_least" | "at_most":
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return None
-            return bool(value >= wanted if comparison == "at_least" else value <= wanted)
+            return bool(value >= expected if comparison == "at_least" else value <= expected)
     words = _words(value)
     if words is None:
         return None
     if comparison == "empty":
         return not words
-    return (wanted in words) is (comparison == "contains")
+    return (expected in words) is (comparison == "contains")
 
 
 def _words(value: Any) -> list[str] | None:
@@ -128,17 +128,17 @@ def _words(value: Any) -> list[str] | None:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else None
 
 
-def _describe_want(comparison: str, wanted: Any) -> str:
+def _describe_want(comparison: str, expected: Any) -> str:
     match comparison:
         case "equals":
-            return repr(wanted)
+            return repr(expected)
         case "one_of":
-            return " or ".join(map(repr, wanted))
+            return " or ".join(map(repr, expected))
         case "empty":
             return "nothing"
         case "lacks":
-            return f"anything but {wanted}"
-    return f"{comparison.replace('_', ' ')} {wanted}"
+            return f"anything but {expected}"
+    return f"{comparison.replace('_', ' ')} {expected}"
 
 
 def _describe_change(change: SettingChange | None) -> str:
@@ -161,21 +161,21 @@ def _judge_admins(
     yield HardeningFinding("admins.count", verdict, _WARNING, names, f"at most {policy.admins}")
     for one in admins:
         verdict = _MET if one.has_second_factor else _MISSED
-        seen = f"{one.username} has {'a' if one.has_second_factor else 'no'} second factor"
+        observed = f"{one.username} has {'a' if one.has_second_factor else 'no'} second factor"
         why = "whoever has the password has the whole server"
         yield HardeningFinding(
-            f"admins.two-factor/{one.username.lower()}", verdict, _CRITICAL, seen, "one", why
+            f"admins.two-factor/{one.username.lower()}", verdict, _CRITICAL, observed, "one", why
         )
         # An account that nobody uses is one whose takeover nobody notices.
         stale = one.last_login is None or now - one.last_login > policy.stale_after
-        seen = (
+        observed = (
             f"{one.username} signed in last {one.last_login:%Y-%m-%d}"
             if one.last_login
             else "never signed in"
         )
-        wanted = f"within {format_duration(policy.stale_after)}"
+        expected = f"within {format_duration(policy.stale_after)}"
         verdict = _MISSED if stale else _MET
-        yield HardeningFinding(f"admins.stale/{one.username.lower()}", verdict, _WARNING, seen, wanted)
+        yield HardeningFinding(f"admins.stale/{one.username.lower()}", verdict, _WARNING, observed, expected)
 
 
 def _judge_tokens(
@@ -185,24 +185,24 @@ def _judge_tokens(
         for token in account.tokens:
             # In the form that policy takes for an accepted risk.
             rule_id = f"tokens/{account.username}/{token.name}".lower().replace(" ", "_")
-            seen = f"{account.username}: token {token.name}"
+            name = f"{account.username}: token {token.name}"
             if token.bypasses_two_factor:
                 severity = _CRITICAL if account.is_admin else _WARNING
                 why = "whoever has it needs no second factor; servers from 8.5 on refuse it for changes"
-                told = f"{seen} bypasses the second factor"
-                yield HardeningFinding(f"{rule_id}/bypass", _MISSED, severity, told, "", why)
+                observed = f"{name} bypasses the second factor"
+                yield HardeningFinding(f"{rule_id}/bypass", _MISSED, severity, observed, "", why)
             if token.created is None:
-                told = f"{seen}: how old it is cannot be seen"
-                yield HardeningFinding(f"{rule_id}/age", AuditVerdict.UNKNOWN, _WARNING, told)
+                observed = f"{name}: how old it is cannot be seen"
+                yield HardeningFinding(f"{rule_id}/age", AuditVerdict.UNKNOWN, _WARNING, observed)
             elif now - token.created > policy.token_age:
-                told = f"{seen} is {format_duration(now - token.created)} old"
-                wanted = f"at most {format_duration(policy.token_age)}"
-                yield HardeningFinding(f"{rule_id}/age", _MISSED, _WARNING, told, wanted)
+                observed = f"{name} is {format_duration(now - token.created)} old"
+                expected = f"at most {format_duration(policy.token_age)}"
+                yield HardeningFinding(f"{rule_id}/age", _MISSED, _WARNING, observed, expected)
 
 
-def _judge_integrations(seen: ObservedChat) -> Iterator[HardeningFinding]:
-    admins = {one.username for one in seen.accounts if one.is_admin}
-    for one in seen.integrations:
+def _judge_integrations(chat: ObservedChat) -> Iterator[HardeningFinding]:
+    admins = {one.username for one in chat.accounts if one.is_admin}
+    for one in chat.integrations:
         rule_id = f"integrations/{one.name}".lower().replace(" ", "_")
         if one.runs_script:
             why = "whoever may edit it runs code in the server"
@@ -211,12 +211,12 @@ def _judge_integrations(seen: ObservedChat) -> Iterator[HardeningFinding]:
             )
         if one.incoming and one.posts_as in admins:
             why = "its address is enough to write as an administrator"
-            told = f"{one.name} writes as {one.posts_as}"
-            yield HardeningFinding(f"{rule_id}/admin", _MISSED, _CRITICAL, told, "a user of its own", why)
+            observed = f"{one.name} writes as {one.posts_as}"
+            yield HardeningFinding(f"{rule_id}/admin", _MISSED, _CRITICAL, observed, "a user of its own", why)
         for url in one.urls:
             if not url.startswith("https://"):
-                told = f"{one.name} sends messages without TLS"
-                yield HardeningFinding(f"{rule_id}/http", _MISSED, _CRITICAL, told, "an https address")
+                observed = f"{one.name} sends messages without TLS"
+                yield HardeningFinding(f"{rule_id}/http", _MISSED, _CRITICAL, observed, "an https address")
 
 
 def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
@@ -233,8 +233,8 @@ def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
         took = f"merge_users is on, by {key}"
         verdict = _MISSED if merges else _MET
         why = "who can choose that name at the provider becomes whoever has it here, an administrator too"
-        seen = took if merges else "merge_users is off"
-        yield HardeningFinding(f"{rule_id}/merge", verdict, _CRITICAL, seen, "merge_users off", why)
+        observed = took if merges else "merge_users is off"
+        yield HardeningFinding(f"{rule_id}/merge", verdict, _CRITICAL, observed, "merge_users off", why)
         verdict = _MET if url.startswith("https://") else _MISSED
         yield HardeningFinding(f"{rule_id}/https", verdict, _CRITICAL, f"its address is {url}", "https")
         paths = " ".join(
@@ -243,15 +243,15 @@ def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
         )
         any_tenant = accepts_any_tenant(paths)
         why = "accounts of every tenant get in"
-        seen = "any tenant" if any_tenant else "one tenant"
+        observed = "any tenant" if any_tenant else "one tenant"
         verdict = _MISSED if any_tenant else _MET
-        yield HardeningFinding(f"{rule_id}/tenant", verdict, _CRITICAL, seen, "one tenant", why)
+        yield HardeningFinding(f"{rule_id}/tenant", verdict, _CRITICAL, observed, "one tenant", why)
 
 
 def _judge_saml(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
     if settings.get(SAML_PREFIX) is not True:
         return
-    wants: tuple[tuple[str, tuple[Any, ...], RuleSeverity], ...] = (
+    rules: tuple[tuple[str, tuple[Any, ...], RuleSeverity], ...] = (
         ("signature_validation_type", ("All", "Assertion"), _CRITICAL),
         ("signature_algorithm", ("SHA256", "SHA384", "SHA512"), _WARNING),
         ("validate_logout_request_signature", (True,), _WARNING),
@@ -259,10 +259,13 @@ def _judge_saml(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
     )
     has_certificate = bool(str(settings.get(f"{SAML_PREFIX}_cert") or "").strip())
     verdict = _MET if has_certificate else _MISSED
-    seen, why = "a certificate is set" if has_certificate else "no certificate is set", "anybody may answer"
-    yield HardeningFinding("saml/certificate", verdict, _CRITICAL, seen, "the provider's", why)
-    for name, wanted, severity in wants:
+    observed, why = (
+        "a certificate is set" if has_certificate else "no certificate is set",
+        "anybody may answer",
+    )
+    yield HardeningFinding("saml/certificate", verdict, _CRITICAL, observed, "the provider's", why)
+    for name, values, severity in rules:
         value = settings.get(f"{SAML_PREFIX}_{name}")
-        verdict = AuditVerdict.UNKNOWN if value is None else _MET if value in wanted else _MISSED
-        told = " or ".join(map(repr, wanted))
-        yield HardeningFinding(f"saml/{name}", verdict, severity, f"{name} is {value!r}", told)
+        verdict = AuditVerdict.UNKNOWN if value is None else _MET if value in values else _MISSED
+        expected = " or ".join(map(repr, values))
+        yield HardeningFinding(f"saml/{name}", verdict, severity, f"{name} is {value!r}", expected)

@@ -103,43 +103,45 @@ def _judge_upgrades(rule: str, facts: Mapping[str, str], now: datetime) -> Itera
         yield _judge_fact(f"{rule}/{name}", value, "1", _CRITICAL, lambda one: one not in ("0", ""), why)
     yield _judge_fact(f"{rule}/apt-timer", facts.get("apt-timer"), "active", _CRITICAL, why=why)
     upgraded = _parse_time(facts.get("upgraded"))
-    seen = f"unattended upgrades ran last {upgraded:%Y-%m-%d}" if upgraded else "no run is on record"
+    observed = f"unattended upgrades ran last {upgraded:%Y-%m-%d}" if upgraded else "no run is on record"
     verdict = _UNKNOWN if upgraded is None else _MISSED if now - upgraded > _UPGRADE_LIMIT else _MET
     limit = f"within {format_duration(_UPGRADE_LIMIT)}"
-    yield HardeningFinding(f"{rule}/upgraded", verdict, _WARNING, seen, limit, why)
+    yield HardeningFinding(f"{rule}/upgraded", verdict, _WARNING, observed, limit, why)
     waits = _parse_time(facts.get("reboot"))
-    seen = f"a restart is due since {waits:%Y-%m-%d}" if waits else "no restart is due"
+    observed = f"a restart is due since {waits:%Y-%m-%d}" if waits else "no restart is due"
     known = waits is not None or facts.get("reboot") == "no"
     late = waits is not None and now - waits > _REBOOT_LIMIT
     verdict = _UNKNOWN if not known else _MISSED if late else _MET
     limit = f"within {format_duration(_REBOOT_LIMIT)}"
-    yield HardeningFinding(f"{rule}/reboot", verdict, _WARNING, seen, limit, "the old kernel runs until then")
+    yield HardeningFinding(
+        f"{rule}/reboot", verdict, _WARNING, observed, limit, "the old kernel runs until then"
+    )
 
 
 def _judge_cluster(rule: str, host: ObservedHost) -> Iterator[HardeningFinding]:
     """MicroK8s' arguments. One that is not given has Kubernetes' default, which is what is judged."""
-    for service, argument, default, wanted, is_met, severity, why in _ARGUMENTS:
+    for service, argument, default, expected, is_met, severity, why in _ARGUMENTS:
         # A file that could not be read says nothing of any of its arguments.
         has_file = host.facts.get(service) == "read"
         value = host.facts.get(f"{service}.{argument}", default) if has_file else None
-        yield _judge_fact(f"{rule}/{service}/{argument}", value, wanted, severity, is_met, why)
+        yield _judge_fact(f"{rule}/{service}/{argument}", value, expected, severity, is_met, why)
     why = "whoever has a shell on the machine has the cluster"
     loose = [mode for mode in host.credentials if not _is_private(mode)]
-    seen = f"kubeconfigs with the modes {', '.join(loose)}" if loose else "kubeconfigs are for few"
+    observed = f"kubeconfigs with the modes {', '.join(loose)}" if loose else "kubeconfigs are for few"
     verdict = _UNKNOWN if not host.credentials else _MISSED if loose else _MET
-    yield HardeningFinding(f"{rule}/credentials", verdict, _CRITICAL, seen, "0660 at most", why)
+    yield HardeningFinding(f"{rule}/credentials", verdict, _CRITICAL, observed, "0660 at most", why)
     yield _judge_fact(f"{rule}/store", host.facts.get("store"), "0770 at most", _WARNING, _is_private, why)
 
 
 def _judge_fact(
-    rule: str, value: str | None, wanted: str, severity: RuleSeverity,
+    rule: str, value: str | None, expected: str, severity: RuleSeverity,
     is_met: Callable[[str], bool] | None = None, why: str = "",
 ) -> HardeningFinding:  # fmt: skip
     if value is None:
-        return HardeningFinding(rule, _UNKNOWN, severity, "it cannot be seen", wanted, why)
-    met = is_met(value) if is_met else value == wanted
+        return HardeningFinding(rule, _UNKNOWN, severity, "it cannot be seen", expected, why)
+    met = is_met(value) if is_met else value == expected
     return HardeningFinding(
-        rule, _MET if met else _MISSED, severity, f"it is {value or 'not set'}", wanted, why
+        rule, _MET if met else _MISSED, severity, f"it is {value or 'not set'}", expected, why
     )
 
 

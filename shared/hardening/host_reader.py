@@ -24,12 +24,12 @@ class RunCommandHosts:
 
     def read_host(self, name: str) -> ObservedHost:
         """See `HostPosture.read_host`."""
-        found = [one for one in self._machines.list() if one.name.lower() == name.lower()]
-        if not found:
+        machines = [one for one in self._machines.list() if one.name.lower() == name.lower()]
+        if not machines:
             raise NotFound(
                 "there is no machine of this name", value=name, hint="See hardening.hosts in policy.yaml."
             )
-        result = self._machines.run_command(found[0].id, SCRIPT, timeout=_TIMEOUT)
+        result = self._machines.run_command(machines[0].id, SCRIPT, timeout=_TIMEOUT)
         if result.exit_code not in (0, None):
             raise Unavailable("the script did not end well", value=f"{name}: exit {result.exit_code}")
         return parse_host(name, result.stdout)

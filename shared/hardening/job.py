@@ -74,31 +74,31 @@ def run_overdue(deps: HardeningDeps) -> str:
 def describe_audit(audit: HardeningAudit) -> str:
     """`60 rules: 50 met, 8 missed, 2 unknown`."""
     counts = ((sum(each.verdict is one for each in audit.findings), one) for one in AuditVerdict)
-    told = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
-    return f"{len(audit.findings)} rules: {told or 'none'}"
+    counts_text = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
+    return f"{len(audit.findings)} rules: {counts_text or 'none'}"
 
 
 def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
     """Each system by itself: one that cannot be read hides no other."""
     chat = deps.chat
-    wanted = [rule.setting for rule in deps.baseline.settings]
-    seen = _try(lambda: chat().read_chat(wanted)) if chat is not None else "no database is set"
+    names = [rule.setting for rule in deps.baseline.settings]
+    chat_read = _try(lambda: chat().read_chat(names)) if chat is not None else "no database is set"
     # Also where the chat cannot be seen: what the provider answers is judged by itself.
     for provider in deps.policy.sign_on:
-        settings = seen.settings if isinstance(seen, ObservedChat) else {}
+        settings = chat_read.settings if isinstance(chat_read, ObservedChat) else {}
         yield from _judge_provider(deps, provider, settings)
-    if isinstance(seen, ObservedChat):
-        yield from judge_chat(deps.baseline, seen, deps.policy, deps.clock.now())
+    if isinstance(chat_read, ObservedChat):
+        yield from judge_chat(deps.baseline, chat_read, deps.policy, deps.clock.now())
     else:
-        yield from _cannot_see_chat(deps, seen)
+        yield from _cannot_see_chat(deps, chat_read)
     if deps.cluster is not None:
         yield from _judge_cluster(deps)
     if deps.network is not None:
-        found = _try(deps.network.read_network)
-        if isinstance(found, str):
-            yield _unknown("network", found)
+        network = _try(deps.network.read_network)
+        if isinstance(network, str):
+            yield _unknown("network", network)
         else:
-            yield from judge_network(found)
+            yield from judge_network(network)
     if deps.hosts is not None:
         yield from _judge_hosts(deps, deps.hosts)
 
@@ -107,8 +107,8 @@ def _judge_provider(
     deps: HardeningDeps, provider: SignOnProvider, settings: Mapping[str, Any]
 ) -> list[HardeningFinding]:
     """One provider; what it answers with may be of no readable form, which is unknown too."""
-    found = _try(partial(_fetch_and_judge, deps, provider, settings))
-    return [_unknown(f"sign-on/{provider.name}", found)] if isinstance(found, str) else found
+    findings = _try(partial(_fetch_and_judge, deps, provider, settings))
+    return [_unknown(f"sign-on/{provider.name}", findings)] if isinstance(findings, str) else findings
 
 
 def _fetch_and_judge(

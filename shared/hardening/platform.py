@@ -36,26 +36,26 @@ def judge_namespaces(
         for pod in namespace.pods:
             rule_id = f"pods/{namespace.name}/{pod.name}"
             if pod.risks:
-                told = f"{pod.name} has {', '.join(pod.risks)}"
+                observed = f"{pod.name} has {', '.join(pod.risks)}"
                 why = "who breaks out of it has the node, and every secret on it"
-                yield HardeningFinding(f"{rule_id}/risks", _MISSED, _CRITICAL, told, "none", why)
+                yield HardeningFinding(f"{rule_id}/risks", _MISSED, _CRITICAL, observed, "none", why)
             if pod.floating_images:
-                told = f"{pod.name} runs {', '.join(pod.floating_images)}"
+                observed = f"{pod.name} runs {', '.join(pod.floating_images)}"
                 why = "what runs after a restart is not what was reviewed"
-                yield HardeningFinding(f"{rule_id}/image", _MISSED, _WARNING, told, "a version", why)
+                yield HardeningFinding(f"{rule_id}/image", _MISSED, _WARNING, observed, "a version", why)
             yield _judge_age(f"{rule_id}/age", pod, image_age, now)
 
 
 def _judge_age(rule_id: str, pod: ObservedPod, limit: timedelta, now: datetime) -> HardeningFinding:
     """By how long it has run: no registry is asked, and an image is never younger than its pod."""
-    wanted = f"newer than {format_duration(limit)}"
+    expected = f"newer than {format_duration(limit)}"
     if pod.started is None:
-        seen = f"since when {pod.name} runs cannot be seen"
-        return HardeningFinding(rule_id, AuditVerdict.UNKNOWN, _WARNING, seen, wanted)
+        observed = f"since when {pod.name} runs cannot be seen"
+        return HardeningFinding(rule_id, AuditVerdict.UNKNOWN, _WARNING, observed, expected)
     verdict = _MISSED if now - pod.started > limit else _MET
-    seen = f"{pod.name} has run the same image since {pod.started:%Y-%m-%d}"
+    observed = f"{pod.name} has run the same image since {pod.started:%Y-%m-%d}"
     return HardeningFinding(
-        rule_id, verdict, _WARNING, seen, wanted, "fixes of its system come with new images"
+        rule_id, verdict, _WARNING, observed, expected, "fixes of its system come with new images"
     )
 
 
@@ -64,24 +64,30 @@ def _judge_level(namespace: ObservedNamespace) -> HardeningFinding:
     if namespace.enforced is None:
         return HardeningFinding(rule_id, AuditVerdict.UNKNOWN, _WARNING, "the namespace cannot be read")
     verdict = _MET if namespace.enforced in _LEVELS else _MISSED
-    seen = f"pod-security.kubernetes.io/enforce is {namespace.enforced or 'not set'}"
-    return HardeningFinding(rule_id, verdict, _WARNING, seen, " or ".join(_LEVELS))
+    observed = f"pod-security.kubernetes.io/enforce is {namespace.enforced or 'not set'}"
+    return HardeningFinding(rule_id, verdict, _WARNING, observed, " or ".join(_LEVELS))
 
 
 def judge_network(network: ObservedNetwork) -> Iterator[HardeningFinding]:
     """Which sensitive ports the internet reaches through each group, by the first rule that fits."""
     for interface in network.unguarded:
-        told = f"no network security group guards {interface}"
-        yield HardeningFinding(f"network/{interface.lower()}/guard", _MISSED, _CRITICAL, told, "one")
+        observed = f"no network security group guards {interface}"
+        yield HardeningFinding(f"network/{interface.lower()}/guard", _MISSED, _CRITICAL, observed, "one")
     for interface in network.public:
         # Somebody has to reach the chat; that it is guarded is the rule above.
-        told = f"{interface} has a public address"
-        yield HardeningFinding(f"network/{interface.lower()}/public-address", _MET, RuleSeverity.INFO, told)
+        observed = f"{interface} has a public address"
+        yield HardeningFinding(
+            f"network/{interface.lower()}/public-address", _MET, RuleSeverity.INFO, observed
+        )
     for group in network.groups:
         opened = [f"{port} ({name})" for port, name in SENSITIVE_PORTS.items() if _lets_in(group, port)]
         verdict = _MISSED if opened else _MET
-        seen = f"the internet reaches {', '.join(opened)}" if opened else "no sensitive port is open"
-        yield HardeningFinding(f"network/{group.name.lower()}", verdict, _CRITICAL, seen, "none of them")
+        observed_ports = (
+            f"the internet reaches {', '.join(opened)}" if opened else "no sensitive port is open"
+        )
+        yield HardeningFinding(
+            f"network/{group.name.lower()}", verdict, _CRITICAL, observed_ports, "none of them"
+        )
 
 
 def _lets_in(group: NetworkGroup, port: int) -> bool:

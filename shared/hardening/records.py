@@ -36,8 +36,8 @@ class HardeningAudit:
     def open(self) -> tuple[HardeningFinding, ...]:
         """Those that somebody has to look at, the worst first."""
         order = [RuleSeverity.CRITICAL, RuleSeverity.WARNING, RuleSeverity.INFO]
-        found = (finding for finding in self.findings if finding.is_open)
-        return tuple(sorted(found, key=lambda one: (order.index(one.severity), one.id)))
+        open_findings = (finding for finding in self.findings if finding.is_open)
+        return tuple(sorted(open_findings, key=lambda one: (order.index(one.severity), one.id)))
 
 
 def load_last_audit(state: Blobs) -> HardeningAudit | None:

@@ -38,13 +38,13 @@ class SignOnPlan:
     @property
     def changes(self) -> dict[str, Any]:
         """What differs, the switch last: a provider is on once it is whole."""
-        found = {
+        changes = {
             name: value
             for name, value in self.desired.items()
             if name not in self.before or self.before[name] != value
         }
         switch = setting_base(self.provider)
-        return {name: found[name] for name in sorted(found, key=lambda one: (one == switch, one))}
+        return {name: changes[name] for name in sorted(changes, key=lambda one: (one == switch, one))}
 
     def lines(self) -> list[str]:
         """Each change in a sentence."""
@@ -89,8 +89,8 @@ def apply_sign_on(deps: HardeningDeps, plan: SignOnPlan, *, by: str) -> list[str
         writer.add_provider(plan.provider.name)
     for name, value in changes.items():
         writer.set_setting(name, value)
-        told = f"requested by {approval.requester}, approved by {approval.approver}"
-        trail.append(by, ACTION, f"{plan.provider.name}: {name} -> {value!r}", f"set; {told}")
+        approvers = f"requested by {approval.requester}, approved by {approval.approver}"
+        trail.append(by, ACTION, f"{plan.provider.name}: {name} -> {value!r}", f"set; {approvers}")
         done.append(f"{name} set to {value!r}")
     # Against the database and not the answers: OVERWRITE_SETTING_ wins without a word.
     _verify(deps, plan)
@@ -110,22 +110,22 @@ def describe_rest(plan: SignOnPlan, chat_address: str) -> str:
 
 
 def _find_provider(deps: HardeningDeps, name: str) -> SignOnProvider:
-    found = next((one for one in deps.policy.sign_on if one.name == name), None)
-    if found is None:
+    provider = next((one for one in deps.policy.sign_on if one.name == name), None)
+    if provider is None:
         names = ", ".join(one.name for one in deps.policy.sign_on) or "none"
         raise UsageError("policy names no such provider", value=name, hint=f"There are: {names}.")
-    if found.kind == "oidc" and not found.client_id:
+    if provider.kind == "oidc" and not provider.client_id:
         raise UsageError("a provider of oidc is set up with its client_id", value=name, hint="Add client_id.")
-    return found
+    return provider
 
 
 def _require_proven(deps: HardeningDeps, provider: SignOnProvider, metadata: bytes) -> None:
     """Raises Refused for a provider that is not what policy says."""
     if provider.kind == "saml":
-        found = [*judge_saml(provider, metadata, {}, deps.clock.now())]
+        findings = [*judge_saml(provider, metadata, {}, deps.clock.now())]
     else:
-        found = [*judge_oidc(provider, metadata, _fetch_keys(deps, metadata), {}, deps.chat_address)]
-    wrong = [one for one in found if _is_about_provider(one) and one.is_open]
+        findings = [*judge_oidc(provider, metadata, _fetch_keys(deps, metadata), {}, deps.chat_address)]
+    wrong = [one for one in findings if _is_about_provider(one) and one.is_open]
     if wrong:
         raise Refused("the provider is not what policy says", value=str(wrong[0]), hint="Nothing was set.")
 
@@ -147,8 +147,8 @@ def _verify(deps: HardeningDeps, plan: SignOnPlan) -> None:
     """Whether each is what it was set to, as the database has it."""
     if deps.chat is None:
         return
-    seen = deps.chat().read_chat(list(plan.desired)).settings
+    settings = deps.chat().read_chat(list(plan.desired)).settings
     for name, value in plan.desired.items():
-        if seen.get(name) != value:
+        if settings.get(name) != value:
             hint = "An OVERWRITE_SETTING_ in the chart's values may rule; change it there."
             raise Inconsistent("a setting did not stay", value=name, hint=hint)

@@ -47,23 +47,23 @@ def judge_oidc(
     issuer = str(about.get("issuer") or "")
     yield _judge(f"{rule}/issuer", issuer == provider.issuer, f"its issuer is {issuer}", provider.issuer)
     insecure = [name for name in _ENDPOINTS if not str(about.get(name) or "").startswith("https://")]
-    seen = f"without https: {', '.join(insecure)}" if insecure else "all of its addresses are https"
-    yield _judge(f"{rule}/https", not insecure, seen, "https")
+    observed = f"without https: {', '.join(insecure)}" if insecure else "all of its addresses are https"
+    yield _judge(f"{rule}/https", not insecure, observed, "https")
     any_tenant = accepts_any_tenant(issuer) or accepts_any_tenant(provider.issuer)
-    seen = "accounts of every tenant get in" if any_tenant or "{" in issuer else "one tenant"
-    yield _judge(f"{rule}/tenant", not any_tenant and "{" not in issuer, seen, "one tenant")
+    observed = "accounts of every tenant get in" if any_tenant or "{" in issuer else "one tenant"
+    yield _judge(f"{rule}/tenant", not any_tenant and "{" not in issuer, observed, "one tenant")
     yield _judge_keys(rule, keys)
     yield from _compare_chat(provider, about, settings)
     # What the provider has registered cannot be read from outside: it is told, to be compared there.
-    seen = f"register {chat}/_oauth/{provider.name} at the provider, and nothing else"
-    yield HardeningFinding(f"{rule}/redirect", _MET, RuleSeverity.INFO, seen)
+    observed = f"register {chat}/_oauth/{provider.name} at the provider, and nothing else"
+    yield HardeningFinding(f"{rule}/redirect", _MET, RuleSeverity.INFO, observed)
 
 
 def _judge_keys(rule: str, keys: bytes | None) -> HardeningFinding:
     if keys is None:
         return HardeningFinding(f"{rule}/keys", _UNKNOWN, _CRITICAL, "its keys cannot be fetched")
-    found = _parse_json(keys).get("keys")
-    listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    entries = _parse_json(keys).get("keys")
+    listed = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
     # `use` is optional (RFC 7517, section 4.2): without it a key serves for both.
     signing = [one for one in listed if one.get("use") in (None, "sig")]
     return _judge(f"{rule}/keys", bool(signing), f"{len(signing)} keys that sign", "one at least")
@@ -75,15 +75,15 @@ def _compare_chat(
     """Whether the chat asks at the addresses that the provider names."""
     base = f"Accounts_OAuth_Custom-{provider.name[:1].upper()}{provider.name[1:]}"
     if settings.get(base) is not True:
-        seen = f"the chat has no provider {provider.name} that is on"
-        yield HardeningFinding(f"sign-on/{provider.name}/chat", _MISSED, RuleSeverity.WARNING, seen)
+        observed = f"the chat has no provider {provider.name} that is on"
+        yield HardeningFinding(f"sign-on/{provider.name}/chat", _MISSED, RuleSeverity.WARNING, observed)
         return
     url = str(settings.get(f"{base}-url") or "").rstrip("/")
     for path, endpoint in (("token_path", "token_endpoint"), ("authorize_path", "authorization_endpoint")):
-        given = str(settings.get(f"{base}-{path}") or "")
-        used = given if given.startswith("http") else f"{url}{given}"
-        wanted = str(about.get(endpoint) or "")
-        yield _judge(f"sign-on/{provider.name}/{path}", used == wanted, f"the chat uses {used}", wanted)
+        in_chat = str(settings.get(f"{base}-{path}") or "")
+        used = in_chat if in_chat.startswith("http") else f"{url}{in_chat}"
+        expected = str(about.get(endpoint) or "")
+        yield _judge(f"sign-on/{provider.name}/{path}", used == expected, f"the chat uses {used}", expected)
 
 
 def judge_saml(
@@ -96,8 +96,10 @@ def judge_saml(
     until = entity.get("validUntil")
     ends = parse_optional_timestamp(until)
     verdict = _UNKNOWN if until and ends is None else _MISSED if ends and ends <= now else _MET
-    seen = f"its metadata is valid until {until}" if until else "its metadata has no end"
-    yield HardeningFinding(f"{rule}/valid", verdict, _CRITICAL, seen, f"after {now.astimezone(UTC):%Y-%m-%d}")
+    observed = f"its metadata is valid until {until}" if until else "its metadata has no end"
+    yield HardeningFinding(
+        f"{rule}/valid", verdict, _CRITICAL, observed, f"after {now.astimezone(UTC):%Y-%m-%d}"
+    )
     places = [str(one.get("Location") or "") for one in entity.iter(f"{SAML_METADATA}SingleSignOnService")]
     secure = bool(places) and all(place.startswith("https://") for place in places)
     yield _judge(f"{rule}/https", secure, f"it signs on at {', '.join(places) or 'nowhere'}", "https")
@@ -105,33 +107,37 @@ def judge_saml(
 
 
 def _judge_certificates(
-    provider: SignOnProvider, rule: str, found: list[bytes], settings: Mapping[str, Any], now: datetime
+    provider: SignOnProvider, rule: str, certificates: list[bytes], settings: Mapping[str, Any], now: datetime
 ) -> Iterator[HardeningFinding]:
     """The pinned one has to be among them, still valid, and the one that the chat checks answers with."""
-    prints = {hashlib.sha256(one).hexdigest(): one for one in found}
+    prints = {hashlib.sha256(one).hexdigest(): one for one in certificates}
     pinned = provider.certificate_sha256.lower().replace(":", "")
-    seen = f"it signs with {', '.join(one[:16] for one in prints) or 'nothing'}"
-    yield _judge(f"{rule}/certificate", pinned in prints, seen, pinned[:16])
+    observed = f"it signs with {', '.join(one[:16] for one in prints) or 'nothing'}"
+    yield _judge(f"{rule}/certificate", pinned in prints, observed, pinned[:16])
     if pinned not in prints:
         return
     facts = parse_der_certificate(prints[pinned], provider.name)
-    seen = f"its certificate is valid until {facts.not_after:%Y-%m-%d}"
-    yield _judge(f"{rule}/certificate-valid", facts.not_before <= now < facts.not_after, seen, "now")
+    observed = f"its certificate is valid until {facts.not_after:%Y-%m-%d}"
+    yield _judge(f"{rule}/certificate-valid", facts.not_before <= now < facts.not_after, observed, "now")
     text = "".join(
         line for line in str(settings.get("SAML_Custom_Default_cert") or "").split() if "---" not in line
     )
     set_ = hashlib.sha256(_decode(text)).hexdigest() == pinned
-    seen = "the chat checks answers with it" if set_ else "the chat checks answers with another certificate"
-    yield _judge(f"{rule}/chat-certificate", set_, seen, pinned[:16])
+    observed = (
+        "the chat checks answers with it" if set_ else "the chat checks answers with another certificate"
+    )
+    yield _judge(f"{rule}/chat-certificate", set_, observed, pinned[:16])
 
 
 def signing_certificates(entity: ElementTree.Element) -> list[bytes]:
     """The certificates, in DER form, that the entity signs with."""
-    found = []
+    certificates = []
     for key in entity.iter(f"{SAML_METADATA}KeyDescriptor"):
         if key.get("use") in (None, "signing"):
-            found += [_decode("".join((one.text or "").split())) for one in key.iter(f"{_DS}X509Certificate")]
-    return [one for one in found if one]
+            certificates += [
+                _decode("".join((one.text or "").split())) for one in key.iter(f"{_DS}X509Certificate")
+            ]
+    return [one for one in certificates if one]
 
 
 def parse_saml(metadata: bytes) -> ElementTree.Element:
@@ -172,5 +178,5 @@ def _decode(text: str) -> bytes:
         return b""
 
 
-def _judge(rule: str, met: bool, seen: str, wanted: str) -> HardeningFinding:
-    return HardeningFinding(rule, _MET if met else _MISSED, _CRITICAL, seen, wanted)
+def _judge(rule: str, met: bool, observed: str, expected: str) -> HardeningFinding:
+    return HardeningFinding(rule, _MET if met else _MISSED, _CRITICAL, observed, expected)

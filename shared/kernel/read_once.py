@@ -49,7 +49,7 @@ class ReadOnceBlobs:
         return (blob for blob in covering if blob.name.startswith(prefix))
 
     def _find_listing(self, prefix: str) -> Sequence[BlobInfo] | None:
-        return next((found for known, found in self._listings.items() if prefix.startswith(known)), None)
+        return next((listing for known, listing in self._listings.items() if prefix.startswith(known)), None)
 
     def _fetch(self, name: str) -> tuple[bytes, str] | NotFound:
         listing = self._find_listing(name)

@@ -49,16 +49,16 @@ class KubernetesApi:
 
     def list_items(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Json]:
         """The items of a collection, page by page."""
-        asked = {"limit": str(_PAGE), **(query or {})}
+        parameters = {"limit": str(_PAGE), **(query or {})}
         for _ in range(_MOST_PAGES):
-            page = self.get(path, asked)
+            page = self.get(path, parameters)
             yield from page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
             # The list as it was at the first page:
             # https://kubernetes.io/docs/reference/using-api/api-concepts/
-            asked["continue"] = token
+            parameters["continue"] = token
         raise Refused("the cluster lists more than is read", value=path, hint="Tidy the namespace up")
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
@@ -203,29 +203,29 @@ def _wait_seconds(response: BaseHTTPResponse) -> float | None:
     return float(text) if float(text) <= _MOST_WAIT_SECONDS else None
 
 
-def failure(status: int, said: str, path: str) -> GroundcrewError:
+def failure(status: int, message: str, path: str) -> GroundcrewError:
     """The API's refusal in our words. `status` is 0 if there was no answer."""
     if status == 401:
         return Refused("the cluster does not accept the kubeconfig", hint="Export it anew")
     if status == 403:
         hint = "Compare infra/chart/rbac.yaml with what the cluster has"
-        return Refused("the cluster does not allow it", value=said or path, hint=hint)
+        return Refused("the cluster does not allow it", value=message or path, hint=hint)
     if status == 404:
         return NotFound("the cluster does not have it", value=path)
     if status in (409, 410):  # 410: the list was too old to be continued
         return Conflict("the cluster changed meanwhile", value=path)
     if 400 <= status < 500 and status != 429:
-        return UsageError("the cluster does not understand", value=f"{path}: {said}")
+        return UsageError("the cluster does not understand", value=f"{path}: {message}")
     return Unavailable("the cluster does not answer", value=f"HTTP {status}", hint="Is the VM up?")
 
 
 def parse_message(body: bytes) -> str:
     """The `message` of the Status object that the API answers with, cut."""
     try:
-        said = json.loads(body)
+        status = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    return str(said.get("message") or "")[:300] if isinstance(said, dict) else ""
+    return str(status.get("message") or "")[:300] if isinstance(status, dict) else ""
 
 
 def api_root(api_version: str) -> str:

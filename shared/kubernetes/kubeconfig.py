@@ -75,8 +75,8 @@ def parse_kubeconfig(content: Secret) -> Kubeconfig:
         cluster = _find(loaded["clusters"], context["cluster"])["cluster"]
         users = loaded.get("users") or ()
         user = _find(users, context["user"]).get("user") or {} if context.get("user") and users else {}
-        found = Kubeconfig(dict(cluster), dict(user))
-        parts = urlsplit(found.server)
+        kubeconfig = Kubeconfig(dict(cluster), dict(user))
+        parts = urlsplit(kubeconfig.server)
         port = parts.port  # raises ValueError for what is no number
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, LookupError):
         # Not chained: the parsers quote the line, which may hold the token.
@@ -86,16 +86,16 @@ def parse_kubeconfig(content: Secret) -> Kubeconfig:
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise UsageError("the kubeconfig's server is not https", hint="The token would be readable by all")
     for name in _GONE:
-        if name in found.user:
+        if name in kubeconfig.user:
             raise UsageError("Kubernetes no longer takes this sign-in", value=name, hint=_RETIRED)
-    return found
+    return kubeconfig
 
 
 def _find(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    found = next((entry for entry in entries if entry["name"] == name), None)
-    if found is None:
+    match = next((entry for entry in entries if entry["name"] == name), None)
+    if match is None:
         raise KeyError(name)
-    return found
+    return match
 
 
 def sign_in(config: Kubeconfig) -> Credential:
@@ -123,11 +123,11 @@ def _run_command(command: Mapping[str, Any], cluster: Mapping[str, Any]) -> Cred
     spec: dict[str, Any] = {"interactive": False}
     if command.get("provideClusterInfo"):
         spec["cluster"] = dict(cluster)
-    asked = {"apiVersion": command.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
+    request = {"apiVersion": command.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
     environment = {
         **os.environ,
         **{str(one["name"]): str(one["value"]) for one in command.get("env") or ()},
-        "KUBERNETES_EXEC_INFO": json.dumps(asked),
+        "KUBERNETES_EXEC_INFO": json.dumps(request),
     }
     try:
         done = subprocess.run(
@@ -139,7 +139,7 @@ def _run_command(command: Mapping[str, Any], cluster: Mapping[str, Any]) -> Cred
             check=True,
         )
         printed = json.loads(done.stdout)
-        if printed.get("apiVersion") != asked["apiVersion"]:
+        if printed.get("apiVersion") != request["apiVersion"]:
             raise ValueError("another version")
         status = printed["status"]
         token = str(status.get("token") or "")

@@ -66,10 +66,10 @@ def merge_batches(first: Batch, second: Batch) -> Batch:
         urgent = max(entry.severity, before.severity if before else entry.severity, key=lambda one: one.rank)
         count = entry.count + (before.count if before else 0)
         entries[known] = replace(entry, severity=urgent, count=count)
-    kept = sorted(entries.values(), key=lambda entry: -entry.severity.rank)  # stable: the oldest first
+    merged = sorted(entries.values(), key=lambda entry: -entry.severity.rank)  # stable: the oldest first
     more = _add_counts(first.more, second.more)
-    more = _add_counts(more, _count_titles(kept[MAX_ENTRIES:]))
-    return Batch(tuple(kept[:MAX_ENTRIES]), more)
+    more = _add_counts(more, _count_titles(merged[MAX_ENTRIES:]))
+    return Batch(tuple(merged[:MAX_ENTRIES]), more)
 
 
 def _count_titles(entries: Iterable[Entry]) -> dict[str, int]:
@@ -175,25 +175,25 @@ def plan_delivery(
     """How to deliver a message now. `offline` names routes whose machine is off, with the reason."""
     if silence := find_topic_silence(silences, topic, severity):
         return DeliveryPlan(wait_until=min(silence.until, now + SILENCE_LOOK), reason=f"silenced: {silence}")
-    wanted = select_routes(policy, topic, severity)
-    if not wanted:
+    routes_selected = select_routes(policy, topic, severity)
+    if not routes_selected:
         return DeliveryPlan(reason="policy names no route for it")
     critical = severity is Severity.CRITICAL
     quiet = None if critical else find_quiet_end(policy.quiet_hours, now, zone)
     if quiet is not None:
         return DeliveryPlan(wait_until=quiet, reason="quiet hours")
-    skipped = {name: offline[name] for name in wanted if name in offline}
+    skipped = {name: offline[name] for name in routes_selected if name in offline}
     falls_back = severity.rank >= Severity(policy.fallback_from).rank
     fallback = tuple(
-        n for n in (policy.fallback,) if n and n not in wanted and n not in offline and falls_back
+        n for n in (policy.fallback,) if n and n not in routes_selected and n not in offline and falls_back
     )
-    online = [name for name in (*wanted, *fallback) if name not in offline]
+    online = [name for name in (*routes_selected, *fallback) if name not in offline]
     limited = _find_limited(online, states, policy.rate_limit, now, critical=critical)
     skipped |= dict.fromkeys(limited, "rate limit")
-    routes = tuple(name for name in wanted if name not in skipped)
+    routes = tuple(name for name in routes_selected if name not in skipped)
     # A route that has had enough is not down: its messages wait, and become one.
-    if not routes and any(name in limited for name in wanted):
-        until = min(until for name, until in limited.items() if name in wanted)
+    if not routes and any(name in limited for name in routes_selected):
+        until = min(until for name, until in limited.items() if name in routes_selected)
         return DeliveryPlan(skipped=skipped, wait_until=until, reason="rate limit")
     fallback = tuple(name for name in fallback if name not in limited)
     if not routes and not fallback:
@@ -223,15 +223,15 @@ def find_quiet_end(windows: Iterable[Window], now: datetime, zone: tzinfo) -> da
     """
     local = now.astimezone(zone)
     minute = local.hour * 60 + local.minute
-    left: list[int] = []
+    remaining: list[int] = []
     for window in windows:
         for days_ago in (0, 1):  # a window over midnight began on the day before
             at = minute + days_ago * _DAY_MINUTES
             if (local.weekday() - days_ago) % 7 in window.days and window.start <= at < window.end:
-                left.append(window.end - at)
-    if not left:
+                remaining.append(window.end - at)
+    if not remaining:
         return None
-    return now.replace(second=0, microsecond=0) + timedelta(minutes=max(left))
+    return now.replace(second=0, microsecond=0) + timedelta(minutes=max(remaining))
 
 
 def find_rate_end(

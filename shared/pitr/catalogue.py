@@ -56,15 +56,15 @@ class SliceCatalogue:
         if until.seconds > now.timestamp():
             raise NotFound(f"{format_moment(until)} is in the future")
         bases = self._find_bases(until, reference)
-        seen: list[Base] = []
+        examined: list[Base] = []
         for base in islice(bases, _MOST_BASES):
-            seen.append(base)
+            examined.append(base)
             slices = self._list_between(base, until, now)
             if base.end == until or covers(follow_base(base, slices, until).end, until):
                 return plan_moment([base], slices, until)
         raise NotFound(
             f"{format_moment(until)} cannot be restored",
-            value=self._describe(until, seen, now),
+            value=self._describe(until, examined, now),
             hint="Choose a moment within one of these.",
         )
 
@@ -94,25 +94,25 @@ class SliceCatalogue:
 
     def _list_between(self, base: Base, until: Timestamp | None, now: datetime) -> list[StoredSlice]:
         """Slices lie under the day of their end: from the base's day on, until they reach the moment."""
-        found: list[StoredSlice] = []
+        slices: list[StoredSlice] = []
         day = datetime.fromtimestamp(base.end.seconds, UTC)
         last = min(now + _DAY, day + _MOST_DAYS * _DAY)  # the server's clock may be ahead of ours
         while day.date() <= last.date():
-            found += self.list_slices(day_prefix(f"{int(day.timestamp())}.0"))
-            if until is not None and covers(follow_base(base, found, until).end, until):
+            slices += self.list_slices(day_prefix(f"{int(day.timestamp())}.0"))
+            if until is not None and covers(follow_base(base, slices, until).end, until):
                 break
             day += _DAY
-        return found
+        return slices
 
-    def _describe(self, until: Timestamp, seen: list[Base], now: datetime) -> str:
+    def _describe(self, until: Timestamp, examined: list[Base], now: datetime) -> str:
         """What can be restored around the moment: by the base before it, and by the next one after it."""
-        bases = seen[:1]
+        bases = examined[:1]
         for entry in self.sets.newest_first():
             if entry.state is not SetState.SEALED:
                 continue
             end = Timestamp.parse(entry.manifest.oplog.end)
             if end <= until:
                 break
-            bases = [*bases[: len(seen[:1])], Base(entry.info.reference, end, entry.manifest.sealed)]
+            bases = [*bases[: len(examined[:1])], Base(entry.info.reference, end, entry.manifest.sealed)]
         slices = [one for base in bases for one in self._list_between(base, None, now)]
         return describe_reaches(bases, slices, until)

@@ -40,11 +40,11 @@ def group_entries(batches: Iterable[bytes]) -> Iterator[EntryGroup]:
     held: list[bytes] = []
     for batch in batches:
         for entry in split_documents(batch):
-            seen = read_timestamp(entry)
-            if at is not None and seen != at:
+            entry_time = read_timestamp(entry)
+            if at is not None and entry_time != at:
                 yield EntryGroup(at, tuple(held))
                 held = []
-            at = seen
+            at = entry_time
             held.append(bytes(entry))
     if at is not None:
         yield EntryGroup(at, tuple(held))
@@ -60,11 +60,11 @@ class SliceCut:
     barrier: str = ""  # why no replay gets past its end; empty if one does
     data_bytes: int = 0  # of what is stored
 
-    def add(self, group: EntryGroup, kept: list[bytes]) -> None:
+    def add(self, group: EntryGroup, entries: list[bytes]) -> None:
         """Let the slice end with this group, of which policy lets `kept` be stored."""
         self.end = group
-        self.stored += kept
-        self.data_bytes += sum(map(len, kept))
+        self.stored += entries
+        self.data_bytes += sum(map(len, entries))
 
 
 def cut_slices(groups: Iterable[EntryGroup], strip: Strip, limit: int = SLICE_BYTES) -> Iterator[SliceCut]:
@@ -75,20 +75,20 @@ def cut_slices(groups: Iterable[EntryGroup], strip: Strip, limit: int = SLICE_BY
     """
     cut: SliceCut | None = None
     for group in groups:
-        kept = [entry for entry in map(strip, group.entries) if entry is not None]
+        entries = [entry for entry in map(strip, group.entries) if entry is not None]
         if cut is None:
-            cut = SliceCut(group, group, kept)
+            cut = SliceCut(group, group, entries)
             continue
-        barrier = next(filter(None, map(find_barrier, kept)), "")
+        barrier = next(filter(None, map(find_barrier, entries)), "")
         # What came before the barrier is closed as a slice of its own, which stays restorable.
         if barrier and cut.end is not cut.start:
             yield cut
             cut = SliceCut(cut.end, cut.end)
-        cut.add(group, kept)
+        cut.add(group, entries)
         cut.barrier = barrier
         if barrier or cut.data_bytes >= limit:
             yield cut
-            cut = SliceCut(group, group, list(kept))
+            cut = SliceCut(group, group, list(entries))
     if cut is not None and cut.end is not cut.start:
         yield cut
 

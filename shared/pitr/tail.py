@@ -74,13 +74,15 @@ class OplogTail:
         for one in self.plan.slices:
             newest = at
             for entry in self._read_slice(one):
-                seen = read_timestamp(entry)
+                entry_time = read_timestamp(entry)
                 # Later slices hold nothing but later entries.
-                if seen > self.plan.until:
+                if entry_time > self.plan.until:
                     return
-                match.compare(seen, entry)
-                if seen > at:  # the entries of one timestamp are never in two slices beside the shared bound
-                    newest = max(newest, seen)
+                match.compare(entry_time, entry)
+                if (
+                    entry_time > at
+                ):  # the entries of one timestamp are never in two slices beside the shared bound
+                    newest = max(newest, entry_time)
                     yield entry
             at = newest
         match.end()

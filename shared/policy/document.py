@@ -196,7 +196,7 @@ def _section_in(annotation: object) -> type[BaseModel] | None:
     """The section inside `X`, `X | None` or `tuple[X, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for inner in typing.get_args(annotation) if (found := _section_in(inner))), None)
+    return next((section for inner in typing.get_args(annotation) if (section := _section_in(inner))), None)
 
 
 class _Schema(GenerateJsonSchema):
@@ -210,10 +210,10 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of policy.yaml, as in docs/policy.schema.json."""
-    made = Policy.model_json_schema(schema_generator=_Schema)
+    schema = Policy.model_json_schema(schema_generator=_Schema)
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
-        **_without_titles(made),
+        **_without_titles(schema),
         "title": "Groundcrew's policy.yaml",
     }
 
@@ -221,6 +221,8 @@ def json_schema() -> dict[str, Any]:
 def _without_titles(value: Any) -> Any:
     if isinstance(value, Mapping):
         # A property may be called title; a title that is a text is pydantic's repetition of the name.
-        kept = ((key, inner) for key, inner in value.items() if key != "title" or not isinstance(inner, str))
-        return {key: _without_titles(inner) for key, inner in kept}
+        remaining = (
+            (key, inner) for key, inner in value.items() if key != "title" or not isinstance(inner, str)
+        )
+        return {key: _without_titles(inner) for key, inner in remaining}
     return [_without_titles(inner) for inner in value] if isinstance(value, list) else value

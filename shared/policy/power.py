@@ -143,11 +143,11 @@ class PowerPolicy(Section):
     @field_validator("machines")
     @classmethod
     def _check_unique_names(cls, machines: tuple[MachinePolicy, ...]) -> tuple[MachinePolicy, ...]:
-        seen: set[tuple[str, str]] = set()
+        names: set[tuple[str, str]] = set()
         for machine in machines:
-            if (machine.kind, machine.label.lower()) in seen:
+            if (machine.kind, machine.label.lower()) in names:
                 reject(f"'{machine.label}' is listed twice", "Give all its windows in one entry")
-            seen.add((machine.kind, machine.label.lower()))
+            names.add((machine.kind, machine.label.lower()))
         return machines
 
     @model_validator(mode="after")

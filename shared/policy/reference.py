@@ -36,26 +36,26 @@ def schema_text() -> str:
 
 def reference_text() -> str:
     """The content of docs/policy.md."""
-    made = json_schema()
+    schema = json_schema()
     lines = [_HEAD]
-    top = {name: value for name, value in made["properties"].items() if "$ref" not in value}
-    lines += ["| key | kind | default | meaning |", "|---|---|---|---|", *_table_rows(made, top, ""), ""]
-    for name, value in made["properties"].items():
+    top = {name: value for name, value in schema["properties"].items() if "$ref" not in value}
+    lines += ["| key | kind | default | meaning |", "|---|---|---|---|", *_table_rows(schema, top, ""), ""]
+    for name, value in schema["properties"].items():
         if "$ref" in value:
-            target = _resolve_ref(made, value)
+            target = _resolve_ref(schema, value)
             lines += [f"## {name}", "", target["description"], ""]
             lines += ["| key | kind | default | meaning |", "|---|---|---|---|"]
-            lines += [*_table_rows(made, target["properties"], f"{name}.", target.get("required", ())), ""]
+            lines += [*_table_rows(schema, target["properties"], f"{name}.", target.get("required", ())), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _resolve_ref(made: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = made["$defs"][value["$ref"].rpartition("/")[2]]
-    return found
+def _resolve_ref(schema: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    resolved: dict[str, Any] = schema["$defs"][value["$ref"].rpartition("/")[2]]
+    return resolved
 
 
 def _table_rows(
-    made: dict[str, Any], properties: dict[str, Any], prefix: str, required: Any = ()
+    schema: dict[str, Any], properties: dict[str, Any], prefix: str, required: Any = ()
 ) -> list[str]:
     rows = []
     for name, value in properties.items():
@@ -65,8 +65,8 @@ def _table_rows(
         kind = "list" if many else "section" if section else _format_type(value)
         rows.append(f"| `{path}` | {kind} | {default} | {value.get('description', '')} |")
         if section:
-            target = _resolve_ref(made, section)
-            rows += _table_rows(made, target["properties"], f"{path}.", target.get("required", ()))
+            target = _resolve_ref(schema, section)
+            rows += _table_rows(schema, target["properties"], f"{path}.", target.get("required", ()))
     return rows
 
 

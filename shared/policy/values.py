@@ -119,15 +119,15 @@ def find_overlaps(windows: tuple[Window, ...]) -> list[tuple[int, int]]:
         # Each span once more a week later, so that Sunday night is compared with Monday morning.
         for shift in (0, week)
     )
-    found: set[tuple[int, int]] = set()
+    overlaps: set[tuple[int, int]] = set()
     # Sorted by their starts, it suffices to compare with the span that reaches furthest so far.
     reach, holder = -1, -1
     for start, end, index in spans:
         if start < reach and index != holder:
-            found.add((min(index, holder), max(index, holder)))
+            overlaps.add((min(index, holder), max(index, holder)))
         if end > reach:
             reach, holder = end, index
-    return sorted(found)
+    return sorted(overlaps)
 
 
 def _format_minutes(minutes: int) -> str:

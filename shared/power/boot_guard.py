@@ -39,9 +39,9 @@ class GuestFinding:
 
 def judge_guest(facts: Mapping[str, str], now: datetime) -> list[GuestFinding]:
     """The dangers that a look at the guest before its stop shows."""
-    found = [_judge_kernel(facts)]
-    found += [_judge_certificate(name, facts.get(f"cert_{name}", ""), now) for name in CERTIFICATES]
-    return [finding for finding in found if finding is not None]
+    problems = [_judge_kernel(facts)]
+    problems += [_judge_certificate(name, facts.get(f"cert_{name}", ""), now) for name in CERTIFICATES]
+    return [finding for finding in problems if finding is not None]
 
 
 def is_fatal_kernel(kernel: str, image: str) -> bool:

@@ -44,8 +44,8 @@ def forecast_spans(inventory: Inventory, machine: str, reach: timedelta) -> list
         for name in _find_names(inventory, rule, taken):
             if machine and machine.lower() not in (name.lower(), rule.label.lower()):
                 continue
-            given = for_machine(orders, machine_key(name, rule.kind))
-            rows += iter_spans(name, schedule, given, now, now + reach)
+            own_orders = for_machine(orders, machine_key(name, rule.kind))
+            rows += iter_spans(name, schedule, own_orders, now, now + reach)
     if machine and not rows:
         names = ", ".join(rule.label for rule in inventory.policy.power.machines) or "none"
         raise NotFound("no such machine under schedule", value=machine, hint=f"policy.yaml names: {names}.")
@@ -59,9 +59,9 @@ def _find_names(inventory: Inventory, rule: MachinePolicy, taken: set[str]) -> l
     # What the last tick wrote down: a forecast must not wait for Azure, and works on a laptop without rights.
     known = inventory.records.load_tags(rule.kind)
     ids = [] if known is None else [one for one, tags in known[1].items() if has_tag(tags, rule.tag or "")]
-    found = [one for one in sorted(ids) if one not in taken]
-    taken.update(found)  # one that two entries fit belongs to the first
-    return [one.rpartition("/")[2] for one in found] or [rule.label]
+    free = [one for one in sorted(ids) if one not in taken]
+    taken.update(free)  # one that two entries fit belongs to the first
+    return [one.rpartition("/")[2] for one in free] or [rule.label]
 
 
 def iter_spans(

@@ -141,7 +141,7 @@ def watch_script(change: str, *, state: str = STATE) -> str:
 
 def parse_report(result: CommandResult, *, stopped: bool = False) -> GuestReport:
     """The script's answer. With `stopped` it must also say that MicroK8s ended and no container is left."""
-    said: dict[str, str] = {}
+    values: dict[str, str] = {}
     problems: list[str] = []
     # Root inside the guest could write anything here: it is told to people and kept, and orders nothing.
     for line in result.stdout.splitlines():
@@ -151,12 +151,12 @@ def parse_report(result: CommandResult, *, stopped: bool = False) -> GuestReport
         if name == "problem":
             problems.append(value)
         else:
-            said[name] = value
+            values[name] = value
     if result.exit_code != 0:
         problems.append(f"the script ended with {result.exit_code}")
-    elif stopped and "none" not in said:
-        if said.get("stop_exit") != "0":
-            problems.append(f"`microk8s stop` ended with {said.get('stop_exit', 'no answer')}")
-        if said.get("containers") != "0":
-            problems.append(f"containers left: {said.get('containers', 'not known')}")
-    return GuestReport(tuple(problems), {name: said[name] for name in _FACTS if said.get(name)})
+    elif stopped and "none" not in values:
+        if values.get("stop_exit") != "0":
+            problems.append(f"`microk8s stop` ended with {values.get('stop_exit', 'no answer')}")
+        if values.get("containers") != "0":
+            problems.append(f"containers left: {values.get('containers', 'not known')}")
+    return GuestReport(tuple(problems), {name: values[name] for name in _FACTS if values.get(name)})

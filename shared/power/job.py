@@ -77,18 +77,18 @@ def run_tick(
     A machine that fails does not keep the others from being seen to. Raises the failure of a listing, after
     the other kinds were seen to.
     """
-    seen: list[ObservedMachine] = []
+    observed: list[ObservedMachine] = []
     failures: list[GroundcrewError] = []
     for kind in power.inventory.kinds:
         try:
-            seen += power.inventory.observe(power.inventory.targets(kind))
+            observed += power.inventory.observe(power.inventory.targets(kind))
         except GroundcrewError as error:
             log.warning("power.listing_failed", extra={"kind": kind, "error": str(error)})
             # Raised at the end: what can be listed must not wait for what cannot.
             failures.append(error)
     # Over all machines, also with `only`: what one waits for may be another.
-    waits = _find_waits(seen)
-    chosen = [one for one in seen if not only or one.target.is_called(only)]
+    waits = _find_waits(observed)
+    chosen = [one for one in observed if not only or one.target.is_called(only)]
     if on_seen is not None:
         on_seen([build_result(one) for one in chosen])
     outcomes = [_reconcile_machine(power, one, waits.get(one.target.key, "")) for one in chosen]

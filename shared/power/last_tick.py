@@ -70,8 +70,8 @@ def _note_changes(power: PowerDeps, partial_tick: bool, results: Sequence[TickRe
 
 def describe_tick(results: Sequence[TickResult]) -> str:
     """What was done, in a sentence for each machine with which something was."""
-    told = (f"{one.machine}: {one.error or one.done}" for one in results if one.error or one.done)
-    return "; ".join(told) or f"{len(results)} machines as planned"
+    lines = (f"{one.machine}: {one.error or one.done}" for one in results if one.error or one.done)
+    return "; ".join(lines) or f"{len(results)} machines as planned"
 
 
 def save_last_tick(state: Blobs, now: datetime, results: Sequence[TickResult], *, partial: bool) -> None:

@@ -46,13 +46,13 @@ def cancel_order(power: PowerDeps, order_id: str, *, by: str) -> Override:
 def list_orders(inventory: Inventory) -> list[tuple[str, Override]]:
     """The orders in force or ahead with their machine (`every` for all), by when they begin."""
     now = inventory.clock.now()
-    found = [
+    active = [
         (machine, order)
         for machine, orders in inventory.orders.all().items()
         for order in orders
         if now < order.until and order.start < order.until
     ]
-    return sorted(found, key=lambda pair: (pair[1].start, pair[1].created, pair[1].id))
+    return sorted(active, key=lambda pair: (pair[1].start, pair[1].created, pair[1].id))
 
 
 def place_hold(power: PowerDeps, lasting: str, why: str, *, by: str) -> Hold:
@@ -88,12 +88,12 @@ def find_machine_key(inventory: Inventory, machine: str) -> str:
     if machine.lower() in known:
         return known[machine.lower()]
     targets = [target for kind in inventory.kinds for target in inventory.targets(kind)]
-    found = next((target.key for target in targets if target.is_called(machine)), None)
-    if found is None:
+    matching = next((target.key for target in targets if target.is_called(machine)), None)
+    if matching is None:
         names = ", ".join(target.key for target in targets)
         hint = f"There are: {names}." if names else "policy.yaml names none under power.machines."
         raise NotFound("no such machine under schedule", value=machine, hint=hint)
-    return found
+    return matching
 
 
 def _hold_name(by: str) -> str:

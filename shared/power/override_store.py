@@ -44,7 +44,7 @@ class OverrideStore:
         Raises `NotFound` for one that is not there or has ended, `Conflict` if it was changed meanwhile.
         """
         now = self._clock.now()
-        found = next(
+        override = next(
             (
                 (machine, one)
                 for machine, orders in self.all().items()
@@ -53,10 +53,10 @@ class OverrideStore:
             ),
             None,
         )
-        if found is None or not order_id or found[1].until <= now or found[1].cancelled_by:
+        if override is None or not order_id or override[1].until <= now or override[1].cancelled_by:
             hint = "See `groundcrew power orders`."
             raise NotFound("no such order", value=repr(order_id[:60]), hint=hint)
-        machine, order = found
+        machine, order = override
         # What was decided refers to when an order ended: it stays on record, and ended now.
         order = replace(order, until=max(now, order.start), cancelled_by=by)
         name = f"{_machine_folder(machine)}{order.id}.json"

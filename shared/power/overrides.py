@@ -160,18 +160,18 @@ def parse_override(text: str, zone: tzinfo, now: datetime, *, by: str = "") -> O
 
 def _parse_when(text: str, zone: tzinfo, now: datetime) -> tuple[datetime, datetime]:
     """When an order is in force: from now on, or in a span that begins later."""
-    if found := _END.fullmatch(text):
-        if found["how"] == "for":
-            return now, parse_duration_text(found["end"], now)
-        return now, parse_end(found["end"], zone, now)
+    if match := _END.fullmatch(text):
+        if match["how"] == "for":
+            return now, parse_duration_text(match["end"], now)
+        return now, parse_end(match["end"], zone, now)
     # A span first: in `from 10 to 14` both ends are of one day.
     if span := parse_span(text, zone, now):
         return span
-    if found := _FROM.fullmatch(text):
-        start = parse_start(found["start"], zone, now)
-        if found["how"] == "for":
-            return start, parse_duration_text(found["end"], start)
-        return start, parse_end(found["end"], zone, max(start, now))
+    if match := _FROM.fullmatch(text):
+        start = parse_start(match["start"], zone, now)
+        if match["how"] == "for":
+            return start, parse_duration_text(match["end"], start)
+        return start, parse_end(match["end"], zone, max(start, now))
     raise UsageError("not a time", value=repr(text[:40]), hint=ORDER_HINT)
 
 

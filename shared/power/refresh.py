@@ -55,7 +55,7 @@ def find_unsnapped(
     A machine whose disks are not seen counts as one such disk: what cannot be seen is not secured.
     """
     today = now.astimezone(zone).date()
-    good = {
+    complete = {
         one.disk.lower()
         for one in snapshots
         # The copy in the background may fail still; a disk can be made of it at 100 only.
@@ -65,7 +65,11 @@ def find_unsnapped(
         and one.created.astimezone(zone).date() == today
     }
     attached = [disk for disk in disks if disk.attached_to.lower() == machine.lower()]
-    return [disk.name for disk in attached if disk.id.lower() not in good] if attached else ["(none is seen)"]
+    return (
+        [disk.name for disk in attached if disk.id.lower() not in complete]
+        if attached
+        else ["(none is seen)"]
+    )
 
 
 def judge_progress(

@@ -175,10 +175,12 @@ class RefreshSession:
         report = watch_refresh(guests, self.session.target.id, state.change)
         probes = self.power.probes if "rocketchat" in self.session.target.carries else ()
         results = [probe.check() for probe in probes]
-        unwell = [result.message for result in results if not result.healthy]
+        unhealthy = [result.message for result in results if not result.healthy]
         status, ready = report.facts.get("change_status", "unknown"), report.facts.get("ready") == "yes"
-        progress = judge_progress(state, status, self.power.now, ready=ready, healthy=not unwell)
-        detail = "; ".join([f"snapd says {status}", *([] if ready else ["MicroK8s is not ready"]), *unwell])
+        progress = judge_progress(state, status, self.power.now, ready=ready, healthy=not unhealthy)
+        detail = "; ".join(
+            [f"snapd says {status}", *([] if ready else ["MicroK8s is not ready"]), *unhealthy]
+        )
         if progress is RefreshProgress.RUNNING:
             self.session.done.append(f"refresh of MicroK8s is running: {detail}")
             return

@@ -34,13 +34,13 @@ def find_waits(machines: Iterable[SequencedMachine]) -> Mapping[str, str]:
         # Only the next step waits: what runs already is not stopped because something below it went off.
         if machine.decision.act is Act.START:
             before = {name.lower() for name in machine.after}
-            found = [one for one in known if one.label.lower() in before and _is_coming_up(one)]
-            if found:
-                waits[machine.key] = f"waiting until {_list_keys(found)} runs"
+            others = [one for one in known if one.label.lower() in before and _is_coming_up(one)]
+            if others:
+                waits[machine.key] = f"waiting until {_list_keys(others)} runs"
         elif machine.decision.act is Act.STOP:
-            found = [one for one in known if _comes_after(one, machine) and _is_going_off(one)]
-            if found:
-                waits[machine.key] = f"waiting until {_list_keys(found)} is off"
+            others = [one for one in known if _comes_after(one, machine) and _is_going_off(one)]
+            if others:
+                waits[machine.key] = f"waiting until {_list_keys(others)} is off"
     return waits
 
 

@@ -93,9 +93,9 @@ class UsageLedger:
         months = [self._read_month(_month_blob(machine, month))[0] for month in _iter_months(since, until)]
         changes = [one for month in months for one in month.changes]
         if (
-            seen := max((month.seen for month in months if month.seen), default=None)
-        ) and until - seen > _GAP:
-            changes.append((seen, None))
+            last_seen_at := max((month.seen for month in months if month.seen), default=None)
+        ) and until - last_seen_at > _GAP:
+            changes.append((last_seen_at, None))
         on: bool | None = None
         begin, intervals = since, list[Interval]()
         for at, now_on in changes:
@@ -127,8 +127,8 @@ class UsageLedger:
                 (parse_timestamp(at), None if on is None else bool(on)) for at, on in fields["changes"]
             ]
             # Before version 0.3 nobody wrote until when somebody looked: then what was last is believed.
-            seen = parse_timestamp(fields["seen"]) if fields.get("seen") else None
-            return LedgerMonth(tuple(changes), seen), etag
+            last_seen_at = parse_timestamp(fields["seen"]) if fields.get("seen") else None
+            return LedgerMonth(tuple(changes), last_seen_at), etag
         except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{name} is not a ledger", value=error) from error
 
@@ -140,12 +140,15 @@ def _extend_changes(
     last_at, last_on = month.changes[-1] if month.changes else (None, None)
     if last_at is not None and last_at >= now:
         return []
-    seen = before.seen
-    if seen is not None and now - seen > _GAP:
+    last_seen_at = before.seen
+    if last_seen_at is not None and now - last_seen_at > _GAP:
         newest_on = before.changes[-1][1] if before.changes else None
         # Azure's newest operation ended before the last look: so it has been in this state all the time.
-        if not (newest_on is on and since is not None and since <= seen):
-            return [(seen, None), (since if since is not None and seen < since <= now else now, on)]
+        if not (newest_on is on and since is not None and since <= last_seen_at):
+            return [
+                (last_seen_at, None),
+                (since if since is not None and last_seen_at < since <= now else now, on),
+            ]
     if last_on is on:
         return []
     credible = since is not None and last_at is not None and last_at < since <= now

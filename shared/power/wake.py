@@ -77,8 +77,8 @@ def handle_request(wake: WakeDeps, request: HttpRequest) -> Page:
         log.warning("wake.machines_unavailable", extra={"error": str(error)})
         body = render_page([], who=person.name, token="", note=f"Azure is not available: {error.message}")
         return html_page(503, body)
-    now, unwell = wake.clock.now(), _find_unwell(wake, outcomes)
-    cards = [build_card(outcome, now, wake.zone, unwell=unwell) for outcome in outcomes]
+    now, unhealthy = wake.clock.now(), _find_unwell(wake, outcomes)
+    cards = [build_card(outcome, now, wake.zone, unhealthy=unhealthy) for outcome in outcomes]
     return html_page(
         200, render_page(cards, who=person.name, token=_issue_token(wake, person, wake.clock.now()))
     )
@@ -122,7 +122,7 @@ def _serves_chat(outcome: TickResult) -> bool:
     return runs and "rocketchat" in outcome.carries
 
 
-def build_card(outcome: TickResult, now: datetime, zone: tzinfo, *, unwell: str = "") -> Card:
+def build_card(outcome: TickResult, now: datetime, zone: tzinfo, *, unhealthy: str = "") -> Card:
     """What is shown of a machine; `unwell` is why its chat does not answer."""
     state, decision = outcome.state, outcome.decision
     lines = list(decision.reasons)
@@ -131,8 +131,8 @@ def build_card(outcome: TickResult, now: datetime, zone: tzinfo, *, unwell: str 
     change = decision.next_change.astimezone(zone) if decision.next_change else None
     if state is PowerStatus.RUNNING and outcome.started is None:
         lines += [f"It runs until {change:%a %H:%M}."] if change and decision.desired_up else []
-        if unwell and _serves_chat(outcome):
-            lines.insert(0, f"{unwell}. A start does not mend that: tell whoever looks after it.")
+        if unhealthy and _serves_chat(outcome):
+            lines.insert(0, f"{unhealthy}. A start does not mend that: tell whoever looks after it.")
             return Card(
                 outcome.machine,
                 "running, but the chat does not answer",

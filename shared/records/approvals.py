@@ -67,9 +67,9 @@ class Approvals:
         self, action: str, arguments: Mapping[str, str], *, by: str, lasting: timedelta
     ) -> Approval:
         """Create the request; the same one while it is pending is returned as it is."""
-        asked = (action, dict(arguments), by)
+        terms = (action, dict(arguments), by)
         for approval in self._list_pending():
-            if (approval.action, dict(approval.arguments), approval.requester) == asked and (
+            if (approval.action, dict(approval.arguments), approval.requester) == terms and (
                 # Not one that somebody else may have put there: it could never be approved.
                 self._keys.signer is None or self.is_signed(approval)
             ):

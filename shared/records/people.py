@@ -41,15 +41,15 @@ class PeopleDirectory:
 
         None if none is linked. Raises Refused if they belong to several people: nobody can say then who asks.
         """
-        wanted = frozenset(accounts)
-        found = [person for person in self.people if wanted & person.accounts]
+        looked_up = frozenset(accounts)
+        persons = [person for person in self.people if looked_up & person.accounts]
         # Teams and Entra name one sender by two ids, which a wrong policy may give to two people.
-        if len(found) > 1:
-            ids = " and ".join(person.id for person in found)
+        if len(persons) > 1:
+            ids = " and ".join(person.id for person in persons)
             raise Refused(
                 "one sign-in belongs to several people", value=ids, hint="Correct people in policy.yaml."
             )
-        return found[0] if found else None
+        return persons[0] if persons else None
 
     def find(self, person_id: str) -> KnownPerson | None:
         """The person of that id."""

@@ -107,9 +107,9 @@ class RunHistory:
             totals[day.isoformat()] = {job: list(to_numbers(one)) for job, one in sum_by_job(entries).items()}
             for entry in entries:
                 newest[entry.job] = renew_newest(newest.get(entry.job, {}), entry)
-        kept = sorted(totals)[-KEPT_FOR.days :]
+        retained = sorted(totals)[-KEPT_FOR.days :]
         recent = renew_recent(fields.get("recent", ()), ended)
-        return {"days": {day: totals[day] for day in kept}, "newest": newest, "recent": recent}
+        return {"days": {day: totals[day] for day in retained}, "newest": newest, "recent": recent}
 
     def _update(self, name: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         for _ in range(_ATTEMPTS):

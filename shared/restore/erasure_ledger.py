@@ -84,8 +84,8 @@ def erase_again(target: TargetDatabase, ledger: LedgerReading, restored: Collect
         for lookup in plan_lookups(ledger.entries):
             if f"{db}.{lookup.collection}" in restored:
                 for ids in _split_ids(lookup.ids):
-                    found = target.find_values(db, lookup.collection, lookup.wanted, lookup.field, ids)
-                    files.setdefault(lookup.bucket, set()).update(found)
+                    values = target.find_values(db, lookup.collection, lookup.wanted, lookup.field, ids)
+                    files.setdefault(lookup.bucket, set()).update(values)
         for deletion in plan_deletions(ledger.entries, files):
             name = f"{db}.{deletion.collection}"
             if name not in restored:

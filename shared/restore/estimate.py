@@ -142,11 +142,11 @@ def describe_progress(
 ) -> str:
     """One line while a step runs: how far it is, and how long it and the steps after it will take."""
     share = min(done / total, 1.0) if total else 0.0
-    left = f"about {_format_about(elapsed * (1 - share) / share)} left" if share else "time left unknown"
+    remaining = f"about {_format_about(elapsed * (1 - share) / share)} left" if share else "time left unknown"
     over = {step, *ended}
     later = [length for name, length in estimate.steps.items() if name not in over]
     unknown = [name for name in estimate.unknown if name not in over]
-    text = f"{step}: {share:.0%} after {format_duration(elapsed)}, {left}"
+    text = f"{step}: {share:.0%} after {format_duration(elapsed)}, {remaining}"
     if later or unknown:
         text += f"; the steps after it: about {_format_about(sum(later, timedelta()))}"
     return f"{text}, and {_join_steps(unknown)}, unknown" if unknown else text

@@ -256,11 +256,11 @@ class RestoreRun:
             self._result.notes += notes
 
     def _restore_users(self) -> None:
-        found = restore_users(self._target, self._reader, self._plan, write=self._writes_users)
-        self._result.problems += found.problems
-        self._result.notes += found.notes
-        self._users_basis = found.basis
-        for name, differences in found.differences.items():
+        users = restore_users(self._target, self._reader, self._plan, write=self._writes_users)
+        self._result.problems += users.problems
+        self._result.notes += users.notes
+        self._users_basis = users.basis
+        for name, differences in users.differences.items():
             self._differences.setdefault(name, []).extend(differences)
 
     def _erase_again(self) -> None:

@@ -84,10 +84,10 @@ def _find_change(
     reasons = tuple(f"{one.home}: {one.problem}" for one in homes if one.problem)
     reasons += (unread,) if unread else ()
     rotated = last.step_since if last is not None and last.step is RotationStep.DONE else None
-    seen = [one.changed for one in homes if one.changed is not None]
-    if len(seen) == len(homes) and seen:
+    changes = [one.changed for one in homes if one.changed is not None]
+    if len(changes) == len(homes) and changes:
         # The oldest: a secret that was put into one home last week is as old as the home that still has it.
-        oldest = min(seen)
+        oldest = min(changes)
         if rotated is not None and oldest - rotated > _BY_HAND_AFTER:
             reasons += (f"changed by hand since its rotation at {format_minute(rotated)}",)
         return (max(oldest, rotated) if rotated is not None else oldest), reasons

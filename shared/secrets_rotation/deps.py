@@ -48,8 +48,8 @@ class RotationDeps:
 
     def entry(self, name: str) -> SecretEntry:
         """The secret of that name in policy. Raises UsageError."""
-        found = [one for one in self.policy.known if one.name == name]
-        if not found:
+        entries = [one for one in self.policy.known if one.name == name]
+        if not entries:
             names = ", ".join(one.name for one in self.policy.known) or "none"
             raise UsageError("policy knows no such secret", value=name, hint=f"There are: {names}.")
-        return found[0]
+        return entries[0]

@@ -109,7 +109,7 @@ def rotate_secret(deps: RotationDeps, name: str, *, by: str, given: Secret | Non
 
 def run_tick(deps: RotationDeps) -> str:
     """What the timer does: go on with what was interrupted, rotate what is due by policy, tell the rest."""
-    done = [told for entry in deps.policy.known if (told := _tick(deps, entry))]
+    done = [line for entry in deps.policy.known if (line := _tick(deps, entry))]
     secrets = list_secrets(deps)
     limited = frozenset(entry.name for entry in deps.policy.known if entry.rotate_every is not None)
     save_inventory(deps.state, secrets, limited, deps.clock.now())
@@ -119,7 +119,7 @@ def run_tick(deps: RotationDeps) -> str:
 
 def run_overdue(deps: RotationDeps) -> str:
     """What `catch_up` does: go on with interrupted rotations only."""
-    done = [told for entry in deps.policy.known if (told := _tick(deps, entry, only_open=True))]
+    done = [line for entry in deps.policy.known if (line := _tick(deps, entry, only_open=True))]
     return "; ".join(done) or "nothing to do: no rotation is under way"
 
 
@@ -131,7 +131,7 @@ def handle_vault_event(deps: RotationDeps, vault: str, secret: str) -> str:
     # Vaults and their secrets are named without regard to case, and the event has its own.
     home = f"key-vault:{vault}/{secret}".lower()
     named = [one for one in deps.policy.known if home in (text.lower() for text in one.homes)]
-    done = [told for entry in named if (told := _tick(deps, entry))]
+    done = [line for entry in named if (line := _tick(deps, entry))]
     if named:
         notify_due(deps, [_status(deps, entry) for entry in named])
     return "; ".join(done) or ("nothing to rotate" if named else "policy knows no such secret")
@@ -174,8 +174,8 @@ def _begin(deps: RotationDeps, entry: SecretEntry, by: str, given: Secret | None
         rotation, entry.name, by, now, RotationStep.BEGUN, now, chosen.old_label, chosen.new_label,
         deps.keys.seal(RotationSecrets(chosen.secret, homes.homes)),
     )  # fmt: skip
-    told = f"begun: {chosen.new_label} replaces {chosen.old_label}"
-    AuditTrail(deps.state, deps.clock).append(by, "secrets.rotate", f"{entry.name}/{rotation}", told)
+    summary = f"begun: {chosen.new_label} replaces {chosen.old_label}"
+    AuditTrail(deps.state, deps.clock).append(by, "secrets.rotate", f"{entry.name}/{rotation}", summary)
     # return journal Before it is made valid anywhere: killed from here on, the next run knows the secret and
     # goes on.
     deps.records().save(journal)

@@ -19,13 +19,13 @@ def notify_due(deps: RotationDeps, secrets: Sequence[SecretStatus]) -> None:
     """One message for all that are due, due soon, or of unknown age although policy has a limit for it."""
     # A secret without a limit may be as old as it likes: telling of it every day is noise.
     limited = {entry.name for entry in deps.policy.known if entry.rotate_every is not None}
-    told = [one for one in secrets if one.state in _TOLD and one.name in limited]
-    if not told:
+    due = [one for one in secrets if one.state in _TOLD and one.name in limited]
+    if not due:
         return
-    lines = [f"{one.name}: {one.state}; {'; '.join(one.reasons)}" for one in told]
-    key = "secrets/due/" + ",".join(sorted(f"{one.name}={one.state}" for one in told))
+    lines = [f"{one.name}: {one.state}; {'; '.join(one.reasons)}" for one in due]
+    key = "secrets/due/" + ",".join(sorted(f"{one.name}={one.state}" for one in due))
     hint = "`groundcrew secrets list` shows all; `groundcrew secrets rotate NAME` rotates one."
-    title = f"Secrets: {len(told)} due or of unknown age"
+    title = f"Secrets: {len(due)} due or of unknown age"
     _send(deps, Notice(Severity.WARNING, title, "\n".join(lines), hint, key=key, again=True))
 
 

@@ -23,13 +23,13 @@ def update_published(kind: str, current: Secret, *, old: Secret, new: Secret, st
     words = current.reveal().replace(",", " ").split()
     before, after = public_half(kind, old), public_half(kind, new)
     # The old signer may have been trusted without being listed: an app trusts its own key.
-    wanted = [before, after] if kind == "signing-key" or stage == "both" else []
+    published = [before, after] if kind == "signing-key" or stage == "both" else []
     removed: set[str] = set()
     if kind != "signing-key":
         removed = {"both": set[str](), "final": {before}, "undone": {after}}[stage]
-        wanted += {"both": [], "final": [after], "undone": [before]}[stage]
+        published += {"both": [], "final": [after], "undone": [before]}[stage]
     listed = [word for word in words if word not in removed]
-    listed += [word for word in wanted if word not in listed]
+    listed += [word for word in published if word not in listed]
     return current if listed == words else Secret(",".join(listed))
 
 

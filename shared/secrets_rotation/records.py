@@ -48,10 +48,10 @@ class JournalKeys:
 
     def seal(self, secrets: RotationSecrets) -> str:
         """Encrypted, in base64."""
-        plain = {"new": secrets.new.reveal(), "homes": {k: v.reveal() for k, v in secrets.homes.items()}}
+        payload = {"new": secrets.new.reveal(), "homes": {k: v.reveal() for k, v in secrets.homes.items()}}
         sealed: list[bytes] = []
         encryptor = age.Encryptor(sealed.append, self.recipients)
-        encryptor.write(json.dumps(plain).encode())
+        encryptor.write(json.dumps(payload).encode())
         encryptor.finish()
         return base64.b64encode(b"".join(sealed)).decode()
 
@@ -59,11 +59,11 @@ class JournalKeys:
         """Raises Corrupt for a wrong key or damage."""
         try:
             data = base64.b64decode(journal.sealed, validate=True)
-            plain = json.loads(
+            payload = json.loads(
                 b"".join(age.decrypt(iter([data]), self.identities, name=_blob_name(journal.name)))
             )
-            homes = {str(home): Secret(str(value)) for home, value in plain["homes"].items()}
-            return RotationSecrets(Secret(str(plain["new"])), homes)
+            homes = {str(home): Secret(str(value)) for home, value in payload["homes"].items()}
+            return RotationSecrets(Secret(str(payload["new"])), homes)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise Corrupt(f"{_blob_name(journal.name)} does not open", value=type(error).__name__) from None
 
@@ -99,8 +99,8 @@ class RotationRecords:
 
     def save(self, journal: RotationJournal) -> None:
         """Write over the step before; of one that ended nothing secret is kept."""
-        kept = replace(journal, sealed="") if journal.ended else journal
-        fields = json.loads(encode_json(asdict(kept)))
+        stored = replace(journal, sealed="") if journal.ended else journal
+        fields = json.loads(encode_json(asdict(stored)))
         body = {**fields, "mac": self._keys.sign(fields)}
         self._state.replace(_blob_name(journal.name), encode_json(body), etag=None)
 

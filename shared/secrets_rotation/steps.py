@@ -98,14 +98,14 @@ class Rotation:
     def _issue(self) -> RotationStep:
         chosen = ChosenCredential(self.journal.old_label, self.journal.new_label, self.secrets.new)
         try:
-            made = self.authority.issue(chosen, self._old_value())
+            issued = self.authority.issue(chosen, self._old_value())
         except NotYet as error:
             if is_lost(self.journal, self.deps.clock.now(), _ISSUE_LIMIT):
                 raise Refused(f"timed out {error.message}") from error
             raise
-        if made.reveal() != self.secrets.new.reveal():
+        if issued.reveal() != self.secrets.new.reveal():
             # Made by the other side: journalled before it goes anywhere, at the step that saves it.
-            self.secrets = replace(self.secrets, new=made)
+            self.secrets = replace(self.secrets, new=issued)
         return RotationStep.ISSUED
 
     def _publish(self) -> RotationStep:
@@ -203,14 +203,14 @@ class Rotation:
         for home in self._homes():
             target = self._render(render, home).reveal()
             now = self.deps.homes.read(home)
-            ours = {self.secrets.homes[str(home)].reveal()}
+            own_values = {self.secrets.homes[str(home)].reveal()}
             if self.secrets.new:
-                ours |= {self._render(one, home).reveal() for one in self._renderers()}
+                own_values |= {self._render(one, home).reveal() for one in self._renderers()}
             if now.value.reveal() == target:
                 continue
-            if self.entry.kind in _WRITTEN_BY_OTHERS and now.value.reveal() in ours:
+            if self.entry.kind in _WRITTEN_BY_OTHERS and now.value.reveal() in own_values:
                 continue
-            if now.value.reveal() not in ours:
+            if now.value.reveal() not in own_values:
                 if self.journal.step is RotationStep.UNDOING:
                     continue  # theirs stays; the proof then says whether readers get in
                 raise Refused("a home was changed by somebody else meanwhile", value=home)
@@ -265,9 +265,9 @@ class Rotation:
         sealed = self.journal.sealed
         if step is RotationStep.ISSUED:
             sealed = keys.seal(self.secrets)
-        told = f"{step}: {self.journal.failure}" if self.journal.failure else str(step)
+        details = f"{step}: {self.journal.failure}" if self.journal.failure else str(step)
         AuditTrail(self.deps.state, self.deps.clock).append(
-            self.journal.by, "secrets.rotate", f"{self.journal.name}/{self.journal.id}", told
+            self.journal.by, "secrets.rotate", f"{self.journal.name}/{self.journal.id}", details
         )
         self.journal = replace(self.journal, step=step, step_since=now, sealed=sealed)
         self.deps.records().save(self.journal)

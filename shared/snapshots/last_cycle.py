@@ -49,15 +49,15 @@ def collect_good_snapshots(
     """
     listed = list(disks)
     # Of ours, and complete: what Azure still copies is no snapshot to rely on.
-    good = {
+    complete = {
         one.item.name for one in decisions if isinstance(one, Keep) and one.item.complete and one.item.managed
     }
     times: dict[str, list[datetime]] = {disk.id.lower(): [] for disk in listed}
     names = {disk.id.lower(): disk.name for disk in listed}
     for snapshot in existing:
-        if snapshot.id in good and snapshot.disk.lower() in times:
+        if snapshot.id in complete and snapshot.disk.lower() in times:
             times[snapshot.disk.lower()].append(snapshot.created)
-    return {names[key]: DiskSnapshots(tuple(sorted(found))) for key, found in times.items()}
+    return {names[key]: DiskSnapshots(tuple(sorted(created))) for key, created in times.items()}
 
 
 def save_last_cycle(state: Blobs, cycle: SnapshotCycle) -> None:

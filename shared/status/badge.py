@@ -26,10 +26,10 @@ def decide_badge(power: Part[PowerFacts], now: datetime) -> BadgeWord:
     if any(now - one.seen > _STALE for one in machines):
         return "down"
     # A machine that runs although it should not is nobody's outage.
-    wanted = [one for one in machines if one.planned_up]
-    if any(one.state != "running" or one.problem for one in wanted):
+    planned = [one for one in machines if one.planned_up]
+    if any(one.state != "running" or one.problem for one in planned):
         return "down"
-    return "up" if wanted else "planned"
+    return "up" if planned else "planned"
 
 
 def render_badge(word: BadgeWord) -> str:

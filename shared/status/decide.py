@@ -74,18 +74,18 @@ class Verdict:
 
 def decide_verdict(status: Status) -> Verdict:
     """Whether somebody has to get up."""
-    found = sorted(list_findings(status), key=lambda one: _ORDER.index(one.level))
-    if not found:
+    findings = sorted(list_findings(status), key=lambda one: _ORDER.index(one.level))
+    if not findings:
         return Verdict(Level.OK, "No action needed.", ())
     # One finding by name and the number of its equals: the line has to fit into a notification.
-    first, count = found[0], sum(one.level is found[0].level for one in found)
+    first, count = findings[0], sum(one.level is findings[0].level for one in findings)
     more = f" (and {count - 1} more)" if count > 1 else ""
     text = {
         Level.ACT: f"Act now: {first}{more}",
         Level.UNKNOWN: f"Check now, cannot be seen: {first}{more}",
         Level.LOOK: f"Can wait until the morning: {first}{more}",
     }[first.level]
-    return Verdict(first.level, text, tuple(found))
+    return Verdict(first.level, text, tuple(findings))
 
 
 def list_findings(status: Status) -> Iterator[StatusFinding]:

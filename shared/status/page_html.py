@@ -139,14 +139,14 @@ def _render_recovery(runs: RunFacts, today: date) -> str:
     bars, rows = [], []
     last: date | None = None
     history = sorted(runs.days)
-    good = {day for day in history if (one := runs.days[day].get("backup")) and one.done}
+    backup_days = {day for day in history if (one := runs.days[day].get("backup")) and one.done}
     # The chart begins in the middle of history: without the backup before it its first days would look like
     # none.
-    earlier = [day for day in good if day < (today - timedelta(days=_DAYS)).isoformat()]
+    earlier = [day for day in backup_days if day < (today - timedelta(days=_DAYS)).isoformat()]
     if earlier:
         last = date.fromisoformat(max(earlier))
     for day in _days_until(today, _DAYS):
-        if day.isoformat() in good:
+        if day.isoformat() in backup_days:
             last = day
         age = None if last is None else float((day - last).days)
         # A day with a backup has a bar of its own, so that it differs from a day without any data.

@@ -161,10 +161,10 @@ def read_power(state: Blobs, rules: PowerPolicy) -> PowerFacts:
     """The machines as the newest tick saw them."""
     if not rules.machines:
         raise NotSetUp("policy.yaml names no machines under power")
-    seen = load_last_tick(state)
-    if not seen:
+    observed = load_last_tick(state)
+    if not observed:
         raise NotSetUp("no power tick has run yet")
-    return PowerFacts(tuple(map(_to_machine, seen)), rules.settle)
+    return PowerFacts(tuple(map(_to_machine, observed)), rules.settle)
 
 
 def read_poison_queues(queues: Queues, names: Sequence[str]) -> Mapping[str, int]:

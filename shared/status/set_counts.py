@@ -23,9 +23,9 @@ def count_sets(catalogue: SetCatalogue, state: Blobs, now: datetime) -> str:
     counted = _load(state)
     if counted is not None and now - counted[0] < _INTERVAL:
         return "nothing to do: counted less than an hour ago"
-    found = Counter(str(entry.state) for entry in catalogue.entries())
-    state.replace(_BLOB, encode_json({"at": now, "sets": dict(found)}), etag=None)
-    return ", ".join(f"{count} {name}" for name, count in sorted(found.items())) or "no sets"
+    counts = Counter(str(entry.state) for entry in catalogue.entries())
+    state.replace(_BLOB, encode_json({"at": now, "sets": dict(counts)}), etag=None)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no sets"
 
 
 def read_set_counts(state: Blobs, now: datetime) -> Mapping[str, int]:

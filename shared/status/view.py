@@ -130,8 +130,8 @@ def _describe_routes(facts: Mapping[str, RouteFacts], now: datetime) -> Iterator
 
 
 def _describe_secrets(facts: SecretFacts, now: datetime) -> Iterator[str]:
-    good = sum(one.state == "good" for one in facts.secrets)
-    yield f"{good} of {len(facts.secrets)} good (seen {_age(facts.at, now)} ago)"
+    healthy = sum(one.state == "good" for one in facts.secrets)
+    yield f"{healthy} of {len(facts.secrets)} good (seen {_age(facts.at, now)} ago)"
     dues = [one for one in facts.secrets if one.due is not None]
     if dues:
         first = min(dues, key=lambda one: one.due or now)
@@ -139,8 +139,8 @@ def _describe_secrets(facts: SecretFacts, now: datetime) -> Iterator[str]:
 
 
 def _describe_certificates(facts: ScanFacts, now: datetime) -> Iterator[str]:
-    good = sum(one.state == "good" for one in facts.certificates)
-    yield f"{good} of {len(facts.certificates)} good (scanned {_age(facts.at, now)} ago)"
+    healthy = sum(one.state == "good" for one in facts.certificates)
+    yield f"{healthy} of {len(facts.certificates)} good (scanned {_age(facts.at, now)} ago)"
     ends = [one for one in facts.certificates if one.not_after is not None]
     if ends:
         first = min(ends, key=lambda one: one.not_after or now)

@@ -27,7 +27,7 @@ def parse_tokens(text: str) -> tuple[Secret, ...]:
 def has_valid_token(header: str, tokens: Sequence[Secret]) -> bool:
     """Whether the Authorization header holds one of the tokens. Without any token the door is closed."""
     match = _BEARER.fullmatch(header)
-    given = match[1].encode() if match else b""
+    presented = match[1].encode() if match else b""
     # All of them are compared, so that the time taken does not tell which of two was nearly right.
-    matches = [hmac.compare_digest(given, token.reveal().encode()) for token in tokens]
+    matches = [hmac.compare_digest(presented, token.reveal().encode()) for token in tokens]
     return bool(match) and any(matches)

@@ -99,5 +99,5 @@ def _find_up_since() -> datetime | None:
     from shared.power.last_tick import load_last_tick
     from shared.wiring.notifications import carries_server
 
-    seen = [one for one in load_last_tick(open_state()) if carries_server(one.machine)]
-    return find_server_up_since(seen, system_clock().now())
+    observed = [one for one in load_last_tick(open_state()) if carries_server(one.machine)]
+    return find_server_up_since(observed, system_clock().now())

@@ -41,10 +41,10 @@ def read_queue_key() -> bytes:
     """What seals commands on the queue: derived from the app's signing key; empty without one."""
     from shared.chatops.messages import derive_queue_key
 
-    given = read_environment().values.get(definitions.SIGNING_KEY.name, "")
+    key_text = read_environment().values.get(definitions.SIGNING_KEY.name, "")
     # Derived and not the key itself, so that a flaw in one use cannot forge the other. Whoever may write to
     # the queue cannot order anything without it.
-    return derive_queue_key(read_environment().get(definitions.SIGNING_KEY)) if given.strip() else b""
+    return derive_queue_key(read_environment().get(definitions.SIGNING_KEY)) if key_text.strip() else b""
 
 
 def secret_settings() -> dict[Door, Setting]:

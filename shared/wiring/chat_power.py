@@ -135,9 +135,9 @@ def _order_id(call: CommandCall) -> str:
 
 
 def _plan_hold(call: CommandCall) -> CommandPlan:
-    because = call.arguments.get("because")
+    reason = call.arguments.get("because")
     text = f"put off every stop of the server's machine {call.arguments['end']}"
-    return CommandPlan(f"{text}: {because}" if because else text, target=call.line)
+    return CommandPlan(f"{text}: {reason}" if reason else text, target=call.line)
 
 
 def _place_hold(call: CommandCall, _plan: CommandPlan, by: str) -> str:

@@ -159,9 +159,9 @@ def compatible_mongodb() -> Callable[[str], tuple[str, ...] | None]:
 def _age_identities() -> list[Identity]:
     from shared.formats.agekeys import parse_key_setting
 
-    given = read_environment().get(definitions.SOPS_AGE_KEY)
+    text = read_environment().get(definitions.SOPS_AGE_KEY)
     # A key that a copy cut off is refused: passed over, its files would be "not encrypted to us" one day.
-    return parse_setting(definitions.SOPS_AGE_KEY, parse_key_setting, given) if given else []
+    return parse_setting(definitions.SOPS_AGE_KEY, parse_key_setting, text) if text else []
 
 
 def _decrypt_values(text: str, name: str, identities: list[Identity]) -> DecryptedValues:

@@ -73,8 +73,8 @@ def run_overdue() -> str:
 def _chat_reader() -> Callable[[], ChatPosture] | None:
     from shared.adapters.mongodb.posture import MongoPosture
 
-    given = read_environment().values.get(definitions.MONGODB.name)
-    return partial(MongoPosture, given) if given else None
+    uri = read_environment().values.get(definitions.MONGODB.name)
+    return partial(MongoPosture, uri) if uri else None
 
 
 def _connect_cluster() -> ClusterPosture | None:

@@ -26,7 +26,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
     from shared.wiring.prune import prune_deps
 
     rules = load_policy()
-    asked: list[tuple[str, bool, Callable[[], object]]] = [
+    checks: list[tuple[str, bool, Callable[[], object]]] = [
         # Always: an installation without a backup is what this is for to prevent.
         ("backup", True, backup_deps),
         ("pages", True, _check_pages),
@@ -41,7 +41,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         ("secrets", secrets.is_enabled(), secrets.rotation_deps),
         ("hardening", hardening.is_enabled(), hardening.hardening_deps),
     ]
-    return {job: check for job, is_asked, check in asked if is_asked}
+    return {job: check for job, is_asked, check in checks if is_asked}
 
 
 def read_settings_report() -> Mapping[str, str]:

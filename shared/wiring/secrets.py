@@ -106,5 +106,5 @@ def _connect_readers() -> ReaderRouter:
 def _parse_keys() -> JournalKeys | None:
     from shared.secrets_rotation.records import JournalKeys
 
-    given = read_environment().get(definitions.SOPS_AGE_KEY)
-    return parse_setting(definitions.SOPS_AGE_KEY, JournalKeys.parse, given) if given else None
+    text = read_environment().get(definitions.SOPS_AGE_KEY)
+    return parse_setting(definitions.SOPS_AGE_KEY, JournalKeys.parse, text) if text else None

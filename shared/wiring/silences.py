@@ -42,19 +42,19 @@ def begin_silence(call: CommandCall, _plan: CommandPlan, by: str) -> str:
     records = silence_records()
     records.add(silence)
     log.info("silence.begun", extra={"what": silence.what, "by": by, "until": silence.until.isoformat()})
-    told = f"silenced {silence}"
+    summary = f"silenced {silence}"
     target = _connect() if _is_alert(silence.what) else None
     if target is None:
-        return told
+        return summary
     try:
         identity = target.add_silence(silence)
     except GroundcrewError as error:
         log.warning("silence.not_in_alertmanager", extra={"what": silence.what, "error": str(error)})
-        return f"{told}; but not in Alertmanager: {error}"
+        return f"{summary}; but not in Alertmanager: {error}"
     # Written again with the id, by which `unsilence` ends it there too; killed before it, that ends by
     # itself.
     records.add(replace(silence, alertmanager_id=identity))
-    return f"{told}; in Alertmanager, too"
+    return f"{summary}; in Alertmanager, too"
 
 
 def plan_end(call: CommandCall) -> CommandPlan:

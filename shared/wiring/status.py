@@ -85,40 +85,40 @@ def _readers() -> Readers:
     from shared.status.settings_report import read_settings
 
     # Fourteen readers ask for the same listings: each is one call for the whole page.
-    kept = cache(lambda: ReadOnceBlobs(open_state()))
+    state = cache(lambda: ReadOnceBlobs(open_state()))
     return {
-        "backup": lambda: readers.read_backup(_read_once_catalogue(kept()), load_policy().backup),
-        "snapshots": lambda: readers.read_snapshots(kept(), load_policy().snapshots),
-        "certificates": lambda: readers.read_certificates(kept(), load_policy().certificates),
-        "secrets": lambda: readers.read_secrets(kept()),
-        "deploy": lambda: readers.read_deploy(kept(), system_clock(), load_policy().deploy),
-        "power": lambda: readers.read_power(kept(), load_policy().power),
-        "drill": lambda: _read_drill(kept()),
-        "key_drill": lambda: readers.read_key_drill_facts(kept(), load_policy().backup.drill),
+        "backup": lambda: readers.read_backup(_read_once_catalogue(state()), load_policy().backup),
+        "snapshots": lambda: readers.read_snapshots(state(), load_policy().snapshots),
+        "certificates": lambda: readers.read_certificates(state(), load_policy().certificates),
+        "secrets": lambda: readers.read_secrets(state()),
+        "deploy": lambda: readers.read_deploy(state(), system_clock(), load_policy().deploy),
+        "power": lambda: readers.read_power(state(), load_policy().power),
+        "drill": lambda: _read_drill(state()),
+        "key_drill": lambda: readers.read_key_drill_facts(state(), load_policy().backup.drill),
         "capture": lambda: signal_readers.read_capture(
-            kept(), trusted_catalogue().trusted, load_policy().backup.pitr
+            state(), trusted_catalogue().trusted, load_policy().backup.pitr
         ),
-        "alerts": lambda: signal_readers.read_alerts(kept()),
-        "routes": lambda: signal_readers.read_routes(kept()),
-        "runs": lambda: readers.read_runs(kept(), system_clock().now(), _timer_intervals()),
-        "cost": lambda: readers.read_cost(kept()),
+        "alerts": lambda: signal_readers.read_alerts(state()),
+        "routes": lambda: signal_readers.read_routes(state()),
+        "runs": lambda: readers.read_runs(state(), system_clock().now(), _timer_intervals()),
+        "cost": lambda: readers.read_cost(state()),
         # Not from what is kept: whether a hold is in force must be of this moment.
         "holds": lambda: readers.read_holds(open_state(), system_clock()),
         "silences": lambda: signal_readers.read_silences(
-            kept(), system_clock(), load_policy().notify.silence_limit
+            state(), system_clock(), load_policy().notify.silence_limit
         ),
-        "settings": lambda: read_settings(kept()),
+        "settings": lambda: read_settings(state()),
         "queues": lambda: readers.read_poison_queues(connect_queues(), QUEUES),
     }
 
 
-def _read_once_catalogue(kept: Blobs) -> SetCatalogue:
+def _read_once_catalogue(state: Blobs) -> SetCatalogue:
     """The catalogue over views that ask for each listing and each record once."""
     from shared.backup.seals import SealLog
     from shared.kernel.read_once import ReadOnceBlobs
 
     trusting = trusted_catalogue()
-    return replace(trusting, blobs=ReadOnceBlobs(open_backups()), seals=SealLog(kept, trusting.trusted))
+    return replace(trusting, blobs=ReadOnceBlobs(open_backups()), seals=SealLog(state, trusting.trusted))
 
 
 def metrics_status() -> Status:
@@ -131,19 +131,19 @@ def metrics_status() -> Status:
     return collect_status({**_readers(), **more}, now, VERSION)
 
 
-def _read_drill(kept: Blobs) -> DrillFacts:
+def _read_drill(state: Blobs) -> DrillFacts:
     from shared.status.model import NotSetUp
     from shared.status.readers import read_drill
     from shared.wiring import drill
 
     if not drill.is_enabled():
         raise NotSetUp(drill.NOT_SET_UP)
-    return read_drill(kept, trusted_catalogue().trusted, system_clock(), load_policy().backup.drill)
+    return read_drill(state, trusted_catalogue().trusted, system_clock(), load_policy().backup.drill)
 
 
 @cache
 def _timer_intervals() -> dict[str, timedelta]:
     """By timer, the longest pause that its schedule leaves; a schedule that cannot be read has none."""
     now = system_clock().now()
-    found = {timer: longest_interval(timer_schedule(timer), now) for timer in SCHEDULES}
-    return {timer: interval for timer, interval in found.items() if interval is not None}
+    intervals = {timer: longest_interval(timer_schedule(timer), now) for timer in SCHEDULES}
+    return {timer: interval for timer, interval in intervals.items() if interval is not None}

@@ -112,5 +112,5 @@ def watch_timers() -> str:
 def _is_disabled(timer: str) -> bool:
     # https://learn.microsoft.com/azure/azure-functions/disable-function
     values = read_environment().values
-    given = values.get(f"AzureWebJobs.{timer}.Disabled") or values.get(f"AzureWebJobs_{timer}_Disabled", "")
-    return given.lower() in ("true", "1")
+    value = values.get(f"AzureWebJobs.{timer}.Disabled") or values.get(f"AzureWebJobs_{timer}_Disabled", "")
+    return value.lower() in ("true", "1")

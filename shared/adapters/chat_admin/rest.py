@@ -46,14 +46,14 @@ class ChatApi:
 
     def pages(self, path: str, field: str, query: Mapping[str, str] | None = None) -> Iterator[Json]:
         """The items of a list, page by page. Raises Refused for one that does not end."""
-        seen = 0
+        count = 0
         for _ in range(_MOST_PAGES):
-            page = self.get(path, {**(query or {}), "count": str(_PAGE), "offset": str(seen)})
+            page = self.get(path, {**(query or {}), "count": str(_PAGE), "offset": str(count)})
             items = page.get(field) or ()
             yield from (item for item in items if isinstance(item, Mapping))
-            seen += len(items)
+            count += len(items)
             # By what came and not by what was asked for: the server caps the count by a setting of its own.
-            if not items or seen >= int(page.get("total") or 0):
+            if not items or count >= int(page.get("total") or 0):
                 return
         raise Refused("Rocket.Chat lists more than is read", value=path)
 
@@ -99,19 +99,19 @@ class ChatApi:
 
 
 def _failure(status: int, answer: Json, path: str) -> Exception:
-    said = str(answer.get("errorType") or answer.get("error") or answer.get("message") or "")[:200]
+    reason = str(answer.get("errorType") or answer.get("error") or answer.get("message") or "")[:200]
     if answer.get("errorType") == "totp-invalid":
         return Refused("Rocket.Chat does not take the second factor", value=path)
     if status == 429:
         return Unavailable("Rocket.Chat limits how often it is asked", value=path)
     # 400 stands for a dozen different things, which only the text tells apart.
     if status in (401, 403):
-        return Refused("Rocket.Chat does not allow it", value=f"{path}: {said}")
+        return Refused("Rocket.Chat does not allow it", value=f"{path}: {reason}")
     if status == 404:
         return NotFound("Rocket.Chat does not have it", value=path)
     if status >= 500:
         return Unavailable("Rocket.Chat does not answer", value=f"HTTP {status}")
-    return Refused("Rocket.Chat refuses it", value=f"{path}: {said or f'HTTP {status}'}")
+    return Refused("Rocket.Chat refuses it", value=f"{path}: {reason or f'HTTP {status}'}")
 
 
 def quoted(name: str) -> str:

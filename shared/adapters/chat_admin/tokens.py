@@ -51,10 +51,10 @@ class AccessTokens:
         # As the old one: without it a reader without a second factor would be locked out, with it by default
         # one more could bypass it.
         body = {"tokenName": chosen.new_label, "bypassTwoFactor": old.get("bypassTwoFactor") is True}
-        made = str(api.post("users.generatePersonalAccessToken", body).get("token") or "")
-        if not _TOKEN.fullmatch(made):
+        token = str(api.post("users.generatePersonalAccessToken", body).get("token") or "")
+        if not _TOKEN.fullmatch(token):
             raise Refused("Rocket.Chat made no token", value=chosen.new_label)
-        return Secret(made)
+        return Secret(token)
 
     def render(self, current: Secret, _label: str, secret: Secret) -> Secret:
         """The same text with the new token in the old one's place."""
@@ -91,7 +91,7 @@ class AccessTokens:
 
 def _find_token(value: Secret) -> Secret:
     """The token in a home's value. Raises Refused, quoting nothing."""
-    found = set(_TOKEN.findall(value.reveal()))
-    if len(found) != 1:
-        raise Refused("the home does not hold one token of Rocket.Chat", value=f"{len(found)} found")
-    return Secret(found.pop())
+    tokens = set(_TOKEN.findall(value.reveal()))
+    if len(tokens) != 1:
+        raise Refused("the home does not hold one token of Rocket.Chat", value=f"{len(tokens)} found")
+    return Secret(tokens.pop())

@@ -106,8 +106,8 @@ class WebhookSecret:
         return hook
 
     def _deliveries(self) -> list[Mapping[str, Any]]:
-        found = self._api.get(f"{self._path}/deliveries", {"per_page": "30"})
-        return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+        deliveries = self._api.get(f"{self._path}/deliveries", {"per_page": "30"})
+        return [one for one in deliveries if isinstance(one, Mapping)] if isinstance(deliveries, list) else []
 
 
 def _label(secret: str) -> str:

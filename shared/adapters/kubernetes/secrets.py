@@ -90,19 +90,19 @@ class KubernetesRestarts:
         if _template_mark(item) != mark:
             return RolloutState(done=False, reason="its restart was taken back by somebody else")
         spec, status = item.get("spec") or {}, item.get("status") or {}
-        wanted = int(1 if spec.get("replicas") is None else spec["replicas"])
+        replicas = int(1 if spec.get("replicas") is None else spec["replicas"])
         # Until then the status tells of the pods of before, all of them ready.
         if int(status.get("observedGeneration") or 0) < int(item["metadata"].get("generation") or 0):
             return RolloutState(done=False, reason="the controller has not seen the restart")
         pods = [*self._pods(reader, spec)]
         old = [pod for pod in pods if _mark_of(pod) != mark]
         new = [parse_pod(pod) for pod in pods if _mark_of(pod) == mark]
-        stuck = next((pod.blocked_reason for pod in new if pod.blocked_reason), "")
-        if stuck:
-            return RolloutState(done=False, reason=stuck, failed=_is_final(stuck))
+        blocked = next((pod.blocked_reason for pod in new if pod.blocked_reason), "")
+        if blocked:
+            return RolloutState(done=False, reason=blocked, failed=_is_final(blocked))
         ready = sum(pod.ready for pod in new)
-        if ready < wanted:
-            return RolloutState(done=False, reason=f"{ready} of {wanted} pods are ready")
+        if ready < replicas:
+            return RolloutState(done=False, reason=f"{ready} of {replicas} pods are ready")
         if old:
             return RolloutState(done=False, reason=f"{len(old)} pods from before the restart are left")
         return RolloutState(done=True)

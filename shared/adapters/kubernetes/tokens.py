@@ -68,9 +68,9 @@ class KubernetesTokens:
         ends = parse_optional_timestamp(status.get("expirationTimestamp"))
         # A server may give a shorter one than was asked for, and says so in its answer only.
         if ends is None or ends - self._now() < lifetime - _ROUNDING:
-            given = f"until {format_minute(ends)}" if ends else "of unknown length"
+            lasts = f"until {format_minute(ends)}" if ends else "of unknown length"
             hint = "Set a lifetime that the cluster gives, or none."
-            raise Refused("the cluster gives a shorter token than policy wants", value=given, hint=hint)
+            raise Refused("the cluster gives a shorter token than policy wants", value=lasts, hint=hint)
         return Secret(str(status["token"]))
 
     def whoami(self) -> str:

@@ -21,10 +21,10 @@ class Eraser(Reader):
         """See the port."""
         with translate_errors(f"looking for files in {db}.{collection}"):
             # Not `distinct`, whose answer is one document of 16 MiB at the most.
-            found: list[dict[str, Any]] = self._retry.run(
+            batch: list[dict[str, Any]] = self._retry.run(
                 lambda _: list(self._client[db][collection].find(_query(field, ids), {wanted: 1}))
             )
-        values = {value for document in found for value in _walk(document, wanted.split("."))}
+        values = {value for document in batch for value in _walk(document, wanted.split("."))}
         return sorted(value for value in values if isinstance(value, str))
 
     def delete_where(self, db: str, collection: str, field: str, ids: Sequence[str]) -> int:

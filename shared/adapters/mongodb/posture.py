@@ -63,18 +63,18 @@ class MongoPosture:
 
 
 def _read_chat(database: Database, settings: Sequence[str]) -> ObservedChat:
-    found = [*database["rocketchat_settings"].find(_setting_filter(settings), _SETTING_FIELDS)]
+    documents = [*database["rocketchat_settings"].find(_setting_filter(settings), _SETTING_FIELDS)]
     permissions = database["rocketchat_permissions"].find({}, {"roles": 1})
     # Only whoever is looked at: a server of thousands of people is not read as a whole.
     query = {"$or": [{"roles": _ADMIN}, {f"{_TOKENS}.type": _PERSONAL}]}
     users = database["users"].find(query, _USER_FIELDS)
     hooks = database["rocketchat_integrations"].find({"enabled": True}, _HOOK_FIELDS)
     return ObservedChat(
-        {str(one["_id"]): one.get("value") for one in found},
+        {str(one["_id"]): one.get("value") for one in documents},
         {str(one["_id"]): frozenset(map(str, one.get("roles") or ())) for one in permissions},
         tuple(map(_parse_account, users)),
         tuple(map(_parse_hook, hooks)),
-        {str(one["_id"]): _find_last_change(database, one) for one in found},
+        {str(one["_id"]): _find_last_change(database, one) for one in documents},
     )
 
 

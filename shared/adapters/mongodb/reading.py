@@ -56,8 +56,8 @@ class Reader:
                 answer = self._client.admin.command({"getParameter": 1, _FEATURES: 1})
             except errors.OperationFailure:  # no right to ask, or no such parameter
                 return ""
-        told = answer.get(_FEATURES)
-        return str(told.get("version", "")) if isinstance(told, Mapping) else ""
+        features = answer.get(_FEATURES)
+        return str(features.get("version", "")) if isinstance(features, Mapping) else ""
 
     def keeps_viewless_series(self) -> bool:
         """Whether time series are kept under their own name, without `system.buckets`: from 8.3 on."""

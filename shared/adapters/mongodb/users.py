@@ -64,9 +64,9 @@ class MongoUsers:
 
     def render(self, current: Secret, label: str, secret: Secret) -> Secret:
         """The same URI with the other user; hosts and options stay."""
-        found = _parse_uri(current)
+        match = _parse_uri(current)
         user, password = quote(label, safe=""), quote(secret.reveal(), safe="")
-        return Secret(f"{found[1]}{user}:{password}@{current.reveal().strip().partition('@')[2]}")
+        return Secret(f"{match[1]}{user}:{password}@{current.reveal().strip().partition('@')[2]}")
 
     def render_final(self, current: Secret, label: str, secret: Secret) -> Secret:
         """The same: the home holds one user at a time."""
@@ -115,25 +115,25 @@ class MongoUsers:
 
 def _parse_uri(value: Secret) -> re.Match[str]:
     """Raises Refused, quoting nothing."""
-    found = _URI.fullmatch(value.reveal().strip())
-    if found is None:
+    match = _URI.fullmatch(value.reveal().strip())
+    if match is None:
         hint = "It has to be mongodb://USER:PASSWORD@HOST/…"
         raise Refused("the home holds no MongoDB URI with a user and a password", hint=hint)
-    return found
+    return match
 
 
 def _auth_database(value: Secret) -> str:
     """https://www.mongodb.com/docs/manual/reference/connection-string-options/#mongodb-urioption-urioption.authSource"""
-    found = _parse_uri(value)
-    options = {name.lower(): values[-1] for name, values in parse_qs(found[6] or "").items()}
-    return options.get("authsource") or unquote(found[5] or "") or "admin"
+    match = _parse_uri(value)
+    options = {name.lower(): values[-1] for name, values in parse_qs(match[6] or "").items()}
+    return options.get("authsource") or unquote(match[5] or "") or "admin"
 
 
 def _user(client: Client, database: str, name: str) -> dict[str, Any] | None:
-    found: list[dict[str, Any]] = client[database].command("usersInfo", {"user": name, "db": database})[
+    users: list[dict[str, Any]] = client[database].command("usersInfo", {"user": name, "db": database})[
         "users"
     ]
-    return found[0] if found else None
+    return users[0] if users else None
 
 
 def _roles(user: dict[str, Any]) -> set[tuple[str, str]]:

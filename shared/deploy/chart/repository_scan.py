@@ -57,11 +57,11 @@ def scan_text(path: str, text: str) -> list[PlaintextSecret]:
     """Plaintext secrets in one file, in the order of their lines; each line once."""
     lines = text[:_MOST_CHARACTERS].splitlines()
     allowed = {number for number, line in enumerate(lines, 1) if _ALLOWED.search(line)}
-    found: dict[int, str] = {}
+    secrets: dict[int, str] = {}
     for line, what in (*_scan_lines(lines), *_scan_yaml(path, text), *_scan_key_file(text)):
         if line not in allowed:
-            found.setdefault(line, what)
-    return [PlaintextSecret(path, line, found[line]) for line in sorted(found)]
+            secrets.setdefault(line, what)
+    return [PlaintextSecret(path, line, secrets[line]) for line in sorted(secrets)]
 
 
 def _scan_lines(lines: list[str]) -> Iterator[tuple[int, str]]:

@@ -148,9 +148,9 @@ def _well_problems(evidence: FeatureEvidence, target: str, now: datetime) -> lis
         problems.append(f"there is no good backup of the last {hours} hours: groundcrew backups create")
     since = _in_series_since(evidence.backups, target)
     if since is None or now - since < WELL_FOR:
-        seen = f"since {format_minute(since)}" if since else "in none"
+        observed = f"since {format_minute(since)}" if since else "in none"
         days = WELL_FOR.days
-        problems.append(f"MongoDB {target} has not run for {days} days yet: good backups show it {seen}")
+        problems.append(f"MongoDB {target} has not run for {days} days yet: good backups show it {observed}")
     if evidence.alerts:
         names = ", ".join(dict.fromkeys(evidence.alerts))
         problems.append(f"critical alerts within the last {WELL_FOR.days} days: {names}")

@@ -114,12 +114,12 @@ def raise_features(deps: FeatureDeps, plan: FeaturePlan, *, by: str) -> str:
 def _verify_raised(deps: FeatureDeps, plan: FeaturePlan) -> None:
     state = deps.server.read()
     if state.features != plan.target or state.target:
-        seen = (
+        observed = (
             f"{state.features or 'unknown'}, on its way to {state.target}" if state.target else state.features
         )
         raise Unavailable(
             "MongoDB does not have the version that was set",
-            value=seen or "unknown",
+            value=observed or "unknown",
             hint="Run the same command again: the server goes on where it was interrupted.",
         )
 

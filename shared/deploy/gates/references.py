@@ -38,8 +38,8 @@ def find_missing_references(cluster: Cluster, manifests: Sequence[Manifest]) -> 
     findings: dict[str, Finding] = {}  # by message: what many pods or keys miss is named once
     for manifest, references in pods:
         where = printable_name(f"{manifest.get('kind')}/{_object_name(manifest)}")
-        for severity, found in (("error", references), ("warning", _list_pull_secrets(manifest))):
-            for one in found:
+        for severity, listed in (("error", references), ("warning", _list_pull_secrets(manifest))):
+            for one in listed:
                 message = _describe_missing(one, known.get((one.kind, one.name)))
                 if message:
                     rule = f"missing-{one.kind.lower()}"
@@ -70,11 +70,11 @@ def _read_known(
     others = (
         {(one.kind, one.name) for one in references if one.kind != "Secret"} - known.keys() - _ALWAYS_THERE
     )
-    wanted = sorted(others)
+    kinds = sorted(others)
     live = cluster.get_live_objects(
-        [{"apiVersion": "v1", "kind": kind, "metadata": {"name": name}} for kind, name in wanted]
+        [{"apiVersion": "v1", "kind": kind, "metadata": {"name": name}} for kind, name in kinds]
     )
-    known |= {which: _read_keys(one) for which, one in zip(wanted, live, strict=True) if one is not None}
+    known |= {which: _read_keys(one) for which, one in zip(kinds, live, strict=True) if one is not None}
     return known
 
 
@@ -115,10 +115,10 @@ def _read_volume(volume: Manifest) -> Iterator[PodReference]:
 
 def _read_items(kind: str, reference: object, field: str) -> Iterator[PodReference]:
     """The object, and each key of it that becomes a file: one that is missing keeps the pod waiting, too."""
-    for found in _read_reference(kind, reference, field):
-        yield found
+    for reference_found in _read_reference(kind, reference, field):
+        yield reference_found
         for item in as_mappings(as_mapping(reference).get("items")):
-            yield PodReference(kind, found.name, str(item.get("key", "")))
+            yield PodReference(kind, reference_found.name, str(item.get("key", "")))
 
 
 def _read_reference(kind: str, reference: object, field: str) -> Iterator[PodReference]:

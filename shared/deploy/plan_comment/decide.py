@@ -107,9 +107,11 @@ def without_noise(diff: ManifestDiff, noise: ManifestDiff) -> ManifestDiff:
     random = {(change.subject, field.path) for change in noise.changes for field in change.fields}
     changes = []
     for change in diff.changes:
-        kept = _without_fields(change, [f for f in change.fields if (change.subject, f.path) not in random])
-        if kept is not None:
-            changes.append(kept)
+        reduced = _without_fields(
+            change, [f for f in change.fields if (change.subject, f.path) not in random]
+        )
+        if reduced is not None:
+            changes.append(reduced)
     dropped = len(diff.changes) - len(changes)
     return ManifestDiff(tuple(changes), diff.unchanged + dropped)
 

@@ -69,11 +69,11 @@ class ScratchClaim:
 
     def _read_databases(self) -> list[str]:
         """What the marker names; nothing if the drill was killed before it could write that down."""
-        found: set[str] = set()
+        databases: set[str] = set()
         for batch in self._server.read_batches(self._marker, IdRange()):
             for document in split_documents(batch.documents):
                 names = bson.decode(document).get("databases")
                 if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                     raise Corrupt(f"{self._marker.name} is malformed", hint="Drop it by hand.")
-                found.update(names)
-        return sorted(found)
+                databases.update(names)
+        return sorted(databases)

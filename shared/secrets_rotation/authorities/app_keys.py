@@ -28,14 +28,14 @@ class AppPrivateKeys:
 
     def issue(self, chosen: ChosenCredential, current: Secret) -> Secret:
         """Ask GitHub before the key goes anywhere. Raises Refused for one that it does not take."""
-        given = split_keys(chosen.secret)
+        keys = split_keys(chosen.secret)
         # Compared by text: the same key given again would be "rotated", and the old one deleted by hand on
         # our word.
-        if len(given) != 1 or any(one.reveal() == given[0].reveal() for one in split_keys(current)):
-            raise Refused("what was given is not one new private key", value=f"{len(given)} keys")
-        if not self._signs_in(given[0]):
-            raise Refused("GitHub does not take the key that was given", value=self._fingerprint(given[0]))
-        return given[0]
+        if len(keys) != 1 or any(one.reveal() == keys[0].reveal() for one in split_keys(current)):
+            raise Refused("what was given is not one new private key", value=f"{len(keys)} keys")
+        if not self._signs_in(keys[0]):
+            raise Refused("GitHub does not take the key that was given", value=self._fingerprint(keys[0]))
+        return keys[0]
 
     def render(self, current: Secret, _label: str, secret: Secret) -> Secret:
         """Both, the new one first: a reader goes on with the next one if GitHub takes it no more."""
@@ -63,7 +63,7 @@ class AppPrivateKeys:
 
 def split_keys(value: Secret) -> list[Secret]:
     """The PEM keys of a text, whose line breaks may be written as `\\n`. Raises Refused, quoting nothing."""
-    keys = [Secret(found[0]) for found in _PEM.finditer(value.reveal().replace("\\n", "\n"))]
+    keys = [Secret(match[0]) for match in _PEM.finditer(value.reveal().replace("\\n", "\n"))]
     if not keys:
         raise Refused("there is no private key in PEM", hint="GitHub's page lets one download it once.")
     return keys

@@ -46,9 +46,9 @@ class ClusterCertificates(PresentedByReaders):
 
     def prove(self, value: Secret, _label: str) -> None:
         """Whether it is valid now."""
-        found = parse_pem_certificates(value.reveal().encode(), self._name)[0]
-        if not found.not_before <= self._now() < found.not_after:
-            raise Refused("the certificate is not valid now", value=f"until {found.not_after:%Y-%m-%d}")
+        certificate = parse_pem_certificates(value.reveal().encode(), self._name)[0]
+        if not certificate.not_before <= self._now() < certificate.not_after:
+            raise Refused("the certificate is not valid now", value=f"until {certificate.not_after:%Y-%m-%d}")
 
     def revoke(self, label: str, _valid: Secret) -> str:
         """An old one ends by itself; one whose key leaked is revoked at its authority."""
@@ -57,7 +57,7 @@ class ClusterCertificates(PresentedByReaders):
 
     def _describe(self, value: Secret) -> str:
         try:
-            found = parse_pem_certificates(value.reveal().encode(), self._name)[0]
+            certificate = parse_pem_certificates(value.reveal().encode(), self._name)[0]
         except GroundcrewError as error:
             raise Refused("the home holds no certificate", value=error.message) from None
-        return f"certificate valid until {found.not_after:%Y-%m-%d}"
+        return f"certificate valid until {certificate.not_after:%Y-%m-%d}"

@@ -113,11 +113,13 @@ def _name_of(reference: object) -> object:
 
 def _find_token(value: Secret) -> str:
     """The one token in a kubeconfig. Raises Refused, quoting nothing."""
-    found = set(_JWT.findall(value.reveal()))
-    if len(found) != 1:
+    tokens = set(_JWT.findall(value.reveal()))
+    if len(tokens) != 1:
         hint = "It has to be a kubeconfig with the token of a service account, not with a certificate."
-        raise Refused("the home does not hold one token of a cluster", value=f"{len(found)} found", hint=hint)
-    return str(found.pop())
+        raise Refused(
+            "the home does not hold one token of a cluster", value=f"{len(tokens)} found", hint=hint
+        )
+    return str(tokens.pop())
 
 
 def _parse_claims(token: str) -> Mapping[str, Any]:

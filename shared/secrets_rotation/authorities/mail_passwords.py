@@ -27,9 +27,9 @@ class MailPasswords(PresentedByReaders):
 
     def issue(self, chosen: ChosenCredential, current: Secret) -> Secret:
         """Sign in before it goes anywhere. A whole address is given, or a password alone."""
-        given = Secret(chosen.secret.reveal().strip())
+        password = Secret(chosen.secret.reveal().strip())
         # Providers show a password, and people paste it as it is.
-        new = given if "://" in given.reveal() else _with_password(current, given)
+        new = password if "://" in password.reveal() else _with_password(current, password)
         if new.reveal() == current.reveal().strip():
             raise Refused("what was given is what the home holds", value=chosen.old_label)
         self._signs_in(new)

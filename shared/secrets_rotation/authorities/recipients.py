@@ -37,14 +37,14 @@ class BackupRecipients(PresentedByReaders):
 
     def issue(self, chosen: ChosenCredential, current: Secret) -> Secret:
         """Whether it may stand beside the others: all of one sort, and new."""
-        given = chosen.secret.reveal().strip()
-        if given in _words(current):
-            raise Refused("the recipient is in the list already", value=given)
+        recipient = chosen.secret.reveal().strip()
+        if recipient in _words(current):
+            raise Refused("the recipient is in the list already", value=recipient)
         try:
-            age.check_recipients([parse_recipient(word) for word in [*_words(current), given]])
+            age.check_recipients([parse_recipient(word) for word in [*_words(current), recipient]])
         except GroundcrewError as error:
             raise Refused(error.message, value=error.value, hint=error.hint) from None
-        return Secret(given)
+        return Secret(recipient)
 
     def render(self, current: Secret, _label: str, secret: Secret) -> Secret:
         """Both, so that either opens what is made meanwhile."""
@@ -53,8 +53,8 @@ class BackupRecipients(PresentedByReaders):
 
     def render_final(self, current: Secret, _label: str, secret: Secret) -> Secret:
         """The new one in the place of the old."""
-        kept = [word for word in _words(current) if word in self._others]
-        return Secret(",".join([secret.reveal(), *kept]))
+        others = [word for word in _words(current) if word in self._others]
+        return Secret(",".join([secret.reveal(), *others]))
 
     def prove(self, value: Secret, _label: str) -> None:
         """Wait for its owner's key drill. Raises `NotYet` until then."""

@@ -107,15 +107,15 @@ class StorageKeys(PresentedByReaders):
     def _find_name(self, value: Secret) -> str:
         """Which key the home's value is of. Raises Refused, quoting nothing."""
         keys = self._keys.list_keys()
-        found = _KEY.search(value.reveal())
+        match = _KEY.search(value.reveal())
         # Both are compared, since what a home holds says nothing of which one it is.
         for name in _TURNS:
             key = keys.get(name)
             if key is None:
                 continue
-            if found and hmac.compare_digest(found[0], key.reveal()):
+            if match and hmac.compare_digest(match[0], key.reveal()):
                 return name
-            if not found and _is_signed_by(self._account, _parse_sas(value), key):
+            if not match and _is_signed_by(self._account, _parse_sas(value), key):
                 return name
         hint = f"See whether it is of the account {self._account}, and whether somebody replaced its key."
         raise Refused("the home's value is of neither key of the account", value=self._account, hint=hint)
@@ -123,8 +123,8 @@ class StorageKeys(PresentedByReaders):
 
 def _parse_sas(value: Secret) -> dict[str, str]:
     """The fields of an account SAS, in their order. Raises Refused, quoting nothing."""
-    found = _SAS.search(value.reveal().strip())
-    fields = dict(parse_qsl(found[0])) if found else {}
+    match = _SAS.search(value.reveal().strip())
+    fields = dict(parse_qsl(match[0])) if match else {}
     if "skoid" in fields:
         raise Refused("a user delegation SAS is signed by no key of the account", hint="It ends by itself.")
     if "sig" not in fields or not {"ss", "srt", "sp", "sv"} <= set(fields):
